@@ -1,0 +1,40 @@
+# Two commands: `make demo` and `make test`. Each makes its own environment, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := .ci/constraints.txt
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/decodekit generate "The capital of France is" --model smollm2 --seed 7 --max-tokens 32 \
+		--chain "temperature=0.8 top_p=0.95" --trace demo.jsonl --explain 2
+	$(BIN)/decodekit verify demo.jsonl
+
+test: $(VENV)/.test
+	$(BIN)/python -Im pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test
+	$(BIN)/python tests/benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) demo.jsonl
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml $(CONSTRAINTS)
+	@echo "Installing decodekit and llama-cpp-python. The first time this compiles llama.cpp: 5 to 15 minutes, silently."
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[demo]"
+	@touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml $(CONSTRAINTS)
+	@echo "Installing decodekit with its test tools. The first time this compiles llama.cpp: 5 to 15 minutes, silently."
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[demo,dev]"
+	@touch $@

@@ -1,0 +1,361 @@
+"""The user's list is the program: one loop over the processors, then the sampler, and a note of what each did.
+
+Nothing is reordered, added or dropped. `Chain.step` is pure: it may be run again on a better disclosed distribution,
+and a step that raised leaves no trace.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decodekit import registry
+from decodekit.context import Context
+from decodekit.disclosure import ALL, CHEAP, Disclosure, Tail
+from decodekit.distribution import Distribution
+from decodekit.errors import DecodekitError, DistributionError, ParameterError, PluginError, Undisclosed
+from decodekit.randomness import PROCESSORS, TOKENS, BoundRandomness, Lanes, derive
+from decodekit.samplers import Choice
+
+__all__ = ["Chain", "Entry"]
+
+_TOSSES_KEPT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one processor did to the distribution.
+
+    Args:
+        name: the processor.
+        support: how many tokens have probability now; None on a head with a tail.
+        entropy: in nats; None on a head with a tail.
+        kl: Kullback-Leibler divergence of the stage before from this one, in nats; None where a tail leaves it open.
+        mass_removed: the probability, at the stage before, of the tokens this one removed; None likewise.
+        ambiguous: whether a decision here lay within 1e-9 of its boundary.
+        tail: what is undisclosed at this stage; None when nothing is.
+        gave_up: the tail that was given up here under ``on_undisclosed='truncate'``; None when none was.
+        tosses: (lane, word) of the random numbers the processor drew.
+        top: (token id, logprob) of the leading tokens at this stage.
+    """
+
+    name: str
+    support: int | None
+    entropy: float | None
+    kl: float | None
+    mass_removed: float | None
+    ambiguous: bool = False
+    tail: Tail | None = None
+    gave_up: Tail | None = None
+    tosses: tuple[tuple[int, int], ...] = ()
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A processor or sampler with everything that need not be found out twice."""
+
+    call: Callable[..., Any]
+    name: str
+    stateful: bool
+    key: int
+    needs_logits: bool
+    revives: bool
+    pure: bool
+
+
+class Chain:
+    """An ordered list of processors and a sampler.
+
+    Args:
+        processors: callables ``(dist, ctx) -> Distribution``, stateful ones included; see `Processor`.
+        sampler: a registered name, or a callable ``(dist, ctx, randomness) -> Choice``.
+
+    Raises:
+        UnknownPlugin: no sampler of this name.
+        ParameterError: something in the list is not callable.
+    """
+
+    def __init__(
+        self, processors: Sequence[Callable[..., Any]] = (), sampler: str | Callable[..., Any] = "multinomial"
+    ):
+        self.processors = tuple(processors)
+        self.sampler = registry.sampler(sampler) if isinstance(sampler, str) else sampler
+        seen: dict[str, int] = {}
+        self._links = tuple(_link(processor, seen) for processor in self.processors)
+        self._sampler = _link(self.sampler, {})
+
+    def __repr__(self) -> str:
+        return f"Chain({list(self.processors)!r}, sampler={self._sampler.name!r})"
+
+    def describe(self) -> dict[str, Any]:
+        """The chain as data for the record: name, parameters, distribution and version of every part."""
+        return {
+            "processors": [registry.describe(processor) for processor in self.processors],
+            "sampler": registry.describe(self.sampler),
+        }
+
+    def need(self, ctx: Context) -> Disclosure:
+        """What to ask the adapter for at first: the union of what the processors declare."""
+        if not all(link.pure for link in self._links):
+            return ALL  # an impure processor must not run twice, so the first answer has to do
+        needs = (getattr(processor, "needs", CHEAP) for processor in self.processors)
+        named = [need(ctx) if callable(need) else need for need in needs]
+        return reduce(or_, (need for need in named if need.kind != "cheap"), CHEAP) if named else CHEAP
+
+    def initial(self, ctx: Context) -> tuple[Any, ...]:
+        """The states before the first token, one per processor and the sampler's last; None for the stateless."""
+        parts = (*self.processors, self.sampler)
+        links = (*self._links, self._sampler)
+        return tuple(part.initial(ctx) if link.stateful else None for part, link in zip(parts, links, strict=True))  # type: ignore[union-attr]
+
+    def apply(self, dist: Distribution, context: Context) -> Distribution:
+        """Run the processors only. Stateful ones start afresh; one that tosses a coin needs ``context.rng``.
+
+        Raises:
+            PluginError: a processor broke its contract, or raised.
+            DistributionError: a processor made NaN, +inf or an empty support.
+            Undisclosed: the distribution does not disclose enough.
+        """
+        states = self.initial(context)
+        for link, state in zip(self._links, states, strict=False):
+            dist, _ = _run(link, dist, context, state, context.rng)
+        return dist
+
+    def step(
+        self,
+        dist: Distribution,
+        ctx: Context,
+        states: tuple[Any, ...],
+        randomness: BoundRandomness,
+        *,
+        top: int = 0,
+        truncate: bool = False,
+    ) -> tuple[Distribution, Choice, tuple[Entry, ...], tuple[Any, ...]]:
+        """One token: every processor, then the sampler.
+
+        Args:
+            dist: the adapter's distribution.
+            ctx: the ids so far.
+            states: as `initial` or the step before returned them.
+            randomness: the noise of this step, its attempt in ``draw``.
+            top: how many leading tokens each entry keeps.
+            truncate: give up the tail where a question cannot be answered, instead of raising `Undisclosed`.
+
+        Returns:
+            The final distribution, the choice, one entry per processor, and the states after this token.
+
+        Raises:
+            PluginError, DistributionError, Undisclosed: as `apply`; nothing is changed by a step that raised.
+        """
+        raw, entries, spent = dist, [], ""
+        for link, state in zip(self._links, states, strict=False):
+            before, gave_up = dist, None
+            try:
+                dist, tosses = _run(link, before, ctx, state, randomness)
+            except Undisclosed as error:
+                if not truncate or before.tail is None:
+                    raise _refuse(error, spent, ctx.step) from error
+                gave_up = before.tail
+                before = before.truncated()
+                dist, tosses = _run(link, before, ctx, state, randomness)
+            if not link.pure:
+                spent = link.name
+            entries.append(_entry(link, before, dist, tosses, gave_up, top, ctx.step))
+        try:
+            choice, dist = self._choose(dist, ctx, states[-1], randomness, entries, truncate)
+        except Undisclosed as error:
+            raise _refuse(error, spent, ctx.step) from error
+        choice = replace(
+            choice, raw_logprob=_known(raw.logprob, choice.token_id), rank=_known(raw.rank, choice.token_id)
+        )
+        after = tuple(
+            part.advance(state, choice, ctx) if link.stateful else None  # type: ignore[union-attr]
+            for part, link, state in zip(
+                (*self.processors, self.sampler), (*self._links, self._sampler), states, strict=True
+            )
+        )
+        return dist, choice, tuple(entries), after
+
+    def _choose(
+        self,
+        dist: Distribution,
+        ctx: Context,
+        state: Any,
+        randomness: BoundRandomness,
+        entries: list[Entry],
+        truncate: bool,
+    ) -> tuple[Choice, Distribution]:
+        link = self._sampler
+        noise = randomness.within(TOKENS)
+        extra = (state,) if link.stateful else ()
+        try:
+            with _Blame(link.name, ctx.step):
+                choice = link.call(dist, ctx, noise, *extra)
+        except Undisclosed:
+            if not truncate or dist.tail is None:
+                raise
+            entries.append(Entry(link.name, None, None, None, None, tail=None, gave_up=dist.tail))
+            dist = dist.truncated()
+            with _Blame(link.name, ctx.step):
+                choice = link.call(dist, ctx, noise, *extra)
+        if not isinstance(choice, Choice):
+            raise PluginError(
+                f"a sampler returns a Choice, not {type(choice).__name__}", plugin=link.name, step=ctx.step
+            )
+        if choice.logprob is not None and not choice.logprob > -math.inf:
+            raise PluginError(
+                f"it chose token {choice.token_id}, which has no probability", plugin=link.name, step=ctx.step
+            )
+        return choice, dist
+
+
+def _refuse(error: Undisclosed, spent: str, step: int) -> DecodekitError:
+    """The same question again; or, once a processor with a memory of its own has run, the end of the matter."""
+    if not spent:
+        return Undisclosed(error.need, error.question)
+    return PluginError(f"it cannot run again for a better answer, but {error}", plugin=spent, step=step)
+
+
+def _link(part: Any, seen: dict[str, int]) -> _Link:
+    if not callable(part):
+        raise ParameterError(
+            f"a chain is made of callables; {part!r} is none. Build plugins by name with processor(...)"
+        )
+    name = registry.name_of(part)
+    earlier = seen.get(name, 0)
+    seen[name] = earlier + 1
+    return _Link(
+        call=part,
+        name=name,
+        stateful=hasattr(part, "initial") and hasattr(part, "advance"),
+        key=derive(0, name, earlier),
+        needs_logits=getattr(part, "needs_logits", False),
+        revives=getattr(part, "revives", False),
+        pure=getattr(part, "pure", True),
+    )
+
+
+def _run(
+    link: _Link, dist: Distribution, ctx: Context, state: Any, rng: BoundRandomness | None
+) -> tuple[Distribution, tuple[tuple[int, int], ...]]:
+    """One processor, its output checked, with the random words it drew."""
+    if link.needs_logits and dist.origin != "logits":
+        raise PluginError(
+            "its law depends on the backend's own offset, and this adapter gives logprobs; "
+            "write the law for logprobs into the chain, or take a backend that gives logits",
+            plugin=link.name,
+            step=ctx.step,
+        )
+    dice = None
+    if rng is not None:
+        dice = _Dice(rng.source, rng.step, PROCESSORS, link.key)
+        ctx = Context(ctx.prompt_ids, ctx.output_ids, ctx.tokenizer, ctx.metadata, dice)
+    with _Blame(link.name, ctx.step):
+        after = link.call(dist, ctx, state) if link.stateful else link.call(dist, ctx)
+    if not isinstance(after, Distribution):
+        raise PluginError(
+            f"a processor returns a Distribution, not {type(after).__name__}", plugin=link.name, step=ctx.step
+        )
+    if after.vocab_size != dist.vocab_size:
+        raise PluginError(
+            f"it turned a vocabulary of {dist.vocab_size} into one of {after.vocab_size}",
+            plugin=link.name,
+            step=ctx.step,
+        )
+    return after, tuple(dice.tosses) if dice is not None else ()
+
+
+class _Blame:
+    """Give every error of a plugin its name and step; a class, because a generator costs more than some processors."""
+
+    __slots__ = ("plugin", "step")
+
+    def __init__(self, plugin: str, step: int) -> None:
+        self.plugin, self.step = plugin, step
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DistributionError) and error.stage is None:
+            raise type(error)(error.message, stage=self.plugin, step=self.step) from error
+        if isinstance(error, Exception) and not isinstance(error, DecodekitError):
+            raise PluginError(f"raised {type(error).__name__}: {error}", plugin=self.plugin, step=self.step) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Dice(BoundRandomness):
+    """A processor's noise that remembers what was drawn from it."""
+
+    tosses: list[tuple[int, int]] = field(default_factory=list)
+
+    def words(self, lanes: Lanes) -> NDArray[np.uint64]:
+        words = BoundRandomness.words(self, lanes)
+        room = _TOSSES_KEPT - len(self.tosses)
+        if room > 0:
+            self.tosses.extend(zip(list(lanes)[:room], words[:room].tolist(), strict=True))
+        return words
+
+
+def _entry(
+    link: _Link,
+    before: Distribution,
+    after: Distribution,
+    tosses: tuple[tuple[int, int], ...],
+    gave_up: Tail | None,
+    top: int,
+    step: int,
+) -> Entry:
+    leaders = _pairs(after, top)
+    if before.tail is not None or after.tail is not None:
+        return Entry(link.name, None, None, None, None, after.ambiguous, after.tail, gave_up, tosses, leaders)
+    if after is before:
+        return Entry(link.name, after.support_size, after.entropy, 0.0, 0.0, False, None, gave_up, tosses, leaders)
+    if after.token_ids is None:
+        kl = after.kl(before)
+        removed = 0.0
+        if after.support_size < before.support_size:
+            removed = 1.0 - float(np.exp(before.logprobs_of(after.support())).sum())
+    else:
+        was = before.logprobs_of(after.token_ids)
+        now = after.logprobs
+        kl = float(np.dot(np.exp(now), now - was))
+        removed = 1.0 - float(np.exp(was).sum())
+    if kl == math.inf and not link.revives:
+        revived = [i for i in after.support().tolist() if before.logprob(i) == -math.inf]
+        raise PluginError(f"it gave probability to token {revived[0]}, which had none", plugin=link.name, step=step)
+    return Entry(
+        link.name,
+        after.support_size,
+        after.entropy,
+        max(0.0, kl),
+        max(0.0, removed),
+        after.ambiguous and not before.ambiguous,
+        None,
+        gave_up,
+        tosses,
+        leaders,
+    )
+
+
+def _pairs(dist: Distribution, top: int) -> tuple[tuple[int, float], ...]:
+    if top == 0:
+        return ()
+    ids, logprobs = dist.leading(top)
+    return tuple(zip(ids.tolist(), logprobs.tolist(), strict=True))
+
+
+def _known(question: Callable[[int], Any], token_id: int) -> Any:
+    """The answer, or None where the disclosed part does not settle it."""
+    try:
+        return question(token_id)
+    except Undisclosed:
+        return None

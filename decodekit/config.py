@@ -1,0 +1,148 @@
+"""Configuration: a TOML file, or the same structure as a dict, checked before anything is built.
+
+A config names registered plugins and gives them parameters; it never names code. Secrets stay in the environment: an
+adapter that needs one takes the *name* of a variable (``api_key_env``), never the secret.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from decodekit import registry
+from decodekit.chain import Chain
+from decodekit.decoder import MOST_TOKENS
+from decodekit.errors import ConfigError
+from decodekit.plugin import explain, parameter_model
+
+__all__ = ["Config", "config_schema", "load_config"]
+
+
+class _Part(BaseModel):
+    """A plugin by name; every other key is a parameter of its own, checked by its own model."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    def parameters(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class _AdapterPart(_Part):
+    type: str
+
+
+class _NamedPart(_Part):
+    name: str
+
+
+class _SessionPart(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    seed: Annotated[int, Field(ge=0, lt=2**64)] | None = None
+    max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 256
+    on_undisclosed: Literal["error", "truncate"] = "error"
+    top_logprobs: Annotated[int, Field(ge=0, le=1000)] = 5
+
+
+class Config(BaseModel):
+    """A whole configuration, read and checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    adapter: _AdapterPart
+    chain: list[_NamedPart] = Field(default_factory=list, max_length=1000)
+    sampler: _NamedPart = _NamedPart(name="multinomial")
+    session: _SessionPart = _SessionPart()
+
+    def build_adapter(self) -> Any:
+        """The adapter it names."""
+        return registry.adapter(self.adapter.type, **self.adapter.parameters())
+
+    def build_chain(self) -> Chain:
+        """The chain it lists, in its order."""
+        processors = [registry.processor(part.name, **part.parameters()) for part in self.chain]
+        return Chain(processors, registry.sampler(self.sampler.name, **self.sampler.parameters()))
+
+    def session_options(self) -> dict[str, Any]:
+        """The keyword arguments of `Session`."""
+        return self.session.model_dump()
+
+    def as_data(self) -> dict[str, Any]:
+        """The resolved configuration, defaults included, as plain data for the record."""
+        return self.model_dump(mode="json")
+
+
+def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
+    """Read and check a configuration.
+
+    Args:
+        source: the path of a TOML file, or a dict of the same structure.
+
+    Raises:
+        ConfigError: the file cannot be read, is no TOML, or holds a key or value that does not belong.
+    """
+    if isinstance(source, Mapping):
+        data, where = dict(source), "the configuration"
+    else:
+        where = str(source)
+        try:
+            data = tomllib.loads(Path(source).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read {where}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where} is no TOML: {error}") from error
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(
+            "; ".join(explain(detail, _keys(detail["loc"]), where) for detail in error.errors())
+        ) from None
+
+
+def config_schema() -> dict[str, Any]:
+    """The JSON Schema of a configuration with every installed plugin's parameters. Loads all plugins that load."""
+    schema = Config.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "decodekit configuration"
+    schema["$defs"]["adapters_by_name"] = {"anyOf": _variants("adapters", "type")}
+    schema["$defs"]["processors_by_name"] = {"anyOf": _variants("processors", "name")}
+    schema["$defs"]["samplers_by_name"] = {"anyOf": _variants("samplers", "name")}
+    schema["properties"]["adapter"] = {"$ref": "#/$defs/adapters_by_name"}
+    schema["properties"]["chain"]["items"] = {"$ref": "#/$defs/processors_by_name"}
+    schema["properties"]["sampler"] = {"$ref": "#/$defs/samplers_by_name", "default": {"name": "multinomial"}}
+    for part in ("_AdapterPart", "_NamedPart"):
+        schema["$defs"].pop(part, None)
+    return schema
+
+
+def _variants(group: registry.Group, key: str) -> list[dict[str, Any]]:
+    variants = []
+    for info in registry.plugins():
+        if info.group != group:
+            continue
+        try:
+            target, _ = registry.load(group, info.name)
+        except ConfigError:
+            continue  # an extra that is not installed: its parameters cannot be known here
+        schema = parameter_model(target).model_json_schema()
+        properties = {key: {"const": info.name}, **schema.get("properties", {})}
+        variant: dict[str, Any] = {
+            "type": "object",
+            "properties": properties,
+            "required": [key, *schema.get("required", [])],
+            "additionalProperties": False,
+        }
+        if "description" in schema:
+            variant["description"] = schema["description"]
+        variants.append(variant)
+    return variants
+
+
+def _keys(where: tuple[Any, ...]) -> list[str]:
+    model: type[BaseModel] = _SessionPart if where[:1] == ("session",) else Config
+    return list(model.model_fields)

@@ -1,0 +1,664 @@
+"""The noun of the library: a next-token distribution, and what is not known of it.
+
+Two shapes share one class. A *dense* distribution holds a score for every token of the vocabulary, in id order: the
+backend's own row plus a scale, so that temperature costs nothing. A *sparse* one lists tokens by falling score; either
+nothing else has probability (the survivors of a truncation), or the rest is undisclosed (the head a remote API shows)
+and bounded by a `Tail`.
+
+Nothing here is ever renormalised in silence: a question that the disclosed part does not settle raises `Undisclosed`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from decodekit import divergence, uncertainty
+from decodekit.disclosure import ALL, Disclosure, Hidden, Interval, Tail
+from decodekit.errors import DistributionError, EmptySupport, ParameterError, Undisclosed
+
+__all__ = ["AMBIGUITY", "Distribution", "Origin", "Schedule", "Stage"]
+
+Floats = NDArray[np.float64]
+Origin = Literal["logits", "logprobs"]
+Stage = Literal["raw", "processed", "unknown"]
+Schedule = Mapping[str, int | str]
+
+AMBIGUITY = 1e-9
+"""A decision closer than this to its boundary is called ambiguous: summation order alone could turn it."""
+
+_MASS_SLACK = 1e-6  # float32 logprobs of a few dozen tokens sum to one within this
+_MASS_EXCESS = 1e-3  # a head whose probabilities sum to more than 1 + this is no distribution
+_BLOCK = 128
+
+
+class Distribution:
+    """A next-token distribution as it was disclosed. It never changes; every method answers with a new one.
+
+    Build one with `Distribution.dense` or `Distribution.head`. Scores and entropies are in nats.
+
+    Attributes:
+        vocab_size: the number of tokens, or None when unknown.
+        origin: 'logits' (scores carry the backend's own offset) or 'logprobs'.
+        stage: 'raw' as the model gave it, 'processed' after a processor, 'unknown' when a provider does not say.
+        temperature: the temperature the provider had applied already; 1.0 for none.
+        schedule: how the adapter computed it (rows per forward and the like), or None.
+        ambiguous: whether a decision on the way here lay within 1e-9 of its boundary.
+    """
+
+    vocab_size: int | None
+    origin: Origin
+    stage: Stage
+    temperature: float
+    schedule: Schedule | None
+    ambiguous: bool
+    _row: NDArray[np.floating[Any]]
+    _scale: float
+    _ids: NDArray[np.int64] | None
+    _hidden: Hidden | None
+    _log_z: float | None
+
+    def __init__(self) -> None:
+        raise TypeError("build a distribution with Distribution.dense(...) or Distribution.head(...)")
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a Distribution never changes; {name} cannot be set")
+
+    @classmethod
+    def _make(cls, **fields: object) -> Distribution:
+        made = object.__new__(cls)
+        made.__dict__.update(fields)
+        return made
+
+    def _derive(
+        self,
+        row: NDArray[np.floating[Any]],
+        ids: NDArray[np.int64] | None,
+        *,
+        scale: float = 1.0,
+        hidden: Hidden | None = None,
+        ambiguous: bool = False,
+    ) -> Distribution:
+        row.flags.writeable = False
+        return Distribution._make(
+            vocab_size=self.vocab_size,
+            origin=self.origin,
+            stage="processed",
+            temperature=self.temperature,
+            schedule=self.schedule,
+            ambiguous=self.ambiguous or ambiguous,
+            _row=row,
+            _scale=scale,
+            _ids=ids,
+            _hidden=hidden,
+            _log_z=None,
+        )
+
+    # -- building -------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def dense(
+        cls,
+        scores: ArrayLike,
+        *,
+        origin: Origin = "logits",
+        stage: Stage = "raw",
+        temperature: float = 1.0,
+        schedule: Schedule | None = None,
+    ) -> Distribution:
+        """A score for every token, in id order. The array is copied: it may be a buffer the model writes again.
+
+        Args:
+            scores: float[V] in nats, natural log; -inf for a masked token. float32 is kept as it is.
+            origin: 'logits' or 'logprobs'.
+            stage: what was done to the scores before.
+            temperature: the temperature already applied by the provider.
+            schedule: how they were computed, for the record.
+
+        Raises:
+            DistributionError: NaN or +inf among the scores, or an array that is not one row.
+            EmptySupport: every score is -inf.
+        """
+        row = np.asarray(scores)
+        if row.ndim != 1 or row.size == 0:
+            raise DistributionError(f"dense scores must be one row of numbers, not an array of shape {row.shape}")
+        if row.dtype not in (np.float32, np.float64):
+            row = row.astype(np.float32 if row.dtype == np.float16 else np.float64)
+        row = row.copy()
+        _check(row)
+        row.flags.writeable = False
+        return cls._make(
+            vocab_size=len(row),
+            origin=origin,
+            stage=stage,
+            temperature=temperature,
+            schedule=schedule,
+            ambiguous=False,
+            _row=row,
+            _scale=1.0,
+            _ids=None,
+            _hidden=None,
+            _log_z=None,
+        )
+
+    @classmethod
+    def head(
+        cls,
+        token_ids: ArrayLike,
+        logprobs: ArrayLike,
+        vocab_size: int | None = None,
+        *,
+        stage: Stage = "raw",
+        temperature: float = 1.0,
+        schedule: Schedule | None = None,
+        max_hidden: float | None = None,
+    ) -> Distribution:
+        """The logprobs of some tokens, the others undisclosed.
+
+        Args:
+            token_ids: int[n], distinct, in any order.
+            logprobs: float[n] in nats, true log-probabilities over the whole vocabulary.
+            vocab_size: the number of tokens in all, or None when unknown.
+            stage: what was done to the distribution before.
+            temperature: the temperature already applied by the provider.
+            schedule: how it was computed, for the record.
+            max_hidden: an upper bound on every undisclosed logprob. The default is the smallest disclosed one, which
+                is right for a top-n list; state it when tokens were asked for by id.
+
+        Raises:
+            DistributionError: no tokens, duplicate or impossible ids, NaN, a positive logprob, a sum above 1.001.
+        """
+        ids, scores = np.array(token_ids, dtype=np.int64), np.array(logprobs, dtype=np.float64)
+        if ids.ndim != 1 or ids.shape != scores.shape or len(ids) == 0:
+            raise DistributionError(f"a head needs as many ids as logprobs, at least one: {ids.shape}, {scores.shape}")
+        if len(np.unique(ids)) != len(ids):
+            raise DistributionError("a head names the same token twice")
+        if ids.min() < 0 or (vocab_size is not None and ids.max() >= vocab_size):
+            raise DistributionError(f"a head names token {ids.max()} of a vocabulary of {vocab_size}")
+        _check(scores)
+        mass = float(np.exp(scores).sum())
+        if scores.max() > _MASS_EXCESS or mass > 1 + _MASS_EXCESS:
+            raise DistributionError(
+                f"logprobs up to {scores.max():.6g} with a sum of {mass:.6g} are no log-probabilities"
+            )
+        hidden = None
+        if vocab_size is None or len(ids) < vocab_size:
+            low, high = max(0.0, 1 - mass - _MASS_SLACK), max(0.0, 1 - mass) + _MASS_SLACK
+            bound = float(scores[scores > -math.inf].min()) if max_hidden is None else float(max_hidden)
+            hidden = Hidden(
+                math.log(low) if low > 0 else -math.inf,
+                math.log(high),
+                None if vocab_size is None else vocab_size - len(ids),
+                min(bound, math.log(high)),
+            )
+        order = np.lexsort((ids, -scores))
+        ids, scores = ids[order], scores[order]
+        ids.flags.writeable = scores.flags.writeable = False
+        return cls._make(
+            vocab_size=vocab_size,
+            origin="logprobs",
+            stage=stage,
+            temperature=temperature,
+            schedule=schedule,
+            ambiguous=False,
+            _row=scores,
+            _scale=1.0,
+            _ids=ids,
+            _hidden=hidden,
+            _log_z=None if hidden is None else 0.0,
+        )
+
+    # -- what it holds --------------------------------------------------------------------------------------------
+
+    @property
+    def token_ids(self) -> NDArray[np.int64] | None:
+        """int64[n] by falling score, then rising id; None for the whole vocabulary in id order."""
+        return self._ids
+
+    @cached_property
+    def scores(self) -> Floats:
+        """float64[n] in nats, aligned with `token_ids`; in id order when dense. Unnormalised for logits."""
+        scores = self._row.astype(np.float64)
+        if self._scale != 1.0:
+            scores *= self._scale
+        return _frozen(scores)
+
+    @cached_property
+    def logprobs(self) -> Floats:
+        """float64[n] in nats, aligned with `scores`. Raises `Undisclosed` when the normaliser is not known."""
+        return _frozen(self.scores - self.log_normalizer)
+
+    @cached_property
+    def log_normalizer(self) -> float:
+        """``log(sum(exp(scores)))`` over all tokens, in nats. Raises `Undisclosed` when the tail moves it."""
+        if self._log_z is not None:
+            return self._log_z
+        if self._hidden is not None:
+            raise Undisclosed(ALL, "the normaliser")
+        return self._max_score + self._log_total
+
+    @property
+    def tail(self) -> Tail | None:
+        """What is known of the undisclosed tokens; None when nothing is undisclosed."""
+        if self._hidden is None:
+            return None
+        hidden = self._hidden
+        low, high = (_share(log_weight, self._log_head) for log_weight in (hidden.log_low, hidden.log_high))
+        least = self._log_z if self._log_z is not None else float(np.logaddexp(self._log_head, hidden.log_low))
+        bound = min(hidden.max_score - least, math.log(high) if high > 0 else -math.inf)
+        return Tail(low, high, hidden.count, bound)
+
+    @property
+    def mode(self) -> int:
+        """The most likely token; the lowest id among equals."""
+        if self._ids is None:
+            return int(np.argmax(self._row))
+        self._require_top(1)
+        return int(self._ids[0])
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """All token ids of the support by falling score, then rising id. O(V log V) when dense."""
+        self._require_complete("the order of all tokens")
+        return _frozen(self._sorted(self.support_size)[0])
+
+    @cached_property
+    def support_size(self) -> int:
+        """How many tokens have probability. Raises `Undisclosed` on a head with a tail."""
+        self._require_complete("the size of the support")
+        return int(np.count_nonzero(self._row > -math.inf))
+
+    def support(self) -> NDArray[np.int64]:
+        """int64[n], the ids that have probability, rising when dense, else by falling score."""
+        self._require_complete("the support")
+        kept = np.flatnonzero(self._row > -math.inf)
+        return kept if self._ids is None else self._ids[kept]
+
+    @cached_property
+    def entropy(self) -> float:
+        """Shannon entropy in nats. Raises `Undisclosed` on a head; see `bounds`."""
+        self._require_complete("the entropy")
+        return max(0.0, self._log_total - self._moment(1))
+
+    @cached_property
+    def varentropy(self) -> float:
+        """The variance of the surprisal, in nats squared. Raises `Undisclosed` on a head; see `bounds`."""
+        self._require_complete("the varentropy")
+        return max(0.0, self._moment(2) - self._moment(1) ** 2)
+
+    def logprob(self, token_id: int) -> float:
+        """The log-probability of one token in nats; -inf when it has none."""
+        return float(self.logprobs_of([token_id])[0])
+
+    def surprisal(self, token_id: int) -> float:
+        """Minus the log-probability of one token, in nats."""
+        return -self.logprob(token_id)
+
+    def scores_of(self, token_ids: ArrayLike) -> Floats:
+        """float64[n], the scores of these tokens; -inf for tokens without probability."""
+        wanted = np.asarray(token_ids, dtype=np.int64)
+        self._check_ids(wanted)
+        if self._ids is None:
+            scores = self._row[wanted].astype(np.float64)
+            return scores if self._scale == 1.0 else scores * self._scale
+        where, found = self._positions(wanted)
+        if self._hidden is not None and not found.all():
+            missing = tuple(wanted[~found].tolist())
+            raise Undisclosed(Disclosure(len(self._ids), missing), "the score of a token")
+        return np.where(found, self._row[where], -math.inf)
+
+    def logprobs_of(self, token_ids: ArrayLike) -> Floats:
+        """float64[n], the log-probabilities of these tokens in nats."""
+        return self.scores_of(token_ids) - self.log_normalizer
+
+    def rank(self, token_id: int) -> int:
+        """How many tokens are more likely than this one: 0 for the mode (ties share a rank)."""
+        score = self.scores_of([token_id])[0]
+        if self._ids is None:
+            return int(np.count_nonzero(self._row > self._row[token_id]))
+        if self._hidden is not None and score < self._hidden.max_score:
+            raise Undisclosed(ALL, "the rank of a token")
+        return int(np.count_nonzero(self._row > score))
+
+    def leading(self, k: int) -> tuple[NDArray[np.int64], Floats]:
+        """The k most likely tokens that are certain, fewer when less is known: ids int64[n], logprobs float64[n]."""
+        if self._hidden is not None:
+            k = min(k, int(np.count_nonzero(self._row >= self._hidden.max_score)))
+            if self._log_z is None:
+                k = 0
+        ids, scores = self._sorted(k)
+        return ids, scores - self.log_normalizer if len(ids) else scores
+
+    # -- reshaping ------------------------------------------------------------------------------------------------
+
+    def top(self, k: int) -> Distribution:
+        """The k most likely tokens and nothing else; the lowest ids among equals at the edge.
+
+        Raises:
+            Undisclosed: fewer than k tokens are known to lead.
+        """
+        if k < 1:
+            raise ParameterError(f"top(k) needs a positive k, not {k}")
+        if self._hidden is None and k >= (len(self._row) if self._ids is None else self.support_size):
+            return self
+        self._require_top(k)
+        ids, scores = self._sorted(k)
+        return self._derive(scores, ids)
+
+    def nucleus(self, p: float, min_keep: int = 1) -> Distribution:
+        """The smallest set of leading tokens whose probability is at least p.
+
+        The token that crosses p stays; ties go to the lowest id (llama.cpp's rule, summed in float64).
+        """
+        if not 0 < p <= 1:
+            raise ParameterError(f"nucleus(p) needs 0 < p <= 1, not {p}")
+        if p == 1:
+            return self
+        if self._hidden is not None:
+            return self._hidden_nucleus(p, min_keep)
+        window, size = 256, len(self._row)
+        while True:
+            ids, scores = self._sorted(min(window, size))
+            mass = np.cumsum(np.exp(scores - self.log_normalizer))
+            if mass[-1] >= p or window >= size:
+                break
+            window *= 8
+        kept = max(int(np.searchsorted(mass, p)) + 1, min_keep)
+        ambiguous = bool((np.abs(mass[max(kept - 2, 0) : kept] - p) < AMBIGUITY).any())
+        return self._derive(scores[:kept].copy(), ids[:kept].copy(), ambiguous=ambiguous)
+
+    def threshold(self, score: float, min_keep: int = 1) -> Distribution:
+        """The tokens whose score is at least ``score`` (nats, in the units of `scores`), and at least ``min_keep``.
+
+        Raises:
+            Undisclosed: a hidden token could pass.
+        """
+        if self._hidden is not None and self._hidden.max_score >= score:
+            raise Undisclosed(Disclosure(4 * len(self._row)), "which tokens reach the threshold")
+        if self._ids is None:
+            # A float32 comparison first, a little below the mark, then the exact one on the few that passed.
+            slack = abs(score) * 1e-6 + 1e-6
+            kept = np.flatnonzero(self._row >= (score - slack) / self._scale)
+            scores = self._row[kept] * np.float64(self._scale)
+            near = bool((np.abs(scores - score) < AMBIGUITY).any())
+            ids = kept[scores >= score]
+            if len(ids) < min_keep:
+                return self.top(min_keep)
+            return self._keep_ids(ids, ambiguous=near)
+        kept_count = max(int(np.count_nonzero(self._row >= score)), min_keep)
+        near = bool((np.abs(self._row - score) < AMBIGUITY).any())
+        return self._derive(self._row[:kept_count].copy(), self._ids[:kept_count].copy(), ambiguous=near)
+
+    def keep(self, which: ArrayLike | Iterable[int]) -> Distribution:
+        """These tokens and nothing else.
+
+        Args:
+            which: bool[n] aligned with `scores`, or token ids. Ids without probability are passed over.
+
+        Raises:
+            EmptySupport: nothing would be left.
+            Undisclosed: a mask on a head with a tail (which of the hidden tokens stay?), or an id that is hidden.
+        """
+        chosen = np.asarray(which if isinstance(which, np.ndarray | list | tuple) else list(which))  # type: ignore[arg-type]
+        if chosen.dtype == np.bool_:
+            if chosen.shape != self._row.shape:
+                raise ParameterError(f"a mask of shape {chosen.shape} does not fit {len(self._row)} scores")
+            self._require_complete("a mask")
+            if self._ids is None:
+                return self._keep_ids(np.flatnonzero(chosen & (self._row > -math.inf)))
+            return self._nonempty(self._row[chosen], self._ids[chosen])
+        ids = np.unique(chosen.astype(np.int64)) if len(chosen) else np.empty(0, dtype=np.int64)
+        alive = self.scores_of(ids) > -math.inf
+        return self._keep_ids(ids[alive])
+
+    def with_scores(self, scores: ArrayLike) -> Distribution:
+        """The same tokens with new scores, aligned with the old ones; -inf removes a token."""
+        self._require_complete("new scores for tokens nobody has seen")
+        row = np.array(scores, dtype=np.float64)
+        if row.shape != self._row.shape:
+            raise DistributionError(f"new scores of shape {row.shape} do not fit {len(self._row)} tokens")
+        _check(row)
+        return self._sparse(row, self._ids) if self._ids is not None else self._derive(row, None)
+
+    def scaled(self, factor: float) -> Distribution:
+        """All scores multiplied by ``factor > 0``: temperature T is ``scaled(1 / T)``. The tail's bounds follow."""
+        if not 0 < factor < math.inf:
+            raise ParameterError(f"scaled(factor) needs a positive, finite factor, not {factor}")
+        if factor == 1.0:
+            return self
+        if self._ids is None:
+            return self._derive(self._row, None, scale=self._scale * factor)
+        hidden = None if self._hidden is None else self._hidden.scaled(factor)
+        return self._derive(self._row * factor, self._ids, hidden=hidden)
+
+    def add(self, token_ids: ArrayLike, values: ArrayLike) -> Distribution:
+        """Add ``values`` (nats; -inf bans a token) to the scores of these tokens. A token named twice gets both.
+
+        Raises:
+            Undisclosed: one of them is hidden.
+        """
+        ids = np.asarray(token_ids, dtype=np.int64)
+        added = np.broadcast_to(np.asarray(values, dtype=np.float64), ids.shape)
+        if np.isnan(added).any() or (added == math.inf).any():
+            raise DistributionError("cannot add NaN or +inf to a score")
+        if len(ids) == 0:
+            return self
+        if self._ids is None:
+            self._check_ids(ids)
+            row = self._row.astype(np.float64)
+            if self._scale != 1.0:
+                row *= self._scale
+            np.add.at(row, ids, added)
+            _check(row)
+            return self._derive(row, None)
+        self.scores_of(ids)  # raises for a hidden token
+        where, found = self._positions(ids)
+        scores = self._row.astype(np.float64)
+        np.add.at(scores, where[found], added[found])
+        _check(scores)
+        return self._sparse(scores, self._ids, self._hidden)
+
+    def truncated(self) -> Distribution:
+        """The disclosed tokens alone, the tail given up. Only the ``on_undisclosed='truncate'`` policy does this."""
+        return self if self._hidden is None else self._derive(self._row, self._ids)
+
+    # -- comparing ------------------------------------------------------------------------------------------------
+
+    def kl(self, other: Distribution) -> float:
+        """Kullback-Leibler divergence of ``other`` from this one, ``sum(p * (log p - log q))``, in nats; may be inf."""
+        return divergence.kl(self, other)
+
+    def js(self, other: Distribution) -> float:
+        """Jensen-Shannon divergence, in nats, between 0 and log 2."""
+        return divergence.js(self, other)
+
+    def tv(self, other: Distribution) -> float:
+        """Total variation distance, between 0 and 1."""
+        return divergence.tv(self, other)
+
+    def bounds(self, name: Literal["entropy", "varentropy", "log_normalizer", "tail_mass"]) -> Interval:
+        """An interval that is sure to hold the value, whatever the undisclosed tokens are. A point when they are none.
+
+        Raises:
+            ParameterError: the name is none of these.
+        """
+        return uncertainty.bounds(self, name)
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _max_score(self) -> float:
+        return float(self._row[0] if self._ids is not None else self._row.max()) * self._scale
+
+    @cached_property
+    def _weights(self) -> Floats:
+        """float64[n], ``exp(score - max score)``."""
+        return np.exp(self._shifted)
+
+    @cached_property
+    def _shifted(self) -> Floats:
+        if self._ids is None:
+            shifted: Floats = np.subtract(self._row, self._row.max(), dtype=np.float64)
+            if self._scale != 1.0:
+                shifted *= self._scale
+            return shifted
+        relative: Floats = np.subtract(self._row, self._row[0], dtype=np.float64)
+        return relative
+
+    @cached_property
+    def _total(self) -> float:
+        return float(self._weights.sum())
+
+    @property
+    def _log_total(self) -> float:
+        return math.log(self._total)
+
+    @property
+    def _log_head(self) -> float:
+        return self._max_score + self._log_total
+
+    def _moment(self, power: int) -> float:
+        """The mean of ``(score - max score) ** power``."""
+        values = np.maximum(self._shifted, -800.0)  # exp(-800) is zero, and zero times -inf would be NaN
+        if power == 2:
+            values = values * values
+        return float(np.dot(self._weights, values)) / self._total
+
+    def _sorted(self, k: int) -> tuple[NDArray[np.int64], Floats]:
+        """The k first tokens by falling score, then rising id, with their scores."""
+        if self._ids is not None:
+            return self._ids[:k], self._row[:k].astype(np.float64, copy=False)
+        known: tuple[NDArray[np.int64], Floats] | None = self.__dict__.get("_sorted_so_far")
+        if known is None or len(known[0]) < k:
+            row = self._row
+            candidates = _leaders(row, k)
+            candidates = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
+            candidates = candidates[row[candidates] > -math.inf]
+            known = candidates, row[candidates] * np.float64(self._scale)
+            self.__dict__["_sorted_so_far"] = known
+        return known[0][:k], known[1][:k]
+
+    def _positions(self, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        assert self._ids is not None
+        rising = np.argsort(self._ids)
+        where = rising[np.searchsorted(self._ids, wanted, sorter=rising).clip(max=len(rising) - 1)]
+        return where, self._ids[where] == wanted
+
+    def _keep_ids(self, ids: NDArray[np.int64], *, ambiguous: bool = False) -> Distribution:
+        """These rising ids; dense with a mask when they are many, so that nothing is sorted for nothing."""
+        if self._ids is None and len(ids) * 8 > len(self._row):
+            row = np.full(len(self._row), -math.inf, dtype=self._row.dtype)
+            row[ids] = self._row[ids]
+            return self._derive(row, None, scale=self._scale, ambiguous=ambiguous)
+        return self._sparse(self.scores_of(ids), ids, ambiguous=ambiguous)
+
+    def _sparse(
+        self,
+        scores: Floats,
+        ids: NDArray[np.int64],
+        hidden: Hidden | None = None,
+        *,
+        ambiguous: bool = False,
+    ) -> Distribution:
+        order = np.lexsort((ids, -scores))
+        scores, ids = scores[order], ids[order]
+        alive = int(np.count_nonzero(scores > -math.inf))
+        if hidden is None and alive < len(ids):
+            scores, ids = scores[:alive], ids[:alive]
+        return self._nonempty(scores, ids, hidden, ambiguous=ambiguous)
+
+    def _nonempty(
+        self,
+        scores: Floats,
+        ids: NDArray[np.int64],
+        hidden: Hidden | None = None,
+        *,
+        ambiguous: bool = False,
+    ) -> Distribution:
+        if len(scores) == 0:
+            raise EmptySupport("no token is left; loosen a mask or a truncation")
+        return self._derive(scores, ids, hidden=hidden, ambiguous=ambiguous)
+
+    def _hidden_nucleus(self, p: float, min_keep: int) -> Distribution:
+        assert self._hidden is not None and self._ids is not None
+        spread = self.bounds("log_normalizer")
+        cuts = [int(np.searchsorted(np.cumsum(np.exp(self._row - log_z)), p)) + 1 for log_z in spread]
+        kept = max(cuts[0], min_keep)
+        need = Disclosure(4 * len(self._row))
+        if cuts[0] != cuts[1] or kept > len(self._row) or self._row[kept - 1] < self._hidden.max_score:
+            raise Undisclosed(need, f"the nucleus of {p}")
+        mass = np.cumsum(np.exp(self._row - spread.low))
+        near = bool((np.abs(mass[max(kept - 2, 0) : kept] - p) < AMBIGUITY).any())
+        return self._derive(self._row[:kept].copy(), self._ids[:kept].copy(), ambiguous=near)
+
+    def _require_complete(self, question: str) -> None:
+        if self._hidden is not None:
+            raise Undisclosed(ALL, question)
+
+    def _require_top(self, k: int) -> None:
+        if self._hidden is not None and (k > len(self._row) or self._row[k - 1] < self._hidden.max_score):
+            raise Undisclosed(Disclosure(k), f"the {k} most likely tokens" if k > 1 else "the most likely token")
+
+    def _check_ids(self, ids: NDArray[np.int64]) -> None:
+        if len(ids) and (ids.min() < 0 or (self.vocab_size is not None and ids.max() >= self.vocab_size)):
+            bad = int(ids.min() if ids.min() < 0 else ids.max())
+            raise ParameterError(f"token id {bad} lies outside the vocabulary of {self.vocab_size} tokens")
+
+    def __repr__(self) -> str:
+        shape = "dense" if self._ids is None else "sparse" if self._hidden is None else "head"
+        ids, logprobs = self.leading(3)
+        leaders = ", ".join(f"{i}: {math.exp(lp):.3g}" for i, lp in zip(ids, logprobs, strict=True))
+        return f"Distribution({shape}, {len(self._row)} of {self.vocab_size}, {self.stage}, {{{leaders}, …}})"
+
+    def _repr_html_(self) -> str:
+        """A static table of the leading tokens for notebooks: ids, probabilities, bars. No script, no texts."""
+        ids, logprobs = self.leading(10)
+        rows = "".join(
+            f'<tr><td style="text-align:right">{int(i)}</td><td style="text-align:right">{math.exp(lp):.4f}</td>'
+            f'<td><div style="background:#4878d0;height:0.8em;width:{math.exp(lp) * 12:.2f}em"></div></td></tr>'
+            for i, lp in zip(ids, logprobs, strict=True)
+        )
+        entropy = self.bounds("entropy")
+        known = f"{entropy.low:.3f}" if entropy.low == entropy.high else f"{entropy.low:.3f} to {entropy.high:.3f}"
+        return (
+            f"<table><caption>{self.stage}, {len(self._row)} of {self.vocab_size}, entropy {known} nats</caption>"
+            f"<thead><tr><th>token</th><th>p</th><th></th></tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+
+def _leaders(row: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
+    """Rising ids that surely contain the k largest scores.
+
+    The k-th largest of the maxima of disjoint blocks is a lower bound on the k-th largest score, and one pass of
+    maxima is many times cheaper than a selection.
+    """
+    blocks = len(row) // _BLOCK
+    if k >= blocks:
+        return np.arange(len(row)) if k >= len(row) // 8 else np.sort(np.argpartition(row, len(row) - k)[-k:])
+    maxima = row[: blocks * _BLOCK].reshape(_BLOCK, blocks).max(axis=0)
+    return np.flatnonzero(row >= np.partition(maxima, blocks - k)[blocks - k])
+
+
+def _check(scores: NDArray[np.floating[Any]]) -> None:
+    largest = scores.max()
+    if np.isnan(largest):
+        raise DistributionError(f"{int(np.isnan(scores).sum())} of {scores.size} scores are NaN")
+    if largest == math.inf:
+        raise DistributionError(f"{int((scores == math.inf).sum())} of {scores.size} scores are +inf")
+    if largest == -math.inf:
+        raise EmptySupport("every score is -inf: no token has probability")
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
+def _share(log_part: float, log_rest: float) -> float:
+    """``part / (part + rest)`` from logs."""
+    return 0.0 if log_part == -math.inf else 1.0 / (1.0 + math.exp(min(log_rest - log_part, 700.0)))

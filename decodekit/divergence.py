@@ -1,0 +1,52 @@
+"""How far two distributions lie apart, in nats. All of them need both sides complete, or raise `Undisclosed`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from decodekit.distribution import Distribution
+
+__all__ = ["js", "kl", "tv"]
+
+
+def kl(p: Distribution, q: Distribution) -> float:
+    """``sum(p * (log p - log q))``; inf where p has probability and q has none."""
+    p._require_complete("a divergence")
+    q._require_complete("a divergence")
+    if p._ids is None and p._row is q._row:
+        # Two temperatures of one row: the mean score under p settles it, and p's entropy knows that mean.
+        if p._scale == q._scale:
+            return 0.0
+        mean = p._moment(1)
+        return max(0.0, mean * (1 - q._scale / p._scale) - p._log_total + q._log_total)
+    ids = p.support()
+    logp = p.logprobs_of(ids)
+    return max(0.0, _expected_gap(logp, q.logprobs_of(ids)))
+
+
+def js(p: Distribution, q: Distribution) -> float:
+    """The mean divergence of both from their even mixture; at most log 2."""
+    logp, logq = _aligned(p, q)
+    middle = np.logaddexp(logp, logq) - math.log(2)
+    return max(0.0, 0.5 * _expected_gap(logp, middle) + 0.5 * _expected_gap(logq, middle))
+
+
+def tv(p: Distribution, q: Distribution) -> float:
+    """Half the sum of absolute differences; at most 1."""
+    logp, logq = _aligned(p, q)
+    return min(1.0, 0.5 * float(np.abs(np.exp(logp) - np.exp(logq)).sum()))
+
+
+def _aligned(p: Distribution, q: Distribution) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ids = np.union1d(p.support(), q.support())
+    return p.logprobs_of(ids), q.logprobs_of(ids)
+
+
+def _expected_gap(logp: NDArray[np.float64], logq: NDArray[np.float64]) -> float:
+    alive = logp > -math.inf
+    return float(np.dot(np.exp(logp[alive]), logp[alive] - logq[alive]))

@@ -1,0 +1,153 @@
+"""Every error decodekit raises, in one tree.
+
+    DecodekitError
+    ├── ConfigError                 a configuration or a call that cannot work
+    │   ├── UnknownPlugin           a name that no installed distribution provides
+    │   └── ParameterError          a parameter that is missing, unknown or out of range
+    ├── Undisclosed                 a question the disclosed part of a distribution cannot answer
+    ├── DistributionError           numbers that are no distribution (NaN, +inf, a sum above one)
+    │   └── EmptySupport            every token was masked or removed
+    ├── PluginError                 a processor or sampler broke its contract, or raised
+    ├── AdapterError                a backend could not answer
+    │   ├── ModelNotFound           no such model, or a file that is not one
+    │   ├── ContextOverflow         the prefix does not fit the model's context
+    │   ├── OutOfMemory             the backend has no room, even after making some
+    │   └── ProviderError           a remote server answered with an error, or not at all
+    └── TraceError                  a trace that cannot be written, read or trusted
+
+Messages name the field, the plugin and the step, and say what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decodekit.disclosure import Disclosure
+    from decodekit.session import Result
+
+__all__ = [
+    "AdapterError",
+    "ConfigError",
+    "ContextOverflow",
+    "DecodekitError",
+    "DistributionError",
+    "EmptySupport",
+    "ModelNotFound",
+    "OutOfMemory",
+    "ParameterError",
+    "PluginError",
+    "ProviderError",
+    "TraceError",
+    "Undisclosed",
+    "UnknownPlugin",
+]
+
+
+class DecodekitError(Exception):
+    """The root of all errors of this library.
+
+    Attributes:
+        partial: what a generation had produced before it ended in this error, one result per sequence for a batch;
+            None outside a generation.
+    """
+
+    partial: Result | list[Result] | None = None
+
+
+class ConfigError(DecodekitError):
+    """A configuration or a call that cannot work, whatever the model answers."""
+
+
+class UnknownPlugin(ConfigError):
+    """No installed distribution provides a plugin of this name."""
+
+
+class ParameterError(ConfigError, ValueError):
+    """A parameter is missing, unknown or out of range; the message names it."""
+
+
+class Undisclosed(DecodekitError):
+    """The disclosed part of a distribution does not settle the question.
+
+    Attributes:
+        need: what would settle it. A session asks the adapter for exactly this and runs the pure step again.
+    """
+
+    def __init__(self, need: Disclosure, question: str = "this question") -> None:
+        self.need = need
+        self.question = question
+        super().__init__(
+            f"{question} cannot be answered from what was disclosed; it needs {need}. "
+            "Ask the adapter for more, shorten the question with a truncation such as top_k, "
+            "or set on_undisclosed='truncate'."
+        )
+
+
+class DistributionError(DecodekitError):
+    """Numbers that are no distribution.
+
+    Attributes:
+        stage: where they came from: 'adapter', or the name of a processor.
+        step: the number of tokens already generated, or None outside a generation.
+    """
+
+    def __init__(self, message: str, *, stage: str | None = None, step: int | None = None) -> None:
+        self.message = message
+        self.stage = stage
+        self.step = step
+        where = "" if stage is None else f" (stage {stage!r}" + (")" if step is None else f", step {step})")
+        super().__init__(message + where)
+
+
+class EmptySupport(DistributionError):
+    """Every token was masked or removed: there is nothing to choose from."""
+
+
+class PluginError(DecodekitError):
+    """A processor or sampler broke its contract, or raised.
+
+    Attributes:
+        plugin: its name.
+        step: the number of tokens already generated, or None outside a generation.
+    """
+
+    def __init__(self, message: str, *, plugin: str, step: int | None = None) -> None:
+        self.plugin = plugin
+        self.step = step
+        super().__init__(f"plugin {plugin!r}" + ("" if step is None else f", step {step}") + f": {message}")
+
+
+class AdapterError(DecodekitError):
+    """A backend could not answer."""
+
+
+class ModelNotFound(AdapterError):
+    """There is no such model, or the file is not a model."""
+
+
+class ContextOverflow(AdapterError):
+    """The prefix is longer than the model's context.
+
+    While generating, a session turns this into ``finish_reason="length"``; on a prompt it is raised.
+    """
+
+
+class OutOfMemory(AdapterError):
+    """The backend has no room for this prefix, even after its caches were shrunk."""
+
+
+class ProviderError(AdapterError):
+    """A remote server answered with an error, or did not answer."""
+
+
+class TraceError(DecodekitError):
+    """A trace that cannot be written, read or trusted.
+
+    Attributes:
+        step: the number of steps that are intact before the fault, or None when unknown.
+    """
+
+    def __init__(self, message: str, *, step: int | None = None) -> None:
+        self.step = step
+        super().__init__(message)

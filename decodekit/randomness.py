@@ -1,0 +1,177 @@
+"""The only door through which chance enters: `decodekit-rng-1`, specified in docs/RNG.md.
+
+The word of token (or lane) ``i`` is the ``i``-th 64-bit output of
+``numpy.random.Philox(key=[seed, domain], counter=[0, step, stream, draw])``. Any word can be computed alone, in any
+order, on any machine, and equal keys give equal words for ever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+from numpy.random import Philox
+from numpy.typing import NDArray
+
+from decodekit.errors import ParameterError
+
+__all__ = [
+    "ALGORITHM",
+    "ESTIMATORS",
+    "MODELS",
+    "PROCESSORS",
+    "SINGLE",
+    "TOKENS",
+    "BoundRandomness",
+    "Randomness",
+    "derive",
+    "gumbel_of",
+    "uniform_of",
+]
+
+ALGORITHM = "decodekit-rng-1"
+
+TOKENS, SINGLE, PROCESSORS, ESTIMATORS, MODELS = range(5)
+"""The domains: token choice, one uniform per step, processors, estimators in analysis, stochastic models."""
+
+Lanes = range | Sequence[int] | NDArray[np.integer]
+
+_WORDS_PER_BLOCK = 4
+_DENSE_WORDS_PER_BLOCK_COST = 2_000  # starting a generator costs about as much as this many words in a row
+
+
+@dataclass(frozen=True, slots=True)
+class Randomness:
+    """The noise of one sequence: a pure function of seed, stream, domain, step, draw and lane.
+
+    Args:
+        seed: 0 to 2**64 - 1; None draws 64 bits from the operating system, to be read back from `seed`.
+        stream: 0 to 2**64 - 1; sequences of one run use different streams.
+
+    Raises:
+        ParameterError: a number outside 64 bits, or no integer.
+    """
+
+    seed: int
+    stream: int
+
+    def __init__(self, seed: int | None = None, stream: int = 0) -> None:
+        object.__setattr__(
+            self, "seed", int.from_bytes(os.urandom(8), "little") if seed is None else _u64(seed, "seed")
+        )
+        object.__setattr__(self, "stream", _u64(stream, "stream"))
+
+    def words(self, lanes: Lanes, *, step: int, domain: int = TOKENS, draw: int = 0) -> NDArray[np.uint64]:
+        """The words of these lanes, as uint64[n].
+
+        Args:
+            lanes: token ids, or lane numbers; ``range(V)`` for a whole vocabulary.
+            step: the number of tokens already generated.
+            domain: see the constants of this module.
+            draw: the attempt, or the processor's own key.
+        """
+        key = np.array([self.seed, domain], dtype=np.uint64)
+        if isinstance(lanes, range) and lanes.step == 1 and lanes.start == 0:
+            return _block(key, 0, step, self.stream, draw).random_raw(len(lanes))
+        ids = np.asarray(lanes, dtype=np.int64)
+        if len(ids) == 0:
+            return np.empty(0, dtype=np.uint64)
+        blocks = np.unique(ids // _WORDS_PER_BLOCK)
+        length = int(ids.max()) + 1
+        if length < _DENSE_WORDS_PER_BLOCK_COST * len(blocks):
+            return _block(key, 0, step, self.stream, draw).random_raw(length)[ids]
+        table = np.stack(
+            [_block(key, block, step, self.stream, draw).random_raw(_WORDS_PER_BLOCK) for block in blocks.tolist()]
+        )
+        return table[np.searchsorted(blocks, ids // _WORDS_PER_BLOCK), ids % _WORDS_PER_BLOCK]
+
+    def uniform(self, lanes: Lanes, *, step: int, domain: int = TOKENS, draw: int = 0) -> NDArray[np.float64]:
+        """float64[n] strictly inside (0, 1), with 52 random bits each."""
+        return uniform_of(self.words(lanes, step=step, domain=domain, draw=draw))
+
+    def gumbel(self, lanes: Lanes, *, step: int, domain: int = TOKENS, draw: int = 0) -> NDArray[np.float64]:
+        """float64[n] standard Gumbel noise, about -3.6 to 36.8."""
+        return gumbel_of(self.words(lanes, step=step, domain=domain, draw=draw))
+
+    def at(self, step: int, domain: int = TOKENS, draw: int = 0) -> BoundRandomness:
+        """The noise of one step, one domain and one draw: what a sampler or a processor is handed."""
+        return BoundRandomness(self, step, domain, draw)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRandomness:
+    """`Randomness` with step, domain and draw filled in.
+
+    Args:
+        source: the sequence's randomness.
+        step: the number of tokens already generated.
+        domain: the domain to draw from.
+        draw: the attempt, or the processor's own key.
+    """
+
+    source: Randomness
+    step: int
+    domain: int = TOKENS
+    draw: int = 0
+
+    @property
+    def seed(self) -> int:
+        return self.source.seed
+
+    @property
+    def stream(self) -> int:
+        return self.source.stream
+
+    def words(self, lanes: Lanes) -> NDArray[np.uint64]:
+        """uint64[n], the words of these lanes."""
+        return self.source.words(lanes, step=self.step, domain=self.domain, draw=self.draw)
+
+    def uniform(self, lanes: Lanes) -> NDArray[np.float64]:
+        """float64[n] strictly inside (0, 1)."""
+        return uniform_of(self.words(lanes))
+
+    def gumbel(self, lanes: Lanes) -> NDArray[np.float64]:
+        """float64[n] standard Gumbel noise."""
+        return gumbel_of(self.words(lanes))
+
+    def within(self, domain: int, draw: int | None = None) -> BoundRandomness:
+        """The same step in another domain."""
+        return BoundRandomness(self.source, self.step, domain, self.draw if draw is None else draw)
+
+
+def uniform_of(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """``((w >> 12) + 0.5) * 2**-52``: exact in float64, never 0 and never 1."""
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def gumbel_of(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """``-log(-log(u))`` in float64."""
+    noise: NDArray[np.float64] = -np.log(-np.log(uniform_of(words)))
+    return noise
+
+
+def derive(seed: int, *path: int | str) -> int:
+    """A child seed from names and numbers, as the u64 of a BLAKE2b hash; see docs/RNG.md for the bytes."""
+    hasher = blake2b(b"S" + _u64(seed, "seed").to_bytes(8, "little"), digest_size=8, person=ALGORITHM.encode())
+    for item in path:
+        if isinstance(item, str):
+            text = item.encode()
+            hasher.update(b"T" + len(text).to_bytes(4, "little") + text)
+        else:
+            hasher.update(b"I" + _u64(item, "path item").to_bytes(8, "little"))
+    return int.from_bytes(hasher.digest(), "little")
+
+
+def _block(key: NDArray[np.uint64], block: int, step: int, stream: int, draw: int) -> Philox:
+    # NumPy steps the counter before its first block, so counter b yields block b + 1. Explicit uint64 arrays: a list
+    # that holds an integer above 2**63 would turn into floats and lose bits.
+    return Philox(key=key, counter=np.array([block, step, stream, draw], dtype=np.uint64))
+
+
+def _u64(value: int, name: str) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 0 <= value < 2**64:
+        raise ParameterError(f"{name} must be an integer from 0 to 2**64 - 1, not {value!r}")
+    return int(value)

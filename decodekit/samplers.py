@@ -1,0 +1,220 @@
+"""The three samplers of the core: `multinomial`, `greedy` and `inverse_cdf`.
+
+They live here and not among the plugins because a verifier must not depend on plugins. Each takes a distribution and
+the step's noise, and answers with a `Choice`; none of them remembers anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decodekit.context import Context
+from decodekit.disclosure import ALL, Disclosure
+from decodekit.distribution import Distribution
+from decodekit.errors import Undisclosed
+from decodekit.randomness import SINGLE, TOKENS, BoundRandomness, gumbel_of, uniform_of
+
+__all__ = ["CORE_SAMPLERS", "Choice", "Draw", "greedy", "inverse_cdf", "multinomial", "race"]
+
+_RACE_SLACK = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Where the deciding random word came from, and the word itself.
+
+    Args:
+        domain: the domain of RNG.md.
+        stream: the sequence's stream.
+        step: the number of tokens generated before.
+        attempt: 0, or more after a rewind.
+        lane: the token id for `multinomial`, 0 for `inverse_cdf`.
+        word: the 64-bit word.
+    """
+
+    domain: int
+    stream: int
+    step: int
+    attempt: int
+    lane: int
+    word: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One chosen token, and how narrowly it was chosen.
+
+    Args:
+        token_id: the token.
+        logprob: its log-probability after the chain, in nats; None where a tail leaves it open.
+        raw_logprob: its log-probability as the model gave it, in nats; None where that is not known.
+        rank: how many tokens the model held more likely: 0 for its mode; None where that is not known.
+        score: what won: the perturbed score (`multinomial`), the score (`greedy`), the uniform (`inverse_cdf`).
+        margin: the distance to another outcome: the gap to the runner-up in score (`multinomial`, `greedy`), the
+            distance of the uniform to the nearer edge of the token's cell, in mass (`inverse_cdf`). inf when nothing
+            else was possible. While every logprob moves by less than half of it, the token stays.
+        runner_up: the token that would have been chosen next; None when there is none.
+        draw: the random word that decided; None when nothing was random.
+    """
+
+    token_id: int
+    logprob: float | None
+    raw_logprob: float | None
+    rank: int | None
+    score: float
+    margin: float
+    runner_up: int | None
+    draw: Draw | None
+
+
+def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
+    """Draw from the distribution by the Gumbel-max race, keyed by token id.
+
+    The largest ``score_i + g_i`` wins, scores shifted by their maximum, in float64; ties go to the lowest id.
+    On a head with a tail the winner is returned if no hidden token could beat it.
+
+    Raises:
+        Undisclosed: exactly the hidden ids that could win are named, when the vocabulary's size is known.
+    """
+    noise = randomness.within(TOKENS)
+    ids, scores = _contenders(dist, noise)
+    token, best, second, runner_up, word = race(ids, scores, noise.words(ids))
+    tail = dist._hidden
+    if tail is not None:
+        _require_winner(dist, noise, best)
+    return Choice(
+        token_id=token,
+        logprob=dist.logprob(token) if tail is None or dist._log_z is not None else None,
+        raw_logprob=None,
+        rank=None,
+        score=best,
+        margin=best - second,
+        runner_up=runner_up,
+        draw=Draw(TOKENS, noise.stream, noise.step, noise.draw, token, word),
+    )
+
+
+def race(
+    ids: NDArray[np.int64], shifted: NDArray[np.float64], words: NDArray[np.uint64]
+) -> tuple[int, float, float, int | None, int]:
+    """The definition of RNG.md on the given tokens: winner, its perturbed score, the second's, the second, the word.
+
+    Args:
+        ids: int64[n], the tokens.
+        shifted: float64[n], their scores less the largest score of the whole support.
+        words: uint64[n], their random words.
+    """
+    perturbed = shifted + gumbel_of(words)
+    best = float(perturbed.max())
+    winners = np.flatnonzero(perturbed == best)
+    first = int(winners[np.argmin(ids[winners])])
+    if len(ids) == 1:
+        return int(ids[0]), best, -math.inf, None, int(words[0])
+    perturbed[first] = -math.inf
+    second = float(perturbed.max())
+    followers = np.flatnonzero(perturbed == second)
+    return int(ids[first]), best, second, int(ids[followers].min()), int(words[first])
+
+
+def greedy(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
+    """The largest score; the lowest id among equals. Consumes no randomness."""
+    ids, logprobs = dist.leading(2)
+    if len(ids) == 0:
+        raise Undisclosed(Disclosure(1), "the most likely token")
+    gap = math.inf
+    if len(ids) == 2:
+        gap = float(logprobs[0] - logprobs[1])
+    elif dist.tail is not None:
+        raise Undisclosed(Disclosure(2), "the most likely token and the next")
+    return Choice(
+        token_id=int(ids[0]),
+        logprob=float(logprobs[0]),
+        raw_logprob=None,
+        rank=None,
+        score=float(dist.scores_of(ids[:1])[0]),
+        margin=gap,
+        runner_up=int(ids[1]) if len(ids) == 2 else None,
+        draw=None,
+    )
+
+
+def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
+    """Draw by one uniform: the first token, in id order, whose cumulative mass exceeds ``u * total``.
+
+    Raises:
+        Undisclosed: on a head with a tail, whose ids lie between the disclosed ones.
+    """
+    noise = randomness.within(SINGLE)
+    if dist.tail is not None:
+        raise Undisclosed(ALL, "a walk over the whole vocabulary")
+    ids = np.sort(dist.support())
+    word = noise.words([0])
+    u = float(uniform_of(word)[0])
+    weights = np.exp(dist.scores_of(ids) - dist._max_score)
+    cumulative = np.cumsum(weights)
+    total = float(cumulative[-1])
+    where = min(int(np.searchsorted(cumulative, u * total, side="right")), len(ids) - 1)
+    below = float(cumulative[where - 1]) if where else 0.0
+    edges = [(u * total - below, where - 1), (float(cumulative[where]) - u * total, where + 1)]
+    margin, neighbour = min((edge for edge in edges if 0 <= edge[1] < len(ids)), default=(math.inf, -1))
+    return Choice(
+        token_id=int(ids[where]),
+        logprob=dist.logprob(int(ids[where])),
+        raw_logprob=None,
+        rank=None,
+        score=u,
+        margin=margin / total,
+        runner_up=int(ids[neighbour]) if neighbour >= 0 else None,
+        draw=Draw(SINGLE, noise.stream, noise.step, noise.draw, 0, int(word[0])),
+    )
+
+
+def _contenders(dist: Distribution, noise: BoundRandomness) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Every token that could come first or second in the race, with its shifted score.
+
+    With ``u`` a token's uniform and ``w`` its weight, the race is won by the smallest time ``-log(u) / w``, and
+    ``-log(u) >= 1 - u`` bounds it from below without a logarithm. Only tokens whose bound is no later than the exact
+    time of some second token can come first or second; these few are left for the definition.
+    """
+    if dist.token_ids is not None:
+        alive = dist._row > -math.inf
+        return (dist.token_ids, dist._shifted) if alive.all() else (dist.token_ids[alive], dist._shifted[alive])
+    words = noise.words(range(len(dist._row)))
+    miss = ((~words) >> np.uint64(12)).astype(np.float64)
+    miss += 0.5
+    with np.errstate(divide="ignore"):  # a masked token has weight zero: it is infinitely late
+        bound = np.divide(miss, dist._weights, out=miss)
+    # Any two tokens' exact times bound the second-best time from above; these two make the bound a close one.
+    first = int(bound.argmin())
+    kept, bound[first] = bound[first], math.inf
+    two = np.array([first, int(bound.argmin())])
+    bound[first] = kept
+    with np.errstate(divide="ignore"):
+        late = float((-np.log(uniform_of(words[two])) / dist._weights[two]).max()) * 2.0**52
+    ids = np.flatnonzero((bound <= late * (1 + _RACE_SLACK)) & (dist._row > -math.inf))
+    return ids, dist._shifted[ids]
+
+
+def _require_winner(dist: Distribution, noise: BoundRandomness, best: float) -> None:
+    """Raise unless no hidden token can reach the winner's perturbed score."""
+    assert dist._hidden is not None and dist.token_ids is not None
+    if dist.vocab_size is None:
+        raise Undisclosed(ALL, "a draw in which hidden tokens take part")
+    gumbel = noise.gumbel(range(dist.vocab_size))
+    gumbel[dist.token_ids] = -math.inf
+    rivals = np.flatnonzero(gumbel + (dist._hidden.max_score - dist._max_score) >= best)
+    if len(rivals):
+        raise Undisclosed(
+            Disclosure(len(dist.token_ids), tuple(rivals.tolist())), "a draw that hidden tokens could win"
+        )
+
+
+CORE_SAMPLERS: Mapping[str, Callable[[Distribution, Context, BoundRandomness], Choice]] = MappingProxyType(
+    {"greedy": greedy, "inverse_cdf": inverse_cdf, "multinomial": multinomial}
+)

@@ -1,0 +1,19 @@
+"""For authors of adapters, processors and samplers: exact little models, and the contracts as functions to call.
+
+The checks are plain asserts and need no test framework; each raises `AssertionError` with what was expected.
+"""
+
+from decodekit.testing.adapters import NGramAdapter, TableAdapter
+from decodekit.testing.check_adapter import check_adapter
+from decodekit.testing.check_plugins import check_processor, check_sampler
+from decodekit.testing.tokenizers import BytesTokenizer, PiecesTokenizer
+
+__all__ = [
+    "BytesTokenizer",
+    "NGramAdapter",
+    "PiecesTokenizer",
+    "TableAdapter",
+    "check_adapter",
+    "check_processor",
+    "check_sampler",
+]

@@ -1,0 +1,22 @@
+"""Traces: what happened, token by token, in a form that can be checked without the model."""
+
+from decodekit.trace.format import Footer, Header, SequenceEnd, Trace
+from decodekit.trace.reader import read_trace, recover
+from decodekit.trace.replaying import ReplayReport, ReplayStep, replay
+from decodekit.trace.verifying import Verdict, verify
+from decodekit.trace.writer import TraceWriter
+
+__all__ = [
+    "Footer",
+    "Header",
+    "ReplayReport",
+    "ReplayStep",
+    "SequenceEnd",
+    "Trace",
+    "TraceWriter",
+    "Verdict",
+    "read_trace",
+    "recover",
+    "replay",
+    "verify",
+]

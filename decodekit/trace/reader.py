@@ -1,0 +1,173 @@
+"""Reading traces: untrusted bytes in, a `Trace` or a `TraceError` that names the step out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from decodekit.errors import TraceError
+from decodekit.trace.format import FOOTER, FORMAT, HEADER, Footer, Header, Trace, digest, parse_step, to_line
+
+__all__ = ["Fault", "inspect_trace", "read_trace", "recover"]
+
+_LONGEST_LINE = 256 * 1024 * 1024
+_CHECK = b',"check":"'
+
+
+class Fault(TraceError):
+    """What is wrong with a file that can be read in part.
+
+    Attributes:
+        torn: whether only the last line is cut short, as after a crash; `recover` mends that.
+    """
+
+    def __init__(self, message: str, *, step: int | None = None, torn: bool = False) -> None:
+        self.torn = torn
+        super().__init__(message, step=step)
+
+
+class _Unchained(ValueError):
+    pass
+
+
+def read_trace(path: str | os.PathLike[str]) -> Trace:
+    """Read a trace and check its chain. Without a footer it is incomplete: `Trace.footer` is None.
+
+    Raises:
+        TraceError: no such file, a foreign format, a damaged or torn line; ``step`` counts the intact steps before.
+    """
+    trace, fault = inspect_trace(path)
+    if fault is not None:
+        raise fault
+    return trace
+
+
+def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
+    """As `read_trace`, but what precedes a fault is returned with it. Raises only when there is no usable header."""
+    lines = _lines(Path(path))
+    first = next(lines, None)
+    if first is None:
+        raise TraceError(f"{path} is empty")
+    header = _header(first, path)
+    trace = Trace(header, [], None)
+    contents = blake2b(to_line(json.loads(first[:-1])["content"]), digest_size=16)
+    prev = digest(first[:-1])
+    for line in lines:
+        steps = len(trace.steps)
+        if trace.footer is not None:
+            return trace, Fault(f"{path} goes on after its footer", step=steps)
+        if not line.endswith(b"\n"):
+            return trace, Fault(
+                f"the last line of {path} is torn after {steps} steps; recover it", step=steps, torn=True
+            )
+        line = line[:-1]
+        try:
+            prev = _take(line, prev, trace, contents)
+        except _Unchained as error:
+            del trace.steps[steps - 1 :]  # the step before may be the changed one
+            return trace, Fault(f"{path}: {error}", step=len(trace.steps))
+        except (ValueError, RecursionError, MemoryError) as error:
+            return trace, Fault(f"the line after step {steps - 1} of {path} is damaged: {_first(error)}", step=steps)
+    return trace, None
+
+
+def recover(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Trace:
+    """Copy the intact lines of a torn or unfinished trace and close them with a ``recovered`` line.
+
+    The original is not touched. A recovered trace has no footer: it stays incomplete, and says that it was cut.
+
+    Raises:
+        TraceError: the trace is whole, or damaged elsewhere than at its end.
+    """
+    trace, fault = inspect_trace(path)
+    if fault is not None and not fault.torn:
+        raise fault
+    if trace.footer is not None:
+        raise TraceError(f"{path} is whole; there is nothing to recover", step=len(trace.steps))
+    data = Path(path).read_bytes()
+    kept = data[: data.rfind(b"\n") + 1]
+    last = kept[:-1].rsplit(b"\n", 1)[-1]
+    note = {
+        "kind": "recovered",
+        "prev": digest(last),
+        "content": {"steps": len(trace.steps), "cut": len(data) - len(kept)},
+    }
+    try:
+        with Path(target).open("xb") as file:
+            file.write(kept + to_line(note) + b"\n")
+    except OSError as error:
+        raise TraceError(f"cannot write {target}: {error.strerror}") from error
+    return read_trace(target)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(_LONGEST_LINE):
+                yield line
+    except OSError as error:
+        raise TraceError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _header(line: bytes, path: str | os.PathLike[str]) -> Header:
+    try:
+        data = json.loads(line)
+        content = data["content"]
+        if data["kind"] != "header":
+            raise ValueError("the first line is no header")
+        if content["format"] != FORMAT:
+            raise TraceError(f"{path} has the format {str(content['format'])[:60]!r}; this version reads {FORMAT!r}")
+        if not line.endswith(b"\n"):
+            raise ValueError("the header is torn")
+        return HEADER.validate_python(content)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TraceError(f"{path} is no decodekit trace: {_first(error)}", step=0) from error
+
+
+def _take(line: bytes, prev: str, trace: Trace, contents: Any) -> str:
+    """Check one line, add what it holds to the trace, and return its digest."""
+    if line.startswith(b'{"kind":"step","prev":"' + prev.encode() + b'"'):
+        step = parse_step(line)
+        trace.steps.append(step)
+        contents.update(_content_bytes(line))
+        return digest(line)
+    data = json.loads(line)
+    if not isinstance(data, dict) or data.get("prev") != prev:
+        raise _Unchained(f"line {len(trace.steps) + 2} is not chained to the line before; one of the two was changed")
+    if data.get("kind") == "recovered":
+        return digest(line)
+    if data.get("kind") != "footer":
+        raise ValueError(f"a line of kind {str(data.get('kind'))[:40]!r}")
+    body, _, check = line.rpartition(_CHECK)
+    if check != digest(body).encode() + b'"}':
+        raise ValueError("the footer does not match its check")
+    footer: Footer = FOOTER.validate_python(data["content"])
+    if footer.contents != contents.hexdigest():
+        raise ValueError("the footer's digest of all contents does not match the lines above")
+    counts: dict[int, int] = {}
+    for step in trace.steps:
+        counts[step.stream] = counts.get(step.stream, 0) + 1
+    wrong = [end for end in footer.ends if counts.get(end.stream, 0) != end.tokens]
+    if wrong:
+        raise ValueError(f"the footer counts {wrong[0].tokens} tokens in stream {wrong[0].stream}, the steps do not")
+    trace.footer = footer
+    return digest(line)
+
+
+def _content_bytes(line: bytes) -> bytes:
+    """The bytes of ``content`` within a step line, as the writer hashed them."""
+    start = line.index(b'"content":') + len(b'"content":')
+    return line[start : line.rindex(b',"timing":')]
+
+
+def _first(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        detail = error.errors()[0]
+        return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+    return f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)[:300]

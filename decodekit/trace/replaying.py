@@ -1,0 +1,219 @@
+"""Replaying a trace: the same draws again, from the record alone or over a live model.
+
+From the record, each token is drawn again from the final scores that were kept. Over an adapter, the recorded tokens
+are forced, the model is asked for every distribution, the recorded chain runs with the recorded noise, and what differs
+is reported with its drift and whether the margin allows it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from decodekit.asking import ask, blocking
+from decodekit.chain import Chain
+from decodekit.context import Context, TokenIds
+from decodekit.disclosure import ALL, Disclosure
+from decodekit.distribution import Distribution
+from decodekit.errors import DecodekitError, TraceError
+from decodekit.prefix import Prefix
+from decodekit.protocols import Adapter, AsyncAdapter
+from decodekit.randomness import Randomness
+from decodekit.step import Step
+from decodekit.trace.format import Trace
+from decodekit.trace.reader import read_trace
+from decodekit.trace.verifying import _Finding, chain_of, redraw
+
+__all__ = ["ReplayReport", "ReplayStep", "replay"]
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayStep:
+    """One step, drawn again.
+
+    Args:
+        stream: its sequence.
+        index: its place in it.
+        token_id: the recorded token.
+        replayed: the token drawn now; None where the record holds too little.
+        drift: the largest change of a final log-probability among the recorded tokens, in nats; 0 without a model.
+        margin: the recorded margin.
+        explained: whether the tokens agree, or twice the drift reaches the margin: the difference is then allowed.
+    """
+
+    stream: int
+    index: int
+    token_id: int
+    replayed: int | None
+    drift: float
+    margin: float
+    explained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """What a replay found.
+
+    Args:
+        steps: every step that was drawn again.
+        live: whether a model was asked.
+        warnings: what to know before trusting it, such as a different model fingerprint.
+    """
+
+    steps: list[ReplayStep]
+    live: bool
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def equal(self) -> int:
+        """How many steps drew the recorded token."""
+        return sum(step.replayed == step.token_id for step in self.steps)
+
+    @property
+    def unknown(self) -> int:
+        """How many steps could not be drawn from the record."""
+        return sum(step.replayed is None for step in self.steps)
+
+    @property
+    def max_drift(self) -> float:
+        """The largest drift of any step, in nats."""
+        return max((step.drift for step in self.steps), default=0.0)
+
+    @property
+    def first_difference(self) -> ReplayStep | None:
+        """The first step whose token differs; None when all agree."""
+        return next((step for step in self.steps if step.replayed not in (step.token_id, None)), None)
+
+    @property
+    def explained(self) -> bool:
+        """Whether every difference lies within the margin that the drift allows."""
+        return all(step.explained for step in self.steps)
+
+
+def replay(trace: Trace | str | os.PathLike[str], *, adapter: Adapter | AsyncAdapter | None = None) -> ReplayReport:
+    """Draw every token of a trace again.
+
+    Args:
+        trace: a trace, or the path of one.
+        adapter: a live model to compare with. It comes from you: a trace never builds one.
+
+    Raises:
+        TraceError: the trace cannot be read.
+        ConfigError: the recorded chain cannot be built from what is installed (live replay only).
+        AdapterError: the model could not answer (live replay only).
+    """
+    if not isinstance(trace, Trace):
+        trace = read_trace(trace)
+    if adapter is None:
+        return ReplayReport([_from_record(trace, step) for step in trace.steps], live=False)
+    return _live(trace, blocking(adapter))
+
+
+def _from_record(trace: Trace, step: Step) -> ReplayStep:
+    try:
+        token: int | None = redraw(trace, step).token_id
+    except _Finding:
+        token = None
+    agrees = token in (None, step.token_id)
+    return ReplayStep(step.stream, step.index, step.token_id, token, 0.0, step.choice.margin, agrees)
+
+
+def _live(trace: Trace, adapter: Adapter) -> ReplayReport:
+    chain = chain_of(trace)
+    recorded = trace.header.adapter
+    info = adapter.info
+    warnings = [
+        f"the trace's {name} is {recorded.get(name)!r}, this adapter's is {getattr(info, name)!r}"
+        for name in ("model_fingerprint", "tokenizer_fingerprint", "vocab_size")
+        if recorded.get(name) != getattr(info, name)
+    ]
+    results: list[ReplayStep] = []
+    for stream in dict.fromkeys(step.stream for step in trace.steps):
+        steps = [step for step in trace.steps if step.stream == stream]
+        results += _replay_stream(trace, adapter, chain, stream, steps)
+    return ReplayReport(results, live=True, warnings=warnings)
+
+
+def _replay_stream(
+    trace: Trace, adapter: Adapter, chain: Chain, stream: int, steps: list[Step]
+) -> Iterable[ReplayStep]:
+    prompt = trace.prompt_of(stream)
+    context = Context(TokenIds(prompt), TokenIds(), adapter.tokenizer)
+    states = chain.initial(context)
+    randomness = Randomness(trace.header.seed, stream)
+    prefix = Prefix(prompt)
+    for start in range(0, len(steps), _BATCH):
+        part = steps[start : start + _BATCH]
+        prefixes = []
+        for step in part:  # a chain of ancestors: one forward pass for a local model
+            prefixes.append(prefix)
+            prefix = prefix.extend([step.token_id])
+        answers = ask(adapter, prefixes, [_wanted(step) for step in part])
+        for step, answer in zip(part, answers, strict=True):
+            if isinstance(answer, DecodekitError):
+                raise TraceError(f"the adapter could not answer for step {step.index}: {answer}", step=step.index)
+            attempt = step.draw.attempt if step.draw is not None else 0
+            truncate = any(entry.gave_up is not None for entry in step.entries)
+            noise = randomness.at(step.index, draw=attempt)
+            final, choice, _, after = chain.step(answer, context, states, noise, truncate=truncate)
+            drift = _drift(step, final)
+            agrees = choice.token_id == step.token_id
+            yield ReplayStep(
+                stream, step.index, step.token_id, choice.token_id, drift, step.choice.margin,
+                agrees or 2 * drift >= step.choice.margin,
+            )  # fmt: skip
+            if agrees:
+                states = after
+            else:  # the recorded token is forced, so stateful parts must see that one
+                states = _advanced(chain, states, step, context)
+            ids = context.output_ids
+            assert isinstance(ids, TokenIds)
+            context = Context(context.prompt_ids, ids.append(step.token_id), context.tokenizer)
+
+
+def _wanted(step: Step) -> Disclosure:
+    if step.raw.tail is None:
+        return ALL
+    return Disclosure(step.raw.disclosed)
+
+
+def _drift(step: Step, final: Distribution) -> float:
+    """The largest change of a final log-probability, among recorded tokens that kept their probability."""
+    if step.evidence is None:
+        pair = step.choice.logprob, _logprob(final, step.token_id)
+        return abs(pair[0] - pair[1]) if pair[0] is not None and pair[1] > -math.inf else math.inf
+    now = final.scores_of(step.evidence.token_ids)
+    both = (now > -math.inf) & (step.evidence.scores > -math.inf)
+    if not both.any():
+        return math.inf
+    # Scores are known up to a constant each; the recorded token's own log-probability pins both when it survived.
+    was = step.evidence.scores
+    pinned = _logprob(final, step.token_id)
+    if step.choice.logprob is None or pinned == -math.inf or final.tail is not None:
+        return float(np.ptp((now - was)[both]))
+    here = step.evidence.token_ids == step.token_id
+    if not here.any():
+        return float(np.ptp((now - was)[both]))
+    before = was - float(was[here][0]) + step.choice.logprob
+    return float(np.abs(now - final.log_normalizer - before)[both].max())
+
+
+def _logprob(final: Distribution, token_id: int) -> float:
+    try:
+        return final.logprob(token_id)
+    except DecodekitError:
+        return -math.inf
+
+
+def _advanced(chain: Chain, states: tuple[object, ...], step: Step, context: Context) -> tuple[object, ...]:
+    parts: tuple[Callable[..., object], ...] = (*chain.processors, chain.sampler)
+    return tuple(
+        part.advance(state, step.choice, context) if hasattr(part, "advance") else None
+        for part, state in zip(parts, states, strict=True)
+    )

@@ -1,0 +1,273 @@
+"""Verifying a trace without the model: does each choice follow from what was recorded?
+
+Only the samplers of the core run here, and no plugin unless ``chain=True`` asks for the processors too. Nothing here
+proves that the raw row came from the model; a live replay compares that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from decodekit import registry
+from decodekit.chain import Chain
+from decodekit.context import Context, TokenIds
+from decodekit.distribution import AMBIGUITY, Distribution
+from decodekit.errors import ConfigError, DecodekitError
+from decodekit.evidence import words_above
+from decodekit.randomness import ALGORITHM, SINGLE, TOKENS, BoundRandomness, Randomness
+from decodekit.samplers import CORE_SAMPLERS, Choice, race
+from decodekit.step import Step
+from decodekit.trace.format import Trace
+from decodekit.trace.reader import inspect_trace
+
+__all__ = ["Verdict", "Word", "chain_of", "redraw", "verify"]
+
+Word = Literal["reproduced", "proved", "ambiguous", "consistent", "incomplete", "failed"]
+_STRENGTH: tuple[Word, ...] = ("failed", "incomplete", "consistent", "ambiguous", "proved", "reproduced")
+_CLOSE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a trace proves; as strong as its weakest step.
+
+    Args:
+        word: 'reproduced' (the final scores follow from the raw rows through the recorded processors, and the choices
+            from them), 'proved' (the choices follow from the recorded final scores and the seed), 'ambiguous' (some
+            margin is under 1e-9), 'consistent' (nothing contradicts, something is missing), 'incomplete' (the run has
+            no end), 'failed'.
+        step: the first step of that word, when it is worse than 'proved'; None otherwise.
+        why: the reason, in a sentence.
+        counts: how many steps earned which word.
+    """
+
+    word: Word
+    step: int | None
+    why: str
+    counts: dict[Word, int] = field(default_factory=dict)
+
+
+class _Finding(Exception):
+    """Why a step is not proved, and the word it earns instead."""
+
+    def __init__(self, word: Word, why: str) -> None:
+        self.word, self.why = word, why
+        super().__init__(why)
+
+
+def verify(trace: Trace | str | os.PathLike[str], *, chain: bool = False) -> Verdict:
+    """Check every step of a trace.
+
+    Args:
+        trace: a trace, or the path of one. What precedes a fault in the file is verified too.
+        chain: run the recorded processors again on raw rows (level 'full'); this loads the plugins the header names.
+
+    Raises:
+        TraceError: the file has no usable header.
+    """
+    fault = None
+    if not isinstance(trace, Trace):
+        trace, fault = inspect_trace(trace)
+    if trace.header.rng != ALGORITHM:
+        return Verdict("consistent", None, f"the noise is {trace.header.rng!r}; this version knows {ALGORITHM!r}")
+    processors = chain_of(trace) if chain else None
+    outputs: dict[int, TokenIds] = {}
+    counts: Counter[Word] = Counter()
+    worst: tuple[Word, int, str] | None = None
+    for step in trace.steps:
+        word, why = _verify_step(trace, step, outputs, processors)
+        counts[word] += 1
+        if worst is None or _STRENGTH.index(word) < _STRENGTH.index(worst[0]):
+            worst = word, step.index, why
+    if fault is not None and not fault.torn:
+        return Verdict("failed", fault.step, str(fault), {**counts, "failed": counts["failed"] + 1})
+    if worst is not None and worst[0] == "failed":
+        return Verdict("failed", worst[1], worst[2], dict(counts))
+    if trace.footer is None:
+        reason = str(fault) if fault else "there is no footer: the run did not end in order"
+        return Verdict("incomplete", len(trace.steps), f"{reason}; {_summary(counts)}", dict(counts))
+    if worst is None:
+        return Verdict("proved", None, "there are no steps to prove", {})
+    word, index, why = worst
+    return Verdict(word, None if word in ("proved", "reproduced") else index, why or _summary(counts), dict(counts))
+
+
+def chain_of(trace: Trace) -> Chain:
+    """The chain a header names, built from registered plugins only.
+
+    Raises:
+        ConfigError: a part is not registered under its name, or its version is not the recorded one.
+    """
+    described = trace.header.chain
+    try:
+        parts = [_part("processors", part) for part in described["processors"]]
+        return Chain(parts, _part("samplers", described["sampler"]))
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"the header's chain is not readable: {error!r}") from error
+
+
+def redraw(trace: Trace, step: Step) -> Choice:
+    """Draw a step's token again from its recorded final scores and RNG.md, by the core sampler the header names.
+
+    Raises:
+        _Finding: why it cannot be done; an internal matter of this package.
+    """
+    sampler = _core_sampler(trace)
+    if step.evidence is None:
+        raise _Finding("consistent", "the final scores were not recorded (level 'choice')")
+    evidence = step.evidence
+    noise = _noise(trace, step)
+    order = np.lexsort((evidence.token_ids, -evidence.scores))
+    ids, scores = evidence.token_ids[order], evidence.scores[order]
+    if evidence.floor is None or sampler == "greedy":
+        final = Distribution._make(
+            vocab_size=None, origin="logprobs", stage="processed", temperature=1.0, schedule=None, ambiguous=False,
+            _row=scores, _scale=1.0, _ids=ids, _hidden=None, _log_z=None,
+        )  # fmt: skip
+        choice = CORE_SAMPLERS[sampler](final, Context(), noise)
+        # With a floor the normaliser is not here; the log-probability is then as recorded.
+        return choice if evidence.floor is None else replace(choice, logprob=step.choice.logprob)
+    if sampler != "multinomial":
+        raise _Finding("consistent", f"a {sampler} draw needs the whole support, and only a part was recorded")
+    vocab_size = trace.header.adapter.get("vocab_size")
+    if not isinstance(vocab_size, int) or not ids.max() < vocab_size <= 2**26:
+        raise _Finding("consistent", "the size of the vocabulary was not recorded")
+    shifted = scores - scores[0]
+    words = noise.words(range(vocab_size))
+    token, best, second, runner_up, word = race(ids, shifted, words[ids])
+    rivals = words_above(words, second - (evidence.floor - float(scores[0])))
+    rivals[ids] = False
+    if rivals.any():
+        # Lucky enough to pass the runner-up from the floor: the exact number decides.
+        lucky = np.flatnonzero(rivals)
+        reach = noise.gumbel(lucky) + (evidence.floor - float(scores[0]))
+        if (reach >= second - _CLOSE).any():
+            at = int(lucky[reach.argmax()])
+            raise _Finding("failed", f"token {at} is missing from the record, and could have won from the floor")
+    return replace(step.choice, token_id=token, score=best, margin=best - second, runner_up=runner_up, draw=replace(
+        step.draw, domain=TOKENS, lane=token, word=word
+    ) if step.draw else None)  # fmt: skip
+
+
+def _verify_step(trace: Trace, step: Step, outputs: dict[int, TokenIds], processors: Chain | None) -> tuple[Word, str]:
+    so_far = outputs.setdefault(step.stream, TokenIds())
+    outputs[step.stream] = so_far.append(step.token_id)
+    try:
+        if step.index != len(so_far):
+            raise _Finding("failed", f"stream {step.stream} goes from step {len(so_far) - 1} to step {step.index}")
+        _check_draw(trace, step)
+        again = redraw(trace, step)
+        _compare(step, again)
+        if processors is None:
+            return "proved", ""
+        return _reproduce(trace, step, so_far, processors)
+    except _Finding as finding:
+        return finding.word, finding.why
+    except DecodekitError as error:
+        return "failed", f"step {step.index} cannot be drawn again: {error}"
+
+
+def _check_draw(trace: Trace, step: Step) -> None:
+    """The recorded word is the word of its place."""
+    draw = step.draw
+    if draw is None:
+        return
+    if draw.domain not in (TOKENS, SINGLE):
+        raise _Finding("consistent", f"the draw is of domain {draw.domain}, which a sampler of its own reads")
+    word = int(_noise(trace, step).within(draw.domain).words([draw.lane])[0])
+    if word != draw.word:
+        raise _Finding("failed", f"the word of lane {draw.lane} is {word:016x}, the record says {draw.word:016x}")
+
+
+def _compare(step: Step, again: Choice) -> None:
+    said = step.choice
+    if min(said.margin, again.margin) < AMBIGUITY:
+        raise _Finding("ambiguous", f"the margin of step {step.index} is {said.margin:.3g}, below {AMBIGUITY}")
+    if again.token_id != said.token_id:
+        raise _Finding(
+            "failed", f"the recorded scores and noise choose token {again.token_id}, the record {said.token_id}"
+        )
+    for name in ("score", "margin", "logprob"):
+        one, other = getattr(said, name), getattr(again, name)
+        if one is None or other is None:
+            continue
+        if not (one == other or abs(one - other) <= _CLOSE * max(1.0, abs(one))):
+            raise _Finding("failed", f"the {name} of step {step.index} is {other!r}, the record says {one!r}")
+    if again.runner_up != said.runner_up:
+        raise _Finding(
+            "failed", f"the runner-up of step {step.index} is {again.runner_up}, the record says {said.runner_up}"
+        )
+    if (again.draw is None) != (step.draw is None):
+        raise _Finding("failed", f"step {step.index} records {'no draw' if step.draw is None else 'a draw'}")
+    if again.draw is not None and again.draw != step.draw:
+        raise _Finding("failed", f"step {step.index} draws {again.draw}, the record says {step.draw}")
+
+
+def _reproduce(trace: Trace, step: Step, so_far: TokenIds, processors: Chain) -> tuple[Word, str]:
+    """Run the recorded processors again on the raw row."""
+    if step.row is None:
+        raise _Finding("consistent", "the raw row was not recorded; level 'full' keeps it")
+    if any(link.stateful for link in processors._links):
+        raise _Finding("consistent", "a stateful processor needs the whole run; replay it instead")
+    ids, row = step.row
+    raw = step.raw
+    if ids is None:
+        dist = Distribution.dense(row, origin=raw.origin, stage=raw.stage, temperature=raw.temperature)
+    else:
+        bound = raw.tail.max_logprob if raw.tail is not None else None
+        size = trace.header.adapter.get("vocab_size")
+        dist = Distribution.head(ids, row, size, stage=raw.stage, temperature=raw.temperature, max_hidden=bound)
+    context = Context(TokenIds(trace.prompt_of(step.stream)), so_far)
+    noise = _noise(trace, step)
+    truncate = any(entry.gave_up is not None for entry in step.entries)
+    final, choice, entries, _ = processors.step(
+        dist, context, processors.initial(context), noise, top=len(raw.top), truncate=truncate
+    )
+    assert step.evidence is not None
+    scores = final.scores_of(step.evidence.token_ids)
+    if not np.array_equal(scores, step.evidence.scores):
+        apart = float(np.abs(scores - step.evidence.scores).max())
+        raise _Finding("failed", f"the processors give final scores up to {apart:.3g} from the recorded ones")
+    if step.evidence.floor is None and final.support_size != len(step.evidence.token_ids):
+        raise _Finding("failed", f"the processors leave {final.support_size} tokens, the record {len(scores)}")
+    if choice.token_id != step.token_id:
+        raise _Finding("failed", f"the chain chooses token {choice.token_id}, the record {step.token_id}")
+    if [entry.name for entry in entries] != [entry.name for entry in step.entries]:
+        raise _Finding("failed", f"the entries of step {step.index} are not those of the chain")
+    return "reproduced", ""
+
+
+def _part(group: registry.Group, described: Mapping[str, Any]) -> Any:
+    name = described["name"]
+    _, info = registry.load(group, name)
+    recorded = (described["distribution"], described["version"])
+    if (info.distribution, info.version) != recorded:
+        raise ConfigError(
+            f"{group[:-1]} {name!r} was recorded from {recorded[0] or 'a process'} {recorded[1]}; "
+            f"installed is {info.distribution or 'one of this process'} {info.version}"
+        )
+    build = registry.processor if group == "processors" else registry.sampler
+    return build(name, **described["params"])
+
+
+def _core_sampler(trace: Trace) -> str:
+    described = trace.header.chain.get("sampler", {})
+    name = described.get("name")
+    if described.get("distribution") != "decodekit" or name not in CORE_SAMPLERS:
+        raise _Finding("consistent", f"the sampler {name!r} is not of the core; only its record can be read")
+    return str(name)
+
+
+def _noise(trace: Trace, step: Step) -> BoundRandomness:
+    attempt = step.draw.attempt if step.draw is not None else 0
+    return Randomness(trace.header.seed, step.stream).at(step.index, draw=attempt)
+
+
+def _summary(counts: Mapping[Word, int]) -> str:
+    return ", ".join(f"{count} steps {word}" for word, count in counts.items()) or "no steps"

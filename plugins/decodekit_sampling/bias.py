@@ -1,0 +1,48 @@
+"""A bias on chosen tokens."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from decodekit import Context, Disclosure, Distribution, Plugin
+
+__all__ = ["LogitBias"]
+
+_TokenId = Annotated[int, Field(ge=0, lt=2**63)]
+_Bias = Annotated[float, Field(ge=-1000, le=1000)]
+
+
+class LogitBias(Plugin):
+    """Add a bias in nats to the scores of tokens by id; ``false`` bans a token.
+
+    Source: the OpenAI API's ``logit_bias``; ``false`` as in llama-server. There is no clipping to [-100, 100].
+    """
+
+    logit_bias: Annotated[dict[_TokenId, _Bias | bool], Field(max_length=100_000)]
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _numbers_from_text(cls, value: Any) -> Any:
+        """TOML and JSON keys are text: '42' is token 42."""
+        if not isinstance(value, dict):
+            return value
+        return {int(key) if isinstance(key, str) and key.isdecimal() else key: bias for key, bias in value.items()}
+
+    @field_validator("logit_bias")
+    @classmethod
+    def _no_true(cls, value: dict[int, float | bool]) -> dict[int, float | bool]:
+        if True in [bias for bias in value.values() if isinstance(bias, bool)]:
+            raise ValueError("a bias is a number, or false to ban the token")
+        return value
+
+    @property
+    def needs(self) -> Disclosure:
+        return Disclosure(None, tuple(self.logit_bias))
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever the named tokens are disclosed."""
+        values = [-math.inf if bias is False else float(bias) for bias in self.logit_bias.values()]
+        return dist.add(list(self.logit_bias), values)

@@ -1,0 +1,98 @@
+"""Penalties on tokens that occurred before, in the prompt, in the output, or in both."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from decodekit import Context, Disclosure, Distribution, Plugin
+
+__all__ = ["FrequencyPenalty", "PresencePenalty", "RepetitionPenalty"]
+
+Scope = Literal["prompt", "output", "both"]
+_Window = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+def occurrences(ctx: Context, scope: Scope, window: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct ids of the scope and how often each occurs, both int64[n].
+
+    Args:
+        ctx: the ids so far.
+        scope: which of them count.
+        window: only this many of the most recent; None for all.
+    """
+    parts = {"prompt": (ctx.prompt_ids,), "output": (ctx.output_ids,), "both": (ctx.prompt_ids, ctx.output_ids)}[scope]
+    history = np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])
+    if window is not None:
+        history = history[-window:]
+    return np.unique(history, return_counts=True)
+
+
+class _History(Plugin):
+    scope: Scope = "both"
+    window: _Window | None = None
+
+    def needs(self, ctx: Context) -> Disclosure:
+        """The penalised tokens by name; on a head they may lie in the tail."""
+        ids, _ = occurrences(ctx, self.scope, self.window)
+        return Disclosure(None, tuple(ids.tolist()))
+
+
+class RepetitionPenalty(_History):
+    """Divide positive scores of tokens that occurred by the penalty, multiply negative ones with it.
+
+    The law depends on the backend's own offset, so it needs logits. ``law="logprobs"`` writes another law into the
+    chain: every score is a log-probability, hence negative, and is multiplied.
+    Source: Keskar et al. 2019 (arXiv 1909.05858); signs as in transformers and llama.cpp.
+    """
+
+    repetition_penalty: Annotated[float, Field(gt=0, le=100)]
+    law: Literal["logits", "logprobs"] = "logits"
+
+    @property
+    def needs_logits(self) -> bool:
+        return self.law == "logits"
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever all tokens that occurred are disclosed."""
+        ids, _ = occurrences(ctx, self.scope, self.window)
+        if len(ids) == 0 or self.repetition_penalty == 1:
+            return dist
+        scores = dist.scores_of(ids) if self.law == "logits" else dist.logprobs_of(ids)
+        alive = scores > -np.inf
+        ids, scores = ids[alive], scores[alive]
+        penalised = np.where(scores > 0, scores / self.repetition_penalty, scores * self.repetition_penalty)
+        return dist.add(ids, penalised - scores)
+
+
+class FrequencyPenalty(_History):
+    """Subtract the penalty once for every time a token occurred.
+
+    Source: the OpenAI API; llama.cpp ``penalties``. The default scope is the output, as there.
+    """
+
+    frequency_penalty: Annotated[float, Field(ge=-100, le=100)]
+    scope: Scope = "output"
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever all tokens that occurred are disclosed."""
+        ids, counts = occurrences(ctx, self.scope, self.window)
+        return dist.add(ids, -self.frequency_penalty * counts) if self.frequency_penalty else dist
+
+
+class PresencePenalty(_History):
+    """Subtract the penalty from every token that occurred, however often.
+
+    Source: the OpenAI API; llama.cpp ``penalties``. The default scope is the output, as there.
+    """
+
+    presence_penalty: Annotated[float, Field(ge=-100, le=100)]
+    scope: Scope = "output"
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever all tokens that occurred are disclosed."""
+        ids, _ = occurrences(ctx, self.scope, self.window)
+        return dist.add(ids, -self.presence_penalty) if self.presence_penalty else dist
