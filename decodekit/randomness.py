@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from operator import index
 
 import numpy as np
 from numpy.random import Philox
@@ -172,6 +173,10 @@ def _block(key: NDArray[np.uint64], block: int, step: int, stream: int, draw: in
 
 
 def _u64(value: int, name: str) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 0 <= value < 2**64:
+    try:
+        number = -1 if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**64:
         raise ParameterError(f"{name} must be an integer from 0 to 2**64 - 1, not {value!r}")
-    return int(value)
+    return number
