@@ -11,7 +11,7 @@ Nothing here is ever renormalised in silence: a question that the disclosed part
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Literal, NoReturn
 
@@ -35,6 +35,7 @@ AMBIGUITY = 1e-9
 _MASS_SLACK = 1e-6  # float32 logprobs of a few dozen tokens sum to one within this
 _MASS_EXCESS = 1e-3  # a head whose probabilities sum to more than 1 + this is no distribution
 _BLOCK = 128
+_PIECE = 16_384
 
 
 class Distribution:
@@ -283,13 +284,14 @@ class Distribution:
     def entropy(self) -> float:
         """Shannon entropy in nats. Raises `Undisclosed` on a head; see `bounds`."""
         self._require_complete("the entropy")
-        return max(0.0, self._log_total - self._moment(1))
+        return max(0.0, self._log_total - self._sums[1])
 
     @cached_property
     def varentropy(self) -> float:
         """The variance of the surprisal, in nats squared. Raises `Undisclosed` on a head; see `bounds`."""
         self._require_complete("the varentropy")
-        return max(0.0, self._moment(2) - self._moment(1) ** 2)
+        total, mean = self._sums
+        return sum(float(np.dot(weights, (shifted - mean) ** 2)) for _, shifted, weights in self._blocks()) / total
 
     def logprob(self, token_id: int) -> float:
         """The log-probability of one token in nats; -inf when it has none."""
@@ -432,7 +434,9 @@ class Distribution:
         if factor == 1.0:
             return self
         if self._ids is None:
-            return self._derive(self._row, None, scale=self._scale * factor)
+            scaled = self._derive(self._row, None, scale=self._scale * factor)
+            scaled.__dict__["_row_max"] = self._row_max
+            return scaled
         hidden = None if self._hidden is None else self._hidden.scaled(factor)
         return self._derive(self._row * factor, self._ids, hidden=hidden)
 
@@ -493,41 +497,44 @@ class Distribution:
 
     @cached_property
     def _max_score(self) -> float:
-        return float(self._row[0] if self._ids is not None else self._row.max()) * self._scale
+        return self._row_max * self._scale
 
     @cached_property
-    def _weights(self) -> Floats:
-        """float64[n], ``exp(score - max score)``."""
-        return np.exp(self._shifted)
+    def _row_max(self) -> float:
+        return float(self._row[0] if self._ids is not None else self._row.max())
 
-    @cached_property
-    def _shifted(self) -> Floats:
-        if self._ids is None:
-            shifted: Floats = np.subtract(self._row, self._row.max(), dtype=np.float64)
+    def _blocks(self) -> Iterator[tuple[int, Floats, Floats]]:
+        """(start, scores less the largest, their exponentials), a piece at a time.
+
+        A piece fits the processor's cache and is never handed back to the operating system; on a vocabulary of
+        150,000 that is several times faster than whole arrays. Scores of -inf become -800: exp(-800) is zero, and
+        zero times -800 is not NaN.
+        """
+        masked = self._row.min() == -math.inf
+        for start in range(0, len(self._row), _PIECE):
+            shifted: Floats = np.subtract(self._row[start : start + _PIECE], self._row_max, dtype=np.float64)
             if self._scale != 1.0:
                 shifted *= self._scale
-            return shifted
-        relative: Floats = np.subtract(self._row, self._row[0], dtype=np.float64)
-        return relative
+            if masked:
+                np.maximum(shifted, -800.0, out=shifted)
+            yield start, shifted, np.exp(shifted)
 
     @cached_property
-    def _total(self) -> float:
-        return float(self._weights.sum())
+    def _sums(self) -> tuple[float, float]:
+        """The total of ``exp(score - max score)``, and the mean of ``score - max score``."""
+        total = weighted = 0.0
+        for _, shifted, weights in self._blocks():
+            total += float(weights.sum())
+            weighted += float(np.dot(weights, shifted))
+        return total, weighted / total
 
     @property
     def _log_total(self) -> float:
-        return math.log(self._total)
+        return math.log(self._sums[0])
 
     @property
     def _log_head(self) -> float:
         return self._max_score + self._log_total
-
-    def _moment(self, power: int) -> float:
-        """The mean of ``(score - max score) ** power``."""
-        values = np.maximum(self._shifted, -800.0)  # exp(-800) is zero, and zero times -inf would be NaN
-        if power == 2:
-            values = values * values
-        return float(np.dot(self._weights, values)) / self._total
 
     def _sorted(self, k: int) -> tuple[NDArray[np.int64], Floats]:
         """The k first tokens by falling score, then rising id, with their scores."""

@@ -22,8 +22,9 @@ def kl(p: Distribution, q: Distribution) -> float:
         # Two temperatures of one row: the mean score under p settles it, and p's entropy knows that mean.
         if p._scale == q._scale:
             return 0.0
-        mean = p._moment(1)
-        return max(0.0, mean * (1 - q._scale / p._scale) - p._log_total + q._log_total)
+        return max(0.0, p._sums[1] * (1 - q._scale / p._scale) - p._log_total + q._log_total)
+    if p._ids is None and q._ids is None:
+        return _dense_kl(p, q)
     ids = p.support()
     logp = p.logprobs_of(ids)
     return max(0.0, _expected_gap(logp, q.logprobs_of(ids)))
@@ -40,6 +41,18 @@ def tv(p: Distribution, q: Distribution) -> float:
     """Half the sum of absolute differences; at most 1."""
     logp, logq = _aligned(p, q)
     return min(1.0, 0.5 * float(np.abs(np.exp(logp) - np.exp(logq)).sum()))
+
+
+def _dense_kl(p: Distribution, q: Distribution) -> float:
+    """Both rows in id order, a piece at a time."""
+    total = gap = 0.0
+    for (start, shifted, weights), (_, other, _) in zip(p._blocks(), q._blocks(), strict=True):
+        end = start + len(shifted)
+        if ((p._row[start:end] > -math.inf) & (q._row[start:end] == -math.inf)).any():
+            return math.inf
+        total += float(weights.sum())
+        gap += float(np.dot(weights, shifted - other))
+    return max(0.0, gap / total - p._log_total + q._log_total)
 
 
 def _aligned(p: Distribution, q: Distribution) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,7 +8,7 @@ order, on any machine, and equal keys give equal words for ever.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from operator import index
@@ -41,7 +41,7 @@ TOKENS, SINGLE, PROCESSORS, ESTIMATORS, MODELS = range(5)
 Lanes = range | Sequence[int] | NDArray[np.integer]
 
 _WORDS_PER_BLOCK = 4
-_DENSE_WORDS_PER_BLOCK_COST = 2_000  # starting a generator costs about as much as this many words in a row
+_WORDS_PER_START = 2_000  # starting a generator costs about as much as this many words in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,10 @@ class Randomness:
         ids = np.asarray(lanes, dtype=np.int64)
         if len(ids) == 0:
             return np.empty(0, dtype=np.uint64)
-        blocks = np.unique(ids // _WORDS_PER_BLOCK)
         length = int(ids.max()) + 1
-        if length < _DENSE_WORDS_PER_BLOCK_COST * len(blocks):
+        dense = length < _WORDS_PER_START * (-(-len(ids) // _WORDS_PER_BLOCK))  # at least so many blocks are touched
+        blocks = ids[:0] if dense else np.unique(ids // _WORDS_PER_BLOCK)
+        if dense or length < _WORDS_PER_START * len(blocks):
             return _block(key, 0, step, self.stream, draw).random_raw(length)[ids]
         table = np.stack(
             [_block(key, block, step, self.stream, draw).random_raw(_WORDS_PER_BLOCK) for block in blocks.tolist()]
@@ -137,6 +138,11 @@ class BoundRandomness:
     def gumbel(self, lanes: Lanes) -> NDArray[np.float64]:
         """float64[n] standard Gumbel noise."""
         return gumbel_of(self.words(lanes))
+
+    def stream_of_words(self) -> Callable[[int], NDArray[np.uint64]]:
+        """A function that returns the next n words each time, lane 0 first: a whole vocabulary without a whole array."""
+        key = np.array([self.seed, self.domain], dtype=np.uint64)
+        return _block(key, 0, self.step, self.stream, self.draw).random_raw
 
     def within(self, domain: int, draw: int | None = None) -> BoundRandomness:
         """The same step in another domain."""

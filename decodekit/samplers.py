@@ -184,21 +184,28 @@ def _contenders(dist: Distribution, noise: BoundRandomness) -> tuple[NDArray[np.
     """
     if dist.token_ids is not None:
         alive = dist._row > -math.inf
-        return (dist.token_ids, dist._shifted) if alive.all() else (dist.token_ids[alive], dist._shifted[alive])
-    words = noise.words(range(len(dist._row)))
-    miss = ((~words) >> np.uint64(12)).astype(np.float64)
-    miss += 0.5
-    with np.errstate(divide="ignore"):  # a masked token has weight zero: it is infinitely late
-        bound = np.divide(miss, dist._weights, out=miss)
-    # Any two tokens' exact times bound the second-best time from above; these two make the bound a close one.
-    first = int(bound.argmin())
-    kept, bound[first] = bound[first], math.inf
-    two = np.array([first, int(bound.argmin())])
-    bound[first] = kept
-    with np.errstate(divide="ignore"):
-        late = float((-np.log(uniform_of(words[two])) / dist._weights[two]).max()) * 2.0**52
-    ids = np.flatnonzero((bound <= late * (1 + _RACE_SLACK)) & (dist._row > -math.inf))
-    return ids, dist._shifted[ids]
+        shifted = dist._row[alive] - dist._max_score
+        return dist.token_ids[alive], shifted
+    source = noise.stream_of_words()
+    late = math.inf
+    kept: list[NDArray[np.int64]] = []
+    for start, _, weights in dist._blocks():
+        words = source(len(weights))
+        bound = ((~words) >> np.uint64(12)).astype(np.float64)  # floor of 2**52 * (1 - u): still a lower bound
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bound /= weights
+        if len(bound) > 1:
+            # Any two tokens' exact times bound the second-best time from above; the two leaders make it a close bound.
+            first = int(bound.argmin())
+            least, bound[first] = bound[first], math.inf
+            two = np.array([first, int(bound.argmin())])
+            bound[first] = least
+            with np.errstate(divide="ignore"):
+                late = min(late, float((-np.log(uniform_of(words[two])) / weights[two]).max()) * 2.0**52)
+        kept.append(np.flatnonzero(bound <= late * (1 + _RACE_SLACK)) + start)
+    ids = np.concatenate(kept)
+    ids = ids[dist._row[ids] > -math.inf]
+    return ids, dist.scores_of(ids) - dist._max_score
 
 
 def _require_winner(dist: Distribution, noise: BoundRandomness, best: float) -> None:
