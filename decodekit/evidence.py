@@ -30,7 +30,8 @@ class Evidence:
 
     Args:
         token_ids: int64[n].
-        scores: float64[n], exactly as the sampler used them, unnormalised, in nats.
+        scores: float64[n], exactly as the sampler used them, unnormalised, in nats; -inf for a token that noise could
+            have lifted from the floor, had it not been removed.
         floor: no token that is missing here has a higher score; None when no token is missing.
     """
 
@@ -68,9 +69,7 @@ def _with_floor(dist: Distribution, choice: Choice, noise: BoundRandomness) -> E
     words = noise.words(range(dist.vocab_size))
     climbers = np.flatnonzero(words_above(words, second - (floor - dist._max_score)))
     listed = np.union1d(ids[: cut + 1], climbers)
-    values = dist.scores_of(listed)
-    alive = values > -math.inf
-    return Evidence(listed[alive], values[alive], floor)
+    return Evidence(listed, dist.scores_of(listed), floor)
 
 
 def words_above(words: NDArray[np.uint64], gumbel: float) -> NDArray[np.bool_]:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Self
 
-from decodekit.asking import ask, blocking
+import numpy as np
+
+from decodekit.asking import BlockingAdapter, ask, blocking
 from decodekit.chain import Chain
 from decodekit.decoder import Decoder, OnUndisclosed, Stop
+from decodekit.disclosure import ALL
 from decodekit.distribution import Distribution
-from decodekit.errors import AdapterError, ContextOverflow, DecodekitError, ParameterError, Undisclosed
+from decodekit.errors import ContextOverflow, DecodekitError, DistributionError, ParameterError, Undisclosed
 from decodekit.log import get_logger
 from decodekit.prefix import Prefix
-from decodekit.protocols import Adapter, AsyncAdapter, Message
+from decodekit.protocols import Adapter, AdapterInfo, AsyncAdapter, Message
 from decodekit.randomness import Randomness
 from decodekit.step import FinishReason, Level, Step
 from decodekit.trace.format import Footer, Header, SequenceEnd, Trace
@@ -31,7 +34,7 @@ __all__ = ["Prompt", "Result", "Session"]
 Prompt = str | Sequence[int] | Sequence[Message] | Prefix
 Path = str | os.PathLike[str]
 
-_MOST_QUESTIONS = 6  # a disclosure that grows fourfold each time covers any vocabulary long before this
+_MOST_QUESTIONS = 6  # the last of them asks for everything
 _MOST_SAMPLES = 1_000_000
 
 
@@ -94,6 +97,9 @@ class Session:
             Randomness(seed)
         Stop(max_tokens)
         self.adapter = blocking(adapter)
+        self._facade = (
+            self.adapter if isinstance(self.adapter, BlockingAdapter) and self.adapter is not adapter else None
+        )
         self.chain = chain or Chain()
         self.seed = seed
         self.on_undisclosed: OnUndisclosed = on_undisclosed
@@ -120,9 +126,11 @@ class Session:
         return session
 
     def close(self) -> None:
-        """Close the adapter if this session built it, or its own facade over an async one."""
+        """Close the adapter if this session built it; of somebody else's async adapter, only our facade's thread."""
         if self._owns_adapter:
             self.adapter.close()
+        elif self._facade is not None:
+            self._facade.release()
 
     def __enter__(self) -> Self:
         return self
@@ -161,17 +169,12 @@ class Session:
         Raises:
             DecodekitError: with everything generated so far in ``partial``.
         """
-        run = _Run(
-            self, [prompt], [stream], seed, _stop(self, max_tokens, stop, stop_ids, until), level, trace, deadline
-        )
+        rule = _stop(self, max_tokens, stop, stop_ids, until)
+        run = _Run(self, [prompt], [stream], seed, rule, level, trace, deadline, kept=[])
         with run:
-            for step in run.steps():
-                run.kept.append(step)
-        result = run.results()[0]
-        if result.error is not None:
-            result.error.partial = result
-            raise result.error
-        return result
+            for _ in run.steps():
+                pass
+        return run.only_result()
 
     def stream(
         self,
@@ -189,12 +192,11 @@ class Session:
     ) -> Iterator[Step]:
         """As `generate`, one `Step` at a time. The steps' texts add up to the result's text.
 
-        Closing the iterator early ends the run as 'cancelled'; its trace is whole.
+        Closing the iterator early ends the run as 'cancelled'; its trace is whole. The steps are yours to keep: an
+        error's ``partial`` has the ids and the text, and no steps.
         """
-        run = _Run(
-            self, [prompt], [stream], seed, _stop(self, max_tokens, stop, stop_ids, until), level, trace, deadline
-        )
-        return _streamed(run)
+        rule = _stop(self, max_tokens, stop, stop_ids, until)
+        return _streamed(_Run(self, [prompt], [stream], seed, rule, level, trace, deadline))
 
     def generate_many(
         self,
@@ -221,14 +223,14 @@ class Session:
         """
         if isinstance(n, bool) or not 1 <= n <= _MOST_SAMPLES:
             raise ParameterError(f"n must be an integer from 1 to {_MOST_SAMPLES}, not {n!r}")
-        if isinstance(prompts, str):
+        if isinstance(prompts, str | Prefix):
             raise ParameterError("generate_many takes a list of prompts; for one prompt use generate")
         streams = [stream + (i << 32 | j) for i in range(len(prompts)) for j in range(n)]
-        stop_rule = _stop(self, max_tokens, stop, stop_ids, until)
-        run = _Run(self, prompts, streams, seed, stop_rule, level, trace, deadline)
+        rule = _stop(self, max_tokens, stop, stop_ids, until)
+        run = _Run(self, prompts, streams, seed, rule, level, trace, deadline, kept=[])
         with run:
-            for step in run.steps():
-                run.kept.append(step)
+            for _ in run.steps():
+                pass
         results = run.results()
         return [results[i * n : (i + 1) * n] for i in range(len(prompts))]
 
@@ -247,10 +249,7 @@ def _stop(
 def _streamed(run: _Run) -> Iterator[Step]:
     with run:
         yield from run.steps()
-    error = run.errors.get(0)
-    if error is not None:
-        error.partial = run.results()[0]
-        raise error
+    run.only_result()
 
 
 @dataclass
@@ -265,7 +264,7 @@ class _Run:
     level: Level
     path: Path | None
     deadline: float | None
-    kept: list[Step] = field(default_factory=list)
+    kept: list[Step] | None = None  # a list that the steps go into; None when nobody wants them
     errors: dict[int, DecodekitError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -276,13 +275,16 @@ class _Run:
         self.seed = Randomness(seed).seed
         self.prefixes = [as_prefix(session.adapter, prompt, i) for i, prompt in enumerate(self.prompts)]
         samples = len(self.streams) // max(len(self.prefixes), 1)
-        self.ends_at = None if self.deadline is None else time.monotonic() + self.deadline
+        self.ends_at = None if self.deadline is None else time.monotonic() + _seconds(self.deadline)
+        self.recorded = [0] * len(self.streams)
+        self.interrupt: BaseException | None = None
+        stop = self.stop if self.stop.until is None else replace(self.stop, until=self._watch)
         self.decoders = [
             Decoder(
                 session.chain,
                 Randomness(self.seed, stream),
                 self.prefixes[i // samples],
-                self.stop,
+                stop,
                 session.adapter.tokenizer,
                 session.on_undisclosed,
                 level=self.level,
@@ -297,7 +299,7 @@ class _Run:
             prompts=[list(prefix.token_ids) for prefix in self.prefixes],
             sequences=[(stream, i // samples) for i, stream in enumerate(self.streams)],
             chain=session.chain.describe(),
-            adapter=_plain(asdict(session.adapter.info)),
+            adapter=_plain(session.adapter.info),
             on_undisclosed=session.on_undisclosed,
             stop={"max_tokens": self.stop.max_tokens, "strings": list(self.stop.strings), "ids": sorted(self.stop.ids)},
             config=session._config,
@@ -314,8 +316,11 @@ class _Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         unfinished: FinishReason = "error" if isinstance(error, Exception) else "cancelled"
-        for decoder in self.decoders:
-            decoder.finish(unfinished)
+        for i, decoder in enumerate(self.decoders):
+            if not decoder.finished:
+                decoder.finish(unfinished)
+                if isinstance(error, DecodekitError):
+                    self.errors[i] = error
         if self.writer is not None:
             try:
                 self.footer = self.writer.close(self._ends(error))
@@ -329,13 +334,13 @@ class _Run:
             error.partial = results[0] if len(results) == 1 else results
         get_logger().debug(
             "generation finished",
-            tokens=sum(len(decoder.output_ids) for decoder in self.decoders),
+            tokens=sum(self.recorded),
             reasons=sorted({str(decoder.finish_reason) for decoder in self.decoders}),
         )
 
     def steps(self) -> Iterator[Step]:
         """Drive all decoders to their end. Sequences enter in order, as many at a time as the adapter serves well."""
-        room = self.session.adapter.info.concurrency
+        room = max(1, self.session.adapter.info.concurrency)
         waiting = list(range(len(self.decoders)))[::-1]
         active: list[int] = []
         while waiting or active:
@@ -354,11 +359,11 @@ class _Run:
 
     def results(self) -> list[Result]:
         """The results so far, one per sequence."""
-        trace = Trace(self.header, self.kept, self.footer)
+        trace = Trace(self.header, self.kept or [], self.footer)
         return [
             Result(
                 text=decoder.text,
-                token_ids=tuple(decoder.output_ids),
+                token_ids=tuple(decoder.output_ids[: self.recorded[i]]),
                 finish_reason=decoder.finish_reason or "cancelled",
                 seed=self.header.seed,
                 trace=trace,
@@ -368,14 +373,23 @@ class _Run:
             for i, decoder in enumerate(self.decoders)
         ]
 
+    def only_result(self) -> Result:
+        """The result of a run of one sequence. Raises the error that ended it."""
+        (result,) = self.results()
+        if result.error is not None:
+            result.error.partial = result
+            raise result.error
+        return result
+
     def _round(self, active: list[int]) -> Iterator[Step]:
-        """One token for each active sequence."""
-        asking, final = list(active), dict.fromkeys(active, False)
+        """One token for each active sequence. A step is recorded before it is handed out."""
+        asking = list(active)
         disclosed: dict[int, int] = {}
-        for _ in range(_MOST_QUESTIONS):
+        for question in range(1, _MOST_QUESTIONS + 1):
             decoders = [self.decoders[i] for i in asking]
+            needs = [decoder.need if question < _MOST_QUESTIONS else ALL for decoder in decoders]
             started = time.perf_counter()
-            answers = ask(self.session.adapter, [d.prefix for d in decoders], [d.need for d in decoders])
+            answers = ask(self.session.adapter, [decoder.prefix for decoder in decoders], needs)
             waited = time.perf_counter() - started
             late = self.ends_at is not None and time.monotonic() >= self.ends_at
             again: list[int] = []
@@ -384,25 +398,26 @@ class _Run:
                     self._fail(i, answer)
                     continue
                 shown = 0 if answer.tail is None else len(answer.scores)
-                final[i] = answer.tail is None or disclosed.get(i) == shown
+                final = answer.tail is None or disclosed.get(i) == shown or question == _MOST_QUESTIONS
                 disclosed[i] = shown
-                step = self._feed(i, answer, final[i], waited, late, again)
+                step = self._feed(i, answer, final, waited, late, again)
                 if step is not None:
-                    if self.writer is not None:
-                        self.writer.write(step)
+                    self._record(i, step)
                     yield step
             if not again:
                 return
             asking = again
-        for i in asking:
-            self._fail(i, AdapterError("the adapter answers ever more, and never enough"))
 
     def _feed(
         self, i: int, answer: Distribution, final: bool, waited: float, late: bool, again: list[int]
     ) -> Step | None:
         decoder = self.decoders[i]
+        room = self.session.adapter.info.context_length
+        last: FinishReason | None = "deadline" if late else None
+        if room is not None and len(decoder.prefix) >= room:
+            last = "length"  # there is no asking after this token
         try:
-            return decoder.feed(answer, final=final, waited=waited, last="deadline" if late else None)
+            return decoder.feed(answer, final=final, waited=waited, last=last)
         except Undisclosed as error:
             if final:
                 self._fail(i, error)
@@ -415,8 +430,29 @@ class _Run:
             self._fail(i, error)
         return None
 
+    def _record(self, i: int, step: Step) -> None:
+        if self.writer is not None:
+            self.writer.write(step)
+        if self.kept is not None:
+            self.kept.append(step)
+        self.recorded[i] += 1
+        if self.interrupt is not None:
+            self.decoders[i].finish_reason = "error" if isinstance(self.interrupt, Exception) else "cancelled"
+            raise self.interrupt
+
+    def _watch(self, step: Step) -> bool:
+        """The caller's ``until``. What it raises waits until the step it saw is recorded."""
+        assert self.stop.until is not None
+        try:
+            return self.stop.until(step)
+        except BaseException as error:
+            self.interrupt = error
+            return True
+
     def _fail(self, i: int, error: DecodekitError) -> None:
         decoder = self.decoders[i]
+        if isinstance(error, DistributionError) and error.step is None:
+            error = type(error)(error.message, stage=error.stage, step=len(decoder.output_ids))
         if isinstance(error, ContextOverflow) and len(decoder.output_ids):
             decoder.finish("length")
             return
@@ -430,7 +466,7 @@ class _Run:
         return [
             SequenceEnd(
                 decoder.randomness.stream,
-                len(decoder.output_ids),
+                self.recorded[i],
                 decoder.finish_reason or "cancelled",
                 str(self.errors.get(i) or error) if decoder.finish_reason == "error" else None,
             )
@@ -442,9 +478,15 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
     """A prompt in any of its forms as token ids, checked against the vocabulary.
 
     Raises:
-        ParameterError: an empty prompt, an id outside the vocabulary, text or messages without a tokenizer.
+        ParameterError: an empty prompt, an id outside the vocabulary, text or messages without a tokenizer, or
+            something that is no prompt.
     """
     where = f"prompt {index}"
+    if not isinstance(prompt, str | Prefix | Sequence | np.ndarray) or isinstance(prompt, bytes | bytearray):
+        raise ParameterError(
+            f"{where}: a prompt is text, a list of token ids, a list of messages or a Prefix, "
+            f"not {type(prompt).__name__}"
+        )
     tokenizer = adapter.tokenizer
     if isinstance(prompt, Prefix):
         prefix = prompt
@@ -453,7 +495,10 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
             raise ParameterError(f"{where}: this adapter has no tokenizer; give token ids")
         if isinstance(prompt, str):
             begin = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-            prefix = Prefix(begin + tokenizer.encode(prompt))
+            try:
+                prefix = Prefix(begin + tokenizer.encode(prompt))
+            except UnicodeEncodeError as error:
+                raise ParameterError(f"{where} is no Unicode text: {error}") from error
         else:
             prefix = Prefix(tokenizer.encode_messages(prompt))  # type: ignore[arg-type]
     else:
@@ -471,8 +516,14 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
     return prefix
 
 
-def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in data.items()}
+def _seconds(deadline: float) -> float:
+    if isinstance(deadline, bool) or not isinstance(deadline, int | float) or not deadline >= 0:
+        raise ParameterError(f"deadline is a number of seconds from now, 0 or more, not {deadline!r}")
+    return deadline
+
+
+def _plain(info: AdapterInfo) -> dict[str, Any]:
+    return asdict(replace(info, versions=dict(info.versions)))
 
 
 def _template_digest(adapter: Adapter) -> str:

@@ -188,20 +188,20 @@ def _drift(step: Step, final: Distribution) -> float:
     if step.evidence is None:
         pair = step.choice.logprob, _logprob(final, step.token_id)
         return abs(pair[0] - pair[1]) if pair[0] is not None and pair[1] > -math.inf else math.inf
-    now = final.scores_of(step.evidence.token_ids)
-    both = (now > -math.inf) & (step.evidence.scores > -math.inf)
+    ids, was = step.evidence.token_ids, step.evidence.scores
+    now = final.scores_of(ids)
+    both = (now > -math.inf) & (was > -math.inf)
     if not both.any():
         return math.inf
-    # Scores are known up to a constant each; the recorded token's own log-probability pins both when it survived.
-    was = step.evidence.scores
+    ids, was, now = ids[both], was[both], now[both]
     pinned = _logprob(final, step.token_id)
-    if step.choice.logprob is None or pinned == -math.inf or final.tail is not None:
-        return float(np.ptp((now - was)[both]))
-    here = step.evidence.token_ids == step.token_id
-    if not here.any():
-        return float(np.ptp((now - was)[both]))
+    here = ids == step.token_id
+    if step.choice.logprob is None or pinned == -math.inf or not here.any():
+        return float(np.ptp(now - was))  # scores are known up to a constant each
+    # The recorded token's own log-probability pins the constant on both sides.
     before = was - float(was[here][0]) + step.choice.logprob
-    return float(np.abs(now - final.log_normalizer - before)[both].max())
+    after = now - float(now[here][0]) + pinned
+    return float(np.abs(after - before).max())
 
 
 def _logprob(final: Distribution, token_id: int) -> float:

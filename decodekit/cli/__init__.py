@@ -1,0 +1,41 @@
+"""The command line: ``decodekit generate``, ``verify``, ``replay`` and what belongs to them.
+
+Results go to stdout, everything else to stderr. Exit 0: done, or proved; 1: a check or a run that failed; 2: a wrong
+call; 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+__all__ = ["main"]
+
+_EXTRA = frozenset({"typer", "rich", "click", "shellingham", "annotated_doc"})
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its code.
+
+    Args:
+        argv: the arguments; those of the process when None.
+    """
+    arguments, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
+    try:
+        from decodekit.cli.app import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        sys.stderr.write(
+            f"decodekit: the command line needs {error.name}, which is not installed: pip install 'decodekit[cli]'\n"
+        )
+        sys.exit(2)
+    sys.exit(run(arguments, debug=debug))
+
+
+def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """``--debug`` may stand anywhere before ``--``, so no command has to know it."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    kept = [argument for argument in arguments[:end] if argument != "--debug"]
+    return kept + arguments[end:], len(kept) < end

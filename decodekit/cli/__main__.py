@@ -1,0 +1,6 @@
+"""``python -m decodekit.cli`` is the command ``decodekit``."""
+
+from decodekit.cli import main
+
+if __name__ == "__main__":
+    main()

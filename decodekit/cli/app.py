@@ -1,0 +1,78 @@
+"""The commands by name, and what becomes of an error."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from decodekit.cli.config import config_app
+from decodekit.cli.doctor import doctor
+from decodekit.cli.generate import generate
+from decodekit.cli.output import say
+from decodekit.cli.plugins import plugins
+from decodekit.cli.recover import recover
+from decodekit.cli.replay import replay
+from decodekit.cli.safe_text import safe_text
+from decodekit.cli.verify import verify
+from decodekit.errors import ConfigError, DecodekitError
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="decodekit",
+    help="Decoding for language models: any backend's distribution, your chain, a recorded draw.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for command in (generate, verify, replay, recover, plugins, doctor):
+    app.command()(command)
+app.add_typer(config_app, name="config")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"decodekit {version('decodekit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. May stand anywhere.")] = False,
+) -> None:
+    """Results on stdout, talk on stderr. Exit 0: done or proved; 1: failed; 2: a wrong call."""
+
+
+def run(arguments: Sequence[str], *, debug: bool = False) -> int:
+    """Run one command and give its exit code. An error is one line on stderr; with debug, its traceback too."""
+    try:
+        code: Any = app(list(arguments), standalone_mode=False, prog_name="decodekit")
+    except Exception as error:
+        if debug:
+            typer.echo(safe_text(traceback.format_exc(), newlines=True), err=True, nl=False)
+        message, code = _verdict(error)
+        if message:  # a call without arguments has shown its help already
+            say(message)
+    return code if isinstance(code, int) else 0
+
+
+def _verdict(error: Exception) -> tuple[str, int]:
+    """The line to say and the exit code."""
+    if isinstance(error, DecodekitError):
+        return str(error), 2 if isinstance(error, ConfigError) else 1
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own, or click's in older ones
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()  # type: ignore[attr-defined]
+            return "", 2
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "decodekit"
+        return f"{error.format_message().rstrip('.')}; see {path} --help", 2
+    return f"{type(error).__name__}: {error} (this is a fault of decodekit or of a plugin; --debug shows where)", 1

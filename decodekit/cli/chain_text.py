@@ -1,0 +1,136 @@
+"""A chain on one line: ``temperature=0.8 top_p(top_p=0.95,min_keep=2) some_plugin``.
+
+``name=value`` sets the plugin's main parameter, which has the plugin's own name; parentheses name them all; a bare
+name takes the defaults. A value is a TOML scalar, and a bare word is a string.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+from decodekit.errors import ConfigError
+
+__all__ = ["parse_chain", "parse_setting", "parse_value"]
+
+_SPACE = re.compile(r"\s*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_QUOTED = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'")
+_BARE = re.compile(r"[^\s(),='\"]+")
+
+
+def parse_chain(text: str) -> list[dict[str, Any]]:
+    """The chain as a config would list it: one table per processor, in order.
+
+    Raises:
+        ConfigError: where in the text, and what was expected there.
+    """
+    reader, parts = _Reader(text), []
+    reader.take(_SPACE)
+    while not reader.done:
+        parts.append(reader.part())
+        if not reader.take(_SPACE) and not reader.done:
+            raise reader.error("a space between two processors")
+    return parts
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """``key=value`` as a pair. The value is TOML; what is no TOML is a string.
+
+    Raises:
+        ConfigError: there is no key, or a quote or bracket is not closed.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not _NAME.fullmatch(key.strip()):
+        raise ConfigError(f"--set takes key=value, not {text!r}")
+    return key.strip(), parse_value(value.strip())
+
+
+def parse_value(text: str) -> Any:
+    """A TOML value, or the text itself where it is a bare word.
+
+    Raises:
+        ConfigError: it begins like a quoted string, an array or a table, and is none.
+    """
+    try:  # inside an array, so that a comment or a second line cannot hide in the value
+        read = tomllib.loads(f"value = [{text}]")
+    except (ValueError, RecursionError):
+        read = {}
+    values = read.get("value", [])
+    if len(read) == 1 and len(values) == 1 and not text.endswith(","):
+        return values[0] if isinstance(values[0], bool | int | float | str | list | dict) else text
+    if text[:1] in ('"', "'", "[", "{"):
+        raise ConfigError(f"{text!r} is no TOML value")
+    return text
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    @property
+    def done(self) -> bool:
+        return self._at == len(self._text)
+
+    def take(self, pattern: re.Pattern[str]) -> str:
+        match = pattern.match(self._text, self._at)
+        found = match.group() if match else ""
+        self._at += len(found)
+        return found
+
+    def char(self, wanted: str) -> bool:
+        found = self._text.startswith(wanted, self._at)
+        self._at += found
+        return found
+
+    def error(self, expected: str, at: int | None = None) -> ConfigError:
+        where = self._at if at is None else at
+        rest = self._text[where : where + 20]
+        found = repr(rest) if rest else "its end"
+        return ConfigError(f"--chain, column {where + 1}: expected {expected}, found {found}")
+
+    def part(self) -> dict[str, Any]:
+        """``name``, ``name=value`` or ``name(key=value, ...)``."""
+        name = self.name("the name of a processor")
+        part: dict[str, Any] = {"name": name}
+        if self.char("="):
+            self.put(part, name, self._at - 1)
+        elif self.char("("):
+            self.take(_SPACE)
+            while not self.char(")"):
+                at = self._at
+                key = self.name("the name of a parameter, or ')'")
+                self.take(_SPACE)
+                if not self.char("="):
+                    raise self.error(f"'=' after {key!r}")
+                self.take(_SPACE)
+                self.put(part, key, at)
+                self.take(_SPACE)
+                if self.char(","):
+                    self.take(_SPACE)
+                elif not self._text.startswith(")", self._at):
+                    raise self.error("',' or ')'")
+        return part
+
+    def name(self, expected: str) -> str:
+        name = self.take(_NAME)
+        if not name:
+            raise self.error(expected)
+        return name
+
+    def put(self, part: dict[str, Any], key: str, at: int) -> None:
+        if key in part:
+            raise self.error("each parameter once, and none called 'name'", at)
+        start = self._at
+        written = self.take(_QUOTED) or self.take(_BARE)
+        if not written:
+            raise self.error(f"a value for {key!r}")
+        try:
+            value = parse_value(written)
+        except ConfigError:
+            raise self.error("a TOML string", start) from None
+        if isinstance(value, list | dict):
+            raise self.error("a number, true, false or text; lists and tables go into a config file", start)
+        part[key] = value

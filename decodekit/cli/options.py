@@ -1,0 +1,93 @@
+"""The flags that several commands share, and how they override a config file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from decodekit import registry
+from decodekit.cli.chain_text import parse_setting
+from decodekit.config import load_config
+from decodekit.errors import ConfigError
+
+__all__ = [
+    "AdapterFlag",
+    "ConfigFlag",
+    "JsonFlag",
+    "ModelFlag",
+    "SetFlag",
+    "TraceArgument",
+    "adapter_part",
+    "build_adapter",
+    "merged",
+]
+
+AdapterFlag = Annotated[
+    str | None, typer.Option("--adapter", help="The adapter's registered name; llamacpp where nothing says otherwise.")
+]
+ModelFlag = Annotated[str | None, typer.Option("--model", "-m", help="The adapter's model: a path, or a name it knows.")]
+SetFlag = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the adapter. Repeatable.")
+]
+ConfigFlag = Annotated[Path | None, typer.Option("--config", "-c", help="A decodekit.toml; flags override it.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")]
+TraceArgument = Annotated[Path, typer.Argument(metavar="TRACE", help="A trace file.")]
+
+
+def adapter_part(
+    file: Mapping[str, Any] | None, adapter: str | None, model: str | None, settings: Sequence[str] | None
+) -> dict[str, Any] | None:
+    """The config's [adapter] table after the flags; None when neither says anything.
+
+    A flag that names another type drops the file's parameters: they belong to the type they were written for.
+    """
+    if file is None and adapter is None and model is None and not settings:
+        return None
+    part = dict(file or {})
+    if adapter is not None and adapter != part.get("type"):
+        part = {"type": adapter}
+    part.setdefault("type", "llamacpp")
+    if model is not None:
+        part["model"] = model
+    for setting in settings or ():
+        key, value = parse_setting(setting)
+        if key == "type":
+            raise ConfigError("--set takes the adapter's parameters; its type is --adapter")
+        part[key] = value
+    return part
+
+
+def build_adapter(
+    config: Path | None, adapter: str | None, model: str | None, settings: Sequence[str] | None
+) -> Any | None:
+    """The adapter that a config or flags name; None when they name none."""
+    file = load_config(config).as_data()["adapter"] if config is not None else None
+    part = adapter_part(file, adapter, model, settings)
+    return None if part is None else registry.adapter(part.pop("type"), **part)
+
+
+def merged(
+    config: Path | None,
+    adapter: str | None,
+    model: str | None,
+    settings: Sequence[str] | None,
+    overrides: Mapping[str, Any],
+    session: Mapping[str, Any],
+) -> dict[str, Any]:
+    """A whole configuration: the file, then the flags.
+
+    Args:
+        config: the file, or None.
+        adapter: the flags of `adapter_part`, with model and settings.
+        overrides: 'chain' and 'sampler' where flags replace those of the file.
+        session: keys of [session] that flags set; None means not set.
+    """
+    data = load_config(config).as_data() if config is not None else {"adapter": None}
+    part = adapter_part(data["adapter"], adapter, model, settings)
+    if part is None:
+        raise ConfigError("which model? Name one with --model, or a config with -c decodekit.toml")
+    set_by_flags = {key: value for key, value in session.items() if value is not None}
+    return {**data, "adapter": part, **overrides, "session": {**data.get("session", {}), **set_by_flags}}

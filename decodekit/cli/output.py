@@ -1,0 +1,55 @@
+"""Where words go: data to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from decodekit.cli.safe_text import safe_text
+
+__all__ = ["NARROW", "console", "number", "put", "put_json", "say", "table"]
+
+NARROW = 80
+
+
+def say(message: str) -> None:
+    """One line on stderr."""
+    typer.echo("decodekit: " + safe_text(" ".join(message.split("\n"))), err=True)
+
+
+def put(text: str) -> None:
+    """Text as it is on stdout, now. As bytes: what is piped is data, in UTF-8, with nothing taken out."""
+    typer.echo(text.encode("utf-8"), nl=False)
+
+
+def put_json(value: Any) -> None:
+    """One JSON value on one line of stdout, in ASCII without control characters, so a terminal may see it too."""
+    typer.echo(json.dumps(value, allow_nan=False).replace("\x7f", "\\u007f"))
+
+
+def number(value: float | None) -> float | str | None:
+    """A number as JSON can hold it; an infinity is a string, as in a trace."""
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def console() -> Console:
+    """The console for results: at most 80 columns, plain when piped, no colour where NO_COLOR asks for none."""
+    made = Console(highlight=False, markup=False, emoji=False, file=sys.stdout)
+    return made if made.width <= NARROW else Console(
+        highlight=False, markup=False, emoji=False, file=sys.stdout, width=NARROW
+    )  # fmt: skip
+
+
+def table(*headings: str, right: tuple[str, ...] = ()) -> Table:
+    """A table without lines. Columns named in ``right`` are right-justified."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in headings:
+        made.add_column(Text(heading), justify="right" if heading in right else "left", overflow="fold")
+    return made
