@@ -20,9 +20,10 @@ from decodekit import registry
 from decodekit.context import Context
 from decodekit.disclosure import ALL, CHEAP, Disclosure, Tail
 from decodekit.distribution import Distribution
-from decodekit.errors import DecodekitError, DistributionError, ParameterError, PluginError, Undisclosed
+from decodekit.divergence import expected_gap
+from decodekit.errors import ConfigError, DecodekitError, DistributionError, ParameterError, PluginError, Undisclosed
 from decodekit.randomness import PROCESSORS, TOKENS, BoundRandomness, Lanes, derive
-from decodekit.samplers import Choice
+from decodekit.samplers import CORE_SAMPLERS, Choice
 
 __all__ = ["Chain", "Entry"]
 
@@ -62,7 +63,7 @@ class Entry:
 class _Link:
     """A processor or sampler with everything that need not be found out twice."""
 
-    call: Callable[..., Any]
+    call: Any
     name: str
     stateful: bool
     key: int
@@ -91,6 +92,7 @@ class Chain:
         seen: dict[str, int] = {}
         self._links = tuple(_link(processor, seen) for processor in self.processors)
         self._sampler = _link(self.sampler, {})
+        self.pure = all(link.pure for link in (*self._links, self._sampler))
 
     def __repr__(self) -> str:
         return f"Chain({list(self.processors)!r}, sampler={self._sampler.name!r})"
@@ -104,17 +106,19 @@ class Chain:
 
     def need(self, ctx: Context) -> Disclosure:
         """What to ask the adapter for at first: the union of what the processors declare."""
-        if not all(link.pure for link in self._links):
-            return ALL  # an impure processor must not run twice, so the first answer has to do
+        if not self.pure:
+            return ALL  # an impure part must not run twice, so the first answer has to do
         needs = (getattr(processor, "needs", CHEAP) for processor in self.processors)
         named = [need(ctx) if callable(need) else need for need in needs]
         return reduce(or_, (need for need in named if need.kind != "cheap"), CHEAP) if named else CHEAP
 
     def initial(self, ctx: Context) -> tuple[Any, ...]:
         """The states before the first token, one per processor and the sampler's last; None for the stateless."""
-        parts = (*self.processors, self.sampler)
-        links = (*self._links, self._sampler)
-        return tuple(part.initial(ctx) if link.stateful else None for part, link in zip(parts, links, strict=True))  # type: ignore[union-attr]
+        states = []
+        for link in (*self._links, self._sampler):
+            with _Blame(link.name, ctx.step):
+                states.append(link.call.initial(ctx) if link.stateful else None)
+        return tuple(states)
 
     def apply(self, dist: Distribution, context: Context) -> Distribution:
         """Run the processors only. Stateful ones start afresh; one that tosses a coin needs ``context.rng``.
@@ -158,31 +162,29 @@ class Chain:
         raw, entries, spent = dist, [], ""
         for link, state in zip(self._links, states, strict=False):
             before, gave_up = dist, None
+            if not link.pure:
+                spent = link.name
             try:
                 dist, tosses = _run(link, before, ctx, state, randomness)
             except Undisclosed as error:
-                if not truncate or before.tail is None:
+                if not truncate or before.tail is None or not link.pure:
                     raise _refuse(error, spent, ctx.step) from error
                 gave_up = before.tail
                 before = before.truncated()
                 dist, tosses = _run(link, before, ctx, state, randomness)
-            if not link.pure:
-                spent = link.name
             entries.append(_entry(link, before, dist, tosses, gave_up, top, ctx.step))
         try:
             choice, dist = self._choose(dist, ctx, states[-1], randomness, entries, truncate)
         except Undisclosed as error:
-            raise _refuse(error, spent, ctx.step) from error
+            raise _refuse(error, spent if self._sampler.pure else self._sampler.name, ctx.step) from error
         choice = replace(
             choice, raw_logprob=_known(raw.logprob, choice.token_id), rank=_known(raw.rank, choice.token_id)
         )
-        after = tuple(
-            part.advance(state, choice, ctx) if link.stateful else None  # type: ignore[union-attr]
-            for part, link, state in zip(
-                (*self.processors, self.sampler), (*self._links, self._sampler), states, strict=True
-            )
-        )
-        return dist, choice, tuple(entries), after
+        after = []
+        for link, state in zip((*self._links, self._sampler), states, strict=True):
+            with _Blame(link.name, ctx.step):
+                after.append(link.call.advance(state, choice, ctx) if link.stateful else None)
+        return dist, choice, tuple(entries), tuple(after)
 
     def _choose(
         self,
@@ -200,7 +202,7 @@ class Chain:
             with _Blame(link.name, ctx.step):
                 choice = link.call(dist, ctx, noise, *extra)
         except Undisclosed:
-            if not truncate or dist.tail is None:
+            if not truncate or dist.tail is None or not link.pure:
                 raise
             entries.append(Entry(link.name, None, None, None, None, tail=None, gave_up=dist.tail))
             dist = dist.truncated()
@@ -210,7 +212,11 @@ class Chain:
             raise PluginError(
                 f"a sampler returns a Choice, not {type(choice).__name__}", plugin=link.name, step=ctx.step
             )
-        if choice.logprob is not None and not choice.logprob > -math.inf:
+        if link.call in CORE_SAMPLERS.values():
+            return choice, dist
+        with _Blame(link.name, ctx.step):
+            possible = dist.scores_of([choice.token_id])[0] > -math.inf
+        if not possible:
             raise PluginError(
                 f"it chose token {choice.token_id}, which has no probability", plugin=link.name, step=ctx.step
             )
@@ -287,7 +293,7 @@ class _Blame:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, DistributionError) and error.stage is None:
             raise type(error)(error.message, stage=self.plugin, step=self.step) from error
-        if isinstance(error, Exception) and not isinstance(error, DecodekitError):
+        if isinstance(error, Exception) and (isinstance(error, ConfigError) or not isinstance(error, DecodekitError)):
             raise PluginError(f"raised {type(error).__name__}: {error}", plugin=self.plugin, step=self.step) from error
 
 
@@ -301,7 +307,7 @@ class _Dice(BoundRandomness):
         words = BoundRandomness.words(self, lanes)
         room = _TOSSES_KEPT - len(self.tosses)
         if room > 0:
-            self.tosses.extend(zip(list(lanes)[:room], words[:room].tolist(), strict=True))
+            self.tosses.extend(zip(map(int, lanes[:room]), words[:room].tolist(), strict=True))
         return words
 
 
@@ -314,36 +320,31 @@ def _entry(
     top: int,
     step: int,
 ) -> Entry:
-    leaders = _pairs(after, top)
-    if before.tail is not None or after.tail is not None:
-        return Entry(link.name, None, None, None, None, after.ambiguous, after.tail, gave_up, tosses, leaders)
+    ambiguous, leaders = after.ambiguous and not before.ambiguous, _pairs(after, top)
+    if after.tail is not None:
+        return Entry(link.name, None, None, None, None, ambiguous, after.tail, gave_up, tosses, leaders)
+    kl, removed = _moved(before, after)
+    if kl == math.inf and not link.revives:
+        support = after.support()
+        revived = int(support[before.logprobs_of(support) == -math.inf][0])
+        raise PluginError(f"it gave probability to token {revived}, which had none", plugin=link.name, step=step)
+    return Entry(link.name, after.support_size, after.entropy, kl, removed, ambiguous, None, gave_up, tosses, leaders)
+
+
+def _moved(before: Distribution, after: Distribution) -> tuple[float | None, float | None]:
+    """The divergence and the mass removed; None where a tail leaves them open."""
     if after is before:
-        return Entry(link.name, after.support_size, after.entropy, 0.0, 0.0, False, None, gave_up, tosses, leaders)
-    if after.token_ids is None:
-        kl = after.kl(before)
+        return 0.0, 0.0
+    try:
+        if after.token_ids is not None:
+            was = before.logprobs_of(after.token_ids)
+            return max(0.0, expected_gap(after.logprobs, was)), max(0.0, 1.0 - float(np.exp(was).sum()))
         removed = 0.0
         if after.support_size < before.support_size:
-            removed = 1.0 - float(np.exp(before.logprobs_of(after.support())).sum())
-    else:
-        was = before.logprobs_of(after.token_ids)
-        now = after.logprobs
-        kl = float(np.dot(np.exp(now), now - was))
-        removed = 1.0 - float(np.exp(was).sum())
-    if kl == math.inf and not link.revives:
-        revived = [i for i in after.support().tolist() if before.logprob(i) == -math.inf]
-        raise PluginError(f"it gave probability to token {revived[0]}, which had none", plugin=link.name, step=step)
-    return Entry(
-        link.name,
-        after.support_size,
-        after.entropy,
-        max(0.0, kl),
-        max(0.0, removed),
-        after.ambiguous and not before.ambiguous,
-        None,
-        gave_up,
-        tosses,
-        leaders,
-    )
+            removed = max(0.0, 1.0 - float(np.exp(before.logprobs_of(after.support())).sum()))
+        return after.kl(before), removed
+    except Undisclosed:
+        return None, None
 
 
 def _pairs(dist: Distribution, top: int) -> tuple[tuple[int, float], ...]:

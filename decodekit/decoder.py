@@ -49,8 +49,10 @@ class Stop:
     until: Callable[[Step], bool] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_tokens, bool) or not 0 <= self.max_tokens <= MOST_TOKENS:
+        if type(self.max_tokens) is not int or not 0 <= self.max_tokens <= MOST_TOKENS:
             raise ParameterError(f"max_tokens must be an integer from 0 to {MOST_TOKENS}, not {self.max_tokens!r}")
+        if isinstance(self.strings, str):
+            raise ParameterError(f"stop strings come as a sequence, not as one text: {self.strings!r}")
         for text in self.strings:
             if not text or not isinstance(text, str):
                 raise ParameterError(f"a stop string must be text with at least one character, not {text!r}")
@@ -151,7 +153,8 @@ class Decoder:
         started = time.perf_counter()
         index = self._context.step
         noise = self.randomness.at(index, draw=self._attempt)
-        truncate = final and self._on_undisclosed == "truncate"
+        # An impure processor runs once, so its first answer is the last.
+        truncate = (final or not self.chain.pure) and self._on_undisclosed == "truncate"
         try:
             after, choice, entries, states = self.chain.step(
                 dist, self._context, self._states, noise, top=self._top, truncate=truncate
@@ -174,7 +177,7 @@ class Decoder:
             timing=Timing(waited, time.perf_counter() - started),
             stream=self.randomness.stream,
             evidence=evidence,
-            row=(dist.token_ids, dist._row) if self._level == "full" else None,
+            row=(dist.token_ids, dist._row if dist._scale == 1.0 else dist.scores) if self._level == "full" else None,
             asked=tuple(self._asked),
         )
         self._asked.clear()

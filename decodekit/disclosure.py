@@ -121,6 +121,8 @@ class Hidden:
             return -math.inf
         if log_weight - self.max_score > 700:
             return math.inf
+        if log_weight <= self.max_score:
+            return log_weight * factor
         tokens = math.exp(log_weight - self.max_score)
         whole = math.floor(tokens)
         return self.max_score * factor + math.log(whole + (tokens - whole) ** factor)

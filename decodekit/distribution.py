@@ -70,6 +70,9 @@ class Distribution:
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a Distribution never changes; {name} cannot be set")
 
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a Distribution never changes; {name} cannot be deleted")
+
     @classmethod
     def _make(cls, **fields: object) -> Distribution:
         made = object.__new__(cls)
@@ -86,6 +89,8 @@ class Distribution:
         ambiguous: bool = False,
     ) -> Distribution:
         row.flags.writeable = False
+        if ids is not None:
+            ids.flags.writeable = False
         return Distribution._make(
             vocab_size=self.vocab_size,
             origin=self.origin,
@@ -180,7 +185,10 @@ class Distribution:
         if len(np.unique(ids)) != len(ids):
             raise DistributionError("a head names the same token twice")
         if ids.min() < 0 or (vocab_size is not None and ids.max() >= vocab_size):
-            raise DistributionError(f"a head names token {ids.max()} of a vocabulary of {vocab_size}")
+            bad = int(ids.min() if ids.min() < 0 else ids.max())
+            raise DistributionError(f"a head names token {bad} of a vocabulary of {vocab_size}")
+        if max_hidden is not None and not math.isfinite(max_hidden):
+            raise DistributionError(f"max_hidden bounds the undisclosed logprobs and is finite, not {max_hidden}")
         _check(scores)
         mass = float(np.exp(scores).sum())
         if scores.max() > _MASS_EXCESS or mass > 1 + _MASS_EXCESS:
@@ -198,6 +206,8 @@ class Distribution:
                 min(bound, math.log(high)),
             )
         order = np.lexsort((ids, -scores))
+        if hidden is None:
+            order = order[: np.count_nonzero(scores > -math.inf)]
         ids, scores = ids[order], scores[order]
         ids.flags.writeable = scores.flags.writeable = False
         return cls._make(
@@ -363,7 +373,7 @@ class Distribution:
             return self
         if self._hidden is not None:
             return self._hidden_nucleus(p, min_keep)
-        window, size = 256, len(self._row)
+        window, size = max(256, min_keep), len(self._row)
         while True:
             ids, scores = self._sorted(min(window, size))
             mass = np.cumsum(np.exp(scores - self.log_normalizer))
@@ -381,20 +391,22 @@ class Distribution:
             Undisclosed: a hidden token could pass.
         """
         if self._hidden is not None and self._hidden.max_score >= score:
-            raise Undisclosed(Disclosure(4 * len(self._row)), "which tokens reach the threshold")
+            raise Undisclosed(self._more, "which tokens reach the threshold")
         if self._ids is None:
             # A float32 comparison first, a little below the mark, then the exact one on the few that passed.
             slack = abs(score) * 1e-6 + 1e-6
             kept = np.flatnonzero(self._row >= (score - slack) / self._scale)
-            scores = self._row[kept] * np.float64(self._scale)
+            scores = self.scores_of(kept)
             near = bool((np.abs(scores - score) < AMBIGUITY).any())
             ids = kept[scores >= score]
             if len(ids) < min_keep:
                 return self.top(min_keep)
             return self._keep_ids(ids, ambiguous=near)
-        kept_count = max(int(np.count_nonzero(self._row >= score)), min_keep)
+        count = int(np.count_nonzero(self._row >= score))
+        if count < min_keep:
+            return self.top(min_keep)
         near = bool((np.abs(self._row - score) < AMBIGUITY).any())
-        return self._derive(self._row[:kept_count].copy(), self._ids[:kept_count].copy(), ambiguous=near)
+        return self._derive(self._row[:count].copy(), self._ids[:count].copy(), ambiguous=near)
 
     def keep(self, which: ArrayLike | Iterable[int]) -> Distribution:
         """These tokens and nothing else.
@@ -429,7 +441,7 @@ class Distribution:
 
     def scaled(self, factor: float) -> Distribution:
         """All scores multiplied by ``factor > 0``: temperature T is ``scaled(1 / T)``. The tail's bounds follow."""
-        if not 0 < factor < math.inf:
+        if not 0 < factor < math.inf or not 0 < self._scale * factor < math.inf:
             raise ParameterError(f"scaled(factor) needs a positive, finite factor, not {factor}")
         if factor == 1.0:
             return self
@@ -464,12 +476,17 @@ class Distribution:
         where, found = self._positions(ids)
         scores = self._row.astype(np.float64)
         np.add.at(scores, where[found], added[found])
+        if self._hidden is not None and scores.max() == -math.inf:
+            raise Undisclosed(self._more, "what is left when all disclosed tokens are banned")
         _check(scores)
         return self._sparse(scores, self._ids, self._hidden)
 
     def truncated(self) -> Distribution:
         """The disclosed tokens alone, the tail given up. Only the ``on_undisclosed='truncate'`` policy does this."""
-        return self if self._hidden is None else self._derive(self._row, self._ids)
+        if self._hidden is None:
+            return self
+        assert self._ids is not None
+        return self._sparse(self._row, self._ids)
 
     # -- comparing ------------------------------------------------------------------------------------------------
 
@@ -546,7 +563,7 @@ class Distribution:
             candidates = _leaders(row, k)
             candidates = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
             candidates = candidates[row[candidates] > -math.inf]
-            known = candidates, row[candidates] * np.float64(self._scale)
+            known = _frozen(candidates), _frozen(row[candidates].astype(np.float64) * self._scale)
             self.__dict__["_sorted_so_far"] = known
         return known[0][:k], known[1][:k]
 
@@ -596,9 +613,8 @@ class Distribution:
         spread = self.bounds("log_normalizer")
         cuts = [int(np.searchsorted(np.cumsum(np.exp(self._row - log_z)), p)) + 1 for log_z in spread]
         kept = max(cuts[0], min_keep)
-        need = Disclosure(4 * len(self._row))
         if cuts[0] != cuts[1] or kept > len(self._row) or self._row[kept - 1] < self._hidden.max_score:
-            raise Undisclosed(need, f"the nucleus of {p}")
+            raise Undisclosed(self._more, f"the nucleus of {p}")
         mass = np.cumsum(np.exp(self._row - spread.low))
         near = bool((np.abs(mass[max(kept - 2, 0) : kept] - p) < AMBIGUITY).any())
         return self._derive(self._row[:kept].copy(), self._ids[:kept].copy(), ambiguous=near)
@@ -609,7 +625,13 @@ class Distribution:
 
     def _require_top(self, k: int) -> None:
         if self._hidden is not None and (k > len(self._row) or self._row[k - 1] < self._hidden.max_score):
-            raise Undisclosed(Disclosure(k), f"the {k} most likely tokens" if k > 1 else "the most likely token")
+            need = Disclosure(k) if k > len(self._row) else self._more
+            raise Undisclosed(need, f"the {k} most likely tokens" if k > 1 else "the most likely token")
+
+    @property
+    def _more(self) -> Disclosure:
+        """A good deal more than is disclosed now, so that asking again makes progress."""
+        return Disclosure(4 * len(self._row))
 
     def _check_ids(self, ids: NDArray[np.int64]) -> None:
         if len(ids) and (ids.min() < 0 or (self.vocab_size is not None and ids.max() >= self.vocab_size)):
@@ -645,10 +667,10 @@ def _leaders(row: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
     maxima is many times cheaper than a selection.
     """
     blocks = len(row) // _BLOCK
-    if k >= blocks:
-        return np.arange(len(row)) if k >= len(row) // 8 else np.sort(np.argpartition(row, len(row) - k)[-k:])
-    maxima = row[: blocks * _BLOCK].reshape(_BLOCK, blocks).max(axis=0)
-    return np.flatnonzero(row >= np.partition(maxima, blocks - k)[blocks - k])
+    if k >= len(row) // 8:
+        return np.arange(len(row))
+    maxima = row[: blocks * _BLOCK].reshape(_BLOCK, blocks).max(axis=0) if k < blocks else row
+    return np.flatnonzero(row >= np.partition(maxima, len(maxima) - k)[len(maxima) - k])
 
 
 def _check(scores: NDArray[np.floating[Any]]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from decodekit.distribution import Distribution
 
-__all__ = ["js", "kl", "tv"]
+__all__ = ["expected_gap", "js", "kl", "tv"]
 
 
 def kl(p: Distribution, q: Distribution) -> float:
@@ -27,14 +27,14 @@ def kl(p: Distribution, q: Distribution) -> float:
         return _dense_kl(p, q)
     ids = p.support()
     logp = p.logprobs_of(ids)
-    return max(0.0, _expected_gap(logp, q.logprobs_of(ids)))
+    return max(0.0, expected_gap(logp, q.logprobs_of(ids)))
 
 
 def js(p: Distribution, q: Distribution) -> float:
     """The mean divergence of both from their even mixture; at most log 2."""
     logp, logq = _aligned(p, q)
     middle = np.logaddexp(logp, logq) - math.log(2)
-    return max(0.0, 0.5 * _expected_gap(logp, middle) + 0.5 * _expected_gap(logq, middle))
+    return max(0.0, 0.5 * expected_gap(logp, middle) + 0.5 * expected_gap(logq, middle))
 
 
 def tv(p: Distribution, q: Distribution) -> float:
@@ -60,6 +60,9 @@ def _aligned(p: Distribution, q: Distribution) -> tuple[NDArray[np.float64], NDA
     return p.logprobs_of(ids), q.logprobs_of(ids)
 
 
-def _expected_gap(logp: NDArray[np.float64], logq: NDArray[np.float64]) -> float:
+def expected_gap(logp: NDArray[np.float64], logq: NDArray[np.float64]) -> float:
+    """``sum(p * (log p - log q))`` over aligned log-probabilities; inf where q has none of what p has."""
     alive = logp > -math.inf
+    if (logq[alive] == -math.inf).any():
+        return math.inf
     return float(np.dot(np.exp(logp[alive]), logp[alive] - logq[alive]))

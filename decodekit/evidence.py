@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from decodekit.distribution import Distribution
 from decodekit.randomness import BoundRandomness
-from decodekit.samplers import Choice, multinomial
+from decodekit.samplers import Choice, greedy, multinomial
 
 __all__ = ["Evidence", "gather", "words_above"]
 
@@ -47,7 +47,7 @@ def gather(dist: Distribution, choice: Choice, sampler: object, noise: BoundRand
         return Evidence(dist.token_ids, dist.scores, dist._hidden.max_score)
     if dist.token_ids is not None and len(dist.token_ids) <= _WHOLE_SUPPORT:
         return Evidence(dist.token_ids, dist.scores, None)
-    if choice.draw is None and choice.runner_up is not None:
+    if sampler is greedy and choice.runner_up is not None:
         ids = np.array([choice.token_id, choice.runner_up])
         scores = dist.scores_of(ids)
         return Evidence(ids, scores, float(scores[1]))

@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import structlog
-
 __all__ = ["get_logger"]
 
 _standard = logging.getLogger("decodekit")
@@ -19,6 +17,8 @@ _standard.addHandler(logging.NullHandler())
 
 def get_logger() -> Any:
     """The logger to use now. Ask for it at each event: the application may configure structlog at any time."""
+    import structlog  # a quarter of what `import decodekit` would otherwise cost
+
     if structlog.is_configured():
         return structlog.get_logger("decodekit")
     return structlog.wrap_logger(

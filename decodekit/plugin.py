@@ -85,7 +85,7 @@ def explain(detail: Any, known: list[str], owner: str) -> str:
     """One of pydantic's error details in a sentence that names the owner, the field and what was probably meant."""
     field = ".".join(str(part) for part in detail["loc"]) or owner
     if detail["type"] == "extra_forbidden":
-        return f"{owner}: unknown parameter {field!r}{did_you_mean(field, known)}"
+        return f"{owner}: unknown parameter {field!r}{did_you_mean(str(detail['loc'][-1]), known)}"
     if detail["type"] == "missing":
         return f"{owner}: parameter {field!r} is missing"
     return f"{owner}: {field}: {detail['msg'][0].lower() + detail['msg'][1:]}, not {detail['input']!r}"

@@ -140,7 +140,7 @@ class BoundRandomness:
         return gumbel_of(self.words(lanes))
 
     def stream_of_words(self) -> Callable[[int], NDArray[np.uint64]]:
-        """A function that returns the next n words each time, lane 0 first: a whole vocabulary without a whole array."""
+        """A function that returns the next n words each time, from lane 0 on: a vocabulary without a whole array."""
         key = np.array([self.seed, self.domain], dtype=np.uint64)
         return _block(key, 0, self.step, self.stream, self.draw).random_raw
 

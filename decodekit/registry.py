@@ -127,7 +127,7 @@ def load(group: Group, name: str) -> tuple[Callable[..., Any], PluginInfo]:
     dist, version = _origin(points[0])
     try:
         target: Callable[..., Any] = points[0].load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a stranger's module does on import
         raise ConfigError(f"{group[:-1]} {name!r} of {dist} {version} cannot be imported: {error}") from error
     info = PluginInfo(name, group, dist, version, True)
     _loaded[target] = info

@@ -23,6 +23,7 @@ from decodekit.randomness import SINGLE, TOKENS, BoundRandomness, gumbel_of, uni
 __all__ = ["CORE_SAMPLERS", "Choice", "Draw", "greedy", "inverse_cdf", "multinomial", "race"]
 
 _RACE_SLACK = 1e-6
+_TINY = 1e-290  # far below this a weight has lost its digits, and bounds nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,13 @@ def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     noise = randomness.within(TOKENS)
     ids, scores = _contenders(dist, noise)
     token, best, second, runner_up, word = race(ids, scores, noise.words(ids))
-    tail = dist._hidden
-    if tail is not None:
-        _require_winner(dist, noise, best)
+    if dist._hidden is not None:
+        rival = _best_rival(dist, noise, best)
+        if rival >= second:  # a hidden token may stand second
+            second, runner_up = rival, None
     return Choice(
         token_id=token,
-        logprob=dist.logprob(token) if tail is None or dist._log_z is not None else None,
+        logprob=dist.logprob(token) if dist._hidden is None or dist._log_z is not None else None,
         raw_logprob=None,
         rank=None,
         score=best,
@@ -124,21 +126,15 @@ def race(
 
 def greedy(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
     """The largest score; the lowest id among equals. Consumes no randomness."""
-    ids, logprobs = dist.leading(2)
-    if len(ids) == 0:
-        raise Undisclosed(Disclosure(1), "the most likely token")
-    gap = math.inf
-    if len(ids) == 2:
-        gap = float(logprobs[0] - logprobs[1])
-    elif dist.tail is not None:
-        raise Undisclosed(Disclosure(2), "the most likely token and the next")
+    dist._require_top(2)
+    ids, scores = dist._sorted(2)
     return Choice(
         token_id=int(ids[0]),
-        logprob=float(logprobs[0]),
+        logprob=dist.logprob(int(ids[0])) if dist._hidden is None or dist._log_z is not None else None,
         raw_logprob=None,
         rank=None,
-        score=float(dist.scores_of(ids[:1])[0]),
-        margin=gap,
+        score=float(scores[0]),
+        margin=float(scores[0] - scores[1]) if len(ids) == 2 else math.inf,
         runner_up=int(ids[1]) if len(ids) == 2 else None,
         draw=None,
     )
@@ -157,9 +153,9 @@ def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     word = noise.words([0])
     u = float(uniform_of(word)[0])
     weights = np.exp(dist.scores_of(ids) - dist._max_score)
-    cumulative = np.cumsum(weights)
+    ids, cumulative = ids[weights > 0], np.cumsum(weights[weights > 0])
     total = float(cumulative[-1])
-    where = min(int(np.searchsorted(cumulative, u * total, side="right")), len(ids) - 1)
+    where = int(np.searchsorted(cumulative, u * total, side="right"))  # in range: u * total < total, for every u
     below = float(cumulative[where - 1]) if where else 0.0
     edges = [(u * total - below, where - 1), (float(cumulative[where]) - u * total, where + 1)]
     margin, neighbour = min((edge for edge in edges if 0 <= edge[1] < len(ids)), default=(math.inf, -1))
@@ -192,7 +188,7 @@ def _contenders(dist: Distribution, noise: BoundRandomness) -> tuple[NDArray[np.
     for start, _, weights in dist._blocks():
         words = source(len(weights))
         bound = ((~words) >> np.uint64(12)).astype(np.float64)  # floor of 2**52 * (1 - u): still a lower bound
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             bound /= weights
         if len(bound) > 1:
             # Any two tokens' exact times bound the second-best time from above; the two leaders make it a close bound.
@@ -200,26 +196,28 @@ def _contenders(dist: Distribution, noise: BoundRandomness) -> tuple[NDArray[np.
             least, bound[first] = bound[first], math.inf
             two = np.array([first, int(bound.argmin())])
             bound[first] = least
-            with np.errstate(divide="ignore"):
+            if weights[two].min() > _TINY:
                 late = min(late, float((-np.log(uniform_of(words[two])) / weights[two]).max()) * 2.0**52)
-        kept.append(np.flatnonzero(bound <= late * (1 + _RACE_SLACK)) + start)
+        kept.append(np.flatnonzero(~(bound > late * (1 + _RACE_SLACK))) + start)  # 0 / 0 is no reason to leave one out
     ids = np.concatenate(kept)
     ids = ids[dist._row[ids] > -math.inf]
     return ids, dist.scores_of(ids) - dist._max_score
 
 
-def _require_winner(dist: Distribution, noise: BoundRandomness, best: float) -> None:
-    """Raise unless no hidden token can reach the winner's perturbed score."""
+def _best_rival(dist: Distribution, noise: BoundRandomness, best: float) -> float:
+    """The most a hidden token's perturbed score can be. Raises if that reaches the winner's."""
     assert dist._hidden is not None and dist.token_ids is not None
     if dist.vocab_size is None:
         raise Undisclosed(ALL, "a draw in which hidden tokens take part")
     gumbel = noise.gumbel(range(dist.vocab_size))
     gumbel[dist.token_ids] = -math.inf
-    rivals = np.flatnonzero(gumbel + (dist._hidden.max_score - dist._max_score) >= best)
+    gumbel += dist._hidden.max_score - dist._max_score
+    rivals = np.flatnonzero(gumbel >= best)
     if len(rivals):
         raise Undisclosed(
             Disclosure(len(dist.token_ids), tuple(rivals.tolist())), "a draw that hidden tokens could win"
         )
+    return float(gumbel.max())
 
 
 CORE_SAMPLERS: Mapping[str, Callable[[Distribution, Context, BoundRandomness], Choice]] = MappingProxyType(

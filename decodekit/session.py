@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Self
@@ -189,7 +189,7 @@ class Session:
         until: Callable[[Step], bool] | None = None,
         trace: Path | None = None,
         level: Level = "proof",
-    ) -> Iterator[Step]:
+    ) -> Generator[Step, None, Result]:
         """As `generate`, one `Step` at a time. The steps' texts add up to the result's text.
 
         Closing the iterator early ends the run as 'cancelled'; its trace is whole. The steps are yours to keep: an
@@ -246,10 +246,10 @@ def _stop(
     return Stop(session.max_tokens if max_tokens is None else max_tokens, listed, frozenset(ids), until)
 
 
-def _streamed(run: _Run) -> Iterator[Step]:
+def _streamed(run: _Run) -> Generator[Step, None, Result]:
     with run:
         yield from run.steps()
-    run.only_result()
+    return run.only_result()
 
 
 @dataclass
@@ -438,6 +438,8 @@ class _Run:
         self.recorded[i] += 1
         if self.interrupt is not None:
             self.decoders[i].finish_reason = "error" if isinstance(self.interrupt, Exception) else "cancelled"
+            if isinstance(self.interrupt, DecodekitError):
+                self.errors[i] = self.interrupt
             raise self.interrupt
 
     def _watch(self, step: Step) -> bool:
@@ -482,7 +484,8 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
             something that is no prompt.
     """
     where = f"prompt {index}"
-    if not isinstance(prompt, str | Prefix | Sequence | np.ndarray) or isinstance(prompt, bytes | bytearray):
+    given: object = prompt
+    if isinstance(given, bytes | bytearray) or not isinstance(given, str | Prefix | Sequence | np.ndarray):
         raise ParameterError(
             f"{where}: a prompt is text, a list of token ids, a list of messages or a Prefix, "
             f"not {type(prompt).__name__}"
@@ -516,7 +519,7 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
     return prefix
 
 
-def _seconds(deadline: float) -> float:
+def _seconds(deadline: object) -> float:
     if isinstance(deadline, bool) or not isinstance(deadline, int | float) or not deadline >= 0:
         raise ParameterError(f"deadline is a number of seconds from now, 0 or more, not {deadline!r}")
     return deadline

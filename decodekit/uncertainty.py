@@ -70,7 +70,7 @@ def _head_part(dist: Distribution, tail: Tail, power: int) -> Interval:
     for weight in weights.tolist():
         # One token's probability runs over [a, b], and x * log(1/x) ** power rises to its peak, then falls.
         a, b = weight * (1 - tail.mass_high), min(weight * (1 - tail.mass_low), 1.0)
-        ends = [x * math.log(1 / x) ** power if x > 0 else 0.0 for x in (a, b)]
+        ends = [x * (-math.log(x)) ** power if x > 0 else 0.0 for x in (a, b)]
         low += min(ends)
         high += peak * power**power if a <= peak <= b else max(ends)
     return Interval(low, high)

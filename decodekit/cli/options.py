@@ -28,7 +28,7 @@ __all__ = [
 AdapterFlag = Annotated[
     str | None, typer.Option("--adapter", help="The adapter's registered name; llamacpp where nothing says otherwise.")
 ]
-ModelFlag = Annotated[str | None, typer.Option("--model", "-m", help="The adapter's model: a path, or a name it knows.")]
+ModelFlag = Annotated[str | None, typer.Option("--model", "-m", help="The model: a path, or a name the adapter knows.")]
 SetFlag = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the adapter. Repeatable.")
 ]

@@ -14,6 +14,7 @@ TEXT = "the cat sat on the mat and the dog sat on the log while the cow ate the 
 
 CHAINS = {
     "truncated": [("temperature", {"temperature": 0.8}), ("top_p", {"top_p": 0.95})],
+    "short": [("top_k", {"top_k": 40}), ("temperature", {"temperature": 0.8})],
     "untruncated": [("temperature", {"temperature": 1.2})],
     "bare": [],
 }

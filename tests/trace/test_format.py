@@ -70,7 +70,7 @@ def test_scores_survive_the_file_to_the_last_bit(scores: list[float], floor: flo
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_raw_row_survives_the_file_to_the_last_bit_masks_included(tmp_path: Path, dtype: type) -> None:
     row = np.array([0.1, -math.inf, 1e-45, -0.0, 3.3333333], dtype=dtype)
-    adapter = TableAdapter(lambda ids: row, 5)
+    adapter = TableAdapter({(): row}, 5)
     decodekit.Session(adapter, seed=0).generate([0], max_tokens=1, trace=tmp_path / "t", level="full")
     read = decodekit.read_trace(tmp_path / "t").steps[0].row
     assert read is not None

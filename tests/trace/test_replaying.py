@@ -62,8 +62,10 @@ def test_replay_warns_of_another_model(tmp_path: Path, ngram: NGramAdapter) -> N
 
 def test_replay_of_a_chain_that_is_not_installed_says_which_part(tmp_path: Path, ngram: NGramAdapter) -> None:
     path = tmp_path / "run.jsonl"
-    mine = decodekit.Chain([lambda dist, ctx: dist])
-    decodekit.Session(ngram, mine, seed=3).generate("the ", max_tokens=3, trace=path)
-    with pytest.raises(decodekit.UnknownPlugin, match="lambda"):
+    def mine(dist: decodekit.Distribution, ctx: decodekit.Context) -> decodekit.Distribution:
+        return dist
+
+    decodekit.Session(ngram, decodekit.Chain([mine]), seed=3).generate("the ", max_tokens=3, trace=path)
+    with pytest.raises(decodekit.UnknownPlugin, match="mine"):
         decodekit.replay(path, adapter=ngram)
     assert decodekit.replay(path).equal == 3

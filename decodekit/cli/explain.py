@@ -1,0 +1,158 @@
+"""One step as a table: what the model said, what each processor made of it, the draw, and whether it is proved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from decodekit.cli.labels import token_label
+from decodekit.cli.output import number
+from decodekit.cli.safe_text import safe_text
+from decodekit.cli.stages import Row, Stage, grid, share_text
+from decodekit.cli.words import MEANING, STYLE
+from decodekit.errors import ParameterError
+from decodekit.randomness import gumbel_of, uniform_of
+from decodekit.step import Step
+from decodekit.trace import Footer, Trace, verify
+
+if TYPE_CHECKING:
+    from decodekit.protocols import Tokenizer
+
+__all__ = ["explain_data", "find_step", "show_step"]
+
+_TOKEN_COLUMN = 20
+_STAGE_COLUMN = 13  # the widest name that is not folded, and a gap
+
+
+def find_step(steps: list[Step], wanted: int) -> int:
+    """Where the step is in a sequence; a negative number counts from the end.
+
+    Raises:
+        ParameterError: there is no such step.
+    """
+    if not -len(steps) <= wanted < len(steps):
+        there = f"there are steps 0 to {len(steps) - 1}" if steps else "nothing was generated"
+        raise ParameterError(f"--explain {wanted}: no such step; {there}")
+    return wanted % len(steps)
+
+
+def show_step(out: Console, trace: Trace, at: int, tokenizer: Tokenizer | None) -> None:
+    """Print one step.
+
+    Args:
+        out: where to.
+        trace: one sequence.
+        at: the index of the step in ``trace.steps``.
+        tokenizer: for the texts of tokens.
+    """
+    step = trace.steps[at]
+    stages, rows = grid(step, trace.header.chain)
+    hidden, kept = _fitting(stages, out.width)
+    total = len(trace.steps)
+    out.print(Text.assemble(
+        (f"step {step.index}", "bold"), f" of {total}, seed {trace.header.seed}: ",
+        (token_label(tokenizer, step.token_id), "bold green"),
+    ))  # fmt: skip
+    out.print()
+    out.print(_table([stages[i] for i in kept], [_narrowed(row, kept) for row in rows], tokenizer))
+    if hidden:
+        names = ", ".join(stages[i].name for i in hidden)
+        out.print(Text(f"  (not shown: {safe_text(names)})", style="dim"))
+    out.print()
+    word = step_word(trace, at)
+    for name, line in (*_draw(trace, step, tokenizer), ("check", Text.assemble((word, STYLE[word]), _means(word)))):
+        out.print(Text.assemble((f"  {name:<8}", "dim"), line))
+
+
+def step_word(trace: Trace, at: int) -> str:
+    """The word `verify` gives to this step alone: what its count gains by it."""
+    footer = trace.footer or Footer([], "")
+    before = verify(Trace(trace.header, trace.steps[:at], footer)).counts
+    after = verify(Trace(trace.header, trace.steps[: at + 1], footer)).counts
+    return next(str(word) for word, count in after.items() if count > before.get(word, 0))
+
+
+def explain_data(trace: Trace, at: int, tokenizer: Tokenizer | None) -> dict[str, Any]:
+    """The same as data for ``--json``."""
+    step = trace.steps[at]
+    stages, rows = grid(step, trace.header.chain)
+    choice, draw = step.choice, step.draw
+    return {
+        "step": step.index,
+        "token_id": step.token_id,
+        "token": token_label(tokenizer, step.token_id),
+        "stages": [
+            {"name": stage.name, "parameter": stage.detail, "support": stage.support, "entropy": stage.entropy}
+            for stage in stages
+        ],
+        "tokens": [
+            {"token_id": row.token_id, "token": token_label(tokenizer, row.token_id), "probabilities": row.shares}
+            for row in rows
+        ],
+        "word": None if draw is None else f"{draw.word:016x}",
+        "score": choice.score,
+        "margin": number(choice.margin),
+        "runner_up": choice.runner_up,
+        "verified": step_word(trace, at),
+    }
+
+
+def _fitting(stages: list[Stage], width: int) -> tuple[list[int], list[int]]:
+    """Which stages are left out and which are shown: the raw one, and as many of the last as there is room for."""
+    room = max(2, (min(width, 80) - _TOKEN_COLUMN) // _STAGE_COLUMN)
+    everyone = list(range(len(stages)))
+    if len(stages) <= room:
+        return [], everyone
+    kept = [0, *everyone[1 - room :]]
+    return [i for i in everyone if i not in kept], kept
+
+
+def _narrowed(row: Row, kept: list[int]) -> Row:
+    return Row(row.token_id, row.chosen, tuple(row.shares[i] for i in kept))
+
+
+def _table(stages: list[Stage], rows: list[Row], tokenizer: Tokenizer | None) -> Table:
+    made = Table(box=None, pad_edge=False, padding=(0, 0, 0, 2), header_style="")
+    made.add_column("", width=1)
+    made.add_column(Text("token", style="dim"), max_width=_TOKEN_COLUMN - 3, no_wrap=True, overflow="ellipsis")
+    for stage in stages:
+        heading = Text(safe_text(stage.name) + "\n" + safe_text(stage.detail), style="dim")
+        made.add_column(heading, justify="right", overflow="fold", max_width=_STAGE_COLUMN - 2)
+    for row in rows:
+        style = "bold green" if row.chosen else ""
+        cells = [Text(share_text(share), style=style if share else "dim") for share in row.shares]
+        label = Text(token_label(tokenizer, row.token_id), style=style)
+        made.add_row(Text(">" if row.chosen else "", style=style), label, *cells)
+    for name, values in (
+        ("tokens left", [stage.support for stage in stages]),
+        ("entropy (nats)", [None if stage.entropy is None else f"{stage.entropy:.3f}" for stage in stages]),
+    ):
+        made.add_row("", Text(name, style="dim"), *(Text("?" if v is None else str(v), style="dim") for v in values))
+    return made
+
+
+def _draw(trace: Trace, step: Step, tokenizer: Tokenizer | None) -> list[tuple[str, Text]]:
+    """How the choice came about: the random word, what became of it, and how narrow it was."""
+    choice, draw = step.choice, step.draw
+    sampler = str(trace.header.chain.get("sampler", {}).get("name"))
+    rival = "nothing else was possible"
+    if choice.runner_up is not None:
+        rival = f"margin {choice.margin:.4f} to {token_label(tokenizer, choice.runner_up)}"
+    if draw is None:
+        return [("draw", Text(f"none: {safe_text(sampler)}, no randomness")), ("margin", Text(rival))]
+    words = np.array([draw.word], dtype=np.uint64)
+    u, gumbel = float(uniform_of(words)[0]), float(gumbel_of(words)[0])
+    lines = [("draw", Text(f"word {draw.word:016x}, u {u:.6f}"))]
+    if sampler == "multinomial":
+        lines[0][1].append(f", Gumbel {gumbel:+.4f}")
+        score = f"{choice.score - gumbel:.4f} {gumbel:+.4f} = {choice.score:.4f}"
+        return [*lines, ("score", Text(f"{score}, {rival}"))]
+    return [*lines, ("score", Text(f"{choice.score:.6f} ({safe_text(sampler)}), {rival}"))]
+
+
+def _means(word: str) -> str:
+    return f": {MEANING[word].replace('each choice', 'the choice')}"

@@ -1,0 +1,104 @@
+"""``decodekit generate``: continue a prompt, and show why each token is what it is."""
+
+from __future__ import annotations
+
+import math
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from decodekit.cli.chain_text import parse_chain
+from decodekit.cli.options import AdapterFlag, ConfigFlag, JsonFlag, ModelFlag, SetFlag, merged
+from decodekit.errors import ParameterError
+
+__all__ = ["Level", "Policy", "generate"]
+
+
+class Level(StrEnum):
+    """How much a trace keeps of each distribution."""
+
+    choice = "choice"
+    proof = "proof"
+    full = "full"
+
+
+class Policy(StrEnum):
+    """What to do when a chain needs more than the adapter can disclose."""
+
+    error = "error"
+    truncate = "truncate"
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help="Taken raw; '-' reads it from stdin and drops one final newline.")],
+    model: ModelFlag = None,
+    adapter: AdapterFlag = None,
+    settings: SetFlag = None,
+    config: ConfigFlag = None,
+    chain: Annotated[
+        str | None, typer.Option("--chain", help="Processors in order: 'temperature=0.8 top_p(top_p=0.95,min_keep=2)'.")
+    ] = None,
+    sampler: Annotated[str | None, typer.Option("--sampler", help="multinomial, greedy, inverse_cdf or yours.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Drawn and shown when not given.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="At most this many tokens.")] = None,
+    n: Annotated[int, typer.Option("-n", help="How many samples.")] = 1,
+    stop: Annotated[list[str] | None, typer.Option("--stop", help="A text that ends it. Repeatable.")] = None,
+    stop_id: Annotated[list[int] | None, typer.Option("--stop-id", help="A token id that ends it. Repeatable.")] = None,
+    deadline: Annotated[float | None, typer.Option("--deadline", help="Begin no token after so many seconds.")] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")] = False,
+    trace: Annotated[Path | None, typer.Option("--trace", help="Write the trace here, as it happens.")] = None,
+    level: Annotated[Level, typer.Option("--level", help="How much the trace keeps.")] = Level.proof,
+    on_undisclosed: Annotated[
+        Policy | None, typer.Option("--on-undisclosed", help="When the adapter cannot disclose enough.")
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option("--top", help="How many leading tokens each step keeps, before and after.")
+    ] = None,
+    explain: Annotated[
+        int | None, typer.Option("--explain", metavar="STEP", help="Then show this step; -1 is the last.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Continue a prompt.
+
+    In a terminal the text is coloured by surprisal and the current step is shown as bars; into a pipe goes the text.
+    """
+    from decodekit.cli.running import Run
+    from decodekit.session import Session
+
+    if deadline is not None and not (math.isfinite(deadline) and deadline >= 0):
+        raise ParameterError(f"--deadline is a number of seconds, not {deadline}")
+    overrides: dict[str, Any] = {}
+    if chain is not None:
+        overrides["chain"] = parse_chain(chain)
+    if sampler is not None:
+        overrides["sampler"] = {"name": sampler}
+    wishes = {
+        "seed": seed,
+        "max_tokens": max_tokens,
+        "top_logprobs": top,
+        "on_undisclosed": None if on_undisclosed is None else on_undisclosed.value,
+    }
+    resolved = merged(config, adapter, model, settings, overrides, wishes)
+    text = _stdin() if prompt == "-" else prompt
+    call: dict[str, Any] = {
+        "stop": tuple(stop or ()),
+        "stop_ids": tuple(stop_id or ()),
+        "deadline": deadline,
+        "trace": trace,
+        "level": level.value,
+    }
+    with Session.from_config(resolved) as session:
+        asked = [{"role": "user", "content": text}] if chat else text
+        code = Run(session, asked, call, n=n, as_json=as_json, explain=explain).go()
+    raise typer.Exit(code)
+
+
+def _stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"the prompt on stdin is no UTF-8: {error}") from None

@@ -1,0 +1,176 @@
+"""One call of ``decodekit generate``: drive the session, show it, and say how it ended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from decodekit.cli.explain import explain_data, find_step, show_step
+from decodekit.cli.interrupt import Interrupt
+from decodekit.cli.output import console, put, put_json, say
+from decodekit.cli.safe_text import safe_text
+from decodekit.cli.views import PipeView, SilentView, TerminalView, View
+from decodekit.errors import DecodekitError
+from decodekit.randomness import Randomness
+from decodekit.session import Prompt, Result, Session
+from decodekit.step import Step
+from decodekit.trace import Trace
+
+__all__ = ["Run"]
+
+
+@dataclass
+class _Sample:
+    """One sequence as far as it came, with or without a `Result` to tell."""
+
+    stream: int
+    finish_reason: str
+    text: str
+    token_ids: tuple[int, ...]
+    error: str | None = None
+
+    @classmethod
+    def of(cls, result: Result) -> _Sample:
+        error = None if result.error is None else str(result.error)
+        return cls(result.stream, result.finish_reason, result.text, result.token_ids, error)
+
+    @classmethod
+    def cut(cls, steps: Iterable[Step], reason: str, stream: int = 0, error: str | None = None) -> _Sample:
+        kept = [step for step in steps if step.stream == stream]
+        return cls(stream, reason, "".join(step.text for step in kept), tuple(step.token_id for step in kept), error)
+
+    def data(self) -> dict[str, Any]:
+        told = {"text": self.text, "token_ids": self.token_ids, "finish_reason": self.finish_reason}
+        return told if self.error is None else {**told, "error": self.error}
+
+
+@dataclass
+class Run:
+    """A generation with everything around it.
+
+    Args:
+        session: an open session.
+        prompt: what to continue.
+        call: keyword arguments of `Session.stream`.
+        n: how many samples.
+        as_json: print one JSON object and nothing else.
+        explain: the step to show at the end, or None.
+    """
+
+    session: Session
+    prompt: Prompt
+    call: dict[str, Any]
+    n: int
+    as_json: bool
+    explain: int | None
+    steps: list[Step] = field(default_factory=list)
+    samples: list[_Sample] = field(default_factory=list)
+    trace: Trace | None = None
+    error: DecodekitError | None = None
+
+    def go(self) -> int:
+        """Generate, and give the exit code."""
+        # The seed is drawn here rather than in the session, so that it can be told even of a run that was cut short.
+        self.call["seed"] = Randomness(self.session.seed).seed
+        if self.n == 1:
+            self._stream()
+        else:
+            self._many()
+        explained = self._explained()
+        if self.as_json:
+            put_json({**self._data(), **explained})
+        elif sys.stderr.isatty():
+            self._sum_up()
+        if self.error is not None:
+            raise self.error
+        reasons = {sample.finish_reason for sample in self.samples}
+        return 130 if "cancelled" in reasons else 1 if "error" in reasons else 0
+
+    def _stream(self) -> None:
+        with (
+            self._view() as view,
+            Interrupt() as interrupt,
+            closing(self.session.stream(self.prompt, **self.call)) as stream,
+        ):
+            try:
+                while not interrupt.asked:
+                    step = next(stream)
+                    self.steps.append(step)
+                    view.show(step)
+                self.samples = [_Sample.cut(self.steps, "cancelled")]
+            except StopIteration as end:
+                result: Result = end.value
+                self.samples = [_Sample.of(result)]
+                self.trace = Trace(result.trace.header, self.steps, result.trace.footer)
+            except DecodekitError as error:
+                if not isinstance(error.partial, Result):
+                    raise  # it never began
+                self.error = error
+                self.samples = [_Sample.cut(self.steps, "error", error=str(error))]
+
+    def _many(self) -> None:
+        def watch(step: Step) -> bool:
+            self.steps.append(step)
+            if interrupt.asked:  # raised here, the session records this step first and ends the run as cancelled
+                raise KeyboardInterrupt
+            return False
+
+        try:
+            with Interrupt() as interrupt:
+                results = self.session.generate_many([self.prompt], n=self.n, until=watch, **self.call)[0]
+            self.samples = [_Sample.of(result) for result in results]
+            self.trace = results[0].trace
+        except KeyboardInterrupt:
+            self.samples = [_Sample.cut(self.steps, "cancelled", stream) for stream in range(self.n)]
+        if not self.as_json:
+            show = (lambda text: safe_text(text, newlines=True)) if sys.stdout.isatty() else str
+            for at, sample in enumerate(self.samples):
+                put(("---\n" if at else "") + show(sample.text) + "\n")
+                if sample.error is not None:
+                    say(f"sample {at}: {sample.error}")
+
+    def _view(self) -> View:
+        if self.as_json:
+            return SilentView()
+        if not sys.stdout.isatty():
+            return PipeView()
+        terminal = Console(highlight=False, markup=False, emoji=False)
+        if not terminal.is_terminal or terminal.is_dumb_terminal:
+            return TerminalView()
+        from decodekit.cli.live import LiveView
+
+        return LiveView(terminal, self.session.adapter.tokenizer, self.session.chain.describe())
+
+    def _explained(self) -> dict[str, Any]:
+        """Show the step that was asked for; as data when the output is data."""
+        if self.explain is None or self.trace is None or self.error is not None:
+            return {}
+        one = [step for step in self.trace.steps if step.stream == self.samples[0].stream]
+        trace, tokenizer = Trace(self.trace.header, one, self.trace.footer), self.session.adapter.tokenizer
+        at = find_step(one, self.explain)
+        if self.as_json:
+            return {"explain": explain_data(trace, at, tokenizer)}
+        put("\n")
+        show_step(console(), trace, at, tokenizer)
+        return {}
+
+    def _data(self) -> dict[str, Any]:
+        path = self.call["trace"]
+        told = {"seed": self.call["seed"], "trace": None if path is None else str(path)}
+        if self.n == 1:
+            return {**self.samples[0].data(), **told}
+        return {**told, "results": [{"stream": sample.stream, **sample.data()} for sample in self.samples]}
+
+    def _sum_up(self) -> None:
+        """One line on a terminal: what to type to have it again."""
+        tokens = sum(len(sample.token_ids) for sample in self.samples)
+        reasons = ", ".join(sorted({sample.finish_reason for sample in self.samples}))
+        path = self.call["trace"]
+        written = "" if path is None else f", trace {safe_text(str(path))}"
+        typer.secho(f"{tokens} tokens, {reasons}, seed {self.call['seed']}{written}", err=True, dim=True)

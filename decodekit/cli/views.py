@@ -1,0 +1,54 @@
+"""How a running generation is shown: raw text into a pipe, safe text on a simple terminal, or nothing."""
+
+from __future__ import annotations
+
+from typing import Protocol, Self
+
+import typer
+
+from decodekit.cli.output import put
+from decodekit.cli.safe_text import safe_text
+from decodekit.step import Step
+
+__all__ = ["PipeView", "SilentView", "TerminalView", "View"]
+
+
+class View(Protocol):
+    """Sees every step as it happens. Leaving it shows what is still owed, however the run ended."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def show(self, step: Step) -> None: ...
+
+
+class SilentView:
+    """Shows nothing; for ``--json``."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    def show(self, step: Step) -> None:
+        """Nothing."""
+
+
+class PipeView(SilentView):
+    """The text as data, added step by step, and one newline at the end."""
+
+    def __exit__(self, *exception: object) -> None:
+        put("\n")
+
+    def show(self, step: Step) -> None:
+        """Add the step's text."""
+        if step.text:
+            put(step.text)
+
+
+class TerminalView(PipeView):
+    """The same for a terminal that cannot move its cursor: nothing but visible characters and newlines."""
+
+    def show(self, step: Step) -> None:
+        """Add the step's text, made safe."""
+        typer.echo(safe_text(step.text, newlines=True), nl=False)

@@ -1,0 +1,29 @@
+"""Run the measurements: all of them, or those that are named (imports, chains, decoding, verifying)."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import numpy as np
+
+from tests.benchmarks import chains, decoding, imports, verifying
+from tests.benchmarks.timing import HEADER
+
+
+def main(names: list[str]) -> None:
+    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}")
+    if not names or "imports" in names:
+        print(imports.measure())
+    for name, module in (("chains", chains), ("decoding", decoding), ("verifying", verifying)):
+        if not names or name in names:
+            print(f"\n{name}\n{HEADER}")
+            for ratio in module.measure():
+                print(ratio.line(), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
