@@ -486,7 +486,7 @@ class Distribution:
         if self._hidden is None:
             return self
         assert self._ids is not None
-        return self._sparse(self._row, self._ids)
+        return self._sparse(self.scores, self._ids)
 
     # -- comparing ------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,8 @@ class Randomness:
         ids = np.asarray(lanes, dtype=np.int64)
         if len(ids) == 0:
             return np.empty(0, dtype=np.uint64)
+        if ids.min() < 0:
+            raise ParameterError(f"a lane is a token id or another number from 0 on, not {int(ids.min())}")
         length = int(ids.max()) + 1
         dense = length < _WORDS_PER_START * (-(-len(ids) // _WORDS_PER_BLOCK))  # at least so many blocks are touched
         blocks = ids[:0] if dense else np.unique(ids // _WORDS_PER_BLOCK)

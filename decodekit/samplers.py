@@ -180,8 +180,7 @@ def _contenders(dist: Distribution, noise: BoundRandomness) -> tuple[NDArray[np.
     """
     if dist.token_ids is not None:
         alive = dist._row > -math.inf
-        shifted = dist._row[alive] - dist._max_score
-        return dist.token_ids[alive], shifted
+        return dist.token_ids[alive], dist.scores[alive] - dist._max_score
     source = noise.stream_of_words()
     late = math.inf
     kept: list[NDArray[np.int64]] = []

@@ -20,18 +20,22 @@ _QUOTED = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'")
 _BARE = re.compile(r"[^\s(),='\"]+")
 
 
-def parse_chain(text: str) -> list[dict[str, Any]]:
+def parse_chain(text: str, flag: str = "--chain") -> list[dict[str, Any]]:
     """The chain as a config would list it: one table per processor, in order.
+
+    Args:
+        text: the chain.
+        flag: where it was written, for the error.
 
     Raises:
         ConfigError: where in the text, and what was expected there.
     """
-    reader, parts = _Reader(text), []
+    reader, parts = _Reader(text, flag), []
     reader.take(_SPACE)
     while not reader.done:
         parts.append(reader.part())
         if not reader.take(_SPACE) and not reader.done:
-            raise reader.error("a space between two processors")
+            raise reader.error("a space before the next one")
     return parts
 
 
@@ -66,8 +70,9 @@ def parse_value(text: str) -> Any:
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, flag: str) -> None:
         self._text = text
+        self._flag = flag
         self._at = 0
 
     @property
@@ -89,11 +94,11 @@ class _Reader:
         where = self._at if at is None else at
         rest = self._text[where : where + 20]
         found = repr(rest) if rest else "its end"
-        return ConfigError(f"--chain, column {where + 1}: expected {expected}, found {found}")
+        return ConfigError(f"{self._flag}, column {where + 1}: expected {expected}, found {found}")
 
     def part(self) -> dict[str, Any]:
         """``name``, ``name=value`` or ``name(key=value, ...)``."""
-        name = self.name("the name of a processor")
+        name = self.name("a name")
         part: dict[str, Any] = {"name": name}
         if self.char("="):
             self.put(part, name, self._at - 1)

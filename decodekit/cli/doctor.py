@@ -15,7 +15,7 @@ import typer
 from decodekit.asking import ask
 from decodekit.asking import blocking as as_blocking
 from decodekit.cli.options import AdapterFlag, ConfigFlag, JsonFlag, ModelFlag, SetFlag, build_adapter
-from decodekit.cli.output import console, number, put_json, say, table
+from decodekit.cli.output import console, number, put_json, say, show_table, table
 from decodekit.cli.safe_text import safe_text
 from decodekit.distribution import Distribution
 from decodekit.errors import DecodekitError
@@ -91,8 +91,7 @@ def _extras() -> dict[str, dict[str, Any]]:
 
 def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
     info = adapter.info
-    told = {key: str(value) for key, value in asdict(info).items()}
-    told |= {"cheap": str(info.cheap), "most": str(info.most)}
+    told = {**asdict(info), "cheap": str(info.cheap), "most": str(info.most), "versions": dict(info.versions)}
     tokenizer = adapter.tokenizer
     start = [1] if tokenizer is None else tokenizer.encode("Once upon a time")
     if tokenizer is not None and tokenizer.bos_id is not None:
@@ -142,9 +141,11 @@ def _show(report: dict[str, Any]) -> None:
     checked = report["adapter"]
     if checked is not None:
         for name, value in checked["info"].items():
-            listing.add_row(name, safe_text(value) or "not known")
+            if isinstance(value, dict):
+                value = ", ".join(f"{library} {found}" for library, found in value.items()) or None
+            listing.add_row(name, "not known" if value in (None, "") else safe_text(str(value)))
         if checked["same_bits"] is not None:
             listing.add_row("first answer", f"{checked['first_answer_s']:.3f} s")
             moved = "the same bits" if checked["same_bits"] else f"moved by {checked['drift']} nats"
             listing.add_row("asked twice", moved)
-    console().print(listing)
+    show_table(console(), listing)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from decodekit.cli.labels import token_label
-from decodekit.cli.output import number
+from decodekit.cli.output import number, show_table
 from decodekit.cli.safe_text import safe_text
 from decodekit.cli.stages import Row, Stage, grid, share_text
 from decodekit.cli.words import MEANING, STYLE
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["explain_data", "find_step", "show_step"]
 
 _TOKEN_COLUMN = 20
+_CONTEXT = 40
 _STAGE_COLUMN = 13  # the widest name that is not folded, and a gap
 
 
@@ -52,13 +53,10 @@ def show_step(out: Console, trace: Trace, at: int, tokenizer: Tokenizer | None) 
     step = trace.steps[at]
     stages, rows = grid(step, trace.header.chain)
     hidden, kept = _fitting(stages, out.width)
-    total = len(trace.steps)
-    out.print(Text.assemble(
-        (f"step {step.index}", "bold"), f" of {total}, seed {trace.header.seed}: ",
-        (token_label(tokenizer, step.token_id), "bold green"),
-    ))  # fmt: skip
+    chosen = (token_label(tokenizer, step.token_id), "bold green")
+    out.print(Text.assemble((f"step {step.index}: ", "bold"), chosen, (_before(trace, at, tokenizer), "dim")))
     out.print()
-    out.print(_table([stages[i] for i in kept], [_narrowed(row, kept) for row in rows], tokenizer))
+    show_table(out, _table([stages[i] for i in kept], [_narrowed(row, kept) for row in rows], tokenizer))
     if hidden:
         names = ", ".join(stages[i].name for i in hidden)
         out.print(Text(f"  (not shown: {safe_text(names)})", style="dim"))
@@ -119,8 +117,11 @@ def _table(stages: list[Stage], rows: list[Row], tokenizer: Tokenizer | None) ->
     made = Table(box=None, pad_edge=False, padding=(0, 0, 0, 2), header_style="")
     made.add_column("", width=1)
     made.add_column(Text("token", style="dim"), max_width=_TOKEN_COLUMN - 3, no_wrap=True, overflow="ellipsis")
+    detailed = any(stage.detail for stage in stages)
     for stage in stages:
-        heading = Text(safe_text(stage.name) + "\n" + safe_text(stage.detail), style="dim")
+        heading = Text(
+            safe_text(f"{stage.name}\n{stage.detail}" if detailed else stage.name, newlines=True), style="dim"
+        )
         made.add_column(heading, justify="right", overflow="fold", max_width=_STAGE_COLUMN - 2)
     for row in rows:
         style = "bold green" if row.chosen else ""
@@ -139,19 +140,33 @@ def _draw(trace: Trace, step: Step, tokenizer: Tokenizer | None) -> list[tuple[s
     """How the choice came about: the random word, what became of it, and how narrow it was."""
     choice, draw = step.choice, step.draw
     sampler = str(trace.header.chain.get("sampler", {}).get("name"))
-    rival = "nothing else was possible"
+    unit = " of the mass" if sampler == "inverse_cdf" else " nats" if sampler in ("multinomial", "greedy") else ""
+    margin = "nothing else was possible"
     if choice.runner_up is not None:
-        rival = f"margin {choice.margin:.4f} to {token_label(tokenizer, choice.runner_up)}"
-    if draw is None:
-        return [("draw", Text(f"none: {safe_text(sampler)}, no randomness")), ("margin", Text(rival))]
-    words = np.array([draw.word], dtype=np.uint64)
-    u, gumbel = float(uniform_of(words)[0]), float(gumbel_of(words)[0])
-    lines = [("draw", Text(f"word {draw.word:016x}, u {u:.6f}"))]
-    if sampler == "multinomial":
-        lines[0][1].append(f", Gumbel {gumbel:+.4f}")
-        score = f"{choice.score - gumbel:.4f} {gumbel:+.4f} = {choice.score:.4f}"
-        return [*lines, ("score", Text(f"{score}, {rival}"))]
-    return [*lines, ("score", Text(f"{choice.score:.6f} ({safe_text(sampler)}), {rival}"))]
+        margin = f"{choice.margin:.4f}{unit} to {token_label(tokenizer, choice.runner_up)}, the runner-up"
+    lines = [("draw", f"none: {sampler} uses no randomness")]
+    if draw is not None:
+        words = np.array([draw.word], dtype=np.uint64)
+        u, gumbel = float(uniform_of(words)[0]), float(gumbel_of(words)[0])
+        lines = [("draw", f"word {draw.word:016x}, u {u:.6f}")]
+        if sampler == "multinomial":
+            sign = "-" if gumbel < 0 else "+"
+            lines = [
+                ("draw", f"{lines[0][1]}, Gumbel {gumbel:.4f}"),
+                ("score", f"{choice.score - gumbel:.4f} {sign} {abs(gumbel):.4f} = {choice.score:.4f}"),
+            ]
+    return [(name, Text(safe_text(line))) for name, line in [*lines, ("margin", margin)]]
+
+
+def _before(trace: Trace, at: int, tokenizer: Tokenizer | None) -> str:
+    """The end of what the model had read: the prompt and the tokens so far."""
+    if tokenizer is None:
+        return ""
+    stream = trace.steps[at].stream
+    ids = [*trace.prompt_of(stream), *trace.token_ids(stream)[: trace.steps[at].index]]
+    read = tokenizer.decode(ids[-_CONTEXT:]).decode("utf-8", "ignore")
+    shown = safe_text(read[-_CONTEXT:])
+    return f"  after ...{shown}" if len(ids) > _CONTEXT or len(read) > _CONTEXT else f"  after {shown}"
 
 
 def _means(word: str) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from decodekit.cli.chain_text import parse_chain
 from decodekit.cli.options import AdapterFlag, ConfigFlag, JsonFlag, ModelFlag, SetFlag, merged
-from decodekit.errors import ParameterError
+from decodekit.errors import ConfigError, ParameterError
 
 __all__ = ["Level", "Policy", "generate"]
 
@@ -41,7 +41,9 @@ def generate(
     chain: Annotated[
         str | None, typer.Option("--chain", help="Processors in order: 'temperature=0.8 top_p(top_p=0.95,min_keep=2)'.")
     ] = None,
-    sampler: Annotated[str | None, typer.Option("--sampler", help="multinomial, greedy, inverse_cdf or yours.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option("--sampler", help="multinomial, greedy, inverse_cdf, or an installed one.")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Drawn and shown when not given.")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="At most this many tokens.")] = None,
     n: Annotated[int, typer.Option("-n", help="How many samples.")] = 1,
@@ -75,7 +77,10 @@ def generate(
     if chain is not None:
         overrides["chain"] = parse_chain(chain)
     if sampler is not None:
-        overrides["sampler"] = {"name": sampler}
+        parts = parse_chain(sampler, "--sampler")
+        if len(parts) != 1:
+            raise ConfigError(f"--sampler takes one sampler, not {len(parts)}")
+        overrides["sampler"] = parts[0]
     wishes = {
         "seed": seed,
         "max_tokens": max_tokens,

@@ -85,8 +85,8 @@ def merged(
         overrides: 'chain' and 'sampler' where flags replace those of the file.
         session: keys of [session] that flags set; None means not set.
     """
-    data = load_config(config).as_data() if config is not None else {"adapter": None}
-    part = adapter_part(data["adapter"], adapter, model, settings)
+    data: dict[str, Any] = load_config(config).as_data() if config is not None else {}
+    part = adapter_part(data.get("adapter"), adapter, model, settings)
     if part is None:
         raise ConfigError("which model? Name one with --model, or a config with -c decodekit.toml")
     set_by_flags = {key: value for key, value in session.items() if value is not None}

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from decodekit.cli.safe_text import safe_text
 
-__all__ = ["NARROW", "console", "number", "put", "put_json", "say", "table"]
+__all__ = ["NARROW", "console", "number", "put", "put_json", "say", "show_table", "table"]
 
 NARROW = 80
 
@@ -42,9 +42,8 @@ def number(value: float | None) -> float | str | None:
 def console() -> Console:
     """The console for results: at most 80 columns, plain when piped, no colour where NO_COLOR asks for none."""
     made = Console(highlight=False, markup=False, emoji=False, file=sys.stdout)
-    return made if made.width <= NARROW else Console(
-        highlight=False, markup=False, emoji=False, file=sys.stdout, width=NARROW
-    )  # fmt: skip
+    made.width = min(made.width, NARROW)
+    return made
 
 
 def table(*headings: str, right: tuple[str, ...] = ()) -> Table:
@@ -53,3 +52,13 @@ def table(*headings: str, right: tuple[str, ...] = ()) -> Table:
     for heading in headings:
         made.add_column(Text(heading), justify="right" if heading in right else "left", overflow="fold")
     return made
+
+
+def show_table(out: Console, made: Table) -> None:
+    """Print a table; where it is piped, without the blanks that fill its last column."""
+    if out.is_terminal:
+        out.print(made)
+        return
+    with out.capture() as capture:
+        out.print(made)
+    out.print(Text("\n".join(line.rstrip() for line in capture.get().splitlines())))

@@ -9,7 +9,7 @@ import typer
 
 from decodekit import registry
 from decodekit.cli.options import JsonFlag
-from decodekit.cli.output import console, put_json, table
+from decodekit.cli.output import console, put_json, show_table, table
 from decodekit.cli.safe_text import safe_text
 from decodekit.errors import ConfigError, UnknownPlugin
 from decodekit.plugin import did_you_mean, parameter_model
@@ -42,7 +42,7 @@ def plugins(
         for info in found:
             cells = (info.name, info.group, info.distribution, info.version, "yes" if info.loaded else "no")
             listing.add_row(*(safe_text(cell) for cell in cells))
-        console().print(listing)
+        show_table(console(), listing)
 
 
 def _describe(info: registry.PluginInfo) -> dict[str, Any]:
@@ -90,6 +90,12 @@ def _bounds(rule: dict[str, Any]) -> str:
     return ", ".join(f"{sign} {part[key]}" for part in rules for key, sign in _BOUNDS if key in part)
 
 
+def _reflowed(text: str) -> str:
+    """Paragraphs on one line each, to be wrapped where they are shown; what is indented stays as it is."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(part if "\n " in part else part.replace("\n", " ") for part in paragraphs)
+
+
 def _show(data: dict[str, Any]) -> None:
     from rich.text import Text
 
@@ -97,11 +103,11 @@ def _show(data: dict[str, Any]) -> None:
     origin = f"{data['group'][:-1]}, {data['distribution'] or 'this process'} {data['version']}".strip()
     out.print(Text.assemble((safe_text(data["name"]), "bold"), f"  ({safe_text(origin)})"))
     if data["documentation"]:
-        out.print(Text(safe_text(data["documentation"], newlines=True)))
+        out.print(Text(safe_text(_reflowed(data["documentation"]), newlines=True)))
     if data["parameters"]:
         out.print()
         listing = table("parameter", "type", "bounds", "default")
         for name, rule in data["parameters"].items():
             default = "required" if rule["required"] else repr(rule["default"])
             listing.add_row(*(Text(safe_text(cell)) for cell in (name, rule["type"], rule["bounds"], default)))
-        out.print(listing)
+        show_table(out, listing)

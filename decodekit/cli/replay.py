@@ -99,7 +99,7 @@ def _show_worst(steps: list[ReplayStep], out: Any) -> None:
     """Where the model moved most, if it moved at all."""
     worst = sorted((step for step in steps if step.drift > 0), key=lambda step: -step.drift)[:3]
     if worst:
-        places = ", ".join(f"step {step.index} ({step.drift:.3g}, margin {step.margin:.3g})" for step in worst)
+        places = ", ".join(f"step {step.index} ({step.drift:.3g})" for step in worst)
         out.print(f"it moved most at {places}")
 
 

@@ -5,7 +5,9 @@ The checks are plain asserts and need no test framework; each raises `AssertionE
 
 from decodekit.testing.adapters import NGramAdapter, TableAdapter
 from decodekit.testing.check_adapter import check_adapter
-from decodekit.testing.check_plugins import check_processor, check_sampler
+from decodekit.testing.check_processor import check_processor
+from decodekit.testing.check_sampler import check_sampler
+from decodekit.testing.check_tokenizer import check_tokenizer
 from decodekit.testing.tokenizers import BytesTokenizer, PiecesTokenizer
 
 __all__ = [
@@ -16,4 +18,5 @@ __all__ = [
     "check_adapter",
     "check_processor",
     "check_sampler",
+    "check_tokenizer",
 ]

@@ -44,8 +44,9 @@ def check_tokenizer(
     assert vocab_size is None or size <= vocab_size, f"the tokenizer has {size} tokens and the model only {vocab_size}"
     assert tokenizer.fingerprint and isinstance(tokenizer.fingerprint, str), "fingerprint identifies the vocabulary"
     assert isinstance(tokenizer.eos_ids, frozenset), f"eos_ids is a frozenset, not {type(tokenizer.eos_ids).__name__}"
-    for name, ids in (("eos_ids", tokenizer.eos_ids), ("bos_id", {tokenizer.bos_id} - {None})):
-        assert all(0 <= i < size for i in ids if i is not None), f"{name} lies outside the vocabulary of {size}: {ids}"
+    begin = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+    for name, special in (("eos_ids", [*tokenizer.eos_ids]), ("bos_id", begin)):
+        assert all(0 <= i < size for i in special), f"{name} lies outside the vocabulary of {size} tokens: {special}"
     assert tokenizer.encode("") == [], "an empty text has no tokens: encode adds no begin-of-text token"
     assert tokenizer.decode([]) == b"", "no tokens have no bytes"
     rng = random.Random(seed)  # noqa: S311 - a sample for a test, no secret
@@ -97,7 +98,7 @@ def _check_round_trip(tokenizer: Tokenizer, text: str) -> None:
         ids = tokenizer.encode(text)
     except DecodekitError:
         return  # a small vocabulary may refuse a text; it may not mangle one
-    assert all(isinstance(i, int) and 0 <= i < tokenizer.vocab_size for i in ids), (
+    assert all(type(i) is int and 0 <= i < tokenizer.vocab_size for i in ids), (
         f"encode({text!r}) gave {ids}, which are no ids of this vocabulary"
     )
     back = tokenizer.decode(ids)

@@ -1,0 +1,326 @@
+"""The contract of a processor as a function."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from decodekit.chain import Chain
+from decodekit.context import Context, TokenIds
+from decodekit.disclosure import ALL, Disclosure
+from decodekit.distribution import Distribution
+from decodekit.errors import DecodekitError, EmptySupport, ParameterError, PluginError, Undisclosed
+from decodekit.randomness import BoundRandomness, Randomness
+from decodekit.samplers import greedy
+from decodekit.testing.material import (
+    MOST_QUESTIONS,
+    Part,
+    all_logprobs,
+    check_parameters,
+    context,
+    contexts_of,
+    disclosed,
+    distributions,
+    global_chance,
+    value_of,
+)
+
+__all__ = ["check_processor"]
+
+_HEAD_SLACK = 2e-6  # a head knows its mass within 1e-6
+
+Outcome = Distribution | DecodekitError
+
+
+def check_processor(
+    processor: Any,
+    *,
+    dists: Sequence[Distribution] | None = None,
+    contexts: Sequence[Context] | None = None,
+    names_ids: bool = False,
+    permutable: bool = True,
+    seed: int = 0,
+) -> int:
+    """Check a processor, stateful or not, against the contract of `decodekit.protocols.Processor`.
+
+    The declared attributes are held against it: ``revives``, ``needs_logits``, ``pure``, ``argmax_invariant``, and the
+    bounds of its parameters.
+
+    Args:
+        processor: the processor, built.
+        dists: complete distributions to run on; by default vocabularies of 2 to 3,000 tokens, masked, sparse, tied,
+            peaked and flat.
+        contexts: what precedes; by default nothing, a little, and repetitions.
+        names_ids: the processor knows certain ids (a bias, a grammar): it is not expected to follow a permutation of
+            the vocabulary, and may refuse a vocabulary without them with a `ParameterError`.
+        permutable: False for another processor that is meant to depend on the ids, such as one that tosses a coin per
+            token.
+        seed: of everything random here.
+
+    Returns:
+        How many distributions it answered.
+
+    Raises:
+        AssertionError: the processor breaks the contract; the message says on what and how.
+    """
+    subject = _Processor(processor)
+    check_parameters(processor)
+    rng = np.random.default_rng(seed)
+    answered = 0
+    for dist in dists if dists is not None else distributions(rng):
+        assert dist.tail is None, "give check_processor complete distributions; it makes the heads itself"
+        for ctx in contexts if contexts is not None else contexts_of(dist, subject.name, seed):
+            outcome = _check_run(subject, dist, ctx, names_ids)
+            if not isinstance(outcome, Distribution):
+                continue
+            answered += 1
+            if not subject.pure:
+                continue  # it may not be run twice for one step
+            _check_sparse(subject, dist, ctx, outcome)
+            if subject.needs_logits:
+                _check_refuses_logprobs(subject, dist, ctx)
+            else:
+                _check_shift(subject, dist, ctx, outcome)
+                _check_heads(subject, dist, ctx)
+            if permutable and not names_ids and len(np.unique(dist.scores)) == len(dist.scores):
+                _check_permutation(subject, dist, ctx, outcome, rng)
+            if subject.stateful:
+                _check_states(subject, dist, ctx, outcome)
+    assert answered, f"{subject.name} answered nothing: it refused or emptied every distribution"
+    return answered
+
+
+class _Processor(Part):
+    def run(self, dist: Distribution, ctx: Context, state: Any = ...) -> Outcome:
+        """The outcome, the errors a processor may answer with included."""
+        extra = ((self.initial(ctx) if state is ... else state),) if self.stateful else ()
+        try:
+            after = self.call(dist, ctx, *extra)
+        except (EmptySupport, Undisclosed, ParameterError) as error:
+            return error
+        except Exception as error:
+            raise AssertionError(f"{self.name} raised {error!r} on {dist!r}") from error
+        assert isinstance(after, Distribution), f"{self.name} returned {type(after).__name__}, not a Distribution"
+        return after
+
+
+def _check_run(subject: _Processor, dist: Distribution, ctx: Context, names_ids: bool) -> Outcome:
+    """One run: what goes in stays as it was, what comes out is sound, and a second run gives the same."""
+    before, history, chance = value_of(dist), value_of(ctx), global_chance()
+    outcome = subject.run(dist, ctx)
+    assert value_of(dist) == before, f"{subject.name} changed the distribution it was given, {dist!r}"
+    assert not dist._row.flags.writeable, f"{subject.name} made the distribution it was given writable"
+    assert value_of(ctx) == history, f"{subject.name} changed the context it was given"
+    if subject.pure:
+        again = subject.run(dist, ctx)
+        assert value_of(again) == value_of(outcome), (
+            f"{subject.name} gave two answers to one question, {outcome!r} and {again!r}; "
+            "chance comes from ctx.rng only, and memory from the state"
+        )
+        assert global_chance() == chance, f"{subject.name} drew from the global random state; use ctx.rng"
+    if isinstance(outcome, ParameterError):
+        assert names_ids, f"{subject.name} refused {dist!r}: {outcome}"
+        return outcome
+    assert not isinstance(outcome, Undisclosed), f"{subject.name} asks for more of a complete distribution: {outcome}"
+    if not isinstance(outcome, Distribution):
+        return outcome
+    _check_sound(subject, outcome)
+    assert outcome.tail is None, f"{subject.name} turned a complete distribution into one with a tail"
+    assert outcome.vocab_size == dist.vocab_size, (
+        f"{subject.name} turned a vocabulary of {dist.vocab_size} into one of {outcome.vocab_size}"
+    )
+    revived = np.setdiff1d(outcome.support(), dist.support())
+    assert subject.revives or len(revived) == 0, (
+        f"{subject.name} gave probability to token {revived[:1]}, which had none, and does not declare revives"
+    )
+    if subject.argmax_invariant:
+        assert outcome.mode == dist.mode, (
+            f"{subject.name} declares argmax_invariant and moved the mode from {dist.mode} to {outcome.mode}"
+        )
+    return outcome
+
+
+def _check_sound(subject: _Processor, dist: Distribution) -> None:
+    row, ids = dist._row, dist.token_ids
+    assert not np.isnan(row).any(), f"{subject.name} made NaN"
+    assert float(row.max()) < math.inf, f"{subject.name} made +inf"
+    assert float(row.max()) > -math.inf, f"{subject.name} left no token, and raised no EmptySupport"
+    assert not row.flags.writeable, f"{subject.name} returned a distribution that can be written to"
+    if ids is not None:
+        assert len(np.unique(ids)) == len(ids), f"{subject.name} returned a token twice"
+        assert (np.diff(row) <= 0).all(), f"{subject.name} returned tokens that are not ordered by falling score"
+        assert ids.min() >= 0, f"{subject.name} returned the token {ids.min()}"
+        assert dist.vocab_size is None or ids.max() < dist.vocab_size, (
+            f"{subject.name} returned token {ids.max()} of a vocabulary of {dist.vocab_size}"
+        )
+
+
+def _check_sparse(subject: _Processor, dist: Distribution, ctx: Context, expected: Distribution) -> None:
+    """The same tokens with the same scores, listed by falling score instead of in id order, or the other way round."""
+    if dist.token_ids is None:
+        ids = dist.support()
+        other = dist._sparse(dist.scores_of(ids), ids)
+    else:
+        assert dist.vocab_size is not None
+        row = np.full(dist.vocab_size, -math.inf)
+        row[dist.token_ids] = dist.scores
+        other = Distribution.dense(row, origin=dist.origin)
+    _check_equal(subject.run(other, ctx), expected, f"{subject.name} on {other!r} and on {dist!r}")
+
+
+def _check_shift(subject: _Processor, dist: Distribution, ctx: Context, expected: Distribution) -> None:
+    """A constant added to every score is the same distribution."""
+    for constant in (2.5, -40.0):
+        moved = dist.with_scores(dist.scores + constant)
+        _check_equal(
+            subject.run(moved, ctx),
+            expected,
+            f"{subject.name} depends on a constant added to all scores, and does not declare needs_logits; {dist!r}",
+            1e-8,
+        )
+
+
+def _check_refuses_logprobs(subject: _Processor, dist: Distribution, ctx: Context) -> None:
+    ids = dist.support()
+    logprobs = Distribution.head(ids, dist.logprobs_of(ids), dist.vocab_size)
+    try:
+        Chain([subject.call]).apply(logprobs, ctx)
+    except PluginError:
+        return
+    except Undisclosed:
+        pass
+    raise AssertionError(f"{subject.name} declares needs_logits, and a chain ran it on logprobs")
+
+
+def _check_permutation(
+    subject: _Processor, dist: Distribution, ctx: Context, expected: Distribution, rng: np.random.Generator
+) -> None:
+    """Tokens renamed before and tokens renamed after: a law without names does not care."""
+    if dist.token_ids is not None or dist.vocab_size is None or expected.ambiguous:
+        return
+    to = rng.permutation(dist.vocab_size)
+    row = np.empty(dist.vocab_size)
+    row[to] = dist.scores
+    renamed = context(to[list(ctx.prompt_ids)].tolist(), to[list(ctx.output_ids)].tolist(), subject.name, 0)
+    renamed = replace(renamed, rng=ctx.rng, tokenizer=ctx.tokenizer, metadata=ctx.metadata)
+    outcome = subject.run(Distribution.dense(row, origin=dist.origin), renamed)
+    ids = expected.support()
+    assert isinstance(outcome, Distribution) and outcome.support_size == len(ids), (
+        f"{subject.name} answers otherwise when the tokens are renamed; say names_ids=True if it is meant to. {dist!r}"
+    )
+    gap = float(np.abs(outcome.logprobs_of(to[ids]) - expected.logprobs_of(ids)).max())
+    assert gap < 1e-8, (
+        f"{subject.name} gives a token another logprob, by {gap:.3g}, when the tokens are renamed; "
+        f"say names_ids=True if it is meant to. {dist!r}"
+    )
+
+
+def _check_heads(subject: _Processor, dist: Distribution, ctx: Context) -> None:
+    """Whatever is answered on a head must be true of the whole; and what is asked for must settle it in the end."""
+    whole = Distribution.dense(all_logprobs(dist), origin="logprobs") if dist.vocab_size is not None else None
+    if whole is None:
+        return
+    expected = subject.run(whole, ctx)
+    for shown in sorted({1, 3, whole.support_size // 2, whole.support_size - 1}):
+        if not 0 < shown < whole.support_size:
+            continue
+        need = Disclosure(shown)
+        for _ in range(MOST_QUESTIONS):
+            head = disclosed(whole, need)
+            outcome = subject.run(head, ctx)
+            if isinstance(outcome, Undisclosed):
+                assert head.tail is not None, f"{subject.name} asks for more than everything: {outcome}"
+                need = ALL if need.covers(outcome.need) else need | outcome.need
+                continue
+            _check_true_of(outcome, expected, f"{subject.name} on the {shown} leading tokens of {dist!r}")
+            break
+        else:
+            raise AssertionError(f"{subject.name} asks ever more of {dist!r}, and answers never")
+
+
+def _check_true_of(part: Outcome, whole: Outcome, how: str) -> None:
+    if not isinstance(part, Distribution) or not isinstance(whole, Distribution):
+        assert type(part) is type(whole), f"{how} gave {part!r}, and on the whole {whole!r}"
+        return
+    if part.tail is None or part.ambiguous or whole.ambiguous:
+        _check_equal(part, whole, how, _HEAD_SLACK)
+        return
+    assert part.token_ids is not None
+    shown = part.token_ids
+    got, expected = part.scores, whole.scores_of(shown)
+    alive = expected > -math.inf
+    assert (alive == (got > -math.inf)).all(), f"{how} kept {part!r}, and on the whole {whole!r}"
+    if alive.any():
+        gap = float(np.ptp(got[alive] - expected[alive]))
+        assert gap < 1e-8, f"{how} moved the shown tokens against one another by {gap:.3g} nats: {part!r}, {whole!r}"
+    hidden = np.setdiff1d(whole.support(), shown)
+    if len(hidden) == 0:
+        return
+    logprobs = whole.logprobs_of(hidden)
+    mass, tail = float(np.exp(logprobs).sum()), part.tail
+    assert tail.mass_low - _HEAD_SLACK <= mass <= tail.mass_high + _HEAD_SLACK, (
+        f"{how} says that the hidden tokens have {tail.mass_low:.9g} to {tail.mass_high:.9g}, and they have {mass:.9g}"
+    )
+    assert tail.max_logprob is None or float(logprobs.max()) <= tail.max_logprob + _HEAD_SLACK, (
+        f"{how} says that no hidden logprob is above {tail.max_logprob}, and one is {float(logprobs.max())}"
+    )
+
+
+def _check_states(subject: _Processor, dist: Distribution, ctx: Context, first: Distribution) -> None:
+    """States are values: made alike, never changed, and free to be shared by branches."""
+    probe = dist
+    start = subject.initial(ctx)
+    before = value_of(start)
+    assert value_of(subject.run(probe, ctx, start)) == value_of(first), f"{subject.name}: initial(ctx) twice differs"
+    assert value_of(start) == before, f"{subject.name} changed its state when it was called"
+    noise = Randomness(0).at(ctx.step)
+    chosen = greedy(first, ctx, noise)
+    others = [int(i) for i in first.support()[:2] if i != chosen.token_id]
+    forks = [chosen, *(replace(chosen, token_id=i) for i in others)]
+    states = [subject.call.advance(start, choice, ctx) for choice in forks]
+    assert value_of(start) == before, f"{subject.name} changed its state in advance(); make a new one"
+    kept = [value_of(state) for state in states]
+    later = [_grown(ctx, choice.token_id) for choice in forks]
+    answers = [value_of(subject.run(probe, c, state)) for c, state in zip(later, states, strict=True)]
+    again = subject.call.advance(start, chosen, ctx)
+    assert value_of(subject.run(probe, later[0], again)) == answers[0], (
+        f"{subject.name}: advance() from one state by one choice gave two states"
+    )
+    for c, state, answer in zip(later[::-1], states[::-1], answers[::-1], strict=True):
+        subject.call.advance(state, chosen, c)
+        assert value_of(subject.run(probe, c, state)) == answer, f"{subject.name}: a branch changed its sibling's state"
+    assert [value_of(state) for state in states] == kept, f"{subject.name}: a branch changed its sibling's state"
+    try:
+        copied = copy.deepcopy(states[0])
+    except TypeError:
+        return  # a handle to something foreign; what it answers was checked above
+    assert value_of(subject.run(probe, later[0], copied)) == answers[0], (
+        f"{subject.name}: a copied state answers otherwise"
+    )
+
+
+def _grown(ctx: Context, token_id: int) -> Context:
+    ids = TokenIds([*ctx.output_ids, token_id])
+    rng = ctx.rng
+    if rng is not None:
+        rng = BoundRandomness(rng.source, len(ids), rng.domain, rng.draw)
+    return Context(ctx.prompt_ids, ids, ctx.tokenizer, ctx.metadata, rng)
+
+
+def _check_equal(got: Outcome, expected: Outcome, how: str, tolerance: float = 1e-9) -> None:
+    if not isinstance(got, Distribution) or not isinstance(expected, Distribution):
+        assert type(got) is type(expected), f"{how} gave {got!r} and {expected!r}"
+        return
+    if got.ambiguous or expected.ambiguous:
+        return  # a decision on its boundary may fall either way, and says so
+    mine, theirs = got.support(), expected.support()
+    assert np.array_equal(np.sort(mine), np.sort(theirs)), (
+        f"{how} kept {len(mine)} and {len(theirs)} tokens: {got!r}, {expected!r}"
+    )
+    gap = float(np.abs(got.logprobs_of(theirs) - expected.logprobs_of(theirs)).max())
+    assert gap <= tolerance, f"{how}: logprobs differ by {gap:.3g} nats: {got!r}, {expected!r}"
