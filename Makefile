@@ -7,6 +7,7 @@ CONSTRAINTS := .ci/constraints.txt
 .PHONY: demo test lint bench clean
 
 demo: $(VENV)/.demo
+	@rm -f demo.jsonl
 	$(BIN)/decodekit generate "The capital of France is" --model smollm2 --seed 7 --max-tokens 32 \
 		--chain "temperature=0.8 top_p=0.95" --trace demo.jsonl --explain 2
 	$(BIN)/decodekit verify demo.jsonl

@@ -6,10 +6,9 @@ messages, and is stopped when it writes or works too much.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from decodekit.errors import ConfigError, ParameterError
 
@@ -50,7 +49,6 @@ def render_chat(
         raise ConfigError("chat templates need jinja2: pip install 'decodekit[llamacpp]'") from None
     limit = MAX_OUTPUT + 4 * sum(len(message["content"]) for message in plain)
     environment = Sandbox(limit)
-    environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _strftime_now
     visible = {
@@ -94,21 +92,11 @@ def _strftime_now(format: str) -> str:  # noqa: A002 - templates know it by this
     return datetime.now().strftime(format[:100])
 
 
-def _tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """JSON as model templates expect it: not escaped for HTML, unlike jinja2's own filter."""
-    indent = None if indent is None else min(int(indent), 16)
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-
 def _checked(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
-        raise ParameterError(f"messages must be a list of mappings with role and content, not {type(messages).__name__}")
+        raise ParameterError(
+            f"messages must be a list of mappings with role and content, not {type(messages).__name__}"
+        )
     for number, message in enumerate(messages):
         if not isinstance(message, Mapping):
             raise ParameterError(f"message {number} must be a mapping with role and content, not {message!r}")

@@ -109,11 +109,10 @@ class Hidden:
         With weights ``w <= exp(max_score)`` of a known sum, the sum of ``w ** factor`` is extreme where the weight is
         spread evenly over all tokens, and where it is packed into as few as possible.
         """
-        even = math.inf if factor < 1 else -math.inf
         if factor <= 1:
-            low, high = self._packed(self.log_low, factor), self._spread(self.log_high, factor, even)
+            low, high = self._packed(self.log_low, factor), self._spread(self.log_high, factor, math.inf)
         else:
-            low, high = self._spread(self.log_low, factor, even), self._packed(self.log_high, factor)
+            low, high = self._spread(self.log_low, factor, -math.inf), self._packed(self.log_high, factor)
         return Hidden(low, high, self.count, self.max_score * factor)
 
     def _packed(self, log_weight: float, factor: float) -> float:

@@ -301,7 +301,7 @@ class Distribution:
         """The variance of the surprisal, in nats squared. Raises `Undisclosed` on a head; see `bounds`."""
         self._require_complete("the varentropy")
         total, mean = self._sums
-        return sum(float(np.dot(weights, (shifted - mean) ** 2)) for _, shifted, weights in self._blocks()) / total
+        return sum(float((weights * (shifted - mean) ** 2).sum()) for _, shifted, weights in self._blocks()) / total
 
     def logprob(self, token_id: int) -> float:
         """The log-probability of one token in nats; -inf when it has none."""
@@ -390,6 +390,8 @@ class Distribution:
         Raises:
             Undisclosed: a hidden token could pass.
         """
+        if not math.isfinite(score):
+            raise ParameterError(f"threshold(score) needs a finite score, not {score}")
         if self._hidden is not None and self._hidden.max_score >= score:
             raise Undisclosed(self._more, "which tokens reach the threshold")
         if self._ids is None:
@@ -524,8 +526,8 @@ class Distribution:
         """(start, scores less the largest, their exponentials), a piece at a time.
 
         A piece fits the processor's cache and is never handed back to the operating system; on a vocabulary of
-        150,000 that is several times faster than whole arrays. Scores of -inf become -800: exp(-800) is zero, and
-        zero times -800 is not NaN.
+        150,000 that is several times faster than whole arrays. Scores of -inf become -1e150: its exponential is zero,
+        and zero times its square is not NaN.
         """
         masked = self._row.min() == -math.inf
         for start in range(0, len(self._row), _PIECE):
@@ -533,7 +535,7 @@ class Distribution:
             if self._scale != 1.0:
                 shifted *= self._scale
             if masked:
-                np.maximum(shifted, -800.0, out=shifted)
+                np.maximum(shifted, -1e150, out=shifted)
             yield start, shifted, np.exp(shifted)
 
     @cached_property
@@ -542,7 +544,7 @@ class Distribution:
         total = weighted = 0.0
         for _, shifted, weights in self._blocks():
             total += float(weights.sum())
-            weighted += float(np.dot(weights, shifted))
+            weighted += float((weights * shifted).sum())
         return total, weighted / total
 
     @property

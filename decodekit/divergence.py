@@ -23,7 +23,7 @@ def kl(p: Distribution, q: Distribution) -> float:
         if p._scale == q._scale:
             return 0.0
         return max(0.0, p._sums[1] * (1 - q._scale / p._scale) - p._log_total + q._log_total)
-    if p._ids is None and q._ids is None:
+    if p._ids is None and q._ids is None and len(p._row) == len(q._row):
         return _dense_kl(p, q)
     ids = p.support()
     logp = p.logprobs_of(ids)
@@ -34,7 +34,7 @@ def js(p: Distribution, q: Distribution) -> float:
     """The mean divergence of both from their even mixture; at most log 2."""
     logp, logq = _aligned(p, q)
     middle = np.logaddexp(logp, logq) - math.log(2)
-    return max(0.0, 0.5 * expected_gap(logp, middle) + 0.5 * expected_gap(logq, middle))
+    return min(math.log(2), max(0.0, 0.5 * expected_gap(logp, middle) + 0.5 * expected_gap(logq, middle)))
 
 
 def tv(p: Distribution, q: Distribution) -> float:
@@ -51,7 +51,7 @@ def _dense_kl(p: Distribution, q: Distribution) -> float:
         if ((p._row[start:end] > -math.inf) & (q._row[start:end] == -math.inf)).any():
             return math.inf
         total += float(weights.sum())
-        gap += float(np.dot(weights, shifted - other))
+        gap += float((weights * (shifted - other)).sum())
     return max(0.0, gap / total - p._log_total + q._log_total)
 
 
@@ -65,4 +65,4 @@ def expected_gap(logp: NDArray[np.float64], logq: NDArray[np.float64]) -> float:
     alive = logp > -math.inf
     if (logq[alive] == -math.inf).any():
         return math.inf
-    return float(np.dot(np.exp(logp[alive]), logp[alive] - logq[alive]))
+    return float((np.exp(logp[alive]) * (logp[alive] - logq[alive])).sum())

@@ -189,14 +189,14 @@ def _contenders(dist: Distribution, noise: BoundRandomness) -> tuple[NDArray[np.
         bound = ((~words) >> np.uint64(12)).astype(np.float64)  # floor of 2**52 * (1 - u): still a lower bound
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             bound /= weights
-        if len(bound) > 1:
-            # Any two tokens' exact times bound the second-best time from above; the two leaders make it a close bound.
-            first = int(bound.argmin())
-            least, bound[first] = bound[first], math.inf
-            two = np.array([first, int(bound.argmin())])
-            bound[first] = least
-            if weights[two].min() > _TINY:
-                late = min(late, float((-np.log(uniform_of(words[two])) / weights[two]).max()) * 2.0**52)
+        # Any two tokens' exact times bound the second-best time from above; the two leaders make it a close bound.
+        first = int(bound.argmin())
+        least, bound[first] = bound[first], math.inf
+        second = int(bound.argmin())  # the first again where all others are infinitely late
+        bound[first] = least
+        two = np.array([first, second])
+        if first != second and weights[two].min() > _TINY:
+            late = min(late, float((-np.log(uniform_of(words[two])) / weights[two]).max()) * 2.0**52)
         kept.append(np.flatnonzero(~(bound > late * (1 + _RACE_SLACK))) + start)  # 0 / 0 is no reason to leave one out
     ids = np.concatenate(kept)
     ids = ids[dist._row[ids] > -math.inf]

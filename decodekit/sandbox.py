@@ -1,12 +1,13 @@
 """The jinja2 sandbox that chat templates run in: no way out, and no endless work.
 
 jinja2's own immutable sandbox bars attributes that lead to the interpreter and caps ``range``. It does not bar a
-template from building a string of many gigabytes, or from nesting loops. Here every loop body and macro costs a tick, and every
-value that could have grown is weighed. Import this module on use only: it needs jinja2.
+template from building a string of many gigabytes, or from nesting loops. Here every loop body and macro costs a tick,
+and every value that could have grown is weighed. Import this module on use only: it needs jinja2.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
@@ -43,7 +44,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         )
         self._limit = limit
         self._ticks = 0
-        self.filters = {name: self._guarded(name, each) for name, each in self.filters.items()}
+        self.filters = {name: self._guarded(name, each) for name, each in {**self.filters, "tojson": _tojson}.items()}
         for name in ("cycler", "joiner", "lipsum"):
             self.globals.pop(name, None)
 
@@ -132,4 +133,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for concat in list(tree.find_all(nodes.Concat)):
             weighed = nodes.EnvironmentAttribute("weighed")
             concat.nodes = [nodes.Call(weighed, [each], [], None, None) for each in concat.nodes]
-        return tree.set_lineno(1) if tree.lineno is None else tree
+        return tree
+
+
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """JSON as model templates expect it: not escaped for HTML, unlike jinja2's own filter."""
+    indent = None if indent is None else min(int(indent), 16)
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)

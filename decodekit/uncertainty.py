@@ -63,7 +63,7 @@ def _head_part(dist: Distribution, tail: Tail, power: int) -> Interval:
     weights = np.exp(shape)
     if dist._log_z is not None:
         surprisal = np.maximum(-(shape + dist._log_head - dist._log_z), 0.0)
-        value = float(np.dot(np.exp(-surprisal), surprisal**power))
+        value = float((np.exp(-surprisal) * surprisal**power).sum())
         return Interval(value, value)
     low = high = 0.0
     peak = math.exp(-power)

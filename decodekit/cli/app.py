@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -53,6 +55,9 @@ def _options(
 
 def run(arguments: Sequence[str], *, debug: bool = False) -> int:
     """Run one command and give its exit code. An error is one line on stderr; with debug, its traceback too."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding shows escapes, not a traceback
+            stream.reconfigure(errors="backslashreplace")
     try:
         code: Any = app(list(arguments), standalone_mode=False, prog_name="decodekit")
     except Exception as error:

@@ -33,7 +33,9 @@ class Policy(StrEnum):
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(help="Taken raw; '-' reads it from stdin and drops one final newline.")],
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="Taken raw; '-' reads it from stdin and drops one final newline.")
+    ],
     model: ModelFlag = None,
     adapter: AdapterFlag = None,
     settings: SetFlag = None,
@@ -44,11 +46,17 @@ def generate(
     sampler: Annotated[
         str | None, typer.Option("--sampler", help="multinomial, greedy, inverse_cdf, or an installed one.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Drawn and shown when not given.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Drawn when not given; --json and the trace tell it.")
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="At most this many tokens.")] = None,
     n: Annotated[int, typer.Option("-n", help="How many samples.")] = 1,
-    stop: Annotated[list[str] | None, typer.Option("--stop", help="A text that ends it. Repeatable.")] = None,
-    stop_id: Annotated[list[int] | None, typer.Option("--stop-id", help="A token id that ends it. Repeatable.")] = None,
+    stop: Annotated[
+        list[str] | None, typer.Option("--stop", metavar="TEXT", help="A text that ends it. Repeatable.")
+    ] = None,
+    stop_id: Annotated[
+        list[int] | None, typer.Option("--stop-id", metavar="ID", help="A token id that ends it. Repeatable.")
+    ] = None,
     deadline: Annotated[float | None, typer.Option("--deadline", help="Begin no token after so many seconds.")] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")] = False,
     trace: Annotated[Path | None, typer.Option("--trace", help="Write the trace here, as it happens.")] = None,
@@ -88,7 +96,7 @@ def generate(
         "on_undisclosed": None if on_undisclosed is None else on_undisclosed.value,
     }
     resolved = merged(config, adapter, model, settings, overrides, wishes)
-    text = _stdin() if prompt == "-" else prompt
+    text = _text(prompt)
     call: dict[str, Any] = {
         "stop": tuple(stop or ()),
         "stop_ids": tuple(stop_id or ()),
@@ -102,8 +110,12 @@ def generate(
     raise typer.Exit(code)
 
 
-def _stdin() -> str:
+def _text(prompt: str) -> str:
+    """The prompt, from stdin where it is '-'. What is no UTF-8 is refused before a model is loaded."""
     try:
-        return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise ParameterError(f"the prompt on stdin is no UTF-8: {error}") from None
+        if prompt == "-":
+            return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
+        prompt.encode("utf-8")  # an argument with stray bytes holds lone surrogates
+        return prompt
+    except UnicodeError as error:
+        raise ParameterError(f"the prompt is no UTF-8: {error}") from None

@@ -59,10 +59,11 @@ class LiveView:
         self._live.start()
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         self._live.update("", refresh=True)
         self._live.stop()
-        self._console.print(Text.assemble(*self._pieces), soft_wrap=True)
+        if kind is None or self._pieces:
+            self._console.print(Text.assemble(*self._pieces), soft_wrap=True)
 
     def show(self, step: Step) -> None:
         """Add the step; draw a frame if the last one is old enough to have been seen."""

@@ -94,9 +94,9 @@ class Run:
 
     def _stream(self) -> None:
         with (
+            closing(self.session.stream(self.prompt, **self.call)) as stream,
             self._view() as view,
             Interrupt() as interrupt,
-            closing(self.session.stream(self.prompt, **self.call)) as stream,
         ):
             try:
                 while not interrupt.asked:

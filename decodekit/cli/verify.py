@@ -10,7 +10,7 @@ from decodekit.cli.options import JsonFlag, TraceArgument
 from decodekit.cli.output import console, put_json
 from decodekit.cli.safe_text import safe_text
 from decodekit.cli.words import GOOD, MEANING, STYLE
-from decodekit.errors import DecodekitError
+from decodekit.errors import ConfigError, DecodekitError
 
 __all__ = ["verify"]
 
@@ -32,12 +32,12 @@ def verify(
         verdict = verify_trace(trace, chain=chain)
         word, step, why, counts = str(verdict.word), verdict.step, verdict.why, dict(verdict.counts)
     except DecodekitError as error:  # no usable header, or a chain that is not installed: nothing was verified
-        word, step, why, counts = "unreadable", None, str(error), {}
+        word = "foreign" if isinstance(error, ConfigError) else "unreadable"
+        step, why, counts = None, str(error), {}
     if as_json:
         put_json({"word": word, "step": step, "why": why, "counts": counts})
     else:
         _show(word, step, why, {str(name): count for name, count in counts.items()})
-    # A run that was cut short may still hold a step that fails, and verify() then says so.
     raise typer.Exit(0 if word in GOOD or (word == "incomplete" and allow_incomplete) else 1)
 
 

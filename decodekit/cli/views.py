@@ -8,6 +8,7 @@ import typer
 
 from decodekit.cli.output import put
 from decodekit.cli.safe_text import safe_text
+from decodekit.errors import DecodekitError
 from decodekit.step import Step
 
 __all__ = ["PipeView", "SilentView", "TerminalView", "View"]
@@ -17,7 +18,7 @@ class View(Protocol):
     """Sees every step as it happens. Leaving it shows what is still owed, however the run ended."""
 
     def __enter__(self) -> Self: ...
-    def __exit__(self, *exception: object) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None: ...
     def show(self, step: Step) -> None: ...
 
 
@@ -27,7 +28,7 @@ class SilentView:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         return None
 
     def show(self, step: Step) -> None:
@@ -37,8 +38,9 @@ class SilentView:
 class PipeView(SilentView):
     """The text as data, added step by step, and one newline at the end."""
 
-    def __exit__(self, *exception: object) -> None:
-        put("\n")
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if kind is None or not issubclass(kind, DecodekitError):  # a run that could not begin has no text
+            put("\n")
 
     def show(self, step: Step) -> None:
         """Add the step's text."""

@@ -1,0 +1,299 @@
+"""`LlamaCppAdapter`: answers prefixes with the logits of a GGUF model, evaluating as few tokens as it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from typing import Annotated, Literal
+
+import llama_cpp
+from pydantic import Field
+
+from decodekit.disclosure import ALL, CHEAP, Disclosure
+from decodekit.distribution import Distribution, Schedule
+from decodekit.errors import (
+    AdapterError,
+    ContextOverflow,
+    DecodekitError,
+    DistributionError,
+    ModelNotFound,
+    OutOfMemory,
+    ParameterError,
+)
+from decodekit.plugin import parameter_model, validated
+from decodekit.prefix import Prefix
+from decodekit.protocols import AdapterInfo, Answer
+from decodekit_llamacpp.fingerprint import file_fingerprint
+from decodekit_llamacpp.memory import EXTRA_SEQUENCES, Memory
+from decodekit_llamacpp.models import find_model
+from decodekit_llamacpp.native import Context, Model, recent_complaints
+from decodekit_llamacpp.plan import Path, chunks, paths_of, runs_of
+from decodekit_llamacpp.threads import physical_cores
+from decodekit_llamacpp.tokenizer import LlamaCppTokenizer
+
+__all__ = ["LlamaCppAdapter"]
+
+_DEFAULT_CONTEXT = 4096
+_CPU_ROWS, _GPU_ROWS = 64, 512  # on the CPU more rows were measured to gain nothing, and they cost memory
+_F16, _BF16 = 1, 30  # ggml types
+
+# llama.cpp's attention on the CPU has three kernels that add up in different orders, chosen by the number of rows and
+# threads. Two of them need K and V of one type. With K in bf16 and V in f16 one kernel is left, for every schedule.
+_CACHE_TYPES = {"bf16-f16": (_BF16, _F16), "f16": (_F16, _F16)}
+
+# By llama_ftype, what was measured on x86-64 with AVX-512: the kernels for the weights have their own thresholds.
+_INVARIANT = {
+    **dict.fromkeys((2, 3, 7), "any number of rows per forward, any cache history, 1 or 2 threads"),
+    **dict.fromkeys((0, 1, 32), "two or more rows per forward, any cache history, 1 or 2 threads"),
+}
+
+
+class LlamaCppAdapter:
+    """A GGUF model behind the one verb.
+
+    Args:
+        model: the path of a ``.gguf`` file, or the name of an installed model package such as ``smollm2``.
+        n_ctx: the longest prefix in tokens; the smaller of the model's own context and 4096 by default.
+        n_threads: threads per forward pass; the physical cores by default.
+        max_sequences: how many branches are kept in the cache at a time.
+        rows_per_forward: the most tokens per forward pass; 64 on the CPU, 512 with layers on a GPU.
+        cells: how many tokens the cache holds in all; ``n_ctx`` and one forward pass by default. Many branches of a
+            long prefix want more.
+        n_gpu_layers: how many layers go to a GPU; 0 for none.
+        cache_type: the types of the cached keys and values. ``bf16-f16`` keeps the bits independent of the schedule
+            on the CPU; ``f16`` is llama.cpp's own default, and ours with layers on a GPU.
+        sha256: refuse a model file whose SHA-256 is not this one.
+
+    Raises:
+        ParameterError: a parameter is out of range.
+        ModelNotFound: there is no such model, it is no GGUF file, not the pinned one, or llama.cpp cannot load it.
+        OutOfMemory: there is no room for a context of this size.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Annotated[str, Field(min_length=1, max_length=4096)],
+        n_ctx: Annotated[int, Field(ge=1, le=1_048_576)] | None = None,
+        n_threads: Annotated[int, Field(ge=1, le=512)] | None = None,
+        max_sequences: Annotated[int, Field(ge=1, le=250)] = 32,
+        rows_per_forward: Annotated[int, Field(ge=1, le=8192)] | None = None,
+        cells: Annotated[int, Field(ge=1, le=4_194_304)] | None = None,
+        n_gpu_layers: Annotated[int, Field(ge=0, le=1000)] = 0,
+        cache_type: Literal["bf16-f16", "f16"] | None = None,
+        sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", max_length=64)] | None = None,
+    ) -> None:
+        given = {key: value for key, value in locals().items() if key != "self"}
+        validated(parameter_model(type(self)), given, "adapter 'llamacpp'")
+        path = find_model(model)
+        fingerprint = file_fingerprint(path)
+        if sha256 is not None and fingerprint != f"sha256:{sha256.lower()}":
+            raise ModelNotFound(f"{path} is not the pinned model: it has {fingerprint}, not sha256:{sha256.lower()}")
+        self._model = Model(str(path), n_gpu_layers)
+        try:
+            if self._model.refusal is not None:
+                raise ModelNotFound(f"{path} cannot be used here: {self._model.refusal}")
+            self._n_ctx = n_ctx or min(self._model.trained_context, _DEFAULT_CONTEXT)
+            if self._n_ctx > self._model.trained_context:
+                raise ParameterError(f"n_ctx: {model} has a context of {self._model.trained_context}, not {n_ctx}")
+            self._rows = rows_per_forward or (_GPU_ROWS if n_gpu_layers else _CPU_ROWS)
+            cache = cache_type or ("f16" if n_gpu_layers else "bf16-f16")
+            threads = n_threads or physical_cores()
+            self._context = Context(
+                self._model,
+                cells=max(cells or 0, self._n_ctx + self._rows),
+                rows=self._rows,
+                sequences=max_sequences + EXTRA_SEQUENCES,
+                n_threads=threads,
+                cache_types=_CACHE_TYPES[cache],
+            )
+        except BaseException:
+            self._model.close()
+            raise
+        self._memory = Memory(self._context, max_sequences)
+        self._max_sequences = max_sequences
+        self._tokenizer = LlamaCppTokenizer(self._model, fingerprint)
+        self._answers: dict[bytes, Distribution] = {}
+        self._schedules: dict[int, Schedule] = {
+            rows: {"rows": rows, "threads": threads, "cache": cache} for rows in range(1, self._rows + 1)
+        }
+        self._info = AdapterInfo(
+            name="llamacpp",
+            model=model,
+            model_fingerprint=fingerprint,
+            tokenizer_fingerprint=self._tokenizer.fingerprint,
+            vocab_size=self._model.vocab_size,
+            context_length=self._n_ctx,
+            cheap=ALL,
+            most=ALL,
+            stage="raw",
+            origin="logits",
+            deterministic=True,
+            schedule_invariant=_INVARIANT.get(self._model.weights, "")
+            if cache == "bf16-f16" and not n_gpu_layers
+            else "",
+            versions={
+                "llama-cpp-python": version("llama-cpp-python"),
+                "llama.cpp system": llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip(" |"),
+            },
+        )
+
+    @property
+    def info(self) -> AdapterInfo:
+        """What this adapter is."""
+        return self._info
+
+    @property
+    def tokenizer(self) -> LlamaCppTokenizer:
+        """The tokenizer that is inside the model file."""
+        return self._tokenizer
+
+    def predict(self, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] = CHEAP) -> list[Answer]:
+        """The whole distribution after each prefix, whatever was asked to be disclosed; or that prefix's own error.
+
+        Raises:
+            AdapterError: the adapter is closed, or llama.cpp broke down.
+        """
+        if not self._context.close.alive:
+            raise AdapterError("this adapter is closed")
+        known = self._answers
+        answers: dict[bytes, Answer] = {}
+        fresh: list[Prefix] = []
+        for prefix in prefixes:
+            if prefix.digest in answers:
+                continue
+            answer: Answer | None = known.get(prefix.digest) or self._fault(prefix)
+            if answer is None:
+                fresh.append(prefix)
+            answers[prefix.digest] = answer  # type: ignore[assignment]  # those of `fresh` are filled in below
+        if fresh:
+            try:
+                self._evaluate(fresh, answers)
+            except BaseException:  # an interrupt too: what the cells hold is in doubt
+                self._memory.clear()
+                raise
+            self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution)}
+        return [answers[prefix.digest] for prefix in prefixes]
+
+    def close(self) -> None:
+        """Free the context and the model. Closing twice does nothing."""
+        self._answers = {}
+        self._context.close()
+        self._model.close()
+
+    def _fault(self, prefix: Prefix) -> DecodekitError | None:
+        """What is wrong with a prefix before any evaluation."""
+        length = len(prefix)
+        if length == 0:
+            bos = self._tokenizer.bos_id
+            hint = f"; start from [{bos}], its BOS token" if bos is not None else "; this model has no BOS token"
+            return ParameterError(f"there is nothing to predict from: the prefix is empty{hint}")
+        if length > self._n_ctx:
+            return ContextOverflow(f"a prefix of {length} tokens does not fit a context of {self._n_ctx}")
+        sound = 0
+        for node in prefix.ancestors():
+            if node.digest in self._answers:
+                sound = len(node)
+                break
+        largest = int(prefix.since(sound).max(initial=0))
+        if largest >= self._model.vocab_size:
+            return ParameterError(f"token id {largest} lies outside the vocabulary of {self._model.vocab_size} tokens")
+        return None
+
+    def _evaluate(self, prefixes: list[Prefix], answers: dict[bytes, Answer]) -> None:
+        paths, bases = paths_of(prefixes, self._memory.index)
+        while paths:
+            wave, paths = self._place(paths, bases)
+            try:
+                self._forward(wave, answers)
+            except _DecodeFailed:
+                self._one_by_one(wave, answers)
+
+    def _one_by_one(self, wave: Iterable[Path], answers: dict[bytes, Answer]) -> None:
+        """After a failed forward pass: start from an empty cache, each path alone, once."""
+        for path in wave:
+            self._memory.clear()
+            try:
+                self._forward(self._place([path], set())[0], answers)
+            except _DecodeFailed as error:
+                self._memory.clear()
+                failure = OutOfMemory(f"llama.cpp could not evaluate {len(path.prefix)} tokens ({error})")
+                for prefix in path.asked:
+                    answers[prefix.digest] = failure
+
+    def _place(self, paths: Sequence[Path], bases: set[int]) -> tuple[list[Path], list[Path]]:
+        """Give slots to as many paths as have room at a time; the others come after. ``bases`` are not overwritten."""
+        memory, index = self._memory, self._memory.index
+        wave: list[Path] = []
+        later: list[Path] = []
+        taken: set[int] = set()
+        planned = 0
+        for path in paths:
+            if len(taken) == self._max_sequences:
+                later.append(path)
+                continue
+            base, held = index.find(path.prefix)
+            start = min(held, path.latest_start)
+            need = len(path.prefix) - start
+            if planned + need > memory.room or (not wave and memory.wants_cleaning()):
+                if wave:
+                    later.append(path)
+                    continue
+                if base >= 0 and index.length(base) + need > self._context.cells:
+                    memory.truncate(base, start)
+                memory.clean(need, base)
+            slot = self._slot_for(base, start, taken, bases, alone=not wave)
+            if slot < 0:
+                later.append(path)
+                continue
+            path.slot, path.start, path.ids = slot, start, path.prefix.since(start)
+            wave.append(path)
+            taken.add(slot)
+            planned += need
+        return wave, later
+
+    def _slot_for(self, base: int, start: int, taken: set[int], bases: set[int], *, alone: bool) -> int:
+        """A slot that holds the first ``start`` tokens of ``base`` and no more; -1 when this wave has none to spare."""
+        memory, index = self._memory, self._memory.index
+        free = base >= 0 and base not in taken
+        if free and index.length(base) - start <= 1:
+            memory.truncate(base, start)
+            return base
+        spare = [slot for slot in index.oldest_first() if slot not in taken and slot != base]
+        target = next((slot for slot in spare if slot not in bases), -1)
+        if target < 0 and free:
+            memory.truncate(base, start)
+            return base
+        if target < 0 and alone and spare:
+            target = spare[0]
+        if target >= 0:
+            memory.fork(base, target, start)
+        return target
+
+    def _forward(self, wave: Sequence[Path], answers: dict[bytes, Answer]) -> None:
+        context, memory, batch = self._context, self._memory, self._context.batch
+        for portion in chunks(runs_of(wave, memory.index), self._rows):
+            batch.clear()
+            wanted: list[tuple[int, bytes]] = []
+            for run in portion:
+                for place, digest in run.asked:
+                    batch.want(batch.size + place)
+                    wanted.append((batch.size + place, digest))
+                batch.add(run.ids, run.position, run.slots)
+            code = context.decode()
+            if code:
+                raise _DecodeFailed(f"code {code}.{recent_complaints()}")
+            for run in portion:
+                memory.appended(run.slots, len(run.ids))
+            schedule = self._schedules[batch.size]
+            for row, digest in wanted:
+                try:
+                    answers[digest] = Distribution.dense(context.logits(row), schedule=schedule)
+                except DistributionError as error:
+                    answers[digest] = error
+        for path in wave:
+            memory.hold(path.slot, path.prefix, path.start)
+
+
+class _DecodeFailed(Exception):
+    """A forward pass that llama.cpp did not carry out."""

@@ -1,0 +1,80 @@
+"""Digests that identify a model file and a vocabulary, computed once and remembered in the user's cache directory.
+
+The memory is a convenience: without a directory to write to, or with a damaged file in it, digests are computed anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from decodekit.errors import ModelNotFound
+from decodekit.log import get_logger
+
+__all__ = ["file_fingerprint", "remembered"]
+
+_FILE = "llamacpp-fingerprints.json"
+_MOST = 1000  # entries; beyond this the oldest are forgotten
+
+
+def file_fingerprint(path: Path) -> str:
+    """``sha256:`` and the hexadecimal SHA-256 of a file. Remembered until its size or time of change differs.
+
+    Raises:
+        ModelNotFound: the file cannot be read.
+    """
+    try:
+        real = path.resolve(strict=True)
+        stat = real.stat()
+        return remembered(f"file {real} {stat.st_size} {stat.st_mtime_ns}", lambda: _sha256(real))
+    except OSError as error:
+        raise ModelNotFound(f"model file {path} cannot be read: {error.strerror}") from error
+
+
+def remembered(key: str, compute: Callable[[], str]) -> str:
+    """The digest stored under a key, or a new one, which is then stored."""
+    store = _store()
+    known = _read(store).get(key)
+    if known is not None:
+        return known
+    digest = compute()
+    _write(store, {**_read(store), key: digest})
+    return digest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _store() -> Path:
+    return Path(platformdirs.user_cache_dir("decodekit", appauthor=False)) / _FILE
+
+
+def _read(store: Path) -> dict[str, str]:
+    try:
+        data = json.loads(store.read_text(encoding="utf-8"))
+        return {k: v for k, v in data.items() if isinstance(v, str) and v.startswith("sha256:") and len(v) == 71}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _write(store: Path, entries: dict[str, str]) -> None:
+    """Whole or not at all: a reader never sees half a file."""
+    scratch = None
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(dir=store.parent, prefix=_FILE, suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(dict(list(entries.items())[-_MOST:]), file, indent=1)
+        Path(scratch).replace(store)
+    except OSError as error:
+        if scratch is not None:
+            Path(scratch).unlink(missing_ok=True)
+        get_logger().debug("fingerprint not remembered", reason=str(error))

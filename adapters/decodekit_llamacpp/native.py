@@ -1,0 +1,246 @@
+"""A thin, typed layer over llama.cpp's C API: one model, one context, one batch that is used again and again.
+
+Nothing here knows prefixes. Handles are freed once, in the right order, whether by `close` or at interpreter exit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
+
+from decodekit.errors import AdapterError, ModelNotFound, OutOfMemory
+from decodekit.log import get_logger
+
+__all__ = ["Batch", "Context", "Model", "recent_complaints"]
+
+_ERROR, _WARNING, _CONTINUED = 3, 2, 5  # ggml_log_level
+_complaints: deque[str] = deque(maxlen=8)
+_state = {"level": 0, "ready": 0}
+
+
+def _hear(level: int, text: bytes | None, _: object) -> None:
+    """llama.cpp's log, line by line; it goes to our logger at debug level and nowhere else."""
+    try:
+        if level != _CONTINUED:
+            _state["level"] = level
+        line = (text or b"").decode("utf-8", "replace").rstrip("\n")
+        if line and _state["level"] in (_WARNING, _ERROR):
+            _complaints.append(line)
+        if line.strip(". "):
+            get_logger().debug("llama.cpp", text=line)
+    except Exception:  # noqa: S110 - a log line must never turn into an exception inside C code
+        pass
+
+
+_callback = llama_cpp.llama_log_callback(_hear)  # held here: C keeps the pointer
+
+
+def start() -> None:
+    """Take llama.cpp's log over and start its backend, once per process."""
+    if not _state["ready"]:
+        llama_cpp.llama_log_set(_callback, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        _state["ready"] = 1
+
+
+def recent_complaints() -> str:
+    """What llama.cpp last warned of, for an error message; forgotten once quoted."""
+    said = "; ".join(_complaints)
+    _complaints.clear()
+    return f" llama.cpp says: {said}" if said else ""
+
+
+class Model:
+    """The weights and the vocabulary of a GGUF file.
+
+    Args:
+        path: the file.
+        n_gpu_layers: how many layers to put on a GPU, if this build of llama.cpp has one.
+
+    Raises:
+        ModelNotFound: llama.cpp cannot load the file.
+    """
+
+    def __init__(self, path: str, n_gpu_layers: int) -> None:
+        start()
+        _complaints.clear()
+        parameters = llama_cpp.llama_model_default_params()
+        parameters.n_gpu_layers = n_gpu_layers
+        self.handle: Any = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
+        if not self.handle:
+            raise ModelNotFound(f"llama.cpp cannot load {path}.{recent_complaints()}")
+        self.vocab: Any = llama_cpp.llama_model_get_vocab(self.handle)
+        self.vocab_size = int(llama_cpp.llama_vocab_n_tokens(self.vocab))
+        self.trained_context = int(llama_cpp.llama_model_n_ctx_train(self.handle))
+        self.weights = int(llama_cpp.llama_model_ftype(self.handle))
+        """The file's llama_ftype: how most of its weights are quantised."""
+        self.close = weakref.finalize(self, llama_cpp.llama_model_free, self.handle)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why this model cannot be driven prefix by prefix; None when it can."""
+        if not llama_cpp.llama_model_has_decoder(self.handle) or llama_cpp.llama_model_has_encoder(self.handle):
+            return "it is no decoder-only model"
+        if llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle):
+            return "its memory is recurrent: it cannot be rolled back or branched"
+        if llama_cpp.llama_model_is_diffusion(self.handle):
+            return "it is a diffusion model, which has no next token"
+        return None
+
+    def text(self, what: str) -> str | None:
+        """A string of the model: 'chat_template' or a metadata key. None when it has none."""
+        if what == "chat_template":
+            found = llama_cpp.llama_model_chat_template(self.handle, None)
+            return None if found is None else str(found.decode("utf-8", "replace"))
+        buffer = ctypes.create_string_buffer(512)
+        size = llama_cpp.llama_model_meta_val_str(self.handle, what.encode(), buffer, len(buffer))
+        return None if size < 0 else buffer.value.decode("utf-8", "replace")
+
+
+class Batch:
+    """One reused llama_batch whose arrays are numpy's: token by token what goes into the next forward pass.
+
+    Args:
+        rows: the most tokens per forward pass.
+        sequences: the most sequences one token may belong to.
+    """
+
+    def __init__(self, rows: int, sequences: int) -> None:
+        self.size = 0
+        self._tokens = np.zeros(rows, dtype=np.int32)
+        self._positions = np.zeros(rows, dtype=np.int32)
+        self._counts = np.ones(rows, dtype=np.int32)
+        self._sequences = np.zeros((rows, sequences), dtype=np.int32)
+        self._wanted = np.zeros(rows, dtype=np.int8)
+        stride = self._sequences.strides[0]
+        self._pointers = self._sequences.ctypes.data + stride * np.arange(rows + 1, dtype=np.uint64)
+        self._pointers[rows] = 0  # llama.cpp's own batches end in a null pointer
+
+        def at(array: NDArray[Any], kind: Any) -> Any:
+            return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
+
+        self.struct = llama_cpp.llama_batch(
+            n_tokens=0,
+            token=at(self._tokens, ctypes.c_int32),
+            embd=None,
+            pos=at(self._positions, ctypes.c_int32),
+            n_seq_id=at(self._counts, ctypes.c_int32),
+            seq_id=at(self._pointers, ctypes.POINTER(ctypes.c_int32)),
+            logits=at(self._wanted, ctypes.c_int8),
+        )
+
+    def clear(self) -> None:
+        """Start the next forward pass."""
+        self._wanted[: self.size] = 0
+        self.size = 0
+
+    def add(self, ids: NDArray[np.int64], position: int, sequences: Sequence[int]) -> None:
+        """Consecutive tokens of one or of several sequences that share them."""
+        start, end = self.size, self.size + len(ids)
+        if end == start + 1:  # plain writes are quicker than slices
+            self._tokens[start], self._positions[start], self._counts[start] = ids[0], position, len(sequences)
+        else:
+            self._tokens[start:end] = ids
+            self._positions[start:end] = np.arange(position, position + len(ids))
+            self._counts[start:end] = len(sequences)
+        self._sequences[start:end, : len(sequences)] = sequences
+        self.size = end
+
+    def want(self, row: int) -> None:
+        """Ask for the logits after this token."""
+        self._wanted[row] = 1
+
+
+class Context:
+    """A llama.cpp context with a unified KV cache: forward passes and the memory they leave.
+
+    Args:
+        model: the model; it must outlive the context.
+        cells: how many tokens the cache holds. llama.cpp rounds up to a multiple of 256.
+        rows: the most tokens per forward pass.
+        sequences: how many sequences there are.
+        n_threads: for all passes alike.
+        cache_types: the ggml types of K and V.
+
+    Raises:
+        OutOfMemory: llama.cpp cannot make one of this size.
+    """
+
+    def __init__(
+        self, model: Model, *, cells: int, rows: int, sequences: int, n_threads: int, cache_types: tuple[int, int]
+    ) -> None:
+        _complaints.clear()
+        parameters = llama_cpp.llama_context_default_params()
+        parameters.n_ctx = cells
+        parameters.n_batch = parameters.n_ubatch = rows
+        parameters.n_seq_max = sequences
+        parameters.n_threads = parameters.n_threads_batch = n_threads
+        parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        parameters.type_k, parameters.type_v = cache_types
+        parameters.kv_unified = True
+        parameters.swa_full = True  # a sliding window that forgets could not be rolled back
+        parameters.no_perf = True
+        self._handle: Any = llama_cpp.llama_init_from_model(model.handle, parameters)
+        if not self._handle:
+            raise OutOfMemory(f"llama.cpp cannot make a context of {cells} tokens.{recent_complaints()}")
+        self._memory: Any = llama_cpp.llama_get_memory(self._handle)
+        self._vocab_size = model.vocab_size
+        self._rows_seen: dict[int, NDArray[np.float32]] = {}
+        self.cells = int(llama_cpp.llama_n_ctx(self._handle))
+        self.batch = Batch(rows, sequences)
+        self.close = weakref.finalize(self, llama_cpp.llama_free, self._handle)
+
+    def decode(self) -> int:
+        """Evaluate the batch. 0 when it went well; else llama.cpp's own code, and the memory is in doubt."""
+        self.batch.struct.n_tokens = self.batch.size
+        return int(llama_cpp.llama_decode(self._handle, self.batch.struct))
+
+    def logits(self, row: int) -> NDArray[np.float32]:
+        """float32[V], the logits after a token of the last batch. A view: gone with the next `decode`.
+
+        Raises:
+            AdapterError: they were not asked for.
+        """
+        pointer = llama_cpp.llama_get_logits_ith(self._handle, row)
+        if not pointer:
+            raise AdapterError(f"llama.cpp has no logits for row {row} of the last batch")
+        address = ctypes.addressof(pointer.contents)
+        view = self._rows_seen.get(address)
+        if view is None:  # making a view is slow; llama.cpp uses the same few addresses again and again
+            if len(self._rows_seen) > 4096:
+                self._rows_seen.clear()
+            view = self._rows_seen[address] = np.ctypeslib.as_array(pointer, (self._vocab_size,))
+        return view
+
+    def clear(self) -> None:
+        """Forget every sequence."""
+        llama_cpp.llama_memory_clear(self._memory, False)
+
+    def copy(self, source: int, target: int, start: int, end: int) -> None:
+        """Let ``target`` share the cells of ``source`` at positions [start, end). Moves no data."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, start, end)
+
+    def remove(self, sequence: int, start: int) -> None:
+        """Take the sequence off its cells from a position on. Cells without a sequence are free."""
+        if not llama_cpp.llama_memory_seq_rm(self._memory, sequence, start, -1):
+            raise AdapterError(f"llama.cpp cannot roll a sequence back to {start} tokens")
+
+    def save(self, sequence: int) -> Any:
+        """The cells of a sequence as opaque bytes."""
+        size = llama_cpp.llama_state_seq_get_size(self._handle, sequence)
+        buffer = (ctypes.c_uint8 * size)()
+        if llama_cpp.llama_state_seq_get_data(self._handle, buffer, size, sequence) != size:
+            raise AdapterError("llama.cpp did not write the state of a sequence")
+        return buffer
+
+    def load(self, sequence: int, saved: Any) -> None:
+        """Put saved cells into the first free ones."""
+        if llama_cpp.llama_state_seq_set_data(self._handle, saved, len(saved), sequence) != len(saved):
+            raise AdapterError("llama.cpp did not read the state of a sequence")

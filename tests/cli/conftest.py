@@ -1,0 +1,109 @@
+"""The real command in a process of its own, with toy adapters that it finds by entry points."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Mapping
+from fcntl import ioctl
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "decodekit.cli"]
+TOY = ("--adapter", "toy")
+CHAIN = ("--chain", "temperature=0.8 top_p=0.95")
+
+
+class Decodekit(Protocol):
+    """``decodekit("verify", "run.jsonl")`` runs the command in the test's own folder."""
+
+    def __call__(
+        self, *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(scope="session")
+def plugin_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like an installed distribution."""
+    path = tmp_path_factory.mktemp("site")
+    shutil.copy(Path(__file__).with_name("toy_adapters.py"), path)
+    info = path / "toy_adapters-1.5.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: toy-adapters\nVersion: 1.5\n")
+    names = {"toy": "Toy", "hostile": "Hostile", "top3": "Top3", "fickle": "Fickle", "broken": "Missing"}
+    points = "".join(f"{name} = toy_adapters:{target}\n" for name, target in names.items())
+    info.joinpath("entry_points.txt").write_text("[decodekit.adapters]\n" + points)
+    return path
+
+
+@pytest.fixture
+def environment(plugin_path: Path) -> dict[str, str]:
+    """The environment of the command: the toys on its path, and nothing that asks for colours or widths."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES")}
+    return {**kept, "PYTHONPATH": str(plugin_path), "PYTHONWARNINGS": "error", "TERM": "xterm-256color"}
+
+
+@pytest.fixture
+def decodekit(environment: dict[str, str], tmp_path: Path) -> Decodekit:
+    def run(
+        *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            input=stdin,
+            capture_output=True,
+            cwd=tmp_path,
+            env={**environment, **(env or {})},
+            timeout=60,
+            check=False,
+        )
+        out, err = done.stdout.decode(), done.stderr.decode()
+        assert "Traceback" not in err or "--debug" in arguments, err
+        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture
+def terminal(environment: dict[str, str], tmp_path: Path) -> Callable[..., tuple[str, int]]:
+    """As `decodekit`, but in a terminal of 100 by 30: everything that reached it, and the exit code."""
+
+    def run(*arguments: str, env: Mapping[str, str] | None = None, interrupt_at: bytes = b"") -> tuple[str, int]:
+        own, theirs = pty.openpty()
+        ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=tmp_path,
+            env={**environment, **(env or {})},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        seen, ends = b"", time.monotonic() + 60
+        while time.monotonic() < ends:
+            if not select.select([own], [], [], 0.2)[0]:
+                continue
+            try:
+                data = os.read(own, 65536)
+            except OSError:  # the other side has closed
+                break
+            seen += data
+            if interrupt_at and interrupt_at in seen:
+                process.send_signal(signal.SIGINT)
+                interrupt_at = b""
+        os.close(own)
+        return seen.decode(), process.wait(10)
+
+    return run

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import decodekit
+from decodekit.cli.explain import explain_data, find_step, show_step
+from decodekit.cli.stages import grid, share_text
+from decodekit.errors import ParameterError
+from decodekit.testing import NGramAdapter, PiecesTokenizer, TableAdapter
+from decodekit.trace import Trace
+
+FOUR = PiecesTokenizer([b"a", b"b", b"c", b"d"])
+
+
+def run(parts: list[tuple[str, dict[str, object]]], sampler: str = "multinomial", **call: object) -> Trace:
+    """One token from probabilities 0.5, 0.3, 0.15, 0.05."""
+    adapter = TableAdapter({(): np.log([0.5, 0.3, 0.15, 0.05])}, 4, tokenizer=FOUR)
+    chain = decodekit.Chain([decodekit.processor(name, **params) for name, params in parts], sampler)
+    return decodekit.Session(adapter, chain, top_logprobs=2).generate("a", max_tokens=1, **{"seed": 3, **call}).trace
+
+
+def shown(trace: Trace, width: int = 80) -> str:
+    out = Console(file=io.StringIO(), width=width, color_system=None)
+    show_step(out, trace, 0, FOUR)
+    return out.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_each_stage_has_the_probabilities_a_hand_calculation_gives() -> None:
+    trace = run([("top_k", {"top_k": 2})])
+    stages, rows = grid(trace.steps[0], trace.header.chain)
+    assert [(stage.name, stage.detail, stage.support) for stage in stages] == [("raw", "", 4), ("top_k", "2", 2)]
+    assert rows[0].shares == pytest.approx((0.5, 0.5 / 0.8))
+    assert rows[1].shares == pytest.approx((0.3, 0.3 / 0.8))
+
+
+def test_a_share_is_unknown_until_the_record_says_it_and_zero_once_removed() -> None:
+    # Two leaders are kept at each stage. At seed 3 the token is drawn from all four, so its middle share is not kept.
+    for seed in range(200):
+        trace = run([("temperature", {"temperature": 2.0}), ("temperature", {"temperature": 1.0})], seed=seed)
+        if trace.steps[0].token_id == 3:
+            break
+    _, rows = grid(trace.steps[0], trace.header.chain)
+    row = next(row for row in rows if row.chosen)
+    halved = math.sqrt(0.05) / sum(map(math.sqrt, (0.5, 0.3, 0.15, 0.05)))
+    assert row.shares == pytest.approx((0.05, None, halved))
+    trace = run([("top_k", {"top_k": 1}), ("temperature", {"temperature": 2.0})])
+    _, rows = grid(trace.steps[0], trace.header.chain)
+    assert [row.shares[1:] for row in rows] == [(1.0, 1.0), (0.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(None, "?"), (0.0, "-"), (1.0, "100.00 %"), (0.41234, "41.23 %"), (1e-6, "<0.01 %")]
+)
+def test_a_share_is_written_in_eight_columns(share: float | None, text: str) -> None:
+    assert share_text(share) == text and len(text) <= 8
+
+
+def test_the_page_holds_the_draw_and_is_proved() -> None:
+    trace = run([("temperature", {"temperature": 0.8}), ("top_p", {"top_p": 0.9})])
+    page, step = shown(trace), trace.steps[0]
+    assert step.draw is not None and step.choice.runner_up is not None
+    lines = {line.split()[0]: line for line in page.splitlines() if line.startswith("  ") and line.strip()}
+    noise = float(decodekit.Randomness(3).gumbel([step.token_id], step=0)[0])
+    u = float(decodekit.Randomness(3).uniform([step.token_id], step=0)[0])
+    assert f"word {step.draw.word:016x}, u {u:.6f}, Gumbel {noise:.4f}" in lines["draw"]
+    assert lines["score"].endswith(f"= {step.choice.score:.4f}")
+    assert f'{step.choice.margin:.4f} nats to "{"abcd"[step.choice.runner_up]}"' in lines["margin"]
+    assert lines["check"].split()[1] == "proved:"
+    assert "temperature" in page and "0.8" in page and "tokens left" in page
+
+
+@pytest.mark.parametrize(("sampler", "words"), [("greedy", "no randomness"), ("inverse_cdf", "of the mass to")])
+def test_other_samplers_tell_their_own_draw(sampler: str, words: str) -> None:
+    assert words in shown(run([], sampler))
+
+
+def test_a_changed_record_is_told_as_failed() -> None:
+    trace = run([])
+    other = Trace(replace(trace.header, seed=4), trace.steps, trace.footer)
+    assert "check   failed: the record contradicts itself" in shown(other)
+
+
+def test_a_record_without_evidence_is_consistent_only() -> None:
+    assert "check   consistent:" in shown(run([], level="choice"))
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_long_chain_stays_narrow_and_says_what_it_leaves_out(width: int) -> None:
+    trace = run([("temperature", {"temperature": 1.0 + i / 10}) for i in range(8)] + [("top_k", {"top_k": 3})])
+    page = shown(trace, width)
+    assert max(map(len, page.splitlines())) <= width
+    assert "(not shown: temperature" in page and "top_k" in page
+
+
+def test_the_data_says_the_same_as_the_page() -> None:
+    trace = run([("top_k", {"top_k": 2})])
+    data = explain_data(trace, 0, FOUR)
+    assert data["verified"] == "proved" and data["stages"][1]["support"] == 2
+    assert data["tokens"][0]["token"] == '"a"' and data["tokens"][0]["probabilities"] == pytest.approx((0.5, 0.625))
+
+
+def test_the_word_belongs_to_the_step_alone() -> None:
+    result = decodekit.Session(NGramAdapter("abcabcabc")).generate("a", max_tokens=3, seed=1)
+    trace = result.trace
+    trace.steps[0] = run([]).steps[0]  # a foreign first step fails; the others hold
+    words = [explain_data(trace, at, None)["verified"] for at in range(3)]
+    assert words[0] == "failed" and words[1:] == ["proved", "proved"]
+
+
+def test_a_step_is_found_from_either_end() -> None:
+    steps = run([]).steps * 3
+    assert [find_step(steps, wanted) for wanted in (0, 2, -1, -3)] == [0, 2, 2, 0]
+    with pytest.raises(ParameterError, match="there are steps 0 to 2"):
+        find_step(steps, 3)
+    with pytest.raises(ParameterError, match="nothing was generated"):
+        find_step([], 0)

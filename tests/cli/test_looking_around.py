@@ -1,0 +1,125 @@
+"""plugins, doctor, config, help and version."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import TOY, Decodekit
+
+
+def test_plugins_are_listed_without_being_imported(decodekit: Decodekit) -> None:
+    listed = json.loads(decodekit("plugins", "--json").stdout)
+    toy = {"name": "toy", "group": "adapters", "distribution": "toy-adapters", "version": "1.5", "loaded": False}
+    assert toy in listed
+    assert {"name": "broken", **{k: v for k, v in toy.items() if k != "name"}} in listed
+    assert [p["loaded"] for p in listed if p["name"] in ("multinomial", "top_p")] == [False, True]
+    rows = [line.split() for line in decodekit("plugins").stdout.splitlines()]
+    assert rows[0] == ["name", "group", "distribution", "version", "loaded"]
+    assert ["toy", "adapters", "toy-adapters", "1.5", "no"] in rows
+
+
+def test_one_plugin_shows_its_words_and_its_bounds(decodekit: Decodekit) -> None:
+    page = decodekit("plugins", "top_p").stdout
+    assert page.startswith(f"top_p  (processor, decodekit {version('decodekit')})\nKeep the smallest set")
+    rows = [line.split("  ") for line in page.splitlines()]
+    assert [cell.strip() for cell in rows[-2] if cell.strip()] == ["top_p", "number", "> 0, <= 1", "required"]
+    assert [cell.strip() for cell in rows[-1] if cell.strip()] == ["min_keep", "integer", ">= 1, <= 1000000", "1"]
+    data = json.loads(decodekit("plugins", "toy", "--json").stdout)
+    assert data["parameters"]["order"] == {"type": "integer", "bounds": "", "required": False, "default": 4}
+    assert data["documentation"].startswith("A byte n-gram")
+
+
+def test_a_plugin_that_is_not_there_is_a_wrong_call(decodekit: Decodekit) -> None:
+    done = decodekit("plugins", "top_pp")
+    assert (done.returncode, done.stderr) == (2, "decodekit: no plugin is named 'top_pp'; did you mean 'top_p'?\n")
+    assert decodekit("plugins", "broken").returncode == 2
+
+
+def test_the_doctor_tells_versions_and_what_to_install(decodekit: Decodekit) -> None:
+    data = json.loads(decodekit("doctor", "--json").stdout)
+    assert data["versions"]["decodekit"] == version("decodekit") and data["problems"] == []
+    assert data["extras"]["cli"] == {
+        "packages": {"typer": version("typer"), "rich": version("rich")},
+        "install": None,
+    }
+    missing = [extra for extra, state in data["extras"].items() if None in state["packages"].values()]
+    page = decodekit("doctor").stdout
+    assert [extra for extra in data["extras"] if f"pip install 'decodekit[{extra}]'" in page] == missing
+
+
+def test_the_doctor_asks_an_adapter_twice(decodekit: Decodekit) -> None:
+    done = decodekit("doctor", *TOY, "--json")
+    found = json.loads(done.stdout)["adapter"]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert found["same_bits"] is True and found["drift"] == 0 and found["first_answer_s"] >= 0
+    assert found["info"]["vocab_size"] == 257 and found["info"]["most"] == "the whole vocabulary"
+    assert "the same bits" in decodekit("doctor", *TOY).stdout
+
+
+def test_the_doctor_finds_an_adapter_that_does_not_keep_its_word(decodekit: Decodekit) -> None:
+    done = decodekit("doctor", "--adapter", "fickle")
+    assert done.returncode == 1 and "calls itself deterministic, and the same question moved by" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "reason"), [("broken", "cannot be imported"), ("nothing", "no adapter is named")])
+def test_the_doctor_says_why_an_adapter_does_not_start(decodekit: Decodekit, name: str, reason: str) -> None:
+    done = decodekit("doctor", "--adapter", name)
+    assert done.returncode == 1 and reason in done.stderr and "numpy" in done.stdout
+
+
+def test_the_doctor_says_that_an_adapter_does_not_answer(decodekit: Decodekit) -> None:
+    done = decodekit("doctor", *TOY, "--set", f"fail_at={len('Once upon a time')}")
+    assert (done.returncode, done.stderr) == (1, "decodekit: it does not answer: the model \\x1b[31mbroke\n")
+
+
+def test_a_good_config_is_ok_and_loads_no_model(decodekit: Decodekit, tmp_path: Path) -> None:
+    tmp_path.joinpath("d.toml").write_text(
+        '[adapter]\ntype = "toy"\ndelay = 9.0\n[[chain]]\nname = "top_k"\ntop_k = 3\n'
+    )
+    done = decodekit("config", "check", "d.toml")
+    assert (done.stdout, done.returncode) == ("d.toml: ok (toy; top_k; multinomial)\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("toml", "reason"),
+    [
+        ("[adapter", "is no TOML"),
+        ('[adapter]\ntype = "toy"\nordre = 2\n', "unknown parameter 'ordre'; did you mean 'order'?"),
+        ('[adapter]\ntype = "toy"\n[[chain]]\nname = "top_k"\ntop_k = 0\n', "top_k"),
+        ('[adapter]\ntype = "toy"\n[session]\nsede = 1\n', "did you mean 'seed'?"),
+        ('[adapter]\ntype = "toys"\n', "did you mean 'toy'?"),
+    ],
+)
+def test_a_bad_config_is_refused_with_the_reason(decodekit: Decodekit, tmp_path: Path, toml: str, reason: str) -> None:
+    tmp_path.joinpath("d.toml").write_text(toml)
+    done = decodekit("config", "check", "d.toml")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("decodekit: ") and reason in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_schema_knows_the_parameters_of_installed_plugins(decodekit: Decodekit) -> None:
+    schema = json.loads(decodekit("config", "schema").stdout)
+    adapters = schema["$defs"]["adapters_by_name"]["anyOf"]
+    assert "order" in next(a for a in adapters if a["properties"]["type"]["const"] == "toy")["properties"]
+
+
+def test_version_and_verify_load_no_backend_and_no_plugin(decodekit: Decodekit, environment: dict[str, str]) -> None:
+    assert decodekit("--version").stdout == f"decodekit {version('decodekit')}\n"
+    code = (
+        "import sys, decodekit.cli\n"
+        "try: decodekit.cli.main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print(sorted(set(sys.modules) & {'llama_cpp', 'torch', 'httpx', 'pyarrow', 'jinja2', 'toy_adapters',"
+        " 'decodekit_llamacpp', 'decodekit_sampling'}))"
+    )
+    for call in (["--version"], ["--help"], ["verify", "nothing.jsonl"], ["plugins"], ["doctor"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *call], capture_output=True, text=True, env=environment, check=True
+        )
+        assert done.stdout.endswith("\n[]\n"), (call, done.stdout, done.stderr)

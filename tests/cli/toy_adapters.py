@@ -1,0 +1,74 @@
+"""Adapters for the command's tests. Copied onto the path of a subprocess, and found there by entry points."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+
+from decodekit import CHEAP, AdapterError, Disclosure, Prefix
+from decodekit.protocols import Answer
+from decodekit.testing import NGramAdapter, PiecesTokenizer, TableAdapter
+
+TEXT = "the cat sat on the mat and the dog sat on the log while the cow ate the hay. " * 4
+HOSTILE = [
+    b"\x1b]0;pwned\x07",
+    b"\x1b[2J\x1b[H",
+    "\u202ekcab".encode(),
+    b"\xc2\x9b31m",
+    b"[bold]hi[/bold]",
+    b"\r\x08\x7f",
+]
+
+
+class Toy(NGramAdapter):
+    """A byte n-gram of a nursery rhyme.
+
+    Args:
+        model: which rhyme; there is only one, and a bomb.
+        order: how many bytes back it looks.
+        delay: seconds each answer takes.
+        fail_at: the prefix length at which it breaks; 0 for never.
+    """
+
+    def __init__(self, *, model: str = "rhyme", order: int = 4, delay: float = 0.0, fail_at: int = 0) -> None:
+        if model == "bomb":
+            raise RuntimeError("boom")
+        super().__init__(TEXT, order=order)
+        self._delay = delay
+        self._fail_at = fail_at
+
+    def predict(self, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] = CHEAP) -> list[Answer]:
+        """After a while, or never."""
+        time.sleep(self._delay)
+        answers = super().predict(prefixes, disclose)
+        broken = AdapterError("the model \x1b[31mbroke")
+        return [broken if len(p) == self._fail_at else a for p, a in zip(prefixes, answers, strict=True)]
+
+
+class Hostile(TableAdapter):
+    """A model whose every token is an attack on a terminal, one after the other."""
+
+    def __init__(self) -> None:
+        size = len(HOSTILE) + 1
+
+        def row(ids: tuple[int, ...]) -> list[float]:
+            return [5.0 if token == len(ids) % len(HOSTILE) else 0.0 for token in range(size)]
+
+        super().__init__(row, size, tokenizer=PiecesTokenizer([*HOSTILE, b"x"]))
+
+
+class Top3(TableAdapter):
+    """A model behind an API that shows three tokens and no more."""
+
+    def __init__(self) -> None:
+        letters = PiecesTokenizer([bytes([97 + i]) for i in range(26)])
+        super().__init__({(): [0.0] * 26}, 26, tokenizer=letters, most=Disclosure(3))
+
+
+class Fickle(TableAdapter):
+    """It says that it is deterministic, and answers differently each time."""
+
+    def __init__(self) -> None:
+        asked = itertools.count()
+        super().__init__(lambda _: [0.0, next(asked) * 1e-3], 2)
