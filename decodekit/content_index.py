@@ -27,6 +27,9 @@ class Match(NamedTuple):
     length: int
 
 
+_NOWHERE = Match(-1, 0)
+
+
 class ContentIndex:
     """The token ids held by a fixed number of slots, found by content.
 
@@ -47,7 +50,7 @@ class ContentIndex:
         A prefix whose content, or whose content but for the last id, was `put` before is found by digest; every
         other one is compared with each slot.
         """
-        best = Match(-1, 0)
+        best = _NOWHERE
         for node in prefix.ancestors():
             known = self._known.get(node.digest)
             if known is not None:
@@ -57,9 +60,9 @@ class ContentIndex:
             return best  # nothing better is of use: the last id is evaluated again in any case
         ids = prefix.since(0)
         for slot in self._order:
-            if self._lengths[slot] >= best.length > 0 or best.length == 0 < self._lengths[slot]:
+            if self._lengths[slot] >= max(best.length, 1):
                 shared = common_length(ids, self.ids(slot))
-                if shared and shared >= best.length:
+                if shared >= max(best.length, 1):
                     best = Match(slot, shared)
         return best
 
@@ -67,8 +70,9 @@ class ContentIndex:
         """The slot now holds exactly this prefix. Its first ``keep`` ids are known to be in place already."""
         self.truncate(slot, keep)
         self._write(slot, prefix.since(keep))
-        if len(prefix) > keep or not self._marks[slot]:
-            self._marks[slot].append((len(prefix), prefix.digest))
+        mark = (len(prefix), prefix.digest)
+        if self._marks[slot][-1:] != [mark]:
+            self._marks[slot].append(mark)
         self._known[prefix.digest] = Match(slot, len(prefix))
         self.touch(slot)
 
@@ -83,7 +87,7 @@ class ContentIndex:
         marks = self._marks[slot]
         while marks and marks[-1][0] > length:
             _, digest = marks.pop()
-            if self._known[digest].slot == slot:
+            if self._known.get(digest, _NOWHERE).slot == slot:  # another slot may have put the same since
                 del self._known[digest]
         self._lengths[slot] = min(self._lengths[slot], length)
 

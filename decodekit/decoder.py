@@ -207,8 +207,8 @@ class Decoder:
     def _close(self, step: Step, last: FinishReason | None) -> Step:
         """Decide whether this step is the last, and release the text that was held if it is."""
         reason: FinishReason | None = None
-        until = self._stop.until
-        if step.token_id in self._ends or self._text.stopped or (until is not None and until(step)):
+        wanted = self._stop.until is not None and self._stop.until(step)  # first: it sees every step, the last too
+        if wanted or step.token_id in self._ends or self._text.stopped:
             reason = "stop"
         elif self._context.step >= self._stop.max_tokens:
             reason = "length"

@@ -91,7 +91,7 @@ class Session:
     ) -> None:
         if on_undisclosed not in ("error", "truncate"):
             raise ParameterError(f"on_undisclosed is 'error' or 'truncate', not {on_undisclosed!r}")
-        if isinstance(top_logprobs, bool) or not 0 <= top_logprobs <= 1000:
+        if type(top_logprobs) is not int or not 0 <= top_logprobs <= 1000:
             raise ParameterError(f"top_logprobs must be an integer from 0 to 1000, not {top_logprobs!r}")
         if seed is not None:
             Randomness(seed)
@@ -221,7 +221,7 @@ class Session:
         Returns:
             For each prompt its n results.
         """
-        if isinstance(n, bool) or not 1 <= n <= _MOST_SAMPLES:
+        if type(n) is not int or not 1 <= n <= _MOST_SAMPLES:
             raise ParameterError(f"n must be an integer from 1 to {_MOST_SAMPLES}, not {n!r}")
         if isinstance(prompts, str | Prefix):
             raise ParameterError("generate_many takes a list of prompts; for one prompt use generate")
@@ -243,6 +243,10 @@ def _stop(
     until: Callable[[Step], bool] | None,
 ) -> Stop:
     listed = (strings,) if isinstance(strings, str) else tuple(strings)
+    given: Sequence[Any] = ids
+    for token_id in given:
+        if not isinstance(token_id, int | np.integer) or token_id < 0:
+            raise ParameterError(f"stop_ids are token ids, and {token_id!r} is none")
     return Stop(session.max_tokens if max_tokens is None else max_tokens, listed, frozenset(ids), until)
 
 
@@ -389,7 +393,11 @@ class _Run:
             decoders = [self.decoders[i] for i in asking]
             needs = [decoder.need if question < _MOST_QUESTIONS else ALL for decoder in decoders]
             started = time.perf_counter()
-            answers = ask(self.session.adapter, [decoder.prefix for decoder in decoders], needs)
+            try:
+                answers = ask(self.session.adapter, [decoder.prefix for decoder in decoders], needs)
+            except DistributionError as error:
+                steps = {len(decoder.output_ids) for decoder in decoders}
+                raise _at_step(error, steps.pop() if len(steps) == 1 else None) from error
             waited = time.perf_counter() - started
             late = self.ends_at is not None and time.monotonic() >= self.ends_at
             again: list[int] = []
@@ -453,8 +461,8 @@ class _Run:
 
     def _fail(self, i: int, error: DecodekitError) -> None:
         decoder = self.decoders[i]
-        if isinstance(error, DistributionError) and error.step is None:
-            error = type(error)(error.message, stage=error.stage, step=len(decoder.output_ids))
+        if isinstance(error, DistributionError):
+            error = _at_step(error, len(decoder.output_ids))
         if isinstance(error, ContextOverflow) and len(decoder.output_ids):
             decoder.finish("length")
             return
@@ -517,6 +525,10 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
     if size is not None and largest >= size:
         raise ParameterError(f"{where}: token id {largest} lies outside the vocabulary of {size} tokens")
     return prefix
+
+
+def _at_step(error: DistributionError, step: int | None) -> DistributionError:
+    return error if error.step is not None else type(error)(error.message, stage=error.stage, step=step)
 
 
 def _seconds(deadline: object) -> float:

@@ -132,6 +132,7 @@ class LlamaCppAdapter:
             schedule_invariant=_INVARIANT.get(self._model.weights, "")
             if cache == "bf16-f16" and not n_gpu_layers
             else "",
+            concurrency=max_sequences,
             versions={
                 "llama-cpp-python": version("llama-cpp-python"),
                 "llama.cpp system": llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip(" |"),

@@ -1,9 +1,9 @@
 """The KV cache as slots that hold prefixes, with one promise: the cells of a slot lie in the order of its tokens.
 
-Attention adds up cells in the order they lie in, so the same tokens in another order of cells give other bits. llama.cpp
-takes the first free cell. So no cell is freed while one behind it is in use: what a slot gives up goes to a graveyard
-sequence. When the cells run out, the slots worth keeping are saved, everything is cleared, and they are put back
-without gaps. That costs a copy of memory, not an evaluation.
+Attention adds up cells in the order they lie in, so the same tokens in another order of cells give other bits.
+llama.cpp takes the first free cell. So no cell is freed while one behind it is in use: what a slot gives up goes to a
+graveyard sequence. When the cells run out, the slots worth keeping are saved, everything is cleared, and they are put
+back without gaps. That costs a copy of memory, not an evaluation.
 """
 
 from __future__ import annotations

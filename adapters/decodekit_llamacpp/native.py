@@ -179,7 +179,9 @@ class Context:
         _complaints.clear()
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = cells
-        parameters.n_batch = parameters.n_ubatch = rows
+        parameters.n_batch = parameters.n_ubatch = max(
+            rows, sequences
+        )  # llama.cpp aborts with fewer rows than sequences
         parameters.n_seq_max = sequences
         parameters.n_threads = parameters.n_threads_batch = n_threads
         parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
@@ -191,6 +193,7 @@ class Context:
         if not self._handle:
             raise OutOfMemory(f"llama.cpp cannot make a context of {cells} tokens.{recent_complaints()}")
         self._memory: Any = llama_cpp.llama_get_memory(self._handle)
+        self._model = model  # held, so that the garbage collector frees the context first
         self._vocab_size = model.vocab_size
         self._rows_seen: dict[int, NDArray[np.float32]] = {}
         self.cells = int(llama_cpp.llama_n_ctx(self._handle))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,16 +80,14 @@ def paths_of(prefixes: Sequence[Prefix], index: ContentIndex) -> tuple[list[Path
         known = min(length for _, length in group)
         keyed = sorted(((p.since(known).astype(">u8").tobytes(), p, held) for p, held in group), key=lambda k: k[0])
         below: list[Path] = []
-        start = key_below = None
+        start, key_below = 0, b""
         for key, prefix, held in reversed(keyed):
-            if key_below is not None and start is not None and key_below.startswith(key):
-                if start - (len(prefix) - 1) <= _REPEAT:
-                    below[-1].asked.insert(0, prefix)
-                    start = min(start, len(prefix) - 1)
-                    key_below = key
-                    continue
-            below.append(Path([prefix]))
-            start, key_below = held, key
+            if below and key_below.startswith(key) and start - (len(prefix) - 1) <= _REPEAT:
+                below[-1].asked.insert(0, prefix)
+                start, key_below = min(start, len(prefix) - 1), key
+            else:
+                below.append(Path([prefix]))
+                start, key_below = held, key
         paths += reversed(below)
     return paths, set(groups) - {-1}
 
@@ -132,7 +131,7 @@ def _family_runs(family: Sequence[Path], shared: Sequence[int]) -> Iterator[Run]
             yield Run(slots, start + done, family[low].ids[done:end], asked)
         if high - low > 1:
             cuts = [low, *(low + 1 + i for i, length in enumerate(inner) if length == end), high]
-            todo += [(a, b, end) for a, b in reversed(list(zip(cuts, cuts[1:], strict=False)))]
+            todo += [(a, b, end) for a, b in reversed(list(pairwise(cuts)))]
 
 
 def chunks(runs: Sequence[Run], rows: int) -> Iterator[list[Run]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from typing import Annotated, Any
 
 import typer
@@ -90,10 +91,27 @@ def _bounds(rule: dict[str, Any]) -> str:
     return ", ".join(f"{sign} {part[key]}" for part in rules for key, sign in _BOUNDS if key in part)
 
 
-def _reflowed(text: str) -> str:
-    """Paragraphs on one line each, to be wrapped where they are shown; what is indented stays as it is."""
-    paragraphs = text.split("\n\n")
-    return "\n\n".join(part if "\n " in part else part.replace("\n", " ") for part in paragraphs)
+def _reflowed(text: str, width: int) -> str:
+    """A docstring for a narrower page: paragraphs and entries filled anew, an entry's later lines indented."""
+    entries: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        words, indent = line.strip(), len(line) - len(line.lstrip())
+        before, said = entries[-1] if entries else (0, "")
+        if words and said and not said.endswith(":") and (indent == before == 0 or indent > before):
+            entries[-1] = before, f"{said} {words}"
+        else:
+            entries.append((indent, words))
+    return "\n".join(
+        textwrap.fill(
+            words,
+            width,
+            initial_indent=" " * indent,
+            subsequent_indent=" " * (indent and indent + 4),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for indent, words in entries
+    )
 
 
 def _show(data: dict[str, Any]) -> None:
@@ -103,7 +121,7 @@ def _show(data: dict[str, Any]) -> None:
     origin = f"{data['group'][:-1]}, {data['distribution'] or 'this process'} {data['version']}".strip()
     out.print(Text.assemble((safe_text(data["name"]), "bold"), f"  ({safe_text(origin)})"))
     if data["documentation"]:
-        out.print(Text(safe_text(_reflowed(data["documentation"]), newlines=True)))
+        out.print(Text(safe_text(_reflowed(data["documentation"], out.width), newlines=True)))
     if data["parameters"]:
         out.print()
         listing = table("parameter", "type", "bounds", "default")

@@ -467,8 +467,8 @@ def _check_bad_rows(kit: _Kit) -> None:
         kit.skipped.append("a prefix longer than the context: its length is unknown or enormous")
     if kit.bos is None:
         bad.append(("an empty prefix without a begin-of-text token", Prefix()))
-    for what, prefix in bad:
-        with kit.fresh() as adapter:
+    with kit.fresh() as adapter:
+        for what, prefix in bad:
             try:
                 answers = kit.ask_any(adapter, [good[0], prefix, good[1]])
                 (alone,) = kit.ask_any(adapter, [prefix])

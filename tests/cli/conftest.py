@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fcntl import ioctl
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,21 @@ import pytest
 COMMAND = [sys.executable, "-m", "decodekit.cli"]
 TOY = ("--adapter", "toy")
 CHAIN = ("--chain", "temperature=0.8 top_p=0.95")
+
+
+DRIVER = """
+import contextlib, io, json, sys
+from decodekit.cli import main
+
+for call in json.load(sys.stdin):
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(call)
+        except SystemExit as end:
+            code = end.code
+    print(json.dumps([code, out.buffer.getvalue().decode(), err.buffer.getvalue().decode()]))
+"""
 
 
 class Decodekit(Protocol):
@@ -70,6 +86,26 @@ def decodekit(environment: dict[str, str], tmp_path: Path) -> Decodekit:
         out, err = done.stdout.decode(), done.stderr.decode()
         assert "Traceback" not in err or "--debug" in arguments, err
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture
+def one_after_another(environment: dict[str, str], tmp_path: Path) -> Callable[..., list[tuple[int, str, str]]]:
+    """Many calls in one process, which saves their start: exit code, stdout and stderr of each."""
+
+    def run(calls: Sequence[Sequence[str]]) -> list[tuple[int, str, str]]:
+        done = subprocess.run(
+            [sys.executable, "-c", DRIVER],
+            input=json.dumps(calls).encode(),
+            capture_output=True,
+            cwd=tmp_path,
+            env=environment,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
     return run
 

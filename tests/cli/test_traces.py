@@ -1,20 +1,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import decodekit as library
-from tests.cli.conftest import CHAIN, TOY, Decodekit
-
-GENERATE = ("generate", "the ", *TOY, *CHAIN, "--seed", "7", "--max-tokens", "12", "--trace", "run.jsonl")
+from decodekit.testing import NGramAdapter
+from tests.cli.conftest import TOY, Decodekit
+from tests.cli.toy_adapters import TEXT
 
 
 @pytest.fixture
-def trace(decodekit: Decodekit, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    assert decodekit(*GENERATE, *getattr(request, "param", ())).returncode == 0
-    return tmp_path / "run.jsonl"
+def trace(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Twelve tokens; the parameter is the level."""
+    chain = library.Chain([library.processor("temperature", temperature=0.8), library.processor("top_p", top_p=0.95)])
+    path, level = tmp_path / "run.jsonl", getattr(request, "param", "proof")
+    library.Session(NGramAdapter(TEXT), chain).generate("the ", seed=7, max_tokens=12, trace=path, level=level)
+    return path
 
 
 def test_a_whole_trace_is_proved(decodekit: Decodekit, trace: Path) -> None:
@@ -25,7 +29,7 @@ def test_a_whole_trace_is_proved(decodekit: Decodekit, trace: Path) -> None:
     assert (done.stderr, done.returncode) == ("", 0)
 
 
-@pytest.mark.parametrize("trace", [("--level", "full")], indirect=True)
+@pytest.mark.parametrize("trace", ["full"], indirect=True)
 def test_raw_rows_let_a_trace_be_reproduced(decodekit: Decodekit, trace: Path) -> None:
     done = decodekit("verify", "run.jsonl", "--chain", "--json")
     assert json.loads(done.stdout) == {"word": "reproduced", "step": None, "why": "12 steps reproduced",
@@ -33,7 +37,7 @@ def test_raw_rows_let_a_trace_be_reproduced(decodekit: Decodekit, trace: Path) -
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("trace", [("--level", "choice")], indirect=True)
+@pytest.mark.parametrize("trace", ["choice"], indirect=True)
 def test_choices_alone_are_consistent(decodekit: Decodekit, trace: Path) -> None:
     done = decodekit("verify", "run.jsonl")
     assert done.returncode == 0 and done.stdout.startswith("consistent: ") and "at step 0: " in done.stdout
@@ -49,16 +53,25 @@ def test_a_flipped_byte_fails(decodekit: Decodekit, trace: Path) -> None:
     assert decodekit("replay", "run.jsonl").returncode == 1
 
 
-def test_a_cut_trace_is_incomplete_and_can_be_recovered(decodekit: Decodekit, trace: Path) -> None:
+def test_a_cut_trace_is_incomplete_and_can_be_recovered(
+    one_after_another: Callable[..., list[tuple[int, str, str]]], trace: Path
+) -> None:
     lines = trace.read_bytes().splitlines(keepends=True)
     trace.write_bytes(b"".join(lines[:6]) + lines[6][:50])
-    done = decodekit("verify", "run.jsonl")
-    assert done.returncode == 1 and done.stdout.startswith("incomplete: ") and "steps: 5 proved" in done.stdout
-    assert decodekit("verify", "run.jsonl", "--allow-incomplete").returncode == 0
-    recovered = decodekit("recover", "run.jsonl", "whole.jsonl")
-    assert (recovered.returncode, recovered.stdout[:28]) == (0, "whole.jsonl: 5 steps kept; t")
-    assert decodekit("verify", "whole.jsonl", "--allow-incomplete").returncode == 0
-    assert decodekit("recover", "run.jsonl", "whole.jsonl").returncode == 1  # never written over
+    cut, allowed, recovered, whole, again = one_after_another(
+        [
+            ["verify", "run.jsonl"],
+            ["verify", "run.jsonl", "--allow-incomplete"],
+            ["recover", "run.jsonl", "whole.jsonl"],
+            ["verify", "whole.jsonl", "--allow-incomplete"],
+            ["recover", "run.jsonl", "whole.jsonl"],  # never written over
+        ]
+    )
+    assert cut[0] == 1 and cut[1].startswith("incomplete: ") and "steps: 5 proved" in cut[1]
+    assert allowed[0] == 0
+    assert recovered[0] == 0 and recovered[1].startswith("whole.jsonl: 5 steps kept; ")
+    assert whole[0] == 0
+    assert again[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -71,7 +84,7 @@ def test_what_is_no_trace_is_unreadable(decodekit: Decodekit, tmp_path: Path, co
     assert done.returncode == 1 and json.loads(done.stdout)["word"] == "unreadable"
 
 
-@pytest.mark.parametrize("trace", [("--level", "full")], indirect=True)
+@pytest.mark.parametrize("trace", ["full"], indirect=True)
 def test_a_chain_of_another_version_is_foreign(decodekit: Decodekit, tmp_path: Path, trace: Path) -> None:
     recorded = library.read_trace(trace)
     recorded.header.chain["processors"][0]["version"] = "0.0.9"
@@ -121,7 +134,7 @@ def test_another_model_replays_with_a_warning_and_its_drift(decodekit: Decodekit
     assert ("not explained" in shown.stdout) is not data["explained"]
 
 
-@pytest.mark.parametrize("trace", [("--level", "choice")], indirect=True)
+@pytest.mark.parametrize("trace", ["choice"], indirect=True)
 def test_a_record_that_holds_too_little_is_not_called_equal(decodekit: Decodekit, trace: Path) -> None:
     done = decodekit("replay", "run.jsonl")
     assert done.returncode == 0

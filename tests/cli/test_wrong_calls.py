@@ -2,46 +2,48 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
 from tests.cli.conftest import TOY, Decodekit
 
+WRONG: list[tuple[list[str], str]] = [
+    (["generat"], "No such command 'generat'. Did you mean 'generate'?; see decodekit --help"),
+    (["generate"], "Missing argument 'PROMPT'; see decodekit generate --help"),
+    (["generate", "x", "--sed", "1"], "No such option: --sed"),
+    (["generate", "x", "--seed", "one"], "Invalid value for '--seed'"),
+    (["generate", "x", "--level", "everything"], "Invalid value for '--level'"),
+    (["generate", "x"], "which model? Name one with --model"),
+    (["generate", "x", "--adapter", "tory"], "no adapter is named 'tory'; did you mean 'toy'?"),
+    (["generate", "x", *TOY, "--set", "ordre=1"], "unknown parameter 'ordre'; did you mean 'order'?"),
+    (["generate", "x", *TOY, "--set", "order"], "--set takes key=value, not 'order'"),
+    (["generate", "x", *TOY, "--set", "type=other"], "its type is --adapter"),
+    (["generate", "x", *TOY, "--chain", "top_p="], "--chain, column 7: expected a value"),
+    (["generate", "x", *TOY, "--chain", "top_pp=0.5"], "did you mean 'top_p'?"),
+    (["generate", "x", *TOY, "--chain", "top_p=2"], "less than or equal to 1, not 2"),
+    (["generate", "x", *TOY, "--sampler", "greedi"], "did you mean 'greedy'?"),
+    (["generate", "x", *TOY, "--sampler", "greedy multinomial"], "--sampler takes one sampler, not 2"),
+    (["generate", "x", *TOY, "--seed", "-1"], "seed"),
+    (["generate", "x", *TOY, "--max-tokens", "-1"], "max_tokens"),
+    (["generate", "x", *TOY, "--deadline", "nan"], "--deadline is a number of seconds"),
+    (["generate", "x", *TOY, "-n", "0"], "n must be an integer from 1"),
+    (["generate", "x", *TOY, "--stop", ""], "a stop string must be text"),
+    (["generate", "", *TOY], "is empty"),
+    (["generate", "x", "-c", "nowhere.toml"], "cannot read nowhere.toml"),
+    (["verify"], "Missing argument"),
+    (["config", "check", "nowhere.toml"], "cannot read nowhere.toml"),
+]
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (["generat"], "No such command 'generat'. Did you mean 'generate'?; see decodekit --help"),
-        (["generate"], "Missing argument 'prompt'; see decodekit generate --help"),
-        (["generate", "x", "--sed", "1"], "No such option: --sed"),
-        (["generate", "x", "--seed", "one"], "Invalid value for '--seed'"),
-        (["generate", "x", "--level", "everything"], "Invalid value for '--level'"),
-        (["generate", "x"], "which model? Name one with --model"),
-        (["generate", "x", "--adapter", "tory"], "no adapter is named 'tory'; did you mean 'toy'?"),
-        (["generate", "x", *TOY, "--set", "ordre=1"], "unknown parameter 'ordre'; did you mean 'order'?"),
-        (["generate", "x", *TOY, "--set", "order"], "--set takes key=value, not 'order'"),
-        (["generate", "x", *TOY, "--set", "type=other"], "its type is --adapter"),
-        (["generate", "x", *TOY, "--chain", "top_p="], "--chain, column 7: expected a value"),
-        (["generate", "x", *TOY, "--chain", "top_pp=0.5"], "did you mean 'top_p'?"),
-        (["generate", "x", *TOY, "--chain", "top_p=2"], "less than or equal to 1, not 2"),
-        (["generate", "x", *TOY, "--sampler", "greedi"], "did you mean 'greedy'?"),
-        (["generate", "x", *TOY, "--sampler", "greedy multinomial"], "--sampler takes one sampler, not 2"),
-        (["generate", "x", *TOY, "--seed", "-1"], "seed"),
-        (["generate", "x", *TOY, "--max-tokens", "-1"], "max_tokens"),
-        (["generate", "x", *TOY, "--deadline", "nan"], "--deadline is a number of seconds"),
-        (["generate", "x", *TOY, "-n", "0"], "n must be an integer from 1"),
-        (["generate", "x", *TOY, "--stop", ""], "a stop string must be text"),
-        (["generate", "", *TOY], "is empty"),
-        (["generate", "x", "-c", "nowhere.toml"], "cannot read nowhere.toml"),
-        (["verify"], "Missing argument"),
-        (["config", "check", "nowhere.toml"], "cannot read nowhere.toml"),
-    ],
-)
-def test_a_wrong_call_is_one_line_on_stderr_and_exit_2(decodekit: Decodekit, call: list[str], message: str) -> None:
-    done = decodekit(*call)
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("decodekit: ") and done.stderr.count("\n") == 1
-    assert message in done.stderr
+
+def test_a_wrong_call_is_one_line_on_stderr_and_exit_2(
+    one_after_another: Callable[..., list[tuple[int, str, str]]],
+) -> None:
+    told = one_after_another([call for call, _ in WRONG])
+    assert len(told) == len(WRONG)
+    for (call, message), (code, out, err) in zip(WRONG, told, strict=True):
+        assert (code, out) == (2, ""), (call, out, err)
+        assert err.startswith("decodekit: ") and err.count("\n") == 1 and message in err, (call, err)
 
 
 def test_the_traceback_comes_only_when_asked_for_anywhere(decodekit: Decodekit) -> None:
@@ -80,8 +82,8 @@ def test_a_missing_module_that_is_not_of_the_extra_is_a_fault(environment: dict[
 
 
 def test_another_encoding_shows_escapes(decodekit: Decodekit) -> None:
-    done = decodekit("generate", "x", *TOY, "--chain", "é", env={"PYTHONIOENCODING": "ascii"})
-    assert done.returncode == 2 and "found '\\xe9'" in done.stderr
+    done = decodekit("verify", "東.jsonl", env={"PYTHONIOENCODING": "latin-1"})
+    assert done.returncode == 1 and "cannot read \\u6771.jsonl" in done.stdout
 
 
 @pytest.mark.parametrize("call", [[], ["config"]])

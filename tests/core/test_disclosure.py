@@ -243,6 +243,7 @@ def test_disclosures_cover_unite_and_read_as_text() -> None:
     one, two = Disclosure(5, (1, 2)), Disclosure(3, (2, 9))
     assert one | two == Disclosure(5, (1, 2, 9)) and one | ALL == ALL | one == ALL and CHEAP | one == one | CHEAP == one
     assert one.covers(Disclosure(4, (1,))) and not one.covers(two) and not CHEAP.covers(one) and ALL.covers(ALL)
+    assert CHEAP | Disclosure() == CHEAP and one | Disclosure() == one and CHEAP.covers(Disclosure())
     assert not one.covers(ALL) and one.covers(CHEAP) and ALL.covers(one)
     assert str(Disclosure(2, (1, 2, 3, 4, 5, 6))) == "the 2 most likely tokens and 6 tokens by id (1, 2, 3, 4, 5, …)"
     assert (str(ALL), str(CHEAP), str(Disclosure())) == ("the whole vocabulary", "whatever is cheap", "nothing")

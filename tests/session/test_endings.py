@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decodekit import ContextOverflow, Prefix, Session, read_trace
@@ -105,6 +105,12 @@ def test_until_sees_each_step_and_ends_it():
     result = session.generate(">", until=until)
     assert (result.text, result.finish_reason) == ("ab", "stop")
     assert seen == [(0, "a"), (1, "b")]
+
+
+def test_until_sees_the_last_step_too():
+    seen = []
+    run(spells("ab"), until=lambda step: seen.append(step.token_id) or False)
+    assert seen == [*b"ab", 256] * 2
 
 
 def test_until_releases_the_text_held_for_a_stop_string():
@@ -211,12 +217,13 @@ def test_a_step_is_in_the_file_before_it_is_handed_out(session, tmp_path):
 def test_the_footer_tells_how_each_sequence_ended(tmp_path):
     path = tmp_path / "run.jsonl"
     Session(spells("abc"), chain(sampler="greedy")).generate_many([">", ">>"], max_tokens=3, stop="c", trace=path)
-    assert [(end.tokens, end.finish_reason) for end in read_trace(path).footer.ends] == [(3, "stop"), (3, "stop")]
+    assert [(end.tokens, end.finish_reason) for end in read_trace(path).footer.ends] == [(3, "stop"), (2, "stop")]
 
 
 MODEL = NGramAdapter(TEXT)
 
 
+@settings(max_examples=50)
 @given(
     seed=st.integers(0, 2**64 - 1),
     stop=st.lists(st.text("the catsdog,—ï", min_size=1, max_size=4), max_size=3),

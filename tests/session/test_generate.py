@@ -6,13 +6,13 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decodekit import AdapterError, ParameterError, Prefix, Randomness, Session
 from decodekit.samplers import multinomial
 from decodekit.testing import PiecesTokenizer
-from tests.session.conftest import V, Around, chain, plain, table, wide
+from tests.session.conftest import Around, V, chain, plain, table, wide
 
 TEMPERED = (("temperature", {"temperature": 0.8}), ("top_p", {"top_p": 0.95}))
 CHAINS = [(), TEMPERED, (("repetition_penalty", {"repetition_penalty": 1.3}), ("top_k", {"top_k": 12}))]
@@ -117,6 +117,7 @@ def test_a_row_is_the_same_alone_and_at_its_place_of_eight_in_any_window(concurr
     assert max(len(prefixes) for prefixes, _ in adapter.asked) == min(max(concurrency, 1), 8)
 
 
+@settings(max_examples=25)
 @given(st.randoms(use_true_random=False), st.integers(1, 9))
 def test_neither_the_adapters_schedule_nor_failing_mates_touch_a_row(rng: random.Random, concurrency):
     """The adapter answers in any order inside and fails some rows for good; the others are bit-equal."""
@@ -239,6 +240,7 @@ def test_the_number_of_samples_is_checked(n):
     [
         {"max_tokens": -1},
         {"max_tokens": True},
+        {"max_tokens": 2.5},
         {"seed": -1},
         {"seed": 2**64},
         {"seed": 1.5},
@@ -246,6 +248,9 @@ def test_the_number_of_samples_is_checked(n):
         {"stream": 2**64},
         {"stop": ""},
         {"stop": ["a", ""]},
+        {"stop": ["a", 3]},
+        {"stop_ids": ["a"]},
+        {"stop_ids": [-1]},
         {"level": "everything"},
         {"deadline": -1},
         {"deadline": float("nan")},
@@ -262,7 +267,14 @@ def test_a_parameter_out_of_range_is_refused_at_the_call(ngram, wrong):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"on_undisclosed": "ignore"}, {"seed": -1}, {"max_tokens": -1}, {"top_logprobs": -1}, {"top_logprobs": True}],
+    [
+        {"on_undisclosed": "ignore"},
+        {"seed": -1},
+        {"max_tokens": -1},
+        {"top_logprobs": -1},
+        {"top_logprobs": True},
+        {"top_logprobs": 2.5},
+    ],
 )
 def test_a_session_is_checked_when_it_is_made(wrong):
     with pytest.raises(ParameterError):

@@ -1,0 +1,183 @@
+"""Configurations: checked before anything is built, and never a door for code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import decodekit
+from decodekit import ConfigError, ParameterError, UnknownPlugin
+from decodekit.config import config_schema, load_config
+
+# The example of the documentation.
+EXAMPLE = """
+[adapter]
+type = "llamacpp"
+model = "smollm2"          # a path, or the name of an installed model package
+
+[[chain]]
+name = "temperature"
+temperature = 0.8
+
+[[chain]]
+name = "top_p"
+top_p = 0.95
+
+[sampler]
+name = "multinomial"
+
+[session]
+seed = 7
+max_tokens = 64
+on_undisclosed = "error"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "decodekit.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def minimal(**parts: Any) -> dict[str, Any]:
+    return {"adapter": {"type": "llamacpp", "model": "m"}, **parts}
+
+
+def test_the_documented_example_is_read_in_its_order(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, EXAMPLE))
+    assert (config.adapter.type, config.adapter.parameters()) == ("llamacpp", {"model": "smollm2"})
+    chain = config.build_chain()
+    assert [link.name for link in chain._links] == ["temperature", "top_p"]
+    assert (chain.processors[0].temperature, chain.processors[1].top_p) == (0.8, 0.95)
+    assert chain.sampler is decodekit.sampler("multinomial")
+    options = config.session_options()
+    assert (options["seed"], options["max_tokens"], options["on_undisclosed"]) == (7, 64, "error")
+    assert load_config(config.as_data()) == config  # the record can be read back
+
+
+def test_everything_but_the_adapter_has_a_default() -> None:
+    config = load_config(minimal())
+    assert config.build_chain().processors == () and config.sampler.name == "multinomial"
+    assert config.session_options() == {
+        "seed": None, "max_tokens": 256, "on_undisclosed": "error", "top_logprobs": 5
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({}, "parameter 'adapter' is missing"),
+        (minimal(adapter={"model": "m"}), r"parameter 'adapter\.type' is missing"),
+        (minimal(sesion={}), "unknown parameter 'sesion'; did you mean 'session'"),
+        (minimal(session={"sed": 7}), r"unknown parameter 'session\.sed'; did you mean 'seed'"),
+        (minimal(session={"max_token": 7}), r"'session\.max_token'; did you mean 'max_tokens'"),
+        (minimal(session={"seed": -1}), r"session\.seed: .*greater than or equal to 0"),
+        (minimal(session={"seed": 2**64}), r"session\.seed"),
+        (minimal(session={"seed": True}), r"session\.seed"),
+        (minimal(session={"seed": "7"}), r"session\.seed"),
+        (minimal(session={"max_tokens": -1}), r"session\.max_tokens"),
+        (minimal(session={"max_tokens": 10_000_001}), r"session\.max_tokens"),
+        (minimal(session={"top_logprobs": 1001}), r"session\.top_logprobs"),
+        (minimal(session={"on_undisclosed": "guess"}), r"session\.on_undisclosed: .*'error' or 'truncate'"),
+        (minimal(chain={"name": "top_p"}), "chain"),
+        (minimal(chain=[{"top_p": 0.5}]), r"parameter 'chain\.0\.name' is missing"),
+        (minimal(chain=[{"name": 3}]), r"chain\.0\.name"),
+        (minimal(chain=[{"name": "top_k"}] * 1001), "chain"),
+        (minimal(adapter="llamacpp"), "adapter"),
+    ],
+)
+def test_a_key_or_value_that_does_not_belong_is_a_typed_error(data: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_config(data)
+
+
+def test_a_parameter_of_a_plugin_is_checked_by_the_plugin() -> None:
+    config = load_config(minimal(chain=[{"name": "temperature", "temprature": 0.8}]))
+    with pytest.raises(ParameterError, match="processor 'temperature': unknown parameter 'temprature'; did you mean"):
+        config.build_chain()
+    with pytest.raises(UnknownPlugin, match="did you mean 'top_p'"):
+        load_config(minimal(chain=[{"name": "topp", "top_p": 0.5}])).build_chain()
+    with pytest.raises(ParameterError, match="sampler 'greedy': unknown parameter"):
+        load_config(minimal(sampler={"name": "greedy", "k": 3})).build_chain()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"[adapter", "is no TOML"), (b"x = 1 = 2", "is no TOML"), (b"\xff\xfe", "is no TOML")]
+)
+def test_a_file_that_is_no_toml_is_a_typed_error(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=says) as caught:
+        load_config(path)
+    assert "broken.toml" in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_a_typed_error(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.toml", tmp_path):
+        with pytest.raises(ConfigError, match="cannot read"):
+            load_config(path)
+
+
+@pytest.mark.parametrize("name", ["planted:run", "planted.run", "planted"])
+def test_a_config_never_imports_what_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "planted.py").write_text("raise SystemExit('imported from a config')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for config in (
+        minimal(chain=[{"name": name}]),
+        minimal(sampler={"name": name}),
+        {"adapter": {"type": name}},
+    ):
+        loaded = load_config(config)
+        build = loaded.build_adapter if config["adapter"]["type"] == name else loaded.build_chain
+        with pytest.raises(UnknownPlugin):
+            build()
+    assert "planted" not in sys.modules
+
+
+# -- the schema ----------------------------------------------------------------------------------------------------
+
+
+def resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].removeprefix("#/$defs/")]
+    return node
+
+
+def variant(schema: dict[str, Any], node: dict[str, Any], key: str, name: str) -> dict[str, Any]:
+    (found,) = [option for option in resolve(schema, node)["anyOf"] if option["properties"][key]["const"] == name]
+    return found
+
+
+def test_the_schema_describes_the_documented_example_down_to_each_parameter() -> None:
+    schema = config_schema()
+    top = schema["properties"]
+    assert set(top) == {"adapter", "chain", "sampler", "session"} and schema["required"] == ["adapter"]
+    assert schema["additionalProperties"] is False and "2020-12" in schema["$schema"]
+    temperature = variant(schema, top["chain"]["items"], "name", "temperature")
+    assert temperature["properties"]["temperature"]["minimum"] == 0 and temperature["additionalProperties"] is False
+    assert sorted(temperature["required"]) == ["name", "temperature"] and temperature["description"]
+    assert variant(schema, top["chain"]["items"], "name", "top_p")["properties"]["top_p"]["maximum"] == 1
+    assert variant(schema, top["sampler"], "name", "multinomial")["required"] == ["name"]
+    session = resolve(schema, top["session"])["properties"]
+    assert session["on_undisclosed"]["enum"] == ["error", "truncate"]
+    adapters = [option["properties"]["type"]["const"] for option in resolve(schema, top["adapter"])["anyOf"]]
+    assert "llamacpp" in adapters
+
+
+def test_every_reference_in_the_schema_leads_somewhere() -> None:
+    schema = config_schema()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                assert node["$ref"].removeprefix("#/$defs/") in schema["$defs"], node["$ref"]
+            for child in node.values():
+                walk(child)
+        elif isinstance(node, list):
+            for child in node:
+                walk(child)
+
+    walk(schema)

@@ -1,0 +1,79 @@
+"""A library is silent: nothing on stdout or stderr, until the application asks to hear."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from decodekit import AdapterError, Session
+from tests.session.conftest import Around, chain, table
+
+PROGRAM = """
+from decodekit import Chain, Session, Disclosure, processor
+from decodekit.testing import NGramAdapter, TableAdapter
+Session(NGramAdapter("abcabd"), seed=1).generate("ab", max_tokens=8)
+failing = Session(TableAdapter({(): [0.0, 1.0]}, 2, most=Disclosure(top=1)), Chain([processor("top_p", top_p=0.99)]))
+assert failing.generate_many([[1]])[0][0].finish_reason == "error"
+"""
+
+
+def test_nothing_is_printed_by_default(tmp_path):
+    done = subprocess.run([sys.executable, "-I", "-c", PROGRAM], capture_output=True, cwd=tmp_path, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def failing():
+    return Around(table(), lambda _, prefixes, __: [AdapterError("no luck")] * len(prefixes))
+
+
+@pytest.fixture
+def configured():
+    structlog.configure()
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("configured")
+def test_an_application_that_configured_structlog_gets_the_events():
+    from decodekit import Disclosure
+
+    remote = Around(table(most=Disclosure(top=3)), lambda inner, prefixes, wanted: inner.predict(prefixes, wanted))
+    with capture_logs() as events:
+        Session(failing(), seed=1).generate_many([[1]])
+        Session(remote, chain(("top_p", {"top_p": 0.999})), seed=1).generate_many([[1]], max_tokens=1)
+    names = [event["event"] for event in events]
+    assert names == [
+        "generation started", "a sequence failed", "generation finished",
+        "generation started", "asking for more", "a sequence failed", "generation finished",
+    ]  # fmt: skip
+    failed = events[1]
+    assert (failed["log_level"], failed["stream"], failed["step"], failed["error"]) == ("warning", 0, 0, "no luck")
+    assert events[0]["seed"] == 1
+    assert events[2]["reasons"] == ["error"]
+
+
+def test_without_structlog_they_go_to_the_standard_logger_for_those_who_listen(caplog):
+    structlog.reset_defaults()
+    with caplog.at_level(logging.WARNING, logger="decodekit"):
+        Session(failing(), seed=1).generate_many([[1]])
+    (record,) = caplog.records
+    assert (record.name, record.levelname, record.message) == ("decodekit", "WARNING", "a sequence failed")
+    assert record.error == "no luck"
+
+
+def test_no_secret_and_no_text_of_the_user_is_in_the_events():
+    from decodekit.testing import NGramAdapter
+
+    structlog.configure()
+    try:
+        with capture_logs() as events:
+            Session(NGramAdapter("my secret diary"), seed=1).generate("my secret", max_tokens=4)
+    finally:
+        structlog.reset_defaults()
+    assert "secret" not in repr(events)
