@@ -314,6 +314,8 @@ class Distribution:
     def scores_of(self, token_ids: ArrayLike) -> Floats:
         """float64[n], the scores of these tokens; -inf for tokens without probability."""
         wanted = np.asarray(token_ids, dtype=np.int64)
+        if self._ids is not None and np.array_equal(wanted, self._ids[: len(wanted)]):
+            return self._row[: len(wanted)].astype(np.float64)  # the leading tokens in order: what truncations ask for
         self._check_ids(wanted)
         if self._ids is None:
             scores = self._row[wanted].astype(np.float64)
@@ -529,7 +531,7 @@ class Distribution:
         150,000 that is several times faster than whole arrays. Scores of -inf become -1e150: its exponential is zero,
         and zero times its square is not NaN.
         """
-        masked = self._row.min() == -math.inf
+        masked = (self._row.min() if self._ids is None else self._row[-1]) == -math.inf
         for start in range(0, len(self._row), _PIECE):
             shifted: Floats = np.subtract(self._row[start : start + _PIECE], self._row_max, dtype=np.float64)
             if self._scale != 1.0:

@@ -79,16 +79,18 @@ class TableAdapter:
         if self.info.context_length is not None and len(ids) > self.info.context_length:
             return ContextOverflow(f"{len(ids)} tokens do not fit a context of {self.info.context_length}")
         try:
-            row = Distribution.dense(self._row(ids))
+            return self._disclosed(Distribution.dense(self._row(ids)), want)
         except DecodekitError as error:
             return error
+
+    def _disclosed(self, row: Distribution, want: Disclosure) -> Distribution:
         if self.info.most.kind == "all":
             return row
         top = min(want.top or self.info.cheap.top or 1, self.info.most.top or 1)
         leading, _ = row.leading(top)
         shown = np.union1d(leading, np.array(want.ids if self.info.most.ids else (), dtype=np.int64))
         edge = float(row.logprobs_of(leading).min())
-        return Distribution.head(shown, row.logprobs_of(shown), size, max_hidden=edge)
+        return Distribution.head(shown, row.logprobs_of(shown), row.vocab_size, max_hidden=edge)
 
     def _row(self, ids: tuple[int, ...]) -> ArrayLike:
         if callable(self._rows):

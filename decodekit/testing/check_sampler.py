@@ -153,6 +153,10 @@ def _check_sampler_on_heads(subject: _Sampler, dist: Distribution, randomness: R
                 f"{subject.name} chose {choice.token_id} from {need} of {dist!r}, and from all of it "
                 f"{expected.token_id}; where hidden tokens could win, raise Undisclosed"
             )
+            assert choice.margin <= expected.margin + 1e-6, (
+                f"{subject.name} claims a margin of {choice.margin:.6g} from {need} of {dist!r}, and from all of it "
+                f"{expected.margin:.6g}; a hidden token may come second"
+            )
             break
         else:
             raise AssertionError(f"{subject.name} asks ever more of {dist!r}, and answers never")

@@ -602,3 +602,8 @@ def test_a_prefix_is_checked_by_content_however_it_was_built():
     adapter = table()
     grown = Prefix([1]).extend([2]).extend([3])
     assert np.array_equal(adapter.predict([grown], ALL)[0].scores, adapter.predict([Prefix([1, 2, 3])], ALL)[0].scores)
+
+
+def test_a_table_answers_a_question_for_an_unknown_token_with_an_error():
+    (answer,) = table(most=Disclosure(top=3, ids=(0,))).predict([Prefix([1])], Disclosure(top=2, ids=(99,)))
+    assert isinstance(answer, ParameterError)

@@ -123,6 +123,12 @@ def draws_from_the_head_alone(dist, ctx, randomness):
     return multinomial(dist.truncated(), ctx, randomness)
 
 
+def overlooks_the_hidden_second(dist, ctx, randomness):
+    """The right winner of a head, and a margin that only the shown tokens had a part in."""
+    made = multinomial(dist, ctx, randomness)
+    return made if dist.tail is None else replace(made, margin=multinomial(dist.truncated(), ctx, randomness).margin)
+
+
 def draws_by_position(dist, ctx, randomness):
     """Noise by rank instead of by id: the order decides."""
     ids = dist.support()
@@ -177,6 +183,7 @@ BROKEN = [
     (has_no_margin, "a margin is a distance"),
     (runs_up_itself, "its own runner-up"),
     (draws_from_the_head_alone, "where hidden tokens could win"),
+    (overlooks_the_hidden_second, "a hidden token may come second"),
     (draws_by_position, "listed by score|on Distribution|padded"),
     (depends_on_the_padding, "with the vocabulary padded"),
     (depends_on_the_offset, "after a constant was added"),
