@@ -17,7 +17,7 @@ from decodekit.cli.words import MEANING, STYLE
 from decodekit.errors import ParameterError
 from decodekit.randomness import gumbel_of, uniform_of
 from decodekit.step import Step
-from decodekit.trace import Footer, Trace, verify
+from decodekit.trace import Trace, verify
 
 if TYPE_CHECKING:
     from decodekit.protocols import Tokenizer
@@ -61,17 +61,9 @@ def show_step(out: Console, trace: Trace, at: int, tokenizer: Tokenizer | None) 
         names = ", ".join(stages[i].name for i in hidden)
         out.print(Text(f"  (not shown: {safe_text(names)})", style="dim"))
     out.print()
-    word = step_word(trace, at)
+    word = verify(trace).words[at]
     for name, line in (*_draw(trace, step, tokenizer), ("check", Text.assemble((word, STYLE[word]), _means(word)))):
         out.print(Text.assemble((f"  {name:<8}", "dim"), line))
-
-
-def step_word(trace: Trace, at: int) -> str:
-    """The word `verify` gives to this step alone: what its count gains by it."""
-    footer = trace.footer or Footer([], "")
-    before = verify(Trace(trace.header, trace.steps[:at], footer)).counts
-    after = verify(Trace(trace.header, trace.steps[: at + 1], footer)).counts
-    return next(str(word) for word, count in after.items() if count > before.get(word, 0))
 
 
 def explain_data(trace: Trace, at: int, tokenizer: Tokenizer | None) -> dict[str, Any]:
@@ -95,7 +87,7 @@ def explain_data(trace: Trace, at: int, tokenizer: Tokenizer | None) -> dict[str
         "score": choice.score,
         "margin": number(choice.margin),
         "runner_up": choice.runner_up,
-        "verified": step_word(trace, at),
+        "verified": verify(trace).words[at],
     }
 
 

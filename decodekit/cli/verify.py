@@ -10,7 +10,7 @@ from decodekit.cli.options import JsonFlag, TraceArgument
 from decodekit.cli.output import console, put_json
 from decodekit.cli.safe_text import safe_text
 from decodekit.cli.words import GOOD, MEANING, STYLE
-from decodekit.errors import ConfigError, DecodekitError
+from decodekit.errors import DecodekitError
 
 __all__ = ["verify"]
 
@@ -31,9 +31,8 @@ def verify(
     try:
         verdict = verify_trace(trace, chain=chain)
         word, step, why, counts = str(verdict.word), verdict.step, verdict.why, dict(verdict.counts)
-    except DecodekitError as error:  # no usable header, or a chain that is not installed: nothing was verified
-        word = "foreign" if isinstance(error, ConfigError) else "unreadable"
-        step, why, counts = None, str(error), {}
+    except DecodekitError as error:  # no header, or one of a version that is not ours: nothing was verified
+        word, step, why, counts = "unreadable", None, str(error), {}
     if as_json:
         put_json({"word": word, "step": step, "why": why, "counts": counts})
     else:

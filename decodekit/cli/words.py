@@ -14,7 +14,6 @@ MEANING = {
     "ambiguous": "a choice lies within 1e-9 of another",
     "incomplete": "the run has no end",
     "failed": "the record contradicts itself",
-    "foreign": "its chain cannot be run again with what is installed here",
     "unreadable": "the file is no trace that this version reads",
 }
 
@@ -25,6 +24,5 @@ STYLE = {
     "ambiguous": "bold yellow",
     "incomplete": "bold yellow",
     "failed": "bold red",
-    "foreign": "bold red",
     "unreadable": "bold red",
 }

@@ -19,7 +19,7 @@ from decodekit import registry
 from decodekit.chain import Chain
 from decodekit.context import Context, TokenIds
 from decodekit.distribution import AMBIGUITY, Distribution
-from decodekit.errors import ConfigError, DecodekitError
+from decodekit.errors import ConfigError, DecodekitError, TraceError
 from decodekit.evidence import words_above
 from decodekit.randomness import ALGORITHM, SINGLE, TOKENS, BoundRandomness, Randomness
 from decodekit.samplers import CORE_SAMPLERS, Choice, Draw, race
@@ -46,12 +46,14 @@ class Verdict:
         step: the first step of that word, when it is worse than 'proved'; None otherwise.
         why: the reason, in a sentence.
         counts: how many steps earned which word.
+        words: the word of each step, in the order of the trace.
     """
 
     word: Word
     step: int | None
     why: str
     counts: dict[Word, int] = field(default_factory=dict)
+    words: tuple[Word, ...] = ()
 
 
 class _Finding(Exception):
@@ -68,35 +70,39 @@ def verify(trace: Trace | str | os.PathLike[str], *, chain: bool = False) -> Ver
     Args:
         trace: a trace, or the path of one. What precedes a fault in the file is verified too.
         chain: run the recorded processors again on raw rows (level 'full'); this loads the plugins the header names.
+            Where one is missing or of another version, the steps are 'consistent'.
 
     Raises:
-        TraceError: the file has no usable header.
+        TraceError: the file has no usable header, or its noise is of an unknown kind.
     """
     fault = None
     if not isinstance(trace, Trace):
         trace, fault = inspect_trace(trace)
     if fault is None and trace.header.rng != ALGORITHM:
-        return Verdict("consistent", None, f"the noise is {trace.header.rng!r}; this version knows {ALGORITHM!r}")
-    processors = chain_of(trace) if chain else None
+        raise TraceError(f"the noise of this trace is {trace.header.rng!r}; this version knows {ALGORITHM!r}")
+    processors, missing = None, ""
+    if chain:
+        try:
+            processors = chain_of(trace)
+        except ConfigError as error:
+            missing = str(error)
     outputs: dict[int, TokenIds] = {}
-    counts: Counter[Word] = Counter()
-    worst: tuple[Word, int, str] | None = None
-    for step in trace.steps:
-        word, why = _verify_step(trace, step, outputs, processors)
-        counts[word] += 1
-        if worst is None or _STRENGTH.index(word) < _STRENGTH.index(worst[0]):
-            worst = word, step.index, why
+    findings = [_verify_step(trace, step, outputs, processors, missing) for step in trace.steps]
+    words = tuple(word for word, _ in findings)
+    counts: dict[Word, int] = dict(Counter(words))
+    worst = min(range(len(words)), key=lambda i: _STRENGTH.index(words[i]), default=None)
     if fault is not None and not fault.torn:
-        return Verdict("failed", fault.step, str(fault), {**counts, "failed": counts["failed"] + 1})
-    if worst is not None and worst[0] == "failed":
-        return Verdict("failed", worst[1], worst[2], dict(counts))
+        return Verdict("failed", fault.step, str(fault), {**counts, "failed": counts.get("failed", 0) + 1}, words)
+    if worst is not None and words[worst] == "failed":
+        return Verdict("failed", trace.steps[worst].index, findings[worst][1], counts, words)
     if trace.footer is None:
         reason = str(fault) if fault else "there is no footer: the run did not end in order"
-        return Verdict("incomplete", len(trace.steps), f"{reason}; {_summary(counts)}", dict(counts))
+        return Verdict("incomplete", len(trace.steps), f"{reason}; {_summary(counts)}", counts, words)
     if worst is None:
-        return Verdict("proved", None, "there are no steps to prove", {})
-    word, index, why = worst
-    return Verdict(word, None if word in ("proved", "reproduced") else index, why or _summary(counts), dict(counts))
+        return Verdict("proved", None, "there are no steps to prove")
+    word, why = findings[worst]
+    sound = word in ("proved", "reproduced")
+    return Verdict(word, None if sound else trace.steps[worst].index, why or _summary(counts), counts, words)
 
 
 def chain_of(trace: Trace) -> Chain:
@@ -155,7 +161,9 @@ def redraw(trace: Trace, step: Step) -> Choice:
     return replace(step.choice, token_id=token, score=best, margin=best - second, runner_up=runner_up, draw=draw)
 
 
-def _verify_step(trace: Trace, step: Step, outputs: dict[int, TokenIds], processors: Chain | None) -> tuple[Word, str]:
+def _verify_step(
+    trace: Trace, step: Step, outputs: dict[int, TokenIds], processors: Chain | None, missing: str
+) -> tuple[Word, str]:
     so_far = outputs.setdefault(step.stream, TokenIds())
     outputs[step.stream] = so_far.append(step.token_id)
     try:
@@ -167,6 +175,8 @@ def _verify_step(trace: Trace, step: Step, outputs: dict[int, TokenIds], process
             _check_draw(trace, step)  # nothing to draw from, but the word itself can be checked
             raise
         _compare(step, again)
+        if missing:
+            raise _Finding("consistent", missing)
         if processors is None:
             return "proved", ""
         return _reproduce(trace, step, so_far, processors)
