@@ -45,6 +45,8 @@ class Entry:
         gave_up: the tail that was given up here under ``on_undisclosed='truncate'``; None when none was.
         tosses: (lane, word) of the random numbers the processor drew.
         top: (token id, logprob) of the leading tokens at this stage.
+        chosen: the log-probability, at this stage, of the token that was chosen in the end; -inf before a processor
+            that revives it, None where a tail leaves it open.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Entry:
     gave_up: Tail | None = None
     tosses: tuple[tuple[int, int], ...] = ()
     top: tuple[tuple[int, float], ...] = ()
+    chosen: float | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ class Chain:
         Raises:
             PluginError, DistributionError, Undisclosed: as `apply`; nothing is changed by a step that raised.
         """
-        raw, entries, spent = dist, [], ""
+        raw, stages, spent = dist, [], ""
         for link, state in zip(self._links, states, strict=False):
             before, gave_up = dist, None
             if not link.pure:
@@ -172,19 +175,22 @@ class Chain:
                 gave_up = before.tail
                 before = before.truncated()
                 dist, tosses = _run(link, before, ctx, state, randomness)
-            entries.append(_entry(link, before, dist, tosses, gave_up, top, ctx.step))
+            stages.append((link, before, dist, tosses, gave_up))
         try:
-            choice, dist = self._choose(dist, ctx, states[-1], randomness, entries, truncate)
+            choice, final = self._choose(dist, ctx, states[-1], randomness, truncate)
         except Undisclosed as error:
             raise _refuse(error, spent if self._sampler.pure else self._sampler.name, ctx.step) from error
         choice = replace(
             choice, raw_logprob=_known(raw.logprob, choice.token_id), rank=_known(raw.rank, choice.token_id)
         )
+        entries = [_entry(*stage, choice.token_id, top, ctx.step) for stage in stages]
+        if final is not dist:
+            entries.append(Entry(self._sampler.name, None, None, None, None, gave_up=dist.tail, chosen=choice.logprob))
         after = []
         for link, state in zip((*self._links, self._sampler), states, strict=True):
             with _Blame(link.name, ctx.step):
                 after.append(link.call.advance(state, choice, ctx) if link.stateful else None)
-        return dist, choice, tuple(entries), tuple(after)
+        return final, choice, tuple(entries), tuple(after)
 
     def _choose(
         self,
@@ -192,7 +198,6 @@ class Chain:
         ctx: Context,
         state: Any,
         randomness: BoundRandomness,
-        entries: list[Entry],
         truncate: bool,
     ) -> tuple[Choice, Distribution]:
         link = self._sampler
@@ -204,7 +209,6 @@ class Chain:
         except Undisclosed:
             if not truncate or dist.tail is None or not link.pure:
                 raise
-            entries.append(Entry(link.name, None, None, None, None, tail=None, gave_up=dist.tail))
             dist = dist.truncated()
             with _Blame(link.name, ctx.step):
                 choice = link.call(dist, ctx, noise, *extra)
@@ -317,18 +321,21 @@ def _entry(
     after: Distribution,
     tosses: tuple[tuple[int, int], ...],
     gave_up: Tail | None,
+    chosen: int,
     top: int,
     step: int,
 ) -> Entry:
     ambiguous, leaders = after.ambiguous and not before.ambiguous, _pairs(after, top)
+    logprob = _known(after.logprob, chosen)
     if after.tail is not None:
-        return Entry(link.name, None, None, None, None, ambiguous, after.tail, gave_up, tosses, leaders)
+        return Entry(link.name, None, None, None, None, ambiguous, after.tail, gave_up, tosses, leaders, logprob)
     kl, removed = _moved(before, after)
     if kl == math.inf and not link.revives:
         support = after.support()
         revived = int(support[before.logprobs_of(support) == -math.inf][0])
         raise PluginError(f"it gave probability to token {revived}, which had none", plugin=link.name, step=step)
-    return Entry(link.name, after.support_size, after.entropy, kl, removed, ambiguous, None, gave_up, tosses, leaders)
+    size, entropy = after.support_size, after.entropy
+    return Entry(link.name, size, entropy, kl, removed, ambiguous, None, gave_up, tosses, leaders, logprob)
 
 
 def _moved(before: Distribution, after: Distribution) -> tuple[float | None, float | None]:

@@ -573,6 +573,9 @@ class Distribution:
 
     def _positions(self, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         assert self._ids is not None
+        if len(wanted) == 1:
+            found = np.flatnonzero(self._ids == wanted[0])
+            return (found, np.array([True])) if len(found) else (np.array([0]), np.array([False]))
         rising = np.argsort(self._ids)
         where = rising[np.searchsorted(self._ids, wanted, sorter=rising).clip(max=len(rising) - 1)]
         return where, self._ids[where] == wanted

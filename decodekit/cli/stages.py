@@ -78,10 +78,9 @@ def share_text(share: float | None) -> str:
 
 def _shares(token_id: int, step: Step, stages: list[Stage], tops: list[dict[int, float]]) -> tuple[float | None, ...]:
     shares: list[float | None] = []
+    chosen = [step.choice.raw_logprob, *(entry.chosen for entry in step.entries)]
     for at, (stage, top) in enumerate(zip(stages, tops, strict=True)):
-        logprob = top.get(token_id)
-        if logprob is None and token_id == step.token_id and at == 0:
-            logprob = step.choice.raw_logprob
+        logprob = chosen[at] if token_id == step.token_id else top.get(token_id)
         if logprob is None and at == len(stages) - 1 and at > 0:
             logprob = _final(token_id, step)
         if logprob is not None:

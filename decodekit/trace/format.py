@@ -249,6 +249,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "entropy": entry.entropy,
         "kl": _number(entry.kl),
         "mass_removed": entry.mass_removed,
+        "chosen": _number(entry.chosen),
         "top": entry.top,
     }
     if entry.ambiguous:
