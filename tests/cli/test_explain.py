@@ -40,15 +40,17 @@ def test_each_stage_has_the_probabilities_a_hand_calculation_gives() -> None:
 
 
 def test_a_share_is_unknown_until_the_record_says_it_and_zero_once_removed() -> None:
-    # Two leaders are kept at each stage. At seed 3 the token is drawn from all four, so its middle share is not kept.
+    # Two leaders and the chosen token are kept at each stage; of a runner-up beyond them only the final share is known.
     for seed in range(200):
         trace = run([("temperature", {"temperature": 2.0}), ("temperature", {"temperature": 1.0})], seed=seed)
-        if trace.steps[0].token_id == 3:
+        if (trace.steps[0].token_id, trace.steps[0].choice.runner_up) == (3, 2):
             break
     _, rows = grid(trace.steps[0], trace.header.chain)
     row = next(row for row in rows if row.chosen)
-    halved = math.sqrt(0.05) / sum(map(math.sqrt, (0.5, 0.3, 0.15, 0.05)))
-    assert row.shares == pytest.approx((0.05, None, halved))
+    total = sum(map(math.sqrt, (0.5, 0.3, 0.15, 0.05)))
+    assert row.shares == pytest.approx((0.05, math.sqrt(0.05) / total, math.sqrt(0.05) / total))
+    row = next(row for row in rows if row.token_id == 2)
+    assert row.shares == pytest.approx((None, None, math.sqrt(0.15) / total))
     trace = run([("top_k", {"top_k": 1}), ("temperature", {"temperature": 2.0})])
     _, rows = grid(trace.steps[0], trace.header.chain)
     assert [row.shares[1:] for row in rows] == [(1.0, 1.0), (0.0, 0.0)]
