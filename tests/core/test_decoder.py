@@ -248,6 +248,22 @@ def test_undisclosed_leaves_the_decoder_as_it_was_and_its_need_grows() -> None:
     assert machine.need == Disclosure(2) and machine.feed(sure(1, 4)).asked == ()  # a new token, a new question
 
 
+def test_what_was_asked_for_before_is_asked_for_again_with_the_new() -> None:
+    def curious(dist: Distribution, ctx: Context) -> Distribution:
+        dist.logprob(5)
+        return dist.top(3)
+
+    machine = decoder(Chain([curious]))
+    heads = [
+        Distribution.head([1], [LOG(0.6)], 8),
+        Distribution.head([1, 5], [LOG(0.6), LOG(0.01)], 8, max_hidden=LOG(0.3)),
+    ]
+    for head, need in zip(heads, (Disclosure(1, (5,)), Disclosure(3, (5,))), strict=True):
+        with pytest.raises(Undisclosed):
+            machine.feed(head)
+        assert machine.need == need
+
+
 def test_the_same_token_comes_out_whether_it_was_asked_for_at_once_or_in_pieces() -> None:
     rng = np.random.default_rng(3)
     asked = 0

@@ -317,6 +317,12 @@ def test_inverse_cdf_with_the_largest_word_ends_on_a_token_that_has_mass() -> No
     assert inverse_cdf(Distribution.dense([-799.0, 0.0]), Context(), loaded(0)).token_id == 1
 
 
+def test_inverse_cdf_gives_a_uniform_on_an_edge_to_the_next_cell() -> None:
+    # u = (m + 1/2) / 2**52 with m = 1501199875790165 is 1/3 + 2**-53 / 3: times 3 it is 1 + 2**-53, rounded 1.
+    choice = inverse_cdf(Distribution.dense([0.0, 0.0, 0.0]), Context(), loaded(1501199875790165 << 12))
+    assert choice.score * 3.0 == 1.0 and (choice.token_id, choice.runner_up, choice.margin) == (1, 0, 0.0)
+
+
 def test_inverse_cdf_needs_the_whole_distribution() -> None:
     with pytest.raises(Undisclosed) as caught:
         inverse_cdf(Distribution.head([1], [LOG(0.5)], 4), Context(), Randomness(0).at(0))

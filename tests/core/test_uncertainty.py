@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from decodekit import Distribution
+from decodekit import Distribution, Tail
+from decodekit.uncertainty import _head_part
 
 LOG = math.log
 NAMES = ("log_normalizer", "entropy", "varentropy", "tail_mass")
@@ -80,6 +81,13 @@ def test_a_head_that_shows_nearly_everything_has_narrow_bounds() -> None:
     assert head.bounds("log_normalizer") == (0.0, 0.0) and head.logprob(0) == LOG(0.5)
     low, high = head.scaled(2.0).bounds("log_normalizer")
     assert high - low < 1e-5 and low == pytest.approx(LOG(0.375), abs=1e-5)
+
+
+def test_the_share_of_a_disclosed_token_is_bounded_at_its_peak_inside_the_interval() -> None:
+    # One token is shown, of probability 0.1 to 1: x log(1/x) is 0 at 1 and 1/e at its peak; x log(1/x)**2 is 4/e**2.
+    shown, tail = Distribution.head([0], [LOG(0.9)], 5).scaled(0.5), Tail(0.0, 0.9, 4, 0.0)
+    assert _head_part(shown, tail, 1) == (pytest.approx(0, abs=1e-15), pytest.approx(math.exp(-1)))
+    assert _head_part(shown, tail, 2) == (pytest.approx(0, abs=1e-15), pytest.approx(4 * math.exp(-2)))
 
 
 def test_without_a_vocabulary_size_the_entropy_has_no_upper_bound() -> None:
