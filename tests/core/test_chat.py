@@ -98,8 +98,11 @@ ESCAPES = [
 def test_no_template_reaches_the_interpreter_or_changes_the_messages(payload: str, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     messages = [{"role": "user", "content": "Hello"}]
-    with pytest.raises(ConfigError):
-        render_chat(payload.replace("PATH", repr(str(canary))), messages)
+    try:
+        text = render_chat(payload.replace("PATH", repr(str(canary))), messages)
+    except ConfigError:
+        text = ""
+    assert text == ""  # a barred attribute is either refused or undefined
     assert not canary.exists()
     assert messages == [{"role": "user", "content": "Hello"}]
 

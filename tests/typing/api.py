@@ -1,0 +1,34 @@
+"""What type checkers promise a user. Checked, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+import decodekit
+from decodekit import Choice, Context, Distribution, Result, Step, Verdict
+from decodekit.randomness import BoundRandomness
+from decodekit.testing import NGramAdapter
+
+
+def halve(dist: Distribution, ctx: Context) -> Distribution:
+    return dist.scaled(0.5)
+
+
+def first(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
+    return Choice(dist.mode, dist.logprob(dist.mode), None, 0, 0.0, 0.0, None, None)
+
+
+processor: decodekit.Processor = halve
+sampler: decodekit.Sampler = first
+adapter: decodekit.Adapter = NGramAdapter("text")
+chain: decodekit.Chain = decodekit.Chain([halve, decodekit.processor("top_p", top_p=0.9)], first)
+session: decodekit.Session = decodekit.Session(adapter, chain, seed=7)
+result: Result = session.generate("prompt", max_tokens=3)
+steps: Iterator[Step] = session.stream([1, 2, 3])
+many: list[list[Result]] = session.generate_many([[{"role": "user", "content": "hello"}], decodekit.Prefix([1])], n=2)
+scores: NDArray[np.float64] = decodekit.Distribution.dense([0.0, 1.0]).scores
+verdict: Verdict = decodekit.verify(result.trace)
+partial: Result | list[Result] | None = decodekit.DecodekitError().partial
