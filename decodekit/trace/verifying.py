@@ -53,7 +53,7 @@ class Verdict:
     step: int | None
     why: str
     counts: dict[Word, int] = field(default_factory=dict)
-    words: tuple[Word, ...] = ()
+    words: tuple[Word, ...] = field(default=(), repr=False)
 
 
 class _Finding(Exception):
