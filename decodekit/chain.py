@@ -95,6 +95,9 @@ class Chain:
         seen: dict[str, int] = {}
         self._links = tuple(_link(processor, seen) for processor in self.processors)
         self._sampler = _link(self.sampler, {})
+        needs = [getattr(processor, "needs", CHEAP) for processor in self.processors]
+        self._moving_needs = [need for need in needs if callable(need)]
+        self._fixed_need = reduce(or_, (need for need in needs if not callable(need)), CHEAP)
         self.pure = all(link.pure for link in (*self._links, self._sampler))
 
     def __repr__(self) -> str:
@@ -111,9 +114,7 @@ class Chain:
         """What to ask the adapter for at first: the union of what the processors declare."""
         if not self.pure:
             return ALL  # an impure part must not run twice, so the first answer has to do
-        needs = (getattr(processor, "needs", CHEAP) for processor in self.processors)
-        named = [need(ctx) if callable(need) else need for need in needs]
-        return reduce(or_, (need for need in named if need.kind != "cheap"), CHEAP) if named else CHEAP
+        return reduce(or_, (need(ctx) for need in self._moving_needs), self._fixed_need)
 
     def initial(self, ctx: Context) -> tuple[Any, ...]:
         """The states before the first token, one per processor and the sampler's last; None for the stateless."""
@@ -183,7 +184,11 @@ class Chain:
         choice = replace(
             choice, raw_logprob=_known(raw.logprob, choice.token_id), rank=_known(raw.rank, choice.token_id)
         )
-        entries = [_entry(*stage, choice.token_id, top, ctx.step) for stage in stages]
+        entries: list[Entry] = []
+        logprob = choice.raw_logprob
+        for stage in stages:
+            entries.append(_entry(*stage, choice.token_id, logprob, top, ctx.step))
+            logprob = entries[-1].chosen
         if final is not dist:
             entries.append(Entry(self._sampler.name, None, None, None, None, gave_up=dist.tail, chosen=choice.logprob))
         after = []
@@ -322,10 +327,17 @@ def _entry(
     tosses: tuple[tuple[int, int], ...],
     gave_up: Tail | None,
     chosen: int,
+    logprob: float | None,
     top: int,
     step: int,
 ) -> Entry:
+    """The record of one processor; ``logprob`` is the chosen token's at the stage before."""
     ambiguous, leaders = after.ambiguous and not before.ambiguous, _pairs(after, top)
+    if logprob is not None and before.tail is None and after._is_part_of(before):
+        # Nothing but tokens were left out, so the two normalisers say it all.
+        gap = max(0.0, before.log_normalizer - after.log_normalizer)
+        size, entropy, lost = after.support_size, after.entropy, -math.expm1(-gap)
+        return Entry(link.name, size, entropy, gap, lost, ambiguous, None, gave_up, tosses, leaders, logprob + gap)
     logprob = _known(after.logprob, chosen)
     if after.tail is not None:
         return Entry(link.name, None, None, None, None, ambiguous, after.tail, gave_up, tosses, leaders, logprob)

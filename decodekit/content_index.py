@@ -53,8 +53,10 @@ class ContentIndex:
         best = _NOWHERE
         for node in prefix.ancestors():
             known = self._known.get(node.digest)
-            if known is not None:
+            ends_there = known is not None and self._lengths[known.slot] == known.length  # can be extended in place
+            if known is not None and (best is _NOWHERE or ends_there):
                 best = known
+            if best is not _NOWHERE and (ends_there or len(node) < len(prefix)):
                 break
         if best.length and best.length >= len(prefix) - 1:
             return best  # nothing better is of use: the last id is evaluated again in any case

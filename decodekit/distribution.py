@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from typing import Any, Literal, NoReturn
+from weakref import ref
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decodekit import divergence, uncertainty
+from decodekit.lazy import lazy
 from decodekit.disclosure import ALL, Disclosure, Hidden, Interval, Tail
 from decodekit.errors import DistributionError, EmptySupport, ParameterError, Undisclosed
 
@@ -63,6 +64,7 @@ class Distribution:
     _ids: NDArray[np.int64] | None
     _hidden: Hidden | None
     _log_z: float | None
+    _whole: ref[Distribution] | None  # what this is a part of, if it was made by leaving tokens out
 
     def __init__(self) -> None:
         raise TypeError("build a distribution with Distribution.dense(...) or Distribution.head(...)")
@@ -79,6 +81,9 @@ class Distribution:
         made.__dict__.update(fields)
         return made
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_whole": None}
+
     def _derive(
         self,
         row: NDArray[np.floating[Any]],
@@ -87,6 +92,7 @@ class Distribution:
         scale: float = 1.0,
         hidden: Hidden | None = None,
         ambiguous: bool = False,
+        part: bool = False,
     ) -> Distribution:
         row.flags.writeable = False
         if ids is not None:
@@ -103,6 +109,7 @@ class Distribution:
             _ids=ids,
             _hidden=hidden,
             _log_z=None,
+            _whole=ref(self) if part else None,
         )
 
     # -- building -------------------------------------------------------------------------------------------------
@@ -150,6 +157,7 @@ class Distribution:
             _ids=None,
             _hidden=None,
             _log_z=None,
+            _whole=None,
         )
 
     @classmethod
@@ -222,6 +230,7 @@ class Distribution:
             _ids=ids,
             _hidden=hidden,
             _log_z=None if hidden is None else 0.0,
+            _whole=None,
         )
 
     # -- what it holds --------------------------------------------------------------------------------------------
@@ -231,7 +240,7 @@ class Distribution:
         """int64[n] by falling score, then rising id; None for the whole vocabulary in id order."""
         return self._ids
 
-    @cached_property
+    @lazy
     def scores(self) -> Floats:
         """float64[n] in nats, aligned with `token_ids`; in id order when dense. Unnormalised for logits."""
         scores = self._row.astype(np.float64)
@@ -239,12 +248,12 @@ class Distribution:
             scores *= self._scale
         return _frozen(scores)
 
-    @cached_property
+    @lazy
     def logprobs(self) -> Floats:
         """float64[n] in nats, aligned with `scores`. Raises `Undisclosed` when the normaliser is not known."""
         return _frozen(self.scores - self.log_normalizer)
 
-    @cached_property
+    @lazy
     def log_normalizer(self) -> float:
         """``log(sum(exp(scores)))`` over all tokens, in nats. Raises `Undisclosed` when the tail moves it."""
         if self._log_z is not None:
@@ -272,13 +281,13 @@ class Distribution:
         self._require_top(1)
         return int(self._ids[0])
 
-    @cached_property
+    @lazy
     def order(self) -> NDArray[np.int64]:
         """All token ids of the support by falling score, then rising id. O(V log V) when dense."""
         self._require_complete("the order of all tokens")
         return _frozen(self._sorted(self.support_size)[0])
 
-    @cached_property
+    @lazy
     def support_size(self) -> int:
         """How many tokens have probability. Raises `Undisclosed` on a head with a tail."""
         self._require_complete("the size of the support")
@@ -290,13 +299,13 @@ class Distribution:
         kept = np.flatnonzero(self._row > -math.inf)
         return kept if self._ids is None else self._ids[kept]
 
-    @cached_property
+    @lazy
     def entropy(self) -> float:
         """Shannon entropy in nats. Raises `Undisclosed` on a head; see `bounds`."""
         self._require_complete("the entropy")
         return max(0.0, self._log_total - self._sums[1])
 
-    @cached_property
+    @lazy
     def varentropy(self) -> float:
         """The variance of the surprisal, in nats squared. Raises `Undisclosed` on a head; see `bounds`."""
         self._require_complete("the varentropy")
@@ -362,7 +371,7 @@ class Distribution:
             return self
         self._require_top(k)
         ids, scores = self._sorted(k)
-        return self._derive(scores, ids)
+        return self._derive(scores, ids, part=True)
 
     def nucleus(self, p: float, min_keep: int = 1) -> Distribution:
         """The smallest set of leading tokens whose probability is at least p.
@@ -384,7 +393,7 @@ class Distribution:
             window *= 8
         kept = max(int(np.searchsorted(mass, p)) + 1, min_keep)
         ambiguous = bool((np.abs(mass[max(kept - 2, 0) : kept] - p) < AMBIGUITY).any())
-        return self._derive(scores[:kept].copy(), ids[:kept].copy(), ambiguous=ambiguous)
+        return self._derive(scores[:kept].copy(), ids[:kept].copy(), ambiguous=ambiguous, part=True)
 
     def threshold(self, score: float, min_keep: int = 1) -> Distribution:
         """The tokens whose score is at least ``score`` (nats, in the units of `scores`), and at least ``min_keep``.
@@ -410,7 +419,7 @@ class Distribution:
         if count < min_keep:
             return self.top(min_keep)
         near = bool((np.abs(self._row - score) < AMBIGUITY).any())
-        return self._derive(self._row[:count].copy(), self._ids[:count].copy(), ambiguous=near)
+        return self._derive(self._row[:count].copy(), self._ids[:count].copy(), ambiguous=near, part=True)
 
     def keep(self, which: ArrayLike | Iterable[int]) -> Distribution:
         """These tokens and nothing else.
@@ -516,11 +525,15 @@ class Distribution:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    @cached_property
+    def _is_part_of(self, other: Distribution) -> bool:
+        """Whether this is ``other`` with some tokens left out and the scores of the rest unchanged."""
+        return self._whole is not None and self._whole() is other
+
+    @lazy
     def _max_score(self) -> float:
         return self._row_max * self._scale
 
-    @cached_property
+    @lazy
     def _row_max(self) -> float:
         return float(self._row[0] if self._ids is not None else self._row.max())
 
@@ -540,7 +553,7 @@ class Distribution:
                 np.maximum(shifted, -1e150, out=shifted)
             yield start, shifted, np.exp(shifted)
 
-    @cached_property
+    @lazy
     def _sums(self) -> tuple[float, float]:
         """The total of ``exp(score - max score)``, and the mean of ``score - max score``."""
         total = weighted = 0.0

@@ -20,7 +20,7 @@ from decodekit.log import get_logger
 
 __all__ = ["Batch", "Context", "Model", "recent_complaints"]
 
-_ERROR, _WARNING, _CONTINUED = 3, 2, 5  # ggml_log_level
+_WARNING, _ERROR, _CONTINUED = 3, 4, 5  # ggml_log_level
 _complaints: deque[str] = deque(maxlen=8)
 _state = {"level": 0, "ready": 0}
 

@@ -135,7 +135,7 @@ def redraw(trace: Trace, step: Step) -> Choice:
     if evidence.floor is None or sampler == "greedy":
         final = Distribution._make(
             vocab_size=None, origin="logprobs", stage="processed", temperature=1.0, schedule=None, ambiguous=False,
-            _row=scores, _scale=1.0, _ids=ids, _hidden=None, _log_z=None,
+            _row=scores, _scale=1.0, _ids=ids, _hidden=None, _log_z=None, _whole=None,
         )  # fmt: skip
         choice = CORE_SAMPLERS[sampler](final, Context(), noise)
         return choice if evidence.floor is None else replace(choice, logprob=step.choice.logprob)
@@ -153,9 +153,12 @@ def redraw(trace: Trace, step: Step) -> Choice:
         # Lucky enough to pass the runner-up from the floor: the exact number decides.
         lucky = np.flatnonzero(rivals)
         reach = noise.gumbel(lucky) + (evidence.floor - float(scores[0]))
-        if (reach >= second - _CLOSE).any():
+        furthest = float(reach.max())
+        if furthest >= best - _CLOSE:
             at = int(lucky[reach.argmax()])
             raise _Finding("failed", f"token {at} is missing from the record, and could have won from the floor")
+        if furthest >= second:  # as `multinomial` on a head: a hidden token may stand second
+            second, runner_up = furthest, None
     draw = Draw(TOKENS, noise.stream, noise.step, noise.draw, token, word)
     # With a floor the normaliser is not here; the log-probability stays as recorded.
     return replace(step.choice, token_id=token, score=best, margin=best - second, runner_up=runner_up, draw=draw)

@@ -1,4 +1,4 @@
-"""A loop over llama.cpp's C API that shares nothing but the log with the adapter: what its answers are compared with."""
+"""What the adapter's answers are compared with: a loop over llama.cpp's C API that shares only the log with it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ class BareLoop:
         n_ctx: cells.
     """
 
-    def __init__(self, cache: tuple[int, int] = (30, 1), n_threads: int = 2, n_ctx: int = 1024) -> None:
+    def __init__(self, cache: tuple[int, int] = (30, 1), n_threads: int = 1, n_ctx: int = 1024) -> None:
         import llama_cpp
+
         from decodekit_llamacpp.native import start
 
         self.api: Any = llama_cpp
@@ -65,7 +66,7 @@ class BareLoop:
         """The logits after these ids, remembered with those of all their prefixes."""
         key = tuple(ids)
         if key not in self._known:
-            if len(self._known) > 3000:
+            if len(self._known) > 2000:
                 self._known.clear()
             for i, row in enumerate(self.all_logits(key)):
                 self._known[key[: i + 1]] = row
@@ -89,14 +90,14 @@ def bare() -> Iterator[BareLoop]:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., Any]]:
-    """Builds adapters, and closes them after the test."""
+    """Builds adapters, and closes them after the test. One thread: two that wait for each other crawl on a busy machine."""
     pytest.importorskip("llama_cpp")
     from decodekit_llamacpp import LlamaCppAdapter
 
     built: list[Any] = []
 
     def build(**params: Any) -> Any:
-        built.append(LlamaCppAdapter(**{"model": MODEL, "n_ctx": 700, **params}))
+        built.append(LlamaCppAdapter(**{"model": MODEL, "n_ctx": 700, "n_threads": 1, **params}))
         return built[-1]
 
     yield build
