@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llama_cpp
@@ -38,6 +38,11 @@ def _hear(level: int, text: bytes | None, _: object) -> None:
     except Exception:  # noqa: S110 - a log line must never turn into an exception inside C code
         pass
 
+
+# The same C function with plain integers for pointers: making ctypes pointer objects costs more than the call.
+_logits_address: Callable[[Any, int], int | None] = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)(
+    ctypes.cast(llama_cpp.llama_get_logits_ith, ctypes.c_void_p).value or 0
+)
 
 _callback = llama_cpp.llama_log_callback(_hear)  # held here: C keeps the pointer
 
@@ -211,15 +216,15 @@ class Context:
         Raises:
             AdapterError: they were not asked for.
         """
-        pointer = llama_cpp.llama_get_logits_ith(self._handle, row)
-        if not pointer:
+        address = _logits_address(self._handle, row)
+        if not address:
             raise AdapterError(f"llama.cpp has no logits for row {row} of the last batch")
-        address = ctypes.addressof(pointer.contents)
         view = self._rows_seen.get(address)
         if view is None:  # making a view is slow; llama.cpp uses the same few addresses again and again
             if len(self._rows_seen) > 4096:
                 self._rows_seen.clear()
-            view = self._rows_seen[address] = np.ctypeslib.as_array(pointer, (self._vocab_size,))
+            row_at = (ctypes.c_float * self._vocab_size).from_address(address)
+            view = self._rows_seen[address] = np.frombuffer(row_at, dtype=np.float32)
         return view
 
     def clear(self) -> None:

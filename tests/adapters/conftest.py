@@ -90,7 +90,7 @@ def bare() -> Iterator[BareLoop]:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., Any]]:
-    """Builds adapters, and closes them after the test. One thread: two that wait for each other crawl on a busy machine."""
+    """Builds adapters, and closes them after the test. One thread: two crawl when other processes want the cores."""
     pytest.importorskip("llama_cpp")
     from decodekit_llamacpp import LlamaCppAdapter
 

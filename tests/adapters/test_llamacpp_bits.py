@@ -43,8 +43,9 @@ def assert_bits(answers: Sequence[Any], prefixes: Sequence[Prefix], bare: BareLo
         assert drift == 0, f"a prefix of {len(prefix)} tokens drifts by {drift} ({answer.schedule})"
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("rows", [7, 64, 600])
+@pytest.mark.parametrize(
+    ("rows", "threads"), [(64, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((7, 1), (600, 1), (600, 2)))]
+)
 def test_a_text_scored_in_passes_of_any_size_has_the_same_bits(
     make: Callable[..., Any], bare: BareLoop, text_ids: list[int], rows: int, threads: int
 ) -> None:
@@ -63,12 +64,22 @@ def test_token_by_token_has_the_bits_of_the_whole_text_at_once(
         assert_bits(adapter.predict([prefix]), [prefix], bare)
 
 
+def test_single_tokens_on_two_threads_have_the_same_bits(
+    make: Callable[..., Any], bare: BareLoop, text_ids: list[int]
+) -> None:
+    """With llama.cpp's own cache types a single token past 256 cells is added up in one part per thread."""
+    adapter, prefix = make(n_threads=2), Prefix(text_ids[:540])
+    for token in text_ids[540:545]:
+        prefix = prefix.extend([token])
+        assert_bits(adapter.predict([prefix]), [prefix], bare)
+
+
 def test_siblings_of_a_long_stem_have_the_bits_of_each_alone(
     make: Callable[..., Any], bare: BareLoop, text_ids: list[int]
 ) -> None:
     adapter = make(n_ctx=700)
-    stem = Prefix(text_ids[:520])
-    siblings = [stem.extend([token, 30]) for token in (11, 12, 13, 14)]
+    stem = Prefix(text_ids[:270])
+    siblings = [stem.extend([token, 30]) for token in (11, 12, 13)]
     assert_bits(adapter.predict(siblings), siblings, bare)
     children = [sibling.extend([40]) for sibling in siblings] + [stem]
     assert_bits(adapter.predict(children), children, bare)
@@ -104,7 +115,7 @@ def test_two_chats_in_turn_keep_their_bits_through_every_cleaning(
     clean = adapter._memory.clean
     monkeypatch.setattr(adapter._memory, "clean", lambda need, first: (cleanings.append(need), clean(need, first)))
     chats = [Prefix(text_ids[:60]), Prefix(text_ids[200:260])]
-    for turn in range(24):
+    for turn in range(18):
         which = turn % 2
         start = (0, 200)[which] + len(chats[which])
         chats[which] = chats[which].extend(text_ids[start : start + 10])
@@ -134,7 +145,7 @@ def a_call(rng: random.Random, pool: list[Prefix], longest: int) -> list[Prefix]
     return [prefix for prefix in asked if len(prefix) <= longest]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_random_trees_in_tiny_caches_have_the_bits_of_fresh_evaluations(
     make: Callable[..., Any], bare: BareLoop, seed: int
 ) -> None:
@@ -144,11 +155,10 @@ def test_random_trees_in_tiny_caches_have_the_bits_of_fresh_evaluations(
         n_ctx=longest,
         max_sequences=(1, 2, 3, 6)[seed],
         rows_per_forward=rng.choice([3, 8, 17, 64]),
-        n_threads=rng.choice([1, 2]),
     )
     roots = [Prefix(rng.choices(range(5, 49000), k=rng.choice([1, 5, longest // 2]))) for _ in range(2)]
     pool = list(roots)
-    for _ in range(20):
+    for _ in range(15):
         asked = a_call(rng, pool, longest)
         answers = adapter.predict(asked)
         assert_bits(answers, asked, bare)
