@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decodekit import divergence, uncertainty
-from decodekit.lazy import lazy
 from decodekit.disclosure import ALL, Disclosure, Hidden, Interval, Tail
 from decodekit.errors import DistributionError, EmptySupport, ParameterError, Undisclosed
+from decodekit.lazy import lazy
 
 __all__ = ["AMBIGUITY", "Distribution", "Origin", "Schedule", "Stage"]
 

@@ -4,9 +4,7 @@ import math
 
 import decodekit
 
-chain = decodekit.Chain(
-    [decodekit.processor("temperature", temperature=0.8), decodekit.processor("top_p", top_p=0.9)]
-)
+chain = decodekit.Chain([decodekit.processor("temperature", temperature=0.8), decodekit.processor("top_p", top_p=0.9)])
 adapter = decodekit.adapter("llamacpp", model="smollm2")
 session = decodekit.Session(adapter, chain, seed=7)
 result = session.generate("The capital of France is", max_tokens=8)

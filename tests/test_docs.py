@@ -31,7 +31,11 @@ def run_console(example: Example) -> str | None:
         assert words[0] == "decodekit", f"only decodekit runs here, not {words[0]}"
         environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
         done = subprocess.run(
-            [sys.executable, "-Im", "decodekit.cli", *words[1:]], capture_output=True, text=True, env=environment, check=False
+            [sys.executable, "-Im", "decodekit.cli", *words[1:]],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         if expected.strip():
@@ -41,7 +45,9 @@ def run_console(example: Example) -> str | None:
 
 def skeleton(text: str) -> list[str]:
     """The lines with numbers, bars and spacing taken out: the last digits belong to a processor, not to the program."""
-    return [re.sub(r"[\d.█▏▎▍▌▋▊▉\s-]+|(?<=word )[0-9a-f]{16}", " ", line).strip() for line in text.strip().splitlines()]
+    return [
+        re.sub(r"[\d.█▏▎▍▌▋▊▉\s-]+|(?<=word )[0-9a-f]{16}", " ", line).strip() for line in text.strip().splitlines()
+    ]
 
 
 def check_toml(example: Example) -> str | None:

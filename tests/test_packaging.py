@@ -20,7 +20,9 @@ SHELVES = ("adapters", "plugins")
 
 
 def packages(shelf: str) -> list[str]:
-    return sorted(path.name for path in (ROOT / shelf).iterdir() if path.is_dir() and path.name.startswith("decodekit_"))
+    return sorted(
+        path.name for path in (ROOT / shelf).iterdir() if path.is_dir() and path.name.startswith("decodekit_")
+    )
 
 
 @pytest.mark.parametrize("shelf", SHELVES)
@@ -60,7 +62,9 @@ def test_the_core_needs_numpy_pydantic_and_structlog_and_no_more() -> None:
 
 def test_public_names_are_exactly_what_the_package_imports() -> None:
     tree = ast.parse(Path(decodekit.__file__).read_text())
-    imported = {alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    imported = {
+        alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
     assert imported == set(decodekit.__all__)
 
 

@@ -194,6 +194,7 @@ class Context:
         parameters.kv_unified = True
         parameters.swa_full = True  # a sliding window that forgets could not be rolled back
         parameters.no_perf = True
+        self.parameters: Any = parameters
         self._handle: Any = llama_cpp.llama_init_from_model(model.handle, parameters)
         if not self._handle:
             raise OutOfMemory(f"llama.cpp cannot make a context of {cells} tokens.{recent_complaints()}")
@@ -224,7 +225,7 @@ class Context:
             if len(self._rows_seen) > 4096:
                 self._rows_seen.clear()
             row_at = (ctypes.c_float * self._vocab_size).from_address(address)
-            view = self._rows_seen[address] = np.frombuffer(row_at, dtype=np.float32)
+            view = self._rows_seen[address] = np.ctypeslib.as_array(row_at)
         return view
 
     def clear(self) -> None:

@@ -17,12 +17,14 @@ _ROUNDING = 1e-5  # what two roundings of one float32 row may differ by, in nats
 
 
 def bits_of(answer: Answer) -> tuple[bytes, bytes]:
+    """The scores and the ids of an answer as they lie in memory."""
     assert isinstance(answer, Distribution)
     ids = answer.token_ids
     return answer._row.tobytes(), b"" if ids is None else ids.tobytes()
 
 
 def equal_bits(left: Distribution, right: Distribution) -> bool:
+    """Whether two answers are the same to the last bit."""
     return left._row.dtype == right._row.dtype and bits_of(left) == bits_of(right)
 
 

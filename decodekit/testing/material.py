@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import pickle
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -123,6 +122,7 @@ def _unbounded(schema: Any, definitions: Mapping[str, Any], where: str) -> Itera
 
 
 def all_logprobs(dist: Distribution) -> NDArray[np.float64]:
+    """float64[V] in id order, whatever the shape of the distribution."""
     assert dist.vocab_size is not None
     row = np.full(dist.vocab_size, -math.inf)
     ids = dist.support()
@@ -169,5 +169,6 @@ def value_of(thing: Any) -> Any:
     return repr(thing)
 
 
-def global_chance() -> tuple[Any, bytes]:
-    return random.getstate(), pickle.dumps(np.random.get_state())  # the very state nobody may touch
+def global_chance() -> tuple[Any, Any]:
+    """The state of the process-wide generators, which nobody may touch."""
+    return random.getstate(), value_of(np.random.get_state())

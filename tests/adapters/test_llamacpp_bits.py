@@ -44,7 +44,8 @@ def assert_bits(answers: Sequence[Any], prefixes: Sequence[Prefix], bare: BareLo
 
 
 @pytest.mark.parametrize(
-    ("rows", "threads"), [(64, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((7, 1), (600, 1), (600, 2)))]
+    ("rows", "threads"),
+    [(64, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((7, 1), (600, 1), (600, 2)))],
 )
 def test_a_text_scored_in_passes_of_any_size_has_the_same_bits(
     make: Callable[..., Any], bare: BareLoop, text_ids: list[int], rows: int, threads: int

@@ -87,7 +87,10 @@ def c_chain(rows: Rows, *parts: tuple[str, float]) -> Callable[[], object]:
         candidates["id"] = ids
         candidates["logit"] = rows[next(turn) % len(rows)]
         array = C.llama_token_data_array(
-            data=ctypes.cast(candidates.ctypes.data, ctypes.POINTER(C.llama_token_data)), size=V, selected=-1, sorted=False
+            data=ctypes.cast(candidates.ctypes.data, ctypes.POINTER(C.llama_token_data)),
+            size=V,
+            selected=-1,
+            sorted=False,
         )
         C.llama_sampler_apply(sampler, ctypes.byref(array))
         return array.data[array.selected].id
@@ -129,9 +132,13 @@ def measure() -> Iterator[Ratio]:
             ("top_p alone", (("top_p", 0.95),), 3.0),
             ("temperature alone", (("temperature", 0.8),), 0.6),
         ):
-            yield paired(f"{what}; {kind}", "llama.cpp C chain", ours(rows, *parts), c_chain(rows, *parts), rounds=200, goal=goal)
+            yield paired(
+                f"{what}; {kind}", "llama.cpp C chain", ours(rows, *parts), c_chain(rows, *parts), rounds=200, goal=goal
+            )
         try:
             theirs = transformers_chain(rows, *full)
         except ImportError:
             continue
-        yield paired(f"top_k, top_p, min_p, temperature; {kind}", "transformers", ours(rows, *full), theirs, rounds=60, goal=30)
+        yield paired(
+            f"top_k, top_p, min_p, temperature; {kind}", "transformers", ours(rows, *full), theirs, rounds=60, goal=30
+        )

@@ -55,13 +55,11 @@ def bare_loop(adapter: object, tokens: int = TOKENS) -> Callable[[], object]:
     import ctypes
 
     import llama_cpp as C  # noqa: N812 - it is the C library
+
     from decodekit_llamacpp.models import find_model
 
     model = C.llama_model_load_from_file(str(find_model("smollm2")).encode(), C.llama_model_default_params())
-    params = C.llama_context_default_params()
-    for name in ("n_ctx", "n_batch", "n_ubatch", "n_threads", "n_threads_batch", "kv_unified", "flash_attn_type", "n_seq_max"):
-        setattr(params, name, getattr(adapter.context_params, name))  # type: ignore[attr-defined]
-    context = C.llama_init_from_model(model, params)
+    context = C.llama_init_from_model(model, adapter._context.parameters)  # type: ignore[attr-defined]
     vocab = C.llama_model_get_vocab(model)
     text = PROMPT.encode()
     ids = (C.llama_token * 64)()
@@ -91,6 +89,7 @@ def bare_loop(adapter: object, tokens: int = TOKENS) -> Callable[[], object]:
 def completion(tokens: int) -> Callable[[], object]:
     """llama-cpp-python's own loop with the top 20 logged."""
     import llama_cpp
+
     from decodekit_llamacpp.models import find_model
 
     model = llama_cpp.Llama(str(find_model("smollm2")), n_ctx=2048, logits_all=True, verbose=False, n_threads=None)

@@ -85,7 +85,9 @@ def test_what_is_no_trace_is_unreadable(decodekit: Decodekit, tmp_path: Path, co
 
 
 @pytest.mark.parametrize("trace", ["full"], indirect=True)
-def test_a_chain_of_another_version_is_consistent_and_says_which(decodekit: Decodekit, tmp_path: Path, trace: Path) -> None:
+def test_a_chain_of_another_version_is_consistent_and_says_which(
+    decodekit: Decodekit, tmp_path: Path, trace: Path
+) -> None:
     recorded = library.read_trace(trace)
     recorded.header.chain["processors"][0]["version"] = "0.0.9"
     with library.trace.TraceWriter(tmp_path / "old.jsonl", recorded.header) as writer:

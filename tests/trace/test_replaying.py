@@ -62,6 +62,7 @@ def test_replay_warns_of_another_model(tmp_path: Path, ngram: NGramAdapter) -> N
 
 def test_replay_of_a_chain_that_is_not_installed_says_which_part(tmp_path: Path, ngram: NGramAdapter) -> None:
     path = tmp_path / "run.jsonl"
+
     def mine(dist: decodekit.Distribution, ctx: decodekit.Context) -> decodekit.Distribution:
         return dist
 
