@@ -44,10 +44,9 @@ def run_console(example: Example) -> str | None:
 
 
 def skeleton(text: str) -> list[str]:
-    """The lines with numbers, bars and spacing taken out: the last digits belong to a processor, not to the program."""
-    return [
-        re.sub(r"[\d.█▏▎▍▌▋▊▉\s-]+|(?<=word )[0-9a-f]{16}", " ", line).strip() for line in text.strip().splitlines()
-    ]
+    """The lines without numbers, bars and spacing: the last digits belong to a processor, not to the program."""
+    values = re.compile(r"(?<=word )[0-9a-f]{16}|[\d.█▏▎▍▌▋▊▉\s-]+")
+    return [values.sub(" ", line).strip() for line in text.strip().splitlines()]
 
 
 def check_toml(example: Example) -> str | None:
