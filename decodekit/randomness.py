@@ -41,7 +41,7 @@ TOKENS, SINGLE, PROCESSORS, ESTIMATORS, MODELS = range(5)
 Lanes = range | Sequence[int] | NDArray[np.integer]
 
 _WORDS_PER_BLOCK = 4
-_WORDS_PER_START = 2_000  # starting a generator costs about as much as this many words in a row
+_WORDS_PER_JUMP = 800  # jumping to a block costs about as much as this many words in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +82,18 @@ class Randomness:
             return np.empty(0, dtype=np.uint64)
         if ids.min() < 0:
             raise ParameterError(f"a lane is a token id or another number from 0 on, not {int(ids.min())}")
-        length = int(ids.max()) + 1
-        dense = length < _WORDS_PER_START * (-(-len(ids) // _WORDS_PER_BLOCK))  # at least so many blocks are touched
-        blocks = ids[:0] if dense else np.unique(ids // _WORDS_PER_BLOCK)
-        if dense or length < _WORDS_PER_START * len(blocks):
-            return _block(key, 0, step, self.stream, draw).random_raw(length)[ids]
-        table = np.stack(
-            [_block(key, block, step, self.stream, draw).random_raw(_WORDS_PER_BLOCK) for block in blocks.tolist()]
-        )
-        return table[np.searchsorted(blocks, ids // _WORDS_PER_BLOCK), ids % _WORDS_PER_BLOCK]
+        length, generator = int(ids.max()) + 1, _block(key, 0, step, self.stream, draw)
+        if length < _WORDS_PER_JUMP * (-(-len(ids) // _WORDS_PER_BLOCK)):  # at least so many blocks are touched
+            return generator.random_raw(length)[ids]
+        wanted = ids.tolist()
+        words: dict[int, list[int]] = {}
+        at = 0
+        for block in sorted({lane // _WORDS_PER_BLOCK for lane in wanted}):
+            generator.advance(block - at)
+            words[block] = generator.random_raw(_WORDS_PER_BLOCK).tolist()
+            at = block + 1
+        found = [words[lane // _WORDS_PER_BLOCK][lane % _WORDS_PER_BLOCK] for lane in wanted]
+        return np.array(found, dtype=np.uint64)
 
     def uniform(self, lanes: Lanes, *, step: int, domain: int = TOKENS, draw: int = 0) -> NDArray[np.float64]:
         """float64[n] strictly inside (0, 1), with 52 random bits each."""
