@@ -66,6 +66,7 @@ def contexts_of(dist: Distribution, name: str, seed: int) -> Iterator[Context]:
 
 
 def context(prompt: Sequence[int], output: Sequence[int], name: str, seed: int) -> Context:
+    """A context in which a processor of this name has noise of its own."""
     rng = Randomness(seed).at(len(output), PROCESSORS, derive(0, name, 0))
     return Context(TokenIds(prompt), TokenIds(output), rng=rng)
 
