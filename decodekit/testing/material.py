@@ -60,6 +60,7 @@ def distributions(rng: np.random.Generator) -> Iterator[Distribution]:
 
 
 def contexts_of(dist: Distribution, name: str, seed: int) -> Iterator[Context]:
+    """A few contexts that fit a distribution, from a bare prompt to repetitions."""
     size = dist.vocab_size or int(dist.support().max()) + 1
     for prompt, output in (([0], []), ([0, 1], [1]), ([1, 0, 1], [0, 0, size - 1, 0])):
         yield context(prompt, output, name, seed)
