@@ -109,7 +109,10 @@ def _as_ids(ids: Iterable[int]) -> NDArray[np.int64]:
     listed = ids if isinstance(ids, np.ndarray | list | tuple) else list(ids)
     if len(listed) == 0:
         return np.empty(0, dtype=np.int64)
-    array = np.asarray(listed)
+    try:
+        array = np.asarray(listed)
+    except ValueError as error:
+        raise ParameterError(f"token ids must be a flat sequence of integers: {error}") from None
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise ParameterError(f"token ids must be a flat sequence of integers, not {array.dtype} of shape {array.shape}")
     if (array < 0).any() or (array > _LARGEST_ID).any():

@@ -211,6 +211,9 @@ def _stop(
     ids: Sequence[int],
     until: Callable[[Step], bool] | None,
 ) -> Stop:
+    given_strings: object = strings
+    if not isinstance(given_strings, str | Sequence):
+        raise ParameterError(f"stop takes a string or a list of strings, not {strings!r}")
     listed = (strings,) if isinstance(strings, str) else tuple(strings)
     given: Sequence[Any] = ids
     for token_id in given:

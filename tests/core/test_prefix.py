@@ -85,3 +85,8 @@ def test_a_very_long_chain_of_single_tokens_needs_no_recursion() -> None:
     assert sum(1 for _ in prefix.ancestors()) == 50_000
     assert repr(prefix) == "Prefix(50000 ids: … 49994, 49995, 49996, 49997, 49998, 49999)"
     del prefix
+
+
+def test_nested_ids_of_unequal_lengths_are_a_typed_error() -> None:
+    with pytest.raises(ParameterError, match="flat sequence"):
+        Prefix([[1], [2, 3]])  # type: ignore[list-item]

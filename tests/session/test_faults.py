@@ -15,6 +15,7 @@ from decodekit import (
     Distribution,
     DistributionError,
     EmptySupport,
+    ParameterError,
     PluginError,
     Session,
     TraceError,
@@ -251,3 +252,8 @@ def test_an_overflow_answered_at_the_first_token_is_an_error_and_later_a_length(
     with pytest.raises(ContextOverflow):
         Session(after(0, lambda p: [overflow] * len(p))).generate([1])
     assert Session(after(1, lambda p: [overflow] * len(p))).generate([1]).finish_reason == "length"
+
+
+def test_a_stop_that_is_no_text_is_a_typed_error() -> None:
+    with pytest.raises(ParameterError, match="stop takes"):
+        Session(table(), plain()).generate([0], stop=None)  # type: ignore[arg-type]
