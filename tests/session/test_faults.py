@@ -256,4 +256,4 @@ def test_an_overflow_answered_at_the_first_token_is_an_error_and_later_a_length(
 
 def test_a_stop_that_is_no_text_is_a_typed_error() -> None:
     with pytest.raises(ParameterError, match="stop takes"):
-        Session(table(), plain()).generate([0], stop=None)  # type: ignore[arg-type]
+        Session(table()).generate([0], stop=None)  # type: ignore[arg-type]
