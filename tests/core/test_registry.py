@@ -279,7 +279,7 @@ def test_names_and_descriptions_of_what_was_never_registered() -> None:
             return dist
 
     def sampler(dist: Distribution, ctx: Context, randomness: object) -> Choice:
-        raise NotImplementedError
+        raise AssertionError("describing a sampler does not call it")
 
     chain = decodekit.Chain([Mine()], sampler)
     assert [link.name for link in chain._links] == ["Mine"]

@@ -166,14 +166,6 @@ except decodekit.TraceError as error:
     assert len(trace.steps) == int(steps)
 
 
-def test_dev_full_is_a_typed_error_at_the_first_line() -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    session = decodekit.Session(NGramAdapter(TEXT), seed=7)
-    with pytest.raises(decodekit.TraceError):  # the device exists already, so it is refused before it is full
-        session.generate("the ", max_tokens=1, trace="/dev/full")
-
-
 @pytest.mark.parametrize("failing", range(1, 6))
 @pytest.mark.parametrize("transient", [True, False])
 def test_the_nth_write_may_fail_and_nothing_handed_out_is_lost(
