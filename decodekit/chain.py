@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -73,6 +73,7 @@ class _Link:
     needs_logits: bool
     revives: bool
     pure: bool
+    trusted: bool
 
 
 class Chain:
@@ -120,8 +121,11 @@ class Chain:
         """The states before the first token, one per processor and the sampler's last; None for the stateless."""
         states = []
         for link in (*self._links, self._sampler):
-            with _Blame(link.name, ctx.step):
+            try:
                 states.append(link.call.initial(ctx) if link.stateful else None)
+            except Exception as error:
+                _blame(error, link, ctx)
+                raise
         return tuple(states)
 
     def apply(self, dist: Distribution, context: Context) -> Distribution:
@@ -181,20 +185,31 @@ class Chain:
             choice, final = self._choose(dist, ctx, states[-1], randomness, truncate)
         except Undisclosed as error:
             raise _refuse(error, spent if self._sampler.pure else self._sampler.name, ctx.step) from error
-        choice = replace(
-            choice, raw_logprob=_known(raw.logprob, choice.token_id), rank=_known(raw.rank, choice.token_id)
+        token_id = choice.token_id
+        logprob = _known(raw.logprob, token_id)
+        choice = Choice(
+            token_id,
+            choice.logprob,
+            logprob,
+            _known(raw.rank, token_id),
+            choice.score,
+            choice.margin,
+            choice.runner_up,
+            choice.draw,
         )
         entries: list[Entry] = []
-        logprob = choice.raw_logprob
         for stage in stages:
-            entries.append(_entry(*stage, choice.token_id, logprob, top, ctx.step))
+            entries.append(_entry(*stage, token_id, logprob, top, ctx.step))
             logprob = entries[-1].chosen
         if final is not dist:
             entries.append(Entry(self._sampler.name, None, None, None, None, gave_up=dist.tail, chosen=choice.logprob))
         after = []
         for link, state in zip((*self._links, self._sampler), states, strict=True):
-            with _Blame(link.name, ctx.step):
+            try:
                 after.append(link.call.advance(state, choice, ctx) if link.stateful else None)
+            except Exception as error:
+                _blame(error, link, ctx)
+                raise
         return final, choice, tuple(entries), tuple(after)
 
     def _choose(
@@ -207,24 +222,24 @@ class Chain:
     ) -> tuple[Choice, Distribution]:
         link = self._sampler
         noise = randomness.within(TOKENS)
-        extra = (state,) if link.stateful else ()
         try:
-            with _Blame(link.name, ctx.step):
-                choice = link.call(dist, ctx, noise, *extra)
+            choice = _sample(link, dist, ctx, noise, state)
         except Undisclosed:
             if not truncate or dist.tail is None or not link.pure:
                 raise
             dist = dist.truncated()
-            with _Blame(link.name, ctx.step):
-                choice = link.call(dist, ctx, noise, *extra)
+            choice = _sample(link, dist, ctx, noise, state)
         if not isinstance(choice, Choice):
             raise PluginError(
                 f"a sampler returns a Choice, not {type(choice).__name__}", plugin=link.name, step=ctx.step
             )
-        if link.call in CORE_SAMPLERS.values():
+        if link.trusted:
             return choice, dist
-        with _Blame(link.name, ctx.step):
-            possible = dist.scores_of([choice.token_id])[0] > -math.inf
+        try:
+            possible = dist.score(choice.token_id) > -math.inf
+        except Exception as error:
+            _blame(error, link, ctx)
+            raise
         if not possible:
             raise PluginError(
                 f"it chose token {choice.token_id}, which has no probability", plugin=link.name, step=ctx.step
@@ -255,6 +270,7 @@ def _link(part: Any, seen: dict[str, int]) -> _Link:
         needs_logits=getattr(part, "needs_logits", False),
         revives=getattr(part, "revives", False),
         pure=getattr(part, "pure", True),
+        trusted=part in CORE_SAMPLERS.values(),
     )
 
 
@@ -273,8 +289,11 @@ def _run(
     if rng is not None:
         dice = _Dice(rng.source, rng.step, PROCESSORS, link.key)
         ctx = Context(ctx.prompt_ids, ctx.output_ids, ctx.tokenizer, ctx.metadata, dice)
-    with _Blame(link.name, ctx.step):
+    try:
         after = link.call(dist, ctx, state) if link.stateful else link.call(dist, ctx)
+    except Exception as error:
+        _blame(error, link, ctx)
+        raise
     if not isinstance(after, Distribution):
         raise PluginError(
             f"a processor returns a Distribution, not {type(after).__name__}", plugin=link.name, step=ctx.step
@@ -288,22 +307,20 @@ def _run(
     return after, tuple(dice.tosses) if dice is not None else ()
 
 
-class _Blame:
-    """Give every error of a plugin its name and step; a class, because a generator costs more than some processors."""
+def _sample(link: _Link, dist: Distribution, ctx: Context, noise: BoundRandomness, state: Any) -> Any:
+    try:
+        return link.call(dist, ctx, noise, state) if link.stateful else link.call(dist, ctx, noise)
+    except Exception as error:
+        _blame(error, link, ctx)
+        raise
 
-    __slots__ = ("plugin", "step")
 
-    def __init__(self, plugin: str, step: int) -> None:
-        self.plugin, self.step = plugin, step
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, DistributionError) and error.stage is None:
-            raise type(error)(error.message, stage=self.plugin, step=self.step) from error
-        if isinstance(error, Exception) and (isinstance(error, ConfigError) or not isinstance(error, DecodekitError)):
-            raise PluginError(f"raised {type(error).__name__}: {error}", plugin=self.plugin, step=self.step) from error
+def _blame(error: Exception, link: _Link, ctx: Context) -> None:
+    """Raise the error of a plugin with its name and step; do nothing where it has them, or is a question."""
+    if isinstance(error, DistributionError) and error.stage is None:
+        raise type(error)(error.message, stage=link.name, step=ctx.step) from error
+    if isinstance(error, ConfigError) or not isinstance(error, DecodekitError):
+        raise PluginError(f"raised {type(error).__name__}: {error}", plugin=link.name, step=ctx.step) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,11 +350,15 @@ def _entry(
 ) -> Entry:
     """The record of one processor; ``logprob`` is the chosen token's at the stage before."""
     ambiguous, leaders = after.ambiguous and not before.ambiguous, _pairs(after, top)
-    if logprob is not None and before.tail is None and after._is_part_of(before):
-        # Nothing but tokens were left out, so the two normalisers say it all.
-        gap = max(0.0, before.log_normalizer - after.log_normalizer)
-        size, entropy, lost = after.support_size, after.entropy, -math.expm1(-gap)
-        return Entry(link.name, size, entropy, gap, lost, ambiguous, None, gave_up, tosses, leaders, logprob + gap)
+    factor = None if logprob is None or before.tail is not None else after._factor_from(before)
+    if factor is not None:
+        # Tokens were left out or all scores multiplied, so the two normalisers say it all.
+        assert logprob is not None
+        gap = after.kl(before)
+        removed = -math.expm1(-gap) if factor == 1.0 else 0.0
+        now = min(0.0, factor * (logprob + before.log_normalizer) - after.log_normalizer)
+        size, entropy = after.support_size, after.entropy
+        return Entry(link.name, size, entropy, gap, removed, ambiguous, None, gave_up, tosses, leaders, now)
     logprob = _known(after.logprob, chosen)
     if after.tail is not None:
         return Entry(link.name, None, None, None, None, ambiguous, after.tail, gave_up, tosses, leaders, logprob)

@@ -68,6 +68,11 @@ class ContentIndex:
                     best = Match(slot, shared)
         return best
 
+    def holding(self, prefix: Prefix | None) -> int:
+        """The slot that holds exactly this prefix, put there as a whole; -1 when none does."""
+        known = None if prefix is None else self._known.get(prefix.digest)
+        return known.slot if known is not None and self._lengths[known.slot] == known.length else -1
+
     def put(self, slot: int, prefix: Prefix, *, keep: int = 0) -> None:
         """The slot now holds exactly this prefix. Its first ``keep`` ids are known to be in place already."""
         self.truncate(slot, keep)

@@ -11,6 +11,7 @@ Nothing here is ever renormalised in silence: a question that the disclosed part
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NoReturn
 from weakref import ref
@@ -38,6 +39,8 @@ _MASS_EXCESS = 1e-3  # a head whose probabilities sum to more than 1 + this is n
 _BLOCK = 128
 _PIECE = 16_384
 
+_here = threading.local()  # working memory: what is freed and taken anew costs a page fault for every 512 numbers
+
 
 class Distribution:
     """A next-token distribution as it was disclosed. It never changes; every method answers with a new one.
@@ -64,7 +67,7 @@ class Distribution:
     _ids: NDArray[np.int64] | None
     _hidden: Hidden | None
     _log_z: float | None
-    _whole: ref[Distribution] | None  # what this is a part of, if it was made by leaving tokens out
+    _made_from: tuple[ref[Distribution], float] | None  # of what this holds some tokens, and their factor
 
     def __init__(self) -> None:
         raise TypeError("build a distribution with Distribution.dense(...) or Distribution.head(...)")
@@ -82,7 +85,7 @@ class Distribution:
         return made
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_whole": None}
+        return {**self.__dict__, "_made_from": None}
 
     def _derive(
         self,
@@ -92,12 +95,13 @@ class Distribution:
         scale: float = 1.0,
         hidden: Hidden | None = None,
         ambiguous: bool = False,
-        part: bool = False,
+        factor: float | None = None,
     ) -> Distribution:
         row.flags.writeable = False
         if ids is not None:
             ids.flags.writeable = False
-        return Distribution._make(
+        made = object.__new__(Distribution)
+        made.__dict__.update(
             vocab_size=self.vocab_size,
             origin=self.origin,
             stage="processed",
@@ -109,8 +113,9 @@ class Distribution:
             _ids=ids,
             _hidden=hidden,
             _log_z=None,
-            _whole=ref(self) if part else None,
+            _made_from=None if factor is None else (ref(self), factor),
         )
+        return made
 
     # -- building -------------------------------------------------------------------------------------------------
 
@@ -143,9 +148,10 @@ class Distribution:
         if row.dtype not in (np.float32, np.float64):
             row = row.astype(np.float32 if row.dtype == np.float16 else np.float64)
         row = row.copy()
-        _check(row)
+        largest = _check(row)
         row.flags.writeable = False
         return cls._make(
+            _row_max=largest,
             vocab_size=len(row),
             origin=origin,
             stage=stage,
@@ -157,7 +163,7 @@ class Distribution:
             _ids=None,
             _hidden=None,
             _log_z=None,
-            _whole=None,
+            _made_from=None,
         )
 
     @classmethod
@@ -230,7 +236,7 @@ class Distribution:
             _ids=ids,
             _hidden=hidden,
             _log_z=None if hidden is None else 0.0,
-            _whole=None,
+            _made_from=None,
         )
 
     # -- what it holds --------------------------------------------------------------------------------------------
@@ -291,6 +297,8 @@ class Distribution:
     def support_size(self) -> int:
         """How many tokens have probability. Raises `Undisclosed` on a head with a tail."""
         self._require_complete("the size of the support")
+        if self._ids is not None or not self._masked:
+            return len(self._row)
         return int(np.count_nonzero(self._row > -math.inf))
 
     def support(self) -> NDArray[np.int64]:
@@ -303,7 +311,8 @@ class Distribution:
     def entropy(self) -> float:
         """Shannon entropy in nats. Raises `Undisclosed` on a head; see `bounds`."""
         self._require_complete("the entropy")
-        return max(0.0, self._log_total - self._sums[1])
+        total, mean = self._sums
+        return max(0.0, math.log(total) - mean)
 
     @lazy
     def varentropy(self) -> float:
@@ -314,17 +323,26 @@ class Distribution:
 
     def logprob(self, token_id: int) -> float:
         """The log-probability of one token in nats; -inf when it has none."""
-        return float(self.logprobs_of([token_id])[0])
+        return self.score(token_id) - self.log_normalizer
 
     def surprisal(self, token_id: int) -> float:
         """Minus the log-probability of one token, in nats."""
         return -self.logprob(token_id)
 
+    def score(self, token_id: int) -> float:
+        """The score of one token; -inf when it has no probability."""
+        if self._ids is None:
+            if not 0 <= token_id < len(self._row):
+                raise _outside(token_id, self.vocab_size)
+            return float(self._row[token_id]) * self._scale
+        if self._ids[0] == token_id:
+            return float(self._row[0])
+        where = (self._ids == token_id).nonzero()[0]
+        return float(self._row[where[0]]) if len(where) else float(self.scores_of([token_id])[0])
+
     def scores_of(self, token_ids: ArrayLike) -> Floats:
         """float64[n], the scores of these tokens; -inf for tokens without probability."""
         wanted = np.asarray(token_ids, dtype=np.int64)
-        if self._ids is not None and np.array_equal(wanted, self._ids[: len(wanted)]):
-            return self._row[: len(wanted)].astype(np.float64)  # the leading tokens in order: what truncations ask for
         self._check_ids(wanted)
         if self._ids is None:
             scores = self._row[wanted].astype(np.float64)
@@ -341,8 +359,11 @@ class Distribution:
 
     def rank(self, token_id: int) -> int:
         """How many tokens are more likely than this one: 0 for the mode (ties share a rank)."""
-        score = self.scores_of([token_id])[0]
+        score = self.score(token_id)
         if self._ids is None:
+            leaders = self.__dict__.get("_sorted_so_far")
+            if leaders is not None and score >= leaders[1][-1]:
+                return int((leaders[1] > score).sum())
             return int(np.count_nonzero(self._row > self._row[token_id]))
         if self._hidden is not None and score < self._hidden.max_score:
             raise Undisclosed(ALL, "the rank of a token")
@@ -355,7 +376,7 @@ class Distribution:
             if self._log_z is None:
                 k = 0
         ids, scores = self._sorted(k)
-        return ids, scores - self.log_normalizer if len(ids) else scores
+        return (ids, scores - self.log_normalizer) if len(ids) else (ids, scores)
 
     # -- reshaping ------------------------------------------------------------------------------------------------
 
@@ -367,11 +388,12 @@ class Distribution:
         """
         if k < 1:
             raise ParameterError(f"top(k) needs a positive k, not {k}")
-        if self._hidden is None and k >= (len(self._row) if self._ids is None else self.support_size):
-            return self
+        if self._hidden is None:
+            if k >= (len(self._row) if self._ids is None else self.support_size):
+                return self
+            return self._first(k)
         self._require_top(k)
-        ids, scores = self._sorted(k)
-        return self._derive(scores, ids, part=True)
+        return self._derive(self._row[:k], self._ids[:k])  # type: ignore[index]  # a head is sparse
 
     def nucleus(self, p: float, min_keep: int = 1) -> Distribution:
         """The smallest set of leading tokens whose probability is at least p.
@@ -384,16 +406,11 @@ class Distribution:
             return self
         if self._hidden is not None:
             return self._hidden_nucleus(p, min_keep)
-        window, size = max(256, min_keep), len(self._row)
-        while True:
-            ids, scores = self._sorted(min(window, size))
-            mass = np.cumsum(np.exp(scores - self.log_normalizer))
-            if mass[-1] >= p or window >= size:
-                break
-            window *= 8
-        kept = max(int(np.searchsorted(mass, p)) + 1, min_keep)
-        ambiguous = bool((np.abs(mass[max(kept - 2, 0) : kept] - p) < AMBIGUITY).any())
-        return self._derive(scores[:kept].copy(), ids[:kept].copy(), ambiguous=ambiguous, part=True)
+        total = self._sums[0]
+        mass = (self._leading_part(p * total, min_keep) if self._ids is None else self)._running[0]
+        kept = min(max(int(mass.searchsorted(p * total)) + 1, min_keep), len(mass))
+        near = any(abs(float(mass[i]) - p * total) < AMBIGUITY * total for i in range(max(kept - 2, 0), kept))
+        return self._first(kept, ambiguous=near)
 
     def threshold(self, score: float, min_keep: int = 1) -> Distribution:
         """The tokens whose score is at least ``score`` (nats, in the units of `scores`), and at least ``min_keep``.
@@ -408,18 +425,19 @@ class Distribution:
         if self._ids is None:
             # A float32 comparison first, a little below the mark, then the exact one on the few that passed.
             slack = abs(score) * 1e-6 + 1e-6
-            kept = np.flatnonzero(self._row >= (score - slack) / self._scale)
+            kept = (self._row >= (score - slack) / self._scale).nonzero()[0]
             scores = self.scores_of(kept)
             near = bool((np.abs(scores - score) < AMBIGUITY).any())
             ids = kept[scores >= score]
             if len(ids) < min_keep:
                 return self.top(min_keep)
             return self._keep_ids(ids, ambiguous=near)
-        count = int(np.count_nonzero(self._row >= score))
+        count = len(self._row) - int(self._row[::-1].searchsorted(score))
         if count < min_keep:
             return self.top(min_keep)
-        near = bool((np.abs(self._row - score) < AMBIGUITY).any())
-        return self._derive(self._row[:count].copy(), self._ids[:count].copy(), ambiguous=near, part=True)
+        beside = range(max(count - 1, 0), min(count + 1, len(self._row)))
+        near = any(abs(float(self._row[i]) - score) < AMBIGUITY for i in beside)
+        return self._first(count, ambiguous=near)
 
     def keep(self, which: ArrayLike | Iterable[int]) -> Distribution:
         """These tokens and nothing else.
@@ -459,11 +477,11 @@ class Distribution:
         if factor == 1.0:
             return self
         if self._ids is None:
-            scaled = self._derive(self._row, None, scale=self._scale * factor)
+            scaled = self._derive(self._row, None, scale=self._scale * factor, factor=factor)
             scaled.__dict__["_row_max"] = self._row_max
             return scaled
         hidden = None if self._hidden is None else self._hidden.scaled(factor)
-        return self._derive(self._row * factor, self._ids, hidden=hidden)
+        return self._derive(self._row * factor, self._ids, hidden=hidden, factor=factor)
 
     def add(self, token_ids: ArrayLike, values: ArrayLike) -> Distribution:
         """Add ``values`` (nats; -inf bans a token) to the scores of these tokens. A token named twice gets both.
@@ -525,9 +543,14 @@ class Distribution:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    def _is_part_of(self, other: Distribution) -> bool:
-        """Whether this is ``other`` with some tokens left out and the scores of the rest unchanged."""
-        return self._whole is not None and self._whole() is other
+    def _factor_from(self, other: Distribution) -> float | None:
+        """By what the scores of ``other`` were multiplied to make this one, which may hold fewer of its tokens.
+
+        None when this one was made in another way. Both are complete.
+        """
+        if self._made_from is None or self._hidden is not None or self._made_from[0]() is not other:
+            return None
+        return self._made_from[1]
 
     @lazy
     def _max_score(self) -> float:
@@ -535,32 +558,62 @@ class Distribution:
 
     @lazy
     def _row_max(self) -> float:
-        return float(self._row[0] if self._ids is not None else self._row.max())
+        return float(self._row[0] if self._ids is not None else np.maximum.reduce(self._row))
+
+    @lazy
+    def _masked(self) -> bool:
+        """Whether a token that is listed has no probability."""
+        return bool((self._row[-1] if self._ids is not None else np.minimum.reduce(self._row)) == -math.inf)
 
     def _blocks(self) -> Iterator[tuple[int, Floats, Floats]]:
-        """(start, scores less the largest, their exponentials), a piece at a time.
+        """(start, scores less the largest, their exponentials), a piece at a time; the next piece overwrites them.
 
-        A piece fits the processor's cache and is never handed back to the operating system; on a vocabulary of
-        150,000 that is several times faster than whole arrays. Scores of -inf become -1e150: its exponential is zero,
-        and zero times its square is not NaN.
+        A piece fits the processor's cache, and its memory is not handed back to the operating system in between; on a
+        vocabulary of 150,000 that is several times faster than whole arrays. Scores of -inf become -1e150: its
+        exponential is zero, and zero times its square is not NaN.
         """
-        masked = (self._row.min() if self._ids is None else self._row[-1]) == -math.inf
-        for start in range(0, len(self._row), _PIECE):
-            shifted: Floats = np.subtract(self._row[start : start + _PIECE], self._row_max, dtype=np.float64)
-            if self._scale != 1.0:
-                shifted *= self._scale
-            if masked:
-                np.maximum(shifted, -1e150, out=shifted)
-            yield start, shifted, np.exp(shifted)
+        masked = self._masked
+        spare: list[Floats] = _here.__dict__.setdefault("spare", [])
+        space = spare.pop() if spare else np.empty((2, _PIECE))
+        try:
+            for start in range(0, len(self._row), _PIECE):
+                piece = self._row[start : start + _PIECE]
+                shifted, weights = space[:, : len(piece)]
+                np.subtract(piece, self._row_max, out=shifted, dtype=np.float64)
+                if self._scale != 1.0:
+                    shifted *= self._scale
+                if masked:
+                    np.maximum(shifted, -1e150, out=shifted)
+                np.exp(shifted, out=weights)
+                yield start, shifted, weights
+        finally:
+            spare.append(space)
 
     @lazy
     def _sums(self) -> tuple[float, float]:
         """The total of ``exp(score - max score)``, and the mean of ``score - max score``."""
+        if self._ids is not None:
+            totals, moments = self._running
+            return float(totals[-1]), float(moments[-1] / totals[-1])
         total = weighted = 0.0
         for _, shifted, weights in self._blocks():
-            total += float(weights.sum())
-            weighted += float((weights * shifted).sum())
+            total += float(np.add.reduce(weights))
+            shifted *= weights
+            weighted += float(np.add.reduce(shifted))
         return total, weighted / total
+
+    @lazy
+    def _running(self) -> tuple[Floats, Floats]:
+        """Running totals over a sparse row, most likely token first: of the weights, and of weight times score.
+
+        A truncation is a shorter view of them, so nothing is added up twice.
+        """
+        shifted = self._row - self._row[0]
+        if self._masked:
+            np.maximum(shifted, -1e150, out=shifted)
+        weights = np.exp(shifted)
+        shifted *= weights
+        return np.add.accumulate(weights), np.add.accumulate(shifted)
 
     @property
     def _log_total(self) -> float:
@@ -573,13 +626,14 @@ class Distribution:
     def _sorted(self, k: int) -> tuple[NDArray[np.int64], Floats]:
         """The k first tokens by falling score, then rising id, with their scores."""
         if self._ids is not None:
-            return self._ids[:k], self._row[:k].astype(np.float64, copy=False)
+            return self._ids[:k], self._row[:k]  # type: ignore[return-value]  # a sparse row is float64
         known: tuple[NDArray[np.int64], Floats] | None = self.__dict__.get("_sorted_so_far")
         if known is None or len(known[0]) < k:
             row = self._row
             candidates = _leaders(row, k)
-            candidates = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
-            candidates = candidates[row[candidates] > -math.inf]
+            candidates = candidates[(-row[candidates]).argsort(kind="stable")[:k]]
+            if self._masked:
+                candidates = candidates[row[candidates] > -math.inf]
             known = _frozen(candidates), _frozen(row[candidates].astype(np.float64) * self._scale)
             self.__dict__["_sorted_so_far"] = known
         return known[0][:k], known[1][:k]
@@ -587,11 +641,20 @@ class Distribution:
     def _positions(self, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         assert self._ids is not None
         if len(wanted) == 1:
-            found = np.flatnonzero(self._ids == wanted[0])
+            found = (self._ids == wanted[0]).nonzero()[0]
             return (found, np.array([True])) if len(found) else (np.array([0]), np.array([False]))
         rising = np.argsort(self._ids)
         where = rising[np.searchsorted(self._ids, wanted, sorter=rising).clip(max=len(rising) - 1)]
         return where, self._ids[where] == wanted
+
+    def _first(self, n: int, *, ambiguous: bool = False) -> Distribution:
+        """The first n tokens by falling score of a complete distribution; fewer when fewer have probability."""
+        ids, scores = self._sorted(n)
+        first = self._derive(scores, ids, ambiguous=ambiguous, factor=1.0)
+        running = self.__dict__.get("_running")
+        if running is not None and self._ids is not None:
+            first.__dict__["_running"] = running[0][:n], running[1][:n]
+        return first
 
     def _keep_ids(self, ids: NDArray[np.int64], *, ambiguous: bool = False) -> Distribution:
         """These rising ids; dense with a mask when they are many, so that nothing is sorted for nothing."""
@@ -628,6 +691,16 @@ class Distribution:
             raise EmptySupport("no token is left; loosen a mask or a truncation")
         return self._derive(scores, ids, hidden=hidden, ambiguous=ambiguous)
 
+    def _leading_part(self, weight: float, least: int) -> Distribution:
+        """The first tokens of a dense row, so many that they weigh this much together, and a few more."""
+        # Few tokens hold most of the mass: exp(entropy) is how many there would be if they were all alike.
+        window = max(least, 32, int(4 * math.exp(self.entropy)))
+        while True:
+            leaders = self._first(min(window, len(self._row)))
+            if leaders._running[0][-1] >= weight or window >= len(self._row):
+                return leaders
+            window *= 8
+
     def _hidden_nucleus(self, p: float, min_keep: int) -> Distribution:
         assert self._hidden is not None and self._ids is not None
         spread = self.bounds("log_normalizer")
@@ -656,7 +729,7 @@ class Distribution:
     def _check_ids(self, ids: NDArray[np.int64]) -> None:
         if len(ids) and (ids.min() < 0 or (self.vocab_size is not None and ids.max() >= self.vocab_size)):
             bad = int(ids.min() if ids.min() < 0 else ids.max())
-            raise ParameterError(f"token id {bad} lies outside the vocabulary of {self.vocab_size} tokens")
+            raise _outside(bad, self.vocab_size)
 
     def __repr__(self) -> str:
         shape = "dense" if self._ids is None else "sparse" if self._hidden is None else "head"
@@ -680,6 +753,10 @@ class Distribution:
         )
 
 
+def _outside(token_id: int, vocab_size: int | None) -> ParameterError:
+    return ParameterError(f"token id {token_id} lies outside the vocabulary of {vocab_size} tokens")
+
+
 def _leaders(row: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
     """Rising ids that surely contain the k largest scores.
 
@@ -689,18 +766,22 @@ def _leaders(row: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
     blocks = len(row) // _BLOCK
     if k >= len(row) // 8:
         return np.arange(len(row))
-    maxima = row[: blocks * _BLOCK].reshape(_BLOCK, blocks).max(axis=0) if k < blocks else row
-    return np.flatnonzero(row >= np.partition(maxima, len(maxima) - k)[len(maxima) - k])
+    maxima = np.maximum.reduce(row[: blocks * _BLOCK].reshape(_BLOCK, blocks), axis=0) if k < blocks else row.copy()
+    maxima.partition(len(maxima) - k)
+    found: NDArray[np.int64] = (row >= maxima[len(maxima) - k]).nonzero()[0]
+    return found
 
 
-def _check(scores: NDArray[np.floating[Any]]) -> None:
-    largest = scores.max()
-    if np.isnan(largest):
+def _check(scores: NDArray[np.floating[Any]]) -> float:
+    """The largest score of a row that is sound."""
+    largest = float(np.maximum.reduce(scores))
+    if math.isnan(largest):
         raise DistributionError(f"{int(np.isnan(scores).sum())} of {scores.size} scores are NaN")
     if largest == math.inf:
         raise DistributionError(f"{int((scores == math.inf).sum())} of {scores.size} scores are +inf")
     if largest == -math.inf:
         raise EmptySupport("every score is -inf: no token has probability")
+    return largest
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -18,11 +18,12 @@ def kl(p: Distribution, q: Distribution) -> float:
     """``sum(p * (log p - log q))``; inf where p has probability and q has none."""
     p._require_complete("a divergence")
     q._require_complete("a divergence")
-    if p._ids is None and p._row is q._row:
-        # Two temperatures of one row: the mean score under p settles it, and p's entropy knows that mean.
-        if p._scale == q._scale:
-            return 0.0
-        return max(0.0, p._sums[1] * (1 - q._scale / p._scale) - p._log_total + q._log_total)
+    if p is q:
+        return 0.0
+    factor = p._factor_from(q)
+    if factor is not None:  # the mean score under p settles it, and p's entropy knows that mean
+        mean = p._max_score + p._sums[1]
+        return max(0.0, mean * (1 - 1 / factor) - p.log_normalizer + q.log_normalizer)
     if p._ids is None and q._ids is None and len(p._row) == len(q._row):
         return _dense_kl(p, q)
     ids = p.support()

@@ -109,6 +109,10 @@ def _as_ids(ids: Iterable[int]) -> NDArray[np.int64]:
     listed = ids if isinstance(ids, np.ndarray | list | tuple) else list(ids)
     if len(listed) == 0:
         return np.empty(0, dtype=np.int64)
+    if len(listed) == 1 and type(listed[0]) is int and 0 <= listed[0] <= _LARGEST_ID:  # a token at a time
+        one = np.array(listed, dtype=np.int64)
+        one.flags.writeable = False
+        return one
     try:
         array = np.asarray(listed)
     except ValueError as error:

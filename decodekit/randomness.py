@@ -8,10 +8,12 @@ order, on any machine, and equal keys give equal words for ever.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from operator import index
+from typing import Any
 
 import numpy as np
 from numpy.random import Philox
@@ -41,7 +43,9 @@ TOKENS, SINGLE, PROCESSORS, ESTIMATORS, MODELS = range(5)
 Lanes = range | Sequence[int] | NDArray[np.integer]
 
 _WORDS_PER_BLOCK = 4
-_WORDS_PER_JUMP = 800  # jumping to a block costs about as much as this many words in a row
+_WORDS_PER_JUMP = 500  # jumping to a block costs about as much as this many words in a row
+
+_here = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +78,21 @@ class Randomness:
             domain: see the constants of this module.
             draw: the attempt, or the processor's own key.
         """
-        key = np.array([self.seed, domain], dtype=np.uint64)
         if isinstance(lanes, range) and lanes.step == 1 and lanes.start == 0:
-            return _block(key, 0, step, self.stream, draw).random_raw(len(lanes))
-        ids = np.asarray(lanes, dtype=np.int64)
-        if len(ids) == 0:
+            return _generator(self, domain, 0, step, draw).random_raw(len(lanes))
+        wanted = lanes.tolist() if isinstance(lanes, np.ndarray) else list(map(index, lanes))
+        if not wanted:
             return np.empty(0, dtype=np.uint64)
-        if ids.min() < 0:
-            raise ParameterError(f"a lane is a token id or another number from 0 on, not {int(ids.min())}")
-        length, generator = int(ids.max()) + 1, _block(key, 0, step, self.stream, draw)
-        if length < _WORDS_PER_JUMP * (-(-len(ids) // _WORDS_PER_BLOCK)):  # at least so many blocks are touched
-            return generator.random_raw(length)[ids]
-        wanted = ids.tolist()
+        if min(wanted) < 0:
+            raise ParameterError(f"a lane is a token id or another number from 0 on, not {min(wanted)}")
+        length = max(wanted) + 1
+        if length < _WORDS_PER_JUMP * (-(-len(wanted) // _WORDS_PER_BLOCK)):  # at least so many blocks are touched
+            return _generator(self, domain, 0, step, draw).random_raw(length)[wanted]
         words: dict[int, list[int]] = {}
-        at = 0
-        for block in sorted({lane // _WORDS_PER_BLOCK for lane in wanted}):
-            generator.advance(block - at)
-            words[block] = generator.random_raw(_WORDS_PER_BLOCK).tolist()
-            at = block + 1
+        for lane in wanted:
+            block = lane // _WORDS_PER_BLOCK
+            if block not in words:
+                words[block] = _generator(self, domain, block, step, draw).random_raw(_WORDS_PER_BLOCK).tolist()
         found = [words[lane // _WORDS_PER_BLOCK][lane % _WORDS_PER_BLOCK] for lane in wanted]
         return np.array(found, dtype=np.uint64)
 
@@ -146,8 +147,9 @@ class BoundRandomness:
 
     def stream_of_words(self) -> Callable[[int], NDArray[np.uint64]]:
         """A function that returns the next n words each time, from lane 0 on: a vocabulary without a whole array."""
-        key = np.array([self.seed, self.domain], dtype=np.uint64)
-        return _block(key, 0, self.step, self.stream, self.draw).random_raw
+        own = Philox()
+        own.state = _generator(self.source, self.domain, 0, self.step, self.draw).state
+        return own.random_raw
 
     def within(self, domain: int, draw: int | None = None) -> BoundRandomness:
         """The same step in another domain."""
@@ -177,10 +179,23 @@ def derive(seed: int, *path: int | str) -> int:
     return int.from_bytes(hasher.digest(), "little")
 
 
-def _block(key: NDArray[np.uint64], block: int, step: int, stream: int, draw: int) -> Philox:
-    # NumPy steps the counter before its first block, so counter b yields block b + 1. Explicit uint64 arrays: a list
-    # that holds an integer above 2**63 would turn into floats and lose bits.
-    return Philox(key=key, counter=np.array([block, step, stream, draw], dtype=np.uint64))
+def _generator(source: Randomness, domain: int, block: int, step: int, draw: int) -> Philox:
+    """NumPy's Philox, placed before this block of four words. Each thread has one, good until the next call."""
+    # A new Philox gathers entropy it never uses, which costs ten times as much as placing an old one. NumPy steps the
+    # counter before its first block, so counter b yields block b + 1; the buffer is marked as used up.
+    philox: Philox | None = getattr(_here, "philox", None)
+    if philox is None:
+        philox = _here.philox = Philox()
+    state: Any = {  # plain integers do, and are quicker than the arrays that NumPy's types ask for
+        "bit_generator": "Philox",
+        "state": {"counter": (block, step, source.stream, draw), "key": (source.seed, domain)},
+        "buffer": (0, 0, 0, 0),
+        "buffer_pos": _WORDS_PER_BLOCK,
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    philox.state = state
+    return philox
 
 
 def _u64(value: int, name: str) -> int:

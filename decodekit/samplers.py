@@ -113,15 +113,20 @@ def race(
         words: uint64[n], their random words.
     """
     perturbed = shifted + gumbel_of(words)
-    best = float(perturbed.max())
-    winners = np.flatnonzero(perturbed == best)
-    first = int(winners[np.argmin(ids[winners])])
+    first = _lowest_id_at_the_top(perturbed, ids)
+    best = float(perturbed[first])
     if len(ids) == 1:
         return int(ids[0]), best, -math.inf, None, int(words[0])
     perturbed[first] = -math.inf
-    second = float(perturbed.max())
-    followers = np.flatnonzero(perturbed == second)
-    return int(ids[first]), best, second, int(ids[followers].min()), int(words[first])
+    follower = _lowest_id_at_the_top(perturbed, ids)
+    return int(ids[first]), best, float(perturbed[follower]), int(ids[follower]), int(words[first])
+
+
+def _lowest_id_at_the_top(values: NDArray[np.float64], ids: NDArray[np.int64]) -> int:
+    """Where the largest value is; of several, the one with the lowest id."""
+    first = int(values.argmax())
+    equal = (values == values[first]).nonzero()[0]
+    return first if len(equal) == 1 else int(equal[ids[equal].argmin()])
 
 
 def greedy(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
@@ -178,9 +183,12 @@ def _contenders(dist: Distribution, noise: BoundRandomness) -> tuple[NDArray[np.
     ``-log(u) >= 1 - u`` bounds it from below without a logarithm. Only tokens whose bound is no later than the exact
     time of some second token can come first or second; these few are left for the definition.
     """
-    if dist.token_ids is not None:
-        alive = dist._row > -math.inf
-        return dist.token_ids[alive], dist.scores[alive] - dist._max_score
+    if dist._ids is not None:
+        shifted = dist._row - dist._row[0]
+        if dist._masked:
+            alive = shifted > -math.inf
+            return dist._ids[alive], shifted[alive]
+        return dist._ids, shifted
     source = noise.stream_of_words()
     late = math.inf
     kept: list[NDArray[np.int64]] = []

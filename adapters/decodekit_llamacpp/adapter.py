@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib.metadata import version
 from typing import Annotated, Literal
 
@@ -27,7 +27,7 @@ from decodekit_llamacpp.fingerprint import file_fingerprint
 from decodekit_llamacpp.memory import EXTRA_SEQUENCES, Memory
 from decodekit_llamacpp.models import find_model
 from decodekit_llamacpp.native import Context, Model, recent_complaints
-from decodekit_llamacpp.plan import Path, chunks, paths_of, runs_of
+from decodekit_llamacpp.plan import Path, Run, chunks, paths_of, runs_of
 from decodekit_llamacpp.threads import physical_cores
 from decodekit_llamacpp.tokenizer import LlamaCppTokenizer
 
@@ -157,23 +157,11 @@ class LlamaCppAdapter:
         """
         if not self._context.close.alive:
             raise AdapterError("this adapter is closed")
-        known = self._answers
-        answers: dict[bytes, Answer] = {}
-        fresh: list[Prefix] = []
-        for prefix in prefixes:
-            if prefix.digest in answers:
-                continue
-            answer: Answer | None = known.get(prefix.digest) or self._fault(prefix)
-            if answer is None:
-                fresh.append(prefix)
-            answers[prefix.digest] = answer  # type: ignore[assignment]  # those of `fresh` are filled in below
-        if fresh:
-            try:
-                self._evaluate(fresh, answers)
-            except BaseException:  # an interrupt too: what the cells hold is in doubt
-                self._memory.clear()
-                raise
-            self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution)}
+        try:
+            answers = self._next_tokens(prefixes) or self._any(prefixes)
+        except BaseException:  # an interrupt too: what the cells hold is in doubt
+            self._memory.clear()
+            raise
         return [answers[prefix.digest] for prefix in prefixes]
 
     def close(self) -> None:
@@ -181,6 +169,51 @@ class LlamaCppAdapter:
         self._answers = {}
         self._context.close()
         self._model.close()
+
+    def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer] | None:
+        """The commonest call, without a plan: each prefix is one token more than a slot of its own holds."""
+        memory = self._memory
+        if len(prefixes) > min(self._rows, memory.room) or memory.wants_cleaning():
+            return None
+        runs: dict[int, Run] = {}
+        for prefix in prefixes:
+            start = len(prefix) - 1
+            slot = memory.index.holding(prefix.parent)
+            if slot < 0 or slot in runs or memory.index.length(slot) != start or prefix.digest in self._answers:
+                return None
+            ids = prefix.since(start)
+            if start >= self._n_ctx or ids[0] >= self._model.vocab_size:
+                return None
+            runs[slot] = Run([slot], start, ids, [(0, prefix.digest)])
+        answers: dict[bytes, Answer] = {}
+        try:
+            self._decode(runs.values(), answers)
+        except _DecodeFailed:
+            memory.clear()
+            return None
+        for (slot, run), prefix in zip(runs.items(), prefixes, strict=True):
+            memory.hold(slot, prefix, run.position)
+        self._remember(answers)
+        return answers
+
+    def _any(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer]:
+        """The answers to any prefixes: known ones, faulty ones, and the rest by the fewest tokens."""
+        answers: dict[bytes, Answer] = {}
+        fresh: list[Prefix] = []
+        for prefix in prefixes:
+            if prefix.digest in answers:
+                continue
+            answer: Answer | None = self._answers.get(prefix.digest) or self._fault(prefix)
+            if answer is None:
+                fresh.append(prefix)
+            answers[prefix.digest] = answer  # type: ignore[assignment]  # those of `fresh` are filled in below
+        if fresh:
+            self._evaluate(fresh, answers)
+            self._remember(answers)
+        return answers
+
+    def _remember(self, answers: dict[bytes, Answer]) -> None:
+        self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution)}
 
     def _fault(self, prefix: Prefix) -> DecodekitError | None:
         """What is wrong with a prefix before any evaluation."""
@@ -272,28 +305,32 @@ class LlamaCppAdapter:
         return target
 
     def _forward(self, wave: Sequence[Path], answers: dict[bytes, Answer]) -> None:
-        context, memory, batch = self._context, self._memory, self._context.batch
-        for portion in chunks(runs_of(wave, memory.index), self._rows):
-            batch.clear()
-            wanted: list[tuple[int, bytes]] = []
-            for run in portion:
-                for place, digest in run.asked:
-                    batch.want(batch.size + place)
-                    wanted.append((batch.size + place, digest))
-                batch.add(run.ids, run.position, run.slots)
-            code = context.decode()
-            if code:
-                raise _DecodeFailed(f"code {code}.{recent_complaints()}")
-            for run in portion:
-                memory.appended(run.slots, len(run.ids))
-            schedule = self._schedules[batch.size]
-            for row, digest in wanted:
-                try:
-                    answers[digest] = Distribution.dense(context.logits(row), schedule=schedule)
-                except DistributionError as error:
-                    answers[digest] = error
+        for portion in chunks(runs_of(wave, self._memory.index), self._rows):
+            self._decode(portion, answers)
         for path in wave:
-            memory.hold(path.slot, path.prefix, path.start)
+            self._memory.hold(path.slot, path.prefix, path.start)
+
+    def _decode(self, runs: Collection[Run], answers: dict[bytes, Answer]) -> None:
+        """One forward pass."""
+        context, memory, batch = self._context, self._memory, self._context.batch
+        batch.clear()
+        wanted: list[tuple[int, bytes]] = []
+        for run in runs:
+            for place, digest in run.asked:
+                batch.want(batch.size + place)
+                wanted.append((batch.size + place, digest))
+            batch.add(run.ids, run.position, run.slots)
+        code = context.decode()
+        if code:
+            raise _DecodeFailed(f"code {code}.{recent_complaints()}")
+        for run in runs:
+            memory.appended(run.slots, len(run.ids))
+        schedule = self._schedules[batch.size]
+        for row, digest in wanted:
+            try:
+                answers[digest] = Distribution.dense(context.logits(row), schedule=schedule)
+            except DistributionError as error:
+                answers[digest] = error
 
 
 class _DecodeFailed(Exception):

@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic_core import to_json
 
 from decodekit.chain import Entry
 from decodekit.disclosure import Disclosure, Tail
@@ -145,8 +146,11 @@ def digest(data: bytes) -> str:
 
 
 def to_line(data: Mapping[str, Any]) -> bytes:
-    """One JSON line without its newline: compact, ASCII, and an error rather than a NaN."""
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
+    """One JSON line without its newline: compact, UTF-8, and an error rather than a NaN."""
+    line = to_json(data)  # several times quicker than json, which is stricter
+    if b"NaN" in line or b"Infinity" in line:
+        return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
+    return line
 
 
 def encode_step(step: Step) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def redraw(trace: Trace, step: Step) -> Choice:
     if evidence.floor is None or sampler == "greedy":
         final = Distribution._make(
             vocab_size=None, origin="logprobs", stage="processed", temperature=1.0, schedule=None, ambiguous=False,
-            _row=scores, _scale=1.0, _ids=ids, _hidden=None, _log_z=None, _whole=None,
+            _row=scores, _scale=1.0, _ids=ids, _hidden=None, _log_z=None, _made_from=None,
         )  # fmt: skip
         choice = CORE_SAMPLERS[sampler](final, Context(), noise)
         return choice if evidence.floor is None else replace(choice, logprob=step.choice.logprob)

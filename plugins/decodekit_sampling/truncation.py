@@ -65,5 +65,4 @@ class MinP(Plugin):
         """Exact on a head whose last token is below the threshold; `Undisclosed` otherwise."""
         if self.min_p == 0:
             return dist
-        best = float(dist.scores_of([dist.mode])[0])
-        return dist.threshold(best + math.log(self.min_p), self.min_keep)
+        return dist.threshold(dist.score(dist.mode) + math.log(self.min_p), self.min_keep)

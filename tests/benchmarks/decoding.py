@@ -16,12 +16,13 @@ CHAIN = (("top_k", 40), ("top_p", 0.95), ("min_p", 0.05), ("temperature", 0.8))
 
 
 def ours(session: decodekit.Session, folder: Path, tokens: int = TOKENS) -> Callable[[], object]:
-    """A traced run at level proof; end-of-text does not end it, so that both sides do equal work."""
+    """A traced run at level proof; the cache is empty and end-of-text does not end it, so both sides do equal work."""
     turn = iter(range(10**9))
     prompt = decodekit.Prefix(session.adapter.tokenizer.encode(PROMPT))  # type: ignore[union-attr]
 
     def run() -> object:
         index = next(turn)
+        session.adapter._adapter._memory.clear()  # type: ignore[attr-defined]  # the bare loop starts from an empty cache too
         steps = session.stream(prompt, max_tokens=tokens, seed=index, trace=folder / f"{id(session)}-{index}.jsonl")
         return sum(1 for _ in steps)
 
