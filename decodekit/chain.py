@@ -355,10 +355,10 @@ def _entry(
         # Tokens were left out or all scores multiplied, so the two normalisers say it all.
         assert logprob is not None
         gap = after.kl(before)
-        removed = -math.expm1(-gap) if factor == 1.0 else 0.0
+        lost = -math.expm1(-gap) if factor == 1.0 else 0.0
         now = min(0.0, factor * (logprob + before.log_normalizer) - after.log_normalizer)
         size, entropy = after.support_size, after.entropy
-        return Entry(link.name, size, entropy, gap, removed, ambiguous, None, gave_up, tosses, leaders, now)
+        return Entry(link.name, size, entropy, gap, lost, ambiguous, None, gave_up, tosses, leaders, now)
     logprob = _known(after.logprob, chosen)
     if after.tail is not None:
         return Entry(link.name, None, None, None, None, ambiguous, after.tail, gave_up, tosses, leaders, logprob)

@@ -43,9 +43,7 @@ TOKENS, SINGLE, PROCESSORS, ESTIMATORS, MODELS = range(5)
 Lanes = range | Sequence[int] | NDArray[np.integer]
 
 _WORDS_PER_BLOCK = 4
-_WORDS_PER_JUMP = 500  # jumping to a block costs about as much as this many words in a row
-
-_here = threading.local()
+_WORDS_PER_JUMP = 300  # jumping to a block costs about as much as this many words in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class Randomness:
             draw: the attempt, or the processor's own key.
         """
         if isinstance(lanes, range) and lanes.step == 1 and lanes.start == 0:
-            return _generator(self, domain, 0, step, draw).random_raw(len(lanes))
+            return _first_words(self, domain, step, draw)(len(lanes))
         wanted = lanes.tolist() if isinstance(lanes, np.ndarray) else list(map(index, lanes))
         if not wanted:
             return np.empty(0, dtype=np.uint64)
@@ -87,13 +85,13 @@ class Randomness:
             raise ParameterError(f"a lane is a token id or another number from 0 on, not {min(wanted)}")
         length = max(wanted) + 1
         if length < _WORDS_PER_JUMP * (-(-len(wanted) // _WORDS_PER_BLOCK)):  # at least so many blocks are touched
-            return _generator(self, domain, 0, step, draw).random_raw(length)[wanted]
-        words: dict[int, list[int]] = {}
+            return _first_words(self, domain, step, draw)(length)[wanted]
+        philox, state = _here.philox, _state(self, domain, step, draw)
+        counter, found = state["state"], []
         for lane in wanted:
-            block = lane // _WORDS_PER_BLOCK
-            if block not in words:
-                words[block] = _generator(self, domain, block, step, draw).random_raw(_WORDS_PER_BLOCK).tolist()
-        found = [words[lane // _WORDS_PER_BLOCK][lane % _WORDS_PER_BLOCK] for lane in wanted]
+            counter["counter"] = (lane // _WORDS_PER_BLOCK, step, self.stream, draw)
+            philox.state = state
+            found.append(philox.random_raw(_WORDS_PER_BLOCK)[lane % _WORDS_PER_BLOCK])
         return np.array(found, dtype=np.uint64)
 
     def uniform(self, lanes: Lanes, *, step: int, domain: int = TOKENS, draw: int = 0) -> NDArray[np.float64]:
@@ -147,9 +145,7 @@ class BoundRandomness:
 
     def stream_of_words(self) -> Callable[[int], NDArray[np.uint64]]:
         """A function that returns the next n words each time, from lane 0 on: a vocabulary without a whole array."""
-        own = Philox()
-        own.state = _generator(self.source, self.domain, 0, self.step, self.draw).state
-        return own.random_raw
+        return _first_words(self.source, self.domain, self.step, self.draw, Philox())
 
     def within(self, domain: int, draw: int | None = None) -> BoundRandomness:
         """The same step in another domain."""
@@ -179,23 +175,35 @@ def derive(seed: int, *path: int | str) -> int:
     return int.from_bytes(hasher.digest(), "little")
 
 
-def _generator(source: Randomness, domain: int, block: int, step: int, draw: int) -> Philox:
-    """NumPy's Philox, placed before this block of four words. Each thread has one, good until the next call."""
-    # A new Philox gathers entropy it never uses, which costs ten times as much as placing an old one. NumPy steps the
-    # counter before its first block, so counter b yields block b + 1; the buffer is marked as used up.
-    philox: Philox | None = getattr(_here, "philox", None)
-    if philox is None:
-        philox = _here.philox = Philox()
-    state: Any = {  # plain integers do, and are quicker than the arrays that NumPy's types ask for
+class _Here(threading.local):
+    """One generator per thread, placed anew each time: making one gathers entropy, which costs ten times as much."""
+
+    def __init__(self) -> None:
+        self.philox = Philox()
+
+
+_here = _Here()
+
+
+def _state(source: Randomness, domain: int, step: int, draw: int) -> Any:
+    """The state of NumPy's Philox before lane 0. It steps the counter first, so counter b yields block b + 1."""
+    return {  # plain integers do, and are quicker than the arrays that NumPy's types ask for
         "bit_generator": "Philox",
-        "state": {"counter": (block, step, source.stream, draw), "key": (source.seed, domain)},
+        "state": {"counter": (0, step, source.stream, draw), "key": (source.seed, domain)},
         "buffer": (0, 0, 0, 0),
-        "buffer_pos": _WORDS_PER_BLOCK,
+        "buffer_pos": _WORDS_PER_BLOCK,  # used up
         "has_uint32": 0,
         "uinteger": 0,
     }
-    philox.state = state
-    return philox
+
+
+def _first_words(
+    source: Randomness, domain: int, step: int, draw: int, philox: Philox | None = None
+) -> Callable[[int], NDArray[np.uint64]]:
+    """A function that returns the next n words, from lane 0 on; good until this thread places the generator anew."""
+    philox = philox or _here.philox
+    philox.state = _state(source, domain, step, draw)
+    return philox.random_raw
 
 
 def _u64(value: int, name: str) -> int:
