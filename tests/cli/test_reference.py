@@ -53,14 +53,13 @@ def test_what_a_plugin_declares_is_told_from_its_example() -> None:
 
 
 @pytest.fixture
-def strangers(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is registered in a test is forgotten after it."""
-    held = dict(registry._in_process)
-    monkeypatch.setattr(registry, "_in_process", held)
-    return {name: function for (_, name), function in held.items()}
+    monkeypatch.setattr(registry, "_in_process", dict(registry._in_process))
 
 
-def test_a_plugin_that_says_nothing_is_described_by_what_can_be_seen(strangers: dict[str, object]) -> None:
+@pytest.mark.usefixtures("own_registry")
+def test_a_plugin_that_says_nothing_is_described_by_what_can_be_seen() -> None:
     @decodekit.register_processor("silent")
     def silent(dist, ctx, *, silent: float):  # type: ignore[no-untyped-def]
         return dist.scaled(silent)
@@ -75,7 +74,8 @@ def test_a_plugin_that_says_nothing_is_described_by_what_can_be_seen(strangers: 
 @pytest.mark.parametrize(
     ("name", "reason"), [("wants_text", "no attribute 'decode'"), ("wrong_example", "unknown parameter 'factr'")]
 )
-def test_why_there_is_no_picture_is_told(strangers: dict[str, object], name: str, reason: str) -> None:
+@pytest.mark.usefixtures("own_registry")
+def test_why_there_is_no_picture_is_told(name: str, reason: str) -> None:
     @decodekit.register_processor("wants_text")
     def wants_text(dist, ctx):  # type: ignore[no-untyped-def]
         """Read the text."""
@@ -93,9 +93,8 @@ def test_why_there_is_no_picture_is_told(strangers: dict[str, object], name: str
     assert plugin.effect is None and reason in plugin.no_effect
 
 
-def test_a_memory_and_a_toss_can_be_pictured(strangers: dict[str, object]) -> None:
-    """The drawn effect is that of the first step, with a toss of its own."""
-
+@pytest.mark.usefixtures("own_registry")
+def test_a_processor_that_tosses_is_drawn_with_a_toss() -> None:
     @decodekit.register_processor("toss")
     def toss(dist, ctx):  # type: ignore[no-untyped-def]
         """Toss."""
