@@ -21,17 +21,22 @@ __all__ = ["Advice", "advice"]
 _TRUNCATIONS = frozenset(
     {
         *("top_k", "top_p", "min_p", "typical_p", "top_n_sigma", "top_a", "tfs"),
-        *("epsilon", "eta", "top_h", "xtc", "p_less", "p_less_norm"),
+        *("epsilon_cutoff", "eta_cutoff", "top_h", "p_less", "p_less_norm", "xtc", "llamacpp_xtc"),
+        *("mirostat", "mirostat_v2"),
     }
 )
-_PENALTIES = frozenset({"repetition_penalty", "frequency_penalty", "presence_penalty", "dry"})
+_PENALTIES = frozenset(
+    {"repetition_penalty", "frequency_penalty", "presence_penalty", "encoder_repetition_penalty", "dry"}
+)
 _ADDITIONS = frozenset({"logit_bias", "sequence_bias"}) | _PENALTIES
 _HOT = 1.5
 _WHOLE = {  # what a truncation measures of the whole distribution, and where that is defined
     "typical_p": ("entropy", "arXiv 2202.00666"),
     "top_n_sigma": ("standard deviation", "arXiv 2411.07641"),
     "top_h": ("entropy", "arXiv 2509.02510"),
-    "eta": ("entropy", "arXiv 2210.15191"),
+    "eta_cutoff": ("entropy", "arXiv 2210.15191"),
+    "mirostat": ("surprise", "arXiv 2007.14966"),
+    "mirostat_v2": ("surprise", "arXiv 2007.14966"),
 }
 _HEAT_REPORTS = "ggml-org/llama.cpp#3841, oobabooga/textgen#4463"
 

@@ -78,7 +78,7 @@ def test_the_example_is_what_the_template_renders_without_answers(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "answer", ["distribution=Night Owl", "package=decodekit_owl", "processor=wide-eyed", "sampler=sharpen"]
+    "answer", ["distribution=Night Owl", "package=decodekit_grammar", "processor=wide-eyed", "sampler=sharpen"]
 )
 def test_an_answer_that_makes_no_package_is_refused(answer: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=f"Validation error for question '{answer.partition('=')[0]}'"):

@@ -68,12 +68,13 @@ def test_heat_after_the_cut_or_below_the_mark_is_no_trap() -> None:
     assert rules(("temperature", 2.0), ("top_k", 5)) == []  # an order of scores does not feel heat
 
 
-@pytest.mark.parametrize("name", ["typical_p", "top_n_sigma", "top_h", "eta"])
+@pytest.mark.parametrize("name", ["typical_p", "top_n_sigma", "top_h", "eta_cutoff", "mirostat_v2"])
 def test_what_measures_the_whole_belongs_before_what_cuts_it(name: str) -> None:
     (found,) = advice(Chain([processor("top_k", top_k=5), Named(name)]))
     assert (found.rule, found.places) == ("measure_after_cut", (0, 1))
     assert found.message.startswith(f"{name} stands after top_k: ") and found.source.startswith("arXiv ")
     assert advice(Chain([Named(name), processor("top_k", top_k=5)])) == []
+    assert [item.rule for item in advice(Chain([Named(name), Named(name)]))] == ["repeated"]
 
 
 @pytest.mark.parametrize("value", [{3: 50.0}, {3: False}])
