@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := .ci/constraints.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench clean docs/plugins.md
 
 demo: $(VENV)/.demo
 	@rm -f demo.jsonl
@@ -20,6 +20,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs/plugins.md: $(VENV)/.test
+	$(BIN)/decodekit plugins --markdown > $@
 
 bench: $(VENV)/.test
 	$(BIN)/python tests/benchmarks/run.py

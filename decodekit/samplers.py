@@ -80,6 +80,12 @@ def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     The largest ``score_i + g_i`` wins, scores shifted by their maximum, in float64; ties go to the lowest id.
     On a head with a tail the winner is returned if no hidden token could beat it.
 
+    Formula: argmax of s_i + g_i, with g_i = -log(-log(u_i))
+    Edges: where one token is left, it is chosen.
+    Source: the Gumbel-max trick (Maddison, Tarlow and Minka 2014, arXiv 1411.0030); the noise of RNG.md.
+    Engines: all have the law, each with random numbers of its own: one uniform and a walk in llama.cpp, the exponential
+    race in vLLM, Gumbel noise in SGLang (with a seed), ExLlamaV3 and mlx-lm, ``torch.multinomial`` in transformers.
+
     Raises:
         Undisclosed: exactly the hidden ids that could win are named, when the vocabulary's size is known.
     """
@@ -130,7 +136,12 @@ def _lowest_id_at_the_top(values: NDArray[np.float64], ids: NDArray[np.int64]) -
 
 
 def greedy(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
-    """The largest score; the lowest id among equals. Consumes no randomness."""
+    """The largest score; the lowest id among equals. Consumes no randomness.
+
+    Formula: argmax of s_i
+    Source: the lowest id among equals, as llama.cpp's ``greedy`` on candidates in id order.
+    Engines: all. It is called do_sample=False in transformers, and a temperature of 0 or nearly 0 in most others.
+    """
     dist._require_top(2)
     ids, scores = dist._sorted(2)
     return Choice(
@@ -147,6 +158,12 @@ def greedy(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Cho
 
 def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
     """Draw by one uniform: the first token, in id order, whose cumulative mass exceeds ``u * total``.
+
+    Formula: the first i in id order with p_0 + ... + p_i > u
+    Edges: where one token is left, it is chosen; tokens without probability are passed over.
+    Source: the inversion method (Devroye 1986, Non-Uniform Random Variate Generation, chapter III); noise of RNG.md.
+    Engines: llama.cpp walks in the order in which its chain left the candidates, ExLlamaV2 by falling probability with
+    the uniform scaled by 0.9998, so that the last of the mass is never drawn.
 
     Raises:
         Undisclosed: on a head with a tail, whose ids lie between the disclosed ones.

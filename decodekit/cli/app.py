@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from decodekit.cli.chain import chain
 from decodekit.cli.config import config_app
 from decodekit.cli.doctor import doctor
 from decodekit.cli.generate import generate
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (generate, verify, replay, recover, plugins, doctor):
+for command in (generate, verify, replay, recover, chain, plugins, doctor):
     app.command()(command)
 app.add_typer(config_app, name="config")
 

@@ -6,13 +6,15 @@ name takes the defaults. A value is a TOML scalar, and a bare word is a string.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
+from collections.abc import Mapping
 from typing import Any
 
 from decodekit.errors import ConfigError
 
-__all__ = ["parse_chain", "parse_setting", "parse_value"]
+__all__ = ["parse_chain", "parse_sampler", "parse_setting", "parse_value", "write_part"]
 
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -37,6 +39,31 @@ def parse_chain(text: str, flag: str = "--chain") -> list[dict[str, Any]]:
         if not reader.take(_SPACE) and not reader.done:
             raise reader.error("a space before the next one")
     return parts
+
+
+def parse_sampler(text: str) -> dict[str, Any]:
+    """A sampler, written as one processor of a chain.
+
+    Raises:
+        ConfigError: it cannot be read, or it is not one.
+    """
+    parts = parse_chain(text, "--sampler")
+    if len(parts) != 1:
+        raise ConfigError(f"--sampler takes one sampler, not {len(parts)}")
+    return parts[0]
+
+
+def write_part(name: str, parameters: Mapping[str, Any]) -> str:
+    """One processor or sampler as `parse_chain` reads it; parameters that are None are left out."""
+    given = {key: _scalar(value) for key, value in parameters.items() if value is not None}
+    if list(given) == [name]:
+        return f"{name}={given[name]}"
+    return f"{name}({', '.join(f'{key}={value}' for key, value in given.items())})" if given else name
+
+
+def _scalar(value: Any) -> str:
+    """JSON, which TOML shares but for a raw DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from decodekit.cli.chain_text import parse_chain
+from decodekit.cli.chain_text import parse_chain, parse_sampler
 from decodekit.cli.options import AdapterFlag, ConfigFlag, JsonFlag, ModelFlag, SetFlag, merged
-from decodekit.errors import ConfigError, ParameterError
+from decodekit.errors import ParameterError
 
 __all__ = ["Level", "Policy", "generate"]
 
@@ -85,10 +85,7 @@ def generate(
     if chain is not None:
         overrides["chain"] = parse_chain(chain)
     if sampler is not None:
-        parts = parse_chain(sampler, "--sampler")
-        if len(parts) != 1:
-            raise ConfigError(f"--sampler takes one sampler, not {len(parts)}")
-        overrides["sampler"] = parts[0]
+        overrides["sampler"] = parse_sampler(sampler)
     wishes = {
         "seed": seed,
         "max_tokens": max_tokens,

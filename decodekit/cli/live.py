@@ -14,7 +14,7 @@ from rich.text import Text
 
 from decodekit.cli.labels import token_label
 from decodekit.cli.safe_text import safe_text
-from decodekit.cli.stages import grid, share_text
+from decodekit.cli.stages import bar, grid, share_text
 from decodekit.step import Step
 
 if TYPE_CHECKING:
@@ -94,14 +94,10 @@ class LiveView:
         for i in shown:
             heading = f"{stages[i].name} {stages[i].detail}".strip()
             table.add_column(Text(safe_text(heading)), width=_BAR_COLUMN - 2, no_wrap=True, overflow="ellipsis")
+        unicode = self._console.encoding.startswith("utf")
         for row in rows:
             style = "bold green" if row.chosen else ""
-            cells = [Text(f"{self._bar(row.shares[i])} {share_text(row.shares[i]):>8}", style=style) for i in shown]
+            shares = [row.shares[i] for i in shown]
+            cells = [Text(f"{bar(s, _BAR, unicode=unicode)} {share_text(s):>8}", style=style) for s in shares]
             table.add_row(Text(token_label(self._tokenizer, row.token_id), style=style), *cells)
         return table
-
-    def _bar(self, share: float | None) -> str:
-        eighths = round(8 * _BAR * (share or 0.0))
-        if not self._console.encoding.startswith("utf"):
-            return ("#" * (eighths // 8)).ljust(_BAR)
-        return ("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]).ljust(_BAR)[:_BAR]

@@ -9,7 +9,7 @@ from typing import Any
 
 from decodekit.step import Step
 
-__all__ = ["Row", "Stage", "grid", "share_text"]
+__all__ = ["Row", "Stage", "bar", "grid", "share_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,14 @@ def share_text(share: float | None) -> str:
     if share == 0:
         return "-"
     return f"{100 * share:.2f} %" if share >= 5e-5 else "<0.01 %"
+
+
+def bar(share: float | None, cells: int, *, unicode: bool = True) -> str:
+    """A probability as a bar, padded to so many cells; without unicode, in whole cells of '#'."""
+    eighths = round(8 * cells * (share or 0.0))
+    if not unicode:
+        return ("#" * (eighths // 8)).ljust(cells)
+    return ("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]).ljust(cells)[:cells]
 
 
 def _shares(token_id: int, step: Step, stages: list[Stage], tops: list[dict[int, float]]) -> tuple[float | None, ...]:

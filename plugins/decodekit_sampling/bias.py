@@ -18,7 +18,12 @@ _Bias = Annotated[float, Field(ge=-1000, le=1000)]
 class LogitBias(Plugin):
     """Add a bias in nats to the scores of tokens by id; ``false`` bans a token.
 
+    Formula: s_i + bias_i
+    Edges: false is minus infinity; a token without probability stays without, whatever is added.
     Source: the OpenAI API's ``logit_bias``; ``false`` as in llama-server. There is no clipping to [-100, 100].
+    Engines: most. llama.cpp adds it before everything else, SGLang after the grammar's mask; vLLM clips it to
+    [-100, 100]; transformers has it as ``sequence_bias``.
+    Example: logit_bias = {2 = 1.0, 0 = false}
     """
 
     logit_bias: Annotated[dict[_TokenId, _Bias | bool], Field(max_length=100_000)]

@@ -46,7 +46,14 @@ class RepetitionPenalty(_History):
 
     The law depends on the backend's own offset, so it needs logits. ``law="logprobs"`` writes another law into the
     chain: every score is a log-probability, hence negative, and is multiplied.
+
+    Formula: s_i / penalty where s_i > 0, s_i * penalty elsewhere, for tokens with c_i > 0
+    Edges: 1 changes nothing; below 1 it rewards; a score of 0 stays, and so does a token without probability.
     Source: Keskar et al. 2019 (arXiv 1909.05858); signs as in transformers and llama.cpp.
+    Engines: all, over other histories: prompt and output in transformers and vLLM, the output in SGLang and
+    llama-cpp-python, the last 64 tokens in llama.cpp's server, the last 20 in mlx-lm; koboldcpp penalises the older
+    half of its range less, and ExLlamaV3 lets the penalty decay.
+    Example: repetition_penalty = 1.5
     """
 
     repetition_penalty: Annotated[float, Field(gt=0, le=100)]
@@ -71,7 +78,12 @@ class RepetitionPenalty(_History):
 class FrequencyPenalty(_History):
     """Subtract the penalty once for every time a token occurred.
 
-    Source: the OpenAI API; llama.cpp ``penalties``. The default scope is the output, as there.
+    Formula: s_i - penalty * c_i
+    Edges: 0 changes nothing; below 0 it rewards.
+    Source: the OpenAI API; llama.cpp ``penalties``. The default scope is the output, as in the API.
+    Engines: most. vLLM and SGLang count the output; llama.cpp, text-generation-webui and mlx-lm a window that reaches
+    into the prompt. TGI has two formulas of its own, one for a single request and one for a batch.
+    Example: frequency_penalty = 1.0, scope = "both"
     """
 
     frequency_penalty: Annotated[float, Field(ge=-100, le=100)]
@@ -86,7 +98,12 @@ class FrequencyPenalty(_History):
 class PresencePenalty(_History):
     """Subtract the penalty from every token that occurred, however often.
 
-    Source: the OpenAI API; llama.cpp ``penalties``. The default scope is the output, as there.
+    Formula: s_i - penalty where c_i > 0
+    Edges: 0 changes nothing; below 0 it rewards.
+    Source: the OpenAI API; llama.cpp ``penalties``. The default scope is the output, as in the API.
+    Engines: most. vLLM and SGLang count the output; llama.cpp, text-generation-webui and mlx-lm a window that reaches
+    into the prompt.
+    Example: presence_penalty = 1.0, scope = "both"
     """
 
     presence_penalty: Annotated[float, Field(ge=-100, le=100)]

@@ -17,7 +17,12 @@ _MinKeep = Annotated[int, Field(ge=1, le=1_000_000)]
 class TopK(Plugin):
     """Keep the k most likely tokens; the lowest ids among equals at the edge.
 
+    Formula: keep the first k by falling s_i, then rising id
+    Edges: a k as large as the support changes nothing.
     Source: Fan, Lewis and Dauphin 2018 (arXiv 1805.04833); exactly k, as llama.cpp's ``top_k``.
+    Engines: all. llama.cpp, SGLang, ExLlamaV3 and mlx-lm keep exactly k; transformers and vLLM also what is tied with
+    the last. koboldcpp keeps 3,000 before anything else.
+    Example: top_k = 3
     """
 
     argmax_invariant: ClassVar[bool] = True
@@ -36,8 +41,13 @@ class TopK(Plugin):
 class TopP(Plugin):
     """Keep the smallest set of leading tokens whose probability reaches p; the token that crosses p stays.
 
+    Formula: keep the fewest tokens by falling p_i with sum(p_i) >= p
+    Edges: at least min_keep tokens stay, whatever their mass; a sum within 1e-9 of p is called ambiguous.
     Source: Holtzman et al. 2020 (arXiv 1904.09751); llama.cpp's boundary (stop at the first cumulative sum >= p),
     summed in float64.
+    Engines: all; they differ at the boundary and on ties. transformers, vLLM and TGI drop from the least likely on what
+    sums to at most 1 - p; SGLang keeps one more where the sum equals p; mlx-lm keeps all that is tied with the last.
+    Example: top_p = 0.8
     """
 
     argmax_invariant: ClassVar[bool] = True
@@ -53,7 +63,12 @@ class TopP(Plugin):
 class MinP(Plugin):
     """Keep the tokens at least min_p times as likely as the most likely one.
 
+    Formula: keep i where s_i >= s_max + log(min_p), that is p_i >= min_p * p_max
+    Edges: 0 changes nothing; 1 keeps the most likely token and its equals; at least min_keep tokens stay.
     Source: Nguyen et al. 2024 (arXiv 2407.01082); compared in log space, as llama.cpp's ``min_p``.
+    Engines: all but TGI. llama.cpp and mlx-lm compare logarithms; transformers and SGLang compare probabilities, where
+    rounding can drop a token that lies on the boundary.
+    Example: min_p = 0.2
     """
 
     argmax_invariant: ClassVar[bool] = True

@@ -28,12 +28,23 @@ def test_plugins_are_listed_without_being_imported(decodekit: Decodekit) -> None
 def test_one_plugin_shows_its_words_and_its_bounds(decodekit: Decodekit) -> None:
     page = decodekit("plugins", "top_p").stdout
     assert page.startswith(f"top_p  (processor, decodekit {version('decodekit')})\nKeep the smallest set")
-    rows = [line.split("  ") for line in page.splitlines()]
-    assert [cell.strip() for cell in rows[-2] if cell.strip()] == ["top_p", "number", "> 0, <= 1", "required"]
-    assert [cell.strip() for cell in rows[-1] if cell.strip()] == ["min_keep", "integer", ">= 1, <= 1000000", "1"]
+    rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in page.splitlines()]
+    at = rows.index(["top_p", "number", "> 0, <= 1", "required"])
+    assert rows[at + 1] == ["min_keep", "integer", ">= 1, <= 1000000", "1"]
+    assert ["formula", "keep the fewest tokens by falling p_i with sum(p_i) >= p"] in rows
+    assert "Formula:" not in page
     data = json.loads(decodekit("plugins", "toy", "--json").stdout)
     assert data["parameters"]["order"] == {"type": "integer", "bounds": "", "required": False, "default": 4}
     assert data["documentation"].startswith("A byte n-gram")
+
+
+def test_one_plugin_shows_what_it_does_to_a_sample(decodekit: Decodekit) -> None:
+    """With top_p = 0.8, as its docstring's example says: 0.38 + 0.24 + 0.13 < 0.8 <= that + 0.09."""
+    drawn = [line.split() for line in decodekit("plugins", "top_p").stdout.splitlines()[-10:-1]]
+    assert drawn[0] == ["a", "███████▋", "38.00", "%", "█████████", "45.24", "%"]  # 0.38 / 0.84
+    assert drawn[3][-2:] == ["10.71", "%"] and drawn[4][-1] == "-"
+    plain = decodekit("plugins", "top_p", env={"PYTHONIOENCODING": "ascii"}).stdout
+    assert plain.isascii() and "a  #######               38.00 %  #########             45.24 %" in plain
 
 
 def test_a_plugin_that_is_not_there_is_a_wrong_call(decodekit: Decodekit) -> None:

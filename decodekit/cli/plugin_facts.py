@@ -1,0 +1,169 @@
+"""Everything there is to say of a plugin, gathered once for the command, the reference page and `decodekit chain`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from decodekit import registry
+from decodekit.cli.picture import effect
+from decodekit.cli.plugin_doc import PluginDoc, read_doc, read_example
+from decodekit.disclosure import CHEAP
+from decodekit.errors import ConfigError, DecodekitError
+from decodekit.plugin import FunctionPlugin, parameter_model
+
+__all__ = ["Facts", "doc_of", "facts", "needs_of", "on_a_head", "traits_of"]
+
+_BOUNDS = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One plugin.
+
+    Args:
+        info: its name and where it comes from; loaded.
+        documentation: its whole docstring.
+        doc: the same in its parts.
+        parameters: by name: type, bounds, whether it is required, and the default where it is not.
+        needs: what it asks an adapter for at first; '' where no example could be built.
+        on_a_head: what it does on a partial distribution, in its own words; '' where it says nothing.
+        traits: what it declares of itself.
+        effect: each sample token's probability before and after; None where that cannot be shown.
+        no_effect: why not; '' where it can, and where there is nothing to build.
+    """
+
+    info: registry.PluginInfo
+    documentation: str
+    doc: PluginDoc
+    parameters: dict[str, dict[str, Any]]
+    needs: str
+    on_a_head: str
+    traits: tuple[str, ...]
+    effect: list[tuple[float, float]] | None
+    no_effect: str
+
+    def as_data(self) -> dict[str, Any]:
+        """The same for ``--json``."""
+        return {
+            "name": self.info.name,
+            "group": self.info.group,
+            "distribution": self.info.distribution,
+            "version": self.info.version,
+            "documentation": self.documentation,
+            "summary": self.doc.summary,
+            **{label.lower(): words for label, words in self.doc.notes.items()},
+            "needs": self.needs,
+            "on_a_head": self.on_a_head,
+            "traits": list(self.traits),
+            "parameters": self.parameters,
+        }
+
+
+def facts(info: registry.PluginInfo) -> Facts:
+    """Load a plugin and describe it.
+
+    Raises:
+        ConfigError: it cannot be imported, or its parameters have no schema.
+    """
+    target, loaded = registry.load(info.group, info.name)
+    doc = read_doc(target.__doc__)
+    part, shares, no_effect = None, None, ""
+    if info.group != "adapters":
+        try:
+            part = _built(loaded, doc)
+            shares = None if part is None else effect(part, info.group)
+        except DecodekitError as error:
+            no_effect = str(error)
+    subject = target if part is None else part
+    return Facts(
+        info=loaded,
+        documentation=inspect.cleandoc(target.__doc__ or ""),
+        doc=doc,
+        parameters=_parameters(target, info.name),
+        needs="" if part is None or info.group != "processors" else needs_of(part),
+        on_a_head=on_a_head(subject),
+        traits=traits_of(subject),
+        effect=shares,
+        no_effect=no_effect,
+    )
+
+
+def doc_of(part: Any) -> PluginDoc:
+    """The docstring of a built plugin, read."""
+    target = part.function if isinstance(part, FunctionPlugin) else part
+    return read_doc(getattr(target if hasattr(target, "__qualname__") else type(target), "__doc__", None))
+
+
+def needs_of(part: Any) -> str:
+    """What a built processor asks an adapter for at first, in words."""
+    needs = getattr(part, "needs", CHEAP)
+    if not callable(needs):
+        return str(needs)
+    return read_doc(needs.__doc__).summary or "It depends on what came before."
+
+
+def on_a_head(part: Any) -> str:
+    """What a processor does on a partial distribution: the first line of its ``__call__``."""
+    if isinstance(part, FunctionPlugin) or inspect.isroutine(part):
+        return ""
+    call = vars(part if isinstance(part, type) else type(part)).get("__call__")
+    return read_doc(getattr(call, "__doc__", None)).summary
+
+
+def traits_of(part: Any) -> tuple[str, ...]:
+    """What a processor or sampler declares of itself; of a class, what it declares for all its instances."""
+    said = {
+        "argmax-invariant: the most likely token stays the most likely": getattr(part, "argmax_invariant", False),
+        "needs logits: refuses an adapter that gives logprobs": getattr(part, "needs_logits", False),
+        "stateful: remembers what was chosen": hasattr(part, "initial") and hasattr(part, "advance"),
+        "may revive tokens that had no probability": getattr(part, "revives", False),
+        "impure: runs once for a step, and asks for the whole vocabulary": getattr(part, "pure", True) is False,
+    }
+    return tuple(words for words, holds in said.items() if holds is True)
+
+
+def _built(info: registry.PluginInfo, doc: PluginDoc) -> Any | None:
+    """The plugin with the parameters of its ``Example:`` line, or with its defaults; None where it has neither."""
+    example = doc.notes.get("Example")
+    build = registry.processor if info.group == "processors" else registry.sampler
+    try:
+        return build(info.name, **({} if example is None else read_example(example)))
+    except ConfigError:
+        if example is not None:
+            raise
+        return None
+
+
+def _parameters(target: Callable[..., Any], name: str) -> dict[str, dict[str, Any]]:
+    try:
+        schema = parameter_model(target).model_json_schema()
+    except Exception as error:  # a parameter that is no JSON type; pydantic has several errors for that
+        raise ConfigError(f"the parameters of {name!r} have no schema: {error}") from error
+    definitions, required = schema.get("$defs", {}), schema.get("required", [])
+    return {key: _parameter(rule, definitions, key in required) for key, rule in schema.get("properties", {}).items()}
+
+
+def _parameter(rule: dict[str, Any], definitions: dict[str, Any], required: bool) -> dict[str, Any]:
+    described = {"type": _type(rule, definitions), "bounds": _bounds(rule), "required": required}
+    return described if required else {**described, "default": rule.get("default")}
+
+
+def _type(rule: dict[str, Any], definitions: dict[str, Any]) -> str:
+    if "$ref" in rule:
+        rule = definitions.get(rule["$ref"].rsplit("/", 1)[-1], {})
+    if "enum" in rule or "const" in rule:
+        return " or ".join(repr(value) for value in rule.get("enum", [rule.get("const")]))
+    choices = rule.get("anyOf") or rule.get("oneOf")
+    if choices:
+        return " or ".join(dict.fromkeys(_type(choice, definitions) for choice in choices))
+    if rule.get("type") == "array":
+        return f"array of {_type(rule.get('items', {}), definitions)}"
+    return str(rule.get("type", "anything"))
+
+
+def _bounds(rule: dict[str, Any]) -> str:
+    rules = [rule, *rule.get("anyOf", []), rule.get("items", {})]
+    return ", ".join(f"{sign} {part[key]}" for part in rules for key, sign in _BOUNDS if key in part)

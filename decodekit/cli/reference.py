@@ -1,0 +1,98 @@
+"""The reference page of plugins in Markdown: docs/plugins.md is what `decodekit plugins --markdown` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from decodekit.cli.picture import CAPTION, draw_picture
+from decodekit.cli.plugin_facts import Facts
+
+__all__ = ["reference_page"]
+
+_HEAD = f"""# Processors and samplers
+
+Printed by `decodekit plugins --markdown` from the plugins' own docstrings and parameters; edit those, then run
+`make docs/plugins.md`.
+
+In formulas `s_i` is the score of token i, a natural logarithm with any offset; `p_i` its probability, `p_max` the
+largest probability, `c_i` how often the token occurred. A *head* is what a remote API shows of a distribution; what it
+hides is the tail. Pictures, and what is needed of an adapter, are those of the example; of the nine tokens in a
+picture, {CAPTION}.
+"""
+
+
+def reference_page(plugins: Sequence[Facts]) -> str:
+    """The page: processors first, then samplers, each group by name."""
+    lines = [_HEAD]
+    for group, title in (("processors", "Processors"), ("samplers", "Samplers")):
+        listed = [plugin for plugin in plugins if plugin.info.group == group]
+        if listed:
+            lines.append(f"## {title}\n")
+        for plugin in listed:
+            lines.extend(_section(plugin))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(plugin: Facts) -> Iterator[str]:
+    notes = plugin.doc.notes
+    yield f"### {plugin.info.name}\n"
+    yield from _prose(plugin.doc.text)
+    if "Formula" in notes:
+        yield f"* **Formula**: `{notes['Formula']}`"
+    for label, words in (
+        ("Edge cases", notes.get("Edges", "")),
+        ("Needs", plugin.needs),
+        ("On a head", plugin.on_a_head),
+        ("Declares", "; ".join(plugin.traits)),
+        ("Engines", notes.get("Engines", "")),
+        ("Source", notes.get("Source", "")),
+    ):
+        if words:
+            yield f"* **{label}**: {words.replace('``', '`')}"
+    yield ""
+    if plugin.parameters:
+        yield from _table(
+            ("parameter", "type", "bounds", "default"),
+            [(f"`{name}`", rule["type"], rule["bounds"], _default(rule)) for name, rule in plugin.parameters.items()],
+        )
+    if plugin.effect is not None:
+        if "Example" in notes:
+            yield f"With `{notes['Example']}`:\n"
+        yield "```text"
+        yield from draw_picture(plugin.effect, plugin.info.group)
+        yield "```\n"
+
+
+def _default(rule: Mapping[str, Any]) -> str:
+    return "required" if rule["required"] else f"`{rule['default']!r}`"
+
+
+def _prose(text: str) -> Iterator[str]:
+    """The paragraphs; a section such as ``Raises:`` becomes a list in the list that follows."""
+    for paragraph in text.split("\n\n"):
+        first, _, rest = paragraph.partition("\n")
+        if first.endswith(":") and rest[:1].isspace():
+            yield f"* **{first.rstrip(':')}**:"
+            yield from _entries(rest)
+        else:
+            yield " ".join(paragraph.split()).replace("``", "`") + "\n"
+
+
+def _entries(text: str) -> Iterator[str]:
+    """The entries of a section, each on one line: an entry begins where the indent is the least."""
+    least = min(len(line) - len(line.lstrip()) for line in text.splitlines())
+    entry = ""
+    for line in text.splitlines():
+        if entry and len(line) - len(line.lstrip()) == least:
+            yield entry
+            entry = ""
+        entry = f"{entry} {line.strip()}" if entry else f"  * {line.strip()}"
+    yield entry.replace("``", "`")
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    for row in (headings, ["---"] * len(headings), *rows):
+        cells = [cell.replace("|", "\\|") for cell in row]
+        yield f"| {' | '.join(cells)} |"
+    yield ""
