@@ -281,6 +281,12 @@ class Distribution:
         self._require_top(1)
         return int(self._ids[0])
 
+    @property
+    def max_score(self) -> float:
+        """The largest score, in nats. Raises `Undisclosed` when a hidden token could have a larger one."""
+        self._require_top(1)
+        return self._max_score
+
     @lazy
     def order(self) -> NDArray[np.int64]:
         """All token ids of the support by falling score, then rising id. O(V log V) when dense."""
@@ -348,19 +354,43 @@ class Distribution:
             raise Undisclosed(ALL, "the rank of a token")
         return int(np.count_nonzero(self._row > score))
 
-    def leading(self, k: int) -> tuple[NDArray[np.int64], Floats]:
-        """The k most likely tokens that are certain, fewer when less is known: ids int64[n], logprobs float64[n]."""
+    def ranked(self, k: int) -> tuple[NDArray[np.int64], Floats]:
+        """The k most likely tokens that are certain, fewer when less is known: ids int64[n], scores float64[n]."""
         if self._hidden is not None:
             k = min(k, int(np.count_nonzero(self._row >= self._hidden.max_score)))
-            if self._log_z is None:
-                k = 0
-        ids, scores = self._sorted(k)
+        return self._sorted(k)
+
+    def leading(self, k: int) -> tuple[NDArray[np.int64], Floats]:
+        """As `ranked`, with logprobs float64[n]; nothing where the normaliser is not known."""
+        ids, scores = self.ranked(0 if self._hidden is not None and self._log_z is None else k)
         return ids, scores - self.log_normalizer if len(ids) else scores
+
+    def reaching(self, score: float) -> tuple[NDArray[np.int64], Floats]:
+        """The tokens whose score is at least ``score`` (nats): ids int64[n], scores float64[n], as `token_ids` orders.
+
+        Raises:
+            Undisclosed: a hidden token could be among them.
+        """
+        if self._hidden is not None and self._hidden.max_score >= score:
+            raise Undisclosed(self._more, "which tokens reach the threshold")
+        if self._ids is not None:
+            count = int(np.count_nonzero(self._row >= score))
+            return self._ids[:count], self._row[:count].astype(np.float64, copy=False)
+        # A float32 comparison first, a little below the mark, then the exact one on the few that passed.
+        slack = abs(score) * 1e-6 + 1e-6
+        ids = np.flatnonzero(self._row >= (score - slack) / self._scale)
+        scores = self.scores_of(ids)
+        passed = scores >= score
+        return ids[passed], scores[passed]
 
     # -- reshaping ------------------------------------------------------------------------------------------------
 
-    def top(self, k: int) -> Distribution:
+    def top(self, k: int, *, ambiguous: bool = False) -> Distribution:
         """The k most likely tokens and nothing else; the lowest ids among equals at the edge.
+
+        Args:
+            k: how many.
+            ambiguous: whether the decision for this k lay within 1e-9 of its boundary.
 
         Raises:
             Undisclosed: fewer than k tokens are known to lead.
@@ -368,10 +398,10 @@ class Distribution:
         if k < 1:
             raise ParameterError(f"top(k) needs a positive k, not {k}")
         if self._hidden is None and k >= (len(self._row) if self._ids is None else self.support_size):
-            return self
+            return self._derive(self._row, self._ids, scale=self._scale, ambiguous=True) if ambiguous else self
         self._require_top(k)
         ids, scores = self._sorted(k)
-        return self._derive(scores, ids, part=True)
+        return self._derive(scores, ids, ambiguous=ambiguous, part=True)
 
     def nucleus(self, p: float, min_keep: int = 1) -> Distribution:
         """The smallest set of leading tokens whose probability is at least p.
@@ -421,11 +451,12 @@ class Distribution:
         near = bool((np.abs(self._row - score) < AMBIGUITY).any())
         return self._derive(self._row[:count].copy(), self._ids[:count].copy(), ambiguous=near, part=True)
 
-    def keep(self, which: ArrayLike | Iterable[int]) -> Distribution:
+    def keep(self, which: ArrayLike | Iterable[int], *, ambiguous: bool = False) -> Distribution:
         """These tokens and nothing else.
 
         Args:
             which: bool[n] aligned with `scores`, or token ids. Ids without probability are passed over.
+            ambiguous: whether the decision for them lay within 1e-9 of its boundary.
 
         Raises:
             EmptySupport: nothing would be left.
@@ -437,11 +468,11 @@ class Distribution:
                 raise ParameterError(f"a mask of shape {chosen.shape} does not fit {len(self._row)} scores")
             self._require_complete("a mask")
             if self._ids is None:
-                return self._keep_ids(np.flatnonzero(chosen & (self._row > -math.inf)))
-            return self._nonempty(self._row[chosen], self._ids[chosen])
+                return self._keep_ids(np.flatnonzero(chosen & (self._row > -math.inf)), ambiguous=ambiguous)
+            return self._nonempty(self._row[chosen], self._ids[chosen], ambiguous=ambiguous)
         ids = np.unique(chosen.astype(np.int64)) if len(chosen) else np.empty(0, dtype=np.int64)
         alive = self.scores_of(ids) > -math.inf
-        return self._keep_ids(ids[alive])
+        return self._keep_ids(ids[alive], ambiguous=ambiguous)
 
     def with_scores(self, scores: ArrayLike) -> Distribution:
         """The same tokens with new scores, aligned with the old ones; -inf removes a token."""
