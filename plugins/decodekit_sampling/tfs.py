@@ -22,8 +22,8 @@ class Tfs(Truncation):
     """Keep the tokens before the point where the absolute second differences have used up a share ``tfs`` of their sum.
 
     Probabilities are sorted by size; ``|p[i] - 2 p[i+1] + p[i+2]|`` belongs to token i + 1, its centre, and a token
-    stays while the sum up to its own is at most the share. The first always stays, the last never does. Fewer than three
-    tokens, or a flat distribution, have no tail and stay whole; 1 keeps all. Masked tokens do not count.
+    stays while the sum up to its own is at most the share. The first always stays, the last never does. Fewer than
+    three tokens, or a flat distribution, have no tail and stay whole; 1 keeps all. Masked tokens do not count.
 
     ``law="koboldcpp"``, which llama.cpp had too, gives the difference to token i, so it cuts one token earlier; and
     where the differences sum to 1e-6 or less it counts them as equal.
@@ -56,7 +56,7 @@ class Tfs(Truncation):
             return None
         used = np.cumsum(np.abs(np.diff(weights, 2)))
         total = float(used[-1])
-        # The differences of a falling sequence that ends at 0 or above sum to at most its first step and twice its height.
+        # What is left is a falling sequence: its differences sum to at most its first step and twice its height.
         rest = 0.0 if complete else float(weights[-2] + weights[-1])
         if self.law == "koboldcpp":
             unit = math.exp(dist.max_score - dist.log_normalizer)

@@ -21,10 +21,11 @@ exllamav3           lowest                   lowest, ``drop``
 mlx-lm              lowest                   all, ``drop``
 ==================  =======================  =====================  ==========================
 
-llama.cpp sorts unstably: among many equals its survivors may be any; ``lowest`` is its order for short lists.
+llama.cpp's sort is unstable: it keeps as many equals as ``lowest`` does, but any of them.
 
 Probabilities and log-probabilities make one law, so there is no policy for the space in which an engine compares. In
-float32 the two round differently; a decision that close is marked ambiguous here.
+float32 the two round differently, and an engine may lose a token exactly at its limit; here it stays, and the
+distribution is marked ambiguous.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def keep_first(dist: Distribution, count: int, ties: Ties, *, ambiguous: bool = 
         Undisclosed: hidden tokens could be among them, or tie with them.
     """
     kept = dist.top(count, ambiguous=ambiguous)
-    if ties == "lowest" or kept.support_size < count or dist.tail is None and kept.support_size == dist.support_size:
+    everything = kept.support_size < count or (dist.tail is None and kept.support_size == dist.support_size)
+    if ties == "lowest" or everything:
         return kept
     ids, scores = dist.reaching(float(kept.scores[-1]))
     if ties == "all":

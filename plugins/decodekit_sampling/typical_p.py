@@ -71,7 +71,9 @@ class TypicalP(Truncation):
         count = min(max(count, self.min_keep - taken), len(order))
         near = bool((np.abs(mass[max(count - 2, 0) : count] - self.typical_p) < AMBIGUITY).any())
         last = order[count - 1]
-        if count < len(order):  # a token as far on the other side would come first if the entropy were rounded otherwise
+        if count < len(
+            order
+        ):  # a token as far on the other side would come first if the entropy were rounded otherwise
             following = order[count]
             near |= bool(distances[following] - distances[last] < AMBIGUITY and scores[following] != scores[last])
         chosen[_edge(order, count, distances, self.ties)] = True
