@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from decodekit import Context, Disclosure, Distribution, Undisclosed
-from decodekit.distribution import AMBIGUITY
-from decodekit_sampling.truncation import ROUNDING, Truncation, keep_first
+from decodekit_sampling.truncation import ROUNDING, Truncation, is_near, keep_first
 
 __all__ = ["Tfs"]
 
@@ -54,7 +53,8 @@ class Tfs(Truncation):
         """How many tokens stay, and whether that is ambiguous; None where the tokens not seen could move it."""
         if len(weights) < 3:
             return None
-        used = np.cumsum(np.abs(np.diff(weights, 2)))
+        steps = weights[:-1] - weights[1:]
+        used = np.cumsum(np.abs(steps[:-1] - steps[1:]))
         total = float(used[-1])
         # What is left is a falling sequence: its differences sum to at most its first step and twice its height.
         rest = 0.0 if complete else float(weights[-2] + weights[-1])
@@ -73,5 +73,4 @@ class Tfs(Truncation):
         )
         if not complete and (least != most or most == len(used)):
             return None
-        near = bool((np.abs(used[max(least - 1, 0) : least + 1] / total - self.tfs) < AMBIGUITY).any())
-        return least + (self.law == "original"), near
+        return least + (self.law == "original"), is_near(used / total, least, self.tfs)

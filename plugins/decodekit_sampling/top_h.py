@@ -8,8 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from decodekit import Context, Disclosure, Distribution
-from decodekit.distribution import AMBIGUITY
-from decodekit_sampling.truncation import ROUNDING, Truncation, keep_first
+from decodekit_sampling.truncation import ROUNDING, Truncation, is_near, keep_first
 
 __all__ = ["TopH"]
 
@@ -38,5 +37,4 @@ class TopH(Truncation):
         used = np.cumsum(-np.exp(logprobs) * logprobs)
         budget = self.top_h * float(used[-1])
         count = max(1, int(np.searchsorted(used, budget * (1 + ROUNDING), side="right")))
-        near = bool((np.abs(used[count - 1 : count + 1] - budget) < AMBIGUITY).any())
-        return keep_first(window, max(count, self.min_keep), self.ties, ambiguous=near)
+        return keep_first(window, max(count, self.min_keep), self.ties, ambiguous=is_near(used, count, budget))

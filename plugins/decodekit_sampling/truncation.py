@@ -34,12 +34,14 @@ import math
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from decodekit import ALL, Disclosure, Distribution, Plugin, Undisclosed
 from decodekit.disclosure import Interval
+from decodekit.distribution import AMBIGUITY
 
-__all__ = ["ROUNDING", "Boundary", "Ties", "Truncation", "keep_first", "keep_from", "shifted"]
+__all__ = ["ROUNDING", "Boundary", "Ties", "Truncation", "is_near", "keep_first", "keep_from", "shifted"]
 
 Ties = Literal["lowest", "highest", "all"]
 Boundary = Literal["drop", "keep"]
@@ -62,6 +64,12 @@ class Truncation(Plugin):
 def shifted(limit: float, boundary: Boundary) -> float:
     """The limit, moved so that a plain "at least" on a rounded sum does what the boundary policy says."""
     return limit + (ROUNDING if boundary == "keep" else -ROUNDING)
+
+
+def is_near(sums: NDArray[np.float64], count: int, limit: float) -> bool:
+    """Whether one of the two running sums between which the cut after ``count`` tokens lies is within 1e-9 of it."""
+    edge = sums[max(count - 1, 0) : count + 1].tolist()
+    return any(abs(value - limit) < AMBIGUITY for value in edge)
 
 
 def keep_first(dist: Distribution, count: int, ties: Ties, *, ambiguous: bool = False) -> Distribution:

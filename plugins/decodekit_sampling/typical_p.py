@@ -10,7 +10,7 @@ from pydantic import Field
 
 from decodekit import ALL, Context, Disclosure, Distribution
 from decodekit.distribution import AMBIGUITY
-from decodekit_sampling.truncation import Boundary, Ties, Truncation, shifted
+from decodekit_sampling.truncation import Boundary, Ties, Truncation, is_near, shifted
 
 __all__ = ["TypicalP"]
 
@@ -52,9 +52,8 @@ class TypicalP(Truncation):
             ids, scores = dist.reaching(centre - reach)
             distances, weights = np.abs(scores - centre), np.exp(scores - log_z)
             within = distances < reach
-            if len(ids) == dist.support_size or (
-                weights[within].sum() > self.typical_p + AMBIGUITY and np.count_nonzero(within) > self.min_keep
-            ):
+            enough = weights[within].sum() > self.typical_p + AMBIGUITY and np.count_nonzero(within) > self.min_keep
+            if enough or len(ids) == dist.support_size:
                 chosen, near = self._choose(distances, weights, scores)
                 return dist.keep(ids[chosen], ambiguous=near)
             reach *= 2
@@ -63,13 +62,17 @@ class TypicalP(Truncation):
         self, distances: NDArray[np.float64], weights: NDArray[np.float64], scores: NDArray[np.float64]
     ) -> tuple[NDArray[np.bool_], bool]:
         """Which of these tokens stay, and whether that is ambiguous."""
-        chosen, nearest, mass_before, taken = _bins(distances, weights, self.typical_p, self.min_keep)
-        order = nearest[np.argsort(distances[nearest], kind="stable")]
+        if len(distances) <= _FEW:
+            chosen, mass_before, taken = np.zeros(len(distances), dtype=bool), 0.0, 0
+            order = np.argsort(distances, kind="stable")
+        else:
+            chosen, nearest, mass_before, taken = _bins(distances, weights, self.typical_p, self.min_keep)
+            order = nearest[np.argsort(distances[nearest], kind="stable")]
         mass = np.cumsum(weights[order])
         mass += mass_before
         count = int(np.searchsorted(mass, shifted(self.typical_p, self.boundary))) + 1
         count = min(max(count, self.min_keep - taken), len(order))
-        near = bool((np.abs(mass[max(count - 2, 0) : count] - self.typical_p) < AMBIGUITY).any())
+        near = is_near(mass, count - 1, self.typical_p)
         last = order[count - 1]
         if count < len(
             order
@@ -84,8 +87,6 @@ def _bins(
     distances: NDArray[np.float64], weights: NDArray[np.float64], goal: float, min_keep: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.intp], float, int]:
     """What is surely chosen, what has to be sorted, and the mass and number of what is surely chosen."""
-    if len(distances) <= _FEW:
-        return np.zeros(len(distances), dtype=bool), np.arange(len(distances)), 0.0, 0
     widest = float(distances.max()) or 1.0
     bins = (distances * ((_BINS - 1) / widest)).astype(np.int64)
     mass, number = np.cumsum(np.bincount(bins, weights)), np.cumsum(np.bincount(bins))

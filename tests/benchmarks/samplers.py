@@ -1,13 +1,12 @@
 """Single processors: at a vocabulary of 151,936 against llama.cpp's C samplers, and on 64 tokens against ``np.exp``.
 
-Ours runs the plugin on a fresh distribution, whose sums it has to make; the C side includes filling its candidate array,
-as ``llama_sampler_sample`` does for each token. On 64 tokens the distribution is what a truncation left and the chain
-has recorded: its normaliser and entropy are known.
+Ours runs the plugin on a fresh distribution, whose sums it has to make; the C side includes filling its candidate
+array, as ``llama_sampler_sample`` does for each token. On 64 tokens the distribution is what a truncation left and the
+chain has recorded: its normaliser and entropy are known.
 """
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 import decodekit
 from decodekit.context import Context, TokenIds
 
-from .chains import Rows, V, real_rows, synthetic_rows
+from .chains import Rows, V, c_apply, real_rows, synthetic_rows
 from .timing import Ratio, paired
 
 CONTEXT = Context(TokenIds([1]), TokenIds())
@@ -67,24 +66,7 @@ def c_sampler(rows: Rows, name: str, parameters: tuple[Any, ...]) -> Callable[[]
     """The same sampler in C, with its candidate fill."""
     import llama_cpp as C  # noqa: N812 - it is the C library
 
-    sampler = getattr(C, f"llama_sampler_init_{name}")(*parameters)
-    layout = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
-    candidates, ids = np.zeros(V, dtype=layout), np.arange(V, dtype=np.int32)
-    turn = iter(range(10**9))
-
-    def step() -> object:
-        candidates["id"] = ids
-        candidates["logit"] = rows[next(turn) % len(rows)]
-        array = C.llama_token_data_array(
-            data=ctypes.cast(candidates.ctypes.data, ctypes.POINTER(C.llama_token_data)),
-            size=V,
-            selected=-1,
-            sorted=False,
-        )
-        C.llama_sampler_apply(sampler, ctypes.byref(array))
-        return array.size
-
-    return step
+    return c_apply(rows, getattr(C, f"llama_sampler_init_{name}")(*parameters))
 
 
 def measure() -> Iterator[Ratio]:
