@@ -287,6 +287,12 @@ class Distribution:
         self._require_top(1)
         return int(self._ids[0])
 
+    @property
+    def max_score(self) -> float:
+        """The largest score, in nats. Raises `Undisclosed` when a hidden token could have a larger one."""
+        self._require_top(1)
+        return self._max_score
+
     @lazy
     def order(self) -> NDArray[np.int64]:
         """All token ids of the support by falling score, then rising id. O(V log V) when dense."""
@@ -369,19 +375,33 @@ class Distribution:
             raise Undisclosed(ALL, "the rank of a token")
         return int(np.count_nonzero(self._row > score))
 
-    def leading(self, k: int) -> tuple[NDArray[np.int64], Floats]:
-        """The k most likely tokens that are certain, fewer when less is known: ids int64[n], logprobs float64[n]."""
+    def ranked(self, k: int) -> tuple[NDArray[np.int64], Floats]:
+        """The k most likely tokens that are certain, fewer when less is known: ids int64[n], scores float64[n]."""
         if self._hidden is not None:
             k = min(k, int(np.count_nonzero(self._row >= self._hidden.max_score)))
-            if self._log_z is None:
-                k = 0
-        ids, scores = self._sorted(k)
-        return (ids, scores - self.log_normalizer) if len(ids) else (ids, scores)
+        return self._sorted(k)
+
+    def leading(self, k: int) -> tuple[NDArray[np.int64], Floats]:
+        """As `ranked`, with logprobs float64[n]; nothing where the normaliser is not known."""
+        ids, scores = self.ranked(0 if self._hidden is not None and self._log_z is None else k)
+        return ids, scores - self.log_normalizer if len(ids) else scores
+
+    def reaching(self, score: float) -> tuple[NDArray[np.int64], Floats]:
+        """The tokens whose score is at least ``score`` (nats): ids int64[n], scores float64[n], as `token_ids` orders.
+
+        Raises:
+            Undisclosed: a hidden token could be among them.
+        """
+        return self._at_least(score)[:2]
 
     # -- reshaping ------------------------------------------------------------------------------------------------
 
-    def top(self, k: int) -> Distribution:
+    def top(self, k: int, *, ambiguous: bool = False) -> Distribution:
         """The k most likely tokens and nothing else; the lowest ids among equals at the edge.
+
+        Args:
+            k: how many.
+            ambiguous: whether the decision for this k lay within 1e-9 of its boundary.
 
         Raises:
             Undisclosed: fewer than k tokens are known to lead.
@@ -390,10 +410,10 @@ class Distribution:
             raise ParameterError(f"top(k) needs a positive k, not {k}")
         if self._hidden is None:
             if k >= (len(self._row) if self._ids is None else self.support_size):
-                return self
-            return self._first(k)
+                return self.marked_ambiguous() if ambiguous else self
+            return self._first(k, ambiguous=ambiguous)
         self._require_top(k)
-        return self._derive(self._row[:k], self._ids[:k])  # type: ignore[index]  # a head is sparse
+        return self._derive(self._row[:k], self._ids[:k], ambiguous=ambiguous)  # type: ignore[index]  # a head is sparse
 
     def nucleus(self, p: float, min_keep: int = 1) -> Distribution:
         """The smallest set of leading tokens whose probability is at least p.
@@ -420,30 +440,19 @@ class Distribution:
         """
         if not math.isfinite(score):
             raise ParameterError(f"threshold(score) needs a finite score, not {score}")
-        if self._hidden is not None and self._hidden.max_score >= score:
-            raise Undisclosed(self._more, "which tokens reach the threshold")
-        if self._ids is None:
-            # A float32 comparison first, a little below the mark, then the exact one on the few that passed.
-            slack = abs(score) * 1e-6 + 1e-6
-            kept = (self._row >= (score - slack) / self._scale).nonzero()[0]
-            scores = self.scores_of(kept)
-            near = bool((np.abs(scores - score) < AMBIGUITY).any())
-            ids = kept[scores >= score]
-            if len(ids) < min_keep:
-                return self.top(min_keep)
-            return self._keep_ids(ids, ambiguous=near)
-        count = len(self._row) - int(self._row[::-1].searchsorted(score))
-        if count < min_keep:
-            return self.top(min_keep)
-        beside = range(max(count - 1, 0), min(count + 1, len(self._row)))
-        near = any(abs(float(self._row[i]) - score) < AMBIGUITY for i in beside)
-        return self._first(count, ambiguous=near)
+        ids, scores, near = self._at_least(score)
+        if len(ids) < min_keep:
+            return self.top(min_keep, ambiguous=near)
+        return (
+            self._keep_ids(ids, scores, ambiguous=near) if self._ids is None else self._first(len(ids), ambiguous=near)
+        )
 
-    def keep(self, which: ArrayLike | Iterable[int]) -> Distribution:
+    def keep(self, which: ArrayLike | Iterable[int], *, ambiguous: bool = False) -> Distribution:
         """These tokens and nothing else.
 
         Args:
             which: bool[n] aligned with `scores`, or token ids. Ids without probability are passed over.
+            ambiguous: whether the decision for them lay within 1e-9 of its boundary.
 
         Raises:
             EmptySupport: nothing would be left.
@@ -455,11 +464,13 @@ class Distribution:
                 raise ParameterError(f"a mask of shape {chosen.shape} does not fit {len(self._row)} scores")
             self._require_complete("a mask")
             if self._ids is None:
-                return self._keep_ids(np.flatnonzero(chosen & (self._row > -math.inf)))
-            return self._nonempty(self._row[chosen], self._ids[chosen])
+                kept = np.flatnonzero(chosen & (self._row > -math.inf))
+                return self._keep_ids(kept, self.scores_of(kept), ambiguous=ambiguous)
+            return self._nonempty(self._row[chosen], self._ids[chosen], ambiguous=ambiguous, factor=1.0)
         ids = np.unique(chosen.astype(np.int64)) if len(chosen) else np.empty(0, dtype=np.int64)
-        alive = self.scores_of(ids) > -math.inf
-        return self._keep_ids(ids[alive])
+        scores = self.scores_of(ids)
+        alive = scores > -math.inf
+        return self._keep_ids(ids[alive], scores[alive], ambiguous=ambiguous)
 
     def with_scores(self, scores: ArrayLike) -> Distribution:
         """The same tokens with new scores, aligned with the old ones; -inf removes a token."""
@@ -511,6 +522,10 @@ class Distribution:
             raise Undisclosed(self._more, "what is left when all disclosed tokens are banned")
         _check(scores)
         return self._sparse(scores, self._ids, self._hidden)
+
+    def marked_ambiguous(self) -> Distribution:
+        """The same, said to rest on a decision within 1e-9 of its boundary: for a plugin that decides by itself."""
+        return Distribution._make(**{**self.__dict__, "ambiguous": True})
 
     def truncated(self) -> Distribution:
         """The disclosed tokens alone, the tail given up. Only the ``on_undisclosed='truncate'`` policy does this."""
@@ -656,13 +671,29 @@ class Distribution:
             first.__dict__["_running"] = running[0][:n], running[1][:n]
         return first
 
-    def _keep_ids(self, ids: NDArray[np.int64], *, ambiguous: bool = False) -> Distribution:
+    def _at_least(self, score: float) -> tuple[NDArray[np.int64], Floats, bool]:
+        """The tokens of at least this score, their scores, and whether another decision was close."""
+        if self._hidden is not None and self._hidden.max_score >= score:
+            raise Undisclosed(self._more, "which tokens reach the threshold")
+        if self._ids is not None:
+            count = len(self._row) - int(self._row[::-1].searchsorted(score))
+            beside = range(max(count - 1, 0), min(count + 1, len(self._row)))
+            near = any(abs(float(self._row[i]) - score) < AMBIGUITY for i in beside)
+            return *self._sorted(count), near
+        # A float32 comparison first, a little below the mark, then the exact one on the few that passed.
+        slack = abs(score) * 1e-6 + 1e-6
+        ids: NDArray[np.int64] = (self._row >= (score - slack) / self._scale).nonzero()[0]
+        scores = self.scores_of(ids)
+        passed = scores >= score
+        return ids[passed], scores[passed], bool((np.abs(scores - score) < AMBIGUITY).any())
+
+    def _keep_ids(self, ids: NDArray[np.int64], scores: Floats, *, ambiguous: bool = False) -> Distribution:
         """These rising ids; dense with a mask when they are many, so that nothing is sorted for nothing."""
         if self._ids is None and len(ids) * 8 > len(self._row):
             row = np.full(len(self._row), -math.inf, dtype=self._row.dtype)
             row[ids] = self._row[ids]
-            return self._derive(row, None, scale=self._scale, ambiguous=ambiguous)
-        return self._sparse(self.scores_of(ids), ids, ambiguous=ambiguous)
+            return self._derive(row, None, scale=self._scale, ambiguous=ambiguous, factor=1.0)
+        return self._sparse(scores, ids, ambiguous=ambiguous, factor=1.0)
 
     def _sparse(
         self,
@@ -671,13 +702,14 @@ class Distribution:
         hidden: Hidden | None = None,
         *,
         ambiguous: bool = False,
+        factor: float | None = None,
     ) -> Distribution:
         order = np.lexsort((ids, -scores))
         scores, ids = scores[order], ids[order]
         alive = int(np.count_nonzero(scores > -math.inf))
         if hidden is None and alive < len(ids):
             scores, ids = scores[:alive], ids[:alive]
-        return self._nonempty(scores, ids, hidden, ambiguous=ambiguous)
+        return self._nonempty(scores, ids, hidden, ambiguous=ambiguous, factor=factor)
 
     def _nonempty(
         self,
@@ -686,10 +718,11 @@ class Distribution:
         hidden: Hidden | None = None,
         *,
         ambiguous: bool = False,
+        factor: float | None = None,
     ) -> Distribution:
         if len(scores) == 0:
             raise EmptySupport("no token is left; loosen a mask or a truncation")
-        return self._derive(scores, ids, hidden=hidden, ambiguous=ambiguous)
+        return self._derive(scores, ids, hidden=hidden, ambiguous=ambiguous, factor=factor)
 
     def _leading_part(self, weight: float, least: int) -> Distribution:
         """The first tokens of a dense row, so many that they weigh this much together, and a few more."""

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+import math
+from typing import Annotated, Any
 
-from pydantic import Field
+import numpy as np
+from pydantic import Field, PlainSerializer, WrapValidator
 
 from decodekit import Context, Distribution, Plugin
 
-__all__ = ["Temperature"]
+__all__ = ["Temperature", "at_temperature"]
+
+
+def _or_infinite(value: Any, number: Any) -> Any:
+    infinite = value == "inf" if isinstance(value, str) else isinstance(value, float) and value == math.inf
+    return math.inf if infinite else number(value)
+
+
+def _as_json(value: float) -> float | str:
+    """JSON has no infinity."""
+    return value if math.isfinite(value) else "inf"
+
+
+_Degrees = Annotated[
+    float, Field(ge=0, le=1000), WrapValidator(_or_infinite), PlainSerializer(_as_json, when_used="json")
+]
 
 
 class Temperature(Plugin):
     """Divide every score by the temperature.
 
-    Formula: s_i / temperature
-    Edges: at 0 only the largest score stays, the lowest id among equals: the limit, and what engines mean by greedy.
+    At 0 only the largest score stays, the lowest id among equals: the limit, and what engines mean by greedy.
+    At infinity (``inf``, in JSON ``"inf"``) all tokens that have probability are equally likely: the other limit.
     Source: Ackley, Hinton and Sejnowski, 1985; llama.cpp ``llama_sampler_init_temp``.
     Engines: all, in other places: after the truncations in llama.cpp, llama-cpp-python, koboldcpp and mlx-lm, before
     them in transformers, vLLM, SGLang and TGI, where you say in ExLlamaV3 and text-generation-webui. At 0 transformers
@@ -23,11 +40,20 @@ class Temperature(Plugin):
     Example: temperature = 0.5
     """
 
-    argmax_invariant: ClassVar[bool] = True
+    temperature: _Degrees
 
-    temperature: Annotated[float, Field(ge=0, le=1000)]
+    @property
+    def argmax_invariant(self) -> bool:
+        return self.temperature < math.inf
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """The whole distribution, reshaped; the bounds of a tail follow."""
-        # Below this the reciprocal overflows against any real gap between scores: it is the limit already.
-        return dist.top(1) if self.temperature < 1e-100 else dist.scaled(1 / self.temperature)
+        """The whole distribution, reshaped; the bounds of a tail follow. At infinity `Undisclosed` on a tail."""
+        return at_temperature(dist, self.temperature)
+
+
+def at_temperature(dist: Distribution, temperature: float) -> Distribution:
+    """The distribution at a temperature from 0 to infinity."""
+    if temperature == math.inf:
+        return dist.with_scores(np.where(dist.scores > -math.inf, 0.0, -math.inf))
+    # Below this the reciprocal overflows against any real gap between scores: it is the limit already.
+    return dist.top(1) if temperature < 1e-100 else dist.scaled(1 / temperature)

@@ -1,83 +1,113 @@
-"""Truncations: keep the tokens that lead, by number, by mass, or by their distance from the first."""
+"""What all truncations share: how many tokens stay at least, and who stays at an edge.
+
+Engines differ only where two tokens are exactly equal, or a sum is exactly at its limit. Two policies say what happens
+there; they have the same names and the same meaning in every truncation that knows them:
+
+* ``ties``: of the tokens exactly as good as the last one kept, when not all of them fit: ``lowest`` keeps the lowest
+  ids, ``highest`` the highest ids, ``all`` keeps them all (so more than asked for may stay).
+* ``boundary``: a token is judged by the sum over the tokens before it. Where that sum equals the limit, ``drop`` drops
+  the token and ``keep`` keeps it.
+
+And ``min_keep`` tokens stay whatever the rule says.
+
+==================  =======================  =====================  ==========================
+engine              top_k                    top_p                  typical_p
+==================  =======================  =====================  ==========================
+llama.cpp           ``ties="lowest"``        lowest, ``drop``       lowest, ``boundary="keep"``
+transformers        ``ties="all"``           highest, ``drop``      all, ``drop``
+vLLM (torch)        ``ties="all"``           highest, ``drop``
+SGLang (torch)      lowest                   lowest, ``keep``
+exllamav3           lowest                   lowest, ``drop``
+mlx-lm              lowest                   all, ``drop``
+==================  =======================  =====================  ==========================
+
+llama.cpp's sort is unstable: it keeps as many equals as ``lowest`` does, but any of them.
+
+Probabilities and log-probabilities make one law, so there is no policy for the space in which an engine compares. In
+float32 the two round differently, and an engine may lose a token exactly at its limit; here it stays, and the
+distribution is marked ambiguous.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar
+from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from decodekit import Context, Disclosure, Distribution, Plugin
+from decodekit import ALL, Disclosure, Distribution, Plugin, Undisclosed
+from decodekit.disclosure import Interval
+from decodekit.distribution import AMBIGUITY
 
-__all__ = ["MinP", "TopK", "TopP"]
+__all__ = ["ROUNDING", "Boundary", "Ties", "Truncation", "is_near", "keep_first", "keep_from", "shifted"]
 
-_MinKeep = Annotated[int, Field(ge=1, le=1_000_000)]
+Ties = Literal["lowest", "highest", "all"]
+Boundary = Literal["drop", "keep"]
+
+ROUNDING = 1e-12
+"""Sums and scores this close count as equal, so that a policy decides and not the last bit of a float64."""
 
 
-class TopK(Plugin):
-    """Keep the k most likely tokens; the lowest ids among equals at the edge.
+class Truncation(Plugin):
+    """Keep some tokens with their scores; at least ``min_keep`` of them."""
 
-    Formula: keep the first k by falling s_i, then rising id
-    Edges: a k as large as the support changes nothing.
-    Source: Fan, Lewis and Dauphin 2018 (arXiv 1805.04833); exactly k, as llama.cpp's ``top_k``.
-    Engines: all. llama.cpp, SGLang, ExLlamaV3 and mlx-lm keep exactly k; transformers and vLLM also what is tied with
-    the last. koboldcpp keeps 3,000 before anything else.
-    Example: top_k = 3
-    """
-
-    argmax_invariant: ClassVar[bool] = True
-
-    top_k: Annotated[int, Field(ge=1, le=10_000_000)]
+    min_keep: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    ties: Ties = "lowest"
 
     @property
-    def needs(self) -> Disclosure:
-        return Disclosure(self.top_k)
-
-    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact on a head of at least k tokens."""
-        return dist.top(self.top_k)
+    def argmax_invariant(self) -> bool:
+        return self.ties != "highest"
 
 
-class TopP(Plugin):
-    """Keep the smallest set of leading tokens whose probability reaches p; the token that crosses p stays.
+def shifted(limit: float, boundary: Boundary) -> float:
+    """The limit, moved so that a plain "at least" on a rounded sum does what the boundary policy says."""
+    return limit + (ROUNDING if boundary == "keep" else -ROUNDING)
 
-    Formula: keep the fewest tokens by falling p_i with sum(p_i) >= p
-    Edges: at least min_keep tokens stay, whatever their mass; a sum within 1e-9 of p is called ambiguous.
-    Source: Holtzman et al. 2020 (arXiv 1904.09751); llama.cpp's boundary (stop at the first cumulative sum >= p),
-    summed in float64.
-    Engines: all; they differ at the boundary and on ties. transformers, vLLM and TGI drop from the least likely on what
-    sums to at most 1 - p; SGLang keeps one more where the sum equals p; mlx-lm keeps all that is tied with the last.
-    Example: top_p = 0.8
+
+def is_near(sums: NDArray[np.float64], count: int, limit: float) -> bool:
+    """Whether one of the two running sums between which the cut after ``count`` tokens lies is within 1e-9 of it."""
+    edge = sums[max(count - 1, 0) : count + 1].tolist()
+    return any(abs(value - limit) < AMBIGUITY for value in edge)
+
+
+def keep_first(dist: Distribution, count: int, ties: Ties, *, ambiguous: bool = False) -> Distribution:
+    """The ``count`` most likely tokens, ``ties`` deciding among equals at the edge.
+
+    Raises:
+        Undisclosed: hidden tokens could be among them, or tie with them.
     """
+    kept = dist.top(count, ambiguous=ambiguous)
+    if ties == "lowest" or kept.support_size < count or (dist.tail is None and kept.support_size == dist.support_size):
+        return kept
+    ids, scores = dist.reaching(float(kept.scores[-1]))
+    if ties == "all":
+        return dist.keep(ids, ambiguous=ambiguous)
+    above = scores > kept.scores[-1]
+    equals = np.sort(ids[~above])
+    return dist.keep(np.concatenate([ids[above], equals[np.count_nonzero(above) - count :]]), ambiguous=ambiguous)
 
-    argmax_invariant: ClassVar[bool] = True
 
-    top_p: Annotated[float, Field(gt=0, le=1)]
-    min_keep: _MinKeep = 1
+def keep_from(dist: Distribution, limit: float | Interval, min_keep: int, ties: Ties) -> Distribution:
+    """The tokens whose score is at least the limit (nats), and at least ``min_keep``.
 
-    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact on a head whose mass reaches p; `Undisclosed` otherwise."""
-        return dist.nucleus(self.top_p, self.min_keep)
+    Args:
+        dist: the distribution.
+        limit: the least score that stays; an interval where the undisclosed part leaves it open.
+        min_keep: how many stay at least.
+        ties: who of the equals counts among the ``min_keep``.
 
-
-class MinP(Plugin):
-    """Keep the tokens at least min_p times as likely as the most likely one.
-
-    Formula: keep i where s_i >= s_max + log(min_p), that is p_i >= min_p * p_max
-    Edges: 0 changes nothing; 1 keeps the most likely token and its equals; at least min_keep tokens stay.
-    Source: Nguyen et al. 2024 (arXiv 2407.01082); compared in log space, as llama.cpp's ``min_p``.
-    Engines: all but TGI. llama.cpp and mlx-lm compare logarithms; transformers and SGLang compare probabilities, where
-    rounding can drop a token that lies on the boundary.
-    Example: min_p = 0.2
+    Raises:
+        Undisclosed: a hidden token could stay, or the interval leaves a token open.
     """
-
-    argmax_invariant: ClassVar[bool] = True
-
-    min_p: Annotated[float, Field(ge=0, le=1)]
-    min_keep: _MinKeep = 1
-
-    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact on a head whose last token is below the threshold; `Undisclosed` otherwise."""
-        if self.min_p == 0:
-            return dist
-        return dist.threshold(dist.score(dist.mode) + math.log(self.min_p), self.min_keep)
+    low, high = (limit, limit) if isinstance(limit, float) else limit
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise Undisclosed(ALL, "which tokens reach a limit that depends on the hidden ones")
+    kept = dist.threshold(low - ROUNDING, min_keep)
+    if high > low and dist.threshold(high - ROUNDING, min_keep).support_size != kept.support_size:
+        shown = len(dist.scores)
+        raise Undisclosed(Disclosure(4 * shown), "which tokens reach a limit that depends on the hidden ones")
+    if ties != "lowest" and len(dist.reaching(low - ROUNDING)[0]) < min_keep:
+        return keep_first(dist, min_keep, ties)
+    return kept

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,12 +79,25 @@ def c_chain(rows: Rows, *parts: tuple[str, float]) -> Callable[[], object]:
     for name, value in parts:
         C.llama_sampler_chain_add(sampler, build[name](value))
     C.llama_sampler_chain_add(sampler, C.llama_sampler_init_dist(7))
+    apply = c_apply(rows, sampler)
+
+    def step() -> object:
+        array = apply()
+        return array.data[array.selected].id
+
+    return step
+
+
+def c_apply(rows: Rows, sampler: Any) -> Callable[[], Any]:
+    """Fill the candidates from the next row and apply a C sampler; the array it leaves."""
+    import llama_cpp as C  # noqa: N812 - it is the C library
+
     layout = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
     candidates = np.zeros(V, dtype=layout)
     ids = np.arange(V, dtype=np.int32)
     turn = iter(range(10**9))
 
-    def step() -> object:
+    def step() -> Any:
         candidates["id"] = ids
         candidates["logit"] = rows[next(turn) % len(rows)]
         array = C.llama_token_data_array(
@@ -93,7 +107,7 @@ def c_chain(rows: Rows, *parts: tuple[str, float]) -> Callable[[], object]:
             sorted=False,
         )
         C.llama_sampler_apply(sampler, ctypes.byref(array))
-        return array.data[array.selected].id
+        return array
 
     return step
 

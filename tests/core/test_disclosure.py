@@ -149,7 +149,17 @@ def test_a_head_answers_what_can_be_proved_and_says_what_it_lacks() -> None:
 def test_named_tokens_shown_below_the_edge_do_not_count_as_leaders() -> None:
     head = Distribution.head([3, 1, 9], [LOG(0.6), LOG(0.2), LOG(0.001)], 10, max_hidden=LOG(0.2))
     assert head.top(2).support().tolist() == [3, 1] and head.leading(5)[0].tolist() == [3, 1]
-    for question in (lambda: head.top(3), lambda: head.rank(9), lambda: head.nucleus(0.8005)):
+    heated = head.scaled(0.5)  # the normaliser is open now; who leads is not
+    assert heated.leading(5)[0].tolist() == [] and heated.ranked(5)[0].tolist() == [3, 1]
+    assert head.max_score == LOG(0.6) and head.reaching(LOG(0.3))[0].tolist() == [3]
+    hides_more = Distribution.head([3], [LOG(0.1)], 10, max_hidden=LOG(0.5))
+    for question in (
+        lambda: head.top(3),
+        lambda: head.rank(9),
+        lambda: head.nucleus(0.8005),
+        lambda: head.reaching(LOG(0.19)),
+        lambda: hides_more.max_score,
+    ):
         with pytest.raises(Undisclosed):
             question()
 

@@ -262,6 +262,31 @@ def test_a_threshold_keeps_what_reaches_it_and_at_least_min_keep(
 
 
 @settings(max_examples=150)
+@given(scores, shapes, st.integers(-90, 50).map(lambda n: n / 4), st.integers(1, 45))
+def test_the_tokens_that_reach_a_score_and_the_first_ones_come_with_their_scores(
+    row: list[float], shape: str, score: float, k: int
+) -> None:
+    dist = build(row, shape)
+    ids, reached = dist.reaching(score)
+    assert dict(zip(ids.tolist(), reached.tolist(), strict=True)) == {i: x for i, x in enumerate(row) if x >= score}
+    ids, leading = dist.ranked(k)
+    assert ids.tolist() == ranking(row)[:k] and leading.tolist() == [row[i] for i in ranking(row)[:k]]
+    assert dist.max_score == max(row)
+
+
+@settings(max_examples=100)
+@given(scores, shapes, st.integers(1, 45))
+def test_a_decision_on_its_boundary_can_be_marked(row: list[float], shape: str, k: int) -> None:
+    dist = build(row, shape)
+    for plain, marked in (
+        (dist.top(k), dist.top(k, ambiguous=True)),
+        (dist.keep(dist.support()), dist.keep(dist.support(), ambiguous=True)),
+        (dist.keep(dist.scores > -math.inf), dist.keep(dist.scores > -math.inf, ambiguous=True)),
+    ):
+        assert marked.ambiguous and not plain.ambiguous and as_dict(marked) == as_dict(plain)
+
+
+@settings(max_examples=150)
 @given(scores, shapes, st.data())
 def test_keep_takes_ids_in_any_form_or_a_mask(row: list[float], shape: str, data: st.DataObject) -> None:
     dist = build(row, shape)

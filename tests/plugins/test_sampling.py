@@ -70,6 +70,19 @@ def test_a_tiny_temperature_approaches_the_limit_without_a_warning() -> None:
         assert probabilities(apply("temperature", temperature=temperature)) == [1, 0, 0, 0]
 
 
+def test_temperature_infinity_makes_the_survivors_equal_and_can_be_written_down() -> None:
+    dist = Distribution.dense([1.0, -INF, 3.0, -200.0])
+    for value in (INF, "inf"):
+        assert probabilities(apply("temperature", dist, temperature=value)) == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
+        assert probabilities(apply("temperature", dist.top(2), temperature=value)) == [0.5, 0, 0.5, 0]
+        built = decodekit.processor("temperature", temperature=value)
+        described = Chain([built]).describe()["processors"][0]["params"]
+        assert described == {"temperature": "inf"} and decodekit.processor("temperature", **described) == built
+        assert not built.argmax_invariant  # all are the mode now
+    with pytest.raises(Undisclosed):
+        apply("temperature", Distribution.head([4, 2], [LOG(0.5), LOG(0.3)], 9), temperature=INF)
+
+
 # -- truncations ---------------------------------------------------------------------------------------------------
 
 
@@ -252,6 +265,25 @@ BOUNDS = [
     ("top_p", "min_keep", [1, 1_000_000], [0, 1_000_001, 1.0]),
     ("min_p", "min_p", [0, 1], [-1e-9, 1.0000001]),
     ("min_p", "min_keep", [1, 1_000_000], [0, 1_000_001]),
+    ("dynamic_temperature", "dynamic_temperature", [0, 1000], [-1e-9, 1000.1]),
+    ("dynamic_temperature", "spread", [0, 1000], [-1e-9, 1000.1]),
+    ("dynamic_temperature", "exponent", [0, 100], [-1e-9, 100.1]),
+    ("quadratic", "quadratic", [0, 100], [-1e-9, 100.1]),
+    ("quadratic", "curve", [1, 10], [0.999, 10.1]),
+    ("typical_p", "typical_p", [1e-300, 1], [0, 1.0000001]),
+    ("typical_p", "boundary", ["drop", "keep"], ["all", None]),
+    ("top_p", "boundary", ["drop", "keep"], ["all", None]),
+    ("top_k", "ties", ["lowest", "highest", "all"], ["first", None]),
+    ("top_n_sigma", "top_n_sigma", [1e-9, 100], [0, -1, 100.1]),
+    ("top_a", "top_a", [0, 1], [-1e-9, 1.0000001]),
+    ("tfs", "tfs", [0, 1], [-1e-9, 1.0000001]),
+    ("tfs", "law", ["original", "koboldcpp"], ["llama.cpp", None]),
+    ("epsilon_cutoff", "epsilon_cutoff", [1e-300, 0.999999], [0, 1]),
+    ("eta_cutoff", "eta_cutoff", [1e-300, 0.999999], [0, 1]),
+    ("top_h", "top_h", [1e-300, 1], [0, 1.0000001]),
+    ("top_h", "candidates", [1, 1_000_000], [0, 1_000_001, 2.0]),
+    ("p_less", "p_less", [1e-300, 1], [0, 1.0000001]),
+    ("p_less_norm", "p_less_norm", [1e-300, 1], [0, 1.0000001]),
     ("repetition_penalty", "repetition_penalty", [1e-9, 100], [0, -1, 100.1]),
     ("repetition_penalty", "window", [1, 10_000_000, None], [0, 10_000_001, 2.0]),
     ("repetition_penalty", "scope", ["prompt", "output", "both"], ["all", "", None]),
@@ -259,7 +291,11 @@ BOUNDS = [
     ("frequency_penalty", "frequency_penalty", [-100, 100], [-100.1, 100.1]),
     ("presence_penalty", "presence_penalty", [-100, 100], [-100.1, 100.1]),
 ]
-REQUIRED = {"top_k": 5, "temperature": 0.5, "top_p": 0.5, "min_p": 0.5, "logit_bias": {}}
+REQUIRED = {"top_k": 5, "logit_bias": {}} | dict.fromkeys(
+    ("temperature", "top_p", "min_p", "typical_p", "tfs", "top_a", "top_h", "p_less", "p_less_norm", "epsilon_cutoff",
+     "eta_cutoff"),
+    0.5,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "parameter", "good", "bad"), BOUNDS, ids=lambda value: str(value)[:24])
@@ -267,7 +303,7 @@ def test_each_parameter_holds_at_its_bounds_and_not_beyond(name: str, parameter:
     required = {name: REQUIRED.get(name, 1.1)}
     for value in good:
         assert getattr(decodekit.processor(name, **{**required, parameter: value}), parameter) == value
-    for value in (*bad, True, math.nan, INF, "1", [1]):
+    for value in (*bad, True, math.nan, -INF, "1", [1], *([INF] if parameter != "temperature" else [])):
         with pytest.raises(ParameterError, match=rf"processor '{name}': {parameter}"):
             decodekit.processor(name, **{**required, parameter: value})
 

@@ -19,6 +19,36 @@ REGISTERED = [
     (processor("temperature", temperature=0.7), {}),
     (processor("temperature", temperature=0.0), {}),
     (processor("temperature", temperature=4.0), {}),
+    (processor("temperature", temperature=float("inf")), {}),
+    (processor("dynamic_temperature", dynamic_temperature=1.0, spread=0.7), {}),
+    (processor("dynamic_temperature", dynamic_temperature=0.5, spread=0.9, exponent=2.0), {}),
+    (processor("quadratic", quadratic=0.3), {}),
+    (processor("quadratic", quadratic=0.3, curve=4.5), {}),
+    (processor("top_k", top_k=3, ties="highest"), {}),
+    (processor("top_k", top_k=3, ties="all"), {}),
+    (processor("top_p", top_p=0.8, ties="highest", boundary="keep", min_keep=2), {}),
+    (processor("top_p", top_p=0.8, ties="all"), {}),
+    (processor("min_p", min_p=0.9, min_keep=3, ties="all"), {}),
+    (processor("typical_p", typical_p=0.7), {}),
+    (processor("typical_p", typical_p=0.7, ties="highest", boundary="keep"), {}),
+    (processor("typical_p", typical_p=0.99, min_keep=4, ties="all"), {}),
+    (processor("top_n_sigma", top_n_sigma=1.0), {}),
+    (processor("top_n_sigma", top_n_sigma=0.1, min_keep=5, ties="highest"), {}),
+    (processor("top_a", top_a=0.3), {}),
+    (processor("top_a", top_a=1.0, min_keep=2, ties="all"), {}),
+    (processor("tfs", tfs=0.9), {}),
+    (processor("tfs", tfs=0.3, law="koboldcpp", min_keep=2), {}),
+    (processor("tfs", tfs=0.0, ties="all"), {}),
+    (processor("epsilon_cutoff", epsilon_cutoff=0.01), {}),
+    (processor("epsilon_cutoff", epsilon_cutoff=0.9, ties="all"), {}),
+    (processor("eta_cutoff", eta_cutoff=0.01), {}),
+    (processor("eta_cutoff", eta_cutoff=0.3, min_keep=2), {}),
+    (processor("top_h", top_h=0.5), {}),
+    (processor("top_h", top_h=0.9, candidates=7), {}),
+    (processor("p_less", p_less=1.0), {}),
+    (processor("p_less", p_less=0.1, min_keep=3, ties="highest"), {}),
+    (processor("p_less_norm", p_less_norm=1.0), {}),
+    (processor("p_less_norm", p_less_norm=0.2), {}),
     (processor("top_k", top_k=1), {}),
     (processor("top_k", top_k=40), {}),
     (processor("top_p", top_p=0.9), {}),
@@ -46,7 +76,11 @@ def test_no_registered_processor_of_ours_is_forgotten_here():
         info.name for info in decodekit.plugins() if info.group == "processors" and info.distribution == "decodekit"
     }
     checked = {decodekit.Chain([plugin]).describe()["processors"][0]["name"] for plugin, _ in REGISTERED}
-    core = {"temperature", "top_k", "top_p", "min_p", "logit_bias"}
+    core = {
+        *("temperature", "dynamic_temperature", "quadratic", "logit_bias"),
+        *("top_k", "top_p", "min_p", "typical_p", "top_n_sigma", "top_a", "tfs", "top_h", "p_less", "p_less_norm"),
+        *("epsilon_cutoff", "eta_cutoff"),
+    }
     assert core | {name for name in ours if name.endswith("_penalty")} <= checked
 
 

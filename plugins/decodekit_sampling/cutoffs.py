@@ -1,0 +1,48 @@
+"""Epsilon and eta cutoff: an absolute probability that a token needs, and one that follows the entropy."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import Field
+
+from decodekit import Context, Distribution
+from decodekit.disclosure import Interval
+from decodekit_sampling.truncation import Truncation, keep_from
+
+__all__ = ["EpsilonCutoff", "EtaCutoff"]
+
+
+class EpsilonCutoff(Truncation):
+    """Keep the tokens whose probability is at least epsilon; the most likely one where none is.
+
+    Idempotent. transformers keeps what ties with the last of ``min_keep`` (``ties="all"``).
+    Source: Hewitt, Manning and Liang 2022 (arXiv 2210.15191).
+    """
+
+    epsilon_cutoff: Annotated[float, Field(gt=0, lt=1)]
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact on a head whose last token is below the limit; `Undisclosed` otherwise."""
+        least = math.log(self.epsilon_cutoff)
+        low, high = dist.bounds("log_normalizer")
+        return keep_from(dist, Interval(low + least, high + least), self.min_keep, self.ties)
+
+
+class EtaCutoff(Truncation):
+    """Keep the tokens whose probability is at least ``min(eta, sqrt(eta) * exp(-entropy))``, the entropy in nats.
+
+    transformers keeps what ties with the last of ``min_keep`` (``ties="all"``).
+    Source: Hewitt, Manning and Liang 2022 (arXiv 2210.15191).
+    """
+
+    eta_cutoff: Annotated[float, Field(gt=0, lt=1)]
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact on a head where the bounds on the entropy leave no token open; `Undisclosed` otherwise."""
+        least, entropy = math.log(self.eta_cutoff), dist.bounds("entropy")
+        low, high = dist.bounds("log_normalizer")
+        low += min(least, least / 2 - entropy.high)
+        high += min(least, least / 2 - entropy.low)
+        return keep_from(dist, Interval(low, high), self.min_keep, self.ties)

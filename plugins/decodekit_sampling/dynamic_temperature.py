@@ -1,0 +1,48 @@
+"""Dynamic temperature: low where the model is sure, high where it is not."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from decodekit import ALL, Context, Disclosure, Distribution, Plugin
+from decodekit_sampling.temperature import at_temperature
+
+__all__ = ["DynamicTemperature"]
+
+_NOTHING = 745.2  # so many nats below the leader, a probability is 0 in float64
+
+
+class DynamicTemperature(Plugin):
+    """Divide every score by ``low + (high - low) * (entropy / log(n)) ** exponent``.
+
+    The range is ``low = max(0, dynamic_temperature - spread)`` to ``high = dynamic_temperature + spread``, as in
+    llama.cpp's ``temp_ext``; engines that take a least and a greatest temperature mean half their sum and half their
+    difference. n counts the tokens that have probability: llama.cpp counts masked ones too, which lowers the
+    temperature. A single token stays as it is; a spread of 0 is plain temperature. Where low is 0 and the rivals of the
+    leader are left with less probability than a float64 holds, they are removed: the limit, as for temperature 0.
+    Source: llama.cpp ``llama_sampler_init_temp_ext``; Zhu et al. 2023 (arXiv 2309.02772) for the idea.
+    """
+
+    argmax_invariant: ClassVar[bool] = True
+    needs: ClassVar[Disclosure] = ALL
+
+    dynamic_temperature: Annotated[float, Field(ge=0, le=1000)]
+    spread: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    exponent: Annotated[float, Field(ge=0, le=100)] = 1.0
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """`Undisclosed` on a head with a tail: the entropy and the number of tokens decide."""
+        if self.spread == 0:
+            return at_temperature(dist, self.dynamic_temperature)
+        if dist.support_size == 1:
+            return dist
+        share = min(1.0, dist.entropy / math.log(dist.support_size))
+        low, high = max(0.0, self.dynamic_temperature - self.spread), self.dynamic_temperature + self.spread
+        temperature = low + (high - low) * share**self.exponent
+        first, second = dist.ranked(2)[1]
+        if low == 0 and first - second > _NOTHING * temperature:
+            return dist.top(1)  # an entropy this close to 0 has no digits left to scale the others by
+        return at_temperature(dist, temperature)

@@ -1,0 +1,68 @@
+"""P-less: the limit is the probability that two draws agree, so there is nothing to tune."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import Field
+
+from decodekit import Context, Distribution, ParameterError
+from decodekit.disclosure import Interval
+from decodekit_sampling.truncation import Truncation, keep_from
+
+__all__ = ["PLess", "PLessNorm"]
+
+_Factor = Annotated[float, Field(gt=0, le=1)]
+
+
+def log_collision(dist: Distribution) -> Interval:
+    """The log of ``sum(p ** 2)``, the probability that two draws agree, in nats; an interval on a head with a tail."""
+    squares, once = dist.scaled(2).bounds("log_normalizer"), dist.bounds("log_normalizer")
+    return Interval(squares.low - 2 * once.high, min(0.0, squares.high - 2 * once.low))
+
+
+class PLess(Truncation):
+    """Keep the tokens whose probability is at least ``p_less * sum(p ** 2)``.
+
+    1 is the published law; a smaller factor keeps more. The most likely token always reaches the limit. On a flat
+    distribution every token lies on it, and all stay: that decision is marked ambiguous.
+    Source: Tan et al. 2025 (arXiv 2509.23234).
+    """
+
+    p_less: _Factor
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact on a head where the bounds on the sum leave no token open; `Undisclosed` otherwise."""
+        limit, log_z = log_collision(dist), dist.bounds("log_normalizer")
+        factor = math.log(self.p_less)
+        return keep_from(
+            dist, Interval(limit.low + log_z.low + factor, limit.high + log_z.high + factor), self.min_keep, self.ties
+        )
+
+
+class PLessNorm(Truncation):
+    """Keep the tokens whose probability is at least ``p_less_norm * (V * sum(p ** 2) - 1) / (V - 1)``.
+
+    V is the size of the vocabulary, masked tokens included, as published. 1 is the published law. It keeps more than
+    `PLess`: what a uniform draw would agree by is not counted.
+    Source: Tan et al. 2025 (arXiv 2509.23234).
+    """
+
+    p_less_norm: _Factor
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact on a head where the bounds on the sum leave no token open; `Undisclosed` otherwise."""
+        size, log_z = dist.vocab_size, dist.bounds("log_normalizer")
+        if size is None:
+            raise ParameterError("p_less_norm needs the size of the vocabulary, which is not known here; take p_less")
+        if size == 1:
+            return dist
+        low, high = ((size * math.exp(log_sum) - 1) / (size - 1) for log_sum in log_collision(dist))
+        if high <= 0:
+            return dist  # flat: the draws agree no more than by chance
+        limit = Interval(
+            log_z.low + math.log(low * self.p_less_norm) if low > 0 else -math.inf,
+            log_z.high + math.log(high * self.p_less_norm),
+        )
+        return keep_from(dist, limit, self.min_keep, self.ties)

@@ -1,0 +1,76 @@
+"""Tail-free sampling: cut where the sorted probabilities have bent into a tail."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from decodekit import Context, Disclosure, Distribution, Undisclosed
+from decodekit_sampling.truncation import ROUNDING, Truncation, is_near, keep_first
+
+__all__ = ["Tfs"]
+
+_WINDOW = 256
+
+
+class Tfs(Truncation):
+    """Keep the tokens before the point where the absolute second differences have used up a share ``tfs`` of their sum.
+
+    Probabilities are sorted by size; ``|p[i] - 2 p[i+1] + p[i+2]|`` belongs to token i + 1, its centre, and a token
+    stays while the sum up to its own is at most the share. The first always stays, the last never does. Fewer than
+    three tokens, or a flat distribution, have no tail and stay whole; 1 keeps all. Masked tokens do not count.
+
+    ``law="koboldcpp"``, which llama.cpp had too, gives the difference to token i, so it cuts one token earlier; and
+    where the differences sum to 1e-6 or less it counts them as equal.
+    Source: Bricken 2020, https://www.trentonbricken.com/Tail-Free-Sampling/; text-generation-webui, koboldcpp.
+    """
+
+    tfs: Annotated[float, Field(ge=0, le=1)]
+    law: Literal["original", "koboldcpp"] = "original"
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact where the shown part proves the cut, since what is left can bend no more than it is high."""
+        if self.tfs == 1:
+            return dist
+        window = _WINDOW
+        while True:
+            scores = dist.ranked(window)[1]
+            complete = dist.tail is None and (len(scores) < window or len(scores) == dist.support_size)
+            if complete and len(scores) < 3:
+                return dist
+            cut = self._cut(np.exp(scores - dist.max_score), complete, dist)
+            if cut is not None:
+                return keep_first(dist, max(cut[0], self.min_keep), self.ties, ambiguous=cut[1])
+            if dist.tail is not None and len(scores) < window:
+                raise Undisclosed(Disclosure(4 * len(dist.scores)), "where the tail begins")
+            window *= 8
+
+    def _cut(self, weights: NDArray[np.float64], complete: bool, dist: Distribution) -> tuple[int, bool] | None:
+        """How many tokens stay, and whether that is ambiguous; None where the tokens not seen could move it."""
+        if len(weights) < 3:
+            return None
+        steps = weights[:-1] - weights[1:]
+        used = np.cumsum(np.abs(steps[:-1] - steps[1:]))
+        total = float(used[-1])
+        # What is left is a falling sequence: its differences sum to at most its first step and twice its height.
+        rest = 0.0 if complete else float(weights[-2] + weights[-1])
+        if self.law == "koboldcpp":
+            unit = math.exp(dist.max_score - dist.log_normalizer)
+            if (total + rest) * unit <= 1e-6:
+                if not complete:
+                    return None
+                used, total = np.arange(1.0, len(used) + 1), float(len(used))
+            elif total * unit <= 1e-6:
+                return None
+        elif total == 0:
+            return (len(weights), False) if complete else None
+        least, most = (
+            int(np.searchsorted(used, self.tfs * part * (1 + ROUNDING), side="right")) for part in (total, total + rest)
+        )
+        if not complete and (least != most or most == len(used)):
+            return None
+        return least + (self.law == "original"), is_near(used / total, least, self.tfs)

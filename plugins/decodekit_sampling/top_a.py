@@ -1,0 +1,31 @@
+"""Top-a: min-p whose factor grows with the confidence of the model."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import Field
+
+from decodekit import Context, Distribution
+from decodekit.disclosure import Interval
+from decodekit_sampling.truncation import Truncation, keep_from
+
+__all__ = ["TopA"]
+
+
+class TopA(Truncation):
+    """Keep the tokens whose probability is at least top_a times the square of the largest one.
+
+    0 keeps all. Source: BlinkDL's RWKV-LM; koboldcpp, exllamav2 and text-generation-webui have it.
+    """
+
+    top_a: Annotated[float, Field(ge=0, le=1)]
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact on a head whose last token is below the limit; `Undisclosed` otherwise."""
+        if self.top_a == 0:
+            return dist
+        log_z = dist.bounds("log_normalizer")
+        doubled = math.log(self.top_a) + 2 * dist.max_score
+        return keep_from(dist, Interval(doubled - log_z.high, doubled - log_z.low), self.min_keep, self.ties)

@@ -1,0 +1,40 @@
+"""Top-h: the leading tokens that together have a share of the entropy."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from decodekit import Context, Disclosure, Distribution
+from decodekit_sampling.truncation import ROUNDING, Truncation, is_near, keep_first
+
+__all__ = ["TopH"]
+
+
+class TopH(Truncation):
+    """Keep leading tokens while the sum of their ``-p * log(p)`` is at most top_h times the entropy; at least one.
+
+    Only the ``candidates`` most likely tokens take part, p and the entropy renormalised over them. This is the law of
+    transformers' code; its documentation, and the paper, speak of the entropy of the renormalised prefix instead.
+    1 keeps all candidates. Source: Potraghloo et al. 2025 (arXiv 2509.02510); transformers ``TopHLogitsWarper``.
+    """
+
+    top_h: Annotated[float, Field(gt=0, le=1)]
+    candidates: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+
+    @property
+    def needs(self) -> Disclosure:
+        return Disclosure(self.candidates)
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact on a head of at least so many candidates."""
+        window = dist.top(self.candidates)
+        if self.top_h == 1:
+            return window
+        logprobs = window.leading(self.candidates)[1]
+        used = np.cumsum(-np.exp(logprobs) * logprobs)
+        budget = self.top_h * float(used[-1])
+        count = max(1, int(np.searchsorted(used, budget * (1 + ROUNDING), side="right")))
+        return keep_first(window, max(count, self.min_keep), self.ties, ambiguous=is_near(used, count, budget))

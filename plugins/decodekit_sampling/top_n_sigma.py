@@ -1,0 +1,35 @@
+"""Top-n-sigma: the tokens within so many standard deviations of the largest score."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from decodekit import ALL, Context, Disclosure, Distribution
+from decodekit_sampling.truncation import Truncation, keep_from
+
+__all__ = ["TopNSigma"]
+
+
+class TopNSigma(Truncation):
+    """Keep the tokens whose score is at least ``max - n * sigma``.
+
+    Sigma is the population standard deviation of the scores of all tokens that have probability, in nats. Masked tokens
+    do not count, as in llama.cpp; other engines count them as 0, or turn the whole rule off. A temperature before it
+    changes nothing, since it scales sigma too.
+    Source: Tang et al. 2024 (arXiv 2411.07641).
+    """
+
+    needs: ClassVar[Disclosure] = ALL
+
+    top_n_sigma: Annotated[float, Field(gt=0, le=100)]
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """`Undisclosed` on every head with a tail: sigma depends on the least likely tokens most of all."""
+        scores = dist.scores
+        if dist.support_size < len(scores):
+            scores = scores[scores > -np.inf]
+        limit = dist.max_score - self.top_n_sigma * float(scores.std())
+        return keep_from(dist, limit, self.min_keep, self.ties)

@@ -1,0 +1,111 @@
+"""Locally typical sampling: the tokens whose surprisal is nearest to the entropy."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from decodekit import ALL, Context, Disclosure, Distribution
+from decodekit.distribution import AMBIGUITY
+from decodekit_sampling.truncation import Boundary, Ties, Truncation, is_near, shifted
+
+__all__ = ["TypicalP"]
+
+_REACH = 4.0  # nats around the entropy that are looked at first
+_FEW = 4096  # so many are sorted; more are put into bins first
+_BINS = 1024
+
+
+class TypicalP(Truncation):
+    """Keep the tokens whose surprisal is nearest to the entropy, until their probability reaches typical_p.
+
+    The token that crosses it stays. The most likely token may go. Masked tokens count for nothing; in llama.cpp one of
+    them makes the entropy NaN, and the rule another one without a word. Where the sum meets typical_p exactly,
+    ``boundary="drop"`` stops, as transformers does, and ``keep`` takes one more, as llama.cpp does. 1 keeps all.
+    Source: Meister et al. 2022 (arXiv 2202.00666).
+    """
+
+    needs: ClassVar[Disclosure] = ALL
+
+    typical_p: Annotated[float, Field(gt=0, le=1)]
+    boundary: Boundary = "drop"
+
+    @property
+    def argmax_invariant(self) -> bool:
+        return False
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """`Undisclosed` on every head with a tail: the entropy decides the order."""
+        if self.typical_p == 1:
+            return dist
+        log_z = dist.log_normalizer
+        centre = log_z - dist.entropy  # a score of surprisal s is log_z - s
+        if dist.token_ids is not None:
+            weights = np.exp(dist.scores - log_z)
+            chosen, near = self._choose(np.abs(dist.scores - centre), weights, dist.scores)
+            return dist.keep(chosen, ambiguous=near)
+        reach = _REACH
+        while True:
+            ids, scores = dist.reaching(centre - reach)
+            distances, weights = np.abs(scores - centre), np.exp(scores - log_z)
+            within = distances < reach
+            enough = weights[within].sum() > self.typical_p + AMBIGUITY and np.count_nonzero(within) > self.min_keep
+            if enough or len(ids) == dist.support_size:
+                chosen, near = self._choose(distances, weights, scores)
+                return dist.keep(ids[chosen], ambiguous=near)
+            reach *= 2
+
+    def _choose(
+        self, distances: NDArray[np.float64], weights: NDArray[np.float64], scores: NDArray[np.float64]
+    ) -> tuple[NDArray[np.bool_], bool]:
+        """Which of these tokens stay, and whether that is ambiguous."""
+        if len(distances) <= _FEW:
+            chosen, mass_before, taken = np.zeros(len(distances), dtype=bool), 0.0, 0
+            order = np.argsort(distances, kind="stable")
+        else:
+            chosen, nearest, mass_before, taken = _bins(distances, weights, self.typical_p, self.min_keep)
+            order = nearest[np.argsort(distances[nearest], kind="stable")]
+        mass = np.cumsum(weights[order])
+        mass += mass_before
+        count = int(np.searchsorted(mass, shifted(self.typical_p, self.boundary))) + 1
+        count = min(max(count, self.min_keep - taken), len(order))
+        near = is_near(mass, count - 1, self.typical_p)
+        last = order[count - 1]
+        if count < len(
+            order
+        ):  # a token as far on the other side would come first if the entropy were rounded otherwise
+            following = order[count]
+            near |= bool(distances[following] - distances[last] < AMBIGUITY and scores[following] != scores[last])
+        chosen[_edge(order, count, distances, self.ties)] = True
+        return chosen, near
+
+
+def _bins(
+    distances: NDArray[np.float64], weights: NDArray[np.float64], goal: float, min_keep: int
+) -> tuple[NDArray[np.bool_], NDArray[np.intp], float, int]:
+    """What is surely chosen, what has to be sorted, and the mass and number of what is surely chosen."""
+    widest = float(distances.max()) or 1.0
+    bins = (distances * ((_BINS - 1) / widest)).astype(np.int64)
+    mass, number = np.cumsum(np.bincount(bins, weights)), np.cumsum(np.bincount(bins))
+    crossing = max(int(np.searchsorted(mass, goal - AMBIGUITY)), int(np.searchsorted(number, min_keep)))
+    crossing = min(crossing, _BINS - 1)
+    sure = bins < crossing
+    before = crossing - 1
+    return (
+        sure,
+        np.flatnonzero((bins >= crossing) & (bins <= crossing + 1)),
+        float(mass[before]) if crossing else 0.0,
+        int(number[before]) if crossing else 0,
+    )
+
+
+def _edge(order: NDArray[np.intp], count: int, distances: NDArray[np.float64], ties: Ties) -> NDArray[np.intp]:
+    """The first ``count`` of the order, its equals at the edge chosen by ``ties``."""
+    if ties == "lowest":
+        return order[:count]
+    far = distances[order]
+    first, end = np.searchsorted(far, far[count - 1], side="left"), np.searchsorted(far, far[count - 1], side="right")
+    return order[:end] if ties == "all" else np.concatenate([order[:first], order[end - (count - first) : end]])
