@@ -494,6 +494,10 @@ class Distribution:
         _check(scores)
         return self._sparse(scores, self._ids, self._hidden)
 
+    def marked_ambiguous(self) -> Distribution:
+        """The same, said to rest on a decision within 1e-9 of its boundary: for a plugin that decides by itself."""
+        return Distribution._make(**{**self.__dict__, "ambiguous": True})
+
     def truncated(self) -> Distribution:
         """The disclosed tokens alone, the tail given up. Only the ``on_undisclosed='truncate'`` policy does this."""
         if self._hidden is None:
