@@ -73,6 +73,7 @@ class _Link:
     needs_logits: bool
     revives: bool
     pure: bool
+    looks_back: bool
 
 
 class Chain:
@@ -146,6 +147,7 @@ class Chain:
         *,
         top: int = 0,
         truncate: bool = False,
+        forced: Choice | None = None,
     ) -> tuple[Distribution, Choice, tuple[Entry, ...], tuple[Any, ...]]:
         """One token: every processor, then the sampler.
 
@@ -156,6 +158,7 @@ class Chain:
             randomness: the noise of this step, its attempt in ``draw``.
             top: how many leading tokens each entry keeps.
             truncate: give up the tail where a question cannot be answered, instead of raising `Undisclosed`.
+            forced: the choice that the states advance by, whatever is drawn here: a replay forces what was recorded.
 
         Returns:
             The final distribution, the choice, one entry per processor, and the states after this token.
@@ -191,10 +194,13 @@ class Chain:
             logprob = entries[-1].chosen
         if final is not dist:
             entries.append(Entry(self._sampler.name, None, None, None, None, gave_up=dist.tail, chosen=choice.logprob))
+        links, seen = (*self._links, self._sampler), (*(before for _, before, *_ in stages), final)
+        told = forced or choice
         after = []
-        for link, state in zip((*self._links, self._sampler), states, strict=True):
+        for link, state, before in zip(links, states, seen, strict=True):
+            extra = (before,) if link.looks_back else ()
             with _Blame(link.name, ctx.step):
-                after.append(link.call.advance(state, choice, ctx) if link.stateful else None)
+                after.append(link.call.advance(state, told, ctx, *extra) if link.stateful else None)
         return final, choice, tuple(entries), tuple(after)
 
     def _choose(
@@ -255,6 +261,7 @@ def _link(part: Any, seen: dict[str, int]) -> _Link:
         needs_logits=getattr(part, "needs_logits", False),
         revives=getattr(part, "revives", False),
         pure=getattr(part, "pure", True),
+        looks_back=getattr(part, "looks_back", False),
     )
 
 
