@@ -162,9 +162,7 @@ def _replay_stream(
             truncate = any(entry.gave_up is not None for entry in step.entries)
             noise = randomness.at(step.index, draw=attempt)
             # The recorded token is forced, so stateful parts must see that one.
-            final, choice, _, states = chain.step(
-                answer, context, states, noise, truncate=truncate, forced=step.choice
-            )
+            final, choice, _, states = chain.step(answer, context, states, noise, truncate=truncate, forced=step.choice)
             drift = _drift(step, final)
             agrees = choice.token_id == step.token_id
             yield ReplayStep(
