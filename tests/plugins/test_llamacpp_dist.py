@@ -49,6 +49,16 @@ def test_a_thousand_draws_are_llama_cpps_own(size: int, seed: int) -> None:
 
 
 @libstdcxx
+def test_draws_on_a_large_vocabulary_are_llama_cpps_own() -> None:
+    llama = pytest.importorskip("tests.plugins.llama_cpp_samplers")
+    size, noise = 151_936, np.random.default_rng(0)  # in id order equal scores do no harm
+    rows = [noise.normal(0, spread, size).astype(np.float16).astype(np.float32) for spread in (0.1, 1, 2.2, 4) * 8]
+    theirs = llama.C.llama_sampler_init_dist(6)
+    ours = Chain([], decodekit.sampler("llamacpp_dist", llamacpp_dist=6, order="id"))
+    assert tokens(ours, rows) == [llama.select(theirs, row) for row in rows]
+
+
+@libstdcxx
 def test_a_lone_candidate_costs_a_draw_as_in_the_installed_llama_cpp() -> None:
     llama = pytest.importorskip("tests.plugins.llama_cpp_samplers")
     rows = llama.random_rows(300, 20, 3)

@@ -12,6 +12,7 @@ import decodekit
 from decodekit import Chain, Choice, Context, Distribution, DistributionError, ParameterError, Undisclosed
 from decodekit.testing import check_processor
 from decodekit.testing.check_sampler import _chi_square_tail
+from decodekit_sampling.mirostat import _zipf_rank
 
 from .running import decide, probabilities, tokens
 from .test_llamacpp_dist import libstdcxx
@@ -63,6 +64,9 @@ def test_version_one_by_hand() -> None:
 
 
 def test_version_one_where_float32_would_make_nan() -> None:
+    # At a slope of exactly 1 the formula is 0 / 0; its limit is 2**mu / ln V, and both sides lead there.
+    for slope in (1.0, 1 - 1e-9, 1 + 1e-9):
+        assert _zipf_rank(slope, 3.0, 50) == pytest.approx(8 / math.log(50))
     plugin = decodekit.processor("mirostat", mirostat=1.0)
     equal = Distribution.dense(np.zeros(8))  # slope 0: k is 0 or infinite, on either side of 2**mu = V - 1
     assert plugin(equal, Context(), 2.8).support_size == 1

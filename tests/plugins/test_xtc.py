@@ -123,6 +123,7 @@ def test_the_gate_of_llama_cpp_by_hand() -> None:
     for position in range(50):
         applied = plugin(FIVE, Context(), position).support_size == 3
         assert applied == (uniform_float(9, position) <= 0.5)
+    assert plugin.initial(Context(output_ids=(4, 4, 4))) == 3  # continuing a text of three tokens
     lone = Distribution.dense([0.0, -math.inf])
     choice = decide(Chain([]), [FIVE.scores])[0][1]
     assert plugin.advance(4, choice, Context(), FIVE) == 5 and plugin.advance(4, choice, Context(), lone) == 4
