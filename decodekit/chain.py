@@ -74,6 +74,7 @@ class _Link:
     revives: bool
     pure: bool
     trusted: bool
+    looks_back: bool
 
 
 class Chain:
@@ -150,6 +151,7 @@ class Chain:
         *,
         top: int = 0,
         truncate: bool = False,
+        forced: Choice | None = None,
     ) -> tuple[Distribution, Choice, tuple[Entry, ...], tuple[Any, ...]]:
         """One token: every processor, then the sampler.
 
@@ -160,6 +162,7 @@ class Chain:
             randomness: the noise of this step, its attempt in ``draw``.
             top: how many leading tokens each entry keeps.
             truncate: give up the tail where a question cannot be answered, instead of raising `Undisclosed`.
+            forced: the choice that the states advance by, whatever is drawn here: a replay forces what was recorded.
 
         Returns:
             The final distribution, the choice, one entry per processor, and the states after this token.
@@ -203,10 +206,13 @@ class Chain:
             logprob = entries[-1].chosen
         if final is not dist:
             entries.append(Entry(self._sampler.name, None, None, None, None, gave_up=dist.tail, chosen=choice.logprob))
+        links, seen = (*self._links, self._sampler), (*(before for _, before, *_ in stages), final)
+        told = forced or choice
         after = []
-        for link, state in zip((*self._links, self._sampler), states, strict=True):
+        for link, state, before in zip(links, states, seen, strict=True):
+            extra = (before,) if link.looks_back else ()
             try:
-                after.append(link.call.advance(state, choice, ctx) if link.stateful else None)
+                after.append(link.call.advance(state, told, ctx, *extra) if link.stateful else None)
             except Exception as error:
                 _blame(error, link, ctx)
                 raise
@@ -271,6 +277,7 @@ def _link(part: Any, seen: dict[str, int]) -> _Link:
         revives=getattr(part, "revives", False),
         pure=getattr(part, "pure", True),
         trusted=part in CORE_SAMPLERS.values(),
+        looks_back=getattr(part, "looks_back", False),
     )
 
 

@@ -168,7 +168,8 @@ class Processor(Protocol):
 class StatefulProcessor(Protocol):
     """A processor with a memory, which it holds as an explicit immutable value.
 
-    ``advance`` runs once for each chosen token, after the choice.
+    ``advance`` runs once for each chosen token, after the choice. With the attribute ``looks_back`` set to True it is
+    given one argument more: the distribution that the processor was called with at this step.
     """
 
     def initial(self, ctx: Context, /) -> Any: ...

@@ -18,7 +18,8 @@ __all__ = ["verify"]
 def verify(
     trace: TraceArgument,
     chain: Annotated[
-        bool, typer.Option("--chain", help="Run the recorded processors again, too (traces of level full).")
+        bool,
+        typer.Option("--chain", help="Run the recorded chain with its plugins again, too (level full only)."),
     ] = False,
     allow_incomplete: Annotated[
         bool, typer.Option("--allow-incomplete", help="Exit 0 for a run without an end whose steps hold.")

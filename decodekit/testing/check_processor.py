@@ -282,17 +282,17 @@ def _check_states(subject: _Processor, dist: Distribution, ctx: Context, first: 
     chosen = greedy(first, ctx, noise)
     others = [int(i) for i in first.support()[:2] if i != chosen.token_id]
     forks = [chosen, *(replace(chosen, token_id=i) for i in others)]
-    states = [subject.call.advance(start, choice, ctx) for choice in forks]
+    states = [subject.advance(start, choice, ctx, dist) for choice in forks]
     assert value_of(start) == before, f"{subject.name} changed its state in advance(); make a new one"
     kept = [value_of(state) for state in states]
     later = [_grown(ctx, choice.token_id) for choice in forks]
     answers = [value_of(subject.run(probe, c, state)) for c, state in zip(later, states, strict=True)]
-    again = subject.call.advance(start, chosen, ctx)
+    again = subject.advance(start, chosen, ctx, dist)
     assert value_of(subject.run(probe, later[0], again)) == answers[0], (
         f"{subject.name}: advance() from one state by one choice gave two states"
     )
     for c, state, answer in zip(later[::-1], states[::-1], answers[::-1], strict=True):
-        subject.call.advance(state, chosen, c)
+        subject.advance(state, chosen, c, dist)
         assert value_of(subject.run(probe, c, state)) == answer, f"{subject.name}: a branch changed its sibling's state"
     assert [value_of(state) for state in states] == kept, f"{subject.name}: a branch changed its sibling's state"
     try:

@@ -19,6 +19,7 @@ from decodekit.distribution import Distribution
 from decodekit.errors import DecodekitError
 from decodekit.plugin import FunctionPlugin, parameter_model
 from decodekit.randomness import PROCESSORS, Randomness, derive
+from decodekit.samplers import Choice
 
 __all__ = [
     "MOST_QUESTIONS",
@@ -84,9 +85,13 @@ class Part:
         self.needs_logits: bool = getattr(call, "needs_logits", False)
         self.revives: bool = getattr(call, "revives", False)
         self.argmax_invariant: bool = getattr(call, "argmax_invariant", False)
+        self.looks_back: bool = getattr(call, "looks_back", False)
 
     def initial(self, ctx: Context) -> Any:
         return self.call.initial(ctx) if self.stateful else None
+
+    def advance(self, state: Any, choice: Choice, ctx: Context, before: Distribution) -> Any:
+        return self.call.advance(state, choice, ctx, *((before,) if self.looks_back else ()))
 
 
 def check_parameters(plugin: Any) -> None:

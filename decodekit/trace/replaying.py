@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -161,17 +161,14 @@ def _replay_stream(
             attempt = step.draw.attempt if step.draw is not None else 0
             truncate = any(entry.gave_up is not None for entry in step.entries)
             noise = randomness.at(step.index, draw=attempt)
-            final, choice, _, after = chain.step(answer, context, states, noise, truncate=truncate)
+            # The recorded token is forced, so stateful parts must see that one.
+            final, choice, _, states = chain.step(answer, context, states, noise, truncate=truncate, forced=step.choice)
             drift = _drift(step, final)
             agrees = choice.token_id == step.token_id
             yield ReplayStep(
                 stream, step.index, step.token_id, choice.token_id, drift, step.choice.margin,
                 agrees or 2 * drift >= step.choice.margin,
             )  # fmt: skip
-            if agrees:
-                states = after
-            else:  # the recorded token is forced, so stateful parts must see that one
-                states = _advanced(chain, states, step, context)
             ids = context.output_ids
             assert isinstance(ids, TokenIds)
             context = Context(context.prompt_ids, ids.append(step.token_id), context.tokenizer)
@@ -209,11 +206,3 @@ def _logprob(final: Distribution, token_id: int) -> float:
         return final.logprob(token_id)
     except DecodekitError:
         return -math.inf
-
-
-def _advanced(chain: Chain, states: tuple[object, ...], step: Step, context: Context) -> tuple[object, ...]:
-    parts: tuple[Callable[..., object], ...] = (*chain.processors, chain.sampler)
-    return tuple(
-        part.advance(state, step.choice, context) if hasattr(part, "advance") else None
-        for part, state in zip(parts, states, strict=True)
-    )

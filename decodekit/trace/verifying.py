@@ -69,8 +69,9 @@ def verify(trace: Trace | str | os.PathLike[str], *, chain: bool = False) -> Ver
 
     Args:
         trace: a trace, or the path of one. What precedes a fault in the file is verified too.
-        chain: run the recorded processors again on raw rows (level 'full'); this loads the plugins the header names.
-            Where one is missing or of another version, the steps are 'consistent'.
+        chain: run the recorded chain again on raw rows (level 'full'), stateful parts and samplers that are not of the
+            core included; this loads the plugins the header names. Where one is missing or of another version, the
+            steps are 'consistent'.
 
     Raises:
         TraceError: the file has no usable header, or its noise is of an unknown kind.
@@ -80,14 +81,14 @@ def verify(trace: Trace | str | os.PathLike[str], *, chain: bool = False) -> Ver
         trace, fault = inspect_trace(trace)
     if fault is None and trace.header.rng != ALGORITHM:
         raise TraceError(f"the noise of this trace is {trace.header.rng!r}; this version knows {ALGORITHM!r}")
-    processors, missing = None, ""
+    rerun, missing = None, ""
     if chain:
         try:
-            processors = chain_of(trace)
+            rerun = _Rerun(chain_of(trace))
         except ConfigError as error:
             missing = str(error)
     outputs: dict[int, TokenIds] = {}
-    findings = [_verify_step(trace, step, outputs, processors, missing) for step in trace.steps]
+    findings = [_verify_step(trace, step, outputs, rerun, missing) for step in trace.steps]
     words = tuple(word for word, _ in findings)
     counts: dict[Word, int] = dict(Counter(words))
     worst = min(range(len(words)), key=lambda i: _STRENGTH.index(words[i]), default=None)
@@ -164,29 +165,46 @@ def redraw(trace: Trace, step: Step) -> Choice:
     return replace(step.choice, token_id=token, score=best, margin=best - second, runner_up=runner_up, draw=draw)
 
 
+@dataclass(frozen=True)
+class _Rerun:
+    """The recorded chain, and the states it has reached in each stream; none once a step could not be run."""
+
+    chain: Chain
+    states: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+
+
 def _verify_step(
-    trace: Trace, step: Step, outputs: dict[int, TokenIds], processors: Chain | None, missing: str
+    trace: Trace, step: Step, outputs: dict[int, TokenIds], rerun: _Rerun | None, missing: str
 ) -> tuple[Word, str]:
     so_far = outputs.setdefault(step.stream, TokenIds())
     outputs[step.stream] = so_far.append(step.token_id)
     try:
         if step.index != len(so_far):
             raise _Finding("failed", f"stream {step.stream} goes from step {len(so_far) - 1} to step {step.index}")
-        try:
-            again = redraw(trace, step)
-        except _Finding:
-            _check_draw(trace, step)  # nothing to draw from, but the word itself can be checked
-            raise
-        _compare(step, again)
-        if missing:
-            raise _Finding("consistent", missing)
-        if processors is None:
-            return "proved", ""
-        return _reproduce(trace, step, so_far, processors)
+        word, why = _drawn_again(trace, step)
+        if rerun is not None:
+            _reproduce(trace, step, so_far, rerun)
+            return (word, why) if word == "ambiguous" else ("reproduced", "")
+        return ("consistent", missing) if missing and word == "proved" else (word, why)
     except _Finding as finding:
         return finding.word, finding.why
     except DecodekitError as error:
         return "failed", f"step {step.index} cannot be drawn again: {error}"
+
+
+def _drawn_again(trace: Trace, step: Step) -> tuple[Word, str]:
+    """'proved', 'ambiguous' or 'consistent', from the recorded final scores alone; raises what failed."""
+    try:
+        again = redraw(trace, step)
+    except _Finding as finding:
+        _check_draw(trace, step)  # nothing to draw from, but the word itself can be checked
+        if finding.word == "failed":
+            raise
+        return finding.word, finding.why
+    if _is_close(step, again):
+        return "ambiguous", f"the margin of step {step.index} is {step.choice.margin:.3g}, below {AMBIGUITY}"
+    _compare(step, again)
+    return "proved", ""
 
 
 def _check_draw(trace: Trace, step: Step) -> None:
@@ -201,10 +219,12 @@ def _check_draw(trace: Trace, step: Step) -> None:
         raise _Finding("failed", f"the word of lane {draw.lane} is {word:016x}, the record says {draw.word:016x}")
 
 
+def _is_close(step: Step, again: Choice) -> bool:
+    return min(step.choice.margin, again.margin) < AMBIGUITY
+
+
 def _compare(step: Step, again: Choice) -> None:
     said = step.choice
-    if min(said.margin, again.margin) < AMBIGUITY:
-        raise _Finding("ambiguous", f"the margin of step {step.index} is {said.margin:.3g}, below {AMBIGUITY}")
     if again.token_id != said.token_id:
         raise _Finding(
             "failed", f"the recorded scores and noise choose token {again.token_id}, the record {said.token_id}"
@@ -225,12 +245,16 @@ def _compare(step: Step, again: Choice) -> None:
         raise _Finding("failed", f"step {step.index} draws {again.draw}, the record says {step.draw}")
 
 
-def _reproduce(trace: Trace, step: Step, so_far: TokenIds, processors: Chain) -> tuple[Word, str]:
-    """Run the recorded processors again on the raw row."""
-    if step.row is None:
+def _reproduce(trace: Trace, step: Step, so_far: TokenIds, rerun: _Rerun) -> None:
+    """Run the recorded chain again on the raw row, from the states it has reached; raises what differs."""
+    context = Context(TokenIds(trace.prompt_of(step.stream)), so_far)
+    states = rerun.states.pop(step.stream, None)
+    if step.row is None or step.evidence is None:
         raise _Finding("consistent", "the raw row was not recorded; level 'full' keeps it")
-    if any(link.stateful for link in processors._links):
-        raise _Finding("consistent", "a stateful processor needs the whole run; replay it instead")
+    if states is None:
+        if len(so_far) and any(link.stateful for link in (*rerun.chain._links, rerun.chain._sampler)):
+            raise _Finding("consistent", "a stateful part needs all steps, and an earlier one could not be run again")
+        states = rerun.chain.initial(context)
     ids, row = step.row
     raw = step.raw
     if ids is None:
@@ -239,24 +263,21 @@ def _reproduce(trace: Trace, step: Step, so_far: TokenIds, processors: Chain) ->
         bound = raw.tail.max_logprob if raw.tail is not None else None
         size = trace.header.adapter.get("vocab_size")
         dist = Distribution.head(ids, row, size, stage=raw.stage, temperature=raw.temperature, max_hidden=bound)
-    context = Context(TokenIds(trace.prompt_of(step.stream)), so_far)
     noise = _noise(trace, step)
     truncate = any(entry.gave_up is not None for entry in step.entries)
-    final, choice, entries, _ = processors.step(
-        dist, context, processors.initial(context), noise, top=len(raw.top), truncate=truncate
+    final, choice, entries, rerun.states[step.stream] = rerun.chain.step(
+        dist, context, states, noise, top=len(raw.top), truncate=truncate, forced=step.choice
     )
-    assert step.evidence is not None
     scores = final.scores_of(step.evidence.token_ids)
     if not np.array_equal(scores, step.evidence.scores):
         wrong = int(np.count_nonzero(scores != step.evidence.scores))
         raise _Finding("failed", f"the processors give other final scores than recorded, for {wrong} tokens")
     if step.evidence.floor is None and final.support_size != len(step.evidence.token_ids):
         raise _Finding("failed", f"the processors leave {final.support_size} tokens, the record {len(scores)}")
-    if choice.token_id != step.token_id:
-        raise _Finding("failed", f"the chain chooses token {choice.token_id}, the record {step.token_id}")
+    if not _is_close(step, choice):
+        _compare(step, choice)
     if [entry.name for entry in entries] != [entry.name for entry in step.entries]:
         raise _Finding("failed", f"the entries of step {step.index} are not those of the chain")
-    return "reproduced", ""
 
 
 def _part(group: registry.Group, described: Mapping[str, Any]) -> Any:

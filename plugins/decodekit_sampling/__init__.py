@@ -1,12 +1,17 @@
-"""The common processors: temperature, truncations, penalties, bias. One idea a file; each is a `decodekit.Plugin`."""
+"""Processors and samplers of the field. One idea a file; each is a `decodekit.Plugin`."""
 
+from decodekit_sampling.adaptive_p import AdaptiveP
 from decodekit_sampling.bias import LogitBias
 from decodekit_sampling.cutoffs import EpsilonCutoff, EtaCutoff
 from decodekit_sampling.dynamic_temperature import DynamicTemperature
+from decodekit_sampling.forced import Forced
+from decodekit_sampling.llamacpp_dist import LlamaCppDist
 from decodekit_sampling.min_p import MinP
+from decodekit_sampling.mirostat import Mirostat, MirostatV2
 from decodekit_sampling.p_less import PLess, PLessNorm
 from decodekit_sampling.penalties import FrequencyPenalty, PresencePenalty, RepetitionPenalty
 from decodekit_sampling.quadratic import Quadratic
+from decodekit_sampling.skew import Skew
 from decodekit_sampling.temperature import Temperature
 from decodekit_sampling.tfs import Tfs
 from decodekit_sampling.top_a import TopA
@@ -15,19 +20,28 @@ from decodekit_sampling.top_k import TopK
 from decodekit_sampling.top_n_sigma import TopNSigma
 from decodekit_sampling.top_p import TopP
 from decodekit_sampling.typical_p import TypicalP
+from decodekit_sampling.xtc import XTC, LlamaCppXTC, XTCExpected
 
 __all__ = [
+    "XTC",
+    "AdaptiveP",
     "DynamicTemperature",
     "EpsilonCutoff",
     "EtaCutoff",
+    "Forced",
     "FrequencyPenalty",
+    "LlamaCppDist",
+    "LlamaCppXTC",
     "LogitBias",
     "MinP",
+    "Mirostat",
+    "MirostatV2",
     "PLess",
     "PLessNorm",
     "PresencePenalty",
     "Quadratic",
     "RepetitionPenalty",
+    "Skew",
     "Temperature",
     "Tfs",
     "TopA",
@@ -36,4 +50,5 @@ __all__ = [
     "TopNSigma",
     "TopP",
     "TypicalP",
+    "XTCExpected",
 ]

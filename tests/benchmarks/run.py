@@ -1,4 +1,4 @@
-"""Run the measurements: all of them, or those that are named (imports, chains, samplers, decoding, verifying)."""
+"""Run the measurements: all of them, or those that are named (imports, chains, samplers, drawing, decoding, verifying)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from tests.benchmarks import chains, decoding, imports, samplers, verifying
+from tests.benchmarks import chains, decoding, drawing, imports, samplers, verifying
 from tests.benchmarks.timing import HEADER
 
-PARTS = (("chains", chains), ("samplers", samplers), ("decoding", decoding), ("verifying", verifying))
+PARTS = (
+    ("chains", chains),
+    ("samplers", samplers),
+    ("drawing", drawing),
+    ("decoding", decoding),
+    ("verifying", verifying),
+)
 
 
 def main(names: list[str]) -> None:

@@ -26,7 +26,7 @@ from decodekit import (
     Undisclosed,
 )
 from decodekit.randomness import PROCESSORS, derive
-from decodekit.samplers import inverse_cdf, multinomial
+from decodekit.samplers import greedy, inverse_cdf, multinomial
 
 LOG, INF = math.log, math.inf
 # Probabilities 1/2, 1/4, 1/8, 1/8.
@@ -355,6 +355,48 @@ def test_a_stateful_sampler_has_its_state_last() -> None:
         _, choice, _, states = chain.step(FOUR, Context(output_ids=(0,) * n), states, NOISE.at(n))
         tokens.append(choice.token_id)
     assert tokens == [0, 1, 0, 1] and states == (None, 4)
+
+
+class Witness:
+    """Keeps what `advance` was told: how likely the token was before and after, and which one it was."""
+
+    name = "witness"
+    looks_back = True
+
+    def initial(self, ctx: Context) -> tuple[Any, ...]:
+        return ()
+
+    def __call__(self, dist: Distribution, ctx: Context, state: tuple[Any, ...]) -> Distribution:
+        return dist.scaled(3.0)
+
+    def advance(self, state: tuple[Any, ...], choice: Choice, ctx: Context, before: Distribution) -> tuple[Any, ...]:
+        return (choice.token_id, before.logprob(choice.token_id), choice.logprob)
+
+
+def test_a_memory_that_looks_back_is_given_what_its_processor_saw() -> None:
+    chain = Chain([two, Witness(), hot], "greedy")
+    _, choice, entries, (_, told, *_) = chain.step(FOUR, Context(), chain.initial(Context()), NOISE.at(0))
+    assert told == (choice.token_id, entries[0].chosen, choice.logprob)
+    assert len({*told[1:], choice.raw_logprob}) == 3  # before it, after the chain, and raw: three numbers
+
+
+def test_a_sampler_that_looks_back_is_given_the_final_distribution() -> None:
+    class Last(Witness):
+        def __call__(self, dist: Distribution, ctx: Context, randomness: Any, state: Any) -> Choice:  # type: ignore[override]
+            return greedy(dist, ctx, randomness)
+
+    chain = Chain([two], Last())
+    final, choice, _, (_, told) = chain.step(FOUR, Context(), chain.initial(Context()), NOISE.at(0))
+    assert told == (choice.token_id, final.logprob(choice.token_id), choice.logprob)
+
+
+def test_a_forced_choice_is_what_states_advance_by() -> None:
+    chain = Chain([NoRepeat()], "greedy")
+    states = chain.initial(Context())
+    _, drawn, _, after = chain.step(FOUR, Context(), states, NOISE.at(0))
+    other = replace(drawn, token_id=drawn.token_id + 1)
+    _, again, _, forced = chain.step(FOUR, Context(), states, NOISE.at(0), forced=other)
+    assert again == drawn and after == ((drawn.token_id,), None) and forced == ((other.token_id,), None)
 
 
 @pytest.mark.parametrize("method", ["initial", "advance"])

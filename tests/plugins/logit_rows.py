@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Row", "rows"]
+__all__ = ["Row", "normal_rows", "rows"]
 
 Row = NDArray[np.float32]
 
@@ -50,3 +50,13 @@ def _attempts(rng: np.random.Generator, size: int) -> Iterator[Row]:
             row[leaders] = rng.normal(8, 1.5, len(leaders))
         row = row + rng.normal(0, 5)
         yield (row.astype(np.float16) if rng.random() < 0.3 else row).astype(np.float32)
+
+
+def normal_rows(count: int, size: int, seed: int, spread: float = 3.0) -> list[Row]:
+    """Rows of N(0, spread), no two logits of a row equal."""
+    noise, made = np.random.default_rng(seed), []
+    while len(made) < count:
+        row = noise.normal(0, spread, size).astype(np.float32)
+        if len(np.unique(row)) == size:
+            made.append(row)
+    return made

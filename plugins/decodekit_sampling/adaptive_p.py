@@ -1,0 +1,56 @@
+"""Adaptive-p: prefer tokens near a target probability, and hold their average there over time."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from decodekit import Choice, Context, Distribution, Plugin
+
+__all__ = ["AdaptiveP"]
+
+_PEAK, _SHARPNESS, _WIDTH = 5.0, 10.0, 0.3
+_State = tuple[float, float]
+
+
+class AdaptiveP(Plugin):
+    """Give each token the score ``5 - 10 d**2 / (1 + d)``, d its distance from the wanted probability in units of 0.3.
+
+    The wanted probability is ``2 * target - average``, clamped to [0, 1]; the average is that of the chosen tokens'
+    probabilities before this processor, each step weighing ``decay`` times the one after it. It starts at the target.
+
+    A processor, so that the final distribution of the record is the one drawn from; let it be the last. Tokens
+    without probability stay without, as in the llama.cpp of llama-cpp-python 0.3.36; its first release gave masked
+    candidates a finite score, and so revived them. It computes in float32: scores differ by about 1e-6.
+
+    Args:
+        adaptive_p: the target probability.
+        decay: of the average; 0.99 looks back over about a hundred tokens.
+
+    Source: llama.cpp ``llama_sampler_init_adaptive_p`` (pull request 17927); koboldcpp and exllamav3 have the same law.
+    """
+
+    looks_back: ClassVar[bool] = True
+
+    adaptive_p: Annotated[float, Field(ge=0, le=1)]
+    decay: Annotated[float, Field(ge=0, le=0.99)] = 0.9
+
+    def initial(self, ctx: Context) -> _State:
+        """Weighted sum and weight of an average that has been at the target for ever."""
+        return self.adaptive_p / (1 - self.decay), 1 / (1 - self.decay)
+
+    def __call__(self, dist: Distribution, ctx: Context, state: _State) -> Distribution:
+        """`Undisclosed` on a head with a tail: every hidden token would get a score of its own."""
+        weighted, weight = state
+        wanted = min(max(2 * self.adaptive_p - weighted / weight, 0.0), 1.0)
+        logprobs = dist.logprobs
+        distance = np.abs(np.exp(logprobs) - wanted) / _WIDTH
+        scores = _PEAK - _SHARPNESS * distance**2 / (1 + distance)
+        return dist.with_scores(np.where(logprobs > -math.inf, scores, -math.inf))
+
+    def advance(self, state: _State, choice: Choice, ctx: Context, before: Distribution) -> _State:
+        weighted, weight = state
+        return math.exp(before.logprob(choice.token_id)) + self.decay * weighted, 1 + self.decay * weight

@@ -1,0 +1,43 @@
+"""Forced tokens: what was chosen elsewhere, scored here."""
+
+from __future__ import annotations
+
+import math
+
+from decodekit import Choice, Context, Distribution, ParameterError, Plugin
+from decodekit.randomness import BoundRandomness
+from decodekit_sampling.token_ids import TokenIds
+
+__all__ = ["Forced"]
+
+
+class Forced(Plugin):
+    """Choose the given ids one after the other, whatever the distribution says.
+
+    The choice holds the token's own log-probability after the chain: the ids of a trace can be scored under another
+    model or another chain. Nothing is random. Ask for no more tokens than there are ids.
+
+    Args:
+        forced: the ids, in order; the first is chosen where nothing was generated yet.
+
+    Raises:
+        PluginError: the ids have run out, or the chain left the token no probability.
+    """
+
+    forced: TokenIds
+
+    def __call__(self, dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
+        """`Undisclosed` on a head that does not name the token."""
+        if ctx.step >= len(self.forced):
+            raise ParameterError(f"{len(self.forced)} ids are forced, and token {ctx.step + 1} was asked for")
+        token = self.forced[ctx.step]
+        return Choice(
+            token_id=token,
+            logprob=dist.logprob(token),
+            raw_logprob=None,
+            rank=None,
+            score=float(dist.scores_of([token])[0]),
+            margin=math.inf,
+            runner_up=None,
+            draw=None,
+        )

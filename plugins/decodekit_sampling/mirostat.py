@@ -1,0 +1,127 @@
+"""Mirostat: hold the surprise of the text at a target, by truncating a little more or less with every token.
+
+Both versions are processors that remember: they truncate, whatever sampler follows draws, and what it drew moves the
+limit. So the final distribution of the record is the one that was drawn from.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from decodekit import ALL, Choice, Context, Disclosure, Distribution, DistributionError, Plugin, Undisclosed
+
+__all__ = ["Mirostat", "MirostatV2"]
+
+_BIT = math.log(2)
+_Surprise = Annotated[float, Field(gt=0, le=100)]
+
+
+class _Mirostat(Plugin):
+    argmax_invariant: ClassVar[bool] = True
+    looks_back: ClassVar[bool] = True
+
+    eta: Annotated[float, Field(gt=0, le=1)] = 0.1
+    surprise: Literal["kept", "whole"] = "kept"
+
+    @property
+    def _target(self) -> float:
+        raise NotImplementedError
+
+    def initial(self, ctx: Context) -> float:
+        """The limit mu, in bits: twice the target."""
+        return 2 * self._target
+
+    def advance(self, state: float, choice: Choice, ctx: Context, before: Distribution) -> float:
+        """The limit moves against the error of the surprise."""
+        logprob = choice.logprob if self.surprise == "kept" else before.logprob(choice.token_id)
+        if logprob is None:
+            raise DistributionError("the log-probability of the chosen token is not known, and mirostat learns from it")
+        if logprob == -math.inf:
+            return state  # a replay forced a token that is impossible here: nothing to learn
+        return state - self.eta * (-logprob / _BIT - self._target)
+
+
+class MirostatV2(_Mirostat):
+    """Keep the tokens whose surprise is at most mu, at least one; then ``mu -= eta * (surprise - target)``.
+
+    Args:
+        mirostat_v2: the target surprise in bits (tau).
+        eta: the learning rate.
+        surprise: of the chosen token, 'kept' after all truncations, renormalised (llama.cpp), or 'whole' in the
+            distribution that came in (the paper's own code, aphrodite).
+
+    llama.cpp allows nothing beside it but a temperature before. For its draws bit by bit let
+    ``llamacpp_dist(law="discrete")`` follow; it keeps mu in float32, this in float64.
+    Source: Basu et al. 2020 (arXiv 2007.14966); llama.cpp ``llama_sampler_init_mirostat_v2``.
+    """
+
+    mirostat_v2: _Surprise
+
+    @property
+    def _target(self) -> float:
+        return self.mirostat_v2
+
+    def __call__(self, dist: Distribution, ctx: Context, state: float) -> Distribution:
+        """Exact on a head whose last token is beyond the limit; `Undisclosed` otherwise."""
+        return dist.threshold(dist.log_normalizer - state * _BIT)
+
+
+class Mirostat(_Mirostat):
+    """Version 1: estimate the slope of Zipf's law from the m leading tokens, and from it the k whose surprise is mu.
+
+    With ``t_i = ln((i + 2) / (i + 1))`` and ``b_i = ln(p_i / p_{i+1})`` over neighbouring ranks, the slope is
+    ``s = sum(t b) / sum(t t)``, ``e = s - 1`` and ``k = (e 2**mu / (1 - V**-e)) ** (1 / s)``, rounded down, at least 1.
+    At ``s = 1`` and ``s = 0`` the limits are taken, where float32 makes NaN of the formula.
+
+    Args:
+        mirostat: the target surprise in bits (tau).
+        eta: the learning rate.
+        surprise: as for `MirostatV2`.
+        m: how many leading tokens the slope is estimated from.
+
+    llama.cpp computes k in float32: where ours lies within about 1e-5 of an integer, its k may be one less or more.
+    From 2**31 on its k overflows and one token is left; ours keeps all, as the law says.
+    Source: Basu et al. 2020 (arXiv 2007.14966); llama.cpp ``llama_sampler_init_mirostat``.
+    """
+
+    mirostat: _Surprise
+    m: Annotated[int, Field(ge=2, le=100_000)] = 100
+
+    @property
+    def _target(self) -> float:
+        return self.mirostat
+
+    @property
+    def needs(self) -> Disclosure:
+        return Disclosure(self.m)
+
+    def __call__(self, dist: Distribution, ctx: Context, state: float) -> Distribution:
+        """Exact on a head of at least m and k tokens, where the size of the vocabulary is known."""
+        if dist.vocab_size is None:
+            raise Undisclosed(ALL, "the size of the vocabulary")
+        scores = -np.sort(-dist.top(self.m).scores)
+        scores = scores[scores > -math.inf]
+        if len(scores) == 1:
+            return dist
+        ranks = np.arange(1, len(scores))
+        t = np.log((ranks + 1) / ranks)
+        slope = float((t * -np.diff(scores)).sum() / (t * t).sum())
+        k = _zipf_rank(slope, state, dist.vocab_size)
+        kept = dist.top(max(1, int(min(k, dist.vocab_size))))
+        near = k < dist.vocab_size + 1 and abs(k - round(k)) < 1e-9 * max(k, 1.0)
+        return kept.marked_ambiguous() if near else kept
+
+
+def _zipf_rank(slope: float, mu: float, vocab_size: int) -> float:
+    """The rank, not yet rounded, whose surprise is mu bits under Zipf's law of this slope."""
+    exponent = slope - 1
+    x = exponent * math.log(vocab_size)
+    growth = 1.0 if x == 0 else x / -math.expm1(-x)  # e / (1 - V**-e), times log V
+    log_base = math.log(growth) - math.log(math.log(vocab_size)) + mu * _BIT
+    if slope == 0:
+        return math.inf if log_base > 0 else 1.0
+    return math.exp(min(log_base / slope, 700.0))

@@ -1,0 +1,46 @@
+"""Skew: bend the cumulative distribution, so that a draw falls further down or up the list."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from decodekit import Context, Distribution, Plugin
+
+__all__ = ["Skew"]
+
+
+class Skew(Plugin):
+    """Raise the cumulative distribution to the power ``exp(skew)``: above 0 favours late tokens, below 0 early ones.
+
+    Drawing with ``u ** exp(-skew)`` in place of the uniform u is the same law; as a processor it is exact for every
+    sampler, and the record holds what was drawn from. exllamav2 also multiplies its uniform by 0.9998, which puts the
+    last tokens out of reach; that is not repeated here.
+
+    Args:
+        skew: the exponent's logarithm.
+        order: what the distribution is cumulated over: 'score' from the most likely token down (exllamav2), 'id' by
+            rising token id (aphrodite): a different law.
+    """
+
+    skew: Annotated[float, Field(ge=-10, le=10)]
+    order: Literal["score", "id"] = "score"
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """`Undisclosed` on a head with a tail: the hidden tokens' places would be needed."""
+        if self.skew == 0:
+            return dist
+        ids = dist.order if self.order == "score" else np.sort(dist.support())
+        logprobs = dist.logprobs_of(ids)
+        cumulative = np.logaddexp.accumulate(logprobs)
+        power = math.exp(self.skew)
+        # C**a - c**a, where c lacks this token's share of C, is C**a * (1 - (1 - share)**a).
+        log_share = np.minimum(logprobs - cumulative, 0.0)
+        share = np.exp(log_share)
+        with np.errstate(divide="ignore"):
+            part = np.log(-np.expm1(power * np.log1p(-share)))
+        part = np.where(power * share < 1e-9, self.skew + log_share, part)  # where 1 - share would lose its digits
+        return dist.add(ids, power * cumulative + part - dist.scores_of(ids))
