@@ -1,0 +1,105 @@
+"""Token healing: write the end of the prompt again, so that the model may choose its tokens too."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import partial
+
+from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError, Plugin
+from decodekit.protocols import Tokenizer
+from decodekit_sampling.history import named
+from decodekit_sampling.phrases import Phrase, once, tokenizer_of
+
+__all__ = ["TokenHealing", "cut_prompt"]
+
+
+def cut_prompt(tokenizer: Tokenizer, prompt_ids: Sequence[int], tokens: int = 1) -> tuple[list[int], list[int]]:
+    """The prompt without its last tokens, and these: the prompt to give, and the ids for `TokenHealing`.
+
+    Stops cutting before a control token, whose text cannot be written again, and never cuts the first token.
+
+    Args:
+        tokenizer: the model's.
+        prompt_ids: the whole prompt.
+        tokens: how many to cut at most.
+
+    Raises:
+        ParameterError: a number of tokens below one.
+    """
+    if tokens < 1:
+        raise ParameterError(f"cut_prompt cuts at least one token, not {tokens}")
+    ids = list(prompt_ids)
+    at = len(ids)
+    while at > 1 and len(ids) - at < tokens and tokenizer.token_bytes(ids[at - 1]):
+        at -= 1
+    return ids[:at], ids[at:]
+
+
+class TokenHealing(Plugin):
+    """Let the output begin with this text: ids that were cut from the end of the prompt (see `cut_prompt`), or a text.
+
+    Until the text is written, a token is allowed when its bytes go on with it: when they begin with all that is left
+    of it, or, with ``pieces``, when what is left begins with them. A model that was trained on ``https`` and ``://``
+    can so answer the prompt ``http`` with a token of its own. The output holds the text again.
+
+    ``pieces=True`` is the law of the text: every tokenisation of it may come. ``pieces=False`` wants one token that
+    begins with all of it, as exllamav2 does for one token that was cut. (transformers' ``heal_tokens`` adds 10 nats to
+    such tokens, and 11 to the one that was cut, and generates one token without the rest of the chain.)
+    Source: guidance's token healing; exllamav2.
+
+    Raises:
+        EmptySupport: no token that goes on with the text has probability.
+    """
+
+    token_healing: Phrase
+    pieces: bool = True
+
+    def needs(self, ctx: Context) -> Disclosure:
+        """The tokens that go on with the text, as long as it is not written."""
+        rest = self._rest(ctx)
+        return named(self._allowed(rest, ctx)) if rest else CHEAP
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever the tokens that go on with the text are disclosed."""
+        rest = self._rest(ctx)
+        return dist.keep(self._allowed(rest, ctx)) if rest else dist
+
+    def _rest(self, ctx: Context) -> bytes:
+        """What is not written yet. O(length of the text)."""
+        tokenizer = tokenizer_of(ctx, "token_healing")
+        text = once(tokenizer, (TokenHealing, self.token_healing), partial(_bytes_of, self.token_healing, tokenizer))
+        written = 0
+        for token in ctx.output_ids:
+            if written >= len(text):
+                break
+            written += len(tokenizer.token_bytes(token) or b"")
+        return text[written:]
+
+    def _allowed(self, rest: bytes, ctx: Context) -> list[int]:
+        tokenizer = tokenizer_of(ctx, "token_healing")
+        words, ids = once(tokenizer, TokenHealing, partial(_sorted_words, tokenizer))
+        first = bisect_left(words, rest)
+        last = first
+        while last < len(words) and words[last].startswith(rest):
+            last += 1
+        allowed = ids[first:last]
+        for size in range(1, len(rest) if self.pieces else 0):
+            at = bisect_left(words, rest[:size])
+            while at < len(words) and words[at] == rest[:size]:
+                allowed.append(ids[at])
+                at += 1
+        return allowed
+
+
+def _bytes_of(phrase: str | tuple[int, ...], tokenizer: Tokenizer) -> bytes:
+    data = phrase.encode() if isinstance(phrase, str) else tokenizer.decode(phrase)
+    if not data:
+        raise ParameterError(f"token_healing: the tokens {phrase} have no text")
+    return data
+
+
+def _sorted_words(tokenizer: Tokenizer) -> tuple[list[bytes], list[int]]:
+    """The bytes of all tokens that have some, in rising order, and their ids."""
+    words = sorted((word, token) for token in range(tokenizer.vocab_size) if (word := tokenizer.token_bytes(token)))
+    return [word for word, _ in words], [token for _, token in words]
