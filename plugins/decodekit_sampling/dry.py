@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 import numpy as np
@@ -17,7 +16,7 @@ from decodekit_sampling.phrases import Phrase, once, tokenizer_of
 
 __all__ = ["Dry"]
 
-_LARGEST_LOG = 88.7228391  # of a float32: where llama.cpp stops raising the base
+_LARGEST_LOG = np.float32(88.7228391)  # of a float32: where llama.cpp stops raising the base, and in its precision
 _LONGEST_BREAKER = 40  # bytes
 
 
@@ -26,16 +25,17 @@ class Dry(Plugin):
 
     The last n tokens stand earlier in the history too, with this token after them; the longest such n counts, if it
     is at least ``allowed_length``. A repetition does not reach back over a breaker, and a token that is a breaker by
-    itself is never penalised. The exponent stops where the power would leave float32. A breaker given as a text is
+    itself is never penalised. The exponent stops where the power would leave float32 (llama.cpp's product with the
+    multiplier may still leave it, and bans the token). A breaker given as a text is
     found in every token that overlaps it (see `decodekit_sampling.breakers`), once per tokenizer; give token ids to
     name a sequence exactly.
 
     The state is, for each position of the window, how many tokens that end there equal the tokens at the end:
     int32[n], one vector operation per token.
     Source: the sampler of p-e-w (text-generation-webui pull request 5677); the law is llama.cpp's ``dry``. There a
-    negative ``dry_penalty_last_n`` other than -1 switches the sampler off without a word; here a ``window`` is
-    positive, or None for the whole history. Control tokens have no text here, so a breaker meets one only by its
-    full name.
+    negative ``dry_penalty_last_n``, once the whole context, switches the sampler off without a word; here a
+    ``window`` is positive, or None for the whole history. Control tokens have no text here, so a breaker meets one
+    only by its full name.
 
     Raises:
         ParameterError: a breaker is a text and there is no tokenizer.
@@ -84,7 +84,7 @@ class Dry(Plugin):
         penalised = ~breakers.single(tokens)
         exponent = longest[penalised] - self.allowed_length
         if self.base > 1.000001:
-            exponent = np.minimum(exponent, math.floor(_LARGEST_LOG / math.log(self.base)))
+            exponent = np.minimum(exponent, _LARGEST_LOG // np.log(np.float32(self.base)))
         return dist.add(tokens[penalised], -self.dry * self.base**exponent)
 
     def advance(self, state: NDArray[np.int32], choice: Choice, ctx: Context) -> NDArray[np.int32]:
