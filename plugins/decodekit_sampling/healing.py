@@ -6,6 +6,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError, Plugin
 from decodekit.protocols import Tokenizer
 from decodekit_sampling.history import named
@@ -40,8 +43,9 @@ class TokenHealing(Plugin):
     """Let the output begin with this text: ids that were cut from the end of the prompt (see `cut_prompt`), or a text.
 
     Until the text is written, a token is allowed when its bytes go on with it: when they begin with all that is left
-    of it, or, with ``pieces``, when what is left begins with them. A model that was trained on ``https`` and ``://``
-    can so answer the prompt ``http`` with a token of its own. The output holds the text again.
+    of it, or, with ``pieces``, when what is left begins with them and the vocabulary can write the remainder. A model
+    that was trained on ``https`` and ``://`` can so answer the prompt ``http`` with a token of its own. The output
+    holds the text again.
 
     ``pieces=True`` is the law of the text: every tokenisation of it may come. ``pieces=False`` wants one token that
     begins with all of it, as exllamav2 does for one token that was cut. (transformers' ``heal_tokens`` adds 10 nats to
@@ -57,46 +61,48 @@ class TokenHealing(Plugin):
 
     def needs(self, ctx: Context) -> Disclosure:
         """The tokens that go on with the text, as long as it is not written."""
-        rest = self._rest(ctx)
-        return named(self._allowed(rest, ctx)) if rest else CHEAP
+        allowed = self._allowed(ctx)
+        return CHEAP if allowed is None else named(allowed)
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact wherever the tokens that go on with the text are disclosed."""
-        rest = self._rest(ctx)
-        return dist.keep(self._allowed(rest, ctx)) if rest else dist
+        allowed = self._allowed(ctx)
+        return dist if allowed is None else dist.keep(allowed)
 
-    def _rest(self, ctx: Context) -> bytes:
-        """What is not written yet. O(length of the text)."""
+    def _allowed(self, ctx: Context) -> NDArray[np.int64] | None:
+        """The tokens that go on with the text; None when it is written. O(length of the text)."""
         tokenizer = tokenizer_of(ctx, "token_healing")
-        text = once(tokenizer, (TokenHealing, self.token_healing), partial(_bytes_of, self.token_healing, tokenizer))
+        question = TokenHealing, self.token_healing, self.pieces
+        steps = once(tokenizer, question, partial(_steps, self.token_healing, self.pieces, tokenizer))
         written = 0
         for token in ctx.output_ids:
-            if written >= len(text):
+            if written >= len(steps):
                 break
             written += len(tokenizer.token_bytes(token) or b"")
-        return text[written:]
-
-    def _allowed(self, rest: bytes, ctx: Context) -> list[int]:
-        tokenizer = tokenizer_of(ctx, "token_healing")
-        words, ids = once(tokenizer, TokenHealing, partial(_sorted_words, tokenizer))
-        first = bisect_left(words, rest)
-        last = first
-        while last < len(words) and words[last].startswith(rest):
-            last += 1
-        allowed = ids[first:last]
-        for size in range(1, len(rest) if self.pieces else 0):
-            at = bisect_left(words, rest[:size])
-            while at < len(words) and words[at] == rest[:size]:
-                allowed.append(ids[at])
-                at += 1
-        return allowed
+        return steps[written] if written < len(steps) else None
 
 
-def _bytes_of(phrase: str | tuple[int, ...], tokenizer: Tokenizer) -> bytes:
-    data = phrase.encode() if isinstance(phrase, str) else tokenizer.decode(phrase)
-    if not data:
+def _steps(phrase: str | tuple[int, ...], pieces: bool, tokenizer: Tokenizer) -> list[NDArray[np.int64]]:
+    """For each number of bytes written, the tokens that may come next: those from which the text can be finished."""
+    text = phrase.encode() if isinstance(phrase, str) else tokenizer.decode(phrase)
+    if not text:
         raise ParameterError(f"token_healing: the tokens {phrase} have no text")
-    return data
+    words, ids = once(tokenizer, TokenHealing, partial(_sorted_words, tokenizer))
+    steps: list[list[int]] = [[] for _ in text]
+    for start in reversed(range(len(text))):
+        rest = text[start:]
+        at = bisect_left(words, rest)
+        while at < len(words) and words[at].startswith(rest):
+            steps[start].append(ids[at])
+            at += 1
+        for size in range(1, len(rest) if pieces else 0):
+            at = bisect_left(words, rest[:size])
+            while steps[start + size] and at < len(words) and words[at] == rest[:size]:
+                steps[start].append(ids[at])
+                at += 1
+    if not steps[0]:
+        raise ParameterError(f"token_healing: no token of this vocabulary can begin {text!r}")
+    return [np.array(sorted(allowed), dtype=np.int64) for allowed in steps]
 
 
 def _sorted_words(tokenizer: Tokenizer) -> tuple[list[bytes], list[int]]:

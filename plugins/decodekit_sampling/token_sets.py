@@ -14,7 +14,7 @@ class AllowedTokens(Plugin):
     """Keep these tokens and no others.
 
     Source: vLLM ``allowed_token_ids``. Where none of them has probability left this raises; transformers'
-    ``prefix_allowed_tokens_fn`` falls back to the whole vocabulary in silence.
+    ``prefix_allowed_tokens_fn`` makes them equally likely, without a word.
 
     Raises:
         EmptySupport: none of them has probability.
