@@ -1,4 +1,4 @@
-"""Run the measurements: all of them, or those that are named (imports, chains, decoding, verifying)."""
+"""Run the measurements: all of them, or those that are named (imports, chains, history, decoding, verifying)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from tests.benchmarks import chains, decoding, imports, verifying
+from tests.benchmarks import chains, decoding, history, imports, verifying
 from tests.benchmarks.timing import HEADER
 
 
@@ -18,7 +18,8 @@ def main(names: list[str]) -> None:
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}")
     if not names or "imports" in names:
         print(imports.measure())
-    for name, module in (("chains", chains), ("decoding", decoding), ("verifying", verifying)):
+    modules = {"chains": chains, "history": history, "decoding": decoding, "verifying": verifying}
+    for name, module in modules.items():
         if not names or name in names:
             print(f"\n{name}\n{HEADER}")
             for ratio in module.measure():

@@ -85,7 +85,7 @@ def test_the_allowed_tokens_are_those_that_go_on_with_the_text(cut: list[int], o
     text, written = TOKENIZER.decode(cut), TOKENIZER.decode(output)
     rest = text[len(written) :]
     expected = [i for i, piece in enumerate(PIECES) if goes_on(piece, rest, pieces)]
-    if expected:
+    if expected and any(goes_on(piece, text, pieces) for piece in PIECES):
         assert allowed(cut, output, pieces=pieces) == expected
     else:
         with pytest.raises((EmptySupport, PluginError), match="token_healing"):
