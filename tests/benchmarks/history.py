@@ -86,22 +86,22 @@ def measure() -> Iterator[Ratio]:
                 (
                     "dry",
                     {"dry": 0.8, "breakers": [], "window": TOKENS},
-                    lambda C: C.llama_sampler_init_dry(None, 0.8, 1.75, 2, TOKENS, None, 0),
+                    lambda api: api.llama_sampler_init_dry(None, 0.8, 1.75, 2, TOKENS, None, 0),
                 ),
                 (
                     "repetition_penalty",
                     {"repetition_penalty": 1.1, **same},
-                    lambda C: C.llama_sampler_init_penalties(V, TOKENS, 1.1, 0.0, 0.0),
+                    lambda api: api.llama_sampler_init_penalties(V, TOKENS, 1.1, 0.0, 0.0),
                 ),
                 (
                     "frequency_penalty",
                     {"frequency_penalty": 0.5, **same},
-                    lambda C: C.llama_sampler_init_penalties(V, TOKENS, 1.0, 0.5, 0.0),
+                    lambda api: api.llama_sampler_init_penalties(V, TOKENS, 1.0, 0.5, 0.0),
                 ),
                 (
                     "presence_penalty",
                     {"presence_penalty": 0.5, **same},
-                    lambda C: C.llama_sampler_init_penalties(V, TOKENS, 1.0, 0.0, 0.5),
+                    lambda api: api.llama_sampler_init_penalties(V, TOKENS, 1.0, 0.0, 0.5),
                 ),
             ):
                 yield paired(
