@@ -272,6 +272,12 @@ def apply_once(plugin: Any, ctx: Context) -> None:
     Chain([plugin]).apply(Distribution.dense(np.zeros(257)), ctx)
 
 
+def test_of_breakers_that_begin_together_the_longest_counts() -> None:
+    assert Breakers([(1,), (1, 2)]).since(np.array([0, 1, 2])) == 0
+    assert Breakers([(1,), (1, 2)]).since(np.array([0, 1, 3])) == 1
+    assert Breakers([(1, 2)]).since(np.array([0, 1])) == 2  # not whole yet
+
+
 @settings(max_examples=200, deadline=None)
 @given(short, st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3).map(tuple), max_size=4))
 def test_since_counts_the_tokens_after_the_last_breaker(ids: list[int], sequences: list[tuple[int, ...]]) -> None:
