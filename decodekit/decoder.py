@@ -21,9 +21,9 @@ from decodekit.prefix import Prefix
 from decodekit.protocols import Tokenizer
 from decodekit.randomness import Randomness
 from decodekit.step import FinishReason, Level, RawSummary, Step, Timing
-from decodekit.text import TextStream
+from decodekit.text import TextMark, TextStream
 
-__all__ = ["Decoder", "OnUndisclosed", "Stop"]
+__all__ = ["Decoder", "Mark", "OnUndisclosed", "Stop"]
 
 OnUndisclosed = Literal["error", "truncate"]
 MOST_TOKENS = 10_000_000
@@ -56,6 +56,17 @@ class Stop:
         for text in self.strings:
             if not text or not isinstance(text, str):
                 raise ParameterError(f"a stop string must be text with at least one character, not {text!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a `Decoder` stood."""
+
+    prefix: Prefix
+    context: Context
+    states: tuple[Any, ...]
+    need: Disclosure
+    text: TextMark
 
 
 class Decoder:
@@ -182,6 +193,18 @@ class Decoder:
         )
         self._asked.clear()
         return self._close(step, last)
+
+    def mark(self) -> Mark:
+        """Where it stands, to be given to `rewind`. O(1): nothing that is marked ever changes."""
+        return Mark(self.prefix, self._context, self._states, self._need, self._text.mark())
+
+    def rewind(self, mark: Mark) -> None:
+        """Go back to where it stood, unfinished. The attempt rises by one: the same noise would be biased."""
+        self.prefix, self._context, self._states, self._need = mark.prefix, mark.context, mark.states, mark.need
+        self._text.rewind(mark.text)
+        self._asked.clear()
+        self.finish_reason = None
+        self._attempt += 1
 
     def finish(self, reason: FinishReason) -> str:
         """End here. Returns the text that was held back and is certain now."""

@@ -10,15 +10,23 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Self
 
 from decodekit.asking import ask
-from decodekit.decoder import Decoder, Stop
+from decodekit.decoder import Decoder, Mark, Stop
 from decodekit.disclosure import ALL
 from decodekit.distribution import Distribution
-from decodekit.errors import ContextOverflow, DecodekitError, DistributionError, ParameterError, Undisclosed
+from decodekit.errors import (
+    ContextOverflow,
+    DecodekitError,
+    DistributionError,
+    ParameterError,
+    PluginError,
+    Undisclosed,
+)
 from decodekit.log import get_logger
 from decodekit.prompts import Prompt, as_prefix
 from decodekit.protocols import Adapter, AdapterInfo
 from decodekit.randomness import Randomness
-from decodekit.step import FinishReason, Level, Step
+from decodekit.rewinding import Ban
+from decodekit.step import Abandoned, FinishReason, Level, Step
 from decodekit.trace.format import Footer, Header, SequenceEnd, Trace
 from decodekit.trace.writer import TraceWriter
 
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Result", "Run"]
 
 _MOST_QUESTIONS = 6  # the last of them asks for everything
+_MOST_REWINDS = 1000  # of one sequence without a token settled in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,7 @@ class Run:
     deadline: float | None
     kept: list[Step] | None = None  # a list that the steps go into; None when nobody wants them
     errors: dict[int, DecodekitError] = field(default_factory=dict)
+    ban: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         session = self.session
@@ -79,6 +89,11 @@ class Run:
         self.ends_at = None if self.deadline is None else time.monotonic() + _seconds(self.deadline)
         self.recorded = [0] * len(self.streams)
         self.interrupt: BaseException | None = None
+        self._ban = Ban(self.ban, session.adapter.tokenizer) if self.ban else None
+        if self._ban is not None and not session.chain.pure:
+            raise ParameterError("ban goes back and runs steps anew, and a part of this chain may run only once")
+        self._held: list[list[tuple[Mark, Step]]] = [[] for _ in self.streams]  # steps that may be taken back
+        self._left: list[list[Abandoned]] = [[] for _ in self.streams]  # branches taken back since the last of these
         stop = self.stop if self.stop.until is None else replace(self.stop, until=self._watch)
         self.decoders = [
             Decoder(
@@ -102,7 +117,12 @@ class Run:
             chain=session.chain.describe(),
             adapter=_plain(session.adapter.info),
             on_undisclosed=session.on_undisclosed,
-            stop={"max_tokens": self.stop.max_tokens, "strings": list(self.stop.strings), "ids": sorted(self.stop.ids)},
+            stop={
+                "max_tokens": self.stop.max_tokens,
+                "strings": list(self.stop.strings),
+                "ids": sorted(self.stop.ids),
+                **({"ban": list(self.ban)} if self.ban else {}),
+            },
             config=session.config,
             chat_template=_template_digest(session.adapter),
         )
@@ -118,6 +138,8 @@ class Run:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         unfinished: FinishReason = "error" if isinstance(error, Exception) else "cancelled"
         for i, decoder in enumerate(self.decoders):
+            if self._held[i]:  # never handed out, so not a part of the result
+                decoder.rewind(self._held[i][0][0])
             if not decoder.finished:
                 decoder.finish(unfinished)
                 if isinstance(error, DecodekitError):
@@ -155,6 +177,7 @@ class Run:
             if self.ends_at is not None and time.monotonic() >= self.ends_at:
                 for i in active + waiting:
                     self.decoders[i].finish("deadline")
+                    yield from self._settled(i)
                 return
             yield from self._round(active)
 
@@ -201,14 +224,19 @@ class Run:
             for i, answer in zip(asking, answers, strict=True):
                 if isinstance(answer, DecodekitError):
                     self._fail(i, answer)
+                    yield from self._settled(i)
                     continue
                 shown = 0 if answer.tail is None else len(answer.scores)
                 final = answer.tail is None or disclosed.get(i) == shown or question == _MOST_QUESTIONS
                 disclosed[i] = shown
+                mark = self.decoders[i].mark() if self._ban is not None else None
                 step = self._feed(i, answer, final, waited, late, again)
-                if step is not None:
+                if step is not None and mark is None:
                     self._record(i, step)
                     yield step
+                elif step is not None and mark is not None:
+                    self._hold(i, mark, step)
+                yield from self._settled(i)
             if not again:
                 return
             asking = again
@@ -235,13 +263,52 @@ class Run:
             self._fail(i, error)
         return None
 
+    def _hold(self, i: int, mark: Mark, step: Step) -> None:
+        """Keep a step until nothing can take it back; go back if it completes a banned phrase."""
+        assert self._ban is not None
+        held, left = self._held[i], self._left[i]
+        held.append((mark, replace(step, abandoned=tuple(left))))
+        left.clear()
+        found = self._ban.find([step.token_id for _, step in held])
+        if found is None:
+            return
+        at, phrase = found
+        branch = [step for _, step in held[at:]]
+        left.extend(earlier for step in branch for earlier in step.abandoned)
+        attempts = [step.draw.attempt for step in branch if step.draw is not None]
+        left.append(Abandoned(phrase, max(attempts, default=0), tuple(step.token_id for step in branch)))
+        self.decoders[i].rewind(held[at][0])
+        del held[at:]
+        why = ""
+        if not attempts:
+            why = "nothing random decides here, so it would come again; ban its tokens in the chain"
+        elif any(entry.tosses for step in branch for entry in step.entries):
+            why = "a processor tossed a coin, which has no second attempt; ban its tokens in the chain"
+        elif len(left) >= _MOST_REWINDS:
+            why = f"{len(left)} branches were taken back; the model writes hardly anything else"
+        if why:
+            self._fail(
+                i, PluginError(f"the phrase {phrase!r} was written, and {why}", plugin="ban", step=branch[0].index)
+            )
+
+    def _settled(self, i: int) -> Iterator[Step]:
+        """The held steps that nothing can take back any more, recorded and handed out."""
+        held = self._held[i]
+        if self._ban is None or not held:
+            return
+        done = self.decoders[i].finished
+        for _ in range(len(held) if done else self._ban.settled([step.token_id for _, step in held])):
+            _, step = held.pop(0)
+            self._record(i, step)
+            yield step
+
     def _record(self, i: int, step: Step) -> None:
         if self.writer is not None:
             self.writer.write(step)
         if self.kept is not None:
             self.kept.append(step)
         self.recorded[i] += 1
-        if self.interrupt is not None:
+        if self.interrupt is not None and not self._held[i]:
             self.decoders[i].finish_reason = "error" if isinstance(self.interrupt, Exception) else "cancelled"
             if isinstance(self.interrupt, DecodekitError):
                 self.errors[i] = self.interrupt

@@ -120,6 +120,7 @@ class Session:
         until: Callable[[Step], bool] | None = None,
         trace: Path | None = None,
         level: Level = "proof",
+        ban: Sequence[str] = (),
     ) -> Result:
         """Continue one prompt.
 
@@ -134,12 +135,15 @@ class Session:
             until: sees each `Step`; true ends the generation.
             trace: a file to write the trace to, as it happens.
             level: 'choice', 'proof' or 'full'.
+            ban: texts that are not written: where one is complete, decoding goes back to the token it begins in and
+                draws anew (see `decodekit.rewinding` for the law). A step is handed out when it cannot be taken back;
+                ``until`` sees it before.
 
         Raises:
             DecodekitError: with everything generated so far in ``partial``.
         """
         rule = _stop(self, max_tokens, stop, stop_ids, until)
-        run = Run(self, [prompt], [stream], seed, rule, level, trace, deadline, kept=[])
+        run = Run(self, [prompt], [stream], seed, rule, level, trace, deadline, kept=[], ban=ban)
         with run:
             for _ in run.steps():
                 pass
@@ -158,6 +162,7 @@ class Session:
         until: Callable[[Step], bool] | None = None,
         trace: Path | None = None,
         level: Level = "proof",
+        ban: Sequence[str] = (),
     ) -> Generator[Step, None, Result]:
         """As `generate`, one `Step` at a time. The steps' texts add up to the result's text.
 
@@ -165,7 +170,7 @@ class Session:
         error's ``partial`` has the ids and the text, and no steps.
         """
         rule = _stop(self, max_tokens, stop, stop_ids, until)
-        return _streamed(Run(self, [prompt], [stream], seed, rule, level, trace, deadline))
+        return _streamed(Run(self, [prompt], [stream], seed, rule, level, trace, deadline, ban=ban))
 
     def generate_many(
         self,
@@ -181,6 +186,7 @@ class Session:
         until: Callable[[Step], bool] | None = None,
         trace: Path | None = None,
         level: Level = "proof",
+        ban: Sequence[str] = (),
     ) -> list[list[Result]]:
         """Continue many prompts, ``n`` times each, together.
 
@@ -196,7 +202,7 @@ class Session:
             raise ParameterError("generate_many takes a list of prompts; for one prompt use generate")
         streams = [stream + (i << 32 | j) for i in range(len(prompts)) for j in range(n)]
         rule = _stop(self, max_tokens, stop, stop_ids, until)
-        run = Run(self, prompts, streams, seed, rule, level, trace, deadline, kept=[])
+        run = Run(self, prompts, streams, seed, rule, level, trace, deadline, kept=[], ban=ban)
         with run:
             for _ in run.steps():
                 pass

@@ -14,7 +14,7 @@ from decodekit.distribution import Distribution, Origin, Schedule, Stage
 from decodekit.evidence import Evidence
 from decodekit.samplers import Choice, Draw
 
-__all__ = ["FinishReason", "Level", "RawSummary", "Step", "Timing"]
+__all__ = ["Abandoned", "FinishReason", "Level", "RawSummary", "Step", "Timing"]
 
 Level = Literal["choice", "proof", "full"]
 FinishReason = Literal["stop", "length", "deadline", "cancelled", "error"]
@@ -77,6 +77,21 @@ class Timing:
     chain: float
 
 
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """A branch that was written and taken back.
+
+    Args:
+        why: the banned phrase it completed.
+        attempt: the attempt of its last token's noise.
+        token_ids: its tokens, from the place that was gone back to.
+    """
+
+    why: str
+    attempt: int
+    token_ids: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """One generated token and why it was that one.
@@ -95,6 +110,7 @@ class Step:
         evidence: what proves the draw; None at level 'choice'.
         row: the raw scores as the adapter gave them, at level 'full': (ids or None for all in id order, scores).
         asked: what had to be asked for after the first answer: (who asked, for what).
+        abandoned: the branches that were taken back to this place, or to a later one on the way, oldest first.
     """
 
     index: int
@@ -110,3 +126,4 @@ class Step:
     evidence: Evidence | None = None
     row: tuple[NDArray[np.int64] | None, NDArray[np.floating]] | None = None
     asked: tuple[tuple[str, Disclosure], ...] = ()
+    abandoned: tuple[Abandoned, ...] = ()

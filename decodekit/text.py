@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 
-__all__ = ["TextStream"]
+__all__ = ["TextMark", "TextStream"]
+
+TextMark = tuple[tuple[bytes, int], str, int, bool]
 
 
 class TextStream:
@@ -24,6 +26,16 @@ class TextStream:
         self._released: list[str] = []
         self._held = ""
         self.stopped = False
+
+    def mark(self) -> TextMark:
+        """Where it stands, to be given to `rewind`. O(1)."""
+        return self._decoder.getstate(), self._held, len(self._released), self.stopped
+
+    def rewind(self, mark: TextMark) -> None:
+        """Go back to where it stood."""
+        state, self._held, released, self.stopped = mark
+        self._decoder.setstate(state)
+        del self._released[released:]
 
     @property
     def text(self) -> str:

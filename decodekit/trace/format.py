@@ -34,7 +34,7 @@ from decodekit.errors import TraceError
 from decodekit.evidence import Evidence
 from decodekit.randomness import ALGORITHM
 from decodekit.samplers import Choice, Draw
-from decodekit.step import FinishReason, Level, RawSummary, Step, Timing
+from decodekit.step import Abandoned, FinishReason, Level, RawSummary, Step, Timing
 
 __all__ = ["FORMAT", "Footer", "Header", "SequenceEnd", "Trace", "digest", "encode_step", "parse_step", "to_line"]
 
@@ -209,6 +209,8 @@ def encode_step(step: Step) -> dict[str, Any]:
         }
     if step.asked:
         content["asked"] = [[question, asdict(need)] for question, need in step.asked]
+    if step.abandoned:
+        content["abandoned"] = [asdict(branch) for branch in step.abandoned]
     return content
 
 
@@ -243,6 +245,7 @@ def parse_step(line: bytes) -> Step:
         evidence=None if content.final is None else content.final.evidence(),
         row=None if content.row is None else content.row.arrays(),
         asked=content.asked,
+        abandoned=content.abandoned,
     )
 
 
@@ -358,6 +361,7 @@ class _Content(_Read):
     final: _FinalPart | None = None
     row: _RowPart | None = None
     asked: tuple[tuple[str, Disclosure], ...] = ()
+    abandoned: tuple[Abandoned, ...] = ()
 
 
 class _Line(_Read):

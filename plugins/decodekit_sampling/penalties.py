@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
+from decodekit_sampling.history import Ids, Scope, Window, named, recent, weighed
 
-__all__ = ["FrequencyPenalty", "PresencePenalty", "RepetitionPenalty"]
+__all__ = ["EncoderRepetitionPenalty", "FrequencyPenalty", "Law", "PresencePenalty", "RepetitionPenalty"]
 
-Scope = Literal["prompt", "output", "both"]
-_Window = Annotated[int, Field(ge=1, le=10_000_000)]
-
-
-def occurrences(ctx: Context, scope: Scope, window: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The distinct ids of the scope and how often each occurs, both int64[n].
-
-    Args:
-        ctx: the ids so far.
-        scope: which of them count.
-        window: only this many of the most recent; None for all.
-    """
-    parts = {"prompt": (ctx.prompt_ids,), "output": (ctx.output_ids,), "both": (ctx.prompt_ids, ctx.output_ids)}[scope]
-    history = np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])
-    if window is not None:
-        history = history[-window:]
-    return np.unique(history, return_counts=True)
+Law = Literal["logits", "logprobs"]
+Floats = NDArray[np.float64]
 
 
 class _History(Plugin):
+    """Which tokens count, and how much.
+
+    The ``window`` most recent tokens count in full; over the ``decay`` tokens before them the weight falls in equal
+    steps, to 0 at the oldest. (exllama calls the two ranges sustain and decay.)
+    """
+
     scope: Scope = "both"
-    window: _Window | None = None
+    window: Window | None = None
+    decay: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+
+    @model_validator(mode="after")
+    def _decay_after_a_window(self) -> Self:
+        if self.decay and self.window is None:
+            raise ValueError("decay begins where the window ends; give a window too")
+        return self
+
+    @property
+    def _reach(self) -> int | None:
+        return None if self.window is None else self.window + self.decay
 
     def needs(self, ctx: Context) -> Disclosure:
         """The penalised tokens by name; on a head they may lie in the tail."""
-        ids, _ = occurrences(ctx, self.scope, self.window)
-        return Disclosure(None, tuple(ids.tolist()))
+        return named(recent(ctx, self.scope, self._reach))
+
+    def _weighed(self, ctx: Context) -> tuple[NDArray[np.int64], Floats, Floats]:
+        history = recent(ctx, self.scope, self._reach)
+        return weighed(history, self._weights(len(history)))
+
+    def _weights(self, length: int) -> Floats | None:
+        """float64[length], oldest first; None when all are one."""
+        if self.window is None or self.decay == 0:
+            return None
+        distance = np.arange(length, 0, -1)
+        return np.clip(1 - (distance - self.window) / self.decay, 0, 1)
+
+
+def _penalised(scores: Floats, penalty: float | Floats) -> Floats:
+    """Positive scores divided by the penalty, the others multiplied with it."""
+    return np.where(scores > 0, scores / penalty, scores * penalty)
+
+
+def _scores(dist: Distribution, ids: NDArray[np.int64], law: Law) -> Floats:
+    return dist.scores_of(ids) if law == "logits" else dist.logprobs_of(ids)
 
 
 class RepetitionPenalty(_History):
@@ -46,6 +68,11 @@ class RepetitionPenalty(_History):
 
     The law depends on the backend's own offset, so it needs logits. ``law="logprobs"`` writes another law into the
     chain: every score is a log-probability, hence negative, and is multiplied.
+
+    ``fade`` says what a weight w below one means, with the penalty p: 'score' mixes the score with its penalised
+    value, ``(1 - w) * s + w * s'`` (exllamav3); 'penalty' takes the penalty ``1 + w * (p - 1)`` (exllamav2, whose
+    ``sustain`` is one less than this window). ``slope`` gives the older half of the window, rounded down, the penalty
+    ``1 + slope * (p - 1)`` where p is above one (koboldcpp); 1 is the full penalty.
 
     Formula: s_i / penalty where s_i > 0, s_i * penalty elsewhere, for tokens with c_i > 0
     Edges: 1 changes nothing; below 1 it rewards; a score of 0 stays, and so does a token without probability.
@@ -57,7 +84,15 @@ class RepetitionPenalty(_History):
     """
 
     repetition_penalty: Annotated[float, Field(gt=0, le=100)]
-    law: Literal["logits", "logprobs"] = "logits"
+    law: Law = "logits"
+    fade: Literal["score", "penalty"] = "score"
+    slope: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _one_way_to_fade(self) -> Self:
+        if self.slope != 1 and self.decay:
+            raise ValueError("slope and decay are two engines' ways to fade; use one of them")
+        return self
 
     @property
     def needs_logits(self) -> bool:
@@ -65,22 +100,34 @@ class RepetitionPenalty(_History):
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact wherever all tokens that occurred are disclosed."""
-        ids, _ = occurrences(ctx, self.scope, self.window)
-        if len(ids) == 0 or self.repetition_penalty == 1:
+        penalty = self.repetition_penalty
+        ids, _, weight = self._weighed(ctx)
+        if len(ids) == 0 or penalty == 1:
             return dist
-        scores = dist.scores_of(ids) if self.law == "logits" else dist.logprobs_of(ids)
-        alive = scores > -np.inf
-        ids, scores = ids[alive], scores[alive]
-        penalised = np.where(scores > 0, scores / self.repetition_penalty, scores * self.repetition_penalty)
-        return dist.add(ids, penalised - scores)
+        scores = _scores(dist, ids, self.law)
+        alive = (scores > -np.inf) & (weight > 0)
+        ids, scores, weight = ids[alive], scores[alive], weight[alive]
+        if self.fade == "penalty" or self.slope != 1:
+            change = _penalised(scores, 1 + weight * (penalty - 1)) - scores
+        else:
+            change = weight * (_penalised(scores, penalty) - scores)
+        return dist.add(ids, change)
+
+    def _weights(self, length: int) -> Floats | None:
+        if self.slope == 1 or self.repetition_penalty <= 1:
+            return super()._weights(length)
+        weights = np.ones(length)
+        weights[: length // 2] = self.slope
+        return weights
 
 
 class FrequencyPenalty(_History):
-    """Subtract the penalty once for every time a token occurred.
+    """Subtract the penalty once for every time a token occurred, or its weight's part of it.
 
     Formula: s_i - penalty * c_i
     Edges: 0 changes nothing; below 0 it rewards.
-    Source: the OpenAI API; llama.cpp ``penalties``. The default scope is the output, as in the API.
+    Source: the OpenAI API; llama.cpp ``penalties``. The default scope is the output, as in the API; ``decay`` as in
+    exllamav3.
     Engines: most. vLLM and SGLang count the output; llama.cpp, text-generation-webui and mlx-lm a window that reaches
     into the prompt. TGI has two formulas of its own, one for a single request and one for a batch.
     Example: frequency_penalty = 1.0, scope = "both"
@@ -91,8 +138,10 @@ class FrequencyPenalty(_History):
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact wherever all tokens that occurred are disclosed."""
-        ids, counts = occurrences(ctx, self.scope, self.window)
-        return dist.add(ids, -self.frequency_penalty * counts) if self.frequency_penalty else dist
+        if self.frequency_penalty == 0:
+            return dist
+        ids, total, _ = self._weighed(ctx)
+        return dist.add(ids, -self.frequency_penalty * total)
 
 
 class PresencePenalty(_History):
@@ -100,7 +149,8 @@ class PresencePenalty(_History):
 
     Formula: s_i - penalty where c_i > 0
     Edges: 0 changes nothing; below 0 it rewards.
-    Source: the OpenAI API; llama.cpp ``penalties``. The default scope is the output, as in the API.
+    Source: the OpenAI API; llama.cpp ``penalties``. The default scope is the output, as in the API; ``decay`` as in
+    exllamav3: the most recent occurrence decides the weight.
     Engines: most. vLLM and SGLang count the output; llama.cpp, text-generation-webui and mlx-lm a window that reaches
     into the prompt.
     Example: presence_penalty = 1.0, scope = "both"
@@ -111,5 +161,40 @@ class PresencePenalty(_History):
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact wherever all tokens that occurred are disclosed."""
-        ids, _ = occurrences(ctx, self.scope, self.window)
-        return dist.add(ids, -self.presence_penalty) if self.presence_penalty else dist
+        if self.presence_penalty == 0:
+            return dist
+        ids, _, largest = self._weighed(ctx)
+        return dist.add(ids, -self.presence_penalty * largest)
+
+
+class EncoderRepetitionPenalty(Plugin):
+    """Favour the tokens of the prompt, or of other given ids: multiply their positive scores with the penalty, divide
+    the negative ones. Below 1 it disfavours them.
+
+    Needs logits, or ``law="logprobs"``, as `RepetitionPenalty` does.
+    Source: transformers ``encoder_repetition_penalty``, whose encoder ids are the prompt of a decoder-only model.
+    """
+
+    encoder_repetition_penalty: Annotated[float, Field(gt=0, le=100)]
+    ids: Ids | None = None
+    law: Law = "logits"
+
+    @property
+    def needs_logits(self) -> bool:
+        return self.law == "logits"
+
+    def needs(self, ctx: Context) -> Disclosure:
+        """The favoured tokens by name."""
+        return named(self._ids(ctx))
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever all of these tokens are disclosed."""
+        ids = np.unique(self._ids(ctx))
+        if len(ids) == 0 or self.encoder_repetition_penalty == 1:
+            return dist
+        scores = _scores(dist, ids, self.law)
+        ids, scores = ids[scores > -np.inf], scores[scores > -np.inf]
+        return dist.add(ids, _penalised(scores, 1 / self.encoder_repetition_penalty) - scores)
+
+    def _ids(self, ctx: Context) -> NDArray[np.int64]:
+        return np.asarray(ctx.prompt_ids if self.ids is None else self.ids, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Run the measurements: all of them, or those that are named (imports, chains, samplers, drawing, decoding, verifying)."""
+"""Run the measurements: all of them, or those that are named: imports, or one of `PARTS`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from tests.benchmarks import chains, decoding, drawing, imports, samplers, verifying
+from tests.benchmarks import chains, decoding, drawing, history, imports, samplers, verifying
 from tests.benchmarks.timing import HEADER
 
 PARTS = (
     ("chains", chains),
     ("samplers", samplers),
     ("drawing", drawing),
+    ("history", history),
     ("decoding", decoding),
     ("verifying", verifying),
 )

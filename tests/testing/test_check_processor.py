@@ -61,6 +61,7 @@ REGISTERED = [
     (processor("repetition_penalty", repetition_penalty=1.3, law="logprobs", window=2), {}),
     (processor("frequency_penalty", frequency_penalty=0.5), {}),
     (processor("presence_penalty", presence_penalty=-0.5, scope="both"), {}),
+    (processor("encoder_repetition_penalty", encoder_repetition_penalty=1.3), {}),
     (processor("logit_bias", logit_bias={0: 2.5, 1: -3.0, 5: False}), {"names_ids": True}),
 ]
 

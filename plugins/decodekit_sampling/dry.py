@@ -1,0 +1,138 @@
+"""DRY: penalise a token by the length of the repetition it would continue."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from decodekit import Choice, Context, Disclosure, Distribution, Plugin
+from decodekit_sampling.breakers import Breakers, overlapping
+from decodekit_sampling.history import Scope, Window, named, recent
+from decodekit_sampling.ngrams import completions
+from decodekit_sampling.phrases import Phrase, once, tokenizer_of
+
+__all__ = ["Dry"]
+
+_LARGEST_LOG = np.float32(88.7228391)  # of a float32: where llama.cpp stops raising the base, and in its precision
+_LONGEST_BREAKER = 40  # bytes
+
+
+class Dry(Plugin):
+    """Subtract ``dry * base ** (n - allowed_length)`` from every token that would continue a repetition of n tokens.
+
+    The last n tokens stand earlier in the history too, with this token after them; the longest such n counts, if it
+    is at least ``allowed_length``. A repetition does not reach back over a breaker, and a token that is a breaker by
+    itself is never penalised. The exponent stops where the power would leave float32 (llama.cpp's product with the
+    multiplier may still leave it, and bans the token). A breaker given as a text is
+    found in every token that overlaps it (see `decodekit_sampling.breakers`), once per tokenizer; give token ids to
+    name a sequence exactly.
+
+    The state is, for each position of the window, how many tokens that end there equal the tokens at the end:
+    int32[n], one vector operation per token.
+    Source: the sampler of p-e-w (text-generation-webui pull request 5677); the law is llama.cpp's ``dry``. There a
+    negative ``dry_penalty_last_n``, once the whole context, switches the sampler off without a word; here a
+    ``window`` is positive, or None for the whole history. Control tokens have no text here, so a breaker meets one
+    only by its full name.
+
+    Raises:
+        ParameterError: a breaker is a text and there is no tokenizer.
+    """
+
+    dry: Annotated[float, Field(ge=0, le=1000)]
+    base: Annotated[float, Field(ge=1, le=100)] = 1.75
+    allowed_length: Annotated[int, Field(ge=0, le=1_000_000)] = 2
+    window: Window | None = None
+    scope: Scope = "both"
+    breakers: Annotated[tuple[Phrase, ...], Field(strict=False, max_length=1000)] = ("\n", ":", '"', "*")
+
+    @field_validator("breakers")
+    @classmethod
+    def _short(cls, breakers: tuple[Phrase, ...]) -> tuple[Phrase, ...]:
+        for breaker in breakers:
+            if isinstance(breaker, str) and len(breaker.encode()) > _LONGEST_BREAKER:
+                raise ValueError(f"a breaker has at most {_LONGEST_BREAKER} bytes, as in llama.cpp, which cuts it")
+        return breakers
+
+    def needs(self, ctx: Context) -> Disclosure:
+        """The tokens that would continue a repetition, those after a breaker included."""
+        ids = recent(ctx, self.scope, self.window)
+        return named(completions(ids, ids[len(ids) - self.allowed_length :]) if len(ids) > self.allowed_length else ())
+
+    def initial(self, ctx: Context) -> NDArray[np.int32]:
+        """The matches within the prompt. O(window)."""
+        self._breakers(ctx)
+        return _frozen(suffix_matches(recent(ctx, self.scope, self.window)))
+
+    def __call__(self, dist: Distribution, ctx: Context, state: NDArray[np.int32]) -> Distribution:
+        """Exact wherever the penalised tokens are disclosed."""
+        ids = recent(ctx, self.scope, self.window)
+        breakers = self._breakers(ctx)
+        if self.dry == 0 or len(ids) <= self.allowed_length:
+            return dist
+        limit = breakers.since(ids)
+        if limit < self.allowed_length:
+            return dist
+        # No match reaches back beyond the window's beginning; the last position only matches itself.
+        lengths = np.minimum(state, np.arange(1, len(ids) + 1))[:-1]
+        ends = np.flatnonzero(lengths >= self.allowed_length)
+        tokens, which = np.unique(ids[ends + 1], return_inverse=True)
+        longest = np.zeros(len(tokens))
+        np.maximum.at(longest, which, np.minimum(lengths[ends], limit))
+        penalised = ~breakers.single(tokens)
+        exponent = longest[penalised] - self.allowed_length
+        if self.base > 1.000001:
+            exponent = np.minimum(exponent, _LARGEST_LOG // np.log(np.float32(self.base)))
+        return dist.add(tokens[penalised], -self.dry * self.base**exponent)
+
+    def advance(self, state: NDArray[np.int32], choice: Choice, ctx: Context) -> NDArray[np.int32]:
+        """Every match grows by one where the token that followed it is the one chosen, and ends elsewhere."""
+        if self.scope == "prompt":
+            return state
+        ids = recent(ctx, self.scope, self.window)
+        grown = np.zeros(len(ids) + 1, dtype=np.int32)
+        grown[1:-1] = state[:-1]
+        grown[:-1] += 1
+        grown[:-1] *= ids == choice.token_id
+        return _frozen(grown if self.window is None else grown[-self.window :])
+
+    def _breakers(self, ctx: Context) -> Breakers:
+        return once(ctx.tokenizer, (Dry, self.breakers), lambda: self._resolved(ctx))
+
+    def _resolved(self, ctx: Context) -> Breakers:
+        sequences: list[tuple[int, ...]] = []
+        for breaker in self.breakers:
+            if isinstance(breaker, str):
+                sequences += overlapping(tokenizer_of(ctx, f"the breaker {breaker!r}"), breaker)
+            else:
+                sequences.append(breaker)
+        return Breakers(sequences)
+
+
+def suffix_matches(ids: NDArray[np.int64]) -> NDArray[np.int32]:
+    """For each position, how many tokens that end there equal the tokens at the end; 0 for the last one itself.
+
+    The Z-algorithm (Gusfield 1997, section 1.4) on the reversed ids: O(n).
+
+    Args:
+        ids: int64[n], oldest first.
+    """
+    text = ids[::-1].tolist()
+    size = len(text)
+    lengths = [0] * size
+    left = right = 0  # the match [left, right) that reaches furthest
+    for at in range(1, size):
+        length = min(right - at, lengths[at - left]) if at < right else 0
+        while at + length < size and text[length] == text[at + length]:
+            length += 1
+        lengths[at] = length
+        if at + length > right:
+            left, right = at, at + length
+    return np.array(lengths[::-1], dtype=np.int32)
+
+
+def _frozen(state: NDArray[np.int32]) -> NDArray[np.int32]:
+    state.flags.writeable = False
+    return state

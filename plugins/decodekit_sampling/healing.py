@@ -1,0 +1,111 @@
+"""Token healing: write the end of the prompt again, so that the model may choose its tokens too."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError, Plugin
+from decodekit.protocols import Tokenizer
+from decodekit_sampling.history import named
+from decodekit_sampling.phrases import Phrase, once, tokenizer_of
+
+__all__ = ["TokenHealing", "cut_prompt"]
+
+
+def cut_prompt(tokenizer: Tokenizer, prompt_ids: Sequence[int], tokens: int = 1) -> tuple[list[int], list[int]]:
+    """The prompt without its last tokens, and these: the prompt to give, and the ids for `TokenHealing`.
+
+    Stops cutting before a control token, whose text cannot be written again, and never cuts the first token.
+
+    Args:
+        tokenizer: the model's.
+        prompt_ids: the whole prompt.
+        tokens: how many to cut at most.
+
+    Raises:
+        ParameterError: a number of tokens below one.
+    """
+    if tokens < 1:
+        raise ParameterError(f"cut_prompt cuts at least one token, not {tokens}")
+    ids = list(prompt_ids)
+    at = len(ids)
+    while at > 1 and len(ids) - at < tokens and tokenizer.token_bytes(ids[at - 1]):
+        at -= 1
+    return ids[:at], ids[at:]
+
+
+class TokenHealing(Plugin):
+    """Let the output begin with this text: ids that were cut from the end of the prompt (see `cut_prompt`), or a text.
+
+    Until the text is written, a token is allowed when its bytes go on with it: when they begin with all that is left
+    of it, or, with ``pieces``, when what is left begins with them and the vocabulary can write the remainder. A model
+    that was trained on ``https`` and ``://`` can so answer the prompt ``http`` with a token of its own. The output
+    holds the text again.
+
+    ``pieces=True`` is the law of the text: every tokenisation of it may come. ``pieces=False`` wants one token that
+    begins with all of it, as exllamav2 does for one token that was cut. (transformers' ``heal_tokens`` adds 10 nats to
+    such tokens, and 11 to the one that was cut, and generates one token without the rest of the chain.)
+    Source: guidance's token healing; exllamav2.
+
+    Raises:
+        EmptySupport: no token that goes on with the text has probability.
+    """
+
+    token_healing: Phrase
+    pieces: bool = True
+
+    def needs(self, ctx: Context) -> Disclosure:
+        """The tokens that go on with the text, as long as it is not written."""
+        allowed = self._allowed(ctx)
+        return CHEAP if allowed is None else named(allowed)
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever the tokens that go on with the text are disclosed."""
+        allowed = self._allowed(ctx)
+        return dist if allowed is None else dist.keep(allowed)
+
+    def _allowed(self, ctx: Context) -> NDArray[np.int64] | None:
+        """The tokens that go on with the text; None when it is written. O(length of the text)."""
+        tokenizer = tokenizer_of(ctx, "token_healing")
+        question = TokenHealing, self.token_healing, self.pieces
+        steps = once(tokenizer, question, partial(_steps, self.token_healing, self.pieces, tokenizer))
+        written = 0
+        for token in ctx.output_ids:
+            if written >= len(steps):
+                break
+            written += len(tokenizer.token_bytes(token) or b"")
+        return steps[written] if written < len(steps) else None
+
+
+def _steps(phrase: str | tuple[int, ...], pieces: bool, tokenizer: Tokenizer) -> list[NDArray[np.int64]]:
+    """For each number of bytes written, the tokens that may come next: those from which the text can be finished."""
+    text = phrase.encode() if isinstance(phrase, str) else tokenizer.decode(phrase)
+    if not text:
+        raise ParameterError(f"token_healing: the tokens {phrase} have no text")
+    words, ids = once(tokenizer, TokenHealing, partial(_sorted_words, tokenizer))
+    steps: list[list[int]] = [[] for _ in text]
+    for start in reversed(range(len(text))):
+        rest = text[start:]
+        at = bisect_left(words, rest)
+        while at < len(words) and words[at].startswith(rest):
+            steps[start].append(ids[at])
+            at += 1
+        for size in range(1, len(rest) if pieces else 0):
+            at = bisect_left(words, rest[:size])
+            while steps[start + size] and at < len(words) and words[at] == rest[:size]:
+                steps[start].append(ids[at])
+                at += 1
+    if not steps[0]:
+        raise ParameterError(f"token_healing: no token of this vocabulary can begin {text!r}")
+    return [np.array(sorted(allowed), dtype=np.int64) for allowed in steps]
+
+
+def _sorted_words(tokenizer: Tokenizer) -> tuple[list[bytes], list[int]]:
+    """The bytes of all tokens that have some, in rising order, and their ids."""
+    words = sorted((word, token) for token in range(tokenizer.vocab_size) if (word := tokenizer.token_bytes(token)))
+    return [word for word, _ in words], [token for _, token in words]

@@ -1,0 +1,67 @@
+"""The tokens that came before: what every law that looks back reads, and how it asks for them by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
+
+from decodekit import CHEAP, Context, Disclosure
+
+__all__ = ["Ids", "Scope", "TokenId", "Window", "named", "recent", "weighed"]
+
+Scope = Literal["prompt", "output", "both"]
+Window = Annotated[int, Field(ge=1, le=10_000_000)]
+TokenId = Annotated[int, Field(ge=0, lt=2**63)]
+Ids = Annotated[tuple[TokenId, ...], Field(strict=False, min_length=1, max_length=1_000_000)]
+"""Token ids; TOML and JSON write a list."""
+
+_MOST_NAMED = 512
+
+
+def recent(ctx: Context, scope: Scope = "both", window: int | None = None) -> NDArray[np.int64]:
+    """The ids of the scope, oldest first, as int64[n]. O(window): older ones are not looked at.
+
+    Args:
+        ctx: the ids so far.
+        scope: which of them count.
+        window: only this many of the most recent; None for all.
+    """
+    prompt, output = (np.asarray(ids, dtype=np.int64) for ids in (ctx.prompt_ids, ctx.output_ids))
+    if scope != "both":
+        ids = prompt if scope == "prompt" else output
+        return ids if window is None else ids[-window:]
+    if window is None:
+        return np.concatenate([prompt, output])
+    if len(output) >= window:
+        return output[-window:]
+    return np.concatenate([prompt[max(0, len(prompt) + len(output) - window) :], output])
+
+
+def weighed(
+    history: NDArray[np.int64], weights: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """The distinct ids of a history with the sum and the largest of their weights; without weights each counts one.
+
+    Returns:
+        ids int64[m], rising; sums float64[m]; largest float64[m].
+    """
+    if weights is None:
+        ids, counts = np.unique(history, return_counts=True)
+        return ids, np.asarray(counts, dtype=np.float64), np.ones(len(ids))
+    ids, which = np.unique(history, return_inverse=True)
+    largest = np.zeros(len(ids))
+    np.maximum.at(largest, which, weights)
+    return ids, np.asarray(np.bincount(which, weights, len(ids)), dtype=np.float64), largest
+
+
+def named(ids: ArrayLike) -> Disclosure:
+    """These tokens by name, to be asked for at first; `CHEAP` when they are more than 512.
+
+    A long list is not asked for in advance: on a complete row nothing is missing, and making it would cost every
+    step. A head names exactly what it lacks when it is asked.
+    """
+    array = np.asarray(ids, dtype=np.int64)
+    return Disclosure(None, tuple(np.unique(array).tolist())) if len(array) <= _MOST_NAMED else CHEAP

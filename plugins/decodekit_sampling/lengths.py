@@ -1,0 +1,187 @@
+"""How long an output may be: when the end is banned, favoured, or forced.
+
+The end is the tokenizer's end-of-text tokens, or the ``eos_ids`` given.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError, Plugin
+from decodekit_sampling.history import Ids, TokenId
+from decodekit_sampling.penalties import Law
+from decodekit_sampling.phrases import tokenizer_of
+
+__all__ = ["ExponentialLengthDecay", "ForcedBos", "ForcedEos", "MaxLength", "MinLength", "MinNewTokens"]
+
+_Length = Annotated[int, Field(ge=0, le=10_000_000)]
+_LARGEST_LOG_GROWTH = 600.0  # a factor of 1e260: no score times it overflows
+
+
+class _Ending(Plugin):
+    """Knows the end: the ids given, or the tokenizer's, and ``stop_ids`` beside them."""
+
+    eos_ids: Ids | None = None
+
+    def _ends(self, ctx: Context) -> tuple[int, ...]:
+        if self.eos_ids is not None:
+            return self.eos_ids
+        ends = tuple(sorted(tokenizer_of(ctx, "the end of text").eos_ids))
+        if not ends:
+            raise ParameterError("this tokenizer knows no end of text; give eos_ids")
+        return ends
+
+    def _active(self, ctx: Context) -> bool:
+        raise NotImplementedError
+
+    def needs(self, ctx: Context) -> Disclosure:
+        """The tokens that end the text, at the steps where they matter."""
+        return Disclosure(None, self._ends(ctx)) if self._active(ctx) else CHEAP
+
+
+class _NotYet(_Ending):
+    stop_ids: Ids | None = None
+
+    def _ends(self, ctx: Context) -> tuple[int, ...]:
+        return tuple(dict.fromkeys((*super()._ends(ctx), *(self.stop_ids or ()))))
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever the ends are disclosed."""
+        return dist.add(self._ends(ctx), -math.inf) if self._active(ctx) else dist
+
+
+class MinLength(_NotYet):
+    """Ban the end, and the ``stop_ids``, until prompt and output together have so many tokens.
+
+    Source: transformers ``min_length``.
+
+    Raises:
+        EmptySupport: nothing but an end has probability. (vLLM gives the end back in silence where a grammar leaves
+            nothing else.)
+    """
+
+    min_length: _Length
+
+    def _active(self, ctx: Context) -> bool:
+        return len(ctx.prompt_ids) + ctx.step < self.min_length
+
+
+class MinNewTokens(_NotYet):
+    """Ban the end, and the ``stop_ids``, until the output has so many tokens.
+
+    Source: transformers ``min_new_tokens``; vLLM ``min_tokens``.
+
+    Raises:
+        EmptySupport: nothing but an end has probability.
+    """
+
+    min_new_tokens: _Length
+
+    def _active(self, ctx: Context) -> bool:
+        return ctx.step < self.min_new_tokens
+
+
+class MaxLength(_Ending):
+    """Allow nothing but the end as the last token that fits, and after it.
+
+    The length counts prompt and output, or the ``output`` alone.
+
+    Raises:
+        EmptySupport: no end has probability there.
+    """
+
+    max_length: Annotated[int, Field(ge=1, le=10_000_000)]
+    scope: Literal["output", "both"] = "both"
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever the ends are disclosed."""
+        return dist.keep(self._ends(ctx)) if self._active(ctx) else dist
+
+    def _active(self, ctx: Context) -> bool:
+        length = ctx.step + (len(ctx.prompt_ids) if self.scope == "both" else 0)
+        return length >= self.max_length - 1
+
+
+class ForcedBos(Plugin):
+    """Allow nothing but this token as the first of the output.
+
+    Source: transformers ``forced_bos_token_id``, which acts where the whole sequence is one token long: the first
+    step of a decoder with an encoder, and never after a longer prompt. Here it acts at the first step, always.
+
+    Raises:
+        EmptySupport: the token has no probability. (transformers gives it some.)
+    """
+
+    forced_bos: TokenId
+
+    def needs(self, ctx: Context) -> Disclosure:
+        """The token, at the first step."""
+        return Disclosure(None, (self.forced_bos,)) if ctx.step == 0 else CHEAP
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever the token is disclosed."""
+        return dist.keep([self.forced_bos]) if ctx.step == 0 else dist
+
+
+class ForcedEos(Plugin):
+    """Allow nothing but these tokens where prompt and output are one short of ``max_length``.
+
+    Among several the model's proportions hold; ``equal`` makes them equally likely, as transformers does.
+    Source: transformers ``forced_eos_token_id``.
+
+    Raises:
+        EmptySupport: none of them has probability. (transformers gives them some.)
+    """
+
+    forced_eos: Ids
+    max_length: Annotated[int, Field(ge=1, le=10_000_000)]
+    equal: bool = False
+
+    def needs(self, ctx: Context) -> Disclosure:
+        """The tokens, at their step."""
+        return Disclosure(None, self.forced_eos) if self._active(ctx) else CHEAP
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever the tokens are disclosed."""
+        if not self._active(ctx):
+            return dist
+        kept = dist.keep(self.forced_eos)
+        return kept.with_scores(np.where(kept.scores > -math.inf, 0.0, -math.inf)) if self.equal else kept
+
+    def _active(self, ctx: Context) -> bool:
+        return len(ctx.prompt_ids) + ctx.step == self.max_length - 1
+
+
+class ExponentialLengthDecay(_Ending):
+    """Favour the end more and more after ``start`` tokens of output: add ``|s| * (factor ** n - 1)`` to its score s,
+    with n the tokens since then. A factor below one delays it. A score of exactly 0 never moves.
+
+    The law depends on the backend's own offset, so it needs logits; ``law="logprobs"`` takes log-probabilities for
+    scores.
+    Source: transformers ``exponential_decay_length_penalty``.
+    """
+
+    exponential_length_decay: Annotated[float, Field(gt=0, le=100)]
+    start: _Length
+    law: Law = "logits"
+
+    @property
+    def needs_logits(self) -> bool:
+        return self.law == "logits"
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever the ends are disclosed."""
+        if not self._active(ctx):
+            return dist
+        ids = np.unique(self._ends(ctx))
+        scores = dist.scores_of(ids) if self.law == "logits" else dist.logprobs_of(ids)
+        ids, scores = ids[scores > -math.inf], scores[scores > -math.inf]
+        growth = (ctx.step - self.start) * math.log(self.exponential_length_decay)
+        return dist.add(ids, np.abs(scores) * math.expm1(min(growth, _LARGEST_LOG_GROWTH)))
+
+    def _active(self, ctx: Context) -> bool:
+        return ctx.step > self.start

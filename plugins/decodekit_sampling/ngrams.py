@@ -1,0 +1,87 @@
+"""No n-gram twice: ban the tokens that would complete one that was there before."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from decodekit import Context, Disclosure, Distribution, Plugin
+from decodekit_sampling.history import Ids, Scope, Window, named, recent
+
+__all__ = ["EncoderNoRepeatNgram", "NoRepeatNgram"]
+
+_Size = Annotated[int, Field(ge=1, le=1000)]
+
+
+def completions(text: NDArray[np.int64], ending: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The tokens that follow ``ending`` somewhere in ``text``, as int64[m], rising. O(text) and a little more."""
+    if len(text) <= len(ending):
+        return np.empty(0, dtype=np.int64)
+    follows = np.arange(len(ending), len(text))
+    for back, token in enumerate(ending[::-1].tolist(), 1):
+        follows = follows[text[follows - back] == token]
+    return np.unique(text[follows])
+
+
+class NoRepeatNgram(Plugin):
+    """Ban every token that would complete an n-gram which occurred before.
+
+    Only n-grams that lie within the ``window`` most recent tokens count; tokens of the ``whitelist`` are never banned
+    (both as in SGLang's processor for DeepSeek-OCR).
+    Source: fairseq and transformers ``no_repeat_ngram_size``, whose history is the prompt and the output.
+
+    Raises:
+        EmptySupport: every token that had probability would complete one.
+    """
+
+    no_repeat_ngram: _Size
+    scope: Scope = "both"
+    window: Window | None = None
+    whitelist: Ids | None = None
+
+    def needs(self, ctx: Context) -> Disclosure:
+        """The banned tokens by name."""
+        return named(self._banned(ctx))
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever the banned tokens are disclosed."""
+        return dist.add(self._banned(ctx), -math.inf)
+
+    def _banned(self, ctx: Context) -> NDArray[np.int64]:
+        history = recent(ctx, self.scope, self.window)
+        if len(history) < self.no_repeat_ngram:
+            return np.empty(0, dtype=np.int64)
+        banned = completions(history, history[len(history) - self.no_repeat_ngram + 1 :])
+        return banned if self.whitelist is None else np.setdiff1d(banned, self.whitelist)
+
+
+class EncoderNoRepeatNgram(Plugin):
+    """Ban every token that would complete an n-gram of the prompt, or of other given ids.
+
+    Source: transformers ``encoder_no_repeat_ngram_size``, whose encoder ids are the prompt of a decoder-only model.
+
+    Raises:
+        EmptySupport: every token that had probability would complete one.
+    """
+
+    encoder_no_repeat_ngram: _Size
+    ids: Ids | None = None
+
+    def needs(self, ctx: Context) -> Disclosure:
+        """The banned tokens by name."""
+        return named(self._banned(ctx))
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever the banned tokens are disclosed."""
+        return dist.add(self._banned(ctx), -math.inf)
+
+    def _banned(self, ctx: Context) -> NDArray[np.int64]:
+        before = self.encoder_no_repeat_ngram - 1
+        ending = recent(ctx, window=before) if before else np.empty(0, dtype=np.int64)
+        if len(ending) < before:
+            return np.empty(0, dtype=np.int64)
+        return completions(np.asarray(ctx.prompt_ids if self.ids is None else self.ids, dtype=np.int64), ending)

@@ -1,0 +1,71 @@
+"""Only these tokens, or none of these."""
+
+from __future__ import annotations
+
+import math
+
+from decodekit import CHEAP, Context, Disclosure, Distribution, Plugin
+from decodekit_sampling.history import Ids, named
+
+__all__ = ["AllowedTokens", "BeginSuppressedTokens", "SuppressedTokens"]
+
+
+class AllowedTokens(Plugin):
+    """Keep these tokens and no others.
+
+    Source: vLLM ``allowed_token_ids``. Where none of them has probability left this raises; transformers'
+    ``prefix_allowed_tokens_fn`` makes them equally likely, without a word.
+
+    Raises:
+        EmptySupport: none of them has probability.
+    """
+
+    allowed_tokens: Ids
+
+    @property
+    def needs(self) -> Disclosure:
+        return named(self.allowed_tokens)
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever these tokens are disclosed."""
+        return dist.keep(self.allowed_tokens)
+
+
+class SuppressedTokens(Plugin):
+    """Ban these tokens.
+
+    Source: transformers ``suppress_tokens``.
+
+    Raises:
+        EmptySupport: no other token has probability.
+    """
+
+    suppressed_tokens: Ids
+
+    @property
+    def needs(self) -> Disclosure:
+        return named(self.suppressed_tokens)
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever these tokens are disclosed."""
+        return dist.add(self.suppressed_tokens, -math.inf)
+
+
+class BeginSuppressedTokens(Plugin):
+    """Ban these tokens as the first of the output.
+
+    Source: transformers ``begin_suppress_tokens``.
+
+    Raises:
+        EmptySupport: no other token has probability.
+    """
+
+    begin_suppressed_tokens: Ids
+
+    def needs(self, ctx: Context) -> Disclosure:
+        """The banned tokens, at the first step."""
+        return named(self.begin_suppressed_tokens) if ctx.step == 0 else CHEAP
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever these tokens are disclosed."""
+        return dist.add(self.begin_suppressed_tokens, -math.inf) if ctx.step == 0 else dist
