@@ -294,7 +294,8 @@ def _run(
         )
     dice = None
     if rng is not None:
-        dice = _Dice(rng.source, rng.step, PROCESSORS, link.key)
+        key = link.key if rng.draw == 0 else derive(link.key, rng.draw)  # another attempt has other noise
+        dice = _Dice(rng.source, rng.step, PROCESSORS, key)
         ctx = Context(ctx.prompt_ids, ctx.output_ids, ctx.tokenizer, ctx.metadata, dice)
     try:
         after = link.call(dist, ctx, state) if link.stateful else link.call(dist, ctx)

@@ -132,7 +132,8 @@ class Run:
     def __enter__(self) -> Self:
         if self.path is not None:
             self.writer = TraceWriter(self.path, self.header)
-        get_logger().debug("generation started", sequences=len(self.decoders), seed=self.seed, level=self.level)
+        self._log = get_logger()  # kept for the end: while the interpreter goes down nothing can be imported
+        self._log.debug("generation started", sequences=len(self.decoders), seed=self.seed, level=self.level)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -155,7 +156,7 @@ class Run:
         if isinstance(error, DecodekitError):
             results = self.results()
             error.partial = results[0] if len(results) == 1 else results
-        get_logger().debug(
+        self._log.debug(
             "generation finished",
             tokens=sum(self.recorded),
             reasons=sorted({str(decoder.finish_reason) for decoder in self.decoders}),
@@ -282,8 +283,6 @@ class Run:
         why = ""
         if not attempts:
             why = "nothing random decides here, so it would come again; ban its tokens in the chain"
-        elif any(entry.tosses for step in branch for entry in step.entries):
-            why = "a processor tossed a coin, which has no second attempt; ban its tokens in the chain"
         elif len(left) >= _MOST_REWINDS:
             why = f"{len(left)} branches were taken back; the model writes hardly anything else"
         if why:

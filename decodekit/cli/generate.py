@@ -57,6 +57,9 @@ def generate(
     stop_id: Annotated[
         list[int] | None, typer.Option("--stop-id", metavar="ID", help="A token id that ends it. Repeatable.")
     ] = None,
+    ban: Annotated[
+        list[str] | None, typer.Option("--ban", metavar="TEXT", help="A text that is not written. Repeatable.")
+    ] = None,
     deadline: Annotated[float | None, typer.Option("--deadline", help="Begin no token after so many seconds.")] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")] = False,
     trace: Annotated[Path | None, typer.Option("--trace", help="Write the trace here, as it happens.")] = None,
@@ -97,6 +100,7 @@ def generate(
     call: dict[str, Any] = {
         "stop": tuple(stop or ()),
         "stop_ids": tuple(stop_id or ()),
+        "ban": tuple(ban or ()),
         "deadline": deadline,
         "trace": trace,
         "level": level.value,

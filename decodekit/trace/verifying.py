@@ -189,7 +189,20 @@ def _verify_step(
     except _Finding as finding:
         return finding.word, finding.why
     except DecodekitError as error:
+        if isinstance(error.__cause__, _TokenizerAsked):
+            return "consistent", "a part of the chain needs the tokenizer, which no trace holds; replay it instead"
         return "failed", f"step {step.index} cannot be drawn again: {error}"
+
+
+class _TokenizerAsked(Exception):
+    """Something asked the tokenizer of a run that is over."""
+
+
+class _Unrecorded:
+    """Stands where the tokenizer stood: whoever wants to know something of it finds out that it is gone."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise _TokenizerAsked(name)
 
 
 def _drawn_again(trace: Trace, step: Step) -> tuple[Word, str]:
@@ -247,7 +260,8 @@ def _compare(step: Step, again: Choice) -> None:
 
 def _reproduce(trace: Trace, step: Step, so_far: TokenIds, rerun: _Rerun) -> None:
     """Run the recorded chain again on the raw row, from the states it has reached; raises what differs."""
-    context = Context(TokenIds(trace.prompt_of(step.stream)), so_far)
+    tokenizer: Any = _Unrecorded() if trace.header.adapter.get("tokenizer_fingerprint") else None
+    context = Context(TokenIds(trace.prompt_of(step.stream)), so_far, tokenizer)
     states = rerun.states.pop(step.stream, None)
     if step.row is None or step.evidence is None:
         raise _Finding("consistent", "the raw row was not recorded; level 'full' keeps it")

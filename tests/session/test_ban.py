@@ -226,12 +226,19 @@ def test_a_model_that_writes_nothing_else_ends_in_an_error() -> None:
         Session(adapter, Chain()).generate([0], max_tokens=5, ban=["a"], seed=0)
 
 
-def test_a_tossed_coin_has_no_second_attempt() -> None:
-    def tosser(dist: Any, ctx: Any) -> Any:
-        return dist.top(3) if ctx.rng.uniform([0])[0] < 0.5 else dist
+def test_a_processor_tosses_its_coin_anew_in_each_attempt() -> None:
+    """Coin and token together are drawn again: b has 0.225 / 0.325. A coin that stayed would give it 0.75."""
 
-    with pytest.raises(PluginError, match="a processor tossed a coin"):
-        Session(model(), Chain([tosser])).generate([0], max_tokens=50, ban=["a", "b"], seed=0)
+    def first_two(dist: Any, ctx: Any) -> Any:
+        return dist.keep([0, 1]) if ctx.rng.uniform([0])[0] < 0.5 else dist
+
+    adapter = TableAdapter({(): np.log([0.6, 0.2, 1e-300, 0.2]).tolist()}, 4, tokenizer=TOKENIZER)
+    session, tries = Session(adapter, Chain([first_two])), 4000
+    drawn = [session.generate([2], max_tokens=1, ban=["a"], seed=seed).token_ids[0] for seed in range(tries)]
+    assert set(drawn) == {1, 3}
+    expected = 0.225 / 0.325
+    deviation = (drawn.count(1) - tries * expected) / math.sqrt(tries * expected * (1 - expected))
+    assert abs(deviation) < 5  # p about 6e-7
 
 
 def test_what_makes_no_sense_is_a_typed_error() -> None:

@@ -218,3 +218,20 @@ def test_a_trace_of_unknown_noise_is_refused(wide_adapter: TableAdapter) -> None
     trace.header = replace(trace.header, rng="decodekit-rng-2")
     with pytest.raises(decodekit.TraceError, match="decodekit-rng-2"):
         decodekit.verify(trace)
+
+
+def test_a_part_that_asked_the_tokenizer_is_consistent_because_no_trace_holds_it(tmp_path: Path) -> None:
+    from decodekit.testing import BytesTokenizer
+
+    adapter = NGramAdapter("the cat sat on the mat. the dog sat on the log. ", order=3)
+    assert isinstance(adapter.tokenizer, BytesTokenizer)
+    path = tmp_path / "run.jsonl"
+    ending = decodekit.processor("suppressed_tokens", suppressed_tokens=[ord("z")])
+    asking = decodekit.processor("bad_words", bad_words=["dog"])
+    decodekit.Session(adapter, Chain([ending]), seed=1).generate("the ", max_tokens=8, trace=path, level="full")
+    assert decodekit.verify(path, chain=True).word == "reproduced"
+    path.unlink()
+    decodekit.Session(adapter, Chain([asking]), seed=1).generate("the ", max_tokens=8, trace=path, level="full")
+    verdict = decodekit.verify(path, chain=True)
+    assert verdict.word == "consistent"
+    assert "needs the tokenizer" in verdict.why
