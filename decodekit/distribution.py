@@ -644,14 +644,17 @@ class Distribution:
             return self._ids[:k], self._row[:k]  # type: ignore[return-value]  # a sparse row is float64
         known: tuple[NDArray[np.int64], Floats] | None = self.__dict__.get("_sorted_so_far")
         if known is None or len(known[0]) < k:
-            row = self._row
-            candidates = _leaders(row, k)
+            row, candidates = self._row, self._leading_ids(k)
             candidates = candidates[(-row[candidates]).argsort(kind="stable")[:k]]
             if self._masked:
                 candidates = candidates[row[candidates] > -math.inf]
             known = _frozen(candidates), _frozen(row[candidates].astype(np.float64) * self._scale)
             self.__dict__["_sorted_so_far"] = known
         return known[0][:k], known[1][:k]
+
+    def _leading_ids(self, k: int) -> NDArray[np.int64]:
+        """Rising ids of a dense row that surely contain the k most likely; all others score no more than the least."""
+        return _leaders(self._row, k)
 
     def _positions(self, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         assert self._ids is not None

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decodekit.distribution import Distribution
-from decodekit.randomness import BoundRandomness
+from decodekit.randomness import BoundRandomness, words_above
 from decodekit.samplers import Choice, greedy, multinomial
 
-__all__ = ["Evidence", "gather", "words_above"]
+__all__ = ["Evidence", "gather"]
 
 _WHOLE_SUPPORT = 128  # below this the support itself is smaller than anything a floor could save
 _DEEPEST_FLOOR = 2048
@@ -70,9 +70,3 @@ def _with_floor(dist: Distribution, choice: Choice, noise: BoundRandomness) -> E
     climbers = np.flatnonzero(words_above(words, second - (floor - dist._max_score)))
     listed = np.union1d(ids[: cut + 1], climbers)
     return Evidence(listed, dist.scores_of(listed), floor)
-
-
-def words_above(words: NDArray[np.uint64], gumbel: float) -> NDArray[np.bool_]:
-    """Which words could make a Gumbel number of at least this, with a hair's breadth to spare."""
-    u = math.exp(-math.exp(-gumbel)) if gumbel > -6 else 0.0
-    return words >= np.uint64(max(0.0, u - 1e-9) * 2.0**64)

@@ -7,9 +7,10 @@ order, on any machine, and equal keys give equal words for ever.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from operator import index
@@ -33,6 +34,7 @@ __all__ = [
     "derive",
     "gumbel_of",
     "uniform_of",
+    "words_above",
 ]
 
 ALGORITHM = "decodekit-rng-1"
@@ -77,7 +79,7 @@ class Randomness:
             draw: the attempt, or the processor's own key.
         """
         if isinstance(lanes, range) and lanes.step == 1 and lanes.start == 0:
-            return _first_words(self, domain, step, draw)(len(lanes))
+            return self._first_words(len(lanes), domain, step, draw)
         wanted = lanes.tolist() if isinstance(lanes, np.ndarray) else list(map(index, lanes))
         if not wanted:
             return np.empty(0, dtype=np.uint64)
@@ -85,7 +87,7 @@ class Randomness:
             raise ParameterError(f"a lane is a token id or another number from 0 on, not {min(wanted)}")
         length = max(wanted) + 1
         if length < _WORDS_PER_JUMP * (-(-len(wanted) // _WORDS_PER_BLOCK)):  # at least so many blocks are touched
-            return _first_words(self, domain, step, draw)(length)[wanted]
+            return self._first_words(length, domain, step, draw)[wanted]
         philox, state = _here.philox, _state(self, domain, step, draw)
         counter, found = state["state"], []
         for lane in wanted:
@@ -93,6 +95,11 @@ class Randomness:
             philox.state = state
             found.append(philox.random_raw(_WORDS_PER_BLOCK)[lane % _WORDS_PER_BLOCK])
         return np.array(found, dtype=np.uint64)
+
+    def _first_words(self, count: int, domain: int, step: int, draw: int) -> NDArray[np.uint64]:
+        philox = _here.philox
+        philox.state = _state(self, domain, step, draw)
+        return philox.random_raw(count)
 
     def uniform(self, lanes: Lanes, *, step: int, domain: int = TOKENS, draw: int = 0) -> NDArray[np.float64]:
         """float64[n] strictly inside (0, 1), with 52 random bits each."""
@@ -143,10 +150,6 @@ class BoundRandomness:
         """float64[n] standard Gumbel noise."""
         return gumbel_of(self.words(lanes))
 
-    def stream_of_words(self) -> Callable[[int], NDArray[np.uint64]]:
-        """A function that returns the next n words each time, from lane 0 on: a vocabulary without a whole array."""
-        return _first_words(self.source, self.domain, self.step, self.draw, Philox())
-
     def within(self, domain: int, draw: int | None = None) -> BoundRandomness:
         """The same step in another domain."""
         return BoundRandomness(self.source, self.step, domain, self.draw if draw is None else draw)
@@ -161,6 +164,12 @@ def gumbel_of(words: NDArray[np.uint64]) -> NDArray[np.float64]:
     """``-log(-log(u))`` in float64."""
     noise: NDArray[np.float64] = -np.log(-np.log(uniform_of(words)))
     return noise
+
+
+def words_above(words: NDArray[np.uint64], gumbel: float) -> NDArray[np.bool_]:
+    """Which words could make a Gumbel number of at least this, with a hair's breadth to spare."""
+    u = math.exp(-math.exp(-gumbel)) if gumbel > -6 else 0.0
+    return words >= np.uint64(max(0.0, u - 1e-9) * 2.0**64)
 
 
 def derive(seed: int, *path: int | str) -> int:
@@ -195,15 +204,6 @@ def _state(source: Randomness, domain: int, step: int, draw: int) -> Any:
         "has_uint32": 0,
         "uinteger": 0,
     }
-
-
-def _first_words(
-    source: Randomness, domain: int, step: int, draw: int, philox: Philox | None = None
-) -> Callable[[int], NDArray[np.uint64]]:
-    """A function that returns the next n words, from lane 0 on; good until this thread places the generator anew."""
-    philox = philox or _here.philox
-    philox.state = _state(source, domain, step, draw)
-    return philox.random_raw
 
 
 def _u64(value: int, name: str) -> int:

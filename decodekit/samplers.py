@@ -18,12 +18,11 @@ from decodekit.context import Context
 from decodekit.disclosure import ALL, Disclosure
 from decodekit.distribution import Distribution
 from decodekit.errors import Undisclosed
-from decodekit.randomness import SINGLE, TOKENS, BoundRandomness, gumbel_of, uniform_of
+from decodekit.randomness import SINGLE, TOKENS, BoundRandomness, gumbel_of, uniform_of, words_above
 
 __all__ = ["CORE_SAMPLERS", "Choice", "Draw", "greedy", "inverse_cdf", "multinomial", "race"]
 
-_RACE_SLACK = 1e-6
-_TINY = 1e-290  # far below this a weight has lost its digits, and bounds nothing
+_LEADERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +89,7 @@ def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
         Undisclosed: exactly the hidden ids that could win are named, when the vocabulary's size is known.
     """
     noise = randomness.within(TOKENS)
-    ids, scores = _contenders(dist, noise)
-    token, best, second, runner_up, word = race(ids, scores, noise.words(ids))
+    token, best, second, runner_up, word = race(*_contenders(dist, noise))
     if dist._hidden is not None:
         rival = _best_rival(dist, noise, best)
         if rival >= second:  # a hidden token may stand second
@@ -193,39 +191,32 @@ def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     )
 
 
-def _contenders(dist: Distribution, noise: BoundRandomness) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Every token that could come first or second in the race, with its shifted score.
+def _contenders(
+    dist: Distribution, noise: BoundRandomness
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.uint64]]:
+    """Every token that could come first or second in the race: ids, shifted scores, words.
 
-    With ``u`` a token's uniform and ``w`` its weight, the race is won by the smallest time ``-log(u) / w``, and
-    ``-log(u) >= 1 - u`` bounds it from below without a logarithm. Only tokens whose bound is no later than the exact
-    time of some second token can come first or second; these few are left for the definition.
+    On a whole vocabulary the leaders race first. Any other token scores at most what the last of them does, so its
+    noise must lift it from there to the second of them; a comparison of words finds the few that have such luck, and
+    no exponential or logarithm is taken of the rest.
     """
     if dist._ids is not None:
-        shifted = dist._row - dist._row[0]
+        ids, shifted = dist._ids, dist._row - dist._row[0]
         if dist._masked:
             alive = shifted > -math.inf
-            return dist._ids[alive], shifted[alive]
-        return dist._ids, shifted
-    source = noise.stream_of_words()
-    late = math.inf
-    kept: list[NDArray[np.int64]] = []
-    for start, _, weights in dist._blocks():
-        words = source(len(weights))
-        bound = ((~words) >> np.uint64(12)).astype(np.float64)  # floor of 2**52 * (1 - u): still a lower bound
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            bound /= weights
-        # Any two tokens' exact times bound the second-best time from above; the two leaders make it a close bound.
-        first = int(bound.argmin())
-        least, bound[first] = bound[first], math.inf
-        second = int(bound.argmin())  # the first again where all others are infinitely late
-        bound[first] = least
-        two = np.array([first, second])
-        if first != second and weights[two].min() > _TINY:
-            late = min(late, float((-np.log(uniform_of(words[two])) / weights[two]).max()) * 2.0**52)
-        kept.append(np.flatnonzero(~(bound > late * (1 + _RACE_SLACK))) + start)  # 0 / 0 is no reason to leave one out
-    ids = np.concatenate(kept)
-    ids = ids[dist._row[ids] > -math.inf]
-    return ids, dist.scores_of(ids) - dist._max_score
+            ids, shifted = ids[alive], shifted[alive]
+        return ids, shifted, noise.words(ids)
+    words = noise.words(range(len(dist._row)))
+    ids = dist._leading_ids(_LEADERS)
+    shifted = dist.scores_of(ids) - dist._max_score
+    perturbed = np.sort(shifted + gumbel_of(words[ids]))
+    if len(ids) < len(words) and perturbed[-2] > -math.inf:
+        ids = np.union1d(ids, words_above(words, float(perturbed[-2] - shifted.min())).nonzero()[0])
+    else:
+        ids = np.arange(len(words))
+    shifted = dist.scores_of(ids) - dist._max_score
+    alive = shifted > -math.inf
+    return ids[alive], shifted[alive], words[ids[alive]]
 
 
 def _best_rival(dist: Distribution, noise: BoundRandomness, best: float) -> float:

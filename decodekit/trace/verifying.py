@@ -20,8 +20,7 @@ from decodekit.chain import Chain
 from decodekit.context import Context, TokenIds
 from decodekit.distribution import AMBIGUITY, Distribution
 from decodekit.errors import ConfigError, DecodekitError, TraceError
-from decodekit.evidence import words_above
-from decodekit.randomness import ALGORITHM, SINGLE, TOKENS, BoundRandomness, Randomness
+from decodekit.randomness import ALGORITHM, SINGLE, TOKENS, BoundRandomness, Randomness, words_above
 from decodekit.samplers import CORE_SAMPLERS, Choice, Draw, race
 from decodekit.step import Step
 from decodekit.trace.format import Trace

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decodekit import Choice, Context, Distribution, Randomness
-from decodekit.evidence import Evidence, gather, words_above
-from decodekit.randomness import BoundRandomness, gumbel_of
+from decodekit.evidence import Evidence, gather
+from decodekit.randomness import BoundRandomness, gumbel_of, words_above
 from decodekit.samplers import greedy, inverse_cdf, multinomial, race
 
 INF = math.inf

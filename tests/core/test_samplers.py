@@ -27,10 +27,6 @@ class Loaded(BoundRandomness):
     def words(self, lanes):
         return np.array([self.given[lane] for lane in lanes], dtype=np.uint64)
 
-    def stream_of_words(self):
-        rest = iter(self.given)
-        return lambda n: np.array([next(rest) for _ in range(n)], dtype=np.uint64)
-
     def within(self, domain, draw=None):
         return Loaded(self.source, self.step, domain, self.draw, self.given)
 

@@ -77,3 +77,12 @@ def test_no_secret_and_no_text_of_the_user_is_in_the_events():
     finally:
         structlog.reset_defaults()
     assert "secret" not in repr(events)
+
+
+def test_a_stream_left_open_is_silent_when_the_interpreter_goes_down():
+    program = (
+        "from decodekit import Session; from decodekit.testing import NGramAdapter; "
+        "stream = Session(NGramAdapter('abcabd'), seed=1).stream('ab', max_tokens=8); next(stream)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
