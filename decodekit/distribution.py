@@ -429,7 +429,8 @@ class Distribution:
         total = self._sums[0]
         mass = (self._leading_part(p * total, min_keep) if self._ids is None else self)._running[0]
         kept = min(max(int(mass.searchsorted(p * total)) + 1, min_keep), len(mass))
-        near = any(abs(float(mass[i]) - p * total) < AMBIGUITY * total for i in range(max(kept - 2, 0), kept))
+        near = abs(float(mass[kept - 1]) - p * total) < AMBIGUITY * total
+        near = near or (kept > 1 and abs(float(mass[kept - 2]) - p * total) < AMBIGUITY * total)
         return self._first(kept, ambiguous=near)
 
     def threshold(self, score: float, min_keep: int = 1) -> Distribution:
@@ -680,8 +681,8 @@ class Distribution:
             raise Undisclosed(self._more, "which tokens reach the threshold")
         if self._ids is not None:
             count = len(self._row) - int(self._row[::-1].searchsorted(score))
-            beside = range(max(count - 1, 0), min(count + 1, len(self._row)))
-            near = any(abs(float(self._row[i]) - score) < AMBIGUITY for i in beside)
+            near = count > 0 and float(self._row[count - 1]) - score < AMBIGUITY
+            near = near or (count < len(self._row) and score - float(self._row[count]) < AMBIGUITY)
             return *self._sorted(count), near
         # A float32 comparison first, a little below the mark, then the exact one on the few that passed.
         slack = abs(score) * 1e-6 + 1e-6
@@ -707,9 +708,10 @@ class Distribution:
         ambiguous: bool = False,
         factor: float | None = None,
     ) -> Distribution:
-        order = np.lexsort((ids, -scores))
-        scores, ids = scores[order], ids[order]
-        alive = int(np.count_nonzero(scores > -math.inf))
+        if not (scores[1:] < scores[:-1]).all():  # most laws keep the order
+            order = np.lexsort((ids, -scores))
+            scores, ids = scores[order], ids[order]
+        alive = len(scores) - int(scores[::-1].searchsorted(-math.inf, side="right"))
         if hidden is None and alive < len(ids):
             scores, ids = scores[:alive], ids[:alive]
         return self._nonempty(scores, ids, hidden, ambiguous=ambiguous, factor=factor)

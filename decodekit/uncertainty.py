@@ -20,10 +20,11 @@ def bounds(dist: Distribution, name: str) -> Interval:
     """See `Distribution.bounds`."""
     if name not in ("entropy", "varentropy", "log_normalizer", "tail_mass"):
         raise ParameterError(f"bounds({name!r}): the names are entropy, varentropy, log_normalizer and tail_mass")
-    tail = dist.tail
-    if tail is None:
+    if dist._hidden is None:
         value = 0.0 if name == "tail_mass" else getattr(dist, name)
         return Interval(value, value)
+    tail = dist.tail
+    assert tail is not None
     if name == "tail_mass":
         return Interval(tail.mass_low, tail.mass_high)
     if name == "log_normalizer":

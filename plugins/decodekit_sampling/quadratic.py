@@ -30,7 +30,8 @@ class Quadratic(Plugin):
         if self.quadratic == 0:
             return dist
         square, cube = (3 - self.curve) / 2, (self.curve - 1) / 2
-        far = np.where(dist.scores > -np.inf, dist.scores - dist.max_score, 0.0)
-        with np.errstate(over="ignore"):  # so far away that it has no probability left
-            bent = self.quadratic * far**2 * (cube * far - square)
-        return dist.with_scores(np.where(dist.scores > -np.inf, bent, -np.inf))
+        far = np.maximum(dist.scores - dist.max_score, -1e90)  # so far away that its cube still has a float64
+        bent = self.quadratic * far * far * (cube * far - square)
+        if dist.support_size < len(far):
+            bent[dist.scores == -np.inf] = -np.inf
+        return dist.with_scores(bent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -31,5 +32,7 @@ class TopNSigma(Truncation):
         scores = dist.scores
         if dist.support_size < len(scores):
             scores = scores[scores > -np.inf]
-        limit = dist.max_score - self.top_n_sigma * float(scores.std())
+        gaps = scores - np.add.reduce(scores) / len(scores)
+        gaps *= gaps
+        limit = dist.max_score - self.top_n_sigma * math.sqrt(np.add.reduce(gaps) / len(gaps))
         return keep_from(dist, limit, self.min_keep, self.ties)
