@@ -43,7 +43,7 @@ def ask(
             raise
         except Exception as error:
             raise AdapterError(f"adapter {name!r} raised {type(error).__name__}: {error}") from error
-    if not isinstance(answers, Sequence):
+    if not isinstance(answers, list | Sequence):
         raise AdapterError(f"adapter {name!r} answered with {type(answers).__name__}, not with a list of answers")
     if len(answers) != len(prefixes):
         raise AdapterError(f"adapter {name!r} gave {len(answers)} answers to {len(prefixes)} prefixes")

@@ -152,6 +152,8 @@ class BoundRandomness:
 
     def within(self, domain: int, draw: int | None = None) -> BoundRandomness:
         """The same step in another domain."""
+        if domain == self.domain and draw is None:
+            return self
         return BoundRandomness(self.source, self.step, domain, self.draw if draw is None else draw)
 
 

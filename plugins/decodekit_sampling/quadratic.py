@@ -11,6 +11,8 @@ from decodekit import ALL, Context, Disclosure, Distribution, Plugin
 
 __all__ = ["Quadratic"]
 
+_GONE = 1e90  # so many nats away a token has no probability, and the cube still has a float64
+
 
 class Quadratic(Plugin):
     """Replace the distance d of a score to the largest one by ``-f * d**2 * ((3 - c) / 2 - d * (c - 1) / 2)``.
@@ -30,8 +32,7 @@ class Quadratic(Plugin):
         if self.quadratic == 0:
             return dist
         square, cube = (3 - self.curve) / 2, (self.curve - 1) / 2
-        far = np.maximum(dist.scores - dist.max_score, -1e90)  # so far away that its cube still has a float64
+        far = np.maximum(dist.scores - dist.max_score, -_GONE)
         bent = self.quadratic * far * far * (cube * far - square)
-        if dist.support_size < len(far):
-            bent[dist.scores == -np.inf] = -np.inf
+        bent[far == -_GONE] = -np.inf
         return dist.with_scores(bent)

@@ -34,6 +34,7 @@ class EndlessTokenizer:
 
     def __init__(self, tokenizer: object) -> None:
         self._tokenizer = tokenizer
+        self.token_bytes = tokenizer.token_bytes  # type: ignore[attr-defined]
         self.eos_ids: frozenset[int] = frozenset()
 
     def __getattr__(self, name: str) -> object:
@@ -46,6 +47,7 @@ class Endless:
     def __init__(self, adapter: decodekit.Adapter) -> None:
         self._adapter = adapter
         self.tokenizer = EndlessTokenizer(adapter.tokenizer)
+        self.info, self.predict = adapter.info, adapter.predict  # looked up for each token
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._adapter, name)
@@ -106,7 +108,7 @@ def completion(tokens: int) -> Callable[[], object]:
     return run
 
 
-def measure(rounds: int = 6) -> Iterator[Ratio]:
+def measure(rounds: int = 12) -> Iterator[Ratio]:
     """All rows of the table."""
     adapter = decodekit.adapter("llamacpp", model="smollm2", n_ctx=2048)
     chain = decodekit.Chain([decodekit.processor(name, **{name: value}) for name, value in CHAIN])
