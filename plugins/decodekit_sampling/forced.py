@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from decodekit import Choice, Context, Distribution, ParameterError, Plugin
-from decodekit.randomness import BoundRandomness
+from decodekit import BoundRandomness, Choice, Context, Distribution, ParameterError, Plugin
 from decodekit_sampling.token_ids import TokenIds
 
 __all__ = ["Forced"]

@@ -7,8 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from decodekit import Choice, Context, Distribution, Plugin, derive
-from decodekit.randomness import BoundRandomness
+from decodekit import BoundRandomness, Choice, Context, Distribution, Plugin, derive
 from decodekit_sampling.mt19937 import Seed, uniform_double
 
 __all__ = ["LlamaCppDist"]

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import decodekit
-from decodekit import Choice, Context, Distribution, Result, Step, Verdict
-from decodekit.randomness import BoundRandomness
+from decodekit import BoundRandomness, Choice, Context, Distribution, Result, Step, Verdict
 from decodekit.testing import NGramAdapter
 
 
