@@ -70,8 +70,8 @@ class Choice:
     rank: int | None
     score: float
     margin: float
-    runner_up: int | None
-    draw: Draw | None
+    runner_up: int | None = None
+    draw: Draw | None = None
 
 
 def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
@@ -152,7 +152,6 @@ def greedy(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Cho
         score=float(scores[0]),
         margin=float(scores[0] - scores[1]) if len(ids) == 2 else math.inf,
         runner_up=int(ids[1]) if len(ids) == 2 else None,
-        draw=None,
     )
 
 

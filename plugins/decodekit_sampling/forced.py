@@ -37,6 +37,4 @@ class Forced(Plugin):
             rank=None,
             score=float(dist.scores_of([token])[0]),
             margin=math.inf,
-            runner_up=None,
-            draw=None,
         )

@@ -82,5 +82,4 @@ def _choice(dist: Distribution, token: int, score: float, margin: float, runner_
         score=score,
         margin=margin,
         runner_up=runner_up,
-        draw=None,
     )

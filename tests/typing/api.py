@@ -17,7 +17,7 @@ def halve(dist: Distribution, ctx: Context) -> Distribution:
 
 
 def first(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
-    return Choice(dist.mode, dist.logprob(dist.mode), None, 0, 0.0, 0.0, None, None)
+    return Choice(dist.mode, dist.logprob(dist.mode), None, 0, 0.0, 0.0)
 
 
 processor: decodekit.Processor = halve
