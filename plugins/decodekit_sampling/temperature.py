@@ -31,11 +31,12 @@ _Degrees = Annotated[
 class Temperature(Plugin):
     """Divide every score by the temperature.
 
-    At 0 only the largest score stays, the lowest id among equals: the limit, and what engines mean by greedy.
-    At infinity (``inf``, in JSON ``"inf"``) all tokens that have probability are equally likely: the other limit.
+    Formula: s_i / temperature
+    Edges: at 0 only the largest score stays, the lowest id among equals: the limit, and what engines mean by greedy. At
+    infinity (``inf``, in JSON ``"inf"``) all tokens that have probability are equally likely: the other limit.
     Source: Ackley, Hinton and Sejnowski, 1985; llama.cpp ``llama_sampler_init_temp``.
     Engines: all, in other places: after the truncations in llama.cpp, llama-cpp-python, koboldcpp and mlx-lm, before
-    them in transformers, vLLM, SGLang and TGI, where you say in ExLlamaV3 and text-generation-webui. At 0 transformers
+    them in transformers, vLLM, SGLang and TGI, where you say in exllamav3 and text-generation-webui. At 0 transformers
     raises; vLLM below 1e-5 and SGLang below 1e-6 are greedy.
     Example: temperature = 0.5
     """
