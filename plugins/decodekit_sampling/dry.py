@@ -28,9 +28,6 @@ class Dry(Plugin):
     found in every token that overlaps it (see `decodekit_sampling.breakers`), once per tokenizer; give token ids to
     name a sequence exactly. Control tokens have no text here, so a breaker meets one only by its full name.
 
-    The state is, for each position of the window, how many tokens that end there equal the tokens at the end: int32[n],
-    one vector operation per token.
-
     Formula: s_i - dry * base ** (n_i - allowed_length) where n_i >= allowed_length
     Edges: 0 changes nothing; a token that is a breaker by itself is never penalised; the exponent stops where the power
     would leave float32, as in llama.cpp (whose product with the multiplier may still leave it, and bans the token).
@@ -66,7 +63,9 @@ class Dry(Plugin):
         return named(completions(ids, ids[len(ids) - self.allowed_length :]) if len(ids) > self.allowed_length else ())
 
     def initial(self, ctx: Context) -> NDArray[np.int32]:
-        """The matches within the prompt. O(window)."""
+        """The matches within the prompt: for each position of the window, how many tokens that end there equal the
+        tokens at the end, as int32[n]. O(window).
+        """
         self._breakers(ctx)
         return _frozen(suffix_matches(recent(ctx, self.scope, self.window)))
 

@@ -60,7 +60,7 @@ class MinLength(_NotYet):
     Formula: -inf for the ends while the length is below min_length
     Edges: 0 changes nothing.
     Source: transformers ``min_length``.
-    Engines: transformers. In vLLM, which counts the output (`MinNewTokens`), the end comes back in silence where a
+    Engines: transformers. In vLLM, which counts the output (`min_new_tokens`), the end comes back in silence where a
     grammar leaves nothing else.
     Example: min_length = 10, eos_ids = [0]
 
@@ -101,7 +101,7 @@ class MaxLength(_Ending):
     Formula: -inf for all but the ends once the length is max_length - 1
     Edges: several ends keep the model's proportions.
     Source: ours, so that a text ends before it is cut.
-    Engines: transformers has it as ``forced_eos_token_id``, for the ids that it is given (`ForcedEos`).
+    Engines: transformers has it as ``forced_eos_token_id``, for the ids that it is given (`forced_eos`).
     Example: max_length = 4, eos_ids = [2, 4]
 
     Raises:

@@ -78,16 +78,16 @@ class MirostatV2(_Mirostat):
 
 
 class Mirostat(_Mirostat):
-    """Hold the surprise of the text at a target, by keeping as many leading tokens as Zipf's law allows a limit.
+    """Hold the surprise of the text at a target, by keeping the k leading tokens; Zipf's law says which k.
 
     The slope z of Zipf's law is estimated from the ``m`` leading tokens, as ``sum(t b) / sum(t t)`` with ``t_i = log((i
     + 2) / (i + 1))`` and ``b_i = log(p_i / p_{i+1})`` over neighbouring ranks. V is the size of the vocabulary. The
-    limit mu moves as in `MirostatV2`.
+    limit mu moves as in `mirostat_v2`.
 
     Args:
         mirostat: the target surprise in bits (tau).
         eta: the learning rate.
-        surprise: as for `MirostatV2`.
+        surprise: as for `mirostat_v2`.
         m: how many leading tokens the slope is estimated from.
 
     Formula: keep the k largest p_i, k = ((z - 1) * 2 ** mu / (1 - V ** (1 - z))) ** (1 / z), rounded down

@@ -48,7 +48,7 @@ class PLess(Truncation):
 class PLessNorm(Truncation):
     """Keep the tokens that are at least as likely as two draws are to agree, beyond what uniform draws would.
 
-    It keeps more than `PLess`. V is the size of the vocabulary, masked tokens included, as published.
+    It keeps more than `p_less`. V is the size of the vocabulary, masked tokens included, as published.
 
     Formula: keep i where p_i >= p_less_norm * (V * sum(p ** 2) - 1) / (V - 1)
     Edges: 1 is the published law, a smaller factor keeps more; a flat distribution stays whole.

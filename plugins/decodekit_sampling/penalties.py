@@ -170,7 +170,8 @@ class PresencePenalty(_History):
 class EncoderRepetitionPenalty(Plugin):
     """Favour the tokens of the prompt, or of other given ids.
 
-    The law depends on the backend's own offset, so it needs logits, or ``law="logprobs"``, as `RepetitionPenalty` does.
+    The law depends on the backend's own offset, so it needs logits, or ``law="logprobs"``, as `repetition_penalty`
+    does.
 
     Formula: s_i * penalty where s_i > 0, s_i / penalty elsewhere, for these ids
     Edges: 1 changes nothing; below 1 it disfavours them; a score of 0 stays.

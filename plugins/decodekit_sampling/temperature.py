@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, PlainSerializer, WrapValidator
+from pydantic import Field, PlainSerializer, WithJsonSchema, WrapValidator
 
 from decodekit import Context, Distribution, Plugin
 
@@ -24,7 +24,11 @@ def _as_json(value: float) -> float | str:
 
 
 _Degrees = Annotated[
-    float, Field(ge=0, le=1000), WrapValidator(_or_infinite), PlainSerializer(_as_json, when_used="json")
+    float,
+    Field(ge=0, le=1000),
+    WrapValidator(_or_infinite),
+    PlainSerializer(_as_json, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1000}, {"const": "inf"}]}),
 ]
 
 

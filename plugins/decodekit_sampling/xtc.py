@@ -71,7 +71,7 @@ class XTC(_TopChoices):
     highest id stays.
     Source: oobabooga/text-generation-webui pull request 6335; llama.cpp ``llama_sampler_init_xtc``.
     Engines: llama.cpp, koboldcpp, text-generation-webui, mlx-lm and aphrodite toss, exllamav2 and exllamav3 have
-    `XTCExpected`. mlx-lm wants more than the threshold; text-generation-webui excludes nothing where a newline or the
+    `xtc_expected`. mlx-lm wants more than the threshold; text-generation-webui excludes nothing where a newline or the
     end of text would go, mlx-lm protects such tokens, llama.cpp none; koboldcpp subtracts 999. aphrodite's coin is no
     part of the request's seed.
     Example: xtc = 1.0
@@ -93,14 +93,14 @@ class XTC(_TopChoices):
 class XTCExpected(_TopChoices):
     """XTC without its coin: the exact mixture of excluding and not excluding, drawn from at every step.
 
-    One token has the same law as under `XTC`.
+    One token has the same law as under `xtc`.
 
     Args:
         xtc_expected: the probability q of the coin.
-        threshold, min_keep, protected: as for `XTC`.
+        threshold, min_keep, protected: as for `xtc`.
 
     Formula: (1 - q) * p_i + q * [i not excluded] * p_i / (1 - X), with X the mass of the excluded
-    Edges: those of `XTC`.
+    Edges: those of `xtc`.
     Source: exllamav3, whose XTC has this form.
     Engines: exllamav3 and exllamav2; the others toss.
     Example: xtc_expected = 0.5
@@ -122,9 +122,9 @@ class LlamaCppXTC(_TopChoices):
     Args:
         llamacpp_xtc: the probability of the coin.
         seed: the seed given to llama.cpp.
-        threshold, min_keep, protected: as for `XTC`; llama.cpp protects nothing.
+        threshold, min_keep, protected: as for `xtc`; llama.cpp protects nothing.
 
-    Formula: unless u > llamacpp_xtc, with u the float32 uniform, -inf for what `XTC` excludes
+    Formula: unless u > llamacpp_xtc, with u the float32 uniform, -inf for what XTC excludes
     Edges: a lone candidate, a probability of 0 or a threshold above 0.5 costs no word.
     Source: llama.cpp ``llama_sampler_init_xtc``.
     Engines: llama.cpp built with libstdc++, as on Linux; other standard libraries make other uniforms of the same
