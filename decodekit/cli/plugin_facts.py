@@ -27,7 +27,7 @@ class Facts:
         info: its name and where it comes from; loaded.
         documentation: its whole docstring.
         doc: the same in its parts.
-        parameters: by name: type, bounds, whether it is required, and the default where it is not.
+        parameters: by name: type, bounds, whether it is required, the default where it is not, the meaning where told.
         needs: what it asks an adapter for at first; '' where no example could be built.
         on_a_head: what it does on a partial distribution, in its own words; '' where it says nothing.
         traits: what it declares of itself.
@@ -171,7 +171,10 @@ def _parameters(target: Callable[..., Any], name: str) -> dict[str, dict[str, An
 
 def _parameter(rule: dict[str, Any], definitions: dict[str, Any], required: bool) -> dict[str, Any]:
     described = {"type": _type(rule, definitions), "bounds": _bounds(rule), "required": required}
-    return described if required else {**described, "default": rule.get("default")}
+    if not required:
+        described["default"] = rule.get("default")
+    told = [part["description"] for part in (rule, *rule.get("anyOf", [])) if "description" in part]
+    return {**described, "meaning": told[0]} if told else described
 
 
 def _type(rule: dict[str, Any], definitions: dict[str, Any]) -> str:

@@ -112,6 +112,14 @@ def _show(plugin: Facts) -> None:
             default = "required" if rule["required"] else repr(rule["default"])
             listing.add_row(*(Text(safe_text(cell)) for cell in (name, rule["type"], rule["bounds"], default)))
         show_table(out, listing)
+    meanings = [(name, rule["meaning"]) for name, rule in plugin.parameters.items() if "meaning" in rule]
+    if meanings:
+        out.print()
+        listing = table("", "")
+        listing.show_header = False
+        for name, meaning in meanings:
+            listing.add_row(Text(safe_text(name)), Text(safe_text(meaning)))
+        show_table(out, listing)
     if plugin.effect is not None:
         out.print()
         unicode = out.encoding.startswith("utf")

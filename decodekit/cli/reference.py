@@ -57,9 +57,19 @@ def _section(plugin: Facts | Absent) -> Iterator[str]:
             yield f"* **{label}**: {words.replace('``', '`')}"
     yield ""
     if plugin.parameters:
+        told = any("meaning" in rule for rule in plugin.parameters.values())
         yield from _table(
-            ("parameter", "type", "bounds", "default"),
-            [(f"`{name}`", rule["type"], rule["bounds"], _default(rule)) for name, rule in plugin.parameters.items()],
+            ("parameter", "type", "bounds", "default", *(["meaning"] if told else [])),
+            [
+                (
+                    f"`{name}`",
+                    rule["type"],
+                    rule["bounds"],
+                    _default(rule),
+                    *([rule.get("meaning", "")] if told else []),
+                )
+                for name, rule in plugin.parameters.items()
+            ],
         )
     if plugin.effect is not None:
         if "Example" in notes:

@@ -25,7 +25,7 @@ _LARGEST_LOG_GROWTH = 600.0  # a factor of 1e260: no score times it overflows
 class _Ending(Plugin):
     """Knows the end: the ids given, or the tokenizer's, and ``stop_ids`` beside them."""
 
-    eos_ids: Ids | None = None
+    eos_ids: Annotated[Ids | None, Field(description="the end; None: the tokenizer's end-of-text tokens")] = None
 
     def _ends(self, ctx: Context) -> tuple[int, ...]:
         if self.eos_ids is not None:
@@ -44,7 +44,7 @@ class _Ending(Plugin):
 
 
 class _NotYet(_Ending):
-    stop_ids: Ids | None = None
+    stop_ids: Annotated[Ids | None, Field(description="banned beside the end")] = None
 
     def _ends(self, ctx: Context) -> tuple[int, ...]:
         return tuple(dict.fromkeys((*super()._ends(ctx), *(self.stop_ids or ()))))

@@ -13,7 +13,10 @@ from decodekit_sampling.history import Ids, Scope, Window, named, recent, weighe
 
 __all__ = ["EncoderRepetitionPenalty", "FrequencyPenalty", "Law", "PresencePenalty", "RepetitionPenalty"]
 
-Law = Literal["logits", "logprobs"]
+Law = Annotated[
+    Literal["logits", "logprobs"],
+    Field(description="what counts as a score: the backend's logit, or the log-probability"),
+]
 Floats = NDArray[np.float64]
 
 
@@ -26,7 +29,9 @@ class _History(Plugin):
 
     scope: Scope = "both"
     window: Window | None = None
-    decay: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    decay: Annotated[
+        int, Field(ge=0, le=10_000_000, description="over so many tokens before the window the weight falls to 0")
+    ] = 0
 
     @model_validator(mode="after")
     def _decay_after_a_window(self) -> Self:

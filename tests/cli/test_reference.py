@@ -67,6 +67,16 @@ def test_what_acts_at_the_first_step_is_drawn_there() -> None:
     assert effect is not None and effect[2] == (0.13, 1.0)
 
 
+def test_a_parameter_that_says_what_it_means_is_told_with_it() -> None:
+    top_p = described("top_p")
+    assert top_p.parameters["min_keep"]["meaning"] == "so many tokens stay, whatever the rule says"
+    assert "meaning" not in top_p.parameters["top_p"]
+    assert described("dry").parameters["window"]["meaning"].startswith("only so many of the most recent")
+    page = reference_page([top_p, described("inverse_cdf"), described("top_n_sigma")])
+    assert "| `min_keep` | integer | >= 1, <= 1000000 | `1` | so many tokens stay, whatever the rule says |" in page
+    assert "| `top_p` | number | > 0, <= 1 | required |  |" in page
+
+
 def test_types_of_nested_parameters_can_be_read() -> None:
     assert described("sequence_bias").parameters["sequence_bias"]["type"] == (
         "array of [string or array of integer, number or boolean]"
