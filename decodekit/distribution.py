@@ -740,7 +740,7 @@ class Distribution:
         cuts = [int(np.searchsorted(np.cumsum(np.exp(self._row - log_z)), p)) + 1 for log_z in spread]
         kept = max(cuts[0], min_keep)
         if cuts[0] != cuts[1] or kept > len(self._row) or self._row[kept - 1] < self._hidden.max_score:
-            raise Undisclosed(self._more, f"the nucleus of {p}")
+            raise Undisclosed(self._more, f"the nucleus of {p:.9g}")
         mass = np.cumsum(np.exp(self._row - spread.low))
         near = bool((np.abs(mass[max(kept - 2, 0) : kept] - p) < AMBIGUITY).any())
         return self._derive(self._row[:kept].copy(), self._ids[:kept].copy(), ambiguous=near)
