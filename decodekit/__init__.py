@@ -29,7 +29,7 @@ from decodekit.errors import (
 from decodekit.plugin import Plugin
 from decodekit.prefix import Prefix
 from decodekit.protocols import Adapter, AdapterInfo, AsyncAdapter, Processor, Sampler, Tokenizer
-from decodekit.randomness import Randomness, derive
+from decodekit.randomness import BoundRandomness, Randomness, derive
 from decodekit.registry import PluginInfo, adapter, plugins, processor, register_processor, sampler
 from decodekit.samplers import Choice, Draw
 from decodekit.session import Result, Session
@@ -43,6 +43,7 @@ __all__ = [
     "AdapterError",
     "AdapterInfo",
     "AsyncAdapter",
+    "BoundRandomness",
     "Chain",
     "Choice",
     "ConfigError",

@@ -15,12 +15,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from decodekit import registry
+from decodekit.advice import advice
 from decodekit.chain import Chain
 from decodekit.decoder import MOST_TOKENS
 from decodekit.errors import ConfigError
+from decodekit.log import get_logger
 from decodekit.plugin import explain, parameter_model
 
 __all__ = ["Config", "config_schema", "load_config"]
+
+_advised: set[str] = set()
 
 
 class _Part(BaseModel):
@@ -64,9 +68,14 @@ class Config(BaseModel):
         return registry.adapter(self.adapter.type, **self.adapter.parameters())
 
     def build_chain(self) -> Chain:
-        """The chain it lists, in its order."""
+        """The chain it lists, in its order. Advice on it is logged as a warning, each message once in a process."""
         processors = [registry.processor(part.name, **part.parameters()) for part in self.chain]
-        return Chain(processors, registry.sampler(self.sampler.name, **self.sampler.parameters()))
+        chain = Chain(processors, registry.sampler(self.sampler.name, **self.sampler.parameters()))
+        for item in advice(chain):
+            if item.message not in _advised:
+                _advised.add(item.message)
+                get_logger().warning("chain advice", rule=item.rule, advice=item.message, source=item.source)
+        return chain
 
     def session_options(self) -> dict[str, Any]:
         """The keyword arguments of `Session`."""

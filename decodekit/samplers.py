@@ -69,8 +69,8 @@ class Choice:
     rank: int | None
     score: float
     margin: float
-    runner_up: int | None
-    draw: Draw | None
+    runner_up: int | None = None
+    draw: Draw | None = None
 
 
 def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
@@ -83,7 +83,7 @@ def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     Edges: where one token is left, it is chosen.
     Source: the Gumbel-max trick (Maddison, Tarlow and Minka 2014, arXiv 1411.0030); the noise of RNG.md.
     Engines: all have the law, each with random numbers of its own: one uniform and a walk in llama.cpp, the exponential
-    race in vLLM, Gumbel noise in SGLang (with a seed), ExLlamaV3 and mlx-lm, ``torch.multinomial`` in transformers.
+    race in vLLM, Gumbel noise in SGLang (with a seed), exllamav3 and mlx-lm, ``torch.multinomial`` in transformers.
 
     Raises:
         Undisclosed: exactly the hidden ids that could win are named, when the vocabulary's size is known.
@@ -137,7 +137,8 @@ def greedy(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Cho
     """The largest score; the lowest id among equals. Consumes no randomness.
 
     Formula: argmax of s_i
-    Source: the lowest id among equals, as llama.cpp's ``greedy`` on candidates in id order.
+    Edges: of equals the lowest id.
+    Source: llama.cpp's ``greedy``, on candidates in id order.
     Engines: all. It is called do_sample=False in transformers, and a temperature of 0 or nearly 0 in most others.
     """
     dist._require_top(2)
@@ -150,7 +151,6 @@ def greedy(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Cho
         score=float(scores[0]),
         margin=float(scores[0] - scores[1]) if len(ids) == 2 else math.inf,
         runner_up=int(ids[1]) if len(ids) == 2 else None,
-        draw=None,
     )
 
 
@@ -160,7 +160,7 @@ def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     Formula: the first i in id order with p_0 + ... + p_i > u
     Edges: where one token is left, it is chosen; tokens without probability are passed over.
     Source: the inversion method (Devroye 1986, Non-Uniform Random Variate Generation, chapter III); noise of RNG.md.
-    Engines: llama.cpp walks in the order in which its chain left the candidates, ExLlamaV2 by falling probability with
+    Engines: llama.cpp walks in the order in which its chain left the candidates, exllamav2 by falling probability with
     the uniform scaled by 0.9998, so that the last of the mass is never drawn.
 
     Raises:

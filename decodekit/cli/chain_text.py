@@ -54,8 +54,9 @@ def parse_sampler(text: str) -> dict[str, Any]:
 
 
 def write_part(name: str, parameters: Mapping[str, Any]) -> str:
-    """One processor or sampler as `parse_chain` reads it; parameters that are None are left out."""
-    given = {key: _scalar(value) for key, value in parameters.items() if value is not None}
+    """One processor or sampler as `parse_chain` reads it, the main parameter first; a None is left out."""
+    main_first = sorted(parameters, key=lambda key: key != name)
+    given = {key: _scalar(parameters[key]) for key in main_first if parameters[key] is not None}
     if list(given) == [name]:
         return f"{name}={given[name]}"
     return f"{name}({', '.join(f'{key}={value}' for key, value in given.items())})" if given else name

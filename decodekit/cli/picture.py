@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from decodekit.chain import Chain
 from decodekit.cli.stages import bar, share_text
@@ -17,24 +18,28 @@ from decodekit.registry import Group
 
 __all__ = ["CAPTION", "SAMPLE", "SAMPLE_CONTEXT", "draw_picture", "effect"]
 
-CAPTION = "b came twice before, d once"
+CAPTION = "a to i are the ids 0 to 8; b came twice before, d once"
 _SHARES = (0.38, 0.24, 0.13, 0.09, 0.06, 0.04, 0.03, 0.02, 0.01)
 _DRAWS = 1_000
 _CELLS = 20
 
 SAMPLE = Distribution.dense([math.log(share) + 3.0 for share in _SHARES])  # both signs: some laws ask for the sign
 SAMPLE_CONTEXT = Context(TokenIds([1]), TokenIds([3, 1]), rng=Randomness(0).at(2, PROCESSORS))
+_FIRST_STEP = Context(TokenIds([1, 3, 1]), rng=Randomness(0).at(0, PROCESSORS))
 
 
 def effect(part: Any, group: Group) -> list[tuple[float, float]]:
     """The probability of each token of the sample before and after a processor; after a sampler, its share of draws.
 
+    A processor that leaves the third token of the output alone is shown at the first.
+
     Raises:
         DecodekitError: the plugin cannot work on the sample: it wants a tokenizer, or a larger vocabulary.
     """
     if group == "processors":
-        after = Chain([part]).apply(SAMPLE, SAMPLE_CONTEXT)
-        shares = np.exp(after.logprobs_of(range(len(_SHARES))))
+        shares = _after(part, SAMPLE_CONTEXT)
+        if np.allclose(shares, _SHARES, rtol=0, atol=1e-12):
+            shares = _after(part, _FIRST_STEP)
         return list(zip(_SHARES, shares.tolist(), strict=True))
     chain = Chain([], part)
     if not chain.pure:
@@ -46,6 +51,10 @@ def effect(part: Any, group: Group) -> list[tuple[float, float]]:
         )
         counts[choice.token_id] += 1
     return [(share, count / _DRAWS) for share, count in zip(_SHARES, counts, strict=True)]
+
+
+def _after(part: Any, ctx: Context) -> NDArray[np.float64]:
+    return np.exp(Chain([part]).apply(SAMPLE, ctx).logprobs_of(range(len(_SHARES))))
 
 
 def draw_picture(shares: list[tuple[float, float]], group: Group, *, unicode: bool = True) -> list[str]:

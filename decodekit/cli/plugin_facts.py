@@ -11,10 +11,10 @@ from decodekit import registry
 from decodekit.cli.picture import effect
 from decodekit.cli.plugin_doc import PluginDoc, read_doc, read_example
 from decodekit.disclosure import CHEAP
-from decodekit.errors import ConfigError, DecodekitError
+from decodekit.errors import ConfigError, DecodekitError, PluginError
 from decodekit.plugin import FunctionPlugin, parameter_model
 
-__all__ = ["Facts", "doc_of", "facts", "needs_of", "on_a_head", "traits_of"]
+__all__ = ["Absent", "Facts", "doc_of", "facts", "facts_or_absent", "needs_of", "on_a_head", "traits_of"]
 
 _BOUNDS = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
 
@@ -27,7 +27,7 @@ class Facts:
         info: its name and where it comes from; loaded.
         documentation: its whole docstring.
         doc: the same in its parts.
-        parameters: by name: type, bounds, whether it is required, and the default where it is not.
+        parameters: by name: type, bounds, whether it is required, the default where it is not, the meaning where told.
         needs: what it asks an adapter for at first; '' where no example could be built.
         on_a_head: what it does on a partial distribution, in its own words; '' where it says nothing.
         traits: what it declares of itself.
@@ -62,6 +62,27 @@ class Facts:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A plugin that is registered and cannot be imported, as where an extra is not installed.
+
+    Args:
+        info: its name and where it comes from.
+        reason: what stood in the way.
+    """
+
+    info: registry.PluginInfo
+    reason: str
+
+
+def facts_or_absent(info: registry.PluginInfo) -> Facts | Absent:
+    """The facts, or why there are none: for pages that tell of every plugin."""
+    try:
+        return facts(info)
+    except ConfigError as error:
+        return Absent(info, str(error))
+
+
 def facts(info: registry.PluginInfo) -> Facts:
     """Load a plugin and describe it.
 
@@ -76,7 +97,7 @@ def facts(info: registry.PluginInfo) -> Facts:
             part = _built(loaded, doc)
             shares = None if part is None else effect(part, info.group)
         except DecodekitError as error:
-            no_effect = str(error)
+            no_effect = str(error.__cause__ if isinstance(error, PluginError) and error.__cause__ else error)
     subject = target if part is None else part
     return Facts(
         info=loaded,
@@ -109,7 +130,8 @@ def on_a_head(part: Any) -> str:
     """What a processor does on a partial distribution: the first line of its ``__call__``."""
     if isinstance(part, FunctionPlugin) or inspect.isroutine(part):
         return ""
-    call = vars(part if isinstance(part, type) else type(part)).get("__call__")
+    classes = (part if isinstance(part, type) else type(part)).__mro__
+    call = next((vars(kind)["__call__"] for kind in classes if "__call__" in vars(kind)), None)
     return read_doc(getattr(call, "__doc__", None)).summary
 
 
@@ -143,12 +165,16 @@ def _parameters(target: Callable[..., Any], name: str) -> dict[str, dict[str, An
     except Exception as error:  # a parameter that is no JSON type; pydantic has several errors for that
         raise ConfigError(f"the parameters of {name!r} have no schema: {error}") from error
     definitions, required = schema.get("$defs", {}), schema.get("required", [])
-    return {key: _parameter(rule, definitions, key in required) for key, rule in schema.get("properties", {}).items()}
+    rules = sorted(schema.get("properties", {}).items(), key=lambda item: item[0] != name)  # the main parameter first
+    return {key: _parameter(rule, definitions, key in required) for key, rule in rules}
 
 
 def _parameter(rule: dict[str, Any], definitions: dict[str, Any], required: bool) -> dict[str, Any]:
     described = {"type": _type(rule, definitions), "bounds": _bounds(rule), "required": required}
-    return described if required else {**described, "default": rule.get("default")}
+    if not required:
+        described["default"] = rule.get("default")
+    told = [part["description"] for part in (rule, *rule.get("anyOf", [])) if "description" in part]
+    return {**described, "meaning": told[0]} if told else described
 
 
 def _type(rule: dict[str, Any], definitions: dict[str, Any]) -> str:
@@ -159,11 +185,24 @@ def _type(rule: dict[str, Any], definitions: dict[str, Any]) -> str:
     choices = rule.get("anyOf") or rule.get("oneOf")
     if choices:
         return " or ".join(dict.fromkeys(_type(choice, definitions) for choice in choices))
-    if rule.get("type") == "array":
-        return f"array of {_type(rule.get('items', {}), definitions)}"
+    if "prefixItems" in rule:
+        return f"[{', '.join(_type(item, definitions) for item in rule['prefixItems'])}]"
+    inner = rule.get("items") or rule.get("additionalProperties")
+    if isinstance(inner, dict):
+        of = _type(inner, definitions)
+        return f"{rule['type']} of {f'({of})' if ' or ' in of and not of.startswith('[') else of}"
     return str(rule.get("type", "anything"))
 
 
 def _bounds(rule: dict[str, Any]) -> str:
     rules = [rule, *rule.get("anyOf", []), rule.get("items", {})]
-    return ", ".join(f"{sign} {part[key]}" for part in rules for key, sign in _BOUNDS if key in part)
+    return ", ".join(f"{sign} {_number(part[key])}" for part in rules for key, sign in _BOUNDS if key in part)
+
+
+def _number(value: float) -> str:
+    """2**63 is easier to read than its digits."""
+    return (
+        f"2**{value.bit_length() - 1}"
+        if isinstance(value, int) and value.bit_count() == 1 < value >> 31
+        else str(value)
+    )

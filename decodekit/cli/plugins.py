@@ -11,7 +11,7 @@ from decodekit import registry
 from decodekit.cli.options import JsonFlag
 from decodekit.cli.output import console, put, put_json, show_table, table
 from decodekit.cli.picture import CAPTION, draw_picture
-from decodekit.cli.plugin_facts import Facts, facts
+from decodekit.cli.plugin_facts import Facts, facts, facts_or_absent
 from decodekit.cli.reference import reference_page
 from decodekit.cli.safe_text import safe_text
 from decodekit.errors import UnknownPlugin
@@ -35,14 +35,15 @@ def plugins(
             known = {info.name for info in registry.plugins()}
             raise UnknownPlugin(f"no plugin is named {name!r}{did_you_mean(name, known)}")
     if markdown:
-        put(reference_page([facts(info) for info in found if info.group != "adapters"]))
+        described = facts_or_absent if name is None else facts
+        put(reference_page([described(info) for info in found if info.group != "adapters"]))
     elif name is not None:
-        described = [facts(info) for info in found]
+        all_facts = [facts(info) for info in found]
         if as_json:
-            data = [plugin.as_data() for plugin in described]
+            data = [plugin.as_data() for plugin in all_facts]
             put_json(data[0] if len(data) == 1 else data)
         else:
-            for plugin in described:
+            for plugin in all_facts:
                 _show(plugin)
     elif as_json:
         put_json([{key: getattr(info, key) for key in info.__slots__} for info in found])
@@ -77,6 +78,11 @@ def _reflowed(text: str, width: int) -> str:
     )
 
 
+def _unquoted(text: str) -> str:
+    """Code in a docstring stands between two backticks; one is enough on a screen."""
+    return text.replace("``", "`")
+
+
 def _show(plugin: Facts) -> None:
     from rich.text import Text
 
@@ -84,7 +90,7 @@ def _show(plugin: Facts) -> None:
     origin = f"{info.group[:-1]}, {info.distribution or 'this process'} {info.version}".strip()
     out.print(Text.assemble((safe_text(info.name), "bold"), f"  ({safe_text(origin)})"))
     if plugin.doc.text:
-        out.print(Text(safe_text(_reflowed(plugin.doc.text, out.width), newlines=True)))
+        out.print(Text(safe_text(_reflowed(_unquoted(plugin.doc.text), out.width), newlines=True)))
     said = {
         **plugin.doc.notes,
         "Needs": plugin.needs,
@@ -97,7 +103,7 @@ def _show(plugin: Facts) -> None:
         listing = table("", "")
         listing.show_header = False
         for label, words in told:
-            listing.add_row(Text(label.lower(), style="dim"), Text(safe_text(words)))
+            listing.add_row(Text(label.lower(), style="dim"), Text(safe_text(_unquoted(words))))
         show_table(out, listing)
     if plugin.parameters:
         out.print()
@@ -105,6 +111,14 @@ def _show(plugin: Facts) -> None:
         for name, rule in plugin.parameters.items():
             default = "required" if rule["required"] else repr(rule["default"])
             listing.add_row(*(Text(safe_text(cell)) for cell in (name, rule["type"], rule["bounds"], default)))
+        show_table(out, listing)
+    meanings = [(name, rule["meaning"]) for name, rule in plugin.parameters.items() if "meaning" in rule]
+    if meanings:
+        out.print()
+        listing = table("", "")
+        listing.show_header = False
+        for name, meaning in meanings:
+            listing.add_row(Text(safe_text(name)), Text(safe_text(meaning)))
         show_table(out, listing)
     if plugin.effect is not None:
         out.print()

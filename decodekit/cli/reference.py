@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from decodekit.cli.picture import CAPTION, draw_picture
-from decodekit.cli.plugin_facts import Facts
+from decodekit.cli.plugin_facts import Absent, Facts
 
 __all__ = ["reference_page"]
 
@@ -17,12 +17,14 @@ Printed by `decodekit plugins --markdown` from the plugins' own docstrings and p
 
 In formulas `s_i` is the score of token i, a natural logarithm with any offset; `p_i` its probability, `p_max` the
 largest probability, `c_i` how often the token occurred. A *head* is what a remote API shows of a distribution; what it
-hides is the tail. Pictures, and what is needed of an adapter, are those of the example; of the nine tokens in a
-picture, {CAPTION}.
+hides is the tail. Pictures, and what is needed of an adapter, are those of the example. In a picture
+{CAPTION}; what acts on the first token of an output is shown there.
 """
 
+_HEADINGS = {"Args": "Parameters"}  # a reader of the page calls nothing
 
-def reference_page(plugins: Sequence[Facts]) -> str:
+
+def reference_page(plugins: Sequence[Facts | Absent]) -> str:
     """The page: processors first, then samplers, each group by name."""
     lines = [_HEAD]
     for group, title in (("processors", "Processors"), ("samplers", "Samplers")):
@@ -34,9 +36,12 @@ def reference_page(plugins: Sequence[Facts]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(plugin: Facts) -> Iterator[str]:
-    notes = plugin.doc.notes
+def _section(plugin: Facts | Absent) -> Iterator[str]:
     yield f"### {plugin.info.name}\n"
+    if isinstance(plugin, Absent):
+        yield f"Not described here: {' '.join(plugin.reason.split())}.\n"
+        return
+    notes = plugin.doc.notes
     yield from _prose(plugin.doc.text)
     if "Formula" in notes:
         yield f"* **Formula**: `{notes['Formula']}`"
@@ -52,9 +57,19 @@ def _section(plugin: Facts) -> Iterator[str]:
             yield f"* **{label}**: {words.replace('``', '`')}"
     yield ""
     if plugin.parameters:
+        told = any("meaning" in rule for rule in plugin.parameters.values())
         yield from _table(
-            ("parameter", "type", "bounds", "default"),
-            [(f"`{name}`", rule["type"], rule["bounds"], _default(rule)) for name, rule in plugin.parameters.items()],
+            ("parameter", "type", "bounds", "default", *(["meaning"] if told else [])),
+            [
+                (
+                    f"`{name}`",
+                    rule["type"],
+                    rule["bounds"],
+                    _default(rule),
+                    *([rule.get("meaning", "")] if told else []),
+                )
+                for name, rule in plugin.parameters.items()
+            ],
         )
     if plugin.effect is not None:
         if "Example" in notes:
@@ -73,7 +88,8 @@ def _prose(text: str) -> Iterator[str]:
     for paragraph in text.split("\n\n"):
         first, _, rest = paragraph.partition("\n")
         if first.endswith(":") and rest[:1].isspace():
-            yield f"* **{first.rstrip(':')}**:"
+            heading = first.rstrip(":")
+            yield f"* **{_HEADINGS.get(heading, heading)}**:"
             yield from _entries(rest)
         else:
             yield " ".join(paragraph.split()).replace("``", "`") + "\n"

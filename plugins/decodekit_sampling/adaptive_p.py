@@ -17,20 +17,23 @@ _State = tuple[float, float]
 
 
 class AdaptiveP(Plugin):
-    """Give each token the score ``5 - 10 d**2 / (1 + d)``, d its distance from the wanted probability in units of 0.3.
+    """Prefer tokens near a target probability, and hold the average of the chosen tokens' probabilities there.
 
-    The wanted probability is ``2 * target - average``, clamped to [0, 1]; the average is that of the chosen tokens'
-    probabilities before this processor, each step weighing ``decay`` times the one after it. It starts at the target.
-
-    A processor, so that the final distribution of the record is the one drawn from; let it be the last. Tokens
-    without probability stay without, as in the llama.cpp of llama-cpp-python 0.3.36; its first release gave masked
-    candidates a finite score, and so revived them. It computes in float32: scores differ by about 1e-6.
+    That average is over the probabilities before this processor, each step weighing ``decay`` times the one after it,
+    and starts at the target. A processor, so that the final distribution of the record is the one drawn from; let it be
+    the last.
 
     Args:
         adaptive_p: the target probability.
         decay: of the average; 0.99 looks back over about a hundred tokens.
 
-    Source: llama.cpp ``llama_sampler_init_adaptive_p`` (pull request 17927); koboldcpp and exllamav3 have the same law.
+    Formula: 5 - 10 * d_i ** 2 / (1 + d_i), with d_i = |p_i - wanted| / 0.3 and wanted = 2 * adaptive_p - average
+    Edges: wanted is clamped to [0, 1]; a token without probability stays without.
+    Source: llama.cpp ``llama_sampler_init_adaptive_p`` (pull request 17927).
+    Engines: llama.cpp, koboldcpp, exllamav3 and text-generation-webui. llama.cpp computes in float32, so scores differ
+    by about 1e-6; its first release revived masked tokens, that of llama-cpp-python 0.3.36 does not. Below 0 llama.cpp
+    switches it off, text-generation-webui at 0 and exllamav3 at 1.
+    Example: adaptive_p = 0.2
     """
 
     looks_back: ClassVar[bool] = True

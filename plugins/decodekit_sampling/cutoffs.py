@@ -15,10 +15,14 @@ __all__ = ["EpsilonCutoff", "EtaCutoff"]
 
 
 class EpsilonCutoff(Truncation):
-    """Keep the tokens whose probability is at least epsilon; the most likely one where none is.
+    """Keep the tokens whose probability is at least epsilon.
 
-    Idempotent. transformers keeps what ties with the last of ``min_keep`` (``ties="all"``).
+    Formula: keep i where p_i >= epsilon_cutoff
+    Edges: where no token reaches it, the ``min_keep`` most likely stay.
     Source: Hewitt, Manning and Liang 2022 (arXiv 2210.15191).
+    Engines: transformers, text-generation-webui and aphrodite. transformers keeps what ties with the last of
+    ``min_keep`` (``ties="all"``).
+    Example: epsilon_cutoff = 0.05
     """
 
     epsilon_cutoff: Annotated[float, Field(gt=0, lt=1)]
@@ -31,10 +35,14 @@ class EpsilonCutoff(Truncation):
 
 
 class EtaCutoff(Truncation):
-    """Keep the tokens whose probability is at least ``min(eta, sqrt(eta) * exp(-entropy))``, the entropy in nats.
+    """Keep the tokens whose probability is at least eta, or less where the distribution is flat.
 
-    transformers keeps what ties with the last of ``min_keep`` (``ties="all"``).
+    Formula: keep i where p_i >= min(eta_cutoff, sqrt(eta_cutoff) * exp(-H)), with H the entropy in nats
+    Edges: where no token reaches it, the ``min_keep`` most likely stay.
     Source: Hewitt, Manning and Liang 2022 (arXiv 2210.15191).
+    Engines: transformers, text-generation-webui and aphrodite. transformers keeps what ties with the last of
+    ``min_keep`` (``ties="all"``).
+    Example: eta_cutoff = 0.1
     """
 
     eta_cutoff: Annotated[float, Field(gt=0, lt=1)]

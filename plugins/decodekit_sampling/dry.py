@@ -21,21 +21,22 @@ _LONGEST_BREAKER = 40  # bytes
 
 
 class Dry(Plugin):
-    """Subtract ``dry * base ** (n - allowed_length)`` from every token that would continue a repetition of n tokens.
+    """Penalise every token that would continue a repetition, the more the longer it is.
 
-    The last n tokens stand earlier in the history too, with this token after them; the longest such n counts, if it
-    is at least ``allowed_length``. A repetition does not reach back over a breaker, and a token that is a breaker by
-    itself is never penalised. The exponent stops where the power would leave float32 (llama.cpp's product with the
-    multiplier may still leave it, and bans the token). A breaker given as a text is
+    A token continues a repetition of n tokens when the last n tokens stand earlier in the history too, with this token
+    after them; the longest such n counts. A repetition does not reach back over a breaker. A breaker given as a text is
     found in every token that overlaps it (see `decodekit_sampling.breakers`), once per tokenizer; give token ids to
-    name a sequence exactly.
+    name a sequence exactly. Control tokens have no text here, so a breaker meets one only by its full name.
 
-    The state is, for each position of the window, how many tokens that end there equal the tokens at the end:
-    int32[n], one vector operation per token.
-    Source: the sampler of p-e-w (text-generation-webui pull request 5677); the law is llama.cpp's ``dry``. There a
-    negative ``dry_penalty_last_n``, once the whole context, switches the sampler off without a word; here a
-    ``window`` is positive, or None for the whole history. Control tokens have no text here, so a breaker meets one
-    only by its full name.
+    Formula: s_i - dry * base ** (n_i - allowed_length) where n_i >= allowed_length
+    Edges: 0 changes nothing; a token that is a breaker by itself is never penalised; the exponent stops where the power
+    would leave float32, as in llama.cpp (whose product with the multiplier may still leave it, and bans the token).
+    Source: the sampler of p-e-w (text-generation-webui pull request 5677); the law is llama.cpp's ``dry``.
+    Engines: llama.cpp and koboldcpp. A negative ``dry_penalty_last_n`` in llama.cpp, once the whole context, switches
+    it off without a word; here a ``window`` is positive, or None for the whole history. Others have the name and not
+    quite the law: text-generation-webui (at most 50 tokens), exllamav2 (times the number of occurrences), exllamav3 (a
+    cap of 2,048) and aphrodite (n-grams of at most 12, 8 occurrences).
+    Example: dry = 1.0, allowed_length = 1, breakers = []
 
     Raises:
         ParameterError: a breaker is a text and there is no tokenizer.
@@ -62,7 +63,9 @@ class Dry(Plugin):
         return named(completions(ids, ids[len(ids) - self.allowed_length :]) if len(ids) > self.allowed_length else ())
 
     def initial(self, ctx: Context) -> NDArray[np.int32]:
-        """The matches within the prompt. O(window)."""
+        """The matches within the prompt: for each position of the window, how many tokens that end there equal the
+        tokens at the end, as int32[n]. O(window).
+        """
         self._breakers(ctx)
         return _frozen(suffix_matches(recent(ctx, self.scope, self.window)))
 

@@ -16,14 +16,19 @@ _NOTHING = 745.2  # so many nats below the leader, a probability is 0 in float64
 
 
 class DynamicTemperature(Plugin):
-    """Divide every score by ``low + (high - low) * (entropy / log(n)) ** exponent``.
+    """Divide every score by a temperature that follows the entropy: low where the model is sure, high where not.
 
-    The range is ``low = max(0, dynamic_temperature - spread)`` to ``high = dynamic_temperature + spread``, as in
-    llama.cpp's ``temp_ext``; engines that take a least and a greatest temperature mean half their sum and half their
-    difference. n counts the tokens that have probability: llama.cpp counts masked ones too, which lowers the
-    temperature. A single token stays as it is; a spread of 0 is plain temperature. Where low is 0 and the rivals of the
+    It lies between ``low = max(0, dynamic_temperature - spread)`` and ``high = dynamic_temperature + spread``; H is the
+    entropy in nats, n the number of tokens that have probability.
+
+    Formula: s_i / (low + (high - low) * (H / log(n)) ** exponent)
+    Edges: a spread of 0 is plain temperature; a single token stays as it is. Where low is 0 and the rivals of the
     leader are left with less probability than a float64 holds, they are removed: the limit, as for temperature 0.
     Source: llama.cpp ``llama_sampler_init_temp_ext``; Zhu et al. 2023 (arXiv 2309.02772) for the idea.
+    Engines: llama.cpp, koboldcpp, exllamav2, text-generation-webui and aphrodite; where they take a least and a
+    greatest temperature, give half the sum and half the difference. In llama.cpp and koboldcpp n counts masked tokens
+    too, which lowers the temperature.
+    Example: dynamic_temperature = 1.0, spread = 0.8
     """
 
     argmax_invariant: ClassVar[bool] = True

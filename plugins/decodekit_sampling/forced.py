@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from decodekit import Choice, Context, Distribution, ParameterError, Plugin
-from decodekit.randomness import BoundRandomness
+from decodekit import BoundRandomness, Choice, Context, Distribution, ParameterError, Plugin
 from decodekit_sampling.token_ids import TokenIds
 
 __all__ = ["Forced"]
@@ -15,10 +14,16 @@ class Forced(Plugin):
     """Choose the given ids one after the other, whatever the distribution says.
 
     The choice holds the token's own log-probability after the chain: the ids of a trace can be scored under another
-    model or another chain. Nothing is random. Ask for no more tokens than there are ids.
+    model or another chain. Nothing is random.
 
     Args:
         forced: the ids, in order; the first is chosen where nothing was generated yet.
+
+    Formula: the id at this step
+    Edges: asking for more tokens than there are ids is an error.
+    Source: vLLM's ``trace_decode_token_ids``.
+    Engines: vLLM's newer runner, which overwrites the ids that it sampled.
+    Example: forced = [0, 1, 2]
 
     Raises:
         PluginError: the ids have run out, or the chain left the token no probability.
@@ -38,6 +43,4 @@ class Forced(Plugin):
             rank=None,
             score=float(dist.scores_of([token])[0]),
             margin=math.inf,
-            runner_up=None,
-            draw=None,
         )

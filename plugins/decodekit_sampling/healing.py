@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError, Plugin
 from decodekit.protocols import Tokenizer
 from decodekit_sampling.history import named
-from decodekit_sampling.phrases import Phrase, once, tokenizer_of
+from decodekit_sampling.phrases import Phrase, once
 
 __all__ = ["TokenHealing", "cut_prompt"]
 
@@ -42,18 +42,21 @@ def cut_prompt(tokenizer: Tokenizer, prompt_ids: Sequence[int], tokens: int = 1)
 class TokenHealing(Plugin):
     """Let the output begin with this text: ids that were cut from the end of the prompt (see `cut_prompt`), or a text.
 
-    Until the text is written, a token is allowed when its bytes go on with it: when they begin with all that is left
-    of it, or, with ``pieces``, when what is left begins with them and the vocabulary can write the remainder. A model
-    that was trained on ``https`` and ``://`` can so answer the prompt ``http`` with a token of its own. The output
-    holds the text again.
+    A model that was trained on ``https`` and ``://`` can so answer the prompt ``http`` with a token of its own. The
+    output holds the text again. ``pieces=True`` is the law of the text: every tokenisation of it may come.
+    ``pieces=False`` wants one token that begins with all of it.
 
-    ``pieces=True`` is the law of the text: every tokenisation of it may come. ``pieces=False`` wants one token that
-    begins with all of it, as exllamav2 does for one token that was cut. (transformers' ``heal_tokens`` adds 10 nats to
-    such tokens, and 11 to the one that was cut, and generates one token without the rest of the chain.)
+    Formula: -inf, until the text is written, for every token whose bytes do not go on with it
+    Edges: a token goes on with the text when its bytes begin with all that is left of it, or, with ``pieces``, when
+    what is left begins with them and the vocabulary can write the remainder.
     Source: guidance's token healing; exllamav2.
+    Engines: exllamav2, for one token that was cut, as ``pieces=False``; exllamav3; transformers, whose ``heal_tokens``
+    adds 10 nats to such tokens, and 11 to the one that was cut, and generates one token without the rest of the chain.
+    Example: token_healing = "http"
 
     Raises:
         EmptySupport: no token that goes on with the text has probability.
+        ParameterError: there is no tokenizer, or no token can begin the text.
     """
 
     token_healing: Phrase
@@ -71,7 +74,9 @@ class TokenHealing(Plugin):
 
     def _allowed(self, ctx: Context) -> NDArray[np.int64] | None:
         """The tokens that go on with the text; None when it is written. O(length of the text)."""
-        tokenizer = tokenizer_of(ctx, "token_healing")
+        if ctx.tokenizer is None:
+            raise ParameterError("token_healing needs a tokenizer, whose tokens it reads byte by byte")
+        tokenizer = ctx.tokenizer
         question = TokenHealing, self.token_healing, self.pieces
         steps = once(tokenizer, question, partial(_steps, self.token_healing, self.pieces, tokenizer))
         written = 0

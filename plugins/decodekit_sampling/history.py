@@ -12,8 +12,8 @@ from decodekit import CHEAP, Context, Disclosure
 
 __all__ = ["Ids", "Scope", "TokenId", "Window", "named", "recent", "weighed"]
 
-Scope = Literal["prompt", "output", "both"]
-Window = Annotated[int, Field(ge=1, le=10_000_000)]
+Scope = Annotated[Literal["prompt", "output", "both"], Field(description="which tokens count as history")]
+Window = Annotated[int, Field(ge=1, le=10_000_000, description="only so many of the most recent count; None: all")]
 TokenId = Annotated[int, Field(ge=0, lt=2**63)]
 Ids = Annotated[tuple[TokenId, ...], Field(strict=False, min_length=1, max_length=1_000_000)]
 """Token ids; TOML and JSON write a list."""

@@ -25,7 +25,7 @@ _LARGEST_LOG_GROWTH = 600.0  # a factor of 1e260: no score times it overflows
 class _Ending(Plugin):
     """Knows the end: the ids given, or the tokenizer's, and ``stop_ids`` beside them."""
 
-    eos_ids: Ids | None = None
+    eos_ids: Annotated[Ids | None, Field(description="the end; None: the tokenizer's end-of-text tokens")] = None
 
     def _ends(self, ctx: Context) -> tuple[int, ...]:
         if self.eos_ids is not None:
@@ -44,7 +44,7 @@ class _Ending(Plugin):
 
 
 class _NotYet(_Ending):
-    stop_ids: Ids | None = None
+    stop_ids: Annotated[Ids | None, Field(description="banned beside the end")] = None
 
     def _ends(self, ctx: Context) -> tuple[int, ...]:
         return tuple(dict.fromkeys((*super()._ends(ctx), *(self.stop_ids or ()))))
@@ -57,11 +57,15 @@ class _NotYet(_Ending):
 class MinLength(_NotYet):
     """Ban the end, and the ``stop_ids``, until prompt and output together have so many tokens.
 
+    Formula: -inf for the ends while the length is below min_length
+    Edges: 0 changes nothing.
     Source: transformers ``min_length``.
+    Engines: transformers. In vLLM, which counts the output (`min_new_tokens`), the end comes back in silence where a
+    grammar leaves nothing else.
+    Example: min_length = 10, eos_ids = [0]
 
     Raises:
-        EmptySupport: nothing but an end has probability. (vLLM gives the end back in silence where a grammar leaves
-            nothing else.)
+        EmptySupport: nothing but an end has probability.
     """
 
     min_length: _Length
@@ -73,7 +77,11 @@ class MinLength(_NotYet):
 class MinNewTokens(_NotYet):
     """Ban the end, and the ``stop_ids``, until the output has so many tokens.
 
+    Formula: -inf for the ends while the output is shorter than min_new_tokens
+    Edges: 0 changes nothing.
     Source: transformers ``min_new_tokens``; vLLM ``min_tokens``.
+    Engines: transformers and vLLM, where the end comes back in silence if a grammar leaves nothing else.
+    Example: min_new_tokens = 10, eos_ids = [0]
 
     Raises:
         EmptySupport: nothing but an end has probability.
@@ -89,6 +97,12 @@ class MaxLength(_Ending):
     """Allow nothing but the end as the last token that fits, and after it.
 
     The length counts prompt and output, or the ``output`` alone.
+
+    Formula: -inf for all but the ends once the length is max_length - 1
+    Edges: several ends keep the model's proportions.
+    Source: ours, so that a text ends before it is cut.
+    Engines: transformers has it as ``forced_eos_token_id``, for the ids that it is given (`forced_eos`).
+    Example: max_length = 4, eos_ids = [2, 4]
 
     Raises:
         EmptySupport: no end has probability there.
@@ -109,11 +123,15 @@ class MaxLength(_Ending):
 class ForcedBos(Plugin):
     """Allow nothing but this token as the first of the output.
 
-    Source: transformers ``forced_bos_token_id``, which acts where the whole sequence is one token long: the first
-    step of a decoder with an encoder, and never after a longer prompt. Here it acts at the first step, always.
+    Formula: -inf for all but this token, at the first step
+    Edges: after the first step it changes nothing.
+    Source: transformers ``forced_bos_token_id``.
+    Engines: transformers, where it acts when the whole sequence is one token long: the first step of a decoder with an
+    encoder, and never after a longer prompt; and where the token has no probability it is given some.
+    Example: forced_bos = 2
 
     Raises:
-        EmptySupport: the token has no probability. (transformers gives it some.)
+        EmptySupport: the token has no probability.
     """
 
     forced_bos: TokenId
@@ -130,11 +148,14 @@ class ForcedBos(Plugin):
 class ForcedEos(Plugin):
     """Allow nothing but these tokens where prompt and output are one short of ``max_length``.
 
-    Among several the model's proportions hold; ``equal`` makes them equally likely, as transformers does.
+    Formula: -inf for all but these tokens where the length is max_length - 1
+    Edges: among several the model's proportions hold; ``equal`` makes them equally likely.
     Source: transformers ``forced_eos_token_id``.
+    Engines: transformers, where they are equally likely, whether they had probability or not.
+    Example: forced_eos = [2, 4], max_length = 4
 
     Raises:
-        EmptySupport: none of them has probability. (transformers gives them some.)
+        EmptySupport: none of them has probability.
     """
 
     forced_eos: Ids
@@ -157,12 +178,16 @@ class ForcedEos(Plugin):
 
 
 class ExponentialLengthDecay(_Ending):
-    """Favour the end more and more after ``start`` tokens of output: add ``|s| * (factor ** n - 1)`` to its score s,
-    with n the tokens since then. A factor below one delays it. A score of exactly 0 never moves.
+    """Favour the end more and more after ``start`` tokens of output.
 
     The law depends on the backend's own offset, so it needs logits; ``law="logprobs"`` takes log-probabilities for
     scores.
+
+    Formula: s_i + |s_i| * (exponential_length_decay ** n - 1) for the ends, with n the tokens since start
+    Edges: 1 changes nothing; a factor below one delays the end; a score of exactly 0 never moves.
     Source: transformers ``exponential_decay_length_penalty``.
+    Engines: transformers.
+    Example: exponential_length_decay = 1.5, start = 0, eos_ids = [8]
     """
 
     exponential_length_decay: Annotated[float, Field(gt=0, le=100)]

@@ -7,8 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from decodekit import Choice, Context, Distribution, Plugin, derive
-from decodekit.randomness import BoundRandomness
+from decodekit import BoundRandomness, Choice, Context, Distribution, Plugin, derive
 from decodekit_sampling.mt19937 import Seed, uniform_double
 
 __all__ = ["LlamaCppDist"]
@@ -17,22 +16,25 @@ __all__ = ["LlamaCppDist"]
 class LlamaCppDist(Plugin):
     """Draw as llama.cpp does: one uniform of ``std::mt19937``, walked down the candidates in llama.cpp's own order.
 
-    Weights are float32, their sum is float64. The state is the generator's position in 32-bit words. Exact for
-    llama.cpp built with libstdc++ (as on Linux); equal scores in an order by score are ours to sort: lowest id first.
+    The state is the generator's position in 32-bit words. The choice's ``score`` is the uniform, its ``margin`` the
+    distance to the nearer edge of the token's cell, in mass; ``draw`` is None, for the word is none of RNG.md. A trace
+    verifies as 'consistent'; at level 'full' with ``chain=True``, as 'reproduced'.
 
     Args:
         llamacpp_dist: the seed given to llama.cpp. None takes one from the session's seed and the stream, so that
             sequences of one run differ, as llama.cpp's would not.
         order: how llama.cpp's chain left its candidates: 'score' once top_k, top_p or mirostat sorted them, 'id' when
             nothing did. typical leaves a third order, and xtc alone sorts at some steps only; these are not offered.
-        law: 'dist' for the sampler of that name; a lone candidate costs a draw, as measured in llama-cpp-python 0.3.36
-            (some releases skip it). 'discrete' for the ``std::discrete_distribution`` inside mirostat and adaptive_p,
-            where a lone candidate costs nothing.
+        law: 'dist' for the sampler of that name; 'discrete' for the ``std::discrete_distribution`` inside mirostat and
+            adaptive_p.
 
-    The choice's ``score`` is the uniform, its ``margin`` the distance to the nearer edge of the token's cell, in mass;
-    ``draw`` is None, for the word is none of RNG.md. A trace verifies as 'consistent'; at level 'full' with
-    ``chain=True``, as 'reproduced'.
+    Formula: the first i with w_1 + ... + w_i >= u * sum(w), where w_i = exp(s_i - s_max) in float32, summed in float64
+    Edges: a lone candidate costs a draw in 'dist', as measured in llama-cpp-python 0.3.36 (some releases skip it), and
+    none in 'discrete'; equal scores in an order by score are ours to sort, lowest id first.
     Source: llama.cpp ``llama_sampler_init_dist`` and ``llama_sample_dist``.
+    Engines: llama.cpp built with libstdc++, as on Linux. Where nothing has probability it takes the last candidate
+    without a word; here that raises.
+    Example: order = "id"
     """
 
     llamacpp_dist: Seed | None = None
@@ -83,5 +85,4 @@ def _choice(dist: Distribution, token: int, score: float, margin: float, runner_
         score=score,
         margin=margin,
         runner_up=runner_up,
-        draw=None,
     )

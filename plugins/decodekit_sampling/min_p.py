@@ -16,9 +16,12 @@ __all__ = ["MinP"]
 class MinP(Truncation):
     """Keep the tokens at least min_p times as likely as the most likely one.
 
-    Idempotent. 0 keeps all. A token exactly at the limit stays, as in llama.cpp; transformers compares float32
-    probabilities, whose rounding may drop it.
-    Source: Nguyen et al. 2024 (arXiv 2407.01082).
+    Formula: keep i where s_i >= s_max + log(min_p), that is p_i >= min_p * p_max
+    Edges: 0 keeps all; 1 keeps the most likely token and its equals; a token exactly at the limit stays.
+    Source: Nguyen et al. 2024 (arXiv 2407.01082); compared in log space, as llama.cpp's ``min_p``.
+    Engines: all but TGI. llama.cpp and mlx-lm compare logarithms; transformers and SGLang compare float32
+    probabilities, where rounding can drop a token that lies on the boundary.
+    Example: min_p = 0.2
     """
 
     min_p: Annotated[float, Field(ge=0, le=1)]

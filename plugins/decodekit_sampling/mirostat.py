@@ -46,17 +46,24 @@ class _Mirostat(Plugin):
 
 
 class MirostatV2(_Mirostat):
-    """Keep the tokens whose surprise is at most mu, at least one; then ``mu -= eta * (surprise - target)``.
+    """Hold the surprise of the text at a target, by dropping the tokens more surprising than a limit.
+
+    The limit mu starts at twice the target, in bits, and moves with every token chosen.
 
     Args:
         mirostat_v2: the target surprise in bits (tau).
         eta: the learning rate.
-        surprise: of the chosen token, 'kept' after all truncations, renormalised (llama.cpp), or 'whole' in the
-            distribution that came in (the paper's own code, aphrodite).
+        surprise: of the chosen token, 'kept' after all truncations, renormalised, or 'whole' in the distribution that
+            came in.
 
-    llama.cpp allows nothing beside it but a temperature before. For its draws bit by bit let
-    ``llamacpp_dist(law="discrete")`` follow; it keeps mu in float32, this in float64.
+    Formula: keep i where -log2(p_i) <= mu; once x is chosen, mu -= eta * (-log2(p_x) - mirostat_v2)
+    Edges: at least one token stays.
     Source: Basu et al. 2020 (arXiv 2007.14966); llama.cpp ``llama_sampler_init_mirostat_v2``.
+    Engines: llama.cpp, koboldcpp, exllamav2, text-generation-webui and aphrodite. llama.cpp allows nothing beside it
+    but a temperature before, drops its other samplers without a word, and keeps mu in float32; for its draws bit by bit
+    let ``llamacpp_dist(law="discrete")`` follow. aphrodite, and the paper's own code, learn from the 'whole' surprise.
+    In koboldcpp mu passes from one request to the next.
+    Example: mirostat_v2 = 1.5
     """
 
     mirostat_v2: _Surprise
@@ -71,21 +78,24 @@ class MirostatV2(_Mirostat):
 
 
 class Mirostat(_Mirostat):
-    """Version 1: estimate the slope of Zipf's law from the m leading tokens, and from it the k whose surprise is mu.
+    """Hold the surprise of the text at a target, by keeping the k leading tokens; Zipf's law says which k.
 
-    With ``t_i = ln((i + 2) / (i + 1))`` and ``b_i = ln(p_i / p_{i+1})`` over neighbouring ranks, the slope is
-    ``s = sum(t b) / sum(t t)``, ``e = s - 1`` and ``k = (e 2**mu / (1 - V**-e)) ** (1 / s)``, rounded down, at least 1.
-    At ``s = 1`` and ``s = 0`` the limits are taken, where float32 makes NaN of the formula.
+    The slope z of Zipf's law is estimated from the ``m`` leading tokens, as ``sum(t b) / sum(t t)`` with ``t_i = log((i
+    + 2) / (i + 1))`` and ``b_i = log(p_i / p_{i+1})`` over neighbouring ranks. V is the size of the vocabulary. The
+    limit mu moves as in `mirostat_v2`.
 
     Args:
         mirostat: the target surprise in bits (tau).
         eta: the learning rate.
-        surprise: as for `MirostatV2`.
+        surprise: as for `mirostat_v2`.
         m: how many leading tokens the slope is estimated from.
 
-    llama.cpp computes k in float32: where ours lies within about 1e-5 of an integer, its k may be one less or more.
-    From 2**31 on its k overflows and one token is left; ours keeps all, as the law says.
+    Formula: keep the k largest p_i, k = ((z - 1) * 2 ** mu / (1 - V ** (1 - z))) ** (1 / z), rounded down
+    Edges: at least one token stays; at z = 1 and z = 0 the limits are taken, where float32 makes NaN of the formula.
     Source: Basu et al. 2020 (arXiv 2007.14966); llama.cpp ``llama_sampler_init_mirostat``.
+    Engines: llama.cpp and koboldcpp. llama.cpp computes k in float32: where ours lies within about 1e-5 of an integer,
+    its k may be one less or more. From 2**31 on its k overflows and one token is left; ours keeps all, as the law says.
+    Example: mirostat = 1.5
     """
 
     mirostat: _Surprise

@@ -30,9 +30,14 @@ def completions(text: NDArray[np.int64], ending: NDArray[np.int64]) -> NDArray[n
 class NoRepeatNgram(Plugin):
     """Ban every token that would complete an n-gram which occurred before.
 
-    Only n-grams that lie within the ``window`` most recent tokens count; tokens of the ``whitelist`` are never banned
-    (both as in SGLang's processor for DeepSeek-OCR).
-    Source: fairseq and transformers ``no_repeat_ngram_size``, whose history is the prompt and the output.
+    Formula: -inf for every i that followed the last n - 1 tokens somewhere in the history
+    Edges: 1 bans every token that occurred; only n-grams within the ``window`` most recent tokens count, and tokens of
+    the ``whitelist`` are never banned.
+    Source: fairseq and transformers ``no_repeat_ngram_size``; window and whitelist as in SGLang's processor for
+    DeepSeek-OCR.
+    Engines: transformers, text-generation-webui and aphrodite; the history of transformers is the prompt and the
+    output.
+    Example: no_repeat_ngram = 2
 
     Raises:
         EmptySupport: every token that had probability would complete one.
@@ -62,7 +67,11 @@ class NoRepeatNgram(Plugin):
 class EncoderNoRepeatNgram(Plugin):
     """Ban every token that would complete an n-gram of the prompt, or of other given ids.
 
-    Source: transformers ``encoder_no_repeat_ngram_size``, whose encoder ids are the prompt of a decoder-only model.
+    Formula: -inf for every i that follows the last n - 1 tokens somewhere in these ids
+    Edges: 1 bans each of these ids.
+    Source: transformers ``encoder_no_repeat_ngram_size``.
+    Engines: transformers, whose encoder ids are the prompt of a decoder-only model.
+    Example: encoder_no_repeat_ngram = 2, ids = [1, 3]
 
     Raises:
         EmptySupport: every token that had probability would complete one.

@@ -23,11 +23,15 @@ def log_collision(dist: Distribution) -> Interval:
 
 
 class PLess(Truncation):
-    """Keep the tokens whose probability is at least ``p_less * sum(p ** 2)``.
+    """Keep the tokens that are at least as likely as two draws are to agree.
 
-    1 is the published law; a smaller factor keeps more. The most likely token always reaches the limit. On a flat
-    distribution every token lies on it, and all stay: that decision is marked ambiguous.
-    Source: Tan et al. 2025 (arXiv 2509.23234).
+    Formula: keep i where p_i >= p_less * sum(p ** 2)
+    Edges: 1 is the published law, a smaller factor keeps more; the most likely token always reaches the limit. On a
+    flat distribution every token lies on it, and all stay: that decision is marked ambiguous.
+    Source: Tan, Wu and Howard 2025 (arXiv 2509.23234).
+    Engines: mlx-vlm; proposed for llama.cpp (pull request 26035, with a slack of 1e-5 for flat distributions) and for
+    transformers (41798).
+    Example: p_less = 1.0
     """
 
     p_less: _Factor
@@ -42,11 +46,18 @@ class PLess(Truncation):
 
 
 class PLessNorm(Truncation):
-    """Keep the tokens whose probability is at least ``p_less_norm * (V * sum(p ** 2) - 1) / (V - 1)``.
+    """Keep the tokens that are at least as likely as two draws are to agree, beyond what uniform draws would.
 
-    V is the size of the vocabulary, masked tokens included, as published. 1 is the published law. It keeps more than
-    `PLess`: what a uniform draw would agree by is not counted.
-    Source: Tan et al. 2025 (arXiv 2509.23234).
+    It keeps more than `p_less`. V is the size of the vocabulary, masked tokens included, as published.
+
+    Formula: keep i where p_i >= p_less_norm * (V * sum(p ** 2) - 1) / (V - 1)
+    Edges: 1 is the published law, a smaller factor keeps more; a flat distribution stays whole.
+    Source: Tan, Wu and Howard 2025 (arXiv 2509.23234).
+    Engines: none; the authors' own code has it.
+    Example: p_less_norm = 0.9
+
+    Raises:
+        ParameterError: the size of the vocabulary is not known.
     """
 
     p_less_norm: _Factor

@@ -13,7 +13,10 @@ from decodekit_sampling.history import Ids, Scope, Window, named, recent, weighe
 
 __all__ = ["EncoderRepetitionPenalty", "FrequencyPenalty", "Law", "PresencePenalty", "RepetitionPenalty"]
 
-Law = Literal["logits", "logprobs"]
+Law = Annotated[
+    Literal["logits", "logprobs"],
+    Field(description="what counts as a score: the backend's logit, or the log-probability"),
+]
 Floats = NDArray[np.float64]
 
 
@@ -26,7 +29,9 @@ class _History(Plugin):
 
     scope: Scope = "both"
     window: Window | None = None
-    decay: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    decay: Annotated[
+        int, Field(ge=0, le=10_000_000, description="over so many tokens before the window the weight falls to 0")
+    ] = 0
 
     @model_validator(mode="after")
     def _decay_after_a_window(self) -> Self:
@@ -79,7 +84,7 @@ class RepetitionPenalty(_History):
     Source: Keskar et al. 2019 (arXiv 1909.05858); signs as in transformers and llama.cpp.
     Engines: all, over other histories: prompt and output in transformers and vLLM, the output in SGLang and
     llama-cpp-python, the last 64 tokens in llama.cpp's server, the last 20 in mlx-lm; koboldcpp penalises the older
-    half of its range less, and ExLlamaV3 lets the penalty decay.
+    half of its range less, and exllamav3 lets the penalty decay.
     Example: repetition_penalty = 1.5
     """
 
@@ -168,11 +173,16 @@ class PresencePenalty(_History):
 
 
 class EncoderRepetitionPenalty(Plugin):
-    """Favour the tokens of the prompt, or of other given ids: multiply their positive scores with the penalty, divide
-    the negative ones. Below 1 it disfavours them.
+    """Favour the tokens of the prompt, or of other given ids.
 
-    Needs logits, or ``law="logprobs"``, as `RepetitionPenalty` does.
-    Source: transformers ``encoder_repetition_penalty``, whose encoder ids are the prompt of a decoder-only model.
+    The law depends on the backend's own offset, so it needs logits, or ``law="logprobs"``, as `repetition_penalty`
+    does.
+
+    Formula: s_i * penalty where s_i > 0, s_i / penalty elsewhere, for these ids
+    Edges: 1 changes nothing; below 1 it disfavours them; a score of 0 stays.
+    Source: transformers ``encoder_repetition_penalty``.
+    Engines: transformers, whose encoder ids are the prompt of a decoder-only model, and text-generation-webui.
+    Example: encoder_repetition_penalty = 1.5
     """
 
     encoder_repetition_penalty: Annotated[float, Field(gt=0, le=100)]

@@ -15,11 +15,14 @@ _GONE = 1e90  # so many nats away a token has no probability, and the cube still
 
 
 class Quadratic(Plugin):
-    """Replace the distance d of a score to the largest one by ``-f * d**2 * ((3 - c) / 2 - d * (c - 1) / 2)``.
+    """Bend the scores: closer to the leader among the leaders, further away in the tail.
 
-    f is ``quadratic``, which engines call the smoothing factor, and c is ``curve``; with c = 1 it is ``-f * d**2``. 0
-    changes nothing, as in the engines. A curve above 3 lifts tokens close to the leader over it.
-    Source: kalomaze, text-generation-webui pull request 5403; koboldcpp has the same.
+    Formula: f * (d_i ** 3 * (c - 1) - d_i ** 2 * (3 - c)) / 2, with d_i = s_i - s_max, f = quadratic, c = curve
+    Edges: 0 changes nothing, as in the engines; a curve of 1 leaves -f * d_i ** 2; a curve above 3 lifts tokens close
+    to the leader over it.
+    Source: kalomaze, text-generation-webui pull request 5403, where f is the smoothing factor.
+    Engines: text-generation-webui, koboldcpp and aphrodite; exllamav2 writes it as an exponent of 2 in its softmax.
+    Example: quadratic = 0.5
     """
 
     needs: ClassVar[Disclosure] = ALL

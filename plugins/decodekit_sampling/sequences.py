@@ -53,9 +53,14 @@ def due(groups: list[_Group], ctx: Context) -> tuple[NDArray[np.int64], NDArray[
 class SequenceBias(Plugin):
     """Add a bias in nats to the last token of a phrase whenever the tokens before it have just been written.
 
-    Pairs of a phrase (text or token ids) and its bias; ``false`` bans the phrase. A phrase of one token is biased
-    always. Only the phrase's own tokenisation is known: to catch a text however it is split, ban it as a phrase.
-    Source: transformers ``sequence_bias``; here prompt and output are one history too.
+    Pairs of a phrase (text or token ids) and its bias; ``false`` bans the phrase. Only the phrase's own tokenisation is
+    known: to catch a text however it is split, ban it as a phrase.
+
+    Formula: s_i + bias where i ends a phrase whose other tokens are the last that were written
+    Edges: a phrase of one token is biased always; a token that ends several is biased by their sum.
+    Source: transformers ``sequence_bias``.
+    Engines: transformers; prompt and output are one history there too.
+    Example: sequence_bias = [[[3, 1, 2], 2.0], [[0], -1.0]]
 
     Raises:
         EmptySupport: every token that had probability is banned.
@@ -92,8 +97,13 @@ class BadWords(Plugin):
 
     A text is banned as the tokenizer writes it alone and with a space before it, token ids as they are given. Other
     ways to split the text are not caught.
-    Source: transformers ``bad_words_ids`` (which spares an end-of-text token that is listed; here it is banned as
-    asked); the space as in vLLM's ``bad_words``.
+
+    Formula: -inf where i ends a phrase whose other tokens are the last that were written
+    Edges: a phrase of one token is banned always.
+    Source: transformers ``bad_words_ids``; the space as in vLLM's ``bad_words``.
+    Engines: transformers, by ids, sparing an end-of-text token that is listed (here it is banned as asked); vLLM and
+    aphrodite, by texts.
+    Example: bad_words = [[3, 1, 2], [0]]
 
     Raises:
         EmptySupport: every token that had probability is banned.

@@ -14,16 +14,22 @@ __all__ = ["Skew"]
 
 
 class Skew(Plugin):
-    """Raise the cumulative distribution to the power ``exp(skew)``: above 0 favours late tokens, below 0 early ones.
+    """Bend the cumulative distribution: above 0 late tokens gain, below 0 early ones.
 
     Drawing with ``u ** exp(-skew)`` in place of the uniform u is the same law; as a processor it is exact for every
-    sampler, and the record holds what was drawn from. exllamav2 also multiplies its uniform by 0.9998, which puts the
-    last tokens out of reach; that is not repeated here.
+    sampler, and the record holds what was drawn from.
 
     Args:
         skew: the exponent's logarithm.
-        order: what the distribution is cumulated over: 'score' from the most likely token down (exllamav2), 'id' by
-            rising token id (aphrodite): a different law.
+        order: what the distribution is cumulated over: 'score' from the most likely token down, 'id' by rising token
+            id: a different law.
+
+    Formula: C_i ** a - C_{i-1} ** a, with C_i = p_1 + ... + p_i in that order and a = exp(skew)
+    Edges: 0 changes nothing.
+    Source: exllamav2's ``skew``.
+    Engines: exllamav2, by falling probability; it also multiplies its uniform by 0.9998, which puts the last tokens out
+    of reach, and that is not repeated here. aphrodite cumulates by id (``order="id"``).
+    Example: skew = 0.5
     """
 
     skew: Annotated[float, Field(ge=-10, le=10)]

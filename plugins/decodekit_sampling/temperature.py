@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, PlainSerializer, WrapValidator
+from pydantic import Field, PlainSerializer, WithJsonSchema, WrapValidator
 
 from decodekit import Context, Distribution, Plugin
 
@@ -24,18 +24,23 @@ def _as_json(value: float) -> float | str:
 
 
 _Degrees = Annotated[
-    float, Field(ge=0, le=1000), WrapValidator(_or_infinite), PlainSerializer(_as_json, when_used="json")
+    float,
+    Field(ge=0, le=1000),
+    WrapValidator(_or_infinite),
+    PlainSerializer(_as_json, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1000}, {"const": "inf"}]}),
 ]
 
 
 class Temperature(Plugin):
     """Divide every score by the temperature.
 
-    At 0 only the largest score stays, the lowest id among equals: the limit, and what engines mean by greedy.
-    At infinity (``inf``, in JSON ``"inf"``) all tokens that have probability are equally likely: the other limit.
+    Formula: s_i / temperature
+    Edges: at 0 only the largest score stays, the lowest id among equals: the limit, and what engines mean by greedy. At
+    infinity (``inf``, in JSON ``"inf"``) all tokens that have probability are equally likely: the other limit.
     Source: Ackley, Hinton and Sejnowski, 1985; llama.cpp ``llama_sampler_init_temp``.
     Engines: all, in other places: after the truncations in llama.cpp, llama-cpp-python, koboldcpp and mlx-lm, before
-    them in transformers, vLLM, SGLang and TGI, where you say in ExLlamaV3 and text-generation-webui. At 0 transformers
+    them in transformers, vLLM, SGLang and TGI, where you say in exllamav3 and text-generation-webui. At 0 transformers
     raises; vLLM below 1e-5 and SGLang below 1e-6 are greedy.
     Example: temperature = 0.5
     """

@@ -18,15 +18,19 @@ _WINDOW = 256
 
 
 class Tfs(Truncation):
-    """Keep the tokens before the point where the absolute second differences have used up a share ``tfs`` of their sum.
+    """Keep the tokens before the point where the sorted probabilities have bent into a tail.
 
-    Probabilities are sorted by size; ``|p[i] - 2 p[i+1] + p[i+2]|`` belongs to token i + 1, its centre, and a token
-    stays while the sum up to its own is at most the share. The first always stays, the last never does. Fewer than
-    three tokens, or a flat distribution, have no tail and stay whole; 1 keeps all. Masked tokens do not count.
+    The bend at a token is the absolute second difference of the probabilities around it. A token stays while the bends
+    up to its own sum to at most a share ``tfs`` of all.
 
-    ``law="koboldcpp"``, which llama.cpp had too, gives the difference to token i, so it cuts one token earlier; and
-    where the differences sum to 1e-6 or less it counts them as equal.
-    Source: Bricken 2020, https://www.trentonbricken.com/Tail-Free-Sampling/; text-generation-webui, koboldcpp.
+    Formula: by falling p, keep i with d_2 + ... + d_i <= tfs * sum(d), where d_i = |p_{i-1} - 2 p_i + p_{i+1}|
+    Edges: the first token always stays, the last never does; 1 keeps all, and so do fewer than three tokens and a flat
+    distribution, which have no tail; masked tokens do not count.
+    Source: Bricken 2020, https://www.trentonbricken.com/Tail-Free-Sampling/
+    Engines: text-generation-webui, aphrodite, exllamav2 and koboldcpp; llama.cpp had it. koboldcpp, as llama.cpp did,
+    gives the difference d_i to the token before, so it cuts one token earlier, and where all differences sum to 1e-6 or
+    less it counts them as equal (``law="koboldcpp"``).
+    Example: tfs = 0.9
     """
 
     tfs: Annotated[float, Field(ge=0, le=1)]

@@ -38,13 +38,16 @@ class _Marks:
 class ThinkingBudget(Plugin):
     """Allow so many tokens between ``start`` and ``end``; then force ``forced``, which is ``end`` unless given.
 
-    The block may begin in the prompt, whose tokens in it count. Each block has the whole budget. Where the budget
-    ends inside a character, forcing waits until the character is complete (as far as the tokenizer tells; without one
-    it does not wait). With a budget of 0 the end follows the start at once.
+    The block may begin in the prompt, whose tokens in it count. Each block has the whole budget.
 
-    Source: llama.cpp's reasoning budget. It recognises start and end by counting tokens that fit, and takes every
-    last token for itself when it asks whether a character is complete; here both are looked up in the ids, so a
-    mark that begins with a part of itself is found, and a character is as long as its bytes say.
+    Formula: -inf for all but the next token of forced, once thinking_budget tokens have followed start
+    Edges: 0 lets the end follow the start at once. Where the budget ends inside a character, forcing waits until the
+    character is complete (as far as the tokenizer tells; without one it does not wait).
+    Source: llama.cpp's reasoning budget.
+    Engines: llama.cpp, vLLM, SGLang and koboldcpp. llama.cpp recognises start and end by counting tokens that fit, and
+    takes every last token for itself when it asks whether a character is complete; here both are looked up in the ids,
+    so a mark that begins with a part of itself is found, and a character is as long as its bytes say.
+    Example: thinking_budget = 1, start = [3], end = [2]
 
     Raises:
         EmptySupport: the token to be forced has no probability.

@@ -13,8 +13,12 @@ __all__ = ["AllowedTokens", "BeginSuppressedTokens", "SuppressedTokens"]
 class AllowedTokens(Plugin):
     """Keep these tokens and no others.
 
-    Source: vLLM ``allowed_token_ids``. Where none of them has probability left this raises; transformers'
-    ``prefix_allowed_tokens_fn`` makes them equally likely, without a word.
+    Formula: -inf where i is none of them
+    Edges: a token without probability stays without.
+    Source: vLLM ``allowed_token_ids``.
+    Engines: vLLM; transformers' ``prefix_allowed_tokens_fn`` makes them equally likely, without a word, where none of
+    them has probability left.
+    Example: allowed_tokens = [0, 2, 4]
 
     Raises:
         EmptySupport: none of them has probability.
@@ -34,7 +38,11 @@ class AllowedTokens(Plugin):
 class SuppressedTokens(Plugin):
     """Ban these tokens.
 
+    Formula: -inf where i is one of them
+    Edges: an id beyond the vocabulary is an error.
     Source: transformers ``suppress_tokens``.
+    Engines: transformers; SGLang as a custom processor; elsewhere by logit_bias.
+    Example: suppressed_tokens = [0, 2]
 
     Raises:
         EmptySupport: no other token has probability.
@@ -54,7 +62,11 @@ class SuppressedTokens(Plugin):
 class BeginSuppressedTokens(Plugin):
     """Ban these tokens as the first of the output.
 
+    Formula: -inf where i is one of them, at the first step
+    Edges: after the first step it changes nothing.
     Source: transformers ``begin_suppress_tokens``.
+    Engines: transformers.
+    Example: begin_suppressed_tokens = [0, 2]
 
     Raises:
         EmptySupport: no other token has probability.

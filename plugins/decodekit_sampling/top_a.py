@@ -17,7 +17,11 @@ __all__ = ["TopA"]
 class TopA(Truncation):
     """Keep the tokens whose probability is at least top_a times the square of the largest one.
 
-    0 keeps all. Source: BlinkDL's RWKV-LM; koboldcpp, exllamav2 and text-generation-webui have it.
+    Formula: keep i where p_i >= top_a * p_max ** 2
+    Edges: 0 keeps all; the most likely token always reaches the limit.
+    Source: BlinkDL's RWKV-LM.
+    Engines: koboldcpp, exllamav2, text-generation-webui and aphrodite.
+    Example: top_a = 0.5
     """
 
     top_a: Annotated[float, Field(ge=0, le=1)]

@@ -14,11 +14,16 @@ __all__ = ["TopH"]
 
 
 class TopH(Truncation):
-    """Keep leading tokens while the sum of their ``-p * log(p)`` is at most top_h times the entropy; at least one.
+    """Keep leading tokens as long as they hold no more than a share top_h of the entropy.
 
-    Only the ``candidates`` most likely tokens take part, p and the entropy renormalised over them. This is the law of
-    transformers' code; its documentation, and the paper, speak of the entropy of the renormalised prefix instead.
-    1 keeps all candidates. Source: Potraghloo et al. 2025 (arXiv 2509.02510); transformers ``TopHLogitsWarper``.
+    Only the ``candidates`` most likely tokens take part; their probabilities are renormalised, and so is the entropy H.
+
+    Formula: by falling p_i, keep the most tokens with sum(-p_i * log(p_i)) <= top_h * H
+    Edges: the most likely token always stays; 1 keeps all candidates.
+    Source: transformers' ``TopHLogitsWarper``, after Potraghloo et al. 2025 (arXiv 2509.02510).
+    Engines: transformers, with 100 candidates. Its documentation, and the paper, speak of the entropy of the
+    renormalised prefix instead; its code has the law written here.
+    Example: top_h = 0.6
     """
 
     top_h: Annotated[float, Field(gt=0, le=1)]

@@ -15,9 +15,12 @@ __all__ = ["TopK"]
 class TopK(Truncation):
     """Keep the k most likely tokens.
 
-    Idempotent. By default exactly k stay, the lowest ids among equals, as in llama.cpp; transformers and vLLM keep
-    everything that ties with the k-th (``ties="all"``).
-    Source: Fan, Lewis and Dauphin 2018 (arXiv 1805.04833).
+    Formula: keep the first k by falling s_i, then rising id
+    Edges: a k as large as the support keeps all; with ``ties="all"`` more than k may stay.
+    Source: Fan, Lewis and Dauphin 2018 (arXiv 1805.04833); exactly k, as llama.cpp's ``top_k``.
+    Engines: all. llama.cpp, SGLang, exllamav3 and mlx-lm keep exactly k; transformers and vLLM also what is tied with
+    the last (``ties="all"``). koboldcpp keeps 3,000 before every other cut.
+    Example: top_k = 3
     """
 
     top_k: Annotated[int, Field(ge=1, le=10_000_000)]

@@ -15,12 +15,16 @@ __all__ = ["TopNSigma"]
 
 
 class TopNSigma(Truncation):
-    """Keep the tokens whose score is at least ``max - n * sigma``.
+    """Keep the tokens whose score is within n standard deviations of the largest.
 
-    Sigma is the population standard deviation of the scores of all tokens that have probability, in nats. Masked tokens
-    do not count, as in llama.cpp; other engines count them as 0, or turn the whole rule off. A temperature before it
-    changes nothing, since it scales sigma too.
+    Formula: keep i where s_i >= s_max - n * sigma, with sigma the population standard deviation of the scores, in nats
+    Edges: masked tokens do not count; equal scores all stay; a temperature before it changes nothing, since it scales
+    sigma too.
     Source: Tang et al. 2024 (arXiv 2411.07641).
+    Engines: llama.cpp, koboldcpp, text-generation-webui and aphrodite. llama.cpp leaves masked tokens out as well;
+    text-generation-webui counts them as 0 and takes the sample's deviation; in aphrodite one of them turns the rule
+    off.
+    Example: top_n_sigma = 1.0
     """
 
     needs: ClassVar[Disclosure] = ALL

@@ -16,9 +16,15 @@ __all__ = ["TopP"]
 class TopP(Truncation):
     """Keep the smallest set of leading tokens whose probability reaches p; the token that crosses p stays.
 
-    Summed in float64. Where the sum meets p exactly, ``boundary="drop"`` stops (llama.cpp, transformers, vLLM) and
-    ``keep`` takes one more (SGLang).
-    Source: Holtzman et al. 2020 (arXiv 1904.09751).
+    Formula: keep the fewest tokens by falling p_i with sum(p_i) >= p
+    Edges: 1 keeps all; at least min_keep tokens stay, whatever their mass; summed in float64, and a sum within 1e-9 of
+    p is called ambiguous.
+    Source: Holtzman et al. 2020 (arXiv 1904.09751); where the sum meets p exactly, llama.cpp's rule.
+    Engines: all; they differ where the sum meets p exactly, and on ties. llama.cpp, transformers, vLLM, TGI and
+    exllamav3 stop there (``boundary="drop"``), SGLang keeps one more (``"keep"``). Of equals at the edge transformers
+    and vLLM keep the highest ids (``ties="highest"``), mlx-lm all of them (``"all"``). SGLang's PyTorch backend does
+    not renormalise after top_k.
+    Example: top_p = 0.8
     """
 
     top_p: Annotated[float, Field(gt=0, le=1)]

@@ -43,8 +43,14 @@ from decodekit.distribution import AMBIGUITY
 
 __all__ = ["ROUNDING", "Boundary", "Ties", "Truncation", "is_near", "keep_first", "keep_from", "shifted"]
 
-Ties = Literal["lowest", "highest", "all"]
-Boundary = Literal["drop", "keep"]
+Ties = Annotated[
+    Literal["lowest", "highest", "all"],
+    Field(description="who stays of those that equal the last one kept: the lowest ids, the highest, or all"),
+]
+Boundary = Annotated[
+    Literal["drop", "keep"],
+    Field(description="where the sum meets the limit exactly: drop what follows, or keep one more"),
+]
 
 ROUNDING = 1e-12
 """Sums and scores this close count as equal, so that a policy decides and not the last bit of a float64."""
@@ -53,7 +59,7 @@ ROUNDING = 1e-12
 class Truncation(Plugin):
     """Keep some tokens with their scores; at least ``min_keep`` of them."""
 
-    min_keep: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    min_keep: Annotated[int, Field(ge=1, le=1_000_000, description="so many tokens stay, whatever the rule says")] = 1
     ties: Ties = "lowest"
 
     @property

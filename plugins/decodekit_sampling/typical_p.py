@@ -22,10 +22,16 @@ _BINS = 1024
 class TypicalP(Truncation):
     """Keep the tokens whose surprisal is nearest to the entropy, until their probability reaches typical_p.
 
-    The token that crosses it stays. The most likely token may go. Masked tokens count for nothing; in llama.cpp one of
-    them makes the entropy NaN, and the rule another one without a word. Where the sum meets typical_p exactly,
-    ``boundary="drop"`` stops, as transformers does, and ``keep`` takes one more, as llama.cpp does. 1 keeps all.
+    The token that crosses it stays. The most likely token may go.
+
+    Formula: by rising |-log(p_i) - H|, keep the fewest tokens with sum(p_i) >= typical_p; H is the entropy in nats
+    Edges: 1 keeps all; masked tokens count for nothing; where the sum meets typical_p exactly, ``boundary`` decides.
     Source: Meister et al. 2022 (arXiv 2202.00666).
+    Engines: llama.cpp, transformers, exllamav2, koboldcpp, text-generation-webui, TGI and aphrodite. Where the sum
+    meets typical_p exactly, transformers stops (``boundary="drop"``) and llama.cpp takes one more (``"keep"``);
+    transformers keeps all ties (``ties="all"``); aphrodite drops the token that crosses. In llama.cpp one masked token
+    makes the entropy NaN, and the rule another one without a word.
+    Example: typical_p = 0.4
     """
 
     needs: ClassVar[Disclosure] = ALL

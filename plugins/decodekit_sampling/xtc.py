@@ -62,11 +62,19 @@ class XTC(_TopChoices):
 
     Args:
         xtc: the probability of the coin.
-        threshold: the probability from which a token counts as a choice. Above 0.5 there can be only one.
+        threshold: the probability from which a token counts as a choice.
         min_keep: exclude nothing where fewer than this would be left.
         protected: ids that are never excluded (newline, end of text). They still count as choices.
 
+    Formula: with probability xtc, -inf for every i with p_i >= threshold but the least likely of them
+    Edges: fewer than two choices, and so every threshold above 0.5, change nothing; among equals at the lower end the
+    highest id stays.
     Source: oobabooga/text-generation-webui pull request 6335; llama.cpp ``llama_sampler_init_xtc``.
+    Engines: llama.cpp, koboldcpp, text-generation-webui, mlx-lm and aphrodite toss, exllamav2 and exllamav3 have
+    `xtc_expected`. mlx-lm wants more than the threshold; text-generation-webui excludes nothing where a newline or the
+    end of text would go, mlx-lm protects such tokens, llama.cpp none; koboldcpp subtracts 999. aphrodite's coin is no
+    part of the request's seed.
+    Example: xtc = 1.0
     """
 
     xtc: _Probability
@@ -85,14 +93,17 @@ class XTC(_TopChoices):
 class XTCExpected(_TopChoices):
     """XTC without its coin: the exact mixture of excluding and not excluding, drawn from at every step.
 
-    One token has the same law as under `XTC`. Each excluded probability is multiplied by
-    ``(1 - q) / (1 + q X / (1 - X))``, with X the mass of all excluded, and the rest follows by renormalising.
+    One token has the same law as under `xtc`.
 
     Args:
-        xtc_expected: the probability q.
-        threshold, min_keep, protected: as for `XTC`.
+        xtc_expected: the probability q of the coin.
+        threshold, min_keep, protected: as for `xtc`.
 
+    Formula: (1 - q) * p_i + q * [i not excluded] * p_i / (1 - X), with X the mass of the excluded
+    Edges: those of `xtc`.
     Source: exllamav3, whose XTC has this form.
+    Engines: exllamav3 and exllamav2; the others toss.
+    Example: xtc_expected = 0.5
     """
 
     xtc_expected: _Probability
@@ -105,16 +116,20 @@ class XTCExpected(_TopChoices):
 class LlamaCppXTC(_TopChoices):
     """XTC with the coin of llama.cpp, bit by bit: one word of ``std::mt19937`` for each token with a choice to make.
 
-    The state is the generator's position. Exact for llama.cpp built with libstdc++ (as on Linux). A lone candidate, a
-    probability of 0 or a threshold above 0.5 costs no word. The toss follows from the recorded seed and the step, so
-    it is not listed with the tosses of ``ctx.rng``.
+    The state is the generator's position. The toss follows from the recorded seed and the step, so it is not listed
+    with the tosses of ``ctx.rng``.
 
     Args:
-        llamacpp_xtc: the probability; excluded unless the float32 uniform is greater.
+        llamacpp_xtc: the probability of the coin.
         seed: the seed given to llama.cpp.
-        threshold, min_keep, protected: as for `XTC`; llama.cpp protects nothing.
+        threshold, min_keep, protected: as for `xtc`; llama.cpp protects nothing.
 
+    Formula: unless u > llamacpp_xtc, with u the float32 uniform, -inf for what XTC excludes
+    Edges: a lone candidate, a probability of 0 or a threshold above 0.5 costs no word.
     Source: llama.cpp ``llama_sampler_init_xtc``.
+    Engines: llama.cpp built with libstdc++, as on Linux; other standard libraries make other uniforms of the same
+    words.
+    Example: llamacpp_xtc = 1.0, seed = 7
     """
 
     looks_back: ClassVar[bool] = True

@@ -39,7 +39,7 @@ def test_a_config_is_told_part_by_part_and_loads_no_adapter(decodekit: Decodekit
         "      Divide every score by the temperature.",
         "      asks for: whatever is cheap",
     ]
-    assert "2     min_p(min_p=0.1, min_keep=1)" in lines and "draw  inverse_cdf" in lines
+    assert '2     min_p(min_p=0.1, min_keep=1, ties="lowest")' in lines and "draw  inverse_cdf" in lines
     assert "      argmax-invariant: the most likely token stays the most likely" in lines
     assert "advice: min_p stands after a temperature of 1.8: it keeps what min_p=0.0158" in lines
     assert all(len(line) <= 80 and line == line.rstrip() for line in lines)
@@ -49,7 +49,8 @@ def test_flags_stand_in_for_the_config(decodekit: Decodekit, tmp_path: Path) -> 
     tmp_path.joinpath("d.toml").write_text(CONFIG)
     told = json.loads(decodekit("chain", "d.toml", "--chain", "top_k=5", "--sampler", "greedy", "--json").stdout)
     (top_k,) = told["processors"]
-    assert (top_k["name"], top_k["parameters"], top_k["needs"]) == ("top_k", {"top_k": 5}, "the 5 most likely tokens")
+    assert (top_k["name"], top_k["needs"]) == ("top_k", "the 5 most likely tokens")
+    assert top_k["parameters"] == {"top_k": 5, "min_keep": 1, "ties": "lowest"}
     assert told["sampler"]["name"] == "greedy" and told["sampler"]["meaning"].startswith("The largest score")
     assert [(item["rule"], item["places"]) for item in told["advice"]] == [("greedy_and_order", [0])]
     only = json.loads(decodekit("chain", "--chain", "top_k=5", "--json").stdout)
@@ -83,3 +84,7 @@ def test_what_is_written_reads_back(name: str, parameters: dict[str, object]) ->
 def test_what_no_chain_text_can_hold_is_written_all_the_same() -> None:
     assert write_part("a", {"a": {"1": False}, "b": None}) == 'a={"1": false}'
     assert write_part("a", {"b": None}) == "a"
+
+
+def test_the_main_parameter_is_written_first() -> None:
+    assert write_part("a", {"b": 1, "a": 2, "c": 3}) == "a(a=2, b=1, c=3)"

@@ -47,6 +47,16 @@ def test_one_plugin_shows_what_it_does_to_a_sample(decodekit: Decodekit) -> None
     assert plain.isascii() and "a  #######               38.00 %  #########             45.24 %" in plain
 
 
+def test_the_reference_page_says_what_could_not_be_imported_and_goes_on(decodekit: Decodekit) -> None:
+    done = decodekit("plugins", "--markdown")
+    reason = "processor 'absent' of toy-adapters 1.5 cannot be imported: No module named 'an_extra_that_is_not_here'"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"### absent\n\nNot described here: {reason}.\n" in done.stdout
+    assert "### top_p\n\nKeep the smallest set" in done.stdout
+    asked = decodekit("plugins", "absent", "--markdown")
+    assert (asked.returncode, asked.stdout, asked.stderr) == (2, "", f"decodekit: {reason}\n")
+
+
 def test_a_plugin_that_is_not_there_is_a_wrong_call(decodekit: Decodekit) -> None:
     done = decodekit("plugins", "top_pp")
     assert (done.returncode, done.stderr) == (2, "decodekit: no plugin is named 'top_pp'; did you mean 'top_p'?\n")

@@ -13,14 +13,15 @@ from decodekit.cli.reference import reference_page
 from decodekit.registry import PluginInfo
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "plugins.md"
-COMMON = [
-    *("frequency_penalty", "logit_bias", "min_p", "presence_penalty", "repetition_penalty"),
-    *("temperature", "top_k", "top_p", "greedy", "inverse_cdf", "multinomial"),
-]
+NO_PICTURE = {"token_healing": "needs a tokenizer"}  # it reads the bytes of the tokens, and the sample has none
 
 
 def ours() -> list[PluginInfo]:
     return [info for info in registry.plugins() if info.distribution == "decodekit" and info.group != "adapters"]
+
+
+def names() -> list[str]:
+    return [info.name for info in ours()]
 
 
 def described(name: str) -> Facts:
@@ -31,14 +32,23 @@ def test_the_page_is_what_the_command_prints() -> None:
     assert PAGE.read_text() == reference_page([facts(info) for info in ours()]), "run `make docs/plugins.md`"
 
 
-@pytest.mark.parametrize("name", COMMON)
-def test_a_common_plugin_says_everything_that_can_be_said(name: str) -> None:
+def test_those_without_a_picture_are_there() -> None:
+    assert NO_PICTURE.keys() <= set(names()) and len(names()) > 40
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_plugin_of_ours_says_everything_that_can_be_said(name: str) -> None:
     plugin = described(name)
     processor = plugin.info.group == "processors"
-    assert {"Formula", "Source", "Engines"} <= plugin.doc.notes.keys()
-    assert not processor or {"Edges", "Example"} <= plugin.doc.notes.keys()
+    assert {"Formula", "Edges", "Source", "Engines"} <= plugin.doc.notes.keys()
+    assert "`" not in plugin.doc.notes["Formula"] and plugin.doc.notes["Formula"].isascii()
+    assert list(plugin.parameters)[:1] in ([], [name]), "the main parameter comes first"
+    if processor:
+        assert "Example" in plugin.doc.notes and plugin.needs and plugin.on_a_head
+    if name in NO_PICTURE:
+        assert plugin.effect is None and NO_PICTURE[name] in plugin.no_effect
+        return
     assert plugin.effect is not None and plugin.no_effect == ""
-    assert bool(plugin.needs) == bool(plugin.on_a_head) == processor
     before, after = zip(*plugin.effect, strict=True)
     assert before != after, f"the example of {name} changes nothing"
     assert sum(after) == pytest.approx(1, abs=1e-12)
@@ -50,6 +60,31 @@ def test_what_a_plugin_declares_is_told_from_its_example() -> None:
     assert described("repetition_penalty").traits == ("needs logits: refuses an adapter that gives logprobs",)
     assert described("top_p").traits == ("argmax-invariant: the most likely token stays the most likely",)
     assert described("logit_bias").traits == described("greedy").traits == ()
+
+
+def test_what_acts_at_the_first_step_is_drawn_there() -> None:
+    effect = described("forced_bos").effect
+    assert effect is not None and effect[2] == (0.13, 1.0)
+
+
+def test_a_parameter_that_says_what_it_means_is_told_with_it() -> None:
+    top_p = described("top_p")
+    assert top_p.parameters["min_keep"]["meaning"] == "so many tokens stay, whatever the rule says"
+    assert "meaning" not in top_p.parameters["top_p"]
+    assert described("dry").parameters["window"]["meaning"].startswith("only so many of the most recent")
+    page = reference_page([top_p, described("inverse_cdf"), described("top_n_sigma")])
+    assert "| `min_keep` | integer | >= 1, <= 1000000 | `1` | so many tokens stay, whatever the rule says |" in page
+    assert "| `top_p` | number | > 0, <= 1 | required |  |" in page
+
+
+def test_types_of_nested_parameters_can_be_read() -> None:
+    assert described("sequence_bias").parameters["sequence_bias"]["type"] == (
+        "array of [string or array of integer, number or boolean]"
+    )
+    assert described("bad_words").parameters["bad_words"]["type"] == "array of (string or array of integer)"
+    assert described("logit_bias").parameters["logit_bias"]["type"] == "object of (number or boolean)"
+    assert described("temperature").parameters["temperature"]["type"] == "number or 'inf'"
+    assert described("forced_bos").parameters["forced_bos"]["bounds"] == ">= 0, < 2**63"
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import decodekit
-from decodekit import Choice, Context, Distribution, Result, Step, Verdict
-from decodekit.randomness import BoundRandomness
+from decodekit import BoundRandomness, Choice, Context, Distribution, Result, Step, Verdict
 from decodekit.testing import NGramAdapter
 
 
@@ -18,7 +17,7 @@ def halve(dist: Distribution, ctx: Context) -> Distribution:
 
 
 def first(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
-    return Choice(dist.mode, dist.logprob(dist.mode), None, 0, 0.0, 0.0, None, None)
+    return Choice(dist.mode, dist.logprob(dist.mode), None, 0, 0.0, 0.0)
 
 
 processor: decodekit.Processor = halve

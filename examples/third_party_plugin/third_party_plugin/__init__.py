@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import numpy as np
-from decodekit import Choice, Context, Distribution, Draw, Plugin
-from decodekit.randomness import BoundRandomness
+from decodekit import BoundRandomness, Choice, Context, Distribution, Draw, Plugin
 from pydantic import Field
 
 __all__ = ["Daring", "Sharpen"]
