@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from decodekit import Choice, Context, Distribution, Plugin
+from decodekit import ALL, Choice, Context, Disclosure, Distribution, Plugin
 
 __all__ = ["AdaptiveP"]
 
@@ -37,6 +37,7 @@ class AdaptiveP(Plugin):
     """
 
     looks_back: ClassVar[bool] = True
+    needs: ClassVar[Disclosure] = ALL
 
     adaptive_p: Annotated[float, Field(ge=0, le=1)]
     decay: Annotated[float, Field(ge=0, le=0.99)] = 0.9

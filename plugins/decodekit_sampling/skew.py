@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from decodekit import Context, Distribution, Plugin
+from decodekit import ALL, Context, Disclosure, Distribution, Plugin
 
 __all__ = ["Skew"]
 
@@ -31,6 +31,8 @@ class Skew(Plugin):
     of reach, and that is not repeated here. aphrodite cumulates by id (``order="id"``).
     Example: skew = 0.5
     """
+
+    needs: ClassVar[Disclosure] = ALL
 
     skew: Annotated[float, Field(ge=-10, le=10)]
     order: Literal["score", "id"] = "score"
