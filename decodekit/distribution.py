@@ -11,7 +11,6 @@ Nothing here is ever renormalised in silence: a question that the disclosed part
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NoReturn
 from weakref import ref
@@ -19,10 +18,11 @@ from weakref import ref
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from decodekit import divergence, uncertainty
+from decodekit import divergence, showing, uncertainty
 from decodekit.disclosure import ALL, Disclosure, Hidden, Interval, Tail
 from decodekit.errors import DistributionError, EmptySupport, ParameterError, Undisclosed
 from decodekit.lazy import lazy
+from decodekit.rows import check, frozen, leaders, pieces
 
 __all__ = ["AMBIGUITY", "Distribution", "Origin", "Schedule", "Stage"]
 
@@ -36,10 +36,6 @@ AMBIGUITY = 1e-9
 
 _MASS_SLACK = 1e-6  # float32 logprobs of a few dozen tokens sum to one within this
 _MASS_EXCESS = 1e-3  # a head whose probabilities sum to more than 1 + this is no distribution
-_BLOCK = 128
-_PIECE = 16_384
-
-_here = threading.local()  # working memory: what is freed and taken anew costs a page fault for every 512 numbers
 
 
 class Distribution:
@@ -148,7 +144,7 @@ class Distribution:
         if row.dtype not in (np.float32, np.float64):
             row = row.astype(np.float32 if row.dtype == np.float16 else np.float64)
         row = row.copy()
-        largest = _check(row)
+        largest = check(row)
         row.flags.writeable = False
         return cls._make(
             _row_max=largest,
@@ -203,7 +199,7 @@ class Distribution:
             raise DistributionError(f"a head names token {bad} of a vocabulary of {vocab_size}")
         if max_hidden is not None and not math.isfinite(max_hidden):
             raise DistributionError(f"max_hidden bounds the undisclosed logprobs and is finite, not {max_hidden}")
-        _check(scores)
+        check(scores)
         mass = float(np.exp(scores).sum())
         if scores.max() > _MASS_EXCESS or mass > 1 + _MASS_EXCESS:
             raise DistributionError(
@@ -252,12 +248,12 @@ class Distribution:
         scores = self._row.astype(np.float64)
         if self._scale != 1.0:
             scores *= self._scale
-        return _frozen(scores)
+        return frozen(scores)
 
     @lazy
     def logprobs(self) -> Floats:
         """float64[n] in nats, aligned with `scores`. Raises `Undisclosed` when the normaliser is not known."""
-        return _frozen(self.scores - self.log_normalizer)
+        return frozen(self.scores - self.log_normalizer)
 
     @lazy
     def log_normalizer(self) -> float:
@@ -297,7 +293,7 @@ class Distribution:
     def order(self) -> NDArray[np.int64]:
         """All token ids of the support by falling score, then rising id. O(V log V) when dense."""
         self._require_complete("the order of all tokens")
-        return _frozen(self._sorted(self.support_size)[0])
+        return frozen(self._sorted(self.support_size)[0])
 
     @lazy
     def support_size(self) -> int:
@@ -325,7 +321,7 @@ class Distribution:
         """The variance of the surprisal, in nats squared. Raises `Undisclosed` on a head; see `bounds`."""
         self._require_complete("the varentropy")
         total, mean = self._sums
-        return sum(float((weights * (shifted - mean) ** 2).sum()) for _, shifted, weights in self._blocks()) / total
+        return sum(float((weights * (shifted - mean) ** 2).sum()) for _, shifted, weights in self._pieces()) / total
 
     def logprob(self, token_id: int) -> float:
         """The log-probability of one token in nats; -inf when it has none."""
@@ -479,7 +475,7 @@ class Distribution:
         row = np.array(scores, dtype=np.float64)
         if row.shape != self._row.shape:
             raise DistributionError(f"new scores of shape {row.shape} do not fit {len(self._row)} tokens")
-        _check(row)
+        check(row)
         return self._sparse(row, self._ids) if self._ids is not None else self._derive(row, None)
 
     def scaled(self, factor: float) -> Distribution:
@@ -513,7 +509,7 @@ class Distribution:
             if self._scale != 1.0:
                 row *= self._scale
             np.add.at(row, ids, added)
-            _check(row)
+            check(row)
             return self._derive(row, None)
         self.scores_of(ids)  # raises for a hidden token
         where, found = self._positions(ids)
@@ -521,7 +517,7 @@ class Distribution:
         np.add.at(scores, where[found], added[found])
         if self._hidden is not None and scores.max() == -math.inf:
             raise Undisclosed(self._more, "what is left when all disclosed tokens are banned")
-        _check(scores)
+        check(scores)
         return self._sparse(scores, self._ids, self._hidden)
 
     def marked_ambiguous(self) -> Distribution:
@@ -581,29 +577,8 @@ class Distribution:
         """Whether a token that is listed has no probability."""
         return bool((self._row[-1] if self._ids is not None else np.minimum.reduce(self._row)) == -math.inf)
 
-    def _blocks(self) -> Iterator[tuple[int, Floats, Floats]]:
-        """(start, scores less the largest, their exponentials), a piece at a time; the next piece overwrites them.
-
-        A piece fits the processor's cache, and its memory is not handed back to the operating system in between; on a
-        vocabulary of 150,000 that is several times faster than whole arrays. Scores of -inf become -1e150: its
-        exponential is zero, and zero times its square is not NaN.
-        """
-        masked = self._masked
-        spare: list[Floats] = _here.__dict__.setdefault("spare", [])
-        space = spare.pop() if spare else np.empty((2, _PIECE))
-        try:
-            for start in range(0, len(self._row), _PIECE):
-                piece = self._row[start : start + _PIECE]
-                shifted, weights = space[:, : len(piece)]
-                np.subtract(piece, self._row_max, out=shifted, dtype=np.float64)
-                if self._scale != 1.0:
-                    shifted *= self._scale
-                if masked:
-                    np.maximum(shifted, -1e150, out=shifted)
-                np.exp(shifted, out=weights)
-                yield start, shifted, weights
-        finally:
-            spare.append(space)
+    def _pieces(self) -> Iterator[tuple[int, Floats, Floats]]:
+        return pieces(self._row, self._row_max, self._scale, masked=self._masked)
 
     @lazy
     def _sums(self) -> tuple[float, float]:
@@ -612,7 +587,7 @@ class Distribution:
             totals, moments = self._running
             return float(totals[-1]), float(moments[-1] / totals[-1])
         total = weighted = 0.0
-        for _, shifted, weights in self._blocks():
+        for _, shifted, weights in self._pieces():
             total += float(np.add.reduce(weights))
             shifted *= weights
             weighted += float(np.add.reduce(shifted))
@@ -649,13 +624,13 @@ class Distribution:
             candidates = candidates[(-row[candidates]).argsort(kind="stable")[:k]]
             if self._masked:
                 candidates = candidates[row[candidates] > -math.inf]
-            known = _frozen(candidates), _frozen(row[candidates].astype(np.float64) * self._scale)
+            known = frozen(candidates), frozen(row[candidates].astype(np.float64) * self._scale)
             self.__dict__["_sorted_so_far"] = known
         return known[0][:k], known[1][:k]
 
     def _leading_ids(self, k: int) -> NDArray[np.int64]:
         """Rising ids of a dense row that surely contain the k most likely; all others score no more than the least."""
-        return _leaders(self._row, k)
+        return leaders(self._row, k)
 
     def _positions(self, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         assert self._ids is not None
@@ -770,61 +745,14 @@ class Distribution:
             raise _outside(bad, self.vocab_size)
 
     def __repr__(self) -> str:
-        shape = "dense" if self._ids is None else "sparse" if self._hidden is None else "head"
-        ids, logprobs = self.leading(3)
-        leaders = ", ".join(f"{i}: {math.exp(lp):.3g}" for i, lp in zip(ids, logprobs, strict=True))
-        return f"Distribution({shape}, {len(self._row)} of {self.vocab_size}, {self.stage}, {{{leaders}, …}})"
+        return showing.in_a_line(self)
 
     def _repr_html_(self) -> str:
-        """A static table of the leading tokens for notebooks: ids, probabilities, bars. No script, no texts."""
-        ids, logprobs = self.leading(10)
-        rows = "".join(
-            f'<tr><td style="text-align:right">{int(i)}</td><td style="text-align:right">{math.exp(lp):.4f}</td>'
-            f'<td><div style="background:#4878d0;height:0.8em;width:{math.exp(lp) * 12:.2f}em"></div></td></tr>'
-            for i, lp in zip(ids, logprobs, strict=True)
-        )
-        entropy = self.bounds("entropy")
-        known = f"{entropy.low:.3f}" if entropy.low == entropy.high else f"{entropy.low:.3f} to {entropy.high:.3f}"
-        return (
-            f"<table><caption>{self.stage}, {len(self._row)} of {self.vocab_size}, entropy {known} nats</caption>"
-            f"<thead><tr><th>token</th><th>p</th><th></th></tr></thead><tbody>{rows}</tbody></table>"
-        )
+        return showing.as_table(self)
 
 
 def _outside(token_id: int, vocab_size: int | None) -> ParameterError:
     return ParameterError(f"token id {token_id} lies outside the vocabulary of {vocab_size} tokens")
-
-
-def _leaders(row: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
-    """Rising ids that surely contain the k largest scores.
-
-    The k-th largest of the maxima of disjoint blocks is a lower bound on the k-th largest score, and one pass of
-    maxima is many times cheaper than a selection.
-    """
-    blocks = len(row) // _BLOCK
-    if k >= len(row) // 8:
-        return np.arange(len(row))
-    maxima = np.maximum.reduce(row[: blocks * _BLOCK].reshape(_BLOCK, blocks), axis=0) if k < blocks else row.copy()
-    maxima.partition(len(maxima) - k)
-    found: NDArray[np.int64] = (row >= maxima[len(maxima) - k]).nonzero()[0]
-    return found
-
-
-def _check(scores: NDArray[np.floating[Any]]) -> float:
-    """The largest score of a row that is sound."""
-    largest = float(np.maximum.reduce(scores))
-    if math.isnan(largest):
-        raise DistributionError(f"{int(np.isnan(scores).sum())} of {scores.size} scores are NaN")
-    if largest == math.inf:
-        raise DistributionError(f"{int((scores == math.inf).sum())} of {scores.size} scores are +inf")
-    if largest == -math.inf:
-        raise EmptySupport("every score is -inf: no token has probability")
-    return largest
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    array.flags.writeable = False
-    return array
 
 
 def _share(log_part: float, log_rest: float) -> float:

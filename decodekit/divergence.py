@@ -47,7 +47,7 @@ def tv(p: Distribution, q: Distribution) -> float:
 def _dense_kl(p: Distribution, q: Distribution) -> float:
     """Both rows in id order, a piece at a time."""
     total = gap = 0.0
-    for (start, shifted, weights), (_, other, _) in zip(p._blocks(), q._blocks(), strict=True):
+    for (start, shifted, weights), (_, other, _) in zip(p._pieces(), q._pieces(), strict=True):
         end = start + len(shifted)
         if ((p._row[start:end] > -math.inf) & (q._row[start:end] == -math.inf)).any():
             return math.inf
