@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from decodekit import registry
 from decodekit.chain import Chain
 from decodekit.decoder import MOST_TOKENS
 from decodekit.errors import ConfigError
 from decodekit.plugin import explain, parameter_model
+from decodekit.presets import read_recipe
 
 __all__ = ["Config", "config_schema", "load_config"]
 
@@ -40,6 +41,16 @@ class _NamedPart(_Part):
     name: str
 
 
+class _PresetPart(BaseModel):
+    """A chain that is another engine's: its name, and settings in its own parameter names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    preset: str
+    version: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
 class _SessionPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -50,7 +61,7 @@ class _SessionPart(BaseModel):
 
 
 class Config(BaseModel):
-    """A whole configuration, read and checked."""
+    """A whole configuration, read and checked. A chain that names a preset is written out here."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,6 +69,7 @@ class Config(BaseModel):
     chain: list[_NamedPart] = Field(default_factory=list, max_length=1000)
     sampler: _NamedPart = _NamedPart(name="multinomial")
     session: _SessionPart = _SessionPart()
+    _notes: tuple[str, ...] = PrivateAttr(default=())
 
     def build_adapter(self) -> Any:
         """The adapter it names."""
@@ -66,7 +78,9 @@ class Config(BaseModel):
     def build_chain(self) -> Chain:
         """The chain it lists, in its order."""
         processors = [registry.processor(part.name, **part.parameters()) for part in self.chain]
-        return Chain(processors, registry.sampler(self.sampler.name, **self.sampler.parameters()))
+        chain = Chain(processors, registry.sampler(self.sampler.name, **self.sampler.parameters()))
+        chain.notes = self._notes
+        return chain
 
     def session_options(self) -> dict[str, Any]:
         """The keyword arguments of `Session`."""
@@ -97,11 +111,24 @@ def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{where} is no TOML: {error}") from error
     try:
-        return Config.model_validate(data)
+        data, notes = _written_out(data)
+        config = Config.model_validate(data)
+        config._notes = notes
+        return config
     except ValidationError as error:
         raise ConfigError(
             "; ".join(explain(detail, _keys(detail["loc"]), where) for detail in error.errors())
         ) from None
+
+
+def _written_out(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The configuration with a preset's processors in its place, and its sampler where no other is named."""
+    if not isinstance(data.get("chain"), Mapping):
+        return data, ()
+    asked = _PresetPart.model_validate(data["chain"])
+    recipe = read_recipe(asked.preset, asked.version, asked.parameters)
+    sampler = data.get("sampler", recipe.sampler)
+    return {**data, "chain": list(recipe.parts), "sampler": sampler}, recipe.notes
 
 
 def config_schema() -> dict[str, Any]:
@@ -113,10 +140,19 @@ def config_schema() -> dict[str, Any]:
     schema["$defs"]["processors_by_name"] = {"anyOf": _variants("processors", "name")}
     schema["$defs"]["samplers_by_name"] = {"anyOf": _variants("samplers", "name")}
     schema["properties"]["adapter"] = {"$ref": "#/$defs/adapters_by_name"}
-    schema["properties"]["chain"]["items"] = {"$ref": "#/$defs/processors_by_name"}
+    schema["$defs"]["preset"] = _preset_schema()
+    listed = {**schema["properties"]["chain"], "items": {"$ref": "#/$defs/processors_by_name"}}
+    schema["properties"]["chain"] = {"anyOf": [listed, {"$ref": "#/$defs/preset"}]}
     schema["properties"]["sampler"] = {"$ref": "#/$defs/samplers_by_name", "default": {"name": "multinomial"}}
     for part in ("_AdapterPart", "_NamedPart"):
         schema["$defs"].pop(part, None)
+    return schema
+
+
+def _preset_schema() -> dict[str, Any]:
+    schema = _PresetPart.model_json_schema()
+    names = [info.name for info in registry.plugins() if info.group == "presets"]
+    schema["properties"]["preset"] = {"enum": names}
     return schema
 
 
@@ -144,5 +180,6 @@ def _variants(group: registry.Group, key: str) -> list[dict[str, Any]]:
 
 
 def _keys(where: tuple[Any, ...]) -> list[str]:
-    model: type[BaseModel] = _SessionPart if where[:1] == ("session",) else Config
+    models: dict[Any, type[BaseModel]] = {"session": _SessionPart, "preset": _PresetPart}
+    model = models.get(where[0] if where else None, Config)
     return list(model.model_fields)

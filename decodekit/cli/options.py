@@ -9,20 +9,23 @@ from typing import Annotated, Any
 import typer
 
 from decodekit import registry
-from decodekit.cli.chain_text import parse_setting
+from decodekit.cli.chain_text import parse_preset, parse_setting
 from decodekit.config import load_config
 from decodekit.errors import ConfigError
+from decodekit.presets import Recipe, read_recipe
 
 __all__ = [
     "AdapterFlag",
     "ConfigFlag",
     "JsonFlag",
     "ModelFlag",
+    "PresetFlag",
     "SetFlag",
     "TraceArgument",
     "adapter_part",
     "build_adapter",
     "merged",
+    "preset_recipe",
 ]
 
 AdapterFlag = Annotated[
@@ -34,7 +37,20 @@ SetFlag = Annotated[
 ]
 ConfigFlag = Annotated[Path | None, typer.Option("--config", "-c", help="A decodekit.toml; flags override it.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")]
+PresetFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", metavar="TEXT", help="Another engine's chain, in its own names: 'llama.cpp temp=0.8 top_k=40'."
+    ),
+]
 TraceArgument = Annotated[Path, typer.Argument(metavar="TRACE", help="A trace file.")]
+
+
+def preset_recipe(text: str, chain: str | None) -> Recipe:
+    """What ``--preset`` asks for, where ``--chain`` asks for nothing."""
+    if chain is not None:
+        raise ConfigError("--chain and --preset are two chains; give one")
+    return read_recipe(*parse_preset(text))
 
 
 def adapter_part(

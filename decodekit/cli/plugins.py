@@ -35,7 +35,7 @@ def plugins(
             known = {info.name for info in registry.plugins()}
             raise UnknownPlugin(f"no plugin is named {name!r}{did_you_mean(name, known)}")
     if markdown:
-        put(reference_page([facts(info) for info in found if info.group != "adapters"]))
+        put(reference_page([facts(info) for info in found if info.group in ("processors", "samplers")]))
     elif name is not None:
         described = [facts(info) for info in found]
         if as_json:
