@@ -18,7 +18,7 @@ from decodekit import registry
 from decodekit.chain import Chain
 from decodekit.decoder import MOST_TOKENS
 from decodekit.errors import ConfigError
-from decodekit.plugin import explain, parameter_model
+from decodekit.plugin import explain, parameter_model, validated
 from decodekit.presets import read_recipe
 
 __all__ = ["Config", "config_schema", "load_config"]
@@ -125,7 +125,8 @@ def _written_out(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]
     """The configuration with a preset's processors in its place, and its sampler where no other is named."""
     if not isinstance(data.get("chain"), Mapping):
         return data, ()
-    asked = _PresetPart.model_validate(data["chain"])
+    asked = validated(_PresetPart, data["chain"], "[chain]")
+    assert isinstance(asked, _PresetPart)
     recipe = read_recipe(asked.preset, asked.version, asked.parameters)
     sampler = data.get("sampler", recipe.sampler)
     return {**data, "chain": list(recipe.parts), "sampler": sampler}, recipe.notes
@@ -140,9 +141,8 @@ def config_schema() -> dict[str, Any]:
     schema["$defs"]["processors_by_name"] = {"anyOf": _variants("processors", "name")}
     schema["$defs"]["samplers_by_name"] = {"anyOf": _variants("samplers", "name")}
     schema["properties"]["adapter"] = {"$ref": "#/$defs/adapters_by_name"}
-    schema["$defs"]["preset"] = _preset_schema()
-    listed = {**schema["properties"]["chain"], "items": {"$ref": "#/$defs/processors_by_name"}}
-    schema["properties"]["chain"] = {"anyOf": [listed, {"$ref": "#/$defs/preset"}]}
+    chain = schema["properties"]["chain"]
+    chain |= {**_preset_schema(), "type": ["array", "object"], "items": {"$ref": "#/$defs/processors_by_name"}}
     schema["properties"]["sampler"] = {"$ref": "#/$defs/samplers_by_name", "default": {"name": "multinomial"}}
     for part in ("_AdapterPart", "_NamedPart"):
         schema["$defs"].pop(part, None)
@@ -150,10 +150,11 @@ def config_schema() -> dict[str, Any]:
 
 
 def _preset_schema() -> dict[str, Any]:
+    """What holds of a chain that is a table."""
     schema = _PresetPart.model_json_schema()
     names = [info.name for info in registry.plugins() if info.group == "presets"]
-    schema["properties"]["preset"] = {"enum": names}
-    return schema
+    properties = {**schema["properties"], "preset": {"enum": names}}
+    return {"properties": properties, "required": schema["required"], "additionalProperties": False}
 
 
 def _variants(group: registry.Group, key: str) -> list[dict[str, Any]]:
@@ -180,6 +181,5 @@ def _variants(group: registry.Group, key: str) -> list[dict[str, Any]]:
 
 
 def _keys(where: tuple[Any, ...]) -> list[str]:
-    models: dict[Any, type[BaseModel]] = {"session": _SessionPart, "preset": _PresetPart}
-    model = models.get(where[0] if where else None, Config)
+    model: type[BaseModel] = _SessionPart if where[:1] == ("session",) else Config
     return list(model.model_fields)

@@ -161,7 +161,7 @@ def _described(part: Any, kind: str) -> dict[str, Any]:
     }
 
 
-def _plain(item: Advice) -> dict[str, Any]:
+def _plain(item: Any) -> dict[str, Any]:
     return {key: getattr(item, key) for key in item.__slots__}
 
 

@@ -42,6 +42,11 @@ _SPELLINGS = {
     "temp": "temperature",
     **dict.fromkeys(("typical", "typical_p", "typ"), "typ_p"),
 }
+_UNSORTING = {  # a stage, and the order it finds: afterwards the candidates stand in neither order
+    *(("typ_p", order) for order in ("id", "score", "other")),
+    *((name, "score") for name in ("penalties", "dry")),
+    ("xtc", "id"),  # it sorts at some steps only
+}
 _RANDOM = 2**32 - 1  # what llama.cpp itself takes for "any seed"
 
 Order = Literal["id", "score", "other"]
@@ -53,7 +58,7 @@ def drawn(seed: int | None, order: Order, law: str = "dist") -> tuple[Part, list
     if seed is None or seed in (-1, _RANDOM):
         return MULTINOMIAL, []
     if order == "other":
-        why = "typical or xtc leaves the candidates in an order that is not replayed"
+        why = "this chain leaves the candidates in an order that is not replayed"
         return MULTINOMIAL, [f"seed: {why}: the law is llama.cpp's, the tokens are not"]
     return part("llamacpp_dist", seed, order=order, law=law), []
 
@@ -146,7 +151,7 @@ class LlamaCpp(Preset):
                 name == "temperature" and self.dynatemp_range > 0
             ):
                 order = "score"
-            elif made and (name == "typ_p" or (name == "xtc" and before == "id")):
+            elif made and (name, before) in _UNSORTING:
                 order = "other"
             masked |= name == "top_n_sigma" and bool(made)
             if masked and name == "typ_p" and made:
@@ -158,6 +163,7 @@ class LlamaCpp(Preset):
             law = "discrete"
             if self.adaptive_target >= 0:
                 parts.append(part("adaptive_p", self.adaptive_target, decay=self.adaptive_decay))
+                order = "id" if order == "id" else "other"
         sampler, told = drawn(self.seed, order, law)  # type: ignore[arg-type]
         return Recipe(tuple(parts), sampler, (*notes, *told))
 
