@@ -62,8 +62,14 @@ def test_two_chains_side_by_side(one_after_another: Callable[..., list[tuple[int
     assert 0.1 < told["total_variation"] < 0.11
     assert json.loads(same[0])["against"]["same_chain"] is True
     assert json.loads(alike[0])["against"] | {"stages": 0} == {
-        "preset": "llama.cpp", "same": True, "same_chain": True, "total_variation": 0.0, "stages": 0,
-        "partings": [], "not_carried_over": [], "notes": [],
+        "preset": "llama.cpp",
+        "same": True,
+        "same_chain": True,
+        "total_variation": 0.0,
+        "stages": 0,
+        "partings": [],
+        "not_carried_over": [],
+        "notes": [],
     }
     assert json.loads(left[0])["against"]["not_carried_over"] == ["typical_p"]
     assert "the same tokens, otherwise weighed: total variation 0.1" in weighed[0]

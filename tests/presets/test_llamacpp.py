@@ -120,6 +120,7 @@ CASES: list[dict[str, Any]] = [
     {"samplers": ("min_p", "adaptive_p"), "adaptive_target": -1.0},
     {"mirostat": 2, "mirostat_tau": 3.0, "temp": 1.2},
     {"mirostat": 1, "mirostat_tau": 4.0},
+    {"mirostat": 2, "mirostat_tau": 0.5},  # often leaves one candidate, which costs no draw
 ]
 
 
@@ -159,6 +160,12 @@ def test_an_order_that_is_not_replayed_gives_the_law_and_says_so() -> None:
     assert sorted(ours.support().tolist()) == sorted(ids.tolist())
     theirs = scores - np.logaddexp.reduce(scores.astype(np.float64))
     np.testing.assert_allclose(ours.logprobs_of(ids), theirs, atol=1e-5)
+
+
+def test_at_exactly_typ_p_one_more_stays() -> None:
+    chain = Chain.preset("llama.cpp", top_k=0, top_p=1.0, min_p=0.0, typ_p=0.5)
+    ids, _ = llama.apply(llama.build("typical", 0.5, 0), np.zeros(4))
+    assert chain.apply(Distribution.dense(np.zeros(4)), Context()).support_size == len(ids) == 3
 
 
 def test_samplers_are_read_in_every_spelling() -> None:
