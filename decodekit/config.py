@@ -71,6 +71,11 @@ class Config(BaseModel):
     session: _SessionPart = _SessionPart()
     _notes: tuple[str, ...] = PrivateAttr(default=())
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the engine of a preset drops of its settings; empty where the chain is listed."""
+        return self._notes
+
     def build_adapter(self) -> Any:
         """The adapter it names."""
         return registry.adapter(self.adapter.type, **self.adapter.parameters())

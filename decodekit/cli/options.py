@@ -10,6 +10,7 @@ import typer
 
 from decodekit import registry
 from decodekit.cli.chain_text import parse_preset, parse_setting
+from decodekit.cli.output import say
 from decodekit.config import load_config
 from decodekit.errors import ConfigError
 from decodekit.presets import Recipe, read_recipe
@@ -101,7 +102,11 @@ def merged(
         overrides: 'chain' and 'sampler' where flags replace those of the file.
         session: keys of [session] that flags set; None means not set.
     """
-    data: dict[str, Any] = load_config(config).as_data() if config is not None else {}
+    file = None if config is None else load_config(config)
+    data: dict[str, Any] = {} if file is None else file.as_data()
+    if file is not None and "chain" not in overrides:
+        for note in file.notes:
+            say(note)
     part = adapter_part(data.get("adapter"), adapter, model, settings)
     if part is None:
         raise ConfigError("which model? Name one with --model, or a config with -c decodekit.toml")

@@ -30,13 +30,16 @@ def test_a_preset_is_a_chain_and_says_what_it_drops(decodekit: Decodekit, tmp_pa
     assert "note: mirostat: llama.cpp runs temperature and mirostat alone, and drops top_k" in shown
 
 
-def test_generate_takes_a_preset_and_its_sampler(decodekit: Decodekit) -> None:
+def test_generate_takes_a_preset_and_its_sampler(decodekit: Decodekit, tmp_path: Path) -> None:
     done = decodekit(
         "generate", "ab", *TOY, "--preset", "transformers temperature=0.5", "--max-tokens", "3", "--trace", "t.jsonl"
     )
     assert done.returncode == 0 and "decodekit: do_sample: without it the choice is greedy" in done.stderr
     greedy = decodekit("generate", "ab", *TOY, "--sampler", "greedy", "--max-tokens", "3")
     assert done.stdout == greedy.stdout
+    tmp_path.joinpath("d.toml").write_text(CONFIG)
+    done = decodekit("generate", "ab", "-c", "d.toml", "--max-tokens", "3")
+    assert done.returncode == 0 and "decodekit: mirostat: llama.cpp runs" in done.stderr
 
 
 def test_two_chains_side_by_side(one_after_another: Callable[..., list[tuple[int, str, str]]], tmp_path: Path) -> None:
