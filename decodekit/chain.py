@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from decodekit.disclosure import ALL, CHEAP, Disclosure, Tail
 from decodekit.distribution import Distribution
 from decodekit.divergence import expected_gap
 from decodekit.errors import ConfigError, DecodekitError, DistributionError, ParameterError, PluginError, Undisclosed
+from decodekit.presets import read_recipe
 from decodekit.randomness import PROCESSORS, TOKENS, BoundRandomness, Lanes, derive
 from decodekit.samplers import CORE_SAMPLERS, Choice
 
@@ -84,6 +85,8 @@ class Chain:
         processors: callables ``(dist, ctx) -> Distribution``, stateful ones included; see `Processor`.
         sampler: a registered name, or a callable ``(dist, ctx, randomness) -> Choice``.
 
+    ``notes`` says what the engine of a preset drops or does otherwise; it is empty for a chain written by hand.
+
     Raises:
         UnknownPlugin: no sampler of this name.
         ParameterError: something in the list is not callable.
@@ -101,6 +104,27 @@ class Chain:
         self._moving_needs = [need for need in needs if callable(need)]
         self._fixed_need = reduce(or_, (need for need in needs if not callable(need)), CHEAP)
         self.pure = all(link.pure for link in (*self._links, self._sampler))
+        self.notes: tuple[str, ...] = ()
+
+    @classmethod
+    def preset(cls, name: str, version: str | None = None, **parameters: Any) -> Self:
+        """The chain of another engine: its order, edges, scopes and defaults, in its own parameter names.
+
+        What that engine drops in silence stands in ``notes``, and is logged as a warning.
+
+        Args:
+            name: the preset, as ``"llama.cpp"`` or ``"transformers"``.
+            version: the engine's version; the last that the preset lists by default.
+            parameters: the engine's own; see `decodekit.presets.read_recipe`.
+
+        Raises:
+            UnknownPlugin: no preset of this name, or a plugin it needs is not installed.
+            ParameterError: a parameter or version the engine does not have, or a value out of bounds.
+        """
+        recipe = read_recipe(name, version, parameters)
+        chain = cls([registry.processor(**part) for part in recipe.parts], registry.sampler(**recipe.sampler))
+        chain.notes = recipe.notes
+        return chain
 
     def __repr__(self) -> str:
         return f"Chain({list(self.processors)!r}, sampler={self._sampler.name!r})"

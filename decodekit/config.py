@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from decodekit import registry
 from decodekit.advice import advice
@@ -20,7 +20,8 @@ from decodekit.chain import Chain
 from decodekit.decoder import MOST_TOKENS
 from decodekit.errors import ConfigError
 from decodekit.log import get_logger
-from decodekit.plugin import explain, parameter_model
+from decodekit.plugin import explain, parameter_model, validated
+from decodekit.presets import read_recipe
 
 __all__ = ["Config", "config_schema", "load_config"]
 
@@ -44,6 +45,16 @@ class _NamedPart(_Part):
     name: str
 
 
+class _PresetPart(BaseModel):
+    """A chain that is another engine's: its name, and settings in its own parameter names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    preset: str
+    version: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
 class _SessionPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -54,7 +65,7 @@ class _SessionPart(BaseModel):
 
 
 class Config(BaseModel):
-    """A whole configuration, read and checked."""
+    """A whole configuration, read and checked. A chain that names a preset is written out here."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,6 +73,12 @@ class Config(BaseModel):
     chain: list[_NamedPart] = Field(default_factory=list, max_length=1000)
     sampler: _NamedPart = _NamedPart(name="multinomial")
     session: _SessionPart = _SessionPart()
+    _notes: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the engine of a preset drops of its settings; empty where the chain is listed."""
+        return self._notes
 
     def build_adapter(self) -> Any:
         """The adapter it names."""
@@ -71,6 +88,7 @@ class Config(BaseModel):
         """The chain it lists, in its order. Advice on it is logged as a warning, each message once in a process."""
         processors = [registry.processor(part.name, **part.parameters()) for part in self.chain]
         chain = Chain(processors, registry.sampler(self.sampler.name, **self.sampler.parameters()))
+        chain.notes = self._notes
         for item in advice(chain):
             if item.message not in _advised:
                 _advised.add(item.message)
@@ -106,11 +124,25 @@ def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{where} is no TOML: {error}") from error
     try:
-        return Config.model_validate(data)
+        data, notes = _written_out(data)
+        config = Config.model_validate(data)
+        config._notes = notes
+        return config
     except ValidationError as error:
         raise ConfigError(
             "; ".join(explain(detail, _keys(detail["loc"]), where) for detail in error.errors())
         ) from None
+
+
+def _written_out(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The configuration with a preset's processors in its place, and its sampler where no other is named."""
+    if not isinstance(data.get("chain"), Mapping):
+        return data, ()
+    asked = validated(_PresetPart, data["chain"], "[chain]")
+    assert isinstance(asked, _PresetPart)
+    recipe = read_recipe(asked.preset, asked.version, asked.parameters)
+    sampler = data.get("sampler", recipe.sampler)
+    return {**data, "chain": list(recipe.parts), "sampler": sampler}, recipe.notes
 
 
 def config_schema() -> dict[str, Any]:
@@ -122,11 +154,20 @@ def config_schema() -> dict[str, Any]:
     schema["$defs"]["processors_by_name"] = {"anyOf": _variants("processors", "name")}
     schema["$defs"]["samplers_by_name"] = {"anyOf": _variants("samplers", "name")}
     schema["properties"]["adapter"] = {"$ref": "#/$defs/adapters_by_name"}
-    schema["properties"]["chain"]["items"] = {"$ref": "#/$defs/processors_by_name"}
+    chain = schema["properties"]["chain"]
+    chain |= {**_preset_schema(), "type": ["array", "object"], "items": {"$ref": "#/$defs/processors_by_name"}}
     schema["properties"]["sampler"] = {"$ref": "#/$defs/samplers_by_name", "default": {"name": "multinomial"}}
     for part in ("_AdapterPart", "_NamedPart"):
         schema["$defs"].pop(part, None)
     return schema
+
+
+def _preset_schema() -> dict[str, Any]:
+    """What holds of a chain that is a table."""
+    schema = _PresetPart.model_json_schema()
+    names = [info.name for info in registry.plugins() if info.group == "presets"]
+    properties = {**schema["properties"], "preset": {"enum": names}}
+    return {"properties": properties, "required": schema["required"], "additionalProperties": False}
 
 
 def _variants(group: registry.Group, key: str) -> list[dict[str, Any]]:

@@ -30,8 +30,8 @@ __all__ = [
     "sampler",
 ]
 
-Group = Literal["adapters", "processors", "samplers"]
-GROUPS: tuple[Group, ...] = ("adapters", "processors", "samplers")
+Group = Literal["adapters", "presets", "processors", "samplers"]
+GROUPS: tuple[Group, ...] = ("adapters", "presets", "processors", "samplers")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -41,7 +41,7 @@ class PluginInfo:
 
     Args:
         name: what configs call it.
-        group: 'adapters', 'processors' or 'samplers'.
+        group: 'adapters', 'presets', 'processors' or 'samplers'.
         distribution: the installed distribution it comes from; '' for one registered in this process.
         version: that distribution's version.
         loaded: whether its code has been imported.

@@ -14,7 +14,7 @@ from typing import Any
 
 from decodekit.errors import ConfigError
 
-__all__ = ["parse_chain", "parse_sampler", "parse_setting", "parse_value", "write_part"]
+__all__ = ["parse_chain", "parse_preset", "parse_sampler", "parse_setting", "parse_value", "write_part"]
 
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -51,6 +51,25 @@ def parse_sampler(text: str) -> dict[str, Any]:
     if len(parts) != 1:
         raise ConfigError(f"--sampler takes one sampler, not {len(parts)}")
     return parts[0]
+
+
+def parse_preset(text: str, flag: str = "--preset") -> tuple[str, str | None, dict[str, Any]]:
+    """``llama.cpp temp=0.8 top_k=40``: the preset, the ``version`` if there is one, and its parameters.
+
+    Raises:
+        ConfigError: where in the text, and what was expected there.
+    """
+    parts = parse_chain(text, flag)
+    if not parts or len(parts[0]) > 1:
+        raise ConfigError(f"{flag} takes the name of a preset and then key=value, not {text!r}")
+    parameters: dict[str, Any] = {}
+    for part in parts[1:]:
+        key = part["name"]
+        if set(part) != {"name", key} or key in parameters:
+            raise ConfigError(f"{flag}: {key!r} is written once, as key=value")
+        parameters[key] = part[key]
+    version = parameters.pop("version", None)
+    return parts[0]["name"], None if version is None else str(version), parameters
 
 
 def write_part(name: str, parameters: Mapping[str, Any]) -> str:

@@ -11,7 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from decodekit.cli.chain_text import parse_chain, parse_sampler
-from decodekit.cli.options import AdapterFlag, ConfigFlag, JsonFlag, ModelFlag, SetFlag, merged
+from decodekit.cli.options import (
+    AdapterFlag,
+    ConfigFlag,
+    JsonFlag,
+    ModelFlag,
+    PresetFlag,
+    SetFlag,
+    merged,
+    preset_recipe,
+)
+from decodekit.cli.output import say
 from decodekit.errors import ParameterError
 
 __all__ = ["Level", "Policy", "generate"]
@@ -43,6 +53,7 @@ def generate(
     chain: Annotated[
         str | None, typer.Option("--chain", help="Processors in order: 'temperature=0.8 top_p(top_p=0.95,min_keep=2)'.")
     ] = None,
+    preset: PresetFlag = None,
     sampler: Annotated[
         str | None, typer.Option("--sampler", help="multinomial, greedy, inverse_cdf, or an installed one.")
     ] = None,
@@ -87,6 +98,11 @@ def generate(
     overrides: dict[str, Any] = {}
     if chain is not None:
         overrides["chain"] = parse_chain(chain)
+    if preset is not None:
+        recipe = preset_recipe(preset, chain)
+        for note in recipe.notes:
+            say(note)
+        overrides |= {"chain": list(recipe.parts), "sampler": recipe.sampler}
     if sampler is not None:
         overrides["sampler"] = parse_sampler(sampler)
     wishes = {

@@ -9,20 +9,24 @@ from typing import Annotated, Any
 import typer
 
 from decodekit import registry
-from decodekit.cli.chain_text import parse_setting
+from decodekit.cli.chain_text import parse_preset, parse_setting
+from decodekit.cli.output import say
 from decodekit.config import load_config
 from decodekit.errors import ConfigError
+from decodekit.presets import Recipe, read_recipe
 
 __all__ = [
     "AdapterFlag",
     "ConfigFlag",
     "JsonFlag",
     "ModelFlag",
+    "PresetFlag",
     "SetFlag",
     "TraceArgument",
     "adapter_part",
     "build_adapter",
     "merged",
+    "preset_recipe",
 ]
 
 AdapterFlag = Annotated[
@@ -34,7 +38,20 @@ SetFlag = Annotated[
 ]
 ConfigFlag = Annotated[Path | None, typer.Option("--config", "-c", help="A decodekit.toml; flags override it.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")]
+PresetFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", metavar="TEXT", help="Another engine's chain, in its own names: 'llama.cpp temp=0.8 top_k=40'."
+    ),
+]
 TraceArgument = Annotated[Path, typer.Argument(metavar="TRACE", help="A trace file.")]
+
+
+def preset_recipe(text: str, chain: str | None) -> Recipe:
+    """What ``--preset`` asks for, where ``--chain`` asks for nothing."""
+    if chain is not None:
+        raise ConfigError("--chain and --preset are two chains; give one")
+    return read_recipe(*parse_preset(text))
 
 
 def adapter_part(
@@ -85,7 +102,11 @@ def merged(
         overrides: 'chain' and 'sampler' where flags replace those of the file.
         session: keys of [session] that flags set; None means not set.
     """
-    data: dict[str, Any] = load_config(config).as_data() if config is not None else {}
+    file = None if config is None else load_config(config)
+    data: dict[str, Any] = {} if file is None else file.as_data()
+    if file is not None and "chain" not in overrides:
+        for note in file.notes:
+            say(note)
     part = adapter_part(data.get("adapter"), adapter, model, settings)
     if part is None:
         raise ConfigError("which model? Name one with --model, or a config with -c decodekit.toml")

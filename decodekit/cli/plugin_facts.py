@@ -92,7 +92,7 @@ def facts(info: registry.PluginInfo) -> Facts:
     target, loaded = registry.load(info.group, info.name)
     doc = read_doc(target.__doc__)
     part, shares, no_effect = None, None, ""
-    if info.group != "adapters":
+    if info.group in ("processors", "samplers"):
         try:
             part = _built(loaded, doc)
             shares = None if part is None else effect(part, info.group)

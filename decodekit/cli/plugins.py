@@ -36,7 +36,7 @@ def plugins(
             raise UnknownPlugin(f"no plugin is named {name!r}{did_you_mean(name, known)}")
     if markdown:
         described = facts_or_absent if name is None else facts
-        put(reference_page([described(info) for info in found if info.group != "adapters"]))
+        put(reference_page([described(info) for info in found if info.group in ("processors", "samplers")]))
     elif name is not None:
         all_facts = [facts(info) for info in found]
         if as_json:

@@ -1,0 +1,211 @@
+"""text-generation-webui: the transformers loader with its own samplers, sorted by ``sampler_priority``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from decodekit.presets import Part, Preset, Recipe
+from decodekit_presets.shared import (
+    GREEDY,
+    MULTINOMIAL,
+    READ,
+    Base,
+    Exponent,
+    Factor,
+    Length,
+    Multiplier,
+    Penalty,
+    Probability,
+    Rate,
+    Seed,
+    Surprise,
+    Temperature,
+    Texts,
+    dry,
+    listed,
+    part,
+    penalties,
+    positive,
+    seed_note,
+    top_p,
+)
+
+__all__ = ["TextGenerationWebUI"]
+
+_PRIORITY = (
+    *("repetition_penalty", "presence_penalty", "frequency_penalty", "dry", "temperature", "dynamic_temperature"),
+    *("quadratic_sampling", "top_n_sigma", "top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "tfs"),
+    *("top_a", "min_p", "adaptive_p", "mirostat", "xtc", "encoder_repetition_penalty", "no_repeat_ngram"),
+)
+_HEAT = ("temperature", "dynamic_temperature", "quadratic_sampling")
+_PER_TEN_THOUSAND = 1e-4  # the unit of its two cutoffs
+
+
+class TextGenerationWebUI(Preset):
+    """text-generation-webui: penalties and DRY, the temperature first of the rest, unless ``temperature_last``.
+
+    ``epsilon_cutoff`` and ``eta_cutoff`` count in units of 1e-4. A ``dynamic_temperature`` replaces the plain one.
+    Stages that ``sampler_priority`` does not name come before those it names.
+    Source: oobabooga/text-generation-webui ``modules/sampler_hijack.py``, ``modules/presets.py``.
+    """
+
+    versions: ClassVar[tuple[str, ...]] = (READ,)
+    aliases: ClassVar[dict[str, str]] = {
+        "xtc": "xtc_probability",
+        "dry": "dry_multiplier",
+        "no_repeat_ngram": "no_repeat_ngram_size",
+        "adaptive_p": "adaptive_target",
+    }
+
+    do_sample: bool = True
+    temperature: Temperature = 1.0
+    dynamic_temperature: bool = False
+    dynatemp_low: Temperature = 1.0
+    dynatemp_high: Temperature = 1.0
+    dynatemp_exponent: Exponent = 1.0
+    smoothing_factor: Exponent = 0.0
+    smoothing_curve: Annotated[float, Field(ge=1, le=10)] = 1.0
+    top_n_sigma: Exponent = 0.0
+    top_k: Length = 0
+    top_p: Probability = 1.0
+    typical_p: Probability = 1.0
+    epsilon_cutoff: Annotated[float, Field(ge=0, lt=10_000)] = 0.0
+    eta_cutoff: Annotated[float, Field(ge=0, lt=10_000)] = 0.0
+    tfs: Probability = 1.0
+    top_a: Probability = 0.0
+    min_p: Probability = 0.0
+    adaptive_target: Probability = 0.0
+    adaptive_decay: Annotated[float, Field(ge=0, le=0.99)] = 0.9
+    mirostat_mode: Literal[0, 1, 2] = 0
+    mirostat_tau: Surprise = 5.0
+    mirostat_eta: Rate = 0.1
+    xtc_probability: Probability = 0.0
+    xtc_threshold: Probability = 0.1
+    repetition_penalty: Factor = 1.0
+    presence_penalty: Penalty = 0.0
+    frequency_penalty: Penalty = 0.0
+    repetition_penalty_range: Length = 1024
+    encoder_repetition_penalty: Factor = 1.0
+    no_repeat_ngram_size: Annotated[int, Field(ge=0, le=1000)] = 0
+    dry_multiplier: Multiplier = 0.0
+    dry_base: Base = 1.75
+    dry_allowed_length: Length = 2
+    dry_sequence_breakers: Texts = ("\n", ":", '"', "*")
+    temperature_last: bool = False
+    sampler_priority: Texts = _PRIORITY
+    seed: Seed = -1
+
+    @field_validator("sampler_priority", mode="before")
+    @classmethod
+    def _lines(cls, value: Any) -> Any:
+        """Its presets join the names by line breaks, its interface by commas."""
+        return tuple(value.replace(",", "\n").split()) if isinstance(value, str) else value
+
+    @field_validator("sampler_priority")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in _PRIORITY:
+                raise ValueError(f"it has no sampler {name!r}; there is {', '.join(_PRIORITY)}")
+        return value
+
+    @classmethod
+    def ported(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        units = {"epsilon_cutoff": _PER_TEN_THOUSAND, "eta_cutoff": _PER_TEN_THOUSAND}
+        return {
+            name: value / units[name] if name in units else value for name, value in super().ported(settings).items()
+        }
+
+    def recipe(self, version: str) -> Recipe:
+        stages = self._stages()
+        notes = self._notes()
+        before = [name for name in _PRIORITY if name not in self.sampler_priority]
+        order = [*before, *self.sampler_priority]
+        if self.temperature_last:
+            order = [*(name for name in order if name not in _HEAT), *(name for name in order if name in _HEAT)]
+        if not self.do_sample:
+            kept = ("repetition_penalty", "presence_penalty", "frequency_penalty", "dry")
+            order = [name for name in order if name in (*kept, "encoder_repetition_penalty", "no_repeat_ngram")]
+            lost = self.given(*(name for name in _PRIORITY[4:19] if name in type(self).model_fields))
+            if lost:
+                notes.append(f"do_sample: without it the choice is greedy; dropped: {listed(lost)}")
+        parts = tuple(made for name in order for made in stages[name])
+        return Recipe(parts, MULTINOMIAL if self.do_sample else GREEDY, tuple(notes))
+
+    def _stages(self) -> dict[str, list[Part]]:
+        window = self.repetition_penalty_range or None
+        past = {"scope": "both", "window": window}
+        middle, spread = (self.dynatemp_high + self.dynatemp_low) / 2, abs(self.dynatemp_high - self.dynatemp_low) / 2
+        dynamic = part("dynamic_temperature", middle, spread=spread, exponent=self.dynatemp_exponent)
+        repeats = part("dry", self.dry_multiplier)
+        if self.dry_multiplier > 0:
+            length, breakers = self.dry_allowed_length, self.dry_sequence_breakers
+            repeats = dry(self.dry_multiplier, self.dry_base, length, window, breakers)
+        made: dict[str, tuple[bool, Part]] = {
+            "dry": (self.dry_multiplier > 0, repeats),
+            "temperature": (
+                self.temperature != 1 and not self.dynamic_temperature,
+                part("temperature", self.temperature),
+            ),
+            "dynamic_temperature": (self.dynamic_temperature, dynamic),
+            "quadratic_sampling": (
+                self.smoothing_factor > 0,
+                part("quadratic", self.smoothing_factor, curve=self.smoothing_curve),
+            ),
+            "top_n_sigma": (self.top_n_sigma > 0, part("top_n_sigma", self.top_n_sigma)),
+            "top_k": (self.top_k > 0, part("top_k", self.top_k, ties="all")),
+            "typical_p": (self.typical_p < 1, part("typical_p", positive(self.typical_p), ties="all")),
+            "epsilon_cutoff": (
+                self.epsilon_cutoff > 0,
+                part("epsilon_cutoff", self.epsilon_cutoff * _PER_TEN_THOUSAND, ties="all"),
+            ),
+            "eta_cutoff": (self.eta_cutoff > 0, part("eta_cutoff", self.eta_cutoff * _PER_TEN_THOUSAND, ties="all")),
+            "tfs": (self.tfs < 1, part("tfs", self.tfs)),
+            "top_a": (self.top_a > 0, part("top_a", self.top_a)),
+            "min_p": (self.min_p > 0, part("min_p", self.min_p)),
+            "adaptive_p": (
+                self.adaptive_target > 0,
+                part("adaptive_p", self.adaptive_target, decay=self.adaptive_decay),
+            ),
+            "mirostat": (self.mirostat_mode == 2, part("mirostat_v2", self.mirostat_tau, eta=self.mirostat_eta)),
+            "xtc": (
+                self.xtc_probability > 0 and self.xtc_threshold > 0,
+                part("xtc", self.xtc_probability, threshold=self.xtc_threshold),
+            ),
+            "encoder_repetition_penalty": (
+                self.encoder_repetition_penalty != 1,
+                part("encoder_repetition_penalty", self.encoder_repetition_penalty),
+            ),
+            "no_repeat_ngram": (
+                self.no_repeat_ngram_size > 0,
+                part("no_repeat_ngram", self.no_repeat_ngram_size),
+            ),
+        }
+        return {
+            **{name: [processor] if wanted else [] for name, (wanted, processor) in made.items()},
+            "repetition_penalty": penalties(self.repetition_penalty, 0.0, 0.0, **past),
+            "frequency_penalty": penalties(1.0, self.frequency_penalty, 0.0, **past),
+            "presence_penalty": penalties(1.0, 0.0, self.presence_penalty, **past),
+            "top_p": top_p(self.top_p, "highest"),
+        }
+
+    def _notes(self) -> list[str]:
+        notes = seed_note("text-generation-webui", self.seed)
+        if self.dynamic_temperature and self.given("temperature"):
+            notes.append("dynamic_temperature: it replaces the temperature, which is dropped")
+        if self.mirostat_mode == 1:
+            notes.append("mirostat_mode: only 2 is there; 1 is dropped")
+        if self.top_n_sigma > 0:
+            notes.append(
+                "top_n_sigma: there the sample deviation with banned tokens at 0, here the population's without them"
+            )
+        if self.dry_multiplier > 0:
+            notes.append("dry: there a breaker is the last token of 'a' and its text, and no match exceeds 50 tokens")
+        if self.xtc_probability > 0:
+            notes.append(
+                "xtc: there it stands back where it would exclude a newline or the end of text; here it does not"
+            )
+        return notes
