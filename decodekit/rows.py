@@ -82,5 +82,6 @@ def leaders(row: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, which nobody can write any more."""
     array.flags.writeable = False
     return array

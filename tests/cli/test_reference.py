@@ -17,7 +17,8 @@ NO_PICTURE = {"token_healing": "needs a tokenizer"}  # it reads the bytes of the
 
 
 def ours() -> list[PluginInfo]:
-    return [info for info in registry.plugins() if info.distribution == "decodekit" and info.group != "adapters"]
+    every = registry.plugins()
+    return [info for info in every if info.distribution == "decodekit" and info.group in ("processors", "samplers")]
 
 
 def names() -> list[str]:
