@@ -11,7 +11,7 @@ import numpy as np
 
 from decodekit import registry
 from decodekit.chain import Chain
-from decodekit.cli.chain_text import parse_preset, write_part
+from decodekit.cli.chain_text import parse_preset, written
 from decodekit.cli.picture import SAMPLE, SAMPLE_CONTEXT
 from decodekit.context import Context
 from decodekit.distribution import Distribution
@@ -130,8 +130,7 @@ def compare(chains: tuple[Chain, Chain], dist: Distribution, ctx: Context) -> Co
 def _run(chain: Chain, dist: Distribution, ctx: Context) -> list[tuple[str, Distribution]]:
     reached = [("", dist)]
     for processor in chain.processors:
-        told = registry.describe(processor)
-        reached.append((write_part(told["name"], told["params"]), Chain([processor]).apply(reached[-1][1], ctx)))
+        reached.append((written(processor), Chain([processor]).apply(reached[-1][1], ctx)))
     return reached
 
 

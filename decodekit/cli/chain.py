@@ -15,7 +15,7 @@ from decodekit import registry
 from decodekit.advice import Advice, advice
 from decodekit.chain import Chain
 from decodekit.cli.against import Comparison, compare, counterpart, read_row
-from decodekit.cli.chain_text import parse_chain, parse_sampler, write_part
+from decodekit.cli.chain_text import parse_chain, parse_sampler, written
 from decodekit.cli.options import JsonFlag, PresetFlag, preset_recipe
 from decodekit.cli.output import console, put_json, show_table, table
 from decodekit.cli.plugin_facts import doc_of, needs_of, on_a_head, traits_of
@@ -151,6 +151,7 @@ def _described(part: Any, kind: str) -> dict[str, Any]:
     told = registry.describe(part)
     return {
         "name": told["name"],
+        "written": written(part),
         "parameters": told["params"],
         "distribution": told["distribution"],
         "version": told["version"],
@@ -169,8 +170,7 @@ def _show(parts: list[dict[str, Any]], found: list[Advice], notes: tuple[str, ..
     out = console()
     for place, part in enumerate(parts, start=1):
         heading = "draw" if place == len(parts) else str(place)
-        written = write_part(part["name"], part["parameters"])
-        out.print(Text.assemble((f"{heading:<6}", "dim"), (safe_text(written), "bold")), soft_wrap=True)
+        out.print(Text.assemble((f"{heading:<6}", "dim"), (safe_text(part["written"]), "bold")), soft_wrap=True)
         told = {"asks for": part["needs"], "on a head": part["on_a_head"]}
         lines = [part["meaning"], *(f"{label}: {words}" for label, words in told.items() if words), *part["traits"]]
         for at, line in enumerate(lines):

@@ -12,9 +12,13 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from decodekit.errors import ConfigError
+from pydantic import BaseModel
 
-__all__ = ["parse_chain", "parse_preset", "parse_sampler", "parse_setting", "parse_value", "write_part"]
+from decodekit import registry
+from decodekit.errors import ConfigError
+from decodekit.plugin import FunctionPlugin, parameter_model
+
+__all__ = ["parse_chain", "parse_preset", "parse_sampler", "parse_setting", "parse_value", "write_part", "written"]
 
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -79,6 +83,15 @@ def write_part(name: str, parameters: Mapping[str, Any]) -> str:
     if list(given) == [name]:
         return f"{name}={given[name]}"
     return f"{name}({', '.join(f'{key}={value}' for key, value in given.items())})" if given else name
+
+
+def written(plugin: Any) -> str:
+    """A built processor or sampler as `parse_chain` reads it, what is as by default left out."""
+    told = registry.describe(plugin)
+    target = plugin.function if isinstance(plugin, FunctionPlugin) else type(plugin)
+    fields = parameter_model(target).model_fields if isinstance(plugin, BaseModel | FunctionPlugin) else {}
+    own = {key: value for key, value in told["params"].items() if key not in fields or value != fields[key].default}
+    return write_part(told["name"], own)
 
 
 def _scalar(value: Any) -> str:
