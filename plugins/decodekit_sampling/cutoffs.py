@@ -18,7 +18,7 @@ class EpsilonCutoff(Truncation):
     """Keep the tokens whose probability is at least epsilon.
 
     Formula: keep i where p_i >= epsilon_cutoff
-    Edges: where no token reaches it, the ``min_keep`` most likely stay.
+    Edges: Idempotent; where no token reaches it, the ``min_keep`` most likely stay.
     Source: Hewitt, Manning and Liang 2022 (arXiv 2210.15191).
     Engines: transformers, text-generation-webui and aphrodite. transformers keeps what ties with the last of
     ``min_keep`` (``ties="all"``).

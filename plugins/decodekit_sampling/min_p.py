@@ -17,7 +17,7 @@ class MinP(Truncation):
     """Keep the tokens at least min_p times as likely as the most likely one.
 
     Formula: keep i where s_i >= s_max + log(min_p), that is p_i >= min_p * p_max
-    Edges: 0 keeps all; 1 keeps the most likely token and its equals; a token exactly at the limit stays.
+    Edges: Idempotent; 0 keeps all; 1 keeps the most likely token and its equals; a token exactly at the limit stays.
     Source: Nguyen et al. 2024 (arXiv 2407.01082); compared in log space, as llama.cpp's ``min_p``.
     Engines: all but TGI. llama.cpp and mlx-lm compare logarithms; transformers and SGLang compare float32
     probabilities, where rounding can drop a token that lies on the boundary.

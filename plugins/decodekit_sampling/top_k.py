@@ -16,7 +16,7 @@ class TopK(Truncation):
     """Keep the k most likely tokens.
 
     Formula: keep the first k by falling s_i, then rising id
-    Edges: a k as large as the support keeps all; with ``ties="all"`` more than k may stay.
+    Edges: Idempotent; a k as large as the support keeps all; with ``ties="all"`` more than k may stay.
     Source: Fan, Lewis and Dauphin 2018 (arXiv 1805.04833); exactly k, as llama.cpp's ``top_k``.
     Engines: all. llama.cpp, SGLang, exllamav3 and mlx-lm keep exactly k; transformers and vLLM also what is tied with
     the last (``ties="all"``). koboldcpp keeps 3,000 before every other cut.
