@@ -1,0 +1,324 @@
+"""`TorchAdapter`: answers prefixes with the logits of a torch model, evaluating as few tokens as it can."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+
+from decodekit.disclosure import ALL, CHEAP, Disclosure
+from decodekit.distribution import Distribution, Schedule
+from decodekit.errors import AdapterError, ConfigError, DistributionError, OutOfMemory, ParameterError
+from decodekit.evaluation import fault_of
+from decodekit.plugin import parameter_model, validated
+from decodekit.prefix import Prefix
+from decodekit.protocols import AdapterInfo, Answer, Tokenizer
+from decodekit_torch.loading import Loaded, load, module_fingerprint
+from decodekit_torch.whole import Shape, Whole
+
+__all__ = ["TorchAdapter"]
+
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+class TorchAdapter:
+    """A torch model behind the one verb.
+
+    Args:
+        model: a transformers folder, a hub id, the path of a ``.gguf`` file, or the name of an installed model package
+            such as ``smollm2``. From Python also a module or function: a transformers causal LM, or anything that maps
+            token ids int64[rows, n] to logits [rows, n, V] (place t depends on the ids up to t) or [rows, V].
+        tokenizer: 'auto' takes the one beside the model; None for none; from Python also a transformers tokenizer or
+            an object of `decodekit.protocols.Tokenizer`.
+        n_ctx: the longest prefix in tokens; the model's positions by default.
+        max_sequences: how many sequences are kept in the cache at a time.
+        cells: how many tokens the cache holds in all; a single prefix may exceed it.
+        tokens_per_forward: rows times columns of one forward pass; a long prompt is evaluated in portions.
+        dtype: of the weights; 'auto' is what the files say, and float32 for a GGUF file.
+        device: where the model goes, 'cuda:0' for instance; it stays where it is by default.
+        device_map: handed to transformers as it is.
+        attn_implementation: handed to transformers as it is.
+        allow_downloads: whether a hub id may be fetched; otherwise it must be in the hub's cache.
+
+    Code that a model brings along is never run, and no setting changes that.
+
+    Raises:
+        ParameterError: a parameter is out of range.
+        ModelNotFound: there is no such model, it is not whole, or it cannot be loaded.
+        ConfigError: a library is missing, or tokenizer and model do not belong together.
+        OutOfMemory: there is no room for the model.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Any,
+        tokenizer: Any = "auto",
+        n_ctx: Annotated[int, Field(ge=1, le=16_777_216)] | None = None,
+        max_sequences: Annotated[int, Field(ge=1, le=4096)] = 32,
+        cells: Annotated[int, Field(ge=1, le=16_777_216)] = 32_768,
+        tokens_per_forward: Annotated[int, Field(ge=1, le=1_048_576)] = 512,
+        dtype: Literal["auto", "float32", "float16", "bfloat16", "float64"] = "auto",
+        device: Annotated[str, Field(min_length=1, max_length=100)] | None = None,
+        device_map: Annotated[str, Field(min_length=1, max_length=100)] | None = None,
+        attn_implementation: Annotated[str, Field(min_length=1, max_length=100)] | None = None,
+        allow_downloads: bool = False,
+    ) -> None:
+        given = {key: value for key, value in locals().items() if key != "self"}
+        validated(parameter_model(type(self)), given, "adapter 'torch'")
+        if device is not None and device_map is not None:
+            raise ParameterError("adapter 'torch': device and device_map both place the model; give one of them")
+        try:
+            if isinstance(model, str):
+                loaded = load(
+                    model,
+                    dtype=dtype,
+                    device_map=device_map,
+                    attn_implementation=attn_implementation,
+                    allow_downloads=allow_downloads,
+                    with_tokenizer=tokenizer == "auto",
+                )
+            else:
+                loaded = _given(model, dtype=dtype, device_map=device_map, attn_implementation=attn_implementation)
+            if device is not None:
+                loaded.module.to(_device(device))
+        except Exception as error:
+            if out_of_memory(error):
+                raise OutOfMemory(f"there is no room for the model: {error}") from error
+            raise
+        self._module: Any = loaded.module
+        self._closed = False
+        self._max_sequences = max_sequences
+        config = getattr(self._module, "config", None)
+        with torch.inference_mode():
+            whole = Whole(self._module, tokens_per_forward=tokens_per_forward)
+            self._vocab_size = whole.vocab_size()
+            self._engine: Any = whole
+            if _is_transformers(self._module):
+                from decodekit_torch.cached import Cached, can_cache
+
+                if can_cache(self._module, self._vocab_size):
+                    self._engine = Cached(
+                        self._module, slots=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward
+                    )
+        positions = [getattr(config, name, None) for name in _POSITIONS]
+        trained = next((n for n in positions if isinstance(n, int)), None)
+        if n_ctx is not None and trained is not None and n_ctx > trained:
+            raise ParameterError(f"adapter 'torch': n_ctx: this model has {trained} positions, not {n_ctx}")
+        self._n_ctx = n_ctx or trained
+        self._tokenizer = self._tokenizer_for(loaded.tokenizer if tokenizer == "auto" else tokenizer)
+        self._answers: dict[bytes, Distribution] = {}
+        self._schedules: dict[Shape, Schedule] = {}
+        parameter = next(iter(self._module.parameters()), None) if isinstance(self._module, torch.nn.Module) else None
+        self._setting: dict[str, int | str] = {
+            "dtype": str(parameter.dtype).removeprefix("torch.") if parameter is not None else "unknown",
+            "device": str(parameter.device) if parameter is not None else "unknown",
+            "attention": str(getattr(config, "_attn_implementation", None) or "unknown"),
+        }
+        self._info = AdapterInfo(
+            name="torch",
+            model=model if isinstance(model, str) else type(model).__name__,
+            model_fingerprint=loaded.fingerprint,
+            tokenizer_fingerprint=self._tokenizer.fingerprint if self._tokenizer is not None else "",
+            vocab_size=self._vocab_size,
+            context_length=self._n_ctx,
+            cheap=ALL,
+            most=ALL,
+            stage="raw",
+            origin="logits",
+            deterministic=parameter is not None and parameter.device.type == "cpu",
+            concurrency=max_sequences,
+            versions=_versions(),
+        )
+
+    @property
+    def info(self) -> AdapterInfo:
+        """What this adapter is."""
+        return self._info
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer beside the model, or the one that was given."""
+        return self._tokenizer
+
+    def predict(self, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] = CHEAP) -> list[Answer]:
+        """The whole distribution after each prefix, whatever was asked to be disclosed; or that prefix's own error.
+
+        Raises:
+            AdapterError: the adapter is closed, or the model broke down.
+        """
+        if self._closed:
+            raise AdapterError("this adapter is closed")
+        try:
+            with torch.inference_mode():
+                answers = self._next_tokens(prefixes) or self._any(prefixes)
+        except BaseException:  # an interrupt too: what the cache holds is in doubt
+            self._engine.clear()
+            raise
+        return [answers[prefix.digest] for prefix in prefixes]
+
+    def close(self) -> None:
+        """Let go of the model and its cache. Closing twice does nothing."""
+        self._closed = True
+        self._answers = {}
+        self._engine = self._module = None
+
+    def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer] | None:
+        """The commonest call, without a plan: each prefix is one token more than a row of the cache."""
+        for prefix in prefixes:
+            length = len(prefix)
+            if (
+                length < 2
+                or (self._n_ctx is not None and length > self._n_ctx)
+                or prefix.since(length - 1)[0] >= self._vocab_size
+                or prefix.digest in self._answers
+            ):
+                return None
+        answers: dict[bytes, Answer] = {}
+        try:
+            if not prefixes or not self._engine.extend(prefixes, self._into(answers)):
+                return None
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            self._shrink()
+            return None
+        self._remember(answers)
+        return answers
+
+    def _any(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer]:
+        """The answers to any prefixes: known ones, faulty ones, and the rest by the fewest tokens."""
+        answers: dict[bytes, Answer] = {}
+        fresh: dict[bytes, Prefix] = {}
+        for prefix in prefixes:
+            answer: Answer | None = self._answers.get(prefix.digest) or fault_of(
+                prefix,
+                self._answers,
+                vocab_size=self._vocab_size,
+                context_length=self._n_ctx,
+                bos_id=None if self._tokenizer is None else self._tokenizer.bos_id,
+            )
+            if answer is None:
+                fresh[prefix.digest] = prefix
+            else:
+                answers[prefix.digest] = answer
+        if fresh:
+            self._evaluate(list(fresh.values()), answers)
+            self._remember(answers)
+        return answers
+
+    def _evaluate(self, prefixes: list[Prefix], answers: dict[bytes, Answer]) -> None:
+        """All at once; if there is no room, from an empty cache and each alone, once."""
+        try:
+            self._engine.evaluate(prefixes, self._into(answers))
+            return
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            self._shrink()
+        for prefix in prefixes:
+            if prefix.digest in answers:
+                continue
+            try:
+                self._engine.evaluate([prefix], self._into(answers))
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                self._shrink()
+                answers[prefix.digest] = OutOfMemory(f"there is no room to evaluate {len(prefix)} tokens: {error}")
+
+    def _shrink(self) -> None:
+        self._engine.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _into(self, answers: dict[bytes, Answer]) -> Callable[[bytes, torch.Tensor, Shape], None]:
+        def emit(digest: bytes, logits: torch.Tensor, shape: Shape) -> None:
+            if logits.dtype not in (torch.float32, torch.float64):
+                logits = logits.float()
+            try:
+                answers[digest] = Distribution.dense(logits.cpu().numpy(), schedule=self._schedule(shape))
+            except DistributionError as error:
+                answers[digest] = error
+
+        return emit
+
+    def _schedule(self, shape: Shape) -> Schedule:
+        known = self._schedules.get(shape)
+        if known is None:
+            threads = torch.get_num_threads()
+            known = {"rows": shape.rows, "columns": shape.columns, "cached": int(shape.cached), "threads": threads}
+            known = self._schedules[shape] = {**known, **self._setting}
+        return known
+
+    def _remember(self, answers: dict[bytes, Answer]) -> None:
+        self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution)}
+
+    def _tokenizer_for(self, given: Any) -> Tokenizer | None:
+        if given is None or given == "auto":
+            return None
+        if isinstance(given, str):
+            raise ParameterError(f"adapter 'torch': tokenizer is 'auto', None or an object, not {given!r}")
+        if hasattr(given, "token_bytes"):
+            if given.vocab_size > self._vocab_size:
+                raise ConfigError(
+                    f"the tokenizer has {given.vocab_size} tokens and the model only {self._vocab_size}: "
+                    "they do not belong together"
+                )
+            return given  # type: ignore[no-any-return]
+        from decodekit_torch.tokenizer import TransformersTokenizer
+
+        return TransformersTokenizer(given, vocab_size=self._vocab_size, eos_ids=_eos_of(self._module))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is how torch says that there is no room, on a GPU or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error).lower() for words in ("out of memory", "not enough memory", "can't allocate memory")
+    )
+
+
+def _given(model: Any, **settings: Any) -> Loaded:
+    """A module or function from Python, as it is."""
+    if not callable(model):
+        raise ParameterError(f"adapter 'torch': model is a name, a path, a module or a function, not {model!r}")
+    for name, value in settings.items():
+        if value not in (None, "auto"):
+            raise ParameterError(f"adapter 'torch': {name} is for a model by name; this one is in memory already")
+    return Loaded(model, None, module_fingerprint(model) if isinstance(model, torch.nn.Module) else "")
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ParameterError(f"adapter 'torch': device: {error}") from None
+
+
+def _is_transformers(module: Any) -> bool:
+    import sys
+
+    library = sys.modules.get("transformers")
+    return library is not None and isinstance(module, library.PreTrainedModel)
+
+
+def _eos_of(module: Any) -> list[int]:
+    """The end tokens that a transformers model's configs name."""
+    found: list[int] = []
+    for config in (getattr(module, "generation_config", None), getattr(module, "config", None)):
+        ids = getattr(config, "eos_token_id", None)
+        found += [ids] if isinstance(ids, int) else list(ids or ())
+    return found
+
+
+def _versions() -> dict[str, str]:
+    versions = {"torch": str(torch.__version__)}
+    with contextlib.suppress(PackageNotFoundError):
+        versions["transformers"] = version("transformers")
+    return versions
