@@ -85,7 +85,7 @@ class TorchAdapter:
             else:
                 loaded = _given(model, dtype=dtype, device_map=device_map, attn_implementation=attn_implementation)
             if device is not None:
-                loaded.module.to(_device(device))
+                _move(loaded.module, device)
         except Exception as error:
             if out_of_memory(error):
                 raise OutOfMemory(f"there is no room for the model: {error}") from error
@@ -294,10 +294,14 @@ def _given(model: Any, **settings: Any) -> Loaded:
     return Loaded(model, None, module_fingerprint(model) if isinstance(model, torch.nn.Module) else "")
 
 
-def _device(name: str) -> torch.device:
+def _move(module: Any, device: str) -> None:
+    if not isinstance(module, torch.nn.Module):
+        raise ParameterError("adapter 'torch': device is for modules; a function takes ids where it likes")
     try:
-        return torch.device(name)
+        module.to(torch.device(device))
     except RuntimeError as error:
+        if out_of_memory(error):
+            raise
         raise ParameterError(f"adapter 'torch': device: {error}") from None
 
 
