@@ -11,5 +11,6 @@ except ImportError as error:
     raise ImportError(f"the torch adapter needs torch: pip install 'decodekit[torch]' ({error})") from error
 
 from decodekit_torch.adapter import TorchAdapter
+from decodekit_torch.bridges import as_logits_processor, hf_logits_processor
 
-__all__ = ["TorchAdapter"]
+__all__ = ["TorchAdapter", "as_logits_processor", "hf_logits_processor"]
