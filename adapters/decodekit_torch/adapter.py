@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal
 
@@ -11,18 +14,37 @@ import torch
 from pydantic import Field
 
 from decodekit.disclosure import ALL, CHEAP, Disclosure
-from decodekit.distribution import Distribution, Schedule
-from decodekit.errors import AdapterError, ConfigError, DistributionError, OutOfMemory, ParameterError
+from decodekit.distribution import Distribution, Origin, Schedule
+from decodekit.errors import (
+    AdapterError,
+    ConfigError,
+    DecodekitError,
+    DistributionError,
+    OutOfMemory,
+    ParameterError,
+)
 from decodekit.evaluation import fault_of
 from decodekit.plugin import parameter_model, validated
 from decodekit.prefix import Prefix
 from decodekit.protocols import AdapterInfo, Answer, Tokenizer
+from decodekit.randomness import Randomness
+from decodekit_torch.head import heads
 from decodekit_torch.loading import Loaded, load, module_fingerprint
+from decodekit_torch.noisy import Mixture, Noisy, is_noisy
 from decodekit_torch.whole import Shape, Whole
 
 __all__ = ["TorchAdapter"]
 
+_HEAD = 64
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Logits that stay where they were computed."""
+
+    logits: torch.Tensor
+    schedule: Schedule
 
 
 class TorchAdapter:
@@ -43,6 +65,15 @@ class TorchAdapter:
         device_map: handed to transformers as it is.
         attn_implementation: handed to transformers as it is.
         allow_downloads: whether a hub id may be fetched; otherwise it must be in the hub's cache.
+        head: how many leading tokens `CHEAP` is answered with, computed where the logits lie; the rest of the row stays
+            there until somebody asks. By default the whole row on the CPU, and 64 tokens elsewhere.
+        stochastic: whether the model's own noise is left on, as in a module with dropout in training mode. By default
+            a module from Python is asked twice, and is stochastic if its answers differ.
+        passes: of a stochastic model, how many passes an answer is the average of; `mixture` tells its standard error.
+        noise_seed: of a stochastic model; a fresh one by default, recorded in every distribution's schedule.
+        deterministic: hold torch to algorithms that repeat their bits; an operation without one is an error. On CUDA
+            this needs ``CUBLAS_WORKSPACE_CONFIG`` to be set before the process first uses the GPU.
+        compile: run the module through `torch.compile`. The first passes take long.
 
     Code that a model brings along is never run, and no setting changes that.
 
@@ -67,6 +98,12 @@ class TorchAdapter:
         device_map: Annotated[str, Field(min_length=1, max_length=100)] | None = None,
         attn_implementation: Annotated[str, Field(min_length=1, max_length=100)] | None = None,
         allow_downloads: bool = False,
+        head: Annotated[int, Field(ge=1, le=1_048_576)] | None = None,
+        stochastic: bool | None = None,
+        passes: Annotated[int, Field(ge=1, le=65_536)] = 1,
+        noise_seed: Annotated[int, Field(ge=0, le=2**64 - 1)] | None = None,
+        deterministic: bool = False,
+        compile: bool = False,  # noqa: A002 - torch calls it that
     ) -> None:
         given = {key: value for key, value in locals().items() if key != "self"}
         validated(parameter_model(type(self)), given, "adapter 'torch'")
@@ -90,35 +127,47 @@ class TorchAdapter:
             if out_of_memory(error):
                 raise OutOfMemory(f"there is no room for the model: {error}") from error
             raise
-        self._module: Any = loaded.module
+        module: Any = loaded.module
+        if compile:
+            module = _compiled(module)
+        if stochastic and isinstance(model, str):
+            module.train()
+        self._module = module
         self._closed = False
-        self._max_sequences = max_sequences
-        config = getattr(self._module, "config", None)
-        with torch.inference_mode():
-            whole = Whole(self._module, tokens_per_forward=tokens_per_forward)
-            self._vocab_size = whole.vocab_size()
-            self._engine: Any = whole
-            if _is_transformers(self._module):
-                from decodekit_torch.cached import Cached, can_cache
-
-                if can_cache(self._module, self._vocab_size):
-                    self._engine = Cached(
-                        self._module, slots=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward
-                    )
+        self._deterministic = deterministic
+        config = getattr(module, "config", None)
+        with torch.inference_mode(), self._repeatable():
+            self._engine, self._vocab_size = _engine_for(
+                module, stochastic=bool(stochastic) if isinstance(model, str) else stochastic,
+                max_sequences=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward,
+            )  # fmt: skip
+        noise: dict[str, int | str] = {}
+        if self._engine is None:
+            seed = Randomness(noise_seed).seed
+            self._engine = Noisy(module, seed=seed, passes=passes)
+            noise = {"passes": passes, "noise_seed": seed}
+        elif passes > 1 or noise_seed is not None:
+            raise ParameterError("adapter 'torch': passes and noise_seed are for a stochastic model; this one is not")
+        self._origin: Origin = "logprobs" if noise and passes > 1 else "logits"
         positions = [getattr(config, name, None) for name in _POSITIONS]
         trained = next((n for n in positions if isinstance(n, int)), None)
         if n_ctx is not None and trained is not None and n_ctx > trained:
             raise ParameterError(f"adapter 'torch': n_ctx: this model has {trained} positions, not {n_ctx}")
         self._n_ctx = n_ctx or trained
         self._tokenizer = self._tokenizer_for(loaded.tokenizer if tokenizer == "auto" else tokenizer)
-        self._answers: dict[bytes, Distribution] = {}
+        self._answers: dict[bytes, Distribution | _Row] = {}
         self._schedules: dict[Shape, Schedule] = {}
         parameter = next(iter(self._module.parameters()), None) if isinstance(self._module, torch.nn.Module) else None
         self._setting: dict[str, int | str] = {
             "dtype": str(parameter.dtype).removeprefix("torch.") if parameter is not None else "unknown",
             "device": str(parameter.device) if parameter is not None else "unknown",
             "attention": str(getattr(config, "_attn_implementation", None) or "unknown"),
+            **noise,
         }
+        on_cpu = parameter is None or parameter.device.type == "cpu"
+        self._head = head if head is not None or on_cpu else _HEAD
+        if self._origin == "logprobs":
+            self._head = None
         self._info = AdapterInfo(
             name="torch",
             model=model if isinstance(model, str) else type(model).__name__,
@@ -126,11 +175,11 @@ class TorchAdapter:
             tokenizer_fingerprint=self._tokenizer.fingerprint if self._tokenizer is not None else "",
             vocab_size=self._vocab_size,
             context_length=self._n_ctx,
-            cheap=ALL,
+            cheap=ALL if self._head is None else Disclosure(top=min(self._head, self._vocab_size)),
             most=ALL,
             stage="raw",
-            origin="logits",
-            deterministic=parameter is not None and parameter.device.type == "cpu",
+            origin=self._origin,
+            deterministic=parameter is not None and (parameter.device.type == "cpu" or self._holds_on_cuda()),
             concurrency=max_sequences,
             versions=_versions(),
         )
@@ -146,7 +195,9 @@ class TorchAdapter:
         return self._tokenizer
 
     def predict(self, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] = CHEAP) -> list[Answer]:
-        """The whole distribution after each prefix, whatever was asked to be disclosed; or that prefix's own error.
+        """The distribution after each prefix, or that prefix's own error.
+
+        On the CPU the whole vocabulary is disclosed whatever was asked; with ``head``, as much as was.
 
         Raises:
             AdapterError: the adapter is closed, or the model broke down.
@@ -154,12 +205,38 @@ class TorchAdapter:
         if self._closed:
             raise AdapterError("this adapter is closed")
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._repeatable():
                 answers = self._next_tokens(prefixes) or self._any(prefixes)
+                if self._head is not None:
+                    return self._disclosed(prefixes, disclose, answers)
         except BaseException:  # an interrupt too: what the cache holds is in doubt
             self._engine.clear()
             raise
-        return [answers[prefix.digest] for prefix in prefixes]
+        return [answers[prefix.digest] for prefix in prefixes]  # type: ignore[misc]  # rows are kept for heads only
+
+    def mixture(self, prefix: Prefix, passes: int = 64) -> Mixture:
+        """The average of a stochastic model's distribution over many passes, with its standard error.
+
+        Args:
+            prefix: the prefix.
+            passes: how many, 2 to 65,536.
+
+        Raises:
+            ParameterError: the model is not stochastic, or the number is out of range.
+            AdapterError: the adapter is closed.
+            DecodekitError: what is wrong with the prefix.
+        """
+        if self._closed:
+            raise AdapterError("this adapter is closed")
+        if not isinstance(self._engine, Noisy):
+            raise ParameterError("this model is not stochastic: every pass gives the same distribution")
+        if not 2 <= passes <= 65_536:
+            raise ParameterError(f"passes: a standard error needs 2 to 65536 passes, not {passes}")
+        fault = self._fault(prefix)
+        if fault is not None:
+            raise fault
+        with torch.inference_mode(), self._repeatable():
+            return self._engine.mixture(prefix, passes)
 
     def close(self) -> None:
         """Let go of the model and its cache. Closing twice does nothing."""
@@ -167,7 +244,7 @@ class TorchAdapter:
         self._answers = {}
         self._engine = self._module = None
 
-    def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer] | None:
+    def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer | _Row] | None:
         """The commonest call, without a plan: each prefix is one token more than a row of the cache."""
         for prefix in prefixes:
             length = len(prefix)
@@ -178,7 +255,7 @@ class TorchAdapter:
                 or prefix.digest in self._answers
             ):
                 return None
-        answers: dict[bytes, Answer] = {}
+        answers: dict[bytes, Answer | _Row] = {}
         try:
             if not prefixes or not self._engine.extend(prefixes, self._into(answers)):
                 return None
@@ -190,18 +267,12 @@ class TorchAdapter:
         self._remember(answers)
         return answers
 
-    def _any(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer]:
+    def _any(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer | _Row]:
         """The answers to any prefixes: known ones, faulty ones, and the rest by the fewest tokens."""
-        answers: dict[bytes, Answer] = {}
+        answers: dict[bytes, Answer | _Row] = {}
         fresh: dict[bytes, Prefix] = {}
         for prefix in prefixes:
-            answer: Answer | None = self._answers.get(prefix.digest) or fault_of(
-                prefix,
-                self._answers,
-                vocab_size=self._vocab_size,
-                context_length=self._n_ctx,
-                bos_id=None if self._tokenizer is None else self._tokenizer.bos_id,
-            )
+            answer: Answer | _Row | None = self._answers.get(prefix.digest) or self._fault(prefix)
             if answer is None:
                 fresh[prefix.digest] = prefix
             else:
@@ -211,7 +282,12 @@ class TorchAdapter:
             self._remember(answers)
         return answers
 
-    def _evaluate(self, prefixes: list[Prefix], answers: dict[bytes, Answer]) -> None:
+    def _fault(self, prefix: Prefix) -> DecodekitError | None:
+        """What is wrong with a prefix before any evaluation."""
+        bos_id = None if self._tokenizer is None else self._tokenizer.bos_id
+        return fault_of(prefix, self._answers, vocab_size=self._vocab_size, context_length=self._n_ctx, bos_id=bos_id)
+
+    def _evaluate(self, prefixes: list[Prefix], answers: dict[bytes, Answer | _Row]) -> None:
         """All at once; if there is no room, from an empty cache and each alone, once."""
         try:
             self._engine.evaluate(prefixes, self._into(answers))
@@ -236,16 +312,52 @@ class TorchAdapter:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _into(self, answers: dict[bytes, Answer]) -> Callable[[bytes, torch.Tensor, Shape], None]:
+    def _into(self, answers: dict[bytes, Answer | _Row]) -> Callable[[bytes, torch.Tensor, Shape], None]:
         def emit(digest: bytes, logits: torch.Tensor, shape: Shape) -> None:
-            if logits.dtype not in (torch.float32, torch.float64):
-                logits = logits.float()
-            try:
-                answers[digest] = Distribution.dense(logits.cpu().numpy(), schedule=self._schedule(shape))
-            except DistributionError as error:
-                answers[digest] = error
+            if self._head is not None:
+                # A function may write its buffer again; what a transformers model gives is its caller's.
+                row = logits if isinstance(self._module, torch.nn.Module) else logits.clone()
+                answers[digest] = _Row(row, self._schedule(shape))
+            else:
+                answers[digest] = self._dense(logits, self._schedule(shape))
 
         return emit
+
+    def _dense(self, logits: torch.Tensor, schedule: Schedule) -> Answer:
+        if logits.dtype not in (torch.float32, torch.float64):
+            logits = logits.float()
+        try:
+            return Distribution.dense(logits.cpu().numpy(), origin=self._origin, schedule=schedule)
+        except DistributionError as error:
+            return error
+
+    def _disclosed(
+        self,
+        prefixes: Sequence[Prefix],
+        disclose: Disclosure | Sequence[Disclosure],
+        answers: dict[bytes, Answer | _Row],
+    ) -> list[Answer]:
+        """As much of each row as was asked for; rows that want the same are answered together."""
+        wants = [disclose] * len(prefixes) if isinstance(disclose, Disclosure) else list(disclose)
+        found: list[Answer | None] = []
+        alike: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+        for place, (prefix, want) in enumerate(zip(prefixes, wants, strict=True)):
+            answer = answers[prefix.digest]
+            top, ids = (self._head or 1, ()) if want.kind == "cheap" else (want.top or 1, want.ids)
+            ids = tuple(i for i in ids if 0 <= i < self._vocab_size)
+            if not isinstance(answer, _Row):
+                found.append(answer)
+            elif want.kind == "all" or 8 * (top + len(ids)) > self._vocab_size:
+                found.append(self._dense(answer.logits, answer.schedule))
+            else:
+                found.append(None)
+                alike.setdefault((top, ids), []).append(place)
+        for (top, ids), places in alike.items():
+            rows = [row for place in places if isinstance(row := answers[prefixes[place].digest], _Row)]
+            stacked = torch.stack([row.logits for row in rows])
+            for place, head in zip(places, heads(stacked, top, ids, [row.schedule for row in rows]), strict=True):
+                found[place] = head
+        return found  # type: ignore[return-value]  # every place is filled by now
 
     def _schedule(self, shape: Shape) -> Schedule:
         known = self._schedules.get(shape)
@@ -255,8 +367,28 @@ class TorchAdapter:
             known = self._schedules[shape] = {**known, **self._setting}
         return known
 
-    def _remember(self, answers: dict[bytes, Answer]) -> None:
-        self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution)}
+    def _remember(self, answers: dict[bytes, Answer | _Row]) -> None:
+        self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution | _Row)}
+
+    @contextlib.contextmanager
+    def _repeatable(self) -> Iterator[None]:
+        """With ``deterministic``, torch's own switch for the time of a call; it is one for the whole process."""
+        if not self._deterministic:
+            yield
+            return
+        before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        except RuntimeError as error:
+            if "deterministic" in str(error).lower():
+                raise AdapterError(f"this model cannot be held to repeat its bits: {error}") from error
+            raise
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+    def _holds_on_cuda(self) -> bool:
+        return self._deterministic and os.environ.get("CUBLAS_WORKSPACE_CONFIG") in (":4096:8", ":16:8")
 
     def _tokenizer_for(self, given: Any) -> Tokenizer | None:
         if given is None or given == "auto":
@@ -305,9 +437,30 @@ def _move(module: Any, device: str) -> None:
         raise ParameterError(f"adapter 'torch': device: {error}") from None
 
 
-def _is_transformers(module: Any) -> bool:
-    import sys
+def _compiled(module: Any) -> Any:
+    if not isinstance(module, torch.nn.Module):
+        raise ParameterError("adapter 'torch': compile is for modules; hand in a compiled function")
+    module.compile(dynamic=True)
+    return module
 
+
+def _engine_for(
+    module: Any, *, stochastic: bool | None, max_sequences: int, cells: int, tokens_per_forward: int
+) -> tuple[Any, int]:
+    """What evaluates the model, None for a stochastic one, and the size of its vocabulary."""
+    whole = Whole(module, tokens_per_forward=tokens_per_forward)
+    vocab_size = whole.vocab_size()
+    if stochastic or (stochastic is None and is_noisy(whole, vocab_size)):
+        return None, vocab_size
+    if _is_transformers(module):
+        from decodekit_torch.cached import Cached, can_cache
+
+        if can_cache(module, vocab_size):
+            return Cached(module, slots=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward), vocab_size
+    return whole, vocab_size
+
+
+def _is_transformers(module: Any) -> bool:
     library = sys.modules.get("transformers")
     return library is not None and isinstance(module, library.PreTrainedModel)
 
