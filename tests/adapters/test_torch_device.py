@@ -129,10 +129,16 @@ def test_a_head_is_cheap_and_the_row_is_there_for_who_asks(monkeypatch: pytest.M
     assert named.logprob(7) == pytest.approx(whole.logprob(7), abs=1e-6)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("chain", ["untruncated", "truncated"])
-def test_a_session_draws_the_same_tokens_from_heads_as_from_rows(chain: str) -> None:
-    build = decodekit.processor
-    processors = [] if chain == "untruncated" else [build("temperature", temperature=0.7), build("top_p", top_p=0.9)]
+@pytest.mark.parametrize(
+    "chain",
+    [
+        {},
+        {"temperature": {"temperature": 0.7}, "top_p": {"top_p": 0.9}},
+        {"repetition_penalty": {"repetition_penalty": 1.3}},
+    ],
+)
+def test_a_session_draws_the_same_tokens_from_heads_as_from_rows(chain: dict[str, Any]) -> None:
+    processors = [decodekit.processor(name, **params) for name, params in chain.items()]
     model = tiny("Llama")
     runs = [
         Session(TorchAdapter(model=model, head=head), Chain(processors), seed=3).generate(Prefix([1, 2]), max_tokens=20)
