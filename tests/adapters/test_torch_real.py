@@ -95,6 +95,7 @@ class Meeting:
     Attributes:
         tokens: how many were drawn.
         equal: how many are the same before the first that differs.
+        agreed: how many the first backend draws alike when it is given the second's past.
         drift: the largest |dlogp| in nats over tokens above 1e-3, on the second backend's path.
         margins: the margin of each step.
         excused: whether the first difference lies where the drift can turn it; None where there is none.
@@ -102,6 +103,7 @@ class Meeting:
 
     tokens: int
     equal: int
+    agreed: int
     drift: float
     margins: list[float]
     excused: bool | None
@@ -114,12 +116,16 @@ def meet(first: Any, second: Any, prompt: str, chain: Chain, *, seed: int, token
     equal = next((i for i, (a, b) in enumerate(zip(*ids, strict=False)) if a != b), min(map(len, ids)))
     start = Prefix(second.tokenizer.encode(prompt))
     path = [start.extend(ids[1][:n]) for n in range(len(ids[1]))]
-    drift, excused = 0.0, None
+    drift, agreed, excused = 0.0, 0, None
     for n, prefix in enumerate(path):
         ours, theirs = (each.predict([prefix])[0] for each in (first, second))
         likely = np.maximum(ours.logprobs, theirs.logprobs) > np.log(1e-3)
         gap = float(np.abs(ours.logprobs - theirs.logprobs)[likely].max())
         drift = max(drift, gap)
+        noise = decodekit.Randomness(seed).at(n)
+        agreed += (
+            chain.step(ours, decodekit.Context(), chain.initial(decodekit.Context()), noise)[1].token_id == ids[1][n]
+        )
         if n == equal:
             # The final scores are those of the chain, so the drift is measured there too.
             finals = [chain.apply(each, decodekit.Context(rng=None)) for each in (ours, theirs)]
@@ -128,7 +134,7 @@ def meet(first: Any, second: Any, prompt: str, chain: Chain, *, seed: int, token
             lost = not {ids[0][n], ids[1][n]} <= set(same.tolist())
             excused = lost or min(run[n].choice.margin for run in runs) <= 2 * moved
     margins = [step.choice.margin for step in runs[1]]
-    return Meeting(len(ids[1]), equal, drift, margins, excused)
+    return Meeting(len(ids[1]), equal, agreed, drift, margins, excused)
 
 
 def test_another_backend_draws_the_same_tokens_or_differs_inside_the_margin(adapter: Any, llama: Any) -> None:
@@ -136,7 +142,8 @@ def test_another_backend_draws_the_same_tokens_or_differs_inside_the_margin(adap
     chain = Chain([build("temperature", temperature=0.8), build("top_p", top_p=0.95)])
     meetings = [meet(adapter, llama, prompt, chain, seed=7, tokens=12) for prompt in PROMPTS[:3]]
     assert sum(meeting.equal for meeting in meetings) >= 24
-    assert all(meeting.drift < 1.0 for meeting in meetings)  # 4-bit weights, and 8-bit activations in llama.cpp
+    assert sum(meeting.agreed for meeting in meetings) >= 30
+    assert all(meeting.drift < 2.0 for meeting in meetings)  # 4-bit weights, and 8-bit activations in llama.cpp
     assert all(meeting.excused in (None, True) for meeting in meetings)
 
 
