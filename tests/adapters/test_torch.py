@@ -21,6 +21,7 @@ import torch
 
 import decodekit
 from decodekit import Distribution, Prefix
+from decodekit.disclosure import ALL
 from decodekit.errors import (
     AdapterError,
     ConfigError,
@@ -151,6 +152,18 @@ def test_answers_are_those_of_a_full_forward_pass_in_float64(kind: str, dtype: s
         assert worst > 0  # it was not the oracle that answered
 
 
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_what_one_pass_evicts_another_of_the_same_call_does_not_build_upon(slots: int) -> None:
+    model = tiny("Llama")
+    oracle = Oracle(model)
+    adapter = TorchAdapter(model=model, max_sequences=slots, cells=500)
+    for seed in range(3):
+        for call in prefixes_for(seed, 25):
+            call = [*call, *(prefix.extend([seed]) for prefix in call[::3])]
+            for prefix, answer in zip(call, adapter.predict(call), strict=True):
+                assert np.abs(answer.logprobs - oracle(prefix.token_ids)).max() < DRIFT["float32"]  # type: ignore[union-attr]
+
+
 def test_an_experts_answer_depends_on_its_batch_mates_by_rounding_only() -> None:
     model = tiny("Mixtral")
     adapter = TorchAdapter(model=model)
@@ -225,17 +238,18 @@ def test_a_rollback_and_a_rejected_guess_cost_what_is_new(monkeypatch: pytest.Mo
     adapter.predict([trunk, *guess])
     shapes = passes_of(model, monkeypatch)
     adapter.predict([guess[1].extend([9])])  # two of four were right
+    assert len(adapter._engine._groups) == 1  # and the row was not copied
     adapter.predict([Prefix(range(20)).extend([5])])
     assert shapes == [(1, 1), (1, 1)]
 
 
 @pytest.mark.parametrize("kind", CACHED)
 def test_the_cache_stays_within_its_cells_and_slots(kind: str) -> None:
-    adapter = TorchAdapter(model=tiny(kind), max_sequences=6, cells=1000)
+    adapter = TorchAdapter(model=tiny(kind), max_sequences=6, cells=300)
     for call in prefixes_for(5, 30):
         adapter.predict(call)
         groups = adapter._engine._groups
-        assert sum(group.cells for group in groups) <= 1000 or len(groups) == 1
+        assert sum(group.cells for group in groups) <= 300 or len(groups) == 1
         assert sum(slot >= 0 for group in groups for slot in group.slots) <= 6
 
 
@@ -254,6 +268,19 @@ def test_a_bare_function_is_a_model(function: Callable[..., Any]) -> None:
     check_adapter(lambda: TorchAdapter(model=function, n_ctx=100), lengths=(64,))
     (answer,) = TorchAdapter(model=function).predict([Prefix([3, 4])])
     assert np.array_equal(answer._row, bigram(torch.tensor([[3, 4]]))[0, -1].numpy())  # type: ignore[union-attr]
+
+
+def test_prefixes_of_one_length_share_a_pass_even_without_a_cache() -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def counting(ids: Any) -> Any:
+        shapes.append(tuple(ids.shape))
+        return bigram(ids)
+
+    adapter = TorchAdapter(model=counting, stochastic=False)
+    shapes.clear()
+    adapter.predict([Prefix([1, 2]), Prefix([2, 2, 3, 4, 5, 6, 7, 8]), Prefix([3, 4])])
+    assert sorted(shapes) == [(1, 8), (2, 2)]
 
 
 def test_a_bare_module_is_a_model_with_a_fingerprint() -> None:
@@ -294,10 +321,11 @@ def test_a_distribution_never_aliases_a_buffer_that_is_written_again() -> None:
         buffer[0, 2] += 1
         return buffer[: len(ids)]
 
-    adapter = TorchAdapter(model=reusing, tokens_per_forward=1)
-    (first,) = adapter.predict([Prefix([3])])
-    adapter.predict([Prefix([5])])
-    assert first._row.tolist() == [3, 3, 4, 3, 3, 3, 3]  # type: ignore[union-attr]
+    for head in (None, 2):
+        adapter = TorchAdapter(model=reusing, tokens_per_forward=1, head=head, stochastic=False)
+        first, _ = adapter.predict([Prefix([3]), Prefix([5])], ALL)
+        adapter.predict([Prefix([6])], ALL)
+        assert first._row.tolist() == [3, 3, 4, 3, 3, 3, 3]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("function", [lambda _: torch.zeros(7), lambda _: torch.zeros(1, 9, 7), lambda _: "logits"])
@@ -491,9 +519,11 @@ def test_a_step_of_generation_without_room_is_tried_again(monkeypatch: pytest.Mo
     model = tiny("Llama")
     adapter = TorchAdapter(model=model)
     prefix = Prefix([1, 2, 3])
+    adapter.predict([Prefix([9, 9])])
     adapter.predict([prefix])
     failing(model, monkeypatch, 1, NO_ROOM[0])
     (answer,) = adapter.predict([prefix.extend([4])])
+    assert len(adapter._engine._groups) == 1  # the other sequence had to go
     assert np.abs(answer.logprobs - Oracle(model)([1, 2, 3, 4])).max() < DRIFT["float32"]  # type: ignore[union-attr]
 
 
@@ -505,6 +535,7 @@ def test_an_interrupt_leaves_index_and_cache_in_agreement(monkeypatch: pytest.Mo
     failing(model, monkeypatch, 1, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         adapter.predict([prefix.extend([1, 2]), prefix.extend([1, 3])])
+    assert adapter._engine._groups == []
     monkeypatch.undo()
     (answer,) = adapter.predict([prefix.extend([1, 2])])
     assert np.abs(answer.logprobs - Oracle(model)([*range(40), 1, 2])).max() < DRIFT["float32"]  # type: ignore[union-attr]

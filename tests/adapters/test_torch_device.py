@@ -225,6 +225,13 @@ def test_the_noise_is_keyed_by_seed_and_content_so_the_contract_holds_to_the_bit
     assert np.array_equal(one, again) and not np.array_equal(one, other)
 
 
+def test_every_prefix_and_every_pass_has_noise_of_its_own() -> None:
+    adapter = TorchAdapter(model=noisy_weights, stochastic=True, noise_seed=1)
+    answers = adapter.predict([Prefix([i % 4, i // 4 % 4, i // 16]) for i in range(64)])
+    heads_up = sum(answer.mode == 2 for answer in answers)  # type: ignore[union-attr]
+    assert 3 <= heads_up <= 36  # 64 tosses with a chance of 1/4; outside with a chance below 1e-6
+
+
 def test_torchs_own_generator_is_left_as_it_was() -> None:
     adapter = TorchAdapter(model=noisy_weights, stochastic=True)
     torch.manual_seed(1)

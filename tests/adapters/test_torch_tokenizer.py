@@ -71,7 +71,10 @@ MAKERS = {
 
 @pytest.mark.parametrize("name", list(MAKERS))
 def test_no_byte_is_lost_added_or_changed(name: str) -> None:
-    check_tokenizer(TransformersTokenizer(MAKERS[name](), vocab_size=400), vocab_size=400)
+    tokenizer = TransformersTokenizer(MAKERS[name](), vocab_size=400)
+    check_tokenizer(tokenizer, vocab_size=400)
+    for text in ("the cat", " the cat", "café e\u0301 東京"):  # none of these may be refused
+        assert tokenizer.decode(tokenizer.encode(text)) == text.encode()
 
 
 @pytest.mark.parametrize("name", ["byte level", "sentencepiece", "sentencepiece, metaspace"])
