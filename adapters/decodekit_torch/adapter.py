@@ -30,7 +30,7 @@ from decodekit.protocols import AdapterInfo, Answer, Tokenizer
 from decodekit.randomness import Randomness
 from decodekit_torch.head import heads
 from decodekit_torch.loading import Loaded, load, module_fingerprint
-from decodekit_torch.noisy import Mixture, Noisy, is_noisy
+from decodekit_torch.noisy import Mixture, Noisy, generators_kept, is_noisy
 from decodekit_torch.whole import Shape, Whole
 
 __all__ = ["TorchAdapter"]
@@ -135,8 +135,8 @@ class TorchAdapter:
         self._module = module
         self._closed = False
         self._deterministic = deterministic
-        config = getattr(module, "config", None)
-        with torch.inference_mode(), self._repeatable():
+        config: Any = getattr(module, "config", None)
+        with torch.inference_mode(), self._repeatable(), generators_kept():
             self._engine, self._vocab_size = _engine_for(
                 module, stochastic=bool(stochastic) if isinstance(model, str) else stochastic,
                 max_sequences=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward,
@@ -149,7 +149,8 @@ class TorchAdapter:
         elif passes > 1 or noise_seed is not None:
             raise ParameterError("adapter 'torch': passes and noise_seed are for a stochastic model; this one is not")
         self._origin: Origin = "logprobs" if noise and passes > 1 else "logits"
-        positions = [getattr(config, name, None) for name in _POSITIONS]
+        of_text = config.get_text_config() if hasattr(config, "get_text_config") else config
+        positions = [getattr(of_text, name, None) for name in _POSITIONS]
         trained = next((n for n in positions if isinstance(n, int)), None)
         if n_ctx is not None and trained is not None and n_ctx > trained:
             raise ParameterError(f"adapter 'torch': n_ctx: this model has {trained} positions, not {n_ctx}")
@@ -179,7 +180,7 @@ class TorchAdapter:
             most=ALL,
             stage="raw",
             origin=self._origin,
-            deterministic=parameter is not None and (parameter.device.type == "cpu" or self._holds_on_cuda()),
+            deterministic=parameter is not None and self._repeats_on(parameter.device.type),
             concurrency=max_sequences,
             versions=_versions(),
         )
@@ -387,8 +388,10 @@ class TorchAdapter:
         finally:
             torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
-    def _holds_on_cuda(self) -> bool:
-        return self._deterministic and os.environ.get("CUBLAS_WORKSPACE_CONFIG") in (":4096:8", ":16:8")
+    def _repeats_on(self, kind: str) -> bool:
+        """Whether the same question in the same schedule has the same bits on this kind of device."""
+        held = self._deterministic and os.environ.get("CUBLAS_WORKSPACE_CONFIG") in (":4096:8", ":16:8")
+        return kind == "cpu" or (kind == "cuda" and held)
 
     def _tokenizer_for(self, given: Any) -> Tokenizer | None:
         if given is None or given == "auto":

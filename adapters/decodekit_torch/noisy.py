@@ -8,6 +8,7 @@ its first token.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from decodekit.prefix import Prefix
 from decodekit.randomness import MODELS, Randomness
 from decodekit_torch.whole import Emit, Shape, Whole
 
-__all__ = ["Mixture", "Noisy", "is_noisy"]
+__all__ = ["Mixture", "Noisy", "generators_kept", "is_noisy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +86,22 @@ class Noisy:
         step = int.from_bytes(prefix.digest[:8], "little")
         word = int(Randomness(self._seed, number).words([0], step=step, domain=MODELS)[0])
         found: list[torch.Tensor] = []
-        with torch.random.fork_rng():
+        with generators_kept():
             torch.manual_seed(word - 2**64 if word >= 2**63 else word)
             self._whole.evaluate([prefix], lambda _digest, logits, _shape: found.append(logits))
         return found[0]
+
+
+def generators_kept() -> AbstractContextManager[None]:
+    """For the time of a block, torch's global generators may be seeded and used; after it they are as before."""
+    return torch.random.fork_rng(range(torch.cuda.device_count()))
 
 
 def is_noisy(whole: Whole, vocab_size: int) -> bool:
     """Whether a model was seen to answer differently to the same question."""
     prefix = Prefix((7 * i) % vocab_size for i in range(8))
     seen: list[torch.Tensor] = []
-    with torch.random.fork_rng():
+    with generators_kept():
         for seed in range(4):
             torch.manual_seed(seed)
             whole.evaluate([prefix], lambda _digest, logits, _shape: seen.append(logits.clone()))
