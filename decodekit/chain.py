@@ -103,6 +103,8 @@ class Chain:
         needs = [getattr(processor, "needs", CHEAP) for processor in self.processors]
         self._moving_needs = [need for need in needs if callable(need)]
         self._fixed_need = reduce(or_, (need for need in needs if not callable(need)), CHEAP)
+        if any(link.needs_logits for link in self._links):
+            self._fixed_need = ALL  # a head shows logprobs; the backend's own offset comes with the whole row only
         self.pure = all(link.pure for link in (*self._links, self._sampler))
         self.notes: tuple[str, ...] = ()
 

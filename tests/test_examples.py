@@ -13,6 +13,7 @@ pytestmark = pytest.mark.real_model
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SAYS = {
+    "any_function.py": "no step is walked twice: True",
     "custom_processor.py": "without doubt",
     "explain_a_token.py": "proved",
     "from_config.py": "[",

@@ -13,21 +13,21 @@ from decodekit.disclosure import ALL, CHEAP, Disclosure
 from decodekit.distribution import Distribution, Schedule
 from decodekit.errors import (
     AdapterError,
-    ContextOverflow,
     DecodekitError,
     DistributionError,
     ModelNotFound,
     OutOfMemory,
     ParameterError,
 )
+from decodekit.evaluation import Path, fault_of, paths_of
+from decodekit.fingerprint import file_fingerprint
+from decodekit.model_files import find_model
 from decodekit.plugin import parameter_model, validated
 from decodekit.prefix import Prefix
 from decodekit.protocols import AdapterInfo, Answer
-from decodekit_llamacpp.fingerprint import file_fingerprint
 from decodekit_llamacpp.memory import EXTRA_SEQUENCES, Memory
-from decodekit_llamacpp.models import find_model
 from decodekit_llamacpp.native import Context, Model, recent_complaints
-from decodekit_llamacpp.plan import Path, Run, chunks, paths_of, runs_of
+from decodekit_llamacpp.plan import Run, chunks, runs_of
 from decodekit_llamacpp.threads import physical_cores
 from decodekit_llamacpp.tokenizer import LlamaCppTokenizer
 
@@ -217,22 +217,13 @@ class LlamaCppAdapter:
 
     def _fault(self, prefix: Prefix) -> DecodekitError | None:
         """What is wrong with a prefix before any evaluation."""
-        length = len(prefix)
-        if length == 0:
-            bos = self._tokenizer.bos_id
-            hint = f"; start from [{bos}], its BOS token" if bos is not None else "; this model has no BOS token"
-            return ParameterError(f"there is nothing to predict from: the prefix is empty{hint}")
-        if length > self._n_ctx:
-            return ContextOverflow(f"a prefix of {length} tokens does not fit a context of {self._n_ctx}")
-        sound = 0
-        for node in prefix.ancestors():
-            if node.digest in self._answers:
-                sound = len(node)
-                break
-        largest = int(prefix.since(sound).max(initial=0))
-        if largest >= self._model.vocab_size:
-            return ParameterError(f"token id {largest} lies outside the vocabulary of {self._model.vocab_size} tokens")
-        return None
+        return fault_of(
+            prefix,
+            self._answers,
+            vocab_size=self._model.vocab_size,
+            context_length=self._n_ctx,
+            bos_id=self._tokenizer.bos_id,
+        )
 
     def _evaluate(self, prefixes: list[Prefix], answers: dict[bytes, Answer]) -> None:
         paths, bases = paths_of(prefixes, self._memory.index)

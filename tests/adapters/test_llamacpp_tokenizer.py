@@ -12,9 +12,10 @@ import pytest
 
 pytest.importorskip("llama_cpp")
 
+from decodekit import fingerprint
 from decodekit.errors import ConfigError, ModelNotFound, ParameterError
-from decodekit_llamacpp import LlamaCppAdapter, fingerprint
-from decodekit_llamacpp.models import find_model, installed_models
+from decodekit.model_files import find_model, installed_models
+from decodekit_llamacpp import LlamaCppAdapter
 from decodekit_llamacpp.threads import physical_cores
 from tests.adapters.conftest import model_path
 
@@ -141,7 +142,7 @@ def test_there_is_at_least_one_core_and_no_more_than_the_process_may_use() -> No
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file the digests are remembered in, in a directory of this test."""
     monkeypatch.setattr(fingerprint.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
-    return tmp_path / "cache" / "llamacpp-fingerprints.json"
+    return tmp_path / "cache" / "fingerprints.json"
 
 
 def test_a_digest_is_computed_once_and_again_when_the_file_changes(

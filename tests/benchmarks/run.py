@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from tests.benchmarks import chains, decoding, drawing, history, imports, samplers, verifying
+from tests.benchmarks import chains, decoding, drawing, history, imports, samplers, torch_adapter, verifying
 from tests.benchmarks.timing import HEADER
 
 PARTS = (
@@ -19,6 +19,7 @@ PARTS = (
     ("drawing", drawing),
     ("history", history),
     ("decoding", decoding),
+    ("torch", torch_adapter),
     ("verifying", verifying),
 )
 

@@ -19,7 +19,7 @@ from decodekit.log import get_logger
 
 __all__ = ["file_fingerprint", "remembered"]
 
-_FILE = "llamacpp-fingerprints.json"
+_FILE = "fingerprints.json"
 _MOST = 1000  # entries; beyond this the oldest are forgotten
 
 

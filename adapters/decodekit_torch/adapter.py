@@ -1,0 +1,484 @@
+"""`TorchAdapter`: answers prefixes with the logits of a torch model, evaluating as few tokens as it can."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+
+from decodekit.disclosure import ALL, CHEAP, Disclosure
+from decodekit.distribution import Distribution, Origin, Schedule
+from decodekit.errors import (
+    AdapterError,
+    ConfigError,
+    DecodekitError,
+    DistributionError,
+    OutOfMemory,
+    ParameterError,
+)
+from decodekit.evaluation import fault_of
+from decodekit.plugin import parameter_model, validated
+from decodekit.prefix import Prefix
+from decodekit.protocols import AdapterInfo, Answer, Tokenizer
+from decodekit.randomness import Randomness
+from decodekit_torch.head import heads
+from decodekit_torch.loading import Loaded, load, module_fingerprint
+from decodekit_torch.noisy import Mixture, Noisy, generators_kept, is_noisy
+from decodekit_torch.whole import Shape, Whole
+
+__all__ = ["TorchAdapter"]
+
+_HEAD = 64
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Logits that stay where they were computed."""
+
+    logits: torch.Tensor
+    schedule: Schedule
+
+
+class TorchAdapter:
+    """A torch model behind the one verb.
+
+    Args:
+        model: a transformers folder, a hub id, the path of a ``.gguf`` file, or the name of an installed model package
+            such as ``smollm2``. From Python also a module or function: a transformers causal LM, or anything that maps
+            token ids int64[rows, n] to logits [rows, n, V] (place t depends on the ids up to t) or [rows, V].
+        tokenizer: 'auto' takes the one beside the model; None for none; from Python also a transformers tokenizer or
+            an object of `decodekit.protocols.Tokenizer`.
+        n_ctx: the longest prefix in tokens; the model's positions by default.
+        max_sequences: how many sequences are kept in the cache at a time.
+        cells: how many tokens the cache holds in all; a single prefix may exceed it.
+        tokens_per_forward: rows times columns of one forward pass; a long prompt is evaluated in portions.
+        dtype: of the weights; 'auto' is what the files say, and float32 for a GGUF file.
+        device: where the model goes, 'cuda:0' for instance; it stays where it is by default.
+        device_map: handed to transformers as it is.
+        attn_implementation: handed to transformers as it is.
+        allow_downloads: whether a hub id may be fetched; otherwise it must be in the hub's cache.
+        head: how many leading tokens `CHEAP` is answered with, computed where the logits lie; the rest of the row stays
+            there until somebody asks. By default the whole row on the CPU, and 64 tokens elsewhere.
+        stochastic: whether the model's own noise is left on, as in a module with dropout in training mode. By default
+            a module from Python is asked twice, and is stochastic if its answers differ.
+        passes: of a stochastic model, how many passes an answer is the average of; `mixture` tells its standard error.
+        noise_seed: of a stochastic model; a fresh one by default, recorded in every distribution's schedule.
+        deterministic: hold torch to algorithms that repeat their bits; an operation without one is an error. On CUDA
+            this needs ``CUBLAS_WORKSPACE_CONFIG`` to be set before the process first uses the GPU.
+        compile: run the module through `torch.compile`. The first passes take long.
+
+    Code that a model brings along is never run, and no setting changes that.
+
+    Raises:
+        ParameterError: a parameter is out of range.
+        ModelNotFound: there is no such model, it is not whole, or it cannot be loaded.
+        ConfigError: a library is missing, or tokenizer and model do not belong together.
+        OutOfMemory: there is no room for the model.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Any,
+        tokenizer: Any = "auto",
+        n_ctx: Annotated[int, Field(ge=1, le=16_777_216)] | None = None,
+        max_sequences: Annotated[int, Field(ge=1, le=4096)] = 32,
+        cells: Annotated[int, Field(ge=1, le=16_777_216)] = 32_768,
+        tokens_per_forward: Annotated[int, Field(ge=1, le=1_048_576)] = 512,
+        dtype: Literal["auto", "float32", "float16", "bfloat16", "float64"] = "auto",
+        device: Annotated[str, Field(min_length=1, max_length=100)] | None = None,
+        device_map: Annotated[str, Field(min_length=1, max_length=100)] | None = None,
+        attn_implementation: Annotated[str, Field(min_length=1, max_length=100)] | None = None,
+        allow_downloads: bool = False,
+        head: Annotated[int, Field(ge=1, le=1_048_576)] | None = None,
+        stochastic: bool | None = None,
+        passes: Annotated[int, Field(ge=1, le=65_536)] = 1,
+        noise_seed: Annotated[int, Field(ge=0, le=2**64 - 1)] | None = None,
+        deterministic: bool = False,
+        compile: bool = False,  # noqa: A002 - torch calls it that
+    ) -> None:
+        given = {key: value for key, value in locals().items() if key != "self"}
+        validated(parameter_model(type(self)), given, "adapter 'torch'")
+        if device is not None and device_map is not None:
+            raise ParameterError("adapter 'torch': device and device_map both place the model; give one of them")
+        try:
+            if isinstance(model, str):
+                loaded = load(
+                    model,
+                    dtype=dtype,
+                    device_map=device_map,
+                    attn_implementation=attn_implementation,
+                    allow_downloads=allow_downloads,
+                    with_tokenizer=tokenizer == "auto",
+                )
+            else:
+                loaded = _given(model, dtype=dtype, device_map=device_map, attn_implementation=attn_implementation)
+            if device is not None:
+                _move(loaded.module, device)
+        except Exception as error:
+            if out_of_memory(error):
+                raise OutOfMemory(f"there is no room for the model: {error}") from error
+            raise
+        module: Any = loaded.module
+        if compile:
+            module = _compiled(module)
+        if stochastic and isinstance(model, str):
+            module.train()
+        self._module = module
+        self._closed = False
+        self._deterministic = deterministic
+        config: Any = getattr(module, "config", None)
+        with torch.inference_mode(), self._repeatable(), generators_kept():
+            self._engine, self._vocab_size = _engine_for(
+                module, stochastic=bool(stochastic) if isinstance(model, str) else stochastic,
+                max_sequences=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward,
+            )  # fmt: skip
+        noise: dict[str, int | str] = {}
+        if self._engine is None:
+            seed = Randomness(noise_seed).seed
+            self._engine = Noisy(module, seed=seed, passes=passes)
+            noise = {"passes": passes, "noise_seed": seed}
+        elif passes > 1 or noise_seed is not None:
+            raise ParameterError("adapter 'torch': passes and noise_seed are for a stochastic model; this one is not")
+        self._origin: Origin = "logprobs" if noise and passes > 1 else "logits"
+        of_text = config.get_text_config() if hasattr(config, "get_text_config") else config
+        positions = [getattr(of_text, name, None) for name in _POSITIONS]
+        trained = next((n for n in positions if isinstance(n, int)), None)
+        if n_ctx is not None and trained is not None and n_ctx > trained:
+            raise ParameterError(f"adapter 'torch': n_ctx: this model has {trained} positions, not {n_ctx}")
+        self._n_ctx = n_ctx or trained
+        self._tokenizer = self._tokenizer_for(loaded.tokenizer if tokenizer == "auto" else tokenizer)
+        self._answers: dict[bytes, Distribution | _Row] = {}
+        self._schedules: dict[Shape, Schedule] = {}
+        parameter = next(iter(self._module.parameters()), None) if isinstance(self._module, torch.nn.Module) else None
+        self._setting: dict[str, int | str] = {
+            "dtype": str(parameter.dtype).removeprefix("torch.") if parameter is not None else "unknown",
+            "device": str(parameter.device) if parameter is not None else "unknown",
+            "attention": str(getattr(config, "_attn_implementation", None) or "unknown"),
+            **noise,
+        }
+        on_cpu = parameter is None or parameter.device.type == "cpu"
+        self._head = head if head is not None or on_cpu else _HEAD
+        if self._origin == "logprobs":
+            self._head = None
+        self._info = AdapterInfo(
+            name="torch",
+            model=model if isinstance(model, str) else type(model).__name__,
+            model_fingerprint=loaded.fingerprint,
+            tokenizer_fingerprint=self._tokenizer.fingerprint if self._tokenizer is not None else "",
+            vocab_size=self._vocab_size,
+            context_length=self._n_ctx,
+            cheap=ALL if self._head is None else Disclosure(top=min(self._head, self._vocab_size)),
+            most=ALL,
+            stage="raw",
+            origin=self._origin,
+            deterministic=parameter is not None and self._repeats_on(parameter.device.type),
+            concurrency=max_sequences,
+            versions=_versions(),
+        )
+
+    @property
+    def info(self) -> AdapterInfo:
+        """What this adapter is."""
+        return self._info
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer beside the model, or the one that was given."""
+        return self._tokenizer
+
+    def predict(self, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] = CHEAP) -> list[Answer]:
+        """The distribution after each prefix, or that prefix's own error.
+
+        On the CPU the whole vocabulary is disclosed whatever was asked; with ``head``, as much as was.
+
+        Raises:
+            AdapterError: the adapter is closed, or the model broke down.
+        """
+        if self._closed:
+            raise AdapterError("this adapter is closed")
+        try:
+            with torch.inference_mode(), self._repeatable():
+                answers = self._next_tokens(prefixes) or self._any(prefixes)
+                if self._head is not None:
+                    return self._disclosed(prefixes, disclose, answers)
+        except BaseException:  # an interrupt too: what the cache holds is in doubt
+            self._engine.clear()
+            raise
+        return [answers[prefix.digest] for prefix in prefixes]  # type: ignore[misc]  # rows are kept for heads only
+
+    def mixture(self, prefix: Prefix, passes: int = 64) -> Mixture:
+        """The average of a stochastic model's distribution over many passes, with its standard error.
+
+        Args:
+            prefix: the prefix.
+            passes: how many, 2 to 65,536.
+
+        Raises:
+            ParameterError: the model is not stochastic, or the number is out of range.
+            AdapterError: the adapter is closed.
+            DecodekitError: what is wrong with the prefix.
+        """
+        if self._closed:
+            raise AdapterError("this adapter is closed")
+        if not isinstance(self._engine, Noisy):
+            raise ParameterError("this model is not stochastic: every pass gives the same distribution")
+        if not 2 <= passes <= 65_536:
+            raise ParameterError(f"passes: a standard error needs 2 to 65536 passes, not {passes}")
+        fault = self._fault(prefix)
+        if fault is not None:
+            raise fault
+        with torch.inference_mode(), self._repeatable():
+            return self._engine.mixture(prefix, passes)
+
+    def close(self) -> None:
+        """Let go of the model and its cache. Closing twice does nothing."""
+        self._closed = True
+        self._answers = {}
+        self._engine = self._module = None
+
+    def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer | _Row] | None:
+        """The commonest call, without a plan: each prefix is one token more than a row of the cache."""
+        for prefix in prefixes:
+            length = len(prefix)
+            if (
+                length < 2
+                or (self._n_ctx is not None and length > self._n_ctx)
+                or prefix.since(length - 1)[0] >= self._vocab_size
+                or prefix.digest in self._answers
+            ):
+                return None
+        answers: dict[bytes, Answer | _Row] = {}
+        try:
+            if not prefixes or not self._engine.extend(prefixes, self._into(answers)):
+                return None
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            self._shrink()
+            return None
+        self._remember(answers)
+        return answers
+
+    def _any(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer | _Row]:
+        """The answers to any prefixes: known ones, faulty ones, and the rest by the fewest tokens."""
+        answers: dict[bytes, Answer | _Row] = {}
+        fresh: dict[bytes, Prefix] = {}
+        for prefix in prefixes:
+            answer: Answer | _Row | None = self._answers.get(prefix.digest) or self._fault(prefix)
+            if answer is None:
+                fresh[prefix.digest] = prefix
+            else:
+                answers[prefix.digest] = answer
+        if fresh:
+            self._evaluate(list(fresh.values()), answers)
+            self._remember(answers)
+        return answers
+
+    def _fault(self, prefix: Prefix) -> DecodekitError | None:
+        """What is wrong with a prefix before any evaluation."""
+        bos_id = None if self._tokenizer is None else self._tokenizer.bos_id
+        return fault_of(prefix, self._answers, vocab_size=self._vocab_size, context_length=self._n_ctx, bos_id=bos_id)
+
+    def _evaluate(self, prefixes: list[Prefix], answers: dict[bytes, Answer | _Row]) -> None:
+        """All at once; if there is no room, from an empty cache and each alone, once."""
+        try:
+            self._engine.evaluate(prefixes, self._into(answers))
+            return
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            self._shrink()
+        for prefix in prefixes:
+            if prefix.digest in answers:
+                continue
+            try:
+                self._engine.evaluate([prefix], self._into(answers))
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                self._shrink()
+                answers[prefix.digest] = OutOfMemory(f"there is no room to evaluate {len(prefix)} tokens: {error}")
+
+    def _shrink(self) -> None:
+        self._engine.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _into(self, answers: dict[bytes, Answer | _Row]) -> Callable[[bytes, torch.Tensor, Shape], None]:
+        def emit(digest: bytes, logits: torch.Tensor, shape: Shape) -> None:
+            if self._head is not None:
+                # A function may write its buffer again; what a transformers model gives is its caller's.
+                row = logits if isinstance(self._module, torch.nn.Module) else logits.clone()
+                answers[digest] = _Row(row, self._schedule(shape))
+            else:
+                answers[digest] = self._dense(logits, self._schedule(shape))
+
+        return emit
+
+    def _dense(self, logits: torch.Tensor, schedule: Schedule) -> Answer:
+        if logits.dtype not in (torch.float32, torch.float64):
+            logits = logits.float()
+        try:
+            return Distribution.dense(logits.cpu().numpy(), origin=self._origin, schedule=schedule)
+        except DistributionError as error:
+            return error
+
+    def _disclosed(
+        self,
+        prefixes: Sequence[Prefix],
+        disclose: Disclosure | Sequence[Disclosure],
+        answers: dict[bytes, Answer | _Row],
+    ) -> list[Answer]:
+        """As much of each row as was asked for; rows that want the same are answered together."""
+        wants = [disclose] * len(prefixes) if isinstance(disclose, Disclosure) else list(disclose)
+        found: list[Answer | None] = []
+        alike: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+        for place, (prefix, want) in enumerate(zip(prefixes, wants, strict=True)):
+            answer = answers[prefix.digest]
+            top, ids = (self._head or 1, ()) if want.kind == "cheap" else (want.top or 1, want.ids)
+            ids = tuple(i for i in ids if 0 <= i < self._vocab_size)
+            if not isinstance(answer, _Row):
+                found.append(answer)
+            elif want.kind == "all" or 8 * (top + len(ids)) > self._vocab_size:
+                found.append(self._dense(answer.logits, answer.schedule))
+            else:
+                found.append(None)
+                alike.setdefault((top, ids), []).append(place)
+        for (top, ids), places in alike.items():
+            rows = [row for place in places if isinstance(row := answers[prefixes[place].digest], _Row)]
+            stacked = torch.stack([row.logits for row in rows])
+            for place, head in zip(places, heads(stacked, top, ids, [row.schedule for row in rows]), strict=True):
+                found[place] = head
+        return found  # type: ignore[return-value]  # every place is filled by now
+
+    def _schedule(self, shape: Shape) -> Schedule:
+        known = self._schedules.get(shape)
+        if known is None:
+            threads = torch.get_num_threads()
+            known = {"rows": shape.rows, "columns": shape.columns, "cached": int(shape.cached), "threads": threads}
+            known = self._schedules[shape] = {**known, **self._setting}
+        return known
+
+    def _remember(self, answers: dict[bytes, Answer | _Row]) -> None:
+        self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution | _Row)}
+
+    @contextlib.contextmanager
+    def _repeatable(self) -> Iterator[None]:
+        """With ``deterministic``, torch's own switch for the time of a call; it is one for the whole process."""
+        if not self._deterministic:
+            yield
+            return
+        before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        except RuntimeError as error:
+            if "deterministic" in str(error).lower():
+                raise AdapterError(f"this model cannot be held to repeat its bits: {error}") from error
+            raise
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+    def _repeats_on(self, kind: str) -> bool:
+        """Whether the same question in the same schedule has the same bits on this kind of device."""
+        held = self._deterministic and os.environ.get("CUBLAS_WORKSPACE_CONFIG") in (":4096:8", ":16:8")
+        return kind == "cpu" or (kind == "cuda" and held)
+
+    def _tokenizer_for(self, given: Any) -> Tokenizer | None:
+        if given is None or given == "auto":
+            return None
+        if isinstance(given, str):
+            raise ParameterError(f"adapter 'torch': tokenizer is 'auto', None or an object, not {given!r}")
+        if hasattr(given, "token_bytes"):
+            if given.vocab_size > self._vocab_size:
+                raise ConfigError(
+                    f"the tokenizer has {given.vocab_size} tokens and the model only {self._vocab_size}: "
+                    "they do not belong together"
+                )
+            return given  # type: ignore[no-any-return]
+        from decodekit_torch.tokenizer import TransformersTokenizer
+
+        return TransformersTokenizer(given, vocab_size=self._vocab_size, eos_ids=_eos_of(self._module))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is how torch says that there is no room, on a GPU or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error).lower() for words in ("out of memory", "not enough memory", "can't allocate memory")
+    )
+
+
+def _given(model: Any, **settings: Any) -> Loaded:
+    """A module or function from Python, as it is."""
+    if not callable(model):
+        raise ParameterError(f"adapter 'torch': model is a name, a path, a module or a function, not {model!r}")
+    for name, value in settings.items():
+        if value not in (None, "auto"):
+            raise ParameterError(f"adapter 'torch': {name} is for a model by name; this one is in memory already")
+    return Loaded(model, None, module_fingerprint(model) if isinstance(model, torch.nn.Module) else "")
+
+
+def _move(module: Any, device: str) -> None:
+    if not isinstance(module, torch.nn.Module):
+        raise ParameterError("adapter 'torch': device is for modules; a function takes ids where it likes")
+    try:
+        module.to(torch.device(device))
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        raise ParameterError(f"adapter 'torch': device: {error}") from None
+
+
+def _compiled(module: Any) -> Any:
+    if not isinstance(module, torch.nn.Module):
+        raise ParameterError("adapter 'torch': compile is for modules; hand in a compiled function")
+    module.compile(dynamic=True)
+    return module
+
+
+def _engine_for(
+    module: Any, *, stochastic: bool | None, max_sequences: int, cells: int, tokens_per_forward: int
+) -> tuple[Any, int]:
+    """What evaluates the model, None for a stochastic one, and the size of its vocabulary."""
+    whole = Whole(module, tokens_per_forward=tokens_per_forward)
+    vocab_size = whole.vocab_size()
+    if stochastic or (stochastic is None and is_noisy(whole, vocab_size)):
+        return None, vocab_size
+    if _is_transformers(module):
+        from decodekit_torch.cached import Cached, can_cache
+
+        if can_cache(module, vocab_size):
+            return Cached(module, slots=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward), vocab_size
+    return whole, vocab_size
+
+
+def _is_transformers(module: Any) -> bool:
+    library = sys.modules.get("transformers")
+    return library is not None and isinstance(module, library.PreTrainedModel)
+
+
+def _eos_of(module: Any) -> list[int]:
+    """The end tokens that a transformers model's configs name."""
+    found: list[int] = []
+    for config in (getattr(module, "generation_config", None), getattr(module, "config", None)):
+        ids = getattr(config, "eos_token_id", None)
+        found += [ids] if isinstance(ids, int) else list(ids or ())
+    return found
+
+
+def _versions() -> dict[str, str]:
+    versions = {"torch": str(torch.__version__)}
+    with contextlib.suppress(PackageNotFoundError):
+        versions["transformers"] = version("transformers")
+    return versions

@@ -1,0 +1,61 @@
+"""The head of a distribution, computed where the logits lie: one small transfer instead of whole rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from decodekit.distribution import Distribution, Schedule
+from decodekit.errors import DecodekitError, DistributionError
+from decodekit.protocols import Answer
+
+__all__ = ["heads", "statistics"]
+
+
+def statistics(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The log-normaliser and the entropy of each row, float64[n] in nats, on the rows' device.
+
+    Args:
+        rows: float[n, V], logits.
+    """
+    wide = rows.double()
+    log_normalizer = torch.logsumexp(wide, -1)
+    logprobs = wide - log_normalizer[:, None]
+    return log_normalizer, torch.special.entr(logprobs.exp()).sum(-1)
+
+
+def heads(rows: torch.Tensor, top: int, ids: Sequence[int], schedules: Sequence[Schedule]) -> list[Answer]:
+    """The ``top`` most likely tokens of each row and the ones named, with true log-probabilities; the rest bounded.
+
+    Args:
+        rows: float[n, V], logits on any device.
+        top: how many, at least 1.
+        ids: tokens wanted by name, in every row.
+        schedules: how each row was computed.
+    """
+    count, size = rows.shape
+    top = min(top, size)
+    log_normalizer = torch.logsumexp(rows.double(), -1, keepdim=True)
+    scores, leaders = torch.topk(rows, top, dim=-1)
+    named = torch.tensor(ids, dtype=torch.int64, device=rows.device).expand(count, -1)
+    chosen = torch.cat([leaders, named], -1)
+    logprobs = torch.cat([scores, rows.gather(-1, named)], -1).double() - log_normalizer
+    # Token ids are exact in float64, so that everything comes over in one transfer.
+    packed = torch.cat([chosen.double(), logprobs], -1).cpu().numpy()
+    answers: list[Answer] = []
+    for row, schedule in zip(packed, schedules, strict=True):
+        numbers, values = row[: len(row) // 2].astype("int64"), row[len(row) // 2 :]
+        known = {int(i): float(value) for i, value in zip(numbers, values, strict=True)}
+        try:
+            answers.append(_head(known, float(values[:top].min()), size, schedule))
+        except DecodekitError as error:
+            answers.append(error)
+    return answers
+
+
+def _head(known: dict[int, float], smallest: float, size: int, schedule: Schedule) -> Distribution:
+    if any(value != value for value in known.values()):
+        raise DistributionError("the logits of this row hold NaN or +inf")
+    bound = smallest if smallest > float("-inf") else -1e300  # every token that was left out has no probability
+    return Distribution.head(list(known), list(known.values()), size, schedule=schedule, max_hidden=bound)

@@ -1,0 +1,199 @@
+"""From what the user calls a model to a transformers model in memory.
+
+Nothing is fetched that was not asked for, and no code of a model is run. Weights come from safetensors and GGUF files
+only, which hold numbers and no code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from decodekit.errors import ConfigError, ModelNotFound
+from decodekit.fingerprint import file_fingerprint
+from decodekit.log import get_logger
+from decodekit.model_files import find_model
+
+__all__ = ["Loaded", "load", "module_fingerprint", "transformers_library"]
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model and its tokenizer.
+
+    Attributes:
+        module: the transformers model, in evaluation mode.
+        tokenizer: the transformers tokenizer beside it; None when there is none.
+        fingerprint: a digest of the files.
+    """
+
+    module: Any
+    tokenizer: Any
+    fingerprint: str
+
+
+def transformers_library() -> Any:
+    """The module ``transformers``, or a `ConfigError` with the pip line."""
+    try:
+        import transformers
+    except ImportError as error:
+        raise ConfigError(
+            f"a model by name or path needs transformers: pip install 'decodekit[torch]' ({error})"
+        ) from error
+    return transformers
+
+
+def load(
+    model: str,
+    *,
+    dtype: str,
+    device_map: str | None,
+    attn_implementation: str | None,
+    allow_downloads: bool,
+    with_tokenizer: bool,
+) -> Loaded:
+    """Load a folder, a GGUF file, an installed model package, or a hub id.
+
+    Raises:
+        ModelNotFound: there is no such model, it is not whole, or transformers cannot load it.
+        ConfigError: a library is missing.
+    """
+    transformers = transformers_library()
+    where, gguf = _place_of(model, allow_downloads)
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": not allow_downloads}
+    if gguf is not None:
+        options["gguf_file"] = gguf.name
+    weights: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True}
+    if device_map is not None:
+        weights["device_map"] = device_map
+    if attn_implementation is not None:
+        weights["attn_implementation"] = attn_implementation
+    weights["dtype"] = torch.float32 if gguf is not None and dtype == "auto" else _DTYPES.get(dtype, "auto")
+    with _quietly(transformers), _explained(model, allow_downloads):
+        module, report = transformers.AutoModelForCausalLM.from_pretrained(where, **options, **weights)
+        missing = sorted(report["missing_keys"])
+        if missing:
+            raise ModelNotFound(
+                f"model {model!r} is not whole: {len(missing)} tensors are missing, {missing[0]} among them"
+            )
+        tokenizer = None
+        if with_tokenizer and (gguf is not None or _has_tokenizer(transformers, where, options)):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
+        fingerprint = file_fingerprint(gguf) if gguf is not None else _folder_fingerprint(transformers, where, options)
+    return Loaded(module.eval(), tokenizer, fingerprint)
+
+
+def module_fingerprint(module: torch.nn.Module) -> str:
+    """``sha256:`` and a digest over the names, shapes, types and bytes of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return "sha256:" + digest.hexdigest()
+
+
+def _place_of(model: str, allow_downloads: bool) -> tuple[str, Path | None]:
+    """What to hand to transformers, and the GGUF file if it is one."""
+    path = Path(model).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelNotFound(f"folder {model!r} holds no model: there is no config.json in it")
+        return str(path), None
+    hub = _HUB_ID.fullmatch(model) is not None and not model.endswith(".gguf")
+    if hub and "/" in model and not path.exists():
+        return model, None
+    try:
+        file = find_model(model)
+    except ModelNotFound:
+        if hub and not path.exists() and (allow_downloads or _in_hub_cache(model)):
+            return model, None
+        raise
+    return str(file.parent), file
+
+
+def _in_hub_cache(model: str) -> bool:
+    try:
+        from huggingface_hub import try_to_load_from_cache
+
+        return isinstance(try_to_load_from_cache(model, "config.json"), str)
+    except Exception:  # not a name the hub could have
+        return False
+
+
+def _has_tokenizer(transformers: Any, where: str, options: dict[str, Any]) -> bool:
+    names = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+    return any(_file(transformers, where, name, options) is not None for name in names)
+
+
+def _folder_fingerprint(transformers: Any, where: str, options: dict[str, Any]) -> str:
+    config = _file(transformers, where, "config.json", options)
+    if config is None:
+        return ""
+    digest = hashlib.sha256()
+    for file in [config, *sorted(config.parent.glob("*.safetensors"))]:
+        digest.update(f"{file.name} {file_fingerprint(file)}\n".encode())
+    return "sha256:" + digest.hexdigest()
+
+
+def _file(transformers: Any, where: str, name: str, options: dict[str, Any]) -> Path | None:
+    found = transformers.utils.cached_file(
+        where,
+        name,
+        local_files_only=options["local_files_only"],
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else Path(found)
+
+
+@contextlib.contextmanager
+def _explained(model: str, allow_downloads: bool) -> Iterator[None]:
+    """Whatever a loader raises becomes one of our errors."""
+    try:
+        yield
+    except (ModelNotFound, ConfigError):
+        raise
+    except ImportError as error:
+        raise ConfigError(f"model {model!r} needs a library that is missing: {_first(error)}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # loaders raise anything: OSError, ValueError, SafetensorError, KeyError
+        if _HUB_ID.fullmatch(model) and "/" in model and not Path(model).exists() and not allow_downloads:
+            hint = "; it is not in the cache of the hub, and downloads are off (allow_downloads=True)"
+        else:
+            hint = ""
+        raise ModelNotFound(f"model {model!r} cannot be loaded: {_first(error)}{hint}") from error
+
+
+@contextlib.contextmanager
+def _quietly(transformers: Any) -> Iterator[None]:
+    """Progress bars and advice go to our log: a library prints nothing."""
+    logging = transformers.utils.logging
+    before = logging.get_verbosity()
+    said = io.StringIO()
+    logging.set_verbosity_error()
+    try:
+        with contextlib.redirect_stderr(said):
+            yield
+    finally:
+        logging.set_verbosity(before)
+        if said.getvalue():
+            get_logger().debug("transformers said", text=said.getvalue()[-2000:])
+
+
+def _first(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:500] if lines else ''}"

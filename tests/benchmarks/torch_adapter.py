@@ -1,0 +1,120 @@
+"""The torch adapter on the CPU, SmolLM2 in float32, against transformers' `generate` with the same processors."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import decodekit
+
+from .decoding import Endless
+from .timing import Ratio, paired
+
+TOKENS = 64
+SAMPLES = 16
+PROMPT = 512
+TEXT = "Once upon a time in a small village by the sea"
+
+
+def chain() -> decodekit.Chain:
+    build = decodekit.processor
+    return decodekit.Chain(
+        [build("temperature", temperature=0.8), build("top_k", top_k=40), build("top_p", top_p=0.95)]
+    )
+
+
+def session_of(adapter: Any) -> decodekit.Session:
+    return decodekit.Session(Endless(adapter), chain())  # type: ignore[arg-type]
+
+
+def single(adapter: Any, session: decodekit.Session, folder: Path) -> Callable[[], object]:
+    """One sequence from an empty cache, with a trace at level proof."""
+    prompt = decodekit.Prefix(adapter.tokenizer.encode(TEXT))
+    turn = iter(range(10**9))
+
+    def run() -> object:
+        index = next(turn)
+        adapter._engine.clear()
+        steps = session.stream(prompt, max_tokens=TOKENS, seed=index, trace=folder / f"single-{index}.jsonl")
+        return sum(1 for _ in steps)
+
+    return run
+
+
+def samples(adapter: Any, session: decodekit.Session, ids: list[int], tokens: int) -> Callable[[], object]:
+    """Many samples of one long prompt, from an empty cache."""
+    turn = iter(range(10**9))
+
+    def run() -> object:
+        adapter._engine.clear()
+        adapter._answers = {}
+        return session.generate_many([decodekit.Prefix(ids)], n=SAMPLES, max_tokens=tokens, seed=next(turn))
+
+    return run
+
+
+def generate(adapter: Any, ids: list[int], tokens: int, copies: int, calls: int) -> Callable[[], object]:
+    """transformers' own loop."""
+    import torch
+
+    given = torch.tensor([ids])
+    settings: dict[str, Any] = {
+        "do_sample": True, "temperature": 0.8, "top_k": 40, "top_p": 0.95, "max_new_tokens": tokens,
+        "min_new_tokens": tokens, "pad_token_id": 0, "num_return_sequences": copies,
+    }  # fmt: skip
+
+    def run() -> object:
+        with torch.inference_mode():
+            return [
+                adapter._module.generate(given, attention_mask=torch.ones_like(given), **settings) for _ in range(calls)
+            ]
+
+    return run
+
+
+def measure(rounds: int = 4) -> Iterator[Ratio]:
+    """All rows of the table."""
+    adapter = decodekit.adapter("torch", model="smollm2")
+    short = adapter.tokenizer.encode(TEXT)
+    long = (short * (PROMPT // len(short) + 1))[:PROMPT]
+    session = session_of(adapter)
+    with tempfile.TemporaryDirectory() as folder:
+        yield paired(
+            f"one sequence, level proof, {TOKENS} tokens", "generate", single(adapter, session, Path(folder)),
+            generate(adapter, short, TOKENS, 1, 1), rounds=rounds, goal=1.1,
+        )  # fmt: skip
+    yield paired(
+        f"{SAMPLES} samples of {PROMPT} + {TOKENS} tokens", f"{SAMPLES} calls of generate",
+        samples(adapter, session, long, TOKENS), generate(adapter, long, TOKENS, 1, SAMPLES), rounds=2, goal=5,
+    )  # fmt: skip
+    yield paired(
+        f"{SAMPLES} samples of {PROMPT} + {TOKENS} tokens", "generate(num_return_sequences=16)",
+        samples(adapter, session, long, TOKENS), generate(adapter, long, TOKENS, SAMPLES, 1), rounds=2, goal=2,
+    )  # fmt: skip
+    yield paired(
+        f"{SAMPLES} samples of {PROMPT} + 1 tokens: the prefill", "generate(num_return_sequences=16)",
+        samples(adapter, session, long, 1), generate(adapter, long, 1, SAMPLES, 1), rounds=2, goal=1,
+    )  # fmt: skip
+    yield decoding_part(adapter, session, long)
+
+
+def decoding_part(adapter: Any, session: decodekit.Session, long: list[int], rounds: int = 2) -> Ratio:
+    """What the tokens after the first cost: the whole less the prefill, on both sides."""
+    import statistics
+
+    from .timing import seconds
+
+    def spent(run: Callable[[int], Callable[[], object]]) -> float:
+        return seconds(run(TOKENS)) - seconds(run(1))
+
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(spent(lambda tokens: samples(adapter, session, long, tokens)))
+        theirs.append(spent(lambda tokens: generate(adapter, long, tokens, SAMPLES, 1)))
+    ratios = sorted(other / own for own, other in zip(ours, theirs, strict=True))
+    return Ratio(
+        f"{SAMPLES} samples: the decode part", "generate(num_return_sequences=16)", statistics.median(ours),
+        statistics.median(theirs), ratios[0], statistics.median(ratios), ratios[-1], 0.95,
+    )  # fmt: skip
