@@ -79,6 +79,7 @@ class Transport:
         self._max_line, self._max_body = max_line, max_body
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(concurrency)
+        self._keeper: asyncio.Task[None] | None = None
         self._closed = False
         self.requests = 0  # attempts, for those who count
 
@@ -167,15 +168,10 @@ class Transport:
     async def aclose(self) -> None:
         """Close the client, unless it is the user's. Closing twice does nothing."""
         self._closed = True
-        await self.leave()
-
-    async def leave(self) -> None:
-        """Close what this event loop's connections are; the next question, in whatever loop, makes new ones."""
-        client = self._client
-        if client is not None and self._own and self._loop is asyncio.get_running_loop():
-            self._client = self._loop = None
-            if self._transport is None:
-                await client.aclose()
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None and not keeper.done() and self._loop is asyncio.get_running_loop():
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
 
     # -- one attempt ----------------------------------------------------------------------------------------------
 
@@ -234,6 +230,7 @@ class Transport:
                     limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._concurrency),
                     trust_env=False,
                 )
+                self._keeper = loop.create_task(_keep(self._client, close=self._transport is None))
         assert self._client is not None
         return self._client
 
@@ -309,6 +306,15 @@ def _pause(state: tenacity.RetryCallState) -> float:
         return min(error.wait, LONGEST_WAIT)
     jitter = random.uniform(0, 0.1 * 2 ** (state.attempt_number - 1))  # noqa: S311 - spreads retries, decides no token
     return float(min(5.0, 0.1 * 2 ** (state.attempt_number - 1) + jitter))
+
+
+async def _keep(client: httpx.AsyncClient, *, close: bool) -> None:
+    """Closes the client when it is cancelled: by us, or by the end of the event loop, which cancels what is left."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        if close:
+            await client.aclose()
 
 
 @cache
