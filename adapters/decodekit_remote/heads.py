@@ -54,6 +54,8 @@ def distribution(
     if len(values) == 0:
         raise DistributionError("the server sent an empty list of logprobs")
     values[values <= capabilities.impossible] = -math.inf
+    if np.isnan(values).any():
+        raise DistributionError("the server sent NaN among its logprobs")
     if vocabulary is None:
         return _by_ids(np.array(tokens, dtype=np.int64), values, question, vocab_size, stage, schedule, bound)
     vocabulary.learn(position)

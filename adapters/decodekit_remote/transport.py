@@ -202,6 +202,8 @@ class Transport:
                     yield response
                 finally:
                     await response.aclose()
+        except httpx.ConnectTimeout:
+            raise self.error(path, f"cannot be reached: no connection within {_CONNECT:g} s") from None
         except httpx.ConnectError as error:
             raise self.error(path, f"cannot be reached: {_words_of(error)}", again=not _is_tls(error)) from None
         except httpx.TimeoutException as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from decodekit.errors import ProviderError
@@ -26,10 +27,12 @@ def read_choices(data: Any, read: Reading, name: str, lists: int) -> list[Reply]
     for choice in sorted(data["choices"], key=lambda choice: int(choice.get("index", 0))):
         count = len(choice["prompt_token_ids"]) if lists < 0 else lists
         listed = _lists(choice, read, name)
+        positions = [each for each in takewhile(lambda each: each is not None, listed[count:]) if each is not None]
         replies.append(
             Reply(
-                [each for each in listed[count:] if each is not None],
+                positions,
                 prompt=listed[1:count],
+                cut=len(positions) < len(listed) - count,
                 model=str(data.get("model") or ""),
                 build=str(data.get("system_fingerprint") or ""),
                 prompt_tokens=(data.get("usage") or {}).get("prompt_tokens") if len(data["choices"]) == 1 else None,

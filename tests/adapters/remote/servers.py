@@ -88,6 +88,9 @@ class TableServer:
             buffer = b""
             while True:
                 while b"\r\n\r\n" not in buffer:
+                    if buffer.startswith(b"\x16\x03"):  # a TLS greeting
+                        connection.sendall(respond(400, {"error": "this is plain HTTP"}))
+                        return
                     data = connection.recv(65536)
                     if not data:
                         return
@@ -170,7 +173,7 @@ class TableServer:
 
     def _greedy(self, prompt: list[int], count: int, forced: int | None) -> Iterator[tuple[np.ndarray, int]]:
         ids = list(prompt)
-        for _ in range(count):
+        for _ in range(min(count, self.context - len(prompt))):
             if self.pause:
                 time.sleep(self.pause)
             self.tokens += 1
