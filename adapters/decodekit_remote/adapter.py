@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -113,7 +114,7 @@ class RemoteAdapter:
         dialect: Any = "auto",
         model: Annotated[str, Field(min_length=1, max_length=512)] | None = None,
         tokenizer: Any = None,
-        api_key_env: Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)] | None = None,
+        api_key_env: Annotated[str, Field(max_length=4096)] | None = None,
         draft: Annotated[int, Field(ge=1, le=64)] | Literal["auto", "stream"] = "auto",
         top: Annotated[int, Field(ge=1, le=1_000_000)] | None = None,
         deadline: Annotated[float, Field(gt=0, le=3600)] = 60.0,
@@ -485,6 +486,8 @@ class RemoteAdapter:
         """Make and store the answer of a prefix; the prefix that the server went on to."""
         schedule: dict[str, int | str] = {"place": place}
         self._recognise(reply, schedule)
+        if isinstance(self._vocabulary, KnownVocabulary) and place == 0 and reply.prompt_tokens is not None:
+            self._compare_lengths(prefix, reply.prompt_tokens, schedule)
         answer = distribution(
             position,
             question,
@@ -537,6 +540,15 @@ class RemoteAdapter:
                 get_logger().warning("the server's build changed", was=self._seen_build, now=reply.build)
                 schedule["build"] = reply.build
             self._seen_build = reply.build
+
+    def _compare_lengths(self, prefix: Prefix, counted: int, schedule: dict[str, int | str]) -> None:
+        """Notice that a server made other tokens of a text than those it was put together from."""
+        assert self._tokenizer is not None
+        bos = self._tokenizer.bos_id
+        own = len(prefix) - (bos is not None and int(prefix.since(0)[0]) == bos)
+        if counted not in (own, own + (bos is not None)):
+            schedule["retokenised_as"] = counted
+            get_logger().warning("the server tokenised the text another way", ours=own, theirs=counted)
 
     # -- questions ------------------------------------------------------------------------------------------------
 
@@ -700,6 +712,8 @@ def _unmet(dialect: Any, model: str | None) -> Found:
 def _key_from(variable: str | None) -> SecretStr | None:
     if variable is None:
         return None
+    if not re.fullmatch("[A-Z_][A-Z0-9_]{0,127}", variable):  # it may be a key by mistake, so it is not repeated
+        raise ParameterError("api_key_env: the name of an environment variable, in capitals; never the key itself")
     value = os.environ.get(variable, "").strip()
     if not value:
         raise ConfigError(f"api_key_env: the environment variable {variable} is not set")

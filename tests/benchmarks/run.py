@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from tests.benchmarks import chains, decoding, drawing, history, imports, samplers, verifying
+from tests.benchmarks import chains, decoding, drawing, history, imports, remote, samplers, verifying
 from tests.benchmarks.timing import HEADER
 
 PARTS = (
@@ -20,6 +20,7 @@ PARTS = (
     ("history", history),
     ("decoding", decoding),
     ("verifying", verifying),
+    ("remote", remote),
 )
 
 

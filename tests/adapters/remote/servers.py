@@ -46,6 +46,7 @@ class TableServer:
         self.connections = 0
         self.tokens = 0
         self.name = "table"
+        self.after_temperature = False  # whether the values feel the temperature
         self._rows: dict[tuple[int, ...], np.ndarray] = {}
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -143,8 +144,9 @@ class TableServer:
         if path == "/props" and llama:
             settings = {"params": {"speculative.types": "none"}, "n_ctx": self.context}
             return {"default_generation_settings": settings, "build_info": "table", "eos_token": "<end>"}
-        if path == "/tokenize" and llama:
-            return {"tokens": [256] if body["content"] == "<end>" else list(body["content"].encode())}
+        if path == "/tokenize":
+            text = body["content"] if llama else body["prompt"]
+            return {"tokens": [256] if text == "<end>" else list(text.encode())}
         if path == "/version" and not llama:
             return {"version": "table"}
         if path == ("/completion" if llama else "/v1/completions"):
@@ -171,13 +173,21 @@ class TableServer:
             return made[0] if len(made) == 1 else made
         return {"model": self.name, "choices": made, "system_fingerprint": "table"}
 
-    def _greedy(self, prompt: list[int], count: int, forced: int | None) -> Iterator[tuple[np.ndarray, int]]:
+    def _felt(self, row: np.ndarray, temperature: float) -> np.ndarray:
+        if not self.after_temperature or temperature in (0, 1):
+            return row
+        bent = row / temperature
+        return np.asarray(bent - np.logaddexp.reduce(bent))
+
+    def _greedy(
+        self, prompt: list[int], count: int, forced: int | None, temperature: float
+    ) -> Iterator[tuple[np.ndarray, int]]:
         ids = list(prompt)
         for _ in range(min(count, self.context - len(prompt))):
             if self.pause:
                 time.sleep(self.pause)
             self.tokens += 1
-            row = self.row(ids)
+            row = self._felt(self.row(ids), temperature)
             chosen = int(row[:256].argmax()) if forced is None else forced
             yield row, chosen
             ids.append(chosen)
@@ -185,7 +195,7 @@ class TableServer:
     def _llama(self, prompt: list[int], body: Any, index: int) -> Any:
         forced = body["logit_bias"][0][0] if body.get("logit_bias") else None
         entries, tokens = [], []
-        for row, chosen in self._greedy(prompt, body["n_predict"], forced):
+        for row, chosen in self._greedy(prompt, body["n_predict"], forced, body["temperature"]):
             listed = [_entry(int(i), row) for i in np.lexsort((np.arange(257), -row))[: body["n_probs"]]]
             entries.append({**_entry(chosen, row), "top_logprobs": listed})
             tokens.append(chosen)
@@ -221,7 +231,7 @@ class TableServer:
             for at in range(1, len(prompt)):
                 tops.append(_keyed(self.row(prompt[:at]), count, [prompt[at]]))
                 tokens.append(prompt[at])
-        for row, chosen in self._greedy(prompt, body["max_tokens"], None):
+        for row, chosen in self._greedy(prompt, body["max_tokens"], None, body["temperature"]):
             tops.append(_keyed(row, 0, [chosen, *named]) if named else _keyed(row, count, [chosen]))
             tokens.append(chosen)
         keys = [f"token_id:{token}" for token in tokens]

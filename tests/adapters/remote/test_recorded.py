@@ -371,6 +371,19 @@ def test_texts_name_tokens_through_a_tokenizer_and_control_tokens_are_refused() 
     assert isinstance(answer, DecodekitError) and "control token" in str(answer)
 
 
+def test_a_text_that_was_tokenised_another_way_is_noted() -> None:
+    pieces = [b"The", b" capital", b" of", b" France", b" is", b" Paris", b" the", b" ", b"is", b" London"]
+
+    def schedule(ids: list[int]) -> Any:
+        adapter = played("llama_cpp_python", "completions_logprobs5", tokenizer=PiecesTokenizer(pieces), top=5, draft=1)
+        answer = ask(adapter, Prefix(ids))
+        assert isinstance(answer, Distribution)
+        return answer.schedule
+
+    assert "retokenised_as" not in schedule([0, 1, 2, 3, 4])
+    assert schedule([0, 1, 2, 3, 7, 8])["retokenised_as"] == 5  # " is" in two parts
+
+
 def test_values_far_below_are_probability_zero_for_llama_server() -> None:
     position = Position(1, [0, 1], [-3.4028234663852886e38, 0.0])
     answer = distribution(
