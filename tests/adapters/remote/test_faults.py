@@ -9,6 +9,7 @@ import logging
 import socket
 import time
 import traceback
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -177,6 +178,12 @@ def test_a_gzip_bomb_is_refused_at_the_cap() -> None:
         server.fault = always(sending(head + bomb))
         (answer,) = asked(remote(server, attempts=1))
         assert isinstance(answer, ProviderError) and "67,108,864 bytes" in str(answer)
+        tracemalloc.start()
+        with pytest.raises(ProviderError, match="more than 1,048,576 bytes"):
+            asyncio.run(_closing(Transport(server.url, max_body=1 << 20), lambda each: each.ask("/x")))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 16 << 20  # it is unpacked a bounded piece at a time
 
 
 def test_an_answer_that_was_compressed_unasked_is_read() -> None:

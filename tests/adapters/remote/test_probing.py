@@ -92,6 +92,7 @@ def test_a_hole_in_mid_character_is_healed_by_forcing_a_token() -> None:
         server._llama = with_holes.__get__(server)  # type: ignore[method-assign]
         with Session(adapter, decodekit.Chain(sampler="greedy")) as session:
             healed = session.generate("the ", max_tokens=8).token_ids
+        assert adapter.measured["bets"] == 0  # a token that was forced is no guess
         server._llama = make.__get__(server)  # type: ignore[method-assign]
         with Session(
             RemoteAdapter(base_url=server.url, tokenizer=BytesTokenizer()), decodekit.Chain(sampler="greedy")

@@ -151,6 +151,18 @@ def test_llama_server_aligns_by_id_and_stops_where_a_list_is_missing() -> None:
     assert reply.positions[0].pieces[7042] == b" Paris"
 
 
+def test_llama_server_lists_are_not_taken_for_those_of_other_tokens() -> None:
+    body = bodies("llama_server")["completion_n_probs5"]["body"]
+    late = {**body, "completion_probabilities": body["completion_probabilities"][1:]}  # the first list is missing
+    (reply,) = LlamaServer().reply(late, Question(("x",), top=5))
+    assert list(reply.positions) == [] and reply.cut
+    text = bodies("llama_server")["completion_n_probs5_stream"]["text"]
+    second = json.loads(text.split("\n\n")[1][6:])
+    assert len(LlamaServer().event(second, 1).positions) == 1
+    skipped = LlamaServer().event(second, 0)  # two tokens were predicted, and this is the first list
+    assert list(skipped.positions) == [] and skipped.cut and not skipped.finished
+
+
 def test_llama_server_keeps_the_raw_values_under_a_forced_token() -> None:
     (free,) = lists("llama_server", "completion_n_probs5")
     (forced,) = lists("llama_server", "completion_logit_bias_force")
