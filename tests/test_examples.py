@@ -17,6 +17,7 @@ SAYS = {
     "custom_processor.py": "without doubt",
     "explain_a_token.py": "proved",
     "from_config.py": "[",
+    "own_dialect.py": "of three tokens",
     "score_a_text.py": "nats",
 }
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import platform
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
-from decodekit.asking import ask
+from decodekit.asking import BlockingAdapter, ask
 from decodekit.asking import blocking as as_blocking
 from decodekit.cli.options import AdapterFlag, ConfigFlag, JsonFlag, ModelFlag, SetFlag, build_adapter
 from decodekit.cli.output import console, number, put_json, say, show_table, table
@@ -47,10 +49,11 @@ def doctor(
         problems.append(str(error))
         built = None
     if built is not None:
+        examined = as_blocking(built)
         try:
-            report["adapter"] = _examine(as_blocking(built), problems)
+            report["adapter"] = _examine(examined, problems)
         finally:
-            built.close()
+            examined.close()
     report["problems"] = problems
     if as_json:
         put_json(report)
@@ -92,6 +95,10 @@ def _extras() -> dict[str, dict[str, Any]]:
 def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
     info = adapter.info
     told = {**asdict(info), "cheap": str(info.cheap), "most": str(info.most), "versions": dict(info.versions)}
+    behind = adapter.adapter if isinstance(adapter, BlockingAdapter) else adapter
+    more = getattr(behind, "capabilities", None)
+    if isinstance(more, Mapping):
+        told["capabilities"] = dict(more)
     tokenizer = adapter.tokenizer
     start = [1] if tokenizer is None else tokenizer.encode("Once upon a time")
     if tokenizer is not None and tokenizer.bos_id is not None:
@@ -122,12 +129,22 @@ def _answer(adapter: Adapter, ids: list[int]) -> Distribution:
 
 def _compared(first: Distribution, second: Distribution) -> tuple[bool, float]:
     """Whether two answers have the same bits, and how far apart they are, in nats."""
-    ids = first.support()
-    same = np.array_equal(ids, second.support()) and np.array_equal(first.scores, second.scores)
+    ids = _shown(first)
+    same = np.array_equal(ids, _shown(second)) and np.array_equal(first.scores, second.scores)
     try:
         return same, float(np.abs(first.scores_of(ids) - second.scores_of(ids)).max())
     except DecodekitError:  # heads of different tokens
         return same, float("inf")
+
+
+def _shown(dist: Distribution) -> NDArray[np.int64]:
+    return dist.token_ids if dist.token_ids is not None else dist.support()
+
+
+def _can(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "not known" if value is None else "yes" if value else "cannot"
+    return safe_text(str(value))
 
 
 def _show(report: dict[str, Any]) -> None:
@@ -141,6 +158,10 @@ def _show(report: dict[str, Any]) -> None:
     checked = report["adapter"]
     if checked is not None:
         for name, value in checked["info"].items():
+            if name == "capabilities":
+                for capability, can in value.items():
+                    listing.add_row(f"  {capability}", _can(can))
+                continue
             if isinstance(value, dict):
                 value = ", ".join(f"{library} {found}" for library, found in value.items()) or None
             listing.add_row(name, "not known" if value in (None, "") else safe_text(str(value)))

@@ -10,7 +10,17 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from tests.benchmarks import chains, decoding, drawing, history, imports, samplers, torch_adapter, verifying
+from tests.benchmarks import (
+    chains,
+    decoding,
+    drawing,
+    history,
+    imports,
+    remote,
+    samplers,
+    torch_adapter,
+    verifying,
+)
 from tests.benchmarks.timing import HEADER
 
 PARTS = (
@@ -21,6 +31,7 @@ PARTS = (
     ("decoding", decoding),
     ("torch", torch_adapter),
     ("verifying", verifying),
+    ("remote", remote),
 )
 
 

@@ -1,0 +1,19 @@
+"""The remote adapter: a server that tells logprobs, with the draws made here.
+
+decodekit.adapter("remote", base_url="http://127.0.0.1:8080")
+"""
+
+from __future__ import annotations
+
+try:
+    import httpx as _httpx  # noqa: F401 - here only to say how to install it
+    import tenacity as _tenacity  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"the remote adapter needs httpx and tenacity: pip install 'decodekit[remote]' ({error})"
+    ) from error
+
+from decodekit_remote.adapter import RemoteAdapter
+from decodekit_remote.dialect import Capabilities, Conversation, Dialect, Facts, Position, Question, Reply
+
+__all__ = ["Capabilities", "Conversation", "Dialect", "Facts", "Position", "Question", "RemoteAdapter", "Reply"]

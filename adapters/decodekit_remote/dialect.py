@@ -1,0 +1,242 @@
+"""What a dialect is: how one kind of server is asked for logprobs, and how its answers read.
+
+A dialect is a small class without state or I/O, except for one greeting. Ours are in `decodekit_remote.dialects`; a
+third party registers its own under the entry-point group ``decodekit.dialects``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from decodekit.distribution import Stage
+from decodekit.errors import ParameterError
+from decodekit.protocols import Message
+
+__all__ = [
+    "Asking",
+    "Capabilities",
+    "Conversation",
+    "Dialect",
+    "Facts",
+    "Position",
+    "Question",
+    "Reply",
+    "Token",
+    "prompts_of",
+]
+
+Token = int | bytes | str
+"""An id; or the exact bytes; or a text as the server decoded it, which may stand for more than one token."""
+
+Prefill = Literal["no", "last_message", "continue_final_message", "prefix"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a server can do. What is not declared or seen, it cannot.
+
+    Args:
+        ids_in: a prompt may be token ids.
+        ids_out: tokens come back as ids.
+        bytes_out: tokens come back with their exact bytes.
+        most_top: the most likely tokens it lists for a position, at most.
+        whole_vocabulary: it can list every token; None when that depends on how it was started, and a probe tells.
+        named_ids: how many tokens may be asked for by id in one question.
+        stage: 'raw', 'processed' (temperature or the like is in the values) or 'unknown'.
+        echo: it scores the prompt too, position by position.
+        batch: several prompts go into one request.
+        draft: several greedy tokens come in one request, each with its list.
+        stream: it streams them.
+        prefill: how a conversation is continued in the middle of the assistant's words; 'no' when it cannot be.
+        forces: a token can be forced without moving the reported values.
+        distinct_keys: a list is a mapping with texts for keys, so tokens of one text fall together.
+        lossy: what a text does to bytes that are no UTF-8: 'replace' (U+FFFD) or 'ignore'.
+        usual_top: how many tokens it lists at little cost.
+        impossible: a value this low stands for probability zero, in nats.
+        untold: a value this low says that the token is not in the list, in nats; None where there is no such value.
+    """
+
+    ids_in: bool = False
+    ids_out: bool = False
+    bytes_out: bool = False
+    most_top: int = 0
+    whole_vocabulary: bool | None = False
+    named_ids: int = 0
+    stage: Stage = "unknown"
+    echo: bool = False
+    batch: bool = False
+    draft: bool = False
+    stream: bool = False
+    prefill: Prefill = "no"
+    forces: bool = False
+    distinct_keys: bool = False
+    lossy: Literal["replace", "ignore"] = "replace"
+    usual_top: int = 20
+    impossible: float = -3e38
+    untold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages, and what the assistant has said so far."""
+
+    messages: tuple[Message, ...]
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request.
+
+    Args:
+        prompts: token ids, text, or a conversation; one unless the dialect can batch.
+        top: how many of the most likely tokens to list for each position.
+        tokens: how many greedy tokens.
+        everything: list the whole vocabulary.
+        named: list these ids.
+        stream: answer token by token.
+        echo: list for every position of the prompt as well.
+        force: the token the server goes on with, whatever it likes best.
+        temperature: None for the greedy way that the dialect knows; a number to compare with another.
+        model: the name to ask for, or None.
+        unwanted: ids that would end the text; a dialect keeps the server from choosing them where it can.
+        prefill: how a conversation is continued.
+    """
+
+    prompts: tuple[tuple[int, ...] | str | Conversation, ...]
+    top: int
+    tokens: int = 1
+    everything: bool = False
+    named: tuple[int, ...] = ()
+    stream: bool = False
+    echo: bool = False
+    force: int | None = None
+    temperature: float | None = None
+    model: str | None = None
+    unwanted: tuple[int, ...] = ()
+    prefill: Prefill = "no"
+
+
+def prompts_of(question: Question) -> list[str] | list[list[int]]:
+    """The prompts of a question as JSON has them. Raises `ParameterError` for a conversation."""
+    prompts: list[Any] = []
+    for prompt in question.prompts:
+        if isinstance(prompt, Conversation):
+            raise ParameterError("this dialect takes ids or text; a conversation goes to openai_chat")
+        prompts.append(prompt if isinstance(prompt, str) else list(prompt))
+    return prompts
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The list for one position.
+
+    Args:
+        chosen: the token the server went on with, None when it does not say.
+        tokens: the listed tokens.
+        logprobs: theirs, in nats.
+        pieces: their bytes by id, as far as the server tells.
+    """
+
+    chosen: Token | None
+    tokens: Sequence[Token]
+    logprobs: Sequence[float]
+    pieces: Mapping[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back for one prompt, or with one event of a stream.
+
+    Args:
+        positions: the lists after the prompt, in order, up to the first that is missing.
+        prompt: with ``echo``, the lists after each token of the prompt but the last; None where there is none.
+        finished: the server has said that this is all.
+        cut: a list is missing here: tokens went by without one.
+        model: the name the server gives the model.
+        build: what identifies the server's build or configuration.
+        prompt_tokens: how many tokens the server made of the prompt.
+    """
+
+    positions: Sequence[Position]
+    prompt: Sequence[Position | None] = ()
+    finished: bool = True
+    cut: bool = False
+    model: str = ""
+    build: str = ""
+    prompt_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a server says of itself when it is greeted.
+
+    Args:
+        model: the model's name there.
+        build: what identifies the server's build.
+        vocab_size: the number of tokens.
+        context_length: the longest prompt in tokens.
+        eos_ids: tokens that end a text.
+        bos_id: the token it puts in front of a text.
+        filler: the id of a token that is one ASCII character, to force where a list would be missing.
+        tokenizes: it has a route to tokenise text.
+    """
+
+    model: str = ""
+    build: str = ""
+    vocab_size: int | None = None
+    context_length: int | None = None
+    eos_ids: frozenset[int] = frozenset()
+    bos_id: int | None = None
+    filler: int | None = None
+    tokenizes: bool = False
+
+
+class Asking(Protocol):
+    """How a dialect asks its server when it greets it: JSON from a path, by POST when there is a body."""
+
+    async def __call__(self, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
+
+
+class Dialect(Protocol):
+    """One kind of server. Inherit from it, or have what it has.
+
+    ``reply`` and ``event`` may raise `KeyError`, `TypeError`, `ValueError` or `IndexError` on an answer of another
+    shape: it is reported as such. What they find wrong themselves they raise as `ProviderError`.
+    """
+
+    @property
+    def name(self) -> str:
+        """What ``dialect=`` calls it."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What such a server can do, before anything was seen of it."""
+        ...
+
+    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+        """The path and the body of a question."""
+        ...
+
+    def reply(self, data: Any, question: Question) -> list[Reply]:
+        """The answer, one reply per prompt."""
+        ...
+
+    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+        """What the server says of itself; None, or any of the errors above, when this is no server of this kind."""
+        ...
+
+    def event(self, data: Any, seen: int) -> Reply:
+        """One event of a stream, ``seen`` positions into it; only of a dialect that can ``stream``."""
+        raise ValueError("this dialect reads no streams")
+
+    def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:
+        """The path and body that tokenise a text, None where the server has no such route."""
+        return None
+
+    def conversing(self, messages: Sequence[Message], model: str | None) -> tuple[str, dict[str, Any]] | None:
+        """The path and body that make ``tokens`` or a ``prompt`` of a conversation, None where there is none."""
+        return None

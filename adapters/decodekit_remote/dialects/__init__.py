@@ -1,0 +1,1 @@
+"""The servers we know, one a file."""

@@ -1,0 +1,109 @@
+"""What the dialects of ``/v1/completions`` have in common: choices, each with four lists of equal length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
+from typing import Any
+
+from decodekit.errors import ProviderError
+from decodekit_remote.dialect import Position, Question, Reply, Token
+
+__all__ = ["models_of", "no_logprobs", "plain_body", "position", "read_choices", "read_event"]
+
+Reading = Callable[[str], Token]
+
+
+def read_choices(data: Any, read: Reading, name: str, lists: int) -> list[Reply]:
+    """One reply per choice, by their index.
+
+    Args:
+        data: the body.
+        read: what a key of a list is: an id, bytes or text.
+        name: of the dialect, for errors.
+        lists: how many of the lists belong to the prompt, for all replies; -1 to count them by ``prompt_token_ids``.
+    """
+    replies = []
+    for choice in sorted(data["choices"], key=lambda choice: int(choice.get("index", 0))):
+        count = len(choice["prompt_token_ids"]) if lists < 0 else lists
+        listed = _lists(choice, read, name)
+        positions = [each for each in takewhile(lambda each: each is not None, listed[count:]) if each is not None]
+        replies.append(
+            Reply(
+                positions,
+                prompt=listed[1:count],
+                cut=len(positions) < len(listed) - count,
+                model=str(data.get("model") or ""),
+                build=str(data.get("system_fingerprint") or ""),
+                prompt_tokens=(data.get("usage") or {}).get("prompt_tokens") if len(data["choices"]) == 1 else None,
+            )
+        )
+    return replies
+
+
+def read_event(data: Any, read: Reading, name: str) -> Reply:
+    """One event of a stream: the last one has a reason, and often no lists."""
+    if not data["choices"]:
+        return Reply([], finished=False)
+    choice = data["choices"][0]
+    finished = choice.get("finish_reason") is not None
+    listed = [] if finished and not choice.get("logprobs") else _lists(choice, read, name)
+    return Reply(
+        [each for each in listed if each is not None],
+        finished=finished,
+        model=str(data.get("model") or ""),
+        build=str(data.get("system_fingerprint") or ""),
+    )
+
+
+def _lists(choice: Any, read: Reading, name: str) -> list[Position | None]:
+    told = choice.get("logprobs")
+    if not told:
+        if choice.get("finish_reason") == "stop" and not choice.get("text"):
+            return []
+        raise no_logprobs(name)
+    tops = told["top_logprobs"]
+    if not tops:
+        raise no_logprobs(name)
+    if len(tops) != len(told["tokens"]):
+        raise ProviderError(f"{name}: {len(told['tokens'])} tokens came with {len(tops)} lists")
+    return [
+        None if top is None else position(token, top, read) for token, top in zip(told["tokens"], tops, strict=True)
+    ]
+
+
+def position(chosen: str, top: Mapping[str, float | None], read: Reading) -> Position:
+    """A mapping from keys to logprobs; a null is a value that was not told."""
+    shown = [(key, value) for key, value in top.items() if value is not None]
+    if not shown:
+        raise ProviderError("a position came with an empty list of logprobs")
+    return Position(read(chosen), [read(key) for key, _ in shown], [value for _, value in shown])
+
+
+def no_logprobs(name: str) -> ProviderError:
+    """The error of a server that answers without what was asked for."""
+    return ProviderError(
+        f"{name}: the server answered without logprobs, though they were asked for. It or this model does not give them"
+    )
+
+
+def models_of(data: Any, wanted: str | None) -> Any:
+    """The entry of ``/v1/models`` that is meant; None when there is no such list."""
+    if not isinstance(data, dict) or not isinstance(data.get("data"), list) or not data["data"]:
+        return None
+    listed: Sequence[Any] = data["data"]
+    return next((entry for entry in listed if entry.get("id") == wanted), listed[0])
+
+
+def plain_body(question: Question, text: Sequence[Any]) -> dict[str, Any]:
+    """The fields that all of them know, greedy and without anything that bends a distribution."""
+    body: dict[str, Any] = {
+        "prompt": text[0] if len(text) == 1 else list(text),
+        "max_tokens": question.tokens,
+        "logprobs": question.top,
+        "temperature": question.temperature or 0,
+        "stream": question.stream,
+    }
+    if question.model is not None:
+        body["model"] = question.model
+    return body

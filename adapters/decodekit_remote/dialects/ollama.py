@@ -1,0 +1,58 @@
+"""Ollama's ``/api/generate``: raw text in, texts out, twenty tokens at most. Written from its sources, not recorded.
+
+It asks a llama-server behind it, without ids and bytes; tokens inside a character come without a list.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply
+from decodekit_remote.dialects.content import by_bytes, positions
+
+__all__ = ["Ollama"]
+
+
+class Ollama(Dialect):
+    """Ollama, natively."""
+
+    name = "ollama"
+    capabilities = Capabilities(most_top=20, stage="raw", draft=True)
+
+    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+        (prompt,) = question.prompts
+        return "/api/generate", {
+            "model": question.model,
+            "prompt": prompt,
+            "raw": True,
+            "stream": False,
+            "logprobs": True,
+            "top_logprobs": question.top,
+            "options": {
+                "temperature": question.temperature or 0.0,
+                "num_predict": question.tokens,
+                "repeat_penalty": 1.0,
+            },
+        }
+
+    def reply(self, data: Any, question: Question) -> list[Reply]:
+        """A list may be missing in the middle, and nothing says where: what was put together must be the text."""
+        told = data.get("logprobs")
+        if not told and data.get("done_reason") == "stop" and not data.get("response"):
+            return [Reply([], model=str(data.get("model", "")))]
+        found = positions(told, by_bytes, self.name)
+        whole = "".join(str(entry["token"]) for entry in told) == data["response"]
+        return [
+            Reply(
+                found if whole else found[:1] if data["response"].startswith(str(told[0]["token"])) else [],
+                cut=not whole,
+                model=str(data.get("model", "")),
+                prompt_tokens=data.get("prompt_eval_count"),
+            )
+        ]
+
+    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+        """Known by the list of its models."""
+        listed = (await ask("/api/tags"))["models"]
+        names = [entry["name"] for entry in listed]
+        return Facts(model=model or names[0]) if names else None

@@ -1,0 +1,87 @@
+"""``/v1/chat/completions``: a conversation in, texts and bytes out, twenty tokens at most.
+
+Of OpenAI and those who copied it. -9999 stands for a token outside the twenty. What was done to the values is unsaid;
+the end of the turn may or may not be among the alternatives. An answer goes on in its middle only where the server can
+be told so (``prefill``); elsewhere what one request drafted is all that can be had.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from decodekit.errors import ParameterError
+from decodekit_remote.dialect import Asking, Capabilities, Conversation, Dialect, Facts, Question, Reply
+from decodekit_remote.dialects.completions import models_of, no_logprobs
+from decodekit_remote.dialects.content import by_bytes, positions
+
+__all__ = ["OpenAIChat"]
+
+
+class OpenAIChat(Dialect):
+    """Chat completions."""
+
+    name = "openai_chat"
+    capabilities = Capabilities(bytes_out=True, most_top=20, draft=True, stream=True, untold=-9999.0)
+
+    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+        """A text prompt is one message of the user."""
+        (prompt,) = question.prompts
+        talk = Conversation(({"role": "user", "content": prompt},)) if isinstance(prompt, str) else prompt
+        if not isinstance(talk, Conversation):
+            raise ParameterError("openai_chat takes a conversation, not token ids")
+        messages: list[dict[str, Any]] = [dict(message) for message in talk.messages]
+        body: dict[str, Any] = {
+            "messages": messages,
+            "max_tokens": question.tokens,
+            "logprobs": True,
+            "top_logprobs": question.top,
+            "temperature": question.temperature or 0,
+            "stream": question.stream,
+        }
+        if question.model is not None:
+            body["model"] = question.model
+        if talk.said:
+            if question.prefill == "no":
+                raise ParameterError(
+                    "openai_chat: this server is not known to go on in the middle of the assistant's words; say how "
+                    "with prefill='last_message', 'continue_final_message' or 'prefix', or use a completions dialect"
+                )
+            messages.append({"role": "assistant", "content": talk.said})
+            if question.prefill == "continue_final_message":
+                body |= {"continue_final_message": True, "add_generation_prompt": False}
+            elif question.prefill == "prefix":
+                messages[-1]["prefix"] = True
+        return "/v1/chat/completions", body
+
+    def reply(self, data: Any, question: Question) -> list[Reply]:
+        choice = data["choices"][0]
+        told = (choice.get("logprobs") or {}).get("content")
+        ended = choice.get("finish_reason") == "stop" and not choice["message"].get("content")
+        return [
+            Reply(
+                [] if ended and not told else positions(told, by_bytes, self.name),
+                model=str(data.get("model") or ""),
+                build=str(data.get("system_fingerprint") or ""),
+                prompt_tokens=(data.get("usage") or {}).get("prompt_tokens"),
+            )
+        ]
+
+    def event(self, data: Any, seen: int) -> Reply:
+        """The first event may hold nothing but the role."""
+        if not data["choices"]:
+            return Reply([], finished=False)
+        choice = data["choices"][0]
+        finished = choice.get("finish_reason") is not None
+        told = (choice.get("logprobs") or {}).get("content")
+        if not told and choice.get("delta", {}).get("content"):
+            raise no_logprobs(self.name)
+        return Reply(
+            positions(told, by_bytes, self.name) if told else [],
+            finished=finished,
+            model=str(data.get("model") or ""),
+            build=str(data.get("system_fingerprint") or ""),
+        )
+
+    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+        listed = models_of(await ask("/v1/models"), model)
+        return None if listed is None else Facts(model=str(listed["id"]))

@@ -1,0 +1,37 @@
+"""The old ``/v1/completions`` of OpenAI and those who copied it: lists keyed by text, five tokens or a few more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply, Token, prompts_of
+from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
+
+__all__ = ["OpenAICompletions", "text_key"]
+
+
+class OpenAICompletions(Dialect):
+    """Completions as OpenAI has them: text in, texts out, what was done to the values unsaid."""
+
+    name = "openai_completions"
+    capabilities = Capabilities(most_top=5, draft=True, stream=True, distinct_keys=True)
+
+    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+        return "/v1/completions", plain_body(question, prompts_of(question))
+
+    def reply(self, data: Any, question: Question) -> list[Reply]:
+        return read_choices(data, text_key, self.name, 0)
+
+    def event(self, data: Any, seen: int) -> Reply:
+        return read_event(data, text_key, self.name)
+
+    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+        listed = models_of(await ask("/v1/models"), model)
+        return None if listed is None else Facts(model=str(listed["id"]))
+
+
+def text_key(key: str) -> Token:
+    r"""A key as it stands. OpenAI writes a token that is no text as ``bytes:\xe2\x80``, which is exact."""
+    if key.startswith("bytes:\\x"):
+        return bytes.fromhex(key[6:].replace("\\x", ""))
+    return key

@@ -1,0 +1,65 @@
+"""SGLang's ``/generate``: ids both ways, chosen ids by name. Written from its sources, not recorded.
+
+Values are taken after temperature, and temperature 0 is run as top-k 1 at temperature 1, so greedy values are raw.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from decodekit.errors import ProviderError
+from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Position, Question, Reply, prompts_of
+from decodekit_remote.dialects.completions import no_logprobs
+
+__all__ = ["SGLang"]
+
+
+class SGLang(Dialect):
+    """SGLang, natively."""
+
+    name = "sglang"
+    capabilities = Capabilities(
+        ids_in=True, ids_out=True, most_top=1000, named_ids=1000, stage="raw", batch=True, draft=True, usual_top=100
+    )
+
+    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+        prompts = prompts_of(question)
+        kind = "text" if isinstance(prompts[0], str) else "input_ids"
+        sampling: dict[str, Any] = {"max_new_tokens": question.tokens, "ignore_eos": True}
+        sampling |= {"temperature": question.temperature} if question.temperature else {"temperature": 1.0, "top_k": 1}
+        body: dict[str, Any] = {
+            kind: prompts[0] if len(prompts) == 1 else prompts,
+            "sampling_params": sampling,
+            "return_logprob": True,
+            "top_logprobs_num": question.top,
+            "logprob_start_len": -1,
+            "stream": False,
+        }
+        if question.named:
+            body["token_ids_logprob"] = list(question.named)
+        return "/generate", body
+
+    def reply(self, data: Any, question: Question) -> list[Reply]:
+        return [self._one(each, question) for each in (data if isinstance(data, list) else [data])]
+
+    def _one(self, data: Any, question: Question) -> Reply:
+        told = data["meta_info"]
+        chosen, tops = told.get("output_token_logprobs"), told.get("output_top_logprobs")
+        if not chosen or not tops:
+            raise no_logprobs(self.name)
+        if len(chosen) != len(tops):
+            raise ProviderError(f"sglang: {len(chosen)} tokens came with {len(tops)} lists")
+        named = told.get("output_token_ids_logprobs") or [()] * len(tops)
+        positions = []
+        for (_, token, _), top, more in zip(chosen, tops, named, strict=True):
+            listed = {each[1]: each[0] for each in [*more, *(top or ())] if each[0] is not None}
+            positions.append(Position(token, list(listed), list(listed.values())))
+        return Reply(positions, prompt_tokens=told.get("prompt_tokens"))
+
+    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+        """Known by a route of its own."""
+        told = await ask("/get_model_info")
+        return Facts(model=str(told["model_path"]), tokenizes=True) if "model_path" in told else None
+
+    def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:
+        return "/tokenize", {"prompt": text, "add_special_tokens": False}

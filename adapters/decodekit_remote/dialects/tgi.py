@@ -1,0 +1,50 @@
+"""Text Generation Inference's ``/generate``: text in, ids out, five tokens at most.
+
+Written from its documentation, not recorded.
+
+Values are those after penalties and warpers; none is asked for here, and whether the values are raw is for the probe.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Position, Question, Reply
+from decodekit_remote.dialects.completions import no_logprobs
+
+__all__ = ["Tgi"]
+
+
+class Tgi(Dialect):
+    """TGI, natively."""
+
+    name = "tgi"
+    capabilities = Capabilities(ids_out=True, most_top=5, draft=True)
+
+    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+        """Without ``do_sample`` it is greedy, and a temperature is not accepted."""
+        (prompt,) = question.prompts
+        settings: dict[str, Any] = {"max_new_tokens": question.tokens, "details": True, "top_n_tokens": question.top}
+        if question.temperature:
+            settings |= {"temperature": question.temperature, "do_sample": True}
+        return "/generate", {"inputs": prompt, "parameters": settings}
+
+    def reply(self, data: Any, question: Question) -> list[Reply]:
+        told = data["details"]
+        if not told.get("tokens") or not told.get("top_tokens"):
+            raise no_logprobs(self.name)
+        positions = []
+        for token, top in zip(told["tokens"], told["top_tokens"], strict=True):
+            pieces = {} if token["special"] else {token["id"]: token["text"].encode()}
+            pieces |= {each["id"]: each["text"].encode() for each in top if not each["special"]}
+            ids, logprobs = [each["id"] for each in top], [each["logprob"] for each in top]
+            positions.append(Position(token["id"], ids, logprobs, pieces))
+        return [Reply(positions)]
+
+    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+        """Known by what its information holds."""
+        told = await ask("/info")
+        if "max_concurrent_requests" not in told or "model_id" not in told:
+            return None
+        longest = told.get("max_input_tokens") or told.get("max_input_length")
+        return Facts(model=str(told["model_id"]), build=str(told.get("sha", "")), context_length=longest)

@@ -1,0 +1,80 @@
+"""vLLM's ``/v1/completions``: ids both ways, raw values unless the server was started otherwise.
+
+Recorded from vLLM 0.32. ``logprobs: -1`` lists the whole vocabulary where ``--max-logprobs -1`` allows it; minus
+infinity is clamped to -9999; a chosen token outside the list is added to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from decodekit.protocols import Message
+from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply, prompts_of
+from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
+
+__all__ = ["Vllm"]
+
+
+class Vllm(Dialect):
+    """vLLM, with ids."""
+
+    name = "vllm"
+    capabilities = Capabilities(
+        ids_in=True,
+        ids_out=True,
+        most_top=20,
+        whole_vocabulary=None,
+        impossible=-9999.0,
+        named_ids=128,
+        stage="raw",
+        echo=True,
+        batch=True,
+        draft=True,
+        stream=True,
+    )
+
+    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+        """Keys as ids: keyed by text, tokens of one text would fall together."""
+        body = plain_body(question, prompts_of(question))
+        body |= {"return_tokens_as_token_ids": True, "return_token_ids": True, "ignore_eos": True}
+        if question.everything:
+            body["logprobs"] = -1
+        if question.named:
+            body["logprob_token_ids"] = list(question.named)
+        if question.echo:
+            body["echo"] = True
+        return "/v1/completions", body
+
+    def reply(self, data: Any, question: Question) -> list[Reply]:
+        """With ``echo`` the prompt's lists come first, none for its first token."""
+        return read_choices(data, _id, self.name, -1 if question.echo else 0)
+
+    def event(self, data: Any, seen: int) -> Reply:
+        return read_event(data, _id, self.name)
+
+    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+        listed = models_of(await ask("/v1/models"), model)
+        if listed is None or listed.get("owned_by") != "vllm":
+            return None
+        version = (await ask("/version")).get("version", "")
+        return Facts(
+            model=str(listed["id"]),
+            build=f"vllm-{version}",
+            context_length=listed.get("max_model_len"),
+            tokenizes=True,
+        )
+
+    def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:
+        return "/tokenize", {"prompt": text, "add_special_tokens": False, **({"model": model} if model else {})}
+
+    def conversing(self, messages: Sequence[Message], model: str | None) -> tuple[str, dict[str, Any]] | None:
+        body: dict[str, Any] = {"messages": [dict(message) for message in messages], "add_generation_prompt": True}
+        return "/tokenize", body | ({"model": model} if model else {})
+
+
+def _id(key: str) -> int:
+    name, _, number = key.partition(":")
+    if name != "token_id":
+        raise ValueError(f"the key {key[:40]!r} is not token_id:N")
+    return int(number)

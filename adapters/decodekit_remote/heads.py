@@ -1,0 +1,115 @@
+"""A server's list for a position as a `Distribution`: what is shown, and the best bound on what is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from decodekit.disclosure import ALL
+from decodekit.distribution import Distribution, Schedule, Stage
+from decodekit.errors import DistributionError, Undisclosed
+from decodekit_remote.dialect import Capabilities, Position, Question
+from decodekit_remote.vocabulary import Vocabulary
+
+__all__ = ["distribution", "is_repeated"]
+
+_EXCESS = 1e-3
+_CERTAIN = -1e-4  # a list whose first token is this likely may well come twice
+
+
+def distribution(
+    position: Position,
+    question: Question,
+    capabilities: Capabilities,
+    *,
+    vocabulary: Vocabulary | None,
+    vocab_size: int | None,
+    stage: Stage,
+    schedule: Schedule | None = None,
+    bound: float | None = None,
+) -> Distribution:
+    """What a list says, and no more.
+
+    Args:
+        position: the list.
+        question: what was asked, for how many tokens should be in it.
+        capabilities: what the server's special values mean.
+        vocabulary: names tokens that come as texts; None when all come as ids.
+        vocab_size: the number of tokens, or None.
+        stage: whether the values are raw.
+        schedule: for the record.
+        bound: an upper bound on the logprobs of tokens not in the list, when they were asked for by id.
+
+    Raises:
+        DistributionError: positive logprobs, a sum above 1.001, NaN, a token named twice, an empty list.
+        Undisclosed: the list shows texts of which it is not known whose they are.
+    """
+    values = np.array(position.logprobs, dtype=np.float64)
+    tokens = list(position.tokens)
+    if capabilities.untold is not None and len(values) and values.min() <= capabilities.untold:
+        told = values > capabilities.untold
+        tokens, values = [token for token, kept in zip(tokens, told, strict=True) if kept], values[told]
+    if len(values) == 0:
+        raise DistributionError("the server sent an empty list of logprobs")
+    values[values <= capabilities.impossible] = -math.inf
+    if np.isnan(values).any():
+        raise DistributionError("the server sent NaN among its logprobs")
+    if vocabulary is None:
+        return _by_ids(np.array(tokens, dtype=np.int64), values, question, vocab_size, stage, schedule, bound)
+    vocabulary.learn(position)
+    ids = vocabulary.identify(tokens)
+    names = [token for token in ids if token is not None]
+    twice = {token for token in names if names.count(token) > 1} if len(set(names)) < len(names) else set()
+    known = np.array([token is not None and token not in twice for token in ids])
+    expected = min(question.top, vocab_size or question.top)
+    fallen = capabilities.distinct_keys and len(values) < expected
+    if not known.any() or (fallen and not vocabulary.tokenizer.vocab_size < 2**62):
+        raise Undisclosed(ALL, "which tokens the server's texts stand for, several of which fall together,")
+    edge = _edge(values, question.top)
+    hidden = 0.0 if fallen else float(max([edge, *values[~known]]))
+    shown = np.array([token for token, kept in zip(ids, known, strict=True) if kept], dtype=np.int64)
+    return Distribution.head(
+        shown, values[known], vocab_size, stage=stage, schedule=schedule, max_hidden=max(hidden, -1e300)
+    )
+
+
+def _by_ids(
+    ids: np.ndarray,
+    values: np.ndarray,
+    question: Question,
+    vocab_size: int | None,
+    stage: Stage,
+    schedule: Schedule | None,
+    bound: float | None,
+) -> Distribution:
+    if len(ids) == vocab_size or (question.everything and vocab_size is None):
+        row = np.full(len(ids), math.nan)
+        if ids.min() < 0 or ids.max() >= len(ids):
+            raise DistributionError(f"a list of {len(ids)} tokens names token {ids.max()}")
+        row[ids] = values
+        mass = float(np.exp(values).sum())
+        if values.max() > _EXCESS or not abs(mass - 1) <= _EXCESS:
+            raise DistributionError(f"logprobs up to {values.max():.6g} with a sum of {mass:.6g} are no distribution")
+        return Distribution.dense(row, origin="logprobs", stage=stage, schedule=schedule)
+    edge = _edge(values, question.top) if bound is None else bound
+    return Distribution.head(ids, values, vocab_size, stage=stage, schedule=schedule, max_hidden=max(edge, -1e300))
+
+
+def _edge(values: np.ndarray, top: int) -> float:
+    """The least of the leading ones: a token that was chosen or asked for besides stands below what is hidden."""
+    if len(values) <= top:
+        return float(values.min())
+    return float(np.partition(values, -top)[-top])
+
+
+def is_repeated(one: Position, other: Position) -> bool:
+    """Whether two positions have one list, to the bit: a server that sends the first list for every token."""
+    values: Sequence[float] = one.logprobs
+    return (
+        len(values) > 2
+        and max(values) < _CERTAIN
+        and list(values) == list(other.logprobs)
+        and list(one.tokens) == list(other.tokens)
+    )

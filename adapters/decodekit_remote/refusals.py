@@ -1,0 +1,112 @@
+"""A server's refusal as one of this library's errors, in the server's own words and without the key."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import math
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from decodekit.errors import AdapterError, ContextOverflow, ModelNotFound, ProviderError
+
+__all__ = ["Refused", "own_words", "refusal", "retry_after"]
+
+LONGEST_WAIT = 120.0
+"""Seconds. A server that wants more than this is not waited for (the rule of openai-python)."""
+
+_LONGEST_WORDS = 600
+_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_CONTEXT = re.compile(r"context (?:length|size|window)|exceed_context|maximum context|too many tokens", re.IGNORECASE)
+_SPENT = re.compile(r"insufficient_quota|billing|exceeded your current quota", re.IGNORECASE)
+
+
+class Refused(ProviderError):
+    """An attempt that failed.
+
+    Attributes:
+        status: the HTTP status; 0 when no answer came.
+        again: whether the same question may be asked again.
+        wait: seconds the server asked to wait, or None.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, again: bool = False, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.again = again
+        self.wait = wait
+
+
+def refusal(where: str, status: int, headers: Mapping[str, str], body: bytes) -> AdapterError:
+    """The error that an answer with this status is."""
+    words = own_words(body)
+    said = f"{where} answered {status}" + (f": {words}" if words else "")
+    if 300 <= status < 400:
+        target = headers.get("location", "")
+        return Refused(
+            f"{said}; redirects are not followed. Set base_url to where it points ({target!r})", status=status
+        )
+    if status in (400, 413, 422, 500) and _CONTEXT.search(words):
+        return ContextOverflow(said)
+    if status == 404 and re.search(r"model", words, re.IGNORECASE):
+        return ModelNotFound(said)
+    if status in (401, 403):
+        return Refused(f"{said}; name the variable that holds the key with api_key_env", status=status)
+    if status == 404:
+        return Refused(f"{said}; is base_url right, and the dialect?", status=status)
+    if status not in _RETRIED or headers.get("x-should-retry") == "false" or (status == 429 and _SPENT.search(words)):
+        return Refused(said, status=status)
+    if status == 500 and "validation error" in words:  # llama-cpp-python refuses a malformed question with 500
+        return Refused(said, status=status)
+    wait = retry_after(headers)
+    if wait is not None and wait > LONGEST_WAIT:
+        return Refused(
+            f"{said}; it wants {wait:.0f} s of peace, and at most {LONGEST_WAIT:.0f} s are waited", status=status
+        )
+    return Refused(said, status=status, again=True, wait=wait)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from ``retry-after-ms`` or ``retry-after`` (seconds or a date); None when there is no such number."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        text = headers.get(name)
+        if text is None:
+            continue
+        try:
+            seconds = float(text) / unit
+        except ValueError:
+            try:
+                seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+            except (ValueError, TypeError, OverflowError):
+                continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    return None
+
+
+def own_words(body: bytes) -> str:
+    """What a server says in an error's body, in one line of at most 600 characters."""
+    text = body.decode("utf-8", "replace")
+    try:
+        found = _message(json.loads(text))
+    except (ValueError, RecursionError):
+        found = None
+    words = " ".join("".join(c if c.isprintable() else " " for c in (found or text)).split())
+    return words if len(words) <= _LONGEST_WORDS else words[:_LONGEST_WORDS] + "…"
+
+
+def _message(data: Any) -> str | None:
+    if isinstance(data, str):
+        return data
+    if isinstance(data, list):
+        return _message(data[0]) if data else None
+    if not isinstance(data, dict):
+        return None
+    for key in ("error", "message", "detail"):
+        inner = _message(data.get(key))
+        if inner:
+            kind = data.get("type") or data.get("code")
+            return f"{inner} ({kind})" if isinstance(kind, str) and kind not in inner else inner
+    return None

@@ -1,0 +1,177 @@
+"""Token identity where a server shows texts: by a vocabulary the user names, or by the bytes themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Literal, Protocol
+
+from decodekit.errors import ParameterError
+from decodekit.prefix import Prefix
+from decodekit.protocols import Message, Tokenizer
+from decodekit_remote.dialect import Conversation, Position, Token
+
+__all__ = ["HashedVocabulary", "KnownVocabulary", "Vocabulary"]
+
+_UNREADABLE = "�"
+
+
+class Vocabulary(Protocol):
+    """Turns what a server shows into ids, and ids into what it takes."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    def identify(self, tokens: Sequence[Token]) -> list[int | None]:
+        """The id of each token; None where the text may be that of another token as well."""
+        ...
+
+    def prompt_of(self, prefix: Prefix) -> str | Conversation:
+        """A prefix as the server takes it. Raises `ParameterError` where no text stands for it."""
+        ...
+
+    def learn(self, position: Position) -> None:
+        """Keep what a server tells of the bytes of ids."""
+        ...
+
+
+class KnownVocabulary:
+    """The vocabulary of a tokenizer: draws match those of the same model in process.
+
+    Args:
+        tokenizer: the model's own.
+        lossy: what the server does to bytes that are no UTF-8; a text that two tokens come out as names neither.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, lossy: Literal["replace", "ignore"]) -> None:
+        self.tokenizer = tokenizer
+        self._by_bytes: dict[bytes, int | None] = {}
+        self._by_text: dict[str, int | None] = {"": None}  # control tokens have no text either
+        for token in range(tokenizer.vocab_size):
+            piece = tokenizer.token_bytes(token)
+            if piece is not None:
+                self._by_bytes[piece] = None if piece in self._by_bytes else token
+                text = piece.decode("utf-8", lossy)
+                self._by_text[text] = None if text in self._by_text else token
+
+    def identify(self, tokens: Sequence[Token]) -> list[int | None]:
+        """Ids as they are; bytes and texts by the tokenizer's table."""
+        by_bytes, by_text = self._by_bytes, self._by_text
+        return [
+            token
+            if isinstance(token, int)
+            else by_text.get(token)
+            if isinstance(token, str)
+            else by_bytes.get(bytes(token))
+            for token in tokens
+        ]
+
+    def prompt_of(self, prefix: Prefix) -> str:
+        """The text of the ids. The server puts its own BOS in front, so a leading one is left out."""
+        ids = list(prefix.token_ids)
+        if ids and ids[0] == self.tokenizer.bos_id:
+            ids = ids[1:]
+        parts = []
+        for token in ids:
+            piece = self.tokenizer.token_bytes(token)
+            if piece is None:
+                raise ParameterError(
+                    f"token {token} is a control token without a text, and this server takes nothing but text; "
+                    "use a dialect that takes ids"
+                )
+            parts.append(piece)
+        try:
+            return b"".join(parts).decode("utf-8")
+        except UnicodeDecodeError:
+            raise ParameterError(
+                "the prefix ends inside a character, and this server takes nothing but text; "
+                "use a dialect that takes ids"
+            ) from None
+
+    def learn(self, position: Position) -> None:
+        """The tokenizer knows already."""
+
+
+class HashedVocabulary:
+    """No vocabulary: a token is its bytes, and its id 63 bits of their BLAKE2b hash.
+
+    A prompt is one token, its whole text; a conversation is one control token. Texts with U+FFFD and empty ones name
+    no token. It is the adapter's tokenizer as well.
+    """
+
+    vocab_size = 2**63
+    eos_ids: frozenset[int] = frozenset()
+    bos_id = None
+    fingerprint = "bytes, blake2b 63"
+
+    def __init__(self) -> None:
+        self._pieces: dict[int, bytes] = {}
+        self._talks: dict[int, tuple[Message, ...]] = {}
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Itself."""
+        return self
+
+    def identify(self, tokens: Sequence[Token]) -> list[int | None]:
+        """Ids as they are; bytes and readable texts by their hash, remembered with it."""
+        return [token if isinstance(token, int) else self._id_of(token) for token in tokens]
+
+    def prompt_of(self, prefix: Prefix) -> str | Conversation:
+        """The texts put together, behind the conversation if there is one."""
+        ids = prefix.token_ids
+        talk = self._talks.get(ids[0])
+        said = b"".join(self.token_bytes(token) or b"" for token in (ids if talk is None else ids[1:]))
+        try:
+            text = said.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ParameterError("the prefix ends inside a character, and this server takes nothing but text") from None
+        return text if talk is None else Conversation(talk, text)
+
+    def learn(self, position: Position) -> None:
+        """The bytes of ids, where a server shows both."""
+        self._pieces.update(position.pieces)
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        """One id for the whole text."""
+        return [self._kept(text.encode())] if text else []
+
+    def encode_messages(self, messages: Sequence[Message]) -> list[int]:
+        """One id for the whole conversation; the server's own template is applied to it there."""
+        written = json.dumps([dict(message) for message in messages], ensure_ascii=False, sort_keys=True)
+        token = _hash(b"\0conversation\0" + written.encode())
+        self._talks[token] = tuple(dict(message) for message in messages)
+        return [token]
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """The bytes of these tokens, conversations left out."""
+        return b"".join(self.token_bytes(token) or b"" for token in ids)
+
+    def token_bytes(self, token_id: int) -> bytes | None:
+        """The bytes behind a hash; None for a conversation. Raises `ParameterError` for an id never seen here."""
+        if token_id in self._talks:
+            return None
+        if token_id not in self._pieces:
+            raise ParameterError(f"token id {token_id} is the hash of no text seen here; give the prompt as text")
+        return self._pieces[token_id]
+
+    def table(self, ids: Sequence[int]) -> str:
+        """The texts of these ids as JSON, for the record: hashes alone could not be read back."""
+        pieces = {str(token): self._pieces[token].decode("utf-8", "backslashreplace") for token in ids}
+        return json.dumps(pieces, ensure_ascii=False)
+
+    def _id_of(self, token: bytes | str) -> int | None:
+        if not token or (isinstance(token, str) and _UNREADABLE in token):
+            return None
+        return self._kept(token.encode() if isinstance(token, str) else token)
+
+    def _kept(self, piece: bytes) -> int:
+        token = _hash(piece)
+        if self._pieces.setdefault(token, piece) != piece:
+            raise ParameterError(f"two texts have one hash of 63 bits: {piece!r} and {self._pieces[token]!r}")
+        return token
+
+
+def _hash(data: bytes) -> int:
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little") >> 1

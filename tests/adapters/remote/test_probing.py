@@ -1,0 +1,113 @@
+"""What the first words with a server find out, and how doctor shows it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+pytest.importorskip("httpx")
+
+import decodekit
+from decodekit import Session
+from decodekit.errors import ProviderError, UnknownPlugin
+from decodekit.testing import BytesTokenizer
+from decodekit_remote import RemoteAdapter
+from tests.adapters.remote.recorded import playing
+from tests.adapters.remote.servers import TableServer, serving
+
+
+@pytest.mark.parametrize("dialect", ["llama_server", "vllm"])
+def test_auto_finds_the_dialect_and_says_so(dialect: str) -> None:
+    with serving(dialect) as server:
+        adapter = decodekit.adapter("remote", base_url=f"{server.url}/v1/")
+        assert adapter.capabilities["dialect"] == dialect and adapter.capabilities["known"] == "seen in a probe"
+        info = adapter.info
+        assert (info.vocab_size, info.model, info.stage, info.origin) == (257, "table", "raw", "logprobs")
+        assert info.context_length == 1023 and info.most.kind == "all" and info.versions["dialect"] == dialect
+
+
+@pytest.mark.parametrize("dialect", ["llama_server", "vllm"])
+def test_values_taken_after_temperature_are_not_called_raw(dialect: str) -> None:
+    with serving(dialect) as server:
+        server.after_temperature = True
+        adapter = RemoteAdapter(base_url=server.url, tokenizer=BytesTokenizer())
+        assert adapter.info.stage == "processed"
+        with Session(adapter, decodekit.Chain(), seed=1) as session:
+            steps = list(session.stream("the ", max_tokens=3))
+        assert len(steps) == 3
+        assert server.requests[-1][2]["temperature"] == 1.0  # the values at 1 are at least the model's own
+
+
+def test_without_a_probe_nothing_is_asked_and_everything_is_as_declared() -> None:
+    adapter = RemoteAdapter(base_url="http://nowhere.invalid", dialect="vllm", probe=False)
+    capabilities = adapter.capabilities
+    assert capabilities["known"] == "as declared by the dialect"
+    assert capabilities["whole_vocabulary"] is False and capabilities["named_ids"] == 128
+
+
+def test_a_server_that_lists_less_than_it_was_asked_for_is_known_by_what_it_listed() -> None:
+    with serving("vllm") as server:
+        table = TableServer._complete
+
+        def at_most_three(self: TableServer, body: Any) -> Any:
+            if body["logprobs"] == -1:
+                raise ValueError("no")
+            return table(self, {**body, "logprobs": min(body["logprobs"], 3)})
+
+        server._complete = at_most_three.__get__(server)  # type: ignore[method-assign]
+        adapter = RemoteAdapter(base_url=server.url)
+        assert adapter.capabilities["most_top"] in (3, 4) and adapter.capabilities["whole_vocabulary"] is False
+
+
+def test_a_server_without_logprobs_is_refused_at_once() -> None:
+    transport = playing("llama_server", "v1_chat_top_logprobs0", "models")
+    with pytest.raises(ProviderError, match="without logprobs"):
+        RemoteAdapter(base_url="http://host", dialect="openai_chat", transport=transport)
+
+
+def test_an_unknown_dialect_is_told_with_what_there_is() -> None:
+    with pytest.raises(UnknownPlugin, match="did you mean 'vllm'"):
+        RemoteAdapter(base_url="http://host", dialect="vlm")
+
+
+def test_a_hole_in_mid_character_is_healed_by_forcing_a_token() -> None:
+    """llama-server sends no list for a token inside a character; a forced token brings it."""
+    with serving() as server:
+        make = TableServer._llama
+
+        def with_holes(self: TableServer, prompt: list[int], body: Any, index: int) -> Any:
+            answer = make(self, prompt, body, index)
+            if not body.get("logit_bias"):
+                answer["completion_probabilities"] = []
+            return answer
+
+        server._llama = with_holes.__get__(server)  # type: ignore[method-assign]
+        adapter = RemoteAdapter(base_url=server.url, dialect="llama_server", probe=False, draft=4)
+        with pytest.raises(ProviderError, match="without a list"):
+            Session(adapter).generate([1, 2], max_tokens=1)  # unmet, it is not known what to force
+        server._llama = make.__get__(server)  # type: ignore[method-assign]
+        adapter = RemoteAdapter(base_url=server.url, tokenizer=BytesTokenizer(), draft=4)
+        server._llama = with_holes.__get__(server)  # type: ignore[method-assign]
+        with Session(adapter, decodekit.Chain(sampler="greedy")) as session:
+            healed = session.generate("the ", max_tokens=8).token_ids
+        assert adapter.measured["bets"] == 0  # a token that was forced is no guess
+        server._llama = make.__get__(server)  # type: ignore[method-assign]
+        with Session(
+            RemoteAdapter(base_url=server.url, tokenizer=BytesTokenizer()), decodekit.Chain(sampler="greedy")
+        ) as session:
+            assert session.generate("the ", max_tokens=8).token_ids == healed
+
+
+def test_doctor_shows_what_the_server_can_do() -> None:
+    testing = pytest.importorskip("typer.testing")
+    from decodekit.cli import app as commands
+
+    with serving("vllm") as server:
+        arguments = ["doctor", "--adapter", "remote", "--set", f"base_url={server.url}"]
+        shown = testing.CliRunner().invoke(commands.app, arguments)
+        told = testing.CliRunner().invoke(commands.app, [*arguments, "--json"])
+    assert "  prefill" in shown.stdout and "cannot" not in shown.stderr
+    capabilities = json.loads(told.stdout)["adapter"]["info"]["capabilities"]
+    assert capabilities["dialect"] == "vllm" and capabilities["echo"] is True and capabilities["forces"] is False

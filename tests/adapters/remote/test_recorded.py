@@ -1,0 +1,404 @@
+"""Every recorded body, read by the dialect it belongs to: what it shows, or which error it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("httpx")
+
+from decodekit import Distribution, Prefix
+from decodekit.errors import (
+    AdapterError,
+    ContextOverflow,
+    DecodekitError,
+    DistributionError,
+    ModelNotFound,
+    ProviderError,
+    Undisclosed,
+)
+from decodekit.testing import BytesTokenizer, PiecesTokenizer
+from decodekit_remote import Capabilities, Position, Question, RemoteAdapter
+from decodekit_remote.dialects.llama_cpp_python import LlamaCppPython
+from decodekit_remote.dialects.llama_server import LlamaServer
+from decodekit_remote.dialects.openai_chat import OpenAIChat
+from decodekit_remote.dialects.openai_completions import OpenAICompletions
+from decodekit_remote.dialects.vllm import Vllm
+from decodekit_remote.heads import distribution
+from decodekit_remote.probing import dialect_named, read_event, read_reply
+from decodekit_remote.refusals import refusal
+from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
+from tests.adapters.remote.recorded import bodies, names, playing
+
+PARIS = (504, 3575, 282, 4649, 314)
+NATIVE = {"llama_server": LlamaServer(), "llama_cpp_python": LlamaCppPython(), "vllm": Vllm()}
+READ = {"/completion", "/v1/completions", "/v1/chat/completions"}
+READ_BY_NO_DIALECT = {  # another route's shape, or a server that would be refused
+    "completion_post_sampling": "asked for values after the chain, which no dialect does",
+    "completion_post_sampling_temp0": "the same",
+    "completion_stop_midtoken": "a stop inside a token leaves no list: stops are never sent",
+    "spec_ngram_logprob0": "speculation is refused",
+    "v1_chat_top_logprobs0": "no lists were asked for",
+    "completions_echo_scoring_max_tokens1": "scores one off, from an option that is not used",
+    "completion_prompt_logprobs": "no lists were asked for, but for the prompt",
+}
+
+
+def dialect_of(server: str, path: str) -> Any:
+    if path == "/v1/chat/completions":
+        return OpenAIChat()
+    if server == "llama_server" and path == "/v1/completions":
+        return OpenAIChat()  # it answers there in the shape of a chat
+    return NATIVE[server]
+
+
+@pytest.mark.parametrize(("server", "name"), names())
+def test_every_recorded_body_is_read_or_refused(server: str, name: str) -> None:
+    entry = bodies(server)[name]
+    where = f"http://host{entry['path']}"
+    if entry["status"] != 200:
+        error = refusal(where, entry["status"], {}, json.dumps(entry["body"]).encode())
+        assert isinstance(error, AdapterError)
+        words = entry["body"].get("error", {}).get("message", entry["body"].get("detail", ""))
+        assert " ".join(words.split())[:60] in str(error)
+        assert isinstance(error, ContextOverflow) == ("context" in name)
+        assert isinstance(error, ModelNotFound) == (name == "error_model")
+        return
+    if entry["path"] not in READ:
+        return
+    dialect = dialect_of(server, entry["path"])
+    asked = entry["request"]
+    top = asked.get("n_probs") or asked.get("top_logprobs") or asked.get("logprobs") or 1
+    prompts = asked.get("prompt", "")
+    count = len(prompts) if isinstance(prompts, list) and isinstance(prompts[0], str | list) else 1
+    copies = asked.get("n_cmpl", 1) if server == "llama_server" else 1
+    question = Question(
+        (("x",) * count) * copies,
+        top=int(top),
+        echo=bool(asked.get("echo")) and server == "vllm",
+        stream="text" in entry,
+    )
+    if name in READ_BY_NO_DIALECT:
+        with contextlib.suppress(ProviderError):
+            assert not any(len(reply.positions) for reply in read_reply(dialect, where, entry["body"], question))
+        return
+    if "text" in entry:
+        positions = streamed(dialect, where, entry["text"])
+    elif server == "llama_server" and entry["path"] == "/v1/completions" and "choices" in entry["body"]:
+        told = [choice["logprobs"]["content"] for choice in entry["body"]["choices"]]
+        positions = [each for content in told for each in read_chat(content)]
+    else:
+        replies = read_reply(dialect, where, entry["body"], question)
+        positions = [position for reply in replies for position in reply.positions]
+        assert len(replies) == count * copies
+    if name == "completion_emoji":
+        assert positions == [] or server == "vllm"  # its first token has no list
+        return
+    if asked.get("max_tokens") == 0 and server == "vllm":
+        assert positions == [] and len(replies[0].prompt) == 4
+        return
+    assert positions
+    for position in positions:
+        by_ids = all(isinstance(token, int) for token in position.tokens)
+        vocabulary = None if by_ids else HashedVocabulary()
+        try:
+            answer = distribution(
+                position, question, dialect.capabilities, vocabulary=vocabulary, vocab_size=None, stage="raw"
+            )
+        except Undisclosed:
+            assert server == "llama_cpp_python"  # texts that fell together
+            continue
+        assert answer.tail is not None
+        total = math.fsum(math.exp(value) for value in position.logprobs)
+        assert answer.tail.mass_high <= 1 - total + 1e-5 or len(answer.scores) < len(position.logprobs)
+
+
+def read_chat(content: Any) -> list[Position]:
+    from decodekit_remote.dialects.content import by_bytes, positions
+
+    return positions(content, by_bytes, "openai_chat")
+
+
+def streamed(dialect: Any, where: str, text: str) -> list[Position]:
+    found: list[Position] = []
+    done = False
+    for line in text.split("\n"):
+        if line.startswith("data: {"):
+            reply = read_event(dialect, where, json.loads(line[6:]), len(found))
+            found += reply.positions
+            done = done or reply.finished
+    assert done
+    return found
+
+
+def lists(server: str, name: str, dialect: Any = None, **asked: Any) -> list[Any]:
+    entry = bodies(server)[name]
+    question = Question(("x",), **{"top": 5, **asked})
+    return read_reply(dialect or NATIVE[server], "there", entry["body"], question)
+
+
+def test_llama_server_aligns_by_id_and_stops_where_a_list_is_missing() -> None:
+    (reply,) = lists("llama_server", "completion_emoji")
+    assert list(reply.positions) == [] and reply.cut  # six tokens, two lists, each of the last token of a character
+    (reply,) = lists("llama_server", "completion_n_probs5")
+    assert [position.chosen for position in reply.positions] == [7042, 30] and not reply.cut
+    assert reply.positions[0].pieces[7042] == b" Paris"
+
+
+def test_llama_server_lists_are_not_taken_for_those_of_other_tokens() -> None:
+    body = bodies("llama_server")["completion_n_probs5"]["body"]
+    late = {**body, "completion_probabilities": body["completion_probabilities"][1:]}  # the first list is missing
+    (reply,) = LlamaServer().reply(late, Question(("x",), top=5))
+    assert list(reply.positions) == [] and reply.cut
+    text = bodies("llama_server")["completion_n_probs5_stream"]["text"]
+    second = json.loads(text.split("\n\n")[1][6:])
+    assert len(LlamaServer().event(second, 1).positions) == 1
+    skipped = LlamaServer().event(second, 0)  # two tokens were predicted, and this is the first list
+    assert list(skipped.positions) == [] and skipped.cut and not skipped.finished
+
+
+def test_llama_server_keeps_the_raw_values_under_a_forced_token() -> None:
+    (free,) = lists("llama_server", "completion_n_probs5")
+    (forced,) = lists("llama_server", "completion_logit_bias_force")
+    assert forced.positions[0].chosen == 100
+    assert list(forced.positions[0].logprobs) == list(free.positions[0].logprobs)[:3]
+
+
+def test_a_speculating_llama_server_is_refused() -> None:
+    with pytest.raises(ProviderError, match="speculates"):
+        lists("llama_server", "spec_ngram_logprob0")
+    body = {**bodies("llama_server")["spec_ngram_logprob0"]["body"], "timings": {}}
+    with pytest.raises(ProviderError, match=r"token 1876 the logprob .* and no list"):
+        LlamaServer().reply(body, Question(("x",), top=2))
+
+
+def test_a_batch_has_one_reply_per_prompt_in_their_order() -> None:
+    first, second = read_reply(
+        LlamaServer(), "there", bodies("llama_server")["completion_batch2"]["body"], Question(("x", "y"), top=2)
+    )
+    assert (first.positions[0].chosen, second.positions[0].chosen) == (7042, 260)
+    both = bodies("vllm")["completion_batch2"]["body"]
+    swapped = {**both, "choices": both["choices"][::-1]}
+    replies = read_reply(Vllm(), "there", swapped, Question(("x", "y"), top=3))
+    assert [reply.positions[0].chosen for reply in replies] == [7042, 260]
+    with pytest.raises(ProviderError, match="2 replies"):
+        read_reply(Vllm(), "there", both, Question(("x",), top=3))
+
+
+def test_vllm_scores_a_prompt_and_bounds_the_hidden_by_the_list_not_by_the_scored_token() -> None:
+    (reply,) = lists("vllm", "completion_max0", echo=True, top=3)
+    assert len(reply.prompt) == 4 and list(reply.positions) == []
+    (reply,) = lists("vllm", "completion_echo_score", echo=True, top=2)
+    first = reply.prompt[0]
+    assert first is not None and first.chosen == 3575
+    question = Question((PARIS,), top=2)
+    head = distribution(first, question, Vllm().capabilities, vocabulary=None, vocab_size=49152, stage="raw")
+    assert head.logprob(3575) == pytest.approx(-11.539274, abs=1e-6)
+    assert head.tail is not None and head.tail.max_logprob == pytest.approx(-2.6532406, abs=1e-6)
+
+
+def test_vllm_is_raw_at_any_temperature_and_minus_9999_is_probability_zero() -> None:
+    (hot,) = lists("vllm", "completion_temp2_raw")
+    (cold,) = lists("vllm", "completion_ids_top5")
+    warm, cool = (dict(zip(each.positions[0].tokens, each.positions[0].logprobs, strict=True)) for each in (hot, cold))
+    assert {token: warm[token] for token in cool} == cool
+    position = Position(0, [0, 1], [0.0, -9999.0])
+    answer = distribution(
+        position, Question((PARIS,), top=2), Vllm().capabilities, vocabulary=None, vocab_size=2, stage="raw"
+    )
+    assert answer.support().tolist() == [0]
+    spoken = distribution(
+        Position("a", ["a", "b"], [-0.5, -9999.0]),
+        Question(("x",), top=2),
+        OpenAIChat().capabilities,
+        vocabulary=HashedVocabulary(),
+        vocab_size=None,
+        stage="unknown",
+    )
+    assert len(spoken.scores) == 1 and spoken.tail is not None  # there it means: not among the twenty
+
+
+def test_texts_that_fall_together_are_told_apart_by_a_vocabulary_or_not_at_all() -> None:
+    (reply,) = lists("llama_cpp_python", "completions_emoji_logprobs")
+    question = Question(("x",), top=5)
+    capabilities = LlamaCppPython().capabilities
+    with pytest.raises(Undisclosed):
+        distribution(
+            reply.positions[1], question, capabilities, vocabulary=HashedVocabulary(), vocab_size=None, stage="raw"
+        )
+    pieces = [b".", b"\n", b" ", b" \xf0\x9f", b"\x9f", b"\x98", None, b"\n\n"]
+    known = KnownVocabulary(PiecesTokenizer(pieces), "ignore")
+    last = distribution(reply.positions[5], question, capabilities, vocabulary=known, vocab_size=8, stage="raw")
+    assert set(last.token_ids.tolist()) == {0, 1, 7}  # neither "" nor " ", which is half an emoji as well
+    assert last.logprob(0) == pytest.approx(-1.3604696)
+    assert last.tail is not None and last.tail.max_logprob == pytest.approx(-1.1973321)  # one token is behind ""
+    few = distribution(reply.positions[2], question, capabilities, vocabulary=known, vocab_size=8, stage="raw")
+    assert few.tail is not None and few.tail.max_logprob is not None
+    assert few.tail.max_logprob > -1.0052525  # several fell together: each may have all that is left
+
+
+def test_one_id_per_text_without_a_vocabulary_and_the_same_one_tomorrow() -> None:
+    vocabulary = HashedVocabulary()
+    (paris,) = vocabulary.identify([" Paris"])
+    assert paris == 7075399995537513743 and vocabulary.identify([b" Paris"]) == [paris]
+    assert vocabulary.token_bytes(paris) == b" Paris"
+    assert vocabulary.identify(["", "�", " �", b"\xf0\x9f"])[:3] == [None, None, None]
+    assert json.loads(vocabulary.table([paris])) == {str(paris): " Paris"}
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [([0.5, -1.0], "positive|no log-probabilities"), ([-0.1, -0.1], "sum"), ([], "empty"), ([math.nan, -1.0], "NaN")],
+)
+def test_numbers_that_are_no_list_are_typed_errors(values: list[float], error: str) -> None:
+    position = Position(0, list(range(len(values))), values)
+    with pytest.raises(DistributionError, match=error):
+        distribution(position, Question((PARIS,), top=2), Capabilities(), vocabulary=None, vocab_size=9, stage="raw")
+
+
+def test_a_token_named_twice_is_an_error_or_not_identified() -> None:
+    position = Position(0, [3, 3], [-1.0, -2.0])
+    with pytest.raises(DistributionError, match="twice"):
+        distribution(position, Question((PARIS,), top=2), Capabilities(), vocabulary=None, vocab_size=9, stage="raw")
+    texts = Position("a", ["a", "b", "a"], [-1.0, -1.5, -2.0])
+    answer = distribution(
+        texts, Question(("x",), top=3), Capabilities(), vocabulary=HashedVocabulary(), vocab_size=None, stage="raw"
+    )
+    assert len(answer.scores) == 1 and answer.tail is not None and answer.tail.max_logprob == -1.0
+
+
+@pytest.mark.parametrize("name", ["fireworks", "sglang", "ollama", "tgi"])
+def test_dialects_known_from_documentation_ask_and_read(name: str) -> None:
+    dialect = dialect_named(name)
+    ids = dialect.capabilities.ids_in
+    question = Question(((1, 2) if ids else "ab",), top=3, tokens=2, model="m")
+    path, body = dialect.request(question)
+    assert path.startswith("/") and json.dumps(body)
+    listed = [{"token": "x", "token_id": 4, "logprob": -0.5}, {"token": "y", "token_id": 5, "logprob": -1.0}]
+    tgi = [{"id": 4, "text": "x", "logprob": -0.5, "special": False}]
+    data: dict[str, Any] = {
+        "fireworks": {"choices": [{"index": 0, "logprobs": {"content": [{**listed[0], "top_logprobs": listed}]}}]},
+        "sglang": {
+            "meta_info": {
+                "output_token_logprobs": [[-0.5, 4, None]],
+                "output_top_logprobs": [[[-0.5, 4, None], [-1.0, 5, None]]],
+            }
+        },
+        "ollama": {"response": "x", "logprobs": [{**listed[0], "top_logprobs": listed}]},
+        "tgi": {"details": {"tokens": tgi, "top_tokens": [tgi]}},
+    }
+    (reply,) = read_reply(dialect, "there", data[name], question)
+    assert len(reply.positions) == 1 and reply.positions[0].logprobs[0] == -0.5
+    with pytest.raises(ProviderError, match=r"shape|logprobs"):
+        read_reply(dialect, "there", {"choices": [{}], "meta_info": {}, "details": {}}, question)
+
+
+def test_completions_that_ignore_logprobs_are_refused() -> None:
+    body = {"choices": [{"index": 0, "text": "hi", "finish_reason": "length", "logprobs": None}]}
+    with pytest.raises(ProviderError, match="without logprobs"):
+        read_reply(OpenAICompletions(), "there", body, Question(("x",), top=5))
+    assert OpenAICompletions().reply(
+        {"choices": [{"logprobs": {"tokens": ["bytes:\\xf0\\x9f"], "top_logprobs": [{"bytes:\\xf0\\x9f": -1.0}]}}]},
+        Question(("x",), top=5),
+    )[0].positions[0].tokens == [b"\xf0\x9f"]
+
+
+def played(server: str, name: str, *others: str, **params: Any) -> RemoteAdapter:
+    return RemoteAdapter(
+        base_url="http://host/v1",
+        dialect=params.pop("dialect", server),
+        probe=False,
+        transport=playing(server, name, *others),
+        **params,
+    )
+
+
+def ask(adapter: RemoteAdapter, prefix: Prefix) -> Any:
+    async def asked() -> Any:
+        try:
+            return (await adapter.apredict([prefix]))[0]
+        finally:
+            await adapter.aclose()
+
+    return asyncio.run(asked())
+
+
+def test_a_recorded_answer_becomes_a_head_with_its_tail() -> None:
+    answer = ask(played("vllm", "completion_ids_top5", model="smol", top=5, draft=1), Prefix(PARIS))
+    assert isinstance(answer, Distribution) and answer.token_ids is not None
+    assert answer.token_ids.tolist()[:2] == [7042, 260]
+    assert answer.logprob(7042) == -0.25807321071624756 and answer.stage == "raw"
+    assert answer.tail is not None and answer.tail.mass_low > 0
+
+
+@pytest.mark.parametrize(
+    ("server", "name", "kind", "words"),
+    [
+        ("vllm", "error_model", ModelNotFound, "The model `nope` does not exist"),
+        ("vllm", "error_context", ContextOverflow, "maximum context length is 1024 tokens"),
+        ("vllm", "error_bad_token", ProviderError, "99999999 is out of vocabulary"),
+        ("llama_server", "err_context", ContextOverflow, "exceeds the available context size"),
+        ("llama_server", "err_ids_out_of_range", ProviderError, "Prompt contains invalid tokens"),
+        ("llama_server", "err_route", ProviderError, "File Not Found"),
+    ],
+)
+def test_a_refusal_is_a_typed_error_in_the_servers_own_words(
+    server: str, name: str, kind: type[DecodekitError], words: str
+) -> None:
+    answer = ask(played(server, name), Prefix(PARIS))
+    assert isinstance(answer, kind) and words in str(answer) and "http://host/" in str(answer)
+
+
+def test_a_conversation_goes_on_only_where_the_server_is_known_to_continue_it() -> None:
+    adapter = played("vllm", "chat_top5", dialect="openai_chat", model="smol", draft=1)
+    assert adapter.tokenizer is not None
+    start = Prefix(adapter.tokenizer.encode_messages([{"role": "user", "content": "Say hi"}]))
+
+    async def both() -> tuple[Any, Any, Any]:
+        (first,) = await adapter.apredict([start])
+        ids = first.token_ids
+        (known,) = await adapter.apredict([start.extend([int(ids[0])])])
+        (other,) = await adapter.apredict([start.extend([int(ids[1])])])
+        await adapter.aclose()
+        return first, known, other
+
+    first, known, other = asyncio.run(both())
+    assert adapter.tokenizer.token_bytes(first.mode) == b"Hello"
+    assert isinstance(known, Distribution)  # the answer had three tokens, and two of them were a gift
+    assert isinstance(other, DecodekitError) and "prefill" in str(other)
+    assert (
+        first.schedule is not None and " there" not in str(first.schedule) and "Hello" in str(first.schedule["tokens"])
+    )
+
+
+def test_texts_name_tokens_through_a_tokenizer_and_control_tokens_are_refused() -> None:
+    adapter = played("llama_cpp_python", "completions_logprobs5", tokenizer=BytesTokenizer())
+    answer = ask(adapter, Prefix([*b"The capital", 256]))
+    assert isinstance(answer, DecodekitError) and "control token" in str(answer)
+
+
+def test_a_text_that_was_tokenised_another_way_is_noted() -> None:
+    pieces = [b"The", b" capital", b" of", b" France", b" is", b" Paris", b" the", b" ", b"is", b" London"]
+
+    def schedule(ids: list[int]) -> Any:
+        adapter = played("llama_cpp_python", "completions_logprobs5", tokenizer=PiecesTokenizer(pieces), top=5, draft=1)
+        answer = ask(adapter, Prefix(ids))
+        assert isinstance(answer, Distribution)
+        return answer.schedule
+
+    assert "retokenised_as" not in schedule([0, 1, 2, 3, 4])
+    assert schedule([0, 1, 2, 3, 7, 8])["retokenised_as"] == 5  # " is" in two parts
+
+
+def test_values_far_below_are_probability_zero_for_llama_server() -> None:
+    position = Position(1, [0, 1], [-3.4028234663852886e38, 0.0])
+    answer = distribution(
+        position, Question((PARIS,), top=2), LlamaServer().capabilities, vocabulary=None, vocab_size=2, stage="raw"
+    )
+    assert answer.support().tolist() == [1] and np.isneginf(answer.logprob(0))

@@ -1,0 +1,155 @@
+"""Equal distributions give equal tokens, however they travel: against the same table in process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytest.importorskip("httpx")
+
+import decodekit
+from decodekit import Disclosure, Distribution, Prefix, Session
+from decodekit.disclosure import ALL
+from decodekit.testing import BytesTokenizer, NGramAdapter, check_adapter
+from decodekit_remote import RemoteAdapter
+from tests.adapters.remote.servers import TEXT, TableServer, serving
+
+PROMPTS = ["the cat ", "one day the ", "and the dog saw"]
+CHAINS = {
+    "cold": [decodekit.processor("temperature", temperature=0.3)],
+    "nucleus": [decodekit.processor("temperature", temperature=0.7), decodekit.processor("top_p", top_p=0.9)],
+    "plain": [],
+}
+
+
+def remote(server: TableServer, **params: Any) -> RemoteAdapter:
+    return RemoteAdapter(base_url=server.url, tokenizer=BytesTokenizer(), **params)
+
+
+def decoded(adapter: Any, chain: str, *, tokens: int = 60) -> list[tuple[int, ...]]:
+    with Session(adapter, decodekit.Chain(CHAINS[chain]), seed=11) as session:
+        one_by_one = [session.generate(prompt, max_tokens=tokens).token_ids for prompt in PROMPTS]
+        together = session.generate_many(PROMPTS, n=2, max_tokens=tokens // 3)
+    return [*one_by_one, *(result.token_ids for results in together for result in results)]
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("dialect", ["llama_server", "vllm"])
+def test_the_tokens_are_those_of_the_model_in_process_for_any_draft(dialect: str, chain: str) -> None:
+    expected = decoded(NGramAdapter(TEXT, order=4), chain)
+    with serving(dialect) as server:
+        for draft in (1, 4, 16, "auto", "stream"):
+            adapter = remote(server, draft=draft, top=30)
+            assert decoded(adapter, chain) == expected, f"draft={draft}"
+
+
+def test_a_draft_takes_fewer_requests() -> None:
+    with serving() as server:
+        counts = {}
+        for draft in (1, 4, 16, "stream"):
+            adapter = remote(server, draft=draft)
+            before = len(server.asked("/completion"))
+            with Session(adapter, decodekit.Chain(CHAINS["cold"]), seed=1) as session:
+                session.generate("the cat ", max_tokens=64)
+            counts[draft] = len(server.asked("/completion")) - before
+    assert counts[1] == 64
+    assert counts[4] < 32
+    assert counts[16] < counts[4]
+    assert counts["stream"] <= counts[16]
+
+
+def test_a_stream_is_closed_at_the_first_other_draw() -> None:
+    with serving(pause=0.002) as server:
+        adapter = remote(server, draft="stream")
+        with Session(
+            adapter, decodekit.Chain([decodekit.processor("temperature", temperature=1.5)]), seed=1
+        ) as session:
+            session.generate("the cat ", max_tokens=30)
+        assert len(adapter._lives) <= 1
+
+
+def test_the_observed_acceptance_is_the_predicted_one() -> None:
+    """Greedy drafts are right with the probability of the likeliest token: within 4 standard errors."""
+    with serving() as server:
+        adapter = remote(server, draft=4, top=257)
+        with Session(adapter, decodekit.Chain(), seed=5) as session:
+            steps = [step for stream in range(4) for step in session.stream("the ", max_tokens=250, stream=stream)]
+        ids: dict[int, list[int]] = {}
+        predicted = []
+        for step in steps:
+            past = ids.setdefault(step.stream, list(b"the "))
+            predicted.append(float(server.row(past)[:256].max()))
+            past.append(step.token_id)
+    import numpy as np
+
+    chances = np.exp(predicted)
+    expected, error = chances.sum(), np.sqrt((chances * (1 - chances)).sum())
+    measured = adapter.measured
+    assert measured["bets"] >= len(steps) - 2 * 4
+    assert abs(measured["hits"] - expected * measured["bets"] / len(steps)) < 4 * error + 4
+
+
+def test_ancestors_go_out_as_one_request_where_the_server_scores_prompts() -> None:
+    ids = list(b"the cat sat on the")
+    chain = [Prefix(ids[:end]) for end in range(1, len(ids) + 1)]
+    with serving("vllm") as server:
+        adapter = decodekit.Session(remote(server, draft=1)).adapter
+        server.requests.clear()
+        answers = adapter.predict(chain)
+        assert len(server.asked("/v1/completions")) == 1
+        assert server.asked("/v1/completions")[0]["echo"] is True
+        for prefix, answer in zip(chain, answers, strict=True):
+            assert isinstance(answer, Distribution)
+            row = server.row(prefix.token_ids)
+            assert [answer.logprob(int(token)) for token in answer.token_ids] == row[answer.token_ids].tolist()
+            assert answer.tail is not None and answer.tail.max_logprob is not None
+            assert (
+                row[[i for i in range(257) if i not in set(answer.token_ids.tolist())]].max() <= answer.tail.max_logprob
+            )
+        adapter.close()
+
+
+@pytest.mark.parametrize(("dialect", "requests"), [("llama_server", 1), ("vllm", 1)])
+def test_prompts_of_one_call_go_out_as_one_request(dialect: str, requests: int) -> None:
+    rows = [Prefix(text.encode()) for text in ("the cat", "a dog", "one day")]
+    with serving(dialect) as server:
+        adapter = decodekit.Session(remote(server, draft=1)).adapter
+        server.requests.clear()
+        answers = adapter.predict(rows)
+        assert len(server.requests) == requests
+        for prefix, answer in zip(rows, answers, strict=True):
+            assert isinstance(answer, Distribution)
+            assert answer.mode == int(server.row(prefix.token_ids).argmax())
+        adapter.close()
+
+
+def test_named_ids_come_with_the_usual_head() -> None:
+    prefix = Prefix(b"the cat")
+    with serving("vllm") as server:
+        adapter = decodekit.Session(remote(server, draft=1, top=5, probe=False, dialect="vllm")).adapter
+        (answer,) = adapter.predict([prefix], Disclosure(ids=(3, 9)))
+        assert isinstance(answer, Distribution) and answer.token_ids is not None
+        row = server.row(prefix.token_ids)
+        assert answer.logprob(3) == row[3] and answer.logprob(9) == row[9]
+        assert answer.top(5).token_ids is not None
+        assert {*row.argsort()[-5:].tolist(), 3, 9} <= set(answer.token_ids.tolist())
+        adapter.close()
+
+
+def test_everything_is_dense_where_the_server_lists_everything() -> None:
+    with serving() as server:
+        adapter = decodekit.Session(remote(server)).adapter
+        (answer,) = adapter.predict([Prefix(b"the")], ALL)
+        assert isinstance(answer, Distribution) and answer.token_ids is None and answer.origin == "logprobs"
+        adapter.close()
+
+
+@pytest.mark.parametrize("dialect", ["llama_server", "vllm"])
+@pytest.mark.parametrize("draft", [1, 4, "stream"])
+def test_it_keeps_the_contract_of_an_adapter(dialect: str, draft: int | str) -> None:
+    with serving(dialect, context=700) as server:
+        make: Callable[[], Any] = lambda: remote(server, draft=draft)  # noqa: E731 - a type for check_adapter
+        report = check_adapter(make, prompts=PROMPTS, many=20, rounds=6, lengths=(64,))
+        assert report.questions > 100
