@@ -146,8 +146,9 @@ def test_everything_is_dense_where_the_server_lists_everything() -> None:
         adapter.close()
 
 
-@pytest.mark.parametrize("dialect", ["llama_server", "vllm"])
-@pytest.mark.parametrize("draft", [1, 4, "stream"])
+@pytest.mark.parametrize(
+    ("dialect", "draft"), [("llama_server", 4), ("llama_server", "stream"), ("vllm", 1), ("vllm", 4)]
+)
 def test_it_keeps_the_contract_of_an_adapter(dialect: str, draft: int | str) -> None:
     with serving(dialect, context=700) as server:
         make: Callable[[], Any] = lambda: remote(server, draft=draft)  # noqa: E731 - a type for check_adapter
