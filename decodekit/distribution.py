@@ -737,7 +737,8 @@ class Distribution:
     @property
     def _more(self) -> Disclosure:
         """A good deal more than is disclosed now, so that asking again makes progress."""
-        return Disclosure(4 * len(self._row))
+        more = 4 * len(self._row)
+        return Disclosure(more if self.vocab_size is None else min(more, self.vocab_size))
 
     def _check_ids(self, ids: NDArray[np.int64]) -> None:
         if len(ids) and (ids.min() < 0 or (self.vocab_size is not None and ids.max() >= self.vocab_size)):
