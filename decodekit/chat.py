@@ -46,7 +46,7 @@ def render_chat(
 
         from decodekit.sandbox import Sandbox
     except ImportError:
-        raise ConfigError("chat templates need jinja2: pip install 'decodekit[llamacpp]' or 'decodekit[torch]'") from None
+        raise ConfigError("chat templates need jinja2, as the adapters' extras bring it: pip install jinja2") from None
     limit = MAX_OUTPUT + 4 * sum(len(message["content"]) for message in plain)
     environment = Sandbox(limit)
     environment.globals["raise_exception"] = _raise_exception
