@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import ssl
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 import tenacity
+from httpx_sse import EventSource
 from pydantic import SecretStr
 
 from decodekit.errors import AdapterError, ParameterError
@@ -31,6 +33,7 @@ Value = TypeVar("Value")
 
 _MEBIBYTE = 1 << 20
 _LONGEST_ERROR = 64 << 10  # bytes of an error's body that are read
+_LINE_END = re.compile(rb"[\r\n]")
 _CONNECT = 4.0  # seconds; a dead server is told of within five
 
 
@@ -141,28 +144,26 @@ class Transport:
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
         """The JSON events of a stream, server-sent or one a line, up to its end; close it to stop the server.
 
-        Lines end at LF and nowhere else: a text may hold U+2028. The mark ``[DONE]`` ends the stream, and whether a
-        stream without it was complete is for the dialect to say.
+        The mark ``[DONE]`` ends the stream, and whether a stream without it was complete is for the dialect to say.
 
         Raises:
             ProviderError: as `ask`; an error event in mid-stream; a line that is too long.
         """
         async with self._answer(path, body) as response:
             kind = response.headers.get("content-type", "")
-            if not kind.startswith(("text/event-stream", "application/x-ndjson")):
+            if kind.startswith("text/event-stream"):
+                texts = _server_sent(self._bounded(path, response))
+            elif kind.startswith("application/x-ndjson"):
+                texts = _lines(self._bounded(path, response))
+            else:
                 raise self.error(path, f"was asked for a stream and answered with {kind or 'no content type'!r}")
-            named = kind.startswith("text/event-stream")
-            async for line in self._lines(path, response):
-                if named:
-                    if not line.startswith(b"data:"):
-                        continue
-                    line = line[5:].strip()
-                if line == b"[DONE]":
-                    return
-                if line:
-                    event = self._json(path, line, "")
+            async with aclosing(texts):
+                async for text in texts:
+                    if text == b"[DONE]":
+                        return
+                    event = self._json(path, text, "")
                     if isinstance(event, dict) and event.get("error"):
-                        raise refusal(f"{self.base_url}{path}", 200, {}, self._clean(line))
+                        raise refusal(f"{self.base_url}{path}", 200, {}, self._clean(text))
                     yield event
 
     async def aclose(self) -> None:
@@ -266,24 +267,18 @@ class Transport:
         if not unpack.eof:
             raise self.error(path, "sent a compressed body that ends too early", again=True)
 
-    async def _lines(self, path: str, response: httpx.Response) -> AsyncIterator[bytes]:
-        held, total = bytearray(), 0
+    async def _bounded(self, path: str, response: httpx.Response) -> AsyncIterator[bytes]:
+        """The pieces of a stream, none of which makes a line or the whole too long for whoever puts them together."""
+        line = total = 0
         async for piece in self._pieces(path, response):
             total += len(piece)
             if total > self._max_body:
                 raise self.error(path, f"streamed more than {self._max_body:,} bytes, which is refused")
-            *ended, rest = piece.split(b"\n")
-            for part in ended:
-                held += part
-                self._check_line(path, held)
-                yield bytes(held).rstrip(b"\r")
-                held.clear()
-            held += rest
-            self._check_line(path, held)
-
-    def _check_line(self, path: str, line: bytearray) -> None:
-        if len(line) > self._max_line:
-            raise self.error(path, f"sent a line of more than {self._max_line:,} bytes, which is refused")
+            for at, part in enumerate(_LINE_END.split(piece)):
+                line = len(part) + (0 if at else line)
+                if line > self._max_line:
+                    raise self.error(path, f"sent a line of more than {self._max_line:,} bytes, which is refused")
+            yield piece
 
     def _json(self, path: str, data: bytes, kind: str) -> Any:
         try:
@@ -303,6 +298,36 @@ class Transport:
     def _clean(self, words: bytes) -> bytes:
         """Some servers repeat the key they refuse."""
         return words if self._key is None else words.replace(self._key.get_secret_value().encode(), b"[key]")
+
+
+class _Stream(httpx.AsyncByteStream):
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces
+
+
+async def _server_sent(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The data of server-sent events; one that its blank line does not follow never came whole."""
+    counted = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_Stream(pieces))
+    async with aclosing(EventSource(counted).aiter_sse()) as events:
+        async for event in events:
+            if event.data:
+                yield event.data.encode()
+
+
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Lines, which end at LF and nowhere else: a text may hold U+2028. What no LF follows never came whole."""
+    held = bytearray()
+    async for piece in pieces:
+        *ended, rest = piece.split(b"\n")
+        for part in ended:
+            held += part
+            if held.strip():
+                yield bytes(held)
+            held.clear()
+        held += rest
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
