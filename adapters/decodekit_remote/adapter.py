@@ -99,8 +99,9 @@ class RemoteAdapter:
         concurrency: questions in flight, and sequences a session keeps going at once.
         prefill: how this server goes on in the middle of the assistant's words (openai_chat).
         probe: whether to ask two or three single tokens first, to see what can be had and whether values are raw.
-        client: in code, an `httpx.AsyncClient` to use; it stays yours to close.
-        transport: in code, an `httpx.AsyncBaseTransport` to send through; it stays yours to close.
+        client: in code, a function that makes an `httpx.AsyncClient`, called in each event loop; or a client, which
+            stays yours to close and serves the first event loop only, so no probe.
+        transport: in code, the same for an `httpx.AsyncBaseTransport` to send through.
 
     Raises:
         ParameterError: a parameter is out of range.

@@ -33,6 +33,8 @@ Value = TypeVar("Value")
 
 _MEBIBYTE = 1 << 20
 _LONGEST_ERROR = 64 << 10  # bytes of an error's body that are read
+_NO_CONNECTIONS = (httpx.MockTransport, httpx.ASGITransport)
+_IN_EACH = "give a function that makes one, as client=lambda: httpx.AsyncClient(...)"
 _LINE_END = re.compile(rb"[\r\n]")
 _CONNECT = 4.0  # seconds; a dead server is told of within five
 
@@ -46,10 +48,14 @@ class Transport:
         deadline: seconds for a question in all, its repetitions included.
         attempts: how often a question is asked at most.
         concurrency: how many questions are in flight at once.
-        client: an `httpx.AsyncClient` of the user's, who closes it; its own headers are left as they are.
-        transport: an `httpx.AsyncBaseTransport` to send through.
+        client: an `httpx.AsyncClient` of the user's, who closes it, or a function that makes one; its own headers are
+            left as they are.
+        transport: an `httpx.AsyncBaseTransport` to send through, or a function that makes one.
         max_line: bytes of a line of a stream.
         max_body: bytes of an answer, and of what it decodes to.
+
+    Connections belong to an event loop. A client or transport that is an object is used in the first loop it meets, and
+    refused in the next; a function is called in each.
 
     Raises:
         ParameterError: a URL that cannot be used, or a key that no header can carry.
@@ -63,8 +69,8 @@ class Transport:
         deadline: float = 60.0,
         attempts: int = 5,
         concurrency: int = 16,
-        client: httpx.AsyncClient | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        client: httpx.AsyncClient | Callable[[], httpx.AsyncClient] | None = None,
+        transport: httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport] | None = None,
         max_line: int = 32 * _MEBIBYTE,
         max_body: int = 64 * _MEBIBYTE,
     ) -> None:
@@ -75,10 +81,9 @@ class Transport:
         self.deadline = deadline
         self._attempts = attempts
         self._concurrency = concurrency
-        self._own = client is None
         self._limits = {"deadline": deadline, "attempts": attempts, "max_line": max_line, "max_body": max_body}
-        self._client = client
-        self._transport = transport
+        self._given_client, self._given_transport = client, transport
+        self._client: httpx.AsyncClient | None = None
         self._max_line, self._max_body = max_line, max_body
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(concurrency)
@@ -90,13 +95,22 @@ class Transport:
         return f"Transport({self.base_url!r})"
 
     def aside(self) -> Transport:
-        """Another like this one, for questions in an event loop of their own."""
+        """Another like this one, for questions in an event loop of their own.
+
+        Raises:
+            ParameterError: the user's client or transport is an object with connections.
+        """
+        if self._one_loop:
+            raise ParameterError(
+                "client and transport belong to one event loop, and the probe and the server's tokenizer are asked in "
+                f"another: {_IN_EACH}; or name the dialect and a tokenizer, and set probe=False"
+            )
         return Transport(
             self.base_url,
             key=self._key,
             concurrency=self._concurrency,
-            client=self._client if not self._own else None,
-            transport=self._transport,
+            client=self._given_client,
+            transport=self._given_transport,
             **self._limits,  # type: ignore[arg-type]
         )
 
@@ -214,6 +228,13 @@ class Transport:
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, zlib.error) as error:
             raise self.error(path, f"could not be understood: {_words_of(error)}") from None
 
+    @property
+    def _one_loop(self) -> bool:
+        if isinstance(self._given_client, httpx.AsyncClient):
+            return True
+        transport = self._given_transport
+        return isinstance(transport, httpx.AsyncBaseTransport) and not isinstance(transport, _NO_CONNECTIONS)
+
     def _here(self) -> httpx.AsyncClient:
         """The client for this event loop: connections of a loop that ended are of no use in the next.
 
@@ -224,18 +245,30 @@ class Transport:
             raise AdapterError(f"the adapter for {self.base_url} is closed")
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
+            if self._loop is not None and self._one_loop:
+                raise AdapterError(f"client and transport are in use in another event loop: {_IN_EACH}")
             self._loop = loop
             self._slots = asyncio.Semaphore(self._concurrency)
-            if self._own:
-                self._client = httpx.AsyncClient(
-                    transport=self._transport,
-                    verify=_trust(),
-                    limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._concurrency),
-                    trust_env=False,
-                )
-                self._keeper = loop.create_task(_keep(self._client, close=self._transport is None))
+            self._client = self._made(loop)
         assert self._client is not None
         return self._client
+
+    def _made(self, loop: asyncio.AbstractEventLoop) -> httpx.AsyncClient:
+        given, transport = self._given_client, self._given_transport
+        if isinstance(given, httpx.AsyncClient):
+            return given
+        if given is not None:
+            client = given()
+        else:
+            client = httpx.AsyncClient(
+                transport=transport() if callable(transport) else transport,
+                verify=_trust(),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._concurrency),
+                trust_env=False,
+            )
+        close = given is not None or not isinstance(transport, httpx.AsyncBaseTransport)
+        self._keeper = loop.create_task(_keep(client, close=close))
+        return client
 
     async def _read(self, path: str, response: httpx.Response, most: int, *, cut: bool = False) -> bytes:
         data = bytearray()

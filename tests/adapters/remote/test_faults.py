@@ -481,6 +481,54 @@ def test_a_client_of_the_users_is_used_and_left_open() -> None:
         assert server.requests[-1][1]["x-mine"] == "yes"
 
 
+@pytest.mark.parametrize("kind", ["client", "transport"])
+def test_a_function_makes_a_client_for_each_event_loop(kind: str) -> None:
+    """The probe, a tokenizer's question and every session have a loop of their own."""
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(httpx.AsyncClient() if kind == "client" else httpx.AsyncHTTPTransport())
+        return made[-1]
+
+    with serving() as server:
+        adapter = RemoteAdapter(base_url=server.url, draft=1, **{kind: make})
+        assert adapter.capabilities["known"] == "seen in a probe" and adapter.tokenizer is not None
+        for _ in range(3):
+            with Session(adapter, decodekit.Chain(), seed=1) as session:
+                assert len(session.generate("the cat ", max_tokens=3).token_ids) == 3
+        assert len(made) >= 5 and len(set(map(id, made))) == len(made)
+        if kind == "client":
+            assert all(client.is_closed for client in made)
+
+        async def running() -> Any:  # a probe from within a running loop
+            adapter = RemoteAdapter(base_url=server.url, **{kind: make})
+            (answer,) = await adapter.apredict([PREFIX])
+            await adapter.aclose()
+            return answer
+
+        assert isinstance(asyncio.run(running()), Distribution)
+
+
+@pytest.mark.parametrize("kind", ["client", "transport"])
+def test_a_client_that_is_an_object_stays_in_its_event_loop(kind: str) -> None:
+    def make() -> dict[str, Any]:
+        none_stay = httpx.Limits(max_keepalive_connections=0)  # nobody could close them: the session's loop has ended
+        return {kind: {"client": httpx.AsyncClient, "transport": httpx.AsyncHTTPTransport}[kind](limits=none_stay)}
+
+    with serving() as server:
+        with pytest.raises(ParameterError, match="give a function that makes one"):
+            RemoteAdapter(base_url=server.url, **make())
+        assert server.requests == []  # refused before anything went through it
+        adapter = remote(server, top=257, **make())
+        with Session(adapter, decodekit.Chain(), seed=1) as session:
+            assert len(session.generate(PREFIX, max_tokens=3).token_ids) == 3
+        with (
+            Session(adapter, decodekit.Chain(), seed=1) as session,
+            pytest.raises(AdapterError, match="in use in another event loop"),
+        ):
+            session.generate(Prefix(b"a dog"), max_tokens=3)
+
+
 def test_a_closed_adapter_says_so() -> None:
     async def run(server: TableServer) -> None:
         adapter = remote(server)
