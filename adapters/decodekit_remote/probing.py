@@ -177,7 +177,9 @@ async def _probed(transport: Transport, found: Found) -> Found:
 
 
 async def _one_token(transport: Transport, found: Found, question: Question) -> Mapping[Any, float]:
-    question = replace(question, model=found.facts.model or None)
+    # What is drawn at random may end inside a character, where a server that can be forced gives no list.
+    force = found.facts.filler if found.capabilities.forces else None
+    question = replace(question, model=found.facts.model or None, force=force)
     path, body = found.dialect.request(question)
     where = f"{transport.base_url}{path}"
     (reply,) = read_reply(found.dialect, where, await transport.ask(path, body, last=True), question)

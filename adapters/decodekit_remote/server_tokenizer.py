@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from decodekit.errors import AdapterError, ConfigError
+from decodekit.errors import AdapterError, ConfigError, ParameterError
+from decodekit.log import get_logger
 from decodekit.protocols import Message
 from decodekit_remote.dialect import Dialect, Facts
 
 __all__ = ["ServerTokenizer"]
+
+_SAMPLE = "In 1872, naïve Ω-café: 3.14159 + 2 = 5,14159\r\n\t東京の天気 — привет, مرحبا 🙂 def f(x): return x"
+
+_MARKUP = re.compile(r"<\|[^<>]*\|>|</?s>|<(bos|eos|pad|unk)>|<(start|end)_of_turn>|\[/?INST\]")
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 
 class ServerTokenizer:
@@ -19,13 +28,21 @@ class ServerTokenizer:
         dialect: how to ask.
         ask: asks, and waits.
         facts: what the server said of itself.
+
+    Attributes:
+        fingerprint: a digest over how the server tokenises a sample text, the special tokens and the vocabulary's size:
+            a server does not show its vocabulary.
+
+    Raises:
+        ProviderError: the server does not tokenise.
     """
 
     def __init__(self, dialect: Dialect, ask: Callable[[str, Mapping[str, Any]], Any], facts: Facts) -> None:
         self._dialect, self._ask, self._facts = dialect, ask, facts
         self._model = facts.model or None
         self._pieces: dict[int, bytes] = {}
-        self.fingerprint = ""
+        seen = [self.encode(_SAMPLE), facts.vocab_size, facts.bos_id, sorted(facts.eos_ids)]
+        self.fingerprint = "sample-sha256:" + hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
     @property
     def vocab_size(self) -> int:
@@ -43,10 +60,20 @@ class ServerTokenizer:
         return self._facts.bos_id
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
-        """The server's ids for a text."""
+        """The server's ids for a text.
+
+        Raises:
+            ParameterError: without ``special``, a server that has no way to read markup as plain text.
+        """
         asked = self._dialect.tokenizing(text, special, self._model)
         assert asked is not None
-        return self._ids(self._ask(*asked))
+        answer = self._ask(*asked)
+        read = next((name for name in answer.get("token_strs") or () if _MARKUP.fullmatch(name)), None)
+        if read is not None and not special:
+            raise ParameterError(
+                f"this server reads {read!r} as a control token, also in plain text; name a tokenizer, or give ids"
+            )
+        return self._ids(answer)
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The server's ids for a conversation. Raises `ConfigError` where it has no route for that."""
@@ -65,7 +92,8 @@ class ServerTokenizer:
     def token_bytes(self, token_id: int) -> bytes | None:
         """The bytes of a token; None for one without text. Asks for what it was not told.
 
-        A route that gives text cannot give half a character: U+FFFD stands for it. Name a tokenizer where that matters.
+        A route that gives text cannot give half a character: U+FFFD stands for it, and a warning says so. Name a
+        tokenizer where that matters.
         """
         if token_id not in self._pieces:
             asked: dict[str, Any] = {"tokens": [token_id]} | ({"model": self._model} if self._model else {})
@@ -73,6 +101,8 @@ class ServerTokenizer:
             text = answer.get("content", answer.get("prompt"))
             if not isinstance(text, str):
                 raise AdapterError(f"the server does not tell what token {token_id} is; name a tokenizer")
+            if "\ufffd" in text:
+                get_logger().warning("a token ends inside a character; name a tokenizer to see it", token=token_id)
             self._pieces[token_id] = text.encode()
         return self._pieces[token_id] or None
 
@@ -87,4 +117,31 @@ class ServerTokenizer:
                 piece = each["piece"]
                 self._pieces[each["id"]] = piece.encode() if isinstance(piece, str) else bytes(piece)
             return [each["id"] for each in listed]
+        for token, name in zip(listed, answer.get("token_strs") or (), strict=False):
+            piece = _bytes_named(name)
+            if piece is not None:
+                self._pieces[token] = piece
         return list(listed)
+
+
+def _bytes_named(name: str) -> bytes | None:
+    """The bytes of a token by its name in a vocabulary; None where the name is not in the alphabet of bytes.
+
+    Byte-level vocabularies write bytes in the alphabet of GPT-2 (Radford et al. 2019), SentencePiece as ``<0x0A>``.
+    """
+    byte = _BYTE.fullmatch(name)
+    if byte is not None:
+        return bytes.fromhex(byte[1])
+    if _MARKUP.fullmatch(name) or not all(letter in _ALPHABET for letter in name):
+        return None
+    return bytes(_ALPHABET[letter] for letter in name)
+
+
+def _alphabet() -> dict[str, int]:
+    """Bytes that Latin-1 prints stand for themselves, the others for U+0100 and what follows."""
+    printed = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printed]
+    return {chr(byte): byte for byte in printed} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+
+
+_ALPHABET = _alphabet()

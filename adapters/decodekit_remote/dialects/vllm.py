@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from decodekit.errors import AdapterError
 from decodekit.protocols import Message
 from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
@@ -62,15 +63,28 @@ class Vllm(Dialect):
             model=str(listed["id"]),
             build=f"vllm-{version}",
             context_length=listed.get("max_model_len"),
+            eos_ids=await _eos_ids(ask, str(listed["id"])),
             tokenizes=True,
         )
 
     def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:
-        return "/tokenize", {"prompt": text, "add_special_tokens": False, **({"model": model} if model else {})}
+        body = {"prompt": text, "add_special_tokens": False, "return_token_strs": True}
+        return "/tokenize", body | ({"model": model} if model else {})
 
     def conversing(self, messages: Sequence[Message], model: str | None) -> tuple[str, dict[str, Any]] | None:
         body: dict[str, Any] = {"messages": [dict(message) for message in messages], "add_generation_prompt": True}
         return "/tokenize", body | ({"model": model} if model else {})
+
+
+async def _eos_ids(ask: Asking, model: str) -> frozenset[int]:
+    """What ends a text: vLLM has no route for it, but a grammar of one dot lets nothing follow but the end."""
+    body = {"model": model, "prompt": ".", "max_tokens": 4, "temperature": 0, "return_token_ids": True}
+    try:
+        (choice,) = (await ask("/v1/completions", body | {"structured_outputs": {"choice": ["."]}}))["choices"]
+    except AdapterError:  # a server without grammars
+        return frozenset()
+    ended = choice["finish_reason"] == "stop" and len(choice.get("token_ids") or ()) == 2
+    return frozenset(choice["token_ids"][1:]) if ended else frozenset()
 
 
 def _id(key: str) -> int:

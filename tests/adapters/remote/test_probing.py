@@ -25,6 +25,9 @@ def test_auto_finds_the_dialect_and_says_so(dialect: str) -> None:
         assert adapter.capabilities["dialect"] == dialect and adapter.capabilities["known"] == "seen in a probe"
         info = adapter.info
         assert (info.vocab_size, info.model, info.stage, info.origin) == (257, "table", "raw", "logprobs")
+        # What is drawn at random may be half a character, which has no list there: so it is forced.
+        probes = server.asked("/completion")
+        assert all(body["logit_bias"] for body in probes) and bool(probes) == (dialect == "llama_server")
         assert info.context_length == 1023 and info.most.kind == "all" and info.versions["dialect"] == dialect
 
 

@@ -20,6 +20,7 @@ from decodekit.errors import (
     DecodekitError,
     DistributionError,
     ModelNotFound,
+    ParameterError,
     ProviderError,
     Undisclosed,
 )
@@ -33,6 +34,7 @@ from decodekit_remote.dialects.vllm import Vllm
 from decodekit_remote.heads import distribution
 from decodekit_remote.probing import dialect_named, read_event, read_reply
 from decodekit_remote.refusals import refusal
+from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
 from tests.adapters.remote.recorded import bodies, names, playing
 
@@ -47,6 +49,7 @@ READ_BY_NO_DIALECT = {  # another route's shape, or a server that would be refus
     "v1_chat_top_logprobs0": "no lists were asked for",
     "completions_echo_scoring_max_tokens1": "scores one off, from an option that is not used",
     "completion_prompt_logprobs": "no lists were asked for, but for the prompt",
+    "structured_ended": "no lists were asked for",
 }
 
 
@@ -375,6 +378,25 @@ def test_a_conversation_goes_on_only_where_the_server_is_known_to_continue_it() 
     assert (
         first.schedule is not None and " there" not in str(first.schedule) and "Hello" in str(first.schedule["tokens"])
     )
+
+
+def test_vllm_tells_what_ends_a_text_and_what_bytes_a_name_stands_for() -> None:
+    told = bodies("vllm")
+    paths = {"/v1/models": {"data": [{"id": "smollm2", "owned_by": "vllm"}]}, "/version": {"version": "0.32.0"}}
+    paths |= {"/v1/completions": told["structured_ended"]["body"], "/tokenize": told["tokenize_names"]["body"]}
+
+    async def ask(path: str, body: Any = None) -> Any:
+        return paths[path]
+
+    facts = asyncio.run(Vllm().greet(ask, None))
+    assert facts is not None and facts.eos_ids == {2}
+    tokenizer = ServerTokenizer(Vllm(), lambda path, _: paths[path], facts)
+    ids = tokenizer.encode("naïve é 😁")
+    assert tokenizer.decode(ids) == "naïve é 😁".encode() and tokenizer.token_bytes(ids[-1]) == b"\x81"
+    paths["/tokenize"] = told["tokenize_markup"]["body"]
+    with pytest.raises(ParameterError, match="as a control token"):
+        tokenizer.encode("a <|im_start|>")
+    assert tokenizer.encode("a <|im_start|>", special=True)[-1] == 1
 
 
 def test_texts_name_tokens_through_a_tokenizer_and_control_tokens_are_refused() -> None:
