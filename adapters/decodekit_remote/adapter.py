@@ -248,9 +248,10 @@ class RemoteAdapter:
                 given = ServerTokenizer(self._dialect, self._ask_and_wait, self._found.facts)
             return None, given
         if given is None:
-            hashed = HashedVocabulary()
+            hashed = HashedVocabulary(conversations=capabilities.conversations)
             return hashed, hashed
-        return KnownVocabulary(given, capabilities.lossy), given
+        known = KnownVocabulary(given, capabilities.lossy, conversations=capabilities.conversations)
+        return known, known.tokenizer
 
     def _ask_and_wait(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._apart(lambda aside: aside.ask(path, body, last=True))

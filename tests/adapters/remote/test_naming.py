@@ -20,6 +20,7 @@ from decodekit.errors import ConfigError, ModelNotFound
 from decodekit.fast_tokenizer import read_tokenizer
 from decodekit.testing import BytesTokenizer, PiecesTokenizer, check_tokenizer
 from decodekit_remote import RemoteAdapter
+from decodekit_remote.vocabulary import KnownVocabulary
 from tests.adapters.conftest import MODEL, model_path
 from tests.adapters.remote.recorded import playing
 from tests.adapters.remote.servers import serving
@@ -87,6 +88,12 @@ def test_texts_name_the_same_tokens_by_folder_and_by_model_file(folder: Path, of
 
     by_folder = shown(str(folder))
     assert len(by_folder) >= 5 and by_folder == shown(str(folder / "tokenizer.json")) == shown(MODEL)
+
+
+def test_the_names_of_control_tokens_are_theirs(folder: Path) -> None:
+    known = KnownVocabulary(read_tokenizer(folder), "replace")
+    assert known.identify(["<|im_end|>", b"<|im_end|>", 2, "<|im", " the", "no token at all"])[:3] == [2, 2, 2]
+    assert known.identify(["<|im", "no token at all", "", "\ufffd"]) == [None] * 4
 
 
 def test_bos_and_ends_stand_in_the_settings_beside_it(folder: Path, tmp_path: Path) -> None:
