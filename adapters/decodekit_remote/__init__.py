@@ -7,10 +7,11 @@ from __future__ import annotations
 
 try:
     import httpx as _httpx  # noqa: F401 - here only to say how to install it
+    import httpx_sse as _httpx_sse  # noqa: F401
     import tenacity as _tenacity  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        f"the remote adapter needs httpx and tenacity: pip install 'decodekit[remote]' ({error})"
+        f"the remote adapter needs httpx, httpx-sse and tenacity: pip install 'decodekit[remote]' ({error})"
     ) from error
 
 from decodekit_remote.adapter import RemoteAdapter

@@ -16,7 +16,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr
 
-from decodekit import registry
 from decodekit.disclosure import ALL, CHEAP, Disclosure
 from decodekit.distribution import Distribution
 from decodekit.errors import (
@@ -35,6 +34,7 @@ from decodekit.protocols import AdapterInfo, Answer, Tokenizer
 from decodekit_remote.dialect import Capabilities, Facts, Position, Question, Reply
 from decodekit_remote.heads import distribution, is_repeated
 from decodekit_remote.live import Live
+from decodekit_remote.naming import named_tokenizer
 from decodekit_remote.pace import Pace
 from decodekit_remote.probing import Found, dialect_named, meet, read_event, read_reply
 from decodekit_remote.refusals import Refused
@@ -87,8 +87,9 @@ class RemoteAdapter:
         base_url: where the server is; a trailing ``/v1`` may stay.
         dialect: what it speaks, by name, or ``auto`` to find out; in code, a `Dialect` of your own.
         model: the model to ask for; the server's first by default.
-        tokenizer: names tokens where the server shows texts: a model file that the llamacpp adapter reads, or in code
-            any `Tokenizer`. Without one a token is its bytes, with a hash for an id.
+        tokenizer: names tokens where the server shows texts: a folder with a ``tokenizer.json``, that file, a GGUF file
+            or a model package's name, or in code any `Tokenizer`. Without one a token is its bytes, with a hash for an
+            id.
         api_key_env: the name of the environment variable that holds the key.
         draft: how many tokens a question asks for: a number, ``stream`` to let the server run and stop it at the first
             other draw, or ``auto`` to adapt to what is measured.
@@ -98,12 +99,13 @@ class RemoteAdapter:
         concurrency: questions in flight, and sequences a session keeps going at once.
         prefill: how this server goes on in the middle of the assistant's words (openai_chat).
         probe: whether to ask two or three single tokens first, to see what can be had and whether values are raw.
-        client: in code, an `httpx.AsyncClient` to use; it stays yours to close.
-        transport: in code, an `httpx.AsyncBaseTransport` to send through; it stays yours to close.
+        client: in code, a function that makes an `httpx.AsyncClient`, called in each event loop; or a client, which
+            stays yours to close and serves the first event loop only, so no probe.
+        transport: in code, the same for an `httpx.AsyncBaseTransport` to send through.
 
     Raises:
         ParameterError: a parameter is out of range.
-        ConfigError: the variable is not set, or there is no such dialect or tokenizer.
+        ConfigError: the variable is not set, there is no such dialect, or the tokenizer is none or another model's.
         ProviderError: the server does not answer, refuses, or gives no logprobs.
     """
 
@@ -158,7 +160,6 @@ class RemoteAdapter:
         self._found: Found = found
         self._dialect = found.dialect
         self._capabilities: Capabilities = replace(found.capabilities, prefill=prefill)
-        self._owned: Any = None
         self._vocabulary, self._tokenizer = self._naming(tokenizer)
         self._capabilities = self._within_vocabulary(self._capabilities)
         self._top = min(top or self._capabilities.usual_top, self._capabilities.most_top)
@@ -241,17 +242,16 @@ class RemoteAdapter:
 
     def _naming(self, given: Any) -> tuple[Vocabulary | None, Tokenizer | None]:
         capabilities = self._capabilities
-        if isinstance(given, str):
-            made = registry.adapter("llamacpp", model=given, n_ctx=64, n_threads=1, max_sequences=1, rows_per_forward=1)
-            self._owned, given = made, made.tokenizer
+        given, self._owned = named_tokenizer(given, self._found.facts.vocab_size)
         if capabilities.ids_in and capabilities.ids_out:
             if given is None and self._found.facts.tokenizes:
                 given = ServerTokenizer(self._dialect, self._ask_and_wait, self._found.facts)
             return None, given
         if given is None:
-            hashed = HashedVocabulary()
+            hashed = HashedVocabulary(conversations=capabilities.conversations)
             return hashed, hashed
-        return KnownVocabulary(given, capabilities.lossy), given
+        known = KnownVocabulary(given, capabilities.lossy, conversations=capabilities.conversations)
+        return known, known.tokenizer
 
     def _ask_and_wait(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._apart(lambda aside: aside.ask(path, body, last=True))

@@ -49,6 +49,7 @@ class Capabilities:
         batch: several prompts go into one request.
         draft: several greedy tokens come in one request, each with its list.
         stream: it streams them.
+        conversations: a prompt is a conversation; a text is the user's message in one.
         prefill: how a conversation is continued in the middle of the assistant's words; 'no' when it cannot be.
         forces: a token can be forced without moving the reported values.
         distinct_keys: a list is a mapping with texts for keys, so tokens of one text fall together.
@@ -69,6 +70,7 @@ class Capabilities:
     batch: bool = False
     draft: bool = False
     stream: bool = False
+    conversations: bool = False
     prefill: Prefill = "no"
     forces: bool = False
     distinct_keys: bool = False

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import ssl
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 import tenacity
+from httpx_sse import EventSource
 from pydantic import SecretStr
 
 from decodekit.errors import AdapterError, ParameterError
@@ -31,6 +33,9 @@ Value = TypeVar("Value")
 
 _MEBIBYTE = 1 << 20
 _LONGEST_ERROR = 64 << 10  # bytes of an error's body that are read
+_NO_CONNECTIONS = (httpx.MockTransport, httpx.ASGITransport)
+_IN_EACH = "give a function that makes one, as client=lambda: httpx.AsyncClient(...)"
+_LINE_END = re.compile(rb"[\r\n]")
 _CONNECT = 4.0  # seconds; a dead server is told of within five
 
 
@@ -43,10 +48,14 @@ class Transport:
         deadline: seconds for a question in all, its repetitions included.
         attempts: how often a question is asked at most.
         concurrency: how many questions are in flight at once.
-        client: an `httpx.AsyncClient` of the user's, who closes it; its own headers are left as they are.
-        transport: an `httpx.AsyncBaseTransport` to send through.
+        client: an `httpx.AsyncClient` of the user's, who closes it, or a function that makes one; its own headers are
+            left as they are.
+        transport: an `httpx.AsyncBaseTransport` to send through, or a function that makes one.
         max_line: bytes of a line of a stream.
         max_body: bytes of an answer, and of what it decodes to.
+
+    Connections belong to an event loop. A client or transport that is an object is used in the first loop it meets, and
+    refused in the next; a function is called in each.
 
     Raises:
         ParameterError: a URL that cannot be used, or a key that no header can carry.
@@ -60,8 +69,8 @@ class Transport:
         deadline: float = 60.0,
         attempts: int = 5,
         concurrency: int = 16,
-        client: httpx.AsyncClient | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        client: httpx.AsyncClient | Callable[[], httpx.AsyncClient] | None = None,
+        transport: httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport] | None = None,
         max_line: int = 32 * _MEBIBYTE,
         max_body: int = 64 * _MEBIBYTE,
     ) -> None:
@@ -72,10 +81,9 @@ class Transport:
         self.deadline = deadline
         self._attempts = attempts
         self._concurrency = concurrency
-        self._own = client is None
         self._limits = {"deadline": deadline, "attempts": attempts, "max_line": max_line, "max_body": max_body}
-        self._client = client
-        self._transport = transport
+        self._given_client, self._given_transport = client, transport
+        self._client: httpx.AsyncClient | None = None
         self._max_line, self._max_body = max_line, max_body
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(concurrency)
@@ -87,13 +95,22 @@ class Transport:
         return f"Transport({self.base_url!r})"
 
     def aside(self) -> Transport:
-        """Another like this one, for questions in an event loop of their own."""
+        """Another like this one, for questions in an event loop of their own.
+
+        Raises:
+            ParameterError: the user's client or transport is an object with connections.
+        """
+        if self._one_loop:
+            raise ParameterError(
+                "client and transport belong to one event loop, and the probe and the server's tokenizer are asked in "
+                f"another: {_IN_EACH}; or name the dialect and a tokenizer, and set probe=False"
+            )
         return Transport(
             self.base_url,
             key=self._key,
             concurrency=self._concurrency,
-            client=self._client if not self._own else None,
-            transport=self._transport,
+            client=self._given_client,
+            transport=self._given_transport,
             **self._limits,  # type: ignore[arg-type]
         )
 
@@ -141,28 +158,26 @@ class Transport:
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
         """The JSON events of a stream, server-sent or one a line, up to its end; close it to stop the server.
 
-        Lines end at LF and nowhere else: a text may hold U+2028. The mark ``[DONE]`` ends the stream, and whether a
-        stream without it was complete is for the dialect to say.
+        The mark ``[DONE]`` ends the stream, and whether a stream without it was complete is for the dialect to say.
 
         Raises:
             ProviderError: as `ask`; an error event in mid-stream; a line that is too long.
         """
         async with self._answer(path, body) as response:
             kind = response.headers.get("content-type", "")
-            if not kind.startswith(("text/event-stream", "application/x-ndjson")):
+            if kind.startswith("text/event-stream"):
+                texts = _server_sent(self._bounded(path, response))
+            elif kind.startswith("application/x-ndjson"):
+                texts = _lines(self._bounded(path, response))
+            else:
                 raise self.error(path, f"was asked for a stream and answered with {kind or 'no content type'!r}")
-            named = kind.startswith("text/event-stream")
-            async for line in self._lines(path, response):
-                if named:
-                    if not line.startswith(b"data:"):
-                        continue
-                    line = line[5:].strip()
-                if line == b"[DONE]":
-                    return
-                if line:
-                    event = self._json(path, line, "")
+            async with aclosing(texts):
+                async for text in texts:
+                    if text == b"[DONE]":
+                        return
+                    event = self._json(path, text, "")
                     if isinstance(event, dict) and event.get("error"):
-                        raise refusal(f"{self.base_url}{path}", 200, {}, self._clean(line))
+                        raise refusal(f"{self.base_url}{path}", 200, {}, self._clean(text))
                     yield event
 
     async def aclose(self) -> None:
@@ -213,6 +228,13 @@ class Transport:
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, zlib.error) as error:
             raise self.error(path, f"could not be understood: {_words_of(error)}") from None
 
+    @property
+    def _one_loop(self) -> bool:
+        if isinstance(self._given_client, httpx.AsyncClient):
+            return True
+        transport = self._given_transport
+        return isinstance(transport, httpx.AsyncBaseTransport) and not isinstance(transport, _NO_CONNECTIONS)
+
     def _here(self) -> httpx.AsyncClient:
         """The client for this event loop: connections of a loop that ended are of no use in the next.
 
@@ -223,18 +245,30 @@ class Transport:
             raise AdapterError(f"the adapter for {self.base_url} is closed")
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
+            if self._loop is not None and self._one_loop:
+                raise AdapterError(f"client and transport are in use in another event loop: {_IN_EACH}")
             self._loop = loop
             self._slots = asyncio.Semaphore(self._concurrency)
-            if self._own:
-                self._client = httpx.AsyncClient(
-                    transport=self._transport,
-                    verify=_trust(),
-                    limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._concurrency),
-                    trust_env=False,
-                )
-                self._keeper = loop.create_task(_keep(self._client, close=self._transport is None))
+            self._client = self._made(loop)
         assert self._client is not None
         return self._client
+
+    def _made(self, loop: asyncio.AbstractEventLoop) -> httpx.AsyncClient:
+        given, transport = self._given_client, self._given_transport
+        if isinstance(given, httpx.AsyncClient):
+            return given
+        if given is not None:
+            client = given()
+        else:
+            client = httpx.AsyncClient(
+                transport=transport() if callable(transport) else transport,
+                verify=_trust(),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._concurrency),
+                trust_env=False,
+            )
+        close = given is not None or not isinstance(transport, httpx.AsyncBaseTransport)
+        self._keeper = loop.create_task(_keep(client, close=close))
+        return client
 
     async def _read(self, path: str, response: httpx.Response, most: int, *, cut: bool = False) -> bytes:
         data = bytearray()
@@ -266,24 +300,18 @@ class Transport:
         if not unpack.eof:
             raise self.error(path, "sent a compressed body that ends too early", again=True)
 
-    async def _lines(self, path: str, response: httpx.Response) -> AsyncIterator[bytes]:
-        held, total = bytearray(), 0
+    async def _bounded(self, path: str, response: httpx.Response) -> AsyncIterator[bytes]:
+        """The pieces of a stream, none of which makes a line or the whole too long for whoever puts them together."""
+        line = total = 0
         async for piece in self._pieces(path, response):
             total += len(piece)
             if total > self._max_body:
                 raise self.error(path, f"streamed more than {self._max_body:,} bytes, which is refused")
-            *ended, rest = piece.split(b"\n")
-            for part in ended:
-                held += part
-                self._check_line(path, held)
-                yield bytes(held).rstrip(b"\r")
-                held.clear()
-            held += rest
-            self._check_line(path, held)
-
-    def _check_line(self, path: str, line: bytearray) -> None:
-        if len(line) > self._max_line:
-            raise self.error(path, f"sent a line of more than {self._max_line:,} bytes, which is refused")
+            for at, part in enumerate(_LINE_END.split(piece)):
+                line = len(part) + (0 if at else line)
+                if line > self._max_line:
+                    raise self.error(path, f"sent a line of more than {self._max_line:,} bytes, which is refused")
+            yield piece
 
     def _json(self, path: str, data: bytes, kind: str) -> Any:
         try:
@@ -303,6 +331,36 @@ class Transport:
     def _clean(self, words: bytes) -> bytes:
         """Some servers repeat the key they refuse."""
         return words if self._key is None else words.replace(self._key.get_secret_value().encode(), b"[key]")
+
+
+class _Stream(httpx.AsyncByteStream):
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces
+
+
+async def _server_sent(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The data of server-sent events; one that its blank line does not follow never came whole."""
+    counted = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_Stream(pieces))
+    async with aclosing(EventSource(counted).aiter_sse()) as events:
+        async for event in events:
+            if event.data:
+                yield event.data.encode()
+
+
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Lines, which end at LF and nowhere else: a text may hold U+2028. What no LF follows never came whole."""
+    held = bytearray()
+    async for piece in pieces:
+        *ended, rest = piece.split(b"\n")
+        for part in ended:
+            held += part
+            if held.strip():
+                yield bytes(held)
+            held.clear()
+        held += rest
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from decodekit.errors import ParameterError
 from decodekit.prefix import Prefix
@@ -36,16 +36,48 @@ class Vocabulary(Protocol):
         ...
 
 
+class Remembering:
+    """A tokenizer that remembers the conversations it was given: a chat server takes those, and no ids.
+
+    Args:
+        tokenizer: does the work.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.vocab_size, self.fingerprint = tokenizer.vocab_size, tokenizer.fingerprint
+        self.eos_ids, self.bos_id = tokenizer.eos_ids, tokenizer.bos_id
+        self.encode, self.decode, self.token_bytes = tokenizer.encode, tokenizer.decode, tokenizer.token_bytes
+        self._talks: dict[tuple[int, ...], tuple[Message, ...]] = {}
+
+    def encode_messages(self, messages: Sequence[Message]) -> list[int]:
+        """The tokenizer's ids, remembered."""
+        ids = self._tokenizer.encode_messages(messages)
+        self._talks[tuple(ids)] = tuple(dict(message) for message in messages)
+        return ids
+
+    def talk_of(self, ids: tuple[int, ...]) -> tuple[tuple[Message, ...], tuple[int, ...]]:
+        """The conversation these ids begin with, and the ids that follow it. Raises `ParameterError` for none."""
+        for length in sorted({len(start) for start in self._talks}, reverse=True):
+            if ids[:length] in self._talks:
+                return self._talks[ids[:length]], ids[length:]
+        raise ParameterError("this server takes conversations, and these ids begin with none given here as messages")
+
+
 class KnownVocabulary:
     """The vocabulary of a tokenizer: draws match those of the same model in process.
 
     Args:
         tokenizer: the model's own.
         lossy: what the server does to bytes that are no UTF-8; a text that two tokens come out as names neither.
+        conversations: the server takes conversations.
     """
 
-    def __init__(self, tokenizer: Tokenizer, lossy: Literal["replace", "ignore"]) -> None:
-        self.tokenizer = tokenizer
+    def __init__(
+        self, tokenizer: Tokenizer, lossy: Literal["replace", "ignore"], *, conversations: bool = False
+    ) -> None:
+        self._memory = Remembering(tokenizer) if conversations else None
+        self.tokenizer: Tokenizer = self._memory or tokenizer
         self._by_bytes: dict[bytes, int | None] = {}
         self._by_text: dict[str, int | None] = {"": None}  # control tokens have no text either
         for token in range(tokenizer.vocab_size):
@@ -56,22 +88,32 @@ class KnownVocabulary:
                 self._by_text[text] = None if text in self._by_text else token
 
     def identify(self, tokens: Sequence[Token]) -> list[int | None]:
-        """Ids as they are; bytes and texts by the tokenizer's table."""
-        by_bytes, by_text = self._by_bytes, self._by_text
-        return [
-            token
-            if isinstance(token, int)
-            else by_text.get(token)
-            if isinstance(token, str)
-            else by_bytes.get(bytes(token))
-            for token in tokens
-        ]
+        """Ids as they are; bytes and texts by the tokenizer's table; markup such as ``<|im_end|>`` by the tokenizer."""
+        return [token if isinstance(token, int) else self._id_of(token) for token in tokens]
 
-    def prompt_of(self, prefix: Prefix) -> str:
+    def _id_of(self, token: bytes | str) -> int | None:
+        table: dict[Any, int | None] = self._by_text if isinstance(token, str) else self._by_bytes
+        if token not in table:
+            table[token] = self._control(token if isinstance(token, str) else token.decode("utf-8", "replace"))
+        return table[token]
+
+    def _control(self, text: str) -> int | None:
+        """The control token that is written so; no other token has this text."""
+        try:
+            ids = self.tokenizer.encode(text, special=True)
+        except ParameterError:
+            return None
+        return ids[0] if len(ids) == 1 and self.tokenizer.token_bytes(ids[0]) is None else None
+
+    def prompt_of(self, prefix: Prefix) -> str | Conversation:
         """The text of the ids. The server puts its own BOS in front, so a leading one is left out."""
-        ids = list(prefix.token_ids)
-        if ids and ids[0] == self.tokenizer.bos_id:
-            ids = ids[1:]
+        ids = prefix.token_ids
+        if self._memory is not None:
+            talk, said = self._memory.talk_of(ids)
+            return Conversation(talk, self._text_of(said))
+        return self._text_of(ids[1:] if ids and ids[0] == self.tokenizer.bos_id else ids)
+
+    def _text_of(self, ids: Sequence[int]) -> str:
         parts = []
         for token in ids:
             piece = self.tokenizer.token_bytes(token)
@@ -98,6 +140,9 @@ class HashedVocabulary:
 
     A prompt is one token, its whole text; a conversation is one control token. Texts with U+FFFD and empty ones name
     no token. It is the adapter's tokenizer as well.
+
+    Args:
+        conversations: the server takes conversations, so a text is the user's message in one.
     """
 
     vocab_size = 2**63
@@ -105,7 +150,8 @@ class HashedVocabulary:
     bos_id = None
     fingerprint = "bytes, blake2b 63"
 
-    def __init__(self) -> None:
+    def __init__(self, *, conversations: bool = False) -> None:
+        self._conversations = conversations
         self._pieces: dict[int, bytes] = {}
         self._talks: dict[int, tuple[Message, ...]] = {}
 
@@ -122,9 +168,10 @@ class HashedVocabulary:
         """The texts put together, behind the conversation if there is one."""
         ids = prefix.token_ids
         talk = self._talks.get(ids[0])
-        said = b"".join(self.token_bytes(token) or b"" for token in (ids if talk is None else ids[1:]))
         try:
-            text = said.decode("utf-8")
+            if talk is None and self._conversations:
+                talk = ({"role": "user", "content": self.decode(ids[:1]).decode("utf-8")},)
+            text = self.decode(ids if talk is None else ids[1:]).decode("utf-8")
         except UnicodeDecodeError:
             raise ParameterError("the prefix ends inside a character, and this server takes nothing but text") from None
         return text if talk is None else Conversation(talk, text)

@@ -2,7 +2,8 @@
 
 Recorded from llama.cpp b11434. Its values are the softmax of the logits whatever temperature, bias or grammar is set,
 so a token can be forced without moving them. It sends no list for a token that ends inside a UTF-8 character, and
-logprob 0 with an empty list for a token it speculated.
+logprob 0 with an empty list for a token it speculated. ``id_slot`` is not sent: of the slots that are free the server
+itself takes the one whose cache shares most with the prompt, and a pinned question would wait for a slot that is not.
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ class OpenAIChat(Dialect):
     """Chat completions."""
 
     name = "openai_chat"
-    capabilities = Capabilities(bytes_out=True, most_top=20, draft=True, stream=True, untold=-9999.0)
+    capabilities = Capabilities(
+        bytes_out=True, most_top=20, draft=True, stream=True, conversations=True, untold=-9999.0
+    )
 
     def request(self, question: Question) -> tuple[str, dict[str, Any]]:
         """A text prompt is one message of the user."""

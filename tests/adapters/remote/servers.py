@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from decodekit import Prefix
-from decodekit.testing import NGramAdapter
+from decodekit.testing import BytesTokenizer, NGramAdapter
 
-__all__ = ["Answer", "TableServer", "serving"]
+__all__ = ["Answer", "TableServer", "TalkingTokenizer", "serving"]
 
 TEXT = (
     "the cat sat on the mat and the dog sat on the log. the cat saw the dog and the dog saw the cat. "
@@ -26,11 +26,24 @@ Answer = Callable[["TableServer", socket.socket, bytes], bool]
 """Sends a response in its own way; whether the connection stays open."""
 
 
+class TalkingTokenizer(BytesTokenizer):
+    """Bytes, with a chat template and a name for the end."""
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        """Bytes, or the end of text where it is named."""
+        return [256] if special and text == "<end>" else super().encode(text)
+
+    def encode_messages(self, messages: Sequence[Any]) -> list[int]:
+        """A line per message; what the assistant has said ends with a dot, and then it begins again."""
+        lines = (f"\n{each['role']}: {each['content']}" for each in messages)
+        return self.encode("".join(lines) + ("." if messages[-1]["role"] == "assistant" else ""))
+
+
 class TableServer:
     """Answers with the rows of a byte n-gram model.
 
     Args:
-        dialect: 'llama_server' or 'vllm'.
+        dialect: 'llama_server', 'vllm' or 'openai_chat'.
         context: tokens.
         delay: seconds that every request waits, as a network would make it.
         pause: seconds per token.
@@ -46,6 +59,7 @@ class TableServer:
         self.connections = 0
         self.tokens = 0
         self.name = "table"
+        self.prefill = "no"  # how an answer is to be continued
         self.after_temperature = False  # whether the values feel the temperature
         self._rows: dict[tuple[int, ...], np.ndarray] = {}
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -131,7 +145,7 @@ class TableServer:
         if isinstance(answer, list) and body.get("stream"):
             head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
             events = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in answer]
-            events += [b"data: [DONE]\n\n"] if self.dialect == "vllm" else []
+            events += [b"data: [DONE]\n\n"] if self.dialect != "llama_server" else []
             yield head + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in events) + b"0\r\n\r\n"
         else:
             yield respond(200, answer)
@@ -139,11 +153,15 @@ class TableServer:
     def _answer(self, path: str, body: Any) -> Any:
         llama = self.dialect == "llama_server"
         if path == "/v1/models":
-            meta = {"meta": {"n_vocab": 257}} if llama else {"owned_by": "vllm", "max_model_len": self.context}
+            meta = {"meta": {"n_vocab": 257}} if llama else {"owned_by": self.dialect, "max_model_len": self.context}
             return {"object": "list", "data": [{"id": self.name, **meta}]}
         if path == "/props" and llama:
             settings = {"params": {"speculative.types": "none"}, "n_ctx": self.context}
             return {"default_generation_settings": settings, "build_info": "table", "eos_token": "<end>"}
+        if self.dialect == "openai_chat":
+            if path != "/v1/chat/completions":
+                raise LookupError("File Not Found")
+            return self._chat(body)
         if path == "/tokenize":
             text = body["content"] if llama else body["prompt"]
             return {"tokens": [256] if text == "<end>" else list(text.encode())}
@@ -172,6 +190,36 @@ class TableServer:
         if self.dialect == "llama_server":
             return made[0] if len(made) == 1 else made
         return {"model": self.name, "choices": made, "system_fingerprint": "table"}
+
+    def _chat(self, body: Any) -> Any:
+        talk, last = body["messages"], body["messages"][-1]
+        asked = {
+            "no": False,
+            "last_message": True,
+            "continue_final_message": body.get("continue_final_message")
+            and not body.get("add_generation_prompt", True),
+            "prefix": last.get("prefix"),
+        }[self.prefill]
+        goes_on = last["role"] == "assistant" and asked
+        prompt = TalkingTokenizer().encode_messages(talk[:-1] if goes_on else talk)
+        prompt += list(last["content"].encode()) if goes_on else []
+        entries = []
+        for row, chosen in self._greedy(prompt, body["max_tokens"], None, body["temperature"]):
+            listed = [_texts(int(i), row) for i in np.lexsort((np.arange(257), -row))[: body["top_logprobs"]]]
+            entries.append({**_texts(chosen, row), "top_logprobs": listed})
+        told = {"model": self.name, "usage": {"prompt_tokens": len(prompt)}}
+        if not body.get("stream"):
+            text = "".join(entry["token"] for entry in entries)
+            message = {"role": "assistant", "content": text}
+            choice = {"index": 0, "message": message, "finish_reason": "length", "logprobs": {"content": entries}}
+            return told | {"choices": [choice]}
+        first = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None, "logprobs": None}
+        choices = [first] + [
+            {"index": 0, "delta": {"content": entry["token"]}, "finish_reason": None, "logprobs": {"content": [entry]}}
+            for entry in entries
+        ]
+        choices.append({"index": 0, "delta": {}, "finish_reason": "length", "logprobs": None})
+        return [{"model": self.name, "choices": [choice]} for choice in choices]
 
     def _felt(self, row: np.ndarray, temperature: float) -> np.ndarray:
         if not self.after_temperature or temperature in (0, 1):
@@ -277,6 +325,11 @@ def _plainly(server: TableServer, connection: socket.socket, response: bytes) ->
 
 def _entry(token: int, row: np.ndarray) -> dict[str, Any]:
     return {"id": token, "token": "", "bytes": [token] if token < 256 else [], "logprob": float(row[token])}
+
+
+def _texts(token: int, row: np.ndarray) -> dict[str, Any]:
+    text = bytes([token]).decode("utf-8", "replace") if token < 256 else "<end>"
+    return {"token": text, "bytes": [token] if token < 256 else None, "logprob": float(row[token])}
 
 
 def _keyed(row: np.ndarray, count: int, also: Sequence[int]) -> dict[str, float]:

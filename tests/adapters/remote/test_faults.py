@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 import logging
 import socket
 import time
@@ -95,12 +94,12 @@ def test_a_stream_cut_at_every_byte_gives_what_came_whole_and_is_never_called_co
         whole, complete = await received(transport)
         assert complete and len(whole) >= 3
         response = b"".join(server.pieces(path, body))
-        mark = response.find(b"[DONE]\n")
+        mark = response.find(b"[DONE]\n\n")  # a server-sent event is whole with the blank line that ends it
         for at in range(len(response)):
             server.fault = always(cut(at))
             events, complete = await received(transport)
             assert events == whole[: len(events)], f"cut at byte {at}"
-            assert complete == (0 <= mark < at - len(b"[DONE]")), f"cut at byte {at}"
+            assert complete == (0 <= mark < at - len(b"[DONE]\n")), f"cut at byte {at}"
         await transport.aclose()
 
     with serving(dialect) as server:
@@ -230,17 +229,49 @@ async def _closing(transport: Transport, work: Callable[[Transport], Any]) -> An
         await transport.aclose()
 
 
-def test_lines_end_at_line_feeds_and_nowhere_else() -> None:
-    text = "a\u2028b\u2029c\u0085d\x0be"
-    events = "".join(f"data: {json.dumps({'text': part}, ensure_ascii=False)}\r\n\r\n" for part in (text, "end"))
-    body = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: a comment\n{events}data: [DONE]\n\n".encode()
+SEPARATED = "a\u2028b\u2029c\u0085d"  # characters that end lines for Python, and stand in JSON as they are
 
-    async def read(transport: Transport) -> list[str]:
-        return [event["text"] async for event in transport.events("/x", {})]
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_events_end_as_the_standard_says_and_nowhere_else(end: str, at_once: bool) -> None:
+    lines = [
+        ": a comment",
+        "event: token",
+        "id: 7",
+        f'data:"{SEPARATED}"',
+        "",
+        'data: "end"',
+        "",
+        "",
+        "data: [DONE]",
+        "",
+    ]
+    body = "".join(line + end for line in lines).encode()
+
+    def send(server: TableServer, connection: socket.socket, response: bytes) -> bool:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        for at in range(0, len(body), len(body) if at_once else 1):
+            connection.sendall(body[at : at + (len(body) if at_once else 1)])
+            time.sleep(0 if at_once else 0.0005)
+        return False
 
     with serving() as server:
-        server.fault = always(sending(body, stay=False))
-        assert asyncio.run(_closing(Transport(server.url), read)) == [text, "end"]
+        server.fault = always(send)
+        assert asyncio.run(_closing(Transport(server.url), _events)) == [SEPARATED, "end"]
+
+
+def test_json_lines_end_at_line_feeds_and_nowhere_else() -> None:
+    body = f'"{SEPARATED}"\r\n\n"end"\n"never whole"'.encode()
+    with serving() as server:
+        server.fault = always(
+            sending(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\n\r\n" + body, stay=False)
+        )
+        assert asyncio.run(_closing(Transport(server.url), _events)) == [SEPARATED, "end"]
+
+
+async def _events(transport: Transport) -> list[Any]:
+    return [event async for event in transport.events("/x", {})]
 
 
 # -- refusals -------------------------------------------------------------------------------------------------------
@@ -448,6 +479,54 @@ def test_a_client_of_the_users_is_used_and_left_open() -> None:
     with serving() as server:
         asyncio.run(run(server))
         assert server.requests[-1][1]["x-mine"] == "yes"
+
+
+@pytest.mark.parametrize("kind", ["client", "transport"])
+def test_a_function_makes_a_client_for_each_event_loop(kind: str) -> None:
+    """The probe, a tokenizer's question and every session have a loop of their own."""
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(httpx.AsyncClient() if kind == "client" else httpx.AsyncHTTPTransport())
+        return made[-1]
+
+    with serving() as server:
+        adapter = RemoteAdapter(base_url=server.url, draft=1, **{kind: make})
+        assert adapter.capabilities["known"] == "seen in a probe" and adapter.tokenizer is not None
+        for _ in range(3):
+            with Session(adapter, decodekit.Chain(), seed=1) as session:
+                assert len(session.generate("the cat ", max_tokens=3).token_ids) == 3
+        assert len(made) >= 5 and len(set(map(id, made))) == len(made)
+        if kind == "client":
+            assert all(client.is_closed for client in made)
+
+        async def running() -> Any:  # a probe from within a running loop
+            adapter = RemoteAdapter(base_url=server.url, **{kind: make})
+            (answer,) = await adapter.apredict([PREFIX])
+            await adapter.aclose()
+            return answer
+
+        assert isinstance(asyncio.run(running()), Distribution)
+
+
+@pytest.mark.parametrize("kind", ["client", "transport"])
+def test_a_client_that_is_an_object_stays_in_its_event_loop(kind: str) -> None:
+    def make() -> dict[str, Any]:
+        none_stay = httpx.Limits(max_keepalive_connections=0)  # nobody could close them: the session's loop has ended
+        return {kind: {"client": httpx.AsyncClient, "transport": httpx.AsyncHTTPTransport}[kind](limits=none_stay)}
+
+    with serving() as server:
+        with pytest.raises(ParameterError, match="give a function that makes one"):
+            RemoteAdapter(base_url=server.url, **make())
+        assert server.requests == []  # refused before anything went through it
+        adapter = remote(server, top=257, **make())
+        with Session(adapter, decodekit.Chain(), seed=1) as session:
+            assert len(session.generate(PREFIX, max_tokens=3).token_ids) == 3
+        with (
+            Session(adapter, decodekit.Chain(), seed=1) as session,
+            pytest.raises(AdapterError, match="in use in another event loop"),
+        ):
+            session.generate(Prefix(b"a dog"), max_tokens=3)
 
 
 def test_a_closed_adapter_says_so() -> None:

@@ -1,0 +1,89 @@
+"""Chat endpoints: with a tokenizer, draws are those of the model in process, and answers go on in their middle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("httpx")
+
+import decodekit
+from decodekit import Session
+from decodekit.errors import ParameterError
+from decodekit.testing import NGramAdapter
+from decodekit_remote import RemoteAdapter
+from tests.adapters.remote.servers import TEXT, TableServer, TalkingTokenizer, serving
+
+TALKS: list[Any] = [
+    [{"role": "user", "content": "what sat on the"}],
+    [{"role": "system", "content": "the cat"}, {"role": "user", "content": "and the dog"}],
+]
+TALKS.append([*TALKS[0], {"role": "assistant", "content": "the cat sat"}, {"role": "user", "content": "one "}])
+CHAIN = [decodekit.processor("top_k", top_k=8), decodekit.processor("temperature", temperature=0.8)]
+WAYS = ["last_message", "continue_final_message", "prefix"]
+
+
+def in_process() -> NGramAdapter:
+    """The server's table, with the server's template."""
+    adapter = NGramAdapter(TEXT, order=4)
+    adapter.tokenizer = TalkingTokenizer()
+    return adapter
+
+
+def decoded(adapter: Any) -> list[tuple[list[int], list[float]]]:
+    """Tokens and their logprobs, for each conversation."""
+    with Session(adapter, decodekit.Chain(CHAIN), seed=11) as session:
+        steps = [list(session.stream(talk, max_tokens=40)) for talk in TALKS]
+    return [([each.token_id for each in some], [each.choice.logprob for each in some]) for some in steps]
+
+
+def remote(server: TableServer, **params: Any) -> RemoteAdapter:
+    return RemoteAdapter(base_url=server.url, tokenizer=TalkingTokenizer(), **params)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_tokens_are_those_of_the_model_in_process(way: Any) -> None:
+    expected = decoded(in_process())
+    assert len({tuple(tokens) for tokens, _ in expected}) == len(TALKS)
+    with serving("openai_chat") as server:
+        server.prefill = way
+        for draft in (1, 4, "auto", "stream"):
+            adapter = remote(server, draft=draft, prefill=way)
+            assert adapter.capabilities["dialect"] == "openai_chat" and adapter.capabilities["prefill"] == way
+            got = decoded(adapter)
+            assert [tokens for tokens, _ in got] == [tokens for tokens, _ in expected], f"draft={draft}"
+            for (_, ours), (_, theirs) in zip(got, expected, strict=True):
+                assert ours == pytest.approx(theirs, abs=1e-12)
+
+
+@pytest.mark.parametrize("way", ["no", *WAYS])
+@pytest.mark.parametrize("told", WAYS)
+def test_a_server_that_does_not_go_on_is_noticed(way: Any, told: Any) -> None:
+    with serving("openai_chat") as server:
+        server.prefill = way
+        adapter = remote(server, draft=1, prefill=told)
+        with Session(adapter, decodekit.Chain(CHAIN), seed=11) as session:
+            first, second = session.stream(TALKS[0], max_tokens=2)
+        assert "retokenised_as" not in (first.schedule or {})
+        goes_on = way in (told, "last_message")  # which needs no word of its own
+        assert ("retokenised_as" in (second.schedule or {})) is not goes_on
+
+
+def test_a_text_is_the_users_message_and_stays_it() -> None:
+    with serving("openai_chat") as server:
+        server.prefill = "last_message"
+        adapter = RemoteAdapter(base_url=server.url, draft=1, prefill="last_message")
+        server.requests.clear()
+        with Session(adapter, decodekit.Chain(CHAIN), seed=1) as session:
+            said = session.generate("the cat?", max_tokens=3).text
+        asked = server.asked("/v1/chat/completions")
+        assert all(body["messages"][0] == {"role": "user", "content": "the cat?"} for body in asked)
+        assert [body["messages"][1:] for body in asked[:2]] == [[], [{"role": "assistant", "content": said[:1]}]]
+
+
+def test_ids_that_began_with_no_message_are_refused() -> None:
+    with serving("openai_chat") as server:
+        adapter = remote(server, prefill="last_message")
+        with Session(adapter, decodekit.Chain(CHAIN)) as session, pytest.raises(ParameterError, match="conversations"):
+            session.generate("the cat?", max_tokens=1)
