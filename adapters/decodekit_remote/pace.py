@@ -81,8 +81,8 @@ class Pace:
     def streams(self) -> bool:
         """Whether a stream that is closed at the first other draw costs less.
 
-        Each needs a connection of its own, and a server may be slow to notice that it was closed: what streams have
-        cost so far, against what they should have, corrects the estimate.
+        A server may be slow to notice that a stream was closed: what streams have cost so far, against what they should
+        have, corrects the estimate.
         """
         costs = self.costs
         if costs is None:
@@ -98,7 +98,7 @@ class Pace:
 
     @staticmethod
     def _stream(tokens: float, trip: float, token: float) -> float:
-        return 2 * trip + tokens * token
+        return trip + tokens * token
 
     def _price(self, k: int, trip: float, token: float) -> float:
         return (trip + k * token) / self.worth(k)

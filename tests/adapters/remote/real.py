@@ -102,23 +102,30 @@ def acceptance(steps: Sequence[Step]) -> list[float]:
     return [_probability(step, step.raw.top[0][0]) for step in steps]
 
 
-def trips(acceptances: Sequence[float], draft: int) -> float:
-    """How many requests these positions are expected to take, with drafts of this length: a Markov chain over them."""
+def trips(steps: Sequence[Step], draft: int) -> float:
+    """How many requests these steps are expected to take with drafts of this length, by the logged distributions.
+
+    A Markov chain over the place in the draft. A step that asked for more took that many requests besides.
+    """
     place = np.zeros(draft)  # the law of where in its draft a position stands
     place[0] = 1.0
     expected = 0.0
-    for accepted in acceptances:
-        expected += place[0]
+    for step, accepted in zip(steps, acceptance(steps), strict=True):
+        expected += place[0] + len(step.asked)
         place = accepted * np.roll(place, 1)  # after the last of a draft comes the first of the next
         place[0] += 1.0 - accepted
     return float(expected)
 
 
 def _probability(step: Step, token: int) -> float:
-    assert step.evidence is not None and step.choice.logprob is not None
+    """A token's final probability; where a tail leaves the normaliser open, as if the chain left the tail alone."""
     if not _keeps(step, token):
         return 0.0
-    return float(np.exp(step.choice.logprob + _score(step, token) - _score(step, step.token_id)))
+    assert step.evidence is not None
+    if step.choice.logprob is not None:
+        return float(np.exp(step.choice.logprob + _score(step, token) - _score(step, step.token_id)))
+    hidden = step.raw.tail.mass_high if step.raw.tail is not None and not step.entries else 0.0
+    return float(np.exp(_score(step, token)) / (np.exp(step.evidence.scores).sum() + hidden))
 
 
 def _score(step: Step, token: int) -> float:

@@ -636,8 +636,8 @@ def test_streams_that_cost_more_than_they_should_are_given_up() -> None:
         pace.took(k, 0.05 + 0.01 * k)
     assert pace.streams
     for _ in range(3):
-        pace.followed(9, 3 * (0.1 + 0.09))  # a server that is slow to notice a closed connection
+        pace.followed(9, 3 * (0.05 + 0.09))  # a server that is slow to notice a closed connection
     assert not pace.streams
     for _ in range(200):
-        pace.followed(9, 0.1 + 0.09)
+        pace.followed(9, 0.05 + 0.09)
     assert pace.streams

@@ -1,4 +1,4 @@
-"""A real vLLM, whose address is in DECODEKIT_VLLM, serving SmolLM2-135M-Instruct in float32. Opt in with -m real_server.
+"""A real vLLM with SmolLM2-135M-Instruct in float32. Opt in with -m real_server; DECODEKIT_VLLM is its address.
 
 Its batches and its cache move logits by rounding, so tokens are held to be equal up to a first difference that lies
 inside the margin. The figures in docs/remote.md come from vLLM 0.32 on a CPU, with --max-logprobs -1.
