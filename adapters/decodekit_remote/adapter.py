@@ -364,9 +364,16 @@ class RemoteAdapter:
         idle = [live for live in self._lives if not any(live.leads_to(row.prefix) for row in rows.values())]
         room = self._concurrency - len(rows)
         for live in idle:
-            if live.ended or len(self._lives) > room or any(live.left_by(row.prefix) for row in rows.values()):
-                self._lives.remove(live)
-                await live.aclose()
+            leaving = next((row.prefix for row in rows.values() if live.left_by(row.prefix)), None)
+            if leaving is not None:
+                self._pace.followed(*live.worth(leaving))
+            if live.ended or len(self._lives) > room or leaving is not None:
+                await self._end(live)
+
+    async def _end(self, live: Live) -> None:
+        if live in self._lives:
+            self._lives.remove(live)
+            await live.aclose()
 
     async def _ask_all(self, fresh: list[_Row]) -> list[tuple[bytes, Answer]]:
         """Rows in as few requests as the server allows."""
@@ -391,6 +398,8 @@ class RemoteAdapter:
 
     async def _answer(self, row: _Row) -> Distribution:
         prefix, want = row.prefix, row.want
+        for ahead in [live for live in self._lives if live.leads_to(prefix) and live is not self._led(row)]:
+            await self._end(ahead)  # a server with one place would run it to its end before it answers this
         if not row.plain:
             return await self._everything(row) if want.kind == "all" else await self._by_name(row)
         top = want.top or self._top
@@ -682,8 +691,7 @@ class RemoteAdapter:
                 while live.tip == row.prefix:
                     await live.wait()
         except TimeoutError:
-            self._lives.remove(live)
-            await live.aclose()
+            await self._end(live)
             raise self._transport.error("", f"sent nothing for {self._transport.deadline:g} s") from None
         kept = self._kept.get(row.prefix.digest)
         if kept is not None and kept.covers(row.want):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -25,11 +26,16 @@ class Live:
         keep: stores the answer of a prefix, and gives the prefix the next list is for; None when that is not known.
         prefix: what the first list is for.
         top: how many tokens each list shows.
+
+    Attributes:
+        tip: the prefix that the next list is for; None when nothing more will come.
     """
 
     def __init__(self, events: AsyncGenerator[Any, None], read: Read, keep: Keep, prefix: Prefix, top: int) -> None:
         self.tip: Prefix | None = prefix
         self.top = top
+        self._start = len(prefix)
+        self._begun = time.perf_counter()
         self._path = {prefix.digest}
         self.failure: DecodekitError | None = None
         self._events, self._read, self._keep = events, read, keep
@@ -40,6 +46,10 @@ class Live:
     def ended(self) -> bool:
         """Whether nothing more will come."""
         return self.tip is None
+
+    def worth(self, prefix: Prefix) -> tuple[int, float]:
+        """How many of its answers led to a prefix that left it, and the seconds since it began."""
+        return len(prefix) - self._start, time.perf_counter() - self._begun
 
     async def wait(self) -> None:
         """Until something came, or the stream ended."""

@@ -32,6 +32,8 @@ class Pace:
     _kk: float = 0.0
     _s: float = 0.0
     _ks: float = 0.0
+    _streamed: float = 0.0
+    _expected: float = 0.0
 
     def drawn(self, as_drafted: bool) -> None:
         """A token was drawn where the server had gone on with one."""
@@ -46,6 +48,12 @@ class Pace:
         self._kk = _FORGET * self._kk + tokens * tokens
         self._s = _FORGET * self._s + seconds
         self._ks = _FORGET * self._ks + tokens * seconds
+
+    def followed(self, tokens: int, seconds: float) -> None:
+        """A stream was of use for so many tokens, from its start until it was left after so long."""
+        if self.costs is not None and tokens:
+            self._streamed = _FORGET * self._streamed + seconds
+            self._expected = _FORGET * self._expected + self._stream(tokens, *self.costs)
 
     @property
     def costs(self) -> tuple[float, float] | None:
@@ -71,18 +79,26 @@ class Pace:
 
     @property
     def streams(self) -> bool:
-        """Whether a stream that is closed at the first other draw costs less: each needs a connection of its own."""
+        """Whether a stream that is closed at the first other draw costs less.
+
+        A server may be slow to notice that a stream was closed: what streams have cost so far, against what they should
+        have, corrects the estimate.
+        """
         costs = self.costs
         if costs is None:
             return False
-        trip, token = costs
-        streamed = (2 * trip + self.worth(64) * token) / self.worth(64)
-        return streamed < self._price(self.length, trip, token)
+        excess = self._streamed / self._expected if self._expected else 1.0
+        worth = self.worth(64)
+        return excess * self._stream(worth, *costs) / worth < self._price(self.length, *costs)
 
     def worth(self, k: int) -> float:
         """How many tokens a draft of k is expected to give."""
         a = min(max(self.acceptance, 0.0), 0.999)
         return float((1 - a**k) / (1 - a))
+
+    @staticmethod
+    def _stream(tokens: float, trip: float, token: float) -> float:
+        return trip + tokens * token
 
     def _price(self, k: int, trip: float, token: float) -> float:
         return (trip + k * token) / self.worth(k)

@@ -13,7 +13,7 @@ import re
 import ssl
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -88,6 +88,7 @@ class Transport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(concurrency)
         self._keeper: asyncio.Task[None] | None = None
+        self._spare: asyncio.Task[None] | None = None
         self._closed = False
         self.requests = 0  # attempts, for those who count
 
@@ -158,12 +159,16 @@ class Transport:
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
         """The JSON events of a stream, server-sent or one a line, up to its end; close it to stop the server.
 
+        Closing it closes its connection, so a spare one is made meanwhile: the next question need not wait for that.
+
         The mark ``[DONE]`` ends the stream, and whether a stream without it was complete is for the dialect to say.
 
         Raises:
             ProviderError: as `ask`; an error event in mid-stream; a line that is too long.
         """
         async with self._answer(path, body) as response:
+            if self._spare is None or self._spare.done():
+                self._spare = asyncio.create_task(self._connect())
             kind = response.headers.get("content-type", "")
             if kind.startswith("text/event-stream"):
                 texts = _server_sent(self._bounded(path, response))
@@ -183,10 +188,20 @@ class Transport:
     async def aclose(self) -> None:
         """Close the client, unless it is the user's. Closing twice does nothing."""
         self._closed = True
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None and not keeper.done() and self._loop is asyncio.get_running_loop():
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+        tasks = [task for task in (self._spare, self._keeper) if task is not None and not task.done()]
+        self._spare = self._keeper = None
+        if self._loop is asyncio.get_running_loop():
+            for task in tasks:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def _connect(self) -> None:
+        """Leave an idle connection in the pool. What models there are is the cheapest thing to ask, and needs no key."""
+        with suppress(httpx.HTTPError, AdapterError):
+            request = self._here().build_request("GET", f"{self.base_url}/v1/models", timeout=_CONNECT)
+            response = await self._here().send(request, stream=True, follow_redirects=False, auth=None)
+            async with aclosing(response):
+                await self._read("/v1/models", response, _LONGEST_ERROR)
 
     # -- one attempt ----------------------------------------------------------------------------------------------
 

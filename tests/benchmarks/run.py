@@ -19,6 +19,7 @@ from tests.benchmarks import (
     remote,
     samplers,
     torch_adapter,
+    trips,
     verifying,
 )
 from tests.benchmarks.timing import HEADER
@@ -32,6 +33,7 @@ PARTS = (
     ("torch", torch_adapter),
     ("verifying", verifying),
     ("remote", remote),
+    ("trips", trips),
 )
 
 
@@ -41,7 +43,7 @@ def main(names: list[str]) -> None:
         print(imports.measure())
     for name, module in PARTS:
         if not names or name in names:
-            print(f"\n{name}\n{HEADER}")
+            print(f"\n{name}\n{getattr(module, 'HEADER', HEADER)}")
             for ratio in module.measure():
                 print(ratio.line(), flush=True)
 

@@ -628,3 +628,16 @@ def test_the_draft_grows_with_the_trip_and_with_acceptance() -> None:
     assert lengths[0.05, 0.7] < lengths[0.2, 0.7] < lengths[0.2, 0.95]
     assert lengths[0.2, 0.1] <= 2
     assert not Pace().streams
+
+
+def test_streams_that_cost_more_than_they_should_are_given_up() -> None:
+    pace = Pace(acceptance=0.9)
+    for k in (1, 4, 2, 8):
+        pace.took(k, 0.05 + 0.01 * k)
+    assert pace.streams
+    for _ in range(3):
+        pace.followed(9, 3 * (0.05 + 0.09))  # a server that is slow to notice a closed connection
+    assert not pace.streams
+    for _ in range(200):
+        pace.followed(9, 0.05 + 0.09)
+    assert pace.streams

@@ -1,0 +1,60 @@
+"""A real vLLM with SmolLM2-135M-Instruct in float32. Opt in with -m real_server; DECODEKIT_VLLM is its address.
+
+Its batches and its cache move logits by rounding, so tokens are held to be equal up to a first difference that lies
+inside the margin. The figures in docs/remote.md come from vLLM 0.32 on a CPU, with --max-logprobs -1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("httpx")
+pytest.importorskip("transformers")
+
+import decodekit
+from decodekit.asking import blocking
+from decodekit.protocols import Adapter
+from decodekit.testing import check_adapter
+from tests.adapters.conftest import MODEL
+from tests.adapters.remote.real import CHAINS, DRAFTS, PROMPTS, decoded, explained
+
+URL = os.environ.get("DECODEKIT_VLLM", "")
+TOKENS = 42  # times 8 prompts, 3 chains and 5 drafts: 5,040 positions
+
+pytestmark = [
+    pytest.mark.real_server,
+    pytest.mark.slow,
+    pytest.mark.skipif(not URL, reason="DECODEKIT_VLLM does not say where a server is"),
+]
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[Adapter]:
+    """The same weights in process, by transformers."""
+    adapter = decodekit.adapter("torch", model=MODEL, dtype="float32")
+    yield adapter
+    adapter.close()
+
+
+def test_check_adapter_passes() -> None:
+    """4e-5 nats were seen: another batch, another order of sums."""
+    report = check_adapter(lambda: decodekit.adapter("remote", base_url=URL), exact=False, tolerance=1e-3, many=12)
+    print(report)
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_every_token_is_that_of_any_draft_and_of_the_model_in_process_up_to_the_margin(
+    local: Adapter, chain: str
+) -> None:
+    expected = decoded(local, chain, tokens=TOKENS)
+    positions = 0
+    for draft in DRAFTS:
+        there = blocking(decodekit.adapter("remote", base_url=URL, tokenizer=local.tokenizer, draft=draft))
+        equal, different = explained(there, local, chain, decoded(there, chain, tokens=TOKENS), expected)
+        print(f"{chain}, draft {draft}: {equal} positions equal, {different} of {len(PROMPTS)} sequences differ")
+        positions += equal
+        there.close()
+    assert positions > 0.9 * len(DRAFTS) * sum(map(len, expected))
