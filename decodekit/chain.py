@@ -100,7 +100,8 @@ class Chain:
         seen: dict[str, int] = {}
         self._links = tuple(_link(processor, seen) for processor in self.processors)
         self._sampler = _link(self.sampler, {})
-        needs = [getattr(processor, "needs", CHEAP) for processor in self.processors]
+        cut = next((i for i, part in enumerate(self.processors, 1) if getattr(part, "truncates", False)), None)
+        needs = [getattr(processor, "needs", CHEAP) for processor in self.processors[:cut]]  # no tail is left behind it
         self._moving_needs = [need for need in needs if callable(need)]
         self._fixed_need = reduce(or_, (need for need in needs if not callable(need)), CHEAP)
         if any(link.needs_logits for link in self._links):

@@ -36,7 +36,7 @@ class FunctionPlugin:
         self.function = function
         self.name = name
         self.parameters = dict(parameters)
-        for attribute in ("needs", "needs_logits", "revives", "pure", "argmax_invariant"):
+        for attribute in ("needs", "needs_logits", "revives", "pure", "argmax_invariant", "truncates"):
             if hasattr(function, attribute):
                 setattr(self, attribute, getattr(function, attribute))
 

@@ -156,6 +156,7 @@ class Processor(Protocol):
 
     * ``name`` (str): what records call it; the function's own name by default;
     * ``needs`` (`Disclosure`, or a function of the context): what to ask the adapter for at first; `CHEAP`;
+    * ``truncates`` (bool): what it gives has no tail, so nothing more is asked for what stands after it; False;
     * ``needs_logits`` (bool): the law depends on the backend's own offset, refuse logprobs; False;
     * ``revives`` (bool): may give probability to a token that had none; False;
     * ``pure`` (bool): False for a wrapped foreign callable with a memory of its own; it is never run twice for a step;

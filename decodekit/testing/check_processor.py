@@ -48,8 +48,8 @@ def check_processor(
 ) -> int:
     """Check a processor, stateful or not, against the contract of `decodekit.protocols.Processor`.
 
-    The declared attributes are held against it: ``revives``, ``needs_logits``, ``pure``, ``argmax_invariant``, and the
-    bounds of its parameters.
+    The declared attributes are held against it: ``revives``, ``needs_logits``, ``pure``, ``argmax_invariant``,
+    ``truncates``, and the bounds of its parameters.
 
     Args:
         processor: the processor, built.
@@ -237,6 +237,8 @@ def _check_heads(subject: _Processor, dist: Distribution, ctx: Context) -> None:
                 assert head.tail is not None, f"{subject.name} asks for more than everything: {outcome}"
                 need = ALL if need.covers(outcome.need) else need | outcome.need
                 continue
+            tail = isinstance(outcome, Distribution) and outcome.tail is not None
+            assert not (subject.truncates and tail), f"{subject.name} declares truncates and left a tail on {head!r}"
             _check_true_of(outcome, expected, f"{subject.name} on the {shown} leading tokens of {dist!r}")
             break
         else:

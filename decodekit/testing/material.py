@@ -85,6 +85,7 @@ class Part:
         self.needs_logits: bool = getattr(call, "needs_logits", False)
         self.revives: bool = getattr(call, "revives", False)
         self.argmax_invariant: bool = getattr(call, "argmax_invariant", False)
+        self.truncates: bool = getattr(call, "truncates", False)
         self.looks_back: bool = getattr(call, "looks_back", False)
 
     def initial(self, ctx: Context) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ class TopK(Truncation):
     the last (``ties="all"``). koboldcpp keeps 3,000 before every other cut.
     Example: top_k = 3
     """
+
+    truncates: ClassVar[bool] = True
 
     top_k: Annotated[int, Field(ge=1, le=10_000_000)]
 

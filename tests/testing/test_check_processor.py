@@ -312,6 +312,13 @@ def flips_the_mode(dist, ctx):
 flips_the_mode.argmax_invariant = True  # type: ignore[attr-defined]
 
 
+def leaves_a_tail(dist: Distribution, ctx: Context) -> Distribution:
+    return dist
+
+
+leaves_a_tail.truncates = True  # type: ignore[attr-defined]
+
+
 def always_empty(dist, ctx):
     raise EmptySupport("nothing is good enough")
 
@@ -365,6 +372,7 @@ BROKEN = [
     (depends_on_the_offset, "does not declare needs_logits"),
     (prefers_low_ids, "leading tokens|renamed"),
     (flips_the_mode, "declares argmax_invariant and moved the mode"),
+    (leaves_a_tail, "declares truncates and left a tail"),
     (always_empty, "answered nothing"),
     (refuses_everything, "refused"),
     (Unbounded(strength=1.0), "least and a greatest value: strength"),
