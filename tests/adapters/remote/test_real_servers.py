@@ -21,7 +21,6 @@ pytest.importorskip("starlette_context")
 import decodekit
 from decodekit import Distribution, Session, read_trace, replay
 from decodekit.prompts import as_prefix
-from decodekit.testing import check_adapter
 from tests.adapters.conftest import MODEL, model_path
 
 PROMPTS = ["The capital of France is", "Once upon a time", "Water is made of"]
@@ -108,11 +107,3 @@ def test_sampled_tokens_are_those_of_the_model_in_process(server: str, local: An
 @pytest.mark.parametrize("draft", [1, 4])
 def test_long_samples_are_those_of_the_model_in_process(server: str, local: Any, tmp_path: Path, draft: int) -> None:
     assert assert_equal_draws(server, local, tmp_path / "trace.jsonl", 64, draft) >= 96
-
-
-@pytest.mark.real_server
-def test_it_keeps_the_contract_of_an_adapter(server: str) -> None:
-    report = check_adapter(
-        lambda: remote(server, draft=2), prompts=PROMPTS, exact=False, tolerance=ROUNDING, long=False, many=8, rounds=2
-    )
-    assert report.comparisons > 20
