@@ -41,6 +41,7 @@ from decodekit_remote.refusals import Refused
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.transport import Transport
 from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary, Vocabulary
+from decodekit_remote.width import Width
 
 __all__ = ["RemoteAdapter"]
 
@@ -93,7 +94,8 @@ class RemoteAdapter:
         api_key_env: the name of the environment variable that holds the key.
         draft: how many tokens a question asks for: a number, ``stream`` to let the server run and stop it at the first
             other draw, or ``auto`` to adapt to what is measured.
-        top: how many of the likeliest tokens are asked for as a rule; what the dialect gives cheaply by default.
+        top: how many of the likeliest tokens are asked for as a rule; by default what the dialect gives cheaply, and
+            more once that was often too little.
         deadline: seconds for a question in all.
         attempts: how often a question is asked at most.
         concurrency: questions in flight, and sequences a session keeps going at once.
@@ -162,8 +164,9 @@ class RemoteAdapter:
         self._capabilities: Capabilities = replace(found.capabilities, prefill=prefill)
         self._vocabulary, self._tokenizer = self._naming(tokenizer)
         self._capabilities = self._within_vocabulary(self._capabilities)
-        self._top = min(top or self._capabilities.usual_top, self._capabilities.most_top)
-        if self._top < 1:
+        most = self._capabilities.most_top
+        self._width = Width(min(top or self._capabilities.usual_top, most), most if top is None else top)
+        if self._width.top < 1:
             raise ProviderError(f"dialect {self._dialect.name!r} lists no tokens")
         self._streaming = draft == "stream"
         if self._streaming and not self._capabilities.stream:
@@ -199,7 +202,8 @@ class RemoteAdapter:
         trip, token = self._pace.costs or (0.0, 0.0)
         pace = self._pace
         told = {"requests": self._transport.requests, "bets": pace.bets, "hits": pace.hits}
-        return {**told, "acceptance": pace.acceptance, "trip_s": trip, "token_s": token, "draft": pace.length}
+        told |= {"draft": pace.length, "top": self._width.top}
+        return {**told, "acceptance": pace.acceptance, "trip_s": trip, "token_s": token}
 
     def __repr__(self) -> str:
         return f"RemoteAdapter(base_url={self._transport.base_url!r}, dialect={self._dialect.name!r})"
@@ -218,7 +222,7 @@ class RemoteAdapter:
             tokenizer_fingerprint="" if self._tokenizer is None else self._tokenizer.fingerprint,
             vocab_size=self._vocab_size,
             context_length=None if longest is None else longest - 1,  # a server needs room for the token it answers
-            cheap=Disclosure(top=self._top),
+            cheap=Disclosure(top=self._width.top),
             most=ALL if whole else named,
             stage=capabilities.stage,
             origin="logprobs",
@@ -286,8 +290,8 @@ class RemoteAdapter:
         rows: dict[bytes, _Row] = {}
         for prefix, want in zip(prefixes, wants, strict=True):
             asked = rows.get(prefix.digest)
-            reachable = self._reachable(want)
-            rows[prefix.digest] = _Row(prefix, reachable if asked is None else self._reachable(asked.want | reachable))
+            least = self._reachable(want, 1)
+            rows[prefix.digest] = _Row(prefix, least if asked is None else self._reachable(asked.want | least, 1))
         found: dict[bytes, Answer] = {}
         fresh: list[_Row] = []
         for digest, row in rows.items():
@@ -298,7 +302,8 @@ class RemoteAdapter:
             else:
                 fault = self._fault(row.prefix)
                 if fault is None:
-                    fresh.append(row)
+                    self._width.answered(short=digest in self._last)
+                    fresh.append(replace(row, want=self._reachable(row.want, self._width.top)))
                 else:
                     found[digest] = fault
         self._crowded = len(fresh) > self._concurrency
@@ -329,17 +334,16 @@ class RemoteAdapter:
         if loop is not self._loop:
             self._loop, self._lives = loop, []  # streams ended with their loop
 
-    def _reachable(self, want: Disclosure) -> Disclosure:
-        """What is asked of the server for this: never less than the usual head, and never more than it can."""
+    def _reachable(self, want: Disclosure, usual: int) -> Disclosure:
+        """What is asked of the server for this: never less than ``usual``, and never more than it can."""
         capabilities = self._capabilities
+        by_name = len(want.ids) + (want.top or 0) if want.ids else 0  # the head is asked for by name with them
+        if capabilities.whole_vocabulary and (want.kind == "all" or by_name > capabilities.named_ids):
+            return ALL
         if want.kind == "all" or (want.ids and not capabilities.named_ids):
-            if capabilities.whole_vocabulary:
-                return ALL
-            return Disclosure(capabilities.most_top if want.kind == "all" else self._clipped(want.top))
-        return Disclosure(self._clipped(want.top), want.ids)
-
-    def _clipped(self, top: int | None) -> int:
-        return min(max(top or 0, self._top), self._capabilities.most_top)
+            usual = capabilities.most_top if want.kind == "all" else usual
+            return Disclosure(min(max(want.top or 0, usual), capabilities.most_top))
+        return Disclosure(min(max(want.top or 0, usual), capabilities.most_top), want.ids)
 
     def _fault(self, prefix: Prefix) -> DecodekitError | None:
         if len(prefix) == 0:
@@ -402,7 +406,7 @@ class RemoteAdapter:
             await self._end(ahead)  # a server with one place would run it to its end before it answers this
         if not row.plain:
             return await self._everything(row) if want.kind == "all" else await self._by_name(row)
-        top = want.top or self._top
+        top = want.top or self._width.top
         live = self._led(row)
         if live is None and self._should_stream(prefix):
             live = self._open_stream(prefix, top)
@@ -456,7 +460,7 @@ class RemoteAdapter:
         return await self._take(prefix, again, forced)
 
     async def _everything(self, row: _Row) -> Distribution:
-        question = replace(self._question([row.prefix], self._top), everything=True)
+        question = replace(self._question([row.prefix], self._width.top), everything=True)
         (reply,) = await self._put(question)
         return await self._take(row.prefix, reply, question)
 
@@ -590,7 +594,7 @@ class RemoteAdapter:
 
     async def _ask_batch(self, rows: Sequence[_Row]) -> list[tuple[bytes, Answer]]:
         """Several prompts in one request; one by one if it is refused, to see which of them is at fault."""
-        top = max(row.want.top or self._top for row in rows)
+        top = max(row.want.top or self._width.top for row in rows)
         length = min(self._length(row.prefix) for row in rows)
         question = self._question([row.prefix for row in rows], top, tokens=length)
         try:
@@ -634,7 +638,7 @@ class RemoteAdapter:
 
     async def _ask_chain(self, chain: list[_Row]) -> list[tuple[bytes, Answer]]:
         longest = chain[-1].prefix
-        top = max(row.want.top or self._top for row in chain)
+        top = max(row.want.top or self._width.top for row in chain)
         question = replace(self._question([longest], top), echo=True)
         try:
             (reply,) = await self._put(question)

@@ -196,7 +196,7 @@ class Transport:
                 await asyncio.gather(task, return_exceptions=True)
 
     async def _connect(self) -> None:
-        """Leave an idle connection in the pool. What models there are is the cheapest thing to ask, and needs no key."""
+        """Leave an idle connection in the pool. Models are the cheapest thing to ask for, and need no key."""
         with suppress(httpx.HTTPError, AdapterError):
             request = self._here().build_request("GET", f"{self.base_url}/v1/models", timeout=_CONNECT)
             response = await self._here().send(request, stream=True, follow_redirects=False, auth=None)

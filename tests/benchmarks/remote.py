@@ -1,7 +1,7 @@
 """The remote adapter against one request per token and against a bare client, on real servers.
 
-DECODEKIT_LLAMA_SERVER and DECODEKIT_VLLM are the addresses of running servers, each with SmolLM2; a part whose server is
-missing is left out. `far` makes a server far away.
+DECODEKIT_LLAMA_SERVER and DECODEKIT_VLLM are the addresses of running servers, each with SmolLM2; a part without its
+server is left out. `far` makes a server far away.
 """
 
 from __future__ import annotations

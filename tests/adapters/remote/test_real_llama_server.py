@@ -22,7 +22,7 @@ from decodekit.testing import check_adapter
 from tests.adapters.conftest import MODEL, model_path
 from tests.adapters.remote.real import CHAINS, DRAFTS, PROMPTS, answering, decoded, explained, free_port
 
-pytestmark = [pytest.mark.real_server, pytest.mark.slow]
+pytestmark = [pytest.mark.real_server, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 PROGRAM = os.environ.get("DECODEKIT_LLAMA_SERVER") or shutil.which("llama-server")
 TOKENS = 48  # times 8 prompts, 3 chains and 5 drafts: 5,760 positions

@@ -27,6 +27,7 @@ TOKENS = 42  # times 8 prompts, 3 chains and 5 drafts: 5,040 positions
 pytestmark = [
     pytest.mark.real_server,
     pytest.mark.slow,
+    pytest.mark.timeout(3600),
     pytest.mark.skipif(not URL, reason="DECODEKIT_VLLM does not say where a server is"),
 ]
 

@@ -138,6 +138,25 @@ def test_named_ids_come_with_the_usual_head() -> None:
         adapter.close()
 
 
+def test_more_ids_than_can_be_named_come_with_everything() -> None:
+    with serving("vllm") as server:
+        adapter = decodekit.Session(remote(server, top=5)).adapter
+        assert adapter.info.most == ALL
+        (answer,) = adapter.predict([Prefix(b"the cat")], Disclosure(5, ids=tuple(range(125))))
+        assert isinstance(answer, Distribution) and answer.tail is None
+        adapter.close()
+
+
+def test_lists_grow_where_they_are_often_too_short_and_the_tokens_stay_the_same() -> None:
+    expected = decoded(NGramAdapter(TEXT, order=4), "plain")
+    with serving("vllm") as server:
+        adapter = remote(server, top=None)
+        adapter._width.top = 3
+        assert decoded(adapter, "plain") == expected
+        assert adapter.measured["top"] > 3
+        assert decoded(fixed := remote(server, top=3), "plain") == expected and fixed.measured["top"] == 3
+
+
 def test_everything_is_dense_where_the_server_lists_everything() -> None:
     with serving() as server:
         adapter = decodekit.Session(remote(server)).adapter
