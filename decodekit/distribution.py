@@ -35,6 +35,7 @@ AMBIGUITY = 1e-9
 """A decision closer than this to its boundary is called ambiguous: summation order alone could turn it."""
 
 _MASS_SLACK = 1e-6  # float32 logprobs of a few dozen tokens sum to one within this
+_ENTROPY_SLACK = 1e-6
 _MASS_EXCESS = 1e-3  # a head whose probabilities sum to more than 1 + this is no distribution
 
 
@@ -173,6 +174,7 @@ class Distribution:
         temperature: float = 1.0,
         schedule: Schedule | None = None,
         max_hidden: float | None = None,
+        entropy: float | None = None,
     ) -> Distribution:
         """The logprobs of some tokens, the others undisclosed.
 
@@ -185,9 +187,11 @@ class Distribution:
             schedule: how it was computed, for the record.
             max_hidden: an upper bound on every undisclosed logprob. The default is the smallest disclosed one, which
                 is right for a top-n list; state it when tokens were asked for by id.
+            entropy: of the whole distribution, in nats, where whoever made the head has seen all of it.
 
         Raises:
-            DistributionError: no tokens, duplicate or impossible ids, NaN, a positive logprob, a sum above 1.001.
+            DistributionError: no tokens, duplicate or impossible ids, NaN, a positive logprob, a sum above 1.001, or an
+                entropy that no distribution over so many tokens has.
         """
         ids, scores = np.array(token_ids, dtype=np.int64), np.array(logprobs, dtype=np.float64)
         if ids.ndim != 1 or ids.shape != scores.shape or len(ids) == 0:
@@ -199,6 +203,9 @@ class Distribution:
             raise DistributionError(f"a head names token {bad} of a vocabulary of {vocab_size}")
         if max_hidden is not None and not math.isfinite(max_hidden):
             raise DistributionError(f"max_hidden bounds the undisclosed logprobs and is finite, not {max_hidden}")
+        most = math.inf if vocab_size is None else math.log(vocab_size) + _ENTROPY_SLACK
+        if entropy is not None and not (math.isfinite(entropy) and 0 <= entropy <= most):
+            raise DistributionError(f"an entropy of {entropy} nats over {vocab_size} tokens is impossible")
         check(scores)
         mass = float(np.exp(scores).sum())
         if scores.max() > _MASS_EXCESS or mass > 1 + _MASS_EXCESS:
@@ -220,7 +227,9 @@ class Distribution:
             order = order[: np.count_nonzero(scores > -math.inf)]
         ids, scores = ids[order], scores[order]
         ids.flags.writeable = scores.flags.writeable = False
+        stated = {} if entropy is None or hidden is None else {"entropy": float(entropy)}
         return cls._make(
+            **stated,  # in the place of what would be computed; no distribution made from this one takes it along
             vocab_size=vocab_size,
             origin="logprobs",
             stage=stage,
@@ -311,7 +320,7 @@ class Distribution:
 
     @lazy
     def entropy(self) -> float:
-        """Shannon entropy in nats. Raises `Undisclosed` on a head; see `bounds`."""
+        """Shannon entropy in nats. Raises `Undisclosed` on a head that was made without it; see `bounds`."""
         self._require_complete("the entropy")
         total, mean = self._sums
         return max(0.0, math.log(total) - mean)
@@ -322,6 +331,11 @@ class Distribution:
         self._require_complete("the varentropy")
         total, mean = self._sums
         return sum(float((weights * (shifted - mean) ** 2).sum()) for _, shifted, weights in self._pieces()) / total
+
+    @property
+    def _knows_entropy(self) -> bool:
+        """Whether `entropy` has an answer: nothing is undisclosed, or whoever made the head stated it."""
+        return self._hidden is None or "entropy" in self.__dict__
 
     def logprob(self, token_id: int) -> float:
         """The log-probability of one token in nats; -inf when it has none."""

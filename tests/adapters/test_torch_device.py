@@ -87,6 +87,7 @@ def test_a_head_is_true_of_its_row(dtype: Any) -> None:
         whole = Distribution.dense(row.double().numpy())
         assert whole.log_normalizer == pytest.approx(float(normalizer), abs=1e-12)
         assert whole.entropy == pytest.approx(float(entropy), abs=1e-9)
+        assert head.entropy == float(entropy) and head.bounds("entropy") == (head.entropy, head.entropy)
         assert {450, 3} <= set(head.token_ids.tolist())  # type: ignore[union-attr]
         np.testing.assert_allclose(head.logprobs, whole.logprobs_of(head.token_ids), atol=1e-12)  # type: ignore[arg-type]
         assert head.tail is not None and head.tail.max_logprob is not None
@@ -207,6 +208,9 @@ def test_a_model_with_dropout_left_on_is_seen_to_be_stochastic() -> None:
     (answer,) = adapter.predict([Prefix([1, 2])])
     assert (answer.schedule["passes"], answer.schedule["noise_seed"]) == (1, 5)  # type: ignore[index, union-attr]
     settled = TorchAdapter(model=tiny("Llama", attention_dropout=0.3))
+    assert (adapter.info.stochastic, settled.info.stochastic) == (True, False)
+    written = Session(adapter, Chain()).generate(Prefix([1]), max_tokens=1).trace
+    assert written.header.adapter["stochastic"] is True
     assert "passes" not in settled.predict([Prefix([1, 2])])[0].schedule  # type: ignore[operator, union-attr]
     with pytest.raises(ParameterError, match="not stochastic"):
         settled.mixture(Prefix([1, 2]))
