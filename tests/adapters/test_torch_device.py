@@ -22,6 +22,7 @@ from decodekit.testing import check_adapter
 from decodekit_torch import TorchAdapter
 from decodekit_torch.head import heads, statistics
 from tests.adapters.torch_models import tiny
+from tests.benchmarks import device_draws
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +139,27 @@ def test_an_untruncated_draw_takes_no_whole_row_off_the_device(
         assert ours.raw.entropy == pytest.approx(full.raw.entropy, abs=1e-9)
         assert ours.choice.margin <= full.choice.margin + 1e-9
     assert decodekit.verify(result.trace).counts == {"proved": 100}
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def test_the_measured_sides_say_the_same_of_the_same_logits(device: str) -> None:
+    """The benchmark compares like with like: each row's top 20 agrees, and both keep to the truncated support."""
+    logits = device_draws.logits_on(device, 3, 2000)
+    for truncated in (True, False):
+        results = device_draws.ours(logits, truncated=truncated, tokens=2)()
+        made = device_draws.theirs(logits, truncated=truncated, tokens=2)()
+        assert [len(result.token_ids) for result in results] == [2, 2, 2]
+        steps = sorted(results[0].trace.steps, key=lambda step: (step.index, step.stream))
+        for step, (ids, values, leaders) in zip(
+            steps, ((ids[i], top[0][i], top[1][i]) for ids, top in made for i in range(3)), strict=True
+        ):
+            assert [token for token, _ in step.raw.top] == leaders
+            assert [logprob for _, logprob in step.raw.top] == pytest.approx(values, abs=1e-4)
+            assert step.raw.entropy is not None and step.raw.disclosed < 2000
+            if truncated:
+                assert step.evidence is not None and ids in step.evidence.token_ids.tolist()
+    ratios = list(device_draws.compared(device, size=2000, sequences=3, tokens=1, rounds=1))
+    assert [ratio.goal for ratio in ratios] == [3, 1] and min(ratio.theirs for ratio in ratios) > 0
 
 
 # -- determinism, compilation ------------------------------------------------------------------------------------------
