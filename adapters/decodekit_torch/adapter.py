@@ -182,6 +182,7 @@ class TorchAdapter:
             origin=self._origin,
             deterministic=parameter is not None and self._repeats_on(parameter.device.type),
             concurrency=max_sequences,
+            stochastic=bool(noise),
             versions=_versions(),
         )
 

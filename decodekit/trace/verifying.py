@@ -275,7 +275,9 @@ def _reproduce(trace: Trace, step: Step, so_far: TokenIds, rerun: _Rerun) -> Non
     else:
         bound = raw.tail.max_logprob if raw.tail is not None else None
         size = trace.header.adapter.get("vocab_size")
-        dist = Distribution.head(ids, row, size, stage=raw.stage, temperature=raw.temperature, max_hidden=bound)
+        dist = Distribution.head(
+            ids, row, size, stage=raw.stage, temperature=raw.temperature, max_hidden=bound, entropy=raw.entropy
+        )
     noise = _noise(trace, step)
     truncate = any(entry.gave_up is not None for entry in step.entries)
     final, choice, entries, rerun.states[step.stream] = rerun.chain.step(
