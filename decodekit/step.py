@@ -127,3 +127,21 @@ class Step:
     row: tuple[NDArray[np.int64] | None, NDArray[np.floating]] | None = None
     asked: tuple[tuple[str, Disclosure], ...] = ()
     abandoned: tuple[Abandoned, ...] = ()
+
+    def answer(self, vocab_size: int | None) -> Distribution | None:
+        """What the adapter answered, made again from `row`; None below level 'full'."""
+        if self.row is None:
+            return None
+        (ids, row), raw = self.row, self.raw
+        if ids is None:
+            return Distribution.dense(row, origin=raw.origin, stage=raw.stage, temperature=raw.temperature)
+        bound = raw.tail.max_logprob if raw.tail is not None else None
+        return Distribution.head(
+            ids,
+            row,
+            vocab_size,
+            stage=raw.stage,
+            temperature=raw.temperature,
+            max_hidden=bound,
+            entropy=None if raw.tail is None else raw.entropy,
+        )
