@@ -143,5 +143,5 @@ class Step:
             stage=raw.stage,
             temperature=raw.temperature,
             max_hidden=bound,
-            entropy=None if raw.tail is None else raw.entropy,
+            entropy=raw.entropy,
         )

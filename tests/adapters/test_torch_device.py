@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -162,7 +161,7 @@ def test_the_measured_sides_say_the_same_of_the_same_logits(device: str) -> None
     assert [ratio.goal for ratio in ratios] == [3, 1] and min(ratio.theirs for ratio in ratios) > 0
 
 
-# -- determinism, compilation ------------------------------------------------------------------------------------------
+# -- determinism -------------------------------------------------------------------------------------------------------
 
 
 def test_deterministic_holds_torch_to_it_for_the_time_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,17 +187,6 @@ def test_what_cannot_repeat_its_bits_says_so() -> None:
 
     with pytest.raises(AdapterError, match="cannot be held"):
         TorchAdapter(model=stubborn, deterministic=True)
-
-
-@pytest.mark.slow
-def test_a_compiled_model_answers_the_same() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's compiler warns of itself
-        plain = TorchAdapter(model=tiny("Llama"))
-        compiled = TorchAdapter(model=tiny("Llama"), compile=True)
-        for prefix in (Prefix([1, 2, 3]), Prefix([1, 2, 3, 4]), Prefix([9, 8])):
-            ours, theirs = (each.predict([prefix])[0] for each in (compiled, plain))
-            assert np.abs(ours.logprobs - theirs.logprobs).max() < 1e-4  # type: ignore[union-attr]
 
 
 # -- stochastic models -------------------------------------------------------------------------------------------------
