@@ -292,7 +292,7 @@ class Run:
             decoder = self.decoders[i]
             mark = decoder.mark() if self._ban is not None else None
             last: FinishReason | None = "stop" if (step.stream, step.index) in lasts else None
-            again = decoder.repeat(step, step.answer(past.header.adapter.get("vocab_size")), last=last)
+            again = decoder.repeat(step, step.answer(self.session.adapter.info.vocab_size), last=last)
             if self.interrupt is not None:
                 raise self.interrupt
             self._recalled.append((i, mark, again))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 import decodekit
@@ -73,7 +73,7 @@ class Cut:
     def __init__(self, folder: Path, chain: Chain, adapter: Any = MODEL, prompt: Any = "the ", **call: Any) -> None:
         self.folder, self.adapter = folder, adapter
         self.call = {"max_tokens": LENGTH, "trace": folder / "whole", **call}
-        self.session = Session(adapter, chain, seed=5)
+        self.session = Session(adapter, chain, seed=5, top_logprobs=3)
         self.whole = self.session.generate(prompt, **self.call)
         self.prompt, self.word = prompt, verify(folder / "whole").word
         self.lines = (folder / "whole").read_bytes().splitlines(keepends=True)
@@ -133,7 +133,7 @@ def test_any_chain_goes_on(tmp_path_factory, parts, sampler, tokens, level, stop
     try:
         cut = Cut(folder, build(parts, sampler), adapter, level=level, stop=stop, ban=ban)
     except decodekit.DecodekitError:
-        return  # such a chain leaves no token, or asks for the impossible
+        reject()  # such a chain leaves no token, or asks for the impossible
     made = len(cut.whole.token_ids)
     cut.check(cut.killed(min(tokens, made)) if killed else cut.at_length(tokens))
 
@@ -237,7 +237,7 @@ def test_the_partial_of_any_error_goes_on(tmp_path, fault, kind, why):
     cut = Cut(tmp_path, build([("mirostat_v2", {"mirostat_v2": 3.0})]), table(), [1])
     path = tmp_path / "broken"
     with pytest.raises(kind, match=why) as caught:
-        Session(after(3, fault), cut.session.chain, seed=5).generate([1], max_tokens=LENGTH, trace=path)
+        Session(after(3, fault), cut.session.chain, seed=5, top_logprobs=3).generate([1], max_tokens=LENGTH, trace=path)
     partial = caught.value.partial
     assert isinstance(partial, decodekit.Result)
     assert partial.token_ids == cut.whole.token_ids[:3]

@@ -30,4 +30,6 @@ steps: Iterator[Step] = session.stream([1, 2, 3])
 many: list[list[Result]] = session.generate_many([[{"role": "user", "content": "hello"}], decodekit.Prefix([1])], n=2)
 scores: NDArray[np.float64] = decodekit.Distribution.dense([0.0, 1.0]).scores
 verdict: Verdict = decodekit.verify(result.trace)
+resumed: list[Result] = decodekit.resume(result.trace, adapter, max_tokens=9)
+more: Iterator[Step] = decodekit.resume_stream("run.jsonl", adapter)
 partial: Result | list[Result] | None = decodekit.DecodekitError().partial
