@@ -77,7 +77,7 @@ def test_a_stop_id_ends_it(decodekit: Decodekit) -> None:
 
 def test_a_deadline_ends_it(decodekit: Decodekit) -> None:
     data = json.loads(decodekit(*RUN, "--deadline", "0.1", "--set", "delay=0.06", "--json").stdout)
-    assert data["finish_reason"] == "deadline" and 1 <= len(data["token_ids"]) <= 3
+    assert data["finish_reason"] == "deadline" and len(data["token_ids"]) <= 3
 
 
 def test_the_prompt_can_come_from_stdin(decodekit: Decodekit) -> None:
