@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -24,15 +23,15 @@ from decodekit.errors import (
     ParameterError,
 )
 from decodekit.evaluation import fault_of
-from decodekit.log import get_logger
 from decodekit.plugin import parameter_model, validated
 from decodekit.prefix import Prefix
 from decodekit.protocols import AdapterInfo, Answer, Tokenizer
 from decodekit.randomness import Randomness
+from decodekit_torch.engines import engine_for
 from decodekit_torch.head import heads
-from decodekit_torch.loading import Loaded, load, module_fingerprint
-from decodekit_torch.noisy import Mixture, Noisy, generators_kept, is_noisy
-from decodekit_torch.whole import Shape, Whole
+from decodekit_torch.loading import given, load, move, out_of_memory
+from decodekit_torch.noisy import Mixture, Noisy, generators_kept
+from decodekit_torch.whole import Shape
 
 __all__ = ["TorchAdapter"]
 
@@ -107,8 +106,8 @@ class TorchAdapter:
         deterministic: bool = False,
         compile: bool = False,  # noqa: A002 - torch calls it that
     ) -> None:
-        given = {key: value for key, value in locals().items() if key != "self"}
-        validated(parameter_model(type(self)), given, "adapter 'torch'")
+        settings = {key: value for key, value in locals().items() if key != "self"}
+        validated(parameter_model(type(self)), settings, "adapter 'torch'")
         if device is not None and device_map is not None:
             raise ParameterError("adapter 'torch': device and device_map both place the model; give one of them")
         try:
@@ -122,9 +121,9 @@ class TorchAdapter:
                     with_tokenizer=tokenizer == "auto",
                 )
             else:
-                loaded = _given(model, dtype=dtype, device_map=device_map, attn_implementation=attn_implementation)
+                loaded = given(model, dtype=dtype, device_map=device_map, attn_implementation=attn_implementation)
             if device is not None:
-                _move(loaded.module, device)
+                move(loaded.module, device)
         except Exception as error:
             if out_of_memory(error):
                 raise OutOfMemory(f"there is no room for the model: {error}") from error
@@ -146,7 +145,7 @@ class TorchAdapter:
             raise ParameterError(f"adapter 'torch': n_ctx: this model has {trained} positions, not {n_ctx}")
         self._n_ctx = n_ctx or trained
         with self._computing(), generators_kept():
-            self._engine, self._vocab_size = _engine_for(
+            self._engine, self._vocab_size = engine_for(
                 module, stochastic=bool(stochastic) if isinstance(model, str) else stochastic,
                 max_sequences=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward,
                 compiled=compile, limit=self._n_ctx,
@@ -401,83 +400,21 @@ class TorchAdapter:
         held = self._deterministic and os.environ.get("CUBLAS_WORKSPACE_CONFIG") in (":4096:8", ":16:8")
         return kind == "cpu" or (kind == "cuda" and held)
 
-    def _tokenizer_for(self, given: Any) -> Tokenizer | None:
-        if given is None or given == "auto":
+    def _tokenizer_for(self, own: Any) -> Tokenizer | None:
+        if own is None or own == "auto":
             return None
-        if isinstance(given, str):
-            raise ParameterError(f"adapter 'torch': tokenizer is 'auto', None or an object, not {given!r}")
-        if hasattr(given, "token_bytes"):
-            if given.vocab_size > self._vocab_size:
+        if isinstance(own, str):
+            raise ParameterError(f"adapter 'torch': tokenizer is 'auto', None or an object, not {own!r}")
+        if hasattr(own, "token_bytes"):
+            if own.vocab_size > self._vocab_size:
                 raise ConfigError(
-                    f"the tokenizer has {given.vocab_size} tokens and the model only {self._vocab_size}: "
+                    f"the tokenizer has {own.vocab_size} tokens and the model only {self._vocab_size}: "
                     "they do not belong together"
                 )
-            return given  # type: ignore[no-any-return]
+            return own  # type: ignore[no-any-return]
         from decodekit_torch.tokenizer import TransformersTokenizer
 
-        return TransformersTokenizer(given, vocab_size=self._vocab_size, eos_ids=_eos_of(self._module))
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether this is how torch says that there is no room, on a GPU or on the CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error).lower() for words in ("out of memory", "not enough memory", "can't allocate memory")
-    )
-
-
-def _given(model: Any, **settings: Any) -> Loaded:
-    """A module or function from Python, as it is."""
-    if not callable(model):
-        raise ParameterError(f"adapter 'torch': model is a name, a path, a module or a function, not {model!r}")
-    for name, value in settings.items():
-        if value not in (None, "auto"):
-            raise ParameterError(f"adapter 'torch': {name} is for a model by name; this one is in memory already")
-    return Loaded(model, None, module_fingerprint(model) if isinstance(model, torch.nn.Module) else "")
-
-
-def _move(module: Any, device: str) -> None:
-    if not isinstance(module, torch.nn.Module):
-        raise ParameterError("adapter 'torch': device is for modules; a function takes ids where it likes")
-    try:
-        module.to(torch.device(device))
-    except RuntimeError as error:
-        if out_of_memory(error):
-            raise
-        raise ParameterError(f"adapter 'torch': device: {error}") from None
-
-
-def _engine_for(
-    module: Any, *, stochastic: bool | None, max_sequences: int, cells: int, tokens_per_forward: int, compiled: bool,
-    limit: int | None,
-) -> tuple[Any, int]:  # fmt: skip
-    """What evaluates the model, None for a stochastic one, and the size of its vocabulary."""
-    whole = Whole(module, tokens_per_forward=tokens_per_forward)
-    vocab_size = whole.vocab_size()
-    noisy = stochastic or (stochastic is None and is_noisy(whole, vocab_size))
-    if not noisy and _is_transformers(module):
-        from decodekit_torch.cached import Cached, can_cache
-        from decodekit_torch.stage import Stages
-
-        stages = None
-        if compiled and can_cache(module, vocab_size, on_stages=True):
-            stages = Stages(module, rows=max_sequences, limit=limit, compiled=True)
-        if stages is not None or can_cache(module, vocab_size):
-            if compiled and stages is None:
-                get_logger().warning("this model is not compiled: in fixed shapes it answers differently")
-            engine = Cached(
-                module, slots=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward, stages=stages
-            )
-            return engine, vocab_size
-    if compiled:
-        module.compile(dynamic=True)
-    return None if noisy else whole, vocab_size
-
-
-def _is_transformers(module: Any) -> bool:
-    library = sys.modules.get("transformers")
-    return library is not None and isinstance(module, library.PreTrainedModel)
+        return TransformersTokenizer(own, vocab_size=self._vocab_size, eos_ids=_eos_of(self._module))
 
 
 def _eos_of(module: Any) -> list[int]:

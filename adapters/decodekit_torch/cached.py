@@ -16,11 +16,11 @@ import torch
 from decodekit.content_index import ContentIndex, common_length
 from decodekit.evaluation import Path, paths_of
 from decodekit.prefix import Prefix
-from decodekit_torch.kv import Group, has_windows, is_plain, windows_of
+from decodekit_torch.kv import Group
 from decodekit_torch.stage import Stage, Stages
-from decodekit_torch.whole import Emit, Shape, Whole, device_of
+from decodekit_torch.whole import Emit, Shape, device_of
 
-__all__ = ["Cached", "can_cache"]
+__all__ = ["Cached"]
 
 _ROOM = 64  # columns of memory beyond those that are known to be needed
 _STEM = 16  # so many common tokens that nobody has evaluated are worth a pass of their own
@@ -324,81 +324,3 @@ class Cached:
 
 def _beginning(path: Path, common: int) -> Prefix:
     return Prefix(path.prefix.since(0)[: path.start + common])
-
-
-def can_cache(module: Any, vocab_size: int, *, on_stages: bool = False) -> bool:
-    """Whether a model can be asked through `Cached`: its cache is plain, and it was seen to answer as without one.
-
-    A sliding window shows in sequences longer than itself only, and evaluating thousands of tokens would take long: so
-    the windows of the model are made smaller than a few tokens for the time of the test. Where that does not change
-    what the model answers without a cache, the test would prove nothing, and the model is not trusted.
-
-    Args:
-        module: the model.
-        vocab_size: of its vocabulary.
-        on_stages: whether steps of generation are to be evaluated in fixed shapes.
-    """
-    known = inspect.signature(module.forward).parameters
-    if "past_key_values" not in known or "attention_mask" not in known or not is_plain(module.config):
-        return False
-    if on_stages and "position_ids" not in known:
-        return False
-    if not has_windows(module.config):
-        return _agrees(module, vocab_size, on_stages)
-    wide = _without_cache(module, [_long(vocab_size)])
-    with windows_of(module, _WINDOW):
-        narrow = _without_cache(module, [_long(vocab_size)])
-        return not _alike(narrow, wide) and _agrees(module, vocab_size, on_stages)
-
-
-_WINDOW = 3  # less than half of the long sequence
-
-
-def _long(vocab_size: int) -> Prefix:
-    return Prefix((7 * i + 7) % vocab_size for i in range(7))
-
-
-def _agrees(module: Any, vocab_size: int, on_stages: bool) -> bool:
-    """Two short sequences of different length, continued and rolled back, against evaluating each from nothing."""
-    stages = Stages(module, rows=2, limit=16, compiled=False) if on_stages else None
-    cached = Cached(module, slots=4, cells=1024, tokens_per_forward=64, stages=stages)
-    long, short = _long(vocab_size), Prefix((7 * i + 4) % vocab_size for i in range(4))
-    calls = [[long, short], [long.extend([0]), short.extend([0])], [short.extend([1 % vocab_size]), long]]
-    for call in calls:
-        got: Rows = {}
-        try:
-            cached.evaluate(call, _into(got))
-        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-            if not on_stages or isinstance(error, torch.OutOfMemoryError):
-                raise
-            return False  # the model wants the length of its past as a number, say
-        if not _alike(got, _without_cache(module, call)):
-            return False
-    return True
-
-
-Rows = dict[bytes, torch.Tensor]
-
-
-def _without_cache(module: Any, prefixes: Sequence[Prefix]) -> Rows:
-    found: Rows = {}
-    Whole(module, tokens_per_forward=64).evaluate(prefixes, _into(found))
-    return found
-
-
-def _alike(got: Rows, expected: Rows) -> bool:
-    """Whether logits are the same but for rounding. A broken model is broken either way, and says so when asked."""
-    for digest, logits in expected.items():
-        if not torch.isfinite(logits).all():
-            return True
-        slack = (0.01 if logits.dtype in (torch.float32, torch.float64) else 0.3) * float(logits.double().std())
-        if not float((got[digest].double() - logits.double()).abs().max()) <= slack:
-            return False
-    return True
-
-
-def _into(found: Rows) -> Emit:
-    def emit(digest: bytes, logits: torch.Tensor, shape: Shape) -> None:
-        found[digest] = logits
-
-    return emit

@@ -5,57 +5,14 @@ transformers' own dynamic cache copies everything at every token; here a token i
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import Cache, DynamicLayer
 
-__all__ = ["Group", "columns_like", "has_windows", "is_plain", "windows_of"]
-
-
-def is_plain(config: Any) -> bool:
-    """Whether keys and values of every token are all that a model's layers know of their past.
-
-    Then they can all be kept, and any token can be taken back. A sliding window is a matter of the attention mask,
-    which the model makes to fit what the cache says it holds. State spaces and what else folds its past are not plain,
-    nor is chunked attention.
-    """
-    if getattr(config, "is_encoder_decoder", False):
-        return False
-    if getattr(config.get_text_config(decoder=True), "attention_chunk_size", None) is not None:
-        return False
-    layers = _layers(config)
-    return bool(layers) and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
-
-
-def has_windows(config: Any) -> bool:
-    """Whether some of a plain model's layers look back over a sliding window only."""
-    return any(layer.is_sliding for layer in _layers(config))
-
-
-def _layers(config: Any) -> list[Any]:
-    try:
-        return list(DynamicCache(config=config).layers)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return []
-
-
-@contextlib.contextmanager
-def windows_of(module: Any, size: int) -> Iterator[None]:
-    """For the time of a block, all sliding windows of a model are of this size."""
-    owners = [module.config.get_text_config(decoder=True), *module.modules()]
-    owners += [part.config for part in module.modules() if hasattr(part, "config")]
-    before = [(each, each.sliding_window) for each in owners if isinstance(getattr(each, "sliding_window", None), int)]
-    try:
-        for owner, _ in before:
-            owner.sliding_window = size
-        yield
-    finally:
-        for owner, own_size in before:
-            owner.sliding_window = own_size
+__all__ = ["Group", "columns_like"]
 
 
 class _Layer(DynamicLayer):  # type: ignore[misc]  # transformers has no types

@@ -1,4 +1,4 @@
-"""From what the user calls a model to a transformers model in memory.
+"""From what the user calls a model to one in memory.
 
 Nothing is fetched that was not asked for, and no code of a model is run. Weights come from safetensors and GGUF files
 only, which hold numbers and no code.
@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
-from decodekit.errors import ConfigError, ModelNotFound
+from decodekit.errors import ConfigError, ModelNotFound, ParameterError
 from decodekit.fingerprint import file_fingerprint
 from decodekit.log import get_logger
 from decodekit.model_files import find_model
 
-__all__ = ["Loaded", "load", "module_fingerprint", "transformers_library"]
+__all__ = ["Loaded", "given", "load", "module_fingerprint", "move", "out_of_memory", "transformers_library"]
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -103,6 +103,37 @@ def module_fingerprint(module: torch.nn.Module) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return "sha256:" + digest.hexdigest()
+
+
+def given(model: Any, **settings: Any) -> Loaded:
+    """A module or function from Python, as it is."""
+    if not callable(model):
+        raise ParameterError(f"adapter 'torch': model is a name, a path, a module or a function, not {model!r}")
+    for name, value in settings.items():
+        if value not in (None, "auto"):
+            raise ParameterError(f"adapter 'torch': {name} is for a model by name; this one is in memory already")
+    return Loaded(model, None, module_fingerprint(model) if isinstance(model, torch.nn.Module) else "")
+
+
+def move(module: Any, device: str) -> None:
+    """To a device, or an error that names it."""
+    if not isinstance(module, torch.nn.Module):
+        raise ParameterError("adapter 'torch': device is for modules; a function takes ids where it likes")
+    try:
+        module.to(torch.device(device))
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        raise ParameterError(f"adapter 'torch': device: {error}") from None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is how torch says that there is no room, on a GPU or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error).lower() for words in ("out of memory", "not enough memory", "can't allocate memory")
+    )
 
 
 def _place_of(model: str, allow_downloads: bool) -> tuple[str, Path | None]:

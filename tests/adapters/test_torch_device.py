@@ -20,7 +20,8 @@ from decodekit.errors import AdapterError, DistributionError, ParameterError
 from decodekit.testing import check_adapter
 from decodekit_torch import TorchAdapter
 from decodekit_torch.head import heads, statistics
-from tests.adapters.torch_models import tiny
+from tests.adapters.test_torch import DRIFT
+from tests.adapters.torch_models import ON_A_GPU, tiny
 from tests.benchmarks import device_draws
 
 
@@ -64,13 +65,14 @@ def test_a_row_with_nan_is_an_error_of_its_own() -> None:
     assert kinds == [Distribution, DistributionError, Distribution]
 
 
+@pytest.mark.parametrize(("device", "dtype"), [("cpu", "float32"), *ON_A_GPU])
 @pytest.mark.parametrize("kind", ["Llama", "Mistral"])
-def test_the_contract_holds_where_rows_stay_on_the_device(kind: str) -> None:
-    model = tiny(kind)
+def test_the_contract_holds_where_rows_stay_on_the_device(kind: str, device: str, dtype: str) -> None:
+    model = tiny(kind).to(device, getattr(torch, dtype))
     report = check_adapter(
         lambda: TorchAdapter(model=model, head=12, max_sequences=8, cells=700),
         exact=False,
-        tolerance=1e-4,
+        tolerance=DRIFT[dtype],
         lengths=(64,),
     )
     assert report.comparisons > 100
@@ -261,17 +263,3 @@ def test_the_mixture_and_its_standard_error_are_those_of_the_coin() -> None:
     (answer,) = averaged.predict([Prefix([1])])
     np.testing.assert_allclose(answer.logprobs, mixture.distribution.logprobs, atol=1e-12)  # type: ignore[union-attr]
     assert averaged.info.origin == "logprobs"
-
-
-# -- on a GPU ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.cuda
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("kind", ["Llama", "Mixtral", "Mistral"])
-def test_the_contract_holds_on_a_gpu(kind: str, dtype: str) -> None:
-    model = tiny(kind).to("cuda", getattr(torch, dtype))
-    check_adapter(
-        lambda: TorchAdapter(model=model, max_sequences=8), exact=False,
-        tolerance={"float32": 1e-3, "bfloat16": 2.0}[dtype], lengths=(64,),
-    )  # fmt: skip

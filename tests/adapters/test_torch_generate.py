@@ -28,11 +28,11 @@ from decodekit import Chain, Context, Distribution, Prefix, Session
 from decodekit.errors import ConfigError, ParameterError, PluginError
 from decodekit.testing import check_processor
 from decodekit_torch import TorchAdapter, as_logits_processor, hf_logits_processor
-from tests.adapters.torch_models import VOCAB, tiny
+from tests.adapters.test_torch import DRIFT
+from tests.adapters.torch_models import ON_A_GPU, VOCAB, tiny
 
 MODELS = ("Llama", "GPT2", "Qwen3", "Mixtral", "Mistral")
 EOS, NEW = list(range(20)), 16  # a tenth of the vocabulary ends a text, so that many do end
-DRIFT = 1e-4  # nats; see test_torch.py
 
 
 def laws(length: int) -> dict[str, tuple[dict[str, Any], list[Any]]]:
@@ -71,7 +71,7 @@ def prompts(count: int = 20) -> list[list[int]]:
 
 
 def generated(model: Any, ids: list[int], **settings: Any) -> list[int]:
-    given = torch.tensor([ids])
+    given = torch.tensor([ids], device=model.device)
     with torch.inference_mode():
         whole = model.generate(
             given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=NEW, eos_token_id=EOS,
@@ -80,14 +80,18 @@ def generated(model: Any, ids: list[int], **settings: Any) -> list[int]:
     return list(whole[0, len(ids) :].tolist())
 
 
+@pytest.mark.parametrize(("device", "dtype"), [("cpu", "float32"), *ON_A_GPU])
 @pytest.mark.parametrize("law", list(laws(0)))
 @pytest.mark.parametrize("kind", MODELS)
-def test_greedy_gives_the_tokens_of_generate(models: dict[str, Any], kind: str, law: str) -> None:
-    adapter = TorchAdapter(model=models[kind])
+def test_greedy_gives_the_tokens_of_generate(
+    models: dict[str, Any], kind: str, law: str, device: str, dtype: str
+) -> None:
+    model = models[kind] if device == "cpu" else tiny(kind).to(device, getattr(torch, dtype))
+    adapter = TorchAdapter(model=model)
     equal = ended = 0
     for ids in prompts():
         settings, processors = laws(len(ids))[law]
-        expected = generated(models[kind], ids, **settings)
+        expected = generated(model, ids, **settings)
         ended += len(expected) < NEW
         session = Session(adapter, Chain([hf_logits_processor(each) for each in processors], "greedy"))
         steps = list(session.stream(Prefix(ids), max_tokens=NEW, stop_ids=EOS))
@@ -96,7 +100,9 @@ def test_greedy_gives_the_tokens_of_generate(models: dict[str, Any], kind: str, 
             equal += 1
             continue
         first = next(i for i, (a, b) in enumerate(zip(got, expected, strict=False)) if a != b)
-        assert steps[first].choice.margin < 2 * DRIFT, f"{got} is not {expected}, and the margin does not excuse it"
+        assert steps[first].choice.margin < 2 * DRIFT[dtype], (
+            f"{got} is not {expected}, and the margin does not excuse it"
+        )
     assert equal > 0 and (ended > 0 or law != "plain")
 
 

@@ -23,6 +23,8 @@ from tests.adapters.torch_models import Oracle
 
 pytestmark = pytest.mark.real_model
 
+ON_A_GPU_TOO = [pytest.param(f"cuda {dtype}", marks=pytest.mark.cuda) for dtype in ("float32", "bfloat16")]
+
 PROMPTS = (
     "The capital of France is",
     "Once upon a time in a small village by the sea",
@@ -33,16 +35,17 @@ PROMPTS = (
     "Water boils at",
     "My favourite colour is",
 )
-FLOAT32 = 2e-4
+DRIFT = {"float32": 2e-4, "bfloat16": 0.8}
 """The largest |dlogp| in nats against float64 over tokens above 1e-6."""
 
 
-@pytest.fixture(scope="module")
-def adapter() -> Iterator[Any]:
+@pytest.fixture(scope="module", params=["cpu float32", *ON_A_GPU_TOO])
+def adapter(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Loaded once: reading the file's metadata takes the gguf package many seconds."""
+    device, dtype = request.param.split()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    built = decodekit.adapter("torch", model="smollm2")
+    built = decodekit.adapter("torch", model="smollm2", device=device, dtype=dtype)
     yield built
     built.close()
     torch.set_num_threads(before)
@@ -53,6 +56,10 @@ def llama() -> Iterator[Any]:
     built = decodekit.adapter("llamacpp", model="smollm2", n_ctx=512, n_threads=1)
     yield built
     built.close()
+
+
+def dtype_of(adapter: Any) -> str:
+    return str(adapter._module.dtype).removeprefix("torch.")
 
 
 def test_the_capital_of_france_is_paris(adapter: Any) -> None:
@@ -85,7 +92,7 @@ def test_logprobs_are_those_of_a_float64_forward_pass(adapter: Any) -> None:
         for prefix, answer in zip(call, adapter.predict(call), strict=True):
             expected = oracle(prefix.token_ids)
             worst = max(worst, float(np.abs(answer.logprobs - expected)[expected > np.log(1e-6)].max()))
-    assert 0 < worst < FLOAT32
+    assert 0 < worst < DRIFT[dtype_of(adapter)]
 
 
 @dataclass
@@ -151,11 +158,11 @@ def test_another_backend_draws_the_same_tokens_or_differs_inside_the_margin(adap
 def test_the_real_model_keeps_the_contract(adapter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     module, tokenizer = adapter._module, adapter.tokenizer
     known = adapter.info.model_fingerprint
-    monkeypatch.setattr("decodekit_torch.adapter.module_fingerprint", lambda _: known)  # half a gigabyte, thirty times
+    monkeypatch.setattr("decodekit_torch.loading.module_fingerprint", lambda _: known)  # half a gigabyte, thirty times
     report = check_adapter(
         lambda: TorchAdapter(model=module, tokenizer=tokenizer, max_sequences=16, cells=4096),
         exact=False,
-        tolerance=FLOAT32,
+        tolerance=DRIFT[dtype_of(adapter)],
         lengths=(64, 256),
     )
     assert report.comparisons > 100

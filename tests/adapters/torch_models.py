@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import transformers
 
@@ -17,6 +18,9 @@ CACHED = ("Llama", "GPT2", "Qwen3", "Mixtral", "GPTNeoX", *WINDOWED)
 """Kinds that know their past by the keys and values of its tokens."""
 FORGETFUL = ("Mamba",)
 """A kind with a state."""
+
+ON_A_GPU = [pytest.param("cuda", dtype, marks=pytest.mark.cuda) for dtype in ("float32", "bfloat16")]
+"""Device and dtype of the twins that a proof on the CPU has."""
 
 _COMMON = {
     "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -59,7 +63,7 @@ class Oracle:
     """Log-softmax in float64 over the whole sequence from nothing, one sequence at a time."""
 
     def __init__(self, model: Any) -> None:
-        self.model = copy.deepcopy(model).double()
+        self.model = copy.deepcopy(model).cpu().double()
         if hasattr(self.model.config, "num_local_experts"):
             self.model.set_experts_implementation("eager")  # the grouped kernel knows no float64
         self._known: dict[tuple[int, ...], np.ndarray] = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import decodekit
 
+from . import torch_memory
 from .decoding import Endless
 from .timing import Ratio, paired
 
@@ -98,6 +99,9 @@ def measure(rounds: int = 4) -> Iterator[Ratio]:
         samples(adapter, session, long, 1), generate(adapter, long, 1, SAMPLES, 1), rounds=2, goal=1,
     )  # fmt: skip
     yield decoding_part(adapter, session, long)
+    adapter.close()
+    yield torch_memory.measure()
+    yield torch_memory.measure(fixed=True)
 
 
 def decoding_part(adapter: Any, session: decodekit.Session, long: list[int], rounds: int = 2) -> Ratio:
