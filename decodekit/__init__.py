@@ -31,6 +31,7 @@ from decodekit.prefix import Prefix
 from decodekit.protocols import Adapter, AdapterInfo, AsyncAdapter, Processor, Sampler, Tokenizer
 from decodekit.randomness import BoundRandomness, Randomness, derive
 from decodekit.registry import PluginInfo, adapter, plugins, processor, register_processor, sampler
+from decodekit.resuming import resume, resume_stream
 from decodekit.samplers import Choice, Draw
 from decodekit.session import Result, Session
 from decodekit.step import Step
@@ -89,6 +90,8 @@ __all__ = [
     "recover",
     "register_processor",
     "replay",
+    "resume",
+    "resume_stream",
     "sampler",
     "verify",
 ]

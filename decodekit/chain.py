@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,22 @@ from decodekit.context import Context
 from decodekit.disclosure import ALL, CHEAP, Disclosure, Tail
 from decodekit.distribution import Distribution
 from decodekit.divergence import expected_gap
-from decodekit.errors import ConfigError, DecodekitError, DistributionError, ParameterError, PluginError, Undisclosed
+from decodekit.errors import (
+    ConfigError,
+    DecodekitError,
+    DistributionError,
+    ParameterError,
+    PluginError,
+    TraceError,
+    Undisclosed,
+)
 from decodekit.presets import read_recipe
 from decodekit.randomness import PROCESSORS, TOKENS, BoundRandomness, Lanes, derive
+from decodekit.remembered import remembered
 from decodekit.samplers import CORE_SAMPLERS, Choice
+
+if TYPE_CHECKING:
+    from decodekit.step import Step
 
 __all__ = ["Chain", "Entry"]
 
@@ -107,6 +119,7 @@ class Chain:
         if any(link.needs_logits for link in self._links):
             self._fixed_need = ALL  # a head shows logprobs; the backend's own offset comes with the whole row only
         self.pure = all(link.pure for link in (*self._links, self._sampler))
+        self._looked_at = tuple(link.looks_back for link in (*self._links, self._sampler)[1:])
         self.notes: tuple[str, ...] = ()
 
     @classmethod
@@ -228,22 +241,62 @@ class Chain:
             choice.draw,
         )
         entries: list[Entry] = []
-        for stage in stages:
-            entries.append(_entry(*stage, token_id, logprob, top, ctx.step))
+        for stage, exact in zip(stages, self._looked_at, strict=True):
+            entries.append(_entry(*stage, token_id, logprob, top, ctx.step, exact=exact))
             logprob = entries[-1].chosen
         if final is not dist:
             entries.append(Entry(self._sampler.name, None, None, None, None, gave_up=dist.tail, chosen=choice.logprob))
-        links, seen = (*self._links, self._sampler), (*(before for _, before, *_ in stages), final)
-        told = forced or choice
+        seen = [before for _, before, *_ in stages]
+        return final, choice, tuple(entries), self._advance(states, forced or choice, ctx, (*seen, final))
+
+    def repeat(
+        self,
+        step: Step,
+        raw: Distribution | None,
+        ctx: Context,
+        states: tuple[Any, ...],
+        randomness: BoundRandomness,
+    ) -> tuple[Any, ...]:
+        """The states after a token that was chosen before, as its record tells; nothing is drawn.
+
+        Args:
+            step: the record.
+            raw: what the adapter had answered; None where that was not recorded. Only a part that looks back on a
+                distribution, or is impure, makes use of it: the processors then run again.
+            ctx, states, randomness: as for `step`.
+
+        Raises:
+            TraceError: a part remembers more than was recorded, or the record is of another chain.
+        """
+        links = (*self._links, self._sampler)
+        if [link.name for link in self._links] != [entry.name for entry in step.entries[: len(self._links)]]:
+            raise TraceError(f"step {step.index} was not made by this chain", step=step.index)
+        if raw is not None and (not self.pure or any(link.looks_back for link in links)):
+            truncate = any(entry.gave_up is not None for entry in step.entries)
+            return self.step(raw, ctx, states, randomness, truncate=truncate, forced=step.choice)[3]
+        for link in links:
+            if not link.pure:
+                raise TraceError(
+                    f"{link.name!r} has a memory of its own, which a trace rebuilds from level 'full' only",
+                    step=step.index,
+                )
+        return self._advance(
+            states, step.choice, ctx, [remembered(step, at, link.name) for at, link in enumerate(links)]
+        )
+
+    def _advance(
+        self, states: tuple[Any, ...], choice: Choice, ctx: Context, seen: Sequence[Distribution]
+    ) -> tuple[Any, ...]:
+        """The states after this choice; ``seen`` is what each part was called with."""
         after = []
-        for link, state, before in zip(links, states, seen, strict=True):
+        for link, state, before in zip((*self._links, self._sampler), states, seen, strict=True):
             extra = (before,) if link.looks_back else ()
             try:
-                after.append(link.call.advance(state, told, ctx, *extra) if link.stateful else None)
+                after.append(link.call.advance(state, choice, ctx, *extra) if link.stateful else None)
             except Exception as error:
                 _blame(error, link, ctx)
                 raise
-        return final, choice, tuple(entries), tuple(after)
+        return tuple(after)
 
     def _choose(
         self,
@@ -382,8 +435,13 @@ def _entry(
     logprob: float | None,
     top: int,
     step: int,
+    *,
+    exact: bool,
 ) -> Entry:
-    """The record of one processor; ``logprob`` is the chosen token's at the stage before."""
+    """The record of one processor; ``logprob`` is the chosen token's at the stage before.
+
+    ``exact``: what follows learns from the chosen token's log-probability here, so the record has all its bits.
+    """
     ambiguous, leaders = after.ambiguous and not before.ambiguous, _pairs(after, top)
     factor = None if logprob is None or before.tail is not None else after._factor_from(before)
     if factor is not None:
@@ -391,7 +449,8 @@ def _entry(
         assert logprob is not None
         gap = after.kl(before)
         lost = -math.expm1(-gap) if factor == 1.0 else 0.0
-        now = min(0.0, factor * (logprob + before.log_normalizer) - after.log_normalizer)
+        quick = min(0.0, factor * (logprob + before.log_normalizer) - after.log_normalizer)
+        now = after.logprob(chosen) if exact else quick
         size, entropy = after.support_size, after.entropy
         return Entry(link.name, size, entropy, gap, lost, ambiguous, None, gave_up, tosses, leaders, now)
     logprob = _known(after.logprob, chosen)

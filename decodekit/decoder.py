@@ -15,7 +15,7 @@ from decodekit.chain import Chain
 from decodekit.context import Context, TokenIds
 from decodekit.disclosure import Disclosure
 from decodekit.distribution import Distribution
-from decodekit.errors import ParameterError, Undisclosed
+from decodekit.errors import ParameterError, TraceError, Undisclosed
 from decodekit.evidence import gather
 from decodekit.prefix import Prefix
 from decodekit.protocols import Tokenizer
@@ -179,7 +179,7 @@ class Decoder:
         step = Step(
             index=index,
             token_id=choice.token_id,
-            text=self._show(choice.token_id),
+            text=self._text.push(self._bytes(choice.token_id)),
             raw=RawSummary.of(dist, self._top),
             entries=entries,
             draw=choice.draw,
@@ -194,6 +194,33 @@ class Decoder:
         self._asked.clear()
         return self._close(step, last)
 
+    def repeat(self, step: Step, raw: Distribution | None = None, *, last: FinishReason | None = None) -> Step:
+        """Take the next step from its record instead: nothing is asked and nothing is drawn.
+
+        Args:
+            step: the record of the step at this place.
+            raw: what the adapter had answered (`Step.answer`), where that was recorded.
+            last: as for `feed`.
+
+        Returns:
+            The step, with the text that it adds here: where the run ended after it, held text had been added.
+
+        Raises:
+            TraceError: it is the step of another place, or comes after the end; or the chain needs more of the past
+                than was recorded.
+        """
+        if self.finished or step.index != self._context.step:
+            where = f"the sequence ended there ({self.finish_reason})" if self.finished else "that is not its place"
+            raise TraceError(
+                f"step {step.index} of stream {step.stream} cannot come after {self._context.step} tokens: {where}",
+                step=self._context.step,
+            )
+        if step.draw is not None:
+            self._attempt = step.draw.attempt
+        noise = self.randomness.at(step.index, draw=self._attempt)
+        self._advance(step.token_id, self.chain.repeat(step, raw, self._context, self._states, noise))
+        return self._close(replace(step, text=self._text.push(self._bytes(step.token_id))), last)
+
     def mark(self) -> Mark:
         """Where it stands, to be given to `rewind`. O(1): nothing that is marked ever changes."""
         return Mark(self.prefix, self._context, self._states, self._need, self._text.mark())
@@ -205,6 +232,14 @@ class Decoder:
         self._asked.clear()
         self.finish_reason = None
         self._attempt += 1
+
+    def text_of(self, tokens: int) -> str:
+        """The text of the first so many tokens, as if they were all. O(tokens)."""
+        stream = TextStream(self._stop.strings)
+        for token_id in self.output_ids[:tokens]:
+            stream.push(self._bytes(token_id))
+        stream.finish()
+        return stream.text
 
     def finish(self, reason: FinishReason) -> str:
         """End here. Returns the text that was held back and is certain now."""
@@ -222,10 +257,10 @@ class Decoder:
         self.prefix = self.prefix.extend((token_id,))
         self._need = self.chain.need(self._context)
 
-    def _show(self, token_id: int) -> str:
+    def _bytes(self, token_id: int) -> bytes:
         if self._tokenizer is None or token_id in self._ends:
-            return ""
-        return self._text.push(self._tokenizer.token_bytes(token_id) or b"")
+            return b""
+        return self._tokenizer.token_bytes(token_id) or b""
 
     def _close(self, step: Step, last: FinishReason | None) -> Step:
         """Decide whether this step is the last, and release the text that was held if it is."""

@@ -53,6 +53,8 @@ class AdapterInfo:
         schedule_invariant: the measured region in which the schedule does not move the bits; '' if none is known.
         versions: libraries that shape the numbers, with their versions.
         concurrency: how many sequences it serves well at once; a session keeps no more in flight.
+        stochastic: whether the distribution itself is random, as with dropout left on; each distribution's schedule
+            tells the seed of its noise and over how many passes it is an average.
     """
 
     name: str
@@ -69,6 +71,7 @@ class AdapterInfo:
     schedule_invariant: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     concurrency: int = 16
+    stochastic: bool = False
 
 
 class Tokenizer(Protocol):

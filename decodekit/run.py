@@ -19,6 +19,7 @@ from decodekit.errors import (
     DistributionError,
     ParameterError,
     PluginError,
+    TraceError,
     Undisclosed,
 )
 from decodekit.log import get_logger
@@ -27,13 +28,13 @@ from decodekit.protocols import Adapter, AdapterInfo
 from decodekit.randomness import Randomness
 from decodekit.rewinding import Ban
 from decodekit.step import Abandoned, FinishReason, Level, Step
-from decodekit.trace.format import Footer, Header, SequenceEnd, Trace
+from decodekit.trace.format import Footer, Header, Resumption, SequenceEnd, Trace
 from decodekit.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
     from decodekit.session import Session
 
-__all__ = ["Result", "Run"]
+__all__ = ["Result", "Run", "plain"]
 
 _MOST_QUESTIONS = 6  # the last of them asks for everything
 _MOST_REWINDS = 1000  # of one sequence without a token settled in between
@@ -77,6 +78,7 @@ class Run:
     kept: list[Step] | None = None  # a list that the steps go into; None when nobody wants them
     errors: dict[int, DecodekitError] = field(default_factory=dict)
     ban: Sequence[str] = ()
+    past: Trace | None = None  # an earlier part of the same run, to go on from
 
     def __post_init__(self) -> None:
         session = self.session
@@ -115,7 +117,7 @@ class Run:
             prompts=[list(prefix.token_ids) for prefix in self.prefixes],
             sequences=[(stream, i // samples) for i, stream in enumerate(self.streams)],
             chain=session.chain.describe(),
-            adapter=_plain(session.adapter.info),
+            adapter=plain(session.adapter.info),
             on_undisclosed=session.on_undisclosed,
             stop={
                 "max_tokens": self.stop.max_tokens,
@@ -123,11 +125,19 @@ class Run:
                 "ids": sorted(self.stop.ids),
                 **({"ban": list(self.ban)} if self.ban else {}),
             },
+            top_logprobs=session.top_logprobs,
+            metadata=sorted(map(str, session.metadata or ())),
             config=session.config,
             chat_template=_template_digest(session.adapter),
         )
         self.footer: Footer | None = None
         self.writer: TraceWriter | None = None
+        self._recalled: list[tuple[int, Mark | None, Step]] = []
+        self.resumed: list[Resumption] = []
+        if self.past is not None:
+            self.header = replace(self.past.header, stop=self.header.stop)
+            self.resumed = self.past.resumed
+            self._recall(self.past)
 
     def __enter__(self) -> Self:
         if self.path is not None:
@@ -141,6 +151,8 @@ class Run:
         for i, decoder in enumerate(self.decoders):
             if self._held[i]:  # never handed out, so not a part of the result
                 decoder.rewind(self._held[i][0][0])
+            if self.recorded[i] < len(decoder.output_ids):  # its end was not recorded
+                decoder.finish_reason = None
             if not decoder.finished:
                 decoder.finish(unfinished)
                 if isinstance(error, DecodekitError):
@@ -164,6 +176,13 @@ class Run:
 
     def steps(self) -> Iterator[Step]:
         """Drive all decoders to their end. Sequences enter in order, as many at a time as the adapter serves well."""
+        for i, mark, step in self._recalled:
+            self._left[i].extend(step.abandoned)
+            yield from self._take(i, mark, step)
+            yield from self._settled(i)
+        if self.writer is not None:
+            for resumption in self.resumed:
+                self.writer.resumed(resumption)
         room = max(1, self.session.adapter.info.concurrency)
         waiting = list(range(len(self.decoders)))[::-1]
         active: list[int] = []
@@ -184,10 +203,10 @@ class Run:
 
     def results(self) -> list[Result]:
         """The results so far, one per sequence."""
-        trace = Trace(self.header, self.kept or [], self.footer)
+        trace = Trace(self.header, self.kept or [], self.footer, self.resumed)
         return [
             Result(
-                text=decoder.text,
+                text=decoder.text if self.recorded[i] == len(decoder.output_ids) else decoder.text_of(self.recorded[i]),
                 token_ids=tuple(decoder.output_ids[: self.recorded[i]]),
                 finish_reason=decoder.finish_reason or "cancelled",
                 seed=self.header.seed,
@@ -232,11 +251,8 @@ class Run:
                 disclosed[i] = shown
                 mark = self.decoders[i].mark() if self._ban is not None else None
                 step = self._feed(i, answer, final, waited, late, again)
-                if step is not None and mark is None:
-                    self._record(i, step)
-                    yield step
-                elif step is not None and mark is not None:
-                    self._hold(i, mark, step)
+                if step is not None:
+                    yield from self._take(i, mark, step)
                 yield from self._settled(i)
             if not again:
                 return
@@ -263,6 +279,31 @@ class Run:
         except DecodekitError as error:
             self._fail(i, error)
         return None
+
+    def _recall(self, past: Trace) -> None:
+        """Bring the decoders to where the recorded steps left them. Raises before anything is written."""
+        stopped = [end for end in (past.footer.ends if past.footer else ()) if end.finish_reason == "stop"]
+        lasts = {(end.stream, end.tokens - 1) for end in stopped}
+        places = {stream: i for i, stream in enumerate(self.streams)}
+        for step in past.steps:
+            i = places.get(step.stream)
+            if i is None:
+                raise TraceError(f"the header names no sequence with stream {step.stream}", step=step.index)
+            decoder = self.decoders[i]
+            mark = decoder.mark() if self._ban is not None else None
+            last: FinishReason | None = "stop" if (step.stream, step.index) in lasts else None
+            again = decoder.repeat(step, step.answer(past.header.adapter.get("vocab_size")), last=last)
+            if self.interrupt is not None:
+                raise self.interrupt
+            self._recalled.append((i, mark, again))
+
+    def _take(self, i: int, mark: Mark | None, step: Step) -> Iterator[Step]:
+        """Record a step and hand it out; with a mark it may be taken back, and is kept until nothing can."""
+        if mark is not None:
+            self._hold(i, mark, step)
+            return
+        self._record(i, step)
+        yield step
 
     def _hold(self, i: int, mark: Mark, step: Step) -> None:
         """Keep a step until nothing can take it back; go back if it completes a banned phrase."""
@@ -357,7 +398,8 @@ def _seconds(deadline: object) -> float:
     return deadline
 
 
-def _plain(info: AdapterInfo) -> dict[str, Any]:
+def plain(info: AdapterInfo) -> dict[str, Any]:
+    """An adapter's info as data, for the record."""
     return asdict(replace(info, versions=dict(info.versions)))
 
 

@@ -224,15 +224,18 @@ def _best_rival(dist: Distribution, noise: BoundRandomness, best: float) -> floa
     assert dist._hidden is not None and dist.token_ids is not None
     if dist.vocab_size is None:
         raise Undisclosed(ALL, "a draw in which hidden tokens take part")
-    gumbel = noise.gumbel(range(dist.vocab_size))
-    gumbel[dist.token_ids] = -math.inf
-    gumbel += dist._hidden.max_score - dist._max_score
-    rivals = np.flatnonzero(gumbel >= best)
+    handicap = dist._hidden.max_score - dist._max_score
+    words = noise.words(range(dist.vocab_size))
+    lucky = words_above(words, best - handicap)
+    lucky[dist.token_ids] = False
+    ids = lucky.nonzero()[0]
+    rivals = ids[gumbel_of(words[ids]) + handicap >= best]
     if len(rivals):
         raise Undisclosed(
             Disclosure(len(dist.token_ids), tuple(rivals.tolist())), "a draw that hidden tokens could win"
         )
-    return float(gumbel.max())
+    words[dist.token_ids] = 0  # the largest word makes the largest number
+    return float(gumbel_of(words.max(keepdims=True))[0] + handicap)
 
 
 CORE_SAMPLERS: Mapping[str, Callable[[Distribution, Context, BoundRandomness], Choice]] = MappingProxyType(

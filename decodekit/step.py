@@ -27,7 +27,7 @@ class RawSummary:
     Args:
         disclosed: how many tokens were shown.
         support: how many have probability; None on a head with a tail.
-        entropy: in nats; None on a head with a tail.
+        entropy: in nats; None on a head with a tail, unless the adapter stated it.
         log_normalizer: in nats; None where a tail leaves it open.
         origin: 'logits' or 'logprobs'.
         stage: 'raw', 'processed' or 'unknown'.
@@ -54,7 +54,7 @@ class RawSummary:
         return RawSummary(
             disclosed=len(dist.scores) if dist.token_ids is not None else dist.vocab_size or 0,
             support=dist.support_size if whole else None,
-            entropy=dist.entropy if whole else None,
+            entropy=dist.entropy if dist._knows_entropy else None,
             log_normalizer=dist.log_normalizer if whole or dist.stage == "raw" else None,
             origin=dist.origin,
             stage=dist.stage,
@@ -127,3 +127,21 @@ class Step:
     row: tuple[NDArray[np.int64] | None, NDArray[np.floating]] | None = None
     asked: tuple[tuple[str, Disclosure], ...] = ()
     abandoned: tuple[Abandoned, ...] = ()
+
+    def answer(self, vocab_size: int | None) -> Distribution | None:
+        """What the adapter answered, made again from `row`; None below level 'full'."""
+        if self.row is None:
+            return None
+        (ids, row), raw = self.row, self.raw
+        if ids is None:
+            return Distribution.dense(row, origin=raw.origin, stage=raw.stage, temperature=raw.temperature)
+        bound = raw.tail.max_logprob if raw.tail is not None else None
+        return Distribution.head(
+            ids,
+            row,
+            vocab_size,
+            stage=raw.stage,
+            temperature=raw.temperature,
+            max_hidden=bound,
+            entropy=raw.entropy,
+        )

@@ -20,7 +20,7 @@ def bounds(dist: Distribution, name: str) -> Interval:
     """See `Distribution.bounds`."""
     if name not in ("entropy", "varentropy", "log_normalizer", "tail_mass"):
         raise ParameterError(f"bounds({name!r}): the names are entropy, varentropy, log_normalizer and tail_mass")
-    if dist._hidden is None:
+    if dist._hidden is None or (name == "entropy" and dist._knows_entropy):
         value = 0.0 if name == "tail_mass" else getattr(dist, name)
         return Interval(value, value)
     tail = dist.tail

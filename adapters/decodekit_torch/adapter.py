@@ -24,6 +24,7 @@ from decodekit.errors import (
     ParameterError,
 )
 from decodekit.evaluation import fault_of
+from decodekit.log import get_logger
 from decodekit.plugin import parameter_model, validated
 from decodekit.prefix import Prefix
 from decodekit.protocols import AdapterInfo, Answer, Tokenizer
@@ -73,7 +74,8 @@ class TorchAdapter:
         noise_seed: of a stochastic model; a fresh one by default, recorded in every distribution's schedule.
         deterministic: hold torch to algorithms that repeat their bits; an operation without one is an error. On CUDA
             this needs ``CUBLAS_WORKSPACE_CONFIG`` to be set before the process first uses the GPU.
-        compile: run the module through `torch.compile`. The first passes take long.
+        compile: run steps of generation through `torch.compile` in fixed shapes, as CUDA graphs on a GPU; prompts are
+            evaluated as they are. A model whose past is not cached is compiled whole. The first passes take long.
 
     Code that a model brings along is never run, and no setting changes that.
 
@@ -128,18 +130,26 @@ class TorchAdapter:
                 raise OutOfMemory(f"there is no room for the model: {error}") from error
             raise
         module: Any = loaded.module
-        if compile:
-            module = _compiled(module)
+        if compile and not isinstance(module, torch.nn.Module):
+            raise ParameterError("adapter 'torch': compile is for modules; hand in a compiled function")
         if stochastic and isinstance(model, str):
             module.train()
         self._module = module
         self._closed = False
         self._deterministic = deterministic
+        self._compile = compile
         config: Any = getattr(module, "config", None)
-        with torch.inference_mode(), self._repeatable(), generators_kept():
+        of_text = config.get_text_config() if hasattr(config, "get_text_config") else config
+        positions = [getattr(of_text, name, None) for name in _POSITIONS]
+        trained = next((n for n in positions if isinstance(n, int)), None)
+        if n_ctx is not None and trained is not None and n_ctx > trained:
+            raise ParameterError(f"adapter 'torch': n_ctx: this model has {trained} positions, not {n_ctx}")
+        self._n_ctx = n_ctx or trained
+        with self._computing(), generators_kept():
             self._engine, self._vocab_size = _engine_for(
                 module, stochastic=bool(stochastic) if isinstance(model, str) else stochastic,
                 max_sequences=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward,
+                compiled=compile, limit=self._n_ctx,
             )  # fmt: skip
         noise: dict[str, int | str] = {}
         if self._engine is None:
@@ -149,12 +159,6 @@ class TorchAdapter:
         elif passes > 1 or noise_seed is not None:
             raise ParameterError("adapter 'torch': passes and noise_seed are for a stochastic model; this one is not")
         self._origin: Origin = "logprobs" if noise and passes > 1 else "logits"
-        of_text = config.get_text_config() if hasattr(config, "get_text_config") else config
-        positions = [getattr(of_text, name, None) for name in _POSITIONS]
-        trained = next((n for n in positions if isinstance(n, int)), None)
-        if n_ctx is not None and trained is not None and n_ctx > trained:
-            raise ParameterError(f"adapter 'torch': n_ctx: this model has {trained} positions, not {n_ctx}")
-        self._n_ctx = n_ctx or trained
         self._tokenizer = self._tokenizer_for(loaded.tokenizer if tokenizer == "auto" else tokenizer)
         self._answers: dict[bytes, Distribution | _Row] = {}
         self._schedules: dict[Shape, Schedule] = {}
@@ -182,6 +186,7 @@ class TorchAdapter:
             origin=self._origin,
             deterministic=parameter is not None and self._repeats_on(parameter.device.type),
             concurrency=max_sequences,
+            stochastic=bool(noise),
             versions=_versions(),
         )
 
@@ -206,7 +211,7 @@ class TorchAdapter:
         if self._closed:
             raise AdapterError("this adapter is closed")
         try:
-            with torch.inference_mode(), self._repeatable():
+            with self._computing():
                 answers = self._next_tokens(prefixes) or self._any(prefixes)
                 if self._head is not None:
                     return self._disclosed(prefixes, disclose, answers)
@@ -236,7 +241,7 @@ class TorchAdapter:
         fault = self._fault(prefix)
         if fault is not None:
             raise fault
-        with torch.inference_mode(), self._repeatable():
+        with self._computing():
             return self._engine.mixture(prefix, passes)
 
     def close(self) -> None:
@@ -365,28 +370,31 @@ class TorchAdapter:
         if known is None:
             threads = torch.get_num_threads()
             known = {"rows": shape.rows, "columns": shape.columns, "cached": int(shape.cached), "threads": threads}
-            known = self._schedules[shape] = {**known, **self._setting}
+            room = {"room": shape.room} if shape.room else {}
+            known = self._schedules[shape] = {**known, **room, **self._setting}
         return known
 
     def _remember(self, answers: dict[bytes, Answer | _Row]) -> None:
         self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution | _Row)}
 
     @contextlib.contextmanager
-    def _repeatable(self) -> Iterator[None]:
-        """With ``deterministic``, torch's own switch for the time of a call; it is one for the whole process."""
-        if not self._deterministic:
-            yield
-            return
-        before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-        torch.use_deterministic_algorithms(True)
-        try:
-            yield
-        except RuntimeError as error:
-            if "deterministic" in str(error).lower():
-                raise AdapterError(f"this model cannot be held to repeat its bits: {error}") from error
-            raise
-        finally:
-            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+    def _computing(self) -> Iterator[None]:
+        """No gradients; and with ``deterministic`` torch's own switch, which is one for the whole process."""
+        # What compilers and CUDA graphs write in place must be tensors of the common sort.
+        with torch.no_grad() if self._compile else torch.inference_mode():
+            if not self._deterministic:
+                yield
+                return
+            before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+            torch.use_deterministic_algorithms(True)
+            try:
+                yield
+            except RuntimeError as error:
+                if "deterministic" in str(error).lower():
+                    raise AdapterError(f"this model cannot be held to repeat its bits: {error}") from error
+                raise
+            finally:
+                torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
     def _repeats_on(self, kind: str) -> bool:
         """Whether the same question in the same schedule has the same bits on this kind of device."""
@@ -440,27 +448,31 @@ def _move(module: Any, device: str) -> None:
         raise ParameterError(f"adapter 'torch': device: {error}") from None
 
 
-def _compiled(module: Any) -> Any:
-    if not isinstance(module, torch.nn.Module):
-        raise ParameterError("adapter 'torch': compile is for modules; hand in a compiled function")
-    module.compile(dynamic=True)
-    return module
-
-
 def _engine_for(
-    module: Any, *, stochastic: bool | None, max_sequences: int, cells: int, tokens_per_forward: int
-) -> tuple[Any, int]:
+    module: Any, *, stochastic: bool | None, max_sequences: int, cells: int, tokens_per_forward: int, compiled: bool,
+    limit: int | None,
+) -> tuple[Any, int]:  # fmt: skip
     """What evaluates the model, None for a stochastic one, and the size of its vocabulary."""
     whole = Whole(module, tokens_per_forward=tokens_per_forward)
     vocab_size = whole.vocab_size()
-    if stochastic or (stochastic is None and is_noisy(whole, vocab_size)):
-        return None, vocab_size
-    if _is_transformers(module):
+    noisy = stochastic or (stochastic is None and is_noisy(whole, vocab_size))
+    if not noisy and _is_transformers(module):
         from decodekit_torch.cached import Cached, can_cache
+        from decodekit_torch.stage import Stages
 
-        if can_cache(module, vocab_size):
-            return Cached(module, slots=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward), vocab_size
-    return whole, vocab_size
+        stages = None
+        if compiled and can_cache(module, vocab_size, on_stages=True):
+            stages = Stages(module, rows=max_sequences, limit=limit, compiled=True)
+        if stages is not None or can_cache(module, vocab_size):
+            if compiled and stages is None:
+                get_logger().warning("this model is not compiled: in fixed shapes it answers differently")
+            engine = Cached(
+                module, slots=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward, stages=stages
+            )
+            return engine, vocab_size
+    if compiled:
+        module.compile(dynamic=True)
+    return None if noisy else whole, vocab_size
 
 
 def _is_transformers(module: Any) -> bool:

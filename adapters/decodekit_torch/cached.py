@@ -16,11 +16,13 @@ import torch
 from decodekit.content_index import ContentIndex, common_length
 from decodekit.evaluation import Path, paths_of
 from decodekit.prefix import Prefix
-from decodekit_torch.kv import Group, is_plain
+from decodekit_torch.kv import Group, has_windows, is_plain, windows_of
+from decodekit_torch.stage import Stage, Stages
 from decodekit_torch.whole import Emit, Shape, Whole, device_of
 
 __all__ = ["Cached", "can_cache"]
 
+_ROOM = 64  # columns of memory beyond those that are known to be needed
 _STEM = 16  # so many common tokens that nobody has evaluated are worth a pass of their own
 _FEW = 16  # paths that need no more new tokens than this go together, whatever they have cached
 _ROLLBACK = 4  # giving up so many cached tokens is cheaper than a copy of the row
@@ -34,9 +36,12 @@ class Cached:
         slots: how many sequences are kept at a time.
         cells: how many tokens are kept in all; a single prefix may exceed it.
         tokens_per_forward: rows times columns of one pass.
+        stages: where a step of generation is evaluated in fixed shapes; None to evaluate it as any other pass.
     """
 
-    def __init__(self, module: Any, *, slots: int, cells: int, tokens_per_forward: int) -> None:
+    def __init__(
+        self, module: Any, *, slots: int, cells: int, tokens_per_forward: int, stages: Stages | None = None
+    ) -> None:
         self._module = module
         self._slots = slots
         self._cells = cells
@@ -49,10 +54,13 @@ class Cached:
         self._rows: list[tuple[Group, int] | None] = [None] * slots  # where each slot lies
         self._groups: list[Group] = []
         self._tick = 0
+        self._stages = stages
 
     def clear(self) -> None:
         """Forget everything."""
         self.index.clear()
+        if self._stages is not None:
+            self._stages.clear()
         self._rows = [None] * self._slots
         self._groups = []
 
@@ -64,10 +72,14 @@ class Cached:
         """
         index = self.index
         first = self._rows[slot] if (slot := index.holding(prefixes[0].parent)) >= 0 else None
-        if first is None or len(first[0].slots) != len(prefixes):
+        if first is None:
             return False
         group = first[0]
-        order: list[Prefix | None] = [None] * len(prefixes)
+        rows = len(group.slots)
+        # On a stage rows may be idle: what is written into one lies behind what it holds.
+        if len(prefixes) != rows and (group.stage is None or group.length == group.room or 2 * len(prefixes) < rows):
+            return False
+        order: list[Prefix | None] = [None] * rows
         for prefix in prefixes:
             slot = index.holding(prefix.parent)
             place = self._rows[slot] if slot >= 0 else None
@@ -80,13 +92,12 @@ class Cached:
             ):
                 return False
             order[place[1]] = prefix
-        rows = [prefix for prefix in order if prefix is not None]
-        ids = np.array([prefix.since(len(prefix) - 1)[0] for prefix in rows])[:, None]
-        logits = self._pass(group, ids, [0])
-        shape = Shape(len(rows), 1, True)
-        for row, prefix in enumerate(rows):
-            index.put(group.slots[row], prefix, keep=len(prefix) - 1)
-            emit(prefix.digest, logits[row, 0], shape)
+        ids = np.array([0 if prefix is None else prefix.since(len(prefix) - 1)[0] for prefix in order])[:, None]
+        logits, shape = self._pass(group, ids, [0])
+        for row, continued in enumerate(order):
+            if continued is not None:
+                index.put(group.slots[row], continued, keep=len(continued) - 1)
+                emit(continued.digest, logits[row, 0], shape)
         self._touch(group)
         return True
 
@@ -167,8 +178,7 @@ class Cached:
         for low in range(0, new, width):
             part = ids[:, low : low + width]
             columns = sorted(column - low for column in wanted if low <= column < low + part.shape[1])
-            logits = self._pass(group, part, columns)
-            shape = Shape(len(paths), part.shape[1], start + low > 0)
+            logits, shape = self._pass(group, part, columns)
             for place, column in enumerate(columns):
                 for row, prefix in wanted[column + low]:
                     assert emit is not None
@@ -204,13 +214,14 @@ class Cached:
     def _gathered(self, paths: Sequence[Path], lengths: Sequence[int], new: int) -> Group:
         """A new group that begins with copies of what is cached."""
         longest = max(lengths)
-        group = Group([longest - length for length in lengths])
+        room = longest + max(_ROOM, longest // 16)
+        group = Group([longest - length for length in lengths], room)
         sources: list[tuple[Group, int, int] | None] = []
         for path, length in zip(paths, lengths, strict=True):
             place = self._rows[path.slot] if path.slot >= 0 and length > new else None
             sources.append(place and (place[0], place[1], place[0].pads[place[1]]))
-        self._make_room(len(paths) * longest, {source[0] for source in sources if source is not None})
-        group.fill(sources, longest - new)
+        self._make_room(len(paths) * room, {source[0] for source in sources if source is not None})
+        group.fill(sources, longest - new, room)
         self._groups.append(group)
         return group
 
@@ -240,10 +251,14 @@ class Cached:
             place[0].slots[place[1]] = -1
             if not any(other >= 0 for other in place[0].slots):
                 self._groups.remove(place[0])
+                if place[0].stage is not None:
+                    place[0].stage.leave()
 
     def _make_room(self, cells: int, keep: Collection[Group]) -> None:
-        """Drop the groups least recently used until there is room for so many cells, if that can be had."""
-        while sum(group.cells for group in self._groups) + cells > self._cells:
+        """Drop empty stages and the groups least recently used until there is room, if that can be had."""
+        while sum(group.cells for group in self._groups) + self._idle_cells() + cells > self._cells:
+            if self._stages is not None and self._stages.drop_one():
+                continue
             oldest = min((group for group in self._groups if group not in keep), key=lambda g: g.used, default=None)
             if oldest is None:
                 return
@@ -251,13 +266,27 @@ class Cached:
                 if slot >= 0:
                     self._release(slot)
 
+    def _idle_cells(self) -> int:
+        return 0 if self._stages is None else self._stages.idle_cells
+
     def _touch(self, group: Group) -> None:
         self._tick += 1
         group.used = self._tick
 
-    def _pass(self, group: Group, ids: np.ndarray[Any, Any], columns: Sequence[int]) -> torch.Tensor:
+    def _pass(self, group: Group, ids: np.ndarray[Any, Any], columns: Sequence[int]) -> tuple[torch.Tensor, Shape]:
         """One forward pass over ``ids`` [rows, n]; the logits [rows, len(columns), V] of these columns of it."""
         end = group.length + ids.shape[1]
+        if ids.shape[1] == 1 and group.length > 0 and self._stages is not None:
+            stage = self._stage_for(group, self._stages)
+            if stage is not None:
+                logits = stage.step(self._stages.forward, ids[:, 0].tolist(), group.length)
+                group.advance(end)
+                return logits, Shape(stage.rows, 1, True, stage.room)
+        if group.length > 0 and end > group.room:
+            room = end + max(_ROOM, end // 16)
+            self._make_room(len(group.pads) * room - group.cells, {group})
+            group.move(room)
+        shape = Shape(len(ids), ids.shape[1], group.length > 0)
         device = self._device
         extra: dict[str, Any] = {}
         if self._takes_positions:
@@ -265,7 +294,7 @@ class Cached:
         last_only = not columns or list(columns) == [ids.shape[1] - 1]
         if self._takes_keep:
             extra["logits_to_keep"] = 1 if last_only else torch.tensor(columns, device=device)
-        logits: torch.Tensor = self._module(
+        logits = self._module(
             input_ids=torch.from_numpy(ids).to(device),
             attention_mask=group.mask(end, device),
             past_key_values=group.cache,
@@ -275,43 +304,100 @@ class Cached:
         ).logits
         group.length = end
         if self._takes_keep:
-            return logits
-        return logits[:, list(columns)] if columns else logits[:, -1:]
+            return logits, shape
+        return logits[:, list(columns)] if columns else logits[:, -1:], shape
+
+    def _stage_for(self, group: Group, stages: Stages) -> Stage | None:
+        """The stage that a group is on or now goes to, if there is one large enough that fits into the cache."""
+        stage: Stage | None = group.stage
+        if stage is not None and group.length < group.room:
+            return stage
+        shape = stages.shape_for(len(group.pads), group.length + 1)
+        if shape is None or shape[0] * shape[1] > self._cells:
+            return None
+        if shape not in stages:
+            self._make_room(shape[0] * shape[1] - (group.cells if group.stage is None else 0), {group})
+        stage = stages.enter(group, shape, self._device)
+        self._make_room(0, {group})  # whoever was there has memory of its own again
+        return stage
 
 
 def _beginning(path: Path, common: int) -> Prefix:
     return Prefix(path.prefix.since(0)[: path.start + common])
 
 
-def can_cache(module: Any, vocab_size: int) -> bool:
-    """Whether a model can be asked through `Cached`: its cache is plain, and it was seen to answer as without one."""
+def can_cache(module: Any, vocab_size: int, *, on_stages: bool = False) -> bool:
+    """Whether a model can be asked through `Cached`: its cache is plain, and it was seen to answer as without one.
+
+    A sliding window shows in sequences longer than itself only, and evaluating thousands of tokens would take long: so
+    the windows of the model are made smaller than a few tokens for the time of the test. Where that does not change
+    what the model answers without a cache, the test would prove nothing, and the model is not trusted.
+
+    Args:
+        module: the model.
+        vocab_size: of its vocabulary.
+        on_stages: whether steps of generation are to be evaluated in fixed shapes.
+    """
     known = inspect.signature(module.forward).parameters
     if "past_key_values" not in known or "attention_mask" not in known or not is_plain(module.config):
         return False
-    return _agrees(module, vocab_size)
+    if on_stages and "position_ids" not in known:
+        return False
+    if not has_windows(module.config):
+        return _agrees(module, vocab_size, on_stages)
+    wide = _without_cache(module, [_long(vocab_size)])
+    with windows_of(module, _WINDOW):
+        narrow = _without_cache(module, [_long(vocab_size)])
+        return not _alike(narrow, wide) and _agrees(module, vocab_size, on_stages)
 
 
-def _agrees(module: Any, vocab_size: int) -> bool:
+_WINDOW = 3  # less than half of the long sequence
+
+
+def _long(vocab_size: int) -> Prefix:
+    return Prefix((7 * i + 7) % vocab_size for i in range(7))
+
+
+def _agrees(module: Any, vocab_size: int, on_stages: bool) -> bool:
     """Two short sequences of different length, continued and rolled back, against evaluating each from nothing."""
-    cached = Cached(module, slots=4, cells=1024, tokens_per_forward=64)
-    whole = Whole(module, tokens_per_forward=64)
-    long, short = (Prefix((7 * i + n) % vocab_size for i in range(n)) for n in (7, 4))
+    stages = Stages(module, rows=2, limit=16, compiled=False) if on_stages else None
+    cached = Cached(module, slots=4, cells=1024, tokens_per_forward=64, stages=stages)
+    long, short = _long(vocab_size), Prefix((7 * i + 4) % vocab_size for i in range(4))
     calls = [[long, short], [long.extend([0]), short.extend([0])], [short.extend([1 % vocab_size]), long]]
     for call in calls:
-        got: dict[bytes, torch.Tensor] = {}
-        expected: dict[bytes, torch.Tensor] = {}
-        cached.evaluate(call, _into(got))
-        whole.evaluate(call, _into(expected))
-        for digest, logits in expected.items():
-            if not torch.isfinite(logits).all():
-                return True  # a broken model is broken either way, and says so when it is asked
-            slack = (0.01 if logits.dtype in (torch.float32, torch.float64) else 0.3) * float(logits.double().std())
-            if not float((got[digest].double() - logits.double()).abs().max()) <= slack:
-                return False
+        got: Rows = {}
+        try:
+            cached.evaluate(call, _into(got))
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            if not on_stages or isinstance(error, torch.OutOfMemoryError):
+                raise
+            return False  # the model wants the length of its past as a number, say
+        if not _alike(got, _without_cache(module, call)):
+            return False
     return True
 
 
-def _into(found: dict[bytes, torch.Tensor]) -> Emit:
+Rows = dict[bytes, torch.Tensor]
+
+
+def _without_cache(module: Any, prefixes: Sequence[Prefix]) -> Rows:
+    found: Rows = {}
+    Whole(module, tokens_per_forward=64).evaluate(prefixes, _into(found))
+    return found
+
+
+def _alike(got: Rows, expected: Rows) -> bool:
+    """Whether logits are the same but for rounding. A broken model is broken either way, and says so when asked."""
+    for digest, logits in expected.items():
+        if not torch.isfinite(logits).all():
+            return True
+        slack = (0.01 if logits.dtype in (torch.float32, torch.float64) else 0.3) * float(logits.double().std())
+        if not float((got[digest].double() - logits.double()).abs().max()) <= slack:
+            return False
+    return True
+
+
+def _into(found: Rows) -> Emit:
     def emit(digest: bytes, logits: torch.Tensor, shape: Shape) -> None:
         found[digest] = logits
 

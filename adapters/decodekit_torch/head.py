@@ -21,12 +21,14 @@ def statistics(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     wide = rows.double()
     log_normalizer = torch.logsumexp(wide, -1)
-    logprobs = wide - log_normalizer[:, None]
-    return log_normalizer, torch.special.entr(logprobs.exp()).sum(-1)
+    probabilities = (wide - log_normalizer[:, None]).exp()
+    return log_normalizer, torch.special.entr(probabilities).sum(-1).clamp_min(0.0)
 
 
 def heads(rows: torch.Tensor, top: int, ids: Sequence[int], schedules: Sequence[Schedule]) -> list[Answer]:
     """The ``top`` most likely tokens of each row and the ones named, with true log-probabilities; the rest bounded.
+
+    Each head states the entropy of its whole row.
 
     Args:
         rows: float[n, V], logits on any device.
@@ -36,26 +38,28 @@ def heads(rows: torch.Tensor, top: int, ids: Sequence[int], schedules: Sequence[
     """
     count, size = rows.shape
     top = min(top, size)
-    log_normalizer = torch.logsumexp(rows.double(), -1, keepdim=True)
+    log_normalizer, entropy = statistics(rows)
     scores, leaders = torch.topk(rows, top, dim=-1)
     named = torch.tensor(ids, dtype=torch.int64, device=rows.device).expand(count, -1)
     chosen = torch.cat([leaders, named], -1)
-    logprobs = torch.cat([scores, rows.gather(-1, named)], -1).double() - log_normalizer
+    logprobs = torch.cat([scores, rows.gather(-1, named)], -1).double() - log_normalizer[:, None]
     # Token ids are exact in float64, so that everything comes over in one transfer.
-    packed = torch.cat([chosen.double(), logprobs], -1).cpu().numpy()
+    packed = torch.cat([entropy[:, None], chosen.double(), logprobs], -1).cpu().numpy()
     answers: list[Answer] = []
     for row, schedule in zip(packed, schedules, strict=True):
-        numbers, values = row[: len(row) // 2].astype("int64"), row[len(row) // 2 :]
-        known = {int(i): float(value) for i, value in zip(numbers, values, strict=True)}
+        stated, (numbers, values) = float(row[0]), row[1:].reshape(2, -1)
+        known = dict(zip(numbers.astype("int64").tolist(), values.tolist(), strict=True))
         try:
-            answers.append(_head(known, float(values[:top].min()), size, schedule))
+            answers.append(_head(known, float(values[:top].min()), stated, size, schedule))
         except DecodekitError as error:
             answers.append(error)
     return answers
 
 
-def _head(known: dict[int, float], smallest: float, size: int, schedule: Schedule) -> Distribution:
+def _head(known: dict[int, float], smallest: float, entropy: float, size: int, schedule: Schedule) -> Distribution:
     if any(value != value for value in known.values()):
         raise DistributionError("the logits of this row hold NaN or +inf")
     bound = smallest if smallest > float("-inf") else -1e300  # every token that was left out has no probability
-    return Distribution.head(list(known), list(known.values()), size, schedule=schedule, max_hidden=bound)
+    return Distribution.head(
+        list(known), list(known.values()), size, schedule=schedule, max_hidden=bound, entropy=entropy
+    )

@@ -19,11 +19,12 @@ __all__ = ["Emit", "Shape", "Whole", "device_of"]
 
 
 class Shape(NamedTuple):
-    """The shape of a forward pass: rows, columns, and whether something before them was cached."""
+    """The shape of a forward pass: rows, columns, whether something was cached before them, and columns of a stage."""
 
     rows: int
     columns: int
     cached: bool
+    room: int = 0
 
 
 Emit = Callable[[bytes, torch.Tensor, Shape], None]

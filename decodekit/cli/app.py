@@ -18,6 +18,7 @@ from decodekit.cli.output import say
 from decodekit.cli.plugins import plugins
 from decodekit.cli.recover import recover
 from decodekit.cli.replay import replay
+from decodekit.cli.resume import resume
 from decodekit.cli.safe_text import safe_text
 from decodekit.cli.verify import verify
 from decodekit.errors import ConfigError, DecodekitError
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (generate, verify, replay, recover, chain, plugins, doctor):
+for command in (generate, resume, verify, replay, recover, chain, plugins, doctor):
     app.command()(command)
 app.add_typer(config_app, name="config")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -14,10 +13,12 @@ from decodekit.cli.chain_text import parse_chain, parse_sampler
 from decodekit.cli.options import (
     AdapterFlag,
     ConfigFlag,
+    DeadlineFlag,
     JsonFlag,
     ModelFlag,
     PresetFlag,
     SetFlag,
+    checked_deadline,
     merged,
     preset_recipe,
 )
@@ -71,7 +72,7 @@ def generate(
     ban: Annotated[
         list[str] | None, typer.Option("--ban", metavar="TEXT", help="A text that is not written. Repeatable.")
     ] = None,
-    deadline: Annotated[float | None, typer.Option("--deadline", help="Begin no token after so many seconds.")] = None,
+    deadline: DeadlineFlag = None,
     chat: Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")] = False,
     trace: Annotated[Path | None, typer.Option("--trace", help="Write the trace here, as it happens.")] = None,
     level: Annotated[Level, typer.Option("--level", help="How much the trace keeps.")] = Level.proof,
@@ -93,8 +94,6 @@ def generate(
     from decodekit.cli.running import Run
     from decodekit.session import Session
 
-    if deadline is not None and not (math.isfinite(deadline) and deadline >= 0):
-        raise ParameterError(f"--deadline is a number of seconds, not {deadline}")
     overrides: dict[str, Any] = {}
     if chain is not None:
         overrides["chain"] = parse_chain(chain)
@@ -117,13 +116,13 @@ def generate(
         "stop": tuple(stop or ()),
         "stop_ids": tuple(stop_id or ()),
         "ban": tuple(ban or ()),
-        "deadline": deadline,
+        "deadline": checked_deadline(deadline),
         "trace": trace,
         "level": level.value,
     }
     with Session.from_config(resolved) as session:
         asked = [{"role": "user", "content": text}] if chat else text
-        code = Run(session, asked, call, n=n, as_json=as_json, explain=explain).go()
+        code = Run(session, asked, call, list(range(n)), as_json=as_json, explain=explain).go()
     raise typer.Exit(code)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,12 +13,13 @@ from decodekit import registry
 from decodekit.cli.chain_text import parse_preset, parse_setting
 from decodekit.cli.output import say
 from decodekit.config import load_config
-from decodekit.errors import ConfigError
+from decodekit.errors import ConfigError, ParameterError
 from decodekit.presets import Recipe, read_recipe
 
 __all__ = [
     "AdapterFlag",
     "ConfigFlag",
+    "DeadlineFlag",
     "JsonFlag",
     "ModelFlag",
     "PresetFlag",
@@ -25,6 +27,7 @@ __all__ = [
     "TraceArgument",
     "adapter_part",
     "build_adapter",
+    "checked_deadline",
     "merged",
     "preset_recipe",
 ]
@@ -37,6 +40,7 @@ SetFlag = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the adapter. Repeatable.")
 ]
 ConfigFlag = Annotated[Path | None, typer.Option("--config", "-c", help="A decodekit.toml; flags override it.")]
+DeadlineFlag = Annotated[float | None, typer.Option("--deadline", help="Begin no token after so many seconds.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")]
 PresetFlag = Annotated[
     str | None,
@@ -75,6 +79,13 @@ def adapter_part(
             raise ConfigError("--set takes the adapter's parameters; its type is --adapter")
         part[key] = value
     return part
+
+
+def checked_deadline(deadline: float | None) -> float | None:
+    """A number of seconds, or `ParameterError`."""
+    if deadline is not None and not (math.isfinite(deadline) and deadline >= 0):
+        raise ParameterError(f"--deadline is a number of seconds, not {deadline}")
+    return deadline
 
 
 def build_adapter(

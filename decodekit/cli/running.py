@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,17 +58,19 @@ class Run:
         session: an open session.
         prompt: what to continue.
         call: keyword arguments of `Session.stream`.
-        n: how many samples.
+        streams: the noise streams of the samples.
         as_json: print one JSON object and nothing else.
         explain: the step to show at the end, or None.
+        resumed: begins the generation in place of the session: an earlier run goes on.
     """
 
     session: Session
     prompt: Prompt
     call: dict[str, Any]
-    n: int
+    streams: list[int]
     as_json: bool
     explain: int | None
+    resumed: Callable[[], Generator[Step, None, list[Result]]] | None = None
     steps: list[Step] = field(default_factory=list)
     samples: list[_Sample] = field(default_factory=list)
     trace: Trace | None = None
@@ -78,7 +80,7 @@ class Run:
         """Generate, and give the exit code."""
         # The seed is drawn here rather than in the session, so that it can be told even of a run that was cut short.
         self.call["seed"] = Randomness(self.session.seed).seed
-        if self.n == 1:
+        if self.resumed is not None or len(self.streams) == 1:
             self._stream()
         else:
             self._many()
@@ -94,7 +96,7 @@ class Run:
 
     def _stream(self) -> None:
         with (
-            closing(self.session.stream(self.prompt, **self.call)) as stream,
+            closing(self._begun()) as stream,
             self._view() as view,
             Interrupt() as interrupt,
         ):
@@ -103,16 +105,24 @@ class Run:
                     step = next(stream)
                     self.steps.append(step)
                     view.show(step)
-                self.samples = [_Sample.cut(self.steps, "cancelled")]
+                self._cut("cancelled")
             except StopIteration as end:
-                result: Result = end.value
-                self.samples = [_Sample.of(result)]
-                self.trace = Trace(result.trace.header, self.steps, result.trace.footer)
+                results: list[Result] = end.value if isinstance(end.value, list) else [end.value]
+                self.samples = [_Sample.of(result) for result in results]
+                self.trace = Trace(results[0].trace.header, self.steps, results[0].trace.footer)
             except DecodekitError as error:
-                if not isinstance(error.partial, Result):
+                if error.partial is None:
                     raise  # it never began
                 self.error = error
-                self.samples = [_Sample.cut(self.steps, "error", error=str(error))]
+                self._cut("error", str(error))
+        if len(self.streams) > 1:
+            self._show_samples()
+
+    def _begun(self) -> Generator[Step, None, Result | list[Result]]:
+        return self.resumed() if self.resumed is not None else self.session.stream(self.prompt, **self.call)
+
+    def _cut(self, reason: str, error: str | None = None) -> None:
+        self.samples = [_Sample.cut(self.steps, reason, stream, error) for stream in self.streams]
 
     def _many(self) -> None:
         def watch(step: Step) -> bool:
@@ -123,11 +133,15 @@ class Run:
 
         try:
             with Interrupt() as interrupt:
-                results = self.session.generate_many([self.prompt], n=self.n, until=watch, **self.call)[0]
+                n = len(self.streams)
+                results = self.session.generate_many([self.prompt], n=n, until=watch, **self.call)[0]
             self.samples = [_Sample.of(result) for result in results]
             self.trace = results[0].trace
         except KeyboardInterrupt:
-            self.samples = [_Sample.cut(self.steps, "cancelled", stream) for stream in range(self.n)]
+            self._cut("cancelled")
+        self._show_samples()
+
+    def _show_samples(self) -> None:
         if not self.as_json:
             show = (lambda text: safe_text(text, newlines=True)) if sys.stdout.isatty() else str
             for at, sample in enumerate(self.samples):
@@ -136,7 +150,7 @@ class Run:
                     say(f"sample {at}: {sample.error}")
 
     def _view(self) -> View:
-        if self.as_json:
+        if self.as_json or len(self.streams) > 1:
             return SilentView()
         if not sys.stdout.isatty():
             return PipeView()
@@ -163,7 +177,7 @@ class Run:
     def _data(self) -> dict[str, Any]:
         path = self.call["trace"]
         told = {"seed": self.call["seed"], "trace": None if path is None else str(path)}
-        if self.n == 1:
+        if len(self.samples) == 1:
             return {**self.samples[0].data(), **told}
         return {**told, "results": [{"stream": sample.stream, **sample.data()} for sample in self.samples]}
 

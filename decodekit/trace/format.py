@@ -5,9 +5,11 @@
     ...
     {"kind": "footer", "prev": "...", "content": {...}, "check": "<BLAKE2b of this line up to here>"}
 
-The chain detects damage, not forgery: whoever can write the file can write it anew. ``content`` holds what equal runs
-share; time stands beside it, and the footer's ``contents`` is one digest over all contents. Floats are written with
-all their digits; an infinity is the string "inf" or "-inf". A raw row is base64 of its little-endian bytes.
+A line of kind "resumed" after some steps tells that the run was taken up again there, one of kind "recovered" that a
+torn line was cut. The chain detects damage, not forgery: whoever can write the file can write it anew. ``content``
+holds what equal runs share; time stands beside it, and the footer's ``contents`` is one digest over the contents of the
+header and all steps. Floats are written with all their digits; an infinity is the string "inf" or "-inf". A raw row is
+base64 of its little-endian bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +38,18 @@ from decodekit.randomness import ALGORITHM
 from decodekit.samplers import Choice, Draw
 from decodekit.step import Abandoned, FinishReason, Level, RawSummary, Step, Timing
 
-__all__ = ["FORMAT", "Footer", "Header", "SequenceEnd", "Trace", "digest", "encode_step", "parse_step", "to_line"]
+__all__ = [
+    "FORMAT",
+    "Footer",
+    "Header",
+    "Resumption",
+    "SequenceEnd",
+    "Trace",
+    "digest",
+    "encode_step",
+    "parse_step",
+    "to_line",
+]
 
 FORMAT = "decodekit-trace/1"
 
@@ -54,6 +67,8 @@ class Header:
         adapter: the adapter's `AdapterInfo` as data.
         on_undisclosed: the policy.
         stop: max_tokens, strings, ids.
+        top_logprobs: how many leading tokens each step keeps.
+        metadata: the names of what processors were told beside; their values are not recorded.
         config: the resolved configuration, when the session came from one.
         versions: decodekit, numpy and Python.
         chat_template: BLAKE2b of the model's chat template; '' without one.
@@ -69,6 +84,8 @@ class Header:
     adapter: dict[str, Any]
     on_undisclosed: str = "error"
     stop: dict[str, Any] = field(default_factory=dict)
+    top_logprobs: int = 5
+    metadata: list[str] = field(default_factory=list)
     config: dict[str, Any] | None = None
     versions: dict[str, str] = field(default_factory=lambda: versions())
     chat_template: str = ""
@@ -106,6 +123,23 @@ class Footer:
     contents: str
 
 
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """Where a run that had ended was taken up again. Not a part of the contents: they are those of one unbroken run.
+
+    Args:
+        steps: how many steps there were.
+        cut: how many bytes of a last line that was torn were left out.
+        adapter: the `AdapterInfo`, as data, of the adapter from there on.
+        versions: as in the header, from there on.
+    """
+
+    steps: int
+    cut: int
+    adapter: dict[str, Any]
+    versions: dict[str, str] = field(default_factory=lambda: versions())
+
+
 @dataclass(slots=True)
 class Trace:
     """A run: its header, its steps in the order they were made, and its footer.
@@ -114,11 +148,13 @@ class Trace:
         header: what it started from.
         steps: one per token; `Step.stream` tells which sequence.
         footer: None when the run did not end in order: the trace is incomplete.
+        resumed: where it was taken up again, if it was.
     """
 
     header: Header
     steps: list[Step]
     footer: Footer | None
+    resumed: list[Resumption] = field(default_factory=list)
 
     def token_ids(self, stream: int = 0) -> list[int]:
         """The tokens of one sequence."""
@@ -375,3 +411,4 @@ _LINE = TypeAdapter(_Line)
 
 HEADER = TypeAdapter(Header)
 FOOTER = TypeAdapter(Footer)
+RESUMPTION = TypeAdapter(Resumption)

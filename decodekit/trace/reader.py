@@ -12,7 +12,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from decodekit.errors import TraceError
-from decodekit.trace.format import FOOTER, FORMAT, HEADER, Footer, Header, Trace, digest, parse_step, to_line
+from decodekit.trace.format import (
+    FOOTER,
+    FORMAT,
+    HEADER,
+    RESUMPTION,
+    Footer,
+    Header,
+    Trace,
+    digest,
+    parse_step,
+    to_line,
+)
 
 __all__ = ["Fault", "inspect_trace", "read_trace", "recover"]
 
@@ -24,10 +35,11 @@ class Fault(TraceError):
     """What is wrong with a file that can be read in part.
 
     Attributes:
-        torn: whether only the last line is cut short, as after a crash; `recover` mends that.
+        torn: how many bytes there are of a last line that is cut short, as after a crash; `recover` mends that. 0 when
+            the fault is elsewhere.
     """
 
-    def __init__(self, message: str, *, step: int | None = None, torn: bool = False) -> None:
+    def __init__(self, message: str, *, step: int | None = None, torn: int = 0) -> None:
         self.torn = torn
         super().__init__(message, step=step)
 
@@ -64,7 +76,7 @@ def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
             return trace, Fault(f"{path} goes on after its footer", step=steps)
         if not line.endswith(b"\n"):
             return trace, Fault(
-                f"the last line of {path} is torn after {steps} steps; recover it", step=steps, torn=True
+                f"the last line of {path} is torn after {steps} steps; recover it", step=steps, torn=len(line)
             )
         line = line[:-1]
         try:
@@ -142,12 +154,15 @@ def _take(line: bytes, prev: str, trace: Trace, contents: Any) -> str:
         raise _Unchained(f"line {len(trace.steps) + 2} is not chained to the line before; one of the two was changed")
     if data.get("kind") == "recovered":
         return digest(line)
+    if data.get("kind") == "resumed":
+        trace.resumed.append(RESUMPTION.validate_python(data.get("content")))
+        return digest(line)
     if data.get("kind") != "footer":
         raise ValueError(f"a line of kind {str(data.get('kind'))[:40]!r}")
     body, _, check = line.rpartition(_CHECK)
     if check != digest(body).encode() + b'"}':
         raise ValueError("the footer does not match its check")
-    footer: Footer = FOOTER.validate_python(data["content"])
+    footer: Footer = FOOTER.validate_python(data.get("content"))
     if footer.contents != contents.hexdigest():
         raise ValueError("the footer's digest of all contents does not match the lines above")
     counts: dict[int, int] = {}

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +22,14 @@ from decodekit.disclosure import ALL, Disclosure
 from decodekit.distribution import Distribution
 from decodekit.errors import DecodekitError, TraceError
 from decodekit.prefix import Prefix
-from decodekit.protocols import Adapter, AsyncAdapter
+from decodekit.protocols import Adapter, AdapterInfo, AsyncAdapter
 from decodekit.randomness import Randomness
 from decodekit.step import Step
 from decodekit.trace.format import Trace
 from decodekit.trace.reader import read_trace
-from decodekit.trace.verifying import _Finding, chain_of, redraw
+from decodekit.trace.verifying import _Finding, chain_of, redraw, require_noise
 
-__all__ = ["ReplayReport", "ReplayStep", "replay"]
+__all__ = ["ReplayReport", "ReplayStep", "differences", "replay"]
 
 _BATCH = 64
 
@@ -104,12 +105,13 @@ def replay(trace: Trace | str | os.PathLike[str], *, adapter: Adapter | AsyncAda
         adapter: a live model to compare with. It comes from you: a trace never builds one.
 
     Raises:
-        TraceError: the trace cannot be read.
+        TraceError: the trace cannot be read, or its noise is of an unknown kind.
         ConfigError: the recorded chain cannot be built from what is installed (live replay only).
         AdapterError: the model could not answer (live replay only).
     """
     if not isinstance(trace, Trace):
         trace = read_trace(trace)
+    require_noise(trace)
     if adapter is None:
         return ReplayReport([_from_record(trace, step) for step in trace.steps], live=False)
     return _live(trace, blocking(adapter))
@@ -126,18 +128,21 @@ def _from_record(trace: Trace, step: Step) -> ReplayStep:
 
 def _live(trace: Trace, adapter: Adapter) -> ReplayReport:
     chain = chain_of(trace)
-    recorded = trace.header.adapter
-    info = adapter.info
-    warnings = [
-        f"the trace's {name} is {recorded.get(name)!r}, this adapter's is {getattr(info, name)!r}"
-        for name in ("model_fingerprint", "tokenizer_fingerprint", "vocab_size")
-        if recorded.get(name) != getattr(info, name)
-    ]
+    warnings = differences(trace.header.adapter, adapter.info)
     results: list[ReplayStep] = []
     for stream in dict.fromkeys(step.stream for step in trace.steps):
         steps = [step for step in trace.steps if step.stream == stream]
         results += _replay_stream(trace, adapter, chain, stream, steps)
     return ReplayReport(results, live=True, warnings=warnings)
+
+
+def differences(recorded: Mapping[str, Any], info: AdapterInfo) -> list[str]:
+    """What says that an adapter is not the recorded one: a sentence for each fingerprint that differs."""
+    return [
+        f"the trace's {name} is {recorded.get(name)!r}, this adapter's is {getattr(info, name)!r}"
+        for name in ("model_fingerprint", "tokenizer_fingerprint", "vocab_size")
+        if recorded.get(name) != getattr(info, name)
+    ]
 
 
 def _replay_stream(

@@ -26,7 +26,7 @@ from decodekit.step import Step
 from decodekit.trace.format import Trace
 from decodekit.trace.reader import inspect_trace
 
-__all__ = ["Verdict", "Word", "chain_of", "redraw", "verify"]
+__all__ = ["Verdict", "Word", "chain_of", "redraw", "require_noise", "verify"]
 
 Word = Literal["reproduced", "proved", "ambiguous", "consistent", "incomplete", "failed"]
 _STRENGTH: tuple[Word, ...] = ("failed", "incomplete", "consistent", "ambiguous", "proved", "reproduced")
@@ -78,8 +78,8 @@ def verify(trace: Trace | str | os.PathLike[str], *, chain: bool = False) -> Ver
     fault = None
     if not isinstance(trace, Trace):
         trace, fault = inspect_trace(trace)
-    if fault is None and trace.header.rng != ALGORITHM:
-        raise TraceError(f"the noise of this trace is {trace.header.rng!r}; this version knows {ALGORITHM!r}")
+    if fault is None:
+        require_noise(trace)
     rerun, missing = None, ""
     if chain:
         try:
@@ -103,6 +103,12 @@ def verify(trace: Trace | str | os.PathLike[str], *, chain: bool = False) -> Ver
     word, why = findings[worst]
     sound = word in ("proved", "reproduced")
     return Verdict(word, None if sound else trace.steps[worst].index, why or _summary(counts), counts, words)
+
+
+def require_noise(trace: Trace) -> None:
+    """Raise `TraceError` unless this version knows the noise of the run."""
+    if trace.header.rng != ALGORITHM:
+        raise TraceError(f"the noise of this trace is {trace.header.rng!r}; this version knows {ALGORITHM!r}")
 
 
 def chain_of(trace: Trace) -> Chain:
@@ -262,24 +268,17 @@ def _reproduce(trace: Trace, step: Step, so_far: TokenIds, rerun: _Rerun) -> Non
     tokenizer: Any = _Unrecorded() if trace.header.adapter.get("tokenizer_fingerprint") else None
     context = Context(TokenIds(trace.prompt_of(step.stream)), so_far, tokenizer)
     states = rerun.states.pop(step.stream, None)
-    if step.row is None or step.evidence is None:
+    dist = step.answer(trace.header.adapter.get("vocab_size"))
+    if dist is None or step.evidence is None:
         raise _Finding("consistent", "the raw row was not recorded; level 'full' keeps it")
     if states is None:
         if len(so_far) and any(link.stateful for link in (*rerun.chain._links, rerun.chain._sampler)):
             raise _Finding("consistent", "a stateful part needs all steps, and an earlier one could not be run again")
         states = rerun.chain.initial(context)
-    ids, row = step.row
-    raw = step.raw
-    if ids is None:
-        dist = Distribution.dense(row, origin=raw.origin, stage=raw.stage, temperature=raw.temperature)
-    else:
-        bound = raw.tail.max_logprob if raw.tail is not None else None
-        size = trace.header.adapter.get("vocab_size")
-        dist = Distribution.head(ids, row, size, stage=raw.stage, temperature=raw.temperature, max_hidden=bound)
     noise = _noise(trace, step)
     truncate = any(entry.gave_up is not None for entry in step.entries)
     final, choice, entries, rerun.states[step.stream] = rerun.chain.step(
-        dist, context, states, noise, top=len(raw.top), truncate=truncate, forced=step.choice
+        dist, context, states, noise, top=len(step.raw.top), truncate=truncate, forced=step.choice
     )
     scores = final.scores_of(step.evidence.token_ids)
     if not np.array_equal(scores, step.evidence.scores):

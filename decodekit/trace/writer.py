@@ -12,7 +12,7 @@ from typing import Self
 
 from decodekit.errors import TraceError
 from decodekit.step import Step
-from decodekit.trace.format import Footer, Header, SequenceEnd, digest, encode_step, to_line
+from decodekit.trace.format import Footer, Header, Resumption, SequenceEnd, digest, encode_step, to_line
 
 __all__ = ["TraceWriter"]
 
@@ -52,6 +52,11 @@ class TraceWriter:
         head = b'{"kind":"step","prev":"%s","content":' % self._prev.encode()
         self._line(head + content + b',"timing":' + timing + b"}", content)
         self._steps += 1
+
+    def resumed(self, resumption: Resumption) -> None:
+        """Say that the run was taken up again."""
+        line = to_line({"kind": "resumed", "prev": self._prev, "content": asdict(resumption), "created": _now()})
+        self._line(line, b"")
 
     def close(self, ends: Sequence[SequenceEnd] = ()) -> Footer:
         """Write the footer and close the file. Does nothing more the second time."""

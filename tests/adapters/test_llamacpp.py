@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -333,3 +334,39 @@ def test_without_llama_cpp_the_error_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
     assert "pip install 'decodekit[llamacpp]'" in done.stdout
+
+
+@pytest.mark.parametrize("asked", [1, 9, 23])
+def test_a_run_whose_server_went_away_goes_on_to_the_unbroken_text(
+    make: Callable[..., Any], tmp_path: Path, asked: int
+) -> None:
+    chain = decodekit.Chain(
+        [
+            decodekit.processor("repetition_penalty", repetition_penalty=1.1),
+            decodekit.processor("temperature", temperature=0.8),
+            decodekit.processor("mirostat_v2", mirostat_v2=3.0),
+        ]
+    )
+    call: dict[str, Any] = {"max_tokens": 24, "seed": 7, "stop": ["\n\n"]}
+    whole = decodekit.Session(make(), chain).generate(PARIS, **call)
+    adapter = make()
+    answer, calls = adapter.predict, itertools.count()
+
+    def predict(prefixes: Any, disclose: Any = decodekit.CHEAP) -> Any:
+        if next(calls) == asked:
+            raise decodekit.ProviderError("the server is gone")
+        return answer(prefixes, disclose)
+
+    adapter.predict = predict
+    with pytest.raises(decodekit.ProviderError) as caught:
+        decodekit.Session(adapter, chain).generate(PARIS, **call, trace=tmp_path / "run.jsonl")
+    partial = caught.value.partial
+    assert isinstance(partial, decodekit.Result)
+    assert partial.token_ids == whole.token_ids[:asked] and whole.text.startswith(partial.text)
+    for source in (partial.trace, tmp_path / "run.jsonl"):
+        (result,) = decodekit.resume(source, make(), trace=tmp_path / f"{type(source).__name__}.jsonl")
+        assert (result.token_ids, result.text) == (whole.token_ids, whole.text)
+        assert [step.choice.raw_logprob for step in result.trace.steps] == [
+            step.choice.raw_logprob for step in whole.trace.steps
+        ]
+        assert decodekit.verify(result.trace).word == "proved"

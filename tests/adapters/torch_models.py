@@ -11,10 +11,12 @@ import torch
 import transformers
 
 VOCAB = 199
-CACHED = ("Llama", "GPT2", "Qwen3", "Mixtral", "GPTNeoX")
-"""Kinds whose cache keeps every token."""
-FORGETFUL = ("Mistral", "Gemma2", "Mamba")
-"""Kinds with a sliding window, here of 8 tokens, or a state."""
+WINDOWED = ("Mistral", "Gemma2", "Gemma3")
+"""Kinds with a sliding window, here of 8 tokens, in every layer or in some."""
+CACHED = ("Llama", "GPT2", "Qwen3", "Mixtral", "GPTNeoX", *WINDOWED)
+"""Kinds that know their past by the keys and values of its tokens."""
+FORGETFUL = ("Mamba",)
+"""A kind with a state."""
 
 _COMMON = {
     "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -28,13 +30,17 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "Mixtral": {**_COMMON, "num_local_experts": 4},
     "Mistral": {**_COMMON, "sliding_window": 8},
     "Gemma2": {**_COMMON, "sliding_window": 8, "head_dim": 8, "pad_token_id": None},
+    "Gemma3": {**_COMMON, "sliding_window": 8, "head_dim": 8, "pad_token_id": None,
+               "layer_types": ["sliding_attention", "full_attention"]},
     "Qwen3": {**_COMMON, "head_dim": 8},
 }  # fmt: skip
 
 
 def tiny(kind: str, seed: int = 0, **settings: Any) -> Any:
     """A model whose logits are spread out, so that a mistake is seen. The seed is torch's own and is put back."""
-    config = getattr(transformers, f"{kind}Config")(**{**_SPECIAL.get(kind, _COMMON), **settings})
+    config = getattr(transformers, kind + ("TextConfig" if kind == "Gemma3" else "Config"))(
+        **{**_SPECIAL.get(kind, _COMMON), **settings}
+    )
     build = getattr(transformers, kind + ("LMHeadModel" if kind == "GPT2" else "ForCausalLM"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -13,6 +13,7 @@ import numpy as np
 from tests.benchmarks import (
     chains,
     decoding,
+    device_draws,
     drawing,
     history,
     imports,
@@ -31,6 +32,7 @@ PARTS = (
     ("history", history),
     ("decoding", decoding),
     ("torch", torch_adapter),
+    ("device", device_draws),
     ("verifying", verifying),
     ("remote", remote),
     ("trips", trips),

@@ -81,7 +81,9 @@ def test_the_doctor_asks_an_adapter_twice(decodekit: Decodekit) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert found["same_bits"] is True and found["drift"] == 0 and found["first_answer_s"] >= 0
     assert found["info"]["vocab_size"] == 257 and found["info"]["most"] == "the whole vocabulary"
-    assert "the same bits" in decodekit("doctor", *TOY).stdout
+    assert found["info"]["stochastic"] is False
+    page = decodekit("doctor", *TOY).stdout
+    assert "the same bits" in page and ["stochastic", "False"] in [line.split() for line in page.splitlines()]
 
 
 def test_the_doctor_finds_an_adapter_that_does_not_keep_its_word(decodekit: Decodekit) -> None:

@@ -369,6 +369,45 @@ def test_on_a_head_the_winner_is_the_winner_of_the_whole_or_exactly_the_possible
     assert drawn > 800 and refused > 800
 
 
+def test_hidden_rivals_are_those_of_noise_for_every_token_to_the_bit() -> None:
+    """The few lucky words give what a Gumbel number for each token of the vocabulary gives."""
+    rng = np.random.default_rng(11)
+    drawn = refused = behind = 0
+    for case in range(1500):
+        size = int(rng.choice([40, 500, 5000]))
+        full = Distribution.dense(rng.normal(0, rng.choice([0.1, 1, 3, 8]), size))
+        shown, logprobs = full.leading(int(rng.integers(1, min(size, 80))))
+        if case % 3 == 0:  # asked for by name too, below the bound
+            named = np.setdiff1d(rng.integers(0, size, 20), shown)
+            shown, logprobs = np.r_[shown, named], np.r_[logprobs, full.logprobs_of(named)]
+        bound = float(logprobs.min()) + rng.choice([0.0, 3.0]) if case % 3 else float(logprobs[0])
+        if len(shown) == size:
+            continue
+        head = Distribution.head(shown, logprobs, size, max_hidden=bound).scaled(rng.choice([1.0, 0.01, 1.43, 50]))
+        noise = Randomness(case).at(2)
+        ids, scores = head.token_ids, head.scores
+        assert ids is not None and head._hidden is not None
+        token, best, second, runner_up, word = race(ids, scores - scores[0], noise.words(ids))
+        numbers = noise.gumbel(range(size))
+        numbers[ids] = -INF
+        numbers += head._hidden.max_score - scores[0]
+        rivals = np.flatnonzero(numbers >= best)
+        if len(rivals):
+            refused += 1
+            with pytest.raises(Undisclosed) as caught:
+                multinomial(head, Context(), noise)
+            assert caught.value.need == Disclosure(len(ids), tuple(rivals.tolist()))
+            continue
+        drawn += 1
+        choice = multinomial(head, Context(), noise)
+        hidden_second = numbers.max() >= second
+        behind += bool(hidden_second)
+        assert (choice.token_id, choice.score, choice.draw.word) == (token, best, word)  # type: ignore[union-attr]
+        assert choice.margin == best - max(second, numbers.max())
+        assert choice.runner_up == (None if hidden_second else runner_up)
+    assert drawn > 300 and refused > 300 and behind > 50
+
+
 def test_a_head_without_a_vocabulary_size_cannot_settle_a_draw() -> None:
     with pytest.raises(Undisclosed) as caught:
         multinomial(Distribution.head([1], [LOG(0.99)]), Context(), Randomness(0).at(0))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from decodekit import Distribution, Tail
+from decodekit import Distribution, DistributionError, Tail, Undisclosed
 from decodekit.uncertainty import _head_part
 
 LOG = math.log
@@ -111,3 +112,33 @@ def test_a_banned_token_of_a_head_adds_nothing() -> None:
     low, high = head.bounds("log_normalizer")
     assert low == pytest.approx(LOG(0.7), abs=3e-6) and high == pytest.approx(LOG(0.7), abs=3e-6)
     assert math.isfinite(head.bounds("entropy").high)
+
+
+def test_a_stated_entropy_is_the_entropy_until_a_transformation_changes_it() -> None:
+    whole = Distribution.dense(np.random.default_rng(1).normal(0, 2, 50))
+    ids, logprobs = whole.leading(9)
+    silent = Distribution.head(ids, logprobs, 50)
+    head = Distribution.head(ids, logprobs, 50, entropy=whole.entropy)
+    assert head.entropy == whole.entropy and head.bounds("entropy") == (whole.entropy, whole.entropy)
+    assert head.marked_ambiguous().entropy == whole.entropy
+    assert pickle.loads(pickle.dumps(head)).entropy == whole.entropy
+    for name in ("varentropy", "log_normalizer", "tail_mass"):
+        assert head.bounds(name) == silent.bounds(name)  # type: ignore[arg-type]
+    for change in (
+        lambda dist: dist.scaled(1.5), lambda dist: dist.add([int(ids[2])], [1.0]), lambda dist: dist.top(3),
+        lambda dist: dist.nucleus(0.3), lambda dist: dist.truncated(), lambda dist: dist.keep(ids[:4]),
+    ):  # fmt: skip
+        assert change(head)._knows_entropy == change(silent)._knows_entropy
+        assert change(head).bounds("entropy") == change(silent).bounds("entropy")
+    with pytest.raises(Undisclosed):
+        head.scaled(1.5).entropy  # noqa: B018 - it raises
+
+
+def test_an_entropy_of_all_tokens_shown_is_computed_not_believed() -> None:
+    assert Distribution.head([0, 1], [LOG(0.5), LOG(0.5)], 2, entropy=0.1).entropy == pytest.approx(LOG(2))
+
+
+@pytest.mark.parametrize("entropy", [-0.1, math.nan, math.inf, LOG(4) + 1e-3])
+def test_an_impossible_entropy_is_refused(entropy: float) -> None:
+    with pytest.raises(DistributionError, match="entropy"):
+        Distribution.head([1], [-1.0], 4, entropy=entropy)

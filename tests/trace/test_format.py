@@ -109,8 +109,8 @@ def test_no_secret_can_enter_a_trace_because_a_config_holds_only_names(tmp_path:
     decodekit.Session(ngram, seed=7).generate("the ", max_tokens=1, trace=path)
     header = json.loads(path.read_text().splitlines()[0])["content"]
     assert set(header) == {
-        "seed", "level", "prompts", "sequences", "chain", "adapter", "on_undisclosed", "stop", "config", "versions",
-        "chat_template", "format", "rng",
+        "seed", "level", "prompts", "sequences", "chain", "adapter", "on_undisclosed", "stop", "top_logprobs",
+        "metadata", "config", "versions", "chat_template", "format", "rng",
     }  # fmt: skip
 
 

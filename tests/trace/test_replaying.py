@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import decodekit
 from decodekit.testing import NGramAdapter, TableAdapter
+from decodekit.trace.writer import TraceWriter
 
 from .conftest import chain, wide
 
@@ -70,3 +72,20 @@ def test_replay_of_a_chain_that_is_not_installed_says_which_part(tmp_path: Path,
     with pytest.raises(decodekit.UnknownPlugin, match="mine"):
         decodekit.replay(path, adapter=ngram)
     assert decodekit.replay(path).equal == 3
+
+
+def test_a_trace_that_does_not_say_whether_its_adapter_is_stochastic_is_read_as_before(
+    tmp_path: Path, wide_adapter: TableAdapter
+) -> None:
+    kept = decodekit.Session(wide_adapter, chain("truncated"), seed=3).generate([5], max_tokens=9).trace
+    assert kept.header.adapter["stochastic"] is False
+    silent = {name: value for name, value in kept.header.adapter.items() if name != "stochastic"}
+    path = tmp_path / "old.jsonl"
+    writer = TraceWriter(path, replace(kept.header, adapter=silent))
+    for step in kept.steps:
+        writer.write(step)
+    assert kept.footer is not None
+    writer.close(kept.footer.ends)
+    assert decodekit.verify(path).word == "proved"
+    report = decodekit.replay(path, adapter=wide_adapter)
+    assert (report.equal, report.warnings) == (9, [])

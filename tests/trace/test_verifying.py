@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import decodekit
+from decodekit import registry
 from decodekit.chain import Chain
 from decodekit.context import Context
 from decodekit.distribution import Distribution
@@ -59,6 +60,42 @@ def test_equal_runs_have_equal_contents_though_their_times_differ(tmp_path: Path
     footers = [decodekit.read_trace(tmp_path / name).footer for name in "abc"]
     assert footers[0] is not None
     assert footers[0].contents == footers[1].contents != footers[2].contents
+
+
+class Telling:
+    """Answers with heads that state the entropy of the whole."""
+
+    def __init__(self, inner: TableAdapter) -> None:
+        self.inner, self.info, self.tokenizer = inner, inner.info, None
+
+    def predict(self, prefixes, disclose=decodekit.CHEAP):
+        answers = []
+        for whole in self.inner.predict(prefixes):
+            ids, logprobs = whole.leading(200)
+            answers.append(Distribution.head(ids, logprobs, 3000, entropy=whole.entropy))
+        return answers
+
+    def close(self) -> None: ...
+
+
+def test_a_law_of_a_stated_entropy_is_reproduced_from_the_trace(
+    tmp_path: Path, wide_adapter: TableAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_in_process", dict(registry._in_process))
+
+    @decodekit.register_processor("by_entropy")
+    def by_entropy(dist: Distribution, ctx: Context) -> Distribution:
+        return dist.scaled(1 + dist.entropy)
+
+    path = tmp_path / "run.jsonl"
+    session = decodekit.Session(Telling(wide_adapter), Chain([decodekit.processor("by_entropy")]), seed=3)
+    session.generate([5], max_tokens=8, trace=path, level="full")
+    steps = decodekit.read_trace(path).steps
+    (whole,) = wide_adapter.predict([decodekit.Prefix([5])])
+    assert steps[0].raw.entropy == whole.entropy and steps[0].raw.tail is not None  # type: ignore[union-attr]
+    assert steps[0].entries[0].entropy is None
+    verdict = decodekit.verify(path, chain=True)
+    assert verdict.word == "reproduced", verdict.why
 
 
 def test_the_choice_level_is_consistent_and_no_more(tmp_path: Path, ngram: NGramAdapter) -> None:
