@@ -22,6 +22,7 @@ except ImportError as error:
 
     raise ConfigError(f"a tokenizer.json needs the library tokenizers: pip install tokenizers ({error})") from error
 
+from decodekit.byte_alphabet import BYTES
 from decodekit.chat import render_chat
 from decodekit.errors import ConfigError, ParameterError
 
@@ -220,7 +221,7 @@ def _reader_of(decoder: Any) -> Any:
 
 def _byte_level(piece: str) -> bytes:
     try:
-        return bytes(_BYTES[character] for character in piece)
+        return bytes(BYTES[character] for character in piece)
     except KeyError:  # not written in the alphabet of bytes: a token added later
         return piece.encode()
 
@@ -229,16 +230,6 @@ def _sentencepiece(piece: str) -> bytes:
     if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
         return bytes([int(piece[3:5], 16)])
     return piece.replace(_SPACE, " ").encode()
-
-
-def _alphabet() -> dict[str, int]:
-    """GPT-2's alphabet: printable bytes stand for themselves, the others are moved to 256 and up, in order."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    moved = [byte for byte in range(256) if byte not in set(plain)]
-    return {chr(byte): byte for byte in plain} | {chr(256 + i): byte for i, byte in enumerate(moved)}
-
-
-_BYTES = _alphabet()
 
 
 def _exact(data: dict[str, Any]) -> tokenizers.Tokenizer:

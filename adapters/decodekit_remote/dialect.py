@@ -21,6 +21,7 @@ __all__ = [
     "Dialect",
     "Facts",
     "Position",
+    "Prefill",
     "Question",
     "Reply",
     "Token",

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from decodekit.byte_alphabet import BYTES
 from decodekit.errors import AdapterError, ConfigError, ParameterError
 from decodekit.log import get_logger
 from decodekit.protocols import Message
@@ -132,16 +133,6 @@ def _bytes_named(name: str) -> bytes | None:
     byte = _BYTE.fullmatch(name)
     if byte is not None:
         return bytes.fromhex(byte[1])
-    if _MARKUP.fullmatch(name) or not all(letter in _ALPHABET for letter in name):
+    if _MARKUP.fullmatch(name) or not all(letter in BYTES for letter in name):
         return None
-    return bytes(_ALPHABET[letter] for letter in name)
-
-
-def _alphabet() -> dict[str, int]:
-    """Bytes that Latin-1 prints stand for themselves, the others for U+0100 and what follows."""
-    printed = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printed]
-    return {chr(byte): byte for byte in printed} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
-
-
-_ALPHABET = _alphabet()
+    return bytes(BYTES[letter] for letter in name)

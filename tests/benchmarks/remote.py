@@ -94,13 +94,13 @@ def processor_time(url: str, rounds: int = 10) -> Iterator[Ratio]:
 async def _both(url: str, path: list[Prefix], draft: int) -> tuple[float, float]:
     asked: list[tuple[str, Any]] = []
     adapter = RemoteAdapter(base_url=url, draft=draft, top=20)
-    request = adapter._dialect.request
+    request = adapter._server.dialect.request
 
     def noted(question: Any) -> Any:
         asked.append(request(question))
         return asked[-1]
 
-    adapter._dialect.request = noted  # type: ignore[method-assign]
+    adapter._server.dialect.request = noted  # type: ignore[method-assign]
     await adapter.apredict([path[0]])  # opens the connection
     asked.clear()
     begun = time.process_time()

@@ -10,6 +10,7 @@ import time
 import traceback
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -23,6 +24,7 @@ from decodekit import Distribution, Prefix, Session
 from decodekit.errors import AdapterError, ConfigError, DecodekitError, ParameterError, ProviderError
 from decodekit.testing import BytesTokenizer
 from decodekit_remote import RemoteAdapter
+from decodekit_remote.dialects.llama_server import LlamaServer
 from decodekit_remote.pace import Pace
 from decodekit_remote.refusals import refusal, retry_after
 from decodekit_remote.transport import Transport
@@ -443,18 +445,13 @@ def test_a_cancellation_at_any_await_loses_no_place(concurrency: int, draft: int
 
 def test_many_sequences_share_a_bounded_number_of_connections() -> None:
     with serving(delay=0.005) as server:
-        adapter = remote(server, concurrency=4)
+        one_by_one = LlamaServer()
+        one_by_one.capabilities = replace(LlamaServer.capabilities, batch=False)
+        adapter = remote(server, concurrency=4, dialect=one_by_one)
         prefixes = [Prefix([*b"the ", i]) for i in range(24)]
-        adapter._capabilities = adapter._capabilities.__class__(**{**_fields(adapter), "batch": False})
         answers = asked(adapter, *prefixes)
         assert all(isinstance(answer, Distribution) for answer in answers)
         assert server.connections <= 4
-
-
-def _fields(adapter: RemoteAdapter) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(adapter._capabilities)
 
 
 def test_one_adapter_serves_one_session_after_another() -> None:

@@ -67,7 +67,7 @@ def test_a_stream_is_closed_at_the_first_other_draw() -> None:
             adapter, decodekit.Chain([decodekit.processor("temperature", temperature=1.5)]), seed=1
         ) as session:
             session.generate("the cat ", max_tokens=30)
-        assert len(adapter._lives) <= 1
+        assert len(adapter._streams.lives) <= 1
 
 
 def test_the_observed_acceptance_is_the_predicted_one() -> None:

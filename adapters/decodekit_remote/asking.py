@@ -1,0 +1,239 @@
+"""Questions for prefixes in as few requests as the server allows, and what their replies come to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+from decodekit.disclosure import Disclosure
+from decodekit.distribution import Distribution
+from decodekit.errors import AdapterError, DecodekitError, DistributionError, ProviderError
+from decodekit.prefix import Prefix
+from decodekit.protocols import Answer
+from decodekit_remote.dialect import Position, Question, Reply
+from decodekit_remote.heads import is_repeated
+from decodekit_remote.keeping import Answers
+from decodekit_remote.pace import Pace
+from decodekit_remote.refusals import Refused
+from decodekit_remote.server import Server
+from decodekit_remote.streams import Row, Streams
+from decodekit_remote.width import Width
+
+__all__ = ["Asking"]
+
+_BATCH = 32  # prompts in one request
+
+
+class Asking:
+    """Asks one server.
+
+    Args:
+        server: whom to ask.
+        answers: keeps what the replies bring.
+        streams: those that run.
+        pace: how many tokens to ask for.
+        width: how many to list.
+        adapts: whether the pace learns from what questions took.
+    """
+
+    def __init__(
+        self, server: Server, answers: Answers, streams: Streams, pace: Pace, width: Width, *, adapts: bool
+    ) -> None:
+        self._server, self._answers, self._streams = server, answers, streams
+        self._pace, self._width, self._adapts = pace, width, adapts
+
+    async def ask_all(self, fresh: list[Row]) -> list[tuple[bytes, Answer]]:
+        """Rows in as few requests as the server allows."""
+        chains, rest = self._chains(fresh)
+        alone = [row for row in rest if not row.plain or not self._server.capabilities.batch or self._streams.led(row)]
+        together = [row for row in rest if row not in alone]
+        if len(together) == 1:
+            alone, together = alone + together, []
+        questions: list[Coroutine[Any, Any, list[tuple[bytes, Answer]]]] = [self._ask_chain(chain) for chain in chains]
+        questions += [self._ask_batch(together[at : at + _BATCH]) for at in range(0, len(together), _BATCH)]
+        questions += [self._ask_alone(row) for row in alone]
+        answers = await asyncio.gather(*questions)
+        return [answer for some in answers for answer in some]
+
+    async def _ask_alone(self, row: Row) -> list[tuple[bytes, Answer]]:
+        try:
+            return [(row.prefix.digest, await self._answer(row))]
+        except DecodekitError as error:
+            return [(row.prefix.digest, error)]
+
+    async def _answer(self, row: Row) -> Distribution:
+        prefix, want = row.prefix, row.want
+        for ahead in [
+            live for live in self._streams.lives if live.leads_to(prefix) and live is not self._streams.led(row)
+        ]:
+            await self._streams.end(ahead)  # a server with one place would run it to its end before it answers this
+        if not row.plain:
+            return await self._everything(row) if want.kind == "all" else await self._by_name(row)
+        top = want.top or self._width.top
+        live = self._streams.led(row)
+        if live is None and self._streams.pays(prefix):
+            live = self._streams.open(prefix, top)
+        if live is not None:
+            followed = await self._streams.follow(live, row)
+            if followed is not None:
+                return followed
+        begun = time.perf_counter()
+        question = self._question([prefix], top, tokens=self._server.room(prefix, self._pace.length))
+        (reply,) = await self._server.put(question)
+        if reply.positions and self._adapts:
+            self._pace.took(len(reply.positions), time.perf_counter() - begun)
+        return await self._take(prefix, reply, question)
+
+    async def _everything(self, row: Row) -> Distribution:
+        question = replace(self._question([row.prefix], self._width.top), everything=True)
+        (reply,) = await self._server.put(question)
+        return await self._take(row.prefix, reply, question)
+
+    async def _by_name(self, row: Row) -> Distribution:
+        """Named ids come with the head's own, so that one answer holds both."""
+        head = self._answers.of(row.prefix.digest)
+        if head is None or head.answer.token_ids is None:
+            first = await self._answer(replace(row, want=Disclosure(row.want.top)))
+        else:
+            first = head.answer
+        ids = first.token_ids
+        assert ids is not None and first.tail is not None
+        asked = list(dict.fromkeys([*row.want.ids, *ids.tolist()]))
+        if len(asked) > self._server.capabilities.named_ids:
+            asked = asked[: self._server.capabilities.named_ids]
+        question = replace(self._question([row.prefix], len(asked)), named=tuple(asked))
+        (reply,) = await self._server.put(question)
+        if not reply.positions:
+            return first
+        bound = first.tail.max_logprob
+        if set(ids.tolist()) - set(asked):  # the head did not fit beside them
+            bound = max(bound or 0.0, float(first.logprobs.max()))
+        self._answers.keep(row.prefix, reply.positions[0], question, 0, reply, bound=bound)
+        return self._given(row.prefix)
+
+    async def _ask_batch(self, rows: Sequence[Row]) -> list[tuple[bytes, Answer]]:
+        """Several prompts in one request; one by one if it is refused, to see which of them is at fault."""
+        top = max(row.want.top or self._width.top for row in rows)
+        length = min(self._server.room(row.prefix, self._pace.length) for row in rows)
+        question = self._question([row.prefix for row in rows], top, tokens=length)
+        try:
+            replies = await self._server.put(question)
+        except AdapterError as error:
+            if isinstance(error, Refused) and error.status not in (400, 413, 422):
+                return [(row.prefix.digest, error) for row in rows]
+            return [answer for some in await asyncio.gather(*map(self._ask_alone, rows)) for answer in some]
+        return list(
+            await asyncio.gather(
+                *(self._taken(row.prefix, reply, question) for row, reply in zip(rows, replies, strict=True))
+            )
+        )
+
+    async def _taken(self, prefix: Prefix, reply: Reply, question: Question) -> tuple[bytes, Answer]:
+        try:
+            return prefix.digest, await self._take(prefix, reply, question)
+        except DecodekitError as error:
+            return prefix.digest, error
+
+    def _chains(self, rows: list[Row]) -> tuple[list[list[Row]], list[Row]]:
+        """Rows that are ancestors of one another, shortest first, where one request can score them all."""
+        if not self._server.capabilities.echo or len(rows) < 2:
+            return [], rows
+        plain = {row.prefix.digest: row for row in rows if row.plain and self._streams.led(row) is None}
+        chains = []
+        for row in sorted(plain.values(), key=lambda row: -len(row.prefix)):
+            if row.prefix.digest not in plain:
+                continue
+            at, chain = Prefix(), []
+            for token in row.prefix.token_ids:
+                at = at.extend([token])
+                if at.digest in plain:
+                    chain.append(plain[at.digest])
+            if len(chain) > 1:
+                chains.append(chain)
+                for each in chain:
+                    del plain[each.prefix.digest]
+        placed = {each.prefix.digest for chain in chains for each in chain}
+        return chains, [row for row in rows if row.prefix.digest not in placed]
+
+    async def _ask_chain(self, chain: list[Row]) -> list[tuple[bytes, Answer]]:
+        longest = chain[-1].prefix
+        top = max(row.want.top or self._width.top for row in chain)
+        question = replace(self._question([longest], top), echo=True)
+        try:
+            (reply,) = await self._server.put(question)
+            if len(reply.prompt) != len(longest) - 1 or not reply.positions:
+                raise ProviderError(
+                    f"{self._server.transport.base_url} scored {len(reply.prompt)} of {len(longest) - 1} tokens"
+                )
+        except DecodekitError:  # a bad row ends alone: ask them one by one
+            return [answer for some in await asyncio.gather(*map(self._ask_alone, chain)) for answer in some]
+        answers: list[tuple[bytes, Answer]] = []
+        for row in chain:
+            listed = reply.positions[0] if row.prefix == longest else reply.prompt[len(row.prefix) - 1]
+            if listed is None:
+                answers += await self._ask_alone(row)
+                continue
+            position = listed if row.prefix == longest else _unchosen(listed)
+            try:
+                self._answers.keep(row.prefix, position, question, 0, reply)
+                answers.append((row.prefix.digest, self._given(row.prefix)))
+            except DecodekitError as error:
+                answers.append((row.prefix.digest, error))
+        return answers
+
+    async def _take(self, prefix: Prefix, reply: Reply, question: Question) -> Distribution:
+        """Keep a reply's lists for the prefixes they are for, and give the first."""
+        if not reply.positions:
+            return await self._heal(prefix, reply, question)
+        at: Prefix | None = prefix
+        positions = reply.positions
+        if question.force is not None:
+            if positions[0].chosen != question.force:
+                raise ProviderError(
+                    f"{self._server.transport.base_url} was forced to token {question.force} and did not obey"
+                )
+            positions = [_unchosen(positions[0])]
+        for place, position in enumerate(positions):
+            if place and is_repeated(positions[place - 1], position):
+                raise DistributionError("the server gave one list for two positions, to the bit: it repeats the first")
+            if at is None:
+                break
+            try:
+                at = self._answers.keep(at, position, question, place, reply)
+            except DecodekitError:
+                if place == 0:
+                    raise
+                break  # it will be asked for by itself, and then it is that prefix's error
+        if reply.cut and at is not None:
+            self._answers.mark_hole(at)
+        return self._given(prefix)
+
+    async def _heal(self, prefix: Prefix, reply: Reply, question: Question) -> Distribution:
+        """A list that is missing because its token ends inside a character comes when another token is forced."""
+        filler = self._server.facts.filler
+        if not self._server.capabilities.forces or filler is None or question.force is not None:
+            raise ProviderError(
+                f"{self._server.transport.base_url} went on without a list of logprobs for its first token: "
+                "the text may end here, and the server does not tell how likely that is"
+            )
+        self._answers.mark_hole(prefix)
+        forced = self._question([prefix], question.top)
+        (again,) = await self._server.put(forced)
+        return await self._take(prefix, again, forced)
+
+    def _question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1) -> Question:
+        hole = len(prefixes) == 1 and self._answers.has_hole(prefixes[0])
+        return self._server.question(prefixes, top, tokens=tokens, force=self._server.facts.filler if hole else None)
+
+    def _given(self, prefix: Prefix) -> Distribution:
+        kept = self._answers.fresh(prefix)
+        assert kept is not None
+        return kept.answer
+
+
+def _unchosen(position: Position) -> Position:
+    """Without the token the server went on with: it was told to, or it is the prompt's."""
+    return replace(position, chosen=None)

@@ -1,0 +1,103 @@
+"""What is known of the server once it was met, and how prefixes become questions for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from decodekit.disclosure import ALL, Disclosure
+from decodekit.errors import ContextOverflow, DecodekitError, ParameterError
+from decodekit.prefix import Prefix
+from decodekit.protocols import Tokenizer
+from decodekit_remote.dialect import Capabilities, Dialect, Facts, Prefill, Question, Reply
+from decodekit_remote.probing import read_reply
+from decodekit_remote.transport import Transport
+from decodekit_remote.vocabulary import KnownVocabulary, Vocabulary
+
+__all__ = ["Server"]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that was met. None of this changes.
+
+    Args:
+        transport: how to reach it.
+        dialect: what it speaks.
+        facts: what it says of itself.
+        capabilities: what it can do.
+        vocabulary: names tokens that come as texts; None when all come as ids.
+        tokenizer: the adapter's.
+        temperature: None for greedy questions; 1.0 where its values feel the temperature.
+        prefill: how a conversation is continued.
+    """
+
+    transport: Transport
+    dialect: Dialect
+    facts: Facts
+    capabilities: Capabilities
+    vocabulary: Vocabulary | None
+    tokenizer: Tokenizer | None
+    temperature: float | None
+    prefill: Prefill
+
+    @property
+    def vocab_size(self) -> int | None:
+        """The number of tokens; None where nobody says."""
+        known = self.vocabulary.tokenizer.vocab_size if isinstance(self.vocabulary, KnownVocabulary) else None
+        return self.facts.vocab_size or known
+
+    @property
+    def longest(self) -> int | None:
+        """The longest prefix in tokens: a server needs room for the token it answers."""
+        return None if self.facts.context_length is None else self.facts.context_length - 1
+
+    def reachable(self, want: Disclosure, usual: int) -> Disclosure:
+        """What is asked of the server for this: never less than ``usual``, and never more than it can."""
+        capabilities = self.capabilities
+        by_name = len(want.ids) + (want.top or 0) if want.ids else 0  # the head is asked for by name with them
+        if capabilities.whole_vocabulary and (want.kind == "all" or by_name > capabilities.named_ids):
+            return ALL
+        if want.kind == "all" or (want.ids and not capabilities.named_ids):
+            usual = capabilities.most_top if want.kind == "all" else usual
+            return Disclosure(min(max(want.top or 0, usual), capabilities.most_top))
+        return Disclosure(min(max(want.top or 0, usual), capabilities.most_top), want.ids)
+
+    def fault(self, prefix: Prefix) -> DecodekitError | None:
+        """Why a prefix cannot be asked for; None when it can."""
+        if len(prefix) == 0:
+            return ParameterError("there is nothing to predict from: the prefix is empty")
+        longest = self.longest
+        if longest is not None and len(prefix) > longest and self.vocabulary is None:
+            return ContextOverflow(f"a prefix of {len(prefix)} tokens does not fit a context of {longest}")
+        size = self.vocab_size
+        if size is None or not prefix.since(0).max() >= size:
+            return None
+        return ParameterError(f"token id {int(prefix.since(0).max())} lies outside the vocabulary of {size} tokens")
+
+    def room(self, prefix: Prefix, most: int) -> int:
+        """How many tokens to ask for after a prefix: no more than fit behind it."""
+        return most if self.longest is None else max(1, min(most, self.longest + 1 - len(prefix)))
+
+    def question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1, force: int | None = None) -> Question:
+        """A question for the tokens after these prefixes; ``force`` allows for one token only."""
+        known = self.tokenizer if isinstance(self.vocabulary, KnownVocabulary) else None
+        return Question(
+            tuple(
+                prefix.token_ids if self.vocabulary is None else self.vocabulary.prompt_of(prefix)
+                for prefix in prefixes
+            ),
+            top=top,
+            tokens=1 if force is not None else tokens,
+            force=force,
+            temperature=self.temperature,
+            model=self.facts.model or None,
+            unwanted=() if known is None else tuple(sorted(known.eos_ids)),
+            prefill=self.prefill,
+        )
+
+    async def put(self, question: Question) -> list[Reply]:
+        """Ask it. Raises `AdapterError`."""
+        path, body = self.dialect.request(question)
+        where = f"{self.transport.base_url}{path}"
+        return read_reply(self.dialect, where, await self.transport.ask(path, body), question)
