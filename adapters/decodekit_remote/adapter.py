@@ -120,7 +120,8 @@ class RemoteAdapter:
         self._pace = Pace(fixed if capabilities.draft else 1, longest=64 if fixed else 32)
         self._answers = Answers(self._server, self._pace)
         always = None if fixed else draft == "stream"
-        self._streams = Streams(self._server, self._answers, self._pace, most=concurrency, always=always)
+        at_once = min(concurrency, found.facts.places or concurrency)
+        self._streams = Streams(self._server, self._answers, self._pace, most=at_once, always=always)
         self._asking = Asking(
             self._server, self._answers, self._streams, self._pace, self._width, adapts=draft == "auto"
         )
@@ -259,7 +260,7 @@ class RemoteAdapter:
                     fresh.append(replace(row, want=reachable(row.want, self._width.top)))
                 else:
                     found[digest] = fault
-        self._streams.crowded = len(fresh) > self._concurrency
+        self._streams.crowded = len(fresh) > self._streams.most
         if fresh:
             await self._streams.drop_strays(rows)
             found |= dict(await self._asking.ask_all(fresh))

@@ -73,17 +73,19 @@ class Asking:
         if not row.plain:
             return await self._everything(row) if want.kind == "all" else await self._by_name(row)
         top = want.top or self._width.top
+        again = top > self._width.top  # a list was too short: what followed it is kept, or unlikely
         live = self._streams.led(row)
-        if live is None and self._streams.pays(prefix):
+        if live is None and not again and self._streams.pays(prefix):
             live = self._streams.open(prefix, top)
         if live is not None:
             followed = await self._streams.follow(live, row)
             if followed is not None:
                 return followed
         begun = time.perf_counter()
-        question = self._question([prefix], top, tokens=self._server.room(prefix, self._pace.length))
+        length = 1 if again else self._server.room(prefix, self._pace.length)
+        question = self._question([prefix], top, tokens=length)
         (reply,) = await self._server.put(question)
-        if reply.positions and self._adapts:
+        if reply.positions and self._adapts and not again:
             self._pace.took(len(reply.positions), time.perf_counter() - begun)
         return await self._take(prefix, reply, question)
 

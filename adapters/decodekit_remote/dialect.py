@@ -185,6 +185,7 @@ class Facts:
         bos_id: the token it puts in front of a text.
         filler: the id of a token that is one ASCII character, to force where a list would be missing.
         tokenizes: it has a route to tokenise text.
+        places: how many sequences it works on at a time; None where it does not say.
     """
 
     model: str = ""
@@ -195,6 +196,7 @@ class Facts:
     bos_id: int | None = None
     filler: int | None = None
     tokenizes: bool = False
+    places: int | None = None
 
 
 class Asking(Protocol):

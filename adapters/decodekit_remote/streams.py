@@ -45,13 +45,13 @@ class Streams:
         server: whom to ask.
         answers: keeps what they bring.
         pace: knows whether a stream costs less than a question.
-        most: how many there may be, and sequences in flight.
+        most: how many sequences the server and we keep going at a time; a stream nobody follows makes way beyond that.
         always: stream whatever it costs; None for never, False where it pays.
     """
 
     def __init__(self, server: Server, answers: Answers, pace: Pace, *, most: int, always: bool | None) -> None:
         self._server, self._answers, self._pace = server, answers, pace
-        self._concurrency = most
+        self.most = most
         self._streaming, self._adapts = bool(always), always is False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.lives: list[Live] = []
@@ -81,7 +81,7 @@ class Streams:
             or self._server.room(prefix, self._pace.length) < 2 - self._streaming
         ):
             return False
-        if self.crowded or len(self.lives) >= self._concurrency:
+        if self.crowded or len(self.lives) >= self.most:
             return False
         return self._streaming or (self._adapts and self._pace.streams)
 
@@ -134,7 +134,7 @@ class Streams:
     async def drop_strays(self, rows: Mapping[bytes, Row]) -> None:
         """Close the streams that nobody here follows and that were left behind, and as many as hold a needed place."""
         idle = [live for live in self.lives if not any(live.leads_to(row.prefix) for row in rows.values())]
-        room = self._concurrency - len(rows)
+        room = self.most - len(rows)
         for live in idle:
             leaving = next((row.prefix for row in rows.values() if live.left_by(row.prefix)), None)
             if leaving is not None:

@@ -36,6 +36,7 @@ _LONGEST_ERROR = 64 << 10  # bytes of an error's body that are read
 _NO_CONNECTIONS = (httpx.MockTransport, httpx.ASGITransport)
 _IN_EACH = "give a function that makes one, as client=lambda: httpx.AsyncClient(...)"
 _LINE_END = re.compile(rb"[\r\n]")
+_SPARES = 2  # connections in stock: streams may end faster than one is made
 _CONNECT = 4.0  # seconds; a dead server is told of within five
 
 
@@ -88,7 +89,8 @@ class Transport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(concurrency)
         self._keeper: asyncio.Task[None] | None = None
-        self._spare: asyncio.Task[None] | None = None
+        self._spares: set[asyncio.Task[None]] = set()
+        self._bare = True  # no spare was made in this loop
         self._closed = False
         self.requests = 0  # attempts, for those who count
 
@@ -157,18 +159,22 @@ class Transport:
             raise self.error(path, f"did not answer within the deadline of {self.deadline:g} s") from None
 
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
-        """The JSON events of a stream, server-sent or one a line, up to its end; close it to stop the server.
+        """The JSON events of a stream, server-sent or one a line, up to its end. Close it to stop the server.
 
-        Closing it closes its connection, so a spare one is made meanwhile: the next question need not wait for that.
+        Closing it closes its connection, so a spare one is made meanwhile, and the next question need not wait for that.
 
         The mark ``[DONE]`` ends the stream, and whether a stream without it was complete is for the dialect to say.
 
         Raises:
             ProviderError: as `ask`; an error event in mid-stream; a line that is too long.
         """
+        self._here()
+        for _ in range(_SPARES if self._bare else 1):
+            spare = asyncio.create_task(self._connect())
+            self._spares.add(spare)
+            spare.add_done_callback(self._spares.discard)
+        self._bare = False
         async with self._answer(path, body) as response:
-            if self._spare is None or self._spare.done():
-                self._spare = asyncio.create_task(self._connect())
             kind = response.headers.get("content-type", "")
             if kind.startswith("text/event-stream"):
                 texts = _server_sent(self._bounded(path, response))
@@ -188,8 +194,8 @@ class Transport:
     async def aclose(self) -> None:
         """Close the client, unless it is the user's. Closing twice does nothing."""
         self._closed = True
-        tasks = [task for task in (self._spare, self._keeper) if task is not None and not task.done()]
-        self._spare = self._keeper = None
+        tasks = [*self._spares, *([] if self._keeper is None else [self._keeper])]
+        self._keeper = None
         if self._loop is asyncio.get_running_loop():
             for task in tasks:
                 task.cancel()
@@ -264,6 +270,7 @@ class Transport:
                 raise AdapterError(f"client and transport are in use in another event loop: {_IN_EACH}")
             self._loop = loop
             self._slots = asyncio.Semaphore(self._concurrency)
+            self._bare = True
             self._client = self._made(loop)
         assert self._client is not None
         return self._client

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 __all__ = ["Width"]
 
-_OFTEN = 0.3  # of the answers
+_OFTEN = 0.5  # of the answers
 _GROWTH = 4
 _WIDEST = 8192
 
@@ -26,6 +26,6 @@ class Width:
 
     def answered(self, *, short: bool) -> None:
         """A list was asked for, or was too short and is asked for again."""
-        self._short += 0.1 * (short - self._short)
+        self._short += 0.05 * (short - self._short)
         if self._short > _OFTEN:
             self.top, self._short = max(self.top, min(_GROWTH * self.top, self.widest, _WIDEST)), 0.0

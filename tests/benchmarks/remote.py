@@ -25,7 +25,7 @@ from .far import far
 from .timing import Ratio, paired
 
 TRIP = 0.05  # seconds
-TOKENS = 48
+TOKENS = 32
 CHAIN = "T=0.7 top_p=0.9"
 MANY = 32
 
@@ -37,7 +37,7 @@ def measure() -> Iterator[Ratio]:
             for draft in ("stream", "auto", 4):
                 yield paired(
                     f"llama-server, 50 ms away, {CHAIN}, draft={draft}", "one request per token",
-                    generating(url, draft), generating(url, 1), rounds=5, goal=2.0,
+                    generating(url, draft), generating(url, 1), rounds=4, goal=2.0,
                 )  # fmt: skip
         yield from processor_time(llama)
     if vllm:

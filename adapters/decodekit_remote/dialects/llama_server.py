@@ -123,6 +123,7 @@ class LlamaServer(Dialect):
             bos_id=begun[0] if len(begun) == len(dot) + 1 else None,
             filler=dot[0] if len(dot) == 1 else None,
             tokenizes=True,
+            places=props.get("total_slots"),
         )
 
     def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ import decodekit
 from decodekit import Distribution, Session, read_trace, replay
 from decodekit.prompts import as_prefix
 from tests.adapters.conftest import MODEL, model_path
+from tests.adapters.remote.real import answering, free_port
 
 PROMPTS = ["The capital of France is", "Once upon a time", "Water is made of"]
 CHAIN = [decodekit.processor("top_k", top_k=10), decodekit.processor("temperature", temperature=0.8)]
@@ -32,25 +29,12 @@ BF16 = "30"  # as ggml numbers types
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Started with the flash attention and the cache types of the adapter in process, which make the same values."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "llama_cpp.server", "--model", model_path(), "--port", str(port)]
     command += ["--host", "127.0.0.1", "--n_ctx", "512", "--n_threads", "1", "--n_threads_batch", "1"]
     command += ["--flash_attn", "true", "--type_k", BF16]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"{url}/v1/models", timeout=2).close()
-                break
-            except OSError:
-                assert running.poll() is None, "the server did not start"
-                time.sleep(0.25)
+    with answering(command, f"http://127.0.0.1:{port}") as url:
         yield url
-    finally:
-        running.terminate()
-        running.wait(10)
 
 
 @pytest.fixture(scope="module")
