@@ -159,9 +159,9 @@ class Transport:
             raise self.error(path, f"did not answer within the deadline of {self.deadline:g} s") from None
 
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
-        """The JSON events of a stream, server-sent or one a line, up to its end. Close it to stop the server.
+        """The JSON events of a stream, server-sent or one a line, up to its end; close it to stop the server.
 
-        Closing it closes its connection, so a spare one is made meanwhile, and the next question need not wait for that.
+        Closing it closes its connection, so a spare one is made meanwhile for the next question.
 
         The mark ``[DONE]`` ends the stream, and whether a stream without it was complete is for the dialect to say.
 

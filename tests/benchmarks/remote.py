@@ -28,6 +28,7 @@ TRIP = 0.05  # seconds
 TOKENS = 32
 CHAIN = "T=0.7 top_p=0.9"
 MANY = 32
+TWENTY = [decodekit.processor("top_k", top_k=20), decodekit.processor("temperature", temperature=0.7)]
 
 
 def measure() -> Iterator[Ratio]:
@@ -61,17 +62,31 @@ def generating(url: str, draft: int | str) -> Callable[[], object]:
 
 
 def together(url: str) -> Callable[[], object]:
-    adapter = RemoteAdapter(base_url=url, draft=1, concurrency=MANY)
-    session = Session(adapter, decodekit.Chain(CHAINS[CHAIN][1]))
-    texts = [f"{text} ({n})" for n in range(MANY // len(PROMPTS)) for text in PROMPTS]
-    return lambda: session.generate_many(texts, max_tokens=16, seed=3)
+    adapter = RemoteAdapter(base_url=url, draft=4, top=20, concurrency=MANY)
+    session = Session(adapter, decodekit.Chain(TWENTY))
+    return _anew(adapter, lambda: session.generate_many(_texts(), max_tokens=16, seed=3))
 
 
 def one_by_one(url: str) -> Callable[[], object]:
-    adapter = RemoteAdapter(base_url=url, draft=1, concurrency=1)
-    session = Session(adapter, decodekit.Chain(CHAINS[CHAIN][1]))
-    texts = [f"{text} ({n})" for n in range(MANY // len(PROMPTS)) for text in PROMPTS]
-    return lambda: [session.generate(text, max_tokens=16, seed=3, stream=i) for i, text in enumerate(texts)]
+    adapter = RemoteAdapter(base_url=url, draft=4, top=20, concurrency=1)
+    session = Session(adapter, decodekit.Chain(TWENTY))
+    return _anew(
+        adapter, lambda: [session.generate(text, max_tokens=16, seed=3, stream=i) for i, text in enumerate(_texts())]
+    )
+
+
+def _texts() -> list[str]:
+    return [f"{text} ({n})" for n in range(MANY // len(PROMPTS)) for text in PROMPTS]
+
+
+def _anew(adapter: RemoteAdapter, run: Callable[[], object]) -> Callable[[], object]:
+    """Without the answers that the last time left behind."""
+
+    def forgetful() -> object:
+        adapter._answers.clear()
+        return run()
+
+    return forgetful
 
 
 def processor_time(url: str, rounds: int = 10) -> Iterator[Ratio]:
