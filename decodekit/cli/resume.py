@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from decodekit import registry
+from decodekit.asking import blocking
 from decodekit.cli.options import (
     AdapterFlag,
     ConfigFlag,
@@ -71,7 +72,7 @@ def resume(
     part = adapter_part(file, adapter, model, settings)
     if part is None:
         raise ConfigError(f"which model? Name one with --model, or a config with -c{_hint(header.config)}")
-    with closing(registry.adapter(part.pop("type"), **part)) as live:
+    with closing(blocking(registry.adapter(part.pop("type"), **part))) as live:
         if fault is not None:
             say(f"the last line of {trace} is torn: {fault.torn} bytes are left out")
         for difference in differences(header.adapter, live.info):

@@ -165,6 +165,9 @@ class TableServer:
         if path == "/tokenize":
             text = body["content"] if llama else body["prompt"]
             return {"tokens": [256] if text == "<end>" else list(text.encode())}
+        if path == "/detokenize":
+            text = bytes(token for token in body["tokens"] if token < 256).decode("utf-8", "replace")
+            return {"content" if llama else "prompt": text}
         if path == "/version" and not llama:
             return {"version": "table"}
         if path == ("/completion" if llama else "/v1/completions"):

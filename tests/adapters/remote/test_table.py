@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,3 +174,21 @@ def test_it_keeps_the_contract_of_an_adapter(dialect: str, draft: int | str) -> 
         make: Callable[[], Any] = lambda: remote(server, draft=draft)  # noqa: E731 - a type for check_adapter
         report = check_adapter(make, prompts=PROMPTS, many=20, rounds=6, lengths=(64,))
         assert report.questions > 100
+
+
+def test_a_run_goes_on_from_its_trace_by_the_command(tmp_path: Path) -> None:
+    testing = pytest.importorskip("typer.testing")
+    from decodekit.cli import app as commands
+
+    def run(*arguments: str) -> str:
+        done = testing.CliRunner().invoke(commands.app, list(arguments))
+        assert done.exit_code == 0 and "fault" not in done.stderr, done.stderr
+        return str(done.stdout)
+
+    first, whole = str(tmp_path / "first.jsonl"), str(tmp_path / "whole.jsonl")
+    with serving() as server:
+        model = ["--adapter", "remote", "--set", f"base_url={server.url}"]
+        expected = run("generate", "the cat ", *model, "--seed", "3", "--max-tokens", "20")
+        run("generate", "the cat ", *model, "--seed", "3", "--max-tokens", "8", "--trace", first)
+        assert run("resume", first, *model, "--max-tokens", "20", "--trace", whole) == expected
+    assert "proved" in run("verify", whole)
