@@ -62,9 +62,9 @@ def measure() -> Iterator[Trips]:
             yield counted(url, chain, draft)
 
 
-def counted(url: str, chain: str, draft: int | str) -> Trips:
+def counted(url: str, chain: str, draft: int | str, seed: int = 5) -> Trips:
     adapter = RemoteAdapter(base_url=url, draft=draft, top=1000)  # type: ignore[arg-type]
-    session = Session(adapter, decodekit.Chain(CHAINS[chain][1]), seed=5)
+    session = Session(adapter, decodekit.Chain(CHAINS[chain][1]), seed=seed)
     starts = [session.adapter.tokenizer.encode(text) for text in PROMPTS]  # type: ignore[union-attr]
     before = adapter.measured["requests"]
     runs = [list(session.stream(ids, max_tokens=TOKENS, stream=i)) for i, ids in enumerate(starts)]
