@@ -111,7 +111,9 @@ class RemoteAdapter:
         self._server = self._met(found, tokenizer, prefill)
         capabilities = self._server.capabilities
         most = capabilities.most_top
-        self._width = Width(min(top or capabilities.usual_top, most), most if top is None else top)
+        grows = top is None and not capabilities.distinct_keys  # longer lists make more texts fall together there
+        usual = min(top or capabilities.usual_top, most)
+        self._width = Width(usual, most if grows else usual)
         if self._width.top < 1:
             raise ProviderError(f"dialect {found.dialect.name!r} lists no tokens")
         if draft == "stream" and not capabilities.stream:

@@ -158,6 +158,42 @@ def test_lists_grow_where_they_are_often_too_short_and_the_tokens_stay_the_same(
         assert decoded(fixed := remote(server, top=1), "plain") == expected and fixed.measured["top"] == 1
 
 
+def test_a_longer_list_is_asked_for_one_token_at_a_time() -> None:
+    with serving() as server:
+        adapter = remote(server, draft=4, top=2)
+        assert decoded(adapter, "nucleus") == decoded(NGramAdapter(TEXT, order=4), "nucleus")
+        asked = [body for body in server.asked("/completion") if not body.get("logit_bias")]
+    longer = [body["n_predict"] for body in asked if 2 < body["n_probs"] < 257]
+    assert longer and set(longer) == {1}
+    assert 4 in {body["n_predict"] for body in asked if body["n_probs"] == 2}
+
+
+def test_a_stream_makes_way_for_another_question_about_its_prefix() -> None:
+    with serving(pause=0.01) as server:
+        adapter = remote(server, draft="stream", top=5)
+        session = decodekit.Session(adapter)
+        prefix = Prefix(b"the cat")
+        session.adapter.predict([prefix])
+        assert len(adapter._streams.lives) == 1
+        (answer,) = session.adapter.predict([prefix], ALL)
+        assert isinstance(answer, Distribution) and answer.tail is None and not adapter._streams.lives
+        session.adapter.close()
+
+
+def test_streams_keep_connections_in_stock_and_show_them_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TABLE_KEY", "secret")
+    with serving() as server:
+        adapter = remote(server, draft="stream", api_key_env="TABLE_KEY")
+        server.requests.clear()
+        with Session(adapter, decodekit.Chain(CHAINS["plain"]), seed=1) as session:
+            session.generate("the cat ", max_tokens=20)
+        streams = [headers for path, headers, body in server.requests if body is not None and body["stream"]]
+        spares = [headers for path, headers, _ in server.requests if path == "/v1/models"]
+    assert len(streams) > 1 and len(spares) >= 2
+    assert all("authorization" in headers for headers in streams)
+    assert not any("authorization" in headers for headers in spares)
+
+
 def test_everything_is_dense_where_the_server_lists_everything() -> None:
     with serving() as server:
         adapter = decodekit.Session(remote(server)).adapter
