@@ -22,6 +22,7 @@ from decodekit.run import Result, Run, plain
 from decodekit.session import Session
 from decodekit.step import Step
 from decodekit.trace.format import Header, Resumption, Trace, to_line
+from decodekit.trace.given import relearn
 from decodekit.trace.reader import inspect_trace
 from decodekit.trace.replaying import differences
 from decodekit.trace.verifying import chain_of, require_noise
@@ -105,6 +106,7 @@ def resume_stream(
         top_logprobs=header.top_logprobs,
     ) as session:
         info = session.adapter.info
+        relearn(session.adapter, past)
         for difference in differences(header.adapter, info):
             get_logger().warning("resuming over another model", difference=difference)
         resumed = [*past.resumed, Resumption(len(past.steps), cut, plain(info))]

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Self
 
-from decodekit.asking import ask
+from decodekit.asking import ask, connect
+from decodekit.background import OutOfTime
 from decodekit.decoder import Decoder, Mark, Stop
 from decodekit.disclosure import ALL
 from decodekit.distribution import Distribution
@@ -23,7 +24,8 @@ from decodekit.errors import (
     Undisclosed,
 )
 from decodekit.log import get_logger
-from decodekit.prompts import Prompt, as_prefix
+from decodekit.prefill import prefill
+from decodekit.prompts import Prompt, as_given, as_prefix
 from decodekit.protocols import Adapter, AdapterInfo
 from decodekit.randomness import Randomness
 from decodekit.rewinding import Ban
@@ -86,9 +88,10 @@ class Run:
             raise ParameterError(f"level is 'choice', 'proof' or 'full', not {self.level!r}")
         seed = session.seed if self.seed is None else self.seed
         self.seed = Randomness(seed).seed
+        self.ends_at = None if self.deadline is None else time.monotonic() + _seconds(self.deadline)
+        connect(session.adapter, until=self.ends_at)
         self.prefixes = [as_prefix(session.adapter, prompt, i) for i, prompt in enumerate(self.prompts)]
         samples = len(self.streams) // max(len(self.prefixes), 1)
-        self.ends_at = None if self.deadline is None else time.monotonic() + _seconds(self.deadline)
         self.recorded = [0] * len(self.streams)
         self.interrupt: BaseException | None = None
         self._ban = Ban(self.ban, session.adapter.tokenizer) if self.ban else None
@@ -129,6 +132,7 @@ class Run:
             metadata=sorted(map(str, session.metadata or ())),
             config=session.config,
             chat_template=_template_digest(session.adapter),
+            given=as_given(session.adapter, self.prompts),
         )
         self.footer: Footer | None = None
         self.writer: TraceWriter | None = None
@@ -192,6 +196,8 @@ class Run:
                 entering = waiting.pop()
                 if not self.decoders[entering].finished:
                     active.append(entering)
+                    if self.ends_at is not None:
+                        prefill(self.session.adapter, self.decoders[entering].prefix, self.ends_at)
             if not active:
                 continue
             if self.ends_at is not None and time.monotonic() >= self.ends_at:
@@ -234,7 +240,10 @@ class Run:
             needs = [decoder.need if question < _MOST_QUESTIONS else ALL for decoder in decoders]
             started = time.perf_counter()
             try:
-                answers = ask(self.session.adapter, [decoder.prefix for decoder in decoders], needs)
+                prefixes = [decoder.prefix for decoder in decoders]
+                answers = ask(self.session.adapter, prefixes, needs, until=self.ends_at)
+            except OutOfTime:
+                return
             except DistributionError as error:
                 steps = {len(decoder.output_ids) for decoder in decoders}
                 raise _at_step(error, steps.pop() if len(steps) == 1 else None) from error

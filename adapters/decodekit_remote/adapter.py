@@ -18,18 +18,18 @@ from decodekit.errors import AdapterError, ConfigError, ParameterError, Provider
 from decodekit.plugin import parameter_model, validated
 from decodekit.prefix import Prefix
 from decodekit.protocols import AdapterInfo, Answer, Tokenizer
-from decodekit_remote.asking import Asking
-from decodekit_remote.dialect import Facts, Prefill
-from decodekit_remote.keeping import Answers
-from decodekit_remote.naming import named_tokenizer
-from decodekit_remote.pace import Pace
+from decodekit_remote.questions import Questions
+from decodekit_remote.dialect import ServerInfo, Prefill
+from decodekit_remote.answers import Answers
+from decodekit_remote.named_tokenizer import named_tokenizer
+from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.probing import Found, dialect_named, meet
 from decodekit_remote.server import Server
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.streams import Row, Streams
 from decodekit_remote.transport import Transport
 from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary, Vocabulary
-from decodekit_remote.width import Width
+from decodekit_remote.list_length import ListLength
 
 __all__ = ["RemoteAdapter"]
 
@@ -113,19 +113,19 @@ class RemoteAdapter:
         most = capabilities.most_top
         grows = top is None and not capabilities.distinct_keys  # longer lists make more texts fall together there
         usual = min(top or capabilities.usual_top, most)
-        self._width = Width(usual, most if grows else usual)
-        if self._width.top < 1:
+        self._list_length = ListLength(usual, most if grows else usual)
+        if self._list_length.top < 1:
             raise ProviderError(f"dialect {found.dialect.name!r} lists no tokens")
         if draft == "stream" and not capabilities.stream:
             raise ParameterError(f"draft: dialect {found.dialect.name!r} cannot stream")
         fixed = draft if isinstance(draft, int) else None
-        self._pace = Pace(fixed if capabilities.draft else 1, longest=64 if fixed else 32)
-        self._answers = Answers(self._server, self._pace)
+        self._draft_length = DraftLength(fixed if capabilities.draft else 1, longest=64 if fixed else 32)
+        self._answers = Answers(self._server, self._draft_length)
         always = None if fixed else draft == "stream"
-        at_once = min(concurrency, found.facts.places or concurrency)
-        self._streams = Streams(self._server, self._answers, self._pace, most=at_once, always=always)
-        self._asking = Asking(
-            self._server, self._answers, self._streams, self._pace, self._width, adapts=draft == "auto"
+        at_once = min(concurrency, found.info.places or concurrency)
+        self._streams = Streams(self._server, self._answers, self._draft_length, most=at_once, always=always)
+        self._questions = Questions(
+            self._server, self._answers, self._streams, self._draft_length, self._list_length, adapts=draft == "auto"
         )
         self._info = self._describe()
 
@@ -154,30 +154,30 @@ class RemoteAdapter:
 
     @property
     def measured(self) -> Mapping[str, float]:
-        """Requests so far, draws that followed a draft and that did not, and the costs in seconds that set the pace."""
-        trip, token = self._pace.costs or (0.0, 0.0)
-        pace = self._pace
-        told = {"requests": self._transport.requests, "bets": pace.bets, "hits": pace.hits}
-        told |= {"draft": pace.length, "top": self._width.top}
-        return {**told, "acceptance": pace.acceptance, "trip_s": trip, "token_s": token}
+        """Requests so far, draws that followed a draft and that did not, and the costs in seconds that set the draft_length."""
+        trip, token = self._draft_length.costs or (0.0, 0.0)
+        draft_length = self._draft_length
+        told = {"requests": self._transport.requests, "bets": draft_length.bets, "hits": draft_length.hits}
+        told |= {"draft": draft_length.length, "top": self._list_length.top}
+        return {**told, "acceptance": draft_length.acceptance, "trip_s": trip, "token_s": token}
 
     def __repr__(self) -> str:
         return f"RemoteAdapter(base_url={self._transport.base_url!r}, dialect={self._server.dialect.name!r})"
 
     def _describe(self) -> AdapterInfo:
-        facts, capabilities = self._server.facts, self._server.capabilities
+        info, capabilities = self._server.info, self._server.capabilities
         whole = bool(capabilities.whole_vocabulary)
         named = Disclosure(top=capabilities.most_top)
         if capabilities.named_ids and not whole:
             named = replace(named, ids=())
         return AdapterInfo(
             name="remote",
-            model=facts.model,
+            model=info.model,
             model_fingerprint="",
             tokenizer_fingerprint="" if self._server.tokenizer is None else self._server.tokenizer.fingerprint,
             vocab_size=self._server.vocab_size,
             context_length=self._server.longest,
-            cheap=Disclosure(top=self._width.top),
+            cheap=Disclosure(top=self._list_length.top),
             most=ALL if whole else named,
             stage=capabilities.stage,
             origin="logprobs",
@@ -185,18 +185,18 @@ class RemoteAdapter:
             versions={
                 "dialect": self._server.dialect.name,
                 "httpx": version("httpx"),
-                **({"server": facts.build} if facts.build else {}),
+                **({"server": info.build} if info.build else {}),
             },
             concurrency=self._concurrency,
         )
 
     def _met(self, found: Found, tokenizer: Any, prefill: Prefill) -> Server:
         capabilities = replace(found.capabilities, prefill=prefill)
-        named, self._owned = named_tokenizer(tokenizer, found.facts.vocab_size)
+        named, self._owned = named_tokenizer(tokenizer, found.info.vocab_size)
         vocabulary: Vocabulary | None = None
         if capabilities.ids_in and capabilities.ids_out:
-            if named is None and found.facts.tokenizes:
-                named = ServerTokenizer(found.dialect, self._ask_and_wait, found.facts)
+            if named is None and found.info.tokenizes:
+                named = ServerTokenizer(found.dialect, self._ask_and_wait, found.info)
         else:
             talks = capabilities.conversations
             if named is None:
@@ -205,7 +205,7 @@ class RemoteAdapter:
                 vocabulary = KnownVocabulary(named, capabilities.lossy, conversations=talks)
             named = vocabulary.tokenizer
         server = Server(
-            self._transport, found.dialect, found.facts, capabilities, vocabulary, named, found.temperature, prefill
+            self._transport, found.dialect, found.info, capabilities, vocabulary, named, found.temperature, prefill
         )
         size = server.vocab_size
         if size is None:
@@ -258,14 +258,14 @@ class RemoteAdapter:
             else:
                 fault = self._server.fault(row.prefix)
                 if fault is None:
-                    self._width.answered(short=self._answers.was_given(digest))
-                    fresh.append(replace(row, want=reachable(row.want, self._width.top)))
+                    self._list_length.answered(too_short=self._answers.was_given(digest))
+                    fresh.append(replace(row, want=reachable(row.want, self._list_length.top)))
                 else:
                     found[digest] = fault
         self._streams.crowded = len(fresh) > self._streams.most
         if fresh:
-            await self._streams.drop_strays(rows)
-            found |= dict(await self._asking.ask_all(fresh))
+            await self._streams.close_abandoned(rows)
+            found |= dict(await self._questions.ask_all(fresh))
         self._answers.give(found)
         return [found[prefix.digest] for prefix in prefixes]
 
@@ -284,7 +284,7 @@ def _unmet(dialect: Any, model: str | None) -> Found:
     capabilities = dialect.capabilities
     if capabilities.whole_vocabulary is None:
         capabilities = replace(capabilities, whole_vocabulary=False)
-    return Found(dialect, Facts(model=model or ""), capabilities)
+    return Found(dialect, ServerInfo(model=model or ""), capabilities)
 
 
 def _key_from(variable: str | None) -> SecretStr | None:

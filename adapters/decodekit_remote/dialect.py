@@ -15,11 +15,11 @@ from decodekit.errors import ParameterError
 from decodekit.protocols import Message
 
 __all__ = [
-    "Asking",
+    "Ask",
     "Capabilities",
     "Conversation",
     "Dialect",
-    "Facts",
+    "ServerInfo",
     "Position",
     "Prefill",
     "Question",
@@ -173,7 +173,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ServerInfo:
     """What a server says of itself when it is greeted.
 
     Args:
@@ -199,7 +199,7 @@ class Facts:
     places: int | None = None
 
 
-class Asking(Protocol):
+class Ask(Protocol):
     """How a dialect asks its server when it greets it: JSON from a path, by POST when there is a body."""
 
     async def __call__(self, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
@@ -230,7 +230,7 @@ class Dialect(Protocol):
         """The answer, one reply per prompt."""
         ...
 
-    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+    async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         """What the server says of itself; None, or any of the errors above, when this is no server of this kind."""
         ...
 

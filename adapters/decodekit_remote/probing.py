@@ -14,7 +14,7 @@ from decodekit.distribution import Stage
 from decodekit.errors import AdapterError, ConfigError, ProviderError, UnknownPlugin
 from decodekit.log import get_logger
 from decodekit.plugin import did_you_mean
-from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, ServerInfo, Question, Reply
 from decodekit_remote.refusals import Refused
 from decodekit_remote.transport import Transport
 
@@ -34,14 +34,14 @@ class Found:
 
     Args:
         dialect: what the server speaks.
-        facts: what it says of itself.
+        info: what it says of itself.
         capabilities: what it can do, as declared and, after a probe, as seen.
         probed: whether that was seen.
         temperature: None for greedy questions; 1.0 where the server's values feel the temperature.
     """
 
     dialect: Dialect
-    facts: Facts
+    info: ServerInfo
     capabilities: Capabilities
     probed: bool = False
     temperature: float | None = None
@@ -73,8 +73,8 @@ async def meet(transport: Transport, dialect: Dialect | None, model: str | None,
     """
     ask = partial(transport.ask, last=True)
     if dialect is not None:
-        facts = await _greeted(dialect, ask, model) or Facts()
-        found = Found(dialect, replace(facts, model=model or facts.model), _declared(dialect))
+        info = await _greeted(dialect, ask, model) or ServerInfo()
+        found = Found(dialect, replace(info, model=model or info.model), _declared(dialect))
         return await _probed(transport, found) if probe else found
     tried = []
     for name in _order():
@@ -90,7 +90,7 @@ async def meet(transport: Transport, dialect: Dialect | None, model: str | None,
             if name != _LAST[0]:
                 raise
             continue  # no completions there, or none with logprobs: perhaps a chat
-        get_logger().info("dialect found", server=transport.base_url, dialect=name, model=found.facts.model)
+        get_logger().info("dialect found", server=transport.base_url, dialect=name, model=found.info.model)
         return found
     raise ProviderError(
         f"{transport.base_url} speaks none of the dialects {', '.join(tried)}; is base_url right? "
@@ -127,7 +127,7 @@ def _declared(dialect: Dialect) -> Capabilities:
     return dialect.capabilities
 
 
-async def _greeted(dialect: Dialect, ask: Asking, model: str | None) -> Facts | None:
+async def _greeted(dialect: Dialect, ask: Ask, model: str | None) -> ServerInfo | None:
     try:
         return await dialect.greet(ask, model)
     except _SHAPE:
@@ -162,24 +162,24 @@ async def _probed(transport: Transport, found: Found) -> Found:
     stage, temperature = _stage(capabilities.stage, one, two)
     if len(shown) < min(top, capabilities.most_top) and not capabilities.distinct_keys:
         capabilities = replace(capabilities, most_top=len(shown), usual_top=min(len(shown), capabilities.usual_top))
-    facts = found.facts
+    info = found.info
     if capabilities.whole_vocabulary is None:
         try:
             every = await _one_token(transport, found, Question((_PROBE,), top=1, everything=True))
         except AdapterError:
             capabilities = replace(capabilities, whole_vocabulary=False)
         else:
-            whole = facts.vocab_size in (None, len(every)) and set(every) == set(range(len(every))) and len(every) > top
+            whole = info.vocab_size in (None, len(every)) and set(every) == set(range(len(every))) and len(every) > top
             capabilities = replace(capabilities, whole_vocabulary=whole, most_top=len(every) if whole else top)
-            facts = replace(facts, vocab_size=len(every)) if whole else facts
+            info = replace(info, vocab_size=len(every)) if whole else info
     capabilities = replace(capabilities, stage=stage)
-    return Found(dialect, facts, capabilities, probed=True, temperature=temperature)
+    return Found(dialect, info, capabilities, probed=True, temperature=temperature)
 
 
 async def _one_token(transport: Transport, found: Found, question: Question) -> Mapping[Any, float]:
     # What is drawn at random may end inside a character, where a server that can be forced gives no list.
-    force = found.facts.filler if found.capabilities.forces else None
-    question = replace(question, model=found.facts.model or None, force=force)
+    force = found.info.filler if found.capabilities.forces else None
+    question = replace(question, model=found.info.model or None, force=force)
     path, body = found.dialect.request(question)
     where = f"{transport.base_url}{path}"
     (reply,) = read_reply(found.dialect, where, await transport.ask(path, body, last=True), question)

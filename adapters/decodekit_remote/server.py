@@ -9,7 +9,7 @@ from decodekit.disclosure import ALL, Disclosure
 from decodekit.errors import ContextOverflow, DecodekitError, ParameterError
 from decodekit.prefix import Prefix
 from decodekit.protocols import Tokenizer
-from decodekit_remote.dialect import Capabilities, Dialect, Facts, Prefill, Question, Reply
+from decodekit_remote.dialect import Capabilities, Dialect, ServerInfo, Prefill, Question, Reply
 from decodekit_remote.probing import read_reply
 from decodekit_remote.transport import Transport
 from decodekit_remote.vocabulary import KnownVocabulary, Vocabulary
@@ -24,7 +24,7 @@ class Server:
     Args:
         transport: how to reach it.
         dialect: what it speaks.
-        facts: what it says of itself.
+        info: what it says of itself.
         capabilities: what it can do.
         vocabulary: names tokens that come as texts; None when all come as ids.
         tokenizer: the adapter's.
@@ -34,7 +34,7 @@ class Server:
 
     transport: Transport
     dialect: Dialect
-    facts: Facts
+    info: ServerInfo
     capabilities: Capabilities
     vocabulary: Vocabulary | None
     tokenizer: Tokenizer | None
@@ -45,12 +45,12 @@ class Server:
     def vocab_size(self) -> int | None:
         """The number of tokens; None where nobody says."""
         known = self.vocabulary.tokenizer.vocab_size if isinstance(self.vocabulary, KnownVocabulary) else None
-        return self.facts.vocab_size or known
+        return self.info.vocab_size or known
 
     @property
     def longest(self) -> int | None:
         """The longest prefix in tokens: a server needs room for the token it answers."""
-        return None if self.facts.context_length is None else self.facts.context_length - 1
+        return None if self.info.context_length is None else self.info.context_length - 1
 
     def reachable(self, want: Disclosure, usual: int) -> Disclosure:
         """What is asked of the server for this: never less than ``usual``, and never more than it can."""
@@ -91,7 +91,7 @@ class Server:
             tokens=1 if force is not None else tokens,
             force=force,
             temperature=self.temperature,
-            model=self.facts.model or None,
+            model=self.info.model or None,
             unwanted=() if known is None else tuple(sorted(known.eos_ids)),
             prefill=self.prefill,
         )

@@ -12,7 +12,7 @@ from decodekit.byte_alphabet import BYTES
 from decodekit.errors import AdapterError, ConfigError, ParameterError
 from decodekit.log import get_logger
 from decodekit.protocols import Message
-from decodekit_remote.dialect import Dialect, Facts
+from decodekit_remote.dialect import Dialect, ServerInfo
 
 __all__ = ["ServerTokenizer"]
 
@@ -28,7 +28,7 @@ class ServerTokenizer:
     Args:
         dialect: how to ask.
         ask: asks, and waits.
-        facts: what the server said of itself.
+        info: what the server said of itself.
 
     Attributes:
         fingerprint: a digest over how the server tokenises a sample text, the special tokens and the vocabulary's size:
@@ -38,27 +38,27 @@ class ServerTokenizer:
         ProviderError: the server does not tokenise.
     """
 
-    def __init__(self, dialect: Dialect, ask: Callable[[str, Mapping[str, Any]], Any], facts: Facts) -> None:
-        self._dialect, self._ask, self._facts = dialect, ask, facts
-        self._model = facts.model or None
+    def __init__(self, dialect: Dialect, ask: Callable[[str, Mapping[str, Any]], Any], info: ServerInfo) -> None:
+        self._dialect, self._ask, self._info = dialect, ask, info
+        self._model = info.model or None
         self._pieces: dict[int, bytes] = {}
-        seen = [self.encode(_SAMPLE), facts.vocab_size, facts.bos_id, sorted(facts.eos_ids)]
+        seen = [self.encode(_SAMPLE), info.vocab_size, info.bos_id, sorted(info.eos_ids)]
         self.fingerprint = "sample-sha256:" + hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
     @property
     def vocab_size(self) -> int:
         """The number of tokens; 2**31 where the server does not say."""
-        return self._facts.vocab_size or 2**31
+        return self._info.vocab_size or 2**31
 
     @property
     def eos_ids(self) -> frozenset[int]:
         """What the server names as the end of a text; empty where it names nothing."""
-        return self._facts.eos_ids
+        return self._info.eos_ids
 
     @property
     def bos_id(self) -> int | None:
         """What the server puts in front of a text; None for nothing, or where it does not say."""
-        return self._facts.bos_id
+        return self._info.bos_id
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """The server's ids for a text.

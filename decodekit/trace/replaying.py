@@ -26,6 +26,7 @@ from decodekit.protocols import Adapter, AdapterInfo, AsyncAdapter
 from decodekit.randomness import Randomness
 from decodekit.step import Step
 from decodekit.trace.format import Trace
+from decodekit.trace.given import relearn
 from decodekit.trace.reader import read_trace
 from decodekit.trace.verifying import _Finding, chain_of, redraw, require_noise
 
@@ -128,6 +129,7 @@ def _from_record(trace: Trace, step: Step) -> ReplayStep:
 
 def _live(trace: Trace, adapter: Adapter) -> ReplayReport:
     chain = chain_of(trace)
+    relearn(adapter, trace)
     warnings = differences(trace.header.adapter, adapter.info)
     results: list[ReplayStep] = []
     for stream in dict.fromkeys(step.stream for step in trace.steps):

@@ -25,7 +25,7 @@ from decodekit.errors import AdapterError, ConfigError, DecodekitError, Paramete
 from decodekit.testing import BytesTokenizer
 from decodekit_remote import RemoteAdapter
 from decodekit_remote.dialects.llama_server import LlamaServer
-from decodekit_remote.pace import Pace
+from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.refusals import refusal, retry_after
 from decodekit_remote.transport import Transport
 from tests.adapters.remote.servers import Answer, TableServer, respond, serving
@@ -610,31 +610,31 @@ def test_keys_come_from_the_environment_by_name(monkeypatch: pytest.MonkeyPatch)
     assert KEY not in str(caught.value)
 
 
-# -- the pace -------------------------------------------------------------------------------------------------------
+# -- the draft_length -------------------------------------------------------------------------------------------------------
 
 
 def test_the_draft_grows_with_the_trip_and_with_acceptance() -> None:
     lengths = {}
     for trip, acceptance in ((0.0, 0.7), (0.05, 0.7), (0.2, 0.7), (0.2, 0.95), (0.2, 0.1)):
-        pace = Pace(acceptance=acceptance)
+        draft_length = DraftLength(acceptance=acceptance)
         for k in (1, 4, 2, 8):
-            pace.took(k, trip + 0.01 * k)
-        assert pace.costs == pytest.approx((trip, 0.01))
-        lengths[trip, acceptance] = pace.length
+            draft_length.took(k, trip + 0.01 * k)
+        assert draft_length.costs == pytest.approx((trip, 0.01))
+        lengths[trip, acceptance] = draft_length.length
     assert lengths[0.0, 0.7] == 1
     assert lengths[0.05, 0.7] < lengths[0.2, 0.7] < lengths[0.2, 0.95]
     assert lengths[0.2, 0.1] <= 2
-    assert not Pace().streams
+    assert not DraftLength().streams
 
 
 def test_streams_that_cost_more_than_they_should_are_given_up() -> None:
-    pace = Pace(acceptance=0.9)
+    draft_length = DraftLength(acceptance=0.9)
     for k in (1, 4, 2, 8):
-        pace.took(k, 0.05 + 0.01 * k)
-    assert pace.streams
+        draft_length.took(k, 0.05 + 0.01 * k)
+    assert draft_length.streams
     for _ in range(3):
-        pace.followed(9, 3 * (0.05 + 0.09))  # a server that is slow to notice a closed connection
-    assert not pace.streams
+        draft_length.followed(9, 3 * (0.05 + 0.09))  # a server that is slow to notice a closed connection
+    assert not draft_length.streams
     for _ in range(200):
-        pace.followed(9, 0.05 + 0.09)
-    assert pace.streams
+        draft_length.followed(9, 0.05 + 0.09)
+    assert draft_length.streams

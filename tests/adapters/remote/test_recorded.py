@@ -388,9 +388,9 @@ def test_vllm_tells_what_ends_a_text_and_what_bytes_a_name_stands_for() -> None:
     async def ask(path: str, body: Any = None) -> Any:
         return paths[path]
 
-    facts = asyncio.run(Vllm().greet(ask, None))
-    assert facts is not None and facts.eos_ids == {2}
-    tokenizer = ServerTokenizer(Vllm(), lambda path, _: paths[path], facts)
+    info = asyncio.run(Vllm().greet(ask, None))
+    assert info is not None and info.eos_ids == {2}
+    tokenizer = ServerTokenizer(Vllm(), lambda path, _: paths[path], info)
     ids = tokenizer.encode("naïve é 😁")
     assert tokenizer.decode(ids) == "naïve é 😁".encode() and tokenizer.token_bytes(ids[-1]) == b"\x81"
     paths["/tokenize"] = told["tokenize_markup"]["body"]

@@ -68,7 +68,7 @@ def test_a_stream_is_closed_at_the_first_other_draw() -> None:
             adapter, decodekit.Chain([decodekit.processor("temperature", temperature=1.5)]), seed=1
         ) as session:
             session.generate("the cat ", max_tokens=30)
-        assert len(adapter._streams.lives) <= 1
+        assert len(adapter._streams.running) <= 1
 
 
 def test_the_observed_acceptance_is_the_predicted_one() -> None:
@@ -152,7 +152,7 @@ def test_lists_grow_where_they_are_often_too_short_and_the_tokens_stay_the_same(
     expected = decoded(NGramAdapter(TEXT, order=4), "plain")
     with serving("vllm") as server:
         adapter = remote(server, top=None)
-        adapter._width.top = 1
+        adapter._list_length.top = 1
         assert decoded(adapter, "plain") == expected
         assert adapter.measured["top"] > 1
         assert decoded(fixed := remote(server, top=1), "plain") == expected and fixed.measured["top"] == 1
@@ -174,9 +174,9 @@ def test_a_stream_makes_way_for_another_question_about_its_prefix() -> None:
         session = decodekit.Session(adapter)
         prefix = Prefix(b"the cat")
         session.adapter.predict([prefix])
-        assert len(adapter._streams.lives) == 1
+        assert len(adapter._streams.running) == 1
         (answer,) = session.adapter.predict([prefix], ALL)
-        assert isinstance(answer, Distribution) and answer.tail is None and not adapter._streams.lives
+        assert isinstance(answer, Distribution) and answer.tail is None and not adapter._streams.running
         session.adapter.close()
 
 

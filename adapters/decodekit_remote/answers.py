@@ -1,4 +1,4 @@
-"""Answers that were told ahead of being asked, and what is noticed as they come in."""
+"""The answers there are, many of them before they were asked for, and what is checked as they come in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from decodekit.prefix import Prefix
 from decodekit.protocols import Answer
 from decodekit_remote.dialect import Position, Question, Reply
 from decodekit_remote.heads import distribution
-from decodekit_remote.pace import Pace
+from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.server import Server
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
@@ -21,7 +21,7 @@ from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
 __all__ = ["Answers", "Kept"]
 
 _MOST_KEPT = 2_000_000  # numbers in the answers kept for later
-_MOST_BETS = 10_000
+_MOST_DRAFTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,16 @@ class Answers:
 
     Args:
         server: who gave them.
-        pace: learns how often a draw is what the server had gone on with.
+        draft_length: learns how often a draw is what the server had gone on with.
     """
 
-    def __init__(self, server: Server, pace: Pace) -> None:
-        self._server, self._pace = server, pace
+    def __init__(self, server: Server, draft_length: DraftLength) -> None:
+        self._server, self._draft_length = server, draft_length
         self._last: dict[bytes, Kept] = {}
         self._kept: OrderedDict[bytes, Kept] = OrderedDict()
         self._numbers = 0
-        self._bets: OrderedDict[bytes, bytes] = OrderedDict()
-        self._holes: set[bytes] = set()
+        self._drafted: OrderedDict[bytes, bytes] = OrderedDict()
+        self._unlisted: set[bytes] = set()
         self._seen_model: str | None = None
         self._seen_build: str | None = None
 
@@ -82,20 +82,20 @@ class Answers:
         """Forget all answers."""
         self._last, self._kept, self._numbers = {}, OrderedDict(), 0
 
-    def mark_hole(self, prefix: Prefix) -> None:
+    def mark_unlisted(self, prefix: Prefix) -> None:
         """The server gives no list for a prefix unless a token is forced."""
-        self._holes.add(prefix.digest)
+        self._unlisted.add(prefix.digest)
 
-    def has_hole(self, prefix: Prefix) -> bool:
+    def is_unlisted(self, prefix: Prefix) -> bool:
         """Whether that was seen."""
-        return prefix.digest in self._holes
+        return prefix.digest in self._unlisted
 
     def observe(self, prefix: Prefix) -> None:
         """Learn from a prefix whether its last token is what the server had gone on with."""
         parent = prefix.parent
-        child = None if parent is None else self._bets.get(parent.digest)
+        child = None if parent is None else self._drafted.get(parent.digest)
         if child is not None and prefix.digest not in self._last:
-            self._pace.drawn(child == prefix.digest)
+            self._draft_length.observe_draw(child == prefix.digest)
 
     def keep(
         self,
@@ -136,9 +136,9 @@ class Answers:
             return None
         child = prefix.extend([token])
         if question.temperature is None:
-            self._bets[prefix.digest] = child.digest
-            if len(self._bets) > _MOST_BETS:
-                self._bets.popitem(last=False)
+            self._drafted[prefix.digest] = child.digest
+            if len(self._drafted) > _MOST_DRAFTED:
+                self._drafted.popitem(last=False)
         return child
 
     def _store(self, digest: bytes, kept: Kept) -> None:
