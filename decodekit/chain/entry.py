@@ -78,7 +78,8 @@ def entry_of(
         assert logprob is not None
         gap = after.kl(before)
         lost = -math.expm1(-gap) if factor == 1.0 else 0.0
-        quick = min(0.0, factor * (logprob + before.log_normalizer) - after.log_normalizer)
+        lead = factor * before.max_score - after.max_score
+        quick = min(0.0, factor * (logprob + before._log_total) + lead - after._log_total)
         now = after.logprob(chosen) if exact else quick
         size, entropy = after.support_size, after.entropy
         return Entry(link.name, size, entropy, gap, lost, ambiguous, None, gave_up, tosses, leaders, now)

@@ -31,6 +31,8 @@ from decodekit.errors import DistributionError, ParameterError
 
 __all__ = ["AMBIGUITY", "Distribution", "Origin", "Schedule", "Stage"]
 
+_OFFSET = 1e6  # from here on the rounding of a scaled score is no longer small beside 1e-9
+_SCALED = 1e305  # a float64 that is multiplied beyond this overflows
 _MASS_SLACK = 1e-6  # float32 logprobs of a few dozen tokens sum to one within this
 _ENTROPY_SLACK = 1e-6
 _MASS_EXCESS = 1e-3  # a head whose probabilities sum to more than 1 + this is no distribution
@@ -290,17 +292,35 @@ class Distribution(PartlyHidden):
         return self._sparse(row, self._ids) if self._ids is not None else self._derive(row, None)
 
     def scaled(self, factor: float) -> Distribution:
-        """All scores multiplied by ``factor > 0``: temperature T is ``scaled(1 / T)``. The tail's bounds follow."""
+        """All scores multiplied by ``factor > 0``: temperature T is ``scaled(1 / T)``. The tail's bounds follow.
+
+        Where the largest score is beyond ±1e6, or a product would overflow, it is subtracted first, so that no digits
+        of the differences are lost; a token that is then beyond every float64 has no probability any more.
+        """
         if not 0 < factor < math.inf or not 0 < self._scale * factor < math.inf:
             raise ParameterError(f"scaled(factor) needs a positive, finite factor, not {factor}")
         if factor == 1.0:
             return self
+        if self._hidden is None and self._loses_digits(factor):
+            with np.errstate(over="ignore"):
+                scores = (self.scores - self._max_score) * factor
+            return self._derive(scores, None) if self._ids is None else self._sparse(scores, self._ids)
         if self._ids is None:
             scaled = self._derive(self._row, None, scale=self._scale * factor, factor=factor)
             scaled.__dict__["_row_max"] = self._row_max
             return scaled
         hidden = None if self._hidden is None else self._hidden.scaled(factor)
         return self._derive(self._row * factor, self._ids, hidden=hidden, factor=factor)
+
+    def _loses_digits(self, factor: float) -> bool:
+        """Whether scores times ``factor`` lose the differences between them, or overflow."""
+        if abs(self._max_score) > _OFFSET:
+            return True
+        scale = self._scale * factor
+        if scale <= 1.0 or (self._row.dtype == np.float32 and scale < 1e250):
+            return False  # nothing grows, or a float32 grows to what a float64 holds
+        lowest = self._row_min if self._row_min > -math.inf else self._lowest
+        return max(abs(self._row_max), abs(lowest)) * scale > _SCALED
 
     def add(self, token_ids: ArrayLike, values: ArrayLike) -> Distribution:
         """Add ``values`` (nats; -inf bans a token) to the scores of these tokens. A token named twice gets both.

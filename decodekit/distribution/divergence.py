@@ -19,9 +19,9 @@ def kl(p: PartlyHidden, q: PartlyHidden) -> float:
     if p is q:
         return 0.0
     factor = p._factor_from(q)
-    if factor is not None:  # the mean score under p settles it, and p's entropy knows that mean
-        mean = p._max_score + p._sums[1]
-        return max(0.0, mean * (1 - 1 / factor) - p.log_normalizer + q.log_normalizer)
+    if factor is not None:  # the mean score under p settles it, and p's entropy knows how far that is below the largest
+        below, above = p._sums[1], p._max_score / factor - q._max_score
+        return max(0.0, below * (1 - 1 / factor) - above - p._log_total + q._log_total)
     if p._ids is None and q._ids is None and len(p._row) == len(q._row):
         return _dense_kl(p, q)
     ids = p.support()

@@ -7,6 +7,7 @@ Nothing is renormalised and nothing approximated: a question that the disclosed 
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,8 @@ from decodekit.distribution.passes import frozen
 from decodekit.distribution.scored_tokens import Floats, ScoredTokens, outside
 
 __all__ = ["AMBIGUITY", "PartlyHidden"]
+
+_Scores = TypeVar("_Scores", float, Floats)
 
 AMBIGUITY = 1e-9
 """A decision closer than this to its boundary is called ambiguous: summation order alone could turn it."""
@@ -89,7 +92,14 @@ class PartlyHidden(ScoredTokens):
     @lazy
     def logprobs(self) -> Floats:
         """float64[n] in nats, aligned with `scores`. Raises `Undisclosed` when the normaliser is not known."""
-        return frozen(self.scores - self.log_normalizer)
+        return frozen(self._normalised(self.scores))
+
+    def _normalised(self, scores: _Scores) -> _Scores:
+        """Scores as log-probabilities. Raises `Undisclosed` when the normaliser is not known.
+
+        The largest score goes first: the sum that `log_normalizer` is loses what a large offset swallows.
+        """
+        return (scores - self._max_score) - self._log_total if self._hidden is None else scores - self.log_normalizer
 
     @lazy
     def entropy(self) -> float:
@@ -114,7 +124,7 @@ class PartlyHidden(ScoredTokens):
 
     def logprob(self, token_id: int) -> float:
         """The log-probability of one token in nats; -inf when it has none."""
-        return self.score(token_id) - self.log_normalizer
+        return self._normalised(self.score(token_id))
 
     def surprisal(self, token_id: int) -> float:
         """Minus the log-probability of one token, in nats."""
@@ -146,7 +156,7 @@ class PartlyHidden(ScoredTokens):
 
     def logprobs_of(self, token_ids: ArrayLike) -> Floats:
         """float64[n], the log-probabilities of these tokens in nats."""
-        return self.scores_of(token_ids) - self.log_normalizer
+        return self._normalised(self.scores_of(token_ids))
 
     def rank(self, token_id: int) -> int:
         """How many tokens are more likely than this one: 0 for the mode (ties share a rank)."""
@@ -171,7 +181,7 @@ class PartlyHidden(ScoredTokens):
     def leading(self, k: int) -> tuple[NDArray[np.int64], Floats]:
         """As `ranked`, with logprobs float64[n]; nothing where the normaliser is not known."""
         ids, scores = self.ranked(0 if self._hidden is not None and self._log_z is None else k)
-        return ids, scores - self.log_normalizer if len(ids) else scores
+        return ids, self._normalised(scores) if len(ids) else scores
 
     def reaching(self, score: float) -> tuple[NDArray[np.int64], Floats]:
         """The tokens whose score is at least ``score`` (nats): ids int64[n], scores float64[n], as `token_ids` orders.

@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 
 from decodekit.errors import DistributionError, EmptySupport
 
-__all__ = ["check", "frozen", "leaders", "pieces"]
+__all__ = ["FAR", "check", "frozen", "leaders", "pieces"]
 
 Floats = NDArray[np.float64]
 
+FAR = 1e150
+"""A score this far below the leader has probability zero in float64, and its square is still a float64."""
+
+_LARGEST = 1e305  # what differs from this by 1e308 is still a float64
 _BLOCK = 128
 _PIECE = 16_384
 
@@ -23,7 +27,7 @@ _here = threading.local()  # working memory: what is freed and taken anew costs 
 
 
 def check(scores: NDArray[np.floating[Any]]) -> float:
-    """The largest score of a row that is sound."""
+    """The largest score of a row that is sound: no NaN, and a largest score between -1e305 and 1e305."""
     largest = float(np.maximum.reduce(scores))
     if math.isnan(largest):
         raise DistributionError(f"{int(np.isnan(scores).sum())} of {scores.size} scores are NaN")
@@ -31,23 +35,28 @@ def check(scores: NDArray[np.floating[Any]]) -> float:
         raise DistributionError(f"{int((scores == math.inf).sum())} of {scores.size} scores are +inf")
     if largest == -math.inf:
         raise EmptySupport("every score is -inf: no token has probability")
+    if abs(largest) > _LARGEST:
+        raise DistributionError(
+            f"the largest score is {largest:.3g}, and differences of scores beyond ±{_LARGEST:g} are no float64; "
+            "a token without probability has the score -inf"
+        )
     return largest
 
 
 def pieces(
-    row: NDArray[np.floating[Any]], largest: float, scale: float, *, masked: bool
+    row: NDArray[np.floating[Any]], largest: float, scale: float, *, deep: bool
 ) -> Iterator[tuple[int, Floats, Floats]]:
     """(start, scores less the largest, their exponentials), a piece at a time; the next piece overwrites them.
 
     A piece fits the processor's cache, and its memory is not handed back to the operating system in between; on a
-    vocabulary of 150,000 that is several times faster than whole arrays. Scores of -inf become -1e150: its
-    exponential is zero, and zero times its square is not NaN.
+    vocabulary of 150,000 that is several times faster than whole arrays. What lies further below the largest than
+    1e150, as -inf does, becomes -1e150: its exponential is zero, and zero times its square is not NaN.
 
     Args:
         row: float[V], before the scale.
         largest: of the row.
         scale: what the differences are multiplied with.
-        masked: whether the row holds -inf.
+        deep: whether the row holds such scores.
     """
     spare: list[Floats] = _here.__dict__.setdefault("spare", [])
     space = spare.pop() if spare else np.empty((2, _PIECE))
@@ -56,10 +65,12 @@ def pieces(
             piece = row[start : start + _PIECE]
             shifted, weights = space[:, : len(piece)]
             np.subtract(piece, largest, out=shifted, dtype=np.float64)
+            if deep and scale > 1.0:
+                np.maximum(shifted, -FAR / scale, out=shifted)
             if scale != 1.0:
                 shifted *= scale
-            if masked:
-                np.maximum(shifted, -1e150, out=shifted)
+            if deep:
+                np.maximum(shifted, -FAR, out=shifted)
             np.exp(shifted, out=weights)
             yield start, shifted, weights
     finally:

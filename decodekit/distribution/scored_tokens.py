@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from decodekit.distribution.hidden import Hidden
 from decodekit.distribution.lazy import lazy
-from decodekit.distribution.passes import frozen, leaders, pieces
+from decodekit.distribution.passes import FAR, frozen, leaders, pieces
 from decodekit.errors import EmptySupport, ParameterError
 
 __all__ = ["Floats", "Origin", "Schedule", "ScoredTokens", "Stage", "outside"]
@@ -170,10 +170,24 @@ class ScoredTokens:
     @lazy
     def _masked(self) -> bool:
         """Whether a token that is listed has no probability."""
-        return bool((self._row[-1] if self._ids is not None else np.minimum.reduce(self._row)) == -math.inf)
+        return self._row_min == -math.inf
+
+    @lazy
+    def _row_min(self) -> float:
+        return float(self._row[-1] if self._ids is not None else np.minimum.reduce(self._row))
+
+    @lazy
+    def _lowest(self) -> float:
+        """The least finite score of the row, before the scale."""
+        return float(np.minimum.reduce(self._row, where=self._row > -math.inf, initial=self._row_max))
+
+    @property
+    def _deep(self) -> bool:
+        """Whether a score lies so far below the largest that its square is no float64."""
+        return (self._row_max - self._row_min) * self._scale > FAR
 
     def _pieces(self) -> Iterator[tuple[int, Floats, Floats]]:
-        return pieces(self._row, self._row_max, self._scale, masked=self._masked)
+        return pieces(self._row, self._row_max, self._scale, deep=self._deep)
 
     @lazy
     def _sums(self) -> tuple[float, float]:
@@ -195,8 +209,8 @@ class ScoredTokens:
         A truncation is a shorter view of them, so nothing is added up twice.
         """
         shifted = self._row - self._row[0]
-        if self._masked:
-            np.maximum(shifted, -1e150, out=shifted)
+        if self._deep:
+            np.maximum(shifted, -FAR, out=shifted)
         weights = np.exp(shifted)
         shifted *= weights
         return np.add.accumulate(weights), np.add.accumulate(shifted)

@@ -440,3 +440,38 @@ def test_a_distribution_shows_itself_in_consoles_and_notebooks() -> None:
     head = Distribution.head([3, 1], [LOG(0.5), LOG(0.25)], 5)
     assert repr(head) == "Distribution(head, 2 of 5, raw, {3: 0.5, 1: 0.25, …})"
     assert " to " in head._repr_html_() and repr(head.scaled(2.0)).startswith("Distribution(head")
+
+
+@pytest.mark.parametrize("shape", ["float64", "sparse"])
+@pytest.mark.parametrize("offset", [-1e16, -1e6, 1e6, 1e10, 1e13, 1e16, 1e38])
+def test_probabilities_sum_to_one_at_any_offset(offset: float, shape: str) -> None:
+    dist = build([offset] * 3, shape)
+    for each, size in ((dist, 3), (dist.scaled(1 / 0.7), 3), (dist.top(2), 2), (dist.top(2).scaled(0.3), 2)):
+        np.testing.assert_allclose(np.exp(each.logprobs), [1 / size] * size, rtol=1e-14)
+        assert math.exp(each.logprob(1)) == pytest.approx(1 / size, rel=1e-14)
+        assert np.exp(each.leading(3)[1]).sum() == pytest.approx(1, rel=1e-14)
+    assert dist.top(2).kl(dist) == pytest.approx(math.log(3 / 2), rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", ["float64", "sparse"])
+def test_a_temperature_keeps_the_differences_of_scores_with_a_large_offset(shape: str) -> None:
+    row, offset = np.array([0.0, 2.0, -4.0]), 2.0**53
+    hot = build((row + offset).tolist(), shape).scaled(1 / 0.7)
+    np.testing.assert_allclose(hot.logprobs_of([0, 1, 2]), Distribution.dense(row / 0.7).logprobs, rtol=1e-14)
+    assert build(row.tolist(), shape).scaled(2).score(1) == 4.0  # and a usual offset stays in the scores
+
+
+@pytest.mark.parametrize("row", [[1e308], [-1e308] * 3, [1e308, -1e308]])
+def test_a_largest_score_that_no_difference_can_be_taken_of_is_a_typed_error(row: list[float]) -> None:
+    with pytest.raises(DistributionError, match=r"largest score is -?1e\+308"):
+        Distribution.dense(row)
+
+
+@pytest.mark.parametrize("shape", ["float64", "sparse"])
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0, 1e200])
+def test_a_score_that_is_nearly_the_least_of_all_floats_has_no_probability_and_no_nan(
+    factor: float, shape: str
+) -> None:
+    dist = build([0.0, -1e308, 0.0], shape).scaled(factor)
+    assert (dist.entropy, dist.varentropy, dist.logprob(2)) == (math.log(2), 0.0, -math.log(2))
+    assert dist.support_size == len(dist.support()) == np.count_nonzero(dist.scores > -math.inf)
