@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from decodekit.disclosure import ALL, Disclosure
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import ProviderError
-from decodekit.log import get_logger
-from decodekit.prefix import Prefix
-from decodekit.protocols import Answer
+from decodekit.model.adapter import Answer
+from decodekit.model.prefix import Prefix
 from decodekit_remote.dialect import Position, Question, Reply
-from decodekit_remote.heads import distribution
 from decodekit_remote.draft_length import DraftLength
+from decodekit_remote.heads import distribution
 from decodekit_remote.server import Server
 from decodekit_remote.server_tokenizer import ServerTokenizer
-from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
+from decodekit_remote.text_checks import TextChecks
+from decodekit_remote.vocabulary import HashedVocabulary
 
 __all__ = ["Answers", "Kept"]
 
@@ -46,10 +46,11 @@ class Answers:
     Args:
         server: who gave them.
         draft_length: learns how often a draw is what the server had gone on with.
+        checks: what a server that takes texts made of them.
     """
 
-    def __init__(self, server: Server, draft_length: DraftLength) -> None:
-        self._server, self._draft_length = server, draft_length
+    def __init__(self, server: Server, draft_length: DraftLength, checks: TextChecks) -> None:
+        self._server, self._draft_length, self._checks = server, draft_length, checks
         self._last: dict[bytes, Kept] = {}
         self._kept: OrderedDict[bytes, Kept] = OrderedDict()
         self._numbers = 0
@@ -110,8 +111,8 @@ class Answers:
         """Make and store the answer of a prefix; the prefix that the server went on to."""
         schedule: dict[str, int | str] = {"place": place}
         self._recognise(reply, schedule)
-        if isinstance(self._server.vocabulary, KnownVocabulary) and place == 0 and reply.prompt_tokens is not None:
-            self._compare_lengths(prefix, reply.prompt_tokens, schedule)
+        if place == 0:
+            self._checks.after(prefix, reply, schedule)
         answer = distribution(
             position,
             question,
@@ -124,6 +125,8 @@ class Answers:
         )
         if isinstance(self._server.vocabulary, HashedVocabulary) and answer.token_ids is not None:
             schedule["tokens"] = self._server.vocabulary.table(answer.token_ids.tolist())
+        if self._server.vocabulary is not None and answer.token_ids is not None:
+            self._note_lost(len(answer.token_ids), question, schedule)
         if isinstance(self._server.tokenizer, ServerTokenizer):
             self._server.tokenizer.learn(position.pieces)
         shown = ALL if answer.tail is None else Disclosure(question.top, question.named)
@@ -161,15 +164,19 @@ class Answers:
             self._seen_model = reply.model
         if reply.build and reply.build != self._seen_build:
             if self._seen_build is not None:
-                get_logger().warning("the server's build changed", was=self._seen_build, now=reply.build)
-                schedule["build"] = reply.build
+                self._server.transport.redaction.log(
+                    "warning", "the server's build changed", was=self._seen_build, now=reply.build
+                )
+                schedule["build"] = self._server.transport.redaction.text(reply.build)
             self._seen_build = reply.build
 
-    def _compare_lengths(self, prefix: Prefix, counted: int, schedule: dict[str, int | str]) -> None:
-        """Notice that a server made other tokens of a text than those it was put together from."""
-        assert self._server.tokenizer is not None
-        bos = self._server.tokenizer.bos_id
-        own = len(prefix) - (bos is not None and int(prefix.since(0)[0]) == bos)
-        if counted not in (own, own + (bos is not None)):
-            schedule["retokenised_as"] = counted
-            get_logger().warning("the server tokenised the text another way", ours=own, theirs=counted)
+    def _note_lost(self, shown: int, question: Question, schedule: dict[str, int | str]) -> None:
+        """Say in the record why a list shows fewer tokens than were asked for."""
+        if self._server.capabilities.distinct_keys and shown < min(
+            question.top, self._server.vocab_size or question.top
+        ):
+            schedule["shows_less"] = (
+                f"dialect {self._server.dialect.name!r} lists tokens by their text, and of {question.top} asked for "
+                f"{shown} have a text of their own: the end of a text is '' there, and equal texts are one entry. A "
+                "dialect that lists ids or bytes, such as llama_server or vllm, shows them all"
+            )

@@ -8,19 +8,20 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from decodekit.disclosure import Disclosure
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import AdapterError, DecodekitError, DistributionError, ProviderError
-from decodekit.prefix import Prefix
-from decodekit.protocols import Answer
-from decodekit_remote.dialect import Position, Question, Reply
-from decodekit_remote.heads import is_repeated
+from decodekit.model.adapter import Answer
+from decodekit.model.prefix import Prefix
 from decodekit_remote.answers import Answers
+from decodekit_remote.dialect import Position, Question, Reply
 from decodekit_remote.draft_length import DraftLength
+from decodekit_remote.heads import is_repeated
+from decodekit_remote.list_length import ListLength
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import Server
 from decodekit_remote.streams import Row, Streams
-from decodekit_remote.list_length import ListLength
+from decodekit_remote.text_checks import TextChecks
 
 __all__ = ["Questions"]
 
@@ -36,6 +37,7 @@ class Questions:
         streams: those that run.
         draft_length: how many tokens to ask for.
         list_length: how many to list.
+        checks: what is checked of prefixes that go out as text.
         adapts: whether the draft length adapts to what requests took.
     """
 
@@ -46,9 +48,11 @@ class Questions:
         streams: Streams,
         draft_length: DraftLength,
         list_length: ListLength,
+        checks: TextChecks,
         *,
         adapts: bool,
     ) -> None:
+        self._checks = checks
         self._server, self._answers, self._streams = server, answers, streams
         self._draft_length, self._list_length, self._adapts = draft_length, list_length, adapts
 
@@ -75,6 +79,7 @@ class Questions:
 
     async def _answer(self, row: Row) -> Distribution:
         prefix, want = row.prefix, row.want
+        await self._checks.before(prefix)
         for ahead in [
             stream
             for stream in self._streams.running

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from decodekit.disclosure import ALL, Disclosure
+from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import ContextOverflow, DecodekitError, ParameterError
-from decodekit.prefix import Prefix
-from decodekit.protocols import Tokenizer
-from decodekit_remote.dialect import Capabilities, Dialect, ServerInfo, Prefill, Question, Reply
-from decodekit_remote.probing import read_reply
+from decodekit.model.prefix import Prefix
+from decodekit.text.tokenizer import Tokenizer
+from decodekit_remote.body import MOST_OBJECTS, PER_ENTRY
+from decodekit_remote.dialect import Capabilities, Dialect, Prefill, Question, Reply, ServerInfo, entries_of
+from decodekit_remote.reading import read_reply
 from decodekit_remote.transport import Transport
 from decodekit_remote.vocabulary import KnownVocabulary, Vocabulary
 
@@ -98,6 +99,12 @@ class Server:
 
     async def put(self, question: Question) -> list[Reply]:
         """Ask it. Raises `AdapterError`."""
-        path, body = self.dialect.request(question)
-        where = f"{self.transport.base_url}{path}"
-        return read_reply(self.dialect, where, await self.transport.ask(path, body), question)
+        return await put(self.transport, self.dialect, question, self.vocab_size)
+
+
+async def put(transport: Transport, dialect: Dialect, question: Question, vocab_size: int | None) -> list[Reply]:
+    """Ask a question, and read the answer. Raises `AdapterError`."""
+    path, body = dialect.request(question)
+    objects = MOST_OBJECTS + PER_ENTRY * entries_of(question, vocab_size)
+    data = await transport.ask(path, body, objects=objects)
+    return read_reply(dialect, f"{transport.base_url}{path}", data, question, transport.redaction.text)

@@ -7,18 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from decodekit.disclosure import Disclosure
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import DistributionError
-from decodekit.log import get_logger
-from decodekit.prefix import Prefix
-from decodekit_remote.dialect import Position, Reply
+from decodekit.model.prefix import Prefix
 from decodekit_remote.answers import Answers
-from decodekit_remote.stream import Stream
+from decodekit_remote.dialect import Position, Reply
 from decodekit_remote.draft_length import DraftLength
-from decodekit_remote.probing import read_event
+from decodekit_remote.reading import read_event
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import Server
+from decodekit_remote.stream import Stream
 
 __all__ = ["Row", "Streams"]
 
@@ -39,7 +38,7 @@ class Row:
 
 
 class Streams:
-    """The streams of one event loop.
+    """The streams that run, each in the event loop it was opened in.
 
     Args:
         server: whom to ask.
@@ -56,20 +55,27 @@ class Streams:
         self._server, self._answers, self._draft_length = server, answers, draft_length
         self.most = most
         self._streaming, self._adapts = bool(always), always is False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.running: list[Stream] = []
+        self._running: dict[asyncio.AbstractEventLoop, list[Stream]] = {}
         self.crowded = False
 
-    def enter_loop(self) -> None:
-        """Forget the streams of another event loop: they ended with it."""
+    @property
+    def running(self) -> list[Stream]:
+        """The streams of this event loop. Those of another end with it."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop, self.running = loop, []
+        if loop not in self._running:
+            for gone in [each for each in self._running if each.is_closed()]:
+                del self._running[gone]
+            self._running[loop] = []
+        return self._running[loop]
+
+    @property
+    def count(self) -> int:
+        """How many there are, in all event loops."""
+        return sum(map(len, self._running.values()))
 
     async def aclose(self) -> None:
-        """Close all."""
-        running, self.running = self.running, []
-        for stream in running:
+        """Close those of this event loop."""
+        for stream in self._running.pop(asyncio.get_running_loop(), []):
             await stream.aclose()
 
     def next_for(self, row: Row) -> Stream | None:
@@ -107,7 +113,7 @@ class Streams:
 
         stream = Stream(
             self._server.transport.events(path, body),
-            partial(read_event, self._server.dialect, where),
+            partial(read_event, self._server.dialect, where, clean=self._server.transport.redaction.text),
             keep,
             prefix,
             top,
@@ -132,7 +138,7 @@ class Streams:
         if isinstance(stream.failure, Refused) and stream.failure.wait is not None:
             await asyncio.sleep(min(stream.failure.wait, self._server.transport.deadline))
         if stream.failure is not None:
-            get_logger().info("a stream broke off", error=str(stream.failure))
+            self._server.transport.redaction.log("info", "a stream broke off", error=str(stream.failure))
         return None
 
     async def end(self, stream: Stream) -> None:
@@ -142,7 +148,7 @@ class Streams:
             await stream.aclose()
 
     async def close_abandoned(self, rows: Mapping[bytes, Row]) -> None:
-        """Close the streams whose next token was not accepted, and as many unused ones as occupy places that are needed."""
+        """Close the streams whose next token was not accepted, and unused ones whose places are needed."""
         idle = [stream for stream in self.running if not any(stream.contains(row.prefix) for row in rows.values())]
         room = self.most - len(rows)
         for stream in idle:

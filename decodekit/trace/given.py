@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from decodekit.errors import ParameterError
-from decodekit.protocols import Adapter
-from decodekit.trace.format import Trace
+from decodekit.model.adapter import Adapter
+from decodekit.trace.header import Trace
 
 __all__ = ["relearn"]
 

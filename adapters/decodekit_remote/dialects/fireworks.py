@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, ServerInfo, Question, Reply, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body
 from decodekit_remote.dialects.content import by_id, positions
 

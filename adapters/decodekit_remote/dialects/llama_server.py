@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from decodekit.errors import ProviderError
-from decodekit.protocols import Message
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, ServerInfo, Position, Question, Reply, prompts_of
+from decodekit.text.tokenizer import Message
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Question, Reply, ServerInfo, prompts_of
 
 __all__ = ["LlamaServer"]
 

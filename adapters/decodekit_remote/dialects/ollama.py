@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, ServerInfo, Question, Reply
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo
 from decodekit_remote.dialects.content import by_bytes, positions
 
 __all__ = ["Ollama"]

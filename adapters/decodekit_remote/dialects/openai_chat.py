@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from decodekit.errors import ParameterError
-from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, ServerInfo, Question, Reply
+from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Question, Reply, ServerInfo
 from decodekit_remote.dialects.completions import models_of, no_logprobs
 from decodekit_remote.dialects.content import by_bytes, positions
 
@@ -69,13 +69,13 @@ class OpenAIChat(Dialect):
         ]
 
     def event(self, data: Any, seen: int) -> Reply:
-        """The first event may hold nothing but the role."""
-        if not data["choices"]:
+        """The first event may hold nothing but the role, others nothing but the usage, or no choices at all."""
+        if not data.get("choices"):
             return Reply([], finished=False)
         choice = data["choices"][0]
         finished = choice.get("finish_reason") is not None
         told = (choice.get("logprobs") or {}).get("content")
-        if not told and choice.get("delta", {}).get("content"):
+        if not told and (choice.get("delta") or {}).get("content"):
             raise no_logprobs(self.name)
         return Reply(
             positions(told, by_bytes, self.name) if told else [],

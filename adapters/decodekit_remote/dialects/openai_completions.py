@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, ServerInfo, Question, Reply, Token, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, Token, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
 __all__ = ["OpenAICompletions", "text_key"]

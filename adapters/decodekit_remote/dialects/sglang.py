@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from decodekit.errors import ProviderError
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, ServerInfo, Position, Question, Reply, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Question, Reply, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import no_logprobs
 
 __all__ = ["SGLang"]

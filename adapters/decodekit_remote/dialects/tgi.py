@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, ServerInfo, Position, Question, Reply
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Question, Reply, ServerInfo
 from decodekit_remote.dialects.completions import no_logprobs
 
 __all__ = ["Tgi"]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from decodekit.errors import AdapterError
-from decodekit.protocols import Message
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, ServerInfo, Question, Reply, prompts_of
+from decodekit.text.tokenizer import Message
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
 __all__ = ["Vllm"]
