@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from decodekit.distribution import Distribution
@@ -114,7 +114,7 @@ def blocking(adapter: Adapter | AsyncAdapter) -> Adapter:
     if isinstance(adapter, BlockingAdapter):
         return adapter
     if not hasattr(adapter, "predict") and callable(getattr(adapter, "apredict", None)):
-        return BlockingAdapter(cast("AsyncAdapter", adapter))  # no isinstance: that reads `info`, which may connect
+        return BlockingAdapter(adapter)  # no isinstance: that reads `info`, which may connect
     if isinstance(adapter, Adapter):
         return adapter
     raise AdapterError(
