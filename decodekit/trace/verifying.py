@@ -292,7 +292,7 @@ def _reproduce(trace: Trace, step: Step, so_far: TokenIds, rerun: _Rerun) -> Non
         raise _Finding("failed", f"the entries of step {step.index} are not those of the chain")
 
 
-def _part(group: registry.Group, described: Mapping[str, Any]) -> Any:
+def _part(group: str, described: Mapping[str, Any]) -> Any:
     name = described["name"]
     _, info = registry.load(group, name)
     recorded = (described["distribution"], described["version"])
