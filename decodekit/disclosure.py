@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from decodekit.errors import ParameterError
 
-__all__ = ["ALL", "CHEAP", "Disclosure", "Interval", "Tail"]
+__all__ = ["ALL", "CHEAP", "Disclosure", "Interval", "Tail", "for_each"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,19 @@ class Disclosure:
 
 ALL = Disclosure(kind="all")
 CHEAP = Disclosure(kind="cheap")
+
+
+def for_each(disclose: Disclosure | Sequence[Disclosure], count: int) -> list[Disclosure]:
+    """What is wanted of each of ``count`` prefixes: the same of all, or one disclosure for each.
+
+    Raises:
+        ParameterError: there are not as many as prefixes.
+    """
+    if isinstance(disclose, Disclosure):
+        return [disclose] * count
+    if len(disclose) != count:
+        raise ParameterError(f"there are {len(disclose)} disclosures for {count} prefixes; give one, or one for each")
+    return list(disclose)
 
 
 class Interval(NamedTuple):
