@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import llama_cpp
 from pydantic import Field
 
-from decodekit.disclosure import ALL, CHEAP, Disclosure
 from decodekit.distribution import Distribution, Schedule
+from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
 from decodekit.errors import (
     AdapterError,
     DecodekitError,
@@ -19,13 +19,13 @@ from decodekit.errors import (
     OutOfMemory,
     ParameterError,
 )
-from decodekit.evaluation import TokenPath, fault_of, paths_of
-from decodekit.fingerprint import file_fingerprint
+from decodekit.local.fingerprint import file_fingerprint
+from decodekit.local.model_files import find_model
+from decodekit.local.paths import TokenPath, fault_of, paths_of
 from decodekit.local.process import require_threads
-from decodekit.model_files import find_model
+from decodekit.model.adapter import AdapterInfo, Answer
+from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
-from decodekit.prefix import Prefix
-from decodekit.protocols import AdapterInfo, Answer
 from decodekit_llamacpp.memory import EXTRA_SEQUENCES, Memory
 from decodekit_llamacpp.native import LlamaContext, Model, recent_complaints
 from decodekit_llamacpp.plan import Segment, chunks, segments_of

@@ -1,4 +1,4 @@
-"""The vocabulary of a GGUF model as a `decodekit.protocols.Tokenizer`."""
+"""The vocabulary of a GGUF model as a `decodekit.model.adapter.Tokenizer`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import cached_property
 
 import llama_cpp
 
-from decodekit.chat import render_chat
 from decodekit.errors import AdapterError, ConfigError, ParameterError
-from decodekit.fingerprint import remembered
+from decodekit.local.fingerprint import remembered
+from decodekit.text.chat import render_chat
 from decodekit_llamacpp.native import Model
 
 __all__ = ["LlamaCppTokenizer"]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from decodekit.disclosure import Disclosure
 from decodekit.distribution import Distribution, Origin, Schedule
+from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import DistributionError
-from decodekit.prefix import Prefix
-from decodekit.protocols import Answer
+from decodekit.model.adapter import Answer
+from decodekit.model.prefix import Prefix
 from decodekit_torch.head import heads
 
 __all__ = ["KeptRow", "disclosed", "whole_row"]

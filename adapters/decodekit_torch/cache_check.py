@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from decodekit.prefix import Prefix
+from decodekit.model.prefix import Prefix
 from decodekit_torch.cached import Cached
 from decodekit_torch.fixed_shapes import FixedShapes
 from decodekit_torch.forward_arguments import ForwardArguments

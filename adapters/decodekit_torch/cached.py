@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from decodekit.content_index import ContentIndex, common_length
-from decodekit.evaluation import TokenPath, paths_of
-from decodekit.prefix import Prefix
+from decodekit.local.content_index import ContentIndex, common_length
+from decodekit.local.paths import TokenPath, paths_of
+from decodekit.model.prefix import Prefix
 from decodekit_torch.fixed_shapes import FixedBuffers, FixedShapes
 from decodekit_torch.forward_arguments import ForwardArguments
 from decodekit_torch.kv_cache import Group

@@ -10,7 +10,7 @@ import torch
 
 from decodekit.errors import ParameterError
 from decodekit.log import get_logger
-from decodekit.prefix import Prefix
+from decodekit.model.prefix import Prefix
 from decodekit_torch.stochastic import is_stochastic
 from decodekit_torch.uncached import Uncached, alike
 

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from decodekit.distribution import Distribution
-from decodekit.prefix import Prefix
-from decodekit.randomness import MODELS, Randomness
+from decodekit.draw.randomness import MODELS, Randomness
+from decodekit.model.prefix import Prefix
 from decodekit_torch.uncached import Emit, Shape, Uncached
 
 __all__ = ["Mixture", "Stochastic", "generators_kept", "is_stochastic"]

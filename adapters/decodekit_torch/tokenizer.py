@@ -1,4 +1,4 @@
-"""A transformers tokenizer as a `decodekit.protocols.Tokenizer`."""
+"""A transformers tokenizer as a `decodekit.model.adapter.Tokenizer`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from decodekit.errors import ConfigError
-from decodekit.fast_tokenizer import FastTokenizer
+from decodekit.text.huggingface import FastTokenizer
 
 __all__ = ["TransformersTokenizer"]
 

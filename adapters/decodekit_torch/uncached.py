@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from decodekit.content_index import ContentIndex
 from decodekit.errors import AdapterError
-from decodekit.evaluation import TokenPath, paths_of
-from decodekit.prefix import Prefix
+from decodekit.local.content_index import ContentIndex
+from decodekit.local.paths import TokenPath, paths_of
+from decodekit.model.prefix import Prefix
 from decodekit_torch.forward_arguments import ForwardArguments
 
 __all__ = ["Emit", "Shape", "Uncached", "alike", "device_of"]
