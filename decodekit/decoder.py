@@ -21,7 +21,7 @@ from decodekit.prefix import Prefix
 from decodekit.protocols import Tokenizer
 from decodekit.randomness import Randomness
 from decodekit.step import FinishReason, Level, RawSummary, Step, Timing
-from decodekit.text import TextMark, TextStream
+from decodekit.text.stream import TextMark, TextStream
 
 __all__ = ["Decoder", "Mark", "OnUndisclosed", "Stop"]
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from decodekit.byte_alphabet import BYTES
+from decodekit.text.byte_alphabet import BYTES
 from decodekit.errors import AdapterError, ConfigError, ParameterError
 from decodekit.log import get_logger
 from decodekit.protocols import Message

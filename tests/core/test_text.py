@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from decodekit.text import TextStream
+from decodekit.text.stream import TextStream
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
