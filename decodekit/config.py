@@ -14,14 +14,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from decodekit import registry
-from decodekit.advice import advice
 from decodekit.chain import Chain
-from decodekit.decoder import MOST_TOKENS
+from decodekit.chain.advice import advice
+from decodekit.draw.context import MOST_TOKENS
 from decodekit.errors import ConfigError
 from decodekit.log import get_logger
-from decodekit.plugin import explain, parameter_model, validated
-from decodekit.presets import read_recipe
+from decodekit.plugin import explain, parameter_model, registry, validated
+from decodekit.plugin.presets import read_recipe
 
 __all__ = ["Config", "config_schema", "load_config"]
 

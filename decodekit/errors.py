@@ -20,11 +20,9 @@ Messages name the field, the plugin and the step, and say what to do next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from decodekit.disclosure import Disclosure
-    from decodekit.session import Result
+import difflib
+from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "AdapterError",
@@ -39,8 +37,8 @@ __all__ = [
     "PluginError",
     "ProviderError",
     "TraceError",
-    "Undisclosed",
     "UnknownPlugin",
+    "did_you_mean",
 ]
 
 
@@ -48,11 +46,11 @@ class DecodekitError(Exception):
     """The root of all errors of this library.
 
     Attributes:
-        partial: what a generation had produced before it ended in this error, one result per sequence for a batch;
-            None outside a generation.
+        partial: what a generation had produced before it ended in this error: a `Result`, or a list of them, one per
+            sequence, for a batch; None outside a generation.
     """
 
-    partial: Result | list[Result] | None = None
+    partial: Any = None  # typed here it would name a room far above
 
 
 class ConfigError(DecodekitError):
@@ -65,23 +63,6 @@ class UnknownPlugin(ConfigError):
 
 class ParameterError(ConfigError, ValueError):
     """A parameter is missing, unknown or out of range; the message names it."""
-
-
-class Undisclosed(DecodekitError):
-    """The disclosed part of a distribution does not settle the question.
-
-    Attributes:
-        need: what would settle it. A session asks the adapter for exactly this and runs the pure step again.
-    """
-
-    def __init__(self, need: Disclosure, question: str = "this question") -> None:
-        self.need = need
-        self.question = question
-        super().__init__(
-            f"{question} cannot be answered from what was disclosed; it needs {need}. "
-            "Ask the adapter for more, shorten the question with a truncation such as top_k, "
-            "or set on_undisclosed='truncate'."
-        )
 
 
 class DistributionError(DecodekitError):
@@ -151,3 +132,10 @@ class TraceError(DecodekitError):
     def __init__(self, message: str, *, step: int | None = None) -> None:
         self.step = step
         super().__init__(message)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"``, or the list of what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; there is {', '.join(names) or 'nothing'}"

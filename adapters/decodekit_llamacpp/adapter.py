@@ -9,22 +9,15 @@ from typing import Annotated, Literal
 import llama_cpp
 from pydantic import Field
 
-from decodekit.disclosure import ALL, CHEAP, Disclosure
 from decodekit.distribution import Distribution, Schedule
-from decodekit.errors import (
-    AdapterError,
-    DecodekitError,
-    DistributionError,
-    ModelNotFound,
-    OutOfMemory,
-    ParameterError,
-)
-from decodekit.evaluation import Path, fault_of, paths_of
-from decodekit.fingerprint import file_fingerprint
-from decodekit.model_files import find_model
+from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
+from decodekit.errors import AdapterError, DecodekitError, DistributionError, ModelNotFound, OutOfMemory, ParameterError
+from decodekit.local.fingerprint import file_fingerprint
+from decodekit.local.model_files import find_model
+from decodekit.local.paths import Path, fault_of, paths_of
+from decodekit.model.adapter import AdapterInfo, Answer
+from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
-from decodekit.prefix import Prefix
-from decodekit.protocols import AdapterInfo, Answer
 from decodekit_llamacpp.memory import EXTRA_SEQUENCES, Memory
 from decodekit_llamacpp.native import Context, Model, recent_complaints
 from decodekit_llamacpp.plan import Run, chunks, runs_of

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from decodekit.content_index import ContentIndex, common_length
-from decodekit.prefix import Prefix
+from decodekit.local.content_index import ContentIndex, common_length
+from decodekit.model.prefix import Prefix
 from decodekit_llamacpp.native import Context
 
 __all__ = ["EXTRA_SEQUENCES", "Memory"]

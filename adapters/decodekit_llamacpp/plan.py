@@ -13,8 +13,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from decodekit.content_index import ContentIndex, common_length
-from decodekit.evaluation import Path
+from decodekit.local.content_index import ContentIndex, common_length
+from decodekit.local.paths import Path
 
 __all__ = ["Run", "chunks", "runs_of"]
 

@@ -1,4 +1,4 @@
-"""The vocabulary of a GGUF model as a `decodekit.protocols.Tokenizer`."""
+"""The vocabulary of a GGUF model as a `decodekit.text.tokenizer.Tokenizer`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 import llama_cpp
 
 from decodekit.errors import AdapterError, ParameterError
-from decodekit.fingerprint import remembered
+from decodekit.local.fingerprint import remembered
 from decodekit.text.base import BaseTokenizer
 from decodekit.text.utf8 import utf8
 from decodekit_llamacpp.native import Model

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr
 
-from decodekit.disclosure import ALL, CHEAP, Disclosure
+from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
 from decodekit.errors import AdapterError, ConfigError, ParameterError, ProviderError
+from decodekit.model.adapter import AdapterInfo, Answer
+from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
-from decodekit.prefix import Prefix
-from decodekit.protocols import AdapterInfo, Answer, Tokenizer
+from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.asking import Asking
 from decodekit_remote.dialect import Facts, Prefill
 from decodekit_remote.keeping import Answers

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from decodekit import registry
 from decodekit.errors import ConfigError
+from decodekit.plugin import registry
 
 __all__ = ["named_tokenizer"]
 

@@ -12,21 +12,15 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 
-from decodekit.disclosure import ALL, CHEAP, Disclosure
 from decodekit.distribution import Distribution, Origin, Schedule
-from decodekit.errors import (
-    AdapterError,
-    ConfigError,
-    DecodekitError,
-    DistributionError,
-    OutOfMemory,
-    ParameterError,
-)
-from decodekit.evaluation import fault_of
+from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
+from decodekit.draw.randomness import Randomness
+from decodekit.errors import AdapterError, ConfigError, DecodekitError, DistributionError, OutOfMemory, ParameterError
+from decodekit.local.paths import fault_of
+from decodekit.model.adapter import AdapterInfo, Answer
+from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
-from decodekit.prefix import Prefix
-from decodekit.protocols import AdapterInfo, Answer, Tokenizer
-from decodekit.randomness import Randomness
+from decodekit.text.tokenizer import Tokenizer
 from decodekit_torch.engines import engine_for
 from decodekit_torch.head import heads
 from decodekit_torch.loading import given, load, move, out_of_memory
@@ -55,7 +49,7 @@ class TorchAdapter:
             such as ``smollm2``. From Python also a module or function: a transformers causal LM, or anything that maps
             token ids int64[rows, n] to logits [rows, n, V] (place t depends on the ids up to t) or [rows, V].
         tokenizer: 'auto' takes the one beside the model; None for none; from Python also a transformers tokenizer or
-            an object of `decodekit.protocols.Tokenizer`.
+            an object of `decodekit.model.adapter.Tokenizer`.
         n_ctx: the longest prefix in tokens; the model's positions by default.
         max_sequences: how many sequences are kept in the cache at a time.
         cells: how many tokens the cache holds in all; a single prefix may exceed it.

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from decodekit.chain import Chain
-from decodekit.context import Context, TokenIds
-from decodekit.disclosure import ALL
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import ALL
+from decodekit.draw.choice import Choice
+from decodekit.draw.context import Context, TokenIds
+from decodekit.draw.randomness import Randomness
 from decodekit.errors import ConfigError, ParameterError, PluginError
-from decodekit.randomness import Randomness
-from decodekit.samplers import Choice
 
 __all__ = ["as_logits_processor", "hf_logits_processor"]
 

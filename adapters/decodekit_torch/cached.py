@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from decodekit.content_index import ContentIndex, common_length
-from decodekit.evaluation import Path, paths_of
-from decodekit.prefix import Prefix
+from decodekit.local.content_index import ContentIndex, common_length
+from decodekit.local.paths import Path, paths_of
+from decodekit.model.prefix import Prefix
 from decodekit_torch.kv import Group
 from decodekit_torch.stage import Stage, Stages
 from decodekit_torch.whole import Emit, Shape, device_of

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 
 from decodekit.errors import ConfigError, ModelNotFound, ParameterError
-from decodekit.fingerprint import file_fingerprint
+from decodekit.local.fingerprint import file_fingerprint
+from decodekit.local.model_files import find_model
 from decodekit.log import get_logger
-from decodekit.model_files import find_model
 from decodekit_torch.gguf_file import GgufFile
 
 __all__ = ["Loaded", "given", "load", "module_fingerprint", "move", "out_of_memory", "transformers_library"]

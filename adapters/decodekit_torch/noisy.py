@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from decodekit.distribution import Distribution
-from decodekit.prefix import Prefix
-from decodekit.randomness import MODELS, Randomness
+from decodekit.draw.randomness import MODELS, Randomness
+from decodekit.model.prefix import Prefix
 from decodekit_torch.whole import Emit, Shape, Whole
 
 __all__ = ["Mixture", "Noisy", "generators_kept", "is_noisy"]

@@ -1,4 +1,4 @@
-"""A transformers tokenizer as a `decodekit.protocols.Tokenizer`."""
+"""A transformers tokenizer as a `decodekit.text.tokenizer.Tokenizer`."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from decodekit.prefix import Prefix
+from decodekit.model.prefix import Prefix
 from decodekit_torch.cached import Cached
 from decodekit_torch.stage import Stages
 from decodekit_torch.whole import Emit, Shape, Whole

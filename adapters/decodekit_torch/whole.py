@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from decodekit.content_index import ContentIndex
 from decodekit.errors import AdapterError
-from decodekit.evaluation import Path, paths_of
-from decodekit.prefix import Prefix
+from decodekit.local.content_index import ContentIndex
+from decodekit.local.paths import Path, paths_of
+from decodekit.model.prefix import Prefix
 
 __all__ = ["Emit", "Shape", "Whole", "device_of"]
 

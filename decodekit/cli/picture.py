@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decodekit.chain import Chain
-from decodekit.cli.stages import bar, share_text
-from decodekit.context import Context, TokenIds
 from decodekit.distribution import Distribution
+from decodekit.draw.context import Context, TokenIds
+from decodekit.draw.randomness import PROCESSORS, Randomness
 from decodekit.errors import ConfigError
-from decodekit.randomness import PROCESSORS, Randomness
-from decodekit.registry import Group
+from decodekit.plugin.registry import Group
+from decodekit.view.stages import bar, share_text
 
 __all__ = ["CAPTION", "SAMPLE", "SAMPLE_CONTEXT", "draw_picture", "effect"]
 

@@ -9,12 +9,13 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import ArrayLike
 
-from decodekit.disclosure import ALL, CHEAP, Disclosure
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
 from decodekit.errors import AdapterError, ContextOverflow, DecodekitError, ParameterError
-from decodekit.prefix import Prefix
-from decodekit.protocols import AdapterInfo, Answer, Tokenizer
+from decodekit.model.adapter import AdapterInfo, Answer
+from decodekit.model.prefix import Prefix
 from decodekit.testing.tokenizers import BytesTokenizer
+from decodekit.text.tokenizer import Tokenizer
 
 __all__ = ["NGramAdapter", "TableAdapter"]
 

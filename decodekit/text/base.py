@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from decodekit.chat import render_chat
+from decodekit.text.chat import render_chat
 from decodekit.errors import ConfigError, ParameterError
 from decodekit.log import get_logger
 from decodekit.text.utf8 import utf8

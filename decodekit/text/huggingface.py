@@ -1,4 +1,4 @@
-"""A Hugging Face tokenizer as a `decodekit.protocols.Tokenizer`: tokens are bytes, and no byte of a text is lost.
+"""A Hugging Face tokenizer as a `decodekit.text.tokenizer.Tokenizer`: tokens are bytes, and no byte of a text is lost.
 
 Byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM), sentencepiece with and without byte fallback (Llama 2, Mistral, Gemma),
 unigrams and WordPiece are understood. What changes a text before it is split (NFC, lower case, sentencepiece's added

@@ -22,7 +22,7 @@ import torch
 
 import decodekit
 from decodekit import Distribution, Prefix
-from decodekit.disclosure import ALL
+from decodekit.distribution.disclosure import ALL
 from decodekit.errors import (
     AdapterError,
     ConfigError,

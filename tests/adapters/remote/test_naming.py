@@ -17,8 +17,8 @@ pytest.importorskip("tokenizers")
 import decodekit
 from decodekit import Prefix
 from decodekit.errors import ConfigError, ModelNotFound
-from decodekit.text.huggingface import read_tokenizer
 from decodekit.testing import BytesTokenizer, PiecesTokenizer, check_tokenizer
+from decodekit.text.huggingface import read_tokenizer
 from decodekit_remote import RemoteAdapter
 from decodekit_remote.vocabulary import KnownVocabulary
 from tests.adapters.conftest import MODEL, model_path

@@ -1,0 +1,98 @@
+"""Passes over a whole row of scores, each as few as the memory of the machine allows."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decodekit.errors import DistributionError, EmptySupport
+
+__all__ = ["FAR", "check", "frozen", "leaders", "pieces"]
+
+Floats = NDArray[np.float64]
+
+FAR = 1e150
+"""A score this far below the leader has probability zero in float64, and its square is still a float64."""
+
+_LARGEST = 1e305  # what differs from this by 1e308 is still a float64
+_BLOCK = 128
+_PIECE = 16_384
+
+_here = threading.local()  # working memory: what is freed and taken anew costs a page fault for every 512 numbers
+
+
+def check(scores: NDArray[np.floating[Any]]) -> float:
+    """The largest score of a row that is sound: no NaN, and a largest score between -1e305 and 1e305."""
+    largest = float(np.maximum.reduce(scores))
+    if math.isnan(largest):
+        raise DistributionError(f"{int(np.isnan(scores).sum())} of {scores.size} scores are NaN")
+    if largest == math.inf:
+        raise DistributionError(f"{int((scores == math.inf).sum())} of {scores.size} scores are +inf")
+    if largest == -math.inf:
+        raise EmptySupport("every score is -inf: no token has probability")
+    if abs(largest) > _LARGEST:
+        raise DistributionError(
+            f"the largest score is {largest:.3g}, and differences of scores beyond ±{_LARGEST:g} are no float64; "
+            "a token without probability has the score -inf"
+        )
+    return largest
+
+
+def pieces(
+    row: NDArray[np.floating[Any]], largest: float, scale: float, *, deep: bool
+) -> Iterator[tuple[int, Floats, Floats]]:
+    """(start, scores less the largest, their exponentials), a piece at a time; the next piece overwrites them.
+
+    A piece fits the processor's cache, and its memory is not handed back to the operating system in between; on a
+    vocabulary of 150,000 that is several times faster than whole arrays. What lies further below the largest than
+    1e150, as -inf does, becomes -1e150: its exponential is zero, and zero times its square is not NaN.
+
+    Args:
+        row: float[V], before the scale.
+        largest: of the row.
+        scale: what the differences are multiplied with.
+        deep: whether the row holds such scores.
+    """
+    spare: list[Floats] = _here.__dict__.setdefault("spare", [])
+    space = spare.pop() if spare else np.empty((2, _PIECE))
+    try:
+        for start in range(0, len(row), _PIECE):
+            piece = row[start : start + _PIECE]
+            shifted, weights = space[:, : len(piece)]
+            np.subtract(piece, largest, out=shifted, dtype=np.float64)
+            if deep and scale > 1.0:
+                np.maximum(shifted, -FAR / scale, out=shifted)
+            if scale != 1.0:
+                shifted *= scale
+            if deep:
+                np.maximum(shifted, -FAR, out=shifted)
+            np.exp(shifted, out=weights)
+            yield start, shifted, weights
+    finally:
+        spare.append(space)
+
+
+def leaders(row: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
+    """Rising ids that surely contain the k largest scores.
+
+    The k-th largest of the maxima of disjoint blocks is a lower bound on the k-th largest score, and one pass of
+    maxima is many times cheaper than a selection.
+    """
+    blocks = len(row) // _BLOCK
+    if k >= len(row) // 8:
+        return np.arange(len(row))
+    maxima = np.maximum.reduce(row[: blocks * _BLOCK].reshape(_BLOCK, blocks), axis=0) if k < blocks else row.copy()
+    maxima.partition(len(maxima) - k)
+    found: NDArray[np.int64] = (row >= maxima[len(maxima) - k]).nonzero()[0]
+    return found
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, which nobody can write any more."""
+    array.flags.writeable = False
+    return array
