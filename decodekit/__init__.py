@@ -6,10 +6,11 @@ verified without the model, and replayed.
 """
 
 from decodekit.chain import Chain, Entry
-from decodekit.context import Context
-from decodekit.decoder import Decoder, Stop
-from decodekit.disclosure import ALL, CHEAP, Disclosure, Interval, Tail
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, Interval, Tail, Undisclosed
+from decodekit.draw.choice import Choice, Draw
+from decodekit.draw.context import Context
+from decodekit.draw.randomness import BoundRandomness, Randomness, derive
 from decodekit.errors import (
     AdapterError,
     ConfigError,
@@ -23,19 +24,20 @@ from decodekit.errors import (
     PluginError,
     ProviderError,
     TraceError,
-    Undisclosed,
     UnknownPlugin,
 )
+from decodekit.model.adapter import Adapter, AdapterInfo, AsyncAdapter
+from decodekit.model.prefix import Prefix
 from decodekit.plugin import Plugin
-from decodekit.prefix import Prefix
-from decodekit.protocols import Adapter, AdapterInfo, AsyncAdapter, Processor, Sampler, Tokenizer
-from decodekit.randomness import BoundRandomness, Randomness, derive
-from decodekit.registry import PluginInfo, adapter, plugins, processor, register_processor, sampler
-from decodekit.resuming import resume, resume_stream
-from decodekit.samplers import Choice, Draw
+from decodekit.plugin.protocols import Processor, Sampler
+from decodekit.plugin.registry import PluginInfo, adapter, plugins, processor, register_processor, sampler
 from decodekit.session import Result, Session
-from decodekit.step import Step
+from decodekit.session.decoder import Decoder
+from decodekit.session.resuming import resume, resume_stream
+from decodekit.session.stop import Stop
+from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace import ReplayReport, Trace, Verdict, read_trace, recover, replay, verify
+from decodekit.trace.step import Step
 
 __all__ = [
     "ALL",

@@ -20,11 +20,11 @@ Messages name the field, the plugin and the step, and say what to do next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from decodekit.disclosure import Disclosure
-    from decodekit.session import Result
+import difflib
+import io
+import pickle
+from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "AdapterError",
@@ -39,20 +39,62 @@ __all__ = [
     "PluginError",
     "ProviderError",
     "TraceError",
-    "Undisclosed",
     "UnknownPlugin",
+    "did_you_mean",
+    "message_of",
 ]
+
+
+def message_of(error: BaseException) -> str:
+    """What an error says; its type where it says nothing, or fails to say it. Half surrogates become escapes."""
+    try:
+        said = str(error)
+    except (Exception, SystemExit):  # of a stranger's class
+        said = ""
+    return said.encode("utf-8", "backslashreplace").decode() if said else type(error).__name__
 
 
 class DecodekitError(Exception):
     """The root of all errors of this library.
 
     Attributes:
-        partial: what a generation had produced before it ended in this error, one result per sequence for a batch;
-            None outside a generation.
+        partial: what a generation had produced before it ended in this error: a `Result`, or a list of them, one per
+            sequence, for a batch; None outside a generation.
     """
 
-    partial: Result | list[Result] | None = None
+    partial: Any = None  # typed here it would name a room far above
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Message and attributes as they are, whatever ``__init__`` takes; what does not pickle stays behind."""
+        args = tuple(each if _pickles(each) else str(each) for each in self.args)
+        return _rebuilt, (type(self), args), {name: value for name, value in vars(self).items() if _pickles(value)}
+
+    def __copy__(self) -> DecodekitError:
+        copied = _rebuilt(type(self), self.args)
+        copied.__dict__.update(vars(self))
+        return copied
+
+
+def _rebuilt(kind: type[DecodekitError], args: tuple[Any, ...]) -> DecodekitError:
+    """An error of this kind without asking its ``__init__``, which may need more than the message."""
+    return kind.__new__(kind, *args)
+
+
+class _Trial(pickle.Pickler):
+    """Pickles into nothing. Errors of ours are taken to pickle: a result may hold the very error that holds it."""
+
+    def persistent_id(self, value: Any) -> str | None:
+        return "error" if isinstance(value, DecodekitError) else None
+
+
+def _pickles(value: Any) -> bool:
+    if value is None or isinstance(value, str | int | float | bytes):
+        return True
+    try:
+        _Trial(io.BytesIO(), pickle.HIGHEST_PROTOCOL).dump(value)
+    except Exception:  # a __reduce__ of anybody's may raise anything
+        return False
+    return True
 
 
 class ConfigError(DecodekitError):
@@ -65,23 +107,6 @@ class UnknownPlugin(ConfigError):
 
 class ParameterError(ConfigError, ValueError):
     """A parameter is missing, unknown or out of range; the message names it."""
-
-
-class Undisclosed(DecodekitError):
-    """The disclosed part of a distribution does not settle the question.
-
-    Attributes:
-        need: what would settle it. A session asks the adapter for exactly this and runs the pure step again.
-    """
-
-    def __init__(self, need: Disclosure, question: str = "this question") -> None:
-        self.need = need
-        self.question = question
-        super().__init__(
-            f"{question} cannot be answered from what was disclosed; it needs {need}. "
-            "Ask the adapter for more, shorten the question with a truncation such as top_k, "
-            "or set on_undisclosed='truncate'."
-        )
 
 
 class DistributionError(DecodekitError):
@@ -151,3 +176,10 @@ class TraceError(DecodekitError):
     def __init__(self, message: str, *, step: int | None = None) -> None:
         self.step = step
         super().__init__(message)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"``, or the list of what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; there is {', '.join(names) or 'nothing'}"

@@ -8,11 +8,11 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from decodekit.disclosure import Disclosure
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import AdapterError, DecodekitError, DistributionError, ProviderError
-from decodekit.prefix import Prefix
-from decodekit.protocols import Answer
+from decodekit.model.adapter import Answer
+from decodekit.model.prefix import Prefix
 from decodekit_remote.dialect import Position, Question, Reply
 from decodekit_remote.heads import is_repeated
 from decodekit_remote.keeping import Answers

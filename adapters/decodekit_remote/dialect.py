@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 from decodekit.distribution import Stage
 from decodekit.errors import ParameterError
-from decodekit.protocols import Message
+from decodekit.text.tokenizer import Message
 
 __all__ = [
     "Asking",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from decodekit.disclosure import ALL
 from decodekit.distribution import Distribution, Schedule, Stage
-from decodekit.errors import DistributionError, Undisclosed
+from decodekit.distribution.disclosure import ALL, Undisclosed
+from decodekit.errors import DistributionError
 from decodekit_remote.dialect import Capabilities, Position, Question
 from decodekit_remote.vocabulary import Vocabulary
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from decodekit.disclosure import ALL, Disclosure
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import ProviderError
 from decodekit.log import get_logger
-from decodekit.prefix import Prefix
-from decodekit.protocols import Answer
+from decodekit.model.adapter import Answer
+from decodekit.model.prefix import Prefix
 from decodekit_remote.dialect import Position, Question, Reply
 from decodekit_remote.heads import distribution
 from decodekit_remote.pace import Pace

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from decodekit.errors import DecodekitError
-from decodekit.prefix import Prefix
+from decodekit.model.prefix import Prefix
 from decodekit_remote.dialect import Position, Reply
 
 __all__ = ["Live"]

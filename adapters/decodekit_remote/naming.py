@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from decodekit import registry
 from decodekit.errors import ConfigError
+from decodekit.plugin import registry
 
 __all__ = ["named_tokenizer"]
 
@@ -29,7 +29,7 @@ def named_tokenizer(given: Any, vocab_size: int | None) -> tuple[Any, Any]:
         return given, None
     path = Path(given).expanduser()
     if path.is_dir() or path.suffix == ".json":
-        from decodekit.fast_tokenizer import read_tokenizer  # the library behind it is optional
+        from decodekit.text.huggingface import read_tokenizer  # the library behind it is optional
 
         return read_tokenizer(path, vocab_size), None
     made = registry.adapter("llamacpp", model=given, n_ctx=64, n_threads=1, max_sequences=1, rows_per_forward=1)

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from decodekit.distribution import Stage
-from decodekit.errors import AdapterError, ConfigError, ProviderError, UnknownPlugin
+from decodekit.errors import AdapterError, ConfigError, ProviderError, UnknownPlugin, did_you_mean
 from decodekit.log import get_logger
-from decodekit.plugin import did_you_mean
 from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply
 from decodekit_remote.refusals import Refused
 from decodekit_remote.transport import Transport

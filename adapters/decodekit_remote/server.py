@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from decodekit.disclosure import ALL, Disclosure
+from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import ContextOverflow, DecodekitError, ParameterError
-from decodekit.prefix import Prefix
-from decodekit.protocols import Tokenizer
+from decodekit.model.prefix import Prefix
+from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.dialect import Capabilities, Dialect, Facts, Prefill, Question, Reply
 from decodekit_remote.probing import read_reply
 from decodekit_remote.transport import Transport

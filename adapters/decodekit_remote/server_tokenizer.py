@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from decodekit.byte_alphabet import BYTES
 from decodekit.errors import AdapterError, ConfigError, ParameterError
 from decodekit.log import get_logger
-from decodekit.protocols import Message
+from decodekit.text.byte_alphabet import BYTES
+from decodekit.text.tokenizer import Message
 from decodekit_remote.dialect import Dialect, Facts
 
 __all__ = ["ServerTokenizer"]

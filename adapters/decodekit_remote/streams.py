@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from decodekit.disclosure import Disclosure
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import DistributionError
 from decodekit.log import get_logger
-from decodekit.prefix import Prefix
+from decodekit.model.prefix import Prefix
 from decodekit_remote.dialect import Position, Reply
 from decodekit_remote.keeping import Answers
 from decodekit_remote.live import Live

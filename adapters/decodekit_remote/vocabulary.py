@@ -8,8 +8,8 @@ from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
 from decodekit.errors import ParameterError
-from decodekit.prefix import Prefix
-from decodekit.protocols import Message, Tokenizer
+from decodekit.model.prefix import Prefix
+from decodekit.text.tokenizer import Message, Tokenizer
 from decodekit_remote.dialect import Conversation, Position, Token
 
 __all__ = ["HashedVocabulary", "KnownVocabulary", "Vocabulary"]

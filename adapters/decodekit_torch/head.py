@@ -8,7 +8,7 @@ import torch
 
 from decodekit.distribution import Distribution, Schedule
 from decodekit.errors import DecodekitError, DistributionError
-from decodekit.protocols import Answer
+from decodekit.model.adapter import Answer
 
 __all__ = ["heads", "statistics"]
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from decodekit import registry
 from decodekit.chain import Chain
 from decodekit.cli.chain_text import parse_preset, written
 from decodekit.cli.picture import SAMPLE, SAMPLE_CONTEXT
-from decodekit.context import Context
 from decodekit.distribution import Distribution
+from decodekit.draw.context import Context
+from decodekit.draw.randomness import PROCESSORS, Randomness
 from decodekit.errors import ConfigError
-from decodekit.presets import names_of, ported
-from decodekit.randomness import PROCESSORS, Randomness
+from decodekit.plugin import registry
+from decodekit.plugin.presets import names_of, ported
 
 __all__ = ["Comparison", "Parting", "Reached", "compare", "counterpart", "read_row"]
 

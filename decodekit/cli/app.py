@@ -10,18 +10,18 @@ from typing import Annotated, Any
 
 import typer
 
-from decodekit.cli.chain import chain
-from decodekit.cli.config import config_app
-from decodekit.cli.doctor import doctor
-from decodekit.cli.generate import generate
+from decodekit.cli.commands.chain import chain
+from decodekit.cli.commands.config import config_app
+from decodekit.cli.commands.doctor import doctor
+from decodekit.cli.commands.generate import generate
+from decodekit.cli.commands.plugins import plugins
+from decodekit.cli.commands.recover import recover
+from decodekit.cli.commands.replay import replay
+from decodekit.cli.commands.resume import resume
+from decodekit.cli.commands.verify import verify
 from decodekit.cli.output import say
-from decodekit.cli.plugins import plugins
-from decodekit.cli.recover import recover
-from decodekit.cli.replay import replay
-from decodekit.cli.resume import resume
-from decodekit.cli.safe_text import safe_text
-from decodekit.cli.verify import verify
 from decodekit.errors import ConfigError, DecodekitError
+from decodekit.view.safe_text import safe_text
 
 __all__ = ["app", "run"]
 

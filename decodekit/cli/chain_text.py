@@ -14,9 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from decodekit import registry
 from decodekit.errors import ConfigError
-from decodekit.plugin import FunctionPlugin, parameter_model
+from decodekit.plugin import FunctionPlugin, parameter_model, registry
 
 __all__ = ["parse_chain", "parse_preset", "parse_sampler", "parse_setting", "parse_value", "write_part", "written"]
 

@@ -9,18 +9,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from decodekit.cli.labels import token_label
 from decodekit.cli.output import number, show_table
-from decodekit.cli.safe_text import safe_text
-from decodekit.cli.stages import Row, Stage, grid, share_text
-from decodekit.cli.words import MEANING, STYLE
+from decodekit.draw.randomness import gumbel_of, uniform_of
 from decodekit.errors import ParameterError
-from decodekit.randomness import gumbel_of, uniform_of
-from decodekit.step import Step
 from decodekit.trace import Trace, verify
+from decodekit.trace.step import Step
+from decodekit.view.labels import token_label
+from decodekit.view.safe_text import safe_text
+from decodekit.view.stages import Row, Stage, grid, share_text
+from decodekit.view.verdicts import MEANING, STYLE
 
 if TYPE_CHECKING:
-    from decodekit.protocols import Tokenizer
+    from decodekit.text.tokenizer import Tokenizer
 
 __all__ = ["explain_data", "find_step", "show_step"]
 

@@ -12,13 +12,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from decodekit.cli.labels import token_label
-from decodekit.cli.safe_text import safe_text
-from decodekit.cli.stages import bar, grid, share_text
-from decodekit.step import Step
+from decodekit.trace.step import Step
+from decodekit.view.labels import token_label
+from decodekit.view.safe_text import safe_text
+from decodekit.view.stages import bar, grid, share_text
 
 if TYPE_CHECKING:
-    from decodekit.protocols import Tokenizer
+    from decodekit.text.tokenizer import Tokenizer
 
 __all__ = ["LiveView", "surprise"]
 

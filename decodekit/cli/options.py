@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from decodekit import registry
 from decodekit.cli.chain_text import parse_preset, parse_setting
 from decodekit.cli.output import say
 from decodekit.config import load_config
 from decodekit.errors import ConfigError, ParameterError
-from decodekit.presets import Recipe, read_recipe
+from decodekit.plugin import registry
+from decodekit.plugin.presets import Recipe, read_recipe
 
 __all__ = [
     "AdapterFlag",

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from decodekit.cli.safe_text import safe_text
+from decodekit.view.safe_text import safe_text
 
 __all__ = ["NARROW", "console", "number", "put", "put_json", "say", "show_table", "table"]
 

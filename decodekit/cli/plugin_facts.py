@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from decodekit import registry
 from decodekit.cli.picture import effect
 from decodekit.cli.plugin_doc import PluginDoc, read_doc, read_example
-from decodekit.disclosure import CHEAP
+from decodekit.distribution.disclosure import CHEAP
 from decodekit.errors import ConfigError, DecodekitError, PluginError
-from decodekit.plugin import FunctionPlugin, parameter_model
+from decodekit.plugin import FunctionPlugin, parameter_model, registry
 
 __all__ = ["Absent", "Facts", "doc_of", "facts", "facts_or_absent", "needs_of", "on_a_head", "traits_of"]
 

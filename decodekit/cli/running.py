@@ -14,13 +14,13 @@ from rich.console import Console
 from decodekit.cli.explain import explain_data, find_step, show_step
 from decodekit.cli.interrupt import Interrupt
 from decodekit.cli.output import console, put, put_json, say
-from decodekit.cli.safe_text import safe_text
 from decodekit.cli.views import PipeView, SilentView, TerminalView, View
+from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError
-from decodekit.randomness import Randomness
 from decodekit.session import Prompt, Result, Session
-from decodekit.step import Step
 from decodekit.trace import Trace
+from decodekit.trace.step import Step
+from decodekit.view.safe_text import safe_text
 
 __all__ = ["Run"]
 

@@ -7,9 +7,9 @@ from typing import Protocol, Self
 import typer
 
 from decodekit.cli.output import put
-from decodekit.cli.safe_text import safe_text
 from decodekit.errors import DecodekitError
-from decodekit.step import Step
+from decodekit.trace.step import Step
+from decodekit.view.safe_text import safe_text
 
 __all__ = ["PipeView", "SilentView", "TerminalView", "View"]
 

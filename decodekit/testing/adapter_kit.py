@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from decodekit.asking import blocking
-from decodekit.disclosure import ALL, Disclosure
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import DecodekitError
-from decodekit.prefix import Prefix
-from decodekit.protocols import Adapter, AdapterInfo, Answer, AsyncAdapter
+from decodekit.model.adapter import Adapter, AdapterInfo, Answer, AsyncAdapter
+from decodekit.model.asking import blocking
+from decodekit.model.prefix import Prefix
 from decodekit.testing.check_tokenizer import ordinary_ids
 from decodekit.testing.comparing import difference_of, equal_bits
 

@@ -7,12 +7,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from decodekit.asking import blocking
-from decodekit.disclosure import ALL, CHEAP, Disclosure
 from decodekit.distribution import Distribution
-from decodekit.errors import AdapterError, ContextOverflow, DecodekitError, Undisclosed
-from decodekit.prefix import Prefix
-from decodekit.protocols import Adapter, AdapterInfo
+from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, Undisclosed
+from decodekit.errors import AdapterError, ContextOverflow, DecodekitError
+from decodekit.model.adapter import Adapter, AdapterInfo
+from decodekit.model.asking import blocking
+from decodekit.model.prefix import Prefix
 from decodekit.testing.adapter_kit import Kit
 from decodekit.testing.check_tokenizer import check_tokenizer
 from decodekit.testing.comparing import bits_of, check_agree

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from decodekit.protocols import Adapter, AsyncAdapter
+from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.testing import adapter_scenarios as scenarios
 from decodekit.testing.adapter_kit import Kit
 
@@ -49,7 +49,7 @@ def check_adapter(
     rounds: int = 12,
     seed: int = 0,
 ) -> AdapterReport:
-    """Check an adapter against the contract of `decodekit.protocols.Adapter`.
+    """Check an adapter against the contract of `decodekit.model.adapter.Adapter`.
 
     It crosses one by one and batched, cold and cached, branches, rollbacks, evictions, chains of ancestors and bad
     rows. About thirty instances are made, at most three alive at a time.

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from decodekit.chain import Chain
-from decodekit.context import Context, TokenIds
-from decodekit.disclosure import ALL, Disclosure
 from decodekit.distribution import Distribution
-from decodekit.errors import DecodekitError, EmptySupport, ParameterError, PluginError, Undisclosed
-from decodekit.randomness import BoundRandomness, Randomness
-from decodekit.samplers import greedy
+from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
+from decodekit.draw.context import Context, TokenIds
+from decodekit.draw.randomness import BoundRandomness, Randomness
+from decodekit.draw.samplers import greedy
+from decodekit.errors import DecodekitError, EmptySupport, ParameterError, PluginError
 from decodekit.testing.material import (
     MOST_QUESTIONS,
     Part,
@@ -46,7 +46,7 @@ def check_processor(
     permutable: bool = True,
     seed: int = 0,
 ) -> int:
-    """Check a processor, stateful or not, against the contract of `decodekit.protocols.Processor`.
+    """Check a processor, stateful or not, against the contract of `decodekit.model.adapter.Processor`.
 
     The declared attributes are held against it: ``revives``, ``needs_logits``, ``pure``, ``argmax_invariant``,
     ``truncates``, and the bounds of its parameters.

@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from decodekit.context import Context, TokenIds
-from decodekit.disclosure import ALL, Disclosure
 from decodekit.distribution import Distribution
-from decodekit.errors import Undisclosed
-from decodekit.randomness import TOKENS, Randomness
-from decodekit.samplers import Choice
+from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
+from decodekit.draw.choice import Choice
+from decodekit.draw.context import Context, TokenIds
+from decodekit.draw.randomness import TOKENS, Randomness
 from decodekit.testing.material import (
     MOST_QUESTIONS,
     Part,
@@ -40,7 +39,7 @@ def check_sampler(
     p_threshold: float = 1e-6,
     seed: int = 0,
 ) -> float | None:
-    """Check a sampler, stateful or not, against the contract of `decodekit.protocols.Sampler`.
+    """Check a sampler, stateful or not, against the contract of `decodekit.model.adapter.Sampler`.
 
     Args:
         sampler: the sampler, built.

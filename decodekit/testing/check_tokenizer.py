@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from decodekit.errors import ConfigError, DecodekitError
-from decodekit.protocols import Tokenizer
+from decodekit.text.tokenizer import Tokenizer
 
 __all__ = ["check_tokenizer", "ordinary_ids"]
 
@@ -28,7 +28,7 @@ _SAMPLE = 500
 def check_tokenizer(
     tokenizer: Tokenizer, *, texts: Sequence[str] = (), vocab_size: int | None = None, seed: int = 0
 ) -> None:
-    """Check a tokenizer against the contract of `decodekit.protocols.Tokenizer`.
+    """Check a tokenizer against the contract of `decodekit.model.adapter.Tokenizer`.
 
     Args:
         tokenizer: the tokenizer.

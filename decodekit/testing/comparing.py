@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decodekit.distribution import Distribution
-from decodekit.protocols import Answer
+from decodekit.model.adapter import Answer
 
 __all__ = ["bits_of", "check_agree", "difference_of", "equal_bits"]
 

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decodekit import registry
-from decodekit.context import Context, TokenIds
-from decodekit.disclosure import Disclosure
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import Disclosure
+from decodekit.draw.choice import Choice
+from decodekit.draw.context import Context, TokenIds
+from decodekit.draw.randomness import PROCESSORS, Randomness, derive
 from decodekit.errors import DecodekitError
-from decodekit.plugin import FunctionPlugin, parameter_model
-from decodekit.randomness import PROCESSORS, Randomness, derive
-from decodekit.samplers import Choice
+from decodekit.plugin import FunctionPlugin, parameter_model, registry
 
 __all__ = [
     "MOST_QUESTIONS",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from decodekit.errors import ConfigError, ParameterError
-from decodekit.protocols import Message
+from decodekit.text.tokenizer import Message
 
 __all__ = ["BytesTokenizer", "PiecesTokenizer"]
 

@@ -1,6 +1,6 @@
 """Traces: what happened, token by token, in a form that can be checked without the model."""
 
-from decodekit.trace.format import Footer, Header, Resumption, SequenceEnd, Trace
+from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd, Trace
 from decodekit.trace.reader import read_trace, recover
 from decodekit.trace.replaying import ReplayReport, ReplayStep, replay
 from decodekit.trace.verifying import Verdict, verify

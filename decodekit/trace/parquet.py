@@ -6,8 +6,9 @@ import os
 from typing import Any
 
 from decodekit.errors import ConfigError
-from decodekit.step import Step
-from decodekit.trace.format import Trace, to_line
+from decodekit.trace.codec import to_line
+from decodekit.trace.header import Trace
+from decodekit.trace.step import Step
 
 __all__ = ["write_parquet"]
 

@@ -12,18 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from decodekit.errors import TraceError
-from decodekit.trace.format import (
-    FOOTER,
-    FORMAT,
-    HEADER,
-    RESUMPTION,
-    Footer,
-    Header,
-    Trace,
-    digest,
-    parse_step,
-    to_line,
-)
+from decodekit.trace.codec import FOOTER, HEADER, RESUMPTION, digest, parse_step, to_line
+from decodekit.trace.header import FORMAT, Footer, Header, Trace
 
 __all__ = ["Fault", "inspect_trace", "read_trace", "recover"]
 

@@ -9,27 +9,29 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import reduce
+from operator import or_
 
 import numpy as np
 
-from decodekit.asking import ask, blocking
 from decodekit.chain import Chain
-from decodekit.context import Context, TokenIds
-from decodekit.disclosure import ALL, Disclosure
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import ALL, Disclosure
+from decodekit.draw.context import Context, TokenIds
+from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError, TraceError
-from decodekit.prefix import Prefix
-from decodekit.protocols import Adapter, AdapterInfo, AsyncAdapter
-from decodekit.randomness import Randomness
-from decodekit.step import Step
-from decodekit.trace.format import Trace
+from decodekit.model.adapter import Adapter, AsyncAdapter
+from decodekit.model.asking import ask, blocking
+from decodekit.model.prefix import Prefix
+from decodekit.trace.header import Trace
 from decodekit.trace.reader import read_trace
-from decodekit.trace.verifying import _Finding, chain_of, redraw, require_noise
+from decodekit.trace.rebuild import chain_of, differences, require_noise
+from decodekit.trace.step import Step
+from decodekit.trace.verifying import _Finding, redraw
 
-__all__ = ["ReplayReport", "ReplayStep", "differences", "replay"]
+__all__ = ["ReplayReport", "ReplayStep", "replay"]
 
 _BATCH = 64
 
@@ -136,15 +138,6 @@ def _live(trace: Trace, adapter: Adapter) -> ReplayReport:
     return ReplayReport(results, live=True, warnings=warnings)
 
 
-def differences(recorded: Mapping[str, Any], info: AdapterInfo) -> list[str]:
-    """What says that an adapter is not the recorded one: a sentence for each fingerprint that differs."""
-    return [
-        f"the trace's {name} is {recorded.get(name)!r}, this adapter's is {getattr(info, name)!r}"
-        for name in ("model_fingerprint", "tokenizer_fingerprint", "vocab_size")
-        if recorded.get(name) != getattr(info, name)
-    ]
-
-
 def _replay_stream(
     trace: Trace, adapter: Adapter, chain: Chain, stream: int, steps: list[Step]
 ) -> Iterable[ReplayStep]:
@@ -182,7 +175,7 @@ def _replay_stream(
 def _wanted(step: Step) -> Disclosure:
     if step.raw.tail is None:
         return ALL
-    return Disclosure(step.raw.disclosed)
+    return reduce(or_, (need for _, need in step.asked), Disclosure(step.raw.disclosed))
 
 
 def _drift(step: Step, final: Distribution) -> float:

@@ -15,18 +15,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from decodekit import registry
 from decodekit.chain import Chain
-from decodekit.context import Context, TokenIds
 from decodekit.distribution import AMBIGUITY, Distribution
-from decodekit.errors import ConfigError, DecodekitError, TraceError
-from decodekit.randomness import ALGORITHM, SINGLE, TOKENS, BoundRandomness, Randomness, words_above
-from decodekit.samplers import CORE_SAMPLERS, Choice, Draw, race
-from decodekit.step import Step
-from decodekit.trace.format import Trace
+from decodekit.draw.choice import Choice, Draw
+from decodekit.draw.context import Context, TokenIds
+from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, Randomness, words_above
+from decodekit.draw.samplers import CORE_SAMPLERS, race
+from decodekit.errors import ConfigError, DecodekitError
+from decodekit.trace.header import Trace
 from decodekit.trace.reader import inspect_trace
+from decodekit.trace.rebuild import chain_of, require_noise
+from decodekit.trace.step import Step
 
-__all__ = ["Verdict", "Word", "chain_of", "redraw", "require_noise", "verify"]
+__all__ = ["Verdict", "Word", "redraw", "verify"]
 
 Word = Literal["reproduced", "proved", "ambiguous", "consistent", "incomplete", "failed"]
 _STRENGTH: tuple[Word, ...] = ("failed", "incomplete", "consistent", "ambiguous", "proved", "reproduced")
@@ -103,26 +104,6 @@ def verify(trace: Trace | str | os.PathLike[str], *, chain: bool = False) -> Ver
     word, why = findings[worst]
     sound = word in ("proved", "reproduced")
     return Verdict(word, None if sound else trace.steps[worst].index, why or _summary(counts), counts, words)
-
-
-def require_noise(trace: Trace) -> None:
-    """Raise `TraceError` unless this version knows the noise of the run."""
-    if trace.header.rng != ALGORITHM:
-        raise TraceError(f"the noise of this trace is {trace.header.rng!r}; this version knows {ALGORITHM!r}")
-
-
-def chain_of(trace: Trace) -> Chain:
-    """The chain a header names, built from registered plugins only.
-
-    Raises:
-        ConfigError: a part is not registered under its name, or its version is not the recorded one.
-    """
-    described = trace.header.chain
-    try:
-        parts = [_part("processors", part) for part in described["processors"]]
-        return Chain(parts, _part("samplers", described["sampler"]))
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"the header's chain is not readable: {error!r}") from error
 
 
 def redraw(trace: Trace, step: Step) -> Choice:
@@ -272,7 +253,7 @@ def _reproduce(trace: Trace, step: Step, so_far: TokenIds, rerun: _Rerun) -> Non
     if dist is None or step.evidence is None:
         raise _Finding("consistent", "the raw row was not recorded; level 'full' keeps it")
     if states is None:
-        if len(so_far) and any(link.stateful for link in (*rerun.chain._links, rerun.chain._sampler)):
+        if len(so_far) and any(link.stateful for link in rerun.chain.links):
             raise _Finding("consistent", "a stateful part needs all steps, and an earlier one could not be run again")
         states = rerun.chain.initial(context)
     noise = _noise(trace, step)
@@ -290,19 +271,6 @@ def _reproduce(trace: Trace, step: Step, so_far: TokenIds, rerun: _Rerun) -> Non
         _compare(step, choice)
     if [entry.name for entry in entries] != [entry.name for entry in step.entries]:
         raise _Finding("failed", f"the entries of step {step.index} are not those of the chain")
-
-
-def _part(group: registry.Group, described: Mapping[str, Any]) -> Any:
-    name = described["name"]
-    _, info = registry.load(group, name)
-    recorded = (described["distribution"], described["version"])
-    if (info.distribution, info.version) != recorded:
-        raise ConfigError(
-            f"{group[:-1]} {name!r} was recorded from {recorded[0] or 'a process'} {recorded[1]}; "
-            f"installed is {info.distribution or 'one of this process'} {info.version}"
-        )
-    build = registry.processor if group == "processors" else registry.sampler
-    return build(name, **described["params"])
 
 
 def _core_sampler(trace: Trace) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Self
 
 from decodekit.errors import TraceError
-from decodekit.step import Step
-from decodekit.trace.format import Footer, Header, Resumption, SequenceEnd, digest, encode_step, to_line
+from decodekit.trace.codec import digest, encode_step, to_line
+from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
+from decodekit.trace.step import Step
 
 __all__ = ["TraceWriter"]
 

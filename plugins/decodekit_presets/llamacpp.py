@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from decodekit import ParameterError
-from decodekit.plugin import did_you_mean
-from decodekit.presets import Part, Preset, Recipe
+from decodekit.errors import did_you_mean
+from decodekit.plugin.presets import Part, Preset, Recipe
 from decodekit_presets.shared import (
     MULTINOMIAL,
     READ,

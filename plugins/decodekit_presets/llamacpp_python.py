@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from decodekit.presets import Preset, Recipe
+from decodekit.plugin.presets import Preset, Recipe
 from decodekit_presets.llamacpp import LlamaSeed, Order, drawn
 from decodekit_presets.shared import (
     GREEDY,

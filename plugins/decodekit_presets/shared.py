@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from decodekit.presets import Part
+from decodekit.plugin.presets import Part
 
 __all__ = [
     "GREEDY",

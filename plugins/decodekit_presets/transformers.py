@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, field_validator
 
 from decodekit import ParameterError
-from decodekit.presets import Part, Preset, Recipe
+from decodekit.plugin.presets import Part, Preset, Recipe
 from decodekit_presets.shared import (
     GREEDY,
     MULTINOMIAL,

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from decodekit.presets import Part, Preset, Recipe
+from decodekit.plugin.presets import Part, Preset, Recipe
 from decodekit_presets.shared import (
     GREEDY,
     MULTINOMIAL,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from decodekit.protocols import Tokenizer
+from decodekit.text.tokenizer import Tokenizer
 
 __all__ = ["Breakers", "overlapping"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError, Plugin
-from decodekit.protocols import Tokenizer
+from decodekit.text.tokenizer import Tokenizer
 from decodekit_sampling.history import named
 from decodekit_sampling.phrases import Phrase, once
 

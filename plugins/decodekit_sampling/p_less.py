@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from decodekit import Context, Distribution, ParameterError
-from decodekit.disclosure import Interval
+from decodekit.distribution.disclosure import Interval
 from decodekit_sampling.truncation import Truncation, keep_from, near_zero
 
 __all__ = ["PLess", "PLessNorm"]

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from pydantic import Field
 
 from decodekit import Context, ParameterError
-from decodekit.protocols import Tokenizer
+from decodekit.text.tokenizer import Tokenizer
 from decodekit_sampling.history import Ids
 
 __all__ = ["Phrase", "Text", "ids_of", "once", "tokenizer_of"]

@@ -38,8 +38,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from decodekit import ALL, Disclosure, Distribution, Plugin, Undisclosed
-from decodekit.disclosure import Interval
 from decodekit.distribution import AMBIGUITY
+from decodekit.distribution.disclosure import Interval
 
 __all__ = [
     *("ROUNDING", "Boundary", "Ties", "Truncation"),

@@ -16,7 +16,7 @@ pytest.importorskip("llama_cpp")
 
 import decodekit
 from decodekit import Disclosure, Distribution, Prefix
-from decodekit.disclosure import ALL
+from decodekit.distribution.disclosure import ALL
 from decodekit.errors import AdapterError, ContextOverflow, ModelNotFound, OutOfMemory, ParameterError
 from decodekit_llamacpp import LlamaCppAdapter
 from tests.adapters.conftest import MODEL, BareLoop, model_path

@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("llama_cpp")
 
-from decodekit import fingerprint
 from decodekit.errors import ConfigError, ModelNotFound, ParameterError
-from decodekit.model_files import find_model, installed_models
+from decodekit.local import fingerprint
+from decodekit.local.model_files import find_model, installed_models
 from decodekit_llamacpp import LlamaCppAdapter
 from decodekit_llamacpp.threads import physical_cores
 from tests.adapters.conftest import model_path

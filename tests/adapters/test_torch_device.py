@@ -15,7 +15,7 @@ import torch
 
 import decodekit
 from decodekit import Chain, Disclosure, Distribution, Prefix, Session
-from decodekit.disclosure import ALL, CHEAP
+from decodekit.distribution.disclosure import ALL, CHEAP
 from decodekit.errors import AdapterError, DistributionError, ParameterError
 from decodekit.testing import check_adapter
 from decodekit_torch import TorchAdapter

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import decodekit
-from decodekit.context import Context, TokenIds
-from decodekit.step import RawSummary
+from decodekit.draw.context import Context, TokenIds
+from decodekit.trace.step import RawSummary
 
 from .timing import Ratio, paired
 

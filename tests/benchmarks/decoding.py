@@ -59,7 +59,7 @@ def bare_loop(adapter: object, tokens: int = TOKENS) -> Callable[[], object]:
 
     import llama_cpp as C  # noqa: N812 - it is the C library
 
-    from decodekit.model_files import find_model
+    from decodekit.local.model_files import find_model
 
     model = C.llama_model_load_from_file(str(find_model("smollm2")).encode(), C.llama_model_default_params())
     context = C.llama_init_from_model(model, adapter._context.parameters)  # type: ignore[attr-defined]
@@ -93,7 +93,7 @@ def completion(tokens: int) -> Callable[[], object]:
     """llama-cpp-python's own loop with the top 20 logged."""
     import llama_cpp
 
-    from decodekit.model_files import find_model
+    from decodekit.local.model_files import find_model
 
     model = llama_cpp.Llama(str(find_model("smollm2")), n_ctx=2048, logits_all=True, verbose=False, n_threads=None)
     bias = {0: -100.0, 2: -100.0}  # no end of text, so that both sides do equal work

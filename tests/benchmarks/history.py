@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 import decodekit
-from decodekit.context import Context, TokenIds
-from decodekit.samplers import Choice
+from decodekit.draw.choice import Choice
+from decodekit.draw.context import Context, TokenIds
 
 from .chains import Rows, V, real_rows, synthetic_rows
 from .timing import Ratio, paired

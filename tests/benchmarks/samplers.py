@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import decodekit
-from decodekit.context import Context, TokenIds
+from decodekit.draw.context import Context, TokenIds
 
 from .chains import Rows, V, c_apply, real_rows, synthetic_rows
 from .timing import Ratio, paired

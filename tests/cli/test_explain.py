@@ -10,10 +10,10 @@ from rich.console import Console
 
 import decodekit
 from decodekit.cli.explain import explain_data, find_step, show_step
-from decodekit.cli.stages import grid, share_text
 from decodekit.errors import ParameterError
 from decodekit.testing import NGramAdapter, PiecesTokenizer, TableAdapter
 from decodekit.trace import Trace
+from decodekit.view.stages import grid, share_text
 
 FOUR = PiecesTokenizer([b"a", b"b", b"c", b"d"])
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import decodekit
-from decodekit import registry
 from decodekit.cli.plugin_facts import Facts, doc_of, facts
 from decodekit.cli.reference import reference_page
-from decodekit.registry import PluginInfo
+from decodekit.plugin import registry
+from decodekit.plugin.registry import PluginInfo
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "plugins.md"
 NO_PICTURE = {"token_healing": "needs a tokenizer"}  # it reads the bytes of the tokens, and the sample has none

@@ -75,10 +75,10 @@ def test_without_the_extra_one_line_says_what_to_install(missing: str, environme
 
 
 def test_a_missing_module_that_is_not_of_the_extra_is_a_fault(environment: dict[str, str]) -> None:
-    code = "import sys; sys.modules['decodekit.cli.live'] = None; sys.modules['decodekit.cli.verify'] = None\n"
+    code = "import sys; sys.modules['decodekit.cli.live'] = None; sys.modules['decodekit.cli.commands.verify'] = None\n"
     code += "import decodekit.cli; decodekit.cli.main(['--version'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 1 and "decodekit.cli.verify" in done.stderr and "pip install" not in done.stderr
+    assert done.returncode == 1 and "decodekit.cli.commands.verify" in done.stderr and "pip install" not in done.stderr
 
 
 def test_another_encoding_shows_escapes(decodekit: Decodekit) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from decodekit import CHEAP, AdapterError, Disclosure, Prefix
-from decodekit.protocols import Answer
+from decodekit.model.adapter import Answer
 from decodekit.testing import NGramAdapter, PiecesTokenizer, TableAdapter
 
 TEXT = "the cat sat on the mat and the dog sat on the log while the cow ate the hay. " * 4

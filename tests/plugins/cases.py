@@ -9,8 +9,8 @@ import numpy as np
 
 import decodekit
 from decodekit import Chain, Context, Distribution
-from decodekit.context import TokenIds
-from decodekit.protocols import Tokenizer
+from decodekit.draw.context import TokenIds
+from decodekit.text.tokenizer import Tokenizer
 
 TIGHT = {"rtol": 1e-6, "atol": 2e-6}  # float32 logits of up to 20 nats
 

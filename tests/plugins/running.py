@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from decodekit import Chain, Choice, Context, Distribution, Randomness
-from decodekit.context import TokenIds
+from decodekit.draw.context import TokenIds
 
 
 def decide(

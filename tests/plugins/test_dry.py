@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import decodekit
 from decodekit import Chain, Context, Disclosure, Distribution, ParameterError, PluginError, Undisclosed, processor
-from decodekit.context import TokenIds
-from decodekit.samplers import Choice
+from decodekit.draw.choice import Choice
+from decodekit.draw.context import TokenIds
 from decodekit.testing import BytesTokenizer, PiecesTokenizer, check_processor
 from decodekit_sampling.breakers import Breakers, overlapping
 from decodekit_sampling.dry import suffix_matches

@@ -24,7 +24,7 @@ from decodekit import (
     Undisclosed,
     processor,
 )
-from decodekit.context import TokenIds
+from decodekit.draw.context import TokenIds
 from decodekit.testing import BytesTokenizer, PiecesTokenizer, TableAdapter, check_processor
 from decodekit_sampling import cut_prompt
 

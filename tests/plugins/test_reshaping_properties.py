@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import decodekit
 from decodekit import Context, Distribution
-from decodekit.registry import load
+from decodekit.plugin.registry import load
 from decodekit.testing import check_processor
 
 OURS = [info.name for info in decodekit.plugins() if info.group == "processors" and info.distribution == "decodekit"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import decodekit
 from decodekit import CHEAP, Chain, Context, Disclosure, Distribution, ParameterError, PluginError, Undisclosed
 from decodekit.plugin import parameter_model
-from decodekit.registry import load
+from decodekit.plugin.registry import load
 
 LOG, INF = math.log, math.inf
 # Probabilities 1/2, 1/4, 1/8, 1/8.

@@ -22,9 +22,10 @@ from decodekit import (
     Undisclosed,
     processor,
 )
-from decodekit.context import TokenIds
-from decodekit.decoder import Decoder, Stop
-from decodekit.samplers import Choice
+from decodekit.draw.choice import Choice
+from decodekit.draw.context import TokenIds
+from decodekit.session.decoder import Decoder
+from decodekit.session.stop import Stop
 from decodekit.testing import BytesTokenizer, PiecesTokenizer, TableAdapter, check_processor
 from decodekit_sampling.thinking import Thinking
 

@@ -9,7 +9,7 @@ import pytest
 
 import decodekit
 from decodekit import Chain, Context, Distribution, ParameterError, Randomness, Undisclosed
-from decodekit.randomness import PROCESSORS
+from decodekit.draw.randomness import PROCESSORS
 from decodekit.testing import check_processor
 from decodekit.testing.check_sampler import _chi_square_tail
 from decodekit_sampling.mt19937 import uniform_float

@@ -12,8 +12,8 @@ import pytest
 import decodekit
 from decodekit import Chain, Context, Distribution, ParameterError
 from decodekit.config import load_config
-from decodekit.presets import Preset, names_of, read_recipe
-from decodekit.registry import load, plugins
+from decodekit.plugin.presets import Preset, names_of, read_recipe
+from decodekit.plugin.registry import load, plugins
 
 NAMES = [info.name for info in plugins() if info.group == "presets"]
 HOT = {"temperature": 1.5}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import decodekit
 from decodekit import Chain, ParameterError, PluginError, Session, processor, read_trace, replay, verify
-from decodekit.rewinding import Ban
+from decodekit.session.bans import Ban
 from decodekit.testing import BytesTokenizer, NGramAdapter, PiecesTokenizer, TableAdapter
 
 PIECES = [b"a", b"b", b"ab", b"c"]
@@ -32,7 +32,7 @@ def model() -> TableAdapter:
 
 
 def law(phrases: list[bytes]) -> dict[tuple[int, ...], float]:
-    """The law stated in `decodekit.rewinding`, as an absorbing Markov chain over prefixes, solved exactly.
+    """The law stated in `decodekit.session.bans`, as an absorbing Markov chain over prefixes, solved exactly.
 
     From a prefix a token is drawn; if that completes a phrase, the state is the prefix before the phrase's first
     token, else the longer prefix. Outputs of four tokens absorb.

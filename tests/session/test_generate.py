@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decodekit import AdapterError, ParameterError, Prefix, Randomness, Session
-from decodekit.samplers import multinomial
+from decodekit.draw.samplers import multinomial
 from decodekit.testing import PiecesTokenizer
 from tests.session.conftest import Around, V, chain, plain, table, wide
 

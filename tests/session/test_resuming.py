@@ -440,7 +440,7 @@ def test_parts_of_this_process_are_named_until_the_chain_is_given(tmp_path):
 
 def test_a_memory_of_its_own_is_rebuilt_from_rows_only(tmp_path):
     cut = Cut(tmp_path, Chain([Counting()]))
-    with pytest.raises(TraceError, match="'counting' has a memory of its own"):
+    with pytest.raises(TraceError, match="'counting' keeps a state of its own"):
         resume(cut.killed(5), MODEL, chain=Chain([Counting()]))
     (tmp_path / "whole").unlink()
     cut = Cut(tmp_path, Chain([Counting()]), level="full")
@@ -520,7 +520,7 @@ def test_what_is_no_run_to_go_on_with_is_a_typed_error(tmp_path):
         (replace(trace, steps=trace.steps[1:]), TraceError, "had 4 tokens, and here are 3"),
         (replace(trace, steps=[]), TraceError, "had 4 tokens, and here are 0; a streamed run"),
         (changed(chain={**header.chain, "processors": [{"name": "top_k", "params": {"top_k": 2},
-         **decodekit.registry.describe(decodekit.processor("top_k", top_k=2))}]}), TraceError, "this chain"),
+         **decodekit.plugin.registry.describe(decodekit.processor("top_k", top_k=2))}]}), TraceError, "this chain"),
     ]  # fmt: skip
     for source, kind, why in cases:
         with pytest.raises(kind, match=why):

@@ -11,7 +11,7 @@ import pytest
 
 import decodekit
 from decodekit import Choice, Distribution
-from decodekit.samplers import greedy, inverse_cdf, multinomial
+from decodekit.draw.samplers import greedy, inverse_cdf, multinomial
 from decodekit.testing import check_sampler
 
 

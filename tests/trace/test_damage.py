@@ -122,7 +122,7 @@ def test_a_missing_file_is_one_typed_error(tmp_path: Path) -> None:
 
 def test_well_chained_nonsense_is_refused_by_its_fields(tmp_path: Path, whole: bytes) -> None:
     # Someone rewrote the file with a sound chain: every field still has to make sense.
-    from decodekit.trace.format import digest
+    from decodekit.trace.codec import digest
 
     header, step, *_ = whole.splitlines()
     changes: list[tuple[str, object]] = [

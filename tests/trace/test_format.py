@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import decodekit
 from decodekit.testing import BytesTokenizer, NGramAdapter, TableAdapter
-from decodekit.trace.format import encode_step, parse_step, to_line
+from decodekit.trace.codec import encode_step, parse_step, to_line
 
 from .conftest import chain
 
@@ -50,7 +50,7 @@ floats = st.floats(allow_nan=False, allow_infinity=False)
 @given(scores=st.lists(floats, min_size=1, max_size=20), floor=st.none() | floats)
 def test_scores_survive_the_file_to_the_last_bit(scores: list[float], floor: float | None) -> None:
     step = next(decodekit.Session(TableAdapter({(): [0.0, 1.0]}, 2), seed=0).stream([0], max_tokens=1))
-    evidence = decodekit.evidence.Evidence(np.arange(len(scores)), np.array(scores), floor)
+    evidence = decodekit.trace.evidence.Evidence(np.arange(len(scores)), np.array(scores), floor)
     from dataclasses import replace
 
     line = to_line(

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 import decodekit
-from decodekit import registry
 from decodekit.chain import Chain
-from decodekit.context import Context
 from decodekit.distribution import Distribution
-from decodekit.evidence import Evidence
-from decodekit.randomness import BoundRandomness
-from decodekit.samplers import Choice, multinomial
+from decodekit.draw.choice import Choice
+from decodekit.draw.context import Context
+from decodekit.draw.randomness import BoundRandomness
+from decodekit.draw.samplers import multinomial
+from decodekit.plugin import registry
 from decodekit.testing import NGramAdapter, TableAdapter
-from decodekit.trace.format import to_line
+from decodekit.trace.codec import to_line
+from decodekit.trace.evidence import Evidence
 
 from .conftest import chain
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from decodekit.errors import ProviderError
-from decodekit.protocols import Message
+from decodekit.text.tokenizer import Message
 from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Position, Question, Reply, prompts_of
 
 __all__ = ["LlamaServer"]

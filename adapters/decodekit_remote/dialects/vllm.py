@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from decodekit.errors import AdapterError
-from decodekit.protocols import Message
+from decodekit.text.tokenizer import Message
 from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 

@@ -13,8 +13,8 @@ import numpy as np
 
 import decodekit
 from decodekit import Distribution, Prefix, Session, Step
-from decodekit.prompts import as_prefix
-from decodekit.protocols import Adapter
+from decodekit.model.adapter import Adapter
+from decodekit.session.prompts import as_prefix
 
 __all__ = ["CHAINS", "DRAFTS", "PROMPTS", "acceptance", "answering", "decoded", "explained", "free_port", "trips"]
 

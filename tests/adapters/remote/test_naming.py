@@ -17,8 +17,8 @@ pytest.importorskip("tokenizers")
 import decodekit
 from decodekit import Prefix
 from decodekit.errors import ConfigError, ModelNotFound
-from decodekit.fast_tokenizer import read_tokenizer
 from decodekit.testing import BytesTokenizer, PiecesTokenizer, check_tokenizer
+from decodekit.text.huggingface import read_tokenizer
 from decodekit_remote import RemoteAdapter
 from decodekit_remote.vocabulary import KnownVocabulary
 from tests.adapters.conftest import MODEL, model_path
@@ -123,7 +123,7 @@ def test_what_is_no_tokenizer_is_a_typed_error(tmp_path: Path, monkeypatch: pyte
         named(str(tmp_path / "tokenizer.json"))
     with pytest.raises(ModelNotFound, match="does not exist"):
         named(str(tmp_path / "nothing.gguf"))
-    monkeypatch.delitem(sys.modules, "decodekit.fast_tokenizer", raising=False)
+    monkeypatch.delitem(sys.modules, "decodekit.text.huggingface", raising=False)
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(ConfigError, match="pip install tokenizers"):
         named(str(tmp_path))

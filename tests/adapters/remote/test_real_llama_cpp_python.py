@@ -16,7 +16,7 @@ pytest.importorskip("starlette_context")
 
 import decodekit
 from decodekit import Distribution, Session, read_trace, replay
-from decodekit.prompts import as_prefix
+from decodekit.session.prompts import as_prefix
 from tests.adapters.conftest import MODEL, model_path
 from tests.adapters.remote.real import answering, free_port
 

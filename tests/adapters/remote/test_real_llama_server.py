@@ -16,8 +16,8 @@ pytest.importorskip("httpx")
 pytest.importorskip("llama_cpp")
 
 import decodekit
-from decodekit.asking import blocking
-from decodekit.protocols import Adapter
+from decodekit.model.adapter import Adapter
+from decodekit.model.asking import blocking
 from decodekit.testing import check_adapter
 from tests.adapters.conftest import MODEL, model_path
 from tests.adapters.remote.real import CHAINS, DRAFTS, PROMPTS, answering, decoded, explained, free_port

@@ -15,8 +15,8 @@ pytest.importorskip("httpx")
 pytest.importorskip("transformers")
 
 import decodekit
-from decodekit.asking import blocking
-from decodekit.protocols import Adapter
+from decodekit.model.adapter import Adapter
+from decodekit.model.asking import blocking
 from decodekit.testing import check_adapter
 from tests.adapters.conftest import MODEL
 from tests.adapters.remote.real import CHAINS, DRAFTS, PROMPTS, decoded, explained

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("httpx")
 
 from decodekit import Distribution, Prefix
+from decodekit.distribution.disclosure import Undisclosed
 from decodekit.errors import (
     AdapterError,
     ContextOverflow,
@@ -22,7 +23,6 @@ from decodekit.errors import (
     ModelNotFound,
     ParameterError,
     ProviderError,
-    Undisclosed,
 )
 from decodekit.testing import BytesTokenizer, PiecesTokenizer
 from decodekit_remote import Capabilities, Position, Question, RemoteAdapter

@@ -12,7 +12,7 @@ pytest.importorskip("httpx")
 
 import decodekit
 from decodekit import Disclosure, Distribution, Prefix, Session
-from decodekit.disclosure import ALL
+from decodekit.distribution.disclosure import ALL
 from decodekit.testing import BytesTokenizer, NGramAdapter, check_adapter
 from decodekit_remote import RemoteAdapter
 from tests.adapters.remote.servers import TEXT, TableServer, serving

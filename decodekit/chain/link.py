@@ -1,0 +1,137 @@
+"""One part of a chain: found out about once, called, its answer checked, its errors named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import Undisclosed
+from decodekit.draw.context import Context
+from decodekit.draw.randomness import PROCESSORS, BoundRandomness, Lanes, derive
+from decodekit.draw.samplers import CORE_SAMPLERS
+from decodekit.errors import ConfigError, DecodekitError, DistributionError, ParameterError, PluginError
+from decodekit.plugin import registry
+
+__all__ = [
+    "Link",
+    "blame",
+    "call_processor",
+    "call_sampler",
+    "link_of",
+    "refuse",
+]
+
+_TOSSES_KEPT = 16
+
+
+@dataclass(frozen=True)
+class Link:
+    """A processor or sampler with everything that need not be found out twice."""
+
+    call: Any
+    name: str
+    stateful: bool
+    key: int
+    needs_logits: bool
+    revives: bool
+    pure: bool
+    trusted: bool
+    looks_back: bool
+
+
+def link_of(part: Any, seen: dict[str, int]) -> Link:
+    """What there is to know of a part; ``seen`` counts the parts of one name so far."""
+    if not callable(part):
+        raise ParameterError(
+            f"a chain is made of callables; {part!r} is none. Build plugins by name with processor(...)"
+        )
+    name = registry.name_of(part)
+    earlier = seen.get(name, 0)
+    seen[name] = earlier + 1
+    return Link(
+        call=part,
+        name=name,
+        stateful=hasattr(part, "initial") and hasattr(part, "advance"),
+        key=derive(0, name, earlier),
+        needs_logits=getattr(part, "needs_logits", False),
+        revives=getattr(part, "revives", False),
+        pure=getattr(part, "pure", True),
+        trusted=part in CORE_SAMPLERS.values(),
+        looks_back=getattr(part, "looks_back", False),
+    )
+
+
+def call_processor(
+    link: Link, dist: Distribution, ctx: Context, state: Any, rng: BoundRandomness | None
+) -> tuple[Distribution, tuple[tuple[int, int], ...]]:
+    """One processor, its output checked, with the random words it drew."""
+    if link.needs_logits and dist.origin != "logits":
+        raise PluginError(
+            "its law depends on the backend's own offset, and this adapter gives logprobs; "
+            "write the law for logprobs into the chain, or take a backend that gives logits",
+            plugin=link.name,
+            step=ctx.step,
+        )
+    dice = None
+    if rng is not None:
+        key = link.key if rng.draw == 0 else derive(link.key, rng.draw)  # another attempt has other noise
+        dice = _Dice(rng.source, rng.step, PROCESSORS, key)
+        ctx = Context(ctx.prompt_ids, ctx.output_ids, ctx.tokenizer, ctx.metadata, dice)
+    try:
+        after = link.call(dist, ctx, state) if link.stateful else link.call(dist, ctx)
+    except Exception as error:
+        blame(error, link, ctx)
+        raise
+    if not isinstance(after, Distribution):
+        raise PluginError(
+            f"a processor returns a Distribution, not {type(after).__name__}", plugin=link.name, step=ctx.step
+        )
+    if after.vocab_size != dist.vocab_size:
+        raise PluginError(
+            f"it turned a vocabulary of {dist.vocab_size} into one of {after.vocab_size}",
+            plugin=link.name,
+            step=ctx.step,
+        )
+    return after, tuple(dice.tosses) if dice is not None else ()
+
+
+def call_sampler(link: Link, dist: Distribution, ctx: Context, noise: BoundRandomness, state: Any) -> Any:
+    """The sampler's answer, unchecked."""
+    try:
+        return link.call(dist, ctx, noise, state) if link.stateful else link.call(dist, ctx, noise)
+    except Exception as error:
+        blame(error, link, ctx)
+        raise
+
+
+def refuse(error: Undisclosed, spent: str, step: int) -> DecodekitError:
+    """The same question again; or, once a processor with a memory of its own has run, the end of the matter."""
+    if not spent:
+        return Undisclosed(error.need, error.question)
+    return PluginError(f"it cannot run again for a better answer, but {error}", plugin=spent, step=step)
+
+
+def blame(error: Exception, link: Link, ctx: Context) -> None:
+    """Raise the error of a plugin with its name and step; do nothing where it has them, or is a question."""
+    if isinstance(error, DistributionError) and error.stage is None:
+        raise type(error)(error.message, stage=link.name, step=ctx.step) from error
+    if isinstance(error, ConfigError) or not isinstance(error, DecodekitError):
+        raise PluginError(f"raised {type(error).__name__}: {error}", plugin=link.name, step=ctx.step) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Dice(BoundRandomness):
+    """A processor's noise that remembers what was drawn from it."""
+
+    tosses: list[tuple[int, int]] = field(default_factory=list)
+
+    def words(self, lanes: Lanes) -> NDArray[np.uint64]:
+        words = BoundRandomness.words(self, lanes)
+        room = _TOSSES_KEPT - len(self.tosses)
+        if room > 0:
+            self.tosses.extend(zip(map(int, lanes[:room]), words[:room].tolist(), strict=True))
+        return words

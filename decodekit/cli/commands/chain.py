@@ -1,0 +1,196 @@
+"""``decodekit chain``: a chain in words, and what its author may not have meant."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from decodekit.chain import Chain
+from decodekit.chain.advice import Advice, advice
+from decodekit.cli.against import Comparison, compare, counterpart, read_row
+from decodekit.cli.chain_text import parse_chain, parse_sampler, written
+from decodekit.cli.options import JsonFlag, PresetFlag, preset_recipe
+from decodekit.cli.output import console, put_json, show_table, table
+from decodekit.cli.plugin_facts import doc_of, needs_of, on_a_head, traits_of
+from decodekit.config import load_config
+from decodekit.errors import ConfigError
+from decodekit.plugin import registry
+from decodekit.view.safe_text import safe_text
+from decodekit.view.stages import share_text
+
+__all__ = ["chain"]
+
+_MOST_SHOWN = 8
+
+
+def chain(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A decodekit.toml.")] = None,
+    text: Annotated[str | None, typer.Option("--chain", help="Processors in order, in place of the config's.")] = None,
+    preset: PresetFlag = None,
+    sampler: Annotated[str | None, typer.Option("--sampler", help="The sampler, in place of the config's.")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="PRESET", help="Run it beside this engine's chain, with the same settings by name."
+        ),
+    ] = None,
+    logits: Annotated[
+        Path | None,
+        typer.Option("--logits", metavar="FILE.npy", help="The row for --against; a sample of nine if none."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show a chain processor by processor, what it means, and known traps. Loads no model; advice is no error."""
+    if logits is not None and against is None:
+        raise ConfigError("--logits is the row for --against; name a preset there")
+    built = _built(config, text, sampler, preset)
+    parts = [_described(part, "processor") for part in built.processors] + [_described(built.sampler, "sampler")]
+    found = advice(built)
+    beside = None if against is None else _beside(built, against, logits)
+    if as_json:
+        told = [{**_plain(item), "places": list(item.places)} for item in found]
+        data = {"processors": parts[:-1], "sampler": parts[-1], "advice": told, "notes": list(built.notes)}
+        put_json(data if beside is None else {**data, "against": beside.data()})
+        return
+    _show(parts, found, built.notes)
+    if beside is not None:
+        beside.show()
+
+
+def _built(config: Path | None, text: str | None, sampler: str | None, preset: str | None) -> Chain:
+    if config is None and text is None and sampler is None and preset is None:
+        raise ConfigError("which chain? Name a config, or write one with --chain or --preset")
+    file = None if config is None else load_config(config).build_chain()
+    made = file or Chain()
+    if preset is not None:
+        recipe = preset_recipe(preset, text)
+        made = Chain([registry.processor(**part) for part in recipe.parts], registry.sampler(**recipe.sampler))
+        made.notes = recipe.notes
+    elif text is not None:
+        made = Chain([registry.processor(**part) for part in parse_chain(text)], made.sampler)
+    if sampler is not None:
+        notes, made = made.notes, Chain(made.processors, registry.sampler(**parse_sampler(sampler)))
+        made.notes = notes
+    return made
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """A comparison with what is needed to tell it."""
+
+    preset: str
+    comparison: Comparison
+    identical: bool
+    left: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def data(self) -> dict[str, Any]:
+        sides = [[_plain(reached) for reached in side] for side in self.comparison.stages]
+        return {
+            "preset": self.preset,
+            "same": self.comparison.same,
+            "same_chain": self.identical,
+            "total_variation": self.comparison.distance,
+            "stages": {"yours": sides[0], "theirs": sides[1]},
+            "partings": [
+                {**_plain(parting), "kept_by": ("yours", "theirs")[parting.kept_by]}
+                for parting in self.comparison.partings
+            ],
+            "not_carried_over": list(self.left),
+            "notes": list(self.notes),
+        }
+
+    def show(self) -> None:
+        out = console()
+        out.print()
+        for side, name in zip(self.comparison.stages, ("yours", self.preset), strict=True):
+            listing = table(name, "tokens left", right=("tokens left",))
+            for place, reached in enumerate(side, start=1):
+                listing.add_row(Text(f"{place}  {safe_text(reached.stage)}"), str(reached.support))
+            show_table(out, listing)
+            out.print()
+        for line in self._verdict():
+            out.print(Text(_filled(line, out.width, "  ")[2:]))
+
+    def _verdict(self) -> Iterator[str]:
+        shown = self.comparison.partings[:_MOST_SHOWN]
+        if self.identical:
+            yield "the same chain"
+        elif self.comparison.same:
+            yield "the same distribution here"
+        elif not shown:
+            yield f"the same tokens, otherwise weighed: total variation {self.comparison.distance:.4g}"
+        for parting in shown:
+            keeper, remover = ("you", self.preset) if parting.kept_by == 0 else (self.preset, "you")
+            stage = self.comparison.stages[1 - parting.kept_by][parting.place].stage
+            verbs = ("keep", "removes") if parting.kept_by == 0 else ("keeps", "remove")
+            yield (
+                f"token {parting.token_id}: {keeper} {verbs[0]} it ({share_text(parting.share)}), "
+                f"{remover} {verbs[1]} it at stage {parting.place + 1}, {stage}"
+            )
+        if len(self.comparison.partings) > len(shown):
+            yield f"and {len(self.comparison.partings) - len(shown)} more; --json lists them all"
+        if self.left:
+            yield f"not carried over, for {self.preset} has no such name: {', '.join(self.left)}"
+        yield from (f"note: {note}" for note in self.notes)
+
+
+def _beside(chain: Chain, against: str, logits: Path | None) -> _Beside:
+    dist, ctx = read_row(logits)
+    name, theirs, left = counterpart(chain, against)
+    return _Beside(name, compare((chain, theirs), dist, ctx), chain.describe() == theirs.describe(), left, theirs.notes)
+
+
+def _described(part: Any, kind: str) -> dict[str, Any]:
+    told = registry.describe(part)
+    return {
+        "name": told["name"],
+        "written": written(part),
+        "parameters": told["params"],
+        "distribution": told["distribution"],
+        "version": told["version"],
+        "meaning": doc_of(part).summary,
+        "needs": needs_of(part) if kind == "processor" else "",
+        "on_a_head": on_a_head(part),
+        "traits": list(traits_of(part)),
+    }
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    return {key: getattr(item, key) for key in item.__slots__}
+
+
+def _show(parts: list[dict[str, Any]], found: list[Advice], notes: tuple[str, ...]) -> None:
+    out = console()
+    for place, part in enumerate(parts, start=1):
+        heading = "draw" if place == len(parts) else str(place)
+        out.print(Text.assemble((f"{heading:<6}", "dim"), (safe_text(part["written"]), "bold")), soft_wrap=True)
+        told = {"asks for": part["needs"], "on a head": part["on_a_head"]}
+        lines = [part["meaning"], *(f"{label}: {words}" for label, words in told.items() if words), *part["traits"]]
+        for at, line in enumerate(lines):
+            if line:
+                out.print(Text(_filled(line, out.width, "      "), style="dim" if at else ""))
+    for note in notes:
+        out.print()
+        out.print(Text(_filled(f"note: {note}", out.width, "  ")[2:], style="yellow"))
+    for item in found:
+        source = f" ({item.source})" if item.source else ""
+        out.print()
+        out.print(Text(_filled(f"advice: {item.message}{source}", out.width, "  ")[2:], style="yellow"))
+
+
+def _filled(text: str, width: int, indent: str) -> str:
+    return textwrap.fill(
+        safe_text(text),
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

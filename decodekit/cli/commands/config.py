@@ -1,0 +1,34 @@
+"""``decodekit config``: the schema of a configuration, and the check of one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from decodekit.config import config_schema, load_config
+from decodekit.plugin import parameter_model, registry, validated
+from decodekit.view.safe_text import safe_text
+
+__all__ = ["config_app"]
+
+config_app = typer.Typer(help="The schema of a configuration, and the check of one.", no_args_is_help=True)
+
+
+@config_app.command()
+def schema() -> None:
+    """Print the JSON Schema of a configuration, with the parameters of every plugin that is installed."""
+    typer.echo(json.dumps(config_schema(), indent=2))
+
+
+@config_app.command()
+def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A decodekit.toml.")]) -> None:
+    """Check a configuration without loading a model. Exit 2, with the reason, if it cannot work."""
+    config = load_config(file)
+    target, _ = registry.load("adapters", config.adapter.type)
+    validated(parameter_model(target), config.adapter.parameters(), f"adapter {config.adapter.type!r}")
+    config.build_chain()
+    names = " ".join(part.name for part in config.chain) or "no processors"
+    typer.echo(safe_text(f"{file}: ok ({config.adapter.type}; {names}; {config.sampler.name})"))

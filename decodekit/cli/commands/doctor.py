@@ -1,0 +1,172 @@
+"""``decodekit doctor``: what is installed, and whether an adapter keeps its word."""
+
+from __future__ import annotations
+
+import platform
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from decodekit.cli.options import AdapterFlag, ConfigFlag, JsonFlag, ModelFlag, SetFlag, build_adapter
+from decodekit.cli.output import console, number, put_json, say, show_table, table
+from decodekit.distribution import Distribution
+from decodekit.errors import DecodekitError
+from decodekit.model.adapter import Adapter
+from decodekit.model.asking import BlockingAdapter, ask
+from decodekit.model.asking import blocking as as_blocking
+from decodekit.model.prefix import Prefix
+from decodekit.view.safe_text import safe_text
+
+__all__ = ["doctor"]
+
+_EXTRAS = ("llamacpp", "torch", "remote", "cli", "parquet")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*;.*extra == ['\"]([\w-]+)['\"]")
+
+
+def doctor(
+    adapter: AdapterFlag = None,
+    model: ModelFlag = None,
+    settings: SetFlag = None,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show versions and extras; with an adapter, what it can do and whether it answers twice alike.
+
+    Problems go to stderr; exit 1 if there are any.
+    """
+    report: dict[str, Any] = {"versions": _versions(), "extras": _extras(), "adapter": None}
+    problems: list[str] = []
+    try:
+        built = build_adapter(config, adapter, model, settings)
+    except DecodekitError as error:
+        problems.append(str(error))
+        built = None
+    if built is not None:
+        examined = as_blocking(built)
+        try:
+            report["adapter"] = _examine(examined, problems)
+        finally:
+            examined.close()
+    report["problems"] = problems
+    if as_json:
+        put_json(report)
+    else:
+        _show(report)
+    for problem in problems:
+        say(problem)
+    raise typer.Exit(1 if problems else 0)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "decodekit": version("decodekit"),
+        "numpy": np.__version__,
+    }
+
+
+def _extras() -> dict[str, dict[str, Any]]:
+    """Which extras are there: the versions of their packages, or the line that installs them."""
+    found: dict[str, dict[str, str | None]] = {extra: {} for extra in _EXTRAS}
+    for line in requires("decodekit") or []:
+        match = _REQUIREMENT.match(line)
+        if match and match[2] in found:
+            try:
+                found[match[2]][match[1]] = version(match[1])
+            except PackageNotFoundError:
+                found[match[2]][match[1]] = None
+    return {
+        extra: {
+            "packages": packages,
+            "install": f"pip install 'decodekit[{extra}]'" if None in packages.values() else None,
+        }
+        for extra, packages in found.items()
+    }
+
+
+def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
+    info = adapter.info
+    told = {**asdict(info), "cheap": str(info.cheap), "most": str(info.most), "versions": dict(info.versions)}
+    behind = adapter.adapter if isinstance(adapter, BlockingAdapter) else adapter
+    more = getattr(behind, "capabilities", None)
+    if isinstance(more, Mapping):
+        told["capabilities"] = dict(more)
+    tokenizer = adapter.tokenizer
+    start = [1] if tokenizer is None else tokenizer.encode("Once upon a time")
+    if tokenizer is not None and tokenizer.bos_id is not None:
+        start = [tokenizer.bos_id, *start]
+    if tokenizer is not None and info.vocab_size not in (None, tokenizer.vocab_size):
+        problems.append(f"the model has {info.vocab_size} tokens, its tokenizer {tokenizer.vocab_size}")
+    begun = time.perf_counter()
+    try:
+        first = _answer(adapter, start)
+        seconds = time.perf_counter() - begun
+        _answer(adapter, start + start[-1:])  # in between, so that the second answer is not only remembered
+        second = _answer(adapter, start)
+    except DecodekitError as error:
+        problems.append(f"it does not answer: {error}")
+        return {"info": told, "first_answer_s": None, "same_bits": None, "drift": None}
+    same, drift = _compared(first, second)
+    if info.deterministic and not same and first.schedule == second.schedule:
+        problems.append(f"it calls itself deterministic, and the same question moved by {drift:.3g} nats")
+    return {"info": told, "first_answer_s": round(seconds, 4), "same_bits": same, "drift": number(drift)}
+
+
+def _answer(adapter: Adapter, ids: list[int]) -> Distribution:
+    answer = ask(adapter, [Prefix(ids)])[0]
+    if isinstance(answer, DecodekitError):
+        raise answer
+    return answer
+
+
+def _compared(first: Distribution, second: Distribution) -> tuple[bool, float]:
+    """Whether two answers have the same bits, and how far apart they are, in nats."""
+    ids = _shown(first)
+    same = np.array_equal(ids, _shown(second)) and np.array_equal(first.scores, second.scores)
+    try:
+        return same, float(np.abs(first.scores_of(ids) - second.scores_of(ids)).max())
+    except DecodekitError:  # heads of different tokens
+        return same, float("inf")
+
+
+def _shown(dist: Distribution) -> NDArray[np.int64]:
+    return dist.token_ids if dist.token_ids is not None else dist.support()
+
+
+def _can(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "not known" if value is None else "yes" if value else "cannot"
+    return safe_text(str(value))
+
+
+def _show(report: dict[str, Any]) -> None:
+    listing = table("", "")
+    listing.show_header = False
+    for name, value in report["versions"].items():
+        listing.add_row(name, value)
+    for extra, state in report["extras"].items():
+        there = ", ".join(f"{name} {found}" for name, found in state["packages"].items() if found is not None)
+        listing.add_row(f"extra {extra}", state["install"] or there)
+    checked = report["adapter"]
+    if checked is not None:
+        for name, value in checked["info"].items():
+            if name == "capabilities":
+                for capability, can in value.items():
+                    listing.add_row(f"  {capability}", _can(can))
+                continue
+            if isinstance(value, dict):
+                value = ", ".join(f"{library} {found}" for library, found in value.items()) or None
+            listing.add_row(name, "not known" if value in (None, "") else safe_text(str(value)))
+        if checked["same_bits"] is not None:
+            listing.add_row("first answer", f"{checked['first_answer_s']:.3f} s")
+            moved = "the same bits" if checked["same_bits"] else f"moved by {checked['drift']} nats"
+            listing.add_row("asked twice", moved)
+    show_table(console(), listing)

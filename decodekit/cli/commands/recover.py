@@ -1,0 +1,24 @@
+"""``decodekit recover``: the intact part of a trace whose run was killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from decodekit.cli.options import TraceArgument
+from decodekit.view.safe_text import safe_text
+
+__all__ = ["recover"]
+
+
+def recover(
+    trace: TraceArgument,
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The file to write; it must not exist.")],
+) -> None:
+    """Copy the intact lines of a torn trace into a new file. The original stays as it is."""
+    from decodekit.trace import recover as recover_trace
+
+    kept = recover_trace(trace, target)
+    typer.echo(f"{safe_text(str(target))}: {len(kept.steps)} steps kept; the trace stays marked as incomplete")

@@ -1,0 +1,107 @@
+"""``decodekit replay``: every token of a trace drawn again, from the record or over a live model."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from decodekit.cli.options import AdapterFlag, ConfigFlag, JsonFlag, ModelFlag, SetFlag, TraceArgument, build_adapter
+from decodekit.cli.output import console, number, put_json, say
+from decodekit.view.labels import token_label
+
+if TYPE_CHECKING:
+    from decodekit.text.tokenizer import Tokenizer
+    from decodekit.trace import ReplayReport, ReplayStep
+
+__all__ = ["replay"]
+
+
+def replay(
+    trace: TraceArgument,
+    adapter: AdapterFlag = None,
+    model: ModelFlag = None,
+    settings: SetFlag = None,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw every token again: from the trace alone, or asking a model that flags or a config name.
+
+    Exit 0 when all tokens agree, or differ inside the margin that the drift allows; 1 otherwise.
+    """
+    from decodekit.trace import read_trace
+    from decodekit.trace import replay as replay_trace
+
+    recorded = read_trace(trace)
+    live = build_adapter(config, adapter, model, settings)
+    try:
+        report = replay_trace(recorded, adapter=live)
+        for warning in report.warnings:
+            say(f"warning: {warning}")
+        if as_json:
+            put_json(_data(report))
+        else:
+            _show(report, live.tokenizer if live is not None else None)
+    finally:
+        if live is not None:
+            live.close()
+    raise typer.Exit(0 if report.explained else 1)
+
+
+def _data(report: ReplayReport) -> dict[str, Any]:
+    first = report.first_difference
+    return {
+        "live": report.live,
+        "steps": len(report.steps),
+        "equal": report.equal,
+        "unknown": report.unknown,
+        "explained": report.explained,
+        "max_drift": number(report.max_drift),
+        "median_drift": number(_median(report)),
+        "first_difference": None if first is None else {
+            "stream": first.stream,
+            "step": first.index,
+            "token_id": first.token_id,
+            "replayed": first.replayed,
+            "drift": number(first.drift),
+            "margin": number(first.margin),
+            "explained": first.explained,
+        },
+        "warnings": report.warnings,
+    }  # fmt: skip
+
+
+def _show(report: ReplayReport, tokenizer: Tokenizer | None) -> None:
+    from rich.text import Text
+
+    out = console()
+    total, source = len(report.steps), "the model" if report.live else "the record"
+    style = "bold green" if report.explained else "bold red"
+    out.print(Text.assemble((f"{report.equal} of {total}", style), f" tokens are drawn again from {source}"))
+    if report.unknown:
+        out.print(f"{report.unknown} could not be drawn: the record holds too little (a level or a sampler)")
+    if report.live:
+        out.print(f"drift, in nats: median {_median(report):.3g}, largest {report.max_drift:.3g}")
+        _show_worst(report.steps, out)
+    first = report.first_difference
+    if first is not None:
+        was, now = token_label(tokenizer, first.token_id), token_label(tokenizer, first.replayed or 0)
+        out.print(Text(f"first difference: stream {first.stream}, step {first.index}: {was} became {now}"))
+        allowed = "inside" if first.explained else "outside"
+        out.print(f"  margin {first.margin:.3g}, twice the drift {2 * first.drift:.3g}: {allowed} what drift explains")
+    if not report.explained:
+        outside = sum(not step.explained for step in report.steps)
+        out.print(Text(f"{outside} differences are not explained by drift", style="bold red"))
+
+
+def _show_worst(steps: list[ReplayStep], out: Any) -> None:
+    """Where the model moved most, if it moved at all."""
+    worst = sorted((step for step in steps if step.drift > 0), key=lambda step: -step.drift)[:3]
+    if worst:
+        places = ", ".join(f"step {step.index} ({step.drift:.3g})" for step in worst)
+        out.print(f"it moved most at {places}")
+
+
+def _median(report: ReplayReport) -> float:
+    return median([step.drift for step in report.steps] or [0.0])

@@ -1,0 +1,101 @@
+"""``decodekit resume``: go on with a run that broke off, or that ended at its limit, from its trace."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from decodekit.cli.options import (
+    AdapterFlag,
+    ConfigFlag,
+    DeadlineFlag,
+    JsonFlag,
+    ModelFlag,
+    SetFlag,
+    TraceArgument,
+    adapter_part,
+    checked_deadline,
+)
+from decodekit.cli.output import say
+from decodekit.config import load_config
+from decodekit.errors import ConfigError
+from decodekit.model.asking import blocking
+from decodekit.plugin import registry
+
+__all__ = ["resume"]
+
+
+def resume(
+    trace: TraceArgument,
+    adapter: AdapterFlag = None,
+    model: ModelFlag = None,
+    settings: SetFlag = None,
+    config: ConfigFlag = None,
+    as_recorded: Annotated[
+        bool,
+        typer.Option(
+            "--as-recorded", help="Build the adapter that the trace names: trust it first. Flags override it."
+        ),
+    ] = False,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", help="At most this many tokens in all; as recorded when not given.")
+    ] = None,
+    deadline: DeadlineFlag = None,
+    target: Annotated[
+        Path | None, typer.Option("--trace", help="A new file for the whole trace; the old one is only read.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Go on with a run from its trace, token for token as if it had not broken off.
+
+    Prompt, chain, seed and stop conditions are those of the trace; the model comes from flags or a config. The text of
+    the whole run is shown, what was recorded first.
+    """
+    from decodekit.cli.running import Run
+    from decodekit.session import Session
+    from decodekit.session.resuming import resume_stream
+    from decodekit.trace.reader import inspect_trace
+    from decodekit.trace.rebuild import chain_of, differences
+
+    recorded, fault = inspect_trace(trace)
+    if fault is not None and not fault.torn:
+        raise fault
+    header = recorded.header
+    deadline = checked_deadline(deadline)
+    source = header.config if as_recorded else config
+    file = None if source is None else load_config(source).as_data()["adapter"]
+    part = adapter_part(file, adapter, model, settings)
+    if part is None:
+        raise ConfigError(f"which model? Name one with --model, or a config with -c{_hint(header.config)}")
+    with closing(blocking(registry.adapter(part.pop("type"), **part))) as live:
+        if fault is not None:
+            say(f"the last line of {trace} is torn: {fault.torn} bytes are left out")
+        for difference in differences(header.adapter, live.info):
+            say(f"warning: {difference}")
+        session = Session(live, chain_of(recorded), seed=header.seed)
+        run = Run(
+            session, "", {"trace": target}, [stream for stream, _ in header.sequences], as_json, None,
+            resumed=lambda: resume_stream(
+                trace, live, max_tokens=max_tokens, deadline=deadline, trace=target
+            ),
+        )  # fmt: skip
+        code = run.go()
+    if code == 0 and len(run.steps) == len(recorded.steps):
+        say("nothing was left to do: the run had come to its end; --max-tokens takes it further")
+    raise typer.Exit(code)
+
+
+def _hint(config: dict[str, Any] | None) -> str:
+    """What the trace says of its adapter, as flags."""
+    if config is None:
+        return ""
+    named = load_config(config).as_data()["adapter"]
+    settings = {key: value for key, value in named.items() if key not in ("type", "model")}
+    flags = ["--adapter", str(named.get("type"))]
+    flags += ["--model", str(named["model"])] if "model" in named else []
+    flags += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    return f". The trace was made with {shlex.join(flags)}, which --as-recorded takes from it"

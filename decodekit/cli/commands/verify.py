@@ -1,0 +1,52 @@
+"""``decodekit verify``: does each choice of a trace follow from what was recorded?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from decodekit.cli.options import JsonFlag, TraceArgument
+from decodekit.cli.output import console, put_json
+from decodekit.errors import DecodekitError
+from decodekit.view.safe_text import safe_text
+from decodekit.view.verdicts import GOOD, MEANING, STYLE
+
+__all__ = ["verify"]
+
+
+def verify(
+    trace: TraceArgument,
+    chain: Annotated[
+        bool,
+        typer.Option("--chain", help="Run the recorded chain with its plugins again, too (level full only)."),
+    ] = False,
+    allow_incomplete: Annotated[
+        bool, typer.Option("--allow-incomplete", help="Exit 0 for a run without an end whose steps hold.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check a trace without the model. Exit 0: reproduced, proved, consistent or ambiguous; 1: anything else."""
+    from decodekit.trace import verify as verify_trace
+
+    try:
+        verdict = verify_trace(trace, chain=chain)
+        word, step, why, counts = str(verdict.word), verdict.step, verdict.why, dict(verdict.counts)
+    except DecodekitError as error:  # no header, or one of a version that is not ours: nothing was verified
+        word, step, why, counts = "unreadable", None, str(error), {}
+    if as_json:
+        put_json({"word": word, "step": step, "why": why, "counts": counts})
+    else:
+        _show(word, step, why, {str(name): count for name, count in counts.items()})
+    raise typer.Exit(0 if word in GOOD or (word == "incomplete" and allow_incomplete) else 1)
+
+
+def _show(word: str, step: int | None, why: str, counts: dict[str, int]) -> None:
+    from rich.text import Text
+
+    out = console()
+    out.print(Text.assemble((word, STYLE[word]), f": {MEANING[word]}"))
+    counted = ", ".join(f"{count} {name}" for name, count in counts.items())
+    if word not in ("proved", "reproduced"):
+        out.print(Text(safe_text(why if step is None else f"at step {step}: {why}")))
+    out.print(Text(f"steps: {counted or 'none'}", style="dim"))

@@ -1,0 +1,5 @@
+"""What a model says of the next token, and what it leaves open."""
+
+from decodekit.distribution.distribution import AMBIGUITY, Distribution, Origin, Schedule, Stage
+
+__all__ = ["AMBIGUITY", "Distribution", "Origin", "Schedule", "Stage"]

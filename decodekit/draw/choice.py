@@ -1,0 +1,58 @@
+"""One chosen token, and the random word that decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "Choice",
+    "Draw",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Where the deciding random word came from, and the word itself.
+
+    Args:
+        domain: the domain of RNG.md.
+        stream: the sequence's stream.
+        step: the number of tokens generated before.
+        attempt: 0, or more after a rewind.
+        lane: the token id for `multinomial`, 0 for `inverse_cdf`.
+        word: the 64-bit word.
+    """
+
+    domain: int
+    stream: int
+    step: int
+    attempt: int
+    lane: int
+    word: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One chosen token, and how narrowly it was chosen.
+
+    Args:
+        token_id: the token.
+        logprob: its log-probability after the chain, in nats; None where a tail leaves it open.
+        raw_logprob: its log-probability as the model gave it, in nats; None where that is not known.
+        rank: how many tokens the model held more likely: 0 for its mode; None where that is not known.
+        score: what won: the perturbed score (`multinomial`), the score (`greedy`), the uniform (`inverse_cdf`).
+        margin: the distance to another outcome: the gap to the runner-up in score (`multinomial`, `greedy`), the
+            distance of the uniform to the nearer edge of the token's cell, in mass (`inverse_cdf`). inf when nothing
+            else was possible. While every logprob moves by less than half of it, the token stays.
+        runner_up: the token that would have been chosen next; None when there is none.
+        draw: the random word that decided; None when nothing was random.
+    """
+
+    token_id: int
+    logprob: float | None
+    raw_logprob: float | None
+    rank: int | None
+    score: float
+    margin: float
+    runner_up: int | None = None
+    draw: Draw | None = None

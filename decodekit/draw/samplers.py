@@ -1,0 +1,194 @@
+"""The three samplers of the core: `multinomial`, `greedy` and `inverse_cdf`.
+
+They live here and not among the plugins because a verifier must not depend on plugins. Each takes a distribution and
+the step's noise, and answers with a `Choice`; none of them remembers anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
+from decodekit.draw.choice import Choice, Draw
+from decodekit.draw.context import Context
+from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, gumbel_of, uniform_of, words_above
+
+__all__ = ["CORE_SAMPLERS", "greedy", "inverse_cdf", "multinomial", "race"]
+
+_LEADERS = 256
+
+
+def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
+    """Draw from the distribution by the Gumbel-max race, keyed by token id.
+
+    The largest ``score_i + g_i`` wins, scores shifted by their maximum, in float64; ties go to the lowest id.
+    On a head with a tail the winner is returned if no hidden token could beat it.
+
+    Formula: argmax of s_i + g_i, with g_i = -log(-log(u_i))
+    Edges: where one token is left, it is chosen.
+    Source: the Gumbel-max trick (Maddison, Tarlow and Minka 2014, arXiv 1411.0030); the noise of RNG.md.
+    Engines: all have the law, each with random numbers of its own: one uniform and a walk in llama.cpp, the exponential
+    race in vLLM, Gumbel noise in SGLang (with a seed), exllamav3 and mlx-lm, ``torch.multinomial`` in transformers.
+
+    Raises:
+        Undisclosed: exactly the hidden ids that could win are named, when the vocabulary's size is known.
+    """
+    noise = randomness.within(TOKENS)
+    token, best, second, runner_up, word = race(*_contenders(dist, noise))
+    if dist._hidden is not None:
+        rival = _best_rival(dist, noise, best)
+        if rival >= second:  # a hidden token may stand second
+            second, runner_up = rival, None
+    return Choice(
+        token_id=token,
+        logprob=dist.logprob(token) if dist._hidden is None or dist._log_z is not None else None,
+        raw_logprob=None,
+        rank=None,
+        score=best,
+        margin=best - second,
+        runner_up=runner_up,
+        draw=Draw(TOKENS, noise.stream, noise.step, noise.draw, token, word),
+    )
+
+
+def race(
+    ids: NDArray[np.int64], shifted: NDArray[np.float64], words: NDArray[np.uint64]
+) -> tuple[int, float, float, int | None, int]:
+    """The definition of RNG.md on the given tokens: winner, its perturbed score, the second's, the second, the word.
+
+    Args:
+        ids: int64[n], the tokens.
+        shifted: float64[n], their scores less the largest score of the whole support.
+        words: uint64[n], their random words.
+    """
+    perturbed = shifted + gumbel_of(words)
+    first = _lowest_id_at_the_top(perturbed, ids)
+    best = float(perturbed[first])
+    if len(ids) == 1:
+        return int(ids[0]), best, -math.inf, None, int(words[0])
+    perturbed[first] = -math.inf
+    follower = _lowest_id_at_the_top(perturbed, ids)
+    return int(ids[first]), best, float(perturbed[follower]), int(ids[follower]), int(words[first])
+
+
+def _lowest_id_at_the_top(values: NDArray[np.float64], ids: NDArray[np.int64]) -> int:
+    """Where the largest value is; of several, the one with the lowest id."""
+    first = int(values.argmax())
+    equal = (values == values[first]).nonzero()[0]
+    return first if len(equal) == 1 else int(equal[ids[equal].argmin()])
+
+
+def greedy(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
+    """The largest score; the lowest id among equals. Consumes no randomness.
+
+    Formula: argmax of s_i
+    Edges: of equals the lowest id.
+    Source: llama.cpp's ``greedy``, on candidates in id order.
+    Engines: all. It is called do_sample=False in transformers, and a temperature of 0 or nearly 0 in most others.
+    """
+    dist._require_top(2)
+    ids, scores = dist._sorted(2)
+    return Choice(
+        token_id=int(ids[0]),
+        logprob=dist.logprob(int(ids[0])) if dist._hidden is None or dist._log_z is not None else None,
+        raw_logprob=None,
+        rank=None,
+        score=float(scores[0]),
+        margin=float(scores[0] - scores[1]) if len(ids) == 2 else math.inf,
+        runner_up=int(ids[1]) if len(ids) == 2 else None,
+    )
+
+
+def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
+    """Draw by one uniform: the first token, in id order, whose cumulative mass exceeds ``u * total``.
+
+    Formula: the first i in id order with p_0 + ... + p_i > u
+    Edges: where one token is left, it is chosen; tokens without probability are passed over.
+    Source: the inversion method (Devroye 1986, Non-Uniform Random Variate Generation, chapter III); noise of RNG.md.
+    Engines: llama.cpp walks in the order in which its chain left the candidates, exllamav2 by falling probability with
+    the uniform scaled by 0.9998, so that the last of the mass is never drawn.
+
+    Raises:
+        Undisclosed: on a head with a tail, whose ids lie between the disclosed ones.
+    """
+    noise = randomness.within(SINGLE)
+    if dist.tail is not None:
+        raise Undisclosed(ALL, "a walk over the whole vocabulary")
+    ids = np.sort(dist.support())
+    word = noise.words([0])
+    u = float(uniform_of(word)[0])
+    weights = np.exp(dist.scores_of(ids) - dist._max_score)
+    ids, cumulative = ids[weights > 0], np.cumsum(weights[weights > 0])
+    total = float(cumulative[-1])
+    where = int(np.searchsorted(cumulative, u * total, side="right"))  # in range: u * total < total, for every u
+    below = float(cumulative[where - 1]) if where else 0.0
+    edges = [(u * total - below, where - 1), (float(cumulative[where]) - u * total, where + 1)]
+    margin, neighbour = min((edge for edge in edges if 0 <= edge[1] < len(ids)), default=(math.inf, -1))
+    return Choice(
+        token_id=int(ids[where]),
+        logprob=dist.logprob(int(ids[where])),
+        raw_logprob=None,
+        rank=None,
+        score=u,
+        margin=margin / total,
+        runner_up=int(ids[neighbour]) if neighbour >= 0 else None,
+        draw=Draw(SINGLE, noise.stream, noise.step, noise.draw, 0, int(word[0])),
+    )
+
+
+def _contenders(
+    dist: Distribution, noise: BoundRandomness
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.uint64]]:
+    """Every token that could come first or second in the race: ids, shifted scores, words.
+
+    On a whole vocabulary the leaders race first. Any other token scores at most what the last of them does, so its
+    noise must lift it from there to the second of them; a comparison of words finds the few that have such luck, and
+    no exponential or logarithm is taken of the rest.
+    """
+    if dist._ids is not None:
+        ids, shifted = dist._ids, dist._row - dist._row[0]
+        if dist._masked:
+            alive = shifted > -math.inf
+            ids, shifted = ids[alive], shifted[alive]
+        return ids, shifted, noise.words(ids)
+    words = noise.words(range(len(dist._row)))
+    ids = dist._leading_ids(_LEADERS)
+    shifted = dist.scores_of(ids) - dist._max_score
+    perturbed = np.sort(shifted + gumbel_of(words[ids]))
+    if len(ids) < len(words) and perturbed[-2] > -math.inf:
+        ids = np.union1d(ids, words_above(words, float(perturbed[-2] - shifted.min())).nonzero()[0])
+    else:
+        ids = np.arange(len(words))
+    shifted = dist.scores_of(ids) - dist._max_score
+    alive = shifted > -math.inf
+    return ids[alive], shifted[alive], words[ids[alive]]
+
+
+def _best_rival(dist: Distribution, noise: BoundRandomness, best: float) -> float:
+    """The most a hidden token's perturbed score can be. Raises if that reaches the winner's."""
+    assert dist._hidden is not None and dist.token_ids is not None
+    if dist.vocab_size is None:
+        raise Undisclosed(ALL, "a draw in which hidden tokens take part")
+    handicap = dist._hidden.max_score - dist._max_score
+    words = noise.words(range(dist.vocab_size))
+    lucky = words_above(words, best - handicap)
+    lucky[dist.token_ids] = False
+    ids = lucky.nonzero()[0]
+    rivals = ids[gumbel_of(words[ids]) + handicap >= best]
+    if len(rivals):
+        raise Undisclosed(
+            Disclosure(len(dist.token_ids), tuple(rivals.tolist())), "a draw that hidden tokens could win"
+        )
+    words[dist.token_ids] = 0  # the largest word makes the largest number
+    return float(gumbel_of(words.max(keepdims=True))[0] + handicap)
+
+
+CORE_SAMPLERS: Mapping[str, Callable[[Distribution, Context, BoundRandomness], Choice]] = MappingProxyType(
+    {"greedy": greedy, "inverse_cdf": inverse_cdf, "multinomial": multinomial}
+)

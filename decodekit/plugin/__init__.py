@@ -1,0 +1,5 @@
+"""Plugins: their parameters, their laws, and how they are found by name."""
+
+from decodekit.plugin.parameters import FunctionPlugin, Plugin, explain, parameter_model, validated
+
+__all__ = ["FunctionPlugin", "Plugin", "explain", "parameter_model", "validated"]

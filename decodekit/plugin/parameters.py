@@ -1,0 +1,95 @@
+"""Two ways to write a plugin: a class whose fields are its parameters, or a plain function with keyword parameters.
+
+Either way the parameters are a pydantic model: checked, bounded, and refused when unknown.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from decodekit.errors import ConfigError, ParameterError, did_you_mean, message_of
+
+__all__ = ["FunctionPlugin", "Plugin", "explain", "parameter_model", "validated"]
+
+_CONFIG = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Plugin(BaseModel):
+    """A processor or sampler whose fields are its parameters.
+
+    Give every number both bounds, and the main parameter the plugin's own name. Define ``__call__``; see `Processor`
+    and `Sampler` for the optional attributes, which go in as class variables.
+    """
+
+    model_config = _CONFIG
+
+
+class FunctionPlugin:
+    """A plain function with its keyword parameters filled in."""
+
+    def __init__(self, function: Callable[..., Any], name: str, parameters: Mapping[str, Any]) -> None:
+        self.function = function
+        self.name = name
+        self.parameters = dict(parameters)
+        for attribute in ("needs", "needs_logits", "revives", "pure", "argmax_invariant", "truncates"):
+            if hasattr(function, attribute):
+                setattr(self, attribute, getattr(function, attribute))
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args, **self.parameters)
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self.parameters.items())})"
+
+
+def parameter_model(target: Callable[..., Any], owner: str | None = None) -> type[BaseModel]:
+    """The pydantic model of a plugin's parameters: the class itself, or one made from the keyword parameters.
+
+    Args:
+        target: the plugin's class or function.
+        owner: what to call it in an error; its own name by default.
+
+    Raises:
+        ConfigError: the parameters cannot be read, as where a type hint names what is not there.
+    """
+    if isinstance(target, type) and issubclass(target, BaseModel):
+        return target
+    name = getattr(target, "__name__", "plugin")
+    function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
+    try:
+        hints = get_type_hints(function, include_extras=True)
+        fields: dict[str, Any] = {
+            name: (hints.get(name, Any), ... if parameter.default is parameter.empty else parameter.default)
+            for name, parameter in inspect.signature(target).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+        return create_model(f"{name}_parameters", __config__=_lenient(), **fields)
+    except Exception as error:  # a hint can be any expression, and pydantic has several errors for what is no type
+        raise ConfigError(f"the parameters of {owner or repr(name)} cannot be read: {message_of(error)}") from error
+
+
+def validated(model: type[BaseModel], parameters: Mapping[str, Any], owner: str) -> BaseModel:
+    """An instance of the model, or a `ParameterError` that names the owner, the field and the remedy."""
+    try:
+        return model.model_validate(dict(parameters))
+    except ValidationError as error:
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        raise ParameterError("; ".join(explain(detail, known, owner) for detail in error.errors())) from None
+
+
+def _lenient() -> ConfigDict:
+    return ConfigDict(**{**_CONFIG, "arbitrary_types_allowed": True})
+
+
+def explain(detail: Any, known: list[str], owner: str) -> str:
+    """One of pydantic's error details in a sentence that names the owner, the field and what was probably meant."""
+    field = ".".join(str(part) for part in detail["loc"]) or owner
+    if detail["type"] == "extra_forbidden":
+        return f"{owner}: unknown parameter {field!r}{did_you_mean(str(detail['loc'][-1]), known)}"
+    if detail["type"] == "missing":
+        return f"{owner}: parameter {field!r} is missing"
+    return f"{owner}: {field}: {detail['msg'][0].lower() + detail['msg'][1:]}, not {detail['input']!r}"

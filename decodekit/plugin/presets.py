@@ -1,0 +1,146 @@
+"""Presets: another engine's chain, asked for in that engine's own parameter names.
+
+A preset is a `Plugin` whose fields are the engine's parameters with the engine's defaults. It answers with a `Recipe`:
+registered processors and a sampler by name, in the engine's order. Presets are found by the entry points of
+``decodekit.presets``, as all plugins are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from decodekit.errors import ConfigError, ParameterError, did_you_mean
+from decodekit.log import get_logger
+from decodekit.plugin import registry
+from decodekit.plugin.parameters import Plugin, validated
+
+__all__ = ["Part", "Preset", "Recipe", "names_of", "ported", "read_recipe"]
+
+Part = dict[str, Any]
+"""A processor or sampler as a config writes it: ``name``, and its parameters."""
+
+_PRESETS = registry.define_group("presets", "preset")
+
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("max_tokens", "max_new_tokens", "n_predict", "num_predict"),
+        "how long a text may get is generate(max_tokens=...)",
+    ),
+    **dict.fromkeys(("stop", "stop_strings", "stop_sequence", "stopping_strings"), "stops are generate(stop=...)"),
+    **dict.fromkeys(("n", "num_return_sequences"), "several samples are generate_many(n=...)"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A chain as data.
+
+    Args:
+        parts: the processors in order.
+        sampler: the sampler.
+        notes: what the engine drops in silence, or does otherwise than can be written here, of the settings given.
+    """
+
+    parts: tuple[Part, ...]
+    sampler: Part
+    notes: tuple[str, ...] = ()
+
+
+class Preset(Plugin):
+    """An engine's sampling parameters: their names, defaults and bounds, and the chain they mean.
+
+    Class variables:
+        versions: the engine's versions whose behaviour this is; the last one is meant where none is named.
+        aliases: other spellings the engine, or its users, have for a field.
+    """
+
+    versions: ClassVar[tuple[str, ...]]
+    aliases: ClassVar[Mapping[str, str]] = {}
+
+    def recipe(self, version: str) -> Recipe:
+        """The chain of these settings, in a version that `versions` lists."""
+        raise NotImplementedError
+
+    @classmethod
+    def ported(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Of another chain's settings, by the plugins' own names, those that this engine has."""
+        return {name: value for name, value in settings.items() if name in cls.model_fields or name in cls.aliases}
+
+    def given(self, *names: str) -> tuple[str, ...]:
+        """Those of the fields that were set to something else than the engine's default."""
+        return tuple(
+            name
+            for name in names
+            if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default
+        )
+
+
+def read_recipe(name: str, version: str | None = None, parameters: Mapping[str, Any] | None = None) -> Recipe:
+    """The chain that an engine makes of these parameters. What it drops is logged as a warning, and noted.
+
+    Args:
+        name: the preset.
+        version: the engine's version; the last that the preset lists by default.
+        parameters: in the engine's own names or their aliases; dashes count as underscores, and None as not given.
+
+    Raises:
+        UnknownPlugin: no preset of this name.
+        ParameterError: a parameter or version the engine does not have, one given twice, a value out of bounds.
+    """
+    model, _ = _load(name)
+    owner = f"preset {name!r}"
+    settings = validated(model, _translated(name, model, parameters or {}), owner)
+    assert isinstance(settings, Preset)
+    if version is not None and version not in model.versions:
+        raise ParameterError(f"{owner}: knows {' and '.join(model.versions)}, not version {version!r}")
+    recipe = settings.recipe(version or model.versions[-1])
+    for note in recipe.notes:
+        get_logger().warning("preset_note", preset=name, note=note)
+    return recipe
+
+
+def names_of(name: str) -> dict[str, str]:
+    """Every spelling of a preset's parameters, with the field it stands for."""
+    model, _ = _load(name)
+    return {**dict(model.aliases), **{field: field for field in model.model_fields}}
+
+
+def ported(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`Preset.ported` of the preset of this name."""
+    return _load(name)[0].ported(settings)
+
+
+def _load(name: str) -> tuple[type[Preset], registry.PluginInfo]:
+    model, info = _PRESETS.load(name)
+    if not (isinstance(model, type) and issubclass(model, Preset)):
+        raise ConfigError(f"preset {name!r} of {info.distribution} is no decodekit.plugin.presets.Preset")
+    return model, info
+
+
+def _translated(name: str, model: type[Preset], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters by field."""
+    spelt: dict[str, str] = {}
+    translated: dict[str, Any] = {}
+    for key, value in parameters.items():
+        plain = key.replace("-", "_")
+        field = plain if plain in model.model_fields else model.aliases.get(plain, "")
+        if not field:
+            raise ParameterError(_refusal(name, key, plain))
+        if field in spelt:
+            raise ParameterError(f"preset {name!r}: {spelt[field]!r} and {key!r} are one parameter; give it once")
+        spelt[field] = key
+        if value is not None:
+            translated[field] = value
+    return translated
+
+
+def _refusal(name: str, key: str, plain: str) -> str:
+    if plain in _ELSEWHERE:
+        return f"preset {name!r}: {key!r} is no part of a chain; {_ELSEWHERE[plain]}"
+    others = [other for other in _PRESETS.names() if other != name and plain in names_of(other)]
+    if others:
+        have = "has" if len(others) == 1 else "have"
+        return f"preset {name!r}: {name} has no {key!r}; {', '.join(others)} {have} it"
+    return f"preset {name!r}: unknown parameter {key!r}{did_you_mean(plain, names_of(name))}"

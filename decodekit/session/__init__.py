@@ -1,0 +1,7 @@
+"""What applications hold: an adapter, a chain and a seed."""
+
+from decodekit.session.prompts import Prompt
+from decodekit.session.result import Result
+from decodekit.session.session import Session
+
+__all__ = ["Prompt", "Result", "Session"]

@@ -1,0 +1,248 @@
+"""A state machine without I/O: it says what it needs to know, takes a distribution, and gives a step.
+
+Sessions, servers and bridges into other engines only drive it: they ask an adapter for `Decoder.prefix` at
+`Decoder.need`, feed the answer, and ask again for more where that raises `Undisclosed`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from decodekit.chain import Chain
+from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import Disclosure, Undisclosed
+from decodekit.draw.context import Context, TokenIds
+from decodekit.draw.randomness import Randomness
+from decodekit.errors import ParameterError, TraceError
+from decodekit.model.prefix import Prefix
+from decodekit.session.stop import OnUndisclosed, Stop
+from decodekit.text.stream import TextMark, TextStream
+from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.evidence import gather
+from decodekit.trace.recalled import states_after
+from decodekit.trace.step import FinishReason, Level, RawSummary, Step, Timing
+
+__all__ = ["Decoder", "Mark"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a `Decoder` stood."""
+
+    prefix: Prefix
+    context: Context
+    states: tuple[Any, ...]
+    need: Disclosure
+    text: TextMark
+
+
+class Decoder:
+    """Decodes one sequence, given the distributions.
+
+    Args:
+        chain: what to do with each distribution.
+        randomness: the sequence's noise.
+        prompt: where it starts.
+        stop: when it ends.
+        tokenizer: for text and stop strings; without one, `text` stays empty.
+        on_undisclosed: what a driver does when the adapter can give no more; kept here for `feed`.
+        level: how much of each distribution a step keeps.
+        top_logprobs: how many leading tokens each step keeps, raw and after each processor.
+        metadata: handed to processors as ``ctx.metadata``.
+        attempt: raised by one after a rewind; see RNG.md.
+
+    Raises:
+        ParameterError: stop strings without a tokenizer.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        randomness: Randomness,
+        prompt: Prefix,
+        stop: Stop | None = None,
+        tokenizer: Tokenizer | None = None,
+        on_undisclosed: OnUndisclosed = "error",
+        *,
+        level: Level = "proof",
+        top_logprobs: int = 5,
+        metadata: Mapping[str, Any] | None = None,
+        attempt: int = 0,
+    ) -> None:
+        stop = stop or Stop()
+        if stop.strings and tokenizer is None:
+            raise ParameterError("stop strings need a tokenizer, and this adapter has none; use stop_ids")
+        self.chain = chain
+        self.randomness = randomness
+        self.prefix = prompt
+        self.finish_reason: FinishReason | None = None
+        self._prompt_length = len(prompt)
+        self._stop = stop
+        self._ends = stop.ids | (tokenizer.eos_ids if tokenizer is not None else frozenset())
+        self._tokenizer = tokenizer
+        self._on_undisclosed = on_undisclosed
+        self._level = level
+        self._top = top_logprobs
+        self._attempt = attempt
+        self._text = TextStream(stop.strings)
+        self._context = Context(TokenIds(prompt.since(0)), TokenIds(), tokenizer, metadata or {})
+        self._states = chain.initial(self._context)
+        self._asked: list[tuple[str, Disclosure]] = []
+        self._need = chain.need(self._context)
+        if stop.max_tokens == 0:
+            self.finish("length")
+
+    @property
+    def need(self) -> Disclosure:
+        """What the next distribution should disclose."""
+        return self._need
+
+    @property
+    def finished(self) -> bool:
+        return self.finish_reason is not None
+
+    @property
+    def text(self) -> str:
+        """The text so far, as far as it is certain; all of it once finished."""
+        return self._text.text
+
+    @property
+    def output_ids(self) -> Sequence[int]:
+        """The ids generated so far."""
+        return self._context.output_ids
+
+    def feed(
+        self, dist: Distribution, *, final: bool = False, waited: float = 0.0, last: FinishReason | None = None
+    ) -> Step:
+        """Take the distribution that follows `prefix` and choose one token.
+
+        Args:
+            dist: the adapter's answer.
+            final: the adapter can disclose no more; the ``on_undisclosed`` policy decides what is still open.
+            waited: the seconds the answer took, for the record.
+            last: end after this token for this reason, if nothing else ends it.
+
+        Raises:
+            Undisclosed: ask the adapter for `need`, which is now larger, and feed again. Nothing has changed.
+            DecodekitError: the step failed; nothing has changed.
+        """
+        if self.finished:
+            raise ParameterError(f"the sequence has finished ({self.finish_reason}); there is nothing to feed")
+        started = time.perf_counter()
+        index = self._context.step
+        noise = self.randomness.at(index, draw=self._attempt)
+        # An impure processor runs once, so its first answer is the last.
+        truncate = (final or not self.chain.pure) and self._on_undisclosed == "truncate"
+        try:
+            after, choice, entries, states = self.chain.step(
+                dist, self._context, self._states, noise, top=self._top, truncate=truncate
+            )
+        except Undisclosed as error:
+            self._need = self._need | error.need
+            self._asked.append((error.question, error.need))
+            raise
+        evidence = None if self._level == "choice" else gather(after, choice, self.chain.sampler, noise)
+        self._advance(choice.token_id, states)
+        step = Step(
+            index=index,
+            token_id=choice.token_id,
+            text=self._text.push(self._bytes(choice.token_id)),
+            raw=RawSummary.of(dist, self._top),
+            entries=entries,
+            draw=choice.draw,
+            choice=choice,
+            schedule=dist.schedule,
+            timing=Timing(waited, time.perf_counter() - started),
+            stream=self.randomness.stream,
+            evidence=evidence,
+            row=(dist.token_ids, dist._row if dist._scale == 1.0 else dist.scores) if self._level == "full" else None,
+            asked=tuple(self._asked),
+        )
+        self._asked.clear()
+        return self._close(step, last)
+
+    def repeat(self, step: Step, raw: Distribution | None = None, *, last: FinishReason | None = None) -> Step:
+        """Take the next step from its record instead: nothing is asked and nothing is drawn.
+
+        Args:
+            step: the record of the step at this place.
+            raw: what the adapter had answered (`Step.answer`), where that was recorded.
+            last: as for `feed`.
+
+        Returns:
+            The step, with the text that it adds here: where the run ended after it, held text had been added.
+
+        Raises:
+            TraceError: it is the step of another place, or comes after the end; or the chain needs more of the past
+                than was recorded.
+        """
+        if self.finished or step.index != self._context.step:
+            where = f"the sequence ended there ({self.finish_reason})" if self.finished else "that is not its place"
+            raise TraceError(
+                f"step {step.index} of stream {step.stream} cannot come after {self._context.step} tokens: {where}",
+                step=self._context.step,
+            )
+        if step.draw is not None:
+            self._attempt = step.draw.attempt
+        noise = self.randomness.at(step.index, draw=self._attempt)
+        self._advance(step.token_id, states_after(self.chain, step, raw, self._context, self._states, noise))
+        return self._close(replace(step, text=self._text.push(self._bytes(step.token_id))), last)
+
+    def mark(self) -> Mark:
+        """Where it stands, to be given to `rewind`. O(1): nothing that is marked ever changes."""
+        return Mark(self.prefix, self._context, self._states, self._need, self._text.mark())
+
+    def rewind(self, mark: Mark) -> None:
+        """Go back to where it stood, unfinished. The attempt rises by one: the same noise would be biased."""
+        self.prefix, self._context, self._states, self._need = mark.prefix, mark.context, mark.states, mark.need
+        self._text.rewind(mark.text)
+        self._asked.clear()
+        self.finish_reason = None
+        self._attempt += 1
+
+    def text_of(self, tokens: int) -> str:
+        """The text of the first so many tokens, as if they were all. O(tokens)."""
+        stream = TextStream(self._stop.strings)
+        for token_id in self.output_ids[:tokens]:
+            stream.push(self._bytes(token_id))
+        stream.finish()
+        return stream.text
+
+    def finish(self, reason: FinishReason) -> str:
+        """End here. Returns the text that was held back and is certain now."""
+        if self.finish_reason is None:
+            self.finish_reason = reason
+            return self._text.finish()
+        return ""
+
+    def _advance(self, token_id: int, states: tuple[Any, ...]) -> None:
+        context = self._context
+        ids = context.output_ids
+        assert isinstance(ids, TokenIds)
+        self._context = Context(context.prompt_ids, ids.append(token_id), context.tokenizer, context.metadata)
+        self._states = states
+        self.prefix = self.prefix.extend((token_id,))
+        self._need = self.chain.need(self._context)
+
+    def _bytes(self, token_id: int) -> bytes:
+        if self._tokenizer is None or token_id in self._ends:
+            return b""
+        return self._tokenizer.token_bytes(token_id) or b""
+
+    def _close(self, step: Step, last: FinishReason | None) -> Step:
+        """Decide whether this step is the last, and release the text that was held if it is."""
+        reason: FinishReason | None = None
+        wanted = self._stop.until is not None and self._stop.until(step)  # first: it sees every step, the last too
+        if wanted or step.token_id in self._ends or self._text.stopped:
+            reason = "stop"
+        elif self._context.step >= self._stop.max_tokens:
+            reason = "length"
+        else:
+            reason = last
+        if reason is None:
+            return step
+        held = self.finish(reason)
+        return replace(step, text=step.text + held) if held else step

@@ -1,0 +1,59 @@
+"""A prompt in any of its forms: text, token ids, chat messages, or a prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from decodekit.errors import ParameterError
+from decodekit.model.adapter import Adapter
+from decodekit.model.prefix import Prefix
+from decodekit.text.tokenizer import Message
+
+__all__ = ["Prompt", "as_prefix"]
+
+Prompt = str | Sequence[int] | Sequence[Message] | Prefix
+
+
+def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
+    """A prompt in any of its forms as token ids, checked against the vocabulary.
+
+    Raises:
+        ParameterError: an empty prompt, an id outside the vocabulary, text or messages without a tokenizer, or
+            something that is no prompt.
+    """
+    where = f"prompt {index}"
+    given: object = prompt
+    if isinstance(given, bytes | bytearray) or not isinstance(given, str | Prefix | Sequence | np.ndarray):
+        raise ParameterError(
+            f"{where}: a prompt is text, a list of token ids, a list of messages or a Prefix, "
+            f"not {type(prompt).__name__}"
+        )
+    tokenizer = adapter.tokenizer
+    if isinstance(prompt, Prefix):
+        prefix = prompt
+    elif isinstance(prompt, str) or (len(prompt) and isinstance(prompt[0], Mapping)):
+        if tokenizer is None:
+            raise ParameterError(f"{where}: this adapter has no tokenizer; give token ids")
+        if isinstance(prompt, str):
+            begin = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+            try:
+                prefix = Prefix(begin + tokenizer.encode(prompt))
+            except UnicodeEncodeError as error:
+                raise ParameterError(f"{where} is no Unicode text: {error}") from error
+        else:
+            prefix = Prefix(tokenizer.encode_messages(prompt))  # type: ignore[arg-type]
+    else:
+        prefix = Prefix(prompt)  # type: ignore[arg-type]
+    if len(prefix) == 0 and tokenizer is not None and tokenizer.bos_id is not None:
+        prefix = Prefix([tokenizer.bos_id])
+    if len(prefix) == 0:
+        raise ParameterError(
+            f"{where} is empty, and this model has no begin-of-text token to start from; give it a token"
+        )
+    size = adapter.info.vocab_size
+    largest = int(prefix.since(0).max())
+    if size is not None and largest >= size:
+        raise ParameterError(f"{where}: token id {largest} lies outside the vocabulary of {size} tokens")
+    return prefix

@@ -1,0 +1,36 @@
+"""What a generation came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from decodekit.errors import DecodekitError
+from decodekit.trace.header import Trace
+from decodekit.trace.step import FinishReason
+
+__all__ = [
+    "Result",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a generation came to.
+
+    Args:
+        text: the text, without the end-of-text token and without a matched stop string.
+        token_ids: all ids, the end-of-text token and those of a stop string included.
+        finish_reason: 'stop', 'length', 'deadline', 'cancelled' or 'error'.
+        seed: the seed of the run, drawn if none was given.
+        trace: every step of the run; in a batch, of all its sequences.
+        stream: which sequence of the run this is.
+        error: what ended it, when the reason is 'error'.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    seed: int
+    trace: Trace
+    stream: int = 0
+    error: DecodekitError | None = None

@@ -1,0 +1,161 @@
+"""Going on with a run that broke off, or that ended at its last allowed token, from its trace.
+
+The record gives back all that shaped the run: prompts, chain, seed, streams, stop conditions, and the memories of
+stateful parts, which are led over the recorded choices. The model is asked for what is new only. So a deterministic
+adapter gives the tokens, step for step, that the unbroken run would have had.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Unpack
+
+from decodekit.chain import Chain
+from decodekit.errors import ConfigError, ParameterError, TraceError, did_you_mean
+from decodekit.log import get_logger
+from decodekit.model.adapter import Adapter, AsyncAdapter
+from decodekit.session.driving import finish, only_result, stream
+from decodekit.session.options import GenerationOptions, PathLike, ResumeKeywords
+from decodekit.session.result import Result
+from decodekit.session.run import Run
+from decodekit.session.session import Session
+from decodekit.session.stop import Stop
+from decodekit.trace.codec import to_line
+from decodekit.trace.header import Header, Resumption, Trace, plain
+from decodekit.trace.reader import inspect_trace
+from decodekit.trace.rebuild import chain_of, differences, require_noise
+from decodekit.trace.step import Step
+
+__all__ = ["resume", "resume_stream"]
+
+
+def resume(
+    source: Trace | PathLike, adapter: Adapter | AsyncAdapter, **options: Unpack[ResumeKeywords]
+) -> list[Result]:
+    """Go on with every sequence of a run that has not come to its end.
+
+    A sequence is at its end when it stopped, or has ``max_tokens`` tokens; all others go on, whatever broke them off. A
+    torn last line is left out, logged, and counted in `Trace.resumed`. An adapter with other fingerprints than the
+    recorded one is allowed and logged, as in `replay`.
+
+    Args:
+        source: a trace, such as that of an error's ``partial``, or the path of one. It is only read.
+        adapter: the model. It comes from you, and stays yours to close: a trace never builds one.
+        max_tokens: at most this many tokens in all, the recorded ones included; the recorded limit when None.
+        deadline: seconds from now after which no further token is begun.
+        until: as for `Session.generate`; it sees the recorded steps first.
+        trace: a new file for the whole run: it begins with the recorded steps and verifies as one.
+        chain: the chain, newly built, where parts of it are not registered by name.
+        metadata: as given to the `Session` that began the run; a trace holds the names only.
+
+    Returns:
+        One result per sequence, in the order of the header, of the whole run: what came before is in it.
+
+    Raises:
+        TraceError: the trace is damaged before its end, is at odds with its own end, or a part of the chain remembers
+            more than it holds (level 'full' holds everything).
+        ConfigError: a part of the chain is not installed, or in another version; the chain or the names of the metadata
+            are not the recorded ones.
+        DecodekitError: as `Session.generate`, for a run of one sequence; of several, a failing one ends alone.
+    """
+    past, cut = _read(source)
+    with _session(past, adapter, options) as session:
+        return _raising(finish(_run(past, cut, session, options)))
+
+
+def resume_stream(
+    source: Trace | PathLike, adapter: Adapter | AsyncAdapter, **options: Unpack[ResumeKeywords]
+) -> Generator[Step, None, list[Result]]:
+    """As `resume`, one `Step` at a time, the recorded ones first: what the unbroken run would have streamed."""
+    past, cut = _read(source)
+    with _session(past, adapter, options) as session:
+        return _raising((yield from stream(_run(past, cut, session, options), keep=True)))
+
+
+def _session(past: Trace, adapter: Adapter | AsyncAdapter, options: ResumeKeywords) -> Session:
+    unknown = sorted(set(options) - set(ResumeKeywords.__annotations__))
+    if unknown:
+        raise TypeError(
+            f"resume has no option {unknown[0]!r}{did_you_mean(unknown[0], ResumeKeywords.__annotations__)}"
+        )
+    header, metadata = past.header, options.get("metadata")
+    names = sorted(map(str, metadata or ()))
+    if names != header.metadata:
+        raise ParameterError(f"the run had metadata of the names {header.metadata}, not {names}")
+    return Session(
+        adapter,
+        _chain(past, options.get("chain")),
+        on_undisclosed=header.on_undisclosed,  # type: ignore[arg-type]  # checked there
+        metadata=metadata,
+        top_logprobs=header.top_logprobs,
+    )
+
+
+def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Run:
+    header, info = past.header, session.adapter.info
+    for difference in differences(header.adapter, info):
+        get_logger().warning("resuming over another model", difference=difference)
+    given = GenerationOptions(
+        stop=_stop(header, options.get("max_tokens"), options.get("until")),
+        seed=header.seed,
+        deadline=options.get("deadline"),
+        trace=options.get("trace"),
+        level=header.level,
+        ban=header.stop.get("ban", ()),
+    )
+    resumed = [*past.resumed, Resumption(len(past.steps), cut, plain(info))]
+    streams = [stream for stream, _ in header.sequences]
+    return Run(session.settings, header.prompts, streams, given, replace(past, resumed=resumed))
+
+
+def _raising(results: list[Result]) -> list[Result]:
+    """The results; of a run of one sequence, the error that it ended in is raised."""
+    return results if len(results) != 1 else [only_result(results)]
+
+
+def _read(source: Trace | PathLike) -> tuple[Trace, int]:
+    """The trace, and how many bytes of a torn last line were left out."""
+    cut = 0
+    if isinstance(source, Trace):
+        past = source
+    else:
+        past, fault = inspect_trace(source)
+        if fault is not None:
+            if not fault.torn:
+                raise fault
+            cut = fault.torn
+            get_logger().warning("the last line of the trace is torn; it is left out", path=str(source), bytes=cut)
+    require_noise(past)
+    header = past.header
+    samples = len(header.sequences) // max(len(header.prompts), 1)
+    prompts = [at for at in range(len(header.prompts)) for _ in range(samples)]
+    if [at for _, at in header.sequences] != prompts or len(dict(header.sequences)) != len(prompts):
+        raise TraceError("the header's sequences are in an order that no run has")
+    counts = Counter(step.stream for step in past.steps)
+    for end in past.footer.ends if past.footer else ():
+        if counts[end.stream] != end.tokens:
+            raise TraceError(
+                f"stream {end.stream} had {end.tokens} tokens, and here are {counts[end.stream]}; "
+                "a streamed run has its steps in its file",
+                step=counts[end.stream],
+            )
+    return past, cut
+
+
+def _stop(header: Header, max_tokens: int | None, until: Callable[[Step], bool] | None) -> Stop:
+    try:
+        recorded = header.stop["max_tokens"]
+        strings, ids = tuple(header.stop["strings"]), frozenset(header.stop["ids"])
+    except (KeyError, TypeError) as error:
+        raise TraceError(f"the header's stop conditions are not readable: {error!r}") from error
+    return Stop(recorded if max_tokens is None else max_tokens, strings, ids, until)
+
+
+def _chain(past: Trace, given: Chain | None) -> Chain:
+    if given is None:
+        return chain_of(past)
+    if to_line(given.describe()) != to_line(past.header.chain):
+        raise ConfigError(f"the chain is {given.describe()}, the recorded one {past.header.chain}")
+    return given

@@ -1,0 +1,270 @@
+"""One call as a state machine without I/O: it says what it wants to ask, and takes the answers.
+
+    while (question := run.question()) is not None:
+        steps = run.take(answers to the question)
+
+A driver asks the adapter in between, records the steps and hands them out; see `decodekit.session.driving`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from decodekit.distribution.disclosure import Disclosure
+from decodekit.draw.randomness import Randomness
+from decodekit.errors import ParameterError, TraceError
+from decodekit.model.adapter import Answer
+from decodekit.model.prefix import Prefix
+from decodekit.session.bans import Ban, HeldSteps
+from decodekit.session.decoder import Decoder, Mark
+from decodekit.session.options import GenerationOptions
+from decodekit.session.prompts import Prompt, as_prefix
+from decodekit.session.result import Result
+from decodekit.session.sequence import Sequence as OneSequence
+from decodekit.session.settings import Settings
+from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd, Trace, plain, template_digest
+from decodekit.trace.step import FinishReason, Step
+
+__all__ = ["Question", "Run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a run wants to know: the distributions after these prefixes.
+
+    Args:
+        prefixes: one per sequence that waits.
+        needs: what to disclose of each.
+        step: the step they all are at; None where they are at different ones.
+    """
+
+    prefixes: list[Prefix]
+    needs: list[Disclosure]
+    step: int | None
+
+
+class Run:
+    """The sequences of one call.
+
+    Args:
+        settings: the session's.
+        prompts: one or several.
+        streams: of each sequence; the same number for each prompt, in the order of the prompts.
+        options: the call's.
+        past: an earlier part of the same run, to go on from.
+
+    Raises:
+        ParameterError: a prompt, a stop string or a ban that cannot be.
+        TraceError: the past is not one of this run.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        prompts: Sequence[Prompt],
+        streams: Sequence[int],
+        options: GenerationOptions,
+        past: Trace | None = None,
+    ) -> None:
+        self.settings, self.options = settings, options
+        self.ends_at = None if options.deadline is None else time.monotonic() + options.deadline
+        self.resumed: list[Resumption] = [] if past is None else past.resumed
+        self._raised: BaseException | None = None  # by the caller's ``until``
+        prefixes = [as_prefix(settings.adapter, prompt, i) for i, prompt in enumerate(prompts)]
+        samples = len(streams) // max(len(prefixes), 1)
+        places = [(stream, i // samples) for i, stream in enumerate(streams)]
+        seed = Randomness(settings.seed if options.seed is None else options.seed).seed
+        ban = _ban(settings, options)
+        self.sequences = [
+            OneSequence(self._decoder(Randomness(seed, stream), prefixes[at]), None if ban is None else HeldSteps(ban))
+            for stream, at in places
+        ]
+        self._of = {sequence.stream: sequence for sequence in self.sequences}
+        self._waiting = self.sequences[::-1]
+        self._active: list[OneSequence] = []
+        self._asked: list[OneSequence] = []
+        header = _header(settings, options, seed, prefixes, places)
+        self.header = header if past is None else replace(past.header, stop=header.stop)
+        self._recalled = [] if past is None else list(self._recall(past))
+
+    def recalled(self) -> Iterator[Step]:
+        """The steps of the past, as this run has them."""
+        for sequence, mark, step in self._recalled:
+            yield from sequence.take_recorded(mark, step)
+
+    def question(self) -> Question | None:
+        """What to ask now; None when all sequences have ended.
+
+        A step whose answer disclosed too little is asked for again before any sequence goes on. Sequences enter in
+        order, as many at a time as the adapter serves well.
+        """
+        if self._late():
+            for sequence in self.sequences:
+                if not sequence.finished:
+                    sequence.decoder.finish("deadline")
+        asked = [sequence for sequence in self._active if sequence.undecided] or self._enter()
+        self._asked = asked
+        if not asked:
+            return None
+        decoders = [sequence.decoder for sequence in asked]
+        steps = {len(decoder.output_ids) for decoder in decoders}
+        return Question(
+            prefixes=[decoder.prefix for decoder in decoders],
+            needs=[sequence.need for sequence in asked],
+            step=steps.pop() if len(steps) == 1 else None,
+        )
+
+    def take(self, answers: Sequence[Answer], waited: float = 0.0) -> Iterator[Step]:
+        """Take the answers to the last question; the steps that follow, each to be recorded and then confirmed.
+
+        Args:
+            answers: one per prefix, in order.
+            waited: the seconds they took.
+        """
+        late: FinishReason | None = "deadline" if self._late() else None
+        room = self.settings.adapter.info.context_length
+        for sequence, answer in zip(self._asked, answers, strict=True):
+            full = room is not None and len(sequence.decoder.prefix) >= room  # there is no asking after this token
+            yield from sequence.take(answer, waited=waited, last="length" if full else late)
+
+    def rest(self) -> Iterator[Step]:
+        """The steps that were held when there was nothing more to ask."""
+        for sequence in self.sequences:
+            yield from sequence.settled()
+
+    def confirm(self, step: Step, recorded: int) -> None:
+        """Tell that a step is recorded, and how many of its sequence are now.
+
+        Raises:
+            BaseException: what the caller's ``until`` raised when it saw a step, once that step is recorded.
+        """
+        sequence = self._of[step.stream]
+        if self._raised is not None and recorded == len(sequence.decoder.output_ids):
+            sequence.stop_for(self._raised)
+            raise self._raised
+
+    def broken_off(self, error: BaseException, recorded: Mapping[int, int]) -> None:
+        """End every sequence for this reason; what is not recorded does not count."""
+        for sequence in self.sequences:
+            sequence.broken_off(error, recorded[sequence.stream])
+
+    def ends(self, error: BaseException | None, recorded: Mapping[int, int]) -> list[SequenceEnd]:
+        """How the sequences ended, for the record."""
+        return [
+            SequenceEnd(
+                stream=sequence.stream,
+                tokens=recorded[sequence.stream],
+                finish_reason=sequence.decoder.finish_reason or "cancelled",
+                error=str(sequence.error or error) if sequence.decoder.finish_reason == "error" else None,
+            )
+            for sequence in self.sequences
+        ]
+
+    def results(self, steps: list[Step], footer: Footer | None, recorded: Mapping[int, int]) -> list[Result]:
+        """The results so far, one per sequence, of what is recorded."""
+        trace = Trace(self.header, steps, footer, self.resumed)
+        return [self._result(sequence, recorded[sequence.stream], trace) for sequence in self.sequences]
+
+    def _result(self, sequence: OneSequence, recorded: int, trace: Trace) -> Result:
+        decoder = sequence.decoder
+        return Result(
+            text=decoder.text if recorded == len(decoder.output_ids) else decoder.text_of(recorded),
+            token_ids=tuple(decoder.output_ids[:recorded]),
+            finish_reason=decoder.finish_reason or "cancelled",
+            seed=self.header.seed,
+            trace=trace,
+            stream=sequence.stream,
+            error=sequence.error,
+        )
+
+    def _enter(self) -> list[OneSequence]:
+        """The sequences that go on, and as many new ones as there is room for."""
+        room = max(1, self.settings.adapter.info.concurrency)
+        self._active = [sequence for sequence in self._active if not sequence.finished]
+        while self._waiting and len(self._active) < room:
+            entering = self._waiting.pop()
+            if not entering.finished:
+                self._active.append(entering)
+        return self._active
+
+    def _late(self) -> bool:
+        return self.ends_at is not None and time.monotonic() >= self.ends_at
+
+    def _decoder(self, randomness: Randomness, prefix: Prefix) -> Decoder:
+        settings, stop = self.settings, self.options.stop
+        return Decoder(
+            settings.chain,
+            randomness,
+            prefix,
+            stop if stop.until is None else replace(stop, until=self._until),
+            settings.adapter.tokenizer,
+            settings.on_undisclosed,
+            level=self.options.level,
+            top_logprobs=settings.top_logprobs,
+            metadata=settings.metadata,
+        )
+
+    def _until(self, step: Step) -> bool:
+        """The caller's ``until``. What it raises waits until the step it saw is recorded."""
+        until = self.options.stop.until
+        assert until is not None
+        try:
+            return until(step)
+        except BaseException as error:
+            self._raised = error
+            return True
+
+    def _recall(self, past: Trace) -> Iterator[tuple[OneSequence, Mark | None, Step]]:
+        """Bring the decoders to where the recorded steps left them."""
+        stopped = [end for end in (past.footer.ends if past.footer else ()) if end.finish_reason == "stop"]
+        lasts = {(end.stream, end.tokens - 1) for end in stopped}
+        for step in past.steps:
+            sequence = self._of.get(step.stream)
+            if sequence is None:
+                raise TraceError(f"the header names no sequence with stream {step.stream}", step=step.index)
+            last: FinishReason | None = "stop" if (step.stream, step.index) in lasts else None
+            answer = step.answer(self.settings.adapter.info.vocab_size)
+            mark, again = sequence.repeat(step, answer, last)
+            if self._raised is not None:
+                raise self._raised
+            yield sequence, mark, again
+
+
+def _ban(settings: Settings, options: GenerationOptions) -> Ban | None:
+    if not options.ban:
+        return None
+    ban = Ban(options.ban, settings.adapter.tokenizer)
+    if not settings.chain.pure:
+        raise ParameterError("ban goes back and runs steps anew, and a part of this chain may run only once")
+    return ban
+
+
+def _header(
+    settings: Settings,
+    options: GenerationOptions,
+    seed: int,
+    prefixes: Sequence[Prefix],
+    places: list[tuple[int, int]],
+) -> Header:
+    stop = options.stop
+    return Header(
+        seed=seed,
+        level=options.level,
+        prompts=[list(prefix.token_ids) for prefix in prefixes],
+        sequences=places,
+        chain=settings.chain.describe(),
+        adapter=plain(settings.adapter.info),
+        on_undisclosed=settings.on_undisclosed,
+        stop={
+            "max_tokens": stop.max_tokens,
+            "strings": list(stop.strings),
+            "ids": sorted(stop.ids),
+            **({"ban": list(options.ban)} if options.ban else {}),
+        },
+        top_logprobs=settings.top_logprobs,
+        metadata=sorted(map(str, settings.metadata or ())),
+        config=settings.config,
+        chat_template=template_digest(settings.adapter),
+    )

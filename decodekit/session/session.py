@@ -1,0 +1,178 @@
+"""An adapter, a chain and a seed: what applications hold.
+
+A call is a run: it has one seed, its sequences have different streams, and the same call with the same seed gives the
+same answer. A session closes only an adapter that it built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, Self, Unpack
+
+from decodekit.chain import Chain
+from decodekit.draw.randomness import Randomness
+from decodekit.errors import ParameterError
+from decodekit.model.adapter import Adapter, AsyncAdapter
+from decodekit.model.asking import BlockingAdapter, blocking
+from decodekit.model.prefix import Prefix
+from decodekit.session.driving import finish, only_result, stream
+from decodekit.session.options import GenerationKeywords, GenerationOptions, PathLike
+from decodekit.session.prompts import Prompt
+from decodekit.session.result import Result
+from decodekit.session.run import Run
+from decodekit.session.settings import Settings
+from decodekit.session.stop import OnUndisclosed, Stop
+from decodekit.trace.step import Step
+
+__all__ = ["Prompt", "Result", "Session"]
+
+_MOST_SAMPLES = 1_000_000
+
+
+class Session:
+    """Decodes prompts with one adapter and one chain.
+
+    Args:
+        adapter: any `Adapter` or `AsyncAdapter`. It stays yours to close.
+        chain: what to do with each distribution.
+        seed: the seed of every call that is given none; None draws a fresh one for each call and records it.
+        on_undisclosed: what to do when a chain needs more than the adapter can disclose: 'error', or 'truncate' to
+            what was shown, which is recorded.
+        max_tokens: the default of every call.
+        metadata: handed to processors as ``ctx.metadata``.
+        top_logprobs: how many leading tokens each step keeps, raw and after each processor.
+
+    Raises:
+        ParameterError: a policy or a number that does not exist.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter | AsyncAdapter,
+        chain: Chain | None = None,
+        *,
+        seed: int | None = None,
+        on_undisclosed: OnUndisclosed = "error",
+        max_tokens: int = 256,
+        metadata: Mapping[str, Any] | None = None,
+        top_logprobs: int = 5,
+    ) -> None:
+        if on_undisclosed not in ("error", "truncate"):
+            raise ParameterError(f"on_undisclosed is 'error' or 'truncate', not {on_undisclosed!r}")
+        if type(top_logprobs) is not int or not 0 <= top_logprobs <= 1000:
+            raise ParameterError(f"top_logprobs must be an integer from 0 to 1000, not {top_logprobs!r}")
+        if seed is not None:
+            Randomness(seed)
+        Stop(max_tokens)
+        self.adapter = blocking(adapter)
+        self._facade = (
+            self.adapter if isinstance(self.adapter, BlockingAdapter) and self.adapter is not adapter else None
+        )
+        self.chain = chain or Chain()
+        self.seed = seed
+        self.on_undisclosed: OnUndisclosed = on_undisclosed
+        self.max_tokens = max_tokens
+        self.metadata = metadata
+        self.top_logprobs = top_logprobs
+        self._owns_adapter = False
+        self.config: dict[str, Any] | None = None
+
+    @classmethod
+    def from_config(cls, config: PathLike | Mapping[str, Any]) -> Self:
+        """A session from a TOML file or the same structure as a dict; the session closes the adapter it builds.
+
+        Raises:
+            ConfigError: what is wrong, where, and what was probably meant.
+        """
+        from decodekit.config import load_config
+
+        resolved = load_config(config)
+        chain = resolved.build_chain()
+        session = cls(resolved.build_adapter(), chain, **resolved.session_options())
+        session._owns_adapter = True
+        session.config = resolved.as_data()
+        return session
+
+    @property
+    def settings(self) -> Settings:
+        """What a run of this session starts from, as it is now."""
+        return Settings(
+            adapter=self.adapter,
+            chain=self.chain,
+            seed=self.seed,
+            on_undisclosed=self.on_undisclosed,
+            top_logprobs=self.top_logprobs,
+            metadata=self.metadata,
+            config=self.config,
+        )
+
+    def close(self) -> None:
+        """Close the adapter if this session built it; of somebody else's async adapter, only our facade's thread."""
+        if self._owns_adapter:
+            self.adapter.close()
+        elif self._facade is not None:
+            self._facade.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def generate(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Result:
+        """Continue one prompt.
+
+        Args:
+            prompt: text (taken raw), token ids, chat messages (the model's template is applied), or a `Prefix`.
+            max_tokens: at most this many; the session's default when None.
+            seed: the run's seed; the session's when None.
+            stream: which noise of that seed to use; 0.
+            stop: texts that end it, cut from the text.
+            stop_ids: ids that end it.
+            deadline: seconds from now after which no further token is begun.
+            until: sees each `Step`; true ends the generation.
+            trace: a file to write the trace to, as it happens.
+            level: 'choice', 'proof' (the default) or 'full'.
+            ban: texts that are not written: where one is complete, decoding goes back to the token it begins in and
+                draws anew (see `decodekit.session.bans` for the law). A step is handed out when it cannot be taken
+                back; ``until`` sees it before.
+
+        Raises:
+            DecodekitError: with everything generated so far in ``partial``.
+            TypeError: an option that does not exist.
+        """
+        given = GenerationOptions.of(options, self.max_tokens)
+        return only_result(finish(Run(self.settings, [prompt], [given.stream], given)))
+
+    def stream(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Generator[Step, None, Result]:
+        """As `generate`, one `Step` at a time. The steps' texts add up to the result's text.
+
+        Closing the iterator early ends the run as 'cancelled'; its trace is whole. The steps are yours to keep: an
+        error's ``partial`` has the ids and the text, and no steps.
+        """
+        given = GenerationOptions.of(options, self.max_tokens)
+        return _streamed(Run(self.settings, [prompt], [given.stream], given))
+
+    def generate_many(
+        self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
+    ) -> list[list[Result]]:
+        """Continue many prompts, ``n`` times each, together; the other options are those of `generate`.
+
+        Sample j of prompt i uses stream ``i << 32 | j`` (plus ``stream``), so more prompts or samples shift no other's
+        noise. One failing sequence ends alone, with ``finish_reason='error'``.
+
+        Returns:
+            For each prompt its n results.
+        """
+        if type(n) is not int or not 1 <= n <= _MOST_SAMPLES:
+            raise ParameterError(f"n must be an integer from 1 to {_MOST_SAMPLES}, not {n!r}")
+        if isinstance(prompts, str | Prefix):
+            raise ParameterError("generate_many takes a list of prompts; for one prompt use generate")
+        given = GenerationOptions.of(options, self.max_tokens)
+        streams = [given.stream + (i << 32 | j) for i in range(len(prompts)) for j in range(n)]
+        results = finish(Run(self.settings, prompts, streams, given))
+        return [results[i * n : (i + 1) * n] for i in range(len(prompts))]
+
+
+def _streamed(run: Run) -> Generator[Step, None, Result]:
+    return only_result((yield from stream(run, keep=False)))

@@ -1,0 +1,36 @@
+"""What a session gives to each of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from decodekit.chain import Chain
+from decodekit.model.adapter import Adapter
+from decodekit.session.stop import OnUndisclosed
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a session gives to each of its runs.
+
+    Args:
+        adapter: the model.
+        chain: what to do with each distribution.
+        seed: of a run that is given none; None draws a fresh one.
+        on_undisclosed: 'error' or 'truncate'.
+        top_logprobs: how many leading tokens each step keeps.
+        metadata: handed to processors as ``ctx.metadata``.
+        config: the resolved configuration, when the session came from one.
+    """
+
+    adapter: Adapter
+    chain: Chain
+    seed: int | None = None
+    on_undisclosed: OnUndisclosed = "error"
+    top_logprobs: int = 5
+    metadata: Mapping[str, Any] | None = None
+    config: dict[str, Any] | None = None

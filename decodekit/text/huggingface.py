@@ -1,0 +1,167 @@
+"""A Hugging Face tokenizer as a `decodekit.text.tokenizer.Tokenizer`: tokens are bytes, and no byte of a text is lost.
+
+Byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM), sentencepiece with and without byte fallback (Llama 2, Mistral, Gemma),
+unigrams and WordPiece are understood. What changes a text before it is split (NFC, lower case, sentencepiece's added
+space) is left out of `FastTokenizer.encode`, so that the ids of a text decode to that text and no other; the tokens of
+a conversation are those of transformers, with all of it. WordPiece cannot be exact, and says so in ``loses``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+try:
+    import tokenizers
+except ImportError as error:
+    from decodekit.errors import ConfigError
+
+    raise ConfigError(f"a tokenizer.json needs the library tokenizers: pip install tokenizers ({error})") from error
+
+from decodekit.errors import ConfigError, ParameterError
+from decodekit.text import rules
+from decodekit.text.base import BaseTokenizer
+from decodekit.text.folder import Folder
+from decodekit.text.utf8 import utf8
+
+__all__ = ["FastTokenizer", "read_tokenizer"]
+
+
+class FastTokenizer(BaseTokenizer):
+    """Text to token ids and back, by a tokenizer of the library tokenizers.
+
+    Args:
+        backend: the tokenizer; it is copied, not changed.
+        vocab_size: the model's number of tokens, ids beyond the tokenizer's own having no text; by default the
+            tokenizer's own.
+        eos_ids: tokens that end a generation.
+        bos_id: the token that a raw prompt starts with; None for none.
+        markup: ``bos_token`` and ``eos_token`` as a chat template has them.
+        chat_template: the model's own, in Jinja.
+
+    Attributes:
+        left_out: the normalisations that act on conversations and not on a text that is given, such as 'NFC'.
+
+    Raises:
+        ConfigError: the tokenizer has more tokens than the model, or is of a family that is not understood.
+    """
+
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        *,
+        vocab_size: int | None = None,
+        eos_ids: Iterable[int] = (),
+        bos_id: int | None = None,
+        markup: Mapping[str, str] | None = None,
+        chat_template: str | None = None,
+    ) -> None:
+        self._rules = backend.to_str()
+        data = json.loads(self._rules)
+        added = {int(i): token for i, token in backend.get_added_tokens_decoder().items()}
+        pieces: dict[str, int] = backend.get_vocab(with_added_tokens=True)
+        largest = max([*pieces.values(), *added], default=-1)
+        size = largest + 1 if vocab_size is None else vocab_size
+        if largest >= size:
+            raise ConfigError(
+                f"the tokenizer has a token {largest} and the model only {size} tokens: they do not belong together"
+            )
+        super().__init__(
+            size,
+            eos_ids=eos_ids,
+            bos_id=bos_id,
+            chat_template=chat_template,
+            space_in_front=rules.space_in_front(data),
+            loses=rules.loses(data),
+        )
+        read = rules.reader_of(data)
+        self._table: list[bytes | None] = [None] * size
+        for piece, token_id in pieces.items():
+            self._table[token_id] = read(piece)
+        for token_id, token in added.items():
+            self._table[token_id] = None if token.special else str(token.content).encode()
+        self._controls = {i: str(token.content).encode() for i, token in added.items() if token.special}
+        self._unknown_text: str = data["model"].get("unk_token") or ""
+        self._unknown = pieces.get(self._unknown_text)
+        self._plain, self._special = (tokenizers.Tokenizer.from_str(json.dumps(rules.exact(data))) for _ in range(2))
+        self._plain.encode_special_tokens = True
+        self._names: dict[str, str] = dict(markup or {})
+        self.left_out = rules.left_out(data)
+        self._say()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest over the vocabulary, the rules, the special tokens and the chat template."""
+        rest = (self._size, self._bos, sorted(self._eos), self.chat_template)
+        whole = self._rules + repr(rest)
+        return "sha256:" + hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        """The ids of a text. Adds no BOS and no space; with ``special`` markup is read as control tokens.
+
+        Raises:
+            ParameterError: the text holds half a surrogate pair, or the vocabulary cannot write it byte for byte.
+        """
+        data = utf8(text, "the text")
+        backend = self._special if special else self._plain
+        ids: list[int] = backend.encode(text, add_special_tokens=False).ids
+        read = special and self._unknown_text in text  # asked for by name
+        if self._unknown is not None and self._unknown in ids and not read:
+            raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
+        if not self.loses and b"".join(self._controls.get(i) or self._table[i] or b"" for i in ids) != data:
+            raise ParameterError(f"this vocabulary cannot write the text byte for byte: {text[:60]!r}")
+        return ids
+
+    @cached_property
+    def _own(self) -> tokenizers.Tokenizer:
+        """With all that the tokenizer adds to a text and changes in it. For conversations only."""
+        own = tokenizers.Tokenizer.from_str(self._rules)
+        own.no_truncation()
+        own.no_padding()
+        return own
+
+    def _piece(self, token_id: int) -> bytes | None:
+        return self._table[token_id]
+
+    def _encode_own(self, text: str) -> list[int]:
+        ids: list[int] = self._own.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def _markup(self) -> dict[str, str]:
+        return self._names
+
+
+def read_tokenizer(path: Path, vocab_size: int | None = None) -> FastTokenizer:
+    """The tokenizer of a folder that holds a ``tokenizer.json``, or of that file, with the settings beside it.
+
+    Args:
+        path: the folder or the file.
+        vocab_size: the model's number of tokens; by default what ``config.json`` says, or the tokenizer's own.
+
+    Raises:
+        ConfigError: there is no such file, it is no tokenizer, or it has more tokens than the model.
+    """
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if not file.is_file():
+        raise ConfigError(f"there is no tokenizer at {str(file)!r}; save_pretrained of transformers writes one")
+    try:
+        backend = tokenizers.Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises a bare Exception
+        raise ConfigError(f"{str(file)!r} is not a tokenizer: {error}") from None
+    folder = Folder(file.parent)
+    markup = {name: folder.token(name) for name in ("bos_token", "eos_token")}
+    bos, eos = (backend.token_to_id(markup[name]) if markup[name] else None for name in ("bos_token", "eos_token"))
+    adds_bos = folder.adds_bos
+    if adds_bos is None:
+        adds_bos = backend.encode("a").ids[:1] == [bos]
+    return FastTokenizer(
+        backend,
+        vocab_size=vocab_size or folder.vocab_size,
+        eos_ids=[*([] if eos is None else [eos]), *folder.eos_ids],
+        bos_id=bos if adds_bos else None,
+        markup=markup,
+        chat_template=folder.chat_template,
+    )

@@ -1,0 +1,73 @@
+"""What must be kept of a final distribution so that the choice can be proved without the model.
+
+After a truncation that is the whole support. Of an untruncated draw it is a *floor*, every token at or above it, and
+every token whose noise could have lifted it from the floor to the runner-up: all others are then provably behind.
+A floor near the winner leaves many lucky tokens below it, one near the bottom many likely ones above; the best lies
+between.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decodekit.distribution import Distribution
+from decodekit.draw.choice import Choice
+from decodekit.draw.randomness import BoundRandomness, words_above
+from decodekit.draw.samplers import greedy, multinomial
+
+__all__ = ["Evidence", "gather"]
+
+_WHOLE_SUPPORT = 128  # below this the support itself is smaller than anything a floor could save
+_DEEPEST_FLOOR = 2048
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """The part of a final distribution that proves its draw.
+
+    Args:
+        token_ids: int64[n].
+        scores: float64[n], exactly as the sampler used them, unnormalised, in nats; -inf for a token that noise could
+            have lifted from the floor, had it not been removed.
+        floor: no token that is missing here has a higher score; None when no token is missing.
+    """
+
+    token_ids: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    floor: float | None
+
+
+def gather(dist: Distribution, choice: Choice, sampler: object, noise: BoundRandomness) -> Evidence:
+    """The evidence for this choice; the whole support wherever no floor can shorten it."""
+    if dist.tail is not None:
+        assert dist.token_ids is not None and dist._hidden is not None
+        return Evidence(dist.token_ids, dist.scores, dist._hidden.max_score)
+    if dist.token_ids is not None and len(dist.token_ids) <= _WHOLE_SUPPORT:
+        return Evidence(dist.token_ids, dist.scores, None)
+    if sampler is greedy and choice.runner_up is not None:
+        ids = np.array([choice.token_id, choice.runner_up])
+        scores = dist.scores_of(ids)
+        return Evidence(ids, scores, float(scores[1]))
+    if sampler is not multinomial or dist.vocab_size is None or choice.margin == math.inf:
+        ids = dist.support()
+        return Evidence(ids, dist.scores_of(ids), None)
+    return _with_floor(dist, choice, noise)
+
+
+def _with_floor(dist: Distribution, choice: Choice, noise: BoundRandomness) -> Evidence:
+    assert dist.vocab_size is not None
+    second = choice.score - choice.margin
+    ids, scores = dist._sorted(_DEEPEST_FLOOR)
+    shifted = scores - dist._max_score
+    # A Gumbel number exceeds x with a probability near exp(-x): the expected number of lucky tokens below the floor.
+    lucky = dist.vocab_size * np.exp(np.minimum(shifted - second, 0.0))
+    cut = int(np.argmin(np.arange(1, len(ids) + 1) + lucky))
+    floor = float(scores[cut])
+    words = noise.words(range(dist.vocab_size))
+    climbers = np.flatnonzero(words_above(words, second - (floor - dist._max_score)))
+    listed = np.union1d(ids[: cut + 1], climbers)
+    return Evidence(listed, dist.scores_of(listed), floor)

@@ -1,0 +1,163 @@
+"""The nouns of a trace beside its steps: header, ends, footer, and the whole."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from decodekit.draw.randomness import ALGORITHM
+from decodekit.errors import TraceError
+from decodekit.model.adapter import Adapter, AdapterInfo
+from decodekit.trace.step import FinishReason, Level, Step
+
+__all__ = [
+    "FORMAT",
+    "Footer",
+    "Header",
+    "Resumption",
+    "SequenceEnd",
+    "Trace",
+    "plain",
+    "template_digest",
+    "versions",
+]
+
+FORMAT = "decodekit-trace/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a run started from.
+
+    Args:
+        seed: the seed all its noise comes from.
+        level: 'choice', 'proof' or 'full'.
+        prompts: the token ids of each prompt.
+        sequences: (stream, index of its prompt) of each sequence.
+        chain: processors and sampler, with the distribution and version each came from.
+        adapter: the adapter's `AdapterInfo` as data.
+        on_undisclosed: the policy.
+        stop: max_tokens, strings, ids.
+        top_logprobs: how many leading tokens each step keeps.
+        metadata: the names of what processors were told beside; their values are not recorded.
+        config: the resolved configuration, when the session came from one.
+        versions: decodekit, numpy and Python.
+        chat_template: BLAKE2b of the model's chat template; '' without one.
+        format: the format's name and version.
+        rng: the random number algorithm's name and version.
+    """
+
+    seed: int
+    level: Level
+    prompts: list[list[int]]
+    sequences: list[tuple[int, int]]
+    chain: dict[str, Any]
+    adapter: dict[str, Any]
+    on_undisclosed: str = "error"
+    stop: dict[str, Any] = field(default_factory=dict)
+    top_logprobs: int = 5
+    metadata: list[str] = field(default_factory=list)
+    config: dict[str, Any] | None = None
+    versions: dict[str, str] = field(default_factory=lambda: versions())
+    chat_template: str = ""
+    format: str = FORMAT
+    rng: str = ALGORITHM
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceEnd:
+    """How one sequence ended.
+
+    Args:
+        stream: which.
+        tokens: how many tokens it has.
+        finish_reason: why it ended.
+        error: the message of the error it ended in, or None.
+    """
+
+    stream: int
+    tokens: int
+    finish_reason: FinishReason
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What a run came to.
+
+    Args:
+        ends: how each sequence ended.
+        contents: one digest over the contents of the header and all steps; equal runs have equal ones.
+    """
+
+    ends: list[SequenceEnd]
+    contents: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """Where a run that had ended was taken up again. Not a part of the contents: they are those of one unbroken run.
+
+    Args:
+        steps: how many steps there were.
+        cut: how many bytes of a last line that was torn were left out.
+        adapter: the `AdapterInfo`, as data, of the adapter from there on.
+        versions: as in the header, from there on.
+    """
+
+    steps: int
+    cut: int
+    adapter: dict[str, Any]
+    versions: dict[str, str] = field(default_factory=lambda: versions())
+
+
+@dataclass(slots=True)
+class Trace:
+    """A run: its header, its steps in the order they were made, and its footer.
+
+    Args:
+        header: what it started from.
+        steps: one per token; `Step.stream` tells which sequence.
+        footer: None when the run did not end in order: the trace is incomplete.
+        resumed: where it was taken up again, if it was.
+    """
+
+    header: Header
+    steps: list[Step]
+    footer: Footer | None
+    resumed: list[Resumption] = field(default_factory=list)
+
+    def token_ids(self, stream: int = 0) -> list[int]:
+        """The tokens of one sequence."""
+        return [step.token_id for step in self.steps if step.stream == stream]
+
+    def prompt_of(self, stream: int) -> list[int]:
+        """The prompt of one sequence. Raises `TraceError` for a stream the header does not name."""
+        for known, prompt in self.header.sequences:
+            if known == stream and 0 <= prompt < len(self.header.prompts):
+                return self.header.prompts[prompt]
+        raise TraceError(f"the header names no sequence with stream {stream}")
+
+
+def versions() -> dict[str, str]:
+    """The versions that shape a run: decodekit, numpy, Python and the machine."""
+    from importlib.metadata import version
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    return {"decodekit": version("decodekit"), "numpy": np.__version__, "python": python, "machine": platform.machine()}
+
+
+def plain(info: AdapterInfo) -> dict[str, Any]:
+    """An adapter's info as data, for the record."""
+    return asdict(replace(info, versions=dict(info.versions)))
+
+
+def template_digest(adapter: Adapter) -> str:
+    """BLAKE2b of the model's chat template; '' without one."""
+    template = getattr(adapter.tokenizer, "chat_template", None)
+    return blake2b(template.encode(), digest_size=16).hexdigest() if isinstance(template, str) else ""

@@ -1,0 +1,61 @@
+"""The chain and the model that a header names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from decodekit.chain import Chain
+from decodekit.draw.randomness import ALGORITHM
+from decodekit.errors import ConfigError, TraceError
+from decodekit.model.adapter import AdapterInfo
+from decodekit.plugin import registry
+from decodekit.trace.header import Trace
+
+__all__ = [
+    "chain_of",
+    "differences",
+    "require_noise",
+]
+
+
+def require_noise(trace: Trace) -> None:
+    """Raise `TraceError` unless this version knows the noise of the run."""
+    if trace.header.rng != ALGORITHM:
+        raise TraceError(f"the noise of this trace is {trace.header.rng!r}; this version knows {ALGORITHM!r}")
+
+
+def chain_of(trace: Trace) -> Chain:
+    """The chain a header names, built from registered plugins only.
+
+    Raises:
+        ConfigError: a part is not registered under its name, or its version is not the recorded one.
+    """
+    described = trace.header.chain
+    try:
+        parts = [_part("processors", part) for part in described["processors"]]
+        return Chain(parts, _part("samplers", described["sampler"]))
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"the header's chain is not readable: {error!r}") from error
+
+
+def _part(group: str, described: Mapping[str, Any]) -> Any:
+    name = described["name"]
+    _, info = registry.load(group, name)
+    recorded = (described["distribution"], described["version"])
+    if (info.distribution, info.version) != recorded:
+        raise ConfigError(
+            f"{group[:-1]} {name!r} was recorded from {recorded[0] or 'a process'} {recorded[1]}; "
+            f"installed is {info.distribution or 'one of this process'} {info.version}"
+        )
+    build = registry.processor if group == "processors" else registry.sampler
+    return build(name, **described["params"])
+
+
+def differences(recorded: Mapping[str, Any], info: AdapterInfo) -> list[str]:
+    """What says that an adapter is not the recorded one: a sentence for each fingerprint that differs."""
+    return [
+        f"the trace's {name} is {recorded.get(name)!r}, this adapter's is {getattr(info, name)!r}"
+        for name in ("model_fingerprint", "tokenizer_fingerprint", "vocab_size")
+        if recorded.get(name) != getattr(info, name)
+    ]

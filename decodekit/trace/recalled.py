@@ -1,0 +1,98 @@
+"""The states of a chain after a token that is on record.
+
+What a record knows of a distribution that is gone is enough for the states of most processors.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from decodekit.chain import Chain
+from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import Tail
+from decodekit.draw.context import Context
+from decodekit.draw.randomness import BoundRandomness
+from decodekit.errors import TraceError
+from decodekit.trace.step import Step
+
+__all__ = ["states_after"]
+
+
+def states_after(
+    chain: Chain,
+    step: Step,
+    raw: Distribution | None,
+    ctx: Context,
+    states: tuple[Any, ...],
+    randomness: BoundRandomness,
+) -> tuple[Any, ...]:
+    """The states of a chain after a token that was chosen before, as its record tells; nothing is drawn.
+
+    Args:
+        chain: the chain that made the step.
+        step: the record.
+        raw: what the adapter had answered; None where that was not recorded. Only a part that looks back on a
+            distribution, or is impure, makes use of it: the processors then run again.
+        ctx, states, randomness: as for `Chain.step`.
+
+    Raises:
+        TraceError: a part needs more of the past than was recorded, or the record is of another chain.
+    """
+    *processors, _ = chain.links
+    if [link.name for link in processors] != [entry.name for entry in step.entries[: len(processors)]]:
+        raise TraceError(f"step {step.index} was not made by this chain", step=step.index)
+    if raw is not None and (not chain.pure or any(link.looks_back for link in chain.links)):
+        truncate = any(entry.gave_up is not None for entry in step.entries)
+        return chain.step(raw, ctx, states, randomness, truncate=truncate, forced=step.choice)[3]
+    for link in chain.links:
+        if not link.pure:
+            raise TraceError(
+                f"{link.name!r} keeps a state of its own, which a trace rebuilds from level 'full' only",
+                step=step.index,
+            )
+    seen = [_recalled(step, at, link.name) for at, link in enumerate(chain.links)]
+    return chain.advance(states, step.choice, ctx, seen)
+
+
+def _recalled(step: Step, at: int, plugin: str) -> Distribution:
+    """Stands for the distribution that part ``at`` of the chain was called with; the sampler is the last part.
+
+    It knows ``tail``, ``support_size``, ``entropy``, and ``logprob`` and ``surprisal`` of the chosen token, each bit by
+    bit as it was. Whoever asks for more gets a `TraceError` that names ``plugin``.
+    """
+    if at < len(step.entries) and step.entries[at].gave_up is not None:  # without its tail all its numbers are others
+        return cast("Distribution", _Recalled(step, plugin, {}, None))
+    before = step.entries[at - 1] if at else step.raw
+    chosen = step.entries[at - 1].chosen if at else step.choice.raw_logprob
+    known = {"support_size": before.support, "entropy": before.entropy, "logprob": chosen}
+    return cast("Distribution", _Recalled(step, plugin, known, before.tail))
+
+
+class _Recalled:
+    def __init__(self, step: Step, plugin: str, known: dict[str, Any], tail: Tail | None) -> None:
+        self._step, self._plugin, self._known, self.tail = step, plugin, known, tail
+
+    def logprob(self, token_id: int) -> float:
+        """Of the chosen token, in nats."""
+        if token_id != self._step.token_id:
+            self._miss("the log-probability of another token")
+        value: float = self._fact("logprob")
+        return value
+
+    def surprisal(self, token_id: int) -> float:
+        """Of the chosen token, in nats."""
+        return -self.logprob(token_id)
+
+    def __getattr__(self, name: str) -> Any:
+        return self._fact(name)
+
+    def _fact(self, name: str) -> Any:
+        value = self._known.get(name)
+        return self._miss(name) if value is None else value
+
+    def _miss(self, what: str) -> Any:
+        raise TraceError(
+            f"{self._plugin!r} remembers {what} of step {self._step.index}, which this trace does not hold; "
+            "level 'full' keeps it",
+            step=self._step.index,
+        )

@@ -1,0 +1,120 @@
+"""One step as a grid: leading tokens down, the raw distribution and every processor across."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from decodekit.trace.step import Step
+
+__all__ = ["Row", "Stage", "bar", "grid", "share_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The distribution at one place of the chain.
+
+    Args:
+        name: 'raw', or the processor.
+        detail: its main parameter as text; '' when there is none to show.
+        support: how many tokens have probability; None where that is not known.
+        entropy: in nats; None where that is not known.
+    """
+
+    name: str
+    detail: str
+    support: int | None
+    entropy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One token through all stages.
+
+    Args:
+        token_id: the token.
+        chosen: whether it is the one that was drawn.
+        shares: its probability at each stage; 0.0 once removed, None where the record does not say.
+    """
+
+    token_id: int
+    chosen: bool
+    shares: tuple[float | None, ...]
+
+
+def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Stage], list[Row]]:
+    """The stages of a step, and its leading tokens, the chosen one and its runner-up always among them.
+
+    Args:
+        step: the step.
+        chain: the chain as a trace's header describes it.
+        most: how many tokens at most; two more for the chosen one and its runner-up.
+    """
+    parts = chain.get("processors", [])
+    entries = step.entries[: len(parts)]  # the sampler may have an entry of its own, for a tail it gave up
+    stages = [Stage("raw", "", step.raw.support, step.raw.entropy)]
+    stages += [
+        Stage(entry.name, _detail(part), entry.support, entry.entropy)
+        for entry, part in zip(entries, parts, strict=False)
+    ]
+    tops = [dict(step.raw.top), *(dict(entry.top) for entry in entries)]
+    leading = dict.fromkeys([*tops[0], *tops[-1]])
+    named = [step.token_id] + ([] if step.choice.runner_up is None else [step.choice.runner_up])
+    ids = dict.fromkeys([*list(leading)[:most], *named])
+    rows = [Row(i, i == step.token_id, _shares(i, step, stages, tops)) for i in ids]
+    return stages, sorted(rows, key=lambda row: (-(row.shares[0] if row.shares[0] is not None else -1), row.token_id))
+
+
+def share_text(share: float | None) -> str:
+    """A probability in per cent; '-' for a token that was removed, '?' where the record does not say."""
+    if share is None:
+        return "?"
+    if share == 0:
+        return "-"
+    return f"{100 * share:.2f} %" if share >= 5e-5 else "<0.01 %"
+
+
+def bar(share: float | None, cells: int, *, unicode: bool = True) -> str:
+    """A probability as a bar, padded to so many cells; without unicode, in whole cells of '#'."""
+    eighths = round(8 * cells * (share or 0.0))
+    if not unicode:
+        return ("#" * (eighths // 8)).ljust(cells)
+    return ("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]).ljust(cells)[:cells]
+
+
+def _shares(token_id: int, step: Step, stages: list[Stage], tops: list[dict[int, float]]) -> tuple[float | None, ...]:
+    shares: list[float | None] = []
+    chosen = [step.choice.raw_logprob, *(entry.chosen for entry in step.entries)]
+    for at, (stage, top) in enumerate(zip(stages, tops, strict=True)):
+        logprob = chosen[at] if token_id == step.token_id else top.get(token_id)
+        if logprob is None and at == len(stages) - 1 and at > 0:
+            logprob = _final(token_id, step)
+        if logprob is not None:
+            shares.append(math.exp(logprob))
+        elif (shares and shares[-1] == 0) or (stage.support is not None and stage.support <= len(top)):
+            shares.append(0.0)  # every token that is left is among the leading ones, or it was removed before
+        else:
+            shares.append(None)
+    return tuple(shares)
+
+
+def _final(token_id: int, step: Step) -> float | None:
+    """The final log-probability, from the evidence that proves the draw."""
+    if token_id == step.token_id:
+        return step.choice.logprob
+    evidence, anchor = step.evidence, step.choice.logprob
+    if evidence is None or anchor is None:
+        return None
+    scores = dict(zip(evidence.token_ids.tolist(), evidence.scores.tolist(), strict=True))
+    if token_id not in scores:
+        return None if evidence.floor is not None else -math.inf
+    return float(scores[token_id] - scores[step.token_id]) + anchor if step.token_id in scores else None
+
+
+def _detail(part: Mapping[str, Any]) -> str:
+    value = part.get("params", {}).get(part.get("name"))
+    if value is None or isinstance(value, list | dict):
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
