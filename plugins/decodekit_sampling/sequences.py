@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.history import named, recent
 from decodekit_sampling.phrases import Phrase, ids_of, once
 
@@ -66,6 +67,8 @@ class SequenceBias(Plugin):
         EmptySupport: every token that had probability is banned.
     """
 
+    kind: ClassVar[Kind] = "bias"
+
     sequence_bias: Annotated[tuple[_Pair, ...], Field(strict=False, min_length=1, max_length=100_000)]
 
     @field_validator("sequence_bias")
@@ -108,6 +111,8 @@ class BadWords(Plugin):
     Raises:
         EmptySupport: every token that had probability is banned.
     """
+
+    kind: ClassVar[Kind] = "mask"
 
     bad_words: Annotated[tuple[Phrase, ...], Field(strict=False, min_length=1, max_length=100_000)]
 
