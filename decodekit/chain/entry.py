@@ -72,14 +72,14 @@ def entry_of(
     ``exact``: what follows learns from the chosen token's log-probability here, so the record has all its bits.
     """
     ambiguous, leaders = after.ambiguous and not before.ambiguous, _pairs(after, top)
-    factor = None if logprob is None or before.tail is not None else after._factor_from(before)
+    factor = None if logprob is None or before.tail is not None else after.row.factor_from(before.row)
     if factor is not None:
         # Tokens were left out or all scores multiplied, so the two normalisers say it all.
         assert logprob is not None
         gap = after.kl(before)
         lost = -math.expm1(-gap) if factor == 1.0 else 0.0
-        lead = factor * before.max_score - after.max_score
-        quick = min(0.0, factor * (logprob + before._log_total) + lead - after._log_total)
+        lead = factor * before.row.max_score - after.row.max_score
+        quick = min(0.0, factor * (logprob + before.row.log_total) + lead - after.row.log_total)
         now = after.logprob(chosen) if exact else quick
         size, entropy = after.support_size, after.entropy
         return Entry(link.name, size, entropy, gap, lost, ambiguous, None, gave_up, tosses, leaders, now)
