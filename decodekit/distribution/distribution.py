@@ -36,8 +36,7 @@ class Distribution(Frozen, Fields):
     Build one with `Distribution.dense`, `Distribution.head` or `Distribution.listed`. Scores and entropies are in nats.
 
     Attributes:
-        row: the disclosed tokens with their scores; a `Row`.
-        hidden: what is known of the undisclosed tokens; None when there are none.
+        row, hidden: its parts; ``hidden`` is None when no token is undisclosed.
         origin: 'logits' (scores carry the backend's own offset) or 'logprobs'.
         stage: 'raw' as the model gave it, 'processed' after a processor, 'unknown' when a provider does not say.
         temperature: the temperature the provider had applied already; 1.0 for none.
@@ -98,8 +97,7 @@ class Distribution(Frozen, Fields):
             origin, stage, temperature, schedule: as for `dense`.
 
         Raises:
-            DistributionError: no tokens, duplicate or impossible ids, NaN or +inf.
-            EmptySupport: every score is -inf.
+            DistributionError: no tokens, duplicate or impossible ids, NaN, +inf; `EmptySupport`: every score is -inf.
         """
         row = building.listed_row(token_ids, scores, vocab_size)
         return filled(cls, row, None, origin, stage, temperature, schedule)
@@ -221,10 +219,10 @@ class Distribution(Frozen, Fields):
         return frozen(self._normalised(self.row.scores))
 
     def _normalised(self, scores: Floats) -> Floats:
-        """Scores as log-probabilities. Raises `Undisclosed` when the normaliser is not known."""
+        if self.hidden is not None:
+            return scores - self.log_normalizer
         # The largest score goes first: the sum that `log_normalizer` is loses what a large offset swallows.
-        row = self.row
-        return (scores - row.max_score) - row.log_total if self.hidden is None else scores - self.log_normalizer
+        return (scores - self.row.max_score) - self.row.log_total
 
     @lazy
     def entropy(self) -> float:
@@ -320,7 +318,7 @@ class Distribution(Frozen, Fields):
         return self._with(row, None, ambiguous)
 
     def threshold(self, score: float, min_keep: int = 1) -> Distribution:
-        """The tokens whose score is at least ``score`` (nats), at least ``min_keep`` of them. No hidden one may pass."""
+        """The tokens whose score is at least ``score`` (nats), at least ``min_keep``. No hidden one may pass."""
         if not math.isfinite(score):
             raise ParameterError(f"threshold(score) needs a finite score, not {score}")
         ids, scores, near = heads.reaching(self.row, self.hidden, score)

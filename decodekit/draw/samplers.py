@@ -138,9 +138,7 @@ def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     )
 
 
-def _contenders(
-    row: Row, noise: BoundRandomness
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.uint64]]:
+def _contenders(row: Row, noise: BoundRandomness) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.uint64]]:
     """Every token that could come first or second in the race: ids, shifted scores, words.
 
     On a whole vocabulary the most likely tokens race first. Any other token scores at most what the last of them

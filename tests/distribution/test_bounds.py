@@ -87,8 +87,14 @@ def test_a_head_that_shows_nearly_everything_has_narrow_bounds() -> None:
 def test_the_share_of_a_disclosed_token_is_bounded_at_its_peak_inside_the_interval() -> None:
     # One token is shown, of probability 0.1 to 1: x log(1/x) is 0 at 1 and 1/e at its peak; x log(1/x)**2 is 4/e**2.
     shown, tail = Distribution.head([0], [LOG(0.9)], 5).scaled(0.5), Tail(0.0, 0.9, 4, 0.0)
-    assert surprisal_of_shown(shown.row, shown.hidden, tail, 1) == (pytest.approx(0, abs=1e-15), pytest.approx(math.exp(-1)))
-    assert surprisal_of_shown(shown.row, shown.hidden, tail, 2) == (pytest.approx(0, abs=1e-15), pytest.approx(4 * math.exp(-2)))
+    assert surprisal_of_shown(shown.row, shown.hidden, tail, 1) == (
+        pytest.approx(0, abs=1e-15),
+        pytest.approx(math.exp(-1)),
+    )
+    assert surprisal_of_shown(shown.row, shown.hidden, tail, 2) == (
+        pytest.approx(0, abs=1e-15),
+        pytest.approx(4 * math.exp(-2)),
+    )
 
 
 def test_without_a_vocabulary_size_the_entropy_has_no_upper_bound() -> None:
