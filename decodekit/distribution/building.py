@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from decodekit.distribution.hidden import Hidden
 from decodekit.distribution.passes import check, frozen
-from decodekit.distribution.reshaping import listed
 from decodekit.distribution.row import Floats, Ids, Row
+from decodekit.distribution.transforms import listed
 from decodekit.errors import DistributionError
 
 __all__ = ["dense_row", "head_of", "listed_row"]

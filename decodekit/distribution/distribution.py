@@ -16,15 +16,15 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from decodekit.distribution import building, divergence, heads, notebook, reshaping
+from decodekit.distribution import building, divergence, heads, notebook, transforms
 from decodekit.distribution.bounds import Quantity, bounds_of
 from decodekit.distribution.disclosure import ALL, Interval, Tail, Undisclosed
 from decodekit.distribution.fields import Fields, Origin, Schedule, Stage, filled
 from decodekit.distribution.frozen import Frozen, lazy
 from decodekit.distribution.hidden import Hidden
 from decodekit.distribution.passes import frozen
-from decodekit.distribution.reshaping import AMBIGUITY
 from decodekit.distribution.row import Floats, Ids, Row
+from decodekit.distribution.transforms import AMBIGUITY
 from decodekit.errors import ParameterError
 
 __all__ = ["AMBIGUITY", "Distribution", "Origin", "Schedule", "Stage"]
@@ -291,7 +291,7 @@ class Distribution(Frozen, Fields):
         """Raise `Undisclosed` unless the k most likely tokens are certain."""
         heads.require_first(self.row, self.hidden, k)
 
-    # -- reshaping ----------------------------------------------------------------------------------------------------
+    # -- transforms ----------------------------------------------------------------------------------------------------
 
     def top(self, k: int, *, ambiguous: bool = False) -> Distribution:
         """The k most likely tokens and nothing else; the lowest ids among equals at the edge.
@@ -325,7 +325,7 @@ class Distribution(Frozen, Fields):
         if len(ids) < min_keep:
             return self.top(min_keep, ambiguous=near)
         row = self.row
-        row = reshaping.kept(row, ids, scores) if row.ids is None else reshaping.first(row, len(ids))
+        row = transforms.kept(row, ids, scores) if row.ids is None else transforms.first(row, len(ids))
         return self._with(row, None, near)
 
     def keep(self, which: ArrayLike | Iterable[int], *, ambiguous: bool = False) -> Distribution:
@@ -344,7 +344,7 @@ class Distribution(Frozen, Fields):
     def with_scores(self, scores: ArrayLike) -> Distribution:
         """The same tokens with new scores, aligned with the old ones; -inf removes a token."""
         self.require_complete("new scores for undisclosed tokens")
-        return self._with(reshaping.rescored(self.row, np.array(scores, dtype=np.float64)))
+        return self._with(transforms.rescored(self.row, np.array(scores, dtype=np.float64)))
 
     def scaled(self, factor: float) -> Distribution:
         """All scores multiplied by ``factor > 0``: temperature T is ``scaled(1 / T)``. The tail's bounds follow.
@@ -357,12 +357,12 @@ class Distribution(Frozen, Fields):
         if not 0 < factor < math.inf or not 0 < self.row.scale * factor < math.inf:
             raise ParameterError(f"scaled(factor) needs a positive, finite factor, not {factor}")
         hidden = None if self.hidden is None else self.hidden.scaled(factor)
-        return self._with(reshaping.scaled(self.row, factor, complete=hidden is None), hidden)
+        return self._with(transforms.scaled(self.row, factor, complete=hidden is None), hidden)
 
     def add(self, token_ids: ArrayLike, values: ArrayLike) -> Distribution:
         """Add ``values`` (nats; -inf bans a token) to the scores of these tokens, none of which may be hidden.
 
-        A token that is named twice gets both.
+        A token that is named twice gets both. Where the largest score is beyond ±1e6, it is subtracted from all first.
         """
         ids = np.asarray(token_ids, dtype=np.int64)
         return self if len(ids) == 0 else self._with(*heads.added(self.row, self.hidden, ids, values))
@@ -373,7 +373,7 @@ class Distribution(Frozen, Fields):
 
     def truncated(self) -> Distribution:
         """The disclosed tokens alone, the tail given up. Only the ``on_undisclosed='truncate'`` policy does this."""
-        return self if self.hidden is None else self._with(reshaping.rescored(self.row, self.row.scores))
+        return self if self.hidden is None else self._with(transforms.rescored(self.row, self.row.scores))
 
     def kl(self, other: Distribution) -> float:
         """Kullback-Leibler divergence of ``other`` from this one, ``sum(p * (log p - log q))``, in nats; may be inf."""

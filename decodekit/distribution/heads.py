@@ -13,12 +13,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from decodekit.distribution import reshaping
+from decodekit.distribution import transforms
 from decodekit.distribution.disclosure import ALL, Disclosure, Interval, Undisclosed
 from decodekit.distribution.hidden import Hidden
 from decodekit.distribution.passes import check, frozen
-from decodekit.distribution.reshaping import AMBIGUITY
 from decodekit.distribution.row import Floats, Ids, Row
+from decodekit.distribution.transforms import AMBIGUITY
 from decodekit.errors import DistributionError, ParameterError
 
 __all__ = [
@@ -92,23 +92,23 @@ def require_first(row: Row, hidden: Hidden | None, k: int) -> None:
 def first(row: Row, hidden: Hidden | None, k: int) -> Row:
     """The k most likely tokens, with no link to the row they come from where some are hidden."""
     if hidden is None:
-        return reshaping.first(row, k)
+        return transforms.first(row, k)
     require_first(row, hidden, k)
     assert row.ids is not None
     return Row(row.ids[:k], row.values[:k], row.vocab_size)
 
 
 def reaching(row: Row, hidden: Hidden | None, least: float) -> tuple[Ids, Floats, bool]:
-    """As `reshaping.reaching`."""
+    """As `transforms.reaching`."""
     if hidden is not None and hidden.max_score >= least:
         raise Undisclosed(_larger(row), "which tokens reach the threshold")
-    return reshaping.reaching(row, least)
+    return transforms.reaching(row, least)
 
 
 def nucleus(row: Row, hidden: Hidden | None, p: float, min_keep: int) -> tuple[Row, bool]:
-    """As `reshaping.nucleus`. Raises `Undisclosed` where the hidden tokens could change the edge."""
+    """As `transforms.nucleus`. Raises `Undisclosed` where the hidden tokens could change the edge."""
     if hidden is None:
-        return reshaping.nucleus(row, p, min_keep)
+        return transforms.nucleus(row, p, min_keep)
     bounds = log_normalizer(row, hidden)
     cuts = [int(np.searchsorted(np.cumsum(np.exp(row.values - log_z)), p)) + 1 for log_z in bounds]
     count = max(cuts[0], min_keep)
@@ -127,11 +127,11 @@ def kept(row: Row, hidden: Hidden | None, which: ArrayLike | Iterable[int]) -> R
             raise ParameterError(f"a mask of shape {chosen.shape} does not fit {len(row)} scores")
         if hidden is not None:
             raise Undisclosed(ALL, "a mask")
-        return reshaping.masked(row, chosen)
+        return transforms.masked(row, chosen)
     ids = np.unique(chosen.astype(np.int64)) if len(chosen) else np.empty(0, dtype=np.int64)
     scores = scores_of(row, hidden, ids)
     alive = scores > -math.inf
-    return reshaping.kept(row, ids[alive], scores[alive])
+    return transforms.kept(row, ids[alive], scores[alive])
 
 
 # -- all tokens together ----------------------------------------------------------------------------------------------
@@ -146,17 +146,17 @@ def log_normalizer(row: Row, hidden: Hidden) -> Interval:
 
 
 def added(row: Row, hidden: Hidden | None, ids: Ids, values: ArrayLike) -> tuple[Row, Hidden | None]:
-    """As `reshaping.added`. A disclosed token that is banned stays in the list while others are hidden."""
+    """As `transforms.added`. A disclosed token that is banned stays in the list while others are hidden."""
     by = np.broadcast_to(np.asarray(values, dtype=np.float64), ids.shape)
     if np.isnan(by).any() or (by == math.inf).any():
         raise DistributionError("cannot add NaN or +inf to a score")
     if hidden is None:
-        return reshaping.rescored(row, reshaping.added(row, ids, by)), None
+        return transforms.biased(row, ids, by), None
     scores_of(row, hidden, ids)  # raises for a hidden one
-    scores = reshaping.added(row, ids, by)
+    scores = transforms.added(row, ids, by)
     if scores.max() == -math.inf:
         raise Undisclosed(_larger(row), "what is left when all disclosed tokens are banned")
     check(scores)
     assert row.ids is not None
-    listed, scores = reshaping.in_order(row.ids, scores)
+    listed, scores = transforms.in_order(row.ids, scores)
     return Row(frozen(listed), frozen(scores), row.vocab_size), hidden.unnormalized()

@@ -45,7 +45,8 @@ class Choice:
             where a sampler has no such number.
         margin: the distance to another outcome: the gap to the runner-up in score (`multinomial`, `greedy`), the
             distance of the uniform to the nearer edge of the token's cell, in mass (`inverse_cdf`). inf when nothing
-            else was possible. While every logprob moves by less than half of it, the token stays. 0.0, the default, promises nothing.
+            else was possible. While every logprob moves by less than half of it, the token stays; 0.0
+            promises nothing.
         runner_up: the token that would have been chosen next; None when there is none.
         draw: the random word that decided; None when nothing was random.
     """

@@ -19,6 +19,7 @@ from decodekit.errors import DistributionError, EmptySupport
 __all__ = [
     "AMBIGUITY",
     "added",
+    "biased",
     "first",
     "in_order",
     "kept",
@@ -167,6 +168,13 @@ def _loses_digits(row: Row, factor: float) -> bool:
         return False  # nothing grows, or a float32 grows to what a float64 holds
     least = row.least if row.least > -math.inf else row.least_finite
     return max(abs(row.largest), abs(least)) * scale > _SCALED
+
+
+def biased(row: Row, ids: Ids, values: Floats) -> Row:
+    """A row with ``values`` added to the scores of these tokens; beside a large offset they would be rounded."""
+    if abs(row.max_score) > _OFFSET:
+        row = rescored(row, row.scores - row.max_score)
+    return rescored(row, added(row, ids, values))
 
 
 def added(row: Row, ids: Ids, values: NDArray[np.floating[Any]]) -> Floats:
