@@ -155,8 +155,8 @@ def value_of(thing: Any) -> Any:
     if isinstance(thing, Distribution):
         ids = thing.token_ids
         return (
-            "distribution", thing.vocab_size, thing.origin, thing._row.dtype.name, thing._row.tobytes(), thing._scale,
-            None if ids is None else ids.tobytes(), thing._hidden,
+            "distribution", thing.vocab_size, thing.origin, thing.row.values.dtype.name, thing.row.values.tobytes(),
+            thing.row.scale, None if ids is None else ids.tobytes(), thing.hidden,
         )  # fmt: skip
     if isinstance(thing, DecodekitError):
         return type(thing), str(thing)

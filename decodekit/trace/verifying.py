@@ -21,7 +21,7 @@ from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, Randomness, words_above
 from decodekit.draw.samplers import CORE_SAMPLERS, race
-from decodekit.errors import ConfigError, DecodekitError
+from decodekit.errors import ConfigError, DecodekitError, DistributionError
 from decodekit.trace.header import Trace
 from decodekit.trace.reader import inspect_trace
 from decodekit.trace.rebuild import chain_of, require_noise
@@ -56,7 +56,7 @@ class Verdict:
     words: tuple[Word, ...] = field(default=(), repr=False)
 
 
-class _Finding(Exception):
+class Finding(Exception):
     """Why a step is not proved, and the word it earns instead."""
 
     def __init__(self, word: Word, why: str) -> None:
@@ -110,40 +110,39 @@ def redraw(trace: Trace, step: Step) -> Choice:
     """Draw a step's token again from its recorded final scores and RNG.md, by the core sampler the header names.
 
     Raises:
-        _Finding: why it cannot be done; an internal matter of this package.
+        Finding: why it cannot be done; an internal matter of this package.
     """
     sampler = _core_sampler(trace)
     if step.evidence is None:
-        raise _Finding("consistent", "the final scores were not recorded (level 'choice')")
+        raise Finding("consistent", "the final scores were not recorded (level 'choice')")
     evidence = step.evidence
     noise = _noise(trace, step)
-    order = np.lexsort((evidence.token_ids, -evidence.scores))
-    ids, scores = evidence.token_ids[order], evidence.scores[order]
+    ids, scores = evidence.token_ids, evidence.scores
     if evidence.floor is None or sampler == "greedy":
-        final = Distribution._make(
-            vocab_size=None, origin="logprobs", stage="processed", temperature=1.0, schedule=None, ambiguous=False,
-            _row=scores, _scale=1.0, _ids=ids, _hidden=None, _log_z=None, _made_from=None,
-        )  # fmt: skip
+        try:
+            final = Distribution.listed(ids, scores, stage="processed")
+        except DistributionError as error:
+            raise Finding("failed", f"the recorded scores are no distribution: {error}") from error
         choice = CORE_SAMPLERS[sampler](final, Context(), noise)
         return choice if evidence.floor is None else replace(choice, logprob=step.choice.logprob)
     if sampler != "multinomial":
-        raise _Finding("consistent", f"a {sampler} draw needs the whole support, and only a part was recorded")
+        raise Finding("consistent", f"a {sampler} draw needs the whole support, and only a part was recorded")
     vocab_size = trace.header.adapter.get("vocab_size")
     if not isinstance(vocab_size, int) or not ids.max() < vocab_size <= 2**26:
-        raise _Finding("consistent", "the size of the vocabulary was not recorded")
-    alive = scores > -math.inf
+        raise Finding("consistent", "the size of the vocabulary was not recorded")
+    alive, largest = scores > -math.inf, float(scores.max())
     words = noise.words(range(vocab_size))
-    token, best, second, runner_up, word = race(ids[alive], scores[alive] - scores[0], words[ids[alive]])
-    rivals = words_above(words, second - (evidence.floor - float(scores[0])))
-    rivals[ids] = False
-    if rivals.any():
-        # Lucky enough to pass the runner-up from the floor: the exact number decides.
-        lucky = np.flatnonzero(rivals)
-        reach = noise.gumbel(lucky) + (evidence.floor - float(scores[0]))
+    token, best, second, runner_up, word = race(ids[alive], scores[alive] - largest, words[ids[alive]])
+    missing = words_above(words, second - (evidence.floor - largest))
+    missing[ids] = False
+    if missing.any():
+        # Tokens that their noise could lift from the floor to the runner-up: the exact number decides.
+        lifted = np.flatnonzero(missing)
+        reach = noise.gumbel(lifted) + (evidence.floor - largest)
         furthest = float(reach.max())
         if furthest >= best - _CLOSE:
-            at = int(lucky[reach.argmax()])
-            raise _Finding("failed", f"token {at} is missing from the record, and could have won from the floor")
+            at = int(lifted[reach.argmax()])
+            raise Finding("failed", f"token {at} is missing from the record, and could have won from the floor")
         if furthest >= second:  # as `multinomial` on a head: a hidden token may stand second
             second, runner_up = furthest, None
     draw = Draw(TOKENS, noise.stream, noise.step, noise.draw, token, word)
@@ -166,13 +165,13 @@ def _verify_step(
     outputs[step.stream] = so_far.append(step.token_id)
     try:
         if step.index != len(so_far):
-            raise _Finding("failed", f"stream {step.stream} goes from step {len(so_far) - 1} to step {step.index}")
+            raise Finding("failed", f"stream {step.stream} goes from step {len(so_far) - 1} to step {step.index}")
         word, why = _drawn_again(trace, step)
         if rerun is not None:
             _reproduce(trace, step, so_far, rerun)
             return (word, why) if word == "ambiguous" else ("reproduced", "")
         return ("consistent", missing) if missing and word == "proved" else (word, why)
-    except _Finding as finding:
+    except Finding as finding:
         return finding.word, finding.why
     except DecodekitError as error:
         if isinstance(error.__cause__, _TokenizerAsked):
@@ -195,7 +194,7 @@ def _drawn_again(trace: Trace, step: Step) -> tuple[Word, str]:
     """'proved', 'ambiguous' or 'consistent', from the recorded final scores alone; raises what failed."""
     try:
         again = redraw(trace, step)
-    except _Finding as finding:
+    except Finding as finding:
         _check_draw(trace, step)  # nothing to draw from, but the word itself can be checked
         if finding.word == "failed":
             raise
@@ -212,10 +211,10 @@ def _check_draw(trace: Trace, step: Step) -> None:
     if draw is None:
         return
     if draw.domain not in (TOKENS, SINGLE):
-        raise _Finding("consistent", f"the draw is of domain {draw.domain}, which a sampler of its own reads")
+        raise Finding("consistent", f"the draw is of domain {draw.domain}, which a sampler of its own reads")
     word = int(_noise(trace, step).within(draw.domain).words([draw.lane])[0])
     if word != draw.word:
-        raise _Finding("failed", f"the word of lane {draw.lane} is {word:016x}, the record says {draw.word:016x}")
+        raise Finding("failed", f"the word of lane {draw.lane} is {word:016x}, the record says {draw.word:016x}")
 
 
 def _is_close(step: Step, again: Choice) -> bool:
@@ -225,7 +224,7 @@ def _is_close(step: Step, again: Choice) -> bool:
 def _compare(step: Step, again: Choice) -> None:
     said = step.choice
     if again.token_id != said.token_id:
-        raise _Finding(
+        raise Finding(
             "failed", f"the recorded scores and noise choose token {again.token_id}, the record {said.token_id}"
         )
     for name in ("score", "margin", "logprob"):
@@ -233,15 +232,15 @@ def _compare(step: Step, again: Choice) -> None:
         if one is None or other is None:
             continue
         if not (one == other or abs(one - other) <= _CLOSE * max(1.0, abs(one))):
-            raise _Finding("failed", f"the {name} of step {step.index} is {other!r}, the record says {one!r}")
+            raise Finding("failed", f"the {name} of step {step.index} is {other!r}, the record says {one!r}")
     if again.runner_up != said.runner_up:
-        raise _Finding(
+        raise Finding(
             "failed", f"the runner-up of step {step.index} is {again.runner_up}, the record says {said.runner_up}"
         )
     if (again.draw is None) != (step.draw is None):
-        raise _Finding("failed", f"step {step.index} records {'no draw' if step.draw is None else 'a draw'}")
+        raise Finding("failed", f"step {step.index} records {'no draw' if step.draw is None else 'a draw'}")
     if again.draw is not None and again.draw != step.draw:
-        raise _Finding("failed", f"step {step.index} draws {again.draw}, the record says {step.draw}")
+        raise Finding("failed", f"step {step.index} draws {again.draw}, the record says {step.draw}")
 
 
 def _reproduce(trace: Trace, step: Step, so_far: TokenIds, rerun: _Rerun) -> None:
@@ -251,10 +250,10 @@ def _reproduce(trace: Trace, step: Step, so_far: TokenIds, rerun: _Rerun) -> Non
     states = rerun.states.pop(step.stream, None)
     dist = step.answer(trace.header.adapter.get("vocab_size"))
     if dist is None or step.evidence is None:
-        raise _Finding("consistent", "the raw row was not recorded; level 'full' keeps it")
+        raise Finding("consistent", "the raw row was not recorded; level 'full' keeps it")
     if states is None:
         if len(so_far) and any(link.stateful for link in rerun.chain.links):
-            raise _Finding("consistent", "a stateful part needs all steps, and an earlier one could not be run again")
+            raise Finding("consistent", "a stateful part needs all steps, and an earlier one could not be run again")
         states = rerun.chain.initial(context)
     noise = _noise(trace, step)
     truncate = any(entry.gave_up is not None for entry in step.entries)
@@ -264,20 +263,20 @@ def _reproduce(trace: Trace, step: Step, so_far: TokenIds, rerun: _Rerun) -> Non
     scores = final.scores_of(step.evidence.token_ids)
     if not np.array_equal(scores, step.evidence.scores):
         wrong = int(np.count_nonzero(scores != step.evidence.scores))
-        raise _Finding("failed", f"the processors give other final scores than recorded, for {wrong} tokens")
+        raise Finding("failed", f"the processors give other final scores than recorded, for {wrong} tokens")
     if step.evidence.floor is None and final.support_size != len(step.evidence.token_ids):
-        raise _Finding("failed", f"the processors leave {final.support_size} tokens, the record {len(scores)}")
+        raise Finding("failed", f"the processors leave {final.support_size} tokens, the record {len(scores)}")
     if not _is_close(step, choice):
         _compare(step, choice)
     if [entry.name for entry in entries] != [entry.name for entry in step.entries]:
-        raise _Finding("failed", f"the entries of step {step.index} are not those of the chain")
+        raise Finding("failed", f"the entries of step {step.index} are not those of the chain")
 
 
 def _core_sampler(trace: Trace) -> str:
     described = trace.header.chain.get("sampler", {})
     name = described.get("name")
     if described.get("distribution") != "decodekit" or name not in CORE_SAMPLERS:
-        raise _Finding("consistent", f"the sampler {name!r} is not of the core; only its record can be read")
+        raise Finding("consistent", f"the sampler {name!r} is not of the core; only its record can be read")
     return str(name)
 
 
