@@ -33,10 +33,10 @@ class Dry(Plugin):
     would leave float32, as in llama.cpp (whose product with the multiplier may still leave it, and bans the token).
     Source: the sampler of p-e-w (text-generation-webui pull request 5677); the law is llama.cpp's ``dry``.
     Engines: llama.cpp and koboldcpp, which penalises breakers like other tokens, and nothing where no more than
-    ``allowed_length`` tokens follow the last breaker (``law="koboldcpp"``). A negative ``dry_penalty_last_n`` in llama.cpp, once the whole context, switches
-    it off without a word; here a ``window`` is positive, or None for the whole history. Others have the name and not
-    quite the law: text-generation-webui (at most 50 tokens), exllamav2 (times the number of occurrences), exllamav3 (a
-    cap of 2,048) and aphrodite (n-grams of at most 12, 8 occurrences).
+    ``allowed_length`` tokens follow the last breaker (``law="koboldcpp"``). A negative ``dry_penalty_last_n`` in
+    llama.cpp, once the whole context, switches it off without a word; here a ``window`` is positive, or None for the
+    whole history. Others have the name and not quite the law: text-generation-webui (at most 50 tokens), exllamav2
+    (times the number of occurrences), exllamav3 (a cap of 2,048) and aphrodite (n-grams of at most 12, 8 occurrences).
     Example: dry = 1.0, allowed_length = 1, breakers = []
 
     Raises:
