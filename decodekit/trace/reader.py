@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from decodekit.errors import TraceError
-from decodekit.trace.codec import FOOTER, HEADER, RESUMPTION, digest, parse_step, to_line
+from decodekit.trace.codec import digest, to_line
 from decodekit.trace.header import FORMAT, Footer, Header, Trace
+from decodekit.trace.parsing import FOOTER, HEADER, RESUMPTION, parse_step
 
 __all__ = ["Fault", "inspect_trace", "read_trace", "recover"]
 

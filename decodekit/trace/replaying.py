@@ -28,8 +28,9 @@ from decodekit.model.prefix import Prefix
 from decodekit.trace.header import Trace
 from decodekit.trace.reader import read_trace
 from decodekit.trace.rebuild import chain_of, differences, require_noise
+from decodekit.trace.redraw import redraw
 from decodekit.trace.step import Step
-from decodekit.trace.verifying import _Finding, redraw
+from decodekit.trace.verdict import Finding
 
 __all__ = ["ReplayReport", "ReplayStep", "replay"]
 
@@ -122,7 +123,7 @@ def replay(trace: Trace | str | os.PathLike[str], *, adapter: Adapter | AsyncAda
 def _from_record(trace: Trace, step: Step) -> ReplayStep:
     try:
         token: int | None = redraw(trace, step).token_id
-    except _Finding:
+    except Finding:
         token = None
     agrees = token in (None, step.token_id)
     return ReplayStep(step.stream, step.index, step.token_id, token, 0.0, step.choice.margin, agrees)

@@ -1,0 +1,117 @@
+"""One draw made again from the record: by the core sampler that the header names, with the noise of RNG.md."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from decodekit.distribution import AMBIGUITY, Distribution
+from decodekit.draw.choice import Choice, Draw
+from decodekit.draw.context import Context
+from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, Randomness, words_above
+from decodekit.draw.samplers import CORE_SAMPLERS, race
+from decodekit.trace.header import Trace
+from decodekit.trace.step import Step
+from decodekit.trace.verdict import Finding
+
+__all__ = ["check_word", "compare", "is_close", "noise_of", "redraw"]
+
+_CLOSE = 1e-9
+
+
+def redraw(trace: Trace, step: Step) -> Choice:
+    """Draw a step's token again from its recorded final scores and RNG.md, by the core sampler the header names.
+
+    Raises:
+        Finding: why it cannot be done.
+    """
+    sampler = _core_sampler(trace)
+    if step.evidence is None:
+        raise Finding("consistent", "the final scores were not recorded (level 'choice')")
+    evidence = step.evidence
+    noise = noise_of(trace, step)
+    order = np.lexsort((evidence.token_ids, -evidence.scores))
+    ids, scores = evidence.token_ids[order], evidence.scores[order]
+    if evidence.floor is None or sampler == "greedy":
+        final = Distribution._make(
+            vocab_size=None, origin="logprobs", stage="processed", temperature=1.0, schedule=None, ambiguous=False,
+            _row=scores, _scale=1.0, _ids=ids, _hidden=None, _log_z=None, _made_from=None,
+        )  # fmt: skip
+        choice = CORE_SAMPLERS[sampler](final, Context(), noise)
+        return choice if evidence.floor is None else replace(choice, logprob=step.choice.logprob)
+    if sampler != "multinomial":
+        raise Finding("consistent", f"a {sampler} draw needs the whole support, and only a part was recorded")
+    vocab_size = trace.header.adapter.get("vocab_size")
+    if not isinstance(vocab_size, int) or not ids.max() < vocab_size <= 2**26:
+        raise Finding("consistent", "the size of the vocabulary was not recorded")
+    alive = scores > -math.inf
+    words = noise.words(range(vocab_size))
+    token, best, second, runner_up, word = race(ids[alive], scores[alive] - scores[0], words[ids[alive]])
+    rivals = words_above(words, second - (evidence.floor - float(scores[0])))
+    rivals[ids] = False
+    if rivals.any():
+        # Lucky enough to pass the runner-up from the floor: the exact number decides.
+        lucky = np.flatnonzero(rivals)
+        reach = noise.gumbel(lucky) + (evidence.floor - float(scores[0]))
+        furthest = float(reach.max())
+        if furthest >= best - _CLOSE:
+            at = int(lucky[reach.argmax()])
+            raise Finding("failed", f"token {at} is missing from the record, and could have won from the floor")
+        if furthest >= second:  # as `multinomial` on a head: a hidden token may stand second
+            second, runner_up = furthest, None
+    draw = Draw(TOKENS, noise.stream, noise.step, noise.draw, token, word)
+    # With a floor the normaliser is not here; the log-probability stays as recorded.
+    return replace(step.choice, token_id=token, score=best, margin=best - second, runner_up=runner_up, draw=draw)
+
+
+def check_word(trace: Trace, step: Step) -> None:
+    """The recorded word is the word of its place."""
+    draw = step.draw
+    if draw is None:
+        return
+    if draw.domain not in (TOKENS, SINGLE):
+        raise Finding("consistent", f"the draw is of domain {draw.domain}, which a sampler of its own reads")
+    word = int(noise_of(trace, step).within(draw.domain).words([draw.lane])[0])
+    if word != draw.word:
+        raise Finding("failed", f"the word of lane {draw.lane} is {word:016x}, the record says {draw.word:016x}")
+
+
+def is_close(step: Step, again: Choice) -> bool:
+    return min(step.choice.margin, again.margin) < AMBIGUITY
+
+
+def compare(step: Step, again: Choice) -> None:
+    said = step.choice
+    if again.token_id != said.token_id:
+        raise Finding(
+            "failed", f"the recorded scores and noise choose token {again.token_id}, the record {said.token_id}"
+        )
+    for name in ("score", "margin", "logprob"):
+        one, other = getattr(said, name), getattr(again, name)
+        if one is None or other is None:
+            continue
+        if not (one == other or abs(one - other) <= _CLOSE * max(1.0, abs(one))):
+            raise Finding("failed", f"the {name} of step {step.index} is {other!r}, the record says {one!r}")
+    if again.runner_up != said.runner_up:
+        raise Finding(
+            "failed", f"the runner-up of step {step.index} is {again.runner_up}, the record says {said.runner_up}"
+        )
+    if (again.draw is None) != (step.draw is None):
+        raise Finding("failed", f"step {step.index} records {'no draw' if step.draw is None else 'a draw'}")
+    if again.draw is not None and again.draw != step.draw:
+        raise Finding("failed", f"step {step.index} draws {again.draw}, the record says {step.draw}")
+
+
+def _core_sampler(trace: Trace) -> str:
+    described = trace.header.chain.get("sampler", {})
+    name = described.get("name")
+    if described.get("distribution") != "decodekit" or name not in CORE_SAMPLERS:
+        raise Finding("consistent", f"the sampler {name!r} is not of the core; only its record can be read")
+    return str(name)
+
+
+def noise_of(trace: Trace, step: Step) -> BoundRandomness:
+    attempt = step.draw.attempt if step.draw is not None else 0
+    return Randomness(trace.header.seed, step.stream).at(step.index, draw=attempt)
