@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -156,12 +157,9 @@ def _take(line: bytes, prev: str, trace: Trace, contents: Any) -> str:
     footer: Footer = FOOTER.validate_python(data.get("content"))
     if footer.contents != contents.hexdigest():
         raise ValueError("the footer's digest of all contents does not match the lines above")
-    counts: dict[int, int] = {}
-    for step in trace.steps:
-        counts[step.stream] = counts.get(step.stream, 0) + 1
-    wrong = [end for end in footer.ends if counts.get(end.stream, 0) != end.tokens]
-    if wrong:
-        raise ValueError(f"the footer counts {wrong[0].tokens} tokens in stream {wrong[0].stream}, the steps do not")
+    wrong = replace(trace, footer=footer).wrong_ends()
+    if wrong is not None:
+        raise ValueError(wrong)
     trace.footer = footer
     return digest(line)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from decodekit.distribution import AMBIGUITY, Distribution
+from decodekit.distribution import Distribution
 from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, Randomness, words_above
@@ -16,13 +16,19 @@ from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
 from decodekit.trace.verdict import Finding
 
-__all__ = ["check_word", "compare", "is_close", "noise_of", "redraw"]
+__all__ = ["check_word", "noise_of", "redraw"]
 
 _CLOSE = 1e-9
+_LARGEST_VOCABULARY = 2**20  # a floor is checked against the noise of every token: 50 ms a step at this size
 
 
-def redraw(trace: Trace, step: Step) -> Choice:
+def redraw(trace: Trace, step: Step, noise: BoundRandomness) -> Choice:
     """Draw a step's token again from its recorded final scores and RNG.md, by the core sampler the header names.
+
+    Args:
+        trace: names the sampler and the size of the vocabulary.
+        step: the record.
+        noise: the noise of this step and attempt, as `noise_of` gives it.
 
     Raises:
         Finding: why it cannot be done.
@@ -31,7 +37,9 @@ def redraw(trace: Trace, step: Step) -> Choice:
     if step.evidence is None:
         raise Finding("consistent", "the final scores were not recorded (level 'choice')")
     evidence = step.evidence
-    noise = noise_of(trace, step)
+    vocab_size = trace.header.adapter.get("vocab_size")
+    if vocab_size is not None and evidence.token_ids.max() >= vocab_size:
+        raise Finding("failed", f"token {evidence.token_ids.max()} lies outside the vocabulary of {vocab_size} tokens")
     order = np.lexsort((evidence.token_ids, -evidence.scores))
     ids, scores = evidence.token_ids[order], evidence.scores[order]
     if evidence.floor is None or sampler == "greedy":
@@ -40,12 +48,17 @@ def redraw(trace: Trace, step: Step) -> Choice:
             _row=scores, _scale=1.0, _ids=ids, _hidden=None, _log_z=None, _made_from=None,
         )  # fmt: skip
         choice = CORE_SAMPLERS[sampler](final, Context(), noise)
-        return choice if evidence.floor is None else replace(choice, logprob=step.choice.logprob)
+        if evidence.floor is None:
+            return choice
+        if not evidence.floor <= choice.score - choice.margin:
+            raise Finding("failed", f"a token that is missing from the record may have a score of {evidence.floor}")
+        return replace(choice, logprob=step.choice.logprob)
     if sampler != "multinomial":
         raise Finding("consistent", f"a {sampler} draw needs the whole support, and only a part was recorded")
-    vocab_size = trace.header.adapter.get("vocab_size")
-    if not isinstance(vocab_size, int) or not ids.max() < vocab_size <= 2**26:
+    if vocab_size is None:
         raise Finding("consistent", "the size of the vocabulary was not recorded")
+    if vocab_size > _LARGEST_VOCABULARY:
+        raise Finding("consistent", f"a floor is not checked in a vocabulary of more than {_LARGEST_VOCABULARY} tokens")
     alive = scores > -math.inf
     words = noise.words(range(vocab_size))
     token, best, second, runner_up, word = race(ids[alive], scores[alive] - scores[0], words[ids[alive]])
@@ -61,47 +74,21 @@ def redraw(trace: Trace, step: Step) -> Choice:
             raise Finding("failed", f"token {at} is missing from the record, and could have won from the floor")
         if furthest >= second:  # as `multinomial` on a head: a hidden token may stand second
             second, runner_up = furthest, None
-    draw = Draw(TOKENS, noise.stream, noise.step, noise.draw, token, word)
+    draw = Draw(domain=TOKENS, stream=noise.stream, step=noise.step, attempt=noise.draw, lane=token, word=word)
     # With a floor the normaliser is not here; the log-probability stays as recorded.
     return replace(step.choice, token_id=token, score=best, margin=best - second, runner_up=runner_up, draw=draw)
 
 
-def check_word(trace: Trace, step: Step) -> None:
+def check_word(step: Step, noise: BoundRandomness) -> None:
     """The recorded word is the word of its place."""
     draw = step.draw
     if draw is None:
         return
     if draw.domain not in (TOKENS, SINGLE):
         raise Finding("consistent", f"the draw is of domain {draw.domain}, which a sampler of its own reads")
-    word = int(noise_of(trace, step).within(draw.domain).words([draw.lane])[0])
+    word = int(noise.within(draw.domain).words([draw.lane])[0])
     if word != draw.word:
         raise Finding("failed", f"the word of lane {draw.lane} is {word:016x}, the record says {draw.word:016x}")
-
-
-def is_close(step: Step, again: Choice) -> bool:
-    return min(step.choice.margin, again.margin) < AMBIGUITY
-
-
-def compare(step: Step, again: Choice) -> None:
-    said = step.choice
-    if again.token_id != said.token_id:
-        raise Finding(
-            "failed", f"the recorded scores and noise choose token {again.token_id}, the record {said.token_id}"
-        )
-    for name in ("score", "margin", "logprob"):
-        one, other = getattr(said, name), getattr(again, name)
-        if one is None or other is None:
-            continue
-        if not (one == other or abs(one - other) <= _CLOSE * max(1.0, abs(one))):
-            raise Finding("failed", f"the {name} of step {step.index} is {other!r}, the record says {one!r}")
-    if again.runner_up != said.runner_up:
-        raise Finding(
-            "failed", f"the runner-up of step {step.index} is {again.runner_up}, the record says {said.runner_up}"
-        )
-    if (again.draw is None) != (step.draw is None):
-        raise Finding("failed", f"step {step.index} records {'no draw' if step.draw is None else 'a draw'}")
-    if again.draw is not None and again.draw != step.draw:
-        raise Finding("failed", f"step {step.index} draws {again.draw}, the record says {step.draw}")
 
 
 def _core_sampler(trace: Trace) -> str:
@@ -112,6 +99,6 @@ def _core_sampler(trace: Trace) -> str:
     return str(name)
 
 
-def noise_of(trace: Trace, step: Step) -> BoundRandomness:
-    attempt = step.draw.attempt if step.draw is not None else 0
+def noise_of(trace: Trace, step: Step, attempt: int) -> BoundRandomness:
+    """The noise that chose a step's token."""
     return Randomness(trace.header.seed, step.stream).at(step.index, draw=attempt)

@@ -10,45 +10,47 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 
-from decodekit.distribution import AMBIGUITY
 from decodekit.draw.context import TokenIds
-from decodekit.errors import ConfigError, DecodekitError
+from decodekit.draw.randomness import BoundRandomness
+from decodekit.errors import ConfigError, DecodekitError, ParameterError
+from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.attempts import Attempts
+from decodekit.trace.comparing import check_choice, is_close
 from decodekit.trace.header import Trace
 from decodekit.trace.reader import inspect_trace
 from decodekit.trace.rebuild import chain_of, require_noise
-from decodekit.trace.redraw import check_word, compare, is_close, redraw
-from decodekit.trace.reproducing import Rerun, TokenizerAsked, reproduce
+from decodekit.trace.redraw import check_word, noise_of, redraw
+from decodekit.trace.reproducing import NotRecorded, Rerun, reproduce
 from decodekit.trace.step import Step
+from decodekit.trace.texts import Texts
 from decodekit.trace.verdict import STRENGTH, Finding, Verdict, Word
 
 __all__ = ["verify"]
 
 
-def verify(trace: Trace | str | os.PathLike[str], *, chain: bool = False) -> Verdict:
-    """Check every step of a trace.
+def verify(
+    trace: Trace | str | os.PathLike[str], *, chain: bool = False, tokenizer: Tokenizer | None = None
+) -> Verdict:
+    """Check every step of a trace, and its ends. docs/traces.md lists what is checked at which level.
 
     Args:
         trace: a trace, or the path of one. What precedes a fault in the file is verified too.
         chain: run the recorded chain again on raw rows (level 'full'), stateful parts and samplers that are not of the
             core included; this loads the plugins the header names. Where one is missing or of another version, the
             steps are 'consistent'.
+        tokenizer: that of the run, to check the texts with, and for parts of the chain that ask it.
 
     Raises:
         TraceError: the file has no usable header, or its noise is of an unknown kind.
+        ParameterError: the tokenizer has another fingerprint than that of the run.
     """
     fault = None
     if not isinstance(trace, Trace):
         trace, fault = inspect_trace(trace)
     if fault is None:
         require_noise(trace)
-    rerun, missing = None, ""
-    if chain:
-        try:
-            rerun = Rerun(chain_of(trace))
-        except ConfigError as error:
-            missing = str(error)
-    outputs: dict[int, TokenIds] = {}
-    findings = [_verify_step(trace, step, outputs, rerun, missing) for step in trace.steps]
+    check = _Check(trace, chain, tokenizer)
+    findings = [check.step(step) for step in trace.steps]
     words = tuple(word for word, _ in findings)
     counts: dict[Word, int] = dict(Counter(words))
     worst = min(range(len(words)), key=lambda i: STRENGTH.index(words[i]), default=None)
@@ -59,6 +61,9 @@ def verify(trace: Trace | str | os.PathLike[str], *, chain: bool = False) -> Ver
     if trace.footer is None:
         reason = str(fault) if fault else "there is no footer: the run did not end in order"
         return Verdict("incomplete", len(trace.steps), f"{reason}; {_summary(counts)}", counts, words)
+    wrong = trace.wrong_ends()
+    if wrong is not None:
+        return Verdict("failed", len(trace.steps), wrong, counts, words)
     if worst is None:
         return Verdict("proved", None, "there are no steps to prove")
     word, why = findings[worst]
@@ -66,40 +71,81 @@ def verify(trace: Trace | str | os.PathLike[str], *, chain: bool = False) -> Ver
     return Verdict(word, None if sound else trace.steps[worst].index, why or _summary(counts), counts, words)
 
 
-def _verify_step(
-    trace: Trace, step: Step, outputs: dict[int, TokenIds], rerun: Rerun | None, missing: str
-) -> tuple[Word, str]:
-    so_far = outputs.setdefault(step.stream, TokenIds())
-    outputs[step.stream] = so_far.append(step.token_id)
-    try:
+class _Check:
+    """Verifies the steps of a trace in order, with what must be known of those before."""
+
+    def __init__(self, trace: Trace, chain: bool, tokenizer: Tokenizer | None) -> None:
+        self._trace = trace
+        self._outputs = {stream: TokenIds() for stream, _ in trace.header.sequences}
+        self._attempts = Attempts(trace.header)
+        self._texts = None if tokenizer is None else Texts(trace, _same(trace, tokenizer))
+        self._rerun: Rerun | None = None
+        self._missing = ""
+        if chain:
+            try:
+                self._rerun = Rerun(chain_of(trace), tokenizer)
+            except ConfigError as error:
+                self._missing = str(error)
+
+    def step(self, step: Step) -> tuple[Word, str]:
+        """The word that a step earns, and why."""
+        try:
+            return self._step(step)
+        except Finding as finding:
+            return finding.word, finding.why
+        except DecodekitError as error:
+            if isinstance(error.__cause__, NotRecorded):
+                return "consistent", f"a part of the chain needs {error.__cause__}, which no trace holds"
+            return "failed", f"step {step.index} cannot be drawn again: {error}"
+
+    def _step(self, step: Step) -> tuple[Word, str]:
+        so_far = self._outputs.get(step.stream)
+        if so_far is None:
+            raise Finding("failed", f"the header names no sequence with stream {step.stream}")
+        self._outputs[step.stream] = so_far.append(step.token_id)
+        attempt = self._attempts.of(step)
         if step.index != len(so_far):
             raise Finding("failed", f"stream {step.stream} goes from step {len(so_far) - 1} to step {step.index}")
-        word, why = _drawn_again(trace, step)
-        if rerun is not None:
-            reproduce(trace, step, so_far, rerun)
+        _check_level(self._trace, step)
+        if self._texts is not None:
+            self._texts.check(step)
+        noise = noise_of(self._trace, step, attempt)
+        word, why = _drawn_again(self._trace, step, noise)
+        if self._rerun is not None:
+            reproduce(self._trace, step, so_far, noise, self._rerun)
             return (word, why) if word == "ambiguous" else ("reproduced", "")
-        return ("consistent", missing) if missing and word == "proved" else (word, why)
-    except Finding as finding:
-        return finding.word, finding.why
-    except DecodekitError as error:
-        if isinstance(error.__cause__, TokenizerAsked):
-            return "consistent", "a part of the chain needs the tokenizer, which no trace holds; replay it instead"
-        return "failed", f"step {step.index} cannot be drawn again: {error}"
+        return ("consistent", self._missing) if self._missing and word == "proved" else (word, why)
 
 
-def _drawn_again(trace: Trace, step: Step) -> tuple[Word, str]:
+def _check_level(trace: Trace, step: Step) -> None:
+    """What the level promises is there, and no more."""
+    level = trace.header.level
+    if (step.evidence is not None) != (level != "choice") or (step.row is not None) != (level == "full"):
+        raise Finding("failed", f"step {step.index} does not hold what level {level!r} records")
+
+
+def _drawn_again(trace: Trace, step: Step, noise: BoundRandomness) -> tuple[Word, str]:
     """'proved', 'ambiguous' or 'consistent', from the recorded final scores alone; raises what failed."""
     try:
-        again = redraw(trace, step)
+        again = redraw(trace, step, noise)
     except Finding as finding:
-        check_word(trace, step)  # nothing to draw from, but the word itself can be checked
+        check_word(step, noise)  # nothing to draw from, but the word itself can be checked
         if finding.word == "failed":
             raise
         return finding.word, finding.why
-    if is_close(step, again):
-        return "ambiguous", f"the margin of step {step.index} is {step.choice.margin:.3g}, below {AMBIGUITY}"
-    compare(step, again)
+    check_choice(step, again, noise)
+    if is_close(again):
+        return "ambiguous", f"the margin of step {step.index} is {again.margin:.3g}: rounding could have turned it"
     return "proved", ""
+
+
+def _same(trace: Trace, tokenizer: Tokenizer) -> Tokenizer:
+    recorded = trace.header.adapter.get("tokenizer_fingerprint")
+    if recorded != tokenizer.fingerprint:
+        raise ParameterError(
+            f"the run had a tokenizer with the fingerprint {recorded!r}, this one has {tokenizer.fingerprint!r}"
+        )
+    return tokenizer
 
 
 def _summary(counts: Mapping[Word, int]) -> str:
