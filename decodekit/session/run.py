@@ -100,13 +100,11 @@ class Run:
         A step whose answer disclosed too little is asked for again before any sequence goes on. Sequences enter in
         order, as many at a time as the adapter serves well.
         """
-        asked = [sequence for sequence in self._active if sequence.undecided]
-        if not asked:
-            asked = self._enter()
-            if asked and self._late():
-                for sequence in asked + self._waiting:
+        if self._late():
+            for sequence in self.sequences:
+                if not sequence.finished:
                     sequence.decoder.finish("deadline")
-                asked = []
+        asked = [sequence for sequence in self._active if sequence.undecided] or self._enter()
         self._asked = asked
         if not asked:
             return None

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from decodekit.text.chat import render_chat
 from decodekit.errors import ConfigError, ParameterError
 from decodekit.log import get_logger
+from decodekit.text.chat import render_chat
 from decodekit.text.utf8 import utf8
 
 __all__ = ["BaseTokenizer", "SpaceInFront", "prompt_ids"]
@@ -115,7 +115,7 @@ class BaseTokenizer:
         """The ids of a conversation's text as the model's own tokenizer has them, without BOS."""
         raise NotImplementedError
 
-    def _markup(self) -> dict[str, str]:
+    def _markup(self) -> dict[str, Any]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""
         return {}
 
