@@ -24,7 +24,7 @@ class Attempts:
 
     def __init__(self, header: Header) -> None:
         self._phrases = header.stop.get("ban") or ()
-        self._always_drawn = header.chain["sampler"]["name"] in ("multinomial", "inverse_cdf")
+        self._always_drawn = header.chain.get("sampler", {}).get("name") in ("multinomial", "inverse_cdf")
         self._count: Counter[int] = Counter()
 
     def reached(self, stream: int) -> int:

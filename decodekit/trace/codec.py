@@ -30,7 +30,11 @@ from decodekit.chain import Entry
 from decodekit.distribution.disclosure import Tail
 from decodekit.trace.step import Step
 
-__all__ = ["digest", "encode_step", "to_line"]
+__all__ = ["LONGEST_LINE", "check_size", "digest", "encode_step", "to_line"]
+
+LONGEST_LINE = 64 * 1024 * 1024
+_MOST_LISTS, _MOST_ITEMS = 2**15, 540_000  # of a step: the whole support of 262,208 tokens, ids and scores
+_MOST_LISTS_OF_A_HEADER, _MOST_ITEMS_OF_A_HEADER = 2**19, 2**23  # prompts are lists of ids
 
 
 def digest(data: bytes) -> str:
@@ -38,9 +42,29 @@ def digest(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
+def check_size(line: bytes, *, header: bool = False) -> None:
+    """Raise `ValueError` for a line that is too long, or holds more lists or items than a trace needs.
+
+    A list of nothing is 2 bytes on disk and a hundred in memory; counting commas and brackets costs next to nothing.
+    """
+    lists, items = (_MOST_LISTS_OF_A_HEADER, _MOST_ITEMS_OF_A_HEADER) if header else (_MOST_LISTS, _MOST_ITEMS)
+    if len(line) > LONGEST_LINE:
+        raise ValueError(f"a line is longer than {LONGEST_LINE} bytes")
+    if line.count(b"[") + line.count(b"{") > lists:
+        raise ValueError(f"a line holds more than {lists} lists")
+    if line.count(b",") > items:
+        raise ValueError(f"a line holds more than {items} items")
+
+
 def to_line(data: Mapping[str, Any]) -> bytes:
-    """One JSON line without its newline: compact, UTF-8, and an error rather than a NaN."""
-    line = to_json(data)  # several times quicker than json, which is stricter
+    """One JSON line without its newline: compact, UTF-8, and an error rather than a NaN.
+
+    What is no Unicode, such as half of a surrogate pair in the name of a file, is written as Python escapes it.
+    """
+    try:
+        line = to_json(data)  # several times quicker than json, which is stricter
+    except ValueError:
+        line = to_json(_readable(data))
     if b"NaN" in line or b"Infinity" in line:
         return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
     return line
@@ -105,6 +129,17 @@ def encode_step(step: Step) -> dict[str, Any]:
     if step.abandoned:
         content["abandoned"] = [asdict(branch) for branch in step.abandoned]
     return content
+
+
+def _readable(data: Any) -> Any:
+    """The same data, with texts that UTF-8 can hold."""
+    if isinstance(data, str):
+        return data.encode(errors="backslashreplace").decode()
+    if isinstance(data, Mapping):
+        return {_readable(name): _readable(value) for name, value in data.items()}
+    if isinstance(data, list | tuple | set | frozenset):
+        return [_readable(item) for item in data]
+    return data
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

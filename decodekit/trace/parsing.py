@@ -1,23 +1,34 @@
-"""Reading the lines of a trace: untrusted bytes, so every field has a type and every array a length."""
+"""Reading the lines of a trace: untrusted bytes, so every field has a type and every list an end.
+
+A list ends at its first item that does not fit: an error for each of a million items would fill the memory.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, TypeAdapter
 
 from decodekit.chain import Entry
-from decodekit.distribution.disclosure import Disclosure
+from decodekit.distribution import Origin, Stage
+from decodekit.distribution.disclosure import Disclosure, Tail
 from decodekit.draw.choice import Choice, Draw
+from decodekit.draw.context import MOST_TOKENS
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.header import Footer, Header, Resumption
-from decodekit.trace.step import Abandoned, RawSummary, Step, Timing
+from decodekit.trace.step import Abandoned, Level, RawSummary, Step, Timing
 
-__all__ = ["FOOTER", "HEADER", "RESUMPTION", "parse_step"]
+__all__ = ["FOOTER", "RESUMPTION", "parse_header", "parse_step"]
+
+T = TypeVar("T")
+_List = Annotated[list[T], Field(fail_fast=True)]
+_TokenId = Annotated[int, Field(ge=0, lt=2**63)]
+_U64 = Annotated[int, Field(ge=0, lt=2**64)]
+_Pairs = _List[tuple[_TokenId, FiniteFloat]]
 
 
 def parse_step(line: bytes) -> Step:
@@ -27,62 +38,113 @@ def parse_step(line: bytes) -> Step:
     choice, draw = content.choice, content.draw
     drawn = None
     if draw is not None:
-        drawn = Draw(draw.domain, content.stream, content.step, draw.attempt, draw.lane, int(draw.word, 16))
+        drawn = Draw(
+            domain=draw.domain, stream=content.stream, step=content.step,
+            attempt=draw.attempt, lane=draw.lane, word=int(draw.word, 16),
+        )  # fmt: skip
     return Step(
         index=content.step,
         token_id=content.token,
         text=content.text,
-        raw=content.raw,
-        entries=content.entries,
+        raw=content.raw.summary(),
+        entries=tuple(entry.entry() for entry in content.entries),
         draw=drawn,
         choice=Choice(
-            content.token,
-            choice.logprob,
-            choice.raw_logprob,
-            choice.rank,
-            choice.score,
-            choice.margin,
-            choice.runner_up,
-            drawn,
+            token_id=content.token,
+            logprob=choice.logprob,
+            raw_logprob=choice.raw_logprob,
+            rank=choice.rank,
+            score=choice.score,
+            margin=choice.margin,
+            runner_up=choice.runner_up,
+            draw=drawn,
         ),
         schedule=content.schedule,
         timing=read.timing,
         stream=content.stream,
         evidence=None if content.final is None else content.final.evidence(),
         row=None if content.row is None else content.row.arrays(),
-        asked=content.asked,
-        abandoned=content.abandoned,
+        asked=tuple((question, need.disclosure()) for question, need in content.asked),
+        abandoned=tuple(branch.branch() for branch in content.abandoned),
     )
 
 
-_TokenId = Annotated[int, Field(ge=0, lt=2**63)]
-_U64 = Annotated[int, Field(ge=0, lt=2**64)]
+def parse_header(content: Any) -> Header:
+    """A header from its content. Raises `ValueError` for anything that does not fit, down to the parts of the chain."""
+    shape = _HEADER_SHAPE.validate_python(content)
+    streams = [stream for stream, _ in shape.sequences]
+    if len(set(streams)) != len(streams):
+        raise ValueError("sequences: a stream is named twice")
+    if any(prompt >= len(shape.prompts) for _, prompt in shape.sequences):
+        raise ValueError("sequences: one has a prompt that is not in the list")
+    return _HEADER.validate_python(content)
 
 
 class _Read(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class _DisclosurePart(_Read):
+    top: Annotated[int, Field(ge=1)] | None
+    ids: _List[_TokenId]
+    kind: Literal["named", "all", "cheap"]
+
+    def disclosure(self) -> Disclosure:
+        return Disclosure(self.top, tuple(self.ids), self.kind)
+
+
+class _RawPart(_Read):
+    disclosed: int
+    support: int | None
+    entropy: FiniteFloat | None
+    log_normalizer: FiniteFloat | None
+    origin: Origin
+    stage: Stage
+    temperature: FiniteFloat
+    tail: Tail | None
+    top: _Pairs
+
+    def summary(self) -> RawSummary:
+        return RawSummary(**{**self.__dict__, "top": tuple(self.top)})
+
+
+class _EntryPart(_Read):
+    name: str
+    support: int | None
+    entropy: FiniteFloat | None
+    kl: float | None
+    mass_removed: FiniteFloat | None
+    chosen: float | None
+    top: _Pairs
+    ambiguous: bool = False
+    tail: Tail | None = None
+    gave_up: Tail | None = None
+    tosses: _List[tuple[_U64, _U64]] = []
+
+    def entry(self) -> Entry:
+        return Entry(**{**self.__dict__, "top": tuple(self.top), "tosses": tuple(self.tosses)})
+
+
 class _ChoicePart(_Read):
-    logprob: float | None
+    logprob: FiniteFloat | None
     raw_logprob: float | None
     rank: int | None
-    score: float
+    score: FiniteFloat
     margin: float
     runner_up: _TokenId | None
 
 
 class _DrawPart(_Read):
-    domain: int
+    domain: _U64
     attempt: _U64
     lane: _TokenId
     word: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 
 
 class _FinalPart(_Read):
-    token_ids: list[_TokenId]
-    scores: list[float]
-    floor: float | None
+    token_ids: _List[_TokenId]
+    scores: _List[float]
+    floor: FiniteFloat | None
 
     def evidence(self) -> Evidence:
         if len(self.token_ids) != len(self.scores) or not self.token_ids:
@@ -96,20 +158,29 @@ class _FinalPart(_Read):
 
 
 class _RowPart(_Read):
-    token_ids: list[_TokenId] | None
+    token_ids: _List[_TokenId] | None
     dtype: Literal["float32", "float64"]
     scores: str
 
     def arrays(self) -> tuple[NDArray[np.int64] | None, NDArray[Any]]:
+        dtype = np.dtype(self.dtype).newbyteorder("<")
         try:
-            data = base64.b64decode(self.scores, validate=True)
-        except binascii.Error as error:
-            raise ValueError(f"the raw row is no base64: {error}") from error
-        row = np.frombuffer(data, dtype=np.dtype(self.dtype).newbyteorder("<"))
+            row = np.frombuffer(base64.b64decode(self.scores, validate=True), dtype=dtype)
+        except (binascii.Error, ValueError) as error:
+            raise ValueError(f"the raw row is no base64 of {self.dtype}: {error}") from error
         ids = None if self.token_ids is None else np.array(self.token_ids, dtype=np.int64)
         if ids is not None and len(ids) != len(row):
             raise ValueError(f"{len(ids)} ids and {len(row)} raw scores do not fit")
         return ids, row
+
+
+class _AbandonedPart(_Read):
+    why: str
+    attempt: _U64
+    token_ids: _List[_TokenId]
+
+    def branch(self) -> Abandoned:
+        return Abandoned(why=self.why, attempt=self.attempt, token_ids=tuple(self.token_ids))
 
 
 class _Content(_Read):
@@ -117,15 +188,15 @@ class _Content(_Read):
     step: _U64
     token: _TokenId
     text: str
-    raw: RawSummary
-    entries: tuple[Entry, ...]
+    raw: _RawPart
+    entries: _List[_EntryPart]
     choice: _ChoicePart
     draw: _DrawPart | None = None
     schedule: dict[str, int | str] | None = None
     final: _FinalPart | None = None
     row: _RowPart | None = None
-    asked: tuple[tuple[str, Disclosure], ...] = ()
-    abandoned: tuple[Abandoned, ...] = ()
+    asked: _List[tuple[str, _DisclosurePart]] = []
+    abandoned: _List[_AbandonedPart] = []
 
 
 class _Line(_Read):
@@ -135,8 +206,60 @@ class _Line(_Read):
     timing: Timing
 
 
-_LINE = TypeAdapter(_Line)
+# -- the header: what its dictionaries hold, as far as this package reads them ----------------------------------------
 
-HEADER = TypeAdapter(Header)
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    __pydantic_extra__: dict[str, JsonValue]
+
+
+class _PluginShape(_Shape):
+    name: str
+    distribution: str
+    version: str
+    params: dict[str, JsonValue]
+
+
+class _ChainShape(_Shape):
+    processors: _List[_PluginShape]
+    sampler: _PluginShape
+
+
+class _AdapterShape(_Shape):
+    name: str
+    model: str
+    model_fingerprint: str = ""
+    tokenizer_fingerprint: str = ""
+    vocab_size: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    context_length: int | None = None
+
+
+class _StopShape(_Shape):
+    max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 0
+    strings: _List[Annotated[str, Field(min_length=1)]] = []
+    ids: _List[_TokenId] = []
+    ban: _List[Annotated[str, Field(min_length=1)]] = []
+
+
+class _HeaderShape(_Shape):
+    seed: _U64
+    level: Level
+    prompts: _List[Annotated[list[_TokenId], Field(fail_fast=True, min_length=1)]]
+    sequences: _List[Annotated[list[_U64], Field(min_length=2, max_length=2)]]
+    chain: _ChainShape
+    adapter: _AdapterShape
+    on_undisclosed: Literal["error", "truncate"]
+    stop: _StopShape
+    top_logprobs: Annotated[int, Field(ge=0, le=1000)]
+    metadata: _List[str]
+    config: dict[str, JsonValue] | None
+    versions: dict[str, str]
+
+
+_LINE = TypeAdapter(_Line)
+_HEADER_SHAPE = TypeAdapter(_HeaderShape)
+_HEADER = TypeAdapter(Header)
+
 FOOTER = TypeAdapter(Footer)
 RESUMPTION = TypeAdapter(Resumption)
