@@ -14,6 +14,7 @@ from itertools import accumulate
 
 from decodekit.errors import ParameterError
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.text.utf8 import utf8
 
 __all__ = ["Ban"]
 
@@ -35,7 +36,7 @@ class Ban:
             raise ParameterError(f"ban is a list of texts with at least one character each, not {phrases!r}")
         if tokenizer is None:
             raise ParameterError("ban needs a tokenizer, and this adapter has none; ban token ids in the chain")
-        self._phrases = {phrase: phrase.encode() for phrase in phrases}
+        self._phrases = {phrase: utf8(phrase, "ban") for phrase in phrases}
         self._tokenizer = tokenizer
 
     def find(self, token_ids: Sequence[int]) -> tuple[int, str] | None:
