@@ -91,7 +91,7 @@ def load(
                 f"model {model!r} is not whole: {len(missing)} tensors are missing, {missing[0]} among them"
             )
         tokenizer = None
-        if with_tokenizer and (gguf is not None or _has_tokenizer(transformers, where, options)):
+        if with_tokenizer and (gguf is not None or _has_tokenizer(where, allow_downloads)):
             tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
         ends: tuple[int, ...] = ()
         if gguf is not None and tokenizer is not None:
@@ -99,7 +99,7 @@ def load(
 
             head = GgufFile(gguf)
             tokenizer, ends = as_llama_cpp_reads_it(tokenizer, head), tuple(head.eos_ids)
-        fingerprint = file_fingerprint(gguf) if gguf is not None else _folder_fingerprint(transformers, where, options)
+        fingerprint = file_fingerprint(gguf) if gguf is not None else _folder_fingerprint(where, allow_downloads)
     return Loaded(module.eval(), tokenizer, fingerprint, ends)
 
 
@@ -173,13 +173,13 @@ def _in_hub_cache(model: str) -> bool:
         return False
 
 
-def _has_tokenizer(transformers: Any, where: str, options: dict[str, Any]) -> bool:
+def _has_tokenizer(where: str, allow_downloads: bool) -> bool:
     names = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
-    return any(_file(transformers, where, name, options) is not None for name in names)
+    return any(_file(where, name, allow_downloads) is not None for name in names)
 
 
-def _folder_fingerprint(transformers: Any, where: str, options: dict[str, Any]) -> str:
-    config = _file(transformers, where, "config.json", options)
+def _folder_fingerprint(where: str, allow_downloads: bool) -> str:
+    config = _file(where, "config.json", allow_downloads)
     if config is None:
         return ""
     digest = hashlib.sha256()
@@ -188,15 +188,17 @@ def _folder_fingerprint(transformers: Any, where: str, options: dict[str, Any]) 
     return "sha256:" + digest.hexdigest()
 
 
-def _file(transformers: Any, where: str, name: str, options: dict[str, Any]) -> Path | None:
-    found = transformers.utils.cached_file(
-        where,
-        name,
-        local_files_only=options["local_files_only"],
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    return None if found is None else Path(found)
+def _file(where: str, name: str, allow_downloads: bool) -> Path | None:
+    """A file of a folder or of a model of the hub; None when there is no such file, or it is not here."""
+    folder = Path(where)
+    if folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(where, name, local_files_only=not allow_downloads))
+    except Exception:  # its own errors, those of its HTTP client, and OSError
+        return None
 
 
 @contextlib.contextmanager

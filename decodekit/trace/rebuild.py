@@ -39,7 +39,7 @@ def chain_of(trace: Trace) -> Chain:
         raise ConfigError(f"the header's chain is not readable: {error!r}") from error
 
 
-def _part(group: registry.Group, described: Mapping[str, Any]) -> Any:
+def _part(group: str, described: Mapping[str, Any]) -> Any:
     name = described["name"]
     _, info = registry.load(group, name)
     recorded = (described["distribution"], described["version"])

@@ -29,7 +29,9 @@ def tokenizer() -> Iterator[Any]:
     adapter.close()
 
 
-@pytest.mark.parametrize("text", ["", " ", "Hello", " leading", "two  spaces\n\n", "é中😀", "a\0b", "\t\r\n", "x" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", " ", "Hello", " leading", "two  spaces\n\n", "é中😀", "a\0b", "\t\r\n", "x" * 5000]
+)
 def test_bytes_survive_the_round_trip(tokenizer: Any, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text.encode()
 
