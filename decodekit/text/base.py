@@ -15,7 +15,7 @@ from decodekit.log import get_logger
 from decodekit.text.chat import render_chat
 from decodekit.text.utf8 import utf8
 
-__all__ = ["BaseTokenizer", "SpaceInFront", "prompt_ids"]
+__all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids"]
 
 SpaceInFront = Literal["never", "unless there", "always"]
 
@@ -34,10 +34,13 @@ class BaseTokenizer:
         loses: what `encode` does not keep of a text; '' where it keeps every byte.
 
     Attributes:
+        listed: whether the bytes of all tokens are at hand; False where a server tells of them one by one.
         chat_template: as given.
         space_in_front: as given.
         loses: as given.
     """
+
+    listed = True
 
     def __init__(
         self,
@@ -86,7 +89,8 @@ class BaseTokenizer:
         """
         if self.chat_template is None:
             raise ConfigError("this model has no chat template; give it a text prompt instead")
-        text = render_chat(self.chat_template, messages, **self._markup())
+        bos, eos = self._markup()
+        text = render_chat(self.chat_template, messages, bos_token=bos, eos_token=eos)
         utf8(text, "the conversation")
         ids = self._encode_own(text)
         if self._bos is not None and ids[:1] != [self._bos]:
@@ -115,9 +119,9 @@ class BaseTokenizer:
         """The ids of a conversation's text as the model's own tokenizer has them, without BOS."""
         raise NotImplementedError
 
-    def _markup(self) -> dict[str, Any]:
+    def _markup(self) -> tuple[str, str]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""
-        return {}
+        return "", ""
 
     def _say(self) -> None:
         """Warn, once, of what a user would otherwise find out late."""
@@ -137,9 +141,23 @@ def prompt_ids(tokenizer: Any, text: str) -> list[int]:
     Raises:
         ParameterError: the text is no Unicode, or the vocabulary cannot write it.
     """
-    utf8(text, "the prompt")
+    ids = own_ids(tokenizer, text, special=False)
+    return ids if tokenizer.bos_id is None else [tokenizer.bos_id, *ids]
+
+
+def own_ids(tokenizer: Any, text: str, *, special: bool = True) -> list[int]:
+    """The ids of a text with the space that the model's own tokenizer writes in front of one, and without BOS.
+
+    Args:
+        tokenizer: any `Tokenizer`; one without ``space_in_front`` writes none.
+        text: the text.
+        special: whether markup is read as control tokens.
+
+    Raises:
+        ParameterError: the text is no Unicode, or the vocabulary cannot write it.
+    """
+    utf8(text, "the text")
     rule: SpaceInFront = getattr(tokenizer, "space_in_front", "never")
     there = not text or rule == "never" or (rule == "unless there" and text.startswith(" "))
-    ids: list[int] = tokenizer.encode(text if there else f" {text}")
-    bos: int | None = tokenizer.bos_id
-    return ids if bos is None else [bos, *ids]
+    ids: list[int] = tokenizer.encode(text if there else f" {text}", special=special)
+    return ids

@@ -10,10 +10,11 @@ from pydantic import Field, field_validator
 
 from decodekit import Choice, Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
+from decodekit.text.once import once
 from decodekit_sampling.breakers import Breakers, overlapping
 from decodekit_sampling.history import Scope, Window, named, recent
 from decodekit_sampling.ngrams import completions
-from decodekit_sampling.phrases import Phrase, once, tokenizer_of
+from decodekit_sampling.phrases import Phrase, tokenizer_of
 
 __all__ = ["Dry"]
 
