@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr
 
-from decodekit.distribution.disclosure import CHEAP, Disclosure
+from decodekit.distribution.disclosure import CHEAP, Disclosure, for_each
 from decodekit.errors import AdapterError, ConfigError, DecodekitError, ParameterError
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.background import Background
@@ -231,7 +231,7 @@ class RemoteAdapter:
             raise AdapterError(f"the adapter for {self._transport.base_url} is closed")
         await self.connect()
         assert self._connection is not None
-        wants = [disclose] * len(prefixes) if isinstance(disclose, Disclosure) else list(disclose)
+        wants = for_each(disclose, len(prefixes))
         answers = await self._guarded(self._connection.predict(prefixes, wants))
         clean = self._transport.redaction.error
         return [clean(answer) if isinstance(answer, DecodekitError) else answer for answer in answers]

@@ -7,9 +7,12 @@ registered processors and a sampler by name, in the engine's order. Presets are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
+
+from pydantic import ValidationError
 
 from decodekit.errors import ConfigError, ParameterError, did_you_mean
 from decodekit.log import get_logger
@@ -20,6 +23,8 @@ __all__ = ["Part", "Preset", "Recipe", "names_of", "ported", "read_recipe"]
 
 Part = dict[str, Any]
 """A processor or sampler as a config writes it: ``name``, and its parameters."""
+
+_PRESETS = registry.define_group("presets", "preset")
 
 _ELSEWHERE = {
     **dict.fromkeys(
@@ -52,10 +57,12 @@ class Preset(Plugin):
     Class variables:
         versions: the engine's versions whose behaviour this is; the last one is meant where none is named.
         aliases: other spellings the engine, or its users, have for a field.
+        implied: fields that may say what others imply already, so that they are not noted as without effect.
     """
 
     versions: ClassVar[tuple[str, ...]]
     aliases: ClassVar[Mapping[str, str]] = {}
+    implied: ClassVar[frozenset[str]] = frozenset()
 
     def recipe(self, version: str) -> Recipe:
         """The chain of these settings, in a version that `versions` lists."""
@@ -93,7 +100,7 @@ def read_recipe(name: str, version: str | None = None, parameters: Mapping[str, 
     assert isinstance(settings, Preset)
     if version is not None and version not in model.versions:
         raise ParameterError(f"{owner}: knows {' and '.join(model.versions)}, not version {version!r}")
-    recipe = settings.recipe(version or model.versions[-1])
+    recipe = _with_idle(settings, version or model.versions[-1])
     for note in recipe.notes:
         get_logger().warning("preset_note", preset=name, note=note)
     return recipe
@@ -110,8 +117,30 @@ def ported(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return _load(name)[0].ported(settings)
 
 
+def _with_idle(settings: Preset, version: str) -> Recipe:
+    """The settings' chain; each setting that changes nothing in it, and that no note names, gets a note."""
+    recipe = settings.recipe(version)
+    given = {
+        field: getattr(settings, field) for field in type(settings).model_fields if field in settings.model_fields_set
+    }
+    idle = []
+    for field in settings.given(*given):
+        if field in settings.implied or any(re.search(rf"\b{field}\b", note) for note in recipe.notes):
+            continue
+        try:
+            without = type(settings)(**{other: value for other, value in given.items() if other != field}).recipe(
+                version
+            )
+        except (ParameterError, ValidationError):
+            continue  # the others need it
+        if (without.parts, without.sampler) == (recipe.parts, recipe.sampler):
+            idle.append(field)
+    notes = [f"{field}: it changes nothing with these settings" for field in idle]
+    return replace(recipe, notes=(*recipe.notes, *notes))
+
+
 def _load(name: str) -> tuple[type[Preset], registry.PluginInfo]:
-    model, info = registry.load("presets", name)
+    model, info = _PRESETS.load(name)
     if not (isinstance(model, type) and issubclass(model, Preset)):
         raise ConfigError(f"preset {name!r} of {info.distribution} is no decodekit.plugin.presets.Preset")
     return model, info
@@ -137,14 +166,8 @@ def _translated(name: str, model: type[Preset], parameters: Mapping[str, Any]) -
 def _refusal(name: str, key: str, plain: str) -> str:
     if plain in _ELSEWHERE:
         return f"preset {name!r}: {key!r} is no part of a chain; {_ELSEWHERE[plain]}"
-    others = [other for other in _installed() if other != name and plain in names_of(other)]
+    others = [other for other in _PRESETS.names() if other != name and plain in names_of(other)]
     if others:
         have = "has" if len(others) == 1 else "have"
         return f"preset {name!r}: {name} has no {key!r}; {', '.join(others)} {have} it"
     return f"preset {name!r}: unknown parameter {key!r}{did_you_mean(plain, names_of(name))}"
-
-
-def _installed() -> Iterator[str]:
-    for info in registry.plugins():
-        if info.group == "presets":
-            yield info.name

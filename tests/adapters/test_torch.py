@@ -88,7 +88,7 @@ def test_every_kind_of_model_keeps_the_contract_in_a_small_cache(kind: str, devi
 @pytest.mark.parametrize("kind", [*CACHED, *FORGETFUL])
 def test_what_has_a_state_is_evaluated_in_full(kind: str) -> None:
     engine = type(TorchAdapter(model=tiny(kind))._engine).__name__
-    assert engine == ("Cached" if kind in CACHED else "Whole")
+    assert engine == ("Cached" if kind in CACHED else "Uncached")
 
 
 def test_a_cache_that_answers_differently_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_a_cache_that_answers_differently_is_not_trusted(monkeypatch: pytest.Mon
 
     wrong.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
     monkeypatch.setattr(model, "forward", wrong)
-    assert type(TorchAdapter(model=model)._engine).__name__ == "Whole"
+    assert type(TorchAdapter(model=model)._engine).__name__ == "Uncached"
 
 
 @pytest.mark.parametrize("fault", ["the cache ignores the window", "nobody can make the window smaller"])
@@ -123,7 +123,7 @@ def test_a_window_is_trusted_only_where_it_was_seen_to_matter(monkeypatch: pytes
     assert type(TorchAdapter(model=model)._engine).__name__ == "Cached"
     assert model.config.sliding_window == 8
     monkeypatch.setattr(modeling_mistral, "create_sliding_window_causal_mask", mask)
-    assert type(TorchAdapter(model=model)._engine).__name__ == "Whole"
+    assert type(TorchAdapter(model=model)._engine).__name__ == "Uncached"
     assert model.config.sliding_window == 8
 
 
@@ -286,7 +286,7 @@ def bigram(ids: Any) -> Any:
 def test_a_bare_function_is_a_model(function: Callable[..., Any]) -> None:
     check_adapter(lambda: TorchAdapter(model=function, n_ctx=100), lengths=(64,))
     (answer,) = TorchAdapter(model=function).predict([Prefix([3, 4])])
-    assert np.array_equal(answer._row, bigram(torch.tensor([[3, 4]]))[0, -1].numpy())  # type: ignore[union-attr]
+    assert np.array_equal(answer.row.values, bigram(torch.tensor([[3, 4]]))[0, -1].numpy())  # type: ignore[union-attr]
 
 
 def test_prefixes_of_one_length_share_a_pass_even_without_a_cache() -> None:
@@ -344,7 +344,7 @@ def test_a_distribution_never_aliases_a_buffer_that_is_written_again() -> None:
         adapter = TorchAdapter(model=reusing, tokens_per_forward=1, head=head, stochastic=False)
         first, _ = adapter.predict([Prefix([3]), Prefix([5])], ALL)
         adapter.predict([Prefix([6])], ALL)
-        assert first._row.tolist() == [3, 3, 4, 3, 3, 3, 3]  # type: ignore[union-attr]
+        assert first.row.values.tolist() == [3, 3, 4, 3, 3, 3, 3]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("function", [lambda _: torch.zeros(7), lambda _: torch.zeros(1, 9, 7), lambda _: "logits"])
