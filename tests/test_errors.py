@@ -16,7 +16,7 @@ import pytest
 
 import decodekit
 from decodekit import Chain, Session
-from decodekit.distribution.disclosure import ALL
+from decodekit.distribution.disclosure import ALL, Undisclosed
 from decodekit.errors import DecodekitError, PluginError, TraceError
 from decodekit.testing import NGramAdapter
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,18 +19,8 @@ from decodekit.errors import AdapterError, DistributionError, ParameterError
 from decodekit.testing import check_adapter
 from decodekit_torch import TorchAdapter
 from decodekit_torch.head import heads, statistics
-from tests.adapters.test_torch import DRIFT
-from tests.adapters.torch_models import ON_A_GPU, tiny
+from tests.adapters.torch_models import DRIFT, ON_A_GPU, tiny
 from tests.benchmarks import device_draws
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
 
 # -- heads -------------------------------------------------------------------------------------------------------------
 
