@@ -1,4 +1,4 @@
-"""For all tests: one thread each, and hypothesis without deadlines (machines differ) and with the same examples in CI."""
+"""One thread for all tests; hypothesis has no deadline (machines differ), and the same examples every time in CI."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-# Before anything loads a library that asks: a worker of pytest-xdist has one core, and threads that share it are slower.
+# Before a library that asks is loaded: a worker of pytest-xdist has one core, and threads that share it are slower.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
     os.environ[name] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"

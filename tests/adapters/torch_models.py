@@ -1,4 +1,4 @@
-"""Tiny models with random weights, one per kind of architecture; what they are asked, and the right answers in float64."""
+"""Tiny models with random weights, one per kind of architecture; what they are asked; right answers in float64."""
 
 from __future__ import annotations
 
