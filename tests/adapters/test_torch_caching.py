@@ -101,10 +101,9 @@ def test_a_transformers_that_changed_costs_time_and_says_so(
 
 def test_doctor_says_why_there_is_no_cache(tmp_path: Path) -> None:
     tiny("Mamba").save_pretrained(tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-Ic", "from decodekit.cli import main; main()", "doctor", "--adapter", "torch", "--model", str(tmp_path), "--json"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    program = "from decodekit.cli import main; main()"
+    asked = ["doctor", "--adapter", "torch", "--model", str(tmp_path), "--json"]
+    done = subprocess.run([sys.executable, "-Ic", program, *asked], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["adapter"]["info"]["capabilities"]["kv_cache"].startswith("no: its ")
 
 
