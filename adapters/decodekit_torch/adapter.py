@@ -202,6 +202,11 @@ class TorchAdapter:
         return dict(self._capabilities)
 
     @property
+    def module(self) -> Any:
+        """The torch module or function that is asked; None once the adapter is closed."""
+        return self._module
+
+    @property
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer beside the model, or the one that was given."""
         return self._tokenizer
