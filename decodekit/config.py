@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from decodekit.chain import Chain
 from decodekit.chain.advice import advice
 from decodekit.draw.context import MOST_TOKENS
-from decodekit.errors import ConfigError
+from decodekit.errors import ConfigError, message_of
 from decodekit.log import get_logger
 from decodekit.plugin import explain, parameter_model, registry, validated
 from decodekit.plugin.presets import read_recipe
@@ -85,9 +85,8 @@ class Config(BaseModel):
 
     def build_chain(self) -> Chain:
         """The chain it lists, in its order. Advice on it is logged as a warning, each message once in a process."""
-        processors = [registry.processor(part.name, **part.parameters()) for part in self.chain]
-        chain = Chain(processors, registry.sampler(self.sampler.name, **self.sampler.parameters()))
-        chain.notes = self._notes
+        parts = [{"name": part.name, **part.parameters()} for part in (*self.chain, self.sampler)]
+        chain = Chain.from_parts(parts[:-1], parts[-1], self._notes)
         for item in advice(chain):
             if item.message not in _advised:
                 _advised.add(item.message)
@@ -169,16 +168,16 @@ def _preset_schema() -> dict[str, Any]:
     return {"properties": properties, "required": schema["required"], "additionalProperties": False}
 
 
-def _variants(group: registry.Group, key: str) -> list[dict[str, Any]]:
+def _variants(group: str, key: str) -> list[dict[str, Any]]:
     variants = []
     for info in registry.plugins():
         if info.group != group:
             continue
         try:
             target, _ = registry.load(group, info.name)
+            schema = _schema_of(parameter_model(target), info.name)
         except ConfigError:
-            continue  # an extra that is not installed: its parameters cannot be known here
-        schema = parameter_model(target).model_json_schema()
+            continue  # an extra that is not installed, or a broken plugin: its parameters cannot be known here
         properties = {key: {"const": info.name}, **schema.get("properties", {})}
         variant: dict[str, Any] = {
             "type": "object",
@@ -190,6 +189,13 @@ def _variants(group: registry.Group, key: str) -> list[dict[str, Any]]:
             variant["description"] = schema["description"]
         variants.append(variant)
     return variants
+
+
+def _schema_of(model: type[BaseModel], name: str) -> dict[str, Any]:
+    try:
+        return model.model_json_schema()
+    except Exception as error:  # a parameter that is no JSON type; pydantic has several errors for that
+        raise ConfigError(f"the parameters of {name!r} have no schema: {message_of(error)}") from error
 
 
 def _keys(where: tuple[Any, ...]) -> list[str]:

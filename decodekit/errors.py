@@ -41,7 +41,17 @@ __all__ = [
     "TraceError",
     "UnknownPlugin",
     "did_you_mean",
+    "message_of",
 ]
+
+
+def message_of(error: BaseException) -> str:
+    """What an error says; its type where it says nothing, or fails to say it. Half surrogates become escapes."""
+    try:
+        said = str(error)
+    except (Exception, SystemExit):  # of a stranger's class
+        said = ""
+    return said.encode("utf-8", "backslashreplace").decode() if said else type(error).__name__
 
 
 class DecodekitError(Exception):

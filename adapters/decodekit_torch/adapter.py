@@ -156,7 +156,7 @@ class TorchAdapter:
         elif passes > 1 or noise_seed is not None:
             raise ParameterError("adapter 'torch': passes and noise_seed are for a stochastic model; this one is not")
         self._origin: Origin = "logprobs" if noise and passes > 1 else "logits"
-        self._tokenizer = self._tokenizer_for(loaded.tokenizer if tokenizer == "auto" else tokenizer)
+        self._tokenizer = self._tokenizer_for(loaded.tokenizer if tokenizer == "auto" else tokenizer, loaded.eos_ids)
         self._answers: dict[bytes, Distribution | KeptRow] = {}
         self._schedules: dict[Shape, Schedule] = {}
         parameter = next(iter(self._module.parameters()), None) if isinstance(self._module, torch.nn.Module) else None
@@ -360,7 +360,7 @@ class TorchAdapter:
     def _computing(self) -> AbstractContextManager[None]:
         return computing(deterministic=self._deterministic, compiled=self._compile)
 
-    def _tokenizer_for(self, own: Any) -> Tokenizer | None:
+    def _tokenizer_for(self, own: Any, ends: tuple[int, ...]) -> Tokenizer | None:
         if own is None or own == "auto":
             return None
         if isinstance(own, str):
@@ -374,7 +374,7 @@ class TorchAdapter:
             return own  # type: ignore[no-any-return]
         from decodekit_torch.tokenizer import TransformersTokenizer
 
-        return TransformersTokenizer(own, vocab_size=self._vocab_size, eos_ids=_eos_of(self._module))
+        return TransformersTokenizer(own, vocab_size=self._vocab_size, eos_ids=[*_eos_of(self._module), *ends])
 
 
 def _eos_of(module: Any) -> list[int]:

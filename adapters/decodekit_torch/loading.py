@@ -21,6 +21,7 @@ from decodekit.errors import ConfigError, ModelNotFound, ParameterError
 from decodekit.local.fingerprint import file_fingerprint
 from decodekit.local.model_files import find_model
 from decodekit.log import get_logger
+from decodekit_torch.gguf_file import GgufFile
 
 __all__ = ["Loaded", "given", "load", "module_fingerprint", "move", "out_of_memory", "transformers_library"]
 
@@ -36,11 +37,13 @@ class Loaded:
         module: the transformers model, in evaluation mode.
         tokenizer: the transformers tokenizer beside it; None when there is none.
         fingerprint: a digest of the files.
+        eos_ids: ends that the file names and transformers does not read.
     """
 
     module: Any
     tokenizer: Any
     fingerprint: str
+    eos_ids: tuple[int, ...] = ()
 
 
 def transformers_library() -> Any:
@@ -90,8 +93,14 @@ def load(
         tokenizer = None
         if with_tokenizer and (gguf is not None or _has_tokenizer(where, allow_downloads)):
             tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
+        ends: tuple[int, ...] = ()
+        if gguf is not None and tokenizer is not None:
+            from decodekit_torch.tokenizer import as_llama_cpp_reads_it  # its library comes with transformers
+
+            head = GgufFile(gguf)
+            tokenizer, ends = as_llama_cpp_reads_it(tokenizer, head.prepends_space), tuple(head.eos_ids)
         fingerprint = file_fingerprint(gguf) if gguf is not None else _folder_fingerprint(where, allow_downloads)
-    return Loaded(module.eval(), tokenizer, fingerprint)
+    return Loaded(module.eval(), tokenizer, fingerprint, ends)
 
 
 def module_fingerprint(module: torch.nn.Module) -> str:

@@ -13,7 +13,6 @@ from decodekit.distribution import Distribution
 from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import PROCESSORS, Randomness
 from decodekit.errors import ConfigError
-from decodekit.plugin.registry import Group
 from decodekit.view.stages import bar, share_text
 
 __all__ = ["CAPTION", "SAMPLE", "SAMPLE_CONTEXT", "draw_picture", "effect"]
@@ -28,7 +27,7 @@ SAMPLE_CONTEXT = Context(TokenIds([1]), TokenIds([3, 1]), rng=Randomness(0).at(2
 _FIRST_STEP = Context(TokenIds([1, 3, 1]), rng=Randomness(0).at(0, PROCESSORS))
 
 
-def effect(part: Any, group: Group) -> list[tuple[float, float]]:
+def effect(part: Any, group: str) -> list[tuple[float, float]]:
     """The probability of each token of the sample before and after a processor; after a sampler, its share of draws.
 
     A processor that leaves the third token of the output alone is shown at the first.
@@ -57,7 +56,7 @@ def _after(part: Any, ctx: Context) -> NDArray[np.float64]:
     return np.exp(Chain([part]).apply(SAMPLE, ctx).logprobs_of(range(len(_SHARES))))
 
 
-def draw_picture(shares: list[tuple[float, float]], group: Group, *, unicode: bool = True) -> list[str]:
+def draw_picture(shares: list[tuple[float, float]], group: str, *, unicode: bool = True) -> list[str]:
     """The lines of the picture, at most 80 wide."""
     drawn = "after" if group == "processors" else f"share of {_DRAWS:,} draws"
     lines = [f"   {'before':<{_CELLS + 11}}{drawn}"]

@@ -11,7 +11,8 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from decodekit.errors import ParameterError, did_you_mean
+from decodekit.errors import ConfigError, ParameterError, did_you_mean, message_of
+from decodekit.plugin.traits import DECLARED
 
 __all__ = ["FunctionPlugin", "Plugin", "explain", "parameter_model", "validated"]
 
@@ -35,7 +36,7 @@ class FunctionPlugin:
         self.function = function
         self.name = name
         self.parameters = dict(parameters)
-        for attribute in ("needs", "needs_logits", "revives", "pure", "argmax_invariant", "truncates"):
+        for attribute in DECLARED:
             if hasattr(function, attribute):
                 setattr(self, attribute, getattr(function, attribute))
 
@@ -46,18 +47,30 @@ class FunctionPlugin:
         return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self.parameters.items())})"
 
 
-def parameter_model(target: Callable[..., Any]) -> type[BaseModel]:
-    """The pydantic model of a plugin's parameters: the class itself, or one made from the keyword parameters."""
+def parameter_model(target: Callable[..., Any], owner: str | None = None) -> type[BaseModel]:
+    """The pydantic model of a plugin's parameters: the class itself, or one made from the keyword parameters.
+
+    Args:
+        target: the plugin's class or function.
+        owner: what to call it in an error; its own name by default.
+
+    Raises:
+        ConfigError: the parameters cannot be read, as where a type hint names what is not there.
+    """
     if isinstance(target, type) and issubclass(target, BaseModel):
         return target
+    name = getattr(target, "__name__", "plugin")
     function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
-    hints = get_type_hints(function, include_extras=True)
-    fields: dict[str, Any] = {
-        name: (hints.get(name, Any), ... if parameter.default is parameter.empty else parameter.default)
-        for name, parameter in inspect.signature(target).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-    return create_model(f"{getattr(target, '__name__', 'plugin')}_parameters", __config__=_lenient(), **fields)
+    try:
+        hints = get_type_hints(function, include_extras=True)
+        fields: dict[str, Any] = {
+            name: (hints.get(name, Any), ... if parameter.default is parameter.empty else parameter.default)
+            for name, parameter in inspect.signature(target).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+        return create_model(f"{name}_parameters", __config__=_lenient(), **fields)
+    except Exception as error:  # a hint can be any expression, and pydantic has several errors for what is no type
+        raise ConfigError(f"the parameters of {owner or repr(name)} cannot be read: {message_of(error)}") from error
 
 
 def validated(model: type[BaseModel], parameters: Mapping[str, Any], owner: str) -> BaseModel:

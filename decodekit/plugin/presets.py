@@ -7,7 +7,7 @@ registered processors and a sampler by name, in the engine's order. Presets are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,6 +20,8 @@ __all__ = ["Part", "Preset", "Recipe", "names_of", "ported", "read_recipe"]
 
 Part = dict[str, Any]
 """A processor or sampler as a config writes it: ``name``, and its parameters."""
+
+_PRESETS = registry.define_group("presets", "preset")
 
 _ELSEWHERE = {
     **dict.fromkeys(
@@ -111,7 +113,7 @@ def ported(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load(name: str) -> tuple[type[Preset], registry.PluginInfo]:
-    model, info = registry.load("presets", name)
+    model, info = _PRESETS.load(name)
     if not (isinstance(model, type) and issubclass(model, Preset)):
         raise ConfigError(f"preset {name!r} of {info.distribution} is no decodekit.plugin.presets.Preset")
     return model, info
@@ -137,14 +139,8 @@ def _translated(name: str, model: type[Preset], parameters: Mapping[str, Any]) -
 def _refusal(name: str, key: str, plain: str) -> str:
     if plain in _ELSEWHERE:
         return f"preset {name!r}: {key!r} is no part of a chain; {_ELSEWHERE[plain]}"
-    others = [other for other in _installed() if other != name and plain in names_of(other)]
+    others = [other for other in _PRESETS.names() if other != name and plain in names_of(other)]
     if others:
         have = "has" if len(others) == 1 else "have"
         return f"preset {name!r}: {name} has no {key!r}; {', '.join(others)} {have} it"
     return f"preset {name!r}: unknown parameter {key!r}{did_you_mean(plain, names_of(name))}"
-
-
-def _installed() -> Iterator[str]:
-    for info in registry.plugins():
-        if info.group == "presets":
-            yield info.name

@@ -1,38 +1,44 @@
 """Plugins by name: found by entry points without being imported, loaded on first use.
 
-Ours come in by the same door as a stranger's. Names come from configs and traces; code never does.
+Ours come in by the same door as a stranger's. Names come from configs and traces; code never does. Plugins of one kind
+form a group, and groups are open: any distribution may have entry points of a group of its own, and whoever uses that
+group defines it with `define_group`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, TypeVar
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from decodekit.draw.samplers import CORE_SAMPLERS
-from decodekit.errors import ConfigError, ParameterError, UnknownPlugin, did_you_mean
+from decodekit.errors import ConfigError, ParameterError, UnknownPlugin, did_you_mean, message_of
+from decodekit.log import get_logger
 from decodekit.plugin.parameters import FunctionPlugin, parameter_model, validated
 
 __all__ = [
-    "GROUPS",
     "Group",
     "PluginInfo",
     "adapter",
+    "define_group",
     "describe",
     "load",
+    "name_of",
     "plugins",
     "processor",
     "register_processor",
     "sampler",
 ]
 
-Group = Literal["adapters", "presets", "processors", "samplers"]
-GROUPS: tuple[Group, ...] = ("adapters", "presets", "processors", "samplers")
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_PREFIX = "decodekit."
+_OURS = "decodekit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,97 +47,199 @@ class PluginInfo:
 
     Args:
         name: what configs call it.
-        group: 'adapters', 'presets', 'processors' or 'samplers'.
+        group: its kind, in the plural: 'adapters', 'processors', 'samplers', 'presets', 'dialects', ...
         distribution: the installed distribution it comes from; '' for one registered in this process.
         version: that distribution's version.
         loaded: whether its code has been imported.
     """
 
     name: str
-    group: Group
+    group: str
     distribution: str
     version: str
     loaded: bool
 
 
-_in_process: dict[tuple[Group, str], Callable[..., Any]] = {}
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The plugins of one kind: entry points of ``decodekit.<name>``, and what was registered in this process.
+
+    Args:
+        name: the kind in the plural, as its entry points call it.
+        kind: one of them, for messages.
+        included: plugins that come with the definition, by name.
+    """
+
+    name: str
+    kind: str
+    included: Mapping[str, Callable[..., Any]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def names(self) -> list[str]:
+        """What there is, sorted. Imports none of it."""
+        return sorted({*self.included, *_installed().get(self.name, {}), *_registered(self.name)})
+
+    def load(self, name: str) -> tuple[Callable[..., Any], PluginInfo]:
+        """The code behind a name, imported now if it was not before, and where it came from.
+
+        A name of decodekit's own stays decodekit's: a foreign distribution that takes it is left aside with a warning.
+
+        Raises:
+            UnknownPlugin: nothing of this name is installed.
+            ConfigError: two other distributions provide the name, or the code cannot be imported or called.
+        """
+        points = _installed().get(self.name, {}).get(name, [])
+        own = self.included.get(name)
+        registered = _registered(self.name).get(name)
+        ours = [point for point in points if _origin(point)[0] == _OURS]
+        if own is not None or ours:
+            self._warn_of_namesakes(name, [_origin(point)[0] for point in points if point not in ours])
+            points, registered = ours, None
+        if own is not None:
+            return own, PluginInfo(name, self.name, _OURS, _own_version(), True)
+        if len(points) + (registered is not None) > 1:
+            owners = [_origin(point)[0] for point in points] + (["this process"] if registered is not None else [])
+            raise ConfigError(f"{self.kind} {name!r} is provided by {' and by '.join(owners)}; uninstall or rename one")
+        if registered is not None:
+            return registered, PluginInfo(name, self.name, "", "", True)
+        if not points:
+            raise UnknownPlugin(f"no {self.kind} is named {name!r}{did_you_mean(name, self.names())}")
+        return self._imported(points[0])
+
+    def build(self, name: str, **params: Any) -> Any:
+        """The plugin of this name with these parameters.
+
+        Raises:
+            UnknownPlugin: nothing of this name is installed.
+            ParameterError: a parameter is missing, unknown or out of range.
+            ConfigError: as `load`; or the plugin tried to end the process.
+        """
+        target, _ = self.load(name)
+        owner = f"{self.kind} {name!r}"
+        try:
+            checked = validated(parameter_model(target, owner), params, owner)
+            if isinstance(target, type):
+                return (
+                    checked if isinstance(checked, target) else target(**{key: getattr(checked, key) for key in params})
+                )
+        except SystemExit as error:
+            raise ConfigError(f"{owner} tried to end the process with code {error.code!r} when it was built") from error
+        if target in self.included.values():
+            return target
+        return FunctionPlugin(target, name, {key: getattr(checked, key) for key in type(checked).model_fields})
+
+    def register(self, name: str) -> Callable[[Function], Function]:
+        """Make a function or class a plugin of this process.
+
+        Raises:
+            ParameterError: the name is decodekit's own, or another function holds it already.
+        """
+
+        def register(function: Function) -> Function:
+            holder = _registered(self.name).get(name)
+            if holder is not None and _place(holder) != _place(function):
+                raise ParameterError(f"{self.kind} {name!r} is registered already, by {holder.__module__}")
+            if name in self.included or any(
+                _origin(point)[0] == _OURS for point in _installed().get(self.name, {}).get(name, [])
+            ):
+                raise ParameterError(f"{self.kind} {name!r} is decodekit's own; register yours by another name")
+            _in_process[self.name, name] = function
+            return function
+
+        return register
+
+    def _imported(self, point: EntryPoint) -> tuple[Callable[..., Any], PluginInfo]:
+        dist, version = _origin(point)
+        where = f"{self.kind} {point.name!r} of {dist} {version}"
+        try:
+            target: Callable[..., Any] = point.load()
+        except KeyboardInterrupt:
+            raise
+        except SystemExit as error:
+            raise ConfigError(f"{where} cannot be imported: it tried to end the process with {error.code!r}") from error
+        except BaseException as error:  # whatever a stranger's module does on import
+            raise ConfigError(f"{where} cannot be imported: {message_of(error)}") from error
+        if not callable(target):
+            raise ConfigError(f"{where} is no function and no class, but {type(target).__name__}: {point.value}")
+        info = PluginInfo(point.name, self.name, dist, version, True)
+        _loaded[target] = info
+        return target, info
+
+    def _warn_of_namesakes(self, name: str, strangers: list[str]) -> None:
+        for stranger in strangers:
+            if (self.name, name, stranger) not in _warned:
+                _warned.add((self.name, name, stranger))
+                get_logger().warning("plugin left aside", plugin=name, group=self.name, of=stranger, used=_OURS)
+
+
+_groups: dict[str, Group] = {}
+_in_process: dict[tuple[str, str], Callable[..., Any]] = {}
 _loaded: dict[Callable[..., Any], PluginInfo] = {}
+_warned: set[tuple[str, str, str]] = set()
+
+
+def define_group(name: str, kind: str, included: Mapping[str, Callable[..., Any]] | None = None) -> Group:
+    """Say what a group of plugins is called. To define it again in the same words changes nothing.
+
+    Args:
+        name: the kind in the plural; its entry points are those of ``decodekit.<name>``.
+        kind: one of them, for messages.
+        included: plugins that need no entry point, by name.
+
+    Raises:
+        ParameterError: the group is defined otherwise already.
+    """
+    made = Group(name, kind, MappingProxyType(dict(included or {})))
+    known = _groups.setdefault(name, made)
+    if (known.kind, dict(known.included)) != (made.kind, dict(made.included)):
+        raise ParameterError(f"the plugin group {name!r} is defined already, as one of {known.kind!r}")
+    return known
+
+
+_ADAPTERS = define_group("adapters", "adapter")
+_PROCESSORS = define_group("processors", "processor")
+_SAMPLERS = define_group("samplers", "sampler", CORE_SAMPLERS)
 
 
 def adapter(type: str, **params: Any) -> Any:  # noqa: A002 - the config file says `type`, so the function does too
     """Build the adapter of this name. Raises `UnknownPlugin`, `ParameterError`, or what the adapter raises."""
-    return _build("adapters", type, params)
+    return _ADAPTERS.build(type, **params)
 
 
 def processor(name: str, **params: Any) -> Any:
     """Build the processor of this name. Raises `UnknownPlugin` or `ParameterError`."""
-    return _build("processors", name, params)
+    return _PROCESSORS.build(name, **params)
 
 
 def sampler(name: str, **params: Any) -> Any:
     """Build the sampler of this name. Raises `UnknownPlugin` or `ParameterError`."""
-    return _build("samplers", name, params)
+    return _SAMPLERS.build(name, **params)
 
 
 def register_processor(name: str) -> Callable[[Function], Function]:
     """Make a plain function ``(dist, ctx, *, parameters) -> Distribution`` a processor of this process.
 
     Raises:
-        ParameterError: another function holds the name already.
+        ParameterError: the name is decodekit's own, or another function holds it already.
     """
-
-    def register(function: Function) -> Function:
-        holder = _in_process.get(("processors", name))
-        if holder is not None and (holder.__module__, holder.__qualname__) != (
-            function.__module__,
-            function.__qualname__,
-        ):
-            raise ParameterError(f"processor {name!r} is registered already, by {holder.__module__}")
-        _in_process["processors", name] = function
-        return function
-
-    return register
+    return _PROCESSORS.register(name)
 
 
 def plugins() -> list[PluginInfo]:
-    """All plugins there are, sorted by group and name. Imports none of them."""
+    """All plugins there are, in all groups, sorted by group and name. Imports none of them."""
     loaded = {(info.group, info.name, info.distribution) for info in _loaded.values()}
-    found = [PluginInfo(name, "samplers", "decodekit", _own_version(), True) for name in CORE_SAMPLERS]
-    found += [PluginInfo(name, group, "", "", True) for group, name in _in_process]
-    for group in GROUPS:
-        for points in _installed(group).values():
-            for point in points:
-                dist, version = _origin(point)
-                found.append(PluginInfo(point.name, group, dist, version, (group, point.name, dist) in loaded))
+    found = [PluginInfo(name, group, "", "", True) for group, name in _in_process]
+    for group in _groups.values():
+        found += [PluginInfo(name, group.name, _OURS, _own_version(), True) for name in group.included]
+    for name, points in _installed().items():
+        for point in (point for namesakes in points.values() for point in namesakes):
+            dist, version = _origin(point)
+            found.append(PluginInfo(point.name, name, dist, version, (name, point.name, dist) in loaded))
     return sorted(found, key=lambda info: (info.group, info.name, info.distribution))
 
 
-def load(group: Group, name: str) -> tuple[Callable[..., Any], PluginInfo]:
-    """The code behind a name, imported now if it was not before, and where it came from.
-
-    Raises:
-        UnknownPlugin: nothing of this name is installed.
-        ConfigError: two distributions provide the name, or the code cannot be imported.
-    """
-    points = _installed(group).get(name, [])
-    ours = _in_process.get((group, name)) or (CORE_SAMPLERS.get(name) if group == "samplers" else None)
-    if len(points) + (ours is not None) > 1:
-        owners = [_origin(point)[0] for point in points] + (["this process"] if ours is not None else [])
-        raise ConfigError(f"{group[:-1]} {name!r} is provided by {' and by '.join(owners)}; uninstall or rename one")
-    if ours is not None:
-        own = (group, name) not in _in_process
-        return ours, PluginInfo(name, group, "decodekit" if own else "", _own_version() if own else "", True)
-    if not points:
-        known = {info.name for info in plugins() if info.group == group}
-        raise UnknownPlugin(f"no {group[:-1]} is named {name!r}{did_you_mean(name, known)}")
-    dist, version = _origin(points[0])
-    try:
-        target: Callable[..., Any] = points[0].load()
-    except Exception as error:  # whatever a stranger's module does on import
-        raise ConfigError(f"{group[:-1]} {name!r} of {dist} {version} cannot be imported: {error}") from error
-    info = PluginInfo(name, group, dist, version, True)
-    _loaded[target] = info
-    return target, info
+def load(group: str, name: str) -> tuple[Callable[..., Any], PluginInfo]:
+    """`Group.load` of the group of this name. One that nobody has defined here is called by its entry points' name."""
+    return _groups.get(group, Group(group, group.removesuffix("s"))).load(name)
 
 
 def describe(plugin: Any) -> dict[str, Any]:
@@ -144,7 +252,7 @@ def describe(plugin: Any) -> dict[str, Any]:
         names = [(key, function) for key, function in _in_process.items() if function is target]
         core = [name for name, function in CORE_SAMPLERS.items() if function is target]
         name = names[0][0][1] if names else core[0] if core else name_of(plugin)
-        info = PluginInfo(name, "processors", "decodekit" if core else "", _own_version() if core else "", True)
+        info = PluginInfo(name, "processors", _OURS if core else "", _own_version() if core else "", True)
     if isinstance(plugin, FunctionPlugin):
         params: Mapping[str, Any] = plugin.parameters
     else:
@@ -160,30 +268,31 @@ def name_of(plugin: Any) -> str:
     return _loaded[type(plugin)].name if type(plugin) in _loaded else type(plugin).__name__
 
 
-def _build(group: Group, name: str, params: Mapping[str, Any]) -> Any:
-    target, _ = load(group, name)
-    owner = f"{group[:-1]} {name!r}"
-    checked = validated(parameter_model(target), params, owner)
-    if isinstance(target, type):
-        return checked if isinstance(checked, target) else target(**{key: getattr(checked, key) for key in params})
-    if target in CORE_SAMPLERS.values():
-        return target
-    return FunctionPlugin(target, name, {key: getattr(checked, key) for key in type(checked).model_fields})
-
-
 def _functions() -> list[Callable[..., Any]]:
     return [*CORE_SAMPLERS.values(), *_loaded, *_in_process.values()]
 
 
+def _registered(group: str) -> dict[str, Callable[..., Any]]:
+    return {name: function for (where, name), function in _in_process.items() if where == group}
+
+
+def _place(function: Any) -> tuple[str, str]:
+    """Where a function was written: a notebook cell that runs again makes another object of the same place."""
+    return function.__module__, function.__qualname__
+
+
 @cache
-def _installed(group: Group) -> Mapping[str, list[EntryPoint]]:
-    found: dict[str, list[EntryPoint]] = {}
-    seen: set[tuple[str, str, str]] = set()
-    for point in entry_points(group=f"decodekit.{group}"):
-        key = (point.name, point.value, _origin(point)[0])
-        if key not in seen:  # an editable install can list itself twice
-            seen.add(key)
-            found.setdefault(point.name, []).append(point)
+def _installed() -> Mapping[str, Mapping[str, list[EntryPoint]]]:
+    """The entry points of all groups of ours, by group and name."""
+    found: dict[str, dict[str, list[EntryPoint]]] = {}
+    seen: set[tuple[str, str, str, str]] = set()
+    everything = entry_points()
+    for group in sorted(name for name in everything.groups if name.startswith(_PREFIX)):
+        for point in everything.select(group=group):
+            key = (group, point.name, point.value, _origin(point)[0])
+            if key not in seen:  # an editable install can list itself twice
+                seen.add(key)
+                found.setdefault(group.removeprefix(_PREFIX), {}).setdefault(point.name, []).append(point)
     return found
 
 
@@ -195,4 +304,4 @@ def _origin(point: EntryPoint) -> tuple[str, str]:
 def _own_version() -> str:
     from importlib.metadata import version
 
-    return version("decodekit")
+    return version(_OURS)

@@ -13,7 +13,7 @@ import pytest
 from pydantic import Field
 
 import decodekit
-from decodekit import Choice, ConfigError, Context, Distribution, ParameterError, Plugin, UnknownPlugin
+from decodekit import Choice, Context, Distribution, ParameterError, Plugin, UnknownPlugin
 from decodekit.draw.samplers import CORE_SAMPLERS
 from decodekit.errors import did_you_mean
 from decodekit.plugin import FunctionPlugin
@@ -148,17 +148,19 @@ def test_the_same_distribution_found_twice_is_one(tmp_path: Path) -> None:
     run("import decodekit; assert decodekit.processor('halve')", *folders)
 
 
-def test_a_core_name_cannot_be_taken_over(tmp_path: Path) -> None:
+def test_a_name_of_ours_stays_ours_and_the_stranger_is_told_of(tmp_path: Path) -> None:
     install(tmp_path, "taker", {"top_k": "taker_code:halve"}, {"taker_code": GOOD})
     run(
         """
-        import decodekit
-        try:
-            decodekit.processor("top_k", top_k=1)
-        except decodekit.ConfigError as error:
-            assert "decodekit" in str(error) and "taker" in str(error)
-        else:
-            raise SystemExit("a second top_k was accepted")
+        import sys, decodekit, structlog
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(2):
+                built = decodekit.processor("top_k", top_k=1)
+        assert decodekit.Chain([built]).describe()["processors"][0]["distribution"] == "decodekit"
+        assert "taker_code" not in sys.modules
+        (log,) = [log for log in logs if log["log_level"] == "warning"]
+        assert (log["plugin"], log["of"], log["used"]) == ("top_k", "taker", "decodekit"), log
+        assert [i.distribution for i in decodekit.plugins() if i.name == "top_k"] == ["decodekit", "taker"]
         """,
         tmp_path,
     )
@@ -172,6 +174,10 @@ def test_a_core_name_cannot_be_taken_over(tmp_path: Path) -> None:
         ("def thing(:", "broken:thing"),
         ("raise RuntimeError('half installed')", "broken:thing"),
         ("", "missing_module:thing"),
+        ("raise SystemExit(5)", "broken:thing"),
+        ("class Quiet(Exception):\n def __str__(self): raise KeyError(self)\nraise Quiet", "broken:thing"),
+        ("class Odd(BaseException): pass\nraise Odd('x')", "broken:thing"),
+        ("raise RuntimeError('\\udcff')", "broken:thing"),
     ],
 )
 def test_a_plugin_that_cannot_be_imported_is_an_error_only_when_it_is_used(
@@ -193,6 +199,86 @@ def test_a_plugin_that_cannot_be_imported_is_an_error_only_when_it_is_used(
             raise SystemExit("a wreck was built")
         """,
         tmp_path,
+    )
+
+
+@pytest.mark.parametrize("code", ["thing = 3", "thing = None", "thing = {}"])
+def test_an_entry_point_that_cannot_be_called_is_told_plainly(tmp_path: Path, code: str) -> None:
+    install(tmp_path, "wreck", {"wreck": "broken:thing"}, {"broken": code})
+    run(
+        """
+        import decodekit
+        try:
+            decodekit.processor("wreck")
+        except decodekit.ConfigError as error:
+            assert "processor 'wreck' of wreck 1.5 is no function and no class" in str(error), error
+        else:
+            raise SystemExit("a wreck was built")
+        """,
+        tmp_path,
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def thing(dist, ctx, *, k: 'Nowhere' = 1): return dist",
+        "class thing:\n def __init__(self, *, k: int = 1): raise SystemExit(5)",
+        "from decodekit import Plugin\nclass thing(Plugin):\n def model_post_init(self, context): exit(3)",
+    ],
+)
+def test_a_plugin_that_cannot_be_built_is_one_typed_error(tmp_path: Path, code: str) -> None:
+    install(tmp_path, "wreck", {"wreck": "broken:thing"}, {"broken": code})
+    run(
+        """
+        import decodekit
+        from decodekit.config import config_schema
+        assert config_schema()
+        try:
+            decodekit.processor("wreck")
+        except decodekit.ConfigError as error:
+            assert "wreck" in str(error), error
+        else:
+            raise SystemExit("a wreck was built")
+        """,
+        tmp_path,
+    )
+
+
+# -- groups ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_group_is_open_to_whoever_defines_it(tmp_path: Path) -> None:
+    folder = install(tmp_path, "stranger", {}, {"teller": "class Teller:\n    said = 'hello'\nthing = 3\n"})
+    (folder / "stranger-1.5.dist-info" / "entry_points.txt").write_text(
+        "[decodekit.tellers]\nteller = teller:Teller\nbroken = teller:thing\n"
+    )
+    run(
+        """
+        import sys, decodekit
+        from decodekit.plugin.registry import define_group
+        assert ("tellers", "teller") in [(i.group, i.name) for i in decodekit.plugins()]
+        tellers = define_group("tellers", "teller")
+        assert define_group("tellers", "teller") is tellers
+        assert tellers.names() == ["broken", "teller"] and "teller" not in sys.modules
+        assert tellers.build("teller").said == "hello"
+        (info,) = [i for i in decodekit.plugins() if i.name == "teller"]
+        assert (info.distribution, info.loaded) == ("stranger", True)
+        for name, says in (("tller", "no teller is named 'tller'; did you mean"), ("broken", "teller 'broken'")):
+            try:
+                tellers.build(name)
+            except decodekit.ConfigError as error:
+                assert says in str(error), error
+            else:
+                raise SystemExit(name)
+        try:
+            define_group("tellers", "narrator")
+        except decodekit.ParameterError as error:
+            assert "defined already" in str(error)
+        else:
+            raise SystemExit("defined twice")
+        """,
+        folder,
     )
 
 
@@ -258,9 +344,9 @@ def test_a_name_is_registered_once_and_not_over_an_installed_one() -> None:
 
     with pytest.raises(ParameterError, match="'twice' is registered already"):
         decodekit.register_processor("twice")(another)
-    decodekit.register_processor("top_k")(another)
-    with pytest.raises(ConfigError, match="by decodekit and by this process"):
-        decodekit.processor("top_k", top_k=3)
+    with pytest.raises(ParameterError, match="'top_k' is decodekit's own"):
+        decodekit.register_processor("top_k")(another)
+    assert decodekit.processor("top_k", top_k=3)
 
 
 # -- building ------------------------------------------------------------------------------------------------------
