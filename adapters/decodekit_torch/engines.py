@@ -33,6 +33,13 @@ class EngineChoice:
     uncached: str = ""
     uncompiled: str = ""
 
+    def capabilities(self, *, compiled: bool) -> dict[str, bool | str]:
+        """Whether there is a KV cache and, where they were asked for, compiled steps; or why not."""
+        found: dict[str, bool | str] = {"kv_cache": not self.uncached or f"no: {self.uncached}"}
+        if compiled:
+            found["compiled"] = not self.uncompiled or f"no: {self.uncompiled}"
+        return found
+
 
 def choose_engine(
     module: Any, *, stochastic: bool | None, max_sequences: int, cells: int, tokens_per_forward: int, compiled: bool,
