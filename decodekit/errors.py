@@ -21,6 +21,8 @@ Messages name the field, the plugin and the step, and say what to do next.
 from __future__ import annotations
 
 import difflib
+import io
+import pickle
 from collections.abc import Iterable
 from typing import Any
 
@@ -61,6 +63,38 @@ class DecodekitError(Exception):
     """
 
     partial: Any = None  # typed here it would name a room far above
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Message and attributes as they are, whatever ``__init__`` takes; what does not pickle stays behind."""
+        args = tuple(each if _pickles(each) else str(each) for each in self.args)
+        return _rebuilt, (type(self), args), {name: value for name, value in vars(self).items() if _pickles(value)}
+
+    def __copy__(self) -> DecodekitError:
+        copied = _rebuilt(type(self), self.args)
+        copied.__dict__.update(vars(self))
+        return copied
+
+
+def _rebuilt(kind: type[DecodekitError], args: tuple[Any, ...]) -> DecodekitError:
+    """An error of this kind without asking its ``__init__``, which may need more than the message."""
+    return kind.__new__(kind, *args)
+
+
+class _Trial(pickle.Pickler):
+    """Pickles into nothing. Errors of ours are taken to pickle: a result may hold the very error that holds it."""
+
+    def persistent_id(self, value: Any) -> str | None:
+        return "error" if isinstance(value, DecodekitError) else None
+
+
+def _pickles(value: Any) -> bool:
+    if value is None or isinstance(value, str | int | float | bytes):
+        return True
+    try:
+        _Trial(io.BytesIO(), pickle.HIGHEST_PROTOCOL).dump(value)
+    except Exception:  # a __reduce__ of anybody's may raise anything
+        return False
+    return True
 
 
 class ConfigError(DecodekitError):

@@ -11,16 +11,24 @@ from pydantic import Field
 
 from decodekit.distribution import Distribution, Schedule
 from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
-from decodekit.errors import AdapterError, DecodekitError, DistributionError, ModelNotFound, OutOfMemory, ParameterError
+from decodekit.errors import (
+    AdapterError,
+    DecodekitError,
+    DistributionError,
+    ModelNotFound,
+    OutOfMemory,
+    ParameterError,
+)
 from decodekit.local.fingerprint import file_fingerprint
 from decodekit.local.model_files import find_model
-from decodekit.local.paths import Path, fault_of, paths_of
+from decodekit.local.paths import TokenPath, fault_of, paths_of
+from decodekit.local.process import require_threads
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
 from decodekit_llamacpp.memory import EXTRA_SEQUENCES, Memory
-from decodekit_llamacpp.native import Context, Model, recent_complaints
-from decodekit_llamacpp.plan import Run, chunks, runs_of
+from decodekit_llamacpp.native import LlamaContext, Model, recent_complaints
+from decodekit_llamacpp.plan import Segment, chunks, segments_of
 from decodekit_llamacpp.threads import physical_cores
 from decodekit_llamacpp.tokenizer import LlamaCppTokenizer
 
@@ -78,6 +86,8 @@ class LlamaCppAdapter:
     ) -> None:
         given = {key: value for key, value in locals().items() if key != "self"}
         validated(parameter_model(type(self)), given, "adapter 'llamacpp'")
+        threads = n_threads or physical_cores()
+        require_threads("llamacpp", threads)
         path = find_model(model)
         fingerprint = file_fingerprint(path)
         if sha256 is not None and fingerprint != f"sha256:{sha256.lower()}":
@@ -91,8 +101,7 @@ class LlamaCppAdapter:
                 raise ParameterError(f"n_ctx: {model} has a context of {self._model.trained_context}, not {n_ctx}")
             self._rows = rows_per_forward or (_GPU_ROWS if n_gpu_layers else _CPU_ROWS)
             cache = cache_type or ("f16" if n_gpu_layers else "bf16-f16")
-            threads = n_threads or physical_cores()
-            self._context = Context(
+            self._context = LlamaContext(
                 self._model,
                 cells=max(cells or 0, self._n_ctx + self._rows),
                 rows=self._rows,
@@ -150,6 +159,7 @@ class LlamaCppAdapter:
         """
         if not self._context.close.alive:
             raise AdapterError("this adapter is closed")
+        require_threads("llamacpp", self._context.threads)
         try:
             answers = self._next_tokens(prefixes) or self._any(prefixes)
         except BaseException:  # an interrupt too: what the cells hold is in doubt
@@ -168,24 +178,24 @@ class LlamaCppAdapter:
         memory = self._memory
         if len(prefixes) > min(self._rows, memory.room) or memory.wants_cleaning():
             return None
-        runs: dict[int, Run] = {}
+        segments: dict[int, Segment] = {}
         for prefix in prefixes:
             start = len(prefix) - 1
             slot = memory.index.holding(prefix.parent)
-            if slot < 0 or slot in runs or memory.index.length(slot) != start or prefix.digest in self._answers:
+            if slot < 0 or slot in segments or memory.index.length(slot) != start or prefix.digest in self._answers:
                 return None
             ids = prefix.since(start)
             if start >= self._n_ctx or ids[0] >= self._model.vocab_size:
                 return None
-            runs[slot] = Run([slot], start, ids, [(0, prefix.digest)])
+            segments[slot] = Segment([slot], start, ids, [(0, prefix.digest)])
         answers: dict[bytes, Answer] = {}
         try:
-            self._decode(runs.values(), answers)
+            self._decode(segments.values(), answers)
         except _DecodeFailed:
             memory.clear()
             return None
-        for (slot, run), prefix in zip(runs.items(), prefixes, strict=True):
-            memory.hold(slot, prefix, run.position)
+        for (slot, segment), prefix in zip(segments.items(), prefixes, strict=True):
+            memory.hold(slot, prefix, segment.position)
         self._remember(answers)
         return answers
 
@@ -227,7 +237,7 @@ class LlamaCppAdapter:
             except _DecodeFailed:
                 self._one_by_one(wave, answers)
 
-    def _one_by_one(self, wave: Iterable[Path], answers: dict[bytes, Answer]) -> None:
+    def _one_by_one(self, wave: Iterable[TokenPath], answers: dict[bytes, Answer]) -> None:
         """After a failed forward pass: start from an empty cache, each path alone, once."""
         for path in wave:
             self._memory.clear()
@@ -239,11 +249,11 @@ class LlamaCppAdapter:
                 for prefix in path.asked:
                     answers[prefix.digest] = failure
 
-    def _place(self, paths: Sequence[Path], bases: set[int]) -> tuple[list[Path], list[Path]]:
+    def _place(self, paths: Sequence[TokenPath], bases: set[int]) -> tuple[list[TokenPath], list[TokenPath]]:
         """Give slots to as many paths as have room at a time; the others come after. ``bases`` are not overwritten."""
         memory, index = self._memory, self._memory.index
-        wave: list[Path] = []
-        later: list[Path] = []
+        wave: list[TokenPath] = []
+        later: list[TokenPath] = []
         taken: set[int] = set()
         planned = 0
         for path in paths:
@@ -288,27 +298,27 @@ class LlamaCppAdapter:
             memory.fork(base, target, start)
         return target
 
-    def _forward(self, wave: Sequence[Path], answers: dict[bytes, Answer]) -> None:
-        for portion in chunks(runs_of(wave, self._memory.index), self._rows):
+    def _forward(self, wave: Sequence[TokenPath], answers: dict[bytes, Answer]) -> None:
+        for portion in chunks(segments_of(wave, self._memory.index), self._rows):
             self._decode(portion, answers)
         for path in wave:
             self._memory.hold(path.slot, path.prefix, path.start)
 
-    def _decode(self, runs: Collection[Run], answers: dict[bytes, Answer]) -> None:
+    def _decode(self, segments: Collection[Segment], answers: dict[bytes, Answer]) -> None:
         """One forward pass."""
         context, memory, batch = self._context, self._memory, self._context.batch
         batch.clear()
         wanted: list[tuple[int, bytes]] = []
-        for run in runs:
-            for place, digest in run.asked:
+        for segment in segments:
+            for place, digest in segment.asked:
                 batch.want(batch.size + place)
                 wanted.append((batch.size + place, digest))
-            batch.add(run.ids, run.position, run.slots)
+            batch.add(segment.ids, segment.position, segment.slots)
         code = context.decode()
         if code:
             raise _DecodeFailed(f"code {code}.{recent_complaints()}")
-        for run in runs:
-            memory.appended(run.slots, len(run.ids))
+        for segment in segments:
+            memory.appended(segment.slots, len(segment.ids))
         schedule = self._schedules[batch.size]
         for row, digest in wanted:
             try:

@@ -2,8 +2,8 @@
 
 Attention adds up cells in the order they lie in, so the same tokens in another order of cells give other bits.
 llama.cpp takes the first free cell. So no cell is freed while one behind it is in use: what a slot gives up goes to a
-graveyard sequence. When the cells run out, the slots worth keeping are saved, everything is cleared, and they are put
-back without gaps. That costs a copy of memory, not an evaluation.
+sequence of discarded tokens. When the cells run out, the slots most recently used are saved, everything is cleared, and
+they are put back without gaps. That costs a copy of memory, not an evaluation.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 from decodekit.local.content_index import ContentIndex, common_length
 from decodekit.model.prefix import Prefix
-from decodekit_llamacpp.native import Context
+from decodekit_llamacpp.native import LlamaContext
 
 __all__ = ["EXTRA_SEQUENCES", "Memory"]
 
 EXTRA_SEQUENCES = 2
-"""Sequences the memory needs beside one per slot: the graveyard, and one to save part of a slot."""
+"""Sequences the memory needs beside one per slot: the one for discarded tokens, and one to save part of a slot."""
 
-_SLACK = 1024  # cells of garbage that are never worth a cleaning
+_SLACK = 1024  # cells of garbage that are never cleaned up
 
 
 class Memory:
@@ -31,9 +31,9 @@ class Memory:
         slots: how many; the context has `EXTRA_SEQUENCES` more sequences.
     """
 
-    def __init__(self, context: Context, slots: int) -> None:
+    def __init__(self, context: LlamaContext, slots: int) -> None:
         self._context = context
-        self._graveyard, self._scratch = slots, slots + 1
+        self._discarded, self._scratch = slots, slots + 1
         self.index = ContentIndex(slots)
         self._ends = [-1] * slots  # the cell of each slot's last token
         self._runs = [0] * slots  # how many of a slot's last tokens lie in consecutive cells nobody else uses
@@ -68,7 +68,7 @@ class Memory:
             self._runs[slot] -= freed
             gone -= freed
         if gone:
-            self._context.copy(slot, self._graveyard, length, -1)
+            self._context.copy(slot, self._discarded, length, -1)
             self._context.remove(slot, length)
             self._runs[slot] = 0
             self._ends[slot] = -1

@@ -9,6 +9,7 @@ import ctypes
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import llama_cpp
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from decodekit.errors import AdapterError, ModelNotFound, OutOfMemory
 from decodekit.log import get_logger
 
-__all__ = ["Batch", "Context", "Model", "recent_complaints"]
+__all__ = ["Batch", "LlamaContext", "Model", "fill", "recent_complaints", "start"]
 
 _WARNING, _ERROR, _CONTINUED = 3, 4, 5  # ggml_log_level
 _complaints: deque[str] = deque(maxlen=8)
@@ -62,6 +63,23 @@ def recent_complaints() -> str:
     return f" llama.cpp says: {said}" if said else ""
 
 
+def fill(struct: Any, **values: Any) -> Any:
+    """The same C struct with these fields set. ctypes would take a field that does not exist, and drop it in silence.
+
+    Raises:
+        AdapterError: this version of llama-cpp-python has no such field.
+    """
+    known = {name for name, *_ in struct._fields_}
+    for name, value in values.items():
+        if name not in known:
+            raise AdapterError(
+                f"llama-cpp-python {version('llama-cpp-python')} has no {name!r} in {type(struct).__name__}: this "
+                "adapter was not made for that version; pip install 'decodekit[llamacpp]' installs one it was made for"
+            )
+        setattr(struct, name, value)
+    return struct
+
+
 class Model:
     """The weights and the vocabulary of a GGUF file.
 
@@ -76,8 +94,7 @@ class Model:
     def __init__(self, path: str, n_gpu_layers: int) -> None:
         start()
         _complaints.clear()
-        parameters = llama_cpp.llama_model_default_params()
-        parameters.n_gpu_layers = n_gpu_layers
+        parameters = fill(llama_cpp.llama_model_default_params(), n_gpu_layers=n_gpu_layers)
         self.handle: Any = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
         if not self.handle:
             raise ModelNotFound(f"llama.cpp cannot load {path}.{recent_complaints()}")
@@ -131,10 +148,10 @@ class Batch:
         def at(array: NDArray[Any], kind: Any) -> Any:
             return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
 
-        self.struct = llama_cpp.llama_batch(
+        self.struct = fill(
+            llama_cpp.llama_batch(),
             n_tokens=0,
             token=at(self._tokens, ctypes.c_int32),
-            embd=None,
             pos=at(self._positions, ctypes.c_int32),
             n_seq_id=at(self._counts, ctypes.c_int32),
             seq_id=at(self._pointers, ctypes.POINTER(ctypes.c_int32)),
@@ -163,7 +180,7 @@ class Batch:
         self._wanted[row] = 1
 
 
-class Context:
+class LlamaContext:
     """A llama.cpp context with a unified KV cache: forward passes and the memory they leave.
 
     Args:
@@ -182,18 +199,23 @@ class Context:
         self, model: Model, *, cells: int, rows: int, sequences: int, n_threads: int, cache_types: tuple[int, int]
     ) -> None:
         _complaints.clear()
-        parameters = llama_cpp.llama_context_default_params()
-        parameters.n_ctx = cells
-        parameters.n_batch = parameters.n_ubatch = max(
-            rows, sequences
-        )  # llama.cpp aborts with fewer rows than sequences
-        parameters.n_seq_max = sequences
-        parameters.n_threads = parameters.n_threads_batch = n_threads
-        parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        parameters.type_k, parameters.type_v = cache_types
-        parameters.kv_unified = True
-        parameters.swa_full = True  # a sliding window that forgets could not be rolled back
-        parameters.no_perf = True
+        most_rows = max(rows, sequences)  # llama.cpp aborts with fewer rows than sequences
+        parameters = fill(
+            llama_cpp.llama_context_default_params(),
+            n_ctx=cells,
+            n_batch=most_rows,
+            n_ubatch=most_rows,
+            n_seq_max=sequences,
+            n_threads=n_threads,
+            n_threads_batch=n_threads,
+            flash_attn_type=llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+            type_k=cache_types[0],
+            type_v=cache_types[1],
+            kv_unified=True,
+            swa_full=True,  # a sliding window that forgets could not be rolled back
+            no_perf=True,
+        )
+        self.threads = n_threads
         self.parameters: Any = parameters
         self._handle: Any = llama_cpp.llama_init_from_model(model.handle, parameters)
         if not self._handle:

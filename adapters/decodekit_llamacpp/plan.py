@@ -1,7 +1,7 @@
 """From the paths of one call to the fewest tokens that must be evaluated.
 
 Paths that share tokens nobody has evaluated yet evaluate them once, each such token belonging to all their slots
-(a `Run`).
+(a `Segment`).
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decodekit.local.content_index import ContentIndex, common_length
-from decodekit.local.paths import Path
+from decodekit.local.paths import TokenPath
 
-__all__ = ["Run", "chunks", "runs_of"]
+__all__ = ["Segment", "chunks", "segments_of"]
 
 
 @dataclass(slots=True)
-class Run:
+class Segment:
     """Consecutive tokens that the same slots share.
 
     Attributes:
         slots: the sequences they belong to.
         position: of the first token.
         ids: int64[n].
-        asked: where in the run an answer is wanted, and for which digest, by rising place.
+        asked: where in the segment an answer is wanted, and for which digest, by rising place.
     """
 
     slots: list[int]
@@ -36,9 +36,9 @@ class Run:
     asked: list[tuple[int, bytes]]
 
 
-def runs_of(paths: Sequence[Path], index: ContentIndex) -> list[Run]:
-    """The runs that evaluate these placed paths, each token once for all neighbours that start alike."""
-    runs: list[Run] = []
+def segments_of(paths: Sequence[TokenPath], index: ContentIndex) -> list[Segment]:
+    """The segments that evaluate these placed paths, each token once for all neighbours that start alike."""
+    segments: list[Segment] = []
     first = 0
     while first < len(paths):
         # A family: neighbours with the same past in the cache whose first new token is the same too.
@@ -47,19 +47,19 @@ def runs_of(paths: Sequence[Path], index: ContentIndex) -> list[Run]:
         while last + 1 < len(paths) and (common := _common_new(paths[last], paths[last + 1], index)):
             shared.append(common)
             last += 1
-        runs += _family_runs(paths[first : last + 1], shared)
+        segments += _family_segments(paths[first : last + 1], shared)
         first = last + 1
-    return runs
+    return segments
 
 
-def _common_new(a: Path, b: Path, index: ContentIndex) -> int:
+def _common_new(a: TokenPath, b: TokenPath, index: ContentIndex) -> int:
     """How many tokens two paths can evaluate together."""
     if a.start != b.start or a.ids[0] != b.ids[0] or not np.array_equal(index.ids(a.slot), index.ids(b.slot)):
         return 0
     return common_length(a.ids, b.ids)
 
 
-def _family_runs(family: Sequence[Path], shared: Sequence[int]) -> Iterator[Run]:
+def _family_segments(family: Sequence[TokenPath], shared: Sequence[int]) -> Iterator[Segment]:
     """Depth first: the stem of all, then each branch. ``shared[i]`` is what path i and path i + 1 have in common."""
     start = family[0].start
     wanted = [{len(prefix) - start: prefix.digest for prefix in path.asked} for path in family]
@@ -72,23 +72,25 @@ def _family_runs(family: Sequence[Path], shared: Sequence[int]) -> Iterator[Run]
             answers = {place: digest for path in wanted[low:high] for place, digest in path.items() if place <= end}
             asked = sorted((place - done - 1, digest) for place, digest in answers.items() if place > done)
             slots = [path.slot for path in family[low:high]]
-            yield Run(slots, start + done, family[low].ids[done:end], asked)
+            yield Segment(slots, start + done, family[low].ids[done:end], asked)
         if high - low > 1:
             cuts = [low, *(low + 1 + i for i, length in enumerate(inner) if length == end), high]
             todo += [(a, b, end) for a, b in reversed(list(pairwise(cuts)))]
 
 
-def chunks(runs: Sequence[Run], rows: int) -> Iterator[list[Run]]:
-    """The same runs in portions of at most ``rows`` tokens."""
-    portion: list[Run] = []
+def chunks(segments: Sequence[Segment], rows: int) -> Iterator[list[Segment]]:
+    """The same segments in portions of at most ``rows`` tokens."""
+    portion: list[Segment] = []
     left = rows
-    for run in runs:
+    for segment in segments:
         done = 0
-        while done < len(run.ids):
-            take = min(left, len(run.ids) - done)
-            asked = [(place - done, digest) for place, digest in run.asked if done <= place < done + take]
+        while done < len(segment.ids):
+            take = min(left, len(segment.ids) - done)
+            asked = [(place - done, digest) for place, digest in segment.asked if done <= place < done + take]
             portion.append(
-                run if take == len(run.ids) else Run(run.slots, run.position + done, run.ids[done : done + take], asked)
+                segment
+                if take == len(segment.ids)
+                else Segment(segment.slots, segment.position + done, segment.ids[done : done + take], asked)
             )
             done += take
             left -= take

@@ -1,27 +1,33 @@
-"""The vocabulary of a GGUF model as a `decodekit.model.adapter.Tokenizer`."""
+"""The vocabulary of a GGUF model as a `decodekit.text.tokenizer.Tokenizer`."""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import llama_cpp
 
-from decodekit.errors import AdapterError, ConfigError, ParameterError
+from decodekit.errors import AdapterError, ParameterError
 from decodekit.local.fingerprint import remembered
-from decodekit.text.chat import render_chat
+from decodekit.text.base import BaseTokenizer
+from decodekit.text.utf8 import utf8
 from decodekit_llamacpp.native import Model
+from decodekit_llamacpp.pieces import Pieces
 
 __all__ = ["LlamaCppTokenizer"]
 
 _LONGEST_TEXT = 2**30  # bytes; llama.cpp counts in 32 bits
 _UNASKED = b"\xff unasked"  # no token has these bytes
+_WORDS_LOSE = "a space before each word, whatever white space was there, capital letters, accents"
+_FRONT_LOSES = "a space is written in front of each text"
 
 
-class LlamaCppTokenizer:
+class LlamaCppTokenizer(BaseTokenizer):
     """Text to token ids and back, by the tokenizer that is inside the model file.
+
+    llama.cpp puts the space of a sentencepiece vocabulary in front of every text and behind every control token. Here
+    prompts and conversations have it, and `encode` does not (see `decodekit_llamacpp.pieces`).
 
     Args:
         model: the loaded model. Once it is closed, the tokenizer raises `AdapterError`.
@@ -32,26 +38,23 @@ class LlamaCppTokenizer:
         self._model = model
         self._key = f"tokenizer 1 {fingerprint}"
         self._table: list[bytes | None] = [_UNASKED] * model.vocab_size
-        vocab = model.vocab
-        self._eos = frozenset(i for i in range(model.vocab_size) if llama_cpp.llama_vocab_is_eog(vocab, i))
+        vocab, kind = model.vocab, int(llama_cpp.llama_vocab_type(model.vocab))
+        unigram = kind == llama_cpp.LLAMA_VOCAB_TYPE_UGM
+        sentencepiece = unigram or kind == llama_cpp.LLAMA_VOCAB_TYPE_SPM
+        spaced = sentencepiece and model.text("tokenizer.ggml.add_space_prefix") != "false"
         bos = int(llama_cpp.llama_vocab_bos(vocab))
-        self._bos = bos if bos >= 0 and llama_cpp.llama_vocab_get_add_bos(vocab) else None
-        self.chat_template = model.text("chat_template")
-
-    @property
-    def vocab_size(self) -> int:
-        """The number of tokens."""
-        return self._model.vocab_size
-
-    @property
-    def eos_ids(self) -> frozenset[int]:
-        """The tokens that end a generation: all the model marks as such, end of turn among them."""
-        return self._eos
-
-    @property
-    def bos_id(self) -> int | None:
-        """The token a raw prompt starts with; None when the model was trained without one."""
-        return self._bos
+        super().__init__(
+            model.vocab_size,
+            eos_ids=[i for i in range(model.vocab_size) if llama_cpp.llama_vocab_is_eog(vocab, i)],
+            bos_id=bos if bos >= 0 and llama_cpp.llama_vocab_get_add_bos(vocab) else None,
+            chat_template=model.text("chat_template"),
+            space_in_front="always" if spaced else "never",
+            loses=_WORDS_LOSE if kind == llama_cpp.LLAMA_VOCAB_TYPE_WPM else "",
+        )
+        self._pieces = Pieces(vocab, model.vocab_size, self._tokenize, unigram=unigram) if sentencepiece else None
+        if self._pieces is not None and self._pieces.anchor is None and spaced:
+            self.loses = _FRONT_LOSES
+        self._say()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -59,16 +62,28 @@ class LlamaCppTokenizer:
         return remembered(self._key, self._digest)
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
-        """The ids of a text. Adds no BOS.
+        """The ids of a text. Adds no BOS and no space; with ``special`` markup is read as control tokens.
 
         Raises:
-            ParameterError: the text holds half a surrogate pair, which no encoding has bytes for, or is too long.
+            ParameterError: the text holds half a surrogate pair, is too long, or the vocabulary cannot write it byte
+                for byte.
         """
-        vocab = self._vocab()
-        try:
-            data = text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ParameterError(f"the text is not valid Unicode at character {error.start}: {error.reason}") from None
+        data = utf8(text, "the text")
+        exact = self._pieces is not None and self._pieces.anchor is not None
+        ids = self._pieces.encode(text, special) if exact and self._pieces else self._tokenize(text, special)
+        if self.loses:
+            return ids
+        spelled = b"".join(self._text_of(i, special=True) if special else self.token_bytes(i) or b"" for i in ids)
+        if spelled != data:
+            raise ParameterError(f"this vocabulary cannot write the text byte for byte: {text[:60]!r}")
+        return ids
+
+    def _encode_own(self, text: str) -> list[int]:
+        return self._tokenize(text, True) if self._pieces is None else self._pieces.encode_own(text)
+
+    def _tokenize(self, text: str, special: bool) -> list[int]:
+        """llama.cpp's own ids, without BOS."""
+        vocab, data = self._vocab(), text.encode()
         if len(data) > _LONGEST_TEXT:
             raise ParameterError(f"a text of {len(data)} bytes is too long to tokenise at once")
         size = len(data) + 8  # one token per byte at most, and a few for what a tokenizer puts in front
@@ -81,48 +96,13 @@ class LlamaCppTokenizer:
                 raise ParameterError(f"llama.cpp cannot tokenise this text of {len(data)} bytes")
             size = -count
 
-    def encode_messages(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """The ids of a conversation in the model's own chat template, ready for the assistant's answer.
-
-        Raises:
-            ParameterError: the messages are not of the right shape.
-            ConfigError: the model has no template, or the template refuses the messages.
-        """
-        if self.chat_template is None:
-            raise ConfigError("this model has no chat template; give it a text prompt instead")
-        text = render_chat(
-            self.chat_template,
-            messages,
-            bos_token=self._markup(llama_cpp.llama_vocab_bos),
-            eos_token=self._markup(llama_cpp.llama_vocab_eos),
-        )
-        ids = self.encode(text, special=True)
-        if self._bos is not None and ids[:1] != [self._bos]:
-            return [self._bos, *ids]  # a template that writes BOS itself has it already
-        return ids
-
-    def decode(self, ids: Sequence[int]) -> bytes:
-        """The bytes of these tokens, control tokens left out."""
-        return b"".join(self.token_bytes(token_id) or b"" for token_id in ids)
-
-    def token_bytes(self, token_id: int) -> bytes | None:
-        """The bytes of one token; None for a control token.
-
-        Raises:
-            ParameterError: there is no such token.
-        """
-        if not 0 <= token_id < len(self._table):
-            raise ParameterError(f"token id {token_id} lies outside the vocabulary of {len(self._table)} tokens")
+    def _piece(self, token_id: int) -> bytes | None:
         piece = self._table[token_id]
         if piece is _UNASKED:
-            piece = self._table[token_id] = self._piece(token_id)
+            control = llama_cpp.llama_vocab_is_control(self._vocab(), token_id)
+            piece = None if control else self._text_of(token_id, special=False) or None
+            self._table[token_id] = piece
         return piece
-
-    def _piece(self, token_id: int) -> bytes | None:
-        vocab = self._vocab()
-        if llama_cpp.llama_vocab_is_control(vocab, token_id):
-            return None
-        return self._text_of(token_id, special=False)
 
     def _text_of(self, token_id: int, *, special: bool) -> bytes:
         vocab, size = self._vocab(), 64
@@ -133,9 +113,13 @@ class LlamaCppTokenizer:
                 return buffer.raw[:count]
             size = -count
 
-    def _markup(self, which: object) -> str:
-        token_id = which(self._vocab())  # type: ignore[operator]
-        return self._text_of(token_id, special=True).decode("utf-8", "replace") if token_id >= 0 else ""
+    def _markup(self) -> dict[str, str]:
+        ids = {
+            "bos_token": int(llama_cpp.llama_vocab_bos(self._vocab())),
+            "eos_token": int(llama_cpp.llama_vocab_eos(self._vocab())),
+        }
+        texts = {name: self._text_of(i, special=True) if i >= 0 else b"" for name, i in ids.items()}
+        return {name: text.decode("utf-8", "replace") for name, text in texts.items()}
 
     def _digest(self) -> str:
         vocab, digest = self._vocab(), hashlib.sha256()

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr
 
-from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
+from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, for_each
 from decodekit.errors import AdapterError, ConfigError, ParameterError, ProviderError
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.prefix import Prefix
@@ -242,7 +242,7 @@ class RemoteAdapter:
         if self._closed:
             raise AdapterError(f"the adapter for {self._transport.base_url} is closed")
         self._streams.enter_loop()
-        wants = [disclose] * len(prefixes) if isinstance(disclose, Disclosure) else list(disclose)
+        wants = for_each(disclose, len(prefixes))
         reachable = self._server.reachable
         rows: dict[bytes, Row] = {}
         for prefix, want in zip(prefixes, wants, strict=True):

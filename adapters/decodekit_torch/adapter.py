@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal
 
@@ -13,32 +12,32 @@ import torch
 from pydantic import Field
 
 from decodekit.distribution import Distribution, Origin, Schedule
-from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
+from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, for_each
 from decodekit.draw.randomness import Randomness
-from decodekit.errors import AdapterError, ConfigError, DecodekitError, DistributionError, OutOfMemory, ParameterError
+from decodekit.errors import (
+    AdapterError,
+    ConfigError,
+    DecodekitError,
+    OutOfMemory,
+    ParameterError,
+)
 from decodekit.local.paths import fault_of
+from decodekit.local.process import require_threads
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
 from decodekit.text.tokenizer import Tokenizer
-from decodekit_torch.engines import engine_for
-from decodekit_torch.head import heads
+from decodekit_torch.answers import KeptRow, disclosed, whole_row
+from decodekit_torch.computing import computing, repeats_its_bits
+from decodekit_torch.engines import choose_engine
 from decodekit_torch.loading import given, load, move, out_of_memory
-from decodekit_torch.noisy import Mixture, Noisy, generators_kept
-from decodekit_torch.whole import Shape
+from decodekit_torch.stochastic import Mixture, Stochastic, generators_kept
+from decodekit_torch.uncached import Shape
 
 __all__ = ["TorchAdapter"]
 
 _HEAD = 64
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """Logits that stay where they were computed."""
-
-    logits: torch.Tensor
-    schedule: Schedule
 
 
 class TorchAdapter:
@@ -104,6 +103,7 @@ class TorchAdapter:
         validated(parameter_model(type(self)), settings, "adapter 'torch'")
         if device is not None and device_map is not None:
             raise ParameterError("adapter 'torch': device and device_map both place the model; give one of them")
+        require_threads("torch", torch.get_num_threads())
         try:
             if isinstance(model, str):
                 loaded = load(
@@ -139,21 +139,25 @@ class TorchAdapter:
             raise ParameterError(f"adapter 'torch': n_ctx: this model has {trained} positions, not {n_ctx}")
         self._n_ctx = n_ctx or trained
         with self._computing(), generators_kept():
-            self._engine, self._vocab_size = engine_for(
+            chosen = choose_engine(
                 module, stochastic=bool(stochastic) if isinstance(model, str) else stochastic,
                 max_sequences=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward,
                 compiled=compile, limit=self._n_ctx,
             )  # fmt: skip
+        self._engine, self._vocab_size = chosen.engine, chosen.vocab_size
+        self._capabilities = {"kv_cache": not chosen.uncached or f"no: {chosen.uncached}"}
+        if compile:
+            self._capabilities["compiled"] = not chosen.uncompiled or f"no: {chosen.uncompiled}"
         noise: dict[str, int | str] = {}
         if self._engine is None:
             seed = Randomness(noise_seed).seed
-            self._engine = Noisy(module, seed=seed, passes=passes)
+            self._engine = Stochastic(module, seed=seed, passes=passes)
             noise = {"passes": passes, "noise_seed": seed}
         elif passes > 1 or noise_seed is not None:
             raise ParameterError("adapter 'torch': passes and noise_seed are for a stochastic model; this one is not")
         self._origin: Origin = "logprobs" if noise and passes > 1 else "logits"
-        self._tokenizer = self._tokenizer_for(loaded.tokenizer if tokenizer == "auto" else tokenizer)
-        self._answers: dict[bytes, Distribution | _Row] = {}
+        self._tokenizer = self._tokenizer_for(loaded.tokenizer if tokenizer == "auto" else tokenizer, loaded.eos_ids)
+        self._answers: dict[bytes, Distribution | KeptRow] = {}
         self._schedules: dict[Shape, Schedule] = {}
         parameter = next(iter(self._module.parameters()), None) if isinstance(self._module, torch.nn.Module) else None
         self._setting: dict[str, int | str] = {
@@ -177,7 +181,8 @@ class TorchAdapter:
             most=ALL,
             stage="raw",
             origin=self._origin,
-            deterministic=parameter is not None and self._repeats_on(parameter.device.type),
+            deterministic=parameter is not None
+            and repeats_its_bits(parameter.device.type, deterministic=deterministic),
             concurrency=max_sequences,
             stochastic=bool(noise),
             versions=_versions(),
@@ -187,6 +192,14 @@ class TorchAdapter:
     def info(self) -> AdapterInfo:
         """What this adapter is."""
         return self._info
+
+    @property
+    def capabilities(self) -> Mapping[str, bool | str]:
+        """What works fully and what does not, with the reason: ``kv_cache``, and ``compiled`` where it was asked for.
+
+        Without a KV cache every prefix is evaluated from its first token.
+        """
+        return dict(self._capabilities)
 
     @property
     def tokenizer(self) -> Tokenizer | None:
@@ -203,11 +216,15 @@ class TorchAdapter:
         """
         if self._closed:
             raise AdapterError("this adapter is closed")
+        require_threads("torch", torch.get_num_threads())
         try:
             with self._computing():
                 answers = self._next_tokens(prefixes) or self._any(prefixes)
                 if self._head is not None:
-                    return self._disclosed(prefixes, disclose, answers)
+                    return disclosed(
+                        prefixes, for_each(disclose, len(prefixes)), answers,
+                        head=self._head, vocab_size=self._vocab_size, origin=self._origin,
+                    )  # fmt: skip
         except BaseException:  # an interrupt too: what the cache holds is in doubt
             self._engine.clear()
             raise
@@ -227,7 +244,8 @@ class TorchAdapter:
         """
         if self._closed:
             raise AdapterError("this adapter is closed")
-        if not isinstance(self._engine, Noisy):
+        require_threads("torch", torch.get_num_threads())
+        if not isinstance(self._engine, Stochastic):
             raise ParameterError("this model is not stochastic: every pass gives the same distribution")
         if not 2 <= passes <= 65_536:
             raise ParameterError(f"passes: a standard error needs 2 to 65536 passes, not {passes}")
@@ -243,7 +261,7 @@ class TorchAdapter:
         self._answers = {}
         self._engine = self._module = None
 
-    def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer | _Row] | None:
+    def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer | KeptRow] | None:
         """The commonest call, without a plan: each prefix is one token more than a row of the cache."""
         for prefix in prefixes:
             length = len(prefix)
@@ -254,7 +272,7 @@ class TorchAdapter:
                 or prefix.digest in self._answers
             ):
                 return None
-        answers: dict[bytes, Answer | _Row] = {}
+        answers: dict[bytes, Answer | KeptRow] = {}
         try:
             if not prefixes or not self._engine.extend(prefixes, self._into(answers)):
                 return None
@@ -266,12 +284,12 @@ class TorchAdapter:
         self._remember(answers)
         return answers
 
-    def _any(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer | _Row]:
+    def _any(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer | KeptRow]:
         """The answers to any prefixes: known ones, faulty ones, and the rest by the fewest tokens."""
-        answers: dict[bytes, Answer | _Row] = {}
+        answers: dict[bytes, Answer | KeptRow] = {}
         fresh: dict[bytes, Prefix] = {}
         for prefix in prefixes:
-            answer: Answer | _Row | None = self._answers.get(prefix.digest) or self._fault(prefix)
+            answer: Answer | KeptRow | None = self._answers.get(prefix.digest) or self._fault(prefix)
             if answer is None:
                 fresh[prefix.digest] = prefix
             else:
@@ -286,7 +304,7 @@ class TorchAdapter:
         bos_id = None if self._tokenizer is None else self._tokenizer.bos_id
         return fault_of(prefix, self._answers, vocab_size=self._vocab_size, context_length=self._n_ctx, bos_id=bos_id)
 
-    def _evaluate(self, prefixes: list[Prefix], answers: dict[bytes, Answer | _Row]) -> None:
+    def _evaluate(self, prefixes: list[Prefix], answers: dict[bytes, Answer | KeptRow]) -> None:
         """All at once; if there is no room, from an empty cache and each alone, once."""
         try:
             self._engine.evaluate(prefixes, self._into(answers))
@@ -311,52 +329,16 @@ class TorchAdapter:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _into(self, answers: dict[bytes, Answer | _Row]) -> Callable[[bytes, torch.Tensor, Shape], None]:
+    def _into(self, answers: dict[bytes, Answer | KeptRow]) -> Callable[[bytes, torch.Tensor, Shape], None]:
         def emit(digest: bytes, logits: torch.Tensor, shape: Shape) -> None:
             if self._head is not None:
                 # A function may write its buffer again; what a transformers model gives is its caller's.
                 row = logits if isinstance(self._module, torch.nn.Module) else logits.clone()
-                answers[digest] = _Row(row, self._schedule(shape))
+                answers[digest] = KeptRow(row, self._schedule(shape))
             else:
-                answers[digest] = self._dense(logits, self._schedule(shape))
+                answers[digest] = whole_row(logits, self._origin, self._schedule(shape))
 
         return emit
-
-    def _dense(self, logits: torch.Tensor, schedule: Schedule) -> Answer:
-        if logits.dtype not in (torch.float32, torch.float64):
-            logits = logits.float()
-        try:
-            return Distribution.dense(logits.cpu().numpy(), origin=self._origin, schedule=schedule)
-        except DistributionError as error:
-            return error
-
-    def _disclosed(
-        self,
-        prefixes: Sequence[Prefix],
-        disclose: Disclosure | Sequence[Disclosure],
-        answers: dict[bytes, Answer | _Row],
-    ) -> list[Answer]:
-        """As much of each row as was asked for; rows that want the same are answered together."""
-        wants = [disclose] * len(prefixes) if isinstance(disclose, Disclosure) else list(disclose)
-        found: list[Answer | None] = []
-        alike: dict[tuple[int, tuple[int, ...]], list[int]] = {}
-        for place, (prefix, want) in enumerate(zip(prefixes, wants, strict=True)):
-            answer = answers[prefix.digest]
-            top, ids = (self._head or 1, ()) if want.kind == "cheap" else (want.top or 1, want.ids)
-            ids = tuple(i for i in ids if 0 <= i < self._vocab_size)
-            if not isinstance(answer, _Row):
-                found.append(answer)
-            elif want.kind == "all" or 8 * (top + len(ids)) > self._vocab_size:
-                found.append(self._dense(answer.logits, answer.schedule))
-            else:
-                found.append(None)
-                alike.setdefault((top, ids), []).append(place)
-        for (top, ids), places in alike.items():
-            rows = [row for place in places if isinstance(row := answers[prefixes[place].digest], _Row)]
-            stacked = torch.stack([row.logits for row in rows])
-            for place, head in zip(places, heads(stacked, top, ids, [row.schedule for row in rows]), strict=True):
-                found[place] = head
-        return found  # type: ignore[return-value]  # every place is filled by now
 
     def _schedule(self, shape: Shape) -> Schedule:
         known = self._schedules.get(shape)
@@ -367,34 +349,13 @@ class TorchAdapter:
             known = self._schedules[shape] = {**known, **room, **self._setting}
         return known
 
-    def _remember(self, answers: dict[bytes, Answer | _Row]) -> None:
-        self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution | _Row)}
+    def _remember(self, answers: dict[bytes, Answer | KeptRow]) -> None:
+        self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution | KeptRow)}
 
-    @contextlib.contextmanager
-    def _computing(self) -> Iterator[None]:
-        """No gradients; and with ``deterministic`` torch's own switch, which is one for the whole process."""
-        # What compilers and CUDA graphs write in place must be tensors of the common sort.
-        with torch.no_grad() if self._compile else torch.inference_mode():
-            if not self._deterministic:
-                yield
-                return
-            before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-            torch.use_deterministic_algorithms(True)
-            try:
-                yield
-            except RuntimeError as error:
-                if "deterministic" in str(error).lower():
-                    raise AdapterError(f"this model cannot be held to repeat its bits: {error}") from error
-                raise
-            finally:
-                torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+    def _computing(self) -> AbstractContextManager[None]:
+        return computing(deterministic=self._deterministic, compiled=self._compile)
 
-    def _repeats_on(self, kind: str) -> bool:
-        """Whether the same question in the same schedule has the same bits on this kind of device."""
-        held = self._deterministic and os.environ.get("CUBLAS_WORKSPACE_CONFIG") in (":4096:8", ":16:8")
-        return kind == "cpu" or (kind == "cuda" and held)
-
-    def _tokenizer_for(self, own: Any) -> Tokenizer | None:
+    def _tokenizer_for(self, own: Any, ends: tuple[int, ...]) -> Tokenizer | None:
         if own is None or own == "auto":
             return None
         if isinstance(own, str):
@@ -408,7 +369,7 @@ class TorchAdapter:
             return own  # type: ignore[no-any-return]
         from decodekit_torch.tokenizer import TransformersTokenizer
 
-        return TransformersTokenizer(own, vocab_size=self._vocab_size, eos_ids=_eos_of(self._module))
+        return TransformersTokenizer(own, vocab_size=self._vocab_size, eos_ids=[*_eos_of(self._module), *ends])
 
 
 def _eos_of(module: Any) -> list[int]:

@@ -101,7 +101,7 @@ def hf_logits_processor(
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _SequenceState:
     """One sequence between two steps: its past, the distributions of the step, and what the chain would choose."""
 
     ids: bytes
@@ -125,7 +125,7 @@ class _ChainProcessor:
         self._stream = stream
         self._draw = draw
         self._pad_id = pad_id
-        self._rows: list[_Row] = []
+        self._rows: list[_SequenceState] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         ids = input_ids.cpu().numpy().astype(np.int64)
@@ -141,7 +141,7 @@ class _ChainProcessor:
                 states, randomness = self._chain.initial(context), Randomness(self._seed, self._stream + place)
             raw = Distribution.dense(numbers)
             final, choice, _, then = self._chain.step(raw, context, states, randomness.at(context.step))
-            rows.append(_Row(ids[place].tobytes(), context, states, raw, final, choice, then, randomness))
+            rows.append(_SequenceState(ids[place].tobytes(), context, states, raw, final, choice, then, randomness))
             if self._draw:
                 after[place, choice.token_id] = 0.0
             else:
@@ -150,7 +150,7 @@ class _ChainProcessor:
         self._rows = rows
         return after.to(scores)
 
-    def _matching(self, pasts: Sequence[bytes]) -> list[_Row] | None:
+    def _matching(self, pasts: Sequence[bytes]) -> list[_SequenceState] | None:
         """The rows of the last call that these continue; None when this is a new generation."""
         by_content = {row.ids: row for row in self._rows}
         found = []
@@ -162,7 +162,7 @@ class _ChainProcessor:
             found.append(row)
         return found
 
-    def _advanced(self, row: _Row, token: int) -> tuple[Context, tuple[Any, ...], Randomness]:
+    def _advanced(self, row: _SequenceState, token: int) -> tuple[Context, tuple[Any, ...], Randomness]:
         """The row after the token that `generate` chose."""
         states = row.states_after
         if token != row.choice.token_id and self._chain.pure and any(state is not None for state in states):

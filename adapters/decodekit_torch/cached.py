@@ -1,12 +1,11 @@
 """Evaluating prefixes of a transformers model with a KV cache: as few tokens as can be, in as few passes.
 
-All rows of a pass are aligned to the right, so a row has padding on its left and never a hole. Where one row needs
+All rows of a pass are aligned to the right, so a row has padding on its left and nowhere else. Where one row needs
 fewer new tokens than its neighbours, it evaluates known ones again: the place in the pass would be idle otherwise.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -14,11 +13,12 @@ import numpy as np
 import torch
 
 from decodekit.local.content_index import ContentIndex, common_length
-from decodekit.local.paths import Path, paths_of
+from decodekit.local.paths import TokenPath, paths_of
 from decodekit.model.prefix import Prefix
-from decodekit_torch.kv import Group
-from decodekit_torch.stage import Stage, Stages
-from decodekit_torch.whole import Emit, Shape, device_of
+from decodekit_torch.fixed_shapes import FixedBuffers, FixedShapes
+from decodekit_torch.forward_arguments import ForwardArguments
+from decodekit_torch.kv_cache import Group
+from decodekit_torch.uncached import Emit, Shape, device_of
 
 __all__ = ["Cached"]
 
@@ -36,31 +36,39 @@ class Cached:
         slots: how many sequences are kept at a time.
         cells: how many tokens are kept in all; a single prefix may exceed it.
         tokens_per_forward: rows times columns of one pass.
-        stages: where a step of generation is evaluated in fixed shapes; None to evaluate it as any other pass.
+        shapes: where a step of generation is evaluated in fixed shapes; None to evaluate it as any other pass.
     """
 
     def __init__(
-        self, module: Any, *, slots: int, cells: int, tokens_per_forward: int, stages: Stages | None = None
+        self, module: Any, *, slots: int, cells: int, tokens_per_forward: int, shapes: FixedShapes | None = None
     ) -> None:
         self._module = module
         self._slots = slots
-        self._cells = cells
+        self._most_cells = cells
         self._tokens = tokens_per_forward
         self._device = device_of(module)
-        known = inspect.signature(module.forward).parameters
-        self._takes_positions = "position_ids" in known
-        self._takes_keep = "logits_to_keep" in known
+        self._arguments = ForwardArguments.of(module)
         self.index = ContentIndex(slots)
         self._rows: list[tuple[Group, int] | None] = [None] * slots  # where each slot lies
         self._groups: list[Group] = []
         self._tick = 0
-        self._stages = stages
+        self._shapes = shapes
+
+    @property
+    def groups(self) -> int:
+        """How many groups of rows are kept."""
+        return len(self._groups)
+
+    @property
+    def cells(self) -> int:
+        """How many tokens there is memory for at present, unused buffers of fixed shape included."""
+        return sum(group.cells for group in self._groups) + (0 if self._shapes is None else self._shapes.idle_cells)
 
     def clear(self) -> None:
         """Forget everything."""
         self.index.clear()
-        if self._stages is not None:
-            self._stages.clear()
+        if self._shapes is not None:
+            self._shapes.clear()
         self._rows = [None] * self._slots
         self._groups = []
 
@@ -76,8 +84,8 @@ class Cached:
             return False
         group = first[0]
         rows = len(group.slots)
-        # On a stage rows may be idle: what is written into one lies behind what it holds.
-        if len(prefixes) != rows and (group.stage is None or group.length == group.room or 2 * len(prefixes) < rows):
+        # In buffers of fixed shape rows may be idle: what is written into one lies behind what it holds.
+        if len(prefixes) != rows and (group.fixed is None or group.length == group.room or 2 * len(prefixes) < rows):
             return False
         order: list[Prefix | None] = [None] * rows
         for prefix in prefixes:
@@ -107,7 +115,7 @@ class Cached:
         self._place(paths)
         stems = list(self._stems(paths))
         for stem in stems:
-            path = Path([stem])
+            path = TokenPath([stem])
             self._place([path])
             self._together([path], None)
         if stems:
@@ -123,7 +131,7 @@ class Cached:
                 alike = max(need, len(path.ids)) <= max(_FEW, 2 * min(need, len(path.ids))) and longer <= max(
                     64, 2 * len(path.prefix)
                 )
-                if alike and len(bucket) < self._slots and (len(bucket) + 1) * longer <= self._cells:
+                if alike and len(bucket) < self._slots and (len(bucket) + 1) * longer <= self._most_cells:
                     bucket.append(path)
                     longest, need = longer, max(need, len(path.ids))
                 else:
@@ -131,13 +139,13 @@ class Cached:
             waiting = later
             self._together(bucket, emit)
 
-    def _place(self, paths: Collection[Path]) -> None:
+    def _place(self, paths: Collection[TokenPath]) -> None:
         for path in paths:
             path.slot, held = self.index.find(path.prefix)
             path.start = min(held, path.latest_start)
             path.ids = path.prefix.since(path.start)
 
-    def _stems(self, paths: Sequence[Path]) -> list[Prefix]:
+    def _stems(self, paths: Sequence[TokenPath]) -> list[Prefix]:
         """What neighbours have in common and nobody has evaluated."""
         stems: list[Prefix] = []
         common, last = 0, None
@@ -156,7 +164,7 @@ class Cached:
             last = path
         return stems
 
-    def _together(self, paths: Sequence[Path], emit: Emit | None) -> None:
+    def _together(self, paths: Sequence[TokenPath], emit: Emit | None) -> None:
         """Evaluate paths as the rows of one group."""
         lengths = [len(path.prefix) for path in paths]
         new = max(len(path.ids) for path in paths)
@@ -185,11 +193,11 @@ class Cached:
                     emit(prefix.digest, logits[row, place], shape)
         self._claim(group, paths)
 
-    def _row_of(self, group: Group, path: Path, place: int) -> int:
+    def _row_of(self, group: Group, path: TokenPath, place: int) -> int:
         found = self._rows[path.slot] if path.slot >= 0 else None
         return found[1] if found is not None and found[0] is group else place
 
-    def _in_place(self, paths: Sequence[Path], lengths: Sequence[int], new: int) -> Group | None:
+    def _in_place(self, paths: Sequence[TokenPath], lengths: Sequence[int], new: int) -> Group | None:
         """The group whose rows these paths continue, all of them and by the same number of columns."""
         places = [self._rows[path.slot] if path.slot >= 0 else None for path in paths]
         first = places[0]
@@ -211,7 +219,7 @@ class Cached:
         group.truncate(length)
         return group
 
-    def _gathered(self, paths: Sequence[Path], lengths: Sequence[int], new: int) -> Group:
+    def _gathered(self, paths: Sequence[TokenPath], lengths: Sequence[int], new: int) -> Group:
         """A new group that begins with copies of what is cached."""
         longest = max(lengths)
         room = longest + max(_ROOM, longest // 16)
@@ -225,7 +233,7 @@ class Cached:
         self._groups.append(group)
         return group
 
-    def _claim(self, group: Group, paths: Sequence[Path]) -> None:
+    def _claim(self, group: Group, paths: Sequence[TokenPath]) -> None:
         """The rows of the group get slots, those they were copied from first where they are of no more use."""
         taken = {slot for slot in group.slots if slot >= 0}
         for row, path in enumerate(paths):
@@ -251,13 +259,13 @@ class Cached:
             place[0].slots[place[1]] = -1
             if not any(other >= 0 for other in place[0].slots):
                 self._groups.remove(place[0])
-                if place[0].stage is not None:
-                    place[0].stage.leave()
+                if place[0].fixed is not None:
+                    place[0].fixed.leave()
 
     def _make_room(self, cells: int, keep: Collection[Group]) -> None:
-        """Drop empty stages and the groups least recently used until there is room, if that can be had."""
-        while sum(group.cells for group in self._groups) + self._idle_cells() + cells > self._cells:
-            if self._stages is not None and self._stages.drop_one():
+        """Drop unused buffers and the groups least recently used until there is room, if that can be had."""
+        while self.cells + cells > self._most_cells:
+            if self._shapes is not None and self._shapes.drop_one():
                 continue
             oldest = min((group for group in self._groups if group not in keep), key=lambda g: g.used, default=None)
             if oldest is None:
@@ -266,9 +274,6 @@ class Cached:
                 if slot >= 0:
                     self._release(slot)
 
-    def _idle_cells(self) -> int:
-        return 0 if self._stages is None else self._stages.idle_cells
-
     def _touch(self, group: Group) -> None:
         self._tick += 1
         group.used = self._tick
@@ -276,51 +281,50 @@ class Cached:
     def _pass(self, group: Group, ids: np.ndarray[Any, Any], columns: Sequence[int]) -> tuple[torch.Tensor, Shape]:
         """One forward pass over ``ids`` [rows, n]; the logits [rows, len(columns), V] of these columns of it."""
         end = group.length + ids.shape[1]
-        if ids.shape[1] == 1 and group.length > 0 and self._stages is not None:
-            stage = self._stage_for(group, self._stages)
-            if stage is not None:
-                logits = stage.step(self._stages.forward, ids[:, 0].tolist(), group.length)
+        if ids.shape[1] == 1 and group.length > 0 and self._shapes is not None:
+            buffers = self._buffers_for(group, self._shapes)
+            if buffers is not None:
+                logits = buffers.step(self._shapes.forward, ids[:, 0].tolist(), group.length)
                 group.advance(end)
-                return logits, Shape(stage.rows, 1, True, stage.room)
+                return logits, Shape(buffers.rows, 1, True, buffers.room)
         if group.length > 0 and end > group.room:
             room = end + max(_ROOM, end // 16)
             self._make_room(len(group.pads) * room - group.cells, {group})
             group.move(room)
         shape = Shape(len(ids), ids.shape[1], group.length > 0)
         device = self._device
-        extra: dict[str, Any] = {}
-        if self._takes_positions:
+        extra: dict[str, Any] = {self._arguments.cache: group.cache}
+        if self._arguments.position_ids:
             extra["position_ids"] = group.positions(group.length, end, device)
         last_only = not columns or list(columns) == [ids.shape[1] - 1]
-        if self._takes_keep:
+        if self._arguments.logits_to_keep:
             extra["logits_to_keep"] = 1 if last_only else torch.tensor(columns, device=device)
         logits = self._module(
             input_ids=torch.from_numpy(ids).to(device),
             attention_mask=group.mask(end, device),
-            past_key_values=group.cache,
             use_cache=True,
             return_dict=True,
             **extra,
         ).logits
         group.length = end
-        if self._takes_keep:
+        if self._arguments.logits_to_keep:
             return logits, shape
         return logits[:, list(columns)] if columns else logits[:, -1:], shape
 
-    def _stage_for(self, group: Group, stages: Stages) -> Stage | None:
-        """The stage that a group is on or now goes to, if there is one large enough that fits into the cache."""
-        stage: Stage | None = group.stage
-        if stage is not None and group.length < group.room:
-            return stage
-        shape = stages.shape_for(len(group.pads), group.length + 1)
-        if shape is None or shape[0] * shape[1] > self._cells:
+    def _buffers_for(self, group: Group, shapes: FixedShapes) -> FixedBuffers | None:
+        """The buffers of fixed shape that a group is in or moves into now; None where none is large enough and fits."""
+        buffers: FixedBuffers | None = group.fixed
+        if buffers is not None and group.length < group.room:
+            return buffers
+        shape = shapes.shape_for(len(group.pads), group.length + 1)
+        if shape is None or shape[0] * shape[1] > self._most_cells:
             return None
-        if shape not in stages:
-            self._make_room(shape[0] * shape[1] - (group.cells if group.stage is None else 0), {group})
-        stage = stages.enter(group, shape, self._device)
+        if shape not in shapes:
+            self._make_room(shape[0] * shape[1] - (group.cells if group.fixed is None else 0), {group})
+        buffers = shapes.enter(group, shape, self._device)
         self._make_room(0, {group})  # whoever was there has memory of its own again
-        return stage
+        return buffers
 
 
-def _beginning(path: Path, common: int) -> Prefix:
+def _beginning(path: TokenPath, common: int) -> Prefix:
     return Prefix(path.prefix.since(0)[: path.start + common])

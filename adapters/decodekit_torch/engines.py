@@ -1,52 +1,126 @@
-"""What evaluates which model: with a cache, in full every time, or as one that is random itself."""
+"""What evaluates which model: with a KV cache, in full every time, or as one whose distribution is itself random."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from decodekit.errors import ParameterError
 from decodekit.log import get_logger
-from decodekit_torch.noisy import is_noisy
-from decodekit_torch.whole import Whole
+from decodekit.model.prefix import Prefix
+from decodekit_torch.stochastic import is_stochastic
+from decodekit_torch.uncached import Uncached, alike
 
-__all__ = ["engine_for"]
+__all__ = ["EngineChoice", "choose_engine"]
 
 
-def engine_for(
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """What evaluates a model.
+
+    Attributes:
+        engine: the object with `evaluate` and `extend`; None for a stochastic model.
+        vocab_size: how many tokens the model has.
+        uncached: why there is no KV cache and every prefix is evaluated from its first token; '' when there is one.
+        uncompiled: why steps are not compiled though that was asked for; '' otherwise.
+    """
+
+    engine: Any
+    vocab_size: int
+    uncached: str = ""
+    uncompiled: str = ""
+
+
+def choose_engine(
     module: Any, *, stochastic: bool | None, max_sequences: int, cells: int, tokens_per_forward: int, compiled: bool,
     limit: int | None,
-) -> tuple[Any, int]:  # fmt: skip
-    """What evaluates the model, None for a stochastic one, and the size of its vocabulary.
+) -> EngineChoice:  # fmt: skip
+    """What evaluates the model. What costs time that the user would not expect is said in the log, once.
 
     Args:
         module: a module or function.
         stochastic: whether its own noise is left on; None to see for oneself.
         max_sequences, cells, tokens_per_forward, compiled: as the adapter has them.
         limit: the longest prefix, or None.
+
+    Raises:
+        ParameterError: it is not a causal language model.
     """
-    whole = Whole(module, tokens_per_forward=tokens_per_forward)
-    vocab_size = whole.vocab_size()
-    noisy = stochastic or (stochastic is None and is_noisy(whole, vocab_size))
-    if not noisy and _is_transformers(module):
-        from decodekit_torch.cached import Cached
-        from decodekit_torch.stage import Stages
-        from decodekit_torch.trust import can_cache
+    require_decoder(module)
+    uncached = Uncached(module, tokens_per_forward=tokens_per_forward)
+    vocab_size = uncached.vocab_size()
+    if stochastic or (stochastic is None and is_stochastic(uncached, vocab_size)):
+        if compiled:
+            module.compile(dynamic=True)
+        return EngineChoice(None, vocab_size, uncached="the model is stochastic")
+    _require_causal(uncached, vocab_size)
+    if not is_transformers(module):
+        if compiled:
+            module.compile(dynamic=True)
+        return EngineChoice(uncached, vocab_size, uncached="it is no model of transformers")
+    reason = why = _why_not_cached(module, vocab_size, in_fixed_shapes=compiled)
+    if compiled and why is not None:
+        reason = _why_not_cached(module, vocab_size, in_fixed_shapes=False)
+    if reason is not None:
+        get_logger().warning(
+            "no KV cache: every prefix is evaluated from its first token", model=type(module).__name__, reason=reason
+        )
+        if compiled:
+            module.compile(dynamic=True)
+        return EngineChoice(uncached, vocab_size, uncached=reason)
+    from decodekit_torch.cached import Cached
+    from decodekit_torch.fixed_shapes import FixedShapes
 
-        stages = None
-        if compiled and can_cache(module, vocab_size, on_stages=True):
-            stages = Stages(module, rows=max_sequences, limit=limit, compiled=True)
-        if stages is not None or can_cache(module, vocab_size):
-            if compiled and stages is None:
-                get_logger().warning("this model is not compiled: in fixed shapes it answers differently")
-            engine = Cached(
-                module, slots=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward, stages=stages
-            )
-            return engine, vocab_size
-    if compiled:
-        module.compile(dynamic=True)
-    return None if noisy else whole, vocab_size
+    if compiled and why is not None:
+        get_logger().warning("steps are not compiled", model=type(module).__name__, reason=why)
+    shapes = FixedShapes(module, rows=max_sequences, limit=limit, compiled=True) if compiled and why is None else None
+    engine = Cached(module, slots=max_sequences, cells=cells, tokens_per_forward=tokens_per_forward, shapes=shapes)
+    return EngineChoice(engine, vocab_size, uncompiled=why or "")
 
 
-def _is_transformers(module: Any) -> bool:
+def is_transformers(module: Any) -> bool:
+    """Whether this is a model of transformers."""
     library = sys.modules.get("transformers")
     return library is not None and isinstance(module, library.PreTrainedModel)
+
+
+def require_decoder(module: Any) -> None:
+    """Refuse an encoder-decoder: it answers to a source text too, which a prefix does not hold.
+
+    Raises:
+        ParameterError: the module is one.
+    """
+    if getattr(getattr(module, "config", None), "is_encoder_decoder", False) is True:
+        raise ParameterError(
+            f"adapter 'torch': model: {type(module).__name__} is an encoder-decoder, whose answer depends on a source "
+            "text as well as on the prefix; give a function of the decoder's ids with the source fixed, such as "
+            "model=lambda ids: module(encoder_outputs=module.get_encoder()(source).to_tuple(), decoder_input_ids=ids)"
+        )
+
+
+def _require_causal(uncached: Uncached, vocab_size: int) -> None:
+    """Refuse a model whose logits at a place depend on ids behind it, as those of a masked language model do."""
+    ids = [(7 * i + 3) % vocab_size for i in range(6)]
+    prefix = Prefix(ids[:4])
+    whole: dict[bytes, torch.Tensor] = {}
+    alone: dict[bytes, torch.Tensor] = {}
+    uncached.evaluate(
+        [prefix, prefix.extend(ids[4:])], lambda digest, logits, _: whole.update({digest: logits.clone()})
+    )
+    uncached.evaluate([prefix], lambda digest, logits, _: alone.update({digest: logits.clone()}))
+    if not alike(whole, alone):
+        raise ParameterError(
+            "adapter 'torch': model: its logits after an id depend on the ids behind it, so that it is no causal "
+            "language model (a masked language model is not; some have a setting such as is_decoder=True)"
+        )
+
+
+def _why_not_cached(module: Any, vocab_size: int, *, in_fixed_shapes: bool) -> str | None:
+    try:
+        from decodekit_torch.cache_check import why_not_cached
+    except ImportError as error:  # a version of transformers whose cache has other names
+        return f"the cache of this transformers is not known ({error})"
+    return why_not_cached(module, vocab_size, in_fixed_shapes=in_fixed_shapes)

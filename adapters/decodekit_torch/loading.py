@@ -21,6 +21,7 @@ from decodekit.errors import ConfigError, ModelNotFound, ParameterError
 from decodekit.local.fingerprint import file_fingerprint
 from decodekit.local.model_files import find_model
 from decodekit.log import get_logger
+from decodekit_torch.gguf_file import GgufFile
 
 __all__ = ["Loaded", "given", "load", "module_fingerprint", "move", "out_of_memory", "transformers_library"]
 
@@ -36,11 +37,13 @@ class Loaded:
         module: the transformers model, in evaluation mode.
         tokenizer: the transformers tokenizer beside it; None when there is none.
         fingerprint: a digest of the files.
+        eos_ids: ends that the file names and transformers does not read.
     """
 
     module: Any
     tokenizer: Any
     fingerprint: str
+    eos_ids: tuple[int, ...] = ()
 
 
 def transformers_library() -> Any:
@@ -88,10 +91,16 @@ def load(
                 f"model {model!r} is not whole: {len(missing)} tensors are missing, {missing[0]} among them"
             )
         tokenizer = None
-        if with_tokenizer and (gguf is not None or _has_tokenizer(transformers, where, options)):
+        if with_tokenizer and (gguf is not None or _has_tokenizer(where, allow_downloads)):
             tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
-        fingerprint = file_fingerprint(gguf) if gguf is not None else _folder_fingerprint(transformers, where, options)
-    return Loaded(module.eval(), tokenizer, fingerprint)
+        ends: tuple[int, ...] = ()
+        if gguf is not None and tokenizer is not None:
+            from decodekit_torch.tokenizer import as_llama_cpp_reads_it  # its library comes with transformers
+
+            head = GgufFile(gguf)
+            tokenizer, ends = as_llama_cpp_reads_it(tokenizer, head.prepends_space), tuple(head.eos_ids)
+        fingerprint = file_fingerprint(gguf) if gguf is not None else _folder_fingerprint(where, allow_downloads)
+    return Loaded(module.eval(), tokenizer, fingerprint, ends)
 
 
 def module_fingerprint(module: torch.nn.Module) -> str:
@@ -164,13 +173,13 @@ def _in_hub_cache(model: str) -> bool:
         return False
 
 
-def _has_tokenizer(transformers: Any, where: str, options: dict[str, Any]) -> bool:
+def _has_tokenizer(where: str, allow_downloads: bool) -> bool:
     names = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
-    return any(_file(transformers, where, name, options) is not None for name in names)
+    return any(_file(where, name, allow_downloads) is not None for name in names)
 
 
-def _folder_fingerprint(transformers: Any, where: str, options: dict[str, Any]) -> str:
-    config = _file(transformers, where, "config.json", options)
+def _folder_fingerprint(where: str, allow_downloads: bool) -> str:
+    config = _file(where, "config.json", allow_downloads)
     if config is None:
         return ""
     digest = hashlib.sha256()
@@ -179,15 +188,17 @@ def _folder_fingerprint(transformers: Any, where: str, options: dict[str, Any]) 
     return "sha256:" + digest.hexdigest()
 
 
-def _file(transformers: Any, where: str, name: str, options: dict[str, Any]) -> Path | None:
-    found = transformers.utils.cached_file(
-        where,
-        name,
-        local_files_only=options["local_files_only"],
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    return None if found is None else Path(found)
+def _file(where: str, name: str, allow_downloads: bool) -> Path | None:
+    """A file of a folder or of a model of the hub; None when there is no such file, or it is not here."""
+    folder = Path(where)
+    if folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(where, name, local_files_only=not allow_downloads))
+    except Exception:  # its own errors, those of its HTTP client, and OSError
+        return None
 
 
 @contextlib.contextmanager

@@ -1,14 +1,18 @@
-"""A transformers tokenizer as a `decodekit.model.adapter.Tokenizer`."""
+"""A transformers tokenizer as a `decodekit.text.tokenizer.Tokenizer`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tokenizers import normalizers
+
 from decodekit.errors import ConfigError
 from decodekit.text.huggingface import FastTokenizer
 
-__all__ = ["TransformersTokenizer"]
+__all__ = ["TransformersTokenizer", "as_llama_cpp_reads_it"]
+
+_SPACE = "\u2581"
 
 
 class TransformersTokenizer(FastTokenizer):
@@ -38,3 +42,21 @@ class TransformersTokenizer(FastTokenizer):
             markup={"bos_token": tokenizer.bos_token or "", "eos_token": tokenizer.eos_token or ""},
             chat_template=template.get("default") if isinstance(template, Mapping) else template,
         )
+
+
+def as_llama_cpp_reads_it(tokenizer: Any, prepends_space: bool | None) -> Any:
+    """The transformers tokenizer of a GGUF file, changed so that a text has the ids it has in llama.cpp.
+
+    transformers builds every sentencepiece vocabulary with a space before a conversation that begins with plain text,
+    whatever the file says. llama.cpp, whose format it is, writes one after each control token, or none.
+
+    Args:
+        tokenizer: the transformers tokenizer; it is changed.
+        prepends_space: what the file says; None for a vocabulary that is no sentencepiece.
+    """
+    if prepends_space is not None:
+        spell = normalizers.Replace(" ", _SPACE)
+        front = [normalizers.Prepend(_SPACE)] if prepends_space else []
+        tokenizer.backend_tokenizer.normalizer = normalizers.Sequence([*front, spell])
+        tokenizer.backend_tokenizer.pre_tokenizer = None
+    return tokenizer

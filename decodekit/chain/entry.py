@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from decodekit.chain.link import Link
+from decodekit.chain.link import Applied
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Tail, Undisclosed
 from decodekit.distribution.divergence import expected_gap
@@ -54,23 +54,12 @@ class Entry:
     chosen: float | None = None
 
 
-def entry_of(
-    link: Link,
-    before: Distribution,
-    after: Distribution,
-    tosses: tuple[tuple[int, int], ...],
-    gave_up: Tail | None,
-    chosen: int,
-    logprob: float | None,
-    top: int,
-    step: int,
-    *,
-    exact: bool,
-) -> Entry:
+def entry_of(part: Applied, chosen: int, logprob: float | None, top: int, step: int, *, exact: bool) -> Entry:
     """The record of one processor; ``logprob`` is the chosen token's at the stage before.
 
     ``exact``: what follows learns from the chosen token's log-probability here, so the record has all its bits.
     """
+    link, before, after, tosses, gave_up = part.link, part.before, part.after, part.tosses, part.gave_up
     ambiguous, leaders = after.ambiguous and not before.ambiguous, _pairs(after, top)
     factor = None if logprob is None or before.tail is not None else after._factor_from(before)
     if factor is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from decodekit.errors import DecodekitError, ParameterError
 
-__all__ = ["ALL", "CHEAP", "Disclosure", "Interval", "Tail", "Undisclosed"]
+__all__ = ["ALL", "CHEAP", "Disclosure", "Interval", "Tail", "Undisclosed", "for_each"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,19 @@ class Disclosure:
 
 ALL = Disclosure(kind="all")
 CHEAP = Disclosure(kind="cheap")
+
+
+def for_each(disclose: Disclosure | Sequence[Disclosure], count: int) -> list[Disclosure]:
+    """What is wanted of each of ``count`` prefixes: the same of all, or one disclosure for each.
+
+    Raises:
+        ParameterError: there are not as many as prefixes.
+    """
+    if isinstance(disclose, Disclosure):
+        return [disclose] * count
+    if len(disclose) != count:
+        raise ParameterError(f"there are {len(disclose)} disclosures for {count} prefixes; give one, or one for each")
+    return list(disclose)
 
 
 class Interval(NamedTuple):

@@ -325,6 +325,8 @@ class Distribution(PartlyHidden):
     def add(self, token_ids: ArrayLike, values: ArrayLike) -> Distribution:
         """Add ``values`` (nats; -inf bans a token) to the scores of these tokens. A token named twice gets both.
 
+        Where the largest score is beyond ±1e6, it is subtracted from all first: beside it a value would be rounded.
+
         Raises:
             Undisclosed: one of them is hidden.
         """
@@ -334,6 +336,8 @@ class Distribution(PartlyHidden):
             raise DistributionError("cannot add NaN or +inf to a score")
         if len(ids) == 0:
             return self
+        if self._hidden is None and abs(self._max_score) > _OFFSET:
+            return self.with_scores(self.scores - self._max_score).add(ids, added)
         if self._ids is None:
             self._check_ids(ids)
             row = self._row.astype(np.float64)

@@ -1,7 +1,7 @@
 """What every local model does before it evaluates: refuse bad prefixes, and find the fewest tokens for the rest.
 
 Sorted by content, the prefixes of a call are the leaves and inner nodes of a trie in depth-first order. A prefix that
-continues another answers both in one pass down its path (a `Path`).
+continues another answers both in one pass down its path (a `TokenPath`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from decodekit.errors import ContextOverflow, DecodekitError, ParameterError
 from decodekit.local.content_index import ContentIndex
 from decodekit.model.prefix import Prefix
 
-__all__ = ["Path", "fault_of", "paths_of"]
+__all__ = ["TokenPath", "fault_of", "paths_of"]
 
 _REPEAT = 4  # evaluating this many known tokens again is cheaper than a slot and a row of its own
 
 
 @dataclass(slots=True)
-class Path:
+class TokenPath:
     """One way down the trie: a prefix and those of its ancestors that were asked for as well.
 
     Attributes:
@@ -48,27 +48,27 @@ class Path:
         return len(self.asked[0]) - 1
 
 
-def paths_of(prefixes: Sequence[Prefix], index: ContentIndex) -> tuple[list[Path], set[int]]:
+def paths_of(prefixes: Sequence[Prefix], index: ContentIndex) -> tuple[list[TokenPath], set[int]]:
     """The paths that answer these distinct prefixes, in depth-first order, and the slots they can build upon."""
     if len(prefixes) == 1:
-        return [Path([prefixes[0]])], set()
+        return [TokenPath([prefixes[0]])], set()
     groups: dict[int, list[tuple[Prefix, int]]] = {}
     for prefix in prefixes:
         match = index.find(prefix)
         groups.setdefault(match.slot, []).append((prefix, min(match.length, len(prefix) - 1)))
-    paths: list[Path] = []
+    paths: list[TokenPath] = []
     for group in groups.values():
         # Within a group everything before `known` is the same, so it need not be compared.
         known = min(length for _, length in group)
         keyed = sorted(((p.since(known).astype(">u8").tobytes(), p, held) for p, held in group), key=lambda k: k[0])
-        below: list[Path] = []
+        below: list[TokenPath] = []
         start, key_below = 0, b""
         for key, prefix, held in reversed(keyed):
             if below and key_below.startswith(key) and start - (len(prefix) - 1) <= _REPEAT:
                 below[-1].asked.insert(0, prefix)
                 start, key_below = min(start, len(prefix) - 1), key
             else:
-                below.append(Path([prefix]))
+                below.append(TokenPath([prefix]))
                 start, key_below = held, key
         paths += reversed(below)
     return paths, set(groups) - {-1}

@@ -10,12 +10,17 @@ else that begins with it.)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from decodekit.errors import ParameterError
+from decodekit.errors import ParameterError, PluginError
+from decodekit.session.decoder import Mark
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.step import Abandoned, Step
 
-__all__ = ["Ban"]
+__all__ = ["Ban", "HeldSteps", "Rewind"]
+
+_MOST_REWINDS = 1000  # of one sequence without a token settled in between
 
 
 class Ban:
@@ -66,6 +71,70 @@ class Ban:
         """The text so far, and where each token ends in it."""
         pieces = [self._tokenizer.token_bytes(token) or b"" for token in token_ids]
         return b"".join(pieces), list(accumulate(map(len, pieces)))
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """Where a sequence goes back to, and the error it ends in if going on has no sense."""
+
+    mark: Mark
+    error: PluginError | None
+
+
+class HeldSteps:
+    """The steps of one sequence that a ban may still take back.
+
+    Attributes:
+        abandoned: the branches taken back since the last step that was held, oldest first.
+    """
+
+    def __init__(self, ban: Ban) -> None:
+        self._ban = ban
+        self._steps: list[tuple[Mark, Step]] = []
+        self.abandoned: list[Abandoned] = []
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    @property
+    def start(self) -> Mark | None:
+        """Where the decoder stood before the first held step."""
+        return self._steps[0][0] if self._steps else None
+
+    def hold(self, mark: Mark, step: Step) -> Rewind | None:
+        """Keep a step. If it completes a banned phrase, forget the branch and say where to go back to."""
+        steps, abandoned = self._steps, self.abandoned
+        steps.append((mark, replace(step, abandoned=tuple(abandoned))))
+        abandoned.clear()
+        found = self._ban.find(self._token_ids())
+        if found is None:
+            return None
+        at, phrase = found
+        branch = [step for _, step in steps[at:]]
+        abandoned.extend(earlier for step in branch for earlier in step.abandoned)
+        attempts = [step.draw.attempt for step in branch if step.draw is not None]
+        abandoned.append(Abandoned(phrase, max(attempts, default=0), tuple(step.token_id for step in branch)))
+        back = steps[at][0]
+        del steps[at:]
+        why = ""
+        if not attempts:
+            why = "nothing random decides here, so it would come again; ban its tokens in the chain"
+        elif len(abandoned) >= _MOST_REWINDS:
+            why = f"{len(abandoned)} branches were taken back; the model writes hardly anything else"
+        error = PluginError(f"the phrase {phrase!r} was written, and {why}", plugin="ban", step=branch[0].index)
+        return Rewind(back, error if why else None)
+
+    def settled(self, *, everything: bool) -> list[Step]:
+        """The leading steps that nothing can take back any more, or all of them; they are held no longer."""
+        if not self._steps:
+            return []
+        count = len(self._steps) if everything else self._ban.settled(self._token_ids())
+        done = [step for _, step in self._steps[:count]]
+        del self._steps[:count]
+        return done
+
+    def _token_ids(self) -> list[int]:
+        return [step.token_id for _, step in self._steps]
 
 
 def _overlap(data: bytes, wanted: bytes) -> int:

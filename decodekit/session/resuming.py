@@ -7,16 +7,17 @@ adapter gives the tokens, step for step, that the unbroken run would have had.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import replace
-from typing import Any
+from typing import Unpack
 
 from decodekit.chain import Chain
-from decodekit.errors import ConfigError, ParameterError, TraceError
+from decodekit.errors import ConfigError, ParameterError, TraceError, did_you_mean
 from decodekit.log import get_logger
 from decodekit.model.adapter import Adapter, AsyncAdapter
+from decodekit.session.driving import finish, only_result, stream
+from decodekit.session.options import GenerationOptions, PathLike, ResumeKeywords
 from decodekit.session.result import Result
 from decodekit.session.run import Run
 from decodekit.session.session import Session
@@ -29,19 +30,9 @@ from decodekit.trace.step import Step
 
 __all__ = ["resume", "resume_stream"]
 
-Path = str | os.PathLike[str]
-
 
 def resume(
-    source: Trace | Path,
-    adapter: Adapter | AsyncAdapter,
-    *,
-    max_tokens: int | None = None,
-    deadline: float | None = None,
-    until: Callable[[Step], bool] | None = None,
-    trace: Path | None = None,
-    chain: Chain | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    source: Trace | PathLike, adapter: Adapter | AsyncAdapter, **options: Unpack[ResumeKeywords]
 ) -> list[Result]:
     """Go on with every sequence of a run that has not come to its end.
 
@@ -69,66 +60,62 @@ def resume(
             are not the recorded ones.
         DecodekitError: as `Session.generate`, for a run of one sequence; of several, a failing one ends alone.
     """
-    steps = resume_stream(
-        source, adapter,
-        max_tokens=max_tokens, deadline=deadline, until=until, trace=trace, chain=chain, metadata=metadata,
-    )  # fmt: skip
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            results: list[Result] = end.value
-            return results
+    past, cut = _read(source)
+    with _session(past, adapter, options) as session:
+        return _raising(finish(_run(past, cut, session, options)))
 
 
 def resume_stream(
-    source: Trace | Path,
-    adapter: Adapter | AsyncAdapter,
-    *,
-    max_tokens: int | None = None,
-    deadline: float | None = None,
-    until: Callable[[Step], bool] | None = None,
-    trace: Path | None = None,
-    chain: Chain | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    source: Trace | PathLike, adapter: Adapter | AsyncAdapter, **options: Unpack[ResumeKeywords]
 ) -> Generator[Step, None, list[Result]]:
     """As `resume`, one `Step` at a time, the recorded ones first: what the unbroken run would have streamed."""
     past, cut = _read(source)
-    header = past.header
+    with _session(past, adapter, options) as session:
+        return _raising((yield from stream(_run(past, cut, session, options), keep=True)))
+
+
+def _session(past: Trace, adapter: Adapter | AsyncAdapter, options: ResumeKeywords) -> Session:
+    unknown = sorted(set(options) - set(ResumeKeywords.__annotations__))
+    if unknown:
+        raise TypeError(
+            f"resume has no option {unknown[0]!r}{did_you_mean(unknown[0], ResumeKeywords.__annotations__)}"
+        )
+    header, metadata = past.header, options.get("metadata")
     names = sorted(map(str, metadata or ()))
     if names != header.metadata:
         raise ParameterError(f"the run had metadata of the names {header.metadata}, not {names}")
-    with Session(
+    return Session(
         adapter,
-        _chain(past, chain),
+        _chain(past, options.get("chain")),
         on_undisclosed=header.on_undisclosed,  # type: ignore[arg-type]  # checked there
         metadata=metadata,
         top_logprobs=header.top_logprobs,
-    ) as session:
-        info = session.adapter.info
-        for difference in differences(header.adapter, info):
-            get_logger().warning("resuming over another model", difference=difference)
-        resumed = [*past.resumed, Resumption(len(past.steps), cut, plain(info))]
-        run = Run(
-            session.settings,
-            header.prompts,
-            [stream for stream, _ in header.sequences],
-            header.seed,
-            _stop(header, max_tokens, until),
-            header.level,
-            trace,
-            deadline,
-            kept=[],
-            ban=header.stop.get("ban", ()),
-            past=replace(past, resumed=resumed),
-        )
-        with run:
-            yield from run.steps()
-        results = run.results()
-        return results if len(results) != 1 else [run.only_result()]
+    )
 
 
-def _read(source: Trace | Path) -> tuple[Trace, int]:
+def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Run:
+    header, info = past.header, session.adapter.info
+    for difference in differences(header.adapter, info):
+        get_logger().warning("resuming over another model", difference=difference)
+    given = GenerationOptions(
+        stop=_stop(header, options.get("max_tokens"), options.get("until")),
+        seed=header.seed,
+        deadline=options.get("deadline"),
+        trace=options.get("trace"),
+        level=header.level,
+        ban=header.stop.get("ban", ()),
+    )
+    resumed = [*past.resumed, Resumption(len(past.steps), cut, plain(info))]
+    streams = [stream for stream, _ in header.sequences]
+    return Run(session.settings, header.prompts, streams, given, replace(past, resumed=resumed))
+
+
+def _raising(results: list[Result]) -> list[Result]:
+    """The results; of a run of one sequence, the error that it ended in is raised."""
+    return results if len(results) != 1 else [only_result(results)]
+
+
+def _read(source: Trace | PathLike) -> tuple[Trace, int]:
     """The trace, and how many bytes of a torn last line were left out."""
     cut = 0
     if isinstance(source, Trace):

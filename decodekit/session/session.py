@@ -6,11 +6,8 @@ same answer. A session closes only an adapter that it built.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, Self
-
-import numpy as np
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, Self, Unpack
 
 from decodekit.chain import Chain
 from decodekit.draw.randomness import Randomness
@@ -18,16 +15,16 @@ from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, blocking
 from decodekit.model.prefix import Prefix
+from decodekit.session.driving import finish, only_result, stream
+from decodekit.session.options import GenerationKeywords, GenerationOptions, PathLike
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
 from decodekit.session.run import Run
 from decodekit.session.settings import Settings
 from decodekit.session.stop import OnUndisclosed, Stop
-from decodekit.trace.step import Level, Step
+from decodekit.trace.step import Step
 
 __all__ = ["Prompt", "Result", "Session"]
-
-Path = str | os.PathLike[str]
 
 _MOST_SAMPLES = 1_000_000
 
@@ -81,7 +78,7 @@ class Session:
         self.config: dict[str, Any] | None = None
 
     @classmethod
-    def from_config(cls, config: Path | Mapping[str, Any]) -> Self:
+    def from_config(cls, config: PathLike | Mapping[str, Any]) -> Self:
         """A session from a TOML file or the same structure as a dict; the session closes the adapter it builds.
 
         Raises:
@@ -122,88 +119,44 @@ class Session:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def generate(
-        self,
-        prompt: Prompt,
-        *,
-        max_tokens: int | None = None,
-        seed: int | None = None,
-        stream: int = 0,
-        stop: Sequence[str] | str = (),
-        stop_ids: Sequence[int] = (),
-        deadline: float | None = None,
-        until: Callable[[Step], bool] | None = None,
-        trace: Path | None = None,
-        level: Level = "proof",
-        ban: Sequence[str] = (),
-    ) -> Result:
+    def generate(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Result:
         """Continue one prompt.
 
         Args:
             prompt: text (taken raw), token ids, chat messages (the model's template is applied), or a `Prefix`.
             max_tokens: at most this many; the session's default when None.
             seed: the run's seed; the session's when None.
-            stream: which noise of that seed to use.
+            stream: which noise of that seed to use; 0.
             stop: texts that end it, cut from the text.
             stop_ids: ids that end it.
             deadline: seconds from now after which no further token is begun.
             until: sees each `Step`; true ends the generation.
             trace: a file to write the trace to, as it happens.
-            level: 'choice', 'proof' or 'full'.
+            level: 'choice', 'proof' (the default) or 'full'.
             ban: texts that are not written: where one is complete, decoding goes back to the token it begins in and
                 draws anew (see `decodekit.session.bans` for the law). A step is handed out when it cannot be taken
                 back; ``until`` sees it before.
 
         Raises:
             DecodekitError: with everything generated so far in ``partial``.
+            TypeError: an option that does not exist.
         """
-        rule = _stop(self, max_tokens, stop, stop_ids, until)
-        run = Run(self.settings, [prompt], [stream], seed, rule, level, trace, deadline, kept=[], ban=ban)
-        with run:
-            for _ in run.steps():
-                pass
-        return run.only_result()
+        given = GenerationOptions.of(options, self.max_tokens)
+        return only_result(finish(Run(self.settings, [prompt], [given.stream], given)))
 
-    def stream(
-        self,
-        prompt: Prompt,
-        *,
-        max_tokens: int | None = None,
-        seed: int | None = None,
-        stream: int = 0,
-        stop: Sequence[str] | str = (),
-        stop_ids: Sequence[int] = (),
-        deadline: float | None = None,
-        until: Callable[[Step], bool] | None = None,
-        trace: Path | None = None,
-        level: Level = "proof",
-        ban: Sequence[str] = (),
-    ) -> Generator[Step, None, Result]:
+    def stream(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Generator[Step, None, Result]:
         """As `generate`, one `Step` at a time. The steps' texts add up to the result's text.
 
         Closing the iterator early ends the run as 'cancelled'; its trace is whole. The steps are yours to keep: an
         error's ``partial`` has the ids and the text, and no steps.
         """
-        rule = _stop(self, max_tokens, stop, stop_ids, until)
-        return _streamed(Run(self.settings, [prompt], [stream], seed, rule, level, trace, deadline, ban=ban))
+        given = GenerationOptions.of(options, self.max_tokens)
+        return _streamed(Run(self.settings, [prompt], [given.stream], given))
 
     def generate_many(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        n: int = 1,
-        max_tokens: int | None = None,
-        seed: int | None = None,
-        stream: int = 0,
-        stop: Sequence[str] | str = (),
-        stop_ids: Sequence[int] = (),
-        deadline: float | None = None,
-        until: Callable[[Step], bool] | None = None,
-        trace: Path | None = None,
-        level: Level = "proof",
-        ban: Sequence[str] = (),
+        self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
     ) -> list[list[Result]]:
-        """Continue many prompts, ``n`` times each, together.
+        """Continue many prompts, ``n`` times each, together; the other options are those of `generate`.
 
         Sample j of prompt i uses stream ``i << 32 | j`` (plus ``stream``), so more prompts or samples shift no other's
         noise. One failing sequence ends alone, with ``finish_reason='error'``.
@@ -215,35 +168,11 @@ class Session:
             raise ParameterError(f"n must be an integer from 1 to {_MOST_SAMPLES}, not {n!r}")
         if isinstance(prompts, str | Prefix):
             raise ParameterError("generate_many takes a list of prompts; for one prompt use generate")
-        streams = [stream + (i << 32 | j) for i in range(len(prompts)) for j in range(n)]
-        rule = _stop(self, max_tokens, stop, stop_ids, until)
-        run = Run(self.settings, prompts, streams, seed, rule, level, trace, deadline, kept=[], ban=ban)
-        with run:
-            for _ in run.steps():
-                pass
-        results = run.results()
+        given = GenerationOptions.of(options, self.max_tokens)
+        streams = [given.stream + (i << 32 | j) for i in range(len(prompts)) for j in range(n)]
+        results = finish(Run(self.settings, prompts, streams, given))
         return [results[i * n : (i + 1) * n] for i in range(len(prompts))]
 
 
-def _stop(
-    session: Session,
-    max_tokens: int | None,
-    strings: Sequence[str] | str,
-    ids: Sequence[int],
-    until: Callable[[Step], bool] | None,
-) -> Stop:
-    given_strings: object = strings
-    if not isinstance(given_strings, str | Sequence):
-        raise ParameterError(f"stop takes a string or a list of strings, not {strings!r}")
-    listed = (strings,) if isinstance(strings, str) else tuple(strings)
-    given: Sequence[Any] = ids
-    for token_id in given:
-        if not isinstance(token_id, int | np.integer) or token_id < 0:
-            raise ParameterError(f"stop_ids are token ids, and {token_id!r} is none")
-    return Stop(session.max_tokens if max_tokens is None else max_tokens, listed, frozenset(ids), until)
-
-
 def _streamed(run: Run) -> Generator[Step, None, Result]:
-    with run:
-        yield from run.steps()
-    return run.only_result()
+    return only_result((yield from stream(run, keep=False)))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from decodekit.distribution import Distribution
-from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
+from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, for_each
 from decodekit.errors import AdapterError, ContextOverflow, DecodekitError, ParameterError
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.prefix import Prefix
@@ -63,7 +63,7 @@ class TableAdapter:
         """See `Adapter.predict`."""
         if self._closed:
             raise AdapterError("the table adapter is closed")
-        wanted = [disclose] * len(prefixes) if isinstance(disclose, Disclosure) else list(disclose)
+        wanted = for_each(disclose, len(prefixes))
         return [self._answer(prefix.token_ids, want) for prefix, want in zip(prefixes, wanted, strict=True)]
 
     def close(self) -> None:

@@ -1,19 +1,18 @@
-"""A Hugging Face tokenizer as a `decodekit.model.adapter.Tokenizer`: tokens are bytes, and no byte of a text is lost.
+"""A Hugging Face tokenizer as a `decodekit.text.tokenizer.Tokenizer`: tokens are bytes, and no byte of a text is lost.
 
-Two families are understood: byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM) and sentencepiece with byte fallback
-(Llama 2, Mistral, Gemma). Whatever changes a text before it is split (NFC, lower case, sentencepiece's added space) is
-left out: the ids of a text decode to that text and no other. Where transformers adds a space in front, write the space
-yourself to have its ids.
+Byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM), sentencepiece with and without byte fallback (Llama 2, Mistral, Gemma),
+unigrams and WordPiece are understood. What changes a text before it is split (NFC, lower case, sentencepiece's added
+space) is left out of `FastTokenizer.encode`, so that the ids of a text decode to that text and no other; the tokens of
+a conversation are those of transformers, with all of it. WordPiece cannot be exact, and says so in ``loses``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 try:
     import tokenizers
@@ -23,15 +22,15 @@ except ImportError as error:
     raise ConfigError(f"a tokenizer.json needs the library tokenizers: pip install tokenizers ({error})") from error
 
 from decodekit.errors import ConfigError, ParameterError
-from decodekit.text.byte_alphabet import BYTES
-from decodekit.text.chat import render_chat
+from decodekit.text import rules
+from decodekit.text.base import BaseTokenizer
+from decodekit.text.folder import Folder
+from decodekit.text.utf8 import utf8
 
 __all__ = ["FastTokenizer", "read_tokenizer"]
 
-_SPACE = "\u2581"  # what sentencepiece writes for a space
 
-
-class FastTokenizer:
+class FastTokenizer(BaseTokenizer):
     """Text to token ids and back, by a tokenizer of the library tokenizers.
 
     Args:
@@ -42,6 +41,9 @@ class FastTokenizer:
         bos_id: the token that a raw prompt starts with; None for none.
         markup: ``bos_token`` and ``eos_token`` as a chat template has them.
         chat_template: the model's own, in Jinja.
+
+    Attributes:
+        left_out: the normalisations that act on conversations and not on a text that is given, such as 'NFC'.
 
     Raises:
         ConfigError: the tokenizer has more tokens than the model, or is of a family that is not understood.
@@ -57,7 +59,8 @@ class FastTokenizer:
         markup: Mapping[str, str] | None = None,
         chat_template: str | None = None,
     ) -> None:
-        data = json.loads(backend.to_str())
+        self._rules = backend.to_str()
+        data = json.loads(self._rules)
         added = {int(i): token for i, token in backend.get_added_tokens_decoder().items()}
         pieces: dict[str, int] = backend.get_vocab(with_added_tokens=True)
         largest = max([*pieces.values(), *added], default=-1)
@@ -66,85 +69,69 @@ class FastTokenizer:
             raise ConfigError(
                 f"the tokenizer has a token {largest} and the model only {size} tokens: they do not belong together"
             )
-        read = _reader_of(data.get("decoder"))
+        super().__init__(
+            size,
+            eos_ids=eos_ids,
+            bos_id=bos_id,
+            chat_template=chat_template,
+            space_in_front=rules.space_in_front(data),
+            loses=rules.loses(data),
+        )
+        read = rules.reader_of(data)
         self._table: list[bytes | None] = [None] * size
         for piece, token_id in pieces.items():
             self._table[token_id] = read(piece)
         for token_id, token in added.items():
             self._table[token_id] = None if token.special else str(token.content).encode()
-        self._plain = _exact(data)
+        self._controls = {i: str(token.content).encode() for i, token in added.items() if token.special}
+        self._unknown_text: str = data["model"].get("unk_token") or ""
+        self._unknown = pieces.get(self._unknown_text)
+        self._plain, self._special = (tokenizers.Tokenizer.from_str(json.dumps(rules.exact(data))) for _ in range(2))
         self._plain.encode_special_tokens = True
-        self._special = _exact(data)
-        self._eos = frozenset(i for i in eos_ids if 0 <= i < size)
-        self._bos = bos_id
-        self._markup: dict[str, Any] = dict(markup or {})
-        self.chat_template = chat_template
-
-    @property
-    def vocab_size(self) -> int:
-        """The number of tokens of the model."""
-        return len(self._table)
-
-    @property
-    def eos_ids(self) -> frozenset[int]:
-        """The tokens that end a generation, by the tokenizer and the model's generation config."""
-        return self._eos
-
-    @property
-    def bos_id(self) -> int | None:
-        """The token a raw prompt starts with; None where there is none."""
-        return self._bos
+        self._names: dict[str, str] = dict(markup or {})
+        self.left_out = rules.left_out(data)
+        self._say()
 
     @cached_property
     def fingerprint(self) -> str:
         """A digest over the vocabulary, the rules, the special tokens and the chat template."""
-        rest = (len(self._table), self._bos, sorted(self._eos), self.chat_template)
-        whole = self._special.to_str() + repr(rest)
+        rest = (self._size, self._bos, sorted(self._eos), self.chat_template)
+        whole = self._rules + repr(rest)
         return "sha256:" + hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
-        """The ids of a text. Adds no BOS.
+        """The ids of a text. Adds no BOS and no space; with ``special`` markup is read as control tokens.
 
         Raises:
             ParameterError: the text holds half a surrogate pair, or the vocabulary cannot write it byte for byte.
         """
-        try:
-            data = text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ParameterError(f"the text is not valid Unicode at character {error.start}: {error.reason}") from None
+        data = utf8(text, "the text")
         backend = self._special if special else self._plain
         ids: list[int] = backend.encode(text, add_special_tokens=False).ids
-        if not special and self.decode(ids) != data:
+        read = special and self._unknown_text in text  # asked for by name
+        if self._unknown is not None and self._unknown in ids and not read:
+            raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
+        if not self.loses and b"".join(self._controls.get(i) or self._table[i] or b"" for i in ids) != data:
             raise ParameterError(f"this vocabulary cannot write the text byte for byte: {text[:60]!r}")
         return ids
 
-    def encode_messages(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """The ids of a conversation in the model's own chat template, ready for the assistant's answer.
+    @cached_property
+    def _own(self) -> tokenizers.Tokenizer:
+        """With all that the tokenizer adds to a text and changes in it. For conversations only."""
+        own = tokenizers.Tokenizer.from_str(self._rules)
+        own.no_truncation()
+        own.no_padding()
+        return own
 
-        Raises:
-            ParameterError: the messages are not of the right shape.
-            ConfigError: the model has no template, or the template refuses the messages.
-        """
-        if self.chat_template is None:
-            raise ConfigError("this model has no chat template; give it a text prompt instead")
-        ids = self.encode(render_chat(self.chat_template, messages, **self._markup), special=True)
-        if self._bos is not None and ids[:1] != [self._bos]:
-            return [self._bos, *ids]  # a template that writes BOS itself has it already
+    def _piece(self, token_id: int) -> bytes | None:
+        return self._table[token_id]
+
+    def _encode_own(self, text: str) -> list[int]:
+        ids: list[int] = self._own.encode(text, add_special_tokens=False).ids
         return ids
 
-    def decode(self, ids: Sequence[int]) -> bytes:
-        """The bytes of these tokens, control tokens left out."""
-        return b"".join(self.token_bytes(token_id) or b"" for token_id in ids)
-
-    def token_bytes(self, token_id: int) -> bytes | None:
-        """The bytes of one token; None for a control token, or an id that the tokenizer does not use.
-
-        Raises:
-            ParameterError: the model has no such token.
-        """
-        if not 0 <= token_id < len(self._table):
-            raise ParameterError(f"token id {token_id} lies outside the vocabulary of {len(self._table)} tokens")
-        return self._table[token_id]
+    def _markup(self) -> dict[str, str]:
+        return self._names
 
 
 def read_tokenizer(path: Path, vocab_size: int | None = None) -> FastTokenizer:
@@ -164,92 +151,17 @@ def read_tokenizer(path: Path, vocab_size: int | None = None) -> FastTokenizer:
         backend = tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises a bare Exception
         raise ConfigError(f"{str(file)!r} is not a tokenizer: {error}") from None
-    named = ("tokenizer_config.json", "generation_config.json", "config.json")
-    config, generation, model = (_settings(file.with_name(name)) for name in named)
-    tokens = {name: config.get(name) or "" for name in ("bos_token", "eos_token")}
-    markup = {name: token if isinstance(token, str) else token["content"] for name, token in tokens.items()}
+    folder = Folder(file.parent)
+    markup = {name: folder.token(name) for name in ("bos_token", "eos_token")}
     bos, eos = (backend.token_to_id(markup[name]) if markup[name] else None for name in ("bos_token", "eos_token"))
-    ends = generation.get("eos_token_id")
-    ends = ends if isinstance(ends, list) else [ends]
-    adds_bos = config.get("add_bos_token")
+    adds_bos = folder.adds_bos
     if adds_bos is None:
         adds_bos = backend.encode("a").ids[:1] == [bos]
-    written = file.with_name("chat_template.jinja")
-    template = written.read_text(encoding="utf-8") if written.is_file() else config.get("chat_template")
-    if isinstance(template, list):
-        template = next((each["template"] for each in template if each["name"] == "default"), None)
     return FastTokenizer(
         backend,
-        vocab_size=vocab_size or model.get("vocab_size") or model.get("text_config", {}).get("vocab_size"),
-        eos_ids=[token for token in (eos, *ends) if isinstance(token, int)],
+        vocab_size=vocab_size or folder.vocab_size,
+        eos_ids=[*([] if eos is None else [eos]), *folder.eos_ids],
         bos_id=bos if adds_bos else None,
         markup=markup,
-        chat_template=template,
+        chat_template=folder.chat_template,
     )
-
-
-def _settings(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{str(file)!r} cannot be read: {error}") from None
-    return settings if isinstance(settings, dict) else {}
-
-
-def _parts(rule: Any) -> list[dict[str, Any]]:
-    """The rules of a sequence, or the one rule."""
-    if rule is None:
-        return []
-    for key in ("decoders", "normalizers", "pretokenizers"):
-        if key in rule:
-            return [part for each in rule[key] for part in _parts(each)]
-    return [rule]
-
-
-def _reader_of(decoder: Any) -> Any:
-    """From a token as the vocabulary writes it to its bytes."""
-    kinds = {part["type"] for part in _parts(decoder)}
-    if "ByteLevel" in kinds:
-        return _byte_level
-    if kinds & {"ByteFallback", "Metaspace"}:
-        return _sentencepiece
-    listed = ", ".join(sorted(kinds)) or "none"
-    raise ConfigError(f"a tokenizer whose decoder is {listed} has no bytes for its tokens; give an object of your own")
-
-
-def _byte_level(piece: str) -> bytes:
-    try:
-        return bytes(BYTES[character] for character in piece)
-    except KeyError:  # not written in the alphabet of bytes: a token added later
-        return piece.encode()
-
-
-def _sentencepiece(piece: str) -> bytes:
-    if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
-        return bytes([int(piece[3:5], 16)])
-    return piece.replace(_SPACE, " ").encode()
-
-
-def _exact(data: dict[str, Any]) -> tokenizers.Tokenizer:
-    """The tokenizer without what adds to a text or changes it; spaces are still written in sentencepiece's way."""
-    kept = [
-        part
-        for part in _parts(data.get("normalizer"))
-        if part["type"] == "Replace" and part.get("content") == _SPACE and part.get("pattern") == {"String": " "}
-    ]
-    split = _parts(data.get("pre_tokenizer"))
-    for part in split:
-        if part["type"] == "ByteLevel":
-            part["add_prefix_space"] = False
-        if part["type"] == "Metaspace":
-            part["prepend_scheme"] = "never"
-    plain = {
-        **data,
-        "normalizer": {"type": "Sequence", "normalizers": kept} if kept else None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": split} if split else None,
-        "truncation": None,
-        "padding": None,
-    }
-    return tokenizers.Tokenizer.from_str(json.dumps(plain))

@@ -11,6 +11,8 @@ import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 
 import numpy as np
 
@@ -173,7 +175,7 @@ def _replay_stream(
 def _wanted(step: Step) -> Disclosure:
     if step.raw.tail is None:
         return ALL
-    return Disclosure(step.raw.disclosed)
+    return reduce(or_, (need for _, need in step.asked), Disclosure(step.raw.disclosed))
 
 
 def _drift(step: Step, final: Distribution) -> float:

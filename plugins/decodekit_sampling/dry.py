@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,8 @@ class Dry(Plugin):
     Edges: 0 changes nothing; a token that is a breaker by itself is never penalised; the exponent stops where the power
     would leave float32, as in llama.cpp (whose product with the multiplier may still leave it, and bans the token).
     Source: the sampler of p-e-w (text-generation-webui pull request 5677); the law is llama.cpp's ``dry``.
-    Engines: llama.cpp and koboldcpp. A negative ``dry_penalty_last_n`` in llama.cpp, once the whole context, switches
+    Engines: llama.cpp and koboldcpp, which penalises breakers like other tokens, and nothing where no more than
+    ``allowed_length`` tokens follow the last breaker (``law="koboldcpp"``). A negative ``dry_penalty_last_n`` in llama.cpp, once the whole context, switches
     it off without a word; here a ``window`` is positive, or None for the whole history. Others have the name and not
     quite the law: text-generation-webui (at most 50 tokens), exllamav2 (times the number of occurrences), exllamav3 (a
     cap of 2,048) and aphrodite (n-grams of at most 12, 8 occurrences).
@@ -48,6 +49,7 @@ class Dry(Plugin):
     window: Window | None = None
     scope: Scope = "both"
     breakers: Annotated[tuple[Phrase, ...], Field(strict=False, max_length=1000)] = ("\n", ":", '"', "*")
+    law: Literal["llama.cpp", "koboldcpp"] = "llama.cpp"
 
     @field_validator("breakers")
     @classmethod
@@ -76,7 +78,7 @@ class Dry(Plugin):
         if self.dry == 0 or len(ids) <= self.allowed_length:
             return dist
         limit = breakers.since(ids)
-        if limit < self.allowed_length:
+        if limit < self.allowed_length or (self.law == "koboldcpp" and limit == self.allowed_length):
             return dist
         # No match reaches back beyond the window's beginning; the last position only matches itself.
         lengths = np.minimum(state, np.arange(1, len(ids) + 1))[:-1]
@@ -84,7 +86,7 @@ class Dry(Plugin):
         tokens, which = np.unique(ids[ends + 1], return_inverse=True)
         longest = np.zeros(len(tokens))
         np.maximum.at(longest, which, np.minimum(lengths[ends], limit))
-        penalised = ~breakers.single(tokens)
+        penalised = np.ones(len(tokens), dtype=bool) if self.law == "koboldcpp" else ~breakers.single(tokens)
         exponent = longest[penalised] - self.allowed_length
         if self.base > 1.000001:
             exponent = np.minimum(exponent, _LARGEST_LOG // np.log(np.float32(self.base)))

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from decodekit import Context, Distribution
-from decodekit_sampling.truncation import Truncation, keep_from
+from decodekit_sampling.truncation import Truncation, keep_from, near_zero
 
 __all__ = ["MinP"]
 
@@ -30,4 +30,5 @@ class MinP(Truncation):
         """Exact on a head whose last token is below the limit; `Undisclosed` otherwise."""
         if self.min_p == 0:
             return dist
+        dist = near_zero(dist)
         return keep_from(dist, dist.max_score + math.log(self.min_p), self.min_keep, self.ties)

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from decodekit import ALL, Choice, Context, Disclosure, Distribution, DistributionError, Plugin, Undisclosed
+from decodekit_sampling.truncation import near_zero
 
 __all__ = ["Mirostat", "MirostatV2"]
 
@@ -74,6 +75,7 @@ class MirostatV2(_Mirostat):
 
     def __call__(self, dist: Distribution, ctx: Context, state: float) -> Distribution:
         """Exact on a head whose last token is beyond the limit; `Undisclosed` otherwise."""
+        dist = near_zero(dist)
         return dist.threshold(dist.log_normalizer - state * _BIT)
 
 

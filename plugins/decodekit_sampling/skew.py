@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from decodekit import ALL, Context, Disclosure, Distribution, Plugin
+from decodekit_sampling.truncation import near_zero
 
 __all__ = ["Skew"]
 
@@ -41,6 +42,7 @@ class Skew(Plugin):
         """`Undisclosed` on a head with a tail: the hidden tokens' places would be needed."""
         if self.skew == 0:
             return dist
+        dist = near_zero(dist)
         ids = dist.order if self.order == "score" else np.sort(dist.support())
         logprobs = dist.logprobs_of(ids)
         cumulative = np.logaddexp.accumulate(logprobs)

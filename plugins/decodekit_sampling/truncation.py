@@ -41,7 +41,10 @@ from decodekit import ALL, Disclosure, Distribution, Plugin, Undisclosed
 from decodekit.distribution import AMBIGUITY
 from decodekit.distribution.disclosure import Interval
 
-__all__ = ["ROUNDING", "Boundary", "Ties", "Truncation", "is_near", "keep_first", "keep_from", "shifted"]
+__all__ = [
+    *("ROUNDING", "Boundary", "Ties", "Truncation"),
+    *("is_near", "keep_first", "keep_from", "near_zero", "shifted"),
+]
 
 Ties = Annotated[
     Literal["lowest", "highest", "all"],
@@ -51,6 +54,8 @@ Boundary = Annotated[
     Literal["drop", "keep"],
     Field(description="where the sum meets the limit exactly: drop what follows, or keep one more"),
 ]
+
+_OFFSET = 1e6
 
 ROUNDING = 1e-12
 """Sums and scores this close count as equal, so that a policy decides and not the last bit of a float64."""
@@ -65,6 +70,16 @@ class Truncation(Plugin):
     @property
     def argmax_invariant(self) -> bool:
         return self.ties != "highest"
+
+
+def near_zero(dist: Distribution) -> Distribution:
+    """The same distribution; where its largest score is beyond ±1e6, that is subtracted from every score.
+
+    A limit beside such scores, like ``log_normalizer`` plus something, would be rounded by more than 1e-9.
+    """
+    if dist.tail is not None or abs(dist.max_score) <= _OFFSET:
+        return dist
+    return dist.with_scores(dist.scores - dist.max_score)
 
 
 def shifted(limit: float, boundary: Boundary) -> float:

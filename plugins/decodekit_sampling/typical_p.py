@@ -10,7 +10,7 @@ from pydantic import Field
 
 from decodekit import ALL, Context, Disclosure, Distribution
 from decodekit.distribution import AMBIGUITY
-from decodekit_sampling.truncation import Boundary, Ties, Truncation, is_near, shifted
+from decodekit_sampling.truncation import Boundary, Ties, Truncation, is_near, near_zero, shifted
 
 __all__ = ["TypicalP"]
 
@@ -47,6 +47,7 @@ class TypicalP(Truncation):
         """`Undisclosed` on every head with a tail: the entropy decides the order."""
         if self.typical_p == 1:
             return dist
+        dist = near_zero(dist)
         log_z = dist.log_normalizer
         centre = log_z - dist.entropy  # a score of surprisal s is log_z - s
         if dist.token_ids is not None:

@@ -88,7 +88,7 @@ def test_every_kind_of_model_keeps_the_contract_in_a_small_cache(kind: str, devi
 @pytest.mark.parametrize("kind", [*CACHED, *FORGETFUL])
 def test_what_has_a_state_is_evaluated_in_full(kind: str) -> None:
     engine = type(TorchAdapter(model=tiny(kind))._engine).__name__
-    assert engine == ("Cached" if kind in CACHED else "Whole")
+    assert engine == ("Cached" if kind in CACHED else "Uncached")
 
 
 def test_a_cache_that_answers_differently_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_a_cache_that_answers_differently_is_not_trusted(monkeypatch: pytest.Mon
 
     wrong.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
     monkeypatch.setattr(model, "forward", wrong)
-    assert type(TorchAdapter(model=model)._engine).__name__ == "Whole"
+    assert type(TorchAdapter(model=model)._engine).__name__ == "Uncached"
 
 
 @pytest.mark.parametrize("fault", ["the cache ignores the window", "nobody can make the window smaller"])
@@ -123,7 +123,7 @@ def test_a_window_is_trusted_only_where_it_was_seen_to_matter(monkeypatch: pytes
     assert type(TorchAdapter(model=model)._engine).__name__ == "Cached"
     assert model.config.sliding_window == 8
     monkeypatch.setattr(modeling_mistral, "create_sliding_window_causal_mask", mask)
-    assert type(TorchAdapter(model=model)._engine).__name__ == "Whole"
+    assert type(TorchAdapter(model=model)._engine).__name__ == "Uncached"
     assert model.config.sliding_window == 8
 
 

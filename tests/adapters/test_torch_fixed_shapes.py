@@ -17,7 +17,7 @@ import torch
 
 from decodekit import Chain, Distribution, Prefix, Session
 from decodekit.testing import check_adapter
-from decodekit_torch import TorchAdapter, stage
+from decodekit_torch import TorchAdapter, fixed_shapes
 from tests.adapters.test_torch import DRIFT, passes_of, prefixes_for
 from tests.adapters.torch_models import CACHED, ON_A_GPU, VOCAB, Oracle, tiny
 
@@ -33,8 +33,8 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def as_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stages of 16 columns and more, whose steps nothing compiles."""
-    monkeypatch.setattr(stage, "compiled_step", lambda step, _: step)
-    monkeypatch.setattr(stage, "_LEAST", 16)
+    monkeypatch.setattr(fixed_shapes, "compiled_step", lambda step, _: step)
+    monkeypatch.setattr(fixed_shapes, "_LEAST", 16)
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return graph.forward  # type: ignore[no-any-return]
 
     def compiled(step: Any, _: Any) -> Any:
-        return torch.compile(step, dynamic=False, fullgraph=True, backend=backend, **stage._ISOLATED)
+        return torch.compile(step, dynamic=False, fullgraph=True, backend=backend, **fixed_shapes._ISOLATED)
 
-    monkeypatch.setattr(stage, "compiled_step", compiled)
-    monkeypatch.setattr(stage, "_LEAST", 16)
+    monkeypatch.setattr(fixed_shapes, "compiled_step", compiled)
+    monkeypatch.setattr(fixed_shapes, "_LEAST", 16)
     return made
 
 
@@ -77,7 +77,7 @@ def test_answers_on_stages_are_those_of_a_full_forward_pass_in_float64(kind: str
     model = tiny(kind)
     oracle = Oracle(model)
     adapter = TorchAdapter(model=model, compile=True, max_sequences=slots, cells=cells, tokens_per_forward=32)
-    stages = adapter._engine._stages
+    stages = adapter._engine._shapes
     staged = 0
     for call in prefixes_for(3, 20):
         call = [*call, *(prefix.extend([5]) for prefix in call[-2:])]
@@ -159,11 +159,11 @@ def test_whoever_moves_out_counts_again() -> None:
             texts[text] = texts[text].extend([5])
             adapter.predict([texts[text]])
             groups = adapter._engine._groups
-            assert sum(group.cells for group in groups) + adapter._engine._stages.idle_cells <= 240
+            assert sum(group.cells for group in groups) + adapter._engine._shapes.idle_cells <= 240
 
 
 def test_the_contract_holds_for_graphs(graphs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "_LEAST", 512)
+    monkeypatch.setattr(fixed_shapes, "_LEAST", 512)
     model = tiny("Llama")
     check_adapter(
         lambda: TorchAdapter(model=model, compile=True, max_sequences=2, n_ctx=128, cells=1200), exact=False,

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from decodekit.distribution import Distribution
 from decodekit.draw.randomness import MODELS, Randomness
 from decodekit.model.prefix import Prefix
-from decodekit_torch.whole import Emit, Shape, Whole
+from decodekit_torch.uncached import Emit, Shape, Uncached
 
-__all__ = ["Mixture", "Noisy", "generators_kept", "is_noisy"]
+__all__ = ["Mixture", "Stochastic", "generators_kept", "is_stochastic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,17 @@ class Mixture:
     passes: int
 
 
-class Noisy:
+class Stochastic:
     """A stochastic model under a seed.
 
     Args:
-        function: as for `Whole`; its noise comes from torch's global generators.
+        function: as for `Uncached`; its noise comes from torch's global generators.
         seed: of the noise.
         passes: how many passes an answer is the average of; 1 for the logits of a single one.
     """
 
     def __init__(self, function: Callable[..., Any], *, seed: int, passes: int) -> None:
-        self._whole = Whole(function, tokens_per_forward=1)
+        self._whole = Uncached(function, tokens_per_forward=1)
         self._seed = seed
         self._passes = passes
 
@@ -97,7 +97,7 @@ def generators_kept() -> AbstractContextManager[None]:
     return torch.random.fork_rng(range(torch.cuda.device_count()))
 
 
-def is_noisy(whole: Whole, vocab_size: int) -> bool:
+def is_stochastic(whole: Uncached, vocab_size: int) -> bool:
     """Whether a model was seen to answer differently to the same question."""
     prefix = Prefix((7 * i) % vocab_size for i in range(8))
     seen: list[torch.Tensor] = []

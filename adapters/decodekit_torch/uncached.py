@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -12,14 +11,22 @@ import torch
 
 from decodekit.errors import AdapterError
 from decodekit.local.content_index import ContentIndex
-from decodekit.local.paths import Path, paths_of
+from decodekit.local.paths import TokenPath, paths_of
 from decodekit.model.prefix import Prefix
+from decodekit_torch.forward_arguments import ForwardArguments
 
-__all__ = ["Emit", "Shape", "Whole", "device_of"]
+__all__ = ["Emit", "Shape", "Uncached", "alike", "device_of"]
 
 
 class Shape(NamedTuple):
-    """The shape of a forward pass: rows, columns, whether something was cached before them, and columns of a stage."""
+    """The shape of a forward pass.
+
+    Attributes:
+        rows: how many sequences.
+        columns: how many ids of each.
+        cached: whether there was a KV cache before them.
+        room: the columns of buffers of fixed shape, or 0.
+    """
 
     rows: int
     columns: int
@@ -33,7 +40,7 @@ Emit = Callable[[bytes, torch.Tensor, Shape], None]
 _NOTHING_CACHED = ContentIndex(0)
 
 
-class Whole:
+class Uncached:
     """Anything that maps token ids to logits, evaluated in full.
 
     Args:
@@ -47,9 +54,9 @@ class Whole:
         self._tokens = tokens_per_forward
         self._device = device_of(function)
         config = getattr(function, "config", None)
-        known = inspect.signature(function.forward).parameters if hasattr(function, "forward") else {}
-        self._transformers = config is not None and "input_ids" in known
-        self._takes_keep = "logits_to_keep" in known
+        arguments = ForwardArguments.of(function)
+        self._transformers = config is not None and arguments.input_ids
+        self._takes_keep = arguments.logits_to_keep
         self._last_only = False
 
     def clear(self) -> None:
@@ -66,15 +73,15 @@ class Whole:
 
     def evaluate(self, prefixes: Sequence[Prefix], emit: Emit) -> None:
         """The logits after any distinct prefixes, handed to ``emit`` one by one. Rows of a pass have one length."""
-        paths: Iterable[Path]
-        paths = [Path([p]) for p in prefixes] if self._last_only else paths_of(prefixes, _NOTHING_CACHED)[0]
+        paths: Iterable[TokenPath]
+        paths = [TokenPath([p]) for p in prefixes] if self._last_only else paths_of(prefixes, _NOTHING_CACHED)[0]
         for length, alike in groupby(sorted(paths, key=lambda path: len(path.prefix)), lambda path: len(path.prefix)):
             group = list(alike)
             rows = max(1, self._tokens // length)
             for low in range(0, len(group), rows):
                 self._together(group[low : low + rows], emit)
 
-    def _together(self, paths: Sequence[Path], emit: Emit) -> None:
+    def _together(self, paths: Sequence[TokenPath], emit: Emit) -> None:
         ids = np.stack([path.prefix.since(0) for path in paths])
         columns = sorted({len(prefix) - 1 for path in paths for prefix in path.asked})
         logits = self._pass(ids, columns)
@@ -88,7 +95,13 @@ class Whole:
         given = torch.from_numpy(ids).to(self._device)
         if self._transformers:
             keep = {"logits_to_keep": torch.tensor(columns, device=self._device)} if self._takes_keep else {}
-            logits: torch.Tensor = self._function(input_ids=given, use_cache=False, return_dict=True, **keep).logits
+            output = self._function(input_ids=given, use_cache=False, return_dict=True, **keep)
+            logits = getattr(output, "logits", None)
+            if not isinstance(logits, torch.Tensor):
+                raise AdapterError(
+                    f"{type(self._function).__name__} gives no logits; load it with its language-model head, "
+                    "as transformers' AutoModelForCausalLM does"
+                )
             return logits if keep else logits[:, list(columns)]
         answer = self._function(given)
         answer = getattr(answer, "logits", answer)
@@ -113,3 +126,14 @@ def device_of(function: Any) -> torch.device:
         tensor = next(iter(function.parameters()), None)
         return torch.device("cpu") if tensor is None else tensor.device
     return torch.device("cpu")
+
+
+def alike(got: Mapping[bytes, torch.Tensor], expected: Mapping[bytes, torch.Tensor]) -> bool:
+    """Whether logits are the same but for rounding. A broken model is broken either way, and says so when asked."""
+    for digest, logits in expected.items():
+        if not torch.isfinite(logits).all():
+            return True
+        slack = (0.01 if logits.dtype in (torch.float32, torch.float64) else 0.3) * float(logits.double().std())
+        if not float((got[digest].double() - logits.double()).abs().max()) <= slack:
+            return False
+    return True

@@ -1,8 +1,8 @@
 """Decoding in tensors whose shapes and addresses never change, which is what compilers and CUDA graphs ask for.
 
-A step of generation is a pass of one column over every row. It runs on a stage: keys and values of a fixed number of
-rows and columns, and a tensor that says which ids go into which column. One group at a time lies on a stage; when
-another one needs it, the first moves out.
+A step of generation is a pass of one column over every row. It runs in buffers of fixed shape: keys and values of a
+fixed number of rows and columns, and a tensor that says which ids go into which column. One group at a time lies in
+such buffers; when another one needs them, the first moves out.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, StaticLayer
 
-from decodekit_torch.kv import Group, columns_like
-from decodekit_torch.whole import device_of
+from decodekit_torch.forward_arguments import ForwardArguments
+from decodekit_torch.kv_cache import Group, columns_like
+from decodekit_torch.uncached import device_of
 
-__all__ = ["Stage", "Stages"]
+__all__ = ["COMPILE_OPTIONS", "LEAST_COLUMNS", "MOST_SHAPES", "FixedBuffers", "FixedShapes", "compiled_step"]
 
-_LEAST = 512  # columns of the shortest stage
-_SHAPES = 8  # so many are compiled at most, which is where torch would stop as well
-_ISOLATED: dict[str, Any] = (
+LEAST_COLUMNS = 512  # columns of the smallest buffers
+MOST_SHAPES = 8  # so many are compiled at most, which is where torch would stop as well
+COMPILE_OPTIONS: dict[str, Any] = (
     {"isolate_recompiles": True} if "isolate_recompiles" in inspect.signature(torch.compile).parameters else {}
 )
 
@@ -49,8 +50,8 @@ class _FixedLayer(StaticLayer):  # type: ignore[misc]  # transformers has no typ
         return self.keys, self.values
 
 
-class Stage:
-    """A place of fixed shape.
+class FixedBuffers:
+    """Keys and values of one fixed shape.
 
     Args:
         rows: how many rows; a group may have fewer.
@@ -97,14 +98,14 @@ class Stage:
         self._pads[rows:] = 0
         if self._mask is not None:
             torch.ge(torch.arange(self.room, device=self._mask.device), self._pads, out=self._mask)
-        if group.stage is not None:
-            group.stage.leave()
-        group.stage, self.occupant = self, group
+        if group.fixed is not None:
+            group.fixed.leave()
+        group.fixed, self.occupant = self, group
 
     def leave(self) -> None:
         """There is no group here any more."""
         if self.occupant is not None:
-            self.occupant.stage = None
+            self.occupant.fixed = None
         self.occupant = None
 
     def step(self, forward: Forward, ids: Sequence[int], column: int) -> torch.Tensor:
@@ -114,8 +115,8 @@ class Stage:
         return forward(self._ids, self._column, self._pads, self._mask, self._cache)
 
 
-class Stages:
-    """Stages of a few shapes: rows and columns are powers of two, but for the largest.
+class FixedShapes:
+    """Buffers of a few shapes: rows and columns are powers of two, but for the largest.
 
     Args:
         module: a transformers causal LM.
@@ -127,48 +128,49 @@ class Stages:
     def __init__(self, module: Any, *, rows: int, limit: int | None, compiled: bool) -> None:
         self._rows = rows
         self._limit = limit
-        self._stages: dict[tuple[int, int], Stage] = {}
+        self._shapes: dict[tuple[int, int], FixedBuffers] = {}
         self._seen: set[tuple[int, int]] = set()
         forward = _step_of(module)
         self.forward = compiled_step(forward, device_of(module)) if compiled else forward
 
     def __contains__(self, shape: tuple[int, int]) -> bool:
-        return shape in self._stages
+        return shape in self._shapes
 
     def shape_for(self, rows: int, columns: int) -> tuple[int, int] | None:
         """The smallest shape for so much; None where there is none, or one more would be too many."""
-        room = max(_LEAST, 1 << (columns - 1).bit_length())
+        room = max(LEAST_COLUMNS, 1 << (columns - 1).bit_length())
         shape = min(1 << (rows - 1).bit_length(), self._rows), room if self._limit is None else min(room, self._limit)
-        return shape if columns <= shape[1] and (shape in self._seen or len(self._seen) < _SHAPES) else None
+        return shape if columns <= shape[1] and (shape in self._seen or len(self._seen) < MOST_SHAPES) else None
 
-    def enter(self, group: Group, shape: tuple[int, int], device: torch.device) -> Stage:
-        """The group lies on the stage of this shape from now on."""
+    def enter(self, group: Group, shape: tuple[int, int], device: torch.device) -> FixedBuffers:
+        """The group lies in the buffers of this shape from now on."""
         self._seen.add(shape)
-        if shape not in self._stages:
-            self._stages[shape] = Stage(*shape, device)
-        stage = self._stages[shape]
-        stage.enter(group)
-        return stage
+        if shape not in self._shapes:
+            self._shapes[shape] = FixedBuffers(*shape, device)
+        buffers = self._shapes[shape]
+        buffers.enter(group)
+        return buffers
 
     @property
     def idle_cells(self) -> int:
-        """Memory of stages that nobody is on, in rows times columns."""
-        return sum(stage.cells for stage in self._stages.values() if stage.occupant is None)
+        """Memory of buffers that no group lies in, in rows times columns."""
+        return sum(buffers.cells for buffers in self._shapes.values() if buffers.occupant is None)
 
     def drop_one(self) -> bool:
-        """Give up a stage that nobody is on. Returns whether there was one."""
-        idle = next((shape for shape, stage in self._stages.items() if stage.occupant is None), None)
-        return idle is not None and self._stages.pop(idle) is not None
+        """Give up buffers that no group lies in. Returns whether there were any."""
+        idle = next((shape for shape, buffers in self._shapes.items() if buffers.occupant is None), None)
+        return idle is not None and self._shapes.pop(idle) is not None
 
     def clear(self) -> None:
-        """Give up all stages."""
-        for stage in self._stages.values():
-            stage.leave()
-        self._stages = {}
+        """Give up all buffers."""
+        for buffers in self._shapes.values():
+            buffers.leave()
+        self._shapes = {}
 
 
 def _step_of(module: Any) -> Forward:
-    keep = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(module.forward).parameters else {}
+    arguments = ForwardArguments.of(module)
+    keep = {"logits_to_keep": 1} if arguments.logits_to_keep else {}
 
     def step(
         ids: torch.Tensor, column: torch.Tensor, pads: torch.Tensor, mask: torch.Tensor | None, cache: Cache
@@ -177,10 +179,9 @@ def _step_of(module: Any) -> Forward:
             input_ids=ids,
             attention_mask=mask,
             position_ids=(column - pads).clamp(min=0),
-            past_key_values=cache,
             use_cache=True,
             return_dict=True,
-            **keep,
+            **{arguments.cache: cache, **keep},
         ).logits
         return logits[:, -1:]
 
@@ -190,7 +191,7 @@ def _step_of(module: Any) -> Forward:
 def compiled_step(step: Forward, device: torch.device) -> Forward:
     """The step as one graph per shape, and as a CUDA graph on a GPU."""
     on_gpu = device.type == "cuda"
-    graph: Forward = torch.compile(step, dynamic=False, mode="reduce-overhead" if on_gpu else None, **_ISOLATED)
+    graph: Forward = torch.compile(step, dynamic=False, mode="reduce-overhead" if on_gpu else None, **COMPILE_OPTIONS)
 
     def replayed(
         ids: torch.Tensor, column: torch.Tensor, pads: torch.Tensor, mask: torch.Tensor | None, cache: Cache

@@ -69,7 +69,7 @@ class Group:
         slots: the slot of each row; -1 for a row that nobody needs any more.
         length: how many columns are in use.
         used: when it was used last.
-        stage: where it is decoded in fixed shapes, and its memory lies; None when it has memory of its own.
+        fixed: the buffers of fixed shape where its keys and values lie; None when it has memory of its own.
     """
 
     def __init__(self, pads: Sequence[int], room: int) -> None:
@@ -79,7 +79,7 @@ class Group:
         self.padded = any(pads)
         self.length = 0
         self.used = 0
-        self.stage: Any = None
+        self.fixed: Any = None
         self._mask: torch.Tensor | None = None
         self._offsets: torch.Tensor | None = None
 
@@ -106,15 +106,15 @@ class Group:
 
     def move(self, room: int) -> None:
         """Into memory of its own with this much room, layer by layer, so that little is there twice."""
-        if self.stage is not None:
-            self.stage.leave()
+        if self.fixed is not None:
+            self.fixed.leave()
         for layer in self.cache.layers:
             for i, old in enumerate(layer.buffers):
                 new = layer.buffers[i] = columns_like(old, len(self.pads), room)
                 new[..., : self.length, :] = old[: len(self.pads), ..., : self.length, :]
 
     def advance(self, length: int) -> None:
-        """So many columns are in use: the last ones were written on a stage."""
+        """So many columns are in use: the last ones were written into buffers of fixed shape."""
         self.length = length
         for layer in self.cache.layers:
             layer.length = length
@@ -123,7 +123,7 @@ class Group:
         """Forget all columns from ``length`` on."""
         for layer in self.cache.layers:
             layer.length = min(layer.length, length)
-            if self.stage is not None:  # which reads all columns, if only to multiply them with 0
+            if self.fixed is not None:  # which reads all columns, if only to multiply them with 0
                 for buffer in layer.buffers:
                     buffer[..., length : self.length, :] = 0
         self.length = length

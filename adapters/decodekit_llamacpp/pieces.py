@@ -1,0 +1,111 @@
+"""Sentencepiece vocabularies in llama.cpp, which adds spaces to texts: the ids of a text without them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import llama_cpp
+
+from decodekit.errors import ParameterError
+
+__all__ = ["Pieces"]
+
+_SPACE = "\u2581"  # what sentencepiece writes for a space
+_ANCHORS = "\x01\x02\x03\x1a\x1b\n\t\ue000\ue001\uf8ff"
+_MARKUP = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+_BYTES = 256
+
+
+class Pieces:
+    """What to know of such a vocabulary to have the ids of a text, and of that text only.
+
+    llama.cpp writes a space in front of a text and behind every token that it matches whole, and with a unigram
+    vocabulary one for many. So texts are cut at the tokens that are matched whole, and an anchor stands in front of
+    each part: a character that merges with nothing, whose ids are cut away again.
+
+    Args:
+        vocab: the C handle.
+        size: the number of tokens.
+        tokenize: llama.cpp's own ids of a text, without BOS; the flag tells whether control tokens are matched.
+        unigram: the vocabulary is no BPE.
+    """
+
+    def __init__(self, vocab: Any, size: int, tokenize: Callable[[str, bool], list[int]], *, unigram: bool) -> None:
+        self._tokenize = tokenize
+        self._unigram = unigram
+        get_text, get_attr = llama_cpp.llama_vocab_get_text, llama_cpp.llama_vocab_get_attr
+        self._texts = [get_text(vocab, i).decode("utf-8", "replace") for i in range(size)]
+        self._attributes = [int(get_attr(vocab, i)) for i in range(size)]
+
+    @cached_property
+    def anchor(self) -> tuple[str, int] | None:
+        """The character and the number of its ids; None where every candidate is a part of some token."""
+        for candidate in self._candidates():
+            if any(candidate in text and candidate != text for text in self._texts):
+                continue
+            first, twice = self._tokenize(candidate, False), self._tokenize(candidate + candidate, False)
+            if first and twice[: len(first)] == first:
+                return candidate, len(first)
+        return None
+
+    def encode(self, text: str, special: bool) -> list[int]:
+        """The ids of a text, and nothing in front. Raises `ParameterError` for a letter that has no token."""
+        assert self.anchor is not None
+        anchor, cut = self.anchor
+        ids: list[int] = []
+        for part, token_id in self._parts(text, special):
+            if token_id is not None:
+                ids.append(token_id)
+            else:
+                self._require(part)
+                spelled = part.replace(" ", _SPACE) if self._unigram else part
+                ids += self._tokenize(anchor + spelled, False)[cut:]
+        return ids
+
+    def encode_own(self, text: str) -> list[int]:
+        """llama.cpp's own ids of a text with markup. Raises `ParameterError` for a letter that has no token."""
+        for part, token_id in self._parts(text, True):
+            if token_id is None:
+                self._require(part)
+        return self._tokenize(text, True)
+
+    def _parts(self, text: str, special: bool) -> Iterator[tuple[str, int | None]]:
+        """The text cut at the tokens that are matched whole, longest first."""
+        found, pattern = self._whole[special]
+        for part in re.split(pattern, text) if found else [text]:
+            if part:
+                yield part, found.get(part)
+
+    @cached_property
+    def _whole(self) -> list[tuple[dict[str, int], str]]:
+        """The tokens that are matched whole and a pattern for them: without and with markup."""
+        wanted = [llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED, llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED | _MARKUP]
+        tables = [
+            {text: i for i, text in enumerate(self._texts) if text and self._attributes[i] & mask} for mask in wanted
+        ]
+        return [(found, f"({'|'.join(map(re.escape, sorted(found, key=len, reverse=True)))})") for found in tables]
+
+    def _require(self, part: str) -> None:
+        """llama.cpp ends the process where a letter has neither a token nor bytes."""
+        missing = set() if self._letters is None else set(part.replace(" ", _SPACE)) - self._letters
+        if missing:
+            raise ParameterError(f"this vocabulary has no token for {sorted(missing)[0]!r} in the text: {part[:60]!r}")
+
+    @cached_property
+    def _letters(self) -> set[str] | None:
+        """The characters that have a token of their own; None where every byte has one, or 'unknown' stands for all."""
+        if self._unigram or self._attributes_of(llama_cpp.LLAMA_TOKEN_ATTR_BYTE) == _BYTES:
+            return None
+        return {text for text in self._texts if len(text) == 1}
+
+    def _candidates(self) -> Iterator[str]:
+        """Characters that llama.cpp can be asked for."""
+        letters = self._letters
+        yield from (each for each in _ANCHORS if letters is None or each in letters)
+        yield from sorted((letters or set()) - {_SPACE, *_ANCHORS})
+
+    def _attributes_of(self, mask: int) -> int:
+        return sum(bool(attributes & mask) for attributes in self._attributes)

@@ -1,0 +1,45 @@
+"""What a fork leaves behind: the threads of a library that runs models.
+
+OpenMP keeps a pool of threads. In a forked process the pool's data is there and its threads are not, so that the first
+computation on several threads waits for ever (asgiref#194, pytorch#49555). It is refused before it starts.
+"""
+
+from __future__ import annotations
+
+import os
+
+from decodekit.errors import AdapterError
+
+__all__ = ["require_threads"]
+
+_threaded: set[str] = set()  # adapters whose library ran on several threads in this process
+_lost: set[str] = set()  # those that did so before this process was forked
+
+
+def require_threads(adapter: str, threads: int) -> None:
+    """Note that an adapter is about to compute on so many threads of this process.
+
+    Args:
+        adapter: its registered name; adapters of one name share a library and its threads.
+        threads: how many. One needs no pool, and works after a fork.
+
+    Raises:
+        AdapterError: they were lost in a fork.
+    """
+    if threads <= 1:
+        return
+    if adapter in _lost:
+        raise AdapterError(
+            f"adapter {adapter!r} ran on several threads before this process was forked, and a fork leaves them "
+            "behind: it would wait for ever. Start processes with multiprocessing.get_context('spawn') and build the "
+            "adapter in each, or let it use one thread"
+        )
+    _threaded.add(adapter)
+
+
+def _after_fork() -> None:
+    _lost.update(_threaded)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,90 @@
+"""The blocking driver: ask the adapter, record each step, hand it out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+
+from decodekit.errors import DecodekitError, DistributionError
+from decodekit.log import get_logger
+from decodekit.model.asking import ask
+from decodekit.session.recording import Recorder
+from decodekit.session.result import Result
+from decodekit.session.run import Run
+from decodekit.session.sequence import at_step
+from decodekit.trace.step import Step
+
+__all__ = ["finish", "only_result", "stream"]
+
+
+def finish(run: Run) -> list[Result]:
+    """Drive a run to its end. Returns one result per sequence."""
+    steps = stream(run, keep=True)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            results: list[Result] = end.value
+            return results
+
+
+def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
+    """The steps of a run as they are made, each recorded before it is handed out; then one result per sequence.
+
+    Args:
+        run: what to drive.
+        keep: whether the results' trace has the steps.
+
+    Raises:
+        DecodekitError: with what was generated in ``partial``; of a run of several sequences, a failing one ends alone.
+    """
+    log = get_logger()  # kept for the end: while the interpreter goes down nothing can be imported
+    recorder = Recorder(run.header, run.options.trace, keep=keep)
+    log.debug("generation started", sequences=len(run.sequences), seed=run.header.seed, level=run.options.level)
+    try:
+        yield from _recorded(run, recorder)
+    except BaseException as error:
+        run.broken_off(error, recorder.counts)
+        _close(run, recorder, error)
+        if isinstance(error, DecodekitError):
+            results = run.results(recorder.steps, recorder.footer, recorder.counts)
+            error.partial = results[0] if len(results) == 1 else results
+        raise
+    else:
+        _close(run, recorder, None)
+    finally:
+        reasons = sorted({str(sequence.decoder.finish_reason) for sequence in run.sequences})
+        log.debug("generation finished", tokens=recorder.counts.total(), reasons=reasons)
+    return run.results(recorder.steps, recorder.footer, recorder.counts)
+
+
+def only_result(results: list[Result]) -> Result:
+    """The result of a run of one sequence. Raises the error that ended it."""
+    (result,) = results
+    if result.error is not None:
+        result.error.partial = result
+        raise result.error
+    return result
+
+
+def _recorded(run: Run, recorder: Recorder) -> Iterator[Step]:
+    def confirmed(steps: Iterable[Step]) -> Iterator[Step]:
+        for step in steps:
+            recorder.record(step)
+            run.confirm(step, recorder.counts[step.stream])
+            yield step
+
+    yield from confirmed(run.recalled())
+    recorder.resumed(run.resumed)
+    while (question := run.question()) is not None:
+        started = time.perf_counter()
+        try:
+            answers = ask(run.settings.adapter, question.prefixes, question.needs)
+        except DistributionError as error:
+            raise at_step(error, question.step) from error
+        yield from confirmed(run.take(answers, time.perf_counter() - started))
+    yield from confirmed(run.rest())
+
+
+def _close(run: Run, recorder: Recorder, error: BaseException | None) -> None:
+    recorder.close(run.ends(error, recorder.counts), error)

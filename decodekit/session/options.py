@@ -1,0 +1,128 @@
+"""The options of a call: their names and types once, for every verb of a session, and their checks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+
+from decodekit.chain import Chain
+from decodekit.errors import ParameterError, did_you_mean
+from decodekit.session.stop import Stop
+from decodekit.trace.step import Level, Step
+
+__all__ = ["GenerationKeywords", "GenerationOptions", "PathLike", "ResumeKeywords", "checked_deadline"]
+
+PathLike = str | os.PathLike[str]
+
+
+class _AnyRun(TypedDict, total=False):
+    max_tokens: int | None
+    deadline: float | None
+    until: Callable[[Step], bool] | None
+    trace: PathLike | None
+
+
+class GenerationKeywords(_AnyRun, total=False):
+    """What `Session.generate`, `Session.stream` and `Session.generate_many` take by keyword; see `generate`."""
+
+    seed: int | None
+    stream: int
+    stop: Sequence[str] | str
+    stop_ids: Sequence[int]
+    level: Level
+    ban: Sequence[str]
+
+
+class ResumeKeywords(_AnyRun, total=False):
+    """What `resume` and `resume_stream` take by keyword; see `resume`."""
+
+    chain: Chain | None
+    metadata: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationOptions:
+    """The options of one call, checked.
+
+    Args:
+        stop: when a sequence ends.
+        seed: of the run; the session's when None.
+        stream: which noise of that seed to use.
+        deadline: seconds from the start after which no further token is begun; None for no limit.
+        trace: a file to write the trace to.
+        level: 'choice', 'proof' or 'full'.
+        ban: texts that are not written.
+
+    Raises:
+        ParameterError: a value that no run can have.
+    """
+
+    stop: Stop
+    seed: int | None = None
+    stream: int = 0
+    deadline: float | None = None
+    trace: PathLike | None = None
+    level: Level = "proof"
+    ban: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.level not in ("choice", "proof", "full"):
+            raise ParameterError(f"level is 'choice', 'proof' or 'full', not {self.level!r}")
+        checked_deadline(self.deadline)
+
+    @classmethod
+    def of(cls, given: GenerationKeywords, max_tokens: int) -> GenerationOptions:
+        """The keywords of a call, with the session's ``max_tokens`` where it names none.
+
+        Raises:
+            TypeError: a keyword that no call has.
+            ParameterError: a value that no run can have.
+        """
+        unknown = sorted(set(given) - set(GenerationKeywords.__annotations__))
+        if unknown:
+            hint = did_you_mean(unknown[0], GenerationKeywords.__annotations__)
+            raise TypeError(f"a generation has no option {unknown[0]!r}{hint}")
+        own = given.get("max_tokens")
+        stop = Stop(
+            max_tokens=max_tokens if own is None else own,
+            strings=_strings(given.get("stop", ())),
+            ids=_ids(given.get("stop_ids", ())),
+            until=given.get("until"),
+        )
+        return cls(
+            stop=stop,
+            seed=given.get("seed"),
+            stream=given.get("stream", 0),
+            deadline=given.get("deadline"),
+            trace=given.get("trace"),
+            level=given.get("level", "proof"),
+            ban=given.get("ban", ()),
+        )
+
+
+def checked_deadline(deadline: object) -> float | None:
+    """A number of seconds, or None. Raises `ParameterError` for anything else."""
+    if deadline is None:
+        return None
+    if isinstance(deadline, bool) or not isinstance(deadline, int | float) or not deadline >= 0:
+        raise ParameterError(f"deadline is a number of seconds from now, 0 or more, not {deadline!r}")
+    return deadline
+
+
+def _strings(given: object) -> tuple[str, ...]:
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, Sequence):
+        raise ParameterError(f"stop takes a string or a list of strings, not {given!r}")
+    return tuple(given)
+
+
+def _ids(given: Sequence[Any]) -> frozenset[int]:
+    for token_id in given:
+        if not isinstance(token_id, int | np.integer) or token_id < 0:
+            raise ParameterError(f"stop_ids are token ids, and {token_id!r} is none")
+    return frozenset(given)

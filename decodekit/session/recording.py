@@ -1,0 +1,69 @@
+"""Where the steps of a run go: a file, a list, and a count for each sequence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from decodekit.errors import DecodekitError
+from decodekit.session.options import PathLike
+from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
+from decodekit.trace.step import Step
+from decodekit.trace.writer import TraceWriter
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Records the steps of one run. A step counts once it is recorded, and is handed out after that.
+
+    Args:
+        header: what the run starts from.
+        path: the file of the trace; None writes none.
+        keep: whether the steps are kept in `steps` too.
+
+    Attributes:
+        counts: how many steps of each stream are recorded.
+        steps: the recorded steps, where they are kept.
+        footer: how the run ended; None until it did, and where that could not be written.
+
+    Raises:
+        TraceError: the file exists or cannot be made; later, a line could not be written in full.
+    """
+
+    def __init__(self, header: Header, path: PathLike | None, *, keep: bool) -> None:
+        self.counts: Counter[int] = Counter()
+        self.steps: list[Step] = []
+        self.footer: Footer | None = None
+        self._keep = keep
+        self._writer = None if path is None else TraceWriter(path, header)
+        self._in_doubt = False  # an interrupt between a line and its count leaves the two at odds
+
+    def record(self, step: Step) -> None:
+        """Record one step: in the file first."""
+        self._in_doubt = True
+        if self._writer is not None:
+            self._writer.write(step)
+        if self._keep:
+            self.steps.append(step)
+        self.counts[step.stream] += 1
+        self._in_doubt = False
+
+    def resumed(self, resumptions: Sequence[Resumption]) -> None:
+        """Record that the run was taken up again."""
+        if self._writer is not None:
+            for resumption in resumptions:
+                self._writer.resumed(resumption)
+
+    def close(self, ends: Sequence[SequenceEnd], error: BaseException | None) -> None:
+        """Write the footer. In doubt there is none: the trace is incomplete then, and can be resumed."""
+        if self._writer is None:
+            self.footer = Footer(list(ends), "")
+        elif self._in_doubt:
+            self._writer.abandon()
+        else:
+            try:
+                self.footer = self._writer.close(ends)
+            except DecodekitError:
+                if error is None:
+                    raise

@@ -1,0 +1,145 @@
+"""What all tokenizers share: the bytes of tokens, text prompts, conversations, and what is said where bytes are lost.
+
+One law holds for every family: ``decode(encode(text))`` is the text's UTF-8, byte for byte, or `BaseTokenizer.loses`
+says what is lost. The space that some vocabularies put in front of a text (sentencepiece's ``add_dummy_prefix``) is a
+matter of prompts and conversations, never of `encode`: a phrase in the middle of a text has no such space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from decodekit.errors import ConfigError, ParameterError
+from decodekit.log import get_logger
+from decodekit.text.chat import render_chat
+from decodekit.text.utf8 import utf8
+
+__all__ = ["BaseTokenizer", "SpaceInFront", "prompt_ids"]
+
+SpaceInFront = Literal["never", "unless there", "always"]
+
+
+class BaseTokenizer:
+    """A tokenizer but for its vocabulary.
+
+    A subclass has `encode` and ``fingerprint``, `_piece`, and `_encode_own` if it has a chat template.
+
+    Args:
+        vocab_size: the number of tokens.
+        eos_ids: tokens that end a generation; ids outside the vocabulary are left out.
+        bos_id: the token that a text prompt starts with; None for none.
+        chat_template: the model's own, in Jinja.
+        space_in_front: whether the model's own tokenizer begins a text with a space.
+        loses: what `encode` does not keep of a text; '' where it keeps every byte.
+
+    Attributes:
+        chat_template: as given.
+        space_in_front: as given.
+        loses: as given.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        eos_ids: Iterable[int] = (),
+        bos_id: int | None = None,
+        chat_template: str | None = None,
+        space_in_front: SpaceInFront = "never",
+        loses: str = "",
+    ) -> None:
+        self._size = vocab_size
+        self._eos = frozenset(i for i in eos_ids if 0 <= i < vocab_size)
+        self._bos = bos_id
+        self.chat_template = chat_template
+        self.space_in_front: SpaceInFront = space_in_front
+        self.loses = loses
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens."""
+        return self._size
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        """The tokens that end a generation: all that the model's files mark as such."""
+        return self._eos
+
+    @property
+    def bos_id(self) -> int | None:
+        """The token a text prompt starts with; None when the model was trained without one."""
+        return self._bos
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        """The ids of a text. Adds no BOS and no space; with ``special`` markup is read as control tokens."""
+        raise NotImplementedError
+
+    def encode_messages(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """The ids of a conversation in the model's own chat template, ready for the assistant's answer.
+
+        They are those of the model's own tokenizer, with all that it adds and normalises.
+
+        Raises:
+            ParameterError: the messages are not of the right shape.
+            ConfigError: the model has no template, or the template refuses the messages.
+        """
+        if self.chat_template is None:
+            raise ConfigError("this model has no chat template; give it a text prompt instead")
+        text = render_chat(self.chat_template, messages, **self._markup())
+        utf8(text, "the conversation")
+        ids = self._encode_own(text)
+        if self._bos is not None and ids[:1] != [self._bos]:
+            return [self._bos, *ids]  # a template that writes BOS itself has it already
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """The bytes of these tokens, control tokens left out."""
+        return b"".join(self.token_bytes(token_id) or b"" for token_id in ids)
+
+    def token_bytes(self, token_id: int) -> bytes | None:
+        """The bytes of one token; None for a control token, or an id that the tokenizer does not use.
+
+        Raises:
+            ParameterError: there is no such token.
+        """
+        if not 0 <= token_id < self._size:
+            raise ParameterError(f"token id {token_id} lies outside the vocabulary of {self._size} tokens")
+        return self._piece(token_id)
+
+    def _piece(self, token_id: int) -> bytes | None:
+        """The bytes of a token that exists."""
+        raise NotImplementedError
+
+    def _encode_own(self, text: str) -> list[int]:
+        """The ids of a conversation's text as the model's own tokenizer has them, without BOS."""
+        raise NotImplementedError
+
+    def _markup(self) -> dict[str, Any]:
+        """``bos_token`` and ``eos_token`` as a chat template has them."""
+        return {}
+
+    def _say(self) -> None:
+        """Warn, once, of what a user would otherwise find out late."""
+        if not self._eos:
+            get_logger().warning("no file of this model names an end of text; give stop, stop_ids or max_tokens")
+        if self.loses:
+            get_logger().warning("this tokenizer does not keep texts as they are", loses=self.loses)
+
+
+def prompt_ids(tokenizer: Any, text: str) -> list[int]:
+    """The ids of a text prompt: BOS, and in front of the text the space that the model's own tokenizer writes there.
+
+    Args:
+        tokenizer: any `Tokenizer`; one without ``space_in_front`` writes none.
+        text: the prompt.
+
+    Raises:
+        ParameterError: the text is no Unicode, or the vocabulary cannot write it.
+    """
+    utf8(text, "the prompt")
+    rule: SpaceInFront = getattr(tokenizer, "space_in_front", "never")
+    there = not text or rule == "never" or (rule == "unless there" and text.startswith(" "))
+    ids: list[int] = tokenizer.encode(text if there else f" {text}")
+    bos: int | None = tokenizer.bos_id
+    return ids if bos is None else [bos, *ids]

@@ -1,0 +1,25 @@
+"""Text that has no UTF-8 is refused where it enters, so that no record and no backend meets it later."""
+
+from __future__ import annotations
+
+from decodekit.errors import ParameterError
+
+__all__ = ["utf8"]
+
+
+def utf8(text: str, what: str) -> bytes:
+    """The UTF-8 bytes of a text.
+
+    Args:
+        text: the text; a Python string can hold half of a surrogate pair, which has no bytes.
+        what: names the field in the error.
+
+    Raises:
+        ParameterError: it holds half of a surrogate pair.
+    """
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ParameterError(
+            f"{what} is not valid Unicode at character {error.start} ({error.reason}): {text[:60]!r}"
+        ) from None
