@@ -41,7 +41,8 @@ class LlamaCppTokenizer(BaseTokenizer):
         vocab, kind = model.vocab, int(llama_cpp.llama_vocab_type(model.vocab))
         unigram = kind == llama_cpp.LLAMA_VOCAB_TYPE_UGM
         sentencepiece = unigram or kind == llama_cpp.LLAMA_VOCAB_TYPE_SPM
-        spaced = sentencepiece and model.text("tokenizer.ggml.add_space_prefix") != "false"
+        said = model.text("tokenizer.ggml.add_space_prefix")
+        spaced = sentencepiece and (said == "true" or (said is None and not unigram))
         bos = int(llama_cpp.llama_vocab_bos(vocab))
         super().__init__(
             model.vocab_size,
@@ -72,6 +73,9 @@ class LlamaCppTokenizer(BaseTokenizer):
         exact = self._pieces is not None and self._pieces.anchor is not None
         ids = self._pieces.encode(text, special) if exact and self._pieces else self._tokenize(text, special)
         if self.loses:
+            attributes = (int(llama_cpp.llama_vocab_get_attr(self._vocab(), i)) for i in ids)
+            if any(each & llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN for each in attributes):
+                raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
             return ids
         spelled = b"".join(self._text_of(i, special=True) if special else self.token_bytes(i) or b"" for i in ids)
         if spelled != data:
@@ -113,13 +117,10 @@ class LlamaCppTokenizer(BaseTokenizer):
                 return buffer.raw[:count]
             size = -count
 
-    def _markup(self) -> dict[str, str]:
-        ids = {
-            "bos_token": int(llama_cpp.llama_vocab_bos(self._vocab())),
-            "eos_token": int(llama_cpp.llama_vocab_eos(self._vocab())),
-        }
-        texts = {name: self._text_of(i, special=True) if i >= 0 else b"" for name, i in ids.items()}
-        return {name: text.decode("utf-8", "replace") for name, text in texts.items()}
+    def _markup(self) -> tuple[str, str]:
+        ids = (int(which(self._vocab())) for which in (llama_cpp.llama_vocab_bos, llama_cpp.llama_vocab_eos))
+        bos, eos = (self._text_of(i, special=True).decode("utf-8", "replace") if i >= 0 else "" for i in ids)
+        return bos, eos
 
     def _digest(self) -> str:
         vocab, digest = self._vocab(), hashlib.sha256()

@@ -16,6 +16,7 @@ from itertools import accumulate
 from decodekit.errors import ParameterError, PluginError
 from decodekit.session.decoder import Mark
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.text.utf8 import utf8
 from decodekit.trace.step import Abandoned, Step
 
 __all__ = ["Ban", "HeldSteps", "Rewind"]
@@ -40,7 +41,7 @@ class Ban:
             raise ParameterError(f"ban is a list of texts with at least one character each, not {phrases!r}")
         if tokenizer is None:
             raise ParameterError("ban needs a tokenizer, and this adapter has none; ban token ids in the chain")
-        self._phrases = {phrase: phrase.encode() for phrase in phrases}
+        self._phrases = {phrase: utf8(phrase, "ban") for phrase in phrases}
         self._tokenizer = tokenizer
 
     def find(self, token_ids: Sequence[int]) -> tuple[int, str] | None:

@@ -9,7 +9,9 @@ import numpy as np
 from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter
 from decodekit.model.prefix import Prefix
+from decodekit.text.base import prompt_ids
 from decodekit.text.tokenizer import Message
+from decodekit.text.utf8 import utf8
 
 __all__ = ["Prompt", "as_prefix"]
 
@@ -37,11 +39,8 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
         if tokenizer is None:
             raise ParameterError(f"{where}: this adapter has no tokenizer; give token ids")
         if isinstance(prompt, str):
-            begin = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-            try:
-                prefix = Prefix(begin + tokenizer.encode(prompt))
-            except UnicodeEncodeError as error:
-                raise ParameterError(f"{where} is no Unicode text: {error}") from error
+            utf8(prompt, where)
+            prefix = Prefix(prompt_ids(tokenizer, prompt))
         else:
             prefix = Prefix(tokenizer.encode_messages(prompt))  # type: ignore[arg-type]
     else:

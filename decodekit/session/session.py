@@ -22,6 +22,7 @@ from decodekit.session.result import Result
 from decodekit.session.run import Run
 from decodekit.session.settings import Settings
 from decodekit.session.stop import OnUndisclosed, Stop
+from decodekit.text.utf8 import utf8
 from decodekit.trace.step import Step
 
 __all__ = ["Prompt", "Result", "Session"]
@@ -64,6 +65,8 @@ class Session:
         if seed is not None:
             Randomness(seed)
         Stop(max_tokens)
+        for name in metadata or ():
+            utf8(str(name), "a name in metadata")
         self.adapter = blocking(adapter)
         self._facade = (
             self.adapter if isinstance(self.adapter, BlockingAdapter) and self.adapter is not adapter else None

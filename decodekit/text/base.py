@@ -86,7 +86,8 @@ class BaseTokenizer:
         """
         if self.chat_template is None:
             raise ConfigError("this model has no chat template; give it a text prompt instead")
-        text = render_chat(self.chat_template, messages, **self._markup())
+        bos, eos = self._markup()
+        text = render_chat(self.chat_template, messages, bos_token=bos, eos_token=eos)
         utf8(text, "the conversation")
         ids = self._encode_own(text)
         if self._bos is not None and ids[:1] != [self._bos]:
@@ -115,9 +116,9 @@ class BaseTokenizer:
         """The ids of a conversation's text as the model's own tokenizer has them, without BOS."""
         raise NotImplementedError
 
-    def _markup(self) -> dict[str, Any]:
+    def _markup(self) -> tuple[str, str]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""
-        return {}
+        return "", ""
 
     def _say(self) -> None:
         """Warn, once, of what a user would otherwise find out late."""

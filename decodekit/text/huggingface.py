@@ -88,7 +88,7 @@ class FastTokenizer(BaseTokenizer):
         self._unknown = pieces.get(self._unknown_text)
         self._plain, self._special = (tokenizers.Tokenizer.from_str(json.dumps(rules.exact(data))) for _ in range(2))
         self._plain.encode_special_tokens = True
-        self._names: dict[str, str] = dict(markup or {})
+        self._names = dict(markup or {})
         self.left_out = rules.left_out(data)
         self._say()
 
@@ -111,7 +111,8 @@ class FastTokenizer(BaseTokenizer):
         read = special and self._unknown_text in text  # asked for by name
         if self._unknown is not None and self._unknown in ids and not read:
             raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
-        if not self.loses and b"".join(self._controls.get(i) or self._table[i] or b"" for i in ids) != data:
+        markup = self._controls if special else {}
+        if not self.loses and b"".join(markup.get(i) or self._table[i] or b"" for i in ids) != data:
             raise ParameterError(f"this vocabulary cannot write the text byte for byte: {text[:60]!r}")
         return ids
 
@@ -130,8 +131,8 @@ class FastTokenizer(BaseTokenizer):
         ids: list[int] = self._own.encode(text, add_special_tokens=False).ids
         return ids
 
-    def _markup(self) -> dict[str, str]:
-        return self._names
+    def _markup(self) -> tuple[str, str]:
+        return self._names.get("bos_token", ""), self._names.get("eos_token", "")
 
 
 def read_tokenizer(path: Path, vocab_size: int | None = None) -> FastTokenizer:

@@ -13,6 +13,7 @@ from decodekit.text.byte_alphabet import BYTES
 __all__ = ["exact", "left_out", "loses", "parts_of", "reader_of", "space_in_front"]
 
 _SPACE = "\u2581"  # what sentencepiece writes for a space
+_NEVER = -1e6  # a log-probability below every other
 _SPELLS_A_SPACE = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
 _READS_A_SPACE = {"type": "Replace", "pattern": {"String": _SPACE}, "content": " "}
 
@@ -90,6 +91,9 @@ def exact(data: dict[str, Any]) -> dict[str, Any]:
         token.update(lstrip=False, rstrip=False)  # these take white space away
     if loses(data):
         return plain
+    if plain["model"]["type"] == "Unigram":  # which finds control tokens in plain text, and likes them best
+        special = {token["content"] for token in plain.get("added_tokens") or () if token["special"]}
+        plain["model"]["vocab"] = [[t, _NEVER if t in special else score] for t, score in plain["model"]["vocab"]]
     kept = [part for part in parts_of(plain.get("normalizer")) if _is(part, _SPELLS_A_SPACE)]
     split = parts_of(plain.get("pre_tokenizer"))
     if any(part["type"] == "Metaspace" for part in split):

@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from decodekit.chain import Entry
 from decodekit.distribution.disclosure import Disclosure, Tail
@@ -44,11 +44,26 @@ def digest(data: bytes) -> str:
 
 
 def to_line(data: Mapping[str, Any]) -> bytes:
-    """One JSON line without its newline: compact, UTF-8, and an error rather than a NaN."""
-    line = to_json(data)  # several times quicker than json, which is stricter
+    """One JSON line without its newline: compact, UTF-8, and an error rather than a NaN.
+
+    Half a surrogate pair, which an error's words or a model's path may hold, is written as its escape.
+    """
+    try:
+        line = to_json(data)  # several times quicker than json, which is stricter
+    except PydanticSerializationError:
+        line = to_json(_readable(data))
     if b"NaN" in line or b"Infinity" in line:
         return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
     return line
+
+
+def _readable(value: Any) -> Any:
+    """The same data with texts that have UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_readable(key): _readable(each) for key, each in value.items()}
+    return [_readable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def encode_step(step: Step) -> dict[str, Any]:
