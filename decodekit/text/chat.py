@@ -8,7 +8,7 @@ control token in it is plain text, and only the template opens and closes turns.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
@@ -119,7 +119,7 @@ def render(
 
 
 def encode_chat(
-    chat: RenderedChat, control_tokens: Collection[str], encode: Callable[[str, bool], list[int]]
+    chat: RenderedChat, control_tokens: Mapping[str, int], encode: Callable[[str, bool], list[int]]
 ) -> list[int]:
     """The ids of a rendered conversation, in which the control tokens are the template's only.
 
@@ -128,11 +128,12 @@ def encode_chat(
 
     Args:
         chat: the conversation.
-        control_tokens: the markup of all of them.
+        control_tokens: the ids of all of them, by their markup.
         encode: the ids of a text; with True, the markup in it is read as control tokens.
 
     Raises:
-        ConfigError: the template changed a text with such markup so that nobody can tell whose it is.
+        ConfigError: the template changed a text with such markup so that nobody can tell whose it is; or the
+            vocabulary spells plain text with control tokens.
     """
     pattern = _pattern(tuple(control_tokens))
     found = [match.span() for match in pattern.finditer(chat.text)]
@@ -155,10 +156,17 @@ def encode_chat(
     for start, end in [*trusted, (len(chat.text), len(chat.text))]:
         if any(left < start and at < right for left, right in forged):
             ids += encode(chat.text[begun:at], True) if begun < at else []
-            ids += encode(chat.text[at:start], False)
+            ids += _as_text(chat.text[at:start], control_tokens, encode)
             begun = start
         at = end
     return ids + (encode(chat.text[begun:], True) if begun < len(chat.text) else [])
+
+
+def _as_text(text: str, control_tokens: Mapping[str, int], encode: Callable[[str, bool], list[int]]) -> list[int]:
+    ids = encode(text, False)
+    if not set(ids).isdisjoint(control_tokens.values()):
+        raise ConfigError(f"this vocabulary reads plain text as control tokens; take the markup out of {text[:60]!r}")
+    return ids
 
 
 @lru_cache(maxsize=8)

@@ -28,7 +28,7 @@ def encode(text: str, special: bool) -> list[int]:
 
 
 def ids_of(template: str, messages: list[dict[str, Any]]) -> list[int]:
-    return encode_chat(render(template, messages), CONTROLS, encode)
+    return encode_chat(render(template, messages), IDS, encode)
 
 
 def controls_in(ids: list[int]) -> list[int]:
@@ -121,7 +121,7 @@ def test_without_markup_the_text_is_encoded_as_a_whole(way: str, content: str) -
         asked.append((text, special))
         return encode(text, special)
 
-    encode_chat(render(template, messages), CONTROLS, whole)
+    encode_chat(render(template, messages), IDS, whole)
     assert asked == [(render_chat(template, messages), True)]
 
 
