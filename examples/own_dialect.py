@@ -5,7 +5,7 @@ import asyncio
 import httpx
 
 import decodekit
-from decodekit_remote import Capabilities, Dialect, ServerInfo, Position, RemoteAdapter, Reply
+from decodekit_remote import Capabilities, Dialect, Position, RemoteAdapter, Reply, ServerInfo
 
 
 def answer(request: httpx.Request) -> httpx.Response:

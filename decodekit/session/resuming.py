@@ -16,7 +16,7 @@ from decodekit.chain import Chain
 from decodekit.errors import ConfigError, ParameterError, TraceError, did_you_mean
 from decodekit.log import get_logger
 from decodekit.model.adapter import Adapter, AsyncAdapter
-from decodekit.session.driving import finish, only_result, stream
+from decodekit.session.driving import begun, finish, only_result, stream
 from decodekit.session.options import GenerationOptions, PathLike, ResumeKeywords
 from decodekit.session.result import Result
 from decodekit.session.run import Run
@@ -109,7 +109,7 @@ def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Ru
     )
     resumed = [*past.resumed, Resumption(len(past.steps), cut, plain(info))]
     streams = [stream for stream, _ in header.sequences]
-    return Run(session.settings, header.prompts, streams, given, replace(past, resumed=resumed))
+    return begun(session.settings, header.prompts, streams, given, replace(past, resumed=resumed))
 
 
 def _raising(results: list[Result]) -> list[Result]:

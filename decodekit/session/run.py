@@ -16,12 +16,11 @@ from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import Randomness
 from decodekit.errors import ParameterError, TraceError
 from decodekit.model.adapter import Answer
-from decodekit.model.asking import connect
 from decodekit.model.prefix import Prefix
 from decodekit.session.bans import Ban, HeldSteps
 from decodekit.session.decoder import Decoder, Mark
 from decodekit.session.options import GenerationOptions
-from decodekit.session.prompts import Prompt, as_given, as_prefix
+from decodekit.session.prompts import Given, Prompt, as_given, as_prefix
 from decodekit.session.result import Result
 from decodekit.session.sequence import Sequence as OneSequence
 from decodekit.session.settings import Settings
@@ -38,14 +37,14 @@ class Question:
     Args:
         prefixes: one per sequence that waits.
         needs: what to disclose of each.
+        entering: those of the prefixes that begin a sequence of this run.
         step: the step they all are at; None where they are at different ones.
-        entering: those of them that are asked for first, whose prompts the adapter may not have seen.
     """
 
     prefixes: list[Prefix]
     needs: list[Disclosure]
-    step: int | None
     entering: list[Prefix]
+    step: int | None
 
 
 class Run:
@@ -56,6 +55,7 @@ class Run:
         prompts: one or several.
         streams: of each sequence; the same number for each prompt, in the order of the prompts.
         options: the call's.
+        ends_at: when its deadline is, on the clock of ``time.monotonic``; None for no deadline.
         past: an earlier part of the same run, to go on from.
 
     Raises:
@@ -69,13 +69,13 @@ class Run:
         prompts: Sequence[Prompt],
         streams: Sequence[int],
         options: GenerationOptions,
+        ends_at: float | None = None,
         past: Trace | None = None,
     ) -> None:
         self.settings, self.options = settings, options
-        self.ends_at = None if options.deadline is None else time.monotonic() + options.deadline
+        self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
         self._raised: BaseException | None = None  # by the caller's ``until``
-        connect(settings.adapter, until=self.ends_at)
         prefixes = [as_prefix(settings.adapter, prompt, i) for i, prompt in enumerate(prompts)]
         samples = len(streams) // max(len(prefixes), 1)
         places = [(stream, i // samples) for i, stream in enumerate(streams)]
@@ -89,7 +89,8 @@ class Run:
         self._waiting = self.sequences[::-1]
         self._active: list[OneSequence] = []
         self._asked: list[OneSequence] = []
-        header = replace(_header(settings, options, seed, prefixes, places), given=as_given(settings.adapter, prompts))
+        self._entering: list[OneSequence] = []
+        header = _header(settings, options, seed, prefixes, places, as_given(settings.adapter, prompts))
         self.header = header if past is None else replace(past.header, stop=header.stop)
         self._recalled = [] if past is None else list(self._recall(past))
 
@@ -104,13 +105,12 @@ class Run:
         A step whose answer disclosed too little is asked for again before any sequence goes on. Sequences enter in
         order, as many at a time as the adapter serves well.
         """
+        self._entering = []
         if self._late():
             for sequence in self.sequences:
                 if not sequence.finished:
                     sequence.decoder.finish("deadline")
-        before = list(self._active)
         asked = [sequence for sequence in self._active if sequence.undecided] or self._enter()
-        entered = [sequence for sequence in asked if sequence not in before]
         self._asked = asked
         if not asked:
             return None
@@ -119,8 +119,8 @@ class Run:
         return Question(
             prefixes=[decoder.prefix for decoder in decoders],
             needs=[sequence.need for sequence in asked],
+            entering=[sequence.decoder.prefix for sequence in self._entering],
             step=steps.pop() if len(steps) == 1 else None,
-            entering=[sequence.decoder.prefix for sequence in asked if sequence in entered],
         )
 
     def take(self, answers: Sequence[Answer], waited: float = 0.0) -> Iterator[Step]:
@@ -194,6 +194,7 @@ class Run:
             entering = self._waiting.pop()
             if not entering.finished:
                 self._active.append(entering)
+                self._entering.append(entering)
         return self._active
 
     def _late(self) -> bool:
@@ -254,6 +255,7 @@ def _header(
     seed: int,
     prefixes: Sequence[Prefix],
     places: list[tuple[int, int]],
+    given: list[Given] | None,
 ) -> Header:
     stop = options.stop
     return Header(
@@ -274,4 +276,5 @@ def _header(
         metadata=sorted(map(str, settings.metadata or ())),
         config=settings.config,
         chat_template=template_digest(settings.adapter),
+        given=given,
     )

@@ -140,17 +140,6 @@ def encode_step(step: Step) -> dict[str, Any]:
     return content
 
 
-def _readable(data: Any) -> Any:
-    """The same data, with texts that UTF-8 can hold."""
-    if isinstance(data, str):
-        return data.encode(errors="backslashreplace").decode()
-    if isinstance(data, Mapping):
-        return {_readable(name): _readable(value) for name, value in data.items()}
-    if isinstance(data, list | tuple | set | frozenset):
-        return [_readable(item) for item in data]
-    return data
-
-
 def _entry(entry: Entry) -> dict[str, Any]:
     written: dict[str, Any] = {
         "name": entry.name,
