@@ -56,6 +56,8 @@ def distribution(
     values[values <= capabilities.impossible] = -math.inf
     if np.isnan(values).any():
         raise DistributionError("the server sent NaN among its logprobs")
+    if values.max() > _EXCESS:
+        raise DistributionError(f"the server sent positive logprobs, up to {values.max():.6g}")
     if vocabulary is None:
         return _by_ids(np.array(tokens, dtype=np.int64), values, question, vocab_size, stage, schedule, bound)
     vocabulary.learn(position)
@@ -90,7 +92,7 @@ def _by_ids(
             raise DistributionError(f"a list of {len(ids)} tokens names token {ids.max()}")
         row[ids] = values
         mass = float(np.exp(values).sum())
-        if values.max() > _EXCESS or not abs(mass - 1) <= _EXCESS:
+        if not abs(mass - 1) <= _EXCESS:
             raise DistributionError(f"logprobs up to {values.max():.6g} with a sum of {mass:.6g} are no distribution")
         return Distribution.dense(row, origin="logprobs", stage=stage, schedule=schedule)
     edge = _edge(values, question.top) if bound is None else bound
