@@ -68,13 +68,23 @@ def distribution(
     expected = min(question.top, vocab_size or question.top)
     fallen = capabilities.distinct_keys and len(values) < expected
     if not known.any() or (fallen and not vocabulary.tokenizer.vocab_size < 2**62):
-        raise Undisclosed(ALL, "which tokens the server's texts stand for, several of which fall together,")
+        raise _fallen_together(expected, int(known.sum()))
     edge = _edge(values, question.top)
     hidden = 0.0 if fallen else float(max([edge, *values[~known]]))
     shown = np.array([token for token, kept in zip(ids, known, strict=True) if kept], dtype=np.int64)
     return Distribution.head(
         shown, values[known], vocab_size, stage=stage, schedule=schedule, max_hidden=max(hidden, -1e300)
     )
+
+
+def _fallen_together(asked: int, named: int) -> Undisclosed:
+    error = Undisclosed(ALL, "which tokens the server's texts stand for")
+    error.args = (
+        f"the server lists tokens by their text, and of {asked} asked for {named} have a text of their own: the end of "
+        "a text is '' there, and equal texts are one entry. Name the model's tokenizer with tokenizer=, which tells "
+        "what may be behind a text, or use a dialect that lists ids or bytes, such as llama_server or vllm",
+    )
+    return error
 
 
 def _by_ids(
