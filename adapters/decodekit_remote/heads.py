@@ -79,11 +79,12 @@ def distribution(
 
 def _fallen_together(asked: int, named: int) -> Undisclosed:
     error = Undisclosed(ALL, "which tokens the server's texts stand for")
-    error.args = (
+    told = (
         f"the server lists tokens by their text, and of {asked} asked for {named} have a text of their own: the end of "
         "a text is '' there, and equal texts are one entry. Name the model's tokenizer with tokenizer=, which tells "
-        "what may be behind a text, or use a dialect that lists ids or bytes, such as llama_server or vllm",
+        "what may be behind a text, or use a dialect that lists ids or bytes, such as llama_server or vllm"
     )
+    error.args = (told,)
     return error
 
 
