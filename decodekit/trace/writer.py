@@ -146,10 +146,24 @@ def _now() -> str:
 
 
 def _line_of(data: Mapping[str, Any]) -> bytes:
+    """The line of this data. What is no Unicode, as in the name of a file, is written as Python escapes it."""
     try:
-        return to_line(data)
+        try:
+            return to_line(data)
+        except ValueError:
+            return to_line(_escaped(data))
     except (TypeError, ValueError) as error:
         raise TraceError(f"a trace cannot hold this: {error}") from error
+
+
+def _escaped(data: Any) -> Any:
+    if isinstance(data, str):
+        return data.encode(errors="backslashreplace").decode()
+    if isinstance(data, Mapping):
+        return {_escaped(name): _escaped(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_escaped(item) for item in data]
+    return data
 
 
 def _require_readable(line: bytes, *, header: bool = False, step: int | None = None) -> None:
