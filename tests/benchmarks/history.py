@@ -36,7 +36,7 @@ def ours(rows: Rows, ids: list[int], name: str, **parameters: Any) -> Callable[[
     context = Context(TokenIds(), TokenIds(ids))
     stateful = hasattr(plugin, "initial")
     state = plugin.initial(context) if stateful else None
-    choice = Choice(ids[0], None, None, None, 0.0, 0.0, None, None)
+    choice = Choice(ids[0], None)
     turn = iter(range(10**9))
 
     def step() -> object:
