@@ -15,7 +15,7 @@ ALLOWED = {
     (
         "adapters/decodekit_torch/fixed_shapes.py",
         "torch._dynamo",
-    ): "torch has no public name for its compiler's settings",
+    ): "the settings of torch's compiler are here only",
     (
         "adapters/decodekit_torch/adapter.py",
         "getattr(config, '_attn_implementation', None)",
