@@ -12,6 +12,8 @@ from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, Randomness, words_above
 from decodekit.draw.samplers import CORE_SAMPLERS, race
+from decodekit.errors import DistributionError
+from decodekit.trace.evidence import Evidence
 from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
 from decodekit.trace.verdict import Finding
@@ -40,37 +42,48 @@ def redraw(trace: Trace, step: Step, noise: BoundRandomness) -> Choice:
     vocab_size = trace.header.adapter.get("vocab_size")
     if vocab_size is not None and evidence.token_ids.max() >= vocab_size:
         raise Finding("failed", f"token {evidence.token_ids.max()} lies outside the vocabulary of {vocab_size} tokens")
-    order = np.lexsort((evidence.token_ids, -evidence.scores))
-    ids, scores = evidence.token_ids[order], evidence.scores[order]
     if evidence.floor is None or sampler == "greedy":
-        final = Distribution._make(
-            vocab_size=None, origin="logprobs", stage="processed", temperature=1.0, schedule=None, ambiguous=False,
-            _row=scores, _scale=1.0, _ids=ids, _hidden=None, _log_z=None, _made_from=None,
-        )  # fmt: skip
-        choice = CORE_SAMPLERS[sampler](final, Context(), noise)
-        if evidence.floor is None:
-            return choice
-        if not evidence.floor <= choice.score - choice.margin:
-            raise Finding("failed", f"a token that is missing from the record may have a score of {evidence.floor}")
-        return replace(choice, logprob=step.choice.logprob)
+        return _from_support(step, evidence, sampler, noise)
     if sampler != "multinomial":
         raise Finding("consistent", f"a {sampler} draw needs the whole support, and only a part was recorded")
     if vocab_size is None:
         raise Finding("consistent", "the size of the vocabulary was not recorded")
     if vocab_size > _LARGEST_VOCABULARY:
         raise Finding("consistent", f"a floor is not checked in a vocabulary of more than {_LARGEST_VOCABULARY} tokens")
-    alive = scores > -math.inf
+    return _from_floor(step, evidence, vocab_size, noise)
+
+
+def _from_support(step: Step, evidence: Evidence, sampler: str, noise: BoundRandomness) -> Choice:
+    """Everything that could be chosen is on record."""
+    try:
+        final = Distribution.listed(evidence.token_ids, evidence.scores, stage="processed")
+    except DistributionError as error:
+        raise Finding("failed", f"the recorded scores are no distribution: {error}") from error
+    choice = CORE_SAMPLERS[sampler](final, Context(), noise)
+    if evidence.floor is None:
+        return choice
+    if not evidence.floor <= choice.score - choice.margin:
+        raise Finding("failed", f"a token that is missing from the record may have a score of {evidence.floor}")
+    return replace(choice, logprob=step.choice.logprob)
+
+
+def _from_floor(step: Step, evidence: Evidence, vocab_size: int, noise: BoundRandomness) -> Choice:
+    """No token that is missing from the record has a score above the floor: their noise tells what they could reach."""
+    assert evidence.floor is not None
+    ids, scores = evidence.token_ids, evidence.scores
+    alive, largest = scores > -math.inf, float(scores.max())
+    floor = evidence.floor - largest
     words = noise.words(range(vocab_size))
-    token, best, second, runner_up, word = race(ids[alive], scores[alive] - scores[0], words[ids[alive]])
-    rivals = words_above(words, second - (evidence.floor - float(scores[0])))
-    rivals[ids] = False
-    if rivals.any():
-        # Lucky enough to pass the runner-up from the floor: the exact number decides.
-        lucky = np.flatnonzero(rivals)
-        reach = noise.gumbel(lucky) + (evidence.floor - float(scores[0]))
+    token, best, second, runner_up, word = race(ids[alive], scores[alive] - largest, words[ids[alive]])
+    missing = words_above(words, second - floor)
+    missing[ids] = False
+    if missing.any():
+        # Tokens that their noise could lift from the floor to the runner-up: the exact number decides.
+        lifted = np.flatnonzero(missing)
+        reach = noise.gumbel(lifted) + floor
         furthest = float(reach.max())
         if furthest >= best - _CLOSE:
-            at = int(lucky[reach.argmax()])
+            at = int(lifted[reach.argmax()])
             raise Finding("failed", f"token {at} is missing from the record, and could have won from the floor")
         if furthest >= second:  # as `multinomial` on a head: a hidden token may stand second
             second, runner_up = furthest, None

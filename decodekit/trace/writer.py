@@ -43,7 +43,7 @@ class TraceWriter:
         self._steps = 0
         self._counts: Counter[int] = Counter()  # of each stream
         self._in_doubt = False
-        content = _line_of(asdict(header))
+        content = _line_of(header.content())
         line = b'{"kind":"header","content":' + content + b',"created":"%s"}' % _now().encode()
         _require_readable(line, header=True)
         try:

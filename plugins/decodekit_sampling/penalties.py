@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.history import Ids, Scope, TokenId, Window, named, recent, weighed
 
 __all__ = ["EncoderRepetitionPenalty", "FrequencyPenalty", "Law", "PresencePenalty", "RepetitionPenalty"]
@@ -26,6 +27,8 @@ class _History(Plugin):
     The ``window`` most recent tokens count in full; over the ``decay`` tokens before them the weight falls in equal
     steps, to 0 at the oldest. (exllama calls the two ranges sustain and decay.)
     """
+
+    kind: ClassVar[Kind] = "penalty"
 
     scope: Scope = "both"
     window: Window | None = None
@@ -196,6 +199,8 @@ class EncoderRepetitionPenalty(Plugin):
     Engines: transformers, whose encoder ids are the prompt of a decoder-only model, and text-generation-webui.
     Example: encoder_repetition_penalty = 1.5
     """
+
+    kind: ClassVar[Kind] = "penalty"
 
     encoder_repetition_penalty: Annotated[float, Field(gt=0, le=100)]
     ids: Ids | None = None
