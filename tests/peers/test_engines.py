@@ -1,6 +1,6 @@
 """Our presets beside numbers that the engines' own code gave: rows, histories and settings with what was left of them.
 
-Each file names the engine, its version, the functions that ran and how; see tests/peers/README.md for making them again.
+Each file names the engine, its version, and the functions that ran and how. Numbers only; no code of theirs is here.
 """
 
 from __future__ import annotations
