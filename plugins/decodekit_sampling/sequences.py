@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, WithJsonSchema, field_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit_sampling.history import named, recent
@@ -16,7 +16,8 @@ from decodekit_sampling.phrases import Phrase, ids_of, once
 __all__ = ["BadWords", "SequenceBias"]
 
 _Bias = Annotated[float, Field(ge=-1000, le=1000)]
-_Pair = Annotated[tuple[Phrase, _Bias | bool], Field(strict=False)]
+_Banned = Annotated[bool, WithJsonSchema({"const": False})]
+_Pair = Annotated[tuple[Phrase, _Bias | _Banned], Field(strict=False)]
 _Group = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
