@@ -78,12 +78,13 @@ class Reshaped:
         choice = replace(choice, raw_logprob=logprob, rank=known(self.raw.rank, token_id))
         entries: list[Entry] = []
         for part, following in zip(self.applied, self.links[1:], strict=True):
-            entries.append(entry_of(part, token_id, logprob, top, self.ctx.step, exact=following.looks_back))
-            logprob = entries[-1].chosen
+            exact = following.looks_back
+            entry = entry_of(part, chosen=token_id, logprob=logprob, top=top, step=self.ctx.step, exact=exact)
+            entries.append(entry)
+            logprob = entry.chosen
         drawn_from = self.applied[-1].after if self.applied else self.raw
         if self.final is not drawn_from:
-            name = self.links[-1].name
-            entries.append(Entry(name, None, None, None, None, gave_up=drawn_from.tail, chosen=choice.logprob))
+            entries.append(Entry(name=self.links[-1].name, gave_up=drawn_from.tail, chosen=choice.logprob))
         return choice, tuple(entries)
 
 

@@ -16,7 +16,7 @@ from decodekit.text.chat import encode_chat, render
 from decodekit.text.tokenizer import Message
 from decodekit.text.utf8 import utf8
 
-__all__ = ["BaseTokenizer", "SpaceInFront", "prompt_ids"]
+__all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids"]
 
 SpaceInFront = Literal["never", "unless there", "always"]
 
@@ -35,10 +35,13 @@ class BaseTokenizer:
         loses: what `encode` does not keep of a text; '' where it keeps every byte.
 
     Attributes:
+        listed: whether the bytes of all tokens are at hand; False where a server tells of them one by one.
         chat_template: as given.
         space_in_front: as given.
         loses: as given.
     """
+
+    listed = True
 
     def __init__(
         self,
@@ -148,9 +151,23 @@ def prompt_ids(tokenizer: Any, text: str) -> list[int]:
     Raises:
         ParameterError: the text is no Unicode, or the vocabulary cannot write it.
     """
-    utf8(text, "the prompt")
+    ids = own_ids(tokenizer, text, special=False)
+    return ids if tokenizer.bos_id is None else [tokenizer.bos_id, *ids]
+
+
+def own_ids(tokenizer: Any, text: str, *, special: bool = True) -> list[int]:
+    """The ids of a text with the space that the model's own tokenizer writes in front of one, and without BOS.
+
+    Args:
+        tokenizer: any `Tokenizer`; one without ``space_in_front`` writes none.
+        text: the text.
+        special: whether markup is read as control tokens.
+
+    Raises:
+        ParameterError: the text is no Unicode, or the vocabulary cannot write it.
+    """
+    utf8(text, "the text")
     rule: SpaceInFront = getattr(tokenizer, "space_in_front", "never")
     there = not text or rule == "never" or (rule == "unless there" and text.startswith(" "))
-    ids: list[int] = tokenizer.encode(text if there else f" {text}")
-    bos: int | None = tokenizer.bos_id
-    return ids if bos is None else [bos, *ids]
+    ids: list[int] = tokenizer.encode(text if there else f" {text}", special=special)
+    return ids

@@ -43,7 +43,7 @@ class TraceWriter:
         except OSError as error:
             raise TraceError(f"cannot make {self.path}: {error.strerror}") from error
         self._open = True
-        content = to_line(asdict(header))
+        content = to_line(header.content())
         self._line(b'{"kind":"header","content":' + content + b',"created":"%s"}' % _now().encode(), content)
 
     def write(self, step: Step) -> None:

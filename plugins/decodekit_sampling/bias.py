@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, WithJsonSchema, field_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 
 __all__ = ["LogitBias"]
 
@@ -33,6 +34,8 @@ class LogitBias(Plugin):
     [-100, 100]; transformers has it as ``sequence_bias``.
     Example: logit_bias = {2 = 1.0, 0 = false}
     """
+
+    kind: ClassVar[Kind] = "bias"
 
     logit_bias: Annotated[dict[_TokenId, _Bias | bool], Field(max_length=100_000), WithJsonSchema(_SCHEMA)]
 

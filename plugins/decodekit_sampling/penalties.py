@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.history import Ids, Scope, TokenId, Window, named, recent, weighed
 
 __all__ = ["EncoderRepetitionPenalty", "FrequencyPenalty", "Law", "PresencePenalty", "RepetitionPenalty"]
@@ -41,6 +42,7 @@ class _History(Plugin):
     """
 
     model_config = ConfigDict(json_schema_extra={"allOf": [*_FADING]})
+    kind: ClassVar[Kind] = "penalty"
 
     scope: Scope = "both"
     window: Window | None = None
@@ -213,6 +215,8 @@ class EncoderRepetitionPenalty(Plugin):
     Engines: transformers, whose encoder ids are the prompt of a decoder-only model, and text-generation-webui.
     Example: encoder_repetition_penalty = 1.5
     """
+
+    kind: ClassVar[Kind] = "penalty"
 
     encoder_repetition_penalty: Annotated[float, Field(gt=0, le=100)]
     ids: Ids | None = None

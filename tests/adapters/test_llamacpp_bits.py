@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("llama_cpp")
 
 from decodekit import Prefix
+from decodekit_llamacpp.memory import Memory
 from tests.adapters.conftest import BareLoop, model_path
 
 pytestmark = pytest.mark.real_model
@@ -39,7 +40,7 @@ def assert_bits(answers: Sequence[Any], prefixes: Sequence[Prefix], bare: BareLo
     # The longest first: the bare loop remembers what it saw on the way.
     for prefix, answer in sorted(zip(prefixes, answers, strict=True), key=lambda pair: -len(pair[0])):
         expected = bare(prefix.token_ids)
-        drift = np.abs(answer._row - expected).max()
+        drift = np.abs(answer.scores - expected).max()
         assert drift == 0, f"a prefix of {len(prefix)} tokens drifts by {drift} ({answer.schedule})"
 
 
@@ -113,8 +114,13 @@ def test_two_chats_in_turn_keep_their_bits_through_every_cleaning(
 ) -> None:
     adapter = make(n_ctx=220, rows_per_forward=32, max_sequences=3)
     cleanings: list[int] = []
-    clean = adapter._memory.clean
-    monkeypatch.setattr(adapter._memory, "clean", lambda need, first: (cleanings.append(need), clean(need, first)))
+    clean = Memory.clean
+
+    def counted(memory: Memory, need: int, first: int) -> None:
+        cleanings.append(need)
+        clean(memory, need, first)
+
+    monkeypatch.setattr(Memory, "clean", counted)
     chats = [Prefix(text_ids[:60]), Prefix(text_ids[200:260])]
     for turn in range(18):
         which = turn % 2
@@ -173,7 +179,7 @@ def test_with_llama_cpps_own_cache_types_the_schedule_does_move_the_bits(
     """Why the default is another: should this test fail one day, the default can go."""
     whole = make(cache_type="f16", rows_per_forward=300).predict([Prefix(text_ids[:300])])[0]
     parts = make(cache_type="f16", rows_per_forward=16).predict([Prefix(text_ids[:300])])[0]
-    assert not np.array_equal(whole._row, parts._row)
+    assert not np.array_equal(whole.scores, parts.scores)
 
 
 def test_the_distributions_are_those_of_llama_cpp_python_itself(make: Callable[..., Any], text_ids: list[int]) -> None:
