@@ -85,9 +85,8 @@ class Config(BaseModel):
 
     def build_chain(self) -> Chain:
         """The chain it lists, in its order. Advice on it is logged as a warning, each message once in a process."""
-        processors = [registry.processor(part.name, **part.parameters()) for part in self.chain]
-        chain = Chain(processors, registry.sampler(self.sampler.name, **self.sampler.parameters()))
-        chain.notes = self._notes
+        parts = [{"name": part.name, **part.parameters()} for part in (*self.chain, self.sampler)]
+        chain = Chain.from_parts(parts[:-1], parts[-1], self._notes)
         for item in advice(chain):
             if item.message not in _advised:
                 _advised.add(item.message)

@@ -50,7 +50,7 @@ def test_the_documented_example_is_read_in_its_order(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, EXAMPLE))
     assert (config.adapter.type, config.adapter.parameters()) == ("llamacpp", {"model": "smollm2"})
     chain = config.build_chain()
-    assert [link.name for link in chain._links] == ["temperature", "top_p"]
+    assert [part["name"] for part in chain.describe()["processors"]] == ["temperature", "top_p"]
     assert (chain.processors[0].temperature, chain.processors[1].top_p) == (0.8, 0.95)
     assert chain.sampler is decodekit.sampler("multinomial")
     options = config.session_options()

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decodekit.distribution import Distribution
-from decodekit.distribution.disclosure import Undisclosed
+from decodekit.distribution.disclosure import Tail, Undisclosed
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import PROCESSORS, BoundRandomness, Lanes, derive
 from decodekit.draw.samplers import CORE_SAMPLERS
 from decodekit.errors import ConfigError, DecodekitError, DistributionError, ParameterError, PluginError
 from decodekit.plugin import registry
+from decodekit.plugin.traits import Traits
 
 __all__ = [
+    "Applied",
     "Link",
     "blame",
     "call_processor",
@@ -34,6 +36,7 @@ class Link:
 
     call: Any
     name: str
+    traits: Traits
     stateful: bool
     key: int
     needs_logits: bool
@@ -41,6 +44,25 @@ class Link:
     pure: bool
     trusted: bool
     looks_back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One processor, applied.
+
+    Args:
+        link: which.
+        before: what it was called with.
+        after: what it gave.
+        tosses: (lane, word) of the random numbers it drew.
+        gave_up: the tail that was given up before it; None when none was.
+    """
+
+    link: Link
+    before: Distribution
+    after: Distribution
+    tosses: tuple[tuple[int, int], ...]
+    gave_up: Tail | None
 
 
 def link_of(part: Any, seen: dict[str, int]) -> Link:
@@ -52,16 +74,18 @@ def link_of(part: Any, seen: dict[str, int]) -> Link:
     name = registry.name_of(part)
     earlier = seen.get(name, 0)
     seen[name] = earlier + 1
+    traits = Traits.of(part)
     return Link(
         call=part,
         name=name,
-        stateful=hasattr(part, "initial") and hasattr(part, "advance"),
+        traits=traits,
+        stateful=traits.stateful,
         key=derive(0, name, earlier),
-        needs_logits=getattr(part, "needs_logits", False),
-        revives=getattr(part, "revives", False),
-        pure=getattr(part, "pure", True),
+        needs_logits=traits.needs_logits,
+        revives=traits.revives,
+        pure=traits.pure,
         trusted=part in CORE_SAMPLERS.values(),
-        looks_back=getattr(part, "looks_back", False),
+        looks_back=traits.looks_back,
     )
 
 

@@ -159,7 +159,9 @@ class Decoder:
             timing=Timing(waited, time.perf_counter() - started),
             stream=self.randomness.stream,
             evidence=evidence,
-            row=(dist.token_ids, dist._row if dist._scale == 1.0 else dist.scores) if self._level == "full" else None,
+            row=(dist.token_ids, dist.row.values if dist.row.scale == 1.0 else dist.scores)
+            if self._level == "full"
+            else None,
             asked=tuple(self._asked),
         )
         self._asked.clear()

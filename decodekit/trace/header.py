@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -135,6 +136,21 @@ class Trace:
     def token_ids(self, stream: int = 0) -> list[int]:
         """The tokens of one sequence."""
         return [step.token_id for step in self.steps if step.stream == stream]
+
+    def wrong_ends(self) -> str | None:
+        """What is wrong with the footer's ends: one for each sequence of the header, with its count of tokens."""
+        ends = self.footer.ends if self.footer is not None else []
+        streams = [stream for stream, _ in self.header.sequences]
+        if [end.stream for end in ends] != streams:
+            return f"the footer ends the streams {[end.stream for end in ends]}, the header begins {streams}"
+        counts = Counter(step.stream for step in self.steps)
+        for end in ends:
+            if counts[end.stream] != end.tokens:
+                return (
+                    f"the footer counts {end.tokens} tokens in stream {end.stream}, and there are "
+                    f"{counts[end.stream]} steps; a streamed run has its steps in its file"
+                )
+        return None
 
     def prompt_of(self, stream: int) -> list[int]:
         """The prompt of one sequence. Raises `TraceError` for a stream the header does not name."""

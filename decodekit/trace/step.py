@@ -54,7 +54,7 @@ class RawSummary:
         return RawSummary(
             disclosed=len(dist.scores) if dist.token_ids is not None else dist.vocab_size or 0,
             support=dist.support_size if whole else None,
-            entropy=dist.entropy if dist._knows_entropy else None,
+            entropy=dist.entropy if dist.knows_entropy else None,
             log_normalizer=dist.log_normalizer if whole or dist.stage == "raw" else None,
             origin=dist.origin,
             stage=dist.stage,

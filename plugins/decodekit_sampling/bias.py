@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 
 __all__ = ["LogitBias"]
 
@@ -25,6 +26,8 @@ class LogitBias(Plugin):
     [-100, 100]; transformers has it as ``sequence_bias``.
     Example: logit_bias = {2 = 1.0, 0 = false}
     """
+
+    kind: ClassVar[Kind] = "bias"
 
     logit_bias: Annotated[dict[_TokenId, _Bias | bool], Field(max_length=100_000)]
 

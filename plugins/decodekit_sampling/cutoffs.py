@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from decodekit import Context, Distribution
 from decodekit.distribution.disclosure import Interval
-from decodekit_sampling.truncation import Truncation, keep_from
+from decodekit_sampling.truncation import Truncation, keep_from, near_zero
 
 __all__ = ["EpsilonCutoff", "EtaCutoff"]
 
@@ -29,7 +29,7 @@ class EpsilonCutoff(Truncation):
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact on a head whose last token is below the limit; `Undisclosed` otherwise."""
-        least = math.log(self.epsilon_cutoff)
+        least, dist = math.log(self.epsilon_cutoff), near_zero(dist)
         low, high = dist.bounds("log_normalizer")
         return keep_from(dist, Interval(low + least, high + least), self.min_keep, self.ties)
 
@@ -45,10 +45,13 @@ class EtaCutoff(Truncation):
     Example: eta_cutoff = 0.1
     """
 
+    measures: ClassVar[tuple[str, str] | None] = ("entropy", "arXiv 2210.15191")
+
     eta_cutoff: Annotated[float, Field(gt=0, lt=1)]
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact on a head where the bounds on the entropy leave no token open; `Undisclosed` otherwise."""
+        dist = near_zero(dist)
         least, entropy = math.log(self.eta_cutoff), dist.bounds("entropy")
         low, high = dist.bounds("log_normalizer")
         low += min(least, least / 2 - entropy.high)

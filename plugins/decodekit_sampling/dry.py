@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from decodekit import Choice, Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit.text.once import once
 from decodekit_sampling.breakers import Breakers, overlapping
 from decodekit_sampling.history import Scope, Window, named, recent
@@ -33,15 +34,18 @@ class Dry(Plugin):
     Edges: 0 changes nothing; a token that is a breaker by itself is never penalised; the exponent stops where the power
     would leave float32, as in llama.cpp (whose product with the multiplier may still leave it, and bans the token).
     Source: the sampler of p-e-w (text-generation-webui pull request 5677); the law is llama.cpp's ``dry``.
-    Engines: llama.cpp and koboldcpp. A negative ``dry_penalty_last_n`` in llama.cpp, once the whole context, switches
-    it off without a word; here a ``window`` is positive, or None for the whole history. Others have the name and not
-    quite the law: text-generation-webui (at most 50 tokens), exllamav2 (times the number of occurrences), exllamav3 (a
-    cap of 2,048) and aphrodite (n-grams of at most 12, 8 occurrences).
+    Engines: llama.cpp and koboldcpp, which penalises breakers like other tokens, and nothing where no more than
+    ``allowed_length`` tokens follow the last breaker (``law="koboldcpp"``). A negative ``dry_penalty_last_n`` in
+    llama.cpp, once the whole context, switches it off without a word; here a ``window`` is positive, or None for the
+    whole history. Others have the name and not quite the law: text-generation-webui (at most 50 tokens), exllamav2
+    (times the number of occurrences), exllamav3 (a cap of 2,048) and aphrodite (n-grams of at most 12, 8 occurrences).
     Example: dry = 1.0, allowed_length = 1, breakers = []
 
     Raises:
         ParameterError: a breaker is a text and there is no tokenizer.
     """
+
+    kind: ClassVar[Kind] = "penalty"
 
     dry: Annotated[float, Field(ge=0, le=1000)]
     base: Annotated[float, Field(ge=1, le=100)] = 1.75
@@ -49,6 +53,7 @@ class Dry(Plugin):
     window: Window | None = None
     scope: Scope = "both"
     breakers: Annotated[tuple[Phrase, ...], Field(strict=False, max_length=1000)] = ("\n", ":", '"', "*")
+    law: Literal["llama.cpp", "koboldcpp"] = "llama.cpp"
 
     @field_validator("breakers")
     @classmethod
@@ -77,7 +82,7 @@ class Dry(Plugin):
         if self.dry == 0 or len(ids) <= self.allowed_length:
             return dist
         limit = breakers.since(ids)
-        if limit < self.allowed_length:
+        if limit < self.allowed_length or (self.law == "koboldcpp" and limit == self.allowed_length):
             return dist
         # No match reaches back beyond the window's beginning; the last position only matches itself.
         lengths = np.minimum(state, np.arange(1, len(ids) + 1))[:-1]
@@ -85,7 +90,7 @@ class Dry(Plugin):
         tokens, which = np.unique(ids[ends + 1], return_inverse=True)
         longest = np.zeros(len(tokens))
         np.maximum.at(longest, which, np.minimum(lengths[ends], limit))
-        penalised = ~breakers.single(tokens)
+        penalised = np.ones(len(tokens), dtype=bool) if self.law == "koboldcpp" else ~breakers.single(tokens)
         exponent = longest[penalised] - self.allowed_length
         if self.base > 1.000001:
             exponent = np.minimum(exponent, _LARGEST_LOG // np.log(np.float32(self.base)))

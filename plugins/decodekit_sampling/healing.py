@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit.text.once import once
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_sampling.history import named
@@ -59,6 +61,8 @@ class TokenHealing(Plugin):
         EmptySupport: no token that goes on with the text has probability.
         ParameterError: there is no tokenizer, or no token can begin the text.
     """
+
+    kind: ClassVar[Kind] = "mask"
 
     token_healing: Phrase
     pieces: bool = True

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from decodekit import Context, Distribution
-from decodekit_sampling.truncation import Truncation, keep_from
+from decodekit_sampling.truncation import Truncation, keep_from, near_zero
 
 __all__ = ["MinP"]
 
@@ -26,8 +26,13 @@ class MinP(Truncation):
 
     min_p: Annotated[float, Field(ge=0, le=1)]
 
+    def after_heat(self, temperature: float) -> str:
+        """exp(gap / T) >= a is exp(gap) >= a ** T."""
+        return f"it keeps what min_p={self.min_p**temperature:.3g} would keep before it"
+
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact on a head whose last token is below the limit; `Undisclosed` otherwise."""
         if self.min_p == 0:
             return dist
+        dist = near_zero(dist)
         return keep_from(dist, dist.max_score + math.log(self.min_p), self.min_keep, self.ties)

@@ -13,6 +13,8 @@ import numpy as np
 from pydantic import Field
 
 from decodekit import ALL, Choice, Context, Disclosure, Distribution, DistributionError, Plugin, Undisclosed
+from decodekit.plugin.traits import Kind
+from decodekit_sampling.truncation import near_zero
 
 __all__ = ["Mirostat", "MirostatV2"]
 
@@ -21,6 +23,8 @@ _Surprise = Annotated[float, Field(gt=0, le=100)]
 
 
 class _Mirostat(Plugin):
+    kind: ClassVar[Kind] = "truncation"
+    measures: ClassVar[tuple[str, str] | None] = ("surprise", "arXiv 2007.14966")
     argmax_invariant: ClassVar[bool] = True
     looks_back: ClassVar[bool] = True
 
@@ -74,6 +78,7 @@ class MirostatV2(_Mirostat):
 
     def __call__(self, dist: Distribution, ctx: Context, state: float) -> Distribution:
         """Exact on a head whose last token is beyond the limit; `Undisclosed` otherwise."""
+        dist = near_zero(dist)
         return dist.threshold(dist.log_normalizer - state * _BIT)
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from decodekit import Context, Distribution, ParameterError
 from decodekit.distribution.disclosure import Interval
-from decodekit_sampling.truncation import Truncation, keep_from
+from decodekit_sampling.truncation import Truncation, keep_from, near_zero
 
 __all__ = ["PLess", "PLessNorm"]
 
@@ -18,7 +18,11 @@ _Factor = Annotated[float, Field(gt=0, le=1)]
 
 def log_collision(dist: Distribution) -> Interval:
     """The log of ``sum(p ** 2)``, the probability that two draws agree, in nats; an interval on a head with a tail."""
-    squares, once = dist.scaled(2).bounds("log_normalizer"), dist.bounds("log_normalizer")
+    squared = dist.scaled(2)
+    if dist.tail is None:
+        exact = 2 * dist.logprob(dist.mode) - squared.logprob(dist.mode)
+        return Interval(exact, exact)
+    squares, once = squared.bounds("log_normalizer"), dist.bounds("log_normalizer")
     return Interval(squares.low - 2 * once.high, min(0.0, squares.high - 2 * once.low))
 
 
@@ -38,6 +42,7 @@ class PLess(Truncation):
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact on a head where the bounds on the sum leave no token open; `Undisclosed` otherwise."""
+        dist = near_zero(dist)
         limit, log_z = log_collision(dist), dist.bounds("log_normalizer")
         factor = math.log(self.p_less)
         return keep_from(
@@ -64,6 +69,7 @@ class PLessNorm(Truncation):
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact on a head where the bounds on the sum leave no token open; `Undisclosed` otherwise."""
+        dist = near_zero(dist)
         size, log_z = dist.vocab_size, dist.bounds("log_normalizer")
         if size is None:
             raise ParameterError("p_less_norm needs the size of the vocabulary, which is not known here; take p_less")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
-from decodekit_sampling.history import Ids, Scope, Window, named, recent, weighed
+from decodekit.plugin.traits import Kind
+from decodekit_sampling.history import Ids, Scope, TokenId, Window, named, recent, weighed
 
 __all__ = ["EncoderRepetitionPenalty", "FrequencyPenalty", "Law", "PresencePenalty", "RepetitionPenalty"]
 
@@ -27,16 +28,23 @@ class _History(Plugin):
     steps, to 0 at the oldest. (exllama calls the two ranges sustain and decay.)
     """
 
+    kind: ClassVar[Kind] = "penalty"
+
     scope: Scope = "both"
     window: Window | None = None
     decay: Annotated[
         int, Field(ge=0, le=10_000_000, description="over so many tokens before the window the weight falls to 0")
     ] = 0
+    padding: Annotated[
+        TokenId | None, Field(description="fills the window while the text is shorter (koboldcpp: 0); None: nothing")
+    ] = None
 
     @model_validator(mode="after")
     def _decay_after_a_window(self) -> Self:
         if self.decay and self.window is None:
             raise ValueError("decay begins where the window ends; give a window too")
+        if self.padding is not None and self.window is None:
+            raise ValueError("padding fills a window; give one too")
         return self
 
     @property
@@ -45,10 +53,16 @@ class _History(Plugin):
 
     def needs(self, ctx: Context) -> Disclosure:
         """The penalised tokens by name; on a head they may lie in the tail."""
-        return named(recent(ctx, self.scope, self._reach))
+        return named(self._history(ctx))
+
+    def _history(self, ctx: Context) -> NDArray[np.int64]:
+        history = recent(ctx, self.scope, self._reach)
+        if self.padding is None or self.window is None or len(history) >= self.window:
+            return history
+        return np.concatenate([np.full(self.window - len(history), self.padding, dtype=np.int64), history])
 
     def _weighed(self, ctx: Context) -> tuple[NDArray[np.int64], Floats, Floats]:
-        history = recent(ctx, self.scope, self._reach)
+        history = self._history(ctx)
         return weighed(history, self._weights(len(history)))
 
     def _weights(self, length: int) -> Floats | None:
@@ -77,7 +91,7 @@ class RepetitionPenalty(_History):
     ``fade`` says what a weight w below one means, with the penalty p: 'score' mixes the score with its penalised
     value, ``(1 - w) * s + w * s'`` (exllamav3); 'penalty' takes the penalty ``1 + w * (p - 1)`` (exllamav2, whose
     ``sustain`` is one less than this window). ``slope`` gives the older half of the window, rounded down, the penalty
-    ``1 + slope * (p - 1)`` where p is above one (koboldcpp); 1 is the full penalty.
+    ``1 + slope * (p - 1)`` where p is above one (koboldcpp); 1 is the full penalty. The window is halved, not the text.
 
     Formula: s_i / penalty where s_i > 0, s_i * penalty elsewhere, for tokens with c_i > 0
     Edges: 1 changes nothing; below 1 it rewards; a score of 0 stays, and so does a token without probability.
@@ -88,7 +102,7 @@ class RepetitionPenalty(_History):
     Example: repetition_penalty = 1.5
     """
 
-    repetition_penalty: Annotated[float, Field(gt=0, le=100)]
+    repetition_penalty: Annotated[float, Field(gt=0, le=1e9)]
     law: Law = "logits"
     fade: Literal["score", "penalty"] = "score"
     slope: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -121,8 +135,9 @@ class RepetitionPenalty(_History):
     def _weights(self, length: int) -> Floats | None:
         if self.slope == 1 or self.repetition_penalty <= 1:
             return super()._weights(length)
+        window = length if self.window is None else self.window
         weights = np.ones(length)
-        weights[: length // 2] = self.slope
+        weights[: max(0, length - (window - window // 2))] = self.slope
         return weights
 
 
@@ -184,6 +199,8 @@ class EncoderRepetitionPenalty(Plugin):
     Engines: transformers, whose encoder ids are the prompt of a decoder-only model, and text-generation-webui.
     Example: encoder_repetition_penalty = 1.5
     """
+
+    kind: ClassVar[Kind] = "penalty"
 
     encoder_repetition_penalty: Annotated[float, Field(gt=0, le=100)]
     ids: Ids | None = None

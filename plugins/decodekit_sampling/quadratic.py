@@ -8,6 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from decodekit import ALL, Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
+from decodekit_sampling.truncation import near_zero
 
 __all__ = ["Quadratic"]
 
@@ -17,13 +19,15 @@ _GONE = 1e90  # so many nats away a token has no probability, and the cube still
 class Quadratic(Plugin):
     """Bend the scores: closer to the leader among the leaders, further away in the tail.
 
-    Formula: f * (d_i ** 3 * (c - 1) - d_i ** 2 * (3 - c)) / 2, with d_i = s_i - s_max, f = quadratic, c = curve
-    Edges: 0 changes nothing, as in the engines; a curve of 1 leaves -f * d_i ** 2; a curve above 3 lifts tokens close
-    to the leader over it.
+    Formula: s_max + f * (d_i ** 3 * (c - 1) - d_i ** 2 * (3 - c)) / 2, with d_i = s_i - s_max, f = quadratic, c = curve
+    Edges: 0 changes nothing, as in the engines; a curve of 1 leaves s_max - f * d_i ** 2; a curve above 3 lifts tokens
+    close to the leader over it. The largest score stays where it was, so that penalties may follow.
     Source: kalomaze, text-generation-webui pull request 5403, where f is the smoothing factor.
     Engines: text-generation-webui, koboldcpp and aphrodite; exllamav2 writes it as an exponent of 2 in its softmax.
     Example: quadratic = 0.5
     """
+
+    kind: ClassVar[Kind] = "reshaping"
 
     needs: ClassVar[Disclosure] = ALL
 
@@ -34,8 +38,9 @@ class Quadratic(Plugin):
         """`Undisclosed` on a head with a tail, which no bound follows through this curve."""
         if self.quadratic == 0:
             return dist
+        dist = near_zero(dist)
         square, cube = (3 - self.curve) / 2, (self.curve - 1) / 2
         far = np.maximum(dist.scores - dist.max_score, -_GONE)
-        bent = self.quadratic * far * far * (cube * far - square)
+        bent = dist.max_score + self.quadratic * far * far * (cube * far - square)
         bent[far == -_GONE] = -np.inf
         return dist.with_scores(bent)

@@ -9,6 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from decodekit import ALL, Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
+from decodekit_sampling.truncation import near_zero
 
 __all__ = ["Skew"]
 
@@ -32,6 +34,8 @@ class Skew(Plugin):
     Example: skew = 0.5
     """
 
+    kind: ClassVar[Kind] = "reshaping"
+
     needs: ClassVar[Disclosure] = ALL
 
     skew: Annotated[float, Field(ge=-10, le=10)]
@@ -41,6 +45,7 @@ class Skew(Plugin):
         """`Undisclosed` on a head with a tail: the hidden tokens' places would be needed."""
         if self.skew == 0:
             return dist
+        dist = near_zero(dist)
         ids = dist.order if self.order == "score" else np.sort(dist.support())
         logprobs = dist.logprobs_of(ids)
         cumulative = np.logaddexp.accumulate(logprobs)

@@ -29,7 +29,8 @@ class Tfs(Truncation):
     Source: Bricken 2020, https://www.trentonbricken.com/Tail-Free-Sampling/
     Engines: text-generation-webui, aphrodite, exllamav2 and koboldcpp; llama.cpp had it. koboldcpp, as llama.cpp did,
     gives the difference d_i to the token before, so it cuts one token earlier, and where all differences sum to 1e-6 or
-    less it counts them as equal (``law="koboldcpp"``).
+    less it counts them as equal (``law="koboldcpp"``). It never cuts at the first bend, and keeps all tokens where no
+    later one exceeds the share: of three tokens all.
     Example: tfs = 0.9
     """
 
@@ -63,7 +64,7 @@ class Tfs(Truncation):
         # What is left is a falling sequence: its differences sum to at most its first step and twice its height.
         rest = 0.0 if complete else float(weights[-2] + weights[-1])
         if self.law == "koboldcpp":
-            unit = math.exp(dist.max_score - dist.log_normalizer)
+            unit = math.exp(dist.logprob(dist.mode))
             if (total + rest) * unit <= 1e-6:
                 if not complete:
                     return None
@@ -77,4 +78,8 @@ class Tfs(Truncation):
         )
         if not complete and (least != most or most == len(used)):
             return None
-        return least + (self.law == "original"), is_near(used / total, least, self.tfs)
+        near = is_near(used / total, least, self.tfs)
+        if self.law == "original":
+            return least + 1, near
+        cut = max(least, self.min_keep)
+        return len(weights) if complete and cut >= len(used) else cut, near

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from decodekit import Choice, Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit.text.once import once
 from decodekit_sampling.history import recent
 from decodekit_sampling.marks import Marks
@@ -51,6 +52,8 @@ class ThinkingBudget(Plugin):
     Raises:
         EmptySupport: the token to be forced has no probability.
     """
+
+    kind: ClassVar[Kind] = "mask"
 
     thinking_budget: Annotated[int, Field(ge=0, le=10_000_000)]
     start: Phrase = "<think>"

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from decodekit import Context, Distribution
 from decodekit.distribution.disclosure import Interval
-from decodekit_sampling.truncation import Truncation, keep_from
+from decodekit_sampling.truncation import Truncation, keep_from, near_zero
 
 __all__ = ["TopA"]
 
@@ -30,6 +30,7 @@ class TopA(Truncation):
         """Exact on a head whose last token is below the limit; `Undisclosed` otherwise."""
         if self.top_a == 0:
             return dist
+        dist = near_zero(dist)
         log_z = dist.bounds("log_normalizer")
         doubled = math.log(self.top_a) + 2 * dist.max_score
         return keep_from(dist, Interval(doubled - log_z.high, doubled - log_z.low), self.min_keep, self.ties)

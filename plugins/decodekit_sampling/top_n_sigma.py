@@ -9,9 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from decodekit import ALL, Context, Disclosure, Distribution
-from decodekit_sampling.truncation import Truncation, keep_from
+from decodekit_sampling.truncation import Truncation, keep_from, near_zero
 
 __all__ = ["TopNSigma"]
+
+_LARGEST = 1e100
 
 
 class TopNSigma(Truncation):
@@ -27,16 +29,21 @@ class TopNSigma(Truncation):
     Example: top_n_sigma = 1.0
     """
 
+    measures: ClassVar[tuple[str, str] | None] = ("standard deviation", "arXiv 2411.07641")
+
     needs: ClassVar[Disclosure] = ALL
 
     top_n_sigma: Annotated[float, Field(gt=0, le=100)]
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """`Undisclosed` on every head with a tail: sigma depends on the least likely tokens most of all."""
+        dist = near_zero(dist)
         scores = dist.scores
         if dist.support_size < len(scores):
             scores = scores[scores > -np.inf]
-        gaps = scores - np.add.reduce(scores) / len(scores)
+        unit = max(1.0, abs(float(np.minimum.reduce(scores))) / _LARGEST)  # beyond it a square is no float64
+        gaps = scores / unit
+        gaps -= np.add.reduce(gaps) / len(gaps)
         gaps *= gaps
-        limit = dist.max_score - self.top_n_sigma * math.sqrt(np.add.reduce(gaps) / len(gaps))
+        limit = dist.max_score - self.top_n_sigma * math.sqrt(np.add.reduce(gaps) / len(gaps)) * unit
         return keep_from(dist, limit, self.min_keep, self.ties)

@@ -31,7 +31,7 @@ distribution is marked ambiguous.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +40,12 @@ from pydantic import Field
 from decodekit import ALL, Disclosure, Distribution, Plugin, Undisclosed
 from decodekit.distribution import AMBIGUITY
 from decodekit.distribution.disclosure import Interval
+from decodekit.plugin.traits import Kind
 
-__all__ = ["ROUNDING", "Boundary", "Ties", "Truncation", "is_near", "keep_first", "keep_from", "shifted"]
+__all__ = [
+    *("ROUNDING", "Boundary", "Ties", "Truncation"),
+    *("is_near", "keep_first", "keep_from", "near_zero", "shifted"),
+]
 
 Ties = Annotated[
     Literal["lowest", "highest", "all"],
@@ -52,6 +56,8 @@ Boundary = Annotated[
     Field(description="where the sum meets the limit exactly: drop what follows, or keep one more"),
 ]
 
+_OFFSET = 1e6
+
 ROUNDING = 1e-12
 """Sums and scores this close count as equal, so that a policy decides and not the last bit of a float64."""
 
@@ -59,12 +65,24 @@ ROUNDING = 1e-12
 class Truncation(Plugin):
     """Keep some tokens with their scores; at least ``min_keep`` of them."""
 
+    kind: ClassVar[Kind] = "truncation"
+
     min_keep: Annotated[int, Field(ge=1, le=1_000_000, description="so many tokens stay, whatever the rule says")] = 1
     ties: Ties = "lowest"
 
     @property
     def argmax_invariant(self) -> bool:
         return self.ties != "highest"
+
+
+def near_zero(dist: Distribution) -> Distribution:
+    """The same distribution; where its largest score is beyond ±1e6, that is subtracted from every score.
+
+    A limit beside such scores, like ``log_normalizer`` plus something, would be rounded by more than 1e-9.
+    """
+    if dist.tail is not None or abs(dist.max_score) <= _OFFSET:
+        return dist
+    return dist.with_scores(dist.scores - dist.max_score)
 
 
 def shifted(limit: float, boundary: Boundary) -> float:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from decodekit import ALL, Context, Disclosure, Distribution
 from decodekit.distribution import AMBIGUITY
-from decodekit_sampling.truncation import Boundary, Ties, Truncation, is_near, shifted
+from decodekit_sampling.truncation import Boundary, Ties, Truncation, is_near, near_zero, shifted
 
 __all__ = ["TypicalP"]
 
@@ -34,6 +34,8 @@ class TypicalP(Truncation):
     Example: typical_p = 0.4
     """
 
+    measures: ClassVar[tuple[str, str] | None] = ("entropy", "arXiv 2202.00666")
+
     needs: ClassVar[Disclosure] = ALL
 
     typical_p: Annotated[float, Field(gt=0, le=1)]
@@ -47,6 +49,7 @@ class TypicalP(Truncation):
         """`Undisclosed` on every head with a tail: the entropy decides the order."""
         if self.typical_p == 1:
             return dist
+        dist = near_zero(dist)
         log_z = dist.log_normalizer
         centre = log_z - dist.entropy  # a score of surprisal s is log_z - s
         if dist.token_ids is not None:

@@ -3,55 +3,85 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from decodekit import Choice, Context, Distribution, ParameterError, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.mt19937 import Seed, uniform_float
 from decodekit_sampling.token_ids import TokenIds
+from decodekit_sampling.truncation import ROUNDING, near_zero
 
 __all__ = ["XTC", "LlamaCppXTC", "XTCExpected"]
 
 _Probability = Annotated[float, Field(ge=0, le=1)]
+_Least = Annotated[
+    Literal["one", "equals"],
+    Field(description="of choices equal to the least likely one: one stays, the highest id, or all of these equals do"),
+]
 
 
 class _TopChoices(Plugin):
     """The tokens at or above the threshold, all but the least likely of them: what XTC excludes.
 
     Nothing is excluded where fewer than two tokens reach the threshold, or where fewer than ``min_keep`` would be left.
-    Among equals at the lower end the highest id stays.
     """
 
-    threshold: Annotated[float, Field(gt=0, le=1)] = 0.1
+    kind: ClassVar[Kind] = "truncation"
+
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.1
+    above: Annotated[bool, Field(description="a choice has more than the threshold, not just as much")] = False
+    least: _Least = "one"
     min_keep: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     protected: TokenIds = ()
+    counted: Annotated[bool, Field(description="whether a protected token counts as a choice")] = True
 
     def _excluded(self, dist: Distribution) -> tuple[NDArray[np.int64], bool]:
         """Their ids, and whether the decision was ambiguous."""
-        above = dist.threshold(dist.log_normalizer + math.log(self.threshold))
-        ids = above.order[:-1]
+        choices, limit = dist, -math.inf
+        if self.threshold > 0:
+            limit = dist.log_normalizer + math.log(self.threshold)
+            choices = dist.threshold(limit - ROUNDING)
+        ids = choices.order
+        if self.above:
+            ids = ids[choices.scores_of(ids) > limit + ROUNDING]
+        if not self.counted:
+            ids = ids[~np.isin(ids, self.protected)]
+        if self.least == "equals" and len(ids):
+            scores = choices.scores_of(ids)
+            ids = ids[scores > scores[-1]]
+        else:
+            ids = ids[:-1]
         # min_keep=1 is always met, and needs no look at a tail.
         if self.min_keep > 1 and dist.support_size - len(ids) < self.min_keep:
             ids = ids[:0]
-        return ids[~np.isin(ids, self.protected)], above.ambiguous
+        return ids[~np.isin(ids, self.protected)], choices.ambiguous
 
-    def _apply(self, dist: Distribution) -> Distribution:
-        ids, ambiguous = self._excluded(dist)
-        after = dist.add(ids, -math.inf)
+    def _apply(self, dist: Distribution, penalty: float = math.inf) -> Distribution:
+        ids, ambiguous = self._excluded(near_zero(dist))
+        after = dist.add(ids, -penalty)
         return after.marked_ambiguous() if ambiguous else after
 
-    def _expect(self, dist: Distribution, probability: float) -> Distribution:
-        """``(1 - q) p + q p [not excluded] / (1 - X)``, with X the mass of the excluded, by scaling those alone."""
+    def _expect(self, dist: Distribution, probability: float, penalty: float = math.inf) -> Distribution:
+        """``(1 - q) p + q p'``, where p' has the excluded penalised, by scaling those alone."""
+        dist = near_zero(dist)
         ids, ambiguous = self._excluded(dist)
         after = dist
         if len(ids) and probability:
-            excluded = float(np.exp(dist.logprobs_of(ids)).sum())
-            left = max(1 - excluded, self.threshold)  # the least likely above the threshold stays
-            kept = -math.inf if probability == 1 else math.log1p(-probability)
-            after = dist.add(ids, kept - math.log1p(probability * excluded / left))
+            logprobs = dist.logprobs
+            shown = dist.token_ids if dist.token_ids is not None else np.arange(len(logprobs))
+            out = np.isin(shown, ids)
+            excluded = float(np.exp(logprobs[out]).sum())
+            # What stays is added up where it is all shown: taken from 1, a small rest would lose its digits.
+            left = float(np.exp(logprobs[~out]).sum()) if dist.tail is None else 1 - excluded
+            mass = left + math.exp(-penalty) * excluded  # of p', before it is normalised
+            coin = (math.log1p(-probability) if probability < 1 else -math.inf) + math.log(mass)
+            toss = math.log(probability)
+            scale = np.logaddexp(coin, toss - penalty) - np.logaddexp(coin, toss)
+            after = dist.add(ids, float(scale))
         return after.marked_ambiguous() if ambiguous else after
 
 
@@ -64,30 +94,37 @@ class XTC(_TopChoices):
         xtc: the probability of the coin.
         threshold: the probability from which a token counts as a choice.
         min_keep: exclude nothing where fewer than this would be left.
-        protected: ids that are never excluded (newline, end of text). They still count as choices.
+        protected: ids that are never excluded (newline, end of text).
+        penalty: what is subtracted from an excluded token, in nats; None bans it.
 
     Formula: with probability xtc, -inf for every i with p_i >= threshold but the least likely of them
-    Edges: fewer than two choices, and so every threshold above 0.5, change nothing; among equals at the lower end the
-    highest id stays.
+    Edges: fewer than two choices, and so every threshold above 0.5, change nothing; at a threshold of 0 every token
+    with probability is a choice, and only the least likely stays.
     Source: oobabooga/text-generation-webui pull request 6335; llama.cpp ``llama_sampler_init_xtc``.
     Engines: llama.cpp, koboldcpp, text-generation-webui, mlx-lm and aphrodite toss, exllamav2 and exllamav3 have
-    `xtc_expected`. mlx-lm wants more than the threshold; text-generation-webui excludes nothing where a newline or the
-    end of text would go, mlx-lm protects such tokens, llama.cpp none; koboldcpp subtracts 999. aphrodite's coin is no
-    part of the request's seed.
+    `xtc_expected`. mlx-lm wants more than the threshold (``above``) and spares all equals of the least likely choice
+    (``least="equals"``); text-generation-webui excludes nothing where a newline or the end of text would go, mlx-lm
+    protects such tokens, llama.cpp none; koboldcpp subtracts 999, so that its adaptive-p sees the excluded again.
+    aphrodite's coin is no part of the request's seed.
     Example: xtc = 1.0
     """
 
     xtc: _Probability
+    penalty: Annotated[float, Field(gt=0, le=10_000)] | None = None
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact on a head whose last token is below the threshold, or when the coin says no."""
         if ctx.rng is None:
             raise ParameterError("xtc tosses a coin; give the context an rng, as Randomness(seed).at(step)")
-        return self._apply(dist) if ctx.rng.uniform([0])[0] < self.xtc else dist
+        return self._apply(dist, self._off) if ctx.rng.uniform([0])[0] < self.xtc else dist
 
     def marginal(self, dist: Distribution, ctx: Context) -> Distribution:
         """The exact distribution over both sides of the coin."""
-        return self._expect(dist, self.xtc)
+        return self._expect(dist, self.xtc, self._off)
+
+    @property
+    def _off(self) -> float:
+        return math.inf if self.penalty is None else self.penalty
 
 
 class XTCExpected(_TopChoices):
@@ -97,7 +134,8 @@ class XTCExpected(_TopChoices):
 
     Args:
         xtc_expected: the probability q of the coin.
-        threshold, min_keep, protected: as for `xtc`.
+        threshold, above, least, min_keep, protected: as for `xtc`.
+        counted: whether a protected token counts as a choice; in exllamav3 it does not.
 
     Formula: (1 - q) * p_i + q * [i not excluded] * p_i / (1 - X), with X the mass of the excluded
     Edges: those of `xtc`.
@@ -107,6 +145,7 @@ class XTCExpected(_TopChoices):
     """
 
     xtc_expected: _Probability
+    counted: Annotated[bool, Field(description="whether a protected token counts as a choice")] = False
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact on a head whose last token is below the threshold; `Undisclosed` otherwise."""
@@ -122,7 +161,7 @@ class LlamaCppXTC(_TopChoices):
     Args:
         llamacpp_xtc: the probability of the coin.
         seed: the seed given to llama.cpp.
-        threshold, min_keep, protected: as for `xtc`; llama.cpp protects nothing.
+        threshold, above, least, min_keep, protected: as for `xtc`; llama.cpp protects nothing.
 
     Formula: unless u > llamacpp_xtc, with u the float32 uniform, -inf for what XTC excludes
     Edges: a lone candidate, a probability of 0 or a threshold above 0.5 costs no word.

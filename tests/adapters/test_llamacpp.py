@@ -189,7 +189,7 @@ def test_a_handed_out_distribution_does_not_change_with_the_next_call(make: Call
     (first,) = adapter.predict([Prefix([5, 6])])
     before = first.scores.copy()
     adapter.predict([Prefix([900, 901])])
-    assert np.array_equal(first._row, before.astype(np.float32))
+    assert np.array_equal(first.row.values, before.astype(np.float32))
 
 
 def test_a_closed_adapter_says_so_and_closes_again(make: Callable[..., Any]) -> None:
@@ -239,7 +239,7 @@ def test_whichever_pass_fails_every_answer_given_is_right(
     ):
         for prefix, answer in zip(asked, answers, strict=True):
             if not (answers is given and isinstance(answer, OutOfMemory)):
-                assert np.array_equal(answer._row, bare(prefix.token_ids))
+                assert np.array_equal(answer.row.values, bare(prefix.token_ids))
 
 
 def test_a_pass_that_fails_for_good_is_out_of_memory_for_its_rows_only(
@@ -264,7 +264,7 @@ def test_an_interrupt_leaves_index_and_memory_in_agreement(
         adapter.predict([prefix.extend([1, 2]), prefix.extend([1, 3])])
     monkeypatch.undo()
     for answer, ids in zip(adapter.predict([prefix.extend([1, 2]), prefix.extend([5])]), ([1, 2], [5]), strict=True):
-        assert np.array_equal(answer._row, bare(prefix.extend(ids).token_ids))
+        assert np.array_equal(answer.row.values, bare(prefix.extend(ids).token_ids))
 
 
 @pytest.mark.parametrize(

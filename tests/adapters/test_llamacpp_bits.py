@@ -39,7 +39,7 @@ def assert_bits(answers: Sequence[Any], prefixes: Sequence[Prefix], bare: BareLo
     # The longest first: the bare loop remembers what it saw on the way.
     for prefix, answer in sorted(zip(prefixes, answers, strict=True), key=lambda pair: -len(pair[0])):
         expected = bare(prefix.token_ids)
-        drift = np.abs(answer._row - expected).max()
+        drift = np.abs(answer.row.values - expected).max()
         assert drift == 0, f"a prefix of {len(prefix)} tokens drifts by {drift} ({answer.schedule})"
 
 
@@ -173,7 +173,7 @@ def test_with_llama_cpps_own_cache_types_the_schedule_does_move_the_bits(
     """Why the default is another: should this test fail one day, the default can go."""
     whole = make(cache_type="f16", rows_per_forward=300).predict([Prefix(text_ids[:300])])[0]
     parts = make(cache_type="f16", rows_per_forward=16).predict([Prefix(text_ids[:300])])[0]
-    assert not np.array_equal(whole._row, parts._row)
+    assert not np.array_equal(whole.row.values, parts.row.values)
 
 
 def test_the_distributions_are_those_of_llama_cpp_python_itself(make: Callable[..., Any], text_ids: list[int]) -> None:

@@ -286,7 +286,7 @@ def bigram(ids: Any) -> Any:
 def test_a_bare_function_is_a_model(function: Callable[..., Any]) -> None:
     check_adapter(lambda: TorchAdapter(model=function, n_ctx=100), lengths=(64,))
     (answer,) = TorchAdapter(model=function).predict([Prefix([3, 4])])
-    assert np.array_equal(answer._row, bigram(torch.tensor([[3, 4]]))[0, -1].numpy())  # type: ignore[union-attr]
+    assert np.array_equal(answer.row.values, bigram(torch.tensor([[3, 4]]))[0, -1].numpy())  # type: ignore[union-attr]
 
 
 def test_prefixes_of_one_length_share_a_pass_even_without_a_cache() -> None:
@@ -344,7 +344,7 @@ def test_a_distribution_never_aliases_a_buffer_that_is_written_again() -> None:
         adapter = TorchAdapter(model=reusing, tokens_per_forward=1, head=head, stochastic=False)
         first, _ = adapter.predict([Prefix([3]), Prefix([5])], ALL)
         adapter.predict([Prefix([6])], ALL)
-        assert first._row.tolist() == [3, 3, 4, 3, 3, 3, 3]  # type: ignore[union-attr]
+        assert first.row.values.tolist() == [3, 3, 4, 3, 3, 3, 3]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("function", [lambda _: torch.zeros(7), lambda _: torch.zeros(1, 9, 7), lambda _: "logits"])

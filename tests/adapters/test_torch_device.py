@@ -227,7 +227,7 @@ def test_the_noise_is_keyed_by_seed_and_content_so_the_contract_holds_to_the_bit
     model = dropout_model()
     check_adapter(lambda: TorchAdapter(model=model, noise_seed=5, passes=passes), lengths=(64,), many=10, rounds=4)
     one, other, again = (
-        TorchAdapter(model=model, noise_seed=seed).predict([Prefix([1, 2])])[0]._row
+        TorchAdapter(model=model, noise_seed=seed).predict([Prefix([1, 2])])[0].row.values
         for seed in (5, 6, 5)  # type: ignore[union-attr]
     )
     assert np.array_equal(one, again) and not np.array_equal(one, other)

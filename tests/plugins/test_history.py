@@ -175,16 +175,27 @@ def test_decay_is_exllamas() -> None:
 def test_slope_is_koboldcpps() -> None:
     for rng, row, ids in cases(1000, seed=5):
         window, penalty, slope = int(rng.integers(1, 60)), float(rng.uniform(0.5, 2)), float(rng.uniform(0.1, 1))
-        last = ids[-window:]
-        far, near = set(last[: len(last) // 2]), set(last[len(last) // 2 :])
+        filled = [0] * (window - len(ids)) if rng.random() < 0.5 else []
+        last = filled + ids[-window:]
+        far, near = set(last[: len(last) - (window - window // 2)]), set(last[-(window - window // 2) :])
         reduced = 1 + (penalty - 1) * slope if penalty > 1 else penalty
         expected = row.astype(np.float64)
         for token in far | near:
             factor = penalty if token in near else reduced
             expected[token] = expected[token] / factor if expected[token] > 0 else expected[token] * factor
         ctx = context(*split(rng, ids))
-        got = scores("repetition_penalty", row, ctx, repetition_penalty=penalty, window=window, slope=slope)
+        padding = 0 if filled else None
+        asked = {"window": window, "slope": slope, "padding": padding}
+        got = scores("repetition_penalty", row, ctx, repetition_penalty=penalty, **asked)
         np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+def test_a_window_that_is_filled_counts_the_filling_too() -> None:
+    asked = {"window": 5, "padding": 0, "scope": "both"}
+    for name, expected in (("presence_penalty", [-1, 0, -1, 0]), ("frequency_penalty", [-3, 0, -2, 0])):
+        assert scores(name, np.zeros(4), context([2, 2]), **{name: 1.0}, **asked).tolist() == expected
+    with pytest.raises(ParameterError, match="padding fills a window"):
+        processor("presence_penalty", presence_penalty=1.0, padding=0)
 
 
 def test_ways_to_fade_that_contradict_each_other_are_refused() -> None:

@@ -69,7 +69,10 @@ def tfs(row: list[float], z: float, min_keep: int, law: str = "original") -> tup
         if used > z and cut is None:
             cut = i
     assert cut is not None
-    return sorted(order[: max(cut + (law == "original"), min_keep)]), near
+    if law == "koboldcpp":  # it looks from the bend of this place on, and where it finds none it cuts nothing
+        cut = max(cut, min_keep)
+        return sorted(order[:cut] if cut < len(bends) else order), near
+    return sorted(order[: max(cut + 1, min_keep)]), near
 
 
 LAWS = {"top_a": top_a, "p_less": p_less, "p_less_norm": p_less_norm, "tfs": tfs}
@@ -124,14 +127,15 @@ def test_quadratic_smoothing_is_its_formula(factor: float, curve: float) -> None
         k, s, top = (3 - curve) / 2, (curve - 1) / 2, max(row)
         expected = [x if x == -INF else -k * factor * (x - top) ** 2 + s * factor * (x - top) ** 3 + top for x in row]
         after = apply("quadratic", row, quadratic=factor, curve=curve)
-        assert (after.scores + top).tolist() == pytest.approx(expected, rel=1e-12, abs=1e-12)
+        assert after.scores.tolist() == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert apply("quadratic", [1.0, 2.0], quadratic=0.0).scores.tolist() == [1.0, 2.0]
 
 
 def test_quadratic_smoothing_by_hand() -> None:
     # 1 below the leader becomes 0.5 below it, 2 below becomes 2, 3 below 4.5.
     after = apply("quadratic", [3.0, 2.0, 1.0, 0.0], quadratic=0.5)
-    assert (after.scores - after.max_score).tolist() == [0.0, -0.5, -2.0, -4.5]
+    assert after.scores.tolist() == [3.0, 2.5, 1.0, -1.5]
+    assert apply("quadratic", [2.0, 1.0, -1.0, -2.0], quadratic=0.5).scores.tolist() == [2.0, 1.5, -2.5, -6.0]
     assert apply("quadratic", [0.0, -1e200], quadratic=1.0).support().tolist() == [0]  # it has no probability left
 
 

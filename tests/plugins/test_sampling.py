@@ -284,7 +284,7 @@ BOUNDS = [
     ("top_h", "candidates", [1, 1_000_000], [0, 1_000_001, 2.0]),
     ("p_less", "p_less", [1e-300, 1], [0, 1.0000001]),
     ("p_less_norm", "p_less_norm", [1e-300, 1], [0, 1.0000001]),
-    ("repetition_penalty", "repetition_penalty", [1e-9, 100], [0, -1, 100.1]),
+    ("repetition_penalty", "repetition_penalty", [1e-9, 1e9], [0, -1, 2e9]),
     ("repetition_penalty", "window", [1, 10_000_000, None], [0, 10_000_001, 2.0]),
     ("repetition_penalty", "scope", ["prompt", "output", "both"], ["all", "", None]),
     ("repetition_penalty", "law", ["logits", "logprobs"], ["log", None]),

@@ -38,7 +38,27 @@ def test_the_top_choices_by_hand() -> None:
     assert excluded(threshold=0.15, min_keep=3) == [0, 1] and excluded(threshold=0.15, min_keep=4) == []
     assert excluded(threshold=0.15, protected=[0]) == [1] and excluded(threshold=0.15, protected=[4, 2]) == [0, 1]
     tied = Distribution.dense([1.0, 1.0, 1.0, 0.0])
-    assert excluded(tied, threshold=0.2) == [0, 1]
+    assert excluded(tied, threshold=0.2) == [0, 1] and excluded(tied, threshold=0.2, least="equals") == []
+    assert excluded(threshold=0.0) == [0, 1, 2, 3]  # every token is a choice
+    assert excluded(threshold=0.25) == [0] and excluded(threshold=0.25, above=True) == []
+
+
+def test_a_protected_token_is_a_choice_or_is_none() -> None:
+    asked = {"threshold": 0.15, "protected": [2]}  # the least likely of three choices
+    assert excluded(**asked) == [0, 1] and excluded(**asked, counted=False) == [0]
+    sure = decodekit.processor("xtc_expected", xtc_expected=1.0, **asked)  # exllamav3's, which leaves them aside
+    assert sure(FIVE, Context()).support().tolist() == [1, 2, 3, 4]
+
+
+def test_a_penalty_in_place_of_a_ban_leaves_the_token_to_what_follows() -> None:
+    coin = decodekit.processor("xtc", xtc=1.0, threshold=0.15, penalty=999.0)
+    after = coin(FIVE, context())
+    np.testing.assert_allclose(after.scores_of(range(5)) - FIVE.scores, [-999, -999, 0, 0, 0])
+    assert coin.marginal(FIVE, Context()).logprobs_of([0]) == pytest.approx(after.logprobs_of([0]))
+    half = decodekit.processor("xtc", xtc=0.25, threshold=0.15, penalty=1.0)
+    sure = decodekit.processor("xtc", xtc=1.0, threshold=0.15, penalty=1.0)(FIVE, context())
+    mixture = 0.75 * np.exp(FIVE.logprobs) + 0.25 * np.exp(sure.logprobs_of(range(5)))
+    assert probabilities(half.marginal(FIVE, Context())) == pytest.approx(mixture.tolist())
 
 
 def test_a_threshold_that_is_met_to_the_last_bits_is_ambiguous() -> None:
@@ -159,7 +179,7 @@ def test_they_keep_the_contract() -> None:
 
 @pytest.mark.parametrize("name", ["xtc", "xtc_expected", "llamacpp_xtc"])
 @pytest.mark.parametrize(
-    "wrong", [{"threshold": 0.0}, {"threshold": 1.1}, {"min_keep": 0}, {"protected": [-1]}, {"seed": 2**32 - 1}]
+    "wrong", [{"threshold": -0.1}, {"threshold": 1.1}, {"min_keep": 0}, {"protected": [-1]}, {"seed": 2**32 - 1}]
 )
 def test_parameters_out_of_range_are_refused(name: str, wrong: dict) -> None:
     with pytest.raises(ParameterError, match=next(iter(wrong))):

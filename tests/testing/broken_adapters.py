@@ -87,7 +87,7 @@ class AliasesItsBuffer(Broken):
     def answer(self, ids, want):
         dist = super().answer(ids, want)
         if isinstance(dist, Distribution):
-            self.buffer[:] = dist._row
+            self.buffer[:] = dist.row.values
             view = self.buffer.view()
             view.flags.writeable = False
             dist.__dict__["_row"] = view
@@ -98,7 +98,7 @@ class LeavesArraysWritable(Broken):
     def answer(self, ids, want):
         dist = super().answer(ids, want)
         if isinstance(dist, Distribution):
-            dist.__dict__["_row"] = dist._row.copy()
+            dist.__dict__["_row"] = dist.row.values.copy()
         return dist
 
 
@@ -299,7 +299,7 @@ class AnswersNaN(Broken):
     def answer(self, ids, want):
         dist = super().answer(ids, want)
         if isinstance(dist, Distribution):
-            spoiled = dist._row.copy()
+            spoiled = dist.row.values.copy()
             spoiled[3] = math.nan
             spoiled.flags.writeable = False
             dist.__dict__["_row"] = spoiled

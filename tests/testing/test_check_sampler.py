@@ -161,8 +161,8 @@ def gives_the_id_alone(dist, ctx, randomness):
 
 def mutates(dist, ctx, randomness):
     made = multinomial(dist, ctx, randomness)
-    dist._row.flags.writeable = True
-    dist._row[:] += 1
+    dist.row.values.flags.writeable = True
+    dist.row.values[:] += 1
     return made
 
 

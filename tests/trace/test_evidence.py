@@ -48,7 +48,7 @@ def proves(evidence: Evidence, choice: Choice, noise: BoundRandomness, size: int
 
 def fewest(dist: Distribution, choice: Choice, noise: BoundRandomness) -> int:
     """The least number of entries over all floors: brute force over every score as the floor."""
-    scores = dist.scores_of(range(dist.vocab_size or 0)) - dist._max_score
+    scores = dist.scores_of(range(dist.vocab_size or 0)) - dist.max_score
     gumbel = noise.gumbel(range(len(scores)))
     second = choice.score - choice.margin
     floors = np.sort(scores[scores > -INF])[::-1]
