@@ -31,12 +31,15 @@ class ServerTokenizer:
         facts: what the server said of itself.
 
     Attributes:
+        listed: False: it tells of the bytes of tokens one by one.
         fingerprint: a digest over how the server tokenises a sample text, the special tokens and the vocabulary's size:
             a server does not show its vocabulary.
 
     Raises:
         ProviderError: the server does not tokenise.
     """
+
+    listed = False
 
     def __init__(self, dialect: Dialect, ask: Callable[[str, Mapping[str, Any]], Any], facts: Facts) -> None:
         self._dialect, self._ask, self._facts = dialect, ask, facts

@@ -9,10 +9,10 @@ from pydantic import Field, field_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
+from decodekit.text.tokenizer import TokenId
 
 __all__ = ["LogitBias"]
 
-_TokenId = Annotated[int, Field(ge=0, lt=2**63)]
 _Bias = Annotated[float, Field(ge=-1000, le=1000)]
 
 
@@ -29,7 +29,7 @@ class LogitBias(Plugin):
 
     kind: ClassVar[Kind] = "bias"
 
-    logit_bias: Annotated[dict[_TokenId, _Bias | bool], Field(max_length=100_000)]
+    logit_bias: Annotated[dict[TokenId, _Bias | bool], Field(max_length=100_000)]
 
     @field_validator("logit_bias", mode="before")
     @classmethod
