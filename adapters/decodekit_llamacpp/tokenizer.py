@@ -128,7 +128,7 @@ class LlamaCppTokenizer(BaseTokenizer):
             piece = self._text_of(token_id, special=True)
             attributes = int(llama_cpp.llama_vocab_get_attr(vocab, token_id))
             digest.update(f"{len(piece)} {attributes} ".encode() + piece)
-        rest = (int(llama_cpp.llama_vocab_type(vocab)), self._bos, sorted(self._eos), self.chat_template)
+        rest = (int(llama_cpp.llama_vocab_type(vocab)), self.bos_id, sorted(self.eos_ids), self.chat_template)
         digest.update(repr(rest).encode("utf-8", "replace"))
         return "sha256:" + digest.hexdigest()
 

@@ -175,6 +175,7 @@ def test_a_vocabulary_is_listed_once_and_one_that_cannot_be_is_refused() -> None
         chain.need(ctx)
         chain.apply(Distribution.dense(np.zeros(257)), ctx)
     assert 257 <= tokenizer.asked < 2 * 257
+
     endless = BytesTokenizer()
     endless.vocab_size = 2**63
     for name, value in (("bad_words", ["ab"]), ("token_healing", "ab"), ("dry", 1.0)):
