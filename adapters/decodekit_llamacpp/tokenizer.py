@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
 
 import llama_cpp
@@ -13,7 +14,7 @@ from decodekit.local.fingerprint import remembered
 from decodekit.text.base import BaseTokenizer
 from decodekit.text.utf8 import utf8
 from decodekit_llamacpp.native import Model
-from decodekit_llamacpp.pieces import Pieces
+from decodekit_llamacpp.pieces import MARKUP, Pieces
 
 __all__ = ["LlamaCppTokenizer"]
 
@@ -82,8 +83,17 @@ class LlamaCppTokenizer(BaseTokenizer):
             raise ParameterError(f"this vocabulary cannot write the text byte for byte: {text[:60]!r}")
         return ids
 
-    def _encode_own(self, text: str) -> list[int]:
-        return self._tokenize(text, True) if self._pieces is None else self._pieces.encode_own(text)
+    @cached_property
+    def control_tokens(self) -> Mapping[str, int]:
+        """The ids of the tokens that are no text, by their markup."""
+        vocab, found = self._vocab(), {}
+        for token_id in range(self.vocab_size):
+            if int(llama_cpp.llama_vocab_get_attr(vocab, token_id)) & MARKUP:
+                found[llama_cpp.llama_vocab_get_text(vocab, token_id).decode("utf-8", "replace")] = token_id
+        return found
+
+    def _encode_own(self, text: str, special: bool) -> list[int]:
+        return self._tokenize(text, special) if self._pieces is None else self._pieces.encode_own(text, special)
 
     def _tokenize(self, text: str, special: bool) -> list[int]:
         """llama.cpp's own ids, without BOS."""

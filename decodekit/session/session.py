@@ -15,7 +15,7 @@ from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, blocking
 from decodekit.model.prefix import Prefix
-from decodekit.session.driving import finish, only_result, stream
+from decodekit.session.driving import begun, finish, only_result, stream
 from decodekit.session.options import GenerationKeywords, GenerationOptions, PathLike
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
@@ -142,7 +142,7 @@ class Session:
             TypeError: an option that does not exist.
         """
         given = GenerationOptions.of(options, self.max_tokens)
-        return only_result(finish(Run(self.settings, [prompt], [given.stream], given)))
+        return only_result(finish(begun(self.settings, [prompt], [given.stream], given)))
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Generator[Step, None, Result]:
         """As `generate`, one `Step` at a time. The steps' texts add up to the result's text.
@@ -151,7 +151,7 @@ class Session:
         error's ``partial`` has the ids and the text, and no steps.
         """
         given = GenerationOptions.of(options, self.max_tokens)
-        return _streamed(Run(self.settings, [prompt], [given.stream], given))
+        return _streamed(begun(self.settings, [prompt], [given.stream], given))
 
     def generate_many(
         self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
@@ -170,7 +170,7 @@ class Session:
             raise ParameterError("generate_many takes a list of prompts; for one prompt use generate")
         given = GenerationOptions.of(options, self.max_tokens)
         streams = [given.stream + (i << 32 | j) for i in range(len(prompts)) for j in range(n)]
-        results = finish(Run(self.settings, prompts, streams, given))
+        results = finish(begun(self.settings, prompts, streams, given))
         return [results[i * n : (i + 1) * n] for i in range(len(prompts))]
 
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from decodekit.errors import ConfigError, ParameterError
 from decodekit.log import get_logger
-from decodekit.text.chat import render_chat
+from decodekit.text.chat import encode_chat, render
+from decodekit.text.tokenizer import Message
 from decodekit.text.utf8 import utf8
 
 __all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids"]
@@ -66,10 +67,16 @@ class BaseTokenizer:
         """The ids of a text. Adds no BOS and no space; with ``special`` markup is read as control tokens."""
         raise NotImplementedError
 
-    def encode_messages(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    @property
+    def control_tokens(self) -> Mapping[str, int]:
+        """The ids of the tokens that are no text, by their markup."""
+        return {}
+
+    def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation in the model's own chat template, ready for the assistant's answer.
 
-        They are those of the model's own tokenizer, with all that it adds and normalises.
+        They are those of the model's own tokenizer, with all that it adds and normalises; but the markup of a control
+        token in a message is plain text. Where the last message is the assistant's, the model goes on with it.
 
         Raises:
             ParameterError: the messages are not of the right shape.
@@ -78,9 +85,9 @@ class BaseTokenizer:
         if self.chat_template is None:
             raise ConfigError("this model has no chat template; give it a text prompt instead")
         bos, eos = self._markup()
-        text = render_chat(self.chat_template, messages, bos_token=bos, eos_token=eos)
-        utf8(text, "the conversation")
-        ids = self._encode_own(text)
+        chat = render(self.chat_template, messages, bos_token=bos, eos_token=eos)
+        utf8(chat.text, "the conversation")
+        ids = encode_chat(chat, self.control_tokens, self._encode_own)
         if self.bos_id is not None and ids[:1] != [self.bos_id]:
             return [self.bos_id, *ids]  # a template that writes BOS itself has it already
         return ids
@@ -103,8 +110,11 @@ class BaseTokenizer:
         """The bytes of a token that exists."""
         raise NotImplementedError
 
-    def _encode_own(self, text: str) -> list[int]:
-        """The ids of a conversation's text as the model's own tokenizer has them, without BOS."""
+    def _encode_own(self, text: str, special: bool) -> list[int]:
+        """The ids of a conversation's text, or a part of it, as the model's own tokenizer has them, without BOS.
+
+        Without ``special`` it is a part between two control tokens whose own markup is plain text.
+        """
         raise NotImplementedError
 
     def _markup(self) -> tuple[str, str]:

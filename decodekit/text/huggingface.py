@@ -61,6 +61,7 @@ class FastTokenizer(BaseTokenizer):
     ) -> None:
         self._rules = backend.to_str()
         data = json.loads(self._rules)
+        self._space_in_parts = rules.space_in_front(data, parts=True)
         added = {int(i): token for i, token in backend.get_added_tokens_decoder().items()}
         pieces: dict[str, int] = backend.get_vocab(with_added_tokens=True)
         largest = max([*pieces.values(), *added], default=-1)
@@ -127,7 +128,16 @@ class FastTokenizer(BaseTokenizer):
     def _piece(self, token_id: int) -> bytes | None:
         return self._table[token_id]
 
-    def _encode_own(self, text: str) -> list[int]:
+    @cached_property
+    def control_tokens(self) -> Mapping[str, int]:
+        """The ids of the tokens that are no text, by their markup."""
+        return {markup.decode(): token_id for token_id, markup in self._controls.items()}
+
+    def _encode_own(self, text: str, special: bool) -> list[int]:
+        if not special:
+            rule = self._space_in_parts
+            there = rule == "never" or (rule == "unless there" and text.startswith(" "))
+            return self.encode(text if there else f" {text}")
         ids: list[int] = self._own.encode(text, add_special_tokens=False).ids
         return ids
 

@@ -48,14 +48,14 @@ def reader_of(data: dict[str, Any]) -> Callable[[str], bytes]:
     raise ConfigError(f"a tokenizer whose decoder is {listed} has no bytes for its tokens; give an object of your own")
 
 
-def space_in_front(data: dict[str, Any]) -> SpaceInFront:
-    """Whether a text begins with a space that the tokenizer writes."""
+def space_in_front(data: dict[str, Any], *, parts: bool = False) -> SpaceInFront:
+    """Whether a text begins with a space that the tokenizer writes; with ``parts``, each behind a control token."""
     for part in parts_of(data.get("normalizer")):
         if part["type"] == "Prepend" and part.get("prepend") in (_SPACE, " "):
             return "always"
     for part in parts_of(data.get("pre_tokenizer")):
         old = "always" if part.get("add_prefix_space", True) else "never"
-        if part["type"] == "Metaspace" and part.get("prepend_scheme", old) != "never":
+        if part["type"] == "Metaspace" and part.get("prepend_scheme", old) not in ("never", "first" if parts else ""):
             return "unless there"
         if part["type"] == "ByteLevel" and part.get("add_prefix_space"):
             return "unless there"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
 __all__ = ["Message", "TokenId", "Tokenizer"]
 
-Message = Mapping[str, str]
+Message = Mapping[str, Any]
+"""One turn of a conversation: ``role``, ``content``, and what else the model's template reads."""
 TokenId = Annotated[int, Field(ge=0, lt=2**63)]
 """A token's id as a parameter or in a record."""
 
@@ -50,7 +51,11 @@ class Tokenizer(Protocol):
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation in the model's own chat template, ready for the assistant's answer.
 
+        Markup of control tokens in a message is plain text. Where the last message is the assistant's, its text is
+        begun and the model goes on with it.
+
         Raises:
+            ParameterError: the messages are not of the right shape.
             ConfigError: the model has no template, or the template refuses the messages.
         """
         ...

@@ -51,6 +51,8 @@ class Header:
         chat_template: BLAKE2b of the model's chat template; '' without one.
         format: the format's name and version.
         rng: the random number algorithm's name and version.
+        given: the prompts as they were given, text or messages, where their ids alone do not tell what the model saw: a
+            server that takes messages makes the ids itself. None, and left out of the file, elsewhere.
     """
 
     seed: int
@@ -68,6 +70,14 @@ class Header:
     chat_template: str = ""
     format: str = FORMAT
     rng: str = ALGORITHM
+    given: list[str | list[dict[str, str]] | None] | None = None
+
+    def content(self) -> dict[str, Any]:
+        """As data, for the first line of a file."""
+        data = asdict(self)
+        if self.given is None:
+            del data["given"]
+        return data
 
 
 @dataclass(frozen=True, slots=True)

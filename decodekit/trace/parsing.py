@@ -242,7 +242,9 @@ class _StopShape(_Shape):
     ban: _List[Annotated[str, Field(min_length=1)]] = []
 
 
-class _HeaderShape(_Shape):
+class _HeaderShape(BaseModel):
+    model_config = ConfigDict(strict=True)
+
     seed: _U64
     level: Level
     prompts: _List[Annotated[list[TokenId], Field(fail_fast=True, min_length=1)]]

@@ -71,7 +71,7 @@ def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
             return trace, Fault(
                 f"the last line of {path} is torn after {steps} steps; recover it", step=steps, torn=len(line)
             )
-        line = line[:-1]
+        line = line.removesuffix(b"\n")
         try:
             check_size(line)
             prev = _take(line, prev, trace, contents)

@@ -26,6 +26,7 @@ from decodekit.model.asking import ask, blocking
 from decodekit.model.prefix import Prefix
 from decodekit.trace.attempts import Attempts
 from decodekit.trace.comparing import check_choice
+from decodekit.trace.given import relearn
 from decodekit.trace.header import Trace
 from decodekit.trace.reader import read_trace
 from decodekit.trace.rebuild import chain_of, differences, require_noise
@@ -143,6 +144,7 @@ def _from_record(trace: Trace, step: Step, attempts: Attempts) -> ReplayStep:
 
 def _live(trace: Trace, adapter: Adapter) -> ReplayReport:
     chain = chain_of(trace)
+    relearn(adapter, trace)
     warnings = differences(trace.header.adapter, adapter.info)
     results: list[ReplayStep] = []
     for stream in dict.fromkeys(step.stream for step in trace.steps):

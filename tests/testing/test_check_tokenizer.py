@@ -78,7 +78,11 @@ class PutsASpaceBehindMarkup(PiecesTokenizer):
 
     def encode(self, text, *, special=False):
         before, mark, after = text.partition("</s>") if special else (text, "", "")
-        return [*super().encode(before), *([0] if mark else []), *super().encode(f" {after}" if mark and after else after)]
+        return [
+            *super().encode(before),
+            *([0] if mark else []),
+            *super().encode(f" {after}" if mark and after else after),
+        ]
 
 
 LETTERS = [None, *(bytes([i]) for i in range(32, 127)), b"\n"]

@@ -27,7 +27,11 @@ from tests.families import FOLDERS, GGUFS, folder, gguf_file, settings_of
 
 TALKS = [
     [{"role": "user", "content": "hi"}],
-    [{"role": "user", "content": " the cat "}, {"role": "assistant", "content": "sat\non"}],
+    [
+        {"role": "user", "content": " the cat "},
+        {"role": "assistant", "content": "sat\non"},
+        {"role": "user", "content": "x"},
+    ],
     [{"role": "user", "content": "Hello  x<think>the</think> [INST]"}] * 3,
 ]
 BOTH = [name for name in GGUFS if name != "word pieces.gguf"]  # transformers reads no such file
