@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
@@ -15,6 +16,7 @@ from decodekit_remote.dialect import Conversation, Position, Token
 __all__ = ["HashedVocabulary", "KnownVocabulary", "Vocabulary"]
 
 _UNREADABLE = "�"
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 class Vocabulary(Protocol):
@@ -48,6 +50,8 @@ class Remembering:
         self.vocab_size, self.fingerprint = tokenizer.vocab_size, tokenizer.fingerprint
         self.eos_ids, self.bos_id = tokenizer.eos_ids, tokenizer.bos_id
         self.encode, self.decode, self.token_bytes = tokenizer.encode, tokenizer.decode, tokenizer.token_bytes
+        self.space_in_front = getattr(tokenizer, "space_in_front", "never")
+        self.listed = getattr(tokenizer, "listed", True)
         self._talks: dict[tuple[int, ...], tuple[Message, ...]] = {}
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
@@ -55,6 +59,9 @@ class Remembering:
         ids = self._tokenizer.encode_messages(messages)
         self._talks[tuple(ids)] = tuple(dict(message) for message in messages)
         return ids
+
+    def relearn(self, schedules: Sequence[Mapping[str, Any]]) -> None:
+        """Nothing but conversations has to be learnt, and those are encoded anew."""
 
     def talk_of(self, ids: tuple[int, ...]) -> tuple[tuple[Message, ...], tuple[int, ...]]:
         """The conversation these ids begin with, and the ids that follow it. Raises `ParameterError` for none."""
@@ -106,12 +113,13 @@ class KnownVocabulary:
         return ids[0] if len(ids) == 1 and self.tokenizer.token_bytes(ids[0]) is None else None
 
     def prompt_of(self, prefix: Prefix) -> str | Conversation:
-        """The text of the ids. The server puts its own BOS in front, so a leading one is left out."""
+        """The text of the ids. The server puts its own BOS and space in front, so leading ones are left out."""
         ids = prefix.token_ids
         if self._memory is not None:
             talk, said = self._memory.talk_of(ids)
             return Conversation(talk, self._text_of(said))
-        return self._text_of(ids[1:] if ids and ids[0] == self.tokenizer.bos_id else ids)
+        text = self._text_of(ids[1:] if ids and ids[0] == self.tokenizer.bos_id else ids)
+        return text if getattr(self.tokenizer, "space_in_front", "never") == "never" else text.removeprefix(" ")
 
     def _text_of(self, ids: Sequence[int]) -> str:
         parts = []
@@ -145,6 +153,7 @@ class HashedVocabulary:
         conversations: the server takes conversations, so a text is the user's message in one.
     """
 
+    listed = False
     vocab_size = 2**63
     eos_ids: frozenset[int] = frozenset()
     bos_id = None
@@ -207,6 +216,14 @@ class HashedVocabulary:
         """The texts of these ids as JSON, for the record: hashes alone could not be read back."""
         pieces = {str(token): self._pieces[token].decode("utf-8", "backslashreplace") for token in ids}
         return json.dumps(pieces, ensure_ascii=False)
+
+    def relearn(self, schedules: Sequence[Mapping[str, Any]]) -> None:
+        """Learn the texts of ids from steps' schedules, which have them as `table` writes them."""
+        for schedule in schedules:
+            for token, text in json.loads(schedule.get("tokens", "{}")).items():
+                for piece in (text.encode(), _ESCAPE.sub(lambda escape: bytes([int(escape[1], 16)]), text.encode())):
+                    if _hash(piece) == int(token):
+                        self._pieces[int(token)] = piece
 
     def _id_of(self, token: bytes | str) -> int | None:
         if not token or (isinstance(token, str) and _UNREADABLE in token):

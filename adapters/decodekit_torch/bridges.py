@@ -86,7 +86,7 @@ def hf_logits_processor(
         processor: the callable.
         name: what records call it; its class or function name by default.
         pure: whether it may be run twice for one step. None trusts the classes of transformers that hold nothing
-            but their parameters, and nobody else.
+            but their parameters, and no others.
         needs_logits: refuse a backend that gives logprobs: most laws over scores depend on their offset.
 
     Raises:

@@ -65,12 +65,12 @@ class _Placed:
 
     @property
     def removes(self) -> bool:
-        return self.traits.law == "truncation"
+        return self.traits.kind == "truncation"
 
     @property
     def heat(self) -> float:
         """What it divides all scores by."""
-        return self.main if self.traits.law == "temperature" and not math.isnan(self.main) else 1.0
+        return self.main if self.traits.kind == "temperature" and not math.isnan(self.main) else 1.0
 
 
 def _repeated(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
@@ -78,7 +78,7 @@ def _repeated(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
         same = [part for part in parts if part.name == name]
         if len(same) == 1:
             continue
-        law = same[0].traits.law
+        law = same[0].traits.kind
         if law == "temperature":
             why = f"the scores are divided by each, which makes {math.prod(part.main for part in same):.4g}"
         elif law == "truncation":
@@ -95,7 +95,7 @@ def _cut_after_heat(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
     for part, hot in zip(parts, accumulate((part.heat for part in parts), mul), strict=True):
         if part.traits.after_heat is None or not hot >= _HOT:
             continue
-        heaters = [p.place for p in parts[: part.place] if p.traits.law == "temperature"]
+        heaters = [p.place for p in parts[: part.place] if p.traits.kind == "temperature"]
         yield Advice(
             "cut_after_heat",
             (*heaters, part.place),
@@ -122,7 +122,7 @@ def _measure_after_cut(parts: Sequence[_Placed], sampler: str) -> Iterator[Advic
 def _addition_after_cut(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
     for part in parts:
         cuts = [p for p in parts[: part.place] if p.removes]
-        if part.traits.law in ("penalty", "bias") and cuts:
+        if part.traits.kind in ("penalty", "bias") and cuts:
             yield Advice(
                 "addition_after_cut",
                 (*(p.place for p in cuts), part.place),

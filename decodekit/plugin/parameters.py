@@ -9,7 +9,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
 
 from decodekit.errors import ConfigError, ParameterError, did_you_mean, message_of
 from decodekit.plugin.traits import DECLARED
@@ -19,14 +20,39 @@ __all__ = ["FunctionPlugin", "Plugin", "explain", "parameter_model", "validated"
 _CONFIG = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Plugin(BaseModel):
+def _without_numpy(value: Any) -> Any:
+    """NumPy's scalars as Python's own, in lists, tuples and dicts too."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {_without_numpy(key): _without_numpy(each) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_without_numpy, value))
+    return value
+
+
+class _Parameters(BaseModel):
+    model_config = _CONFIG
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_numbers(cls, parameters: Any) -> Any:
+        """``top_k=np.int64(5)`` is 5."""
+        return _without_numpy(parameters)
+
+
+class _Keywords(_Parameters):
+    """Of a plain function, or of a class that is no `Plugin`."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+
+class Plugin(_Parameters):
     """A processor or sampler whose fields are its parameters.
 
     Give every number both bounds, and the main parameter the plugin's own name. Define ``__call__``; see `Processor`
     and `Sampler` for the optional attributes, which go in as class variables.
     """
-
-    model_config = _CONFIG
 
 
 class FunctionPlugin:
@@ -68,7 +94,7 @@ def parameter_model(target: Callable[..., Any], owner: str | None = None) -> typ
             for name, parameter in inspect.signature(target).parameters.items()
             if parameter.kind is parameter.KEYWORD_ONLY
         }
-        return create_model(f"{name}_parameters", __config__=_lenient(), **fields)
+        return create_model(f"{name}_parameters", __base__=_Keywords, **fields)
     except Exception as error:  # a hint can be any expression, and pydantic has several errors for what is no type
         raise ConfigError(f"the parameters of {owner or repr(name)} cannot be read: {message_of(error)}") from error
 
@@ -80,10 +106,6 @@ def validated(model: type[BaseModel], parameters: Mapping[str, Any], owner: str)
     except ValidationError as error:
         known = [field.alias or name for name, field in model.model_fields.items()]
         raise ParameterError("; ".join(explain(detail, known, owner) for detail in error.errors())) from None
-
-
-def _lenient() -> ConfigDict:
-    return ConfigDict(**{**_CONFIG, "arbitrary_types_allowed": True})
 
 
 def explain(detail: Any, known: list[str], owner: str) -> str:

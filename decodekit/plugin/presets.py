@@ -7,9 +7,12 @@ registered processors and a sampler by name, in the engine's order. Presets are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
+
+from pydantic import ValidationError
 
 from decodekit.errors import ConfigError, ParameterError, did_you_mean
 from decodekit.log import get_logger
@@ -54,10 +57,12 @@ class Preset(Plugin):
     Class variables:
         versions: the engine's versions whose behaviour this is; the last one is meant where none is named.
         aliases: other spellings the engine, or its users, have for a field.
+        implied: fields that may say what others imply already, so that they are not noted as without effect.
     """
 
     versions: ClassVar[tuple[str, ...]]
     aliases: ClassVar[Mapping[str, str]] = {}
+    implied: ClassVar[frozenset[str]] = frozenset()
 
     def recipe(self, version: str) -> Recipe:
         """The chain of these settings, in a version that `versions` lists."""
@@ -95,7 +100,7 @@ def read_recipe(name: str, version: str | None = None, parameters: Mapping[str, 
     assert isinstance(settings, Preset)
     if version is not None and version not in model.versions:
         raise ParameterError(f"{owner}: knows {' and '.join(model.versions)}, not version {version!r}")
-    recipe = settings.recipe(version or model.versions[-1])
+    recipe = _with_idle(settings, version or model.versions[-1])
     for note in recipe.notes:
         get_logger().warning("preset_note", preset=name, note=note)
     return recipe
@@ -110,6 +115,28 @@ def names_of(name: str) -> dict[str, str]:
 def ported(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """`Preset.ported` of the preset of this name."""
     return _load(name)[0].ported(settings)
+
+
+def _with_idle(settings: Preset, version: str) -> Recipe:
+    """The settings' chain; each setting that changes nothing in it, and that no note names, gets a note."""
+    recipe = settings.recipe(version)
+    given = {
+        field: getattr(settings, field) for field in type(settings).model_fields if field in settings.model_fields_set
+    }
+    idle = []
+    for field in settings.given(*given):
+        if field in settings.implied or any(re.search(rf"\b{field}\b", note) for note in recipe.notes):
+            continue
+        try:
+            without = type(settings)(**{other: value for other, value in given.items() if other != field}).recipe(
+                version
+            )
+        except (ParameterError, ValidationError):
+            continue  # the others need it
+        if (without.parts, without.sampler) == (recipe.parts, recipe.sampler):
+            idle.append(field)
+    notes = [f"{field}: it changes nothing with these settings" for field in idle]
+    return replace(recipe, notes=(*recipe.notes, *notes))
 
 
 def _load(name: str) -> tuple[type[Preset], registry.PluginInfo]:

@@ -8,9 +8,9 @@ from typing import Any, Literal, Self
 
 from decodekit.distribution.disclosure import CHEAP, Disclosure
 
-__all__ = ["DECLARED", "Law", "Traits"]
+__all__ = ["DECLARED", "Kind", "Traits"]
 
-Law = Literal["truncation", "penalty", "bias", "mask", "temperature", "reshaping"]
+Kind = Literal["truncation", "penalty", "bias", "mask", "temperature", "reshaping"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Traits:
         pure: False for a wrapped foreign callable with a state of its own; it is never run twice for a step.
         argmax_invariant: it never changes which token is most likely.
         looks_back: its ``advance`` is given the distribution that it was called with, too.
-        law: what kind of law it is: 'truncation' removes unlikely tokens, 'penalty' lowers what was written before,
+        kind: what kind of law it is: 'truncation' removes unlikely tokens, 'penalty' lowers what was written before,
             'bias' adds to chosen tokens, 'mask' allows or forbids tokens, 'temperature' divides all scores,
             'reshaping' is any other function of the scores; None where it is not said.
         measures: what a truncation measures of the whole distribution, and where that is defined, as
@@ -42,7 +42,7 @@ class Traits:
     pure: bool = True
     argmax_invariant: bool = False
     looks_back: bool = False
-    law: Law | None = None
+    kind: Kind | None = None
     measures: tuple[str, str] | None = None
     leaves_one: bool = False
     after_heat: Callable[[float], str] | None = None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from decodekit.plugin.presets import Part, Preset, Recipe
 from decodekit_presets.shared import (
     GREEDY,
     MULTINOMIAL,
-    READ,
     Bias,
     Count,
     Factor,
@@ -32,12 +31,13 @@ _LONGEST = 10_000_000
 class ExLlamaV3(Preset):
     """ExLlamaV3 ``ComboSampler``: bias, penalties that may fade, temperature, min_p, top_k, top_p; or that one last.
 
-    ``fused`` is its fused kernel, on by default: there every token that ties with the last one kept stays, and
-    elsewhere (``EXL3_FUSED_SAMPLER=0``, or adaptive-p) exactly as many as asked for.
-    Source: turboderp-org/exllamav3 ``generator/sampler/presets.py``, ``custom.py``.
+    Its top_p drops the token that crosses p. ``fused`` is its fused kernel, on by default: there every token that ties
+    with the last one of top_k stays, and top_p keeps or drops equals together; elsewhere (``EXL3_FUSED_SAMPLER=0``, or
+    adaptive-p) exactly as many stay as asked for.
+    Source: turboderp-org/exllamav3 1.4.1 ``generator/sampler/presets.py``, ``custom.py``.
     """
 
-    versions: ClassVar[tuple[str, ...]] = (READ,)
+    versions: ClassVar[tuple[str, ...]] = ("1.4.1",)
     aliases: ClassVar[dict[str, str]] = {
         "repetition_penalty": "rep_p",
         "frequency_penalty": "freq_p",
@@ -61,6 +61,11 @@ class ExLlamaV3(Preset):
     adaptive_decay: Annotated[float, Field(ge=0, le=0.99)] = 0.9
     fused: bool = True
 
+    @field_validator("top_k")
+    @classmethod
+    def _off(cls, value: int) -> int:
+        return max(value, 0)
+
     def recipe(self, version: str) -> Recipe:
         where: dict[str, Any] = {
             "scope": "both",
@@ -83,7 +88,7 @@ class ExLlamaV3(Preset):
             *([] if self.temp_last else heat),
             *([part("min_p", self.min_p)] if self.min_p > 0 else []),
             *([part("top_k", self.top_k, ties=ties)] if self.top_k > 0 else []),
-            *top_p(self.top_p, ties),
+            *({**made, "crossing": "drop"} for made in top_p(self.top_p, ties if self.top_p > 0 else "lowest")),
             *(heat if self.temp_last else []),
             *([part("adaptive_p", self.adaptive_target, decay=self.adaptive_decay)] if adaptive else []),
         ]

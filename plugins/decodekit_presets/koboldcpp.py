@@ -35,6 +35,8 @@ from decodekit_presets.shared import (
 __all__ = ["KoboldCpp"]
 
 _PREFILTER = 3000
+_EXCLUDED = 999.0  # what its XTC subtracts
+_ASCII = frozenset(map(chr, range(128)))
 _ORDER = (6, 0, 1, 3, 4, 2, 5)
 
 
@@ -42,7 +44,9 @@ class KoboldCpp(Preset):
     """koboldcpp: bias, DRY, the 3,000 best tokens, then seven stages in ``sampler_order``, XTC, adaptive-p.
 
     0 top_k, 1 top_a, 2 top_p with min_p, 3 tfs, 4 typical, 5 temperature with nsigma, smoothing and dynatemp,
-    6 repetition with presence. Mirostat leaves only 6 and the temperature before it.
+    6 repetition with presence. Mirostat leaves only 6 and the temperature before it. A ``dry_penalty_last_n`` of 0 or
+    less is the whole context. The range of 6 is at least one token, and filled with token 0 while the text is shorter;
+    the slope is for its older half.
     Source: LostRuins/koboldcpp ``gpttype_adapter.cpp``, ``koboldcpp.py``.
     """
 
@@ -101,9 +105,15 @@ class KoboldCpp(Preset):
     def recipe(self, version: str) -> Recipe:
         notes = seed_note("koboldcpp", self.sampler_seed)
         parts = [part("logit_bias", self.logit_bias)] if self.logit_bias else []
-        if self.dry_multiplier > 0 and self.dry_penalty_last_n > 0:
+        if self.dry_multiplier > 0:
             length, breakers = self.dry_allowed_length, self.dry_sequence_breakers
-            parts.append(dry(self.dry_multiplier, self.dry_base, length, self.dry_penalty_last_n, breakers))
+            window = self.dry_penalty_last_n if self.dry_penalty_last_n > 0 else None
+            parts.append(dry(self.dry_multiplier, self.dry_base, length, window, breakers, law="koboldcpp"))
+            if any(not set(breaker) & _ASCII for breaker in breakers):
+                notes.append(
+                    "dry_sequence_breakers: koboldcpp finds one without any ASCII in single tokens only, here in "
+                    "sequences too"
+                )
         parts.append(part("top_k", _PREFILTER))
         if self.mirostat:
             cuts = ("nsigma", "top_k", "top_a", "top_p", "min_p", "typical", "tfs", "xtc_probability", "dynatemp_range")
@@ -116,8 +126,8 @@ class KoboldCpp(Preset):
             return Recipe(tuple(parts), MULTINOMIAL, tuple(notes))
         for stage in self.sampler_order or _ORDER:
             parts += self._stage(stage)
-        if self.xtc_probability > 0 and 0 < self.xtc_threshold <= 0.5:
-            parts.append(part("xtc", self.xtc_probability, threshold=self.xtc_threshold))
+        if self.xtc_probability > 0 and self.xtc_threshold <= 0.5:
+            parts.append(part("xtc", self.xtc_probability, threshold=self.xtc_threshold, penalty=_EXCLUDED))
         if self.adaptive_target > 0:
             parts.append(part("adaptive_p", self.adaptive_target, decay=self.adaptive_decay))
         return Recipe(tuple(parts), MULTINOMIAL, tuple(notes))
@@ -155,9 +165,7 @@ class KoboldCpp(Preset):
         ]
 
     def _history(self) -> list[Part]:
-        if self.rep_pen_range <= 0:
-            return []
-        window = {"scope": "both", "window": self.rep_pen_range}
+        window = {"scope": "both", "window": max(self.rep_pen_range, 1), "padding": 0}
         slope = self.rep_pen_slope if self.rep_pen_slope > 0 else 1.0
         return [
             *([part("repetition_penalty", self.rep_pen, slope=slope, **window)] if self.rep_pen != 1 else []),

@@ -156,6 +156,10 @@ class LlamaCpp(Preset):
             masked |= name == "top_n_sigma" and bool(made)
             if masked and name == "typ_p" and made:
                 notes.append("typ_p: llama.cpp's entropy is NaN where a token is banned; here the banned do not count")
+            if masked and name == "xtc" and made and self.xtc_threshold == 0:
+                notes.append(
+                    "xtc_threshold: at 0 llama.cpp counts banned candidates as choices; here they do not count"
+                )
             if masked and name == "temperature" and self.dynatemp_range > 0:
                 notes.append("dynatemp_range: llama.cpp counts banned candidates in its range; here they do not count")
         law = "dist"
@@ -186,7 +190,7 @@ class LlamaCpp(Preset):
                 return [{**made, "min_keep": keep} for made in top_p(self.top_p, "lowest")]
             case "min_p" if self.min_p > 0:
                 return [part("min_p", self.min_p, min_keep=keep)]
-            case "xtc" if self.xtc_probability > 0 and 0 < self.xtc_threshold <= 0.5:
+            case "xtc" if self.xtc_probability > 0 and self.xtc_threshold <= 0.5:
                 shared = {"threshold": self.xtc_threshold, "min_keep": keep}
                 if self.seed in (-1, _RANDOM):
                     return [part("xtc", self.xtc_probability, **shared)]
@@ -217,16 +221,17 @@ class LlamaCpp(Preset):
 
     def _dropped(self) -> list[str]:
         notes = []
-        if self.repeat_last_n < 0 and self.given("repeat_penalty", "frequency_penalty", "presence_penalty"):
-            notes.append("repeat_last_n: below 0 once meant the whole context; now llama.cpp drops the penalties")
+        repeats = self.given("repeat_penalty", "frequency_penalty", "presence_penalty")
+        if self.repeat_last_n < 0 and repeats:
+            notes.append(f"repeat_last_n: below 0 once meant the whole context; now llama.cpp drops {listed(repeats)}")
         if self.dry_multiplier > 0 and self.dry_penalty_last_n < 0:
-            notes.append("dry_penalty_last_n: below 0 once meant the whole context; now llama.cpp drops DRY")
+            notes.append("dry_penalty_last_n: below 0 once meant the whole context; now llama.cpp drops dry_multiplier")
         if self.dry_multiplier > 0 and self.dry_base < 1:
-            notes.append("dry_base: below 1 llama.cpp drops DRY")
+            notes.append("dry_base: below 1 llama.cpp drops dry_multiplier")
         if self.xtc_probability > 0 and self.xtc_threshold > 0.5:
-            notes.append("xtc_threshold: above 0.5 llama.cpp drops XTC, for two tokens cannot both reach it")
+            notes.append("xtc_threshold: above 0.5 two tokens cannot both reach it; llama.cpp drops xtc_probability")
         tuned = {
-            "penalties": self.given("repeat_penalty", "frequency_penalty", "presence_penalty"),
+            "penalties": repeats,
             "dry": self.given("dry_multiplier"),
             "typ_p": self.given("typ_p"),
             "xtc": self.given("xtc_probability"),

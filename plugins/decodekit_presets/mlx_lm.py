@@ -65,7 +65,12 @@ class MlxLm(Preset):
             lost = self.given(*_CUTS)
             notes = (f"temp: at 0 mlx-lm is greedy; dropped: {listed(lost)}",) if lost else ()
             return Recipe(tuple(history), GREEDY, notes)
-        choices = {"threshold": max(self.xtc_threshold, 1e-12), "protected": self.xtc_special_tokens}
+        choices = {
+            "threshold": self.xtc_threshold,
+            "above": True,
+            "least": "equals",
+            "protected": self.xtc_special_tokens,
+        }
         cuts: list[Part] = [
             *(top_p(self.top_p, "all") if self.top_p > 0 else []),
             *([part("min_p", self.min_p, min_keep=self.min_tokens_to_keep)] if self.min_p > 0 else []),

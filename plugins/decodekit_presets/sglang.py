@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from decodekit.plugin.presets import Part, Preset, Recipe
 from decodekit_presets.shared import (
     GREEDY,
     MULTINOMIAL,
-    READ,
     Bias,
     Ids,
     Length,
@@ -18,6 +17,8 @@ from decodekit_presets.shared import (
     Probability,
     Seed,
     Temperature,
+    ends_note,
+    no_eos_note,
     part,
     penalties,
     seed_note,
@@ -35,10 +36,10 @@ class SGLang(Preset):
 
     top_k and top_p are both judged by the probabilities before either cut. Only with min_p, and on the ``flashinfer``
     backend, they follow one another, each on what the one before left. ``sampling_backend`` is the server's option.
-    Source: sgl-project/sglang ``layers/sampler.py``, ``sampling/sampling_params.py``.
+    Source: sgl-project/sglang 0.5.23 ``layers/sampler.py``, ``sampling/sampling_params.py``.
     """
 
-    versions: ClassVar[tuple[str, ...]] = (READ,)
+    versions: ClassVar[tuple[str, ...]] = ("0.5.23",)
 
     temperature: Temperature = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -49,12 +50,24 @@ class SGLang(Preset):
     repetition_penalty: Annotated[float, Field(gt=0, le=2)] = 1.0
     min_new_tokens: Length = 0
     stop_token_ids: Ids = ()
+    ignore_eos: bool = False
     logit_bias: Bias = Field(default_factory=dict)
     sampling_seed: Seed | None = None
     sampling_backend: Literal["flashinfer", "pytorch"] = "flashinfer"
 
+    @field_validator("top_k")
+    @classmethod
+    def _off(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("SGLang refuses 0; -1 is off")
+        return -1 if value == _ALL else value
+
     def recipe(self, version: str) -> Recipe:
-        notes = tuple(seed_note("SGLang", self.sampling_seed))
+        notes = (
+            *seed_note("SGLang", self.sampling_seed),
+            *([ends_note("stop_token_ids")] if self.stop_token_ids else []),
+            *([no_eos_note("SGLang")] if self.ignore_eos else []),
+        )
         stops = {"stop_ids": self.stop_token_ids} if self.stop_token_ids else {}
         masks: list[Part] = [
             *penalties(1.0, self.frequency_penalty, self.presence_penalty, scope="output"),

@@ -29,7 +29,9 @@ __all__ = [
     "Temperature",
     "Texts",
     "dry",
+    "ends_note",
     "listed",
+    "no_eos_note",
     "part",
     "penalties",
     "positive",
@@ -88,14 +90,29 @@ def penalties(repetition: float, frequency: float, presence: float, **where: Any
     ]
 
 
-def dry(multiplier: float, base: float, allowed_length: int, window: int | None, breakers: tuple[str, ...]) -> Part:
+def dry(
+    multiplier: float, base: float, allowed_length: int, window: int | None, breakers: tuple[str, ...], **also: Any
+) -> Part:
     """DRY over prompt and output."""
-    return part("dry", multiplier, base=base, allowed_length=allowed_length, window=window, breakers=breakers)
+    return part("dry", multiplier, base=base, allowed_length=allowed_length, window=window, breakers=breakers, **also)
 
 
 def listed(names: tuple[str, ...] | list[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def ends_note(field: str) -> str:
+    """What ends a text is the session's; a chain can only ban it."""
+    return f"{field}: a chain cannot end a text; the session has to be told, with generate(stop_ids=...)"
+
+
+def no_eos_note(engine: str) -> str:
+    """An end of text that does not end it."""
+    return (
+        f"ignore_eos: {engine} writes the end of text and goes on; a session ends there. The processor min_new_tokens "
+        "bans the end: another law"
+    )
 
 
 def seed_note(engine: str, seed: int | None) -> list[str]:

@@ -36,10 +36,17 @@ from decodekit_presets.shared import (
 __all__ = ["TextGenerationWebUI"]
 
 _PRIORITY = (
-    *("repetition_penalty", "presence_penalty", "frequency_penalty", "dry", "temperature", "dynamic_temperature"),
-    *("quadratic_sampling", "top_n_sigma", "top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "tfs"),
-    *("top_a", "min_p", "adaptive_p", "mirostat", "xtc", "encoder_repetition_penalty", "no_repeat_ngram"),
+    *("repetition_penalty", "presence_penalty", "frequency_penalty", "dry", "top_n_sigma", "temperature"),
+    *("dynamic_temperature", "quadratic_sampling", "top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff"),
+    *("tfs", "top_a", "min_p", "adaptive_p", "mirostat", "xtc", "encoder_repetition_penalty", "no_repeat_ngram"),
 )
+_MADE = (  # the order in which transformers and it make their processors, which those without a priority keep
+    *("encoder_repetition_penalty", "no_repeat_ngram", "temperature", "top_k", "top_p", "min_p", "typical_p"),
+    *("epsilon_cutoff", "eta_cutoff", "dry", "repetition_penalty", "presence_penalty", "frequency_penalty", "tfs"),
+    *("top_a", "top_n_sigma", "adaptive_p", "xtc", "dynamic_temperature", "quadratic_sampling", "mirostat"),
+)
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
+_DRAWING = ("adaptive_p", "mirostat")
 _HEAT = ("temperature", "dynamic_temperature", "quadratic_sampling")
 _PER_TEN_THOUSAND = 1e-4  # the unit of its two cutoffs
 
@@ -47,9 +54,11 @@ _PER_TEN_THOUSAND = 1e-4  # the unit of its two cutoffs
 class TextGenerationWebUI(Preset):
     """text-generation-webui: penalties and DRY, the temperature first of the rest, unless ``temperature_last``.
 
-    ``epsilon_cutoff`` and ``eta_cutoff`` count in units of 1e-4. A ``dynamic_temperature`` replaces the plain one.
-    Stages that ``sampler_priority`` does not name come before those it names.
-    Source: oobabooga/text-generation-webui ``modules/sampler_hijack.py``, ``modules/presets.py``.
+    ``epsilon_cutoff`` and ``eta_cutoff`` count in units of 1e-4. Stages that ``sampler_priority`` does not name come
+    before those it names. ``temperature_last`` puts the temperature, the dynamic one and smoothing at the end.
+    Adaptive-p and mirostat draw where they stand, so what comes after them is idle. Without ``do_sample`` transformers'
+    own truncations and temperature are dropped and the others act.
+    Source: oobabooga/text-generation-webui (May 2026) ``modules/sampler_hijack.py``, ``modules/presets.py``.
     """
 
     versions: ClassVar[tuple[str, ...]] = (READ,)
@@ -120,25 +129,36 @@ class TextGenerationWebUI(Preset):
         }
 
     def recipe(self, version: str) -> Recipe:
-        stages = self._stages()
-        notes = self._notes()
-        before = [name for name in _PRIORITY if name not in self.sampler_priority]
-        order = [*before, *self.sampler_priority]
-        if self.temperature_last:
-            order = [*(name for name in order if name not in _HEAT), *(name for name in order if name in _HEAT)]
+        stages, notes = self._stages(), seed_note("text-generation-webui", self.seed)
+        order = self._order()
         if not self.do_sample:
-            kept = ("repetition_penalty", "presence_penalty", "frequency_penalty", "dry")
-            order = [name for name in order if name in (*kept, "encoder_repetition_penalty", "no_repeat_ngram")]
-            lost = self.given(*(name for name in _PRIORITY[4:19] if name in type(self).model_fields))
+            order = [name for name in order if name not in _SAMPLING]
+            lost = self.given(*_SAMPLING)
             if lost:
-                notes.append(f"do_sample: without it the choice is greedy; dropped: {listed(lost)}")
+                notes.append(f"do_sample: without it transformers drops {listed(lost)}")
+        drawn = next((at for at, name in enumerate(order) if name in _DRAWING and stages[name]), None)
+        if drawn is not None:
+            if "no_repeat_ngram" in order[drawn:] and stages["no_repeat_ngram"]:
+                notes.append(
+                    f"no_repeat_ngram_size: it comes after {order[drawn]} has drawn, and breaks the run where it bans "
+                    "that token; here it is left out"
+                )
+            order = order[: drawn + 1]
         parts = tuple(made for name in order for made in stages[name])
-        return Recipe(parts, MULTINOMIAL if self.do_sample else GREEDY, tuple(notes))
+        notes += self._differences({made["name"] for made in parts})
+        return Recipe(parts, MULTINOMIAL if self.do_sample or drawn is not None else GREEDY, tuple(notes))
+
+    def _order(self) -> list[str]:
+        """Those without a priority as they are made, then by priority; of a name that stands twice the first counts."""
+        named = list(dict.fromkeys(self.sampler_priority))
+        if self.temperature_last:
+            named = [*(name for name in named if name not in _HEAT), *_HEAT]
+        return [*(name for name in _MADE if name not in named), *named]
 
     def _stages(self) -> dict[str, list[Part]]:
         window = self.repetition_penalty_range or None
         past = {"scope": "both", "window": window}
-        middle, spread = (self.dynatemp_high + self.dynatemp_low) / 2, abs(self.dynatemp_high - self.dynatemp_low) / 2
+        middle, spread = (self.dynatemp_high + self.dynatemp_low) / 2, (self.dynatemp_high - self.dynatemp_low) / 2
         dynamic = part("dynamic_temperature", middle, spread=spread, exponent=self.dynatemp_exponent)
         repeats = part("dry", self.dry_multiplier)
         if self.dry_multiplier > 0:
@@ -146,10 +166,7 @@ class TextGenerationWebUI(Preset):
             repeats = dry(self.dry_multiplier, self.dry_base, length, window, breakers)
         made: dict[str, tuple[bool, Part]] = {
             "dry": (self.dry_multiplier > 0, repeats),
-            "temperature": (
-                self.temperature != 1 and not self.dynamic_temperature,
-                part("temperature", self.temperature),
-            ),
+            "temperature": (self.temperature != 1, part("temperature", self.temperature)),
             "dynamic_temperature": (self.dynamic_temperature, dynamic),
             "quadratic_sampling": (
                 self.smoothing_factor > 0,
@@ -163,7 +180,7 @@ class TextGenerationWebUI(Preset):
                 part("epsilon_cutoff", self.epsilon_cutoff * _PER_TEN_THOUSAND, ties="all"),
             ),
             "eta_cutoff": (self.eta_cutoff > 0, part("eta_cutoff", self.eta_cutoff * _PER_TEN_THOUSAND, ties="all")),
-            "tfs": (self.tfs < 1, part("tfs", self.tfs)),
+            "tfs": (self.tfs < 1, part("tfs", self.tfs, cut_tokens="zeros")),
             "top_a": (self.top_a > 0, part("top_a", self.top_a)),
             "min_p": (self.min_p > 0, part("min_p", self.min_p)),
             "adaptive_p": (
@@ -172,7 +189,7 @@ class TextGenerationWebUI(Preset):
             ),
             "mirostat": (self.mirostat_mode == 2, part("mirostat_v2", self.mirostat_tau, eta=self.mirostat_eta)),
             "xtc": (
-                self.xtc_probability > 0 and self.xtc_threshold > 0,
+                self.xtc_probability > 0,
                 part("xtc", self.xtc_probability, threshold=self.xtc_threshold),
             ),
             "encoder_repetition_penalty": (
@@ -192,20 +209,21 @@ class TextGenerationWebUI(Preset):
             "top_p": top_p(self.top_p, "highest"),
         }
 
-    def _notes(self) -> list[str]:
-        notes = seed_note("text-generation-webui", self.seed)
-        if self.dynamic_temperature and self.given("temperature"):
-            notes.append("dynamic_temperature: it replaces the temperature, which is dropped")
+    def _differences(self, used: set[str]) -> list[str]:
+        """What these processors cannot do as it does."""
+        notes = []
         if self.mirostat_mode == 1:
             notes.append("mirostat_mode: only 2 is there; 1 is dropped")
-        if self.top_n_sigma > 0:
+        if "top_n_sigma" in used:
             notes.append(
                 "top_n_sigma: there the sample deviation with banned tokens at 0, here the population's without them"
             )
-        if self.dry_multiplier > 0:
+        if "dry" in used:
             notes.append("dry: there a breaker is the last token of 'a' and its text, and no match exceeds 50 tokens")
-        if self.xtc_probability > 0:
+        if "xtc" in used:
             notes.append(
                 "xtc: there it stands back where it would exclude a newline or the end of text; here it does not"
             )
+            if self.xtc_threshold == 0:
+                notes.append("xtc_threshold: at 0 tokens that were cut count as choices there; here they do not")
         return notes

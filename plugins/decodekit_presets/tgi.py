@@ -36,6 +36,7 @@ class TGI(Preset):
     """
 
     versions: ClassVar[tuple[str, ...]] = (READ,)
+    implied: ClassVar[frozenset[str]] = frozenset({"do_sample"})
 
     do_sample: bool = False
     temperature: Annotated[float, Field(gt=0, le=1000)] = 1.0

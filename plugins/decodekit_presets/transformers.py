@@ -16,6 +16,7 @@ from decodekit_presets.shared import (
     Ids,
     Length,
     Probability,
+    ends_note,
     listed,
     part,
     positive,
@@ -34,6 +35,8 @@ class Transformers(Preset):
 
     As there, ``do_sample`` is False by default: without it the choice is greedy, and temperature and truncations are
     dropped. The penalties' history is prompt and output. ``eos_token_id`` is the tokenizer's where it is not given.
+    Of equals at top_p the highest ids stay, as torch's stable sort of up to 16 numbers has it on the CPU; beyond that
+    any of them may stay there.
     Source: transformers 5.23.0 ``generation/utils.py``, ``_get_logits_processor``.
     """
 
@@ -83,6 +86,14 @@ class Transformers(Preset):
         warpers, notes = self._warpers(), []
         if not self.do_sample and self.given(*_WARPERS):
             notes.append(f"do_sample: without it the choice is greedy; dropped: {listed(self.given(*_WARPERS))}")
+        if self.eos_token_id is not None:
+            notes.append(ends_note("eos_token_id"))
+        if self.min_length and "min_new_tokens" in self.model_fields_set:
+            notes.append("min_length: min_new_tokens takes precedence, and transformers drops it")
+        if self.max_length and self.forced_eos_token_id is None:
+            notes.append("max_length: how long a text may get is generate(max_tokens=...), without the prompt")
+        if self.renormalize_logits:
+            notes.append("renormalize_logits: it shifts all scores alike, and so changes no distribution")
         if self.remove_invalid_values:
             notes.append("remove_invalid_values: transformers turns NaN into 0; here NaN is an error")
         parts = (*self._masks(), *(warpers if self.do_sample else ()))
@@ -105,7 +116,7 @@ class Transformers(Preset):
         words = tuple(word for word in self.bad_words_ids if word not in spared)
         if words:
             parts.append(part("bad_words", words))
-        if self.min_length:
+        if self.min_length and "min_new_tokens" not in self.model_fields_set:
             parts.append(part("min_length", self.min_length, **ends))
         if self.min_new_tokens:
             parts.append(part("min_new_tokens", self.min_new_tokens, **ends))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from decodekit.plugin.presets import Part, Preset, Recipe
 from decodekit_presets.shared import (
@@ -18,7 +18,9 @@ from decodekit_presets.shared import (
     Probability,
     Seed,
     Texts,
+    ends_note,
     listed,
+    no_eos_note,
     part,
     penalties,
     seed_note,
@@ -27,7 +29,6 @@ from decodekit_presets.shared import (
 
 __all__ = ["VLLM"]
 
-_GREEDY_BELOW = 1e-5
 _LEAST_TEMPERATURE = 0.01
 _LARGEST_BIAS = 100.0
 
@@ -36,8 +37,10 @@ class VLLM(Preset):
     """vLLM: masks and penalties, then the temperature, min_p, top_k and top_p.
 
     The repetition penalty counts prompt and output, the other two the output alone. 'v1' has the bias before the
-    penalties and bad words first; 'mrv2' has the bias first and the bad words after the penalties.
-    Source: vllm-project/vllm ``v1/sample/sampler.py``, ``v1/worker/gpu/sample/sampler.py``, ``sampling_params.py``.
+    penalties and bad words first; 'mrv2' has the bias first and the bad words after the penalties. Greedy at a
+    temperature of 0; between that and 0.01 it is raised to 0.01.
+    Source: vllm-project/vllm 0.33.0 ``v1/sample/sampler.py``, ``v1/worker/gpu/sample/sampler.py``,
+    ``sampling_params.py``.
     """
 
     versions: ClassVar[tuple[str, ...]] = ("mrv2", "v1")
@@ -46,33 +49,44 @@ class VLLM(Preset):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: Count = 0
     min_p: Probability = 0.0
-    repetition_penalty: Annotated[float, Field(gt=0, le=2)] = 1.0
+    repetition_penalty: Annotated[float, Field(gt=0, le=1e9)] = 1.0
     frequency_penalty: OpenAIPenalty = 0.0
     presence_penalty: OpenAIPenalty = 0.0
     min_tokens: Length = 0
     stop_token_ids: Ids = ()
+    ignore_eos: bool = False
     bad_words: Texts = ()
     logit_bias: Bias = Field(default_factory=dict)
     allowed_token_ids: Ids = ()
     seed: Seed | None = None
 
+    @field_validator("top_k")
+    @classmethod
+    def _off(cls, value: int) -> int:
+        return max(value, 0)
+
     def recipe(self, version: str) -> Recipe:
         notes = seed_note("vLLM", self.seed)
-        greedy = self.temperature < _GREEDY_BELOW
+        if self.stop_token_ids:
+            notes.append(ends_note("stop_token_ids"))
+        if self.ignore_eos:
+            notes.append(no_eos_note("vLLM"))
+        if self.min_tokens:
+            notes.append("min_tokens: until then vLLM waits with stop strings too; a session stops at them")
         masks = self._masks(notes)
         history = [
             *penalties(self.repetition_penalty, 0.0, 0.0, scope="both"),
             *penalties(1.0, self.frequency_penalty, self.presence_penalty, scope="output"),
         ]
-        words = [part("bad_words", self.bad_words)] if self.bad_words else []
+        words = [part("vllm_bad_words", self.bad_words)] if self.bad_words else []
         if version == "mrv2":
             order = [*masks["allowed"], *masks["bias"], *masks["length"], *history, *words]
         else:
             order = [*masks["allowed"], *words, *masks["length"], *masks["bias"], *history]
-        if greedy:
+        if self.temperature == 0:
             lost = self.given("top_p", "top_k", "min_p")
             if lost:
-                notes.append(f"temperature: below {_GREEDY_BELOW:g} vLLM is greedy and resets {listed(lost)}")
+                notes.append(f"temperature: at 0 vLLM is greedy and resets {listed(lost)}")
             return Recipe(tuple(order), GREEDY, tuple(notes))
         return Recipe((*order, *self._shape(notes)), MULTINOMIAL, tuple(notes))
 

@@ -27,6 +27,7 @@ from decodekit_sampling.top_k import TopK
 from decodekit_sampling.top_n_sigma import TopNSigma
 from decodekit_sampling.top_p import TopP
 from decodekit_sampling.typical_p import TypicalP
+from decodekit_sampling.vllm_bad_words import VllmBadWords
 from decodekit_sampling.xtc import XTC, LlamaCppXTC, XTCExpected
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "TopNSigma",
     "TopP",
     "TypicalP",
+    "VllmBadWords",
     "XTCExpected",
     "cut_prompt",
 ]

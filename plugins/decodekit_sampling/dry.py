@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from decodekit import Choice, Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
+from decodekit.text.once import once
 from decodekit_sampling.breakers import Breakers, overlapping
 from decodekit_sampling.history import Scope, Window, named, recent
 from decodekit_sampling.ngrams import completions
-from decodekit_sampling.phrases import Phrase, once, tokenizer_of
+from decodekit_sampling.phrases import Phrase, tokenizer_of
 
 __all__ = ["Dry"]
 
@@ -33,15 +35,17 @@ class Dry(Plugin):
     would leave float32, as in llama.cpp (whose product with the multiplier may still leave it, and bans the token).
     Source: the sampler of p-e-w (text-generation-webui pull request 5677); the law is llama.cpp's ``dry``.
     Engines: llama.cpp and koboldcpp, which penalises breakers like other tokens, and nothing where no more than
-    ``allowed_length`` tokens follow the last breaker (``law="koboldcpp"``). A negative ``dry_penalty_last_n`` in llama.cpp, once the whole context, switches
-    it off without a word; here a ``window`` is positive, or None for the whole history. Others have the name and not
-    quite the law: text-generation-webui (at most 50 tokens), exllamav2 (times the number of occurrences), exllamav3 (a
-    cap of 2,048) and aphrodite (n-grams of at most 12, 8 occurrences).
+    ``allowed_length`` tokens follow the last breaker (``law="koboldcpp"``). A negative ``dry_penalty_last_n`` in
+    llama.cpp, once the whole context, switches it off without a word; here a ``window`` is positive, or None for the
+    whole history. Others have the name and not quite the law: text-generation-webui (at most 50 tokens), exllamav2
+    (times the number of occurrences), exllamav3 (a cap of 2,048) and aphrodite (n-grams of at most 12, 8 occurrences).
     Example: dry = 1.0, allowed_length = 1, breakers = []
 
     Raises:
         ParameterError: a breaker is a text and there is no tokenizer.
     """
+
+    kind: ClassVar[Kind] = "penalty"
 
     dry: Annotated[float, Field(ge=0, le=1000)]
     base: Annotated[float, Field(ge=1, le=100)] = 1.75

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from decodekit import ALL, Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.temperature import at_temperature
 
 __all__ = ["DynamicTemperature"]
@@ -18,12 +19,13 @@ _NOTHING = 745.2  # so many nats below the leader, a probability is 0 in float64
 class DynamicTemperature(Plugin):
     """Divide every score by a temperature that follows the entropy: low where the model is sure, high where not.
 
-    It lies between ``low = max(0, dynamic_temperature - spread)`` and ``high = dynamic_temperature + spread``; H is the
-    entropy in nats, n the number of tokens that have probability.
+    It lies between ``low = max(0, dynamic_temperature - spread)`` and ``high = max(0, dynamic_temperature + spread)``;
+    H is the entropy in nats, n the number of tokens that have probability. A spread below 0 turns it round: high where
+    the model is sure.
 
     Formula: s_i / (low + (high - low) * (H / log(n)) ** exponent)
-    Edges: a spread of 0 is plain temperature; a single token stays as it is. Where low is 0 and the rivals of the
-    leader are left with less probability than a float64 holds, they are removed: the limit, as for temperature 0.
+    Edges: a spread of 0 is plain temperature; a single token stays as it is. Where low or high is 0 and the rivals of
+    the leader are left with less probability than a float64 holds, they are removed: the limit, as for temperature 0.
     Source: llama.cpp ``llama_sampler_init_temp_ext``; Zhu et al. 2023 (arXiv 2309.02772) for the idea.
     Engines: llama.cpp, koboldcpp, exllamav2, text-generation-webui and aphrodite; where they take a least and a
     greatest temperature, give half the sum and half the difference. In llama.cpp and koboldcpp n counts masked tokens
@@ -31,11 +33,13 @@ class DynamicTemperature(Plugin):
     Example: dynamic_temperature = 1.0, spread = 0.8
     """
 
+    kind: ClassVar[Kind] = "reshaping"
+
     argmax_invariant: ClassVar[bool] = True
     needs: ClassVar[Disclosure] = ALL
 
     dynamic_temperature: Annotated[float, Field(ge=0, le=1000)]
-    spread: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    spread: Annotated[float, Field(ge=-1000, le=1000)] = 0.0
     exponent: Annotated[float, Field(ge=0, le=100)] = 1.0
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
@@ -45,9 +49,9 @@ class DynamicTemperature(Plugin):
         if dist.support_size == 1:
             return dist
         share = min(1.0, dist.entropy / math.log(dist.support_size))
-        low, high = max(0.0, self.dynamic_temperature - self.spread), self.dynamic_temperature + self.spread
+        low, high = (max(0.0, self.dynamic_temperature + spread) for spread in (-self.spread, self.spread))
         temperature = low + (high - low) * share**self.exponent
         first, second = dist.ranked(2)[1]
-        if low == 0 and first - second > _NOTHING * temperature:
+        if min(low, high) == 0 and first - second > _NOTHING * temperature:
             return dist.top(1)  # an entropy this close to 0 has no digits left to scale the others by
         return at_temperature(dist, temperature)

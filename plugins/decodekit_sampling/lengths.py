@@ -6,12 +6,13 @@ The end is the tokenizer's end-of-text tokens, or the ``eos_ids`` given.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.history import Ids, TokenId
 from decodekit_sampling.penalties import Law
 from decodekit_sampling.phrases import tokenizer_of
@@ -44,6 +45,7 @@ class _Ending(Plugin):
 
 
 class _NotYet(_Ending):
+    kind: ClassVar[Kind] = "mask"
     stop_ids: Annotated[Ids | None, Field(description="banned beside the end")] = None
 
     def _ends(self, ctx: Context) -> tuple[int, ...]:
@@ -56,6 +58,8 @@ class _NotYet(_Ending):
 
 class MinLength(_NotYet):
     """Ban the end, and the ``stop_ids``, until prompt and output together have so many tokens.
+
+    What a call is given as ``stop`` and ``stop_ids`` acts from the first token on, as with `min_new_tokens`.
 
     Formula: -inf for the ends while the length is below min_length
     Edges: 0 changes nothing.
@@ -77,10 +81,14 @@ class MinLength(_NotYet):
 class MinNewTokens(_NotYet):
     """Ban the end, and the ``stop_ids``, until the output has so many tokens.
 
+    A chain does not know what a call is given as ``stop`` and ``stop_ids``: these act from the first token on. Name
+    such ids here too; for texts there is no minimum.
+
     Formula: -inf for the ends while the output is shorter than min_new_tokens
     Edges: 0 changes nothing.
     Source: transformers ``min_new_tokens``; vLLM ``min_tokens``.
-    Engines: transformers and vLLM, where the end comes back in silence if a grammar leaves nothing else.
+    Engines: transformers and vLLM, where the end comes back in silence if a grammar leaves nothing else. In vLLM (since
+    its pull request 22014) stop strings wait for the minimum, too.
     Example: min_new_tokens = 10, eos_ids = [0]
 
     Raises:
@@ -108,6 +116,8 @@ class MaxLength(_Ending):
         EmptySupport: no end has probability there.
     """
 
+    kind: ClassVar[Kind] = "mask"
+
     max_length: Annotated[int, Field(ge=1, le=10_000_000)]
     scope: Literal["output", "both"] = "both"
 
@@ -134,6 +144,8 @@ class ForcedBos(Plugin):
         EmptySupport: the token has no probability.
     """
 
+    kind: ClassVar[Kind] = "mask"
+
     forced_bos: TokenId
 
     def needs(self, ctx: Context) -> Disclosure:
@@ -157,6 +169,8 @@ class ForcedEos(Plugin):
     Raises:
         EmptySupport: none of them has probability.
     """
+
+    kind: ClassVar[Kind] = "mask"
 
     forced_eos: Ids
     max_length: Annotated[int, Field(ge=1, le=10_000_000)]
@@ -189,6 +203,8 @@ class ExponentialLengthDecay(_Ending):
     Engines: transformers.
     Example: exponential_length_decay = 1.5, start = 0, eos_ids = [8]
     """
+
+    kind: ClassVar[Kind] = "bias"
 
     exponential_length_decay: Annotated[float, Field(gt=0, le=100)]
     start: _Length

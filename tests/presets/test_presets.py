@@ -62,8 +62,8 @@ def test_a_preset_keeps_the_rules_of_parameters(name: str) -> None:
 
 
 LEFT_BY_THREE = {
-    **dict.fromkeys(("llama.cpp", "llama-cpp-python", "koboldcpp", "mlx-lm"), (0, 1, 2)),
-    **dict.fromkeys(("transformers", "vllm", "sglang", "exllamav3", "text-generation-webui"), (0, 1, 2, 3)),
+    **dict.fromkeys(("llama.cpp", "llama-cpp-python", "koboldcpp", "mlx-lm", "exllamav3"), (0, 1, 2)),
+    **dict.fromkeys(("transformers", "vllm", "sglang", "text-generation-webui"), (0, 1, 2, 3)),
 }
 
 
@@ -163,8 +163,17 @@ def test_what_is_dropped_is_noted_and_logged_once(caplog: pytest.LogCaptureFixtu
         ("koboldcpp", {"mirostat": 1, "tfs": 0.9}, "drops tfs"),
         ("exllamav3", {"temperature": 0.0, "adaptive_target": 0.5}, "dropped: adaptive_target"),
         ("text-generation-webui", {"mirostat_mode": 1}, "only 2"),
-        ("text-generation-webui", {"do_sample": False, "top_p": 0.5}, "dropped: top_p"),
-        ("text-generation-webui", {"dynamic_temperature": True, "temperature": 0.5}, "replaces the temperature"),
+        ("text-generation-webui", {"do_sample": False, "top_p": 0.5}, "transformers drops top_p"),
+        ("text-generation-webui", {"mirostat_mode": 2, "no_repeat_ngram_size": 2}, "after mirostat has drawn"),
+        ("text-generation-webui", {"adaptive_target": 0.5, "encoder_repetition_penalty": 1.2}, "changes nothing"),
+        ("transformers", {"min_new_tokens": 5, "min_length": 9}, "min_new_tokens takes precedence"),
+        ("transformers", {"eos_token_id": 5}, "stop_ids"),
+        ("vllm", {"stop_token_ids": [5], "min_tokens": 0}, "stop_ids"),
+        ("vllm", {"min_tokens": 6}, "stop strings"),
+        ("vllm", {"ignore_eos": True}, "goes on"),
+        ("sglang", {"stop_token_ids": [5]}, "stop_ids"),
+        ("sglang", {"ignore_eos": True}, "goes on"),
+        ("koboldcpp", {"dynatemp_exponent": 2.0}, "changes nothing"),
     ],
     ids=str,
 )
@@ -187,8 +196,8 @@ def test_the_scopes_of_the_penalties() -> None:
 def test_vllms_two_runners_order_bias_and_bad_words_otherwise() -> None:
     asked = {"logit_bias": {3: 1.0}, "repetition_penalty": 1.2, "bad_words": ["x"], "allowed_token_ids": [1, 3]}
     orders = {v: [part["name"] for part in read_recipe("vllm", v, asked).parts] for v in ("v1", "mrv2")}
-    assert orders["v1"] == ["allowed_tokens", "bad_words", "logit_bias", "repetition_penalty"]
-    assert orders["mrv2"] == ["allowed_tokens", "logit_bias", "repetition_penalty", "bad_words"]
+    assert orders["v1"] == ["allowed_tokens", "vllm_bad_words", "logit_bias", "repetition_penalty"]
+    assert orders["mrv2"] == ["allowed_tokens", "logit_bias", "repetition_penalty", "vllm_bad_words"]
 
 
 def test_sglang_judges_both_cuts_by_the_same_probabilities_unless_min_p_is_there() -> None:

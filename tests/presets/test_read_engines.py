@@ -78,7 +78,7 @@ def exllamav3(logits: Any, prompt: list[int], output: list[int], asked: dict[str
     p[p < asked["min_p"] * p[0]] = 0
     p[asked["top_k"] :] = 0
     p /= p.sum()
-    p[p.cumsum(-1) - p >= asked["top_p"]] = 0
+    p[1:] *= (p.cumsum(-1) <= asked["top_p"])[1:]
     if asked["temp_last"]:
         p = p ** (1 / asked["temperature"])
     return torch.zeros_like(p).scatter(0, ids, p).log()
@@ -190,7 +190,7 @@ def test_koboldcpp_is_the_c_samplers_in_its_order(order: tuple[int, ...]) -> Non
             5: [("temp", heat)],
         }
         theirs = llama.chain(*(llama.build(*stage) for place in order for stage in stages.get(place, [])))
-        llama.accept(theirs, prompt)
+        llama.accept(theirs, [0] * (320 - len(prompt)) + prompt)
         ids, scores = llama.apply(theirs, row)
         asked = {"top_k": k, "top_p": p, "min_p": low, "typical": typical, "temperature": heat, "rep_pen": penalty}
         chain = Chain.preset("koboldcpp", sampler_order=order, **asked)
