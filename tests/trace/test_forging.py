@@ -167,7 +167,7 @@ def test_the_table_speaks_of_every_field(honest: dict[str, list[Line]]) -> None:
                 assert said_of(name, line, lines[0]["content"]["level"]) in ("checked", "in part", "trusted"), name
                 seen.add(name)
     for field in fields(Header):
-        assert said_of(f"header.{field.name}", {"kind": "header", "content": {}}, "full")
+        assert any(name.startswith(f"header.{field.name}") for name in TABLE_OF_FIELDS), field.name
     absent = {name.split(" ")[0] for name in TABLE_OF_FIELDS} - seen
     groups = {"header.chain.processors[].params", "header.adapter", "header.stop", "header.versions", "step.raw",
               "step.final", "step.row", "step.schedule", "header.given"}  # fmt: skip
