@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := .ci/constraints.txt
+WORKERS ?= 2
 
 .PHONY: demo test lint bench clean docs/plugins.md
 
@@ -13,7 +14,7 @@ demo: $(VENV)/.demo
 	$(BIN)/decodekit verify demo.jsonl
 
 test: $(VENV)/.test
-	$(BIN)/python -Im pytest $(PYTEST_ARGS)
+	$(BIN)/python -Im pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

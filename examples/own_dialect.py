@@ -5,7 +5,7 @@ import asyncio
 import httpx
 
 import decodekit
-from decodekit_remote import Capabilities, Dialect, Facts, Position, RemoteAdapter, Reply
+from decodekit_remote import Capabilities, Dialect, Position, RemoteAdapter, Reply, ServerInfo
 
 
 def answer(request: httpx.Request) -> httpx.Response:
@@ -25,7 +25,7 @@ class Mine(Dialect):
         return [Reply([Position(ids[0], ids, logprobs)])]
 
     async def greet(self, ask, model):
-        return Facts(model="three tokens", vocab_size=3)
+        return ServerInfo(model="three tokens", vocab_size=3)
 
 
 transport = httpx.MockTransport(answer)  # leave it out to go over the wire

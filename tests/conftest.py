@@ -1,10 +1,15 @@
-"""Hypothesis for all tests: no deadline (machines differ), and the same examples every time in CI."""
+"""One thread for all tests; hypothesis has no deadline (machines differ), and the same examples every time in CI."""
 
 from __future__ import annotations
 
 import os
 
 from hypothesis import HealthCheck, settings
+
+# Before a library that asks is loaded: a worker of pytest-xdist has one core, and threads that share it are slower.
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    os.environ[name] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, print_blob=True)

@@ -60,7 +60,7 @@ class LlamaCppAdapter:
         rows_per_forward: the most tokens per forward pass; 64 on the CPU, 512 with layers on a GPU.
         cells: how many tokens the cache holds in all; ``n_ctx`` and one forward pass by default. Many branches of a
             long prefix want more.
-        n_gpu_layers: how many layers go to a GPU; 0 for none.
+        n_gpu_layers: how many layers go to a GPU; 0 for none. Refused where llama.cpp was built without one.
         cache_type: the types of the cached keys and values. ``bf16-f16`` keeps the bits independent of the schedule
             on the CPU; ``f16`` is llama.cpp's own default, and ours with layers on a GPU.
         sha256: refuse a model file whose SHA-256 is not this one.
@@ -88,6 +88,11 @@ class LlamaCppAdapter:
         validated(parameter_model(type(self)), given, "adapter 'llamacpp'")
         threads = n_threads or physical_cores()
         require_threads("llamacpp", threads)
+        if n_gpu_layers and not llama_cpp.llama_supports_gpu_offload():
+            raise ParameterError(
+                f"n_gpu_layers: this build of llama.cpp has no GPU to put {n_gpu_layers} layers on; leave it at 0, or "
+                "build llama-cpp-python for your GPU (CMAKE_ARGS='-DGGML_CUDA=on' for one of NVIDIA)"
+            )
         path = find_model(model)
         fingerprint = file_fingerprint(path)
         if sha256 is not None and fingerprint != f"sha256:{sha256.lower()}":
@@ -130,7 +135,7 @@ class LlamaCppAdapter:
             most=ALL,
             stage="raw",
             origin="logits",
-            deterministic=True,
+            deterministic=not n_gpu_layers,  # not measured on a GPU
             schedule_invariant=_INVARIANT.get(self._model.weights, "")
             if cache == "bf16-f16" and not n_gpu_layers
             else "",

@@ -27,7 +27,7 @@ class Memory:
     """Slots over a context's sequences.
 
     Args:
-        context: the context; nobody else may touch its sequences.
+        context: the context; nothing else may touch its sequences.
         slots: how many; the context has `EXTRA_SEQUENCES` more sequences.
     """
 
@@ -36,7 +36,7 @@ class Memory:
         self._discarded, self._scratch = slots, slots + 1
         self.index = ContentIndex(slots)
         self._ends = [-1] * slots  # the cell of each slot's last token
-        self._runs = [0] * slots  # how many of a slot's last tokens lie in consecutive cells nobody else uses
+        self._runs = [0] * slots  # how many of a slot's last tokens lie in consecutive cells that no other slot uses
         self._top = 0  # the first cell never used since the last cleaning; all below are taken
         self._clean_at = _SLACK
         self._garbage = False

@@ -11,11 +11,11 @@ import llama_cpp
 
 from decodekit.errors import ParameterError
 
-__all__ = ["Pieces"]
+__all__ = ["MARKUP", "Pieces"]
 
 _SPACE = "\u2581"  # what sentencepiece writes for a space
 _ANCHORS = "\x01\x02\x03\x1a\x1b\n\t\ue000\ue001\uf8ff"
-_MARKUP = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+MARKUP = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 _BYTES = 256
 
 
@@ -65,12 +65,12 @@ class Pieces:
                 ids += self._tokenize(anchor + spelled, False)[cut:]
         return ids
 
-    def encode_own(self, text: str) -> list[int]:
-        """llama.cpp's own ids of a text with markup. Raises `ParameterError` for a letter that has no token."""
-        for part, token_id in self._parts(text, True):
+    def encode_own(self, text: str, special: bool) -> list[int]:
+        """llama.cpp's own ids of a text. Raises `ParameterError` for a letter that has no token."""
+        for part, token_id in self._parts(text, special):
             if token_id is None:
                 self._require(part)
-        return self._tokenize(text, True)
+        return self._tokenize(text, special)
 
     def _parts(self, text: str, special: bool) -> Iterator[tuple[str, int | None]]:
         """The text cut at the tokens that are matched whole, longest first."""
@@ -82,7 +82,7 @@ class Pieces:
     @cached_property
     def _whole(self) -> list[tuple[dict[str, int], str]]:
         """The tokens that are matched whole and a pattern for them: without and with markup."""
-        wanted = [llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED, llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED | _MARKUP]
+        wanted = [llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED, llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED | MARKUP]
         tables = [
             {text: i for i, text in enumerate(self._texts) if text and self._attributes[i] & mask} for mask in wanted
         ]

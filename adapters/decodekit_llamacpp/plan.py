@@ -1,6 +1,6 @@
 """From the paths of one call to the fewest tokens that must be evaluated.
 
-Paths that share tokens nobody has evaluated yet evaluate them once, each such token belonging to all their slots
+Tokens that several paths share and the cache lacks are evaluated once, each such token belonging to all their slots
 (a `Segment`).
 """
 
@@ -60,7 +60,7 @@ def _common_new(a: TokenPath, b: TokenPath, index: ContentIndex) -> int:
 
 
 def _family_segments(family: Sequence[TokenPath], shared: Sequence[int]) -> Iterator[Segment]:
-    """Depth first: the stem of all, then each branch. ``shared[i]`` is what path i and path i + 1 have in common."""
+    """Depth first: what all share, then each branch. ``shared[i]`` is what path i and path i + 1 have in common."""
     start = family[0].start
     wanted = [{len(prefix) - start: prefix.digest for prefix in path.asked} for path in family]
     todo = [(0, len(family), 0)]

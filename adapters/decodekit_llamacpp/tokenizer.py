@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
 
 import llama_cpp
@@ -13,7 +14,7 @@ from decodekit.local.fingerprint import remembered
 from decodekit.text.base import BaseTokenizer
 from decodekit.text.utf8 import utf8
 from decodekit_llamacpp.native import Model
-from decodekit_llamacpp.pieces import Pieces
+from decodekit_llamacpp.pieces import MARKUP, Pieces
 
 __all__ = ["LlamaCppTokenizer"]
 
@@ -41,7 +42,8 @@ class LlamaCppTokenizer(BaseTokenizer):
         vocab, kind = model.vocab, int(llama_cpp.llama_vocab_type(model.vocab))
         unigram = kind == llama_cpp.LLAMA_VOCAB_TYPE_UGM
         sentencepiece = unigram or kind == llama_cpp.LLAMA_VOCAB_TYPE_SPM
-        spaced = sentencepiece and model.text("tokenizer.ggml.add_space_prefix") != "false"
+        said = model.text("tokenizer.ggml.add_space_prefix")
+        spaced = sentencepiece and (said == "true" or (said is None and not unigram))
         bos = int(llama_cpp.llama_vocab_bos(vocab))
         super().__init__(
             model.vocab_size,
@@ -72,14 +74,26 @@ class LlamaCppTokenizer(BaseTokenizer):
         exact = self._pieces is not None and self._pieces.anchor is not None
         ids = self._pieces.encode(text, special) if exact and self._pieces else self._tokenize(text, special)
         if self.loses:
+            attributes = (int(llama_cpp.llama_vocab_get_attr(self._vocab(), i)) for i in ids)
+            if any(each & llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN for each in attributes):
+                raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
             return ids
         spelled = b"".join(self._text_of(i, special=True) if special else self.token_bytes(i) or b"" for i in ids)
         if spelled != data:
             raise ParameterError(f"this vocabulary cannot write the text byte for byte: {text[:60]!r}")
         return ids
 
-    def _encode_own(self, text: str) -> list[int]:
-        return self._tokenize(text, True) if self._pieces is None else self._pieces.encode_own(text)
+    @cached_property
+    def control_tokens(self) -> Mapping[str, int]:
+        """The ids of the tokens that are no text, by their markup."""
+        vocab, found = self._vocab(), {}
+        for token_id in range(self._size):
+            if int(llama_cpp.llama_vocab_get_attr(vocab, token_id)) & MARKUP:
+                found[llama_cpp.llama_vocab_get_text(vocab, token_id).decode("utf-8", "replace")] = token_id
+        return found
+
+    def _encode_own(self, text: str, special: bool) -> list[int]:
+        return self._tokenize(text, special) if self._pieces is None else self._pieces.encode_own(text, special)
 
     def _tokenize(self, text: str, special: bool) -> list[int]:
         """llama.cpp's own ids, without BOS."""
@@ -113,13 +127,10 @@ class LlamaCppTokenizer(BaseTokenizer):
                 return buffer.raw[:count]
             size = -count
 
-    def _markup(self) -> dict[str, str]:
-        ids = {
-            "bos_token": int(llama_cpp.llama_vocab_bos(self._vocab())),
-            "eos_token": int(llama_cpp.llama_vocab_eos(self._vocab())),
-        }
-        texts = {name: self._text_of(i, special=True) if i >= 0 else b"" for name, i in ids.items()}
-        return {name: text.decode("utf-8", "replace") for name, text in texts.items()}
+    def _markup(self) -> tuple[str, str]:
+        ids = (int(which(self._vocab())) for which in (llama_cpp.llama_vocab_bos, llama_cpp.llama_vocab_eos))
+        bos, eos = (self._text_of(i, special=True).decode("utf-8", "replace") if i >= 0 else "" for i in ids)
+        return bos, eos
 
     def _digest(self) -> str:
         vocab, digest = self._vocab(), hashlib.sha256()

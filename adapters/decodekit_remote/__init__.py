@@ -15,6 +15,6 @@ except ImportError as error:
     ) from error
 
 from decodekit_remote.adapter import RemoteAdapter
-from decodekit_remote.dialect import Capabilities, Conversation, Dialect, Facts, Position, Question, Reply
+from decodekit_remote.dialect import Capabilities, Conversation, Dialect, Position, Question, Reply, ServerInfo
 
-__all__ = ["Capabilities", "Conversation", "Dialect", "Facts", "Position", "Question", "RemoteAdapter", "Reply"]
+__all__ = ["Capabilities", "Conversation", "Dialect", "Position", "Question", "RemoteAdapter", "Reply", "ServerInfo"]

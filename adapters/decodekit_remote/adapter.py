@@ -1,36 +1,28 @@
-"""`RemoteAdapter`: answers prefixes with the logprobs of a server, and keeps what it was told ahead of being asked."""
+"""`RemoteAdapter`: a model behind a server, which is met when the adapter is first used."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
-from importlib.metadata import version
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr
 
-from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, for_each
-from decodekit.errors import AdapterError, ConfigError, ParameterError, ProviderError
+from decodekit.distribution.disclosure import CHEAP, Disclosure, for_each
+from decodekit.errors import AdapterError, ConfigError, DecodekitError, ParameterError
 from decodekit.model.adapter import AdapterInfo, Answer
+from decodekit.model.background import Background
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
 from decodekit.text.tokenizer import Tokenizer
-from decodekit_remote.asking import Asking
-from decodekit_remote.dialect import Facts, Prefill
-from decodekit_remote.keeping import Answers
-from decodekit_remote.naming import named_tokenizer
-from decodekit_remote.pace import Pace
-from decodekit_remote.probing import Found, dialect_named, meet
-from decodekit_remote.server import Server
+from decodekit_remote.connection import Connection, Options, needs_vocabulary, server_of
+from decodekit_remote.dialect import Prefill
+from decodekit_remote.named_tokenizer import named_tokenizer
+from decodekit_remote.probing import Found, dialect_named, meet, unmet
 from decodekit_remote.server_tokenizer import ServerTokenizer
-from decodekit_remote.streams import Row, Streams
 from decodekit_remote.transport import Transport
-from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary, Vocabulary
-from decodekit_remote.width import Width
 
 __all__ = ["RemoteAdapter"]
 
@@ -41,8 +33,12 @@ class RemoteAdapter:
     """A model behind a server that tells logprobs. An `AsyncAdapter`; sessions see it through a blocking facade.
 
     One greedy request brings several tokens, each with its list. They are the answers for the prefixes that go on so,
-    and are kept for when those are asked: draws are made here, and a draft that guessed wrong costs time and nothing
+    and are kept for when those are asked: draws are made here, and a draft that is not accepted costs time and nothing
     else.
+
+    The server is met on first use, or by `connect`: errors of the server, or of a server and settings that do not go
+    together, are raised there. From blocking code that happens on a loop in a thread of its own; inside a running event
+    loop questions are awaited in that loop.
 
     Args:
         base_url: where the server is; a trailing ``/v1`` may stay.
@@ -53,22 +49,24 @@ class RemoteAdapter:
             id.
         api_key_env: the name of the environment variable that holds the key.
         draft: how many tokens a question asks for: a number, ``stream`` to let the server run and stop it at the first
-            other draw, or ``auto`` to adapt to what is measured.
-        top: how many of the likeliest tokens are asked for as a rule; by default what the dialect gives cheaply, and
+            token that is not accepted, or ``auto`` to adapt to what is measured.
+        top: how many of the most likely tokens are asked for as a rule; by default what the dialect gives cheaply, and
             more once that was often too little.
         deadline: seconds for a question in all.
         attempts: how often a question is asked at most.
         concurrency: questions in flight, and sequences a session keeps going at once.
-        prefill: how this server goes on in the middle of the assistant's words (openai_chat).
+        prefill: how this server goes on in the middle of the assistant's words (openai_chat). It is tried on two tokens
+            before it is trusted.
+        retokenised: what to do when a server that takes text makes other tokens of it than those of the prefix, and so
+            continues another sequence: ``error``, or ``allow``, which each step's schedule records.
         probe: whether to ask two or three single tokens first, to see what can be had and whether values are raw.
         client: in code, a function that makes an `httpx.AsyncClient`, called in each event loop; or a client, which
-            stays yours to close and serves the first event loop only, so no probe.
+            stays yours to close and serves the first event loop only.
         transport: in code, the same for an `httpx.AsyncBaseTransport` to send through.
 
     Raises:
         ParameterError: a parameter is out of range.
-        ConfigError: the variable is not set, there is no such dialect, or the tokenizer is none or another model's.
-        ProviderError: the server does not answer, refuses, or gives no logprobs.
+        ConfigError: the variable is not set, or there is no such dialect.
     """
 
     def __init__(
@@ -85,6 +83,7 @@ class RemoteAdapter:
         attempts: Annotated[int, Field(ge=1, le=20)] = 5,
         concurrency: Annotated[int, Field(ge=1, le=1024)] = 16,
         prefill: Prefill = "no",
+        retokenised: Literal["error", "allow"] = "error",
         probe: bool = True,
         client: Any = None,
         transport: Any = None,
@@ -100,134 +99,123 @@ class RemoteAdapter:
             client=client,
             transport=transport,
         )
-        self._concurrency = concurrency
+        named = dialect_named(dialect) if isinstance(dialect, str) and dialect != "auto" else dialect
+        self._dialect = None if named == "auto" else named
+        self._model, self._tokenizer, self._probe = model, tokenizer, probe
+        self._options = Options(draft, top, concurrency, prefill, retokenised)
+        self._connection: Connection | None = None
+        self._meetings: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
+        self._background: Background | None = None
+        self._owned: Any = None
         self._closed = False
-        chosen = dialect_named(dialect) if isinstance(dialect, str) and dialect != "auto" else dialect
-        if chosen == "auto" or probe:
-            chosen = None if chosen == "auto" else chosen
-            found = self._apart(lambda aside: meet(aside, chosen, model, probe=True))
-        else:
-            found = _unmet(chosen, model)
-        self._probed = found.probed
-        self._server = self._met(found, tokenizer, prefill)
-        capabilities = self._server.capabilities
-        most = capabilities.most_top
-        grows = top is None and not capabilities.distinct_keys  # longer lists make more texts fall together there
-        usual = min(top or capabilities.usual_top, most)
-        self._width = Width(usual, most if grows else usual)
-        if self._width.top < 1:
-            raise ProviderError(f"dialect {found.dialect.name!r} lists no tokens")
-        if draft == "stream" and not capabilities.stream:
-            raise ParameterError(f"draft: dialect {found.dialect.name!r} cannot stream")
-        fixed = draft if isinstance(draft, int) else None
-        self._pace = Pace(fixed if capabilities.draft else 1, longest=64 if fixed else 32)
-        self._answers = Answers(self._server, self._pace)
-        always = None if fixed else draft == "stream"
-        at_once = min(concurrency, found.facts.places or concurrency)
-        self._streams = Streams(self._server, self._answers, self._pace, most=at_once, always=always)
-        self._asking = Asking(
-            self._server, self._answers, self._streams, self._pace, self._width, adapts=draft == "auto"
-        )
-        self._info = self._describe()
+        if self._dialect is not None and not probe:
+            named, self._owned = named_tokenizer(tokenizer, None)
+            self._connection = self._connected(unmet(self._dialect, model), named)
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
     @property
     def info(self) -> AdapterInfo:
         """What this adapter is."""
-        return self._info
+        return self._met().info
 
     @property
     def tokenizer(self) -> Tokenizer | None:
         """The one that was named, the server's own, or the bytes themselves."""
-        return self._server.tokenizer
+        return self._met().server.tokenizer
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
         """What the server can do, by name, and how that is known."""
-        known = {
-            key: value
-            for key, value in asdict(self._server.capabilities).items()
-            if key not in ("impossible", "untold")
-        }
-        how = "seen in a probe" if self._probed else "as declared by the dialect"
-        return {"dialect": self._server.dialect.name, "known": how, **known}
+        return self._met().capabilities
 
     @property
     def measured(self) -> Mapping[str, float]:
-        """Requests so far, draws that followed a draft and that did not, and the costs in seconds that set the pace."""
-        trip, token = self._pace.costs or (0.0, 0.0)
-        pace = self._pace
-        told = {"requests": self._transport.requests, "bets": pace.bets, "hits": pace.hits}
-        told |= {"draft": pace.length, "top": self._width.top}
-        return {**told, "acceptance": pace.acceptance, "trip_s": trip, "token_s": token}
+        """What was counted and measured so far.
+
+        ``requests``; ``drafted``, the draws that had a drafted token to agree with, and ``accepted``, those that did;
+        ``acceptance``, the moving rate of these; ``draft`` and ``top``, the lengths of the next draft and its lists;
+        ``round_trip_s`` and ``token_s``, what a request and a token in it take; ``streams``, how many run.
+        """
+        connection = self._met()
+        draft = connection.draft_length
+        round_trip, token = draft.costs or (0.0, 0.0)
+        return {
+            "requests": self._transport.requests,
+            "drafted": draft.drafted,
+            "accepted": draft.accepted,
+            "acceptance": draft.acceptance,
+            "draft": draft.length,
+            "top": connection.list_length.top,
+            "round_trip_s": round_trip,
+            "token_s": token,
+            "streams": connection.streams.count,
+        }
 
     def __repr__(self) -> str:
-        return f"RemoteAdapter(base_url={self._transport.base_url!r}, dialect={self._server.dialect.name!r})"
+        dialect = self._connection.server.dialect if self._connection is not None else self._dialect
+        return f"RemoteAdapter(base_url={self._transport.base_url!r}, dialect={getattr(dialect, 'name', 'auto')!r})"
 
-    def _describe(self) -> AdapterInfo:
-        facts, capabilities = self._server.facts, self._server.capabilities
-        whole = bool(capabilities.whole_vocabulary)
-        named = Disclosure(top=capabilities.most_top)
-        if capabilities.named_ids and not whole:
-            named = replace(named, ids=())
-        return AdapterInfo(
-            name="remote",
-            model=facts.model,
-            model_fingerprint="",
-            tokenizer_fingerprint="" if self._server.tokenizer is None else self._server.tokenizer.fingerprint,
-            vocab_size=self._server.vocab_size,
-            context_length=self._server.longest,
-            cheap=Disclosure(top=self._width.top),
-            most=ALL if whole else named,
-            stage=capabilities.stage,
-            origin="logprobs",
-            deterministic=False,
-            versions={
-                "dialect": self._server.dialect.name,
-                "httpx": version("httpx"),
-                **({"server": facts.build} if facts.build else {}),
-            },
-            concurrency=self._concurrency,
+    # -- meeting the server ---------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Meet the server, unless that is done.
+
+        Raises:
+            ProviderError: it does not answer, refuses, gives no logprobs, or does not go on in the middle of an answer
+                as ``prefill`` says.
+            ParameterError: it cannot do what was asked for.
+            ConfigError: the tokenizer is none, or another model's.
+            AdapterError: the adapter is closed.
+        """
+        if self._connection is not None:
+            return
+        for gone in [loop for loop in self._meetings if loop.is_closed()]:
+            del self._meetings[gone]
+        async with self._meetings.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            if self._connection is None:
+                await self._guarded(self._meet())
+
+    async def _meet(self) -> None:
+        found = await meet(self._transport, self._dialect, self._model, probe=self._probe)
+        tokenizer, owned = await asyncio.to_thread(named_tokenizer, self._tokenizer, found.info.vocab_size)
+        try:
+            if tokenizer is None and found.info.tokenizes and not needs_vocabulary(found):
+                tokenizer = await self._servers_own(found)
+            connection = self._connected(found, tokenizer)
+            if self._probe:
+                await connection.prove_prefill()
+        except BaseException:
+            if owned is not None:
+                owned.close()
+            raise
+        self._connection, self._owned = connection, owned
+
+    async def _servers_own(self, found: Found) -> ServerTokenizer:
+        transport = self._transport
+        ask: Callable[[str, Mapping[str, Any]], Any] = lambda path, body: self._wait(  # noqa: E731 - it has a type
+            lambda: self._guarded(transport.ask(path, body))
         )
-
-    def _met(self, found: Found, tokenizer: Any, prefill: Prefill) -> Server:
-        capabilities = replace(found.capabilities, prefill=prefill)
-        named, self._owned = named_tokenizer(tokenizer, found.facts.vocab_size)
-        vocabulary: Vocabulary | None = None
-        if capabilities.ids_in and capabilities.ids_out:
-            if named is None and found.facts.tokenizes:
-                named = ServerTokenizer(found.dialect, self._ask_and_wait, found.facts)
-        else:
-            talks = capabilities.conversations
-            if named is None:
-                vocabulary = HashedVocabulary(conversations=talks)
-            else:
-                vocabulary = KnownVocabulary(named, capabilities.lossy, conversations=talks)
-            named = vocabulary.tokenizer
-        server = Server(
-            self._transport, found.dialect, found.facts, capabilities, vocabulary, named, found.temperature, prefill
+        tokenizer = ServerTokenizer(
+            found.dialect, ask, found.info, where=transport.base_url, clean=transport.redaction.text
         )
-        size = server.vocab_size
-        if size is None:
-            return server
-        return replace(server, capabilities=replace(capabilities, most_top=min(capabilities.most_top, size)))
+        await tokenizer.introduce(transport.ask)
+        return tokenizer
 
-    def _ask_and_wait(self, path: str, body: Mapping[str, Any]) -> Any:
-        return self._apart(lambda aside: aside.ask(path, body, last=True))
+    def _connected(self, found: Found, tokenizer: Tokenizer | None) -> Connection:
+        return Connection(server_of(self._transport, found, tokenizer, self._options.prefill), found, self._options)
 
-    def _apart(self, question: Callable[[Transport], Coroutine[Any, Any, Value]]) -> Value:
-        """Something asked and waited for, in a loop of its own beside whatever loop is running here."""
+    def _met(self) -> Connection:
+        if self._connection is None:
+            self._wait(self.connect)
+        assert self._connection is not None
+        return self._connection
 
-        async def asked() -> Value:
-            aside = self._transport.aside()
-            try:
-                return await question(aside)
-            finally:
-                await aside.aclose()
-
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(lambda: asyncio.run(asked())).result()
+    def _wait(self, question: Callable[[], Awaitable[Value]]) -> Value:
+        """Something asked by blocking code. The loop is that of the sessions, if there are any, and ends with them."""
+        if self._background is None or not self._background.usable:
+            self._background = Background(self, self, "remote", casual=True)
+        return self._background.wait(question)
 
     # -- answering ------------------------------------------------------------------------------------------------
 
@@ -237,55 +225,40 @@ class RemoteAdapter:
         """See `AsyncAdapter.apredict`. A prefix that cannot be answered gets its own error.
 
         Raises:
-            AdapterError: the adapter is closed.
+            AdapterError: the adapter is closed, or the server cannot be met (see `connect`).
         """
         if self._closed:
             raise AdapterError(f"the adapter for {self._transport.base_url} is closed")
-        self._streams.enter_loop()
+        await self.connect()
+        assert self._connection is not None
         wants = for_each(disclose, len(prefixes))
-        reachable = self._server.reachable
-        rows: dict[bytes, Row] = {}
-        for prefix, want in zip(prefixes, wants, strict=True):
-            asked = rows.get(prefix.digest)
-            least = reachable(want, 1)
-            rows[prefix.digest] = Row(prefix, least if asked is None else reachable(asked.want | least, 1))
-        found: dict[bytes, Answer] = {}
-        fresh: list[Row] = []
-        for digest, row in rows.items():
-            self._answers.observe(row.prefix)
-            kept = self._answers.of(digest)
-            if kept is not None and kept.covers(row.want):
-                found[digest] = kept.answer
-            else:
-                fault = self._server.fault(row.prefix)
-                if fault is None:
-                    self._width.answered(short=self._answers.was_given(digest))
-                    fresh.append(replace(row, want=reachable(row.want, self._width.top)))
-                else:
-                    found[digest] = fault
-        self._streams.crowded = len(fresh) > self._streams.most
-        if fresh:
-            await self._streams.drop_strays(rows)
-            found |= dict(await self._asking.ask_all(fresh))
-        self._answers.give(found)
-        return [found[prefix.digest] for prefix in prefixes]
+        answers = await self._guarded(self._connection.predict(prefixes, wants))
+        clean = self._transport.redaction.error
+        return [clean(answer) if isinstance(answer, DecodekitError) else answer for answer in answers]
 
     async def aclose(self) -> None:
         """Close streams and connections. Closing twice does nothing."""
         self._closed = True
-        await self._streams.aclose()
+        if self._connection is not None:
+            await self._connection.aclose()
         await self._transport.aclose()
-        self._answers.clear()
+        background, self._background = self._background, None
+        if background is not None:
+            background.close()
         owned, self._owned = self._owned, None
         if owned is not None:
             owned.close()
 
-
-def _unmet(dialect: Any, model: str | None) -> Found:
-    capabilities = dialect.capabilities
-    if capabilities.whole_vocabulary is None:
-        capabilities = replace(capabilities, whole_vocabulary=False)
-    return Found(dialect, Facts(model=model or ""), capabilities)
+    async def _guarded(self, question: Awaitable[Value]) -> Value:
+        """The one way out for errors: without the key, and with nothing chained to them that holds it."""
+        try:
+            return await question
+        except DecodekitError as error:
+            failed: DecodekitError = self._transport.redaction.error(error)
+        except Exception as error:  # such as a client of the user's may raise
+            words = self._transport.redaction.text(f"{type(error).__name__}: {error}")
+            failed = AdapterError(f"{self._transport.base_url} could not be asked: {words}")
+        raise failed
 
 
 def _key_from(variable: str | None) -> SecretStr | None:

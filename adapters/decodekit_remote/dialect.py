@@ -15,16 +15,17 @@ from decodekit.errors import ParameterError
 from decodekit.text.tokenizer import Message
 
 __all__ = [
-    "Asking",
+    "Ask",
     "Capabilities",
     "Conversation",
     "Dialect",
-    "Facts",
     "Position",
     "Prefill",
     "Question",
     "Reply",
+    "ServerInfo",
     "Token",
+    "entries_of",
     "prompts_of",
 ]
 
@@ -122,6 +123,13 @@ class Question:
     prefill: Prefill = "no"
 
 
+def entries_of(question: Question, vocab_size: int | None) -> int:
+    """How many entries the lists of an answer have in all, at most; 262,144 for a vocabulary of unknown size."""
+    top = (vocab_size or 262_144) if question.everything else question.top + len(question.named)
+    scored = sum(map(len, question.prompts)) if question.echo else 0  # type: ignore[arg-type]  # ids, never messages
+    return (len(question.prompts) * question.tokens + scored) * (top + 1)
+
+
 def prompts_of(question: Question) -> list[str] | list[list[int]]:
     """The prompts of a question as JSON has them. Raises `ParameterError` for a conversation."""
     prompts: list[Any] = []
@@ -173,7 +181,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ServerInfo:
     """What a server says of itself when it is greeted.
 
     Args:
@@ -198,8 +206,21 @@ class Facts:
     tokenizes: bool = False
     places: int | None = None
 
+    def __post_init__(self) -> None:
+        """Raises `TypeError` or `ValueError` for what a server may not say."""
+        names: tuple[object, object] = (self.model, self.build)
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("a name that is no text")
+        for name, least in (("vocab_size", 1), ("context_length", 2), ("places", 1)):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or not least <= value < 2**31):
+                raise ValueError(f"{name} is {str(value)[:40]!r}")
+        ids = [*self.eos_ids, *(each for each in (self.bos_id, self.filler) if each is not None)]
+        if any(type(each) is not int or not 0 <= each < 2**31 for each in ids):
+            raise ValueError("a token id that is none")
 
-class Asking(Protocol):
+
+class Ask(Protocol):
     """How a dialect asks its server when it greets it: JSON from a path, by POST when there is a body."""
 
     async def __call__(self, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
@@ -208,8 +229,9 @@ class Asking(Protocol):
 class Dialect(Protocol):
     """One kind of server. Inherit from it, or have what it has.
 
-    ``reply`` and ``event`` may raise `KeyError`, `TypeError`, `ValueError` or `IndexError` on an answer of another
-    shape: it is reported as such. What they find wrong themselves they raise as `ProviderError`.
+    All of its methods that read an answer may raise `KeyError`, `TypeError`, `ValueError`, `IndexError` or
+    `AttributeError` on one of another shape: it is reported as such. What they find wrong themselves they raise as
+    `ProviderError`.
     """
 
     @property
@@ -230,7 +252,7 @@ class Dialect(Protocol):
         """The answer, one reply per prompt."""
         ...
 
-    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+    async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         """What the server says of itself; None, or any of the errors above, when this is no server of this kind."""
         ...
 

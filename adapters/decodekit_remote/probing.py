@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import numpy as np
 
 from decodekit.distribution import Stage
-from decodekit.errors import AdapterError, ConfigError, ProviderError, UnknownPlugin, did_you_mean
-from decodekit.log import get_logger
-from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply
+from decodekit.errors import (
+    AdapterError,
+    ConfigError,
+    ModelNotFound,
+    ParameterError,
+    ProviderError,
+)
+from decodekit.plugin.registry import define_group
+from decodekit_remote.dialect import Capabilities, Dialect, Question, ServerInfo
+from decodekit_remote.reading import SHAPE
 from decodekit_remote.refusals import Refused
+from decodekit_remote.server import put
 from decodekit_remote.transport import Transport
 
-__all__ = ["Found", "dialect_named", "meet", "read_reply"]
+__all__ = ["Found", "dialect_named", "meet", "unmet"]
 
-GROUP = "decodekit.dialects"
+_DIALECTS = define_group("dialects", "dialect")
 
 _LAST = ("openai_completions", "openai_chat")  # they fit whatever has /v1/models, so they are tried last
 _PROBE = "The capital of France is"
 _MOVED = 0.05  # nats; schedules move values by less, a temperature of 2 by more
-_SHAPE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +38,14 @@ class Found:
 
     Args:
         dialect: what the server speaks.
-        facts: what it says of itself.
+        info: what it says of itself.
         capabilities: what it can do, as declared and, after a probe, as seen.
         probed: whether that was seen.
         temperature: None for greedy questions; 1.0 where the server's values feel the temperature.
     """
 
     dialect: Dialect
-    facts: Facts
+    info: ServerInfo
     capabilities: Capabilities
     probed: bool = False
     temperature: float | None = None
@@ -48,14 +53,20 @@ class Found:
 
 def dialect_named(name: str) -> Dialect:
     """The dialect of this name. Raises `UnknownPlugin` or `ConfigError`."""
-    points = _installed()
-    if name not in points:
-        raise UnknownPlugin(f"no dialect is named {name!r}{did_you_mean(name, points)}")
+    target, info = _DIALECTS.load(name)
     try:
-        made: Dialect = points[name].load()()
-    except Exception as error:  # whatever a stranger's module does on import
-        raise ConfigError(f"dialect {name!r} cannot be loaded: {error}") from error
+        made: Dialect = target()
+    except Exception as error:  # whatever a stranger's class does
+        raise ConfigError(f"dialect {name!r} of {info.distribution} cannot be made: {error}") from error
     return made
+
+
+def unmet(dialect: Dialect, model: str | None) -> Found:
+    """What is taken to be so where nothing is asked first."""
+    capabilities = dialect.capabilities
+    if capabilities.whole_vocabulary is None:
+        capabilities = replace(capabilities, whole_vocabulary=False)
+    return Found(dialect, ServerInfo(model=model or ""), capabilities)
 
 
 async def meet(transport: Transport, dialect: Dialect | None, model: str | None, *, probe: bool) -> Found:
@@ -70,26 +81,27 @@ async def meet(transport: Transport, dialect: Dialect | None, model: str | None,
     Raises:
         ProviderError: there is no server, none that is understood, or one that gives no logprobs.
     """
-    ask = partial(transport.ask, last=True)
     if dialect is not None:
-        facts = await _greeted(dialect, ask, model) or Facts()
-        found = Found(dialect, replace(facts, model=model or facts.model), _declared(dialect))
+        info = await _greeted(transport, dialect, model, "warning") or ServerInfo()
+        found = Found(dialect, replace(info, model=model or info.model), dialect.capabilities)
         return await _probed(transport, found) if probe else found
     tried = []
     for name in _order():
         candidate = dialect_named(name)
-        greeting = await _greeted(candidate, ask, model)
+        greeting = await _greeted(transport, candidate, model, "debug")
         if greeting is None:
             tried.append(name)
             continue
-        found = Found(candidate, replace(greeting, model=model or greeting.model), _declared(candidate))
+        found = Found(candidate, replace(greeting, model=model or greeting.model), candidate.capabilities)
         try:
             found = await _probed(transport, found)
         except ProviderError:
             if name != _LAST[0]:
                 raise
             continue  # no completions there, or none with logprobs: perhaps a chat
-        get_logger().info("dialect found", server=transport.base_url, dialect=name, model=found.facts.model)
+        transport.redaction.log(
+            "info", "dialect found", server=transport.base_url, dialect=name, model=found.info.model
+        )
         return found
     raise ProviderError(
         f"{transport.base_url} speaks none of the dialects {', '.join(tried)}; is base_url right? "
@@ -97,48 +109,21 @@ async def meet(transport: Transport, dialect: Dialect | None, model: str | None,
     )
 
 
-def read_reply(dialect: Dialect, where: str, data: Any, question: Question) -> list[Reply]:
-    """The dialect's reading of an answer; another shape than it knows is a `ProviderError`."""
+async def _greeted(transport: Transport, dialect: Dialect, model: str | None, level: str) -> ServerInfo | None:
     try:
-        replies = dialect.reply(data, question)
-    except _SHAPE as error:
-        raise _misread(dialect, where, error) from None
-    if len(replies) != len(question.prompts):
-        raise ProviderError(f"{where} answered {len(question.prompts)} prompts with {len(replies)} replies")
-    return replies
-
-
-def read_event(dialect: Dialect, where: str, data: Any, seen: int) -> Reply:
-    """The dialect's reading of one event of a stream."""
-    try:
-        return dialect.event(data, seen)
-    except _SHAPE as error:
-        raise _misread(dialect, where, error) from None
-
-
-def _misread(dialect: Dialect, where: str, error: Exception) -> ProviderError:
-    return ProviderError(
-        f"{where} answered in a shape that dialect {dialect.name!r} does not know ({type(error).__name__}: {error})"
-    )
-
-
-def _declared(dialect: Dialect) -> Capabilities:
-    return dialect.capabilities
-
-
-async def _greeted(dialect: Dialect, ask: Asking, model: str | None) -> Facts | None:
-    try:
-        return await dialect.greet(ask, model)
-    except _SHAPE:
+        return await dialect.greet(transport.ask, model)
+    except ParameterError:
+        raise
+    except SHAPE as error:
+        words = f"{type(error).__name__}: {error}"
+        transport.redaction.log(level, "what the server says of itself is not understood", why=words[:200])
         return None
     except Refused as error:
         if error.status in (400, 404, 405, 422, 501) or (error.status == 0 and "not JSON" in str(error)):
             return None
         raise
-    except AdapterError as error:
-        if "404" in str(error):
-            return None
-        raise
+    except ModelNotFound:  # 404 for a route, in words that speak of a model
+        return None
 
 
 async def _probed(transport: Transport, found: Found) -> Found:
@@ -161,29 +146,27 @@ async def _probed(transport: Transport, found: Found) -> Found:
     stage, temperature = _stage(capabilities.stage, one, two)
     if len(shown) < min(top, capabilities.most_top) and not capabilities.distinct_keys:
         capabilities = replace(capabilities, most_top=len(shown), usual_top=min(len(shown), capabilities.usual_top))
-    facts = found.facts
+    info = found.info
     if capabilities.whole_vocabulary is None:
         try:
             every = await _one_token(transport, found, Question((_PROBE,), top=1, everything=True))
         except AdapterError:
             capabilities = replace(capabilities, whole_vocabulary=False)
         else:
-            whole = facts.vocab_size in (None, len(every)) and set(every) == set(range(len(every))) and len(every) > top
+            whole = info.vocab_size in (None, len(every)) and set(every) == set(range(len(every))) and len(every) > top
             capabilities = replace(capabilities, whole_vocabulary=whole, most_top=len(every) if whole else top)
-            facts = replace(facts, vocab_size=len(every)) if whole else facts
+            info = replace(info, vocab_size=len(every)) if whole else info
     capabilities = replace(capabilities, stage=stage)
-    return Found(dialect, facts, capabilities, probed=True, temperature=temperature)
+    return Found(dialect, info, capabilities, probed=True, temperature=temperature)
 
 
 async def _one_token(transport: Transport, found: Found, question: Question) -> Mapping[Any, float]:
     # What is drawn at random may end inside a character, where a server that can be forced gives no list.
-    force = found.facts.filler if found.capabilities.forces else None
-    question = replace(question, model=found.facts.model or None, force=force)
-    path, body = found.dialect.request(question)
-    where = f"{transport.base_url}{path}"
-    (reply,) = read_reply(found.dialect, where, await transport.ask(path, body, last=True), question)
+    force = found.info.filler if found.capabilities.forces else None
+    question = replace(question, model=found.info.model or None, force=force)
+    (reply,) = await put(transport, found.dialect, question, found.info.vocab_size)
     if not reply.positions:
-        raise ProviderError(f"{where} answered the probe without a list of logprobs")
+        raise ProviderError(f"{transport.base_url} answered the probe without a list of logprobs")
     return dict(zip(reply.positions[0].tokens, reply.positions[0].logprobs, strict=True))
 
 
@@ -199,9 +182,5 @@ def _stage(declared: Stage, one: Mapping[Any, float], two: Mapping[Any, float]) 
 
 
 def _order() -> list[str]:
-    names = [name for name in sorted(_installed()) if name not in _LAST]
-    return names + [name for name in _LAST if name in _installed()]
-
-
-def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    names = sorted(_DIALECTS.names())
+    return [name for name in names if name not in _LAST] + [name for name in _LAST if name in names]

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from decodekit.errors import AdapterError, ContextOverflow, ModelNotFound, ProviderError
@@ -39,12 +39,22 @@ class Refused(ProviderError):
         self.wait = wait
 
 
-def refusal(where: str, status: int, headers: Mapping[str, str], body: bytes) -> AdapterError:
-    """The error that an answer with this status is."""
-    words = own_words(body)
+def refusal(
+    where: str, status: int, headers: Mapping[str, str], body: bytes, clean: Callable[[str], str] = str
+) -> AdapterError:
+    """The error that an answer with this status is.
+
+    Args:
+        where: what was asked.
+        status: of HTTP.
+        headers: the answer's.
+        body: what it says.
+        clean: takes the key out of a text.
+    """
+    words = own_words(body, clean)
     said = f"{where} answered {status}" + (f": {words}" if words else "")
     if 300 <= status < 400:
-        target = headers.get("location", "")
+        target = clean(headers.get("location", ""))[:_LONGEST_WORDS]
         return Refused(
             f"{said}; redirects are not followed. Set base_url to where it points ({target!r})", status=status
         )
@@ -63,7 +73,7 @@ def refusal(where: str, status: int, headers: Mapping[str, str], body: bytes) ->
     wait = retry_after(headers)
     if wait is not None and wait > LONGEST_WAIT:
         return Refused(
-            f"{said}; it wants {wait:.0f} s of peace, and at most {LONGEST_WAIT:.0f} s are waited", status=status
+            f"{said}; it asks to wait {wait:.0f} s, and at most {LONGEST_WAIT:.0f} s are waited", status=status
         )
     return Refused(said, status=status, again=True, wait=wait)
 
@@ -86,14 +96,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def own_words(body: bytes) -> str:
-    """What a server says in an error's body, in one line of at most 600 characters."""
+def own_words(body: bytes, clean: Callable[[str], str] = str) -> str:
+    """What a server says in an error's body, in one line of at most 600 characters: cleaned whole, and then cut."""
     text = body.decode("utf-8", "replace")
     try:
         found = _message(json.loads(text))
     except (ValueError, RecursionError):
         found = None
-    words = " ".join("".join(c if c.isprintable() else " " for c in (found or text)).split())
+    words = clean(" ".join("".join(c if c.isprintable() else " " for c in (found or text)).split()))
     return words if len(words) <= _LONGEST_WORDS else words[:_LONGEST_WORDS] + "…"
 
 

@@ -9,8 +9,9 @@ from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import ContextOverflow, DecodekitError, ParameterError
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
-from decodekit_remote.dialect import Capabilities, Dialect, Facts, Prefill, Question, Reply
-from decodekit_remote.probing import read_reply
+from decodekit_remote.body import MOST_OBJECTS, PER_ENTRY
+from decodekit_remote.dialect import Capabilities, Dialect, Prefill, Question, Reply, ServerInfo, entries_of
+from decodekit_remote.reading import read_reply
 from decodekit_remote.transport import Transport
 from decodekit_remote.vocabulary import KnownVocabulary, Vocabulary
 
@@ -24,7 +25,7 @@ class Server:
     Args:
         transport: how to reach it.
         dialect: what it speaks.
-        facts: what it says of itself.
+        info: what it says of itself.
         capabilities: what it can do.
         vocabulary: names tokens that come as texts; None when all come as ids.
         tokenizer: the adapter's.
@@ -34,7 +35,7 @@ class Server:
 
     transport: Transport
     dialect: Dialect
-    facts: Facts
+    info: ServerInfo
     capabilities: Capabilities
     vocabulary: Vocabulary | None
     tokenizer: Tokenizer | None
@@ -45,12 +46,12 @@ class Server:
     def vocab_size(self) -> int | None:
         """The number of tokens; None where nobody says."""
         known = self.vocabulary.tokenizer.vocab_size if isinstance(self.vocabulary, KnownVocabulary) else None
-        return self.facts.vocab_size or known
+        return self.info.vocab_size or known
 
     @property
     def longest(self) -> int | None:
         """The longest prefix in tokens: a server needs room for the token it answers."""
-        return None if self.facts.context_length is None else self.facts.context_length - 1
+        return None if self.info.context_length is None else self.info.context_length - 1
 
     def reachable(self, want: Disclosure, usual: int) -> Disclosure:
         """What is asked of the server for this: never less than ``usual``, and never more than it can."""
@@ -91,13 +92,19 @@ class Server:
             tokens=1 if force is not None else tokens,
             force=force,
             temperature=self.temperature,
-            model=self.facts.model or None,
+            model=self.info.model or None,
             unwanted=() if known is None else tuple(sorted(known.eos_ids)),
             prefill=self.prefill,
         )
 
     async def put(self, question: Question) -> list[Reply]:
         """Ask it. Raises `AdapterError`."""
-        path, body = self.dialect.request(question)
-        where = f"{self.transport.base_url}{path}"
-        return read_reply(self.dialect, where, await self.transport.ask(path, body), question)
+        return await put(self.transport, self.dialect, question, self.vocab_size)
+
+
+async def put(transport: Transport, dialect: Dialect, question: Question, vocab_size: int | None) -> list[Reply]:
+    """Ask a question, and read the answer. Raises `AdapterError`."""
+    path, body = dialect.request(question)
+    objects = MOST_OBJECTS + PER_ENTRY * entries_of(question, vocab_size)
+    data = await transport.ask(path, body, objects=objects)
+    return read_reply(dialect, f"{transport.base_url}{path}", data, question, transport.redaction.text)

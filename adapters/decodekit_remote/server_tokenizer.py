@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-from decodekit.errors import AdapterError, ConfigError, ParameterError
+from decodekit.errors import ConfigError, ParameterError, ProviderError
 from decodekit.log import get_logger
 from decodekit.text.byte_alphabet import BYTES
 from decodekit.text.tokenizer import Message
-from decodekit_remote.dialect import Dialect, Facts
+from decodekit_remote.dialect import Dialect, ServerInfo
+from decodekit_remote.reading import Clean, integers, reading
 
 __all__ = ["ServerTokenizer"]
 
@@ -27,38 +29,61 @@ class ServerTokenizer:
 
     Args:
         dialect: how to ask.
-        ask: asks, and waits.
-        facts: what the server said of itself.
-
-    Attributes:
-        fingerprint: a digest over how the server tokenises a sample text, the special tokens and the vocabulary's size:
-            a server does not show its vocabulary.
+        ask: asks a path with a body, and waits for the answer.
+        info: what the server said of itself.
+        where: what errors call the server.
+        clean: takes the key out of a text.
 
     Raises:
-        ProviderError: the server does not tokenise.
+        ProviderError: on use, the server does not tokenise, or answers in a shape that is not known.
     """
 
-    def __init__(self, dialect: Dialect, ask: Callable[[str, Mapping[str, Any]], Any], facts: Facts) -> None:
-        self._dialect, self._ask, self._facts = dialect, ask, facts
-        self._model = facts.model or None
+    def __init__(
+        self,
+        dialect: Dialect,
+        ask: Callable[[str, Mapping[str, Any]], Any],
+        info: ServerInfo,
+        *,
+        where: str = "the server",
+        clean: Clean = str,
+    ) -> None:
+        self._dialect, self._ask, self._info = dialect, ask, info
+        self._where, self._clean = where, clean
+        self._model = info.model or None
         self._pieces: dict[int, bytes] = {}
-        seen = [self.encode(_SAMPLE), facts.vocab_size, facts.bos_id, sorted(facts.eos_ids)]
-        self.fingerprint = "sample-sha256:" + hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+        self._fingerprint = ""
+
+    async def introduce(self, ask: Callable[[str, Mapping[str, Any]], Awaitable[Any]]) -> None:
+        """Ask what the fingerprint is made of, awaiting the answer."""
+        path, body = self._tokenizing(_SAMPLE, special=False)
+        self._set_fingerprint(self._read(path, await ask(path, body), special=False))
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest over how the server tokenises a sample text, the special tokens and the vocabulary's size: a server
+        does not show its vocabulary."""
+        if not self._fingerprint:
+            self._set_fingerprint(self.encode(_SAMPLE))
+        return self._fingerprint
+
+    def _set_fingerprint(self, ids: list[int]) -> None:
+        seen = [ids, self._info.vocab_size, self._info.bos_id, sorted(self._info.eos_ids)]
+        self._fingerprint = "sample-sha256:" + hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
     @property
     def vocab_size(self) -> int:
         """The number of tokens; 2**31 where the server does not say."""
-        return self._facts.vocab_size or 2**31
+        return self._info.vocab_size or 2**31
 
     @property
     def eos_ids(self) -> frozenset[int]:
         """What the server names as the end of a text; empty where it names nothing."""
-        return self._facts.eos_ids
+        return self._info.eos_ids
 
     @property
     def bos_id(self) -> int | None:
         """What the server puts in front of a text; None for nothing, or where it does not say."""
-        return self._facts.bos_id
+        return self._info.bos_id
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """The server's ids for a text.
@@ -66,15 +91,8 @@ class ServerTokenizer:
         Raises:
             ParameterError: without ``special``, a server that has no way to read markup as plain text.
         """
-        asked = self._dialect.tokenizing(text, special, self._model)
-        assert asked is not None
-        answer = self._ask(*asked)
-        read = next((name for name in answer.get("token_strs") or () if _MARKUP.fullmatch(name)), None)
-        if read is not None and not special:
-            raise ParameterError(
-                f"this server reads {read!r} as a control token, also in plain text; name a tokenizer, or give ids"
-            )
-        return self._ids(answer)
+        path, body = self._tokenizing(text, special)
+        return self._read(path, self._ask(path, body), special)
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The server's ids for a conversation. Raises `ConfigError` where it has no route for that."""
@@ -84,7 +102,13 @@ class ServerTokenizer:
                 f"dialect {self._dialect.name!r} has no route for a conversation's tokens; name a tokenizer"
             )
         answer = self._ask(*asked)
-        return self.encode(answer["prompt"], special=True) if "prompt" in answer else self._ids(answer)
+        with self._reading(asked[0]):
+            if "prompt" not in answer:
+                return self._ids(answer)
+            text = answer["prompt"]
+            if not isinstance(text, str):
+                raise TypeError("a prompt that is no text")
+        return self.encode(text, special=True)
 
     def decode(self, ids: Sequence[int]) -> bytes:
         """The bytes of these tokens, control tokens left out."""
@@ -99,30 +123,54 @@ class ServerTokenizer:
         if token_id not in self._pieces:
             asked: dict[str, Any] = {"tokens": [token_id]} | ({"model": self._model} if self._model else {})
             answer = self._ask("/detokenize", asked)
-            text = answer.get("content", answer.get("prompt"))
-            if not isinstance(text, str):
-                raise AdapterError(f"the server does not tell what token {token_id} is; name a tokenizer")
-            if "\ufffd" in text:
+            with self._reading("/detokenize"):
+                text = answer.get("content", answer.get("prompt"))
+                piece = text.encode() if isinstance(text, str) else None
+            if piece is None:
+                raise ProviderError(f"{self._where} does not tell what token {token_id} is; name a tokenizer")
+            if b"\xef\xbf\xbd" in piece:
                 get_logger().warning("a token ends inside a character; name a tokenizer to see it", token=token_id)
-            self._pieces[token_id] = text.encode()
+            self._pieces[token_id] = piece
         return self._pieces[token_id] or None
 
     def learn(self, pieces: Mapping[int, bytes]) -> None:
         """Keep what an answer tells of the bytes of tokens."""
         self._pieces.update(pieces)
 
+    def _tokenizing(self, text: str, special: bool) -> tuple[str, Mapping[str, Any]]:
+        asked = self._dialect.tokenizing(text, special, self._model)
+        if asked is None:
+            raise ProviderError(f"{self._where} has no route to tokenise a text; name a tokenizer")
+        return asked
+
+    def _read(self, path: str, answer: Any, special: bool) -> list[int]:
+        with self._reading(path):
+            names = answer.get("token_strs") or ()
+            read = next((name for name in names if _MARKUP.fullmatch(name)), None)
+            ids = self._ids(answer)
+        if read is not None and not special:
+            raise ParameterError(
+                f"this server reads {read!r} as a control token, also in plain text; name a tokenizer, or give ids"
+            )
+        return ids
+
     def _ids(self, answer: Any) -> list[int]:
         listed = answer["tokens"]
         if listed and isinstance(listed[0], dict):
+            ids = integers([each["id"] for each in listed])
             for each in listed:
                 piece = each["piece"]
-                self._pieces[each["id"]] = piece.encode() if isinstance(piece, str) else bytes(piece)
-            return [each["id"] for each in listed]
-        for token, name in zip(listed, answer.get("token_strs") or (), strict=False):
+                self._pieces[each["id"]] = piece.encode() if isinstance(piece, str) else bytes(integers(piece))
+            return ids
+        ids = integers(listed)
+        for token, name in zip(ids, answer.get("token_strs") or (), strict=False):
             piece = _bytes_named(name)
             if piece is not None:
                 self._pieces[token] = piece
-        return list(listed)
+        return ids
+
+    def _reading(self, path: str) -> AbstractContextManager[None]:
+        return reading(self._dialect.name, f"{self._where}{path}", self._clean)
 
 
 def _bytes_named(name: str) -> bytes | None:

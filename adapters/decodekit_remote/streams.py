@@ -1,4 +1,4 @@
-"""Streams that run ahead of the draws: when one pays, who follows which, and when they are closed."""
+"""The running streams: when to open one, which answers a prefix, and when they are closed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from functools import partial
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import DistributionError
-from decodekit.log import get_logger
 from decodekit.model.prefix import Prefix
+from decodekit_remote.answers import Answers
 from decodekit_remote.dialect import Position, Reply
-from decodekit_remote.keeping import Answers
-from decodekit_remote.live import Live
-from decodekit_remote.pace import Pace
-from decodekit_remote.probing import read_event
+from decodekit_remote.draft_length import DraftLength
+from decodekit_remote.reading import read_event
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import Server
+from decodekit_remote.stream import Stream
 
 __all__ = ["Row", "Streams"]
 
@@ -34,58 +33,75 @@ class Row:
 
     @property
     def plain(self) -> bool:
-        """Whether the likeliest tokens will do."""
+        """Whether the most likely tokens suffice."""
         return self.want.kind == "named" and not self.want.ids
 
 
 class Streams:
-    """The streams of one event loop.
+    """The streams that run, each in the event loop it was opened in.
 
     Args:
         server: whom to ask.
         answers: keeps what they bring.
-        pace: knows whether a stream costs less than a question.
-        most: how many sequences the server and we keep going at a time; a stream nobody follows makes way beyond that.
-        always: stream whatever it costs; None for never, False where it pays.
+        draft_length: knows whether a stream is faster than a request.
+        most: how many sequences the server and we keep going at a time; a stream that no prefix of the
+            call uses is closed beyond that.
+        always: True to stream in any case, False where that is faster, None for never.
     """
 
-    def __init__(self, server: Server, answers: Answers, pace: Pace, *, most: int, always: bool | None) -> None:
-        self._server, self._answers, self._pace = server, answers, pace
+    def __init__(
+        self, server: Server, answers: Answers, draft_length: DraftLength, *, most: int, always: bool | None
+    ) -> None:
+        self._server, self._answers, self._draft_length = server, answers, draft_length
         self.most = most
         self._streaming, self._adapts = bool(always), always is False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.lives: list[Live] = []
+        self._running: dict[asyncio.AbstractEventLoop, list[Stream]] = {}
         self.crowded = False
 
-    def enter_loop(self) -> None:
-        """Forget the streams of another event loop: they ended with it."""
+    @property
+    def running(self) -> list[Stream]:
+        """The streams of this event loop. Those of another end with it."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop, self.lives = loop, []
+        if loop not in self._running:
+            for gone in [each for each in self._running if each.is_closed()]:
+                del self._running[gone]
+            self._running[loop] = []
+        return self._running[loop]
+
+    @property
+    def count(self) -> int:
+        """How many there are, in all event loops."""
+        return sum(map(len, self._running.values()))
 
     async def aclose(self) -> None:
-        """Close all."""
-        lives, self.lives = self.lives, []
-        for live in lives:
-            await live.aclose()
+        """Close those of this event loop."""
+        for stream in self._running.pop(asyncio.get_running_loop(), []):
+            await stream.aclose()
 
-    def led(self, row: Row) -> Live | None:
+    def next_for(self, row: Row) -> Stream | None:
         """The stream whose next list is for this prefix."""
-        return next((live for live in self.lives if live.tip == row.prefix and (row.want.top or 0) <= live.top), None)
+        return next(
+            (
+                stream
+                for stream in self.running
+                if stream.next_prefix == row.prefix and (row.want.top or 0) <= stream.top
+            ),
+            None,
+        )
 
-    def pays(self, prefix: Prefix) -> bool:
+    def should_open(self, prefix: Prefix) -> bool:
         """Whether to open a stream for a prefix."""
         if (
             not self._server.capabilities.stream
-            or self._answers.has_hole(prefix)
-            or self._server.room(prefix, self._pace.length) < 2 - self._streaming
+            or self._answers.is_unlisted(prefix)
+            or self._server.room(prefix, self._draft_length.length) < 2 - self._streaming
         ):
             return False
-        if self.crowded or len(self.lives) >= self.most:
+        if self.crowded or len(self.running) >= self.most:
             return False
-        return self._streaming or (self._adapts and self._pace.streams)
+        return self._streaming or (self._adapts and self._draft_length.stream_is_faster)
 
-    def open(self, prefix: Prefix, top: int) -> Live:
+    def open(self, prefix: Prefix, top: int) -> Stream:
         """A stream that begins with the list for a prefix."""
         room = self._server.room(prefix, _LONGEST_STREAM)
         question = replace(self._server.question([prefix], top, tokens=room), stream=True)
@@ -95,49 +111,49 @@ class Streams:
         def keep(at: Prefix, position: Position, reply: Reply, place: int) -> Prefix | None:
             return self._answers.keep(at, position, question, place, reply)
 
-        live = Live(
+        stream = Stream(
             self._server.transport.events(path, body),
-            partial(read_event, self._server.dialect, where),
+            partial(read_event, self._server.dialect, where, clean=self._server.transport.redaction.text),
             keep,
             prefix,
             top,
         )
-        self.lives.append(live)
-        return live
+        self.running.append(stream)
+        return stream
 
-    async def follow(self, live: Live, row: Row) -> Distribution | None:
+    async def read(self, stream: Stream, row: Row) -> Distribution | None:
         """The stream's answer to this prefix; None when it ended without."""
         try:
             async with asyncio.timeout(self._server.transport.deadline):
-                while live.tip == row.prefix:
-                    await live.wait()
+                while stream.next_prefix == row.prefix:
+                    await stream.wait()
         except TimeoutError:
-            await self.end(live)
+            await self.end(stream)
             raise self._server.transport.error("", f"sent nothing for {self._server.transport.deadline:g} s") from None
         kept = self._answers.fresh(row.prefix)
         if kept is not None and kept.covers(row.want):
             return kept.answer
-        if isinstance(live.failure, DistributionError):
-            raise live.failure
-        if isinstance(live.failure, Refused) and live.failure.wait is not None:
-            await asyncio.sleep(min(live.failure.wait, self._server.transport.deadline))
-        if live.failure is not None:
-            get_logger().info("a stream broke off", error=str(live.failure))
+        if isinstance(stream.failure, DistributionError):
+            raise stream.failure
+        if isinstance(stream.failure, Refused) and stream.failure.wait is not None:
+            await asyncio.sleep(min(stream.failure.wait, self._server.transport.deadline))
+        if stream.failure is not None:
+            self._server.transport.redaction.log("info", "a stream broke off", error=str(stream.failure))
         return None
 
-    async def end(self, live: Live) -> None:
+    async def end(self, stream: Stream) -> None:
         """Close one."""
-        if live in self.lives:
-            self.lives.remove(live)
-            await live.aclose()
+        if stream in self.running:
+            self.running.remove(stream)
+            await stream.aclose()
 
-    async def drop_strays(self, rows: Mapping[bytes, Row]) -> None:
-        """Close the streams that nobody here follows and that were left behind, and as many as hold a needed place."""
-        idle = [live for live in self.lives if not any(live.leads_to(row.prefix) for row in rows.values())]
+    async def close_abandoned(self, rows: Mapping[bytes, Row]) -> None:
+        """Close the streams whose next token was not accepted, and unused ones whose places are needed."""
+        idle = [stream for stream in self.running if not any(stream.contains(row.prefix) for row in rows.values())]
         room = self.most - len(rows)
-        for live in idle:
-            leaving = next((row.prefix for row in rows.values() if live.left_by(row.prefix)), None)
+        for stream in idle:
+            leaving = next((row.prefix for row in rows.values() if stream.abandoned_by(row.prefix)), None)
             if leaving is not None:
-                self._pace.followed(*live.worth(leaving))
-            if live.ended or len(self.lives) > room or leaving is not None:
-                await self.end(live)
+                self._draft_length.observe_stream(*stream.used_up_to(leaving))
+            if stream.ended or len(self.running) > room or leaving is not None:
+                await self.end(stream)

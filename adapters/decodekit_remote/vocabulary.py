@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
@@ -15,6 +16,7 @@ from decodekit_remote.dialect import Conversation, Position, Token
 __all__ = ["HashedVocabulary", "KnownVocabulary", "Vocabulary"]
 
 _UNREADABLE = "�"
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 class Vocabulary(Protocol):
@@ -55,6 +57,9 @@ class Remembering:
         ids = self._tokenizer.encode_messages(messages)
         self._talks[tuple(ids)] = tuple(dict(message) for message in messages)
         return ids
+
+    def relearn(self, schedules: Sequence[Mapping[str, Any]]) -> None:
+        """Nothing but conversations has to be learnt, and those are encoded anew."""
 
     def talk_of(self, ids: tuple[int, ...]) -> tuple[tuple[Message, ...], tuple[int, ...]]:
         """The conversation these ids begin with, and the ids that follow it. Raises `ParameterError` for none."""
@@ -207,6 +212,14 @@ class HashedVocabulary:
         """The texts of these ids as JSON, for the record: hashes alone could not be read back."""
         pieces = {str(token): self._pieces[token].decode("utf-8", "backslashreplace") for token in ids}
         return json.dumps(pieces, ensure_ascii=False)
+
+    def relearn(self, schedules: Sequence[Mapping[str, Any]]) -> None:
+        """Learn the texts of ids from steps' schedules, which have them as `table` writes them."""
+        for schedule in schedules:
+            for token, text in json.loads(schedule.get("tokens", "{}")).items():
+                for piece in (text.encode(), _ESCAPE.sub(lambda escape: bytes([int(escape[1], 16)]), text.encode())):
+                    if _hash(piece) == int(token):
+                        self._pieces[int(token)] = piece
 
     def _id_of(self, token: bytes | str) -> int | None:
         if not token or (isinstance(token, str) and _UNREADABLE in token):

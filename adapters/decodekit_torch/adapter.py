@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal
 
 import torch
@@ -29,6 +27,7 @@ from decodekit.plugin import parameter_model, validated
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_torch.answers import KeptRow, disclosed, whole_row
 from decodekit_torch.computing import computing, repeats_its_bits
+from decodekit_torch.description import context_length, device_type, setting, versions
 from decodekit_torch.engines import choose_engine
 from decodekit_torch.loading import given, load, move, out_of_memory
 from decodekit_torch.stochastic import Mixture, Stochastic, generators_kept
@@ -37,7 +36,6 @@ from decodekit_torch.uncached import Shape
 __all__ = ["TorchAdapter"]
 
 _HEAD = 64
-_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 
 
 class TorchAdapter:
@@ -99,8 +97,8 @@ class TorchAdapter:
         deterministic: bool = False,
         compile: bool = False,  # noqa: A002 - torch calls it that
     ) -> None:
-        settings = {key: value for key, value in locals().items() if key != "self"}
-        validated(parameter_model(type(self)), settings, "adapter 'torch'")
+        parameters = {key: value for key, value in locals().items() if key != "self"}
+        validated(parameter_model(type(self)), parameters, "adapter 'torch'")
         if device is not None and device_map is not None:
             raise ParameterError("adapter 'torch': device and device_map both place the model; give one of them")
         require_threads("torch", torch.get_num_threads())
@@ -131,13 +129,7 @@ class TorchAdapter:
         self._closed = False
         self._deterministic = deterministic
         self._compile = compile
-        config: Any = getattr(module, "config", None)
-        of_text = config.get_text_config() if hasattr(config, "get_text_config") else config
-        positions = [getattr(of_text, name, None) for name in _POSITIONS]
-        trained = next((n for n in positions if isinstance(n, int)), None)
-        if n_ctx is not None and trained is not None and n_ctx > trained:
-            raise ParameterError(f"adapter 'torch': n_ctx: this model has {trained} positions, not {n_ctx}")
-        self._n_ctx = n_ctx or trained
+        self._n_ctx = context_length(module, n_ctx)
         with self._computing(), generators_kept():
             chosen = choose_engine(
                 module, stochastic=bool(stochastic) if isinstance(model, str) else stochastic,
@@ -145,9 +137,7 @@ class TorchAdapter:
                 compiled=compile, limit=self._n_ctx,
             )  # fmt: skip
         self._engine, self._vocab_size = chosen.engine, chosen.vocab_size
-        self._capabilities = {"kv_cache": not chosen.uncached or f"no: {chosen.uncached}"}
-        if compile:
-            self._capabilities["compiled"] = not chosen.uncompiled or f"no: {chosen.uncompiled}"
+        self._capabilities = chosen.capabilities(compiled=compile)
         noise: dict[str, int | str] = {}
         if self._engine is None:
             seed = Randomness(noise_seed).seed
@@ -159,15 +149,9 @@ class TorchAdapter:
         self._tokenizer = self._tokenizer_for(loaded.tokenizer if tokenizer == "auto" else tokenizer, loaded.eos_ids)
         self._answers: dict[bytes, Distribution | KeptRow] = {}
         self._schedules: dict[Shape, Schedule] = {}
-        parameter = next(iter(self._module.parameters()), None) if isinstance(self._module, torch.nn.Module) else None
-        self._setting: dict[str, int | str] = {
-            "dtype": str(parameter.dtype).removeprefix("torch.") if parameter is not None else "unknown",
-            "device": str(parameter.device) if parameter is not None else "unknown",
-            "attention": str(getattr(config, "_attn_implementation", None) or "unknown"),
-            **noise,
-        }
-        on_cpu = parameter is None or parameter.device.type == "cpu"
-        self._head = head if head is not None or on_cpu else _HEAD
+        self._setting = {**setting(module), **noise}
+        device_kind = device_type(module)
+        self._head = head if head is not None or device_kind in (None, "cpu") else _HEAD
         if self._origin == "logprobs":
             self._head = None
         self._info = AdapterInfo(
@@ -181,11 +165,10 @@ class TorchAdapter:
             most=ALL,
             stage="raw",
             origin=self._origin,
-            deterministic=parameter is not None
-            and repeats_its_bits(parameter.device.type, deterministic=deterministic),
+            deterministic=device_kind is not None and repeats_its_bits(device_kind, deterministic=deterministic),
             concurrency=max_sequences,
             stochastic=bool(noise),
-            versions=_versions(),
+            versions=versions(),
         )
 
     @property
@@ -200,6 +183,11 @@ class TorchAdapter:
         Without a KV cache every prefix is evaluated from its first token.
         """
         return dict(self._capabilities)
+
+    @property
+    def module(self) -> Any:
+        """The torch module or function that is asked; None once the adapter is closed."""
+        return self._module
 
     @property
     def tokenizer(self) -> Tokenizer | None:
@@ -379,10 +367,3 @@ def _eos_of(module: Any) -> list[int]:
         ids = getattr(config, "eos_token_id", None)
         found += [ids] if isinstance(ids, int) else list(ids or ())
     return found
-
-
-def _versions() -> dict[str, str]:
-    versions = {"torch": str(torch.__version__)}
-    with contextlib.suppress(PackageNotFoundError):
-        versions["transformers"] = version("transformers")
-    return versions

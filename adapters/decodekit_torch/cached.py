@@ -23,7 +23,7 @@ from decodekit_torch.uncached import Emit, Shape, device_of
 __all__ = ["Cached"]
 
 _ROOM = 64  # columns of memory beyond those that are known to be needed
-_STEM = 16  # so many common tokens that nobody has evaluated are worth a pass of their own
+_SHARED = 16  # so many tokens that several paths share and the cache lacks are evaluated in a pass of their own
 _FEW = 16  # paths that need no more new tokens than this go together, whatever they have cached
 _ROLLBACK = 4  # giving up so many cached tokens is cheaper than a copy of the row
 
@@ -113,12 +113,12 @@ class Cached:
         """The logits after any distinct prefixes, handed to ``emit`` one by one."""
         paths, _ = paths_of(prefixes, self.index)
         self._place(paths)
-        stems = list(self._stems(paths))
-        for stem in stems:
-            path = TokenPath([stem])
+        shared = self._shared_prefixes(paths)
+        for prefix in shared:
+            path = TokenPath([prefix])
             self._place([path])
             self._together([path], None)
-        if stems:
+        if shared:
             self._place(paths)
         waiting = sorted(paths, key=lambda path: (len(path.ids), len(path.prefix)), reverse=True)
         while waiting:
@@ -145,24 +145,24 @@ class Cached:
             path.start = min(held, path.latest_start)
             path.ids = path.prefix.since(path.start)
 
-    def _stems(self, paths: Sequence[TokenPath]) -> list[Prefix]:
-        """What neighbours have in common and nobody has evaluated."""
-        stems: list[Prefix] = []
+    def _shared_prefixes(self, paths: Sequence[TokenPath]) -> list[Prefix]:
+        """What neighbours share and the cache lacks."""
+        found: list[Prefix] = []
         common, last = 0, None
         for path in paths:
             shared = 0
             if last is not None and last.start == path.start and last.slot == path.slot:
                 shared = min(common_length(last.ids, path.ids), path.latest_start - path.start)
-            if shared >= _STEM and common:
+            if shared >= _SHARED and common:
                 common = min(common, shared)
-                stems[-1] = _beginning(path, common)
-            elif shared >= _STEM:
+                found[-1] = _beginning(path, common)
+            elif shared >= _SHARED:
                 common = shared
-                stems.append(_beginning(path, common))
+                found.append(_beginning(path, common))
             else:
                 common = 0
             last = path
-        return stems
+        return found
 
     def _together(self, paths: Sequence[TokenPath], emit: Emit | None) -> None:
         """Evaluate paths as the rows of one group."""
@@ -322,7 +322,7 @@ class Cached:
         if shape not in shapes:
             self._make_room(shape[0] * shape[1] - (group.cells if group.fixed is None else 0), {group})
         buffers = shapes.enter(group, shape, self._device)
-        self._make_room(0, {group})  # whoever was there has memory of its own again
+        self._make_room(0, {group})  # the group that was there has memory of its own again
         return buffers
 
 

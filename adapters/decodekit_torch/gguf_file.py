@@ -15,13 +15,18 @@ __all__ = ["GgufFile"]
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
-_CONTROL = 3
+_CONTROL, _UNUSED = 3, 5
 _ENDS = ("eos", "eot", "eom")
 _END_NAMES = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>",
     "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "</s>",
 }  # fmt: skip
 """Control tokens that end a turn by their name, as llama.cpp has them (src/llama-vocab.cpp)."""
+
+_WORDS_FIRST = {
+    "llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano", "tekken",
+}  # fmt: skip
+"""The pre-tokenizers for which llama.cpp ignores merges and adds BOS unless the file says otherwise."""
 
 
 class GgufFile:
@@ -40,28 +45,48 @@ class GgufFile:
                 self._settings = _settings(file)
         except (OSError, struct.error, ValueError, KeyError) as error:
             raise ModelNotFound(f"the head of {path} cannot be read: {error}") from error
+        self._tokens: list[str] = self._settings.get("tokenizer.ggml.tokens", [])
+        self._kinds: list[int] = self._settings.get("tokenizer.ggml.token_type", [])
 
     @property
-    def prepends_space(self) -> bool | None:
-        """Whether sentencepiece's space stands before every text and after every control token, as llama.cpp reads it;
-        None for other vocabularies.
-        """
-        if self._settings.get("tokenizer.ggml.model") != "llama":
-            return None
-        return bool(self._settings.get("tokenizer.ggml.add_space_prefix", True))
+    def family(self) -> str:
+        """llama.cpp's name of the tokenizer: 'llama' for sentencepiece, 't5' for its unigrams, 'gpt2' for bytes."""
+        return str(self._settings.get("tokenizer.ggml.model", ""))
+
+    @property
+    def tokens(self) -> int:
+        """The number of tokens."""
+        return len(self._tokens)
+
+    @property
+    def unused(self) -> frozenset[int]:
+        """The tokens that fill the vocabulary up and have no text."""
+        return frozenset(i for i, kind in enumerate(self._kinds) if kind == _UNUSED)
+
+    @property
+    def prepends_space(self) -> bool:
+        """Whether sentencepiece's space stands in front of a text and behind each control token."""
+        return bool(self._settings.get("tokenizer.ggml.add_space_prefix", self.family == "llama"))
+
+    @property
+    def words_first(self) -> bool:
+        """Whether a word that is a token is one, whatever the merges say."""
+        return self._settings.get("tokenizer.ggml.pre") in _WORDS_FIRST
+
+    @property
+    def bos_id(self) -> int | None:
+        """The token a text begins with; None for none."""
+        bos = self._settings.get("tokenizer.ggml.bos_token_id")
+        adds = self._settings.get("tokenizer.ggml.add_bos_token", self.family == "llama" or self.words_first)
+        return bos if adds and isinstance(bos, int) else None
 
     @property
     def eos_ids(self) -> list[int]:
         """The ends that the file names, and the control tokens that are ends by their name, as in llama.cpp."""
         named = [self._settings.get(f"tokenizer.ggml.{name}_token_id") for name in _ENDS]
-        tokens = self._settings.get("tokenizer.ggml.tokens", [])
-        types = self._settings.get("tokenizer.ggml.token_type", [])
-        known = [i for i, (token, kind) in enumerate(zip(tokens, types, strict=False)) if _is_end(token, kind)]
+        pairs = zip(self._tokens, self._kinds, strict=False)
+        known = [i for i, (token, kind) in enumerate(pairs) if kind == _CONTROL and token in _END_NAMES]
         return [i for i in dict.fromkeys([*named, *known]) if isinstance(i, int)]
-
-
-def _is_end(token: str, kind: int) -> bool:
-    return kind == _CONTROL and token in _END_NAMES
 
 
 def _settings(file: BinaryIO) -> dict[str, Any]:

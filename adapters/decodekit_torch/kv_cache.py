@@ -66,7 +66,7 @@ class Group:
         room: how many columns there is memory for.
 
     Attributes:
-        slots: the slot of each row; -1 for a row that nobody needs any more.
+        slots: the slot of each row; -1 for a row that is no longer needed.
         length: how many columns are in use.
         used: when it was used last.
         fixed: the buffers of fixed shape where its keys and values lie; None when it has memory of its own.

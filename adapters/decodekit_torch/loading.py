@@ -98,7 +98,7 @@ def load(
             from decodekit_torch.tokenizer import as_llama_cpp_reads_it  # its library comes with transformers
 
             head = GgufFile(gguf)
-            tokenizer, ends = as_llama_cpp_reads_it(tokenizer, head.prepends_space), tuple(head.eos_ids)
+            tokenizer, ends = as_llama_cpp_reads_it(tokenizer, head), tuple(head.eos_ids)
         fingerprint = file_fingerprint(gguf) if gguf is not None else _folder_fingerprint(where, allow_downloads)
     return Loaded(module.eval(), tokenizer, fingerprint, ends)
 

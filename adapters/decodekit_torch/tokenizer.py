@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tokenizers import normalizers
+from tokenizers import Tokenizer, normalizers, processors
 
 from decodekit.errors import ConfigError
 from decodekit.text.huggingface import FastTokenizer
+from decodekit_torch.gguf_file import GgufFile
 
 __all__ = ["TransformersTokenizer", "as_llama_cpp_reads_it"]
 
@@ -44,19 +46,33 @@ class TransformersTokenizer(FastTokenizer):
         )
 
 
-def as_llama_cpp_reads_it(tokenizer: Any, prepends_space: bool | None) -> Any:
-    """The transformers tokenizer of a GGUF file, changed so that a text has the ids it has in llama.cpp.
+def as_llama_cpp_reads_it(tokenizer: Any, file: GgufFile) -> Any:
+    """The transformers tokenizer of a GGUF file, made anew so that a text has the ids it has in llama.cpp.
 
-    transformers builds every sentencepiece vocabulary with a space before a conversation that begins with plain text,
-    whatever the file says. llama.cpp, whose format it is, writes one after each control token, or none.
+    transformers (5.23) gives every sentencepiece vocabulary a space before a text that begins with no control token,
+    whatever the file says; llama.cpp, whose format it is, writes one behind each control token too, or none. And it
+    adds tokens that the file does not have, such as GPT-2's ``<|endoftext|>``, and gives text to those that are unused.
 
     Args:
-        tokenizer: the transformers tokenizer; it is changed.
-        prepends_space: what the file says; None for a vocabulary that is no sentencepiece.
+        tokenizer: the transformers tokenizer; it is not changed.
+        file: the GGUF file it was made from.
     """
-    if prepends_space is not None:
-        spell = normalizers.Replace(" ", _SPACE)
-        front = [normalizers.Prepend(_SPACE)] if prepends_space else []
-        tokenizer.backend_tokenizer.normalizer = normalizers.Sequence([*front, spell])
-        tokenizer.backend_tokenizer.pre_tokenizer = None
-    return tokenizer
+    import transformers
+
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    rules["added_tokens"] = [token for token in rules["added_tokens"] if token["id"] < file.tokens]
+    vocab, unused = rules["model"]["vocab"], file.unused
+    if isinstance(vocab, dict):
+        rules["model"]["vocab"] = {token: i for token, i in vocab.items() if i not in unused}
+        rules["model"]["ignore_merges"] = rules["model"].get("ignore_merges") or file.words_first
+    backend = Tokenizer.from_str(json.dumps(rules))
+    if file.family in ("llama", "t5"):
+        own = [] if file.family == "llama" or backend.normalizer is None else [backend.normalizer]
+        front = [normalizers.Prepend(_SPACE)] if file.prepends_space else []
+        backend.normalizer = normalizers.Sequence([*own, *front, normalizers.Replace(" ", _SPACE)])
+        backend.pre_tokenizer = None
+    if file.bos_id is not None:
+        bos = backend.id_to_token(file.bos_id)
+        backend.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, file.bos_id)])
+    names = {name: getattr(tokenizer, name, None) for name in ("bos_token", "eos_token", "chat_template")}
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **names)

@@ -128,12 +128,17 @@ def device_of(function: Any) -> torch.device:
     return torch.device("cpu")
 
 
-def alike(got: Mapping[bytes, torch.Tensor], expected: Mapping[bytes, torch.Tensor]) -> bool:
-    """Whether logits are the same but for rounding. A broken model is broken either way, and says so when asked."""
+def alike(got: Mapping[bytes, torch.Tensor], expected: Mapping[bytes, torch.Tensor], *, slack: float = 0.01) -> bool:
+    """Whether logits are the same but for rounding. A broken model is broken either way, and says so when asked.
+
+    Args:
+        got, expected: logits [V] by the digest of their prefix.
+        slack: the largest difference, in standard deviations of a row; 0.3 for rows in half precision.
+    """
     for digest, logits in expected.items():
         if not torch.isfinite(logits).all():
             return True
-        slack = (0.01 if logits.dtype in (torch.float32, torch.float64) else 0.3) * float(logits.double().std())
-        if not float((got[digest].double() - logits.double()).abs().max()) <= slack:
+        most = (slack if logits.dtype in (torch.float32, torch.float64) else 0.3) * float(logits.double().std())
+        if not float((got[digest].double() - logits.double()).abs().max()) <= most:
             return False
     return True

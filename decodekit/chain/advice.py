@@ -7,37 +7,19 @@ the chain's parts, and says why.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from operator import mul
-from typing import Any
 
 from decodekit.chain.chain import Chain
+from decodekit.chain.link import Link
 from decodekit.plugin import registry
+from decodekit.plugin.traits import Traits
 
 __all__ = ["Advice", "advice"]
 
-_TRUNCATIONS = frozenset(
-    {
-        *("top_k", "top_p", "min_p", "typical_p", "top_n_sigma", "top_a", "tfs"),
-        *("epsilon_cutoff", "eta_cutoff", "top_h", "p_less", "p_less_norm", "xtc", "llamacpp_xtc"),
-        *("mirostat", "mirostat_v2"),
-    }
-)
-_PENALTIES = frozenset(
-    {"repetition_penalty", "frequency_penalty", "presence_penalty", "encoder_repetition_penalty", "dry"}
-)
-_ADDITIONS = frozenset({"logit_bias", "sequence_bias"}) | _PENALTIES
 _HOT = 1.5
-_WHOLE = {  # what a truncation measures of the whole distribution, and where that is defined
-    "typical_p": ("entropy", "arXiv 2202.00666"),
-    "top_n_sigma": ("standard deviation", "arXiv 2411.07641"),
-    "top_h": ("entropy", "arXiv 2509.02510"),
-    "eta_cutoff": ("entropy", "arXiv 2210.15191"),
-    "mirostat": ("surprise", "arXiv 2007.14966"),
-    "mirostat_v2": ("surprise", "arXiv 2007.14966"),
-}
 _HEAT_REPORTS = "ggml-org/llama.cpp#3841, oobabooga/textgen#4463"
 
 
@@ -60,72 +42,74 @@ class Advice:
 
 def advice(chain: Chain) -> list[Advice]:
     """All advice on a chain, rule by rule; empty for a chain without known traps."""
-    parts = [_Part.of(place, processor) for place, processor in enumerate(chain.processors)]
-    sampler = registry.describe(chain.sampler)["name"]
+    parts = [_Placed.of(place, link) for place, link in enumerate(chain.links)]
+    sampler = parts.pop().name
     return [item for rule in _RULES for item in rule(parts, sampler)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _Placed:
+    """A part of a chain, its place, and its main parameter: the one that has its name; NaN where that is no number."""
+
     place: int
     name: str
-    params: Mapping[str, Any]
-    argmax_invariant: bool
-    revives: bool
+    main: float
+    traits: Traits
 
     @classmethod
-    def of(cls, place: int, processor: Any) -> _Part:
-        told = registry.describe(processor)
-        invariant, revives = (getattr(processor, name, False) is True for name in ("argmax_invariant", "revives"))
-        return cls(place, told["name"], told["params"], invariant, revives)
+    def of(cls, place: int, link: Link) -> _Placed:
+        described = registry.describe(link.call)
+        value = described["params"].get(described["name"])
+        main = float(value) if isinstance(value, int | float) else math.nan
+        return cls(place, described["name"], main, link.traits)
 
     @property
-    def main(self) -> float:
-        """The main parameter, which has the plugin's own name; NaN where it is no number."""
-        value = self.params.get(self.name)
-        return float(value) if isinstance(value, int | float) else math.nan
+    def removes(self) -> bool:
+        return self.traits.kind == "truncation"
+
+    @property
+    def heat(self) -> float:
+        """What it divides all scores by."""
+        return self.main if self.traits.kind == "temperature" and not math.isnan(self.main) else 1.0
 
 
-def _repeated(parts: Sequence[_Part], sampler: str) -> Iterator[Advice]:
+def _repeated(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
     for name in dict.fromkeys(part.name for part in parts):
         same = [part for part in parts if part.name == name]
         if len(same) == 1:
             continue
-        if name == "temperature":
+        law = same[0].traits.kind
+        if law == "temperature":
             why = f"the scores are divided by each, which makes {math.prod(part.main for part in same):.4g}"
-        elif name in _TRUNCATIONS:
+        elif law == "truncation":
             why = "each cuts what the one before left; write one"
-        elif name in _PENALTIES:
+        elif law == "penalty":
             why = "the same tokens are penalised by each; write one"
         else:
             continue
         yield Advice("repeated", tuple(part.place for part in same), f"{name} stands {len(same)} times: {why}")
 
 
-def _cut_after_heat(parts: Sequence[_Part], sampler: str) -> Iterator[Advice]:
+def _cut_after_heat(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
     """A flat distribution has many tokens that are likely beside its first."""
-    heat = accumulate((part.main if part.name == "temperature" else 1.0 for part in parts), mul)
-    for part, hot in zip(parts, heat, strict=True):
-        if part.name not in ("min_p", "top_p") or not hot >= _HOT:
+    for part, hot in zip(parts, accumulate((part.heat for part in parts), mul), strict=True):
+        if part.traits.after_heat is None or not hot >= _HOT:
             continue
-        if part.name == "min_p":  # exp(gap / T) >= a is exp(gap) >= a ** T
-            why = f"it keeps what min_p={part.main**hot:.3g} would keep before it"
-        else:
-            why = "it measures probabilities that the temperature has levelled, and lets unlikely tokens in"
-        heaters = [p.place for p in parts[: part.place] if p.name == "temperature"]
+        heaters = [p.place for p in parts[: part.place] if p.traits.kind == "temperature"]
         yield Advice(
             "cut_after_heat",
             (*heaters, part.place),
-            f"{part.name} stands after a temperature of {hot:.3g}: {why}; put the temperature after it",
+            f"{part.name} stands after a temperature of {hot:.3g}: {part.traits.after_heat(hot)}; "
+            "put the temperature after it",
             _HEAT_REPORTS,
         )
 
 
-def _measure_after_cut(parts: Sequence[_Part], sampler: str) -> Iterator[Advice]:
+def _measure_after_cut(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
     for part in parts:
-        cuts = [p for p in parts[: part.place] if p.name in _TRUNCATIONS - {part.name}]
-        if part.name in _WHOLE and cuts:
-            what, source = _WHOLE[part.name]
+        cuts = [p for p in parts[: part.place] if p.removes and p.name != part.name]
+        if part.traits.measures is not None and cuts:
+            what, source = part.traits.measures
             yield Advice(
                 "measure_after_cut",
                 (*(p.place for p in cuts), part.place),
@@ -135,10 +119,10 @@ def _measure_after_cut(parts: Sequence[_Part], sampler: str) -> Iterator[Advice]
             )
 
 
-def _addition_after_cut(parts: Sequence[_Part], sampler: str) -> Iterator[Advice]:
+def _addition_after_cut(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
     for part in parts:
-        cuts = [p for p in parts[: part.place] if p.name in _TRUNCATIONS]
-        if part.name in _ADDITIONS and cuts:
+        cuts = [p for p in parts[: part.place] if p.removes]
+        if part.traits.kind in ("penalty", "bias") and cuts:
             yield Advice(
                 "addition_after_cut",
                 (*(p.place for p in cuts), part.place),
@@ -147,10 +131,10 @@ def _addition_after_cut(parts: Sequence[_Part], sampler: str) -> Iterator[Advice
             )
 
 
-def _after_the_last_token(parts: Sequence[_Part], sampler: str) -> Iterator[Advice]:
+def _after_the_last_token(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
     for part in parts:
-        after = list(takewhile(lambda p: not p.revives, parts[part.place + 1 :]))
-        if after and ((part.name == "temperature" and part.main == 0) or (part.name == "top_k" and part.main == 1)):
+        after = list(takewhile(lambda p: not p.traits.revives, parts[part.place + 1 :]))
+        if after and part.traits.leaves_one:
             yield Advice(
                 "after_the_last_token",
                 (part.place, *(p.place for p in after)),
@@ -160,9 +144,9 @@ def _after_the_last_token(parts: Sequence[_Part], sampler: str) -> Iterator[Advi
             return
 
 
-def _greedy_and_order(parts: Sequence[_Part], sampler: str) -> Iterator[Advice]:
+def _greedy_and_order(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
     """Only what no later processor builds on is without effect."""
-    idle = list(takewhile(lambda part: part.argmax_invariant, reversed(parts)))[::-1]
+    idle = list(takewhile(lambda part: part.traits.argmax_invariant, reversed(parts)))[::-1]
     if sampler == "greedy" and idle:
         yield Advice(
             "greedy_and_order",
@@ -173,7 +157,7 @@ def _greedy_and_order(parts: Sequence[_Part], sampler: str) -> Iterator[Advice]:
         )
 
 
-_RULES: tuple[Callable[[Sequence[_Part], str], Iterator[Advice]], ...] = (
+_RULES: tuple[Callable[[Sequence[_Placed], str], Iterator[Advice]], ...] = (
     _repeated,
     _cut_after_heat,
     _measure_after_cut,
@@ -183,5 +167,5 @@ _RULES: tuple[Callable[[Sequence[_Part], str], Iterator[Advice]], ...] = (
 )
 
 
-def _listed(parts: Sequence[_Part]) -> str:
+def _listed(parts: Sequence[_Placed]) -> str:
     return " and ".join(dict.fromkeys(part.name for part in parts))

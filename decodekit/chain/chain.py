@@ -6,58 +6,81 @@ and a step that raised leaves no trace.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any, Self
 
-from decodekit.chain.entry import Entry, entry_of, known
-from decodekit.chain.link import blame, call_processor, call_sampler, link_of, refuse
+from decodekit.chain.entry import Entry
+from decodekit.chain.link import blame, link_of
+from decodekit.chain.reshaped import Reshaped, reshape
 from decodekit.distribution import Distribution
-from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, Undisclosed
+from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
 from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context
-from decodekit.draw.randomness import TOKENS, BoundRandomness
-from decodekit.errors import PluginError
+from decodekit.draw.randomness import BoundRandomness
+from decodekit.errors import ParameterError
 from decodekit.plugin import registry
 from decodekit.plugin.presets import read_recipe
 
 __all__ = ["Chain"]
+
+_LONGEST = 120  # characters for a processor in the chain's repr
 
 
 class Chain:
     """An ordered list of processors and a sampler.
 
     Args:
-        processors: callables ``(dist, ctx) -> Distribution``, stateful ones included; see `Processor`.
+        processors: callables ``(dist, ctx) -> Distribution``, stateful ones included; see `Processor`. One alone needs
+            no list.
         sampler: a registered name, or a callable ``(dist, ctx, randomness) -> Choice``.
 
     ``notes`` says what the engine of a preset drops or does otherwise; it is empty for a chain written by hand.
 
     Raises:
         UnknownPlugin: no sampler of this name.
-        ParameterError: something in the list is not callable.
+        ParameterError: it is no list of processors, or something in it is not callable.
     """
 
     def __init__(
-        self, processors: Sequence[Callable[..., Any]] = (), sampler: str | Callable[..., Any] = "multinomial"
+        self,
+        processors: Iterable[Callable[..., Any]] | Callable[..., Any] = (),
+        sampler: str | Callable[..., Any] = "multinomial",
     ):
-        self.processors = tuple(processors)
+        self.processors = _listed(processors)
         self.sampler = registry.sampler(sampler) if isinstance(sampler, str) else sampler
         seen: dict[str, int] = {}
-        self._links = tuple(link_of(processor, seen) for processor in self.processors)
-        self._sampler = link_of(self.sampler, {})
-        self.links = (*self._links, self._sampler)  # every part, the sampler last
-        cut = next((i for i, part in enumerate(self.processors, 1) if getattr(part, "truncates", False)), None)
-        needs = [getattr(processor, "needs", CHEAP) for processor in self.processors[:cut]]  # no tail is left behind it
-        self._moving_needs = [need for need in needs if callable(need)]
-        self._fixed_need = reduce(or_, (need for need in needs if not callable(need)), CHEAP)
-        if any(link.needs_logits for link in self._links):
+        processor_links = [link_of(processor, seen) for processor in self.processors]
+        self.links = (*processor_links, link_of(self.sampler, {}))  # every part, the sampler last
+        cut = next((i for i, link in enumerate(processor_links, 1) if link.traits.truncates), None)
+        asking = processor_links[:cut]  # no tail is left behind a cut
+        self._moving = [link for link in asking if callable(link.traits.needs)]
+        self._fixed_need = reduce(or_, (each.traits.needs for each in asking if not callable(each.traits.needs)), CHEAP)
+        if any(link.needs_logits for link in processor_links):
             self._fixed_need = ALL  # a head shows logprobs; the backend's own offset comes with the whole row only
         self.pure = all(link.pure for link in self.links)
-        self._looked_at = tuple(link.looks_back for link in self.links[1:])
         self.notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_parts(
+        cls, parts: Iterable[Mapping[str, Any]], sampler: Mapping[str, Any] | None = None, notes: Sequence[str] = ()
+    ) -> Self:
+        """A chain from data: registered plugins only.
+
+        Args:
+            parts: the processors, each a mapping with its ``name`` and its parameters.
+            sampler: likewise; ``multinomial`` when None.
+            notes: for `notes`.
+
+        Raises:
+            UnknownPlugin: a name that nothing installed provides.
+            ParameterError: a parameter that is missing, unknown or out of range.
+        """
+        chosen = {"name": "multinomial"} if sampler is None else sampler
+        chain = cls([registry.processor(**part) for part in parts], registry.sampler(**chosen))
+        chain.notes = tuple(notes)
+        return chain
 
     @classmethod
     def preset(cls, name: str, version: str | None = None, **parameters: Any) -> Self:
@@ -75,12 +98,20 @@ class Chain:
             ParameterError: a parameter or version the engine does not have, or a value out of bounds.
         """
         recipe = read_recipe(name, version, parameters)
-        chain = cls([registry.processor(**part) for part in recipe.parts], registry.sampler(**recipe.sampler))
-        chain.notes = recipe.notes
-        return chain
+        return cls.from_parts(recipe.parts, recipe.sampler, recipe.notes)
+
+    @classmethod
+    def of(cls, given: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | None) -> Chain:
+        """A chain as it is, or one of a list of processors, of one processor, or of none.
+
+        Raises:
+            ParameterError: it is none of these.
+        """
+        return given if isinstance(given, Chain) else cls(() if given is None else given)
 
     def __repr__(self) -> str:
-        return f"Chain({list(self.processors)!r}, sampler={self._sampler.name!r})"
+        parts = ", ".join(_short(processor) for processor in self.processors)
+        return f"Chain([{parts}], sampler={self.links[-1].name!r})"
 
     def describe(self) -> dict[str, Any]:
         """The chain as data for the record: name, parameters, distribution and version of every part."""
@@ -93,7 +124,14 @@ class Chain:
         """What to ask the adapter for at first: the union of what the processors declare."""
         if not self.pure:
             return ALL  # an impure part must not run twice, so the first answer has to do
-        return reduce(or_, (need(ctx) for need in self._moving_needs), self._fixed_need)
+        need = self._fixed_need
+        for link in self._moving:
+            try:
+                need |= link.traits.needs(ctx)  # type: ignore[operator]
+            except (Exception, SystemExit) as error:
+                blame(error, link, ctx)
+                raise
+        return need
 
     def initial(self, ctx: Context) -> tuple[Any, ...]:
         """The states before the first token, one per processor and the sampler's last; None for the stateless."""
@@ -101,7 +139,7 @@ class Chain:
         for link in self.links:
             try:
                 states.append(link.call.initial(ctx) if link.stateful else None)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 blame(error, link, ctx)
                 raise
         return tuple(states)
@@ -115,9 +153,7 @@ class Chain:
             Undisclosed: the distribution does not disclose enough.
         """
         states = self.initial(context)
-        for link, state in zip(self._links, states, strict=False):
-            dist, _ = call_processor(link, dist, context, state, context.rng)
-        return dist
+        return reshape(self.links, dist, context, states, context.rng).final
 
     def step(
         self,
@@ -147,89 +183,44 @@ class Chain:
         Raises:
             PluginError, DistributionError, Undisclosed: as `apply`; nothing is changed by a step that raised.
         """
-        raw, stages, spent = dist, [], ""
-        for link, state in zip(self._links, states, strict=False):
-            before, gave_up = dist, None
-            if not link.pure:
-                spent = link.name
-            try:
-                dist, tosses = call_processor(link, before, ctx, state, randomness)
-            except Undisclosed as error:
-                if not truncate or before.tail is None or not link.pure:
-                    raise refuse(error, spent, ctx.step) from error
-                gave_up = before.tail
-                before = before.truncated()
-                dist, tosses = call_processor(link, before, ctx, state, randomness)
-            stages.append((link, before, dist, tosses, gave_up))
-        try:
-            choice, final = self._choose(dist, ctx, states[-1], randomness, truncate)
-        except Undisclosed as error:
-            raise refuse(error, spent if self._sampler.pure else self._sampler.name, ctx.step) from error
-        token_id = choice.token_id
-        logprob = known(raw.logprob, token_id)
-        choice = Choice(
-            token_id,
-            choice.logprob,
-            logprob,
-            known(raw.rank, token_id),
-            choice.score,
-            choice.margin,
-            choice.runner_up,
-            choice.draw,
-        )
-        entries: list[Entry] = []
-        for stage, exact in zip(stages, self._looked_at, strict=True):
-            entries.append(entry_of(*stage, token_id, logprob, top, ctx.step, exact=exact))
-            logprob = entries[-1].chosen
-        if final is not dist:
-            entries.append(Entry(self._sampler.name, None, None, None, None, gave_up=dist.tail, chosen=choice.logprob))
-        seen = [before for _, before, *_ in stages]
-        return final, choice, tuple(entries), self.advance(states, forced or choice, ctx, (*seen, final))
+        reshaped = self.reshape(dist, ctx, states, randomness, truncate=truncate)
+        drawn, reshaped = reshaped.choose(randomness, truncate=truncate)
+        choice, entries = reshaped.settle(drawn, top=top)
+        return reshaped.final, choice, entries, reshaped.states_after(forced or choice)
 
-    def advance(
-        self, states: tuple[Any, ...], choice: Choice, ctx: Context, seen: Sequence[Distribution]
-    ) -> tuple[Any, ...]:
-        """The states after this choice; ``seen`` is what each part was called with."""
-        after = []
-        for link, state, before in zip(self.links, states, seen, strict=True):
-            extra = (before,) if link.looks_back else ()
-            try:
-                after.append(link.call.advance(state, choice, ctx, *extra) if link.stateful else None)
-            except Exception as error:
-                blame(error, link, ctx)
-                raise
-        return tuple(after)
-
-    def _choose(
+    def reshape(
         self,
         dist: Distribution,
         ctx: Context,
-        state: Any,
+        states: tuple[Any, ...],
         randomness: BoundRandomness,
-        truncate: bool,
-    ) -> tuple[Choice, Distribution]:
-        link = self._sampler
-        noise = randomness.within(TOKENS)
-        try:
-            choice = call_sampler(link, dist, ctx, noise, state)
-        except Undisclosed:
-            if not truncate or dist.tail is None or not link.pure:
-                raise
-            dist = dist.truncated()
-            choice = call_sampler(link, dist, ctx, noise, state)
-        if not isinstance(choice, Choice):
-            raise PluginError(
-                f"a sampler returns a Choice, not {type(choice).__name__}", plugin=link.name, step=ctx.step
-            )
-        if link.trusted:
-            return choice, dist
-        try:
-            possible = dist.score(choice.token_id) > -math.inf
-        except Exception as error:
-            blame(error, link, ctx)
-            raise
-        if not possible:
-            raise PluginError(
-                f"it chose token {choice.token_id}, which has no probability", plugin=link.name, step=ctx.step
-            )
-        return choice, dist
+        *,
+        truncate: bool = False,
+    ) -> Reshaped:
+        """The first half of `step`: run the processors, which is all that the choice needs. The notes can wait.
+
+        Raises:
+            PluginError, DistributionError, Undisclosed: as `step`.
+        """
+        return reshape(self.links, dist, ctx, states, randomness, truncate=truncate)
+
+
+def _listed(processors: Any) -> tuple[Callable[..., Any], ...]:
+    if isinstance(processors, Chain):
+        raise ParameterError("a chain is no processor; join two with Chain([*one.processors, *other.processors])")
+    if isinstance(processors, str | bytes | Mapping):
+        raise ParameterError(
+            f"a chain is a list of processors, not {processors!r}; build one by name with processor(...), "
+            "or all from data with Chain.from_parts(...)"
+        )
+    if callable(processors):
+        return (processors,)
+    if not isinstance(processors, Iterable):
+        raise ParameterError(f"a chain is a list of processors, not {processors!r}")
+    return tuple(processors)
+
+
+def _short(processor: Any) -> str:
+    """A processor in a few words, on one line."""
+    said = " ".join(repr(processor).split())
+    return said if len(said) <= _LONGEST else f"{said[: _LONGEST - 4]}...)"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from decodekit.chain.link import Link
+from decodekit.chain.link import Applied
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Tail, Undisclosed
 from decodekit.distribution.divergence import expected_gap
@@ -42,10 +42,10 @@ class Entry:
     """
 
     name: str
-    support: int | None
-    entropy: float | None
-    kl: float | None
-    mass_removed: float | None
+    support: int | None = None
+    entropy: float | None = None
+    kl: float | None = None
+    mass_removed: float | None = None
     ambiguous: bool = False
     tail: Tail | None = None
     gave_up: Tail | None = None
@@ -54,45 +54,63 @@ class Entry:
     chosen: float | None = None
 
 
-def entry_of(
-    link: Link,
-    before: Distribution,
-    after: Distribution,
-    tosses: tuple[tuple[int, int], ...],
-    gave_up: Tail | None,
-    chosen: int,
-    logprob: float | None,
-    top: int,
-    step: int,
-    *,
-    exact: bool,
-) -> Entry:
-    """The record of one processor; ``logprob`` is the chosen token's at the stage before.
+def entry_of(part: Applied, *, chosen: int, logprob: float | None, top: int, step: int, exact: bool) -> Entry:
+    """The record of one processor.
 
-    ``exact``: what follows learns from the chosen token's log-probability here, so the record has all its bits.
+    Args:
+        part: what it was called with, and gave.
+        chosen: the token that was chosen in the end.
+        logprob: of that token at the stage before; None where it is not known.
+        top: how many leading tokens the entry keeps.
+        step: the number of tokens generated before.
+        exact: what follows learns from the chosen token's log-probability here, so the record has all its bits.
+
+    Raises:
+        PluginError: it gave probability to a token that had none.
     """
-    ambiguous, leaders = after.ambiguous and not before.ambiguous, _pairs(after, top)
-    factor = None if logprob is None or before.tail is not None else after._factor_from(before)
-    if factor is not None:
-        # Tokens were left out or all scores multiplied, so the two normalisers say it all.
-        assert logprob is not None
-        gap = after.kl(before)
-        lost = -math.expm1(-gap) if factor == 1.0 else 0.0
-        lead = factor * before.max_score - after.max_score
-        quick = min(0.0, factor * (logprob + before._log_total) + lead - after._log_total)
-        now = after.logprob(chosen) if exact else quick
-        size, entropy = after.support_size, after.entropy
-        return Entry(link.name, size, entropy, gap, lost, ambiguous, None, gave_up, tosses, leaders, now)
-    logprob = known(after.logprob, chosen)
-    if after.tail is not None:
-        return Entry(link.name, None, None, None, None, ambiguous, after.tail, gave_up, tosses, leaders, logprob)
-    kl, removed = _moved(before, after)
-    if kl == math.inf and not link.revives:
-        support = after.support()
-        revived = int(support[before.logprobs_of(support) == -math.inf][0])
-        raise PluginError(f"it gave probability to token {revived}, which had none", plugin=link.name, step=step)
-    size, entropy = after.support_size, after.entropy
-    return Entry(link.name, size, entropy, kl, removed, ambiguous, None, gave_up, tosses, leaders, logprob)
+    before, after = part.before, part.after
+    complete = after.hidden is None
+    factor = None if logprob is None or before.hidden is not None else after.row.factor_from(before.row)
+    kl: float | None
+    removed: float | None
+    now: float | None
+    if logprob is not None and factor is not None:
+        kl, removed, now = _by_factor(before, after, factor, logprob)
+        if exact:
+            now = after.logprob(chosen)
+    else:
+        now = known(after.logprob, chosen)
+        kl, removed = _moved(before, after) if complete else (None, None)
+        if kl == math.inf and not part.link.revives:
+            support = after.support()
+            revived = int(support[before.logprobs_of(support) == -math.inf][0])
+            raise PluginError(
+                f"it gave probability to token {revived}, which had none", plugin=part.link.name, step=step
+            )
+    return Entry(
+        name=part.link.name,
+        support=after.support_size if complete else None,
+        entropy=after.entropy if complete else None,
+        kl=kl,
+        mass_removed=removed,
+        ambiguous=after.ambiguous and not before.ambiguous,
+        tail=after.tail,
+        gave_up=part.gave_up,
+        tosses=part.tosses,
+        top=_pairs(after, top),
+        chosen=now,
+    )
+
+
+def _by_factor(before: Distribution, after: Distribution, factor: float, logprob: float) -> tuple[float, float, float]:
+    """The divergence, the mass removed and the chosen token's log-probability, where the two normalisers say it all.
+
+    That is so where tokens were left out, or all scores multiplied by a factor.
+    """
+    gap = after.kl(before)
+    lead = factor * before.max_score - after.max_score
+    now = min(0.0, factor * (logprob + before.row.log_total) + lead - after.row.log_total)
+    return gap, -math.expm1(-gap) if factor == 1.0 else 0.0, now
 
 
 def _moved(before: Distribution, after: Distribution) -> tuple[float | None, float | None]:

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decodekit.distribution import Distribution
-from decodekit.distribution.disclosure import Undisclosed
+from decodekit.distribution.disclosure import Tail, Undisclosed
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import PROCESSORS, BoundRandomness, Lanes, derive
 from decodekit.draw.samplers import CORE_SAMPLERS
-from decodekit.errors import ConfigError, DecodekitError, DistributionError, ParameterError, PluginError
+from decodekit.errors import ConfigError, DecodekitError, DistributionError, ParameterError, PluginError, message_of
 from decodekit.plugin import registry
+from decodekit.plugin.traits import Traits
 
 __all__ = [
+    "Applied",
     "Link",
     "blame",
     "call_processor",
@@ -34,6 +36,7 @@ class Link:
 
     call: Any
     name: str
+    traits: Traits
     stateful: bool
     key: int
     needs_logits: bool
@@ -41,6 +44,25 @@ class Link:
     pure: bool
     trusted: bool
     looks_back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One processor, applied.
+
+    Args:
+        link: which.
+        before: what it was called with.
+        after: what it gave.
+        tosses: (lane, word) of the random numbers it drew.
+        gave_up: the tail that was given up before it; None when none was.
+    """
+
+    link: Link
+    before: Distribution
+    after: Distribution
+    tosses: tuple[tuple[int, int], ...]
+    gave_up: Tail | None
 
 
 def link_of(part: Any, seen: dict[str, int]) -> Link:
@@ -52,16 +74,18 @@ def link_of(part: Any, seen: dict[str, int]) -> Link:
     name = registry.name_of(part)
     earlier = seen.get(name, 0)
     seen[name] = earlier + 1
+    traits = Traits.of(part)
     return Link(
         call=part,
         name=name,
-        stateful=hasattr(part, "initial") and hasattr(part, "advance"),
+        traits=traits,
+        stateful=traits.stateful,
         key=derive(0, name, earlier),
-        needs_logits=getattr(part, "needs_logits", False),
-        revives=getattr(part, "revives", False),
-        pure=getattr(part, "pure", True),
+        needs_logits=traits.needs_logits,
+        revives=traits.revives,
+        pure=traits.pure,
         trusted=part in CORE_SAMPLERS.values(),
-        looks_back=getattr(part, "looks_back", False),
+        looks_back=traits.looks_back,
     )
 
 
@@ -83,7 +107,7 @@ def call_processor(
         ctx = Context(ctx.prompt_ids, ctx.output_ids, ctx.tokenizer, ctx.metadata, dice)
     try:
         after = link.call(dist, ctx, state) if link.stateful else link.call(dist, ctx)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         blame(error, link, ctx)
         raise
     if not isinstance(after, Distribution):
@@ -103,7 +127,7 @@ def call_sampler(link: Link, dist: Distribution, ctx: Context, noise: BoundRando
     """The sampler's answer, unchecked."""
     try:
         return link.call(dist, ctx, noise, state) if link.stateful else link.call(dist, ctx, noise)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         blame(error, link, ctx)
         raise
 
@@ -115,12 +139,14 @@ def refuse(error: Undisclosed, spent: str, step: int) -> DecodekitError:
     return PluginError(f"it cannot run again for a better answer, but {error}", plugin=spent, step=step)
 
 
-def blame(error: Exception, link: Link, ctx: Context) -> None:
+def blame(error: BaseException, link: Link, ctx: Context) -> None:
     """Raise the error of a plugin with its name and step; do nothing where it has them, or is a question."""
     if isinstance(error, DistributionError) and error.stage is None:
         raise type(error)(error.message, stage=link.name, step=ctx.step) from error
     if isinstance(error, ConfigError) or not isinstance(error, DecodekitError):
-        raise PluginError(f"raised {type(error).__name__}: {error}", plugin=link.name, step=ctx.step) from error
+        raise PluginError(
+            f"raised {type(error).__name__}: {message_of(error)}", plugin=link.name, step=ctx.step
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

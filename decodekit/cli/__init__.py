@@ -6,9 +6,13 @@ call; 130: interrupted.
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from decodekit.cli.streams import mend_streams
 
 __all__ = ["main"]
 
@@ -21,9 +25,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     Args:
         argv: the arguments; those of the process when None.
     """
+    mend_streams()
     arguments, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
     try:
         from decodekit.cli.app import run
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
@@ -31,7 +38,17 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             f"decodekit: the command line needs {error.name}, which is not installed: pip install 'decodekit[cli]'\n"
         )
         sys.exit(2)
-    sys.exit(run(arguments, debug=debug))
+    at_start = _swap_interrupt(signal.default_int_handler)
+    code = run(arguments, debug=debug)
+    _swap_interrupt(at_start)
+    sys.exit(code)
+
+
+def _swap_interrupt(handler: Any) -> Any:
+    """What Ctrl-C does from now on; gives what it did before."""
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        return signal.signal(signal.SIGINT, handler)
+    return None
 
 
 def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:

@@ -19,8 +19,9 @@ from decodekit.cli.commands.recover import recover
 from decodekit.cli.commands.replay import replay
 from decodekit.cli.commands.resume import resume
 from decodekit.cli.commands.verify import verify
-from decodekit.cli.output import say
-from decodekit.errors import ConfigError, DecodekitError
+from decodekit.cli.output import say, say_lines
+from decodekit.cli.streams import give_up_stdout, why_stdout_failed
+from decodekit.errors import ConfigError, DecodekitError, message_of
 from decodekit.view.safe_text import safe_text
 
 __all__ = ["app", "run"]
@@ -62,19 +63,26 @@ def run(arguments: Sequence[str], *, debug: bool = False) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         code: Any = app(list(arguments), standalone_mode=False, prog_name="decodekit")
-    except Exception as error:
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except (Exception, SystemExit) as error:
         if debug:
-            typer.echo(safe_text(traceback.format_exc(), newlines=True), err=True, nl=False)
+            say_lines(safe_text(traceback.format_exc(), newlines=True))
         message, code = _verdict(error)
-        if message:  # a call without arguments has shown its help already
+        if message:  # a call without arguments has shown its help already, and a reader that has left hears nothing
             say(message)
     return code if isinstance(code, int) else 0
 
 
-def _verdict(error: Exception) -> tuple[str, int]:
+def _verdict(error: BaseException) -> tuple[str, int]:
     """The line to say and the exit code."""
     if isinstance(error, DecodekitError):
         return str(error), 2 if isinstance(error, ConfigError) else 1
+    why = why_stdout_failed(error) if isinstance(error, OSError) else None
+    if why is not None:
+        give_up_stdout()
+        return why, 1
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own, or click's in older ones
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()  # type: ignore[attr-defined]
@@ -82,4 +90,8 @@ def _verdict(error: Exception) -> tuple[str, int]:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "decodekit"
         return f"{error.format_message().rstrip('.')}; see {path} --help", 2
-    return f"{type(error).__name__}: {error} (this is a fault of decodekit or of a plugin; --debug shows where)", 1
+    if isinstance(error, SystemExit) and error.code in (0, 1):  # rich ends so where the reader has left
+        give_up_stdout()
+        return "", 1
+    said = f"{type(error).__name__}: {message_of(error)}"
+    return f"{said} (this is a fault of decodekit or of a plugin; --debug shows where)", 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -14,14 +15,20 @@ from rich.text import Text
 
 from decodekit.view.safe_text import safe_text
 
-__all__ = ["NARROW", "console", "number", "put", "put_json", "say", "show_table", "table"]
+__all__ = ["NARROW", "console", "number", "put", "put_json", "say", "say_lines", "show_table", "table"]
 
 NARROW = 80
 
 
 def say(message: str) -> None:
     """One line on stderr."""
-    typer.echo("decodekit: " + safe_text(" ".join(message.split("\n"))), err=True)
+    say_lines("decodekit: " + safe_text(" ".join(message.split("\n"))) + "\n")
+
+
+def say_lines(text: str) -> None:
+    """Text on stderr as it is. Where nobody can hear it, nothing happens: what is said there is never the result."""
+    with suppress(OSError):
+        typer.echo(text, err=True, nl=False)
 
 
 def put(text: str) -> None:

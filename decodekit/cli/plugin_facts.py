@@ -9,9 +9,9 @@ from typing import Any
 
 from decodekit.cli.picture import effect
 from decodekit.cli.plugin_doc import PluginDoc, read_doc, read_example
-from decodekit.distribution.disclosure import CHEAP
 from decodekit.errors import ConfigError, DecodekitError, PluginError
 from decodekit.plugin import FunctionPlugin, parameter_model, registry
+from decodekit.plugin.traits import Traits
 
 __all__ = ["Absent", "Facts", "doc_of", "facts", "facts_or_absent", "needs_of", "on_a_head", "traits_of"]
 
@@ -119,7 +119,7 @@ def doc_of(part: Any) -> PluginDoc:
 
 def needs_of(part: Any) -> str:
     """What a built processor asks an adapter for at first, in words."""
-    needs = getattr(part, "needs", CHEAP)
+    needs = Traits.of(part).needs
     if not callable(needs):
         return str(needs)
     return read_doc(needs.__doc__).summary or "It depends on what came before."
@@ -136,12 +136,13 @@ def on_a_head(part: Any) -> str:
 
 def traits_of(part: Any) -> tuple[str, ...]:
     """What a processor or sampler declares of itself; of a class, what it declares for all its instances."""
+    traits = Traits.of(part)
     said = {
-        "argmax-invariant: the most likely token stays the most likely": getattr(part, "argmax_invariant", False),
-        "needs logits: refuses an adapter that gives logprobs": getattr(part, "needs_logits", False),
-        "stateful: remembers what was chosen": hasattr(part, "initial") and hasattr(part, "advance"),
-        "may revive tokens that had no probability": getattr(part, "revives", False),
-        "impure: runs once for a step, and asks for the whole vocabulary": getattr(part, "pure", True) is False,
+        "argmax-invariant: the most likely token stays the most likely": traits.argmax_invariant,
+        "needs logits: refuses an adapter that gives logprobs": traits.needs_logits,
+        "stateful: remembers what was chosen": traits.stateful,
+        "may revive tokens that had no probability": traits.revives,
+        "impure: runs once for a step, and asks for the whole vocabulary": not traits.pure,
     }
     return tuple(words for words, holds in said.items() if holds is True)
 

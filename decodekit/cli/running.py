@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -187,4 +187,5 @@ class Run:
         reasons = ", ".join(sorted({sample.finish_reason for sample in self.samples}))
         path = self.call["trace"]
         written = "" if path is None else f", trace {safe_text(str(path))}"
-        typer.secho(f"{tokens} tokens, {reasons}, seed {self.call['seed']}{written}", err=True, dim=True)
+        with suppress(OSError):
+            typer.secho(f"{tokens} tokens, {reasons}, seed {self.call['seed']}{written}", err=True, dim=True)

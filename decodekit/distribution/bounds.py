@@ -3,45 +3,54 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
 from decodekit.distribution.disclosure import Interval, Tail
-from decodekit.distribution.partly_hidden import PartlyHidden
+from decodekit.distribution.heads import log_normalizer
+from decodekit.distribution.hidden import Hidden
+from decodekit.distribution.row import Row
 from decodekit.errors import ParameterError
 
-__all__ = ["bounds_of"]
+__all__ = ["Quantity", "bounds_of", "surprisal_of_shown"]
+
+Quantity = Literal["entropy", "varentropy", "log_normalizer", "tail_mass"]
 
 
-def bounds_of(dist: PartlyHidden, name: str) -> Interval:
+def bounds_of(row: Row, hidden: Hidden | None, name: Quantity) -> Interval:
     """See `Distribution.bounds`."""
     if name not in ("entropy", "varentropy", "log_normalizer", "tail_mass"):
         raise ParameterError(f"bounds({name!r}): the names are entropy, varentropy, log_normalizer and tail_mass")
-    if dist._hidden is None or (name == "entropy" and dist._knows_entropy):
-        value = 0.0 if name == "tail_mass" else getattr(dist, name)
+    if hidden is None:
+        value = _value(row, name)
         return Interval(value, value)
-    tail = dist.tail
-    assert tail is not None
+    tail = hidden.tail(row.log_weight)
     if name == "tail_mass":
         return Interval(tail.mass_low, tail.mass_high)
     if name == "log_normalizer":
-        if dist._log_z is not None:
-            return Interval(dist._log_z, dist._log_z)
-        assert dist._hidden is not None
-        low, high = (
-            float(np.logaddexp(dist._log_head, part)) for part in (dist._hidden.log_low, dist._hidden.log_high)
-        )
-        return Interval(low, high)
-    first = _surprisal_moment(dist, tail, 1)
+        return log_normalizer(row, hidden)
+    if name == "entropy" and hidden.entropy is not None:
+        return Interval(hidden.entropy, hidden.entropy)
+    mean = _surprisal_moment(row, hidden, tail, 1)
     if name == "entropy":
-        return first
-    second = _surprisal_moment(dist, tail, 2)
-    return Interval(max(0.0, second.low - first.high**2), max(0.0, second.high - first.low**2))
+        return mean
+    square = _surprisal_moment(row, hidden, tail, 2)
+    return Interval(max(0.0, square.low - mean.high**2), max(0.0, square.high - mean.low**2))
 
 
-def _surprisal_moment(dist: PartlyHidden, tail: Tail, power: int) -> Interval:
+def _value(row: Row, name: Quantity) -> float:
+    """What it is where no token is hidden."""
+    if name == "tail_mass":
+        return 0.0
+    if name == "log_normalizer":
+        return row.log_weight
+    return row.entropy if name == "entropy" else row.varentropy
+
+
+def _surprisal_moment(row: Row, hidden: Hidden, tail: Tail, power: int) -> Interval:
     """Bounds on the mean of ``surprisal ** power``: the head's part plus the tail's, each over the mass interval."""
-    low, high = _head_part(dist, tail, power)
+    low, high = surprisal_of_shown(row, hidden, tail, power)
     most = math.log(tail.mass_high) if tail.mass_high > 0 else -math.inf
     least_surprisal = max(0.0, -(most if tail.max_logprob is None else min(tail.max_logprob, most)))
     low += tail.mass_low * least_surprisal**power
@@ -54,13 +63,12 @@ def _surprisal_moment(dist: PartlyHidden, tail: Tail, power: int) -> Interval:
     return Interval(low, high + tail.count * each * math.log(1 / each) ** power)
 
 
-def _head_part(dist: PartlyHidden, tail: Tail, power: int) -> Interval:
-    """The disclosed tokens' share of the mean, over the interval of the head's own mass."""
-    alive = dist.scores > -math.inf
-    shape = dist.scores[alive] - dist._log_head  # log-probabilities within the head
+def surprisal_of_shown(row: Row, hidden: Hidden, tail: Tail, power: int) -> Interval:
+    """The disclosed tokens' share of the mean of ``surprisal ** power``, over the interval of the head's own mass."""
+    shape = row.values[row.values > -math.inf] - row.log_weight  # log-probabilities within the head
     weights = np.exp(shape)
-    if dist._log_z is not None:
-        surprisal = np.maximum(-(shape + dist._log_head - dist._log_z), 0.0)
+    if hidden.log_normalizer is not None:
+        surprisal = np.maximum(-(shape + row.log_weight - hidden.log_normalizer), 0.0)
         value = float((np.exp(-surprisal) * surprisal**power).sum())
         return Interval(value, value)
     low = high = 0.0

@@ -1,56 +1,53 @@
 """The noun of the library: a next-token distribution, and what is not known of it.
 
-Two shapes share one class. A *dense* distribution holds a score for every token of the vocabulary, in id order: the
-backend's own row plus a scale, so that temperature costs nothing. A *sparse* one lists tokens by falling score; either
-nothing else has probability (the survivors of a truncation), or the rest is undisclosed (the head a remote API shows)
-and bounded by a `Tail`.
+A *dense* distribution holds a score for every token of the vocabulary, in id order: the backend's own row plus a scale,
+so that temperature costs nothing. A *sparse* one lists tokens by falling score; either nothing else has probability
+(the survivors of a truncation), or the rest is undisclosed (the head a remote API shows) and bounded by a `Tail`.
 
-Nothing here is ever renormalised in silence: a question that the disclosed part does not settle raises `Undisclosed`.
-
-How distributions are built and reshaped stands here; how they keep their scores, in `scored_tokens`; what can be asked
-of them, in `partly_hidden`.
+Its two parts are a `Row`, the tokens with their scores, and `Hidden`, what is known of the undisclosed ones, or None.
+Nothing is ever renormalised in silence: a question that the disclosed part does not settle raises `Undisclosed`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from decodekit.distribution import divergence, notebook
-from decodekit.distribution.bounds import bounds_of
-from decodekit.distribution.disclosure import Interval, Undisclosed
+from decodekit.distribution import building, divergence, heads, notebook, transforms
+from decodekit.distribution.bounds import Quantity, bounds_of
+from decodekit.distribution.disclosure import ALL, Interval, Tail, Undisclosed
+from decodekit.distribution.fields import Fields, Origin, Schedule, Stage, filled
+from decodekit.distribution.frozen import Frozen, lazy
 from decodekit.distribution.hidden import Hidden
-from decodekit.distribution.partly_hidden import AMBIGUITY, PartlyHidden
-from decodekit.distribution.passes import check
-from decodekit.distribution.scored_tokens import Origin, Schedule, Stage
-from decodekit.errors import DistributionError, ParameterError
+from decodekit.distribution.passes import frozen
+from decodekit.distribution.row import Floats, Ids, Row
+from decodekit.distribution.transforms import AMBIGUITY
+from decodekit.errors import ParameterError
 
 __all__ = ["AMBIGUITY", "Distribution", "Origin", "Schedule", "Stage"]
 
-_OFFSET = 1e6  # from here on the rounding of a scaled score is no longer small beside 1e-9
-_SCALED = 1e305  # a float64 that is multiplied beyond this overflows
-_MASS_SLACK = 1e-6  # float32 logprobs of a few dozen tokens sum to one within this
-_ENTROPY_SLACK = 1e-6
-_MASS_EXCESS = 1e-3  # a head whose probabilities sum to more than 1 + this is no distribution
 
-
-class Distribution(PartlyHidden):
+class Distribution(Frozen, Fields):
     """A next-token distribution as it was disclosed. It never changes; every method answers with a new one.
 
-    Build one with `Distribution.dense` or `Distribution.head`. Scores and entropies are in nats.
+    Build one with `Distribution.dense`, `Distribution.head` or `Distribution.listed`. Scores and entropies are in nats.
 
     Attributes:
-        vocab_size: the number of tokens, or None when unknown.
+        row, hidden: its parts; ``hidden`` is None when no token is undisclosed.
         origin: 'logits' (scores carry the backend's own offset) or 'logprobs'.
         stage: 'raw' as the model gave it, 'processed' after a processor, 'unknown' when a provider does not say.
         temperature: the temperature the provider had applied already; 1.0 for none.
         schedule: how the adapter computed it (rows per forward and the like), or None.
         ambiguous: whether a decision on the way here lay within 1e-9 of its boundary.
     """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        raise TypeError("build a distribution with Distribution.dense(...), .head(...) or .listed(...)")
 
     # -- building -----------------------------------------------------------------------------------------------------
 
@@ -77,29 +74,33 @@ class Distribution(PartlyHidden):
             DistributionError: NaN or +inf among the scores, or an array that is not one row.
             EmptySupport: every score is -inf.
         """
-        row = np.asarray(scores)
-        if row.ndim != 1 or row.size == 0:
-            raise DistributionError(f"dense scores must be one row of numbers, not an array of shape {row.shape}")
-        if row.dtype not in (np.float32, np.float64):
-            row = row.astype(np.float32 if row.dtype == np.float16 else np.float64)
-        row = row.copy()
-        largest = check(row)
-        row.flags.writeable = False
-        return cls._make(
-            _row_max=largest,
-            vocab_size=len(row),
-            origin=origin,
-            stage=stage,
-            temperature=temperature,
-            schedule=schedule,
-            ambiguous=False,
-            _row=row,
-            _scale=1.0,
-            _ids=None,
-            _hidden=None,
-            _log_z=None,
-            _made_from=None,
-        )
+        return filled(cls, building.dense_row(scores), None, origin, stage, temperature, schedule)
+
+    @classmethod
+    def listed(
+        cls,
+        token_ids: ArrayLike,
+        scores: ArrayLike,
+        vocab_size: int | None = None,
+        *,
+        origin: Origin = "logits",
+        stage: Stage = "raw",
+        temperature: float = 1.0,
+        schedule: Schedule | None = None,
+    ) -> Distribution:
+        """The scores of some tokens; no other token has probability.
+
+        Args:
+            token_ids: int[n], distinct, in any order.
+            scores: float[n] in nats, with any offset; -inf for a token without probability.
+            vocab_size: the number of tokens in all, or None when unknown.
+            origin, stage, temperature, schedule: as for `dense`.
+
+        Raises:
+            DistributionError: no tokens, duplicate or impossible ids, NaN, +inf; `EmptySupport`: every score is -inf.
+        """
+        row = building.listed_row(token_ids, scores, vocab_size)
+        return filled(cls, row, None, origin, stage, temperature, schedule)
 
     @classmethod
     def head(
@@ -120,9 +121,7 @@ class Distribution(PartlyHidden):
             token_ids: int[n], distinct, in any order.
             logprobs: float[n] in nats, true log-probabilities over the whole vocabulary.
             vocab_size: the number of tokens in all, or None when unknown.
-            stage: what was done to the distribution before.
-            temperature: the temperature already applied by the provider.
-            schedule: how it was computed, for the record.
+            stage, temperature, schedule: as for `dense`.
             max_hidden: an upper bound on every undisclosed logprob. The default is the smallest disclosed one, which
                 is right for a top-n list; state it when tokens were asked for by id.
             entropy: of the whole distribution, in nats, where whoever made the head has seen all of it.
@@ -131,131 +130,203 @@ class Distribution(PartlyHidden):
             DistributionError: no tokens, duplicate or impossible ids, NaN, a positive logprob, a sum above 1.001, or an
                 entropy that no distribution over so many tokens has.
         """
-        ids, scores = np.array(token_ids, dtype=np.int64), np.array(logprobs, dtype=np.float64)
-        if ids.ndim != 1 or ids.shape != scores.shape or len(ids) == 0:
-            raise DistributionError(f"a head needs as many ids as logprobs, at least one: {ids.shape}, {scores.shape}")
-        if len(np.unique(ids)) != len(ids):
-            raise DistributionError("a head names the same token twice")
-        if ids.min() < 0 or (vocab_size is not None and ids.max() >= vocab_size):
-            bad = int(ids.min() if ids.min() < 0 else ids.max())
-            raise DistributionError(f"a head names token {bad} of a vocabulary of {vocab_size}")
-        if max_hidden is not None and not math.isfinite(max_hidden):
-            raise DistributionError(f"max_hidden bounds the undisclosed logprobs and is finite, not {max_hidden}")
-        most = math.inf if vocab_size is None else math.log(vocab_size) + _ENTROPY_SLACK
-        if entropy is not None and not (math.isfinite(entropy) and 0 <= entropy <= most):
-            raise DistributionError(f"an entropy of {entropy} nats over {vocab_size} tokens is impossible")
-        check(scores)
-        mass = float(np.exp(scores).sum())
-        if scores.max() > _MASS_EXCESS or mass > 1 + _MASS_EXCESS:
-            raise DistributionError(
-                f"logprobs up to {scores.max():.6g} with a sum of {mass:.6g} are no log-probabilities"
-            )
-        hidden = None
-        if vocab_size is None or len(ids) < vocab_size:
-            low, high = max(0.0, 1 - mass - _MASS_SLACK), max(0.0, 1 - mass) + _MASS_SLACK
-            bound = float(scores[scores > -math.inf].min()) if max_hidden is None else float(max_hidden)
-            hidden = Hidden(
-                math.log(low) if low > 0 else -math.inf,
-                math.log(high),
-                None if vocab_size is None else vocab_size - len(ids),
-                min(bound, math.log(high)),
-            )
-        order = np.lexsort((ids, -scores))
-        if hidden is None:
-            order = order[: np.count_nonzero(scores > -math.inf)]
-        ids, scores = ids[order], scores[order]
-        ids.flags.writeable = scores.flags.writeable = False
-        stated = {} if entropy is None or hidden is None else {"entropy": float(entropy)}
-        return cls._make(
-            **stated,  # in the place of what would be computed; no distribution made from this one takes it along
-            vocab_size=vocab_size,
-            origin="logprobs",
-            stage=stage,
-            temperature=temperature,
-            schedule=schedule,
-            ambiguous=False,
-            _row=scores,
-            _scale=1.0,
-            _ids=ids,
-            _hidden=hidden,
-            _log_z=None if hidden is None else 0.0,
-            _made_from=None,
-        )
+        row, hidden = building.head_of(token_ids, logprobs, vocab_size, max_hidden, entropy)
+        return filled(cls, row, hidden, "logprobs", stage, temperature, schedule)
 
-    # -- reshaping ----------------------------------------------------------------------------------------------------
+    def _with(self, row: Row, hidden: Hidden | None = None, ambiguous: bool = False) -> Distribution:
+        """What a processor makes of this one: another row, the same labels."""
+        ambiguous = ambiguous or self.ambiguous
+        return filled(Distribution, row, hidden, self.origin, "processed", self.temperature, self.schedule, ambiguous)
+
+    # -- tokens and scores --------------------------------------------------------------------------------------------
+
+    @property
+    def vocab_size(self) -> int | None:
+        """The number of tokens, or None when unknown."""
+        return self.row.vocab_size
+
+    @property
+    def token_ids(self) -> Ids | None:
+        """int64[n] by falling score, then rising id; None for the whole vocabulary in id order."""
+        return self.row.ids
+
+    @property
+    def scores(self) -> Floats:
+        """float64[n] in nats, aligned with `token_ids`; in id order when dense. Unnormalised for logits."""
+        return self.row.scores
+
+    @property
+    def tail(self) -> Tail | None:
+        """What is known of the undisclosed tokens; None when nothing is undisclosed."""
+        return None if self.hidden is None else self.hidden.tail(self.row.log_weight)
+
+    @property
+    def mode(self) -> int:
+        """The most likely token; the lowest id among equals."""
+        self.require_top(1)
+        return self.row.mode
+
+    @property
+    def max_score(self) -> float:
+        """The largest score, in nats. Raises `Undisclosed` when a hidden token could have a larger one."""
+        self.require_top(1)
+        return self.row.max_score
+
+    @lazy
+    def order(self) -> Ids:
+        """All token ids of the support by falling score, then rising id. O(V log V) when dense."""
+        self.require_complete("the order of all tokens")
+        return frozen(self.row.first(self.row.support_size)[0])
+
+    @property
+    def support_size(self) -> int:
+        """How many tokens have probability. Raises `Undisclosed` on a head with a tail."""
+        self.require_complete("the size of the support")
+        return self.row.support_size
+
+    def support(self) -> Ids:
+        """int64[n], the ids that have probability, rising when dense, else by falling score."""
+        self.require_complete("the support")
+        return self.row.support()
+
+    def score(self, token_id: int) -> float:
+        """The score of one token; -inf when it has no probability."""
+        return heads.score(self.row, self.hidden, token_id)
+
+    def scores_of(self, token_ids: ArrayLike) -> Floats:
+        """float64[n], the scores of these tokens; -inf for tokens without probability."""
+        return heads.scores_of(self.row, self.hidden, np.asarray(token_ids, dtype=np.int64))
+
+    # -- probabilities ------------------------------------------------------------------------------------------------
+
+    @lazy
+    def log_normalizer(self) -> float:
+        """``log(sum(exp(scores)))`` over all tokens, in nats. Raises `Undisclosed` when the tail moves it."""
+        if self.hidden is None:
+            return self.row.log_weight
+        if self.hidden.log_normalizer is None:
+            raise Undisclosed(ALL, "the normaliser")
+        return self.hidden.log_normalizer
+
+    @property
+    def knows_normalizer(self) -> bool:
+        """Whether `log_normalizer` has an answer, and so the log-probabilities of disclosed tokens."""
+        return self.hidden is None or self.hidden.log_normalizer is not None
+
+    @lazy
+    def logprobs(self) -> Floats:
+        """float64[n] in nats, aligned with `scores`. Raises `Undisclosed` when the normaliser is not known."""
+        return frozen(self._normalised(self.row.scores))
+
+    def _normalised(self, scores: Floats) -> Floats:
+        if self.hidden is not None:
+            return scores - self.log_normalizer
+        # The largest score goes first: the sum that `log_normalizer` is loses what a large offset swallows.
+        return (scores - self.row.max_score) - self.row.log_total
+
+    @lazy
+    def entropy(self) -> float:
+        """Shannon entropy in nats. Raises `Undisclosed` on a head that was made without it; see `bounds`."""
+        if self.hidden is not None and self.hidden.entropy is not None:
+            return self.hidden.entropy
+        self.require_complete("the entropy")
+        return self.row.entropy
+
+    @property
+    def knows_entropy(self) -> bool:
+        """Whether `entropy` has an answer: nothing is undisclosed, or whoever made the head stated it."""
+        return self.hidden is None or self.hidden.entropy is not None
+
+    @lazy
+    def varentropy(self) -> float:
+        """The variance of the surprisal, in nats squared. Raises `Undisclosed` on a head; see `bounds`."""
+        self.require_complete("the varentropy")
+        return self.row.varentropy
+
+    def logprob(self, token_id: int) -> float:
+        """The log-probability of one token in nats; -inf when it has none."""
+        score, row = self.score(token_id), self.row
+        return (score - row.max_score) - row.log_total if self.hidden is None else score - self.log_normalizer
+
+    def surprisal(self, token_id: int) -> float:
+        """Minus the log-probability of one token, in nats."""
+        return -self.logprob(token_id)
+
+    def logprobs_of(self, token_ids: ArrayLike) -> Floats:
+        """float64[n], the log-probabilities of these tokens in nats."""
+        return self._normalised(self.scores_of(token_ids))
+
+    def bounds(self, name: Quantity) -> Interval:
+        """An interval that is sure to hold the value, whatever the undisclosed tokens are; a point without any."""
+        return bounds_of(self.row, self.hidden, name)
+
+    # -- leading tokens -----------------------------------------------------------------------------------------------
+
+    def rank(self, token_id: int) -> int:
+        """How many tokens are more likely than this one: 0 for the mode (ties share a rank)."""
+        return heads.rank(self.row, self.hidden, token_id)
+
+    def ranked(self, k: int) -> tuple[Ids, Floats]:
+        """The k most likely tokens that are certain, fewer when less is known: ids int64[n], scores float64[n]."""
+        return self.row.first(heads.certain(self.row, self.hidden, k))
+
+    def leading(self, k: int) -> tuple[Ids, Floats]:
+        """As `ranked`, with logprobs float64[n]; nothing where the normaliser is not known."""
+        ids, scores = self.ranked(k if self.knows_normalizer else 0)
+        return ids, self._normalised(scores) if len(ids) else scores
+
+    def reaching(self, score: float) -> tuple[Ids, Floats]:
+        """The tokens whose score is at least ``score`` (nats): ids int64[n], scores float64[n], as `token_ids` orders.
+
+        Raises `Undisclosed` when a hidden token could be among them.
+        """
+        return heads.reaching(self.row, self.hidden, score)[:2]
+
+    def require_complete(self, question: str) -> None:
+        """Raise `Undisclosed` for this question where tokens are undisclosed."""
+        if self.hidden is not None:
+            raise Undisclosed(ALL, question)
+
+    def require_top(self, k: int) -> None:
+        """Raise `Undisclosed` unless the k most likely tokens are certain."""
+        heads.require_first(self.row, self.hidden, k)
+
+    # -- transforms ----------------------------------------------------------------------------------------------------
 
     def top(self, k: int, *, ambiguous: bool = False) -> Distribution:
         """The k most likely tokens and nothing else; the lowest ids among equals at the edge.
 
-        Args:
-            k: how many.
-            ambiguous: whether the decision for this k lay within 1e-9 of its boundary.
-
-        Raises:
-            Undisclosed: fewer than k tokens are known to lead.
+        ``ambiguous``: the decision for this k lay within 1e-9 of its boundary. `Undisclosed`: fewer are certain.
         """
         if k < 1:
             raise ParameterError(f"top(k) needs a positive k, not {k}")
-        if self._hidden is None:
-            if k >= (len(self._row) if self._ids is None else self.support_size):
-                return self.marked_ambiguous() if ambiguous else self
-            return self._first(k, ambiguous=ambiguous)
-        self._require_top(k)
-        return self._derive(self._row[:k], self._ids[:k], ambiguous=ambiguous)  # type: ignore[index]  # a head is sparse
+        row, hidden = self.row, self.hidden
+        if hidden is None and k >= len(row):
+            return self.marked_ambiguous() if ambiguous else self
+        return self._with(heads.first(row, hidden, k), None, ambiguous)
 
     def nucleus(self, p: float, min_keep: int = 1) -> Distribution:
         """The smallest set of leading tokens whose probability is at least p.
 
         The token that crosses p stays; ties go to the lowest id (llama.cpp's rule, summed in float64).
         """
-        if not 0 < p <= 1:
-            raise ParameterError(f"nucleus(p) needs 0 < p <= 1, not {p}")
         if p == 1:
             return self
-        if self._hidden is not None:
-            return self._hidden_nucleus(p, min_keep)
-        total = self._sums[0]
-        mass = (self._leading_part(p * total, min_keep) if self._ids is None else self)._running[0]
-        kept = min(max(int(mass.searchsorted(p * total)) + 1, min_keep), len(mass))
-        near = abs(float(mass[kept - 1]) - p * total) < AMBIGUITY * total
-        near = near or (kept > 1 and abs(float(mass[kept - 2]) - p * total) < AMBIGUITY * total)
-        return self._first(kept, ambiguous=near)
-
-    def _leading_part(self, weight: float, least: int) -> Distribution:
-        """The first tokens of a dense row, so many that they weigh this much together, and a few more."""
-        # Few tokens hold most of the mass: exp(entropy) is how many there would be if they were all alike.
-        window = max(least, 32, int(4 * math.exp(self.entropy)))
-        while True:
-            leaders = self._first(min(window, len(self._row)))
-            if leaders._running[0][-1] >= weight or window >= len(self._row):
-                return leaders
-            window *= 8
-
-    def _hidden_nucleus(self, p: float, min_keep: int) -> Distribution:
-        assert self._hidden is not None and self._ids is not None
-        spread = self.bounds("log_normalizer")
-        cuts = [int(np.searchsorted(np.cumsum(np.exp(self._row - log_z)), p)) + 1 for log_z in spread]
-        kept = max(cuts[0], min_keep)
-        if cuts[0] != cuts[1] or kept > len(self._row) or self._row[kept - 1] < self._hidden.max_score:
-            raise Undisclosed(self._more, f"the nucleus of {p:.9g}")
-        mass = np.cumsum(np.exp(self._row - spread.low))
-        near = bool((np.abs(mass[max(kept - 2, 0) : kept] - p) < AMBIGUITY).any())
-        return self._derive(self._row[:kept].copy(), self._ids[:kept].copy(), ambiguous=near)
+        if not 0 < p < 1:
+            raise ParameterError(f"nucleus(p) needs 0 < p <= 1, not {p}")
+        row, ambiguous = heads.nucleus(self.row, self.hidden, p, min_keep)
+        return self._with(row, None, ambiguous)
 
     def threshold(self, score: float, min_keep: int = 1) -> Distribution:
-        """The tokens whose score is at least ``score`` (nats, in the units of `scores`), and at least ``min_keep``.
-
-        Raises:
-            Undisclosed: a hidden token could pass.
-        """
+        """The tokens whose score is at least ``score`` (nats), at least ``min_keep``. No hidden one may pass."""
         if not math.isfinite(score):
             raise ParameterError(f"threshold(score) needs a finite score, not {score}")
-        ids, scores, near = self._at_least(score)
+        ids, scores, near = heads.reaching(self.row, self.hidden, score)
         if len(ids) < min_keep:
             return self.top(min_keep, ambiguous=near)
-        return (
-            self._keep_ids(ids, scores, ambiguous=near) if self._ids is None else self._first(len(ids), ambiguous=near)
-        )
+        row = self.row
+        row = transforms.kept(row, ids, scores) if row.ids is None else transforms.first(row, len(ids))
+        return self._with(row, None, near)
 
     def keep(self, which: ArrayLike | Iterable[int], *, ambiguous: bool = False) -> Distribution:
         """These tokens and nothing else.
@@ -268,28 +339,12 @@ class Distribution(PartlyHidden):
             EmptySupport: nothing would be left.
             Undisclosed: a mask on a head with a tail (which of the hidden tokens stay?), or an id that is hidden.
         """
-        chosen = np.asarray(which if isinstance(which, np.ndarray | list | tuple) else list(which))  # type: ignore[arg-type]
-        if chosen.dtype == np.bool_:
-            if chosen.shape != self._row.shape:
-                raise ParameterError(f"a mask of shape {chosen.shape} does not fit {len(self._row)} scores")
-            self._require_complete("a mask")
-            if self._ids is None:
-                kept = np.flatnonzero(chosen & (self._row > -math.inf))
-                return self._keep_ids(kept, self.scores_of(kept), ambiguous=ambiguous)
-            return self._nonempty(self._row[chosen], self._ids[chosen], ambiguous=ambiguous, factor=1.0)
-        ids = np.unique(chosen.astype(np.int64)) if len(chosen) else np.empty(0, dtype=np.int64)
-        scores = self.scores_of(ids)
-        alive = scores > -math.inf
-        return self._keep_ids(ids[alive], scores[alive], ambiguous=ambiguous)
+        return self._with(heads.kept(self.row, self.hidden, which), None, ambiguous)
 
     def with_scores(self, scores: ArrayLike) -> Distribution:
         """The same tokens with new scores, aligned with the old ones; -inf removes a token."""
-        self._require_complete("new scores for tokens nobody has seen")
-        row = np.array(scores, dtype=np.float64)
-        if row.shape != self._row.shape:
-            raise DistributionError(f"new scores of shape {row.shape} do not fit {len(self._row)} tokens")
-        check(row)
-        return self._sparse(row, self._ids) if self._ids is not None else self._derive(row, None)
+        self.require_complete("new scores for undisclosed tokens")
+        return self._with(transforms.rescored(self.row, np.array(scores, dtype=np.float64)))
 
     def scaled(self, factor: float) -> Distribution:
         """All scores multiplied by ``factor > 0``: temperature T is ``scaled(1 / T)``. The tail's bounds follow.
@@ -297,99 +352,48 @@ class Distribution(PartlyHidden):
         Where the largest score is beyond ±1e6, or a product would overflow, it is subtracted first, so that no digits
         of the differences are lost; a token that is then beyond every float64 has no probability any more.
         """
-        if not 0 < factor < math.inf or not 0 < self._scale * factor < math.inf:
-            raise ParameterError(f"scaled(factor) needs a positive, finite factor, not {factor}")
         if factor == 1.0:
             return self
-        if self._hidden is None and self._loses_digits(factor):
-            with np.errstate(over="ignore"):
-                scores = (self.scores - self._max_score) * factor
-            return self._derive(scores, None) if self._ids is None else self._sparse(scores, self._ids)
-        if self._ids is None:
-            scaled = self._derive(self._row, None, scale=self._scale * factor, factor=factor)
-            scaled.__dict__["_row_max"] = self._row_max
-            return scaled
-        hidden = None if self._hidden is None else self._hidden.scaled(factor)
-        return self._derive(self._row * factor, self._ids, hidden=hidden, factor=factor)
-
-    def _loses_digits(self, factor: float) -> bool:
-        """Whether scores times ``factor`` lose the differences between them, or overflow."""
-        if abs(self._max_score) > _OFFSET:
-            return True
-        scale = self._scale * factor
-        if scale <= 1.0 or (self._row.dtype == np.float32 and scale < 1e250):
-            return False  # nothing grows, or a float32 grows to what a float64 holds
-        lowest = self._row_min if self._row_min > -math.inf else self._lowest
-        return max(abs(self._row_max), abs(lowest)) * scale > _SCALED
+        if not 0 < factor < math.inf or not 0 < self.row.scale * factor < math.inf:
+            raise ParameterError(f"scaled(factor) needs a positive, finite factor, not {factor}")
+        hidden = None if self.hidden is None else self.hidden.scaled(factor)
+        return self._with(transforms.scaled(self.row, factor, complete=hidden is None), hidden)
 
     def add(self, token_ids: ArrayLike, values: ArrayLike) -> Distribution:
-        """Add ``values`` (nats; -inf bans a token) to the scores of these tokens. A token named twice gets both.
+        """Add ``values`` (nats; -inf bans a token) to the scores of these tokens, none of which may be hidden.
 
-        Where the largest score is beyond ±1e6, it is subtracted from all first: beside it a value would be rounded.
-
-        Raises:
-            Undisclosed: one of them is hidden.
+        A token that is named twice gets both. Where the largest score is beyond ±1e6, it is subtracted from all first.
         """
         ids = np.asarray(token_ids, dtype=np.int64)
-        added = np.broadcast_to(np.asarray(values, dtype=np.float64), ids.shape)
-        if np.isnan(added).any() or (added == math.inf).any():
-            raise DistributionError("cannot add NaN or +inf to a score")
-        if len(ids) == 0:
-            return self
-        if self._hidden is None and abs(self._max_score) > _OFFSET:
-            return self.with_scores(self.scores - self._max_score).add(ids, added)
-        if self._ids is None:
-            self._check_ids(ids)
-            row = self._row.astype(np.float64)
-            if self._scale != 1.0:
-                row *= self._scale
-            np.add.at(row, ids, added)
-            check(row)
-            return self._derive(row, None)
-        self.scores_of(ids)  # raises for a hidden token
-        where, found = self._positions(ids)
-        scores = self._row.astype(np.float64)
-        np.add.at(scores, where[found], added[found])
-        if self._hidden is not None and scores.max() == -math.inf:
-            raise Undisclosed(self._more, "what is left when all disclosed tokens are banned")
-        check(scores)
-        return self._sparse(scores, self._ids, self._hidden)
+        return self if len(ids) == 0 else self._with(*heads.added(self.row, self.hidden, ids, values))
 
     def marked_ambiguous(self) -> Distribution:
         """The same, said to rest on a decision within 1e-9 of its boundary: for a plugin that decides by itself."""
-        return Distribution._make(**{**self.__dict__, "ambiguous": True})
+        return filled(Distribution, *self.parts_and_labels(), ambiguous=True)
 
     def truncated(self) -> Distribution:
         """The disclosed tokens alone, the tail given up. Only the ``on_undisclosed='truncate'`` policy does this."""
-        if self._hidden is None:
-            return self
-        assert self._ids is not None
-        return self._sparse(self.scores, self._ids)
-
-    # -- comparing ----------------------------------------------------------------------------------------------------
+        return self if self.hidden is None else self._with(transforms.rescored(self.row, self.row.scores))
 
     def kl(self, other: Distribution) -> float:
         """Kullback-Leibler divergence of ``other`` from this one, ``sum(p * (log p - log q))``, in nats; may be inf."""
-        return divergence.kl(self, other)
+        return divergence.kl(*self._both_rows(other))
 
     def js(self, other: Distribution) -> float:
         """Jensen-Shannon divergence, in nats, between 0 and log 2."""
-        return divergence.js(self, other)
+        return divergence.js(*self._both_rows(other))
 
     def tv(self, other: Distribution) -> float:
         """Total variation distance, between 0 and 1."""
-        return divergence.tv(self, other)
+        return divergence.tv(*self._both_rows(other))
 
-    def bounds(self, name: Literal["entropy", "varentropy", "log_normalizer", "tail_mass"]) -> Interval:
-        """An interval that is sure to hold the value, whatever the undisclosed tokens are. A point when they are none.
-
-        Raises:
-            ParameterError: the name is none of these.
-        """
-        return bounds_of(self, name)
+    def _both_rows(self, other: Distribution) -> tuple[Row, Row]:
+        self.require_complete("a divergence")
+        other.require_complete("a divergence")
+        return self.row, other.row
 
     def __repr__(self) -> str:
-        return notebook.in_a_line(self)
+        return notebook.as_line(self, *self.leading(3))
 
     def _repr_html_(self) -> str:
-        return notebook.as_table(self, self.bounds("entropy"))
+        return notebook.as_table(self, *self.leading(10), self.bounds("entropy"))

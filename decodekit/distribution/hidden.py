@@ -1,18 +1,20 @@
-"""The undisclosed tokens of a distribution, in the units of its scores."""
+"""What is known of the undisclosed tokens of a distribution, in the units of its scores."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-__all__ = [
-    "Hidden",
-]
+import numpy as np
+
+from decodekit.distribution.disclosure import Tail
+
+__all__ = ["Hidden"]
 
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """The undisclosed tokens of a distribution, in the units of its scores.
+    """What is known of the undisclosed tokens of a distribution, in the units of its scores.
 
     `Tail` is how this looks after normalisation; here it can follow the scores through temperature and bias.
 
@@ -21,12 +23,20 @@ class Hidden:
         log_high: log of the most; +inf when nothing bounds it.
         count: how many tokens are hidden, or None.
         max_score: an upper bound on the score of each.
+        log_normalizer: of all tokens, hidden ones included, in nats; None where it is not known.
+        entropy: of all tokens, hidden ones included, in nats; None where nobody stated it.
     """
 
     log_low: float
     log_high: float
     count: int | None
     max_score: float
+    log_normalizer: float | None = None
+    entropy: float | None = None
+
+    def unnormalized(self) -> Hidden:
+        """The same tokens beside other scores: what was known of all tokens together is no longer true."""
+        return Hidden(self.log_low, self.log_high, self.count, self.max_score)
 
     def scaled(self, factor: float) -> Hidden:
         """The bounds after every score was multiplied by ``factor > 0``.
@@ -39,6 +49,13 @@ class Hidden:
         else:
             low, high = self._spread(self.log_low, factor, -math.inf), self._packed(self.log_high, factor)
         return Hidden(low, high, self.count, self.max_score * factor)
+
+    def tail(self, log_shown: float) -> Tail:
+        """The bounds as probabilities, beside disclosed tokens whose total weight has this log."""
+        low, high = (_share(log_weight, log_shown) for log_weight in (self.log_low, self.log_high))
+        least = self.log_normalizer if self.log_normalizer is not None else float(np.logaddexp(log_shown, self.log_low))
+        bound = min(self.max_score - least, math.log(high) if high > 0 else -math.inf)
+        return Tail(low, high, self.count, bound)
 
     def _packed(self, log_weight: float, factor: float) -> float:
         if log_weight == -math.inf or self.max_score == -math.inf:
@@ -57,3 +74,8 @@ class Hidden:
         if self.count is None or log_weight == math.inf:
             return unbounded
         return math.log(self.count) + factor * (log_weight - math.log(self.count))
+
+
+def _share(log_part: float, log_rest: float) -> float:
+    """``part / (part + rest)`` from logs."""
+    return 0.0 if log_part == -math.inf else 1.0 / (1.0 + math.exp(min(log_rest - log_part, 700.0)))

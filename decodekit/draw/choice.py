@@ -38,21 +38,24 @@ class Choice:
     Args:
         token_id: the token.
         logprob: its log-probability after the chain, in nats; None where a tail leaves it open.
-        raw_logprob: its log-probability as the model gave it, in nats; None where that is not known.
+        raw_logprob: its log-probability as the model gave it, in nats; None where that is not known. The chain fills
+            it in, and `rank`: a sampler leaves both out.
         rank: how many tokens the model held more likely: 0 for its mode; None where that is not known.
-        score: what won: the perturbed score (`multinomial`), the score (`greedy`), the uniform (`inverse_cdf`).
+        score: what won: the perturbed score (`multinomial`), the score (`greedy`), the uniform (`inverse_cdf`). 0.0
+            where a sampler has no such number.
         margin: the distance to another outcome: the gap to the runner-up in score (`multinomial`, `greedy`), the
             distance of the uniform to the nearer edge of the token's cell, in mass (`inverse_cdf`). inf when nothing
-            else was possible. While every logprob moves by less than half of it, the token stays.
+            else was possible. While every logprob moves by less than half of it, the token stays; 0.0
+            promises nothing.
         runner_up: the token that would have been chosen next; None when there is none.
         draw: the random word that decided; None when nothing was random.
     """
 
     token_id: int
     logprob: float | None
-    raw_logprob: float | None
-    rank: int | None
-    score: float
-    margin: float
+    raw_logprob: float | None = None
+    rank: int | None = None
+    score: float = 0.0
+    margin: float = 0.0
     runner_up: int | None = None
     draw: Draw | None = None

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
+from decodekit.distribution.hidden import Hidden
+from decodekit.distribution.row import Row
 from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, gumbel_of, uniform_of, words_above
@@ -40,16 +42,14 @@ def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
         Undisclosed: exactly the hidden ids that could win are named, when the vocabulary's size is known.
     """
     noise = randomness.within(TOKENS)
-    token, best, second, runner_up, word = race(*_contenders(dist, noise))
-    if dist._hidden is not None:
-        rival = _best_rival(dist, noise, best)
-        if rival >= second:  # a hidden token may stand second
-            second, runner_up = rival, None
+    token, best, second, runner_up, word = race(*_contenders(dist.row, noise))
+    if dist.hidden is not None:
+        furthest = _best_hidden(dist.row, dist.hidden, noise, best)
+        if furthest >= second:  # a hidden token may stand second
+            second, runner_up = furthest, None
     return Choice(
         token_id=token,
-        logprob=dist.logprob(token) if dist._hidden is None or dist._log_z is not None else None,
-        raw_logprob=None,
-        rank=None,
+        logprob=dist.logprob(token) if dist.knows_normalizer else None,
         score=best,
         margin=best - second,
         runner_up=runner_up,
@@ -92,13 +92,11 @@ def greedy(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Cho
     Source: llama.cpp's ``greedy``, on candidates in id order.
     Engines: all. It is called do_sample=False in transformers, and a temperature of 0 or nearly 0 in most others.
     """
-    dist._require_top(2)
-    ids, scores = dist._sorted(2)
+    dist.require_top(2)
+    ids, scores = dist.row.first(2)
     return Choice(
         token_id=int(ids[0]),
-        logprob=dist.logprob(int(ids[0])) if dist._hidden is None or dist._log_z is not None else None,
-        raw_logprob=None,
-        rank=None,
+        logprob=dist.logprob(int(ids[0])) if dist.knows_normalizer else None,
         score=float(scores[0]),
         margin=float(scores[0] - scores[1]) if len(ids) == 2 else math.inf,
         runner_up=int(ids[1]) if len(ids) == 2 else None,
@@ -123,7 +121,7 @@ def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     ids = np.sort(dist.support())
     word = noise.words([0])
     u = float(uniform_of(word)[0])
-    weights = np.exp(dist.scores_of(ids) - dist._max_score)
+    weights = np.exp(dist.scores_of(ids) - dist.max_score)
     ids, cumulative = ids[weights > 0], np.cumsum(weights[weights > 0])
     total = float(cumulative[-1])
     where = int(np.searchsorted(cumulative, u * total, side="right"))  # in range: u * total < total, for every u
@@ -133,8 +131,6 @@ def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     return Choice(
         token_id=int(ids[where]),
         logprob=dist.logprob(int(ids[where])),
-        raw_logprob=None,
-        rank=None,
         score=u,
         margin=margin / total,
         runner_up=int(ids[neighbour]) if neighbour >= 0 else None,
@@ -142,51 +138,47 @@ def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     )
 
 
-def _contenders(
-    dist: Distribution, noise: BoundRandomness
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.uint64]]:
+def _contenders(row: Row, noise: BoundRandomness) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.uint64]]:
     """Every token that could come first or second in the race: ids, shifted scores, words.
 
-    On a whole vocabulary the leaders race first. Any other token scores at most what the last of them does, so its
-    noise must lift it from there to the second of them; a comparison of words finds the few that have such luck, and
-    no exponential or logarithm is taken of the rest.
+    On a whole vocabulary the most likely tokens race first. Any other token scores at most what the last of them
+    does, so its noise must lift it from there to the second of them; a comparison of words finds the few for which
+    it does, and no exponential or logarithm is taken of the rest.
     """
-    if dist._ids is not None:
-        ids, shifted = dist._ids, dist._row - dist._row[0]
-        if dist._masked:
+    if row.ids is not None:
+        ids, shifted = row.ids, row.values - row.max_score
+        if row.masked:
             alive = shifted > -math.inf
             ids, shifted = ids[alive], shifted[alive]
         return ids, shifted, noise.words(ids)
-    words = noise.words(range(len(dist._row)))
-    ids = dist._leading_ids(_LEADERS)
-    shifted = dist.scores_of(ids) - dist._max_score
+    words = noise.words(range(len(row)))
+    ids = row.candidates(_LEADERS)
+    shifted = row.scores_of(ids) - row.max_score
     perturbed = np.sort(shifted + gumbel_of(words[ids]))
     if len(ids) < len(words) and perturbed[-2] > -math.inf:
         ids = np.union1d(ids, words_above(words, float(perturbed[-2] - shifted.min())).nonzero()[0])
     else:
         ids = np.arange(len(words))
-    shifted = dist.scores_of(ids) - dist._max_score
+    shifted = row.scores_of(ids) - row.max_score
     alive = shifted > -math.inf
     return ids[alive], shifted[alive], words[ids[alive]]
 
 
-def _best_rival(dist: Distribution, noise: BoundRandomness, best: float) -> float:
+def _best_hidden(row: Row, hidden: Hidden, noise: BoundRandomness, best: float) -> float:
     """The most a hidden token's perturbed score can be. Raises if that reaches the winner's."""
-    assert dist._hidden is not None and dist.token_ids is not None
-    if dist.vocab_size is None:
+    assert row.ids is not None
+    if row.vocab_size is None:
         raise Undisclosed(ALL, "a draw in which hidden tokens take part")
-    handicap = dist._hidden.max_score - dist._max_score
-    words = noise.words(range(dist.vocab_size))
-    lucky = words_above(words, best - handicap)
-    lucky[dist.token_ids] = False
-    ids = lucky.nonzero()[0]
-    rivals = ids[gumbel_of(words[ids]) + handicap >= best]
-    if len(rivals):
-        raise Undisclosed(
-            Disclosure(len(dist.token_ids), tuple(rivals.tolist())), "a draw that hidden tokens could win"
-        )
-    words[dist.token_ids] = 0  # the largest word makes the largest number
-    return float(gumbel_of(words.max(keepdims=True))[0] + handicap)
+    bound = hidden.max_score - row.max_score
+    words = noise.words(range(row.vocab_size))
+    above = words_above(words, best - bound)
+    above[row.ids] = False
+    ids = above.nonzero()[0]
+    possible = ids[gumbel_of(words[ids]) + bound >= best]
+    if len(possible):
+        raise Undisclosed(Disclosure(len(row), tuple(possible.tolist())), "a draw that hidden tokens could win")
+    words[row.ids] = 0  # the largest word makes the largest number
+    return float(gumbel_of(words.max(keepdims=True))[0] + bound)
 
 
 CORE_SAMPLERS: Mapping[str, Callable[[Distribution, Context, BoundRandomness], Choice]] = MappingProxyType(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import CancelledError
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -13,10 +13,11 @@ from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import CHEAP, Disclosure
 from decodekit.errors import AdapterError, DecodekitError, DistributionError
 from decodekit.model.adapter import Adapter, AdapterInfo, Answer, AsyncAdapter
+from decodekit.model.background import Background, OutOfTime
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
 
-__all__ = ["BlockingAdapter", "ask", "blocking"]
+__all__ = ["BlockingAdapter", "ask", "blocking", "connect"]
 
 Value = TypeVar("Value")
 
@@ -26,24 +27,43 @@ _shared_lock = threading.Lock()  # for adapters that cannot be a key; slower tog
 
 
 def ask(
-    adapter: Adapter, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] = CHEAP
+    adapter: Adapter,
+    prefixes: Sequence[Prefix],
+    disclose: Disclosure | Sequence[Disclosure] = CHEAP,
+    *,
+    until: float | None = None,
 ) -> list[Answer]:
     """``adapter.predict`` behind the adapter's lock, each answer checked.
+
+    Args:
+        adapter: whom to ask.
+        prefixes: what to continue.
+        disclose: what to show, for all or for each.
+        until: when to stop waiting, on the clock of ``time.monotonic``: for the lock, and for an async adapter, whose
+            question is cancelled then. A blocking adapter is not interrupted.
 
     Raises:
         AdapterError: the adapter raised, or did not answer one item per prefix.
         DistributionError: the adapter raised it for all rows instead of answering with it for one.
+        OutOfTime: nothing came before ``until``.
     """
     name = adapter.info.name
-    with _lock_of(adapter):
-        try:
+    lock = _lock_of(adapter)
+    if not lock.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
+        raise OutOfTime
+    try:
+        if until is not None and isinstance(adapter, BlockingAdapter):
+            answers = adapter.predict(prefixes, disclose, until=until)
+        else:
             answers = adapter.predict(prefixes, disclose)
-        except DistributionError as error:
-            raise _placed(error) from error
-        except DecodekitError:
-            raise
-        except Exception as error:
-            raise AdapterError(f"adapter {name!r} raised {type(error).__name__}: {error}") from error
+    except DistributionError as error:
+        raise _placed(error) from error
+    except (DecodekitError, OutOfTime):
+        raise
+    except Exception as error:
+        raise AdapterError(f"adapter {name!r} raised {type(error).__name__}: {error}") from error
+    finally:
+        lock.release()
     if not isinstance(answers, list | Sequence):
         raise AdapterError(f"adapter {name!r} answered with {type(answers).__name__}, not with a list of answers")
     if len(answers) != len(prefixes):
@@ -79,87 +99,103 @@ def _lock_of(adapter: Adapter) -> threading.Lock:
         return _shared_lock
 
 
+def _begin_anew() -> None:
+    """In a fork: a lock that another thread of the parent held would stay locked for ever."""
+    global _locks, _locks_guard, _shared_lock
+    _locks, _locks_guard, _shared_lock = WeakKeyDictionary(), threading.Lock(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
 def blocking(adapter: Adapter | AsyncAdapter) -> Adapter:
     """The adapter itself, or a blocking facade over an async one."""
+    if isinstance(adapter, BlockingAdapter):
+        return adapter
+    if not hasattr(adapter, "predict") and callable(getattr(adapter, "apredict", None)):
+        return BlockingAdapter(adapter)  # no isinstance: that reads `info`, which may connect
     if isinstance(adapter, Adapter):
         return adapter
-    if isinstance(adapter, AsyncAdapter):
-        return BlockingAdapter(adapter)
     raise AdapterError(
         f"{type(adapter).__name__} has neither predict nor apredict; see decodekit.model.adapter.Adapter"
     )
 
 
+def connect(adapter: Adapter, until: float | None = None) -> None:
+    """Let an async adapter behind a facade meet its backend now, before the time ``until``.
+
+    Raises:
+        AdapterError: it could not, or not in time.
+    """
+    if isinstance(adapter, BlockingAdapter):
+        adapter.connect(until)
+
+
 class BlockingAdapter:
-    """An async adapter seen from blocking code: one background thread with a loop of its own.
+    """An async adapter seen from blocking code: its questions are awaited on a loop in a thread of its own.
+
+    All facades of one adapter share one loop. The thread ends with the last facade that is closed, or collected.
 
     Args:
-        adapter: the async adapter. `close` closes it and ends the thread; `release` ends the thread only.
+        adapter: the async adapter. `close` closes it too; `release` does not. Where it has a coroutine function
+            ``connect``, that is awaited before anything else is asked of it.
     """
 
     def __init__(self, adapter: AsyncAdapter) -> None:
         self.adapter = adapter
-        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        self._loop = self._runner.get_loop()
-        self._closed = False
-        self._door = threading.Lock()  # nothing is handed to the loop once it is told to stop
-        self._thread = threading.Thread(target=self._serve, name="decodekit-adapter", daemon=True)
-        self._thread.start()
+        self._connected = not hasattr(adapter, "connect")
+        self._name = adapter.info.name if self._connected else type(adapter).__name__
+        self._background: Background | None = Background(self, adapter, self._name)
 
     @property
     def info(self) -> AdapterInfo:
+        self.connect()
         return self.adapter.info
 
     @property
     def tokenizer(self) -> Tokenizer | None:
+        self.connect()
         return self.adapter.tokenizer
 
-    def predict(self, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] = CHEAP) -> list[Answer]:
-        """See `Adapter.predict`. An interrupt while waiting cancels the question."""
-        return self._wait(lambda: self.adapter.apredict(prefixes, disclose))
+    def connect(self, until: float | None = None) -> None:
+        """Let the adapter meet its backend, unless it has; no longer than ``until`` (of ``time.monotonic``)."""
+        if not self._connected:
+            connect: Callable[[], Awaitable[None]] = self.adapter.connect  # type: ignore[attr-defined]
+            try:
+                self._wait(connect, until)
+            except OutOfTime:
+                raise AdapterError(f"adapter {self._name!r} could not connect before the deadline") from None
+            self._connected = True
+
+    def predict(
+        self,
+        prefixes: Sequence[Prefix],
+        disclose: Disclosure | Sequence[Disclosure] = CHEAP,
+        *,
+        until: float | None = None,
+    ) -> list[Answer]:
+        """See `Adapter.predict`. An interrupt while waiting cancels the question, and so does the time ``until``."""
+        return self._wait(lambda: self.adapter.apredict(prefixes, disclose), until)
 
     def close(self) -> None:
         """Close the adapter and end the thread, even if the adapter raises. Does nothing the second time."""
-        if not self._closed:
+        if self._background is not None:
             try:
                 self._wait(self.adapter.aclose)
             finally:
                 self.release()
 
     def release(self) -> None:
-        """End the thread and leave the adapter open: it is somebody else's."""
-        with self._door:
-            if not self._closed:
-                self._closed = True
-                self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        """Let the loop go and leave the adapter open: it is somebody else's."""
+        background, self._background = self._background, None
+        if background is not None:
+            background.close()
 
-    def _serve(self) -> None:
-        with self._runner:  # on the way out it cancels what still runs and closes the loop
-            self._loop.run_forever()
-
-    def _wait(self, question: Callable[[], Awaitable[Value]]) -> Value:
-        """The value, or the error, of something awaited on the background loop."""
-        with self._door:
-            if self._closed:
-                raise AdapterError(f"adapter {self.info.name!r} is closed")
-            waiting = asyncio.run_coroutine_threadsafe(_carried(question), self._loop)
-        try:
-            value, error = waiting.result()
-        except CancelledError:
-            raise AdapterError(f"adapter {self.info.name!r} was closed while it was asked") from None
-        finally:
-            waiting.cancel()
-        if error is not None:
-            raise error
-        return value  # type: ignore[return-value]
-
-
-async def _carried(question: Callable[[], Awaitable[Value]]) -> tuple[Value | None, BaseException | None]:
-    """Errors travel as values: a KeyboardInterrupt raised inside a task would end the loop, and leave us waiting."""
-    try:
-        return await question(), None
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:
-        return None, error
+    def _wait(self, question: Callable[[], Awaitable[Value]], until: float | None = None) -> Value:
+        if self._background is None:
+            raise AdapterError(f"adapter {self._name!r} is closed")
+        if not self._background.usable:  # this process is a fork
+            self._background = Background(self, self.adapter, self._name)
+        seconds = None if until is None else max(0.0, until - time.monotonic())
+        return self._background.wait(question, seconds)

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
 
 from decodekit.errors import ConfigError, ParameterError, did_you_mean, message_of
+from decodekit.plugin.traits import DECLARED
 
 __all__ = ["FunctionPlugin", "Plugin", "explain", "parameter_model", "validated"]
 
@@ -61,7 +62,7 @@ class FunctionPlugin:
         self.function = function
         self.name = name
         self.parameters = dict(parameters)
-        for attribute in ("needs", "needs_logits", "revives", "pure", "argmax_invariant", "truncates"):
+        for attribute in DECLARED:
             if hasattr(function, attribute):
                 setattr(self, attribute, getattr(function, attribute))
 

@@ -23,15 +23,8 @@ __all__ = [
 class Processor(Protocol):
     """A pure function from a distribution to a distribution.
 
-    Optional attributes, all read with a default:
-
-    * ``name`` (str): what records call it; the function's own name by default;
-    * ``needs`` (`Disclosure`, or a function of the context): what to ask the adapter for at first; `CHEAP`;
-    * ``truncates`` (bool): what it gives has no tail, so nothing more is asked for what stands after it; False;
-    * ``needs_logits`` (bool): the law depends on the backend's own offset, refuse logprobs; False;
-    * ``revives`` (bool): may give probability to a token that had none; False;
-    * ``pure`` (bool): False for a wrapped foreign callable with a memory of its own; it is never run twice for a step;
-    * ``argmax_invariant`` (bool): never changes which token is most likely; False.
+    What it says of itself, such as what to ask the adapter for, stands in optional attributes: see
+    `decodekit.plugin.traits.Traits`. ``name`` is what records call it; the function's own name by default.
     """
 
     def __call__(self, dist: Distribution, ctx: Context, /) -> Distribution: ...

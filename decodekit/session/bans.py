@@ -15,7 +15,9 @@ from itertools import accumulate
 
 from decodekit.errors import ParameterError, PluginError
 from decodekit.session.decoder import Mark
+from decodekit.text.markup import Spelling
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.text.utf8 import utf8
 from decodekit.trace.step import Abandoned, Step
 
 __all__ = ["Ban", "HeldSteps", "Rewind"]
@@ -27,11 +29,12 @@ class Ban:
     """Phrases to look for.
 
     Args:
-        phrases: texts; a match is by UTF-8 bytes, however they are split into tokens.
+        phrases: texts; a match is by UTF-8 bytes, however they are split into tokens. A control token that one names
+            counts as its markup.
         tokenizer: for the bytes of tokens.
 
     Raises:
-        ParameterError: no tokenizer, an empty phrase, or something that is no list of texts.
+        ParameterError: no tokenizer, an empty phrase, or something that is no list of Unicode texts.
     """
 
     def __init__(self, phrases: Sequence[str], tokenizer: Tokenizer | None) -> None:
@@ -40,17 +43,23 @@ class Ban:
             raise ParameterError(f"ban is a list of texts with at least one character each, not {phrases!r}")
         if tokenizer is None:
             raise ParameterError("ban needs a tokenizer, and this adapter has none; ban token ids in the chain")
-        self._phrases = {phrase: phrase.encode() for phrase in phrases}
-        self._tokenizer = tokenizer
+        for phrase in phrases:
+            utf8(phrase, "ban")
+        plain, marked = Spelling(tokenizer, ()), Spelling(tokenizer, phrases)
+        forms = [(phrase, *marked.forms[phrase]) for phrase in phrases]
+        self._views = [(plain, [(phrase, form) for phrase, form, *_ in forms])]
+        """How to read tokens, and what to look for there: without control tokens, and with those that are named."""
+        if marked.controls:
+            self._views.append((marked, [(phrase, form) for phrase, _, *named in forms for form in named]))
 
     def find(self, token_ids: Sequence[int]) -> tuple[int, str] | None:
         """The index of the token in which the first banned phrase begins, and the phrase; None when there is none."""
-        data, ends = self._bytes(token_ids)
-        found = [(at, phrase) for phrase, wanted in self._phrases.items() if (at := data.find(wanted)) >= 0]
-        if not found:
-            return None
-        at, phrase = min(found)
-        return sum(end <= at for end in ends), phrase
+        found = []
+        for spelling, wanted in self._views:
+            text, ends = _spelled(spelling, token_ids)
+            starts = [(text.find(form), phrase) for phrase, form in wanted]
+            found += [(sum(end <= at for end in ends), at, phrase) for at, phrase in starts if at >= 0]
+        return None if not found else (min(found)[0], min(found)[2])
 
     def settled(self, token_ids: Sequence[int]) -> int:
         """How many leading tokens nothing can take back any more, given that none of them holds a banned phrase.
@@ -60,17 +69,10 @@ class Ban:
         """
         count = len(token_ids)
         while True:
-            data, ends = self._bytes(token_ids[:count])
-            open_at = len(data) - max(_overlap(data, wanted) for wanted in self._phrases.values())
-            fewer = sum(end <= open_at for end in ends)
+            fewer = min(_closed(spelling, wanted, token_ids[:count]) for spelling, wanted in self._views)
             if fewer == count:
                 return count
             count = fewer
-
-    def _bytes(self, token_ids: Sequence[int]) -> tuple[bytes, list[int]]:
-        """The text so far, and where each token ends in it."""
-        pieces = [self._tokenizer.token_bytes(token) or b"" for token in token_ids]
-        return b"".join(pieces), list(accumulate(map(len, pieces)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,19 @@ class HeldSteps:
         return [step.token_id for _, step in self._steps]
 
 
-def _overlap(data: bytes, wanted: bytes) -> int:
+def _closed(spelling: Spelling, wanted: Sequence[tuple[str, str]], token_ids: Sequence[int]) -> int:
+    """How many leading tokens end before the first place where a phrase may have begun."""
+    text, ends = _spelled(spelling, token_ids)
+    begun = max(_overlap(text, form) for _, form in wanted)
+    return sum(end <= len(text) - begun for end in ends)
+
+
+def _spelled(spelling: Spelling, token_ids: Sequence[int]) -> tuple[str, list[int]]:
+    """The text so far, a character for each byte, and where each token ends in it."""
+    pieces = [spelling.of(token) for token in token_ids]
+    return "".join(pieces), list(accumulate(map(len, pieces)))
+
+
+def _overlap(data: str, wanted: str) -> int:
     """The length of the longest end of ``data`` that begins ``wanted``, and is not all of it."""
     return next((n for n in range(min(len(data), len(wanted) - 1), 0, -1) if data.endswith(wanted[:n])), 0)

@@ -19,6 +19,7 @@ from decodekit.draw.randomness import Randomness
 from decodekit.errors import ParameterError, TraceError
 from decodekit.model.prefix import Prefix
 from decodekit.session.stop import OnUndisclosed, Stop
+from decodekit.text.markup import reading
 from decodekit.text.stream import TextMark, TextStream
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.evidence import gather
@@ -87,7 +88,7 @@ class Decoder:
         self._level = level
         self._top = top_logprobs
         self._attempt = attempt
-        self._text = TextStream(stop.strings)
+        self._text = self._text_stream()
         self._context = Context(TokenIds(prompt.since(0)), TokenIds(), tokenizer, metadata or {})
         self._states = chain.initial(self._context)
         self._asked: list[tuple[str, Disclosure]] = []
@@ -149,7 +150,7 @@ class Decoder:
         step = Step(
             index=index,
             token_id=choice.token_id,
-            text=self._text.push(self._bytes(choice.token_id)),
+            text=self._text.push(self._bytes(choice.token_id), choice.token_id),
             raw=RawSummary.of(dist, self._top),
             entries=entries,
             draw=choice.draw,
@@ -158,7 +159,9 @@ class Decoder:
             timing=Timing(waited, time.perf_counter() - started),
             stream=self.randomness.stream,
             evidence=evidence,
-            row=(dist.token_ids, dist._row if dist._scale == 1.0 else dist.scores) if self._level == "full" else None,
+            row=(dist.token_ids, dist.row.values if dist.row.scale == 1.0 else dist.scores)
+            if self._level == "full"
+            else None,
             asked=tuple(self._asked),
         )
         self._asked.clear()
@@ -189,7 +192,7 @@ class Decoder:
             self._attempt = step.draw.attempt
         noise = self.randomness.at(step.index, draw=self._attempt)
         self._advance(step.token_id, states_after(self.chain, step, raw, self._context, self._states, noise))
-        return self._close(replace(step, text=self._text.push(self._bytes(step.token_id))), last)
+        return self._close(replace(step, text=self._text.push(self._bytes(step.token_id), step.token_id)), last)
 
     def mark(self) -> Mark:
         """Where it stands, to be given to `rewind`. O(1): nothing that is marked ever changes."""
@@ -205,9 +208,9 @@ class Decoder:
 
     def text_of(self, tokens: int) -> str:
         """The text of the first so many tokens, as if they were all. O(tokens)."""
-        stream = TextStream(self._stop.strings)
+        stream = self._text_stream()
         for token_id in self.output_ids[:tokens]:
-            stream.push(self._bytes(token_id))
+            stream.push(self._bytes(token_id), token_id)
         stream.finish()
         return stream.text
 
@@ -226,6 +229,12 @@ class Decoder:
         self._states = states
         self.prefix = self.prefix.extend((token_id,))
         self._need = self.chain.need(self._context)
+
+    def _text_stream(self) -> TextStream:
+        """A new stream that ends at the stop strings, also where these name control tokens."""
+        strings, tokenizer = self._stop.strings, self._tokenizer
+        readings = [reading(tokenizer, text) for text in strings] if tokenizer is not None else []
+        return TextStream(strings, [parts for parts in readings if any(isinstance(part, int) for part in parts)])
 
     def _bytes(self, token_id: int) -> bytes:
         if self._tokenizer is None or token_id in self._ends:

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from decodekit.errors import DecodekitError, DistributionError
 from decodekit.log import get_logger
-from decodekit.model.asking import ask
+from decodekit.model.asking import ask, connect
+from decodekit.model.background import OutOfTime
+from decodekit.session.options import GenerationOptions
+from decodekit.session.prefill import prefill
+from decodekit.session.prompts import Prompt
 from decodekit.session.recording import Recorder
 from decodekit.session.result import Result
 from decodekit.session.run import Run
 from decodekit.session.sequence import at_step
+from decodekit.session.settings import Settings
+from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
 
-__all__ = ["finish", "only_result", "stream"]
+__all__ = ["begun", "finish", "only_result", "stream"]
+
+
+def begun(
+    settings: Settings,
+    prompts: Sequence[Prompt],
+    streams: Sequence[int],
+    options: GenerationOptions,
+    past: Trace | None = None,
+) -> Run:
+    """A run that can be driven: its deadline counts from now, and its adapter has met its backend. As `Run`."""
+    ends_at = None if options.deadline is None else time.monotonic() + options.deadline
+    connect(settings.adapter, until=ends_at)
+    return Run(settings, prompts, streams, options, ends_at, past)
 
 
 def finish(run: Run) -> list[Result]:
@@ -74,12 +93,20 @@ def _recorded(run: Run, recorder: Recorder) -> Iterator[Step]:
             run.confirm(step, recorder.counts[step.stream])
             yield step
 
+    adapter = run.settings.adapter
     yield from confirmed(run.recalled())
     recorder.resumed(run.resumed)
     while (question := run.question()) is not None:
+        if run.ends_at is not None:
+            for prefix in question.entering:
+                prefill(adapter, prefix, run.ends_at)
+            if time.monotonic() >= run.ends_at:
+                continue  # the run sees that it is late
         started = time.perf_counter()
         try:
-            answers = ask(run.settings.adapter, question.prefixes, question.needs)
+            answers = ask(adapter, question.prefixes, question.needs, until=run.ends_at)
+        except OutOfTime:
+            continue
         except DistributionError as error:
             raise at_step(error, question.step) from error
         yield from confirmed(run.take(answers, time.perf_counter() - started))

@@ -9,11 +9,14 @@ import numpy as np
 from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter
 from decodekit.model.prefix import Prefix
+from decodekit.text.base import prompt_ids
 from decodekit.text.tokenizer import Message
+from decodekit.text.utf8 import utf8
 
-__all__ = ["Prompt", "as_prefix"]
+__all__ = ["Given", "Prompt", "as_given", "as_prefix"]
 
 Prompt = str | Sequence[int] | Sequence[Message] | Prefix
+Given = str | list[dict[str, str]] | None
 
 
 def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
@@ -37,11 +40,8 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
         if tokenizer is None:
             raise ParameterError(f"{where}: this adapter has no tokenizer; give token ids")
         if isinstance(prompt, str):
-            begin = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-            try:
-                prefix = Prefix(begin + tokenizer.encode(prompt))
-            except UnicodeEncodeError as error:
-                raise ParameterError(f"{where} is no Unicode text: {error}") from error
+            utf8(prompt, where)
+            prefix = Prefix(prompt_ids(tokenizer, prompt))
         else:
             prefix = Prefix(tokenizer.encode_messages(prompt))  # type: ignore[arg-type]
     else:
@@ -57,3 +57,21 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
     if size is not None and largest >= size:
         raise ParameterError(f"{where}: token id {largest} lies outside the vocabulary of {size} tokens")
     return prefix
+
+
+def as_given(adapter: Adapter, prompts: Sequence[Prompt]) -> list[Given] | None:
+    """The prompts for the record, where the adapter's tokenizer alone knows what their ids stand for; None elsewhere.
+
+    Such a tokenizer has a method ``relearn``: its ids are made up here, for a server that takes texts or messages.
+    """
+    if not hasattr(adapter.tokenizer, "relearn"):
+        return None
+    return [_as_data(prompt) for prompt in prompts]
+
+
+def _as_data(prompt: Prompt) -> Given:
+    if isinstance(prompt, str):
+        return prompt
+    if isinstance(prompt, Prefix) or len(prompt) == 0 or not isinstance(prompt[0], Mapping):
+        return None
+    return [dict(message) for message in prompt if isinstance(message, Mapping)]

@@ -16,13 +16,14 @@ from decodekit.chain import Chain
 from decodekit.errors import ConfigError, ParameterError, TraceError, did_you_mean
 from decodekit.log import get_logger
 from decodekit.model.adapter import Adapter, AsyncAdapter
-from decodekit.session.driving import finish, only_result, stream
+from decodekit.session.driving import begun, finish, only_result, stream
 from decodekit.session.options import GenerationOptions, PathLike, ResumeKeywords
 from decodekit.session.result import Result
 from decodekit.session.run import Run
 from decodekit.session.session import Session
 from decodekit.session.stop import Stop
 from decodekit.trace.codec import to_line
+from decodekit.trace.given import relearn
 from decodekit.trace.header import Header, Resumption, Trace, plain
 from decodekit.trace.reader import inspect_trace
 from decodekit.trace.rebuild import chain_of, differences, require_noise
@@ -95,6 +96,7 @@ def _session(past: Trace, adapter: Adapter | AsyncAdapter, options: ResumeKeywor
 
 def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Run:
     header, info = past.header, session.adapter.info
+    relearn(session.adapter, past)
     for difference in differences(header.adapter, info):
         get_logger().warning("resuming over another model", difference=difference)
     given = GenerationOptions(
@@ -107,7 +109,7 @@ def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Ru
     )
     resumed = [*past.resumed, Resumption(len(past.steps), cut, plain(info))]
     streams = [stream for stream, _ in header.sequences]
-    return Run(session.settings, header.prompts, streams, given, replace(past, resumed=resumed))
+    return begun(session.settings, header.prompts, streams, given, replace(past, resumed=resumed))
 
 
 def _raising(results: list[Result]) -> list[Result]:

@@ -20,7 +20,7 @@ from decodekit.model.prefix import Prefix
 from decodekit.session.bans import Ban, HeldSteps
 from decodekit.session.decoder import Decoder, Mark
 from decodekit.session.options import GenerationOptions
-from decodekit.session.prompts import Prompt, as_prefix
+from decodekit.session.prompts import Given, Prompt, as_given, as_prefix
 from decodekit.session.result import Result
 from decodekit.session.sequence import Sequence as OneSequence
 from decodekit.session.settings import Settings
@@ -37,11 +37,13 @@ class Question:
     Args:
         prefixes: one per sequence that waits.
         needs: what to disclose of each.
+        entering: those of the prefixes that begin a sequence of this run.
         step: the step they all are at; None where they are at different ones.
     """
 
     prefixes: list[Prefix]
     needs: list[Disclosure]
+    entering: list[Prefix]
     step: int | None
 
 
@@ -53,6 +55,7 @@ class Run:
         prompts: one or several.
         streams: of each sequence; the same number for each prompt, in the order of the prompts.
         options: the call's.
+        ends_at: when its deadline is, on the clock of ``time.monotonic``; None for no deadline.
         past: an earlier part of the same run, to go on from.
 
     Raises:
@@ -66,10 +69,11 @@ class Run:
         prompts: Sequence[Prompt],
         streams: Sequence[int],
         options: GenerationOptions,
+        ends_at: float | None = None,
         past: Trace | None = None,
     ) -> None:
         self.settings, self.options = settings, options
-        self.ends_at = None if options.deadline is None else time.monotonic() + options.deadline
+        self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
         self._raised: BaseException | None = None  # by the caller's ``until``
         prefixes = [as_prefix(settings.adapter, prompt, i) for i, prompt in enumerate(prompts)]
@@ -85,7 +89,8 @@ class Run:
         self._waiting = self.sequences[::-1]
         self._active: list[OneSequence] = []
         self._asked: list[OneSequence] = []
-        header = _header(settings, options, seed, prefixes, places)
+        self._entering: list[OneSequence] = []
+        header = _header(settings, options, seed, prefixes, places, as_given(settings.adapter, prompts))
         self.header = header if past is None else replace(past.header, stop=header.stop)
         self._recalled = [] if past is None else list(self._recall(past))
 
@@ -100,6 +105,7 @@ class Run:
         A step whose answer disclosed too little is asked for again before any sequence goes on. Sequences enter in
         order, as many at a time as the adapter serves well.
         """
+        self._entering = []
         if self._late():
             for sequence in self.sequences:
                 if not sequence.finished:
@@ -113,6 +119,7 @@ class Run:
         return Question(
             prefixes=[decoder.prefix for decoder in decoders],
             needs=[sequence.need for sequence in asked],
+            entering=[sequence.decoder.prefix for sequence in self._entering],
             step=steps.pop() if len(steps) == 1 else None,
         )
 
@@ -187,6 +194,7 @@ class Run:
             entering = self._waiting.pop()
             if not entering.finished:
                 self._active.append(entering)
+                self._entering.append(entering)
         return self._active
 
     def _late(self) -> bool:
@@ -247,6 +255,7 @@ def _header(
     seed: int,
     prefixes: Sequence[Prefix],
     places: list[tuple[int, int]],
+    given: list[Given] | None,
 ) -> Header:
     stop = options.stop
     return Header(
@@ -267,4 +276,5 @@ def _header(
         metadata=sorted(map(str, settings.metadata or ())),
         config=settings.config,
         chat_template=template_digest(settings.adapter),
+        given=given,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from decodekit.chain import Chain
 from decodekit.model.adapter import Adapter
 from decodekit.session.stop import OnUndisclosed
+from decodekit.text.utf8 import utf8
 
 __all__ = ["Settings"]
 
@@ -25,6 +26,9 @@ class Settings:
         top_logprobs: how many leading tokens each step keeps.
         metadata: handed to processors as ``ctx.metadata``.
         config: the resolved configuration, when the session came from one.
+
+    Raises:
+        ParameterError: a name in metadata is no Unicode text: names are recorded.
     """
 
     adapter: Adapter
@@ -34,3 +38,7 @@ class Settings:
     top_logprobs: int = 5
     metadata: Mapping[str, Any] | None = None
     config: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.metadata or ():
+            utf8(str(name), "a name in metadata")

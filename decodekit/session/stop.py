@@ -8,6 +8,7 @@ from typing import Literal
 
 from decodekit.draw.context import MOST_TOKENS
 from decodekit.errors import ParameterError
+from decodekit.text.utf8 import utf8
 from decodekit.trace.step import Step
 
 __all__ = [
@@ -29,7 +30,7 @@ class Stop:
         until: a callable that sees each `Step` and ends the generation by returning true.
 
     Raises:
-        ParameterError: max_tokens out of range, an empty stop string, stop strings that are no strings.
+        ParameterError: max_tokens out of range, an empty stop string, stop strings that are no Unicode texts.
     """
 
     max_tokens: int = 256
@@ -45,3 +46,4 @@ class Stop:
         for text in self.strings:
             if not text or not isinstance(text, str):
                 raise ParameterError(f"a stop string must be text with at least one character, not {text!r}")
+            utf8(text, "stop")

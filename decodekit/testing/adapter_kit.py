@@ -160,7 +160,7 @@ def _check_answer(dist: Distribution, info: AdapterInfo) -> None:
     assert dist.stage == info.stage, f"info.stage is {info.stage!r}, and a distribution says {dist.stage!r}"
     if dist.token_ids is None:
         assert dist.origin == info.origin, f"info.origin is {info.origin!r}, and a distribution says {dist.origin!r}"
-    row = dist._row
+    row = dist.row.values
     assert not np.isnan(row).any(), "a distribution holds NaN"
     assert float(row.max()) < math.inf and float(row.max()) > -math.inf, "a distribution has no finite largest score"
     assert not row.flags.writeable, "a distribution's numbers can be written to; build it with dense() or head()"

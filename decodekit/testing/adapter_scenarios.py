@@ -195,7 +195,7 @@ def check_disclosure(kit: Kit) -> None:
             assert shown >= top, f"Disclosure(top={top}) was answered with {shown} tokens; info.most allows {limit}"
             check_agree(head, full, f"Disclosure(top={top}), {prefix}")
         if most.kind == "all" or most.ids:
-            named = tuple(sorted({int(full._sorted(len(full.scores))[0][-1]), *kit.random_ids(3)}))
+            named = tuple(sorted({int(full.row.first(len(full.row))[0][-1]), *kit.random_ids(3)}))
             head = kit.one(adapter, prefix, Disclosure(top=1, ids=named))
             for token in named:
                 try:

@@ -114,7 +114,7 @@ def _check_run(subject: _Processor, dist: Distribution, ctx: Context, names_ids:
     before, history, chance = value_of(dist), value_of(ctx), global_chance()
     outcome = subject.run(dist, ctx)
     assert value_of(dist) == before, f"{subject.name} changed the distribution it was given, {dist!r}"
-    assert not dist._row.flags.writeable, f"{subject.name} made the distribution it was given writable"
+    assert not dist.row.values.flags.writeable, f"{subject.name} made the distribution it was given writable"
     assert value_of(ctx) == history, f"{subject.name} changed the context it was given"
     if subject.pure:
         again = subject.run(dist, ctx)
@@ -146,7 +146,7 @@ def _check_run(subject: _Processor, dist: Distribution, ctx: Context, names_ids:
 
 
 def _check_sound(subject: _Processor, dist: Distribution) -> None:
-    row, ids = dist._row, dist.token_ids
+    row, ids = dist.row.values, dist.token_ids
     assert not np.isnan(row).any(), f"{subject.name} made NaN"
     assert float(row.max()) < math.inf, f"{subject.name} made +inf"
     assert float(row.max()) > -math.inf, f"{subject.name} left no token, and raised no EmptySupport"
@@ -164,7 +164,7 @@ def _check_sparse(subject: _Processor, dist: Distribution, ctx: Context, expecte
     """The same tokens with the same scores, listed by falling score instead of in id order, or the other way round."""
     if dist.token_ids is None:
         ids = dist.support()
-        other = dist._sparse(dist.scores_of(ids), ids)
+        other = Distribution.listed(ids, dist.scores_of(ids), dist.vocab_size, origin=dist.origin)
     else:
         assert dist.vocab_size is not None
         row = np.full(dist.vocab_size, -math.inf)

@@ -123,7 +123,8 @@ def _check_forms(
     assert dist.vocab_size is not None
     row = np.full(dist.vocab_size, -math.inf)
     row[ids] = dist.scores_of(ids)
-    forms = {"in id order": Distribution.dense(row), "listed by score": dist._sparse(dist.scores_of(ids), ids)}
+    listed = Distribution.listed(ids, dist.scores_of(ids), dist.vocab_size)
+    forms = {"in id order": Distribution.dense(row), "listed by score": listed}
     if padding:
         forms["after a constant was added to every score"] = Distribution.dense(row + 3.25)
         forms["with the vocabulary padded"] = Distribution.dense(np.concatenate([row, np.full(37, -math.inf)]))

@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
-from decodekit.errors import ConfigError, DecodekitError
+from decodekit.errors import DecodekitError
+from decodekit.text.base import prompt_ids
 from decodekit.text.tokenizer import Tokenizer
 
 __all__ = ["check_tokenizer", "ordinary_ids"]
 
 _TEXTS = (
     "a",
+    " a",
+    "a ",
+    "   a",
+    " ",
+    "  ",
+    "\n",
+    "\n\n a\n",
     "Hello, world!",
     "  two  spaces,\ta tab\r\nand lines\n\n",
-    "naïve café, Ω, e\u0301",
+    "naïve café, Ω, e\u0301, ﬁ, Å",
     "東京の天気 — привет",
     "🙂 👩‍👩‍👧 \U0010fffd",
     "\x00 \x7f",
     "3.14159 + 2 = 5,14159",
+    "a\u2581b <0x0A> ##s Ġ",
     "<s> </s> <|im_start|>user<|im_end|> <|endoftext|> [INST]",
+)
+_MARKUP = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "[INST]", "<think>")
+_TALK = (
+    [{"role": "user", "content": "Hello"}],
+    [{"role": "user", "content": " hi"}, {"role": "assistant", "content": "a  b\n"}, {"role": "user", "content": "é"}],
 )
 _SMALL = 2_000
 _SAMPLE = 500
 
 
 def check_tokenizer(
-    tokenizer: Tokenizer, *, texts: Sequence[str] = (), vocab_size: int | None = None, seed: int = 0
+    tokenizer: Tokenizer,
+    reference: Tokenizer | None = None,
+    *,
+    texts: Sequence[str] = (),
+    vocab_size: int | None = None,
+    seed: int = 0,
 ) -> None:
-    """Check a tokenizer against the contract of `decodekit.model.adapter.Tokenizer`.
+    """Check a tokenizer against the contract of `decodekit.text.tokenizer.Tokenizer`.
 
     Args:
-        tokenizer: the tokenizer.
+        tokenizer: the tokenizer. One that says in an attribute ``loses`` what it does not keep of a text need not keep
+            it; then the text that it makes of a text has the same ids.
+        reference: another tokenizer of the same vocabulary: ids, bytes, ends, prompts and conversations are equal.
         texts: beside the built-in ones; a text it refuses to encode with a `DecodekitError` is passed over.
         vocab_size: the model's, when it is larger than the tokenizer's (padding).
         seed: of the sample of ids that stands for a large vocabulary.
@@ -50,21 +73,25 @@ def check_tokenizer(
     assert tokenizer.encode("") == [], "an empty text has no tokens: encode adds no begin-of-text token"
     assert tokenizer.decode([]) == b"", "no tokens have no bytes"
     rng = random.Random(seed)  # noqa: S311 - a sample for a test, no secret
-    pieces = _check_pieces(tokenizer, vocab_size or size, rng)
+    ids = _sample(tokenizer, vocab_size or size, rng)
+    pieces = _check_pieces(tokenizer, ids)
     own = [text for text in (_as_text(piece) for piece in pieces) if text][:_SAMPLE]
     for text in (*_TEXTS, *texts, *own):
         _check_round_trip(tokenizer, text)
+    for text in _MARKUP:
+        _check_markup(tokenizer, text)
     for _ in range(20):
-        ids = [rng.randrange(size) for _ in range(rng.randint(1, 8))]
-        parts = b"".join(tokenizer.token_bytes(i) or b"" for i in ids)
-        assert tokenizer.decode(ids) == parts, (
-            f"decode({ids}) is {tokenizer.decode(ids)!r}, and the tokens' own bytes are {parts!r}"
+        drawn = [rng.randrange(size) for _ in range(rng.randint(1, 8))]
+        parts = b"".join(tokenizer.token_bytes(i) or b"" for i in drawn)
+        assert tokenizer.decode(drawn) == parts, (
+            f"decode({drawn}) is {tokenizer.decode(drawn)!r}, and the tokens' own bytes are {parts!r}"
         )
-    try:
-        ids = tokenizer.encode_messages([{"role": "user", "content": "Hello"}])
-    except ConfigError:
-        return
-    assert ids and all(0 <= i < size for i in ids), f"encode_messages gave ids outside the vocabulary of {size}"
+    for talk in _TALK:
+        talked = _answer(tokenizer.encode_messages, talk)
+        good = talked is None or (talked and all(0 <= i < size for i in talked))
+        assert good, f"encode_messages gave ids outside the vocabulary of {size}"
+    if reference is not None:
+        _check_equal(tokenizer, reference, [*_TEXTS, *_MARKUP, *texts, *own], ids)
 
 
 def ordinary_ids(tokenizer: Tokenizer | None, size: int, rng: random.Random) -> list[int]:
@@ -75,11 +102,14 @@ def ordinary_ids(tokenizer: Tokenizer | None, size: int, rng: random.Random) -> 
     return [i for i in ids if tokenizer.token_bytes(i) and i not in tokenizer.eos_ids] or ids
 
 
-def _check_pieces(tokenizer: Tokenizer, size: int, rng: random.Random) -> list[bytes]:
+def _sample(tokenizer: Tokenizer, size: int, rng: random.Random) -> list[int]:
     ids = set(range(size)) if size <= _SMALL else set(rng.sample(range(size), _SAMPLE))
-    ids |= {0, size - 1, *tokenizer.eos_ids}
+    return sorted(ids | {0, size - 1, *tokenizer.eos_ids})
+
+
+def _check_pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> list[bytes]:
     pieces = []
-    for i in sorted(ids):
+    for i in ids:
         piece = tokenizer.token_bytes(i)
         assert piece is None or isinstance(piece, bytes), (
             f"token_bytes({i}) is bytes, or None for a control token; not {type(piece).__name__}"
@@ -94,18 +124,66 @@ def _check_pieces(tokenizer: Tokenizer, size: int, rng: random.Random) -> list[b
 
 
 def _check_round_trip(tokenizer: Tokenizer, text: str) -> None:
-    try:
-        ids = tokenizer.encode(text)
-    except DecodekitError:
+    ids = _answer(tokenizer.encode, text)
+    if ids is None:
         return  # a small vocabulary may refuse a text; it may not mangle one
     assert all(type(i) is int and 0 <= i < tokenizer.vocab_size for i in ids), (
         f"encode({text!r}) gave {ids}, which are no ids of this vocabulary"
     )
     back = tokenizer.decode(ids)
+    if getattr(tokenizer, "loses", ""):
+        again = _answer(tokenizer.encode, back.decode("utf-8", "replace"))
+        assert again == ids, f"{text!r} came back as {back!r}, and that has the ids {again} and not {ids}"
+        return
     assert back == text.encode(), (
         f"{text!r} came back as {back!r} from encode and decode; no byte may be lost, added or normalised, "
         "and markup in a text is plain text"
     )
+
+
+def _check_markup(tokenizer: Tokenizer, markup: str) -> None:
+    """A control token does not change the ids of what stands beside it."""
+    named = _answer(lambda text: tokenizer.encode(text, special=True), markup)
+    if named is None or len(named) != 1 or tokenizer.token_bytes(named[0]) is not None:
+        return
+    for before, after in (("a", "b"), (" a ", " b"), ("\n", "\n")):
+        around = [_answer(tokenizer.encode, text) for text in (before, after)]
+        if around[0] is not None and around[1] is not None:
+            got = tokenizer.encode(f"{before}{markup}{after}", special=True)
+            assert got == [*around[0], *named, *around[1]], (
+                f"{before + markup + after!r} is {got} with markup; {before!r} and {after!r} alone are {around}"
+            )
+
+
+def _check_equal(tokenizer: Tokenizer, other: Tokenizer, texts: Sequence[str], ids: Sequence[int]) -> None:
+    """The same vocabulary, rules and template, as far as these texts and ids tell."""
+    for name in ("bos_id", "eos_ids"):
+        ours, theirs = getattr(tokenizer, name), getattr(other, name)
+        assert ours == theirs, f"{name} is {ours}, and {theirs} in the reference"
+    for i in ids:
+        if i < min(tokenizer.vocab_size, other.vocab_size):
+            ours, theirs = tokenizer.token_bytes(i), other.token_bytes(i)
+            assert ours == theirs, f"token {i} is {ours!r}, and {theirs!r} in the reference"
+    asked: dict[str, Callable[[Tokenizer, str], list[int]]] = {
+        "encode": lambda it, text: it.encode(text),
+        "encode with markup": lambda it, text: it.encode(text, special=True),
+        "the prompt": prompt_ids,
+    }
+    for text in texts:
+        for what, ask in asked.items():
+            ours, theirs = (_answer(partial(ask, it), text) for it in (tokenizer, other))
+            assert ours == theirs, f"{what} of {text!r} is {ours}, and {theirs} in the reference"
+    for talk in _TALK:
+        ours, theirs = (_answer(it.encode_messages, talk) for it in (tokenizer, other))
+        assert ours == theirs, f"the conversation {talk} is {ours}, and {theirs} in the reference"
+
+
+def _answer(ask: Callable[[Any], list[int]], what: Any) -> list[int] | None:
+    """The ids, or None where it refuses."""
+    try:
+        return ask(what)
+    except DecodekitError:
+        return None
 
 
 def _as_text(piece: bytes) -> str | None:

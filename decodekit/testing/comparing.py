@@ -20,12 +20,12 @@ def bits_of(answer: Answer) -> tuple[bytes, bytes]:
     """The scores and the ids of an answer as they lie in memory."""
     assert isinstance(answer, Distribution)
     ids = answer.token_ids
-    return answer._row.tobytes(), b"" if ids is None else ids.tobytes()
+    return answer.row.values.tobytes(), b"" if ids is None else ids.tobytes()
 
 
 def equal_bits(left: Distribution, right: Distribution) -> bool:
     """Whether two answers are the same to the last bit."""
-    return left._row.dtype == right._row.dtype and bits_of(left) == bits_of(right)
+    return left.row.values.dtype == right.row.values.dtype and bits_of(left) == bits_of(right)
 
 
 def difference_of(left: Distribution, right: Distribution) -> float:
@@ -59,7 +59,7 @@ def check_agree(part: Answer, whole: Answer, how: str, tolerance: float = 0.0) -
     """What one answer shows and says of the rest must be true of a fuller answer to the same question."""
     assert isinstance(part, Distribution) and isinstance(whole, Distribution), how
     slack = max(tolerance, _ROUNDING)
-    ids = np.arange(len(part._row)) if part.token_ids is None else part.token_ids
+    ids = np.arange(len(part.row)) if part.token_ids is None else part.token_ids
     if whole.token_ids is not None and whole.tail is not None:
         ids = ids[np.isin(ids, whole.token_ids)]
     shown, known = part.logprobs_of(ids), whole.logprobs_of(ids)
@@ -95,5 +95,5 @@ def check_agree(part: Answer, whole: Answer, how: str, tolerance: float = 0.0) -
 
 def _hidden_from(part: Distribution, whole: Distribution) -> NDArray[np.int64]:
     """The tokens of ``whole`` that ``part`` does not show."""
-    known = np.arange(len(whole._row)) if whole.token_ids is None else whole.token_ids
+    known = np.arange(len(whole.row)) if whole.token_ids is None else whole.token_ids
     return known if part.token_ids is None else np.setdiff1d(known, part.token_ids)

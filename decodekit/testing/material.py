@@ -19,6 +19,7 @@ from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import PROCESSORS, Randomness, derive
 from decodekit.errors import DecodekitError
 from decodekit.plugin import FunctionPlugin, parameter_model, registry
+from decodekit.plugin.traits import Traits
 
 __all__ = [
     "MOST_QUESTIONS",
@@ -79,13 +80,14 @@ class Part:
         assert callable(call), f"{call!r} is not callable"
         self.call = call
         self.name = registry.name_of(call)
-        self.stateful = hasattr(call, "initial") and hasattr(call, "advance")
-        self.pure: bool = getattr(call, "pure", True)
-        self.needs_logits: bool = getattr(call, "needs_logits", False)
-        self.revives: bool = getattr(call, "revives", False)
-        self.argmax_invariant: bool = getattr(call, "argmax_invariant", False)
-        self.truncates: bool = getattr(call, "truncates", False)
-        self.looks_back: bool = getattr(call, "looks_back", False)
+        traits = Traits.of(call)
+        self.stateful = traits.stateful
+        self.pure = traits.pure
+        self.needs_logits = traits.needs_logits
+        self.revives = traits.revives
+        self.argmax_invariant = traits.argmax_invariant
+        self.truncates = traits.truncates
+        self.looks_back = traits.looks_back
 
     def initial(self, ctx: Context) -> Any:
         return self.call.initial(ctx) if self.stateful else None
@@ -153,8 +155,8 @@ def value_of(thing: Any) -> Any:
     if isinstance(thing, Distribution):
         ids = thing.token_ids
         return (
-            "distribution", thing.vocab_size, thing.origin, thing._row.dtype.name, thing._row.tobytes(), thing._scale,
-            None if ids is None else ids.tobytes(), thing._hidden,
+            "distribution", thing.vocab_size, thing.origin, thing.row.values.dtype.name, thing.row.values.tobytes(),
+            thing.row.scale, None if ids is None else ids.tobytes(), thing.hidden,
         )  # fmt: skip
     if isinstance(thing, DecodekitError):
         return type(thing), str(thing)

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from decodekit.errors import ConfigError, ParameterError
 from decodekit.log import get_logger
-from decodekit.text.chat import render_chat
+from decodekit.text.chat import encode_chat, render
+from decodekit.text.tokenizer import Message
 from decodekit.text.utf8 import utf8
 
-__all__ = ["BaseTokenizer", "SpaceInFront", "prompt_ids"]
+__all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids"]
 
 SpaceInFront = Literal["never", "unless there", "always"]
 
@@ -34,10 +35,13 @@ class BaseTokenizer:
         loses: what `encode` does not keep of a text; '' where it keeps every byte.
 
     Attributes:
+        listed: whether the bytes of all tokens are at hand; False where a server tells of them one by one.
         chat_template: as given.
         space_in_front: as given.
         loses: as given.
     """
+
+    listed = True
 
     def __init__(
         self,
@@ -75,10 +79,16 @@ class BaseTokenizer:
         """The ids of a text. Adds no BOS and no space; with ``special`` markup is read as control tokens."""
         raise NotImplementedError
 
-    def encode_messages(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    @property
+    def control_tokens(self) -> Mapping[str, int]:
+        """The ids of the tokens that are no text, by their markup."""
+        return {}
+
+    def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation in the model's own chat template, ready for the assistant's answer.
 
-        They are those of the model's own tokenizer, with all that it adds and normalises.
+        They are those of the model's own tokenizer, with all that it adds and normalises; but the markup of a control
+        token in a message is plain text. Where the last message is the assistant's, the model goes on with it.
 
         Raises:
             ParameterError: the messages are not of the right shape.
@@ -86,9 +96,10 @@ class BaseTokenizer:
         """
         if self.chat_template is None:
             raise ConfigError("this model has no chat template; give it a text prompt instead")
-        text = render_chat(self.chat_template, messages, **self._markup())
-        utf8(text, "the conversation")
-        ids = self._encode_own(text)
+        bos, eos = self._markup()
+        chat = render(self.chat_template, messages, bos_token=bos, eos_token=eos)
+        utf8(chat.text, "the conversation")
+        ids = encode_chat(chat, self.control_tokens, self._encode_own)
         if self._bos is not None and ids[:1] != [self._bos]:
             return [self._bos, *ids]  # a template that writes BOS itself has it already
         return ids
@@ -111,13 +122,16 @@ class BaseTokenizer:
         """The bytes of a token that exists."""
         raise NotImplementedError
 
-    def _encode_own(self, text: str) -> list[int]:
-        """The ids of a conversation's text as the model's own tokenizer has them, without BOS."""
+    def _encode_own(self, text: str, special: bool) -> list[int]:
+        """The ids of a conversation's text, or a part of it, as the model's own tokenizer has them, without BOS.
+
+        Without ``special`` it is a part between two control tokens whose own markup is plain text.
+        """
         raise NotImplementedError
 
-    def _markup(self) -> dict[str, Any]:
+    def _markup(self) -> tuple[str, str]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""
-        return {}
+        return "", ""
 
     def _say(self) -> None:
         """Warn, once, of what a user would otherwise find out late."""
@@ -137,9 +151,23 @@ def prompt_ids(tokenizer: Any, text: str) -> list[int]:
     Raises:
         ParameterError: the text is no Unicode, or the vocabulary cannot write it.
     """
-    utf8(text, "the prompt")
+    ids = own_ids(tokenizer, text, special=False)
+    return ids if tokenizer.bos_id is None else [tokenizer.bos_id, *ids]
+
+
+def own_ids(tokenizer: Any, text: str, *, special: bool = True) -> list[int]:
+    """The ids of a text with the space that the model's own tokenizer writes in front of one, and without BOS.
+
+    Args:
+        tokenizer: any `Tokenizer`; one without ``space_in_front`` writes none.
+        text: the text.
+        special: whether markup is read as control tokens.
+
+    Raises:
+        ParameterError: the text is no Unicode, or the vocabulary cannot write it.
+    """
+    utf8(text, "the text")
     rule: SpaceInFront = getattr(tokenizer, "space_in_front", "never")
     there = not text or rule == "never" or (rule == "unless there" and text.startswith(" "))
-    ids: list[int] = tokenizer.encode(text if there else f" {text}")
-    bos: int | None = tokenizer.bos_id
-    return ids if bos is None else [bos, *ids]
+    ids: list[int] = tokenizer.encode(text if there else f" {text}", special=special)
+    return ids

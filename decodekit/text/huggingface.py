@@ -61,6 +61,7 @@ class FastTokenizer(BaseTokenizer):
     ) -> None:
         self._rules = backend.to_str()
         data = json.loads(self._rules)
+        self._space_in_parts = rules.space_in_front(data, parts=True)
         added = {int(i): token for i, token in backend.get_added_tokens_decoder().items()}
         pieces: dict[str, int] = backend.get_vocab(with_added_tokens=True)
         largest = max([*pieces.values(), *added], default=-1)
@@ -88,7 +89,7 @@ class FastTokenizer(BaseTokenizer):
         self._unknown = pieces.get(self._unknown_text)
         self._plain, self._special = (tokenizers.Tokenizer.from_str(json.dumps(rules.exact(data))) for _ in range(2))
         self._plain.encode_special_tokens = True
-        self._names: dict[str, str] = dict(markup or {})
+        self._names = dict(markup or {})
         self.left_out = rules.left_out(data)
         self._say()
 
@@ -111,7 +112,8 @@ class FastTokenizer(BaseTokenizer):
         read = special and self._unknown_text in text  # asked for by name
         if self._unknown is not None and self._unknown in ids and not read:
             raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
-        if not self.loses and b"".join(self._controls.get(i) or self._table[i] or b"" for i in ids) != data:
+        markup = self._controls if special else {}
+        if not self.loses and b"".join(markup.get(i) or self._table[i] or b"" for i in ids) != data:
             raise ParameterError(f"this vocabulary cannot write the text byte for byte: {text[:60]!r}")
         return ids
 
@@ -126,12 +128,21 @@ class FastTokenizer(BaseTokenizer):
     def _piece(self, token_id: int) -> bytes | None:
         return self._table[token_id]
 
-    def _encode_own(self, text: str) -> list[int]:
+    @cached_property
+    def control_tokens(self) -> Mapping[str, int]:
+        """The ids of the tokens that are no text, by their markup."""
+        return {markup.decode(): token_id for token_id, markup in self._controls.items()}
+
+    def _encode_own(self, text: str, special: bool) -> list[int]:
+        if not special:
+            rule = self._space_in_parts
+            there = rule == "never" or (rule == "unless there" and text.startswith(" "))
+            return self.encode(text if there else f" {text}")
         ids: list[int] = self._own.encode(text, add_special_tokens=False).ids
         return ids
 
-    def _markup(self) -> dict[str, str]:
-        return self._names
+    def _markup(self) -> tuple[str, str]:
+        return self._names.get("bos_token", ""), self._names.get("eos_token", "")
 
 
 def read_tokenizer(path: Path, vocab_size: int | None = None) -> FastTokenizer:

@@ -13,6 +13,7 @@ from decodekit.text.byte_alphabet import BYTES
 __all__ = ["exact", "left_out", "loses", "parts_of", "reader_of", "space_in_front"]
 
 _SPACE = "\u2581"  # what sentencepiece writes for a space
+_NEVER = -1e6  # a log-probability below every other
 _SPELLS_A_SPACE = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
 _READS_A_SPACE = {"type": "Replace", "pattern": {"String": _SPACE}, "content": " "}
 
@@ -47,14 +48,14 @@ def reader_of(data: dict[str, Any]) -> Callable[[str], bytes]:
     raise ConfigError(f"a tokenizer whose decoder is {listed} has no bytes for its tokens; give an object of your own")
 
 
-def space_in_front(data: dict[str, Any]) -> SpaceInFront:
-    """Whether a text begins with a space that the tokenizer writes."""
+def space_in_front(data: dict[str, Any], *, parts: bool = False) -> SpaceInFront:
+    """Whether a text begins with a space that the tokenizer writes; with ``parts``, each behind a control token."""
     for part in parts_of(data.get("normalizer")):
         if part["type"] == "Prepend" and part.get("prepend") in (_SPACE, " "):
             return "always"
     for part in parts_of(data.get("pre_tokenizer")):
         old = "always" if part.get("add_prefix_space", True) else "never"
-        if part["type"] == "Metaspace" and part.get("prepend_scheme", old) != "never":
+        if part["type"] == "Metaspace" and part.get("prepend_scheme", old) not in ("never", "first" if parts else ""):
             return "unless there"
         if part["type"] == "ByteLevel" and part.get("add_prefix_space"):
             return "unless there"
@@ -90,6 +91,9 @@ def exact(data: dict[str, Any]) -> dict[str, Any]:
         token.update(lstrip=False, rstrip=False)  # these take white space away
     if loses(data):
         return plain
+    if plain["model"]["type"] == "Unigram":  # which finds control tokens in plain text, and likes them best
+        special = {token["content"] for token in plain.get("added_tokens") or () if token["special"]}
+        plain["model"]["vocab"] = [[t, _NEVER if t in special else score] for t, score in plain["model"]["vocab"]]
     kept = [part for part in parts_of(plain.get("normalizer")) if _is(part, _SPELLS_A_SPACE)]
     split = parts_of(plain.get("pre_tokenizer"))
     if any(part["type"] == "Metaspace" for part in split):

@@ -1,148 +1,507 @@
 """The jinja2 sandbox that chat templates run in: no way out, and no endless work.
 
 jinja2's own immutable sandbox bars attributes that lead to the interpreter and caps ``range``. It does not bar a
-template from building a string of many gigabytes, or from nesting loops. Here every loop body and macro costs a tick,
-and every value that could have grown is weighed. Import this module on use only: it needs jinja2.
+template from building a string of many gigabytes, from nesting loops, or from comparing lists that hold one another.
+Here every operation is charged to a budget (`decodekit.text.template_work`): bodies of loops and macros by their
+length, filters, methods, operators and comparisons by the size of what they touch. What the compiled template would do
+by itself, where nobody could charge for it, is turned into calls when it is parsed.
+
+Texts of messages come in marked (`decodekit.text.marked`), and stay so. Import this module on use only: it needs
+jinja2.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
-from jinja2 import nodes
+from jinja2 import Undefined, nodes
 from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension
+from jinja2.filters import make_attrgetter
+from jinja2.parser import Parser
+from jinja2.runtime import BlockReference, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+from jinja2.visitor import NodeTransformer
 
-__all__ = ["MAX_TICKS", "Sandbox"]
+from decodekit.text.marked import Marked, dump_json, formatted, has_marks, joined, replaced, unclear
+from decodekit.text.template_work import ITEM, OPERATION, Work
 
-MAX_TICKS = 100_000
-"""How many loop rounds and macro calls a template may make."""
+__all__ = ["Sandbox"]
 
-_WIDENING = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"})
-_BARRED = frozenset({"format", "format_map"})  # a width in a format string asks for any amount of memory
-_BARRED_FILTERS = frozenset({"batch", "center", "format", "slice"})
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "gt": operator.gt,
+    "gteq": operator.ge,
+    "lt": operator.lt,
+    "lteq": operator.le,
+    "in": lambda left, right: left in right,
+    "notin": lambda left, right: left not in right,
+}
+_COMPARING_TESTS = _words("== eq equalto != ne > gt greaterthan >= ge < lt lessthan <= le in")
+
+_TEXT_METHODS = _words(
+    "capitalize casefold center count endswith expandtabs find format index isalnum isalpha isascii isdecimal isdigit "
+    "isidentifier islower isnumeric isprintable isspace istitle isupper join ljust lower lstrip partition removeprefix "
+    "removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title "
+    "upper zfill"
+)
+_WIDENING = _words("center expandtabs ljust rjust zfill")
+_EACH_PLACE = _words("lstrip rfind rindex rpartition rsplit rstrip strip trim")  # tried, whatever was seen before
+_LIST_METHODS = _words("copy count get index items keys values")
+
+_CHEAP_FILTERS = _words("attr count d default first last length")
+_SHALLOW_FILTERS = _words("batch items list map random reject rejectattr reverse select selectattr slice")
+_DEARER_FILTERS = {
+    **dict.fromkeys(_words("dictsort groupby max min sort string tojson unique wordcount"), 20),
+    **dict.fromkeys(_words("title urlencode"), 100),
+}
+_SLOW_FILTERS = _words("pprint striptags urlize wordwrap xmlattr")  # some texts take them the square of their length
+_TEXT_FILTERS = _SLOW_FILTERS | _words(
+    "capitalize center e escape filesizeformat forceescape format indent join lower replace safe string title tojson "
+    "trim truncate upper urlencode"
+)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """An environment for one rendering.
+    """An environment for any number of templates and renderings, each with a budget of its own: `budget`.
 
     Args:
-        limit: the weight, in characters and items, that one value may have.
+        granted: functions that the templates may call, by name.
     """
 
-    intercepted_binops = frozenset({"*", "**", "%", "+"})
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, granted: dict[str, Callable[..., Any]]) -> None:
         super().__init__(
             trim_blocks=True,
             lstrip_blocks=True,
-            finalize=self.weighed,
-            extensions=["jinja2.ext.loopcontrols"],
+            finalize=self.written,
+            extensions=["jinja2.ext.loopcontrols", _Generation],
         )
-        self._limit = limit
-        self._ticks = 0
-        self.filters = {name: self._guarded(name, each) for name, each in {**self.filters, "tojson": _tojson}.items()}
-        for name in ("cycler", "joiner", "lipsum"):
-            self.globals.pop(name, None)
+        self._work: ContextVar[Work] = ContextVar("work of a chat template")
+        self.concat = self._concatenated  # type: ignore[method-assign]
+        own = {
+            "tojson": self._tojson,
+            "join": self._join,
+            "safe": _safe,
+            "replace": self._replace,
+            "format": self._format,
+        }
+        self.filters = {name: self._filter(name, each) for name, each in {**self.filters, **own}.items()}
+        self.tests = {name: self._test(name, each) for name, each in self.tests.items()}  # type: ignore[arg-type]
+        limits = {"range": self.globals["range"], "dict": self._dict, "namespace": _Namespace}
+        self._granted = {**granted, **limits}
+        self.globals.clear()
+        self.globals.update(self._granted)
 
-    def tick(self) -> None:
-        """Count one loop round or macro call."""
-        self._ticks += 1
-        if self._ticks > MAX_TICKS:
-            raise SecurityError(f"more than {MAX_TICKS} rounds of loops")
+    @property
+    def work(self) -> Work:
+        """The budget of the rendering that is going on."""
+        return self._work.get()
 
-    def weighed(self, value: Any) -> Any:
-        """The value itself, if it is not too large. A list that holds another one twice counts it twice."""
-        weight, stack = 0, [value]
-        while stack:
-            item = stack.pop()
-            weight += len(item) if isinstance(item, str | bytes) else 1
-            if weight > self._limit:
-                raise SecurityError(f"a value of more than {self._limit} characters or items")
-            if isinstance(item, list | tuple | set | frozenset):
-                stack.extend(item)
-            elif isinstance(item, Mapping):
-                stack.extend(item.keys())
-                stack.extend(item.values())
-        return value
+    @contextmanager
+    def budget(self, work: Work) -> Iterator[None]:
+        """Charge what happens inside to this budget."""
+        token = self._work.set(work)
+        try:
+            yield
+        finally:
+            self._work.reset(token)
+
+    # -- what the rewritten template calls --------------------------------------------------------------------------
+
+    def tick(self, units: int) -> bool:
+        """Charge for a round of a loop or the body of a macro; true, so that it can stand in a condition."""
+        self.work.spend(units)
+        return True
+
+    def written(self, value: Any) -> Any:
+        """What the template writes for a value."""
+        if value is None or isinstance(value, str | bool | float):
+            self.work.spend(OPERATION + (len(value) if isinstance(value, str) else 0))
+            return value
+        self.work.spend(10 * self.work.size(value))  # a character's escape takes up to ten
+        text = str(value)
+        return unclear(text) if has_marks(value) else text
+
+    def literal(self, value: Any) -> Any:
+        """A list, tuple or mapping that the template wrote out."""
+        return self.work.made(value)
+
+    def compared(self, comparison: str, left: Any, right: Any) -> Any:
+        """``left == right`` and its kin, ``in`` among them."""
+        self._charge_comparison(left, right, inside=comparison in ("in", "notin"))
+        return _COMPARISONS[comparison](left, right)
+
+    def sliced(self, value: Any, start: Any, stop: Any, step: Any) -> Any:
+        """``value[start:stop:step]``."""
+        if isinstance(value, str | list | tuple):
+            self.work.spend(OPERATION + 8 * len(value))
+        return value[start:stop:step]
+
+    def chained(self, *values: Any) -> str:
+        """``a ~ b``."""
+        return self._concatenated([str(self.written(value)) for value in values])
+
+    # -- what jinja2 calls ------------------------------------------------------------------------------------------
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """``obj[argument]``; a tuple is hashed, which takes as long as it is large."""
+        if isinstance(argument, tuple):
+            self.work.size(argument)
+        return super().getitem(obj, argument)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Refuse what would be large before it is."""
+        """An arithmetic operator. What would be large is refused before it is made."""
+        work = self.work
+        work.spend(OPERATION)
         if operator == "**" and (abs(left) > 1e9 or abs(right) > 64):
             raise SecurityError("a power this large")
         if operator == "%" and isinstance(left, str):
-            raise SecurityError("formatting with the % operator")
-        if operator == "*":
-            for value, times in ((left, right), (right, left)):
-                if isinstance(value, str | list | tuple) and isinstance(times, int):
-                    self._affordable(len(value) * max(times, 0))
-        result = super().call_binop(context, operator, left, right)
-        if isinstance(result, int) and result.bit_length() > 4096:
-            raise SecurityError("a number this large")
-        return self.weighed(result)
+            return work.made(self._percent(left, right))
+        for value, other in ((left, right), (right, left)):
+            if isinstance(value, str | list | tuple):
+                times = max(other, 1) if operator == "*" and isinstance(other, int) else 1
+                work.afford(len(value) * times)
+                work.spend(8 * len(value) * times)
+            elif not isinstance(value, int | float):
+                work.size(value)
+        return self._kept(work.made(super().call_binop(context, operator, left, right)), (left, right))
 
     def call(self, context: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """The same for methods: jinja2 brings every call here."""
-        name, owner = getattr(function, "__name__", ""), getattr(function, "__self__", None)
-        if name in _BARRED:
-            raise SecurityError(f"calling {name}")
-        if name in _WIDENING and args and isinstance(args[0], int):
-            self._affordable(args[0] * (owner.count("\t") + 1 if isinstance(owner, str) else 1))
+        """A method, a macro, or a function that was granted: jinja2 brings every call here."""
+        owner = getattr(function, "__self__", None)
+        named = {key: value for key, value in kwargs.items() if key not in ("_loop_vars", "_block_vars")}
+        if owner is self:
+            return function(*args, **named)
+        self.work.spend(OPERATION + ITEM * (len(args) + len(named)))
         if isinstance(owner, str):
-            self._check_product(name, owner, args)
+            return self._text_method(owner, function, args, named)
+        name = getattr(function, "__name__", "")
+        if isinstance(owner, list | tuple | dict | range):
+            if name not in _LIST_METHODS:
+                raise SecurityError(f"calling {name}")
+            shallow = name in ("get", "items", "keys", "values")
+            self.work.spend(0 if shallow else len(owner) * (ITEM + self.work.size(args)))
+            return self.work.made(function(*args, **named))
+        if isinstance(owner, LoopContext):
+            self.work.size(args)  # `changed` compares them
+        elif not (
+            isinstance(function, Macro | BlockReference | LoopContext | Undefined)
+            or any(function is each for each in self._granted.values())
+        ):
+            raise SecurityError(f"calling {name or type(function).__name__}")
         return super().call(context, function, *args, **kwargs)
 
-    def _guarded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)  # keeps the mark that says whether the filter wants the context
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            if name in _BARRED_FILTERS:
-                raise SecurityError(f"the filter {name!r}")
-            given = list(args[1:] if hasattr(function, "jinja_pass_arg") else args) + list(kwargs.values())
-            for value in given:
-                self.weighed(value)
-            if given and name == "replace":
-                self._check_product("replace", str(given[0]), given[1:])
-            if given and name == "join":
-                self._check_product("join", str(given[1]) if len(given) > 1 else "", given[:1])
-            if name in ("indent", "wordwrap", "truncate", "round", "tojson"):
-                for value in given[1:]:
-                    self._affordable(10_000 * abs(value) if isinstance(value, int | float) else 0)
-            result = function(*args, **kwargs)
-            return self.weighed(result)
-
-        return guarded
-
-    def _check_product(self, name: str, text: str, args: Any) -> None:
-        if name == "replace" and len(args) >= 2:
-            self._affordable(len(text) + (text.count(str(args[0])) + 1) * len(str(args[1])))
-        if name == "join" and args and hasattr(args[0], "__len__"):
-            self._affordable(len(text) * len(args[0]))
-
-    def _affordable(self, size: float) -> None:
-        if size > self._limit:
-            raise SecurityError(f"a value of {size:.0f} characters or items")
+    def wrap_str_format(self, value: Any) -> None:
+        """``str.format`` stays what it is until it is called, where its price is known."""
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree = super()._parse(source, name, filename)
-        tick = nodes.EnvironmentAttribute("tick")
-        for body in list(tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock))):
-            body.body.insert(0, nodes.ExprStmt(nodes.Call(tick, [], [], None, None)))  # type: ignore[attr-defined]
-        for concat in list(tree.find_all(nodes.Concat)):
-            weighed = nodes.EnvironmentAttribute("weighed")
-            concat.nodes = [nodes.Call(weighed, [each], [], None, None) for each in concat.nodes]
+        tree: nodes.Template = _Charging().visit(super()._parse(source, name, filename))
         return tree
 
+    # -- prices -----------------------------------------------------------------------------------------------------
 
-def _tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """JSON as model templates expect it: not escaped for HTML, unlike jinja2's own filter."""
-    indent = None if indent is None else min(int(indent), 16)
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    def _charge_comparison(self, left: Any, right: Any, *, inside: bool) -> None:
+        work = self.work
+        work.spend(OPERATION)
+        if not inside:
+            if isinstance(left, str) and isinstance(right, str):
+                work.spend(min(len(left), len(right)))
+            elif not (_is_scalar(left) or _is_scalar(right)):
+                work.spend(work.size(left) + work.size(right))
+        elif isinstance(right, str):
+            work.spend(_search(right, left))
+        elif isinstance(right, list | tuple | range):
+            work.spend(len(right) * (ITEM + work.size(left)))
+        else:
+            work.spend(work.size(left) + work.size(right))
+
+    def _text_method(self, owner: str, function: Any, args: Any, kwargs: Any) -> Any:
+        name, work = function.__name__, self.work
+        if name not in _TEXT_METHODS:
+            raise SecurityError(f"calling {name}")
+        first = args[0] if args else None
+        work.spend(_search(owner, first, each_place=name in _EACH_PLACE))
+        work.spend(sum(map(work.size, args)))
+        if name == "format":
+            return work.made(self._braces(owner, args, kwargs))
+        if name == "join":
+            return work.made(self._joined(owner, first or ()))
+        if name == "replace":
+            self._afford_replacing(owner, args)
+            return work.made(replaced(owner, *args))
+        if name in _WIDENING and isinstance(first, int):
+            work.afford(len(owner) + first * (owner.count("\t") + 1))
+        return self._kept(work.made(function(*args, **kwargs)), (owner, args))
+
+    def _filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)  # keeps the mark that says whether the filter wants the context
+        def charged(*args: Any, **kwargs: Any) -> Any:
+            begin = 1 if hasattr(function, "jinja_pass_arg") else 0
+            if name in ("sum", "unique") and isinstance(args[begin], Iterator):
+                args = (*args[:begin], list(args[begin]), *args[begin + 1 :])
+            given = [*args[begin:], *kwargs.values()]
+            self._charge_filter(name, given)
+            result = function(*args, **kwargs)
+            if isinstance(result, Iterator) and not isinstance(result, str):
+                return self._counted(result)
+            if name in _CHEAP_FILTERS:
+                return result
+            result = self.work.made(result)
+            return self._kept(result, given) if name in _TEXT_FILTERS else result
+
+        return charged
+
+    def _charge_filter(self, name: str, given: list[Any]) -> None:
+        work = self.work
+        first: Any = given[0] if given else None
+        work.spend(OPERATION)
+        if name in _CHEAP_FILTERS:
+            return
+        if name in _SHALLOW_FILTERS:
+            work.spend(ITEM * len(first) if isinstance(first, str | list | tuple | dict | range) else 0)
+            if name == "batch":
+                work.afford(ITEM * max((each for each in given[1:] if isinstance(each, int)), default=0))
+            return
+        size = sum(map(work.size, given))
+        work.spend(size * _DEARER_FILTERS.get(name, 4))
+        if name in _SLOW_FILTERS:
+            work.spend(size * size // 16)
+        if name == "trim" and isinstance(first, str) and len(given) > 1:
+            work.spend(_search(first, given[1], each_place=True))
+        if name == "unique" and not (len(given) == 1 and all(isinstance(item, str) for item in first)):
+            work.spend(20 * len(first) ** 2)  # numbers can be chosen so that they all hash alike
+        if name == "sum" and any(isinstance(each, list | tuple) for each in given[1:]):
+            work.spend(size * len(first))
+        if name in ("center", "indent", "round", "tojson", "truncate", "wordwrap"):
+            widths = [abs(each) for each in given[1:] if isinstance(each, int | float)]
+            lines = first.count("\n") + 1 if name == "indent" and isinstance(first, str) else 1
+            work.afford(max(widths, default=0) * max(lines, 1 if name == "center" else 1000))
+
+    def _test(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def charged(*args: Any, **kwargs: Any) -> Any:
+            given = args[1:] if hasattr(function, "jinja_pass_arg") else args
+            if name in _COMPARING_TESTS and len(given) == 2:
+                self._charge_comparison(*given, inside=name == "in")
+            elif name in ("lower", "upper"):
+                self.work.spend(10 * self.work.size(given))
+            else:
+                self.work.spend(OPERATION)
+            return function(*args, **kwargs)
+
+        return charged
+
+    def _counted(self, items: Iterator[Any]) -> Iterator[Any]:
+        for item in items:
+            self.work.spend(OPERATION)
+            yield self.work.made(item) if isinstance(item, list | tuple) else item
+
+    def _afford_replacing(self, text: str, args: Any) -> None:
+        if len(args) >= 2:
+            self.work.afford(len(text) + (text.count(str(args[0])) + 1) * len(str(args[1])))
+
+    # -- texts ------------------------------------------------------------------------------------------------------
+
+    def _kept(self, result: Any, inputs: Any) -> Any:
+        """A text made of marked ones whose characters nobody followed is unclear."""
+        if isinstance(result, str) and not isinstance(result, Marked) and has_marks(inputs):
+            return unclear(result)
+        return result
+
+    def _concatenated(self, pieces: Iterable[str]) -> str:
+        pieces = list(pieces)
+        self.work.afford(sum(map(len, pieces)))
+        return str(self.work.made(joined("", pieces)))
+
+    def _joined(self, separator: str, items: Iterable[Any]) -> str:
+        texts = [item if isinstance(item, str) else str(self.written(item)) for item in items]
+        self.work.afford(len(separator) * len(texts) + sum(map(len, texts)))
+        return joined(separator, texts)
+
+    def _join(self, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
+        if attribute is not None:
+            value = map(make_attrgetter(self, attribute), value)
+        return self._joined(str(d), value)
+
+    def _replace(self, s: Any, old: Any, new: Any, count: int | None = None) -> str:
+        self._afford_replacing(str(s), (old, new))
+        return replaced(str(s), str(old), str(new), -1 if count is None else count)
+
+    def _tojson(
+        self,
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: int | None = None,
+        separators: tuple[str, str] | None = None,
+        sort_keys: bool = False,
+    ) -> str:
+        """JSON as model templates expect it: not escaped for HTML, unlike jinja2's own filter."""
+        if indent is not None:
+            indent = min(int(indent), 16)
+            self.work.afford(self.work.size(value) // ITEM * (indent + 1) * _depth(value))
+        return dump_json(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+    def _format(self, value: str, *args: Any, **kwargs: Any) -> str:
+        if args and kwargs:
+            raise SecurityError("a format with positional and named values")
+        return self._percent(str(value), kwargs or args)
+
+    def _percent(self, text: str, values: Any) -> str:
+        self._afford_format(text, values, text.count("%"), nested="*" in text)
+        return formatted(text, values, lambda given: str.__mod__(text, given), percent=True)
+
+    def _braces(self, text: str, args: Any, kwargs: Any) -> str:
+        self._afford_format(text, (args, kwargs), text.count("{"), nested=re.search(r":[^{}]*\{", text) is not None)
+        build = super().wrap_str_format(str.__str__(text).format)
+        assert build is not None
+        return formatted(text, (*args, kwargs), lambda given: build(*given[:-1], **given[-1]), percent=False)
+
+    def _afford_format(self, text: str, values: Any, fields: int, *, nested: bool) -> None:
+        """Widths and precisions in a format ask for any amount of memory, and each field writes its value anew."""
+        if nested:
+            raise SecurityError("a format whose widths are values")
+        numbers = re.findall(r"\d+", text)
+        if any(len(number) > 6 for number in numbers):
+            raise SecurityError("a format this wide")
+        self.work.afford(len(text) + sum(map(int, numbers)) + fields * self.work.size(values))
+
+    def _dict(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        made = dict(*args, **kwargs)
+        if not all(isinstance(key, str) for key in made):
+            self.work.spend(20 * len(made) ** 2)  # numbers can be chosen so that they all hash alike
+        return self.work.made(made)  # type: ignore[no-any-return]
+
+
+class _Generation(Extension):
+    """``{% generation %}`` marks what the assistant wrote, for training; it writes nothing itself."""
+
+    tags = {"generation"}  # noqa: RUF012 - jinja2 reads it from the class
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+
+
+class _Namespace(Namespace):
+    """Says nothing of what it holds: two that hold one another twice would have no end."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:  # a template may say namespace(self=...)
+        attributes = dict(*args[1:], **kwargs)
+        for name in attributes:
+            _barred(name)
+        Namespace.__init__(args[0], attributes)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _barred(name)
+        super().__setitem__(name, value)
+
+    def __repr__(self) -> str:
+        return "<Namespace>"
+
+
+class _Charging(NodeTransformer):
+    """Puts a price on what compiled templates do without asking."""
+
+    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - jinja2 finds it by this name
+        units = _price([node])
+        self.generic_visit(node)
+        node.body.insert(0, nodes.ExprStmt(_ask("tick", nodes.Const(units))))
+        if node.test is not None:
+            node.test = nodes.And(_ask("tick", nodes.Const(units)), node.test)
+        return node
+
+    def visit_Macro(self, node: Any) -> Any:  # noqa: N802
+        units = _price(node.body)
+        self.generic_visit(node)
+        node.body.insert(0, nodes.ExprStmt(_ask("tick", nodes.Const(units))))
+        return node
+
+    visit_CallBlock = visit_Block = visit_Macro  # noqa: N815
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Expr:  # noqa: N802
+        self.generic_visit(node)
+        left, made = node.expr, None
+        for operand in node.ops:
+            one = _ask("compared", nodes.Const(operand.op), left, operand.expr)
+            made = one if made is None else nodes.And(made, one)
+            left = operand.expr
+        return made or node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:  # noqa: N802
+        self.generic_visit(node)
+        return _ask("chained", *node.nodes)
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:  # noqa: N802
+        self.generic_visit(node)
+        if not isinstance(node.arg, nodes.Slice):
+            return node
+        bounds = (node.arg.start, node.arg.stop, node.arg.step)
+        return _ask("sliced", node.node, *(each or nodes.Const(None) for each in bounds))
+
+    def visit_List(self, node: Any) -> nodes.Expr:  # noqa: N802
+        self.generic_visit(node)
+        constant = all(isinstance(each, nodes.Const) for each in getattr(node, "items", ()))
+        return node if constant or getattr(node, "ctx", "load") != "load" else _ask("literal", node)
+
+    visit_Tuple = visit_Dict = visit_List  # noqa: N815
+
+
+def _ask(name: str, *args: nodes.Expr) -> nodes.Expr:
+    return nodes.Call(nodes.EnvironmentAttribute(name), list(args), [], None, None)
+
+
+def _price(body: Iterable[nodes.Node]) -> int:
+    """What one round of a body costs at most by what is written in it: nodes, and characters of text."""
+    price = OPERATION
+    for each in body:
+        price += sum(100 for _ in each.find_all(nodes.Node))
+        price += sum(len(text.data) for text in each.find_all(nodes.TemplateData))
+    return price
+
+
+def _search(text: str, sought: Any, *, each_place: bool = False) -> int:
+    """The price of looking for a text in another one."""
+    length = len(sought) if isinstance(sought, str) else 0
+    return OPERATION + len(text) * (1 + (length if each_place else min(length, 128)) // 8)
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | Undefined)
+
+
+def _depth(value: Any) -> int:
+    depth, level = 1, [value]
+    while level:
+        level = [
+            inner
+            for item in level
+            if isinstance(item, list | tuple | dict)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+        depth += 1
+    return depth
+
+
+def _safe(value: Any) -> str:
+    """Nothing is escaped here, so nothing need be protected from it."""
+    return str(value)
+
+
+def _barred(name: Any) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise SecurityError(f"a namespace has no attribute {name!r}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 __all__ = ["TextMark", "TextStream"]
 
+_FIRST_SYMBOL = 0xD800  # half of a surrogate pair: no text that was decoded has one
 TextMark = tuple[tuple[bytes, int], str, int, bool]
 
 
@@ -18,10 +19,18 @@ class TextStream:
 
     Args:
         stop: the strings that end the text; the earliest match wins and is cut.
+        marked: readings of stop strings that name control tokens (see `decodekit.text.markup.reading`): they end the
+            text as well, and the tokens are never shown.
     """
 
-    def __init__(self, stop: Sequence[str] = ()) -> None:
+    def __init__(self, stop: Sequence[str] = (), marked: Sequence[tuple[str | int, ...]] = ()) -> None:
         self._stop = tuple(stop)
+        ids = sorted({part for parts in marked for part in parts if isinstance(part, int)})
+        self._symbols = {token_id: chr(_FIRST_SYMBOL + i) for i, token_id in enumerate(ids)}
+        self._stands_for = frozenset(self._symbols.values())
+        self._marked = tuple(
+            "".join(self._symbols[part] if isinstance(part, int) else part for part in parts) for parts in marked
+        )
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._released: list[str] = []
         self._held = ""
@@ -42,22 +51,36 @@ class TextStream:
         """All text released so far."""
         return "".join(self._released)
 
-    def push(self, data: bytes) -> str:
-        """Take the bytes of one token and give back the text that is now certain. Sets `stopped` at a match."""
-        return self._release(self._held + self._decoder.decode(data), final=False)
+    def push(self, data: bytes, token_id: int | None = None) -> str:
+        """Take the bytes of one token and give back the text that is now certain. Sets `stopped` at a match.
+
+        Args:
+            data: its bytes.
+            token_id: its id, by which a control token is known that a stop string names.
+        """
+        text = self._decoder.decode(data) if token_id not in self._symbols else self._symbols[token_id]
+        return self._release(self._held + text, final=False)
 
     def finish(self) -> str:
         """Give back what was held. An incomplete character becomes U+FFFD."""
         return "" if self.stopped else self._release(self._held + self._decoder.decode(b"", final=True), final=True)
 
     def _release(self, text: str, *, final: bool) -> str:
-        matches = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
-        if matches:
+        """Of the text that is not certain yet, in which named control tokens are symbols, give back what now is."""
+        shown = [at for at, character in enumerate(text) if character not in self._stands_for]
+        plain = "".join(text[at] for at in shown) if self._symbols else text
+        starts = [shown[at] for stop in self._stop if (at := plain.find(stop)) >= 0]
+        starts += [at for stop in self._marked if (at := text.find(stop)) >= 0]
+        if starts:
             self.stopped = True
-            text, self._held = text[: min(matches)], ""
+            text, self._held = text[: min(starts)], ""
         else:
-            keep = 0 if final else max((_overlap(text, stop) for stop in self._stop), default=0)
-            text, self._held = text[: len(text) - keep], text[len(text) - keep :]
+            begun = [shown[-size] for stop in self._stop if (size := _overlap(plain, stop))]
+            begun += [len(text) - size for stop in self._marked if (size := _overlap(text, stop))]
+            certain = len(text) if final else min(begun, default=len(text))
+            text, self._held = text[:certain], text[certain:]
+        if self._symbols:
+            text = "".join(character for character in text if character not in self._stands_for)
         if text:
             self._released.append(text)
         return text

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 __all__ = [
     "Message",
     "Tokenizer",
 ]
 
-Message = Mapping[str, str]
+Message = Mapping[str, Any]
+"""One turn of a conversation: ``role``, ``content``, and what else the model's template reads."""
 
 
 class Tokenizer(Protocol):
@@ -36,7 +37,11 @@ class Tokenizer(Protocol):
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation in the model's own chat template, ready for the assistant's answer.
 
+        Markup of control tokens in a message is plain text. Where the last message is the assistant's, its text is
+        begun and the model goes on with it.
+
         Raises:
+            ParameterError: the messages are not of the right shape.
             ConfigError: the model has no template, or the template refuses the messages.
         """
         ...

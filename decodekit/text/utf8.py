@@ -21,5 +21,5 @@ def utf8(text: str, what: str) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ParameterError(
-            f"{what} is not valid Unicode at character {error.start} ({error.reason}): {text[:60]!r}"
+            f"{what} is no Unicode text: {error.reason} at character {error.start} of {text[:60]!r}"
         ) from None

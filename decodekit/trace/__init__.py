@@ -3,7 +3,8 @@
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd, Trace
 from decodekit.trace.reader import read_trace, recover
 from decodekit.trace.replaying import ReplayReport, ReplayStep, replay
-from decodekit.trace.verifying import Verdict, verify
+from decodekit.trace.verdict import Verdict
+from decodekit.trace.verifying import verify
 from decodekit.trace.writer import TraceWriter
 
 __all__ = [

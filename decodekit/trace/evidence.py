@@ -2,8 +2,8 @@
 
 After a truncation that is the whole support. Of an untruncated draw it is a *floor*, every token at or above it, and
 every token whose noise could have lifted it from the floor to the runner-up: all others are then provably behind.
-A floor near the winner leaves many lucky tokens below it, one near the bottom many likely ones above; the best lies
-between.
+A floor near the winner leaves many tokens below it whose noise lifts them that far, one near the bottom many likely
+tokens above; the least evidence lies between.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Evidence:
 
 def gather(dist: Distribution, choice: Choice, sampler: object, noise: BoundRandomness) -> Evidence:
     """The evidence for this choice; the whole support wherever no floor can shorten it."""
-    if dist.tail is not None:
-        assert dist.token_ids is not None and dist._hidden is not None
-        return Evidence(dist.token_ids, dist.scores, dist._hidden.max_score)
+    if dist.hidden is not None:
+        assert dist.token_ids is not None
+        return Evidence(dist.token_ids, dist.scores, dist.hidden.max_score)
     if dist.token_ids is not None and len(dist.token_ids) <= _WHOLE_SUPPORT:
         return Evidence(dist.token_ids, dist.scores, None)
     if sampler is greedy and choice.runner_up is not None:
@@ -61,13 +61,13 @@ def gather(dist: Distribution, choice: Choice, sampler: object, noise: BoundRand
 def _with_floor(dist: Distribution, choice: Choice, noise: BoundRandomness) -> Evidence:
     assert dist.vocab_size is not None
     second = choice.score - choice.margin
-    ids, scores = dist._sorted(_DEEPEST_FLOOR)
-    shifted = scores - dist._max_score
-    # A Gumbel number exceeds x with a probability near exp(-x): the expected number of lucky tokens below the floor.
-    lucky = dist.vocab_size * np.exp(np.minimum(shifted - second, 0.0))
-    cut = int(np.argmin(np.arange(1, len(ids) + 1) + lucky))
+    ids, scores = dist.row.first(_DEEPEST_FLOOR)
+    shifted = scores - dist.row.max_score
+    # A Gumbel number exceeds x with a probability near exp(-x): the expected number of tokens lifted from below it.
+    lifted = dist.vocab_size * np.exp(np.minimum(shifted - second, 0.0))
+    cut = int(np.argmin(np.arange(1, len(ids) + 1) + lifted))
     floor = float(scores[cut])
     words = noise.words(range(dist.vocab_size))
-    climbers = np.flatnonzero(words_above(words, second - (floor - dist._max_score)))
-    listed = np.union1d(ids[: cut + 1], climbers)
+    lifted_ids = np.flatnonzero(words_above(words, second - (floor - dist.row.max_score)))
+    listed = np.union1d(ids[: cut + 1], lifted_ids)
     return Evidence(listed, dist.scores_of(listed), floor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -50,6 +51,8 @@ class Header:
         chat_template: BLAKE2b of the model's chat template; '' without one.
         format: the format's name and version.
         rng: the random number algorithm's name and version.
+        given: the prompts as they were given, text or messages, where their ids alone do not tell what the model saw: a
+            server that takes messages makes the ids itself. None, and left out of the file, elsewhere.
     """
 
     seed: int
@@ -67,6 +70,14 @@ class Header:
     chat_template: str = ""
     format: str = FORMAT
     rng: str = ALGORITHM
+    given: list[str | list[dict[str, str]] | None] | None = None
+
+    def content(self) -> dict[str, Any]:
+        """As data, for the first line of a file."""
+        data = asdict(self)
+        if self.given is None:
+            del data["given"]
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +143,30 @@ class Trace:
     footer: Footer | None
     resumed: list[Resumption] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        reasons = [] if self.footer is None else [str(end.finish_reason) for end in self.footer.ends]
+        ends = "incomplete" if self.footer is None else ", ".join(dict.fromkeys(reasons)) or "no sequence"
+        told = f"{len(self.steps)} steps, {len(self.header.sequences)} sequences, {self.header.level!r}"
+        return f"Trace({told}, seed={self.header.seed}, {ends})"
+
     def token_ids(self, stream: int = 0) -> list[int]:
         """The tokens of one sequence."""
         return [step.token_id for step in self.steps if step.stream == stream]
+
+    def wrong_ends(self) -> str | None:
+        """What is wrong with the footer's ends: one for each sequence of the header, with its count of tokens."""
+        ends = self.footer.ends if self.footer is not None else []
+        streams = [stream for stream, _ in self.header.sequences]
+        if [end.stream for end in ends] != streams:
+            return f"the footer ends the streams {[end.stream for end in ends]}, the header begins {streams}"
+        counts = Counter(step.stream for step in self.steps)
+        for end in ends:
+            if counts[end.stream] != end.tokens:
+                return (
+                    f"the footer counts {end.tokens} tokens in stream {end.stream}, and there are "
+                    f"{counts[end.stream]} steps; a streamed run has its steps in its file"
+                )
+        return None
 
     def prompt_of(self, stream: int) -> list[int]:
         """The prompt of one sequence. Raises `TraceError` for a stream the header does not name."""

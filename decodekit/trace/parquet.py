@@ -28,10 +28,9 @@ def write_parquet(trace: Trace, path: str | os.PathLike[str]) -> None:
         from pyarrow import parquet
     except ImportError as error:
         raise ConfigError("Parquet needs pyarrow: pip install 'decodekit[parquet]'") from error
-    from dataclasses import asdict
 
     table = pa.Table.from_pylist([_row(step) for step in trace.steps])
-    header = to_line(asdict(trace.header))
+    header = to_line(trace.header.content())
     parquet.write_table(table.replace_schema_metadata({"decodekit": header}), path, compression="zstd")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from decodekit.errors import TraceError
-from decodekit.trace.codec import FOOTER, HEADER, RESUMPTION, digest, parse_step, to_line
+from decodekit.trace.codec import LONGEST_LINE, check_size, digest, to_line
 from decodekit.trace.header import FORMAT, Footer, Header, Trace
+from decodekit.trace.new_file import write_new
+from decodekit.trace.parsing import FOOTER, RESUMPTION, parse_header, parse_step
 
 __all__ = ["Fault", "inspect_trace", "read_trace", "recover"]
 
-_LONGEST_LINE = 256 * 1024 * 1024
 _CHECK = b',"check":"'
 
 
@@ -52,40 +55,44 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
 
 def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
     """As `read_trace`, but what precedes a fault is returned with it. Raises only when there is no usable header."""
-    lines = _lines(Path(path))
+    lines = _lines(path)
     first = next(lines, None)
     if first is None:
         raise TraceError(f"{path} is empty")
-    header = _header(first, path)
+    header, content = _header(first, path)
     trace = Trace(header, [], None)
-    contents = blake2b(to_line(json.loads(first[:-1])["content"]), digest_size=16)
+    contents = blake2b(content, digest_size=16)
     prev = digest(first[:-1])
     for line in lines:
         steps = len(trace.steps)
         if trace.footer is not None:
             return trace, Fault(f"{path} goes on after its footer", step=steps)
-        if not line.endswith(b"\n"):
+        if not line.endswith(b"\n") and len(line) <= LONGEST_LINE:
             return trace, Fault(
                 f"the last line of {path} is torn after {steps} steps; recover it", step=steps, torn=len(line)
             )
-        line = line[:-1]
+        line = line.removesuffix(b"\n")
         try:
+            check_size(line)
             prev = _take(line, prev, trace, contents)
         except _Unchained as error:
             del trace.steps[steps - 1 :]  # the step before may be the changed one
             return trace, Fault(f"{path}: {error}", step=len(trace.steps))
         except (ValueError, RecursionError, MemoryError) as error:
-            return trace, Fault(f"the line after step {steps - 1} of {path} is damaged: {_first(error)}", step=steps)
+            return trace, Fault(
+                f"line {steps + 2} of {path}, after {steps} steps, is damaged: {_first(error)}", step=steps
+            )
     return trace, None
 
 
 def recover(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Trace:
     """Copy the intact lines of a torn or unfinished trace and close them with a ``recovered`` line.
 
-    The original is not touched. A recovered trace has no footer: it stays incomplete, and says that it was cut.
+    The original is not touched. A recovered trace has no footer: it stays incomplete, and says that it was cut. The
+    target appears when it is whole, and not at all when the disk is full.
 
     Raises:
-        TraceError: the trace is whole, or damaged elsewhere than at its end.
+        TraceError: the trace is whole, or damaged elsewhere than at its end; or the target exists or cannot be written.
     """
     trace, fault = inspect_trace(path)
     if fault is not None and not fault.torn:
@@ -100,25 +107,30 @@ def recover(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Tra
         "prev": digest(last),
         "content": {"steps": len(trace.steps), "cut": len(data) - len(kept)},
     }
-    try:
-        with Path(target).open("xb") as file:
-            file.write(kept + to_line(note) + b"\n")
-    except OSError as error:
-        raise TraceError(f"cannot write {target}: {error.strerror}") from error
+    write_new(target, kept + to_line(note) + b"\n")
     return read_trace(target)
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
+    """The lines of a file, each with its newline; of one that is too long, only what shows that it is."""
     try:
-        with path.open("rb") as file:
-            while line := file.readline(_LONGEST_LINE):
+        # Opened without waiting, since a pipe has no other end yet. On Windows there is neither.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise TraceError(f"{path} is no regular file; a trace is read from one")
+            while line := file.readline(LONGEST_LINE + 1):
                 yield line
     except OSError as error:
         raise TraceError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # a name with a zero byte
+        raise TraceError(f"cannot read {os.fspath(path)!r}: {error}") from error
 
 
-def _header(line: bytes, path: str | os.PathLike[str]) -> Header:
+def _header(line: bytes, path: str | os.PathLike[str]) -> tuple[Header, bytes]:
+    """The header, and the bytes of its content."""
     try:
+        check_size(line, header=True)
         data = json.loads(line)
         content = data["content"]
         if data["kind"] != "header":
@@ -127,7 +139,7 @@ def _header(line: bytes, path: str | os.PathLike[str]) -> Header:
             raise TraceError(f"{path} has the format {str(content['format'])[:60]!r}; this version reads {FORMAT!r}")
         if not line.endswith(b"\n"):
             raise ValueError("the header is torn")
-        return HEADER.validate_python(content)
+        return parse_header(content), to_line(content)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TraceError(f"{path} is no decodekit trace: {_first(error)}", step=0) from error
 
@@ -155,12 +167,9 @@ def _take(line: bytes, prev: str, trace: Trace, contents: Any) -> str:
     footer: Footer = FOOTER.validate_python(data.get("content"))
     if footer.contents != contents.hexdigest():
         raise ValueError("the footer's digest of all contents does not match the lines above")
-    counts: dict[int, int] = {}
-    for step in trace.steps:
-        counts[step.stream] = counts.get(step.stream, 0) + 1
-    wrong = [end for end in footer.ends if counts.get(end.stream, 0) != end.tokens]
-    if wrong:
-        raise ValueError(f"the footer counts {wrong[0].tokens} tokens in stream {wrong[0].stream}, the steps do not")
+    wrong = replace(trace, footer=footer).wrong_ends()
+    if wrong is not None:
+        raise ValueError(wrong)
     trace.footer = footer
     return digest(line)
 

@@ -34,12 +34,13 @@ def chain_of(trace: Trace) -> Chain:
     described = trace.header.chain
     try:
         parts = [_part("processors", part) for part in described["processors"]]
-        return Chain(parts, _part("samplers", described["sampler"]))
+        return Chain.from_parts(parts, _part("samplers", described["sampler"]))
     except (KeyError, TypeError) as error:
         raise ConfigError(f"the header's chain is not readable: {error!r}") from error
 
 
-def _part(group: str, described: Mapping[str, Any]) -> Any:
+def _part(group: str, described: Mapping[str, Any]) -> dict[str, Any]:
+    """A part as a config writes it, if what is installed is what was recorded."""
     name = described["name"]
     _, info = registry.load(group, name)
     recorded = (described["distribution"], described["version"])
@@ -48,8 +49,7 @@ def _part(group: str, described: Mapping[str, Any]) -> Any:
             f"{group[:-1]} {name!r} was recorded from {recorded[0] or 'a process'} {recorded[1]}; "
             f"installed is {info.distribution or 'one of this process'} {info.version}"
         )
-    build = registry.processor if group == "processors" else registry.sampler
-    return build(name, **described["params"])
+    return {"name": name, **described["params"]}
 
 
 def differences(recorded: Mapping[str, Any], info: AdapterInfo) -> list[str]:

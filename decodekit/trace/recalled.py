@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from decodekit.chain import Chain
+from decodekit.chain.reshaped import advance
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Tail
 from decodekit.draw.context import Context
@@ -51,7 +52,7 @@ def states_after(
                 step=step.index,
             )
     seen = [_recalled(step, at, link.name) for at, link in enumerate(chain.links)]
-    return chain.advance(states, step.choice, ctx, seen)
+    return advance(chain.links, states, step.choice, ctx, seen)
 
 
 def _recalled(step: Step, at: int, plugin: str) -> Distribution:

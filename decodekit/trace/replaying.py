@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
 
@@ -20,16 +20,19 @@ from decodekit.chain import Chain
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.draw.context import Context, TokenIds
-from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError, TraceError
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import ask, blocking
 from decodekit.model.prefix import Prefix
+from decodekit.trace.attempts import Attempts
+from decodekit.trace.comparing import check_choice
+from decodekit.trace.given import relearn
 from decodekit.trace.header import Trace
 from decodekit.trace.reader import read_trace
 from decodekit.trace.rebuild import chain_of, differences, require_noise
+from decodekit.trace.redraw import noise_of, redraw
 from decodekit.trace.step import Step
-from decodekit.trace.verifying import _Finding, redraw
+from decodekit.trace.verdict import Finding
 
 __all__ = ["ReplayReport", "ReplayStep", "replay"]
 
@@ -46,8 +49,9 @@ class ReplayStep:
         token_id: the recorded token.
         replayed: the token drawn now; None where the record holds too little.
         drift: the largest change of a final log-probability among the recorded tokens, in nats; 0 without a model.
-        margin: the recorded margin.
-        explained: whether the tokens agree, or twice the drift reaches the margin: the difference is then allowed.
+        margin: the margin of the draw made now; the recorded one where the record holds too little.
+        explained: whether the tokens agree, or twice the drift reaches the margin: the difference is then allowed. Not
+            where the record contradicts itself: then it allows nothing.
     """
 
     stream: int
@@ -115,21 +119,32 @@ def replay(trace: Trace | str | os.PathLike[str], *, adapter: Adapter | AsyncAda
         trace = read_trace(trace)
     require_noise(trace)
     if adapter is None:
-        return ReplayReport([_from_record(trace, step) for step in trace.steps], live=False)
+        attempts = Attempts(trace.header)
+        return ReplayReport([_from_record(trace, step, attempts) for step in trace.steps], live=False)
     return _live(trace, blocking(adapter))
 
 
-def _from_record(trace: Trace, step: Step) -> ReplayStep:
+def _from_record(trace: Trace, step: Step, attempts: Attempts) -> ReplayStep:
+    """The step drawn again from its record; explained is whether the record agrees with itself."""
+    token, margin, explained = None, step.choice.margin, True
     try:
-        token: int | None = redraw(trace, step).token_id
-    except _Finding:
-        token = None
-    agrees = token in (None, step.token_id)
-    return ReplayStep(step.stream, step.index, step.token_id, token, 0.0, step.choice.margin, agrees)
+        noise = noise_of(trace, step, attempts.of(step))
+        again = redraw(trace, step, noise)
+        token, margin = again.token_id, again.margin
+        check_choice(step, again, noise)
+    except Finding as finding:
+        explained = finding.word != "failed"
+    except DecodekitError:
+        explained = False
+    return ReplayStep(
+        stream=step.stream, index=step.index, token_id=step.token_id, replayed=token,
+        drift=0.0, margin=margin, explained=explained,
+    )  # fmt: skip
 
 
 def _live(trace: Trace, adapter: Adapter) -> ReplayReport:
     chain = chain_of(trace)
+    relearn(adapter, trace)
     warnings = differences(trace.header.adapter, adapter.info)
     results: list[ReplayStep] = []
     for stream in dict.fromkeys(step.stream for step in trace.steps):
@@ -144,7 +159,7 @@ def _replay_stream(
     prompt = trace.prompt_of(stream)
     context = Context(TokenIds(prompt), TokenIds(), adapter.tokenizer)
     states = chain.initial(context)
-    randomness = Randomness(trace.header.seed, stream)
+    attempts = Attempts(trace.header)
     prefix = Prefix(prompt)
     for start in range(0, len(steps), _BATCH):
         part = steps[start : start + _BATCH]
@@ -156,16 +171,16 @@ def _replay_stream(
         for step, answer in zip(part, answers, strict=True):
             if isinstance(answer, DecodekitError):
                 raise TraceError(f"the adapter could not answer for step {step.index}: {answer}", step=step.index)
-            attempt = step.draw.attempt if step.draw is not None else 0
+            recorded = _from_record(trace, step, attempts)
+            noise = noise_of(trace, step, attempts.reached(stream))
             truncate = any(entry.gave_up is not None for entry in step.entries)
-            noise = randomness.at(step.index, draw=attempt)
             # The recorded token is forced, so stateful parts must see that one.
             final, choice, _, states = chain.step(answer, context, states, noise, truncate=truncate, forced=step.choice)
             drift = _drift(step, final)
             agrees = choice.token_id == step.token_id
-            yield ReplayStep(
-                stream, step.index, step.token_id, choice.token_id, drift, step.choice.margin,
-                agrees or 2 * drift >= step.choice.margin,
+            yield replace(
+                recorded, replayed=choice.token_id, drift=drift, margin=choice.margin,
+                explained=agrees or (recorded.explained and 2 * drift >= choice.margin),
             )  # fmt: skip
             ids = context.output_ids
             assert isinstance(ids, TokenIds)

@@ -54,7 +54,7 @@ class RawSummary:
         return RawSummary(
             disclosed=len(dist.scores) if dist.token_ids is not None else dist.vocab_size or 0,
             support=dist.support_size if whole else None,
-            entropy=dist.entropy if dist._knows_entropy else None,
+            entropy=dist.entropy if dist.knows_entropy else None,
             log_normalizer=dist.log_normalizer if whole or dist.stage == "raw" else None,
             origin=dist.origin,
             stage=dist.stage,
@@ -127,6 +127,10 @@ class Step:
     row: tuple[NDArray[np.int64] | None, NDArray[np.floating]] | None = None
     asked: tuple[tuple[str, Disclosure], ...] = ()
     abandoned: tuple[Abandoned, ...] = ()
+
+    def __repr__(self) -> str:
+        more = f", stream={self.stream}" if self.stream else ""
+        return f"Step({self.index}, {self.text!r}, token_id={self.token_id}, logprob={self.choice.logprob:.4g}{more})"
 
     def answer(self, vocab_size: int | None) -> Distribution | None:
         """What the adapter answered, made again from `row`; None below level 'full'."""

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from decodekit import ALL, Choice, Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 
 __all__ = ["AdaptiveP"]
 
@@ -35,6 +36,8 @@ class AdaptiveP(Plugin):
     switches it off, text-generation-webui at 0 and exllamav3 at 1.
     Example: adaptive_p = 0.2
     """
+
+    kind: ClassVar[Kind] = "reshaping"
 
     looks_back: ClassVar[bool] = True
     needs: ClassVar[Disclosure] = ALL

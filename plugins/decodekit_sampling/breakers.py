@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from decodekit import ParameterError
+from decodekit.text.markup import reading
 from decodekit.text.tokenizer import Tokenizer
+from decodekit_sampling.texts import Words, words_of
 
 __all__ = ["Breakers", "overlapping"]
 
@@ -53,16 +56,17 @@ def overlapping(tokenizer: Tokenizer, text: str) -> list[tuple[int, ...]]:
     """The sequences of tokens in which the text can appear, however its neighbours are tokenised.
 
     A token that holds the text is one by itself. A token that ends with a beginning of the text is one together with
-    the tokens of the rest. Scans the vocabulary once. A token that ends inside a character of the text is passed
-    over, for the rest of a character has no tokenisation.
+    the tokens of the rest, as the tokenizer writes them; the rest of a character that it ends in comes byte by byte.
+    Looks at every token that holds the first byte. A control token is found by its full name.
+
+    Raises:
+        ParameterError: the tokens of this tokenizer cannot be listed.
     """
-    data = text.encode()
+    data, words = text.encode(), words_of(tokenizer, f"the breaker {text!r}")
     rests: dict[int, tuple[int, ...] | None] = {}
     sequences: list[tuple[int, ...]] = []
-    for token in range(tokenizer.vocab_size):
-        word = tokenizer.token_bytes(token)
-        if word is None or data[0] not in word:
-            continue
+    for token in np.sort(words.holding(chr(data[0]))).tolist():
+        word = tokenizer.token_bytes(token) or b""
         if data in word:
             sequences.append((token,))
             continue
@@ -70,21 +74,27 @@ def overlapping(tokenizer: Tokenizer, text: str) -> list[tuple[int, ...]]:
             if not word.endswith(data[:cut]):
                 continue
             if cut not in rests:
-                rests[cut] = _rest(tokenizer, data[cut:])
+                rests[cut] = _rest(tokenizer, words, data[cut:])
             rest = rests[cut]
             if rest is not None:
                 sequences.append((token, *rest))
-    named = tokenizer.encode(text, special=True) if len(data) > 1 else []
-    if len(named) == 1 and tokenizer.token_bytes(named[0]) is None:
-        sequences.append((named[0],))  # the text is the name of a control token
+    parts = reading(tokenizer, text)
+    if len(parts) == 1 and isinstance(parts[0], int):
+        sequences.append((parts[0],))  # the text is the name of a control token
     return sequences
 
 
-def _rest(tokenizer: Tokenizer, data: bytes) -> tuple[int, ...] | None:
-    try:
-        return tuple(tokenizer.encode(data.decode()))[:_LONGEST_TAIL]
-    except UnicodeDecodeError:
+def _rest(tokenizer: Tokenizer, words: Words, data: bytes) -> tuple[int, ...] | None:
+    """The tokens of what follows; None where the vocabulary cannot write it."""
+    begun = next((at for at, byte in enumerate(data) if byte & 0xC0 != 0x80), len(data))  # of a character
+    bytewise = [words.exactly(chr(byte)) for byte in data[:begun]]
+    if not all(len(tokens) for tokens in bytewise):
         return None
+    try:
+        ids = tokenizer.encode(data[begun:].decode())
+    except ParameterError:
+        return None
+    return (*(int(tokens[0]) for tokens in bytewise), *ids)[:_LONGEST_TAIL]
 
 
 def _among(ids: NDArray[np.int64], table: NDArray[np.bool_]) -> NDArray[np.bool_]:

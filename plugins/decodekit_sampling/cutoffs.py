@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -44,6 +44,8 @@ class EtaCutoff(Truncation):
     ``min_keep`` (``ties="all"``).
     Example: eta_cutoff = 0.1
     """
+
+    measures: ClassVar[tuple[str, str] | None] = ("entropy", "arXiv 2210.15191")
 
     eta_cutoff: Annotated[float, Field(gt=0, lt=1)]
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from decodekit import Choice, Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
+from decodekit.text.once import once
 from decodekit_sampling.breakers import Breakers, overlapping
 from decodekit_sampling.history import Scope, Window, named, recent
 from decodekit_sampling.ngrams import completions
-from decodekit_sampling.phrases import Phrase, once, tokenizer_of
+from decodekit_sampling.phrases import Phrase, tokenizer_of
 
 __all__ = ["Dry"]
 
@@ -42,6 +44,8 @@ class Dry(Plugin):
     Raises:
         ParameterError: a breaker is a text and there is no tokenizer.
     """
+
+    kind: ClassVar[Kind] = "penalty"
 
     dry: Annotated[float, Field(ge=0, le=1000)]
     base: Annotated[float, Field(ge=1, le=100)] = 1.75

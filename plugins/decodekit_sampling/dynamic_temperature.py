@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from decodekit import ALL, Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.temperature import at_temperature
 
 __all__ = ["DynamicTemperature"]
@@ -31,6 +32,8 @@ class DynamicTemperature(Plugin):
     too, which lowers the temperature.
     Example: dynamic_temperature = 1.0, spread = 0.8
     """
+
+    kind: ClassVar[Kind] = "reshaping"
 
     argmax_invariant: ClassVar[bool] = True
     needs: ClassVar[Disclosure] = ALL

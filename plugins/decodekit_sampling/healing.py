@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError, Plugin
+from decodekit.plugin.traits import Kind
+from decodekit.text.once import once
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_sampling.history import named
-from decodekit_sampling.phrases import Phrase, once
+from decodekit_sampling.phrases import Phrase
+from decodekit_sampling.texts import words_of
 
 __all__ = ["TokenHealing", "cut_prompt"]
 
@@ -59,6 +62,8 @@ class TokenHealing(Plugin):
         ParameterError: there is no tokenizer, or no token can begin the text.
     """
 
+    kind: ClassVar[Kind] = "mask"
+
     token_healing: Phrase
     pieces: bool = True
 
@@ -89,28 +94,17 @@ class TokenHealing(Plugin):
 
 def _steps(phrase: str | tuple[int, ...], pieces: bool, tokenizer: Tokenizer) -> list[NDArray[np.int64]]:
     """For each number of bytes written, the tokens that may come next: those from which the text can be finished."""
-    text = phrase.encode() if isinstance(phrase, str) else tokenizer.decode(phrase)
-    if not text:
+    data = phrase.encode() if isinstance(phrase, str) else tokenizer.decode(phrase)
+    if not data:
         raise ParameterError(f"token_healing: the tokens {phrase} have no text")
-    words, ids = once(tokenizer, TokenHealing, partial(_sorted_words, tokenizer))
+    words, text = words_of(tokenizer, "token_healing"), data.decode("latin-1")
     steps: list[list[int]] = [[] for _ in text]
     for start in reversed(range(len(text))):
         rest = text[start:]
-        at = bisect_left(words, rest)
-        while at < len(words) and words[at].startswith(rest):
-            steps[start].append(ids[at])
-            at += 1
+        steps[start] += words.beginning(rest).tolist()
         for size in range(1, len(rest) if pieces else 0):
-            at = bisect_left(words, rest[:size])
-            while steps[start + size] and at < len(words) and words[at] == rest[:size]:
-                steps[start].append(ids[at])
-                at += 1
+            if steps[start + size]:
+                steps[start] += words.exactly(rest[:size]).tolist()
     if not steps[0]:
-        raise ParameterError(f"token_healing: no token of this vocabulary can begin {text!r}")
+        raise ParameterError(f"token_healing: no token of this vocabulary can begin {data!r}")
     return [np.array(sorted(allowed), dtype=np.int64) for allowed in steps]
-
-
-def _sorted_words(tokenizer: Tokenizer) -> tuple[list[bytes], list[int]]:
-    """The bytes of all tokens that have some, in rising order, and their ids."""
-    words = sorted((word, token) for token in range(tokenizer.vocab_size) if (word := tokenizer.token_bytes(token)))
-    return [word for word, _ in words], [token for _, token in words]

@@ -6,12 +6,13 @@ The end is the tokenizer's end-of-text tokens, or the ``eos_ids`` given.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.history import Ids, TokenId
 from decodekit_sampling.penalties import Law
 from decodekit_sampling.phrases import tokenizer_of
@@ -44,6 +45,7 @@ class _Ending(Plugin):
 
 
 class _NotYet(_Ending):
+    kind: ClassVar[Kind] = "mask"
     stop_ids: Annotated[Ids | None, Field(description="banned beside the end")] = None
 
     def _ends(self, ctx: Context) -> tuple[int, ...]:
@@ -108,6 +110,8 @@ class MaxLength(_Ending):
         EmptySupport: no end has probability there.
     """
 
+    kind: ClassVar[Kind] = "mask"
+
     max_length: Annotated[int, Field(ge=1, le=10_000_000)]
     scope: Literal["output", "both"] = "both"
 
@@ -134,6 +138,8 @@ class ForcedBos(Plugin):
         EmptySupport: the token has no probability.
     """
 
+    kind: ClassVar[Kind] = "mask"
+
     forced_bos: TokenId
 
     def needs(self, ctx: Context) -> Disclosure:
@@ -157,6 +163,8 @@ class ForcedEos(Plugin):
     Raises:
         EmptySupport: none of them has probability.
     """
+
+    kind: ClassVar[Kind] = "mask"
 
     forced_eos: Ids
     max_length: Annotated[int, Field(ge=1, le=10_000_000)]
@@ -189,6 +197,8 @@ class ExponentialLengthDecay(_Ending):
     Engines: transformers.
     Example: exponential_length_decay = 1.5, start = 0, eos_ids = [8]
     """
+
+    kind: ClassVar[Kind] = "bias"
 
     exponential_length_decay: Annotated[float, Field(gt=0, le=100)]
     start: _Length

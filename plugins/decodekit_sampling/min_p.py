@@ -26,6 +26,10 @@ class MinP(Truncation):
 
     min_p: Annotated[float, Field(ge=0, le=1)]
 
+    def after_heat(self, temperature: float) -> str:
+        """exp(gap / T) >= a is exp(gap) >= a ** T."""
+        return f"it keeps what min_p={self.min_p**temperature:.3g} would keep before it"
+
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact on a head whose last token is below the limit; `Undisclosed` otherwise."""
         if self.min_p == 0:

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from decodekit import ALL, Choice, Context, Disclosure, Distribution, DistributionError, Plugin, Undisclosed
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.truncation import near_zero
 
 __all__ = ["Mirostat", "MirostatV2"]
@@ -22,6 +23,8 @@ _Surprise = Annotated[float, Field(gt=0, le=100)]
 
 
 class _Mirostat(Plugin):
+    kind: ClassVar[Kind] = "truncation"
+    measures: ClassVar[tuple[str, str] | None] = ("surprise", "arXiv 2007.14966")
     argmax_invariant: ClassVar[bool] = True
     looks_back: ClassVar[bool] = True
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from decodekit import Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.history import Ids, Scope, Window, named, recent
 
 __all__ = ["EncoderNoRepeatNgram", "NoRepeatNgram"]
@@ -42,6 +43,8 @@ class NoRepeatNgram(Plugin):
     Raises:
         EmptySupport: every token that had probability would complete one.
     """
+
+    kind: ClassVar[Kind] = "mask"
 
     no_repeat_ngram: _Size
     scope: Scope = "both"
@@ -76,6 +79,8 @@ class EncoderNoRepeatNgram(Plugin):
     Raises:
         EmptySupport: every token that had probability would complete one.
     """
+
+    kind: ClassVar[Kind] = "mask"
 
     encoder_no_repeat_ngram: _Size
     ids: Ids | None = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.history import Ids, Scope, TokenId, Window, named, recent, weighed
 
 __all__ = ["EncoderRepetitionPenalty", "FrequencyPenalty", "Law", "PresencePenalty", "RepetitionPenalty"]
@@ -20,12 +21,28 @@ Law = Annotated[
 Floats = NDArray[np.float64]
 
 
+def _needs_window(field: str, least: int) -> dict[str, Any]:
+    """As JSON Schema: a field that is set to this or more asks for a window."""
+    is_set = {"properties": {field: {"type": "integer", "minimum": least}}, "required": [field]}
+    return {"if": is_set, "then": {"properties": {"window": {"type": "integer"}}, "required": ["window"]}}
+
+
+_FADING = (_needs_window("decay", 1), _needs_window("padding", 0))
+_SLOPE_AND_DECAY: dict[str, Any] = {
+    "properties": {"slope": {"not": {"const": 1}}, "decay": {"minimum": 1}},
+    "required": ["slope", "decay"],
+}
+
+
 class _History(Plugin):
     """Which tokens count, and how much.
 
     The ``window`` most recent tokens count in full; over the ``decay`` tokens before them the weight falls in equal
     steps, to 0 at the oldest. (exllama calls the two ranges sustain and decay.)
     """
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [*_FADING]})
+    kind: ClassVar[Kind] = "penalty"
 
     scope: Scope = "both"
     window: Window | None = None
@@ -98,6 +115,8 @@ class RepetitionPenalty(_History):
     half of its range less, and exllamav3 lets the penalty decay.
     Example: repetition_penalty = 1.5
     """
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [*_FADING, {"not": _SLOPE_AND_DECAY}]})
 
     repetition_penalty: Annotated[float, Field(gt=0, le=1e9)]
     law: Law = "logits"
@@ -196,6 +215,8 @@ class EncoderRepetitionPenalty(Plugin):
     Engines: transformers, whose encoder ids are the prompt of a decoder-only model, and text-generation-webui.
     Example: encoder_repetition_penalty = 1.5
     """
+
+    kind: ClassVar[Kind] = "penalty"
 
     encoder_repetition_penalty: Annotated[float, Field(gt=0, le=100)]
     ids: Ids | None = None

@@ -1,10 +1,8 @@
-"""Texts and ids in a configuration, and what they are in a model's vocabulary: found once per tokenizer."""
+"""Texts and ids in a configuration, and what they are in a model's vocabulary."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import Annotated, Any, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Annotated
 
 from pydantic import Field
 
@@ -12,39 +10,11 @@ from decodekit import Context, ParameterError
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_sampling.history import Ids
 
-__all__ = ["Phrase", "Text", "ids_of", "once", "tokenizer_of"]
+__all__ = ["Phrase", "Text", "ids_of", "tokenizer_of"]
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
 Phrase = Text | Ids
 """A text, in which markup such as ``<think>`` means the control token; or its token ids."""
-
-Value = TypeVar("Value")
-
-
-class _Nobody:
-    """Stands for no tokenizer."""
-
-
-_nobody = _Nobody()
-_found: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
-_found_by_fingerprint: dict[str, dict[Hashable, Any]] = {}
-
-
-def once(tokenizer: Tokenizer | None, question: Hashable, answer: Callable[[], Value]) -> Value:
-    """What ``answer()`` returned the first time the question was asked of this tokenizer.
-
-    The question names the asker too, and all that the answer depends on. The answers go when the tokenizer goes; those
-    for one that cannot be referred to weakly are kept under its fingerprint.
-    """
-    key: Any = _nobody if tokenizer is None else tokenizer
-    try:
-        known = _found.setdefault(key, {})
-    except TypeError:
-        known = _found_by_fingerprint.setdefault(key.fingerprint, {})
-    if question not in known:
-        known[question] = answer()
-    found: Value = known[question]
-    return found
 
 
 def tokenizer_of(ctx: Context, what: str) -> Tokenizer:
@@ -55,7 +25,7 @@ def tokenizer_of(ctx: Context, what: str) -> Tokenizer:
 
 
 def ids_of(phrase: str | tuple[int, ...], ctx: Context) -> tuple[int, ...]:
-    """The ids of a phrase, as the tokenizer writes the text when it stands alone.
+    """The ids of a phrase, as the tokenizer writes the text within another: with no space in front.
 
     Raises:
         ParameterError: a text without a tokenizer, or one that has no tokens.

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from decodekit import ALL, Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.truncation import near_zero
 
 __all__ = ["Quadratic"]
@@ -25,6 +26,8 @@ class Quadratic(Plugin):
     Engines: text-generation-webui, koboldcpp and aphrodite; exllamav2 writes it as an exponent of 2 in its softmax.
     Example: quadratic = 0.5
     """
+
+    kind: ClassVar[Kind] = "reshaping"
 
     needs: ClassVar[Disclosure] = ALL
 

@@ -1,22 +1,28 @@
-"""Biases on phrases: the last token is biased when the tokens before it are already there."""
+"""Biases on phrases: the tokens are biased that would complete one."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, WithJsonSchema, field_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
-from decodekit_sampling.history import named, recent
-from decodekit_sampling.phrases import Phrase, ids_of, once
+from decodekit.plugin.traits import Kind
+from decodekit.text.base import own_ids
+from decodekit.text.once import once
+from decodekit_sampling.history import Scope, named, recent
+from decodekit_sampling.phrases import Phrase, tokenizer_of
+from decodekit_sampling.texts import Texts
 
 __all__ = ["BadWords", "SequenceBias"]
 
 _Bias = Annotated[float, Field(ge=-1000, le=1000)]
-_Pair = Annotated[tuple[Phrase, _Bias | bool], Field(strict=False)]
+_Banned = Annotated[bool, WithJsonSchema({"const": False})]
+_Pair = Annotated[tuple[Phrase, _Bias | _Banned], Field(strict=False)]
 _Group = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
@@ -35,10 +41,10 @@ def grouped(sequences: list[tuple[tuple[int, ...], float]]) -> list[_Group]:
     ]
 
 
-def due(groups: list[_Group], ctx: Context) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def due(groups: list[_Group], ctx: Context, scope: Scope = "both") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The tokens that would complete a sequence now, int64[k], and their biases; a token may come up twice."""
     longest = max((beginnings.shape[1] for beginnings, _, _ in groups), default=0)
-    history = recent(ctx, window=longest) if longest else np.empty(0, dtype=np.int64)
+    history = recent(ctx, scope, longest) if longest else np.empty(0, dtype=np.int64)
     ids, biases = [], []
     for beginnings, last, bias in groups:
         length = beginnings.shape[1]
@@ -50,21 +56,42 @@ def due(groups: list[_Group], ctx: Context) -> tuple[NDArray[np.int64], NDArray[
     return np.concatenate([np.empty(0, np.int64), *ids]), np.concatenate([np.empty(0), *biases])
 
 
+class _Phrases:
+    """Sequences of ids, and texts: which tokens would complete one."""
+
+    def __init__(self, biased: Sequence[tuple[str | tuple[int, ...], float]], ctx: Context, what: str) -> None:
+        self._groups = grouped([(phrase, bias) for phrase, bias in biased if isinstance(phrase, tuple)])
+        texts = [(phrase, bias) for phrase, bias in biased if isinstance(phrase, str)]
+        self._texts = Texts(texts, tokenizer_of(ctx, f"the text {texts[0][0]!r}"), what) if texts else None
+
+    def due(self, ctx: Context, scope: Scope) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        ids, biases = due(self._groups, ctx, scope)
+        if self._texts is None:
+            return ids, biases
+        more, their = self._texts.due(ctx, scope)
+        return np.concatenate([ids, more]), np.concatenate([biases, their])
+
+
 class SequenceBias(Plugin):
-    """Add a bias in nats to the last token of a phrase whenever the tokens before it have just been written.
+    """Add a bias in nats to every token that would complete a phrase.
 
-    Pairs of a phrase (text or token ids) and its bias; ``false`` bans the phrase. Only the phrase's own tokenisation is
-    known: to catch a text however it is split, ban it as a phrase.
+    Pairs of a phrase and its bias; ``false`` bans the phrase. A phrase of token ids is complete with its last token,
+    when the others have just been written. A text is found by its bytes, however it is split into tokens: each token
+    is biased with which the text would come to stand in what was written, be it the end of the text or more.
 
-    Formula: s_i + bias where i ends a phrase whose other tokens are the last that were written
-    Edges: a phrase of one token is biased always; a token that ends several is biased by their sum.
-    Source: transformers ``sequence_bias``.
+    Formula: s_i + bias where i completes a phrase
+    Edges: a phrase of one token is biased always, and so is a token that holds a whole text; a token that completes
+    several phrases is biased by their sum. The name of a control token is that token too.
+    Source: transformers ``sequence_bias``, which takes token ids; the law of texts is ours.
     Engines: transformers; prompt and output are one history there too.
     Example: sequence_bias = [[[3, 1, 2], 2.0], [[0], -1.0]]
 
     Raises:
         EmptySupport: every token that had probability is banned.
+        ParameterError: a text, and the adapter has no tokenizer, or one that cannot list its tokens.
     """
+
+    kind: ClassVar[Kind] = "bias"
 
     sequence_bias: Annotated[tuple[_Pair, ...], Field(strict=False, min_length=1, max_length=100_000)]
 
@@ -77,51 +104,70 @@ class SequenceBias(Plugin):
 
     def needs(self, ctx: Context) -> Disclosure:
         """The tokens that would complete a phrase now."""
-        return named(due(self._groups(ctx), ctx)[0])
+        return named(self._phrases(ctx).due(ctx, "both")[0])
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact wherever these tokens are disclosed."""
-        return dist.add(*due(self._groups(ctx), ctx))
+        return dist.add(*self._phrases(ctx).due(ctx, "both"))
 
-    def _groups(self, ctx: Context) -> list[_Group]:
-        return once(ctx.tokenizer, (SequenceBias, self.sequence_bias), lambda: grouped(self._sequences(ctx)))
-
-    def _sequences(self, ctx: Context) -> list[tuple[tuple[int, ...], float]]:
-        return [
-            (ids_of(phrase, ctx), -math.inf if bias is False else float(bias)) for phrase, bias in self.sequence_bias
-        ]
+    def _phrases(self, ctx: Context) -> _Phrases:
+        biased = [(phrase, -math.inf if bias is False else float(bias)) for phrase, bias in self.sequence_bias]
+        question = SequenceBias, self.sequence_bias
+        return once(ctx.tokenizer, question, lambda: _Phrases(biased, ctx, "sequence_bias"))
 
 
 class BadWords(Plugin):
-    """Ban phrases: their last token, whenever the tokens before it have just been written.
+    """Ban phrases: every token that would complete one.
 
-    A text is banned as the tokenizer writes it alone and with a space before it, token ids as they are given. Other
-    ways to split the text are not caught.
+    A text is banned by its bytes, however it is split into tokens: no output comes to hold it. Token ids are banned as
+    they are given: their last one, whenever the others have just been written. ``match="tokens"`` bans a text, too, as
+    vLLM does it: as the tokenizer writes it, and with a space before it where that has as many tokens; other ways to
+    split it are not caught.
 
-    Formula: -inf where i ends a phrase whose other tokens are the last that were written
-    Edges: a phrase of one token is banned always.
-    Source: transformers ``bad_words_ids``; the space as in vLLM's ``bad_words``.
+    Formula: -inf where i completes a phrase
+    Edges: a phrase of one token is banned always, and so is a token that holds a whole text: 'as' bans ' class'. The
+    name of a control token is that token too. The option ``ban`` of a session goes back instead, and so keeps what else
+    may follow a beginning of the text.
+    Source: transformers ``bad_words_ids``, vLLM's ``bad_words``; the law of texts is ours.
     Engines: transformers, by ids, sparing an end-of-text token that is listed (here it is banned as asked); vLLM and
-    aphrodite, by texts.
+    aphrodite, by texts as ``match="tokens"``, where only the output counts.
     Example: bad_words = [[3, 1, 2], [0]]
 
     Raises:
         EmptySupport: every token that had probability is banned.
+        ParameterError: a text, and the adapter has no tokenizer, or one that cannot list its tokens.
     """
 
+    kind: ClassVar[Kind] = "mask"
+
     bad_words: Annotated[tuple[Phrase, ...], Field(strict=False, min_length=1, max_length=100_000)]
+    match: Annotated[Literal["text", "tokens"], Field(description="how a text is found")] = "text"
+    scope: Scope = "both"
 
     def needs(self, ctx: Context) -> Disclosure:
         """The tokens that are banned now."""
-        return named(due(self._groups(ctx), ctx)[0])
+        return named(self._phrases(ctx).due(ctx, self.scope)[0])
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact wherever these tokens are disclosed."""
-        return dist.add(*due(self._groups(ctx), ctx))
+        return dist.add(*self._phrases(ctx).due(ctx, self.scope))
 
-    def _groups(self, ctx: Context) -> list[_Group]:
-        return once(ctx.tokenizer, (BadWords, self.bad_words), lambda: grouped(self._sequences(ctx)))
+    def _phrases(self, ctx: Context) -> _Phrases:
+        return once(ctx.tokenizer, (BadWords, self.bad_words, self.match), lambda: self._banned(ctx))
 
-    def _sequences(self, ctx: Context) -> list[tuple[tuple[int, ...], float]]:
-        spaced = [f" {phrase}" for phrase in self.bad_words if isinstance(phrase, str)]
-        return [(ids, -math.inf) for ids in dict.fromkeys(ids_of(phrase, ctx) for phrase in [*self.bad_words, *spaced])]
+    def _banned(self, ctx: Context) -> _Phrases:
+        phrases: list[str | tuple[int, ...]] = list(dict.fromkeys(self.bad_words))
+        if self.match == "tokens":
+            phrases = [each for phrase in phrases for each in _tokenised(phrase, ctx)]
+        return _Phrases([(phrase, -math.inf) for phrase in phrases], ctx, "bad_words")
+
+
+def _tokenised(phrase: str | tuple[int, ...], ctx: Context) -> list[tuple[int, ...]]:
+    """The ids that vLLM bans for a text: as it is written at the beginning of a text, and within one."""
+    if isinstance(phrase, tuple):
+        return [phrase]
+    tokenizer = tokenizer_of(ctx, f"the text {phrase!r}")
+    word = phrase.lstrip() or phrase
+    alone, spaced = (tuple(own_ids(tokenizer, text)) for text in (word, f" {word}"))
+    differs = spaced[:1] != alone[:1] and len(spaced) == len(alone)
+    return [alone, spaced] if differs else [alone]

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from decodekit import ALL, Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.truncation import near_zero
 
 __all__ = ["Skew"]
@@ -32,6 +33,8 @@ class Skew(Plugin):
     of reach, and that is not repeated here. aphrodite cumulates by id (``order="id"``).
     Example: skew = 0.5
     """
+
+    kind: ClassVar[Kind] = "reshaping"
 
     needs: ClassVar[Disclosure] = ALL
 

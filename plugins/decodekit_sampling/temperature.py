@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, PlainSerializer, WithJsonSchema, WrapValidator
 
 from decodekit import Context, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 
 __all__ = ["Temperature", "at_temperature"]
 
@@ -45,11 +46,17 @@ class Temperature(Plugin):
     Example: temperature = 0.5
     """
 
+    kind: ClassVar[Kind] = "temperature"
+
     temperature: _Degrees
 
     @property
     def argmax_invariant(self) -> bool:
         return self.temperature < math.inf
+
+    @property
+    def leaves_one(self) -> bool:
+        return self.temperature == 0
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """The whole distribution, reshaped; the bounds of a tail follow. At infinity `Undisclosed` on a tail."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from decodekit import CHEAP, Context, Disclosure, Distribution, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.history import Ids, named
 
 __all__ = ["AllowedTokens", "BeginSuppressedTokens", "SuppressedTokens"]
@@ -23,6 +25,8 @@ class AllowedTokens(Plugin):
     Raises:
         EmptySupport: none of them has probability.
     """
+
+    kind: ClassVar[Kind] = "mask"
 
     allowed_tokens: Ids
 
@@ -48,6 +52,8 @@ class SuppressedTokens(Plugin):
         EmptySupport: no other token has probability.
     """
 
+    kind: ClassVar[Kind] = "mask"
+
     suppressed_tokens: Ids
 
     @property
@@ -71,6 +77,8 @@ class BeginSuppressedTokens(Plugin):
     Raises:
         EmptySupport: no other token has probability.
     """
+
+    kind: ClassVar[Kind] = "mask"
 
     begin_suppressed_tokens: Ids
 

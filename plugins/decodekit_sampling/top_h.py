@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,8 @@ class TopH(Truncation):
     renormalised prefix instead; its code has the law written here.
     Example: top_h = 0.6
     """
+
+    measures: ClassVar[tuple[str, str] | None] = ("entropy", "arXiv 2509.02510")
 
     top_h: Annotated[float, Field(gt=0, le=1)]
     candidates: Annotated[int, Field(ge=1, le=1_000_000)] = 100

@@ -32,6 +32,10 @@ class TopK(Truncation):
         count = max(self.top_k, self.min_keep)
         return Disclosure(count if self.ties == "lowest" else count + 1)  # one more shows whether it ties
 
+    @property
+    def leaves_one(self) -> bool:
+        return self.top_k == 1 and self.min_keep == 1 and self.ties != "all"
+
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact on a head of at least k tokens, whose edge must be shown where ties are kept."""
         return keep_first(dist, max(self.top_k, self.min_keep), self.ties)

@@ -29,6 +29,8 @@ class TopNSigma(Truncation):
     Example: top_n_sigma = 1.0
     """
 
+    measures: ClassVar[tuple[str, str] | None] = ("standard deviation", "arXiv 2411.07641")
+
     needs: ClassVar[Disclosure] = ALL
 
     top_n_sigma: Annotated[float, Field(gt=0, le=100)]

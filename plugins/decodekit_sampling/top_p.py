@@ -36,6 +36,9 @@ class TopP(Truncation):
         "keep"
     )
 
+    def after_heat(self, temperature: float) -> str:
+        return "it measures probabilities that the temperature has levelled, and lets unlikely tokens in"
+
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact on a head whose mass reaches p; `Undisclosed` otherwise."""
         if self.top_p == 1:

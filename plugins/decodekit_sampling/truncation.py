@@ -33,7 +33,7 @@ distribution is marked ambiguous.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ from pydantic import Field
 from decodekit import ALL, Disclosure, Distribution, Plugin, Undisclosed
 from decodekit.distribution import AMBIGUITY
 from decodekit.distribution.disclosure import Interval
+from decodekit.plugin.traits import Kind
 
 __all__ = [
     *("ROUNDING", "Boundary", "Ties", "Truncation"),
@@ -65,6 +66,8 @@ ROUNDING = 1e-12
 
 class Truncation(Plugin):
     """Keep some tokens with their scores; at least ``min_keep`` of them."""
+
+    kind: ClassVar[Kind] = "truncation"
 
     min_keep: Annotated[int, Field(ge=1, le=1_000_000, description="so many tokens stay, whatever the rule says")] = 1
     ties: Ties = "lowest"

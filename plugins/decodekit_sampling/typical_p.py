@@ -34,6 +34,8 @@ class TypicalP(Truncation):
     Example: typical_p = 0.4
     """
 
+    measures: ClassVar[tuple[str, str] | None] = ("entropy", "arXiv 2202.00666")
+
     needs: ClassVar[Disclosure] = ALL
 
     typical_p: Annotated[float, Field(gt=0, le=1)]

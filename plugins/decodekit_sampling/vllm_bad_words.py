@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from decodekit import Context, Disclosure, Distribution, ParameterError, Plugin
+from decodekit.text.once import once
 from decodekit_sampling.history import named, recent
-from decodekit_sampling.phrases import Text, once, tokenizer_of
+from decodekit_sampling.phrases import Text, tokenizer_of
 
 __all__ = ["VllmBadWords"]
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from decodekit import Choice, Context, Distribution, ParameterError, Plugin
+from decodekit.plugin.traits import Kind
 from decodekit_sampling.mt19937 import Seed, uniform_float
 from decodekit_sampling.token_ids import TokenIds
 from decodekit_sampling.truncation import ROUNDING, near_zero
@@ -28,6 +29,8 @@ class _TopChoices(Plugin):
 
     Nothing is excluded where fewer than two tokens reach the threshold, or where fewer than ``min_keep`` would be left.
     """
+
+    kind: ClassVar[Kind] = "truncation"
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.1
     above: Annotated[bool, Field(description="a choice has more than the threshold, not just as much")] = False

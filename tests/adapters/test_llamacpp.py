@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from decodekit import Disclosure, Distribution, Prefix
 from decodekit.distribution.disclosure import ALL
 from decodekit.errors import AdapterError, ContextOverflow, ModelNotFound, OutOfMemory, ParameterError
 from decodekit_llamacpp import LlamaCppAdapter
+from decodekit_llamacpp.native import LlamaContext, fill
 from tests.adapters.conftest import MODEL, BareLoop, model_path
 
 pytestmark = pytest.mark.real_model
@@ -26,18 +27,9 @@ pytestmark = pytest.mark.real_model
 PARIS = "The capital of France is"
 
 
-def counted(adapter: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The rows of every forward pass from here on."""
-    rows: list[int] = []
-    context = adapter._context
-    decode = context.decode
-
-    def counting() -> int:
-        rows.append(context.batch.size)
-        return int(decode())
-
-    monkeypatch.setattr(context, "decode", counting)
-    return rows
+def rows_of(answers: Sequence[Any]) -> list[int]:
+    """How many tokens went through in the forward pass that each answer came from."""
+    return [answer.schedule["rows"] for answer in answers]
 
 
 def test_the_capital_of_france_is_paris(make: Callable[..., Any]) -> None:
@@ -100,88 +92,60 @@ def test_no_prefixes_have_no_answers(make: Callable[..., Any]) -> None:
     assert make().predict([]) == []
 
 
-def test_duplicates_are_evaluated_once_and_answered_each(
-    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    adapter = make()
-    rows = counted(adapter, monkeypatch)
-    answers = adapter.predict([Prefix([5, 6]), Prefix([5]).extend([6]), Prefix([5, 6])])
-    assert rows == [2]
+def test_duplicates_are_evaluated_once_and_answered_each(make: Callable[..., Any]) -> None:
+    answers = make().predict([Prefix([5, 6]), Prefix([5]).extend([6]), Prefix([5, 6])])
+    assert rows_of(answers) == [2, 2, 2]
     assert answers[0] is answers[1] is answers[2]
 
 
-def test_the_last_answers_are_given_again_without_a_forward_pass(
-    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_last_answers_are_given_again_without_a_forward_pass(make: Callable[..., Any]) -> None:
     adapter = make()
     first = adapter.predict([Prefix([5, 6]), Prefix([9])])
-    rows = counted(adapter, monkeypatch)
-    assert adapter.predict([Prefix([9])], ALL) == [first[1]]
-    assert adapter.predict([Prefix([5, 6])], ALL) == [first[0]]
-    assert rows == []
+    assert adapter.predict([Prefix([9])], ALL)[0] is first[1]
+    assert adapter.predict([Prefix([5, 6])], ALL)[0] is first[0]
 
 
-def test_extending_a_prefix_evaluates_one_token(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extending_a_prefix_evaluates_one_token(make: Callable[..., Any]) -> None:
     adapter = make()
     prefix = Prefix(range(100, 140))
-    adapter.predict([prefix])
-    rows = counted(adapter, monkeypatch)
+    assert rows_of(adapter.predict([prefix])) == [40]
     for token in (1, 2, 3):
         prefix = prefix.extend([token])
-        adapter.predict([prefix])
-    assert rows == [1, 1, 1]
+        assert rows_of(adapter.predict([prefix])) == [1]
 
 
-def test_a_prefix_whose_logits_are_gone_costs_its_last_token(
-    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_prefix_whose_logits_are_gone_costs_its_last_token(make: Callable[..., Any]) -> None:
     adapter = make()
     prefix = Prefix(range(100, 140))
     adapter.predict([prefix])
     adapter.predict([Prefix([5])])
-    rows = counted(adapter, monkeypatch)
-    adapter.predict([prefix])
-    assert rows == [1]
+    assert rows_of(adapter.predict([prefix])) == [1]
 
 
-def test_a_text_is_scored_in_one_pass_over_its_tokens(
-    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    adapter = make()
+def test_a_text_is_scored_in_one_pass_over_its_tokens(make: Callable[..., Any]) -> None:
     ids = list(range(100, 160))
-    rows = counted(adapter, monkeypatch)
-    assert all(isinstance(a, Distribution) for a in adapter.predict([Prefix(ids[:n]) for n in range(1, 61)]))
-    assert rows == [60]
+    assert rows_of(make().predict([Prefix(ids[:n]) for n in range(1, 61)])) == [60] * 60
 
 
-def test_the_cold_stem_of_siblings_is_evaluated_once(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    adapter = make()
+def test_the_cold_stem_of_siblings_is_evaluated_once(make: Callable[..., Any]) -> None:
     stem = Prefix(range(100, 130))
-    rows = counted(adapter, monkeypatch)
-    adapter.predict([stem.extend([i, i]) for i in range(10)])
-    assert rows == [30 + 20]
+    assert rows_of(make().predict([stem.extend([i, i]) for i in range(10)])) == [30 + 20] * 10
 
 
-def test_many_branches_are_one_forward_pass(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_branches_are_one_forward_pass(make: Callable[..., Any]) -> None:
     adapter = make()
     branches = [Prefix(range(100, 130)).extend([i]) for i in range(16)]
     adapter.predict(branches)
-    rows = counted(adapter, monkeypatch)
     for step in range(5):
         branches = [branch.extend([i + step]) for i, branch in enumerate(branches)]
-        adapter.predict(branches)
-    assert rows == [16] * 5
+        assert rows_of(adapter.predict(branches)) == [16] * 16
 
 
-def test_two_children_of_every_branch_fit_even_when_all_slots_are_full(
-    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_children_of_every_branch_fit_even_when_all_slots_are_full(make: Callable[..., Any]) -> None:
     adapter = make(max_sequences=8)
     branches = [Prefix([100, 101]).extend([i, i]) for i in range(8)]
     adapter.predict(branches)
-    rows = counted(adapter, monkeypatch)
-    adapter.predict([branch.extend([token]) for branch in branches for token in (1, 2)])
-    assert rows == [8, 8]
+    assert rows_of(adapter.predict([branch.extend([token]) for branch in branches for token in (1, 2)])) == [8] * 16
 
 
 def test_a_handed_out_distribution_does_not_change_with_the_next_call(make: Callable[..., Any]) -> None:
@@ -189,7 +153,7 @@ def test_a_handed_out_distribution_does_not_change_with_the_next_call(make: Call
     (first,) = adapter.predict([Prefix([5, 6])])
     before = first.scores.copy()
     adapter.predict([Prefix([900, 901])])
-    assert np.array_equal(first._row, before.astype(np.float32))
+    assert np.array_equal(first.scores, before)
 
 
 def test_a_closed_adapter_says_so_and_closes_again(make: Callable[..., Any]) -> None:
@@ -203,21 +167,20 @@ def test_a_closed_adapter_says_so_and_closes_again(make: Callable[..., Any]) -> 
         tokenizer.encode("text")
 
 
-def failing(adapter: Any, monkeypatch: pytest.MonkeyPatch, times: int, error: BaseException | None = None) -> None:
+def failing(monkeypatch: pytest.MonkeyPatch, times: int, error: BaseException | None = None) -> None:
     """Make the next forward passes fail, as llama.cpp does when a buffer cannot be had, or as an interrupt does."""
-    context = adapter._context
-    decode, left = context.decode, [times]
+    decode, left = LlamaContext.decode, [times]
 
-    def faulty() -> int:
+    def faulty(context: LlamaContext) -> int:
         if left[0] > 0:
             left[0] -= 1
             if error is not None:
-                decode()  # an interrupt arrives when the C code is done
+                decode(context)  # an interrupt arrives when the C code is done
                 raise error
             return -3
-        return int(decode())
+        return decode(context)
 
-    monkeypatch.setattr(context, "decode", faulty)
+    monkeypatch.setattr(LlamaContext, "decode", faulty)
 
 
 @pytest.mark.parametrize("times", [1, 2, 3, 4, 5])
@@ -227,7 +190,7 @@ def test_whichever_pass_fails_every_answer_given_is_right(
     adapter = make(rows_per_forward=16)
     adapter.predict([Prefix([1, 2, 3])])
     prefixes = [Prefix([1, 2, 3]).extend(range(10, 30 + n)) for n in (0, 1)] + [Prefix([4] * 20)]
-    failing(adapter, monkeypatch, times)
+    failing(monkeypatch, times)
     given = adapter.predict(prefixes)
     monkeypatch.undo()
     assert {type(answer) for answer in given} <= {Distribution, OutOfMemory}
@@ -239,14 +202,14 @@ def test_whichever_pass_fails_every_answer_given_is_right(
     ):
         for prefix, answer in zip(asked, answers, strict=True):
             if not (answers is given and isinstance(answer, OutOfMemory)):
-                assert np.array_equal(answer._row, bare(prefix.token_ids))
+                assert np.array_equal(answer.scores, bare(prefix.token_ids))
 
 
 def test_a_pass_that_fails_for_good_is_out_of_memory_for_its_rows_only(
     make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = make()
-    failing(adapter, monkeypatch, 10**6)
+    failing(monkeypatch, 10**6)
     answers = adapter.predict([Prefix([5]), Prefix()])
     assert [type(answer) for answer in answers] == [OutOfMemory, ParameterError]
     monkeypatch.undo()
@@ -259,12 +222,12 @@ def test_an_interrupt_leaves_index_and_memory_in_agreement(
     adapter = make(rows_per_forward=16)
     prefix = Prefix(range(100, 140))
     adapter.predict([prefix])
-    failing(adapter, monkeypatch, 1, KeyboardInterrupt())
+    failing(monkeypatch, 1, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         adapter.predict([prefix.extend([1, 2]), prefix.extend([1, 3])])
     monkeypatch.undo()
     for answer, ids in zip(adapter.predict([prefix.extend([1, 2]), prefix.extend([5])]), ([1, 2], [5]), strict=True):
-        assert np.array_equal(answer._row, bare(prefix.extend(ids).token_ids))
+        assert np.array_equal(answer.scores, bare(prefix.extend(ids).token_ids))
 
 
 @pytest.mark.parametrize(
@@ -277,6 +240,7 @@ def test_an_interrupt_leaves_index_and_memory_in_agreement(
         {"max_sequences": 251},
         {"rows_per_forward": 0},
         {"n_gpu_layers": -1},
+        {"n_gpu_layers": 1},  # the build that the tests run has no GPU
         {"n_threads": True},
         {"n_ctx": 64.0},
         {"cache_type": "q4_0"},
@@ -370,3 +334,13 @@ def test_a_run_whose_server_went_away_goes_on_to_the_unbroken_text(
             step.choice.raw_logprob for step in whole.trace.steps
         ]
         assert decodekit.verify(result.trace).word == "proved"
+
+
+def test_a_version_of_llama_cpp_python_without_a_field_is_refused_and_nothing_is_dropped() -> None:
+    """ctypes would take any attribute, and llama.cpp would never see it."""
+    import llama_cpp
+
+    parameters = fill(llama_cpp.llama_context_default_params(), n_ctx=77)
+    assert parameters.n_ctx == 77
+    with pytest.raises(AdapterError, match=r"llama-cpp-python \d.* has no 'kv_divided' in llama_context_params"):
+        fill(parameters, kv_divided=True)

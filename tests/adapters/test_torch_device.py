@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,18 +19,8 @@ from decodekit.errors import AdapterError, DistributionError, ParameterError
 from decodekit.testing import check_adapter
 from decodekit_torch import TorchAdapter
 from decodekit_torch.head import heads, statistics
-from tests.adapters.test_torch import DRIFT
-from tests.adapters.torch_models import ON_A_GPU, tiny
+from tests.adapters.torch_models import DRIFT, ON_A_GPU, tiny
 from tests.benchmarks import device_draws
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
 
 # -- heads -------------------------------------------------------------------------------------------------------------
 
@@ -227,7 +216,7 @@ def test_the_noise_is_keyed_by_seed_and_content_so_the_contract_holds_to_the_bit
     model = dropout_model()
     check_adapter(lambda: TorchAdapter(model=model, noise_seed=5, passes=passes), lengths=(64,), many=10, rounds=4)
     one, other, again = (
-        TorchAdapter(model=model, noise_seed=seed).predict([Prefix([1, 2])])[0]._row
+        TorchAdapter(model=model, noise_seed=seed).predict([Prefix([1, 2])])[0].scores
         for seed in (5, 6, 5)  # type: ignore[union-attr]
     )
     assert np.array_equal(one, again) and not np.array_equal(one, other)

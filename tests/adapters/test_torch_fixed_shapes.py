@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,23 +18,16 @@ import torch
 from decodekit import Chain, Distribution, Prefix, Session
 from decodekit.testing import check_adapter
 from decodekit_torch import TorchAdapter, fixed_shapes
-from tests.adapters.test_torch import DRIFT, passes_of, prefixes_for
-from tests.adapters.torch_models import CACHED, ON_A_GPU, VOCAB, Oracle, tiny
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from decodekit_torch.cached import Cached
+from decodekit_torch.fixed_shapes import FixedShapes
+from tests.adapters.torch_models import CACHED, DRIFT, ON_A_GPU, VOCAB, Oracle, cache_of, passes_of, prefixes_for, tiny
 
 
 @pytest.fixture
 def as_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stages of 16 columns and more, whose steps nothing compiles."""
     monkeypatch.setattr(fixed_shapes, "compiled_step", lambda step, _: step)
-    monkeypatch.setattr(fixed_shapes, "_LEAST", 16)
+    monkeypatch.setattr(fixed_shapes, "LEAST_COLUMNS", 16)
 
 
 @pytest.fixture
@@ -47,10 +40,10 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return graph.forward  # type: ignore[no-any-return]
 
     def compiled(step: Any, _: Any) -> Any:
-        return torch.compile(step, dynamic=False, fullgraph=True, backend=backend, **fixed_shapes._ISOLATED)
+        return torch.compile(step, dynamic=False, fullgraph=True, backend=backend, **fixed_shapes.COMPILE_OPTIONS)
 
     monkeypatch.setattr(fixed_shapes, "compiled_step", compiled)
-    monkeypatch.setattr(fixed_shapes, "_LEAST", 16)
+    monkeypatch.setattr(fixed_shapes, "LEAST_COLUMNS", 16)
     return made
 
 
@@ -59,7 +52,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.usefixtures("as_written")
 @pytest.mark.parametrize("kind", CACHED)
-def test_the_contract_holds_on_stages(kind: str) -> None:
+def test_the_contract_holds_in_fixed_shapes(kind: str) -> None:
     model = tiny(kind)
     report = check_adapter(
         lambda: TorchAdapter(model=model, compile=True, max_sequences=8, cells=1200, tokens_per_forward=40),
@@ -73,23 +66,20 @@ def test_the_contract_holds_on_stages(kind: str) -> None:
 @pytest.mark.usefixtures("as_written")
 @pytest.mark.parametrize("kind", CACHED)
 @pytest.mark.parametrize(("slots", "cells"), [(6, 400), (3, 5000)])
-def test_answers_on_stages_are_those_of_a_full_forward_pass_in_float64(kind: str, slots: int, cells: int) -> None:
+def test_answers_in_fixed_shapes_are_those_of_a_full_forward_pass_in_float64(kind: str, slots: int, cells: int) -> None:
     model = tiny(kind)
     oracle = Oracle(model)
     adapter = TorchAdapter(model=model, compile=True, max_sequences=slots, cells=cells, tokens_per_forward=32)
-    stages = adapter._engine._shapes
-    staged = 0
+    fixed = 0
     for call in prefixes_for(3, 20):
         call = [*call, *(prefix.extend([5]) for prefix in call[-2:])]
         for _ in range(2):  # the second time one token more, which is a step
             for prefix, answer in zip(call, adapter.predict(call), strict=True):
                 assert isinstance(answer, Distribution)
-                staged += "room" in (answer.schedule or {})
+                fixed += "room" in (answer.schedule or {})
                 assert np.abs(answer.logprobs - oracle(prefix.token_ids)).max() < DRIFT["float32"]
-            groups = adapter._engine._groups
-            assert sum(group.cells for group in groups) + stages.idle_cells <= cells or len(groups) == 1
             call = [prefix.extend([7]) for prefix in call]
-    assert staged > 20
+    assert fixed > 20
 
 
 @pytest.mark.usefixtures("as_written")
@@ -148,22 +138,31 @@ def test_what_is_taken_back_leaves_no_nan_behind(monkeypatch: pytest.MonkeyPatch
     assert isinstance(answer, Distribution)  # though it stands where NaN stood
 
 
+def evaluated(cached: Cached, prefix: Prefix) -> Prefix:
+    """Ask for one prefix, as the adapter does; the same with a token more is the next to ask for."""
+    with torch.inference_mode():
+        if not cached.extend([prefix], lambda *_: None):
+            cached.evaluate([prefix], lambda *_: None)
+    return prefix.extend([5])
+
+
 @pytest.mark.usefixtures("as_written")
-def test_whoever_moves_out_counts_again() -> None:
-    adapter = TorchAdapter(model=tiny("Llama"), compile=True, cells=240)
-    texts = [Prefix([1] * 20), Prefix([2] * 20)]
+@pytest.mark.parametrize("kind", CACHED)
+def test_memory_stays_within_its_cells_with_those_who_moved_out_and_unused_buffers(kind: str) -> None:
+    model = tiny(kind)
+    cached = Cached(
+        model, slots=32, cells=240, tokens_per_forward=512,
+        shapes=FixedShapes(model, rows=32, limit=300, compiled=True),
+    )  # fmt: skip
+    texts = [evaluated(cached, Prefix([token] * 20)) for token in (1, 2)]
     for text, steps in ((0, 100), (1, 50)):
-        for other in texts if text == 0 else []:
-            adapter.predict([other])
         for _ in range(steps):
-            texts[text] = texts[text].extend([5])
-            adapter.predict([texts[text]])
-            groups = adapter._engine._groups
-            assert sum(group.cells for group in groups) + adapter._engine._shapes.idle_cells <= 240
+            texts[text] = evaluated(cached, texts[text])
+            assert cached.cells <= 240
 
 
 def test_the_contract_holds_for_graphs(graphs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fixed_shapes, "_LEAST", 512)
+    monkeypatch.setattr(fixed_shapes, "LEAST_COLUMNS", 512)
     model = tiny("Llama")
     check_adapter(
         lambda: TorchAdapter(model=model, compile=True, max_sequences=2, n_ctx=128, cells=1200), exact=False,
@@ -215,14 +214,14 @@ def test_a_model_that_wants_its_length_as_a_number_is_cached_and_not_compiled(mo
     forward = model.forward
 
     def counting(*args: Any, **kwargs: Any) -> Any:
-        if (cache := kwargs.get("past_key_values")) is not None and not isinstance(cache.get_seq_length(), int):
+        if (cache := cache_of(kwargs)) is not None and not isinstance(cache.get_seq_length(), int):
             raise TypeError("a number")
         return forward(*args, **kwargs)
 
     counting.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
     monkeypatch.setattr(model, "forward", counting)
-    engine = TorchAdapter(model=model, compile=True)._engine
-    assert type(engine).__name__ == "Cached" and engine._stages is None
+    adapter = TorchAdapter(model=model, compile=True)
+    assert adapter.capabilities == {"kv_cache": True, "compiled": "no: with a KV cache it raised TypeError: a number"}
 
 
 # -- compiled ----------------------------------------------------------------------------------------------------------

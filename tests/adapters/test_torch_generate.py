@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,8 +27,7 @@ from decodekit import Chain, Context, Distribution, Prefix, Session
 from decodekit.errors import ConfigError, ParameterError, PluginError
 from decodekit.testing import check_processor
 from decodekit_torch import TorchAdapter, as_logits_processor, hf_logits_processor
-from tests.adapters.test_torch import DRIFT
-from tests.adapters.torch_models import ON_A_GPU, VOCAB, tiny
+from tests.adapters.torch_models import DRIFT, ON_A_GPU, VOCAB, tiny
 
 MODELS = ("Llama", "GPT2", "Qwen3", "Mixtral", "Mistral")
 EOS, NEW = list(range(20)), 16  # a tenth of the vocabulary ends a text, so that many do end
@@ -50,14 +48,6 @@ def laws(length: int) -> dict[str, tuple[dict[str, Any], list[Any]]]:
         ),
         "forced end": ({"forced_eos_token_id": 3}, [ForcedEOSTokenLogitsProcessor(length + NEW, 3)]),
     }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

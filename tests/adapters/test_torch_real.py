@@ -59,7 +59,7 @@ def llama() -> Iterator[Any]:
 
 
 def dtype_of(adapter: Any) -> str:
-    return str(adapter._module.dtype).removeprefix("torch.")
+    return str(adapter.module.dtype).removeprefix("torch.")
 
 
 def test_the_capital_of_france_is_paris(adapter: Any) -> None:
@@ -80,7 +80,7 @@ def test_file_and_tokenizer_are_those_of_llama_cpp(adapter: Any, llama: Any) -> 
 
 
 def test_logprobs_are_those_of_a_float64_forward_pass(adapter: Any) -> None:
-    oracle = Oracle(adapter._module)
+    oracle = Oracle(adapter.module)
     texts = [Prefix(adapter.tokenizer.encode(prompt)) for prompt in PROMPTS[:3]]
     calls = [
         texts,
@@ -156,7 +156,7 @@ def test_another_backend_draws_the_same_tokens_or_differs_inside_the_margin(adap
 
 @pytest.mark.slow
 def test_the_real_model_keeps_the_contract(adapter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, tokenizer = adapter._module, adapter.tokenizer
+    module, tokenizer = adapter.module, adapter.tokenizer
     known = adapter.info.model_fingerprint
     monkeypatch.setattr("decodekit_torch.loading.module_fingerprint", lambda _: known)  # half a gigabyte, thirty times
     report = check_adapter(

@@ -135,9 +135,9 @@ def test_a_text_the_vocabulary_cannot_write_is_refused() -> None:
 
 
 def test_a_family_without_bytes_is_refused() -> None:
-    backend = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
-    backend.decoder = decoders.WordPiece()
-    with pytest.raises(ConfigError, match="WordPiece"):
+    backend = Tokenizer(models.BPE({"a": 0, "b</w>": 1}, [], end_of_word_suffix="</w>"))
+    backend.decoder = decoders.BPEDecoder()
+    with pytest.raises(ConfigError, match="BPEDecoder"):
         TransformersTokenizer(transformers.PreTrainedTokenizerFast(tokenizer_object=backend), vocab_size=400)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from decodekit import Chain, Context, Distribution, Randomness, processor
 from decodekit.chain.advice import advice
+from decodekit.plugin import registry
 
 
 def chain(*parts: tuple[str, object], sampler: str = "multinomial") -> Chain:
@@ -20,10 +21,12 @@ def rules(*parts: tuple[str, object], sampler: str = "multinomial") -> list[str]
 
 
 class Named:
-    """A processor of which only the name is known."""
+    """A stranger's processor: a name, and what it says of itself."""
 
-    def __init__(self, name: str, revives: bool = False) -> None:
-        self.name, self.revives = name, revives
+    def __init__(self, name: str, **traits: object) -> None:
+        self.name = name
+        for trait, value in traits.items():
+            setattr(self, trait, value)
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         return dist
@@ -68,13 +71,35 @@ def test_heat_after_the_cut_or_below_the_mark_is_no_trap() -> None:
     assert rules(("temperature", 2.0), ("top_k", 5)) == []  # an order of scores does not feel heat
 
 
-@pytest.mark.parametrize("name", ["typical_p", "top_n_sigma", "top_h", "eta_cutoff", "mirostat_v2"])
-def test_what_measures_the_whole_belongs_before_what_cuts_it(name: str) -> None:
-    (found,) = advice(Chain([processor("top_k", top_k=5), Named(name)]))
+MEASURING = [
+    processor("typical_p", typical_p=0.9),
+    processor("top_n_sigma", top_n_sigma=1.0),
+    processor("top_h", top_h=0.4),
+    processor("eta_cutoff", eta_cutoff=1e-3),
+    processor("mirostat_v2", mirostat_v2=5.0),
+    Named("strange_p", kind="truncation", measures=("entropy", "arXiv 0000.00000")),
+]
+
+
+@pytest.mark.parametrize("part", MEASURING, ids=registry.name_of)
+def test_what_measures_the_whole_belongs_before_what_cuts_it(part: object) -> None:
+    name = registry.name_of(part)
+    (found,) = advice(Chain([processor("top_k", top_k=5), part]))
     assert (found.rule, found.places) == ("measure_after_cut", (0, 1))
     assert found.message.startswith(f"{name} stands after top_k: ") and found.source.startswith("arXiv ")
-    assert advice(Chain([Named(name), processor("top_k", top_k=5)])) == []
-    assert [item.rule for item in advice(Chain([Named(name), Named(name)]))] == ["repeated"]
+    assert advice(Chain([part, processor("top_k", top_k=5)])) == []
+    assert [item.rule for item in advice(Chain([part, part]))] == ["repeated"]
+
+
+def test_what_a_stranger_says_of_itself_is_believed() -> None:
+    """The names of our own plugins play no part."""
+    heat = Named("temperature")
+    cut = Named("shave", kind="truncation", after_heat=lambda t: f"it is {t:g} times as hot")
+    assert advice(Chain([heat, cut])) == []
+    found = advice(Chain([processor("temperature", temperature=2.0), cut]))
+    assert [item.rule for item in found] == ["cut_after_heat"] and "it is 2 times as hot" in found[0].message
+    (late,) = advice(Chain([cut, Named("nudge", kind="bias")]))
+    assert late.rule == "addition_after_cut" and "nudge stands after shave" in late.message
 
 
 @pytest.mark.parametrize("value", [{3: 50.0}, {3: False}])

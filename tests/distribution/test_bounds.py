@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from decodekit import Distribution, DistributionError, Tail, Undisclosed
-from decodekit.distribution.bounds import _head_part
+from decodekit.distribution.bounds import surprisal_of_shown
 
 LOG = math.log
 NAMES = ("log_normalizer", "entropy", "varentropy", "tail_mass")
@@ -87,8 +87,14 @@ def test_a_head_that_shows_nearly_everything_has_narrow_bounds() -> None:
 def test_the_share_of_a_disclosed_token_is_bounded_at_its_peak_inside_the_interval() -> None:
     # One token is shown, of probability 0.1 to 1: x log(1/x) is 0 at 1 and 1/e at its peak; x log(1/x)**2 is 4/e**2.
     shown, tail = Distribution.head([0], [LOG(0.9)], 5).scaled(0.5), Tail(0.0, 0.9, 4, 0.0)
-    assert _head_part(shown, tail, 1) == (pytest.approx(0, abs=1e-15), pytest.approx(math.exp(-1)))
-    assert _head_part(shown, tail, 2) == (pytest.approx(0, abs=1e-15), pytest.approx(4 * math.exp(-2)))
+    assert surprisal_of_shown(shown.row, shown.hidden, tail, 1) == (
+        pytest.approx(0, abs=1e-15),
+        pytest.approx(math.exp(-1)),
+    )
+    assert surprisal_of_shown(shown.row, shown.hidden, tail, 2) == (
+        pytest.approx(0, abs=1e-15),
+        pytest.approx(4 * math.exp(-2)),
+    )
 
 
 def test_without_a_vocabulary_size_the_entropy_has_no_upper_bound() -> None:
@@ -128,7 +134,7 @@ def test_a_stated_entropy_is_the_entropy_until_a_transformation_changes_it() -> 
         lambda dist: dist.scaled(1.5), lambda dist: dist.add([int(ids[2])], [1.0]), lambda dist: dist.top(3),
         lambda dist: dist.nucleus(0.3), lambda dist: dist.truncated(), lambda dist: dist.keep(ids[:4]),
     ):  # fmt: skip
-        assert change(head)._knows_entropy == change(silent)._knows_entropy
+        assert change(head).knows_entropy == change(silent).knows_entropy
         assert change(head).bounds("entropy") == change(silent).bounds("entropy")
     with pytest.raises(Undisclosed):
         head.scaled(1.5).entropy  # noqa: B018 - it raises

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decodekit import ALL, CHEAP, Disclosure, Distribution, DistributionError, EmptySupport, ParameterError, Undisclosed
+from decodekit.distribution.disclosure import for_each
 from decodekit.distribution.hidden import Hidden
 
 LOG = math.log
@@ -260,3 +261,10 @@ def test_disclosures_cover_unite_and_read_as_text() -> None:
     for top in (0, -1, True):
         with pytest.raises(ParameterError, match=r"Disclosure\.top"):
             Disclosure(top)
+
+
+def test_what_is_wanted_of_each_prefix() -> None:
+    assert for_each(ALL, 3) == [ALL, ALL, ALL]
+    assert for_each((ALL, CHEAP), 2) == [ALL, CHEAP]
+    with pytest.raises(ParameterError, match="1 disclosures for 2 prefixes"):
+        for_each([ALL], 2)

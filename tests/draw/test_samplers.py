@@ -52,8 +52,6 @@ def definition(scores: np.ndarray, noise: BoundRandomness) -> Choice:
     return Choice(
         token_id=int(ids[first]),
         logprob=None,
-        raw_logprob=None,
-        rank=None,
         score=float(perturbed[first]),
         margin=float(perturbed[first] - perturbed[second]) if second is not None else INF,
         runner_up=int(ids[second]) if second is not None else None,
@@ -343,8 +341,8 @@ def test_on_a_head_the_winner_is_the_winner_of_the_whole_or_exactly_the_possible
         noise = Randomness(case).at(4)
         truth = multinomial(full, Context(), noise)
         hidden = np.setdiff1d(np.arange(len(row)), ids)
-        assert head._hidden is not None
-        reach = noise.gumbel(range(len(row)))[hidden] + head._hidden.max_score - float(head.scores[0])
+        assert head.hidden is not None
+        reach = noise.gumbel(range(len(row)))[hidden] + head.hidden.max_score - float(head.scores[0])
         best = (head.scores - head.scores[0] + noise.gumbel(ids)).max()
         try:
             choice = multinomial(head, Context(), noise)
@@ -387,11 +385,11 @@ def test_hidden_rivals_are_those_of_noise_for_every_token_to_the_bit() -> None:
         head = Distribution.head(shown, logprobs, size, max_hidden=bound).scaled(rng.choice([1.0, 0.01, 1.43, 50]))
         noise = Randomness(case).at(2)
         ids, scores = head.token_ids, head.scores
-        assert ids is not None and head._hidden is not None
+        assert ids is not None and head.hidden is not None
         token, best, second, runner_up, word = race(ids, scores - scores[0], noise.words(ids))
         numbers = noise.gumbel(range(size))
         numbers[ids] = -INF
-        numbers += head._hidden.max_score - scores[0]
+        numbers += head.hidden.max_score - scores[0]
         rivals = np.flatnonzero(numbers >= best)
         if len(rivals):
             refused += 1

@@ -21,10 +21,11 @@ from decodekit import (
     EmptySupport,
     ParameterError,
     PluginError,
+    Session,
     Undisclosed,
     processor,
 )
-from decodekit.testing import BytesTokenizer, PiecesTokenizer, check_processor
+from decodekit.testing import BytesTokenizer, PiecesTokenizer, TableAdapter, check_processor
 
 from .cases import TIGHT, apply, cases, context, scores, split
 from .test_history import check_same, torch_scores
@@ -87,34 +88,109 @@ def test_a_phrase_by_hand() -> None:
     assert scores("sequence_bias", FLAT, context([2, 1], []), sequence_bias=bias).tolist() == [0, 0, 0, 0, -1, 0]
 
 
-def test_a_text_is_a_phrase_in_this_vocabulary_and_a_bad_word_is_one_with_a_space_too() -> None:
+def test_a_text_is_found_by_its_bytes_by_hand() -> None:
     tokenizer = PiecesTokenizer([b"a", b"b", b" ", b" a", b"ba", None])
-    ctx = context([4], [3], tokenizer)
-    assert scores("sequence_bias", FLAT, ctx, sequence_bias=[["ab", 1.0], [" ab", 2.0]]).tolist() == [0, 2, 0, 0, 0, 0]
-    banned = scores("bad_words", FLAT, ctx, bad_words=["ab", [4, 3, 2]])  # "ab" is 0 1, " ab" is 3 1
-    assert banned.tolist() == [0, -INF, -INF, 0, 0, 0]
+    ctx = context([4], [3], tokenizer)  # "ba a": both texts are begun, and the tokens 1 and 4 complete them
+    assert scores("sequence_bias", FLAT, ctx, sequence_bias=[["ab", 1.0], [" ab", 2.0]]).tolist() == [0, 3, 0, 0, 3, 0]
+    banned = scores("bad_words", FLAT, ctx, bad_words=["ab", [4, 3, 2]])
+    assert banned.tolist() == [0, -INF, -INF, 0, -INF, 0]
+    assert scores("bad_words", FLAT, ctx, bad_words=["b"]).tolist() == [0, -INF, 0, 0, -INF, 0]  # what holds it
     assert scores("bad_words", FLAT, context([0], tokenizer=tokenizer), bad_words=["ab"])[1] == -INF
+    assert scores("bad_words", FLAT, context([0], tokenizer=tokenizer), bad_words=["ab"], scope="output")[1] == 0
     for name in ("sequence_bias", "bad_words"):
         phrases = [["ab", 1.0]] if name == "sequence_bias" else ["ab"]
         with pytest.raises(PluginError, match=r"the text 'ab' needs a tokenizer.*give token ids"):
             scores(name, FLAT, context([0]), **{name: phrases})
 
 
-def test_phrases_are_tokenised_once_for_a_tokenizer() -> None:
+def test_as_tokens_a_bad_word_is_what_vllm_makes_of_it() -> None:
+    tokenizer = PiecesTokenizer([b"a", b"b", b" ", b" a", b"ba", None])
+    ctx = context([4], [3], tokenizer)
+    tokens = {"match": "tokens", "scope": "output"}
+    # "ab" is 0 1 and " ab" 3 1: as many tokens, and another first one. " b" is 2 1, and longer than "b".
+    assert scores("bad_words", FLAT, ctx, bad_words=["  ab"], **tokens).tolist() == [0, -INF, 0, 0, 0, 0]
+    assert scores("bad_words", FLAT, ctx, bad_words=["b"], **tokens).tolist() == [0, -INF, 0, 0, 0, 0]
+    assert scores("bad_words", FLAT, context([2], [], tokenizer), bad_words=["ba"], **tokens)[4] == -INF
+
+
+PIECES = [
+    b"a",
+    b"b",
+    b"ab",
+    b"ba",
+    b"aab",
+    b" ",
+    b" a",
+    "é".encode(),
+    "é".encode()[:1],
+    "é".encode()[1:],
+    b"bb a",
+    None,
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.text("ab é", min_size=1, max_size=5), min_size=1, max_size=3),
+    st.lists(st.integers(0, len(PIECES) - 1), max_size=8),
+    st.integers(0, 8),
+)
+def test_exactly_the_tokens_are_banned_that_would_complete_a_text(texts: list[str], ids: list[int], cut: int) -> None:
+    tokenizer = PiecesTokenizer(PIECES)
+    written = tokenizer.decode(ids)
+
+    def completes(token: int) -> bool:
+        grown = written + (PIECES[token] or b"")
+        return any(text.encode() in grown[max(0, len(written) - len(text.encode()) + 1) :] for text in texts)
+
+    got = scores("bad_words", np.zeros(12), context(ids[:cut], ids[cut:], tokenizer), bad_words=texts)
+    expected = [-INF if PIECES[token] and completes(token) else 0.0 for token in range(12)]
+    assert got.tolist() == expected
+    biased = scores(
+        "sequence_bias", np.zeros(12), context(ids[:cut], ids[cut:], tokenizer), sequence_bias=[[texts[0], 2.0]]
+    )
+    texts = texts[:1]
+    assert biased.tolist() == [2.0 if PIECES[token] and completes(token) else 0.0 for token in range(12)]
+
+
+def test_a_banned_text_is_never_written_and_a_control_token_is_banned_by_its_name() -> None:
+    pytest.importorskip("tokenizers")
+    from tests.session.test_control_tokens import IM_END, TOKENIZER
+
+    row = np.full(259, -30.0)
+    row[[*b"ab", IM_END]] = 0.0
+    adapter = TableAdapter(lambda _: row, 259, tokenizer=TOKENIZER)
+    free = Session(adapter, Chain([]), seed=2).generate("Q", max_tokens=200)
+    assert "aba" in free.text and IM_END in free.token_ids
+    chain = Chain([processor("bad_words", bad_words=["aba", "<|im_end|>"])])
+    result = Session(adapter, chain, seed=2).generate("Q", max_tokens=200)
+    assert "aba" not in result.text and IM_END not in result.token_ids and "bb" in result.text
+
+
+def test_a_vocabulary_is_listed_once_and_one_that_cannot_be_is_refused() -> None:
     class Counting(BytesTokenizer):
         asked = 0
 
-        def encode(self, text: str, *, special: bool = False) -> list[int]:
+        def token_bytes(self, token_id: int) -> bytes | None:
             self.asked += 1
-            return super().encode(text, special=special)
+            return super().token_bytes(token_id)
+
+    class Elsewhere(BytesTokenizer):
+        listed = False
 
     tokenizer = Counting()
     chain = Chain([processor("bad_words", bad_words=["ab"]), processor("sequence_bias", sequence_bias=[["ab", 1.0]])])
-    for output in ([], [97], [97, 98]):
-        ctx = context([97], output, tokenizer)
+    for output in ([], [97]):
+        ctx = context([], output, tokenizer)
         chain.need(ctx)
         chain.apply(Distribution.dense(np.zeros(257)), ctx)
-    assert tokenizer.asked == 3
+    assert 257 <= tokenizer.asked < 2 * 257
+    endless = BytesTokenizer()
+    endless.vocab_size = 2**63
+    for name, value in (("bad_words", ["ab"]), ("token_healing", "ab"), ("dry", 1.0)):
+        for unknown in (endless, Elsewhere()):
+            with pytest.raises(PluginError, match="whole vocabulary must be known"):
+                scores(name, np.zeros(257), context([97, 98, 97], tokenizer=unknown), **{name: value})
 
 
 @pytest.mark.parametrize(

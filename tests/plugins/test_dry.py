@@ -125,7 +125,7 @@ def test_a_state_carried_token_by_token_says_what_a_fresh_one_says(
 
 
 def chosen(token: int) -> Choice:
-    return Choice(token, None, None, None, 0.0, 0.0, None, None)
+    return Choice(token, None)
 
 
 # -- llama.cpp -----------------------------------------------------------------------------------------------------
@@ -240,9 +240,9 @@ def test_a_control_token_is_found_by_its_full_name() -> None:
     assert overlapping(tokenizer, "<end>") == [(0, 1, 2), (3,)]
 
 
-def test_a_token_that_ends_inside_a_character_is_no_beginning() -> None:
-    sequences = overlapping(BytesTokenizer(), "é")
-    assert sequences == []
+def test_a_token_that_ends_inside_a_character_is_a_beginning_where_bytes_have_tokens() -> None:
+    assert overlapping(BytesTokenizer(), "é") == [tuple("é".encode())]
+    assert overlapping(BytesTokenizer(), "é=") == [tuple("é=".encode())]
     assert overlapping(PiecesTokenizer(["é".encode(), "é".encode()[:1], b"a"]), "é") == [(0,)]
 
 
@@ -259,9 +259,10 @@ def test_the_vocabulary_is_scanned_once_for_a_tokenizer() -> None:
     for plugin in (dry, dry, processor("dry", dry=2.0)):
         for output in ([], [1, 2]):
             apply_once(plugin, context([1, 2, 1], output, tokenizer))
-    assert tokenizer.asked == 4 * 257
-    apply_once(dry, context([1, 2], [], Counting()))  # another tokenizer, another scan
-    assert tokenizer.asked == 4 * 257
+    assert 257 <= tokenizer.asked < 300
+    other = Counting()
+    apply_once(dry, context([1, 2], [], other))
+    assert other.asked == tokenizer.asked
 
 
 def apply_once(plugin: Any, ctx: Context) -> None:

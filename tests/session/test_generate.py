@@ -195,7 +195,7 @@ def test_a_text_starts_with_the_models_own_begin_of_text_token():
         ({"role": "user"}, "not dict"),
         (iter([1]), "not list_iterator"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__ if hasattr(value, "__next__") else repr(value),
 )
 def test_what_is_no_prompt_is_refused_before_anything_is_asked(ngram, prompt, why):
     from decodekit import ConfigError

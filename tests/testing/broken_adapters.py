@@ -87,10 +87,10 @@ class AliasesItsBuffer(Broken):
     def answer(self, ids, want):
         dist = super().answer(ids, want)
         if isinstance(dist, Distribution):
-            self.buffer[:] = dist._row
+            self.buffer[:] = dist.row.values
             view = self.buffer.view()
             view.flags.writeable = False
-            dist.__dict__["_row"] = view
+            object.__setattr__(dist.row, "values", view)
         return dist
 
 
@@ -98,7 +98,7 @@ class LeavesArraysWritable(Broken):
     def answer(self, ids, want):
         dist = super().answer(ids, want)
         if isinstance(dist, Distribution):
-            dist.__dict__["_row"] = dist._row.copy()
+            object.__setattr__(dist.row, "values", dist.row.values.copy())
         return dist
 
 
@@ -299,10 +299,10 @@ class AnswersNaN(Broken):
     def answer(self, ids, want):
         dist = super().answer(ids, want)
         if isinstance(dist, Distribution):
-            spoiled = dist._row.copy()
+            spoiled = dist.row.values.copy()
             spoiled[3] = math.nan
             spoiled.flags.writeable = False
-            dist.__dict__["_row"] = spoiled
+            object.__setattr__(dist.row, "values", spoiled)
         return dist
 
 

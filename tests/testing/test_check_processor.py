@@ -188,14 +188,14 @@ def test_a_stateful_processor_whose_state_is_an_opaque_object_passes():
 
 
 def mutates_its_input(dist, ctx):
-    dist._row.flags.writeable = True
-    dist._row[0] += 1.0
-    dist._row.flags.writeable = False
+    dist.row.values.flags.writeable = True
+    dist.row.values[0] += 1.0
+    dist.row.values.flags.writeable = False
     return dist
 
 
 def makes_its_input_writable(dist, ctx):
-    dist._row.flags.writeable = True
+    dist.row.values.flags.writeable = True
     return dist
 
 
@@ -235,9 +235,9 @@ def makes_nan(dist, ctx):
     if dist.tail is not None:
         return dist
     after = dist.with_scores(dist.scores)
-    after._row.flags.writeable = True
-    after._row[-1] = math.nan
-    after._row.flags.writeable = False
+    after.row.values.flags.writeable = True
+    after.row.values[-1] = math.nan
+    after.row.values.flags.writeable = False
     return after
 
 
@@ -251,7 +251,7 @@ def returns_an_array(dist, ctx):
 
 def returns_a_writable_one(dist, ctx):
     after = dist.scaled(2)
-    after.__dict__["_row"] = after._row.copy()
+    object.__setattr__(after.row, "values", after.row.values.copy())
     return after
 
 

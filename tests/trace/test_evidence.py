@@ -48,7 +48,7 @@ def proves(evidence: Evidence, choice: Choice, noise: BoundRandomness, size: int
 
 def fewest(dist: Distribution, choice: Choice, noise: BoundRandomness) -> int:
     """The least number of entries over all floors: brute force over every score as the floor."""
-    scores = dist.scores_of(range(dist.vocab_size or 0)) - dist._max_score
+    scores = dist.scores_of(range(dist.vocab_size or 0)) - dist.max_score
     gumbel = noise.gumbel(range(len(scores)))
     second = choice.score - choice.margin
     floors = np.sort(scores[scores > -INF])[::-1]
@@ -140,7 +140,7 @@ def test_a_samplers_own_choice_without_a_draw_is_not_taken_for_greedy() -> None:
     dist, noise = Distribution.dense(row_of(5, 400, "normal")), Randomness(0).at(0)
 
     def last(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
-        return Choice(399, dist.logprob(399), None, None, 0.0, 1.0, 398, None)
+        return Choice(399, dist.logprob(399), margin=1.0, runner_up=398)
 
     evidence = gather(dist, last(dist, Context(), noise), last, noise)
     assert len(evidence.token_ids) == 400 and evidence.floor is None

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import decodekit
 from decodekit.testing import BytesTokenizer, NGramAdapter, TableAdapter
-from decodekit.trace.codec import encode_step, parse_step, to_line
+from decodekit.trace.codec import encode_step, to_line
+from decodekit.trace.parsing import parse_step
 
 from .conftest import chain
 

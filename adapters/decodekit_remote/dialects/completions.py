@@ -43,7 +43,7 @@ def read_choices(data: Any, read: Reading, name: str, lists: int) -> list[Reply]
 
 def read_event(data: Any, read: Reading, name: str) -> Reply:
     """One event of a stream: the last one has a reason, and often no lists."""
-    if not data["choices"]:
+    if not data.get("choices"):
         return Reply([], finished=False)
     choice = data["choices"][0]
     finished = choice.get("finish_reason") is not None

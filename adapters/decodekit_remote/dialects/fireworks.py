@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body
 from decodekit_remote.dialects.content import by_id, positions
 
@@ -34,9 +34,9 @@ class Fireworks(Dialect):
             for choice in sorted(data["choices"], key=lambda choice: int(choice["index"]))
         ]
 
-    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+    async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         """Known by the owner of its models."""
         listed = models_of(await ask("/v1/models"), model)
         if listed is None or listed.get("owned_by") != "fireworks":
             return None
-        return Facts(model=str(listed["id"]), context_length=listed.get("context_length"))
+        return ServerInfo(model=str(listed["id"]), context_length=listed.get("context_length"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
 __all__ = ["LlamaCppPython"]
@@ -36,12 +36,12 @@ class LlamaCppPython(Dialect):
     def event(self, data: Any, seen: int) -> Reply:
         return read_event(data, str, self.name)
 
-    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+    async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         """It alone has a route to count tokens."""
         listed = models_of(await ask("/v1/models"), model)
         if listed is None or "count" not in await ask("/extras/tokenize/count", {"input": "."}):
             return None
-        return Facts(model=str(listed["id"]), tokenizes=True)
+        return ServerInfo(model=str(listed["id"]), tokenizes=True)
 
     def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:
         return "/extras/tokenize", {"input": text}

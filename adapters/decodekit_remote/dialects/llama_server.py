@@ -13,7 +13,7 @@ from typing import Any
 
 from decodekit.errors import ProviderError
 from decodekit.text.tokenizer import Message
-from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Position, Question, Reply, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Question, Reply, ServerInfo, prompts_of
 
 __all__ = ["LlamaServer"]
 
@@ -101,7 +101,7 @@ class LlamaServer(Dialect):
             return Reply([], finished=False, cut=True)
         return Reply([position for position in positions if position is not None], finished=False)
 
-    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+    async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         """Properties, the vocabulary's size, and a token to force; slots that speculate are refused."""
         props = await ask("/props")
         if not isinstance(props, dict) or "default_generation_settings" not in props:
@@ -114,7 +114,7 @@ class LlamaServer(Dialect):
         dot = (await ask("/tokenize", {"content": ".", "add_special": False}))["tokens"]
         eos = (await ask("/tokenize", {"content": props.get("eos_token", ""), "add_special": False}))["tokens"]
         begun = (await ask("/tokenize", {"content": ".", "add_special": True}))["tokens"]
-        return Facts(
+        return ServerInfo(
             model=str(chosen["id"]),
             build=str(props.get("build_info", "")),
             vocab_size=chosen["meta"]["n_vocab"],

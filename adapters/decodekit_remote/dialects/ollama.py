@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo
 from decodekit_remote.dialects.content import by_bytes, positions
 
 __all__ = ["Ollama"]
@@ -51,8 +51,8 @@ class Ollama(Dialect):
             )
         ]
 
-    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+    async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         """Known by the list of its models."""
         listed = (await ask("/api/tags"))["models"]
         names = [entry["name"] for entry in listed]
-        return Facts(model=model or names[0]) if names else None
+        return ServerInfo(model=model or names[0]) if names else None

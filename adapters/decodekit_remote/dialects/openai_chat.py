@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from decodekit.errors import ParameterError
-from decodekit_remote.dialect import Asking, Capabilities, Conversation, Dialect, Facts, Question, Reply
+from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Question, Reply, ServerInfo
 from decodekit_remote.dialects.completions import models_of, no_logprobs
 from decodekit_remote.dialects.content import by_bytes, positions
 
@@ -69,13 +69,13 @@ class OpenAIChat(Dialect):
         ]
 
     def event(self, data: Any, seen: int) -> Reply:
-        """The first event may hold nothing but the role."""
-        if not data["choices"]:
+        """The first event may hold nothing but the role, others nothing but the usage, or no choices at all."""
+        if not data.get("choices"):
             return Reply([], finished=False)
         choice = data["choices"][0]
         finished = choice.get("finish_reason") is not None
         told = (choice.get("logprobs") or {}).get("content")
-        if not told and choice.get("delta", {}).get("content"):
+        if not told and (choice.get("delta") or {}).get("content"):
             raise no_logprobs(self.name)
         return Reply(
             positions(told, by_bytes, self.name) if told else [],
@@ -84,6 +84,6 @@ class OpenAIChat(Dialect):
             build=str(data.get("system_fingerprint") or ""),
         )
 
-    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+    async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
-        return None if listed is None else Facts(model=str(listed["id"]))
+        return None if listed is None else ServerInfo(model=str(listed["id"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply, Token, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, Token, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
 __all__ = ["OpenAICompletions", "text_key"]
@@ -25,9 +25,9 @@ class OpenAICompletions(Dialect):
     def event(self, data: Any, seen: int) -> Reply:
         return read_event(data, text_key, self.name)
 
-    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+    async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
-        return None if listed is None else Facts(model=str(listed["id"]))
+        return None if listed is None else ServerInfo(model=str(listed["id"]))
 
 
 def text_key(key: str) -> Token:

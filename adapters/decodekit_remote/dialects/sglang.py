@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from decodekit.errors import ProviderError
-from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Position, Question, Reply, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Question, Reply, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import no_logprobs
 
 __all__ = ["SGLang"]
@@ -56,10 +56,10 @@ class SGLang(Dialect):
             positions.append(Position(token, list(listed), list(listed.values())))
         return Reply(positions, prompt_tokens=told.get("prompt_tokens"))
 
-    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+    async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         """Known by a route of its own."""
         told = await ask("/get_model_info")
-        return Facts(model=str(told["model_path"]), tokenizes=True) if "model_path" in told else None
+        return ServerInfo(model=str(told["model_path"]), tokenizes=True) if "model_path" in told else None
 
     def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:
         return "/tokenize", {"prompt": text, "add_special_tokens": False}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Position, Question, Reply
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Question, Reply, ServerInfo
 from decodekit_remote.dialects.completions import no_logprobs
 
 __all__ = ["Tgi"]
@@ -41,10 +41,10 @@ class Tgi(Dialect):
             positions.append(Position(token["id"], ids, logprobs, pieces))
         return [Reply(positions)]
 
-    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+    async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         """Known by what its information holds."""
         told = await ask("/info")
         if "max_concurrent_requests" not in told or "model_id" not in told:
             return None
         longest = told.get("max_input_tokens") or told.get("max_input_length")
-        return Facts(model=str(told["model_id"]), build=str(told.get("sha", "")), context_length=longest)
+        return ServerInfo(model=str(told["model_id"]), build=str(told.get("sha", "")), context_length=longest)

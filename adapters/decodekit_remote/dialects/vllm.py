@@ -11,7 +11,7 @@ from typing import Any
 
 from decodekit.errors import AdapterError
 from decodekit.text.tokenizer import Message
-from decodekit_remote.dialect import Asking, Capabilities, Dialect, Facts, Question, Reply, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
 __all__ = ["Vllm"]
@@ -54,12 +54,12 @@ class Vllm(Dialect):
     def event(self, data: Any, seen: int) -> Reply:
         return read_event(data, _id, self.name)
 
-    async def greet(self, ask: Asking, model: str | None) -> Facts | None:
+    async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
         if listed is None or listed.get("owned_by") != "vllm":
             return None
         version = (await ask("/version")).get("version", "")
-        return Facts(
+        return ServerInfo(
             model=str(listed["id"]),
             build=f"vllm-{version}",
             context_length=listed.get("max_model_len"),
@@ -76,7 +76,7 @@ class Vllm(Dialect):
         return "/tokenize", body | ({"model": model} if model else {})
 
 
-async def _eos_ids(ask: Asking, model: str) -> frozenset[int]:
+async def _eos_ids(ask: Ask, model: str) -> frozenset[int]:
     """What ends a text: vLLM has no route for it, but a grammar of one dot lets nothing follow but the end."""
     body = {"model": model, "prompt": ".", "max_tokens": 4, "temperature": 0, "return_token_ids": True}
     try:

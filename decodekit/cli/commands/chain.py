@@ -70,10 +70,9 @@ def _built(config: Path | None, text: str | None, sampler: str | None, preset: s
     made = file or Chain()
     if preset is not None:
         recipe = preset_recipe(preset, text)
-        made = Chain([registry.processor(**part) for part in recipe.parts], registry.sampler(**recipe.sampler))
-        made.notes = recipe.notes
+        made = Chain.from_parts(recipe.parts, recipe.sampler, recipe.notes)
     elif text is not None:
-        made = Chain([registry.processor(**part) for part in parse_chain(text)], made.sampler)
+        made = Chain(Chain.from_parts(parse_chain(text)).processors, made.sampler)
     if sampler is not None:
         notes, made = made.notes, Chain(made.processors, registry.sampler(**parse_sampler(sampler)))
         made.notes = notes

@@ -52,6 +52,8 @@ def doctor(
         examined = as_blocking(built)
         try:
             report["adapter"] = _examine(examined, problems)
+        except DecodekitError as error:  # an adapter may meet its backend when it is asked first
+            problems.append(str(error))
         finally:
             examined.close()
     report["problems"] = problems

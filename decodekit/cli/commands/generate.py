@@ -135,3 +135,5 @@ def _text(prompt: str) -> str:
         return prompt
     except UnicodeError as error:
         raise ParameterError(f"the prompt is no UTF-8: {error}") from None
+    except OSError as error:
+        raise ParameterError(f"cannot read the prompt from stdin: {error.strerror}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ pytest.importorskip("httpx")
 
 import decodekit
 from decodekit import Session
-from decodekit.errors import ParameterError
+from decodekit.errors import ParameterError, ProviderError
 from decodekit.testing import NGramAdapter
 from decodekit_remote import RemoteAdapter
 from tests.adapters.remote.servers import TEXT, TableServer, TalkingTokenizer, serving
@@ -62,18 +63,25 @@ def test_the_tokens_are_those_of_the_model_in_process(way: Any) -> None:
 def test_a_server_that_does_not_go_on_is_noticed(way: Any, told: Any) -> None:
     with serving("openai_chat") as server:
         server.prefill = way
-        adapter = remote(server, draft=1, prefill=told)
-        with Session(adapter, decodekit.Chain(CHAIN), seed=11) as session:
-            first, second = session.stream(TALKS[0], max_tokens=2)
-        assert "retokenised_as" not in (first.schedule or {})
         goes_on = way in (told, "last_message")  # which needs no word of its own
-        assert ("retokenised_as" in (second.schedule or {})) is not goes_on
+        for probe in (True, False):  # tried when the server is met, or when it is needed first
+            adapter = remote(server, draft=1, prefill=told, probe=probe, dialect="openai_chat")
+            with Session(adapter, decodekit.Chain(CHAIN), seed=11) as session:
+                if goes_on:
+                    assert len(session.generate(TALKS[0], max_tokens=2).token_ids) == 2
+                    assert adapter.capabilities["prefill_proved"] is True
+                    continue
+                with pytest.raises(ProviderError, match=r"it began its answer anew|did not go on") as caught:
+                    session.generate(TALKS[0], max_tokens=2)
+            assert "continue_final_message" in str(caught.value)
+            assert probe or len(caught.value.partial.token_ids) == 1  # the first token needs no prefill
 
 
 def test_a_text_is_the_users_message_and_stays_it() -> None:
     with serving("openai_chat") as server:
         server.prefill = "last_message"
         adapter = RemoteAdapter(base_url=server.url, draft=1, prefill="last_message")
+        asyncio.run(adapter.connect())
         server.requests.clear()
         with Session(adapter, decodekit.Chain(CHAIN), seed=1) as session:
             said = session.generate("the cat?", max_tokens=3).text
@@ -84,6 +92,7 @@ def test_a_text_is_the_users_message_and_stays_it() -> None:
 
 def test_ids_that_began_with_no_message_are_refused() -> None:
     with serving("openai_chat") as server:
+        server.prefill = "last_message"
         adapter = remote(server, prefill="last_message")
         with Session(adapter, decodekit.Chain(CHAIN)) as session, pytest.raises(ParameterError, match="conversations"):
             session.generate("the cat?", max_tokens=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_a_server_that_lists_less_than_it_was_asked_for_is_known_by_what_it_list
 def test_a_server_without_logprobs_is_refused_at_once() -> None:
     transport = playing("llama_server", "v1_chat_top_logprobs0", "models")
     with pytest.raises(ProviderError, match="without logprobs"):
-        RemoteAdapter(base_url="http://host", dialect="openai_chat", transport=transport)
+        asyncio.run(RemoteAdapter(base_url="http://host", dialect="openai_chat", transport=transport).connect())
 
 
 def test_an_unknown_dialect_is_told_with_what_there_is() -> None:
@@ -95,7 +96,7 @@ def test_a_hole_in_mid_character_is_healed_by_forcing_a_token() -> None:
         server._llama = with_holes.__get__(server)  # type: ignore[method-assign]
         with Session(adapter, decodekit.Chain(sampler="greedy")) as session:
             healed = session.generate("the ", max_tokens=8).token_ids
-        assert adapter.measured["bets"] == 0  # a token that was forced is no guess
+        assert adapter.measured["drafted"] == 0  # a token that was forced is no guess
         server._llama = make.__get__(server)  # type: ignore[method-assign]
         with Session(
             RemoteAdapter(base_url=server.url, tokenizer=BytesTokenizer()), decodekit.Chain(sampler="greedy")

@@ -32,7 +32,8 @@ from decodekit_remote.dialects.openai_chat import OpenAIChat
 from decodekit_remote.dialects.openai_completions import OpenAICompletions
 from decodekit_remote.dialects.vllm import Vllm
 from decodekit_remote.heads import distribution
-from decodekit_remote.probing import dialect_named, read_event, read_reply
+from decodekit_remote.probing import dialect_named
+from decodekit_remote.reading import read_event, read_reply
 from decodekit_remote.refusals import refusal
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
@@ -388,9 +389,9 @@ def test_vllm_tells_what_ends_a_text_and_what_bytes_a_name_stands_for() -> None:
     async def ask(path: str, body: Any = None) -> Any:
         return paths[path]
 
-    facts = asyncio.run(Vllm().greet(ask, None))
-    assert facts is not None and facts.eos_ids == {2}
-    tokenizer = ServerTokenizer(Vllm(), lambda path, _: paths[path], facts)
+    info = asyncio.run(Vllm().greet(ask, None))
+    assert info is not None and info.eos_ids == {2}
+    tokenizer = ServerTokenizer(Vllm(), lambda path, _: paths[path], info)
     ids = tokenizer.encode("naïve é 😁")
     assert tokenizer.decode(ids) == "naïve é 😁".encode() and tokenizer.token_bytes(ids[-1]) == b"\x81"
     paths["/tokenize"] = told["tokenize_markup"]["body"]
@@ -405,17 +406,19 @@ def test_texts_name_tokens_through_a_tokenizer_and_control_tokens_are_refused() 
     assert isinstance(answer, DecodekitError) and "control token" in str(answer)
 
 
-def test_a_text_that_was_tokenised_another_way_is_noted() -> None:
+def test_a_text_that_is_tokenised_another_way_is_an_error_or_noted() -> None:
     pieces = [b"The", b" capital", b" of", b" France", b" is", b" Paris", b" the", b" ", b"is", b" London"]
 
-    def schedule(ids: list[int]) -> Any:
-        adapter = played("llama_cpp_python", "completions_logprobs5", tokenizer=PiecesTokenizer(pieces), top=5, draft=1)
-        answer = ask(adapter, Prefix(ids))
-        assert isinstance(answer, Distribution)
-        return answer.schedule
+    def answer(ids: list[int], **params: Any) -> Any:
+        tokenizer = PiecesTokenizer(pieces)
+        adapter = played("llama_cpp_python", "completions_logprobs5", tokenizer=tokenizer, top=5, draft=1, **params)
+        return ask(adapter, Prefix(ids))
 
-    assert "retokenised_as" not in schedule([0, 1, 2, 3, 4])
-    assert schedule([0, 1, 2, 3, 7, 8])["retokenised_as"] == 5  # " is" in two parts
+    two_parts = [0, 1, 2, 3, 7, 8]  # " is" in two parts
+    error = answer(two_parts)
+    assert isinstance(error, ProviderError) and "put together from 6" in str(error) and "'allow'" in str(error)
+    assert answer(two_parts, retokenised="allow").schedule["retokenised_as"] == 5
+    assert "retokenised_as" not in answer([0, 1, 2, 3, 4], retokenised="allow").schedule
 
 
 def test_values_far_below_are_probability_zero_for_llama_server() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ pytest.importorskip("httpx")
 import decodekit
 from decodekit import Disclosure, Distribution, Prefix, Session
 from decodekit.distribution.disclosure import ALL
+from decodekit.model.asking import connect
 from decodekit.testing import BytesTokenizer, NGramAdapter, check_adapter
 from decodekit_remote import RemoteAdapter
+from decodekit_remote.dialects.vllm import Vllm
 from tests.adapters.remote.servers import TEXT, TableServer, serving
 
 PROMPTS = ["the cat ", "one day the ", "and the dog saw"]
@@ -51,6 +55,7 @@ def test_a_draft_takes_fewer_requests() -> None:
         counts = {}
         for draft in (1, 4, 16, "stream"):
             adapter = remote(server, draft=draft)
+            asyncio.run(adapter.connect())
             before = len(server.asked("/completion"))
             with Session(adapter, decodekit.Chain(CHAINS["cold"]), seed=1) as session:
                 session.generate("the cat ", max_tokens=64)
@@ -68,7 +73,7 @@ def test_a_stream_is_closed_at_the_first_other_draw() -> None:
             adapter, decodekit.Chain([decodekit.processor("temperature", temperature=1.5)]), seed=1
         ) as session:
             session.generate("the cat ", max_tokens=30)
-        assert len(adapter._streams.lives) <= 1
+        assert adapter.measured["streams"] <= 1
 
 
 def test_the_observed_acceptance_is_the_predicted_one() -> None:
@@ -88,8 +93,8 @@ def test_the_observed_acceptance_is_the_predicted_one() -> None:
     chances = np.exp(predicted)
     expected, error = chances.sum(), np.sqrt((chances * (1 - chances)).sum())
     measured = adapter.measured
-    assert measured["bets"] >= len(steps) - 2 * 4
-    assert abs(measured["hits"] - expected * measured["bets"] / len(steps)) < 4 * error + 4
+    assert measured["drafted"] >= len(steps) - 2 * 4
+    assert abs(measured["accepted"] - expected * measured["drafted"] / len(steps)) < 4 * error + 4
 
 
 def test_ancestors_go_out_as_one_request_where_the_server_scores_prompts() -> None:
@@ -97,6 +102,7 @@ def test_ancestors_go_out_as_one_request_where_the_server_scores_prompts() -> No
     chain = [Prefix(ids[:end]) for end in range(1, len(ids) + 1)]
     with serving("vllm") as server:
         adapter = decodekit.Session(remote(server, draft=1)).adapter
+        connect(adapter)
         server.requests.clear()
         answers = adapter.predict(chain)
         assert len(server.asked("/v1/completions")) == 1
@@ -117,6 +123,7 @@ def test_prompts_of_one_call_go_out_as_one_request(dialect: str, requests: int) 
     rows = [Prefix(text.encode()) for text in ("the cat", "a dog", "one day")]
     with serving(dialect) as server:
         adapter = decodekit.Session(remote(server, draft=1)).adapter
+        connect(adapter)
         server.requests.clear()
         answers = adapter.predict(rows)
         assert len(server.requests) == requests
@@ -151,8 +158,9 @@ def test_more_ids_than_can_be_named_come_with_everything() -> None:
 def test_lists_grow_where_they_are_often_too_short_and_the_tokens_stay_the_same() -> None:
     expected = decoded(NGramAdapter(TEXT, order=4), "plain")
     with serving("vllm") as server:
-        adapter = remote(server, top=None)
-        adapter._width.top = 1
+        few = Vllm()
+        few.capabilities = replace(Vllm.capabilities, usual_top=1)
+        adapter = remote(server, top=None, dialect=few)
         assert decoded(adapter, "plain") == expected
         assert adapter.measured["top"] > 1
         assert decoded(fixed := remote(server, top=1), "plain") == expected and fixed.measured["top"] == 1
@@ -174,9 +182,9 @@ def test_a_stream_makes_way_for_another_question_about_its_prefix() -> None:
         session = decodekit.Session(adapter)
         prefix = Prefix(b"the cat")
         session.adapter.predict([prefix])
-        assert len(adapter._streams.lives) == 1
+        assert adapter.measured["streams"] == 1
         (answer,) = session.adapter.predict([prefix], ALL)
-        assert isinstance(answer, Distribution) and answer.tail is None and not adapter._streams.lives
+        assert isinstance(answer, Distribution) and answer.tail is None and adapter.measured["streams"] == 0
         session.adapter.close()
 
 
@@ -184,6 +192,7 @@ def test_streams_keep_connections_in_stock_and_show_them_no_key(monkeypatch: pyt
     monkeypatch.setenv("TABLE_KEY", "secret")
     with serving() as server:
         adapter = remote(server, draft="stream", api_key_env="TABLE_KEY")
+        asyncio.run(adapter.connect())
         server.requests.clear()
         with Session(adapter, decodekit.Chain(CHAINS["plain"]), seed=1) as session:
             session.generate("the cat ", max_tokens=20)

@@ -1,4 +1,4 @@
-"""One stream that runs ahead of the draws, and is closed when a draw goes another way."""
+"""One stream: a greedy draft that the server sends token by token, closed at the first token that is not accepted."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from decodekit.errors import DecodekitError
 from decodekit.model.prefix import Prefix
 from decodekit_remote.dialect import Position, Reply
 
-__all__ = ["Live"]
+__all__ = ["Stream"]
 
 Read = Callable[[Any, int], Reply]
 Keep = Callable[[Prefix, Position, Reply, int], Prefix | None]
 
 
-class Live:
+class Stream:
     """Reads a stream in the background.
 
     Args:
@@ -28,41 +28,44 @@ class Live:
         top: how many tokens each list shows.
 
     Attributes:
-        tip: the prefix that the next list is for; None when nothing more will come.
+        next_prefix: what the next list is for; None when nothing more will come.
+        failure: the error that ended the stream, or None.
     """
 
     def __init__(self, events: AsyncGenerator[Any, None], read: Read, keep: Keep, prefix: Prefix, top: int) -> None:
-        self.tip: Prefix | None = prefix
+        self.next_prefix: Prefix | None = prefix
         self.top = top
         self._start = len(prefix)
         self._begun = time.perf_counter()
-        self._path = {prefix.digest}
+        self._prefixes = {prefix.digest}
         self.failure: DecodekitError | None = None
         self._events, self._read, self._keep = events, read, keep
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will come."""
-        return self.tip is None
+        return self.next_prefix is None
 
-    def worth(self, prefix: Prefix) -> tuple[int, float]:
-        """How many of its answers led to a prefix that left it, and the seconds since it began."""
+    def used_up_to(self, prefix: Prefix) -> tuple[int, float]:
+        """How many of its lists were used on the way to a prefix that left it, and the seconds since it began."""
         return len(prefix) - self._start, time.perf_counter() - self._begun
 
     async def wait(self) -> None:
         """Until something came, or the stream ended."""
         if not self.ended:
-            await self._news.wait()
+            await self._changed.wait()
 
-    def leads_to(self, prefix: Prefix) -> bool:
-        """Whether this prefix is on its way."""
-        return prefix.digest in self._path
+    def contains(self, prefix: Prefix) -> bool:
+        """Whether this prefix is one that a list came for, or the next."""
+        return prefix.digest in self._prefixes
 
-    def left_by(self, prefix: Prefix) -> bool:
-        """Whether this prefix went along, and then another way."""
-        return prefix.parent is not None and prefix.parent.digest in self._path and prefix.digest not in self._path
+    def abandoned_by(self, prefix: Prefix) -> bool:
+        """Whether all of this prefix but its last token was drafted: the draw did not accept the draft's token."""
+        return (
+            prefix.parent is not None and prefix.parent.digest in self._prefixes and prefix.digest not in self._prefixes
+        )
 
     async def aclose(self) -> None:
         """Stop the server by closing the connection."""
@@ -75,23 +78,23 @@ class Live:
             async for data in self._events:
                 reply = self._read(data, seen)
                 for position in reply.positions:
-                    assert self.tip is not None
-                    self.tip = self._keep(self.tip, position, reply, seen)
+                    assert self.next_prefix is not None
+                    self.next_prefix = self._keep(self.next_prefix, position, reply, seen)
                     seen += 1
-                    if self.tip is not None:
-                        self._path.add(self.tip.digest)
-                    if self.tip is None:
+                    if self.next_prefix is not None:
+                        self._prefixes.add(self.next_prefix.digest)
+                    if self.next_prefix is None:
                         return
-                self._pulse()
+                self._notify()
                 if reply.finished or reply.cut:
                     return
         except DecodekitError as error:
             self.failure = error
         finally:
-            self.tip = None
+            self.next_prefix = None
             await self._events.aclose()
-            self._news.set()
+            self._changed.set()
 
-    def _pulse(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Answers that were told ahead of being asked, and what is noticed as they come in."""
+"""The answers there are, many of them before they were asked for, and what is checked as they come in."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import ProviderError
-from decodekit.log import get_logger
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
 from decodekit_remote.dialect import Position, Question, Reply
+from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.heads import distribution
-from decodekit_remote.pace import Pace
 from decodekit_remote.server import Server
 from decodekit_remote.server_tokenizer import ServerTokenizer
-from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
+from decodekit_remote.text_checks import TextChecks
+from decodekit_remote.vocabulary import HashedVocabulary
 
 __all__ = ["Answers", "Kept"]
 
 _MOST_KEPT = 2_000_000  # numbers in the answers kept for later
-_MOST_BETS = 10_000
+_MOST_DRAFTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,17 @@ class Answers:
 
     Args:
         server: who gave them.
-        pace: learns how often a draw is what the server had gone on with.
+        draft_length: learns how often a draw is what the server had gone on with.
+        checks: what a server that takes texts made of them.
     """
 
-    def __init__(self, server: Server, pace: Pace) -> None:
-        self._server, self._pace = server, pace
+    def __init__(self, server: Server, draft_length: DraftLength, checks: TextChecks) -> None:
+        self._server, self._draft_length, self._checks = server, draft_length, checks
         self._last: dict[bytes, Kept] = {}
         self._kept: OrderedDict[bytes, Kept] = OrderedDict()
         self._numbers = 0
-        self._bets: OrderedDict[bytes, bytes] = OrderedDict()
-        self._holes: set[bytes] = set()
+        self._drafted: OrderedDict[bytes, bytes] = OrderedDict()
+        self._unlisted: set[bytes] = set()
         self._seen_model: str | None = None
         self._seen_build: str | None = None
 
@@ -82,20 +83,20 @@ class Answers:
         """Forget all answers."""
         self._last, self._kept, self._numbers = {}, OrderedDict(), 0
 
-    def mark_hole(self, prefix: Prefix) -> None:
+    def mark_unlisted(self, prefix: Prefix) -> None:
         """The server gives no list for a prefix unless a token is forced."""
-        self._holes.add(prefix.digest)
+        self._unlisted.add(prefix.digest)
 
-    def has_hole(self, prefix: Prefix) -> bool:
+    def is_unlisted(self, prefix: Prefix) -> bool:
         """Whether that was seen."""
-        return prefix.digest in self._holes
+        return prefix.digest in self._unlisted
 
     def observe(self, prefix: Prefix) -> None:
         """Learn from a prefix whether its last token is what the server had gone on with."""
         parent = prefix.parent
-        child = None if parent is None else self._bets.get(parent.digest)
+        child = None if parent is None else self._drafted.get(parent.digest)
         if child is not None and prefix.digest not in self._last:
-            self._pace.drawn(child == prefix.digest)
+            self._draft_length.observe_draw(child == prefix.digest)
 
     def keep(
         self,
@@ -110,8 +111,8 @@ class Answers:
         """Make and store the answer of a prefix; the prefix that the server went on to."""
         schedule: dict[str, int | str] = {"place": place}
         self._recognise(reply, schedule)
-        if isinstance(self._server.vocabulary, KnownVocabulary) and place == 0 and reply.prompt_tokens is not None:
-            self._compare_lengths(prefix, reply.prompt_tokens, schedule)
+        if place == 0:
+            self._checks.after(prefix, reply, schedule)
         answer = distribution(
             position,
             question,
@@ -124,6 +125,8 @@ class Answers:
         )
         if isinstance(self._server.vocabulary, HashedVocabulary) and answer.token_ids is not None:
             schedule["tokens"] = self._server.vocabulary.table(answer.token_ids.tolist())
+        if self._server.vocabulary is not None and answer.token_ids is not None:
+            self._note_lost(len(answer.token_ids), question, schedule)
         if isinstance(self._server.tokenizer, ServerTokenizer):
             self._server.tokenizer.learn(position.pieces)
         shown = ALL if answer.tail is None else Disclosure(question.top, question.named)
@@ -136,9 +139,9 @@ class Answers:
             return None
         child = prefix.extend([token])
         if question.temperature is None:
-            self._bets[prefix.digest] = child.digest
-            if len(self._bets) > _MOST_BETS:
-                self._bets.popitem(last=False)
+            self._drafted[prefix.digest] = child.digest
+            if len(self._drafted) > _MOST_DRAFTED:
+                self._drafted.popitem(last=False)
         return child
 
     def _store(self, digest: bytes, kept: Kept) -> None:
@@ -161,15 +164,19 @@ class Answers:
             self._seen_model = reply.model
         if reply.build and reply.build != self._seen_build:
             if self._seen_build is not None:
-                get_logger().warning("the server's build changed", was=self._seen_build, now=reply.build)
-                schedule["build"] = reply.build
+                self._server.transport.redaction.log(
+                    "warning", "the server's build changed", was=self._seen_build, now=reply.build
+                )
+                schedule["build"] = self._server.transport.redaction.text(reply.build)
             self._seen_build = reply.build
 
-    def _compare_lengths(self, prefix: Prefix, counted: int, schedule: dict[str, int | str]) -> None:
-        """Notice that a server made other tokens of a text than those it was put together from."""
-        assert self._server.tokenizer is not None
-        bos = self._server.tokenizer.bos_id
-        own = len(prefix) - (bos is not None and int(prefix.since(0)[0]) == bos)
-        if counted not in (own, own + (bos is not None)):
-            schedule["retokenised_as"] = counted
-            get_logger().warning("the server tokenised the text another way", ours=own, theirs=counted)
+    def _note_lost(self, shown: int, question: Question, schedule: dict[str, int | str]) -> None:
+        """Say in the record why a list shows fewer tokens than were asked for."""
+        if self._server.capabilities.distinct_keys and shown < min(
+            question.top, self._server.vocab_size or question.top
+        ):
+            schedule["shows_less"] = (
+                f"dialect {self._server.dialect.name!r} lists tokens by their text, and of {question.top} asked for "
+                f"{shown} have a text of their own: the end of a text is '' there, and equal texts are one entry. A "
+                "dialect that lists ids or bytes, such as llama_server or vllm, shows them all"
+            )

@@ -1,4 +1,4 @@
-"""Questions for prefixes in as few requests as the server allows, and what their replies come to."""
+"""Asks for prefixes in as few requests as the server allows, and keeps what the replies bring."""
 
 from __future__ import annotations
 
@@ -13,42 +13,55 @@ from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import AdapterError, DecodekitError, DistributionError, ProviderError
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
+from decodekit_remote.answers import Answers
 from decodekit_remote.dialect import Position, Question, Reply
+from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.heads import is_repeated
-from decodekit_remote.keeping import Answers
-from decodekit_remote.pace import Pace
+from decodekit_remote.list_length import ListLength
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import Server
 from decodekit_remote.streams import Row, Streams
-from decodekit_remote.width import Width
+from decodekit_remote.text_checks import TextChecks
 
-__all__ = ["Asking"]
+__all__ = ["Questions"]
 
 _BATCH = 32  # prompts in one request
 
 
-class Asking:
+class Questions:
     """Asks one server.
 
     Args:
         server: whom to ask.
         answers: keeps what the replies bring.
         streams: those that run.
-        pace: how many tokens to ask for.
-        width: how many to list.
-        adapts: whether the pace learns from what questions took.
+        draft_length: how many tokens to ask for.
+        list_length: how many to list.
+        checks: what is checked of prefixes that go out as text.
+        adapts: whether the draft length adapts to what requests took.
     """
 
     def __init__(
-        self, server: Server, answers: Answers, streams: Streams, pace: Pace, width: Width, *, adapts: bool
+        self,
+        server: Server,
+        answers: Answers,
+        streams: Streams,
+        draft_length: DraftLength,
+        list_length: ListLength,
+        checks: TextChecks,
+        *,
+        adapts: bool,
     ) -> None:
+        self._checks = checks
         self._server, self._answers, self._streams = server, answers, streams
-        self._pace, self._width, self._adapts = pace, width, adapts
+        self._draft_length, self._list_length, self._adapts = draft_length, list_length, adapts
 
     async def ask_all(self, fresh: list[Row]) -> list[tuple[bytes, Answer]]:
         """Rows in as few requests as the server allows."""
         chains, rest = self._chains(fresh)
-        alone = [row for row in rest if not row.plain or not self._server.capabilities.batch or self._streams.led(row)]
+        alone = [
+            row for row in rest if not row.plain or not self._server.capabilities.batch or self._streams.next_for(row)
+        ]
         together = [row for row in rest if row not in alone]
         if len(together) == 1:
             alone, together = alone + together, []
@@ -66,31 +79,34 @@ class Asking:
 
     async def _answer(self, row: Row) -> Distribution:
         prefix, want = row.prefix, row.want
+        await self._checks.before(prefix)
         for ahead in [
-            live for live in self._streams.lives if live.leads_to(prefix) and live is not self._streams.led(row)
+            stream
+            for stream in self._streams.running
+            if stream.contains(prefix) and stream is not self._streams.next_for(row)
         ]:
             await self._streams.end(ahead)  # a server with one place would run it to its end before it answers this
         if not row.plain:
             return await self._everything(row) if want.kind == "all" else await self._by_name(row)
-        top = want.top or self._width.top
-        again = top > self._width.top  # a list was too short: what followed it is kept, or unlikely
-        live = self._streams.led(row)
-        if live is None and not again and self._streams.pays(prefix):
-            live = self._streams.open(prefix, top)
-        if live is not None:
-            followed = await self._streams.follow(live, row)
-            if followed is not None:
-                return followed
+        top = want.top or self._list_length.top
+        again = top > self._list_length.top  # a list was too short: what streamed it is kept, or unlikely
+        stream = self._streams.next_for(row)
+        if stream is None and not again and self._streams.should_open(prefix):
+            stream = self._streams.open(prefix, top)
+        if stream is not None:
+            streamed = await self._streams.read(stream, row)
+            if streamed is not None:
+                return streamed
         begun = time.perf_counter()
-        length = 1 if again else self._server.room(prefix, self._pace.length)
+        length = 1 if again else self._server.room(prefix, self._draft_length.length)
         question = self._question([prefix], top, tokens=length)
         (reply,) = await self._server.put(question)
         if reply.positions and self._adapts and not again:
-            self._pace.took(len(reply.positions), time.perf_counter() - begun)
+            self._draft_length.observe_request(len(reply.positions), time.perf_counter() - begun)
         return await self._take(prefix, reply, question)
 
     async def _everything(self, row: Row) -> Distribution:
-        question = replace(self._question([row.prefix], self._width.top), everything=True)
+        question = replace(self._question([row.prefix], self._list_length.top), everything=True)
         (reply,) = await self._server.put(question)
         return await self._take(row.prefix, reply, question)
 
@@ -118,8 +134,8 @@ class Asking:
 
     async def _ask_batch(self, rows: Sequence[Row]) -> list[tuple[bytes, Answer]]:
         """Several prompts in one request; one by one if it is refused, to see which of them is at fault."""
-        top = max(row.want.top or self._width.top for row in rows)
-        length = min(self._server.room(row.prefix, self._pace.length) for row in rows)
+        top = max(row.want.top or self._list_length.top for row in rows)
+        length = min(self._server.room(row.prefix, self._draft_length.length) for row in rows)
         question = self._question([row.prefix for row in rows], top, tokens=length)
         try:
             replies = await self._server.put(question)
@@ -143,7 +159,7 @@ class Asking:
         """Rows that are ancestors of one another, shortest first, where one request can score them all."""
         if not self._server.capabilities.echo or len(rows) < 2:
             return [], rows
-        plain = {row.prefix.digest: row for row in rows if row.plain and self._streams.led(row) is None}
+        plain = {row.prefix.digest: row for row in rows if row.plain and self._streams.next_for(row) is None}
         chains = []
         for row in sorted(plain.values(), key=lambda row: -len(row.prefix)):
             if row.prefix.digest not in plain:
@@ -162,7 +178,7 @@ class Asking:
 
     async def _ask_chain(self, chain: list[Row]) -> list[tuple[bytes, Answer]]:
         longest = chain[-1].prefix
-        top = max(row.want.top or self._width.top for row in chain)
+        top = max(row.want.top or self._list_length.top for row in chain)
         question = replace(self._question([longest], top), echo=True)
         try:
             (reply,) = await self._server.put(question)
@@ -189,7 +205,7 @@ class Asking:
     async def _take(self, prefix: Prefix, reply: Reply, question: Question) -> Distribution:
         """Keep a reply's lists for the prefixes they are for, and give the first."""
         if not reply.positions:
-            return await self._heal(prefix, reply, question)
+            return await self._force_list(prefix, reply, question)
         at: Prefix | None = prefix
         positions = reply.positions
         if question.force is not None:
@@ -210,25 +226,25 @@ class Asking:
                     raise
                 break  # it will be asked for by itself, and then it is that prefix's error
         if reply.cut and at is not None:
-            self._answers.mark_hole(at)
+            self._answers.mark_unlisted(at)
         return self._given(prefix)
 
-    async def _heal(self, prefix: Prefix, reply: Reply, question: Question) -> Distribution:
+    async def _force_list(self, prefix: Prefix, reply: Reply, question: Question) -> Distribution:
         """A list that is missing because its token ends inside a character comes when another token is forced."""
-        filler = self._server.facts.filler
+        filler = self._server.info.filler
         if not self._server.capabilities.forces or filler is None or question.force is not None:
             raise ProviderError(
                 f"{self._server.transport.base_url} went on without a list of logprobs for its first token: "
                 "the text may end here, and the server does not tell how likely that is"
             )
-        self._answers.mark_hole(prefix)
+        self._answers.mark_unlisted(prefix)
         forced = self._question([prefix], question.top)
         (again,) = await self._server.put(forced)
         return await self._take(prefix, again, forced)
 
     def _question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1) -> Question:
-        hole = len(prefixes) == 1 and self._answers.has_hole(prefixes[0])
-        return self._server.question(prefixes, top, tokens=tokens, force=self._server.facts.filler if hole else None)
+        unlisted = len(prefixes) == 1 and self._answers.is_unlisted(prefixes[0])
+        return self._server.question(prefixes, top, tokens=tokens, force=self._server.info.filler if unlisted else None)
 
     def _given(self, prefix: Prefix) -> Distribution:
         kept = self._answers.fresh(prefix)

@@ -1,0 +1,128 @@
+"""What a server sends, read within bounds: bytes are counted before they are kept, and weighed before they are parsed.
+
+JSON takes more memory than bytes: an empty list is two bytes there and 64 here. So the structure is counted first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+__all__ = ["Broken", "Refusal", "bounded", "lines", "parsed", "pieces", "whole"]
+
+MEBIBYTE = 1 << 20
+MOST_OBJECTS = 64 * MEBIBYTE
+"""Bytes that a parsed answer may take beyond its body."""
+PER_ENTRY = 1024
+"""The same for each entry of a list that was asked for: llama-server's take 440 bytes, which are weighed as 900."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LINE_END = re.compile(rb"[\r\n]")
+
+
+class Refusal(Exception):
+    """What came is refused; the message goes on after the address of the server."""
+
+
+class Broken(Refusal):
+    """What came is not whole, so the same question may be answered better."""
+
+
+async def pieces(raw: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
+    """A body decoded, at most a mebibyte at a time. None was asked to be compressed; some servers compress anyway.
+
+    Raises:
+        Refusal: an unknown coding, or one that is broken.
+    """
+    if coding in ("", "identity"):
+        async for piece in raw:
+            yield piece
+        return
+    if coding not in ("gzip", "deflate"):
+        raise Refusal(f"compressed its answer with {coding!r}, unasked")
+    unpack = zlib.decompressobj(47)
+    try:
+        async for piece in raw:
+            while piece:
+                yield unpack.decompress(piece, MEBIBYTE)
+                piece = unpack.unconsumed_tail
+    except zlib.error as error:
+        raise Refusal(f"could not be understood: {error}") from None
+    if not unpack.eof:
+        raise Broken("sent a compressed body that ends too early")
+
+
+async def whole(body: AsyncIterator[bytes], most: int, *, cut: bool = False) -> bytes:
+    """All of a body. One that is longer than ``most`` bytes is a `Refusal`, or is cut there."""
+    data = bytearray()
+    async for piece in body:
+        data += piece
+        if len(data) > most:
+            if cut:
+                return bytes(data[:most])
+            raise Refusal(f"sent more than {most:,} bytes, which is refused")
+    return bytes(data)
+
+
+async def bounded(body: AsyncIterator[bytes], most: int, most_line: int) -> AsyncIterator[bytes]:
+    """The pieces of a stream, none of which makes a line or the whole too long for whoever puts them together."""
+    line = total = 0
+    async for piece in body:
+        total += len(piece)
+        if total > most:
+            raise Refusal(f"streamed more than {most:,} bytes, which is refused")
+        for at, part in enumerate(_LINE_END.split(piece)):
+            line = len(part) + (0 if at else line)
+            if line > most_line:
+                raise Refusal(f"sent a line of more than {most_line:,} bytes, which is refused")
+        yield piece
+
+
+async def lines(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Lines, which end at LF and nowhere else: a text may hold U+2028. What no LF follows never came whole."""
+    held = bytearray()
+    async for piece in body:
+        *ended, rest = piece.split(b"\n")
+        for part in ended:
+            held += part
+            if held.strip():
+                yield bytes(held)
+            held.clear()
+        held += rest
+
+
+def parsed(data: bytes, most: int = MOST_OBJECTS) -> Any:
+    """JSON, its texts without lone surrogates: U+FFFD stands for one, as for any other text that is none.
+
+    Raises:
+        Refusal: its objects would take more than ``most`` bytes.
+        ValueError, RecursionError: it is no JSON.
+    """
+    if _weight(data) > most:
+        raise Refusal(f"sent JSON whose parts would take more than {most >> 20} MiB, which is refused")
+    answer = json.loads(data.decode("utf-8-sig"))
+    return _texts_mended(answer) if b"\\u" in data else answer
+
+
+def _weight(data: bytes) -> int:
+    """The bytes that the objects of a JSON text take in CPython, or more: a bound that needs no parser.
+
+    A list takes 56 bytes, an item of it 8 and up to 32 for a number; a dictionary 64 to 184; a text 49 and its letters,
+    which are wider outside ASCII.
+    """
+    items = data.count(b",") + data.count(b":")
+    wide = 0 if data.isascii() and b"\\u" not in data else 3 * len(data)
+    return 64 * data.count(b"[") + 184 * data.count(b"{") + 40 * items + 30 * data.count(b'"') + wide
+
+
+def _texts_mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_texts_mended(each) for each in value]
+    if isinstance(value, dict):
+        return {_texts_mended(name): _texts_mended(each) for name, each in value.items()}
+    return value

@@ -1,0 +1,138 @@
+"""HTTP clients, one for each event loop: connections of a loop are of no use in another."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from functools import cache
+
+import httpx
+
+from decodekit.errors import AdapterError
+
+__all__ = ["Clients", "Place"]
+
+_SPARES = 2  # connections in stock: streams may end faster than one is made
+_IN_EACH = "give a function that makes one, as client=lambda: httpx.AsyncClient(...)"
+_NO_CONNECTIONS = (httpx.MockTransport, httpx.ASGITransport)
+
+Client = httpx.AsyncClient | Callable[[], httpx.AsyncClient] | None
+Carrier = httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport] | None
+
+
+_keepers: set[asyncio.Task[None]] = set()  # a loop forgets a task that waits when its maker is collected
+
+
+class Place:
+    """What belongs to one event loop.
+
+    Args:
+        client: the client there.
+        loop: the loop.
+        concurrency: how many questions are in flight at once.
+        close: whether the client is ours to close.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, loop: asyncio.AbstractEventLoop, concurrency: int, close: bool):
+        self.client = client
+        # The pool itself has no bound, so that nothing that is cancelled can lose a place in it; this bounds it.
+        self.slots = asyncio.Semaphore(concurrency)
+        self._keeper = loop.create_task(_keep(client, close=close))
+        _keepers.add(self._keeper)
+        self._keeper.add_done_callback(_keepers.discard)
+        self._spares: set[asyncio.Task[None]] = set()
+        self._streamed = False
+
+    def stock(self, connect: Callable[[], Awaitable[None]]) -> None:
+        """Make a spare connection, for the one that the end of a stream closes; two at the first."""
+        for _ in range(1 if self._streamed else _SPARES):
+            spare = asyncio.ensure_future(connect())
+            self._spares.add(spare)
+            spare.add_done_callback(self._spares.discard)
+        self._streamed = True
+
+    async def aclose(self) -> None:
+        """Close the client, if it is ours."""
+        for task in [*self._spares, self._keeper]:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+class Clients:
+    """Makes a client in each event loop it meets, and closes it with the loop.
+
+    Args:
+        base_url: for errors.
+        client: an `httpx.AsyncClient` of the user's, who closes it, or a function that makes one.
+        transport: an `httpx.AsyncBaseTransport` to send through, or a function that makes one.
+        concurrency: how many questions are in flight at once in a loop.
+
+    A client or transport that is an object is used in the first loop it meets, and refused in the next; a function is
+    called in each.
+    """
+
+    def __init__(self, base_url: str, client: Client, transport: Carrier, concurrency: int) -> None:
+        self._base_url, self._concurrency = base_url, concurrency
+        self._client, self._transport = client, transport
+        self._places: dict[asyncio.AbstractEventLoop, Place] = {}
+        self._only: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def here(self) -> Place:
+        """The place of the running loop. Raises `AdapterError` after the end, or for an object of another loop."""
+        if self._closed:
+            raise AdapterError(f"the adapter for {self._base_url} is closed")
+        loop = asyncio.get_running_loop()
+        if loop not in self._places:
+            if self._one_loop and self._only not in (None, loop):
+                raise AdapterError(f"client and transport are in use in another event loop: {_IN_EACH}")
+            self._only = loop
+            for gone in [each for each in self._places if each.is_closed()]:
+                del self._places[gone]
+            self._places[loop] = self._made(loop)
+        return self._places[loop]
+
+    async def aclose(self) -> None:
+        """Close what is ours in this loop; elsewhere it closes with its loop. Closing twice does nothing."""
+        self._closed = True
+        place = self._places.pop(asyncio.get_running_loop(), None)
+        if place is not None:
+            await place.aclose()
+
+    @property
+    def _one_loop(self) -> bool:
+        if isinstance(self._client, httpx.AsyncClient):
+            return True
+        return isinstance(self._transport, httpx.AsyncBaseTransport) and not isinstance(
+            self._transport, _NO_CONNECTIONS
+        )
+
+    def _made(self, loop: asyncio.AbstractEventLoop) -> Place:
+        given, transport = self._client, self._transport
+        if isinstance(given, httpx.AsyncClient):
+            return Place(given, loop, self._concurrency, close=False)
+        if given is not None:
+            return Place(given(), loop, self._concurrency, close=True)
+        client = httpx.AsyncClient(
+            transport=transport if isinstance(transport, httpx.AsyncBaseTransport) else transport and transport(),
+            verify=_trust(),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._concurrency),
+            trust_env=False,
+        )
+        return Place(client, loop, self._concurrency, close=not isinstance(transport, httpx.AsyncBaseTransport))
+
+
+async def _keep(client: httpx.AsyncClient, *, close: bool) -> None:
+    """Closes the client when it is cancelled: by us, or by the end of the event loop, which cancels what is left."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        if close:
+            await client.aclose()
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The certificates to trust, read once."""
+    return httpx.create_ssl_context(trust_env=False)

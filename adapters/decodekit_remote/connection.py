@@ -1,0 +1,183 @@
+"""A server that was met, and all that is kept of it: what it can do, its answers, its streams, its tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from typing import Any, Literal
+
+from decodekit.distribution.disclosure import ALL, Disclosure
+from decodekit.errors import ParameterError, ProviderError
+from decodekit.model.adapter import AdapterInfo, Answer
+from decodekit.model.prefix import Prefix
+from decodekit.text.tokenizer import Tokenizer
+from decodekit_remote.answers import Answers
+from decodekit_remote.dialect import Prefill
+from decodekit_remote.draft_length import DraftLength
+from decodekit_remote.list_length import ListLength
+from decodekit_remote.probing import Found
+from decodekit_remote.questions import Questions
+from decodekit_remote.server import Server
+from decodekit_remote.streams import Row, Streams
+from decodekit_remote.text_checks import TextChecks
+from decodekit_remote.transport import Transport
+from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary, Vocabulary
+
+__all__ = ["Connection", "Options", "needs_vocabulary", "server_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for; see `RemoteAdapter`."""
+
+    draft: int | Literal["auto", "stream"]
+    top: int | None
+    concurrency: int
+    prefill: Prefill
+    retokenised: Literal["error", "allow"]
+
+
+class Connection:
+    """Answers prefixes with what one server says.
+
+    Args:
+        server: the server.
+        found: how it was met.
+        options: what the user asked for.
+
+    Raises:
+        ProviderError: the dialect lists no tokens.
+        ParameterError: the dialect cannot do what was asked for.
+    """
+
+    def __init__(self, server: Server, found: Found, options: Options) -> None:
+        self.server, self.probed, self._options = server, found.probed, options
+        capabilities = server.capabilities
+        most = capabilities.most_top
+        grows = options.top is None and not capabilities.distinct_keys  # longer lists make more texts equal there
+        usual = min(options.top or capabilities.usual_top, most)
+        if usual < 1:
+            raise ProviderError(f"dialect {server.dialect.name!r} lists no tokens")
+        if options.draft == "stream" and not capabilities.stream:
+            raise ParameterError(f"draft: dialect {server.dialect.name!r} cannot stream")
+        self.list_length = ListLength(usual, most if grows else usual)
+        fixed = options.draft if isinstance(options.draft, int) else None
+        self.draft_length = DraftLength(fixed if capabilities.draft else 1, longest=64 if fixed else 32)
+        checks = TextChecks(server, allow=options.retokenised == "allow")
+        self.answers = Answers(server, self.draft_length, checks)
+        always = None if fixed else options.draft == "stream"
+        at_once = min(options.concurrency, server.info.places or options.concurrency)
+        self.streams = Streams(server, self.answers, self.draft_length, most=at_once, always=always)
+        self._checks = checks
+        self._questions = Questions(
+            server,
+            self.answers,
+            self.streams,
+            self.draft_length,
+            self.list_length,
+            checks,
+            adapts=options.draft == "auto",
+        )
+        self.info = self._describe()
+
+    @property
+    def capabilities(self) -> Mapping[str, Any]:
+        """What the server can do, by name, and how that is known."""
+        known = {key: value for key, value in asdict(self.server.capabilities).items() if key not in _NOT_TOLD}
+        how = "seen in a probe" if self.probed else "as declared by the dialect"
+        told = {"dialect": self.server.dialect.name, "known": how, **known}
+        return told | {"prefill_proved": self._checks.prefill_proved, "retokenised": self._options.retokenised}
+
+    async def prove_prefill(self) -> None:
+        """Where answers are to be continued in their middle, see that they are. Raises `ProviderError`."""
+        await self._checks.prove_prefill()
+
+    async def predict(self, prefixes: Sequence[Prefix], wants: Sequence[Disclosure]) -> list[Answer]:
+        """One answer per prefix: a distribution, or its own error."""
+        reachable = self.server.reachable
+        rows: dict[bytes, Row] = {}
+        for prefix, want in zip(prefixes, wants, strict=True):
+            asked = rows.get(prefix.digest)
+            least = reachable(want, 1)
+            rows[prefix.digest] = Row(prefix, least if asked is None else reachable(asked.want | least, 1))
+        found: dict[bytes, Answer] = {}
+        fresh: list[Row] = []
+        for digest, row in rows.items():
+            self.answers.observe(row.prefix)
+            kept = self.answers.of(digest)
+            if kept is not None and kept.covers(row.want):
+                found[digest] = kept.answer
+                continue
+            fault = self.server.fault(row.prefix)
+            if fault is None:
+                self.list_length.answered(too_short=self.answers.was_given(digest))
+                fresh.append(replace(row, want=reachable(row.want, self.list_length.top)))
+            else:
+                found[digest] = fault
+        self.streams.crowded = len(fresh) > self.streams.most
+        if fresh:
+            await self.streams.close_abandoned(rows)
+            found |= dict(await self._questions.ask_all(fresh))
+        self.answers.give(found)
+        return [found[prefix.digest] for prefix in prefixes]
+
+    async def aclose(self) -> None:
+        """Close the streams of this event loop, and forget the answers."""
+        await self.streams.aclose()
+        self.answers.clear()
+
+    def _describe(self) -> AdapterInfo:
+        server, capabilities = self.server, self.server.capabilities
+        whole = bool(capabilities.whole_vocabulary)
+        named = Disclosure(top=capabilities.most_top)
+        if capabilities.named_ids and not whole:
+            named = replace(named, ids=())
+        clean = server.transport.redaction.text
+        return AdapterInfo(
+            name="remote",
+            model=clean(server.info.model),
+            model_fingerprint="",
+            tokenizer_fingerprint="" if server.tokenizer is None else server.tokenizer.fingerprint,
+            vocab_size=server.vocab_size,
+            context_length=server.longest,
+            cheap=Disclosure(top=self.list_length.top),
+            most=ALL if whole else named,
+            stage=capabilities.stage,
+            origin="logprobs",
+            deterministic=False,
+            versions={
+                "dialect": server.dialect.name,
+                "httpx": version("httpx"),
+                **({"server": clean(server.info.build)} if server.info.build else {}),
+            },
+            concurrency=self._options.concurrency,
+        )
+
+
+_NOT_TOLD = ("impossible", "untold")
+
+
+def needs_vocabulary(found: Found) -> bool:
+    """Whether the server shows texts or takes them, so that ids are made here."""
+    return not (found.capabilities.ids_in and found.capabilities.ids_out)
+
+
+def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, prefill: Prefill) -> Server:
+    """The server as it was found, with a tokenizer that was named, or is its own."""
+    capabilities = replace(found.capabilities, prefill=prefill)
+    vocabulary: Vocabulary | None = None
+    if needs_vocabulary(found):
+        talks = capabilities.conversations
+        if tokenizer is None:
+            vocabulary = HashedVocabulary(conversations=talks)
+        else:
+            vocabulary = KnownVocabulary(tokenizer, capabilities.lossy, conversations=talks)
+        tokenizer = vocabulary.tokenizer
+    server = Server(
+        transport, found.dialect, found.info, capabilities, vocabulary, tokenizer, found.temperature, prefill
+    )
+    size = server.vocab_size
+    if size is None:
+        return server
+    return replace(server, capabilities=replace(capabilities, most_top=min(capabilities.most_top, size)))

@@ -1,0 +1,94 @@
+"""A dialect's reading of what a server sent, typed: whatever shape it has, it is read or it is a `ProviderError`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from decodekit.errors import ProviderError
+from decodekit_remote.dialect import Dialect, Position, Question, Reply
+
+__all__ = ["SHAPE", "Clean", "integers", "read_event", "read_reply", "reading"]
+
+SHAPE = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError)
+"""What an answer of another shape raises in code that takes it apart."""
+
+_LONGEST = 200  # characters of such an error that are told
+
+Clean = Callable[[str], str]
+
+
+@contextmanager
+def reading(dialect: str, where: str, clean: Clean = str) -> Iterator[None]:
+    """Turns what a strange shape raises into a `ProviderError`.
+
+    Args:
+        dialect: its name.
+        where: what was asked.
+        clean: takes the key out of a text; what is told is cut only after that.
+    """
+    try:
+        yield
+    except SHAPE as error:
+        words = clean(f"{type(error).__name__}: {error}")[:_LONGEST]
+        raise ProviderError(f"{where} answered in a shape that dialect {dialect!r} does not know ({words})") from None
+
+
+def read_reply(dialect: Dialect, where: str, data: Any, question: Question, clean: Clean = str) -> list[Reply]:
+    """The dialect's reading of an answer."""
+    with reading(dialect.name, where, clean):
+        replies = dialect.reply(data, question)
+        for reply in replies:
+            _check(reply)
+    if len(replies) != len(question.prompts):
+        raise ProviderError(f"{where} answered {len(question.prompts)} prompts with {len(replies)} replies")
+    return replies
+
+
+def read_event(dialect: Dialect, where: str, data: Any, seen: int, clean: Clean = str) -> Reply:
+    """The dialect's reading of one event of a stream, ``seen`` positions into it."""
+    with reading(dialect.name, where, clean):
+        reply = dialect.event(data, seen)
+        _check(reply)
+    return reply
+
+
+def integers(values: Any) -> list[int]:
+    """A list of integers of 63 bits, none negative. Raises `TypeError` or `ValueError` for anything else."""
+    if not isinstance(values, list | tuple) or not set(map(type, values)) <= {int}:
+        raise TypeError("no list of integers")
+    if values and not 0 <= min(values) <= max(values) < 2**63:
+        raise ValueError("an integer that is no token id")
+    return list(values)
+
+
+def _check(reply: Reply) -> None:
+    for position in [*reply.positions, *reply.prompt]:
+        if position is not None:
+            _check_position(position)
+    names: tuple[object, object] = (reply.model, reply.build)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("a name that is no text")
+    if reply.prompt_tokens is not None and type(reply.prompt_tokens) is not int:
+        raise TypeError("a number of tokens that is no integer")
+
+
+def _check_position(position: Position) -> None:
+    _check_tokens(position.tokens)
+    if position.chosen is not None:
+        _check_tokens([position.chosen])
+    if any(not issubclass(kind, int | float | np.number) or kind is bool for kind in set(map(type, position.logprobs))):
+        raise TypeError("a log-probability that is no number")
+    if len(np.array(position.logprobs, dtype=np.float64)) != len(position.tokens):
+        raise ValueError(f"{len(position.tokens)} tokens with {len(position.logprobs)} log-probabilities")
+
+
+def _check_tokens(tokens: Sequence[Any]) -> None:
+    kinds = set(map(type, tokens))
+    if not kinds <= {int, bytes, str}:
+        raise TypeError("a token that is no id, bytes or text")
+    if int in kinds:
+        integers([token for token in tokens if type(token) is int])

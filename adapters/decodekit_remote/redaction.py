@@ -1,0 +1,161 @@
+"""The key, taken out of everything that is told: messages, names, logs; whatever a server wrote it in.
+
+A server may repeat the key it refuses: as it is, escaped, encoded, or cut in the middle. What remains of it after
+`Redaction.text` is shorter than eight characters of the key in a row, in every encoding that is known here.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+from pydantic import SecretStr
+
+from decodekit.log import get_logger
+
+__all__ = ["Redaction"]
+
+Error = TypeVar("Error", bound=BaseException)
+
+_RUN = 8  # so many characters of the key in a row are taken for it; a shorter key as a whole
+_MARK = "[key]"
+_LAYERS = 4  # of escapes around one another
+_ESCAPE = re.compile(
+    r"\\+u([0-9a-fA-F]{4})|\\+u\{([0-9a-fA-F]{1,6})\}|\\+x([0-9a-fA-F]{2})|%([0-9a-fA-F]{2})|=([0-9a-fA-F]{2})"
+    r"|(&#?[0-9a-zA-Z]{1,8};)|\\+([/\"'\\])"
+)
+_Letters = list[tuple[str, int, int]]  # each with the place in the text it was read from
+
+
+class Redaction:
+    """Takes one key out of texts and errors.
+
+    Args:
+        key: the key; None when there is none, and nothing is changed.
+    """
+
+    def __init__(self, key: SecretStr | None) -> None:
+        self._runs: dict[int, set[str]] = {}
+        if key is not None:
+            for run in _runs(key.get_secret_value()):
+                self._runs.setdefault(len(run), set()).add(run.lower())
+            _http_logs.clean_with(self)
+
+    def text(self, text: str) -> str:
+        """The text with ``[key]`` where it had the key, or a part of it, in any of the encodings."""
+        if not self._runs:
+            return text
+        letters: _Letters = [(letter, at, at + 1) for at, letter in enumerate(text)]
+        found: list[tuple[int, int]] = []
+        for _ in range(_LAYERS):
+            found += self._found(letters)
+            plainer = _unescaped(letters)
+            if plainer == letters:
+                break
+            letters = plainer
+        return _marked(text, found)
+
+    def error(self, error: Error) -> Error:
+        """The same error, with the key out of all its texts, and with nothing chained to it that may hold it."""
+        error.__cause__ = error.__context__ = None
+        error.__suppress_context__ = True
+        error.args = tuple(self.text(each) if isinstance(each, str) else each for each in error.args)
+        for name, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, name, self.text(value))
+        return error
+
+    def log(self, level: str, event: str, **fields: Any) -> None:
+        """A line of the log, its texts without the key."""
+        told = {name: self.text(value) if isinstance(value, str) else value for name, value in fields.items()}
+        getattr(get_logger(), level)(event, **told)
+
+    def _found(self, letters: _Letters) -> Iterator[tuple[int, int]]:
+        """Where runs of the key stand. What cannot be seen between its letters hides nothing."""
+        seen = [each for each in letters if each[0].isprintable() and not each[0].isspace()]
+        plain = "".join(letter for letter, _, _ in seen).lower()
+        if len(plain) != len(seen):  # a letter whose small form is two
+            plain = "".join(letter.lower() if len(letter.lower()) == 1 else letter for letter, _, _ in seen)
+        for length, runs in self._runs.items():
+            for at in range(len(plain) - length + 1):
+                if plain[at : at + length] in runs:
+                    yield seen[at][1], seen[at + length - 1][2]
+
+
+class _HttpLogs(logging.Filter):
+    """httpx logs the reason of a status, and httpcore the headers of an answer: a server may write the key there."""
+
+    _LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._redactions: WeakSet[Redaction] = WeakSet()
+
+    def clean_with(self, redaction: Redaction) -> None:
+        """Clean every line with this one too, as long as it is in use."""
+        self._redactions.add(redaction)
+        for name in self._LOGGERS:
+            logging.getLogger(name).addFilter(self)  # a second time does nothing
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        words = record.getMessage()
+        cleaned = words
+        for redaction in list(self._redactions):
+            cleaned = redaction.text(cleaned)
+        if cleaned != words:
+            record.msg, record.args = cleaned, ()
+        return True
+
+
+_http_logs = _HttpLogs()
+
+
+def _runs(key: str) -> Iterator[str]:
+    """Every run of the key, as it is and in the encodings that leave no letter as it was."""
+    size = min(_RUN, len(key))
+    data = key.encode()
+    for at in range(len(key) - size + 1):
+        part = data[at : at + size]
+        yield key[at : at + size]
+        yield part.hex()
+        yield ",".join(map(str, part))  # a list of bytes
+    for encode, block in ((base64.b64encode, 3), (base64.urlsafe_b64encode, 3), (base64.b32encode, 5)):
+        for shift in range(block):  # where the key begins within a block of the encoding
+            coded = encode(bytes(shift) + data).decode().rstrip("=")
+            bits = len(encode(bytes(block))) / block
+            coded = coded[int(-(-shift * bits // 1)) : int((shift + len(data)) * bits)]
+            length = min(len(coded), int(size * bits))
+            yield from (coded[at : at + length] for at in range(len(coded) - length + 1) if length > 3)
+
+
+def _unescaped(letters: _Letters) -> _Letters:
+    """The letters with one layer of escapes read: JSON, Python, URL, quoted-printable and HTML."""
+    text = "".join(letter for letter, _, _ in letters)
+    plain: _Letters = []
+    end = 0
+    for escape in _ESCAPE.finditer(text):
+        plain += letters[end : escape.start()]
+        end = escape.end()
+        code = next((each for each in escape.groups()[:5] if each), None)
+        if code is not None:
+            read = chr(int(code, 16)) if int(code, 16) < 0x110000 else escape[0]
+        else:
+            read = html.unescape(escape[6]) if escape[6] else escape[7]
+        place = letters[escape.start()][1], letters[end - 1][2]
+        plain += [(letter, *place) for letter in read]
+    return plain + letters[end:]
+
+
+def _marked(text: str, found: list[tuple[int, int]]) -> str:
+    parts: list[str] = []
+    end = 0
+    for start, stop in sorted(found):
+        if start >= end and (start > end or not parts or parts[-1] != _MARK):
+            parts += [text[end:start], _MARK]
+        end = max(end, stop)
+    return "".join([*parts, text[end:]])

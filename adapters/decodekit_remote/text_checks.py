@@ -1,0 +1,193 @@
+"""Whether a server that takes texts continues what is meant: the same tokens, and the answer that was begun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from decodekit.errors import ProviderError
+from decodekit.log import get_logger
+from decodekit.model.prefix import Prefix
+from decodekit_remote.dialect import Conversation, Position, Reply
+from decodekit_remote.reading import integers, reading
+from decodekit_remote.refusals import Refused
+from decodekit_remote.server import Server
+from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
+
+__all__ = ["TextChecks"]
+
+_MOST_SAME = 10_000  # prefixes whose tokens are known to be the server's
+_TOLD = Conversation(({"role": "user", "content": "Tell me a long story about the sea."},))
+_NEAR = 0.5  # nats, on average over the first tokens; another schedule moves them by less
+_FAR = 5.0  # nats; a token that is not listed is as far away as this
+
+_WAYS = "another of prefill='last_message', 'continue_final_message' and 'prefix', or a completions dialect"
+
+
+class TextChecks:
+    """Checks one server, as questions and answers come by.
+
+    Args:
+        server: the server.
+        allow: whether another tokenisation is allowed and noted, where it is an error otherwise.
+    """
+
+    def __init__(self, server: Server, *, allow: bool) -> None:
+        self._server, self._allow = server, allow
+        self._same: set[bytes] = set()
+        self._route = True
+        self._counts: dict[int, int] = {}
+        self._why_no_prefill = ""
+        self.prefill_proved: bool | None = None
+
+    async def before(self, prefix: Prefix) -> None:
+        """What can be known before a prefix is asked for. Raises `ProviderError`."""
+        vocabulary = self._server.vocabulary
+        if vocabulary is None:
+            return
+        prompt = vocabulary.prompt_of(prefix)
+        if isinstance(prompt, Conversation):
+            if prompt.said:
+                await self.prove_prefill()
+        elif isinstance(vocabulary, KnownVocabulary) and not self._allow:
+            ours = self._without_bos(prefix.token_ids)
+            named = vocabulary.tokenizer.encode(prompt)
+            if named != ours:
+                raise self._retokenised(len(ours), len(named))
+            await self._compare(prefix, prompt, ours)
+
+    def after(self, prefix: Prefix, reply: Reply, schedule: dict[str, int | str]) -> None:
+        """What the answer tells: a count of the prompt's tokens that is another. Raises `ProviderError`."""
+        vocabulary, counted = self._server.vocabulary, reply.prompt_tokens
+        ours = len(prefix)
+        if isinstance(vocabulary, KnownVocabulary):
+            ours = len(self._without_bos(prefix.token_ids))
+            if counted in (None, ours, ours + (vocabulary.tokenizer.bos_id is not None)):
+                counted = self._recounted(prefix, vocabulary) if self._allow else None
+        elif isinstance(vocabulary, HashedVocabulary) and counted is not None:
+            start = prefix.token_ids[0]  # the whole prompt; what follows is a token each
+            if ours == 1:
+                self._counts[start] = counted
+            ours += self._counts.get(start, counted - ours + 1) - 1
+            counted = None if counted == ours else counted
+        else:
+            return
+        if counted is not None:
+            if not self._allow:
+                raise self._retokenised(ours, counted)
+            schedule["retokenised_as"] = counted
+            get_logger().warning("the server tokenised the text another way", ours=ours, theirs=counted)
+
+    async def prove_prefill(self) -> None:
+        """Let the server answer, and go on after the first tokens of that answer: it must say what it said before.
+
+        Raises:
+            ProviderError: it says something else, which is a new answer or none.
+        """
+        capabilities = self._server.capabilities
+        if not capabilities.conversations or capabilities.prefill == "no" or self.prefill_proved:
+            return
+        if not self._why_no_prefill:
+            self._why_no_prefill = await self._try_prefill()
+            self.prefill_proved = not self._why_no_prefill
+        if self._why_no_prefill:
+            raise ProviderError(
+                f"{self._server.transport.base_url}: prefill={capabilities.prefill!r} was tried, and "
+                f"{self._why_no_prefill}. Name {_WAYS}; without prefill one request's draft is all that can be had"
+            )
+
+    # -- tokens -------------------------------------------------------------------------------------------------------
+
+    def _without_bos(self, ids: Sequence[int]) -> list[int]:
+        tokenizer = self._server.tokenizer
+        assert tokenizer is not None
+        return list(ids[1:] if ids and ids[0] == tokenizer.bos_id else ids)
+
+    def _recounted(self, prefix: Prefix, vocabulary: KnownVocabulary) -> int | None:
+        """How many tokens the named tokenizer makes of a text, where they are others."""
+        prompt = vocabulary.prompt_of(prefix)
+        if isinstance(prompt, Conversation):
+            return None
+        named = vocabulary.tokenizer.encode(prompt)
+        return None if named == self._without_bos(prefix.token_ids) else len(named)
+
+    async def _compare(self, prefix: Prefix, text: str, ours: list[int]) -> None:
+        """The server's own tokens of a prompt, where it has a route for them: it may put a space in front.
+
+        Once for a prompt: what is drawn after it is appended to the text, and counted.
+        """
+        at: Prefix | None = prefix
+        while at is not None:
+            if at.digest in self._same:
+                break
+            at = at.parent
+        asked = self._server.dialect.tokenizing(text, False, self._server.info.model or None)
+        if at is None and asked is not None and self._route:
+            transport = self._server.transport
+            try:
+                answer = await transport.ask(*asked)
+            except Refused as error:
+                if error.status not in (400, 404, 405, 422, 501):
+                    raise
+                self._route = False
+                return
+            with reading(self._server.dialect.name, f"{transport.base_url}{asked[0]}", transport.redaction.text):
+                theirs = self._without_bos(integers(answer["tokens"]))
+            if theirs != ours:
+                raise self._retokenised(len(ours), len(theirs))
+        if len(self._same) >= _MOST_SAME:
+            self._same.clear()
+        self._same.add(prefix.digest)
+
+    def _retokenised(self, ours: int, theirs: int) -> ProviderError:
+        count = f"{theirs} tokens" if theirs != ours else f"{theirs} other tokens"
+        return ProviderError(
+            f"{self._server.transport.base_url} makes {count} of a text that was put together from {ours}, so it would "
+            "continue another sequence. Use a dialect that takes ids (llama_server, vllm, sglang), or "
+            "retokenised='allow', which notes it in each step's schedule"
+        )
+
+    # -- the answer that was begun ------------------------------------------------------------------------------------
+
+    async def _try_prefill(self) -> str:
+        """Why the server is not known to go on; '' when it does."""
+        question = replace(self._server.question([], self._server.capabilities.usual_top, tokens=4), prompts=(_TOLD,))
+        (whole,) = await self._server.put(question)
+        places = [place for place in (2, 3) if place < len(whole.positions) and _said(whole.positions[:place])]
+        if not places:
+            return "its answer was too short to be gone on with"
+        first = whole.positions[0]
+        place = max(places, key=lambda place: _distance(first, whole.positions[place]))
+        expected = whole.positions[place]
+        if _distance(first, expected) < 2 * _NEAR:
+            return "its answer repeats itself, so going on cannot be told from beginning anew"
+        begun = replace(_TOLD, said=_said(whole.positions[:place]))
+        (rest,) = await self._server.put(replace(question, prompts=(begun,), tokens=1))
+        if not rest.positions:
+            return "it said nothing more"
+        if _distance(rest.positions[0], expected) <= _NEAR:
+            return ""
+        anew = _distance(rest.positions[0], first) <= _NEAR
+        return "it began its answer anew" if anew else "it did not go on as it had before"
+
+
+def _said(positions: Sequence[Position]) -> str:
+    """The text of the chosen tokens; '' where that is no text."""
+    parts = []
+    for position in positions:
+        chosen = position.chosen
+        if not isinstance(chosen, bytes | str):
+            return ""
+        parts.append(chosen.encode() if isinstance(chosen, str) else chosen)
+    try:
+        return b"".join(parts).decode()
+    except UnicodeDecodeError:
+        return ""
+
+
+def _distance(one: Position, other: Position) -> float:
+    """How far apart two lists are, in nats: on average over the five most likely tokens of the other."""
+    known = dict(zip(one.tokens, one.logprobs, strict=True))
+    leading = sorted(zip(other.logprobs, other.tokens, strict=True), key=lambda each: -each[0])[:5]
+    apart = [min(_FAR, abs(known[token] - value)) if token in known else _FAR for value, token in leading]
+    return sum(apart) / max(len(apart), 1)

@@ -1,0 +1,146 @@
+"""One step of a chain in two halves: what the choice needs, and the notes that can wait until it is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from decodekit.chain.entry import Entry, entry_of, known
+from decodekit.chain.link import Applied, Link, blame, call_processor, call_sampler, refuse
+from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import Undisclosed
+from decodekit.draw.choice import Choice
+from decodekit.draw.context import Context
+from decodekit.draw.randomness import TOKENS, BoundRandomness
+from decodekit.errors import PluginError
+
+__all__ = ["Reshaped", "advance", "reshape"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reshaped:
+    """A distribution that went through the processors of a chain.
+
+    Args:
+        links: the parts of the chain, the sampler last.
+        raw: what the adapter answered.
+        applied: what each processor was called with, and gave.
+        final: what the sampler draws from.
+        ctx: the ids so far.
+        states: of the parts, before this token.
+    """
+
+    links: tuple[Link, ...]
+    raw: Distribution
+    applied: tuple[Applied, ...]
+    final: Distribution
+    ctx: Context
+    states: tuple[Any, ...]
+
+    def choose(self, randomness: BoundRandomness, *, truncate: bool = False) -> tuple[Choice, Reshaped]:
+        """Draw a token. Where ``truncate`` gives up the tail for that, ``final`` of what comes back has none.
+
+        Raises:
+            PluginError, DistributionError, Undisclosed: as `Chain.step`.
+        """
+        link, dist, noise = self.links[-1], self.final, randomness.within(TOKENS)
+        try:
+            try:
+                choice = call_sampler(link, dist, self.ctx, noise, self.states[-1])
+            except Undisclosed:
+                if not truncate or dist.tail is None or not link.pure:
+                    raise
+                dist = dist.truncated()
+                choice = call_sampler(link, dist, self.ctx, noise, self.states[-1])
+        except Undisclosed as error:
+            impure = [part.link.name for part in self.applied if not part.link.pure]
+            spent = link.name if not link.pure else impure[-1] if impure else ""
+            raise refuse(error, spent, self.ctx.step) from error
+        _check_choice(choice, dist, link, self.ctx)
+        return choice, self if dist is self.final else replace(self, final=dist)
+
+    def states_after(self, choice: Choice) -> tuple[Any, ...]:
+        """The states after this choice."""
+        seen = [part.before for part in self.applied]
+        return advance(self.links, self.states, choice, self.ctx, (*seen, self.final))
+
+    def settle(self, choice: Choice, *, top: int = 0) -> tuple[Choice, tuple[Entry, ...]]:
+        """The choice with what the model thought of it, and a note on what each processor did.
+
+        Args:
+            choice: what was chosen.
+            top: how many leading tokens each entry keeps.
+        """
+        token_id = choice.token_id
+        logprob = known(self.raw.logprob, token_id)
+        choice = replace(choice, raw_logprob=logprob, rank=known(self.raw.rank, token_id))
+        entries: list[Entry] = []
+        for part, following in zip(self.applied, self.links[1:], strict=True):
+            exact = following.looks_back
+            entry = entry_of(part, chosen=token_id, logprob=logprob, top=top, step=self.ctx.step, exact=exact)
+            entries.append(entry)
+            logprob = entry.chosen
+        drawn_from = self.applied[-1].after if self.applied else self.raw
+        if self.final is not drawn_from:
+            entries.append(Entry(name=self.links[-1].name, gave_up=drawn_from.tail, chosen=choice.logprob))
+        return choice, tuple(entries)
+
+
+def reshape(
+    links: tuple[Link, ...],
+    dist: Distribution,
+    ctx: Context,
+    states: tuple[Any, ...],
+    randomness: BoundRandomness | None,
+    *,
+    truncate: bool = False,
+) -> Reshaped:
+    """Run the processors; see `Chain.step`."""
+    raw, applied, spent = dist, [], ""
+    for link, state in zip(links[:-1], states, strict=False):
+        before, gave_up = dist, None
+        if not link.pure:
+            spent = link.name
+        try:
+            dist, tosses = call_processor(link, before, ctx, state, randomness)
+        except Undisclosed as error:
+            if not truncate or before.tail is None or not link.pure:
+                raise refuse(error, spent, ctx.step) from error
+            gave_up = before.tail
+            before = before.truncated()
+            dist, tosses = call_processor(link, before, ctx, state, randomness)
+        applied.append(Applied(link, before, dist, tosses, gave_up))
+    return Reshaped(links, raw, tuple(applied), dist, ctx, states)
+
+
+def advance(
+    links: tuple[Link, ...], states: tuple[Any, ...], choice: Choice, ctx: Context, seen: Sequence[Distribution]
+) -> tuple[Any, ...]:
+    """The states after this choice; ``seen`` is what each part was called with."""
+    after = []
+    for link, state, before in zip(links, states, seen, strict=True):
+        extra = (before,) if link.looks_back else ()
+        try:
+            after.append(link.call.advance(state, choice, ctx, *extra) if link.stateful else None)
+        except (Exception, SystemExit) as error:
+            blame(error, link, ctx)
+            raise
+    return tuple(after)
+
+
+def _check_choice(choice: Any, dist: Distribution, link: Link, ctx: Context) -> None:
+    if not isinstance(choice, Choice):
+        raise PluginError(f"a sampler returns a Choice, not {type(choice).__name__}", plugin=link.name, step=ctx.step)
+    if link.trusted:
+        return
+    try:
+        possible = dist.score(choice.token_id) > -math.inf
+    except (Exception, SystemExit) as error:
+        blame(error, link, ctx)
+        raise
+    if not possible:
+        raise PluginError(
+            f"it chose token {choice.token_id}, which has no probability", plugin=link.name, step=ctx.step
+        )

@@ -1,0 +1,46 @@
+"""The three standard streams where the shell has closed them, or where they cannot be written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Any
+
+__all__ = ["give_up_stdout", "mend_streams", "why_stdout_failed"]
+
+_OF_A_STREAM = {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EPIPE}
+
+
+def mend_streams() -> None:
+    """Give every closed stream a place of its own, before a file that is opened next takes it.
+
+    What is said on a closed stderr is lost. Reading a closed stdin and writing a closed stdout fails, as in C.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_WRONLY)  # the lowest free one is this one
+        if getattr(sys, name) is None:
+            mode: Any = "r" if name == "stdin" else "w"
+            stream = open(descriptor, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - it lives as long as we do
+            setattr(sys, name, stream)
+
+
+def why_stdout_failed(error: OSError) -> str | None:
+    """What to say of an error in writing results; '' where the reader has left; None where it is another error."""
+    if error.filename is not None or error.errno not in _OF_A_STREAM:
+        return None
+    if error.errno == errno.EPIPE:
+        return ""
+    return f"cannot write to stdout: {'it is closed' if error.errno == errno.EBADF else error.strerror}"
+
+
+def give_up_stdout() -> None:
+    """Let what could not be written go, so that the interpreter does not try it again at its end."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        pass

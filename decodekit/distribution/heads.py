@@ -1,0 +1,162 @@
+"""Questions to tokens of which some may be undisclosed: answered where what is disclosed proves the answer.
+
+Nothing is renormalised and nothing approximated: a question that the disclosed part does not settle raises
+`Undisclosed` with what would settle it. Every function takes the disclosed tokens, and what is known of the hidden ones
+or None where there are none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from decodekit.distribution import transforms
+from decodekit.distribution.disclosure import ALL, Disclosure, Interval, Undisclosed
+from decodekit.distribution.hidden import Hidden
+from decodekit.distribution.passes import check, frozen
+from decodekit.distribution.row import Floats, Ids, Row
+from decodekit.distribution.transforms import AMBIGUITY
+from decodekit.errors import DistributionError, ParameterError
+
+__all__ = [
+    "added",
+    "certain",
+    "first",
+    "kept",
+    "log_normalizer",
+    "nucleus",
+    "rank",
+    "reaching",
+    "require_first",
+    "score",
+    "scores_of",
+]
+
+
+def _larger(row: Row) -> Disclosure:
+    """A good deal more than is disclosed now, so that asking again makes progress."""
+    more = 4 * len(row)
+    return Disclosure(more if row.vocab_size is None else min(more, row.vocab_size))
+
+
+# -- single tokens ----------------------------------------------------------------------------------------------------
+
+
+def score(row: Row, hidden: Hidden | None, token_id: int) -> float:
+    """The score of a token that is not hidden; -inf where it has no probability."""
+    found = row.score(token_id)
+    if found is not None:
+        return found
+    return -math.inf if hidden is None else float(scores_of(row, hidden, np.array([token_id]))[0])
+
+
+def scores_of(row: Row, hidden: Hidden | None, token_ids: Ids) -> Floats:
+    """float64[n], the scores of tokens that are not hidden; -inf where one has no probability."""
+    if hidden is None:
+        return row.scores_of(token_ids)
+    row.check_ids(token_ids)
+    where, found = row.places_of(token_ids)
+    if not found.all():
+        missing = tuple(token_ids[~found].tolist())
+        raise Undisclosed(Disclosure(len(row), missing), "the score of a token")
+    scores: Floats = row.values[where]
+    return scores
+
+
+def rank(row: Row, hidden: Hidden | None, token_id: int) -> int:
+    """How many tokens are more likely than this one."""
+    of_token = score(row, hidden, token_id)
+    if hidden is not None and of_token < hidden.max_score:
+        raise Undisclosed(ALL, "the rank of a token")
+    return row.rank(token_id, of_token)
+
+
+# -- the most likely tokens -------------------------------------------------------------------------------------------
+
+
+def certain(row: Row, hidden: Hidden | None, k: int) -> int:
+    """How many of the k most likely tokens are sure to be that."""
+    return k if hidden is None else min(k, int(np.count_nonzero(row.values >= hidden.max_score)))
+
+
+def require_first(row: Row, hidden: Hidden | None, k: int) -> None:
+    """Raise `Undisclosed` unless the k most likely tokens are certain."""
+    if hidden is not None and (k > len(row) or row.values[k - 1] < hidden.max_score):
+        need = Disclosure(k) if k > len(row) else _larger(row)
+        raise Undisclosed(need, f"the {k} most likely tokens" if k > 1 else "the most likely token")
+
+
+def first(row: Row, hidden: Hidden | None, k: int) -> Row:
+    """The k most likely tokens, with no link to the row they come from where some are hidden."""
+    if hidden is None:
+        return transforms.first(row, k)
+    require_first(row, hidden, k)
+    assert row.ids is not None
+    return Row(row.ids[:k], row.values[:k], row.vocab_size)
+
+
+def reaching(row: Row, hidden: Hidden | None, least: float) -> tuple[Ids, Floats, bool]:
+    """As `transforms.reaching`."""
+    if hidden is not None and hidden.max_score >= least:
+        raise Undisclosed(_larger(row), "which tokens reach the threshold")
+    return transforms.reaching(row, least)
+
+
+def nucleus(row: Row, hidden: Hidden | None, p: float, min_keep: int) -> tuple[Row, bool]:
+    """As `transforms.nucleus`. Raises `Undisclosed` where the hidden tokens could change the edge."""
+    if hidden is None:
+        return transforms.nucleus(row, p, min_keep)
+    bounds = log_normalizer(row, hidden)
+    cuts = [int(np.searchsorted(np.cumsum(np.exp(row.values - log_z)), p)) + 1 for log_z in bounds]
+    count = max(cuts[0], min_keep)
+    if cuts[0] != cuts[1] or count > len(row) or row.values[count - 1] < hidden.max_score:
+        raise Undisclosed(_larger(row), f"the nucleus of {p:.9g}")
+    mass = np.cumsum(np.exp(row.values - bounds.low))
+    near = bool((np.abs(mass[max(count - 2, 0) : count] - p) < AMBIGUITY).any())
+    return first(row, hidden, count), near
+
+
+def kept(row: Row, hidden: Hidden | None, which: ArrayLike | Iterable[int]) -> Row:
+    """The tokens of a mask that is aligned with the row, or these ids; see `Distribution.keep`."""
+    chosen = np.asarray(which if isinstance(which, np.ndarray | list | tuple) else list(which))  # type: ignore[arg-type]
+    if chosen.dtype == np.bool_:
+        if chosen.shape != row.values.shape:
+            raise ParameterError(f"a mask of shape {chosen.shape} does not fit {len(row)} scores")
+        if hidden is not None:
+            raise Undisclosed(ALL, "a mask")
+        return transforms.masked(row, chosen)
+    ids = np.unique(chosen.astype(np.int64)) if len(chosen) else np.empty(0, dtype=np.int64)
+    scores = scores_of(row, hidden, ids)
+    alive = scores > -math.inf
+    return transforms.kept(row, ids[alive], scores[alive])
+
+
+# -- all tokens together ----------------------------------------------------------------------------------------------
+
+
+def log_normalizer(row: Row, hidden: Hidden) -> Interval:
+    """Bounds on ``log(sum(exp(score)))`` over all tokens, in nats."""
+    if hidden.log_normalizer is not None:
+        return Interval(hidden.log_normalizer, hidden.log_normalizer)
+    low, high = (float(np.logaddexp(row.log_weight, part)) for part in (hidden.log_low, hidden.log_high))
+    return Interval(low, high)
+
+
+def added(row: Row, hidden: Hidden | None, ids: Ids, values: ArrayLike) -> tuple[Row, Hidden | None]:
+    """As `transforms.added`. A disclosed token that is banned stays in the list while others are hidden."""
+    by = np.broadcast_to(np.asarray(values, dtype=np.float64), ids.shape)
+    if np.isnan(by).any() or (by == math.inf).any():
+        raise DistributionError("cannot add NaN or +inf to a score")
+    if hidden is None:
+        return transforms.biased(row, ids, by), None
+    scores_of(row, hidden, ids)  # raises for a hidden one
+    scores = transforms.added(row, ids, by)
+    if scores.max() == -math.inf:
+        raise Undisclosed(_larger(row), "what is left when all disclosed tokens are banned")
+    check(scores)
+    assert row.ids is not None
+    listed, scores = transforms.in_order(row.ids, scores)
+    return Row(frozen(listed), frozen(scores), row.vocab_size), hidden.unnormalized()

@@ -1,0 +1,284 @@
+"""Tokens and their scores as a distribution keeps them, and the sums, orders and look-ups over them.
+
+A row is dense (a score for every token, in id order, float32 or float64, times a scale) or a list (ids by falling
+score, float64). Sums accumulate in float64, and what was computed once is kept. A row knows nothing of undisclosed
+tokens: a token that is not in a list has no probability here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Self
+from weakref import ref
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decodekit.distribution.frozen import Frozen, lazy
+from decodekit.distribution.passes import FAR, frozen, leaders, pieces
+from decodekit.errors import ParameterError
+
+__all__ = ["Floats", "Ids", "Row"]
+
+Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
+Source = tuple["ref[Row]", float]
+
+
+class _Fields:
+    __slots__ = ("__dict__", "__weakref__", "ids", "scale", "source", "values", "vocab_size")
+
+    ids: Ids | None
+    values: NDArray[Any]
+    scale: float
+    vocab_size: int | None
+    source: Source | None
+
+
+class Row(Frozen, _Fields):
+    """Tokens and their scores, frozen.
+
+    Args:
+        ids: int64[n] by falling score, then rising id; None for a dense row, whose places are the ids.
+        values: float32[n] or float64[n] (float64 in a list), in nats; a score is its value times the scale.
+        scale: of a dense row; 1.0 in a list.
+        vocab_size: how many tokens there are in all; None when unknown.
+        source: the row whose tokens, or some of them, are here, and the factor that all their scores were multiplied
+            by; None when this row was made in another way.
+
+    Both arrays are read-only; whoever makes a row from a fresh array freezes it.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        ids: Ids | None,
+        values: NDArray[Any],
+        vocab_size: int | None,
+        scale: float = 1.0,
+        source: Source | None = None,
+    ) -> Self:
+        made = _Fields()
+        made.ids = ids
+        made.values = values
+        made.scale = scale
+        made.vocab_size = vocab_size
+        made.source = source
+        made.__class__ = cls
+        return made  # type: ignore[return-value]  # of this class now
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.ids, self.values, self.vocab_size, self.scale)
+
+    def __len__(self) -> int:
+        """How many tokens have a score here, -inf included."""
+        return len(self.values)
+
+    def factor_from(self, other: Row) -> float | None:
+        """The factor by which the scores of ``other`` were multiplied to make this row, which may hold fewer tokens.
+
+        None when this row was made in another way.
+        """
+        return self.source[1] if self.source is not None and self.source[0]() is other else None
+
+    # -- scores -------------------------------------------------------------------------------------------------------
+
+    @lazy
+    def scores(self) -> Floats:
+        """float64[n] in nats, aligned with `ids`; in id order when dense."""
+        scores = self.values.astype(np.float64)
+        if self.scale != 1.0:
+            scores *= self.scale
+        return frozen(scores)
+
+    @lazy
+    def max_score(self) -> float:
+        """The largest score, in nats."""
+        return self.largest * self.scale
+
+    @lazy
+    def largest(self) -> float:
+        """The largest value, before the scale."""
+        return float(self.values[0] if self.ids is not None else np.maximum.reduce(self.values))
+
+    @lazy
+    def least(self) -> float:
+        """The least value, before the scale; -inf where a token is masked."""
+        return float(self.values[-1] if self.ids is not None else np.minimum.reduce(self.values))
+
+    @lazy
+    def least_finite(self) -> float:
+        """The least finite value, before the scale."""
+        return float(np.minimum.reduce(self.values, where=self.values > -math.inf, initial=self.largest))
+
+    @property
+    def mode(self) -> int:
+        """The most likely token; the lowest id among equals."""
+        return int(np.argmax(self.values) if self.ids is None else self.ids[0])
+
+    @property
+    def masked(self) -> bool:
+        """Whether a token that has a place here has no probability."""
+        return self.least == -math.inf
+
+    @lazy
+    def support_size(self) -> int:
+        """How many tokens have probability."""
+        if self.ids is not None or not self.masked:
+            return len(self.values)
+        return int(np.count_nonzero(self.values > -math.inf))
+
+    def support(self) -> Ids:
+        """int64[n], the ids that have probability, rising when dense, else by falling score."""
+        kept = np.flatnonzero(self.values > -math.inf)
+        return kept if self.ids is None else self.ids[kept]
+
+    # -- sums ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def deep(self) -> bool:
+        """Whether a score lies so far below the largest that its square is no float64."""
+        return (self.largest - self.least) * self.scale > FAR
+
+    def pieces(self) -> Iterator[tuple[int, Floats, Floats]]:
+        """The row a piece at a time; see `passes.pieces`."""
+        return pieces(self.values, self.largest, self.scale, deep=self.deep)
+
+    @lazy
+    def sums(self) -> tuple[float, float]:
+        """The total of ``exp(score - max score)``, and the mean of ``score - max score``."""
+        if self.ids is not None:
+            totals, moments = self.running
+            return float(totals[-1]), float(moments[-1] / totals[-1])
+        total = weighted = 0.0
+        for _, shifted, weights in self.pieces():
+            total += float(np.add.reduce(weights))
+            shifted *= weights
+            weighted += float(np.add.reduce(shifted))
+        return total, weighted / total
+
+    @lazy
+    def running(self) -> tuple[Floats, Floats]:
+        """Running totals over a list, most likely token first: of the weights, and of weight times score.
+
+        A truncation is a shorter view of them, so nothing is added up twice.
+        """
+        shifted = self.values - self.values[0]
+        if self.deep:
+            np.maximum(shifted, -FAR, out=shifted)
+        weights = np.exp(shifted)
+        shifted *= weights
+        return np.add.accumulate(weights), np.add.accumulate(shifted)
+
+    @lazy
+    def log_total(self) -> float:
+        """``log(sum(exp(score - max score)))``, in nats."""
+        return math.log(self.sums[0])
+
+    @property
+    def log_weight(self) -> float:
+        """``log(sum(exp(score)))``, in nats."""
+        return self.max_score + self.log_total
+
+    @property
+    def entropy(self) -> float:
+        """Shannon entropy of these tokens alone, in nats."""
+        total, mean = self.sums
+        return max(0.0, math.log(total) - mean)
+
+    @property
+    def varentropy(self) -> float:
+        """The variance of the surprisal of these tokens alone, in nats squared."""
+        total, mean = self.sums
+        return sum(float((weights * (shifted - mean) ** 2).sum()) for _, shifted, weights in self.pieces()) / total
+
+    # -- look-ups -----------------------------------------------------------------------------------------------------
+
+    def score(self, token_id: int) -> float | None:
+        """The score of one token, in nats; None when it is not in the list."""
+        ids = self.ids
+        if ids is None:
+            if not 0 <= token_id < len(self.values):
+                raise self._outside(token_id)
+            return float(self.values[token_id]) * self.scale
+        if ids[0] == token_id:
+            return float(self.values[0])
+        where = (ids == token_id).nonzero()[0]
+        if len(where):
+            return float(self.values[where[0]])
+        self.check_ids(np.array([token_id]))
+        return None
+
+    def scores_of(self, token_ids: Ids) -> Floats:
+        """float64[n], the scores of these tokens; -inf for a token that is not in the list."""
+        self.check_ids(token_ids)
+        if self.ids is None:
+            scores = self.values[token_ids].astype(np.float64)
+            return scores if self.scale == 1.0 else scores * self.scale
+        where, found = self.places_of(token_ids)
+        return np.where(found, self.values[where], -math.inf)
+
+    def logprobs_of(self, token_ids: Ids) -> Floats:
+        """float64[n] in nats, the log-probabilities of these tokens where no other has probability."""
+        return (self.scores_of(token_ids) - self.max_score) - self.log_total
+
+    def places_of(self, token_ids: Ids) -> tuple[Ids, NDArray[np.bool_]]:
+        """The places of tokens in a list, and whether each is there; where it is not, the place means nothing."""
+        assert self.ids is not None
+        if len(token_ids) == 1:
+            found = (self.ids == token_ids[0]).nonzero()[0]
+            return (found, np.array([True])) if len(found) else (np.array([0]), np.array([False]))
+        rising = np.argsort(self.ids)
+        where = rising[np.searchsorted(self.ids, token_ids, sorter=rising).clip(max=len(rising) - 1)]
+        return where, self.ids[where] == token_ids
+
+    def check_ids(self, token_ids: Ids) -> None:
+        """Raise `ParameterError` for an id which no token has."""
+        if len(token_ids) and (
+            token_ids.min() < 0 or (self.vocab_size is not None and token_ids.max() >= self.vocab_size)
+        ):
+            raise self._outside(int(token_ids.min() if token_ids.min() < 0 else token_ids.max()))
+
+    def _outside(self, token_id: int) -> ParameterError:
+        return ParameterError(f"token id {token_id} lies outside the vocabulary of {self.vocab_size} tokens")
+
+    # -- order --------------------------------------------------------------------------------------------------------
+
+    def first(self, k: int) -> tuple[Ids, Floats]:
+        """The k first tokens by falling score, then rising id, with their scores; fewer when fewer have probability."""
+        if self.ids is not None:
+            return self.ids[:k], self.values[:k]
+        ids, scores = self._first
+        if len(ids) < k:
+            values, candidates = self.values, self.candidates(k)
+            candidates = candidates[(-values[candidates]).argsort(kind="stable")[:k]]
+            if self.masked:
+                candidates = candidates[values[candidates] > -math.inf]
+            ids, scores = frozen(candidates), frozen(values[candidates].astype(np.float64) * self.scale)
+            Row._first.put(self, (ids, scores))
+        return ids[:k], scores[:k]
+
+    @lazy
+    def _first(self) -> tuple[Ids, Floats]:
+        """The longest answer of `first` so far; at the beginning none."""
+        return np.empty(0, dtype=np.int64), np.empty(0)
+
+    def candidates(self, k: int) -> Ids:
+        """Rising ids of a dense row that contain the k most likely; all others score no more than the least of them."""
+        return leaders(self.values, k)
+
+    def rank(self, token_id: int, score: float) -> int:
+        """How many tokens score more than this one, whose score is known."""
+        if self.ids is not None:
+            return int(np.count_nonzero(self.values > score))
+        scores = self._first[1]
+        if len(scores) and score >= scores[-1]:
+            return int((scores > score).sum())
+        return int(np.count_nonzero(self.values > self.values[token_id]))
+
+
+def _restored(ids: Ids | None, values: NDArray[Any], vocab_size: int | None, scale: float) -> Row:
+    """From a pickle, whose arrays can be written to."""
+    return Row(None if ids is None else frozen(ids), frozen(values), vocab_size, scale)

@@ -1,0 +1,58 @@
+"""What a processor or sampler says of itself: the optional attributes, with their defaults, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self
+
+from decodekit.distribution.disclosure import CHEAP, Disclosure
+
+__all__ = ["DECLARED", "Kind", "Traits"]
+
+Kind = Literal["truncation", "penalty", "bias", "mask", "temperature", "reshaping"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """The optional attributes of a processor or sampler. Each is an attribute, or a property, of the same name.
+
+    Args:
+        needs: what to ask the adapter for at first, or a function of the context that says so.
+        truncates: what it gives has no tail, so nothing more is asked for what stands after it.
+        needs_logits: the law depends on the backend's own offset; it refuses logprobs.
+        revives: it may give probability to a token that had none.
+        pure: False for a wrapped foreign callable with a state of its own; it is never run twice for a step.
+        argmax_invariant: it never changes which token is most likely.
+        looks_back: its ``advance`` is given the distribution that it was called with, too.
+        kind: what kind of law it is: 'truncation' removes unlikely tokens, 'penalty' lowers what was written before,
+            'bias' adds to chosen tokens, 'mask' allows or forbids tokens, 'temperature' divides all scores,
+            'reshaping' is any other function of the scores; None where it is not said.
+        measures: what a truncation measures of the whole distribution, and where that is defined, as
+            ``("entropy", "arXiv 2202.00666")``; None where it measures nothing but single tokens.
+        leaves_one: with these parameters it leaves one token.
+        after_heat: for a truncation by probability: what it does after a temperature, in words, given that temperature.
+        stateful: it has ``initial`` and ``advance``; found out, never declared.
+    """
+
+    needs: Disclosure | Callable[[Any], Disclosure] = CHEAP
+    truncates: bool = False
+    needs_logits: bool = False
+    revives: bool = False
+    pure: bool = True
+    argmax_invariant: bool = False
+    looks_back: bool = False
+    kind: Kind | None = None
+    measures: tuple[str, str] | None = None
+    leaves_one: bool = False
+    after_heat: Callable[[float], str] | None = None
+    stateful: bool = False
+
+    @classmethod
+    def of(cls, plugin: Any) -> Self:
+        """The traits of a built processor or sampler."""
+        declared = {name: getattr(plugin, name) for name in DECLARED if hasattr(plugin, name)}
+        return cls(**declared, stateful=hasattr(plugin, "initial") and hasattr(plugin, "advance"))
+
+
+DECLARED = tuple(field.name for field in fields(Traits) if field.name != "stateful")

@@ -1,0 +1,80 @@
+"""Texts that name control tokens, such as ``<|im_end|>``: read as these tokens too, wherever a text is looked for.
+
+A control token has no text, so a text that is looked for in what was written would never meet it. Its markup counts as
+found when the token comes, whole or not at all; the same letters written by ordinary tokens count as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from decodekit.errors import ParameterError
+from decodekit.text.once import once
+from decodekit.text.tokenizer import Tokenizer
+
+__all__ = ["Spelling", "reading"]
+
+_FIRST_SYMBOL = 0x100  # the characters below stand for bytes
+
+
+def reading(tokenizer: Tokenizer, text: str) -> tuple[str | int, ...]:
+    """The text cut where it names control tokens, which stand there as their ids: ``("a", 257, "b")``.
+
+    A text that names none, or that the vocabulary cannot write, is one part.
+    """
+    return once(tokenizer, (reading, text), lambda: _read(tokenizer, text))
+
+
+def _read(tokenizer: Tokenizer, text: str) -> tuple[str | int, ...]:
+    try:
+        ids = tokenizer.encode(text, special=True)
+    except ParameterError:
+        return (text,)
+    pieces = [(token_id, tokenizer.token_bytes(token_id)) for token_id in ids]
+    parts: list[bytes | int] = []
+    for token_id, piece in pieces:
+        if piece is None:
+            parts.append(token_id)
+        elif parts and isinstance(parts[-1], bytes):
+            parts[-1] += piece
+        else:
+            parts.append(piece)
+    if all(isinstance(part, bytes) for part in parts):
+        return (text,)
+    return tuple(part if isinstance(part, int) else part.decode("utf-8", "replace") for part in parts)
+
+
+class Spelling:
+    """Tokens as strings that can be searched: a character for each byte, and one for each control token that is named.
+
+    Args:
+        tokenizer: for the bytes of tokens.
+        texts: what is looked for. Control tokens that none of them names are spelled as nothing.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, texts: Iterable[str]) -> None:
+        self._tokenizer = tokenizer
+        self._symbols: dict[int, str] = {}
+        self.forms: dict[str, tuple[str, ...]] = {}
+        """Of each text the strings that stand for it: its bytes, and with control tokens where it names some."""
+        for text in texts:
+            parts = reading(tokenizer, text)
+            for part in parts:
+                if isinstance(part, int):
+                    self._symbols.setdefault(part, chr(_FIRST_SYMBOL + len(self._symbols)))
+            marked = "".join(self._symbols[part] if isinstance(part, int) else _bytewise(part) for part in parts)
+            self.forms[text] = tuple(dict.fromkeys((_bytewise(text), marked)))
+
+    @property
+    def controls(self) -> list[int]:
+        """The control tokens that some text names."""
+        return list(self._symbols)
+
+    def of(self, token_id: int) -> str:
+        """One token."""
+        symbol = self._symbols.get(token_id)
+        return (self._tokenizer.token_bytes(token_id) or b"").decode("latin-1") if symbol is None else symbol
+
+
+def _bytewise(text: str) -> str:
+    return text.encode().decode("latin-1")

@@ -1,0 +1,39 @@
+"""What is found once for each tokenizer, and forgotten with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from decodekit.text.tokenizer import Tokenizer
+
+__all__ = ["once"]
+
+Value = TypeVar("Value")
+
+
+class _Nobody:
+    """Stands for no tokenizer."""
+
+
+_nobody = _Nobody()
+_found: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
+_found_by_fingerprint: dict[str, dict[Hashable, Any]] = {}
+
+
+def once(tokenizer: Tokenizer | None, question: Hashable, answer: Callable[[], Value]) -> Value:
+    """What ``answer()`` returned the first time the question was asked of this tokenizer.
+
+    The question names the asker too, and all that the answer depends on. The answers go when the tokenizer goes; those
+    for one that cannot be referred to weakly are kept under its fingerprint.
+    """
+    key: Any = _nobody if tokenizer is None else tokenizer
+    try:
+        known = _found.setdefault(key, {})
+    except TypeError:
+        known = _found_by_fingerprint.setdefault(key.fingerprint, {})
+    if question not in known:
+        known[question] = answer()
+    found: Value = known[question]
+    return found

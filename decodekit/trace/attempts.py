@@ -1,0 +1,56 @@
+"""How often each sequence of a run has gone back: the attempt that the noise of a step belongs to (RNG.md).
+
+The attempt is no free number: with it any token could be reached. A run without a ban never goes back. With one, the
+attempt of a step is how many branches were taken back before it, and each of them is in the record.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from decodekit.trace.header import Header
+from decodekit.trace.step import Step
+from decodekit.trace.verdict import Finding
+
+__all__ = ["Attempts"]
+
+
+class Attempts:
+    """Follows the steps of a trace, in order.
+
+    Args:
+        header: says what was banned.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self._phrases = header.stop.get("ban") or ()
+        self._always_drawn = header.chain.get("sampler", {}).get("name") in ("multinomial", "inverse_cdf")
+        self._count: Counter[int] = Counter()
+
+    def reached(self, stream: int) -> int:
+        """The attempt of a sequence after the steps so far."""
+        return self._count[stream]
+
+    def of(self, step: Step) -> int:
+        """The attempt of this step's noise.
+
+        Raises:
+            Finding: the step's draw is of another attempt, or its abandoned branches do not fit the run.
+        """
+        before = self._count[step.stream]
+        attempt = before + len(step.abandoned)
+        self._count[step.stream] = attempt
+        for at, branch in enumerate(step.abandoned, before):
+            if branch.why not in self._phrases:
+                raise Finding("failed", f"a branch before step {step.index} was taken back for no banned phrase")
+            # The last token of a branch tells; a sampler of its own may have drawn nothing for that.
+            fits = branch.attempt == at if self._always_drawn else 0 <= branch.attempt <= at
+            if not fits or not branch.token_ids:
+                raise Finding("failed", f"branch {at} of stream {step.stream} cannot be of attempt {branch.attempt}")
+        if step.draw is not None and step.draw.attempt != attempt:
+            raise Finding(
+                "failed",
+                f"the draw of step {step.index} is of attempt {step.draw.attempt}, and {attempt} branches were taken "
+                "back before it",
+            )
+        return attempt

@@ -1,0 +1,117 @@
+"""One draw made again from the record: by the core sampler that the header names, with the noise of RNG.md."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from decodekit.distribution import Distribution
+from decodekit.draw.choice import Choice, Draw
+from decodekit.draw.context import Context
+from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, Randomness, words_above
+from decodekit.draw.samplers import CORE_SAMPLERS, race
+from decodekit.errors import DistributionError
+from decodekit.trace.evidence import Evidence
+from decodekit.trace.header import Trace
+from decodekit.trace.step import Step
+from decodekit.trace.verdict import Finding
+
+__all__ = ["check_word", "noise_of", "redraw"]
+
+_CLOSE = 1e-9
+_LARGEST_VOCABULARY = 2**20  # a floor is checked against the noise of every token: 50 ms a step at this size
+
+
+def redraw(trace: Trace, step: Step, noise: BoundRandomness) -> Choice:
+    """Draw a step's token again from its recorded final scores and RNG.md, by the core sampler the header names.
+
+    Args:
+        trace: names the sampler and the size of the vocabulary.
+        step: the record.
+        noise: the noise of this step and attempt, as `noise_of` gives it.
+
+    Raises:
+        Finding: why it cannot be done.
+    """
+    sampler = _core_sampler(trace)
+    if step.evidence is None:
+        raise Finding("consistent", "the final scores were not recorded (level 'choice')")
+    evidence = step.evidence
+    vocab_size = trace.header.adapter.get("vocab_size")
+    if vocab_size is not None and evidence.token_ids.max() >= vocab_size:
+        raise Finding("failed", f"token {evidence.token_ids.max()} lies outside the vocabulary of {vocab_size} tokens")
+    if evidence.floor is None or sampler == "greedy":
+        return _from_support(step, evidence, sampler, noise)
+    if sampler != "multinomial":
+        raise Finding("consistent", f"a {sampler} draw needs the whole support, and only a part was recorded")
+    if vocab_size is None:
+        raise Finding("consistent", "the size of the vocabulary was not recorded")
+    if vocab_size > _LARGEST_VOCABULARY:
+        raise Finding("consistent", f"a floor is not checked in a vocabulary of more than {_LARGEST_VOCABULARY} tokens")
+    return _from_floor(step, evidence, vocab_size, noise)
+
+
+def _from_support(step: Step, evidence: Evidence, sampler: str, noise: BoundRandomness) -> Choice:
+    """Everything that could be chosen is on record."""
+    try:
+        final = Distribution.listed(evidence.token_ids, evidence.scores, stage="processed")
+    except DistributionError as error:
+        raise Finding("failed", f"the recorded scores are no distribution: {error}") from error
+    choice = CORE_SAMPLERS[sampler](final, Context(), noise)
+    if evidence.floor is None:
+        return choice
+    if not evidence.floor <= choice.score - choice.margin:
+        raise Finding("failed", f"a token that is missing from the record may have a score of {evidence.floor}")
+    return replace(choice, logprob=step.choice.logprob)
+
+
+def _from_floor(step: Step, evidence: Evidence, vocab_size: int, noise: BoundRandomness) -> Choice:
+    """No token that is missing from the record has a score above the floor: their noise tells what they could reach."""
+    assert evidence.floor is not None
+    ids, scores = evidence.token_ids, evidence.scores
+    alive, largest = scores > -math.inf, float(scores.max())
+    floor = evidence.floor - largest
+    words = noise.words(range(vocab_size))
+    token, best, second, runner_up, word = race(ids[alive], scores[alive] - largest, words[ids[alive]])
+    missing = words_above(words, second - floor)
+    missing[ids] = False
+    if missing.any():
+        # Tokens that their noise could lift from the floor to the runner-up: the exact number decides.
+        lifted = np.flatnonzero(missing)
+        reach = noise.gumbel(lifted) + floor
+        furthest = float(reach.max())
+        if furthest >= best - _CLOSE:
+            at = int(lifted[reach.argmax()])
+            raise Finding("failed", f"token {at} is missing from the record, and could have won from the floor")
+        if furthest >= second:  # as `multinomial` on a head: a hidden token may stand second
+            second, runner_up = furthest, None
+    draw = Draw(domain=TOKENS, stream=noise.stream, step=noise.step, attempt=noise.draw, lane=token, word=word)
+    # With a floor the normaliser is not here; the log-probability stays as recorded.
+    return replace(step.choice, token_id=token, score=best, margin=best - second, runner_up=runner_up, draw=draw)
+
+
+def check_word(step: Step, noise: BoundRandomness) -> None:
+    """The recorded word is the word of its place."""
+    draw = step.draw
+    if draw is None:
+        return
+    if draw.domain not in (TOKENS, SINGLE):
+        raise Finding("consistent", f"the draw is of domain {draw.domain}, which a sampler of its own reads")
+    word = int(noise.within(draw.domain).words([draw.lane])[0])
+    if word != draw.word:
+        raise Finding("failed", f"the word of lane {draw.lane} is {word:016x}, the record says {draw.word:016x}")
+
+
+def _core_sampler(trace: Trace) -> str:
+    described = trace.header.chain.get("sampler", {})
+    name = described.get("name")
+    if described.get("distribution") != "decodekit" or name not in CORE_SAMPLERS:
+        raise Finding("consistent", f"the sampler {name!r} is not of the core; only its record can be read")
+    return str(name)
+
+
+def noise_of(trace: Trace, step: Step, attempt: int) -> BoundRandomness:
+    """The noise that chose a step's token."""
+    return Randomness(trace.header.seed, step.stream).at(step.index, draw=attempt)

@@ -1,0 +1,152 @@
+"""The recorded chain run again on the recorded raw rows: all that it computes is compared with the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from decodekit.chain import Chain, Entry
+from decodekit.distribution import Distribution
+from decodekit.draw.choice import Choice
+from decodekit.draw.context import Context, TokenIds
+from decodekit.draw.randomness import BoundRandomness
+from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.comparing import agree, check_choice, first_difference
+from decodekit.trace.evidence import Evidence, gather
+from decodekit.trace.header import Trace
+from decodekit.trace.step import RawSummary, Step
+from decodekit.trace.verdict import Finding
+
+__all__ = ["NotRecorded", "Rerun", "reproduce"]
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """The recorded chain, and the states it has reached in each stream; none once a step could not be run.
+
+    Args:
+        chain: built from the header.
+        tokenizer: that of the run, where the caller has it; a trace holds none.
+        states: of each stream.
+    """
+
+    chain: Chain
+    tokenizer: Tokenizer | None = None
+    states: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+
+
+class NotRecorded(Exception):
+    """A part of the chain asked for something that no trace holds."""
+
+
+def reproduce(trace: Trace, step: Step, so_far: TokenIds, noise: BoundRandomness, rerun: Rerun) -> None:
+    """Run the recorded chain again on the raw row, from the states it has reached.
+
+    Raises:
+        Finding: what differs, or what is missing.
+    """
+    header = trace.header
+    context = Context(
+        TokenIds(trace.prompt_of(step.stream)), so_far, _tokenizer(trace, rerun), _Metadata(header.metadata)
+    )
+    states = rerun.states.pop(step.stream, None)
+    dist = step.answer(header.adapter.get("vocab_size"))
+    if dist is None or step.evidence is None:
+        raise Finding("consistent", "the raw row was not recorded; level 'full' keeps it")
+    if states is None:
+        if len(so_far) and any(link.stateful for link in rerun.chain.links):
+            raise Finding("consistent", "a stateful part needs all steps, and an earlier one could not be run again")
+        states = rerun.chain.initial(context)
+    _check_row(trace, step, dist)
+    final, choice, entries, after = rerun.chain.step(
+        dist, context, states, noise,
+        top=header.top_logprobs, truncate=header.on_undisclosed == "truncate", forced=step.choice,
+    )  # fmt: skip
+    _check_scores(step, final)
+    check_choice(step, choice, noise)
+    _check_entries(step, choice, entries)
+    if choice.token_id == step.token_id:
+        _check_looked_up(step, choice)
+        _check_evidence(step, gather(final, choice, rerun.chain.sampler, noise))
+    rerun.states[step.stream] = after
+
+
+def _check_row(trace: Trace, step: Step, dist: Distribution) -> None:
+    size = trace.header.adapter.get("vocab_size")
+    if size is not None and dist.vocab_size != size:
+        raise Finding("failed", f"the raw row of step {step.index} has {dist.vocab_size} tokens, the vocabulary {size}")
+    different = first_difference(step.raw, RawSummary.of(dist, trace.header.top_logprobs), "raw")
+    if different is not None:
+        raise Finding("failed", f"step {step.index}: {different}")
+
+
+def _check_scores(step: Step, final: Distribution) -> None:
+    assert step.evidence is not None
+    scores = final.scores_of(step.evidence.token_ids)
+    if not np.array_equal(scores, step.evidence.scores):
+        wrong = int(np.count_nonzero(scores != step.evidence.scores))
+        raise Finding("failed", f"the processors give other final scores than recorded, for {wrong} tokens")
+    if step.evidence.floor is None and final.support_size != len(step.evidence.token_ids):
+        raise Finding("failed", f"the processors leave {final.support_size} tokens, the record {len(scores)}")
+
+
+def _check_entries(step: Step, choice: Choice, entries: tuple[Entry, ...]) -> None:
+    said = step.entries
+    if choice.token_id != step.token_id:  # close, and rounding chose the other token: its probabilities are others
+        said, entries = (tuple(replace(entry, chosen=None) for entry in each) for each in (said, entries))
+    different = first_difference(said, entries, "entries")
+    if different is not None:
+        raise Finding("failed", f"step {step.index}: {different}")
+
+
+def _check_looked_up(step: Step, choice: Choice) -> None:
+    said = step.choice
+    if not agree(said.raw_logprob, choice.raw_logprob):
+        raise Finding(
+            "failed",
+            f"the raw log-probability of step {step.index} is {choice.raw_logprob!r}, "
+            f"the record says {said.raw_logprob!r}",
+        )
+    if said.rank != choice.rank:
+        raise Finding("failed", f"the rank of step {step.index} is {choice.rank}, the record says {said.rank}")
+
+
+def _check_evidence(step: Step, again: Evidence) -> None:
+    assert step.evidence is not None
+    if step.evidence.floor != again.floor or not np.array_equal(step.evidence.token_ids, again.token_ids):
+        raise Finding("failed", f"step {step.index} does not list the tokens that prove its choice")
+
+
+def _tokenizer(trace: Trace, rerun: Rerun) -> Tokenizer | None:
+    if rerun.tokenizer is not None or not trace.header.adapter.get("tokenizer_fingerprint"):
+        return rerun.tokenizer
+    absent: Any = _Absent()
+    return absent  # type: ignore[no-any-return]  # it answers nothing
+
+
+class _Absent:
+    """Stands where the tokenizer stood: whoever wants to know something of it finds out that it is gone."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotRecorded("the tokenizer")
+
+
+class _Metadata(Mapping[str, Any]):
+    """The metadata of a run: their names are on record, and their values are not."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._names:
+            raise NotRecorded(f"the value of metadata {name!r}")
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

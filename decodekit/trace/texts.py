@@ -1,0 +1,46 @@
+"""The texts of a trace decoded again, where the tokenizer is at hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from decodekit.text.stream import TextStream
+from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.header import Trace
+from decodekit.trace.step import Step
+from decodekit.trace.verdict import Finding
+
+__all__ = ["Texts"]
+
+
+class Texts:
+    """Follows the steps of a trace, in order.
+
+    Args:
+        trace: names the stop strings and the ids that end a text.
+        tokenizer: the run's.
+    """
+
+    def __init__(self, trace: Trace, tokenizer: Tokenizer) -> None:
+        stop = trace.header.stop
+        self._tokenizer = tokenizer
+        self._ends = tokenizer.eos_ids | frozenset(stop.get("ids") or ())
+        self._streams = {
+            stream: TextStream(tuple(stop.get("strings") or ())) for stream, _ in trace.header.sequences
+        }  # fmt: skip
+        self._left = Counter(step.stream for step in trace.steps)
+
+    def check(self, step: Step) -> None:
+        """Compare a step's text. Text may have been held; where the run ended with the step, it is in its text.
+
+        Raises:
+            Finding: the text is another.
+        """
+        stream = self._streams[step.stream]
+        self._left[step.stream] -= 1
+        data = b"" if step.token_id in self._ends else self._tokenizer.token_bytes(step.token_id) or b""
+        possible = [stream.push(data)]
+        if self._left[step.stream] == 0:
+            possible.append(possible[0] + stream.finish())
+        if step.text not in possible:
+            raise Finding("failed", f"the text of step {step.index} is {possible[-1]!r}, the record says {step.text!r}")

@@ -1,0 +1,22 @@
+"""Where the command ``decodekit`` starts: outside the package, so that Ctrl-C is quiet while the package loads."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+from typing import NoReturn
+
+__all__ = ["main"]
+
+
+def main() -> NoReturn:
+    """Run the command of this process's arguments and exit with its code."""
+    signal.signal(signal.SIGINT, _leave)  # there is nothing yet that could be left in disorder
+    from decodekit.cli import main as run
+
+    run()
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    os._exit(130)

@@ -1,0 +1,115 @@
+"""The house: imports run down, no two files import each other in a circle, and each contract can be broken."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+LONGEST = 400  # lines of a file
+FUTURE = "from __future__ import annotations\n"
+
+PLANTED = {  # contract: the file, and the import that breaks it
+    "the core knows no adapter, no plugin and no backend": ("decodekit/log.py", "import torch"),
+    "shelves are independent of one another": ("plugins/decodekit_sampling/top_k.py", "import decodekit_presets"),
+    "httpx stands behind two modules": ("adapters/decodekit_remote/server.py", "import httpx"),
+    "inside the core, imports run down": (
+        "decodekit/errors.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from decodekit.session import Result",
+    ),
+    "a distribution is built from the ground up": (
+        "decodekit/distribution/disclosure.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from decodekit.distribution import Distribution",
+    ),
+    "an extra is imported in its own room only": ("decodekit/config.py", "import rich"),
+}
+
+
+def sources() -> Iterator[Path]:
+    for shelf in ("decodekit", "adapters", "plugins"):
+        yield from sorted((ROOT / shelf).rglob("*.py"))
+
+
+def test_each_contract_is_broken_by_what_it_forbids(tmp_path: Path) -> None:
+    assert set(PLANTED) == {contract["name"] for contract in CONFIG["contracts"]}
+    for shelf in ("decodekit", "adapters", "plugins"):
+        shutil.copytree(ROOT / shelf, tmp_path / shelf, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for file, line in PLANTED.values():
+        path = tmp_path / file
+        path.write_text(path.read_text().replace(FUTURE, f"{FUTURE}\n{line}\n", 1))
+    roots = [str(tmp_path), str(tmp_path / "adapters"), str(tmp_path / "plugins")]
+    code = (
+        f"import sys; sys.path[:0] = {roots!r}; "
+        "from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    for name in PLANTED:
+        assert f"{name} BROKEN" in " ".join(done.stdout.split()), done.stdout
+
+
+def modules() -> dict[str, Path]:
+    names = {}
+    for path in sources():
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        parts = parts[1:] if parts[0] in ("adapters", "plugins") else parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
+
+
+def imports_of(path: Path, known: dict[str, Path]) -> set[str]:
+    """The modules of ours that a file imports, for types alone or not; a package stands for its ``__init__``."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {
+                inner if (inner := f"{node.module}.{alias.name}") in known else node.module for alias in node.names
+            }
+    return {name for name in found if name in known}
+
+
+def circles(graph: dict[str, set[str]]) -> set[str]:
+    """The nodes from which a path leads back to them."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        seen: set[str] = set()
+        ahead = list(graph[start])
+        while ahead:
+            node = ahead.pop()
+            if node not in seen:
+                seen.add(node)
+                ahead.extend(graph[node])
+        reached[start] = seen
+    return {node for node, seen in reached.items() if node in seen}
+
+
+def test_no_file_is_in_an_import_circle() -> None:
+    known = modules()
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == {"b", "c"}  # the search can find one
+    graph = {name: imports_of(path, known) for name, path in known.items()}
+    assert sum(map(len, graph.values())) > 500  # it sees the imports
+    assert circles(graph) == set()
+
+
+def test_no_file_is_long() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources()}
+    assert {path: length for path, length in lengths.items() if length >= LONGEST} == {}
+
+
+def test_every_path_that_the_page_on_architecture_names_is_there() -> None:
+    named = re.findall(
+        r"`((?:[a-z_]+/)+(?:[a-z_]+\.py)?|[a-z_]+\.py)`", (ROOT / "docs" / "architecture.md").read_text()
+    )
+    found = [name for name in named if (ROOT / name).exists() or (ROOT / "decodekit" / name).exists()]
+    beside = {"decoder.py", "commands/"}  # named after a file of the same folder
+    assert len(named) > 30 and set(named) - set(found) <= beside
