@@ -1,7 +1,8 @@
 """What all truncations share: how many tokens stay at least, and who stays at an edge.
 
-Engines differ where two tokens are exactly equal, or a sum is exactly at its limit (and on the token that crosses a sum,
-which `top_p` says). Two policies say what happens there; they have the same names and the same meaning in every truncation that knows them:
+Engines differ where two tokens are exactly equal, or a sum is exactly at its limit (and on the token that crosses p,
+of which `top_p` tells). Two policies say what happens there; they have the same names and the same meaning in every
+truncation that knows them:
 
 * ``ties``: of the tokens exactly as good as the last one kept, when not all of them fit: ``lowest`` keeps the lowest
   ids, ``highest`` the highest ids, ``all`` keeps them all (so more than asked for may stay).
