@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from decodekit import BoundRandomness, Choice, Context, Distribution, ParameterError, Plugin
-from decodekit_sampling.token_ids import TokenIds
+from decodekit_sampling.history import TokenIds
 
 __all__ = ["Forced"]
 
