@@ -10,10 +10,10 @@ from pydantic import Field, WithJsonSchema, field_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
+from decodekit.text.tokenizer import TokenId
 
 __all__ = ["LogitBias"]
 
-_TokenId = Annotated[int, Field(ge=0, lt=2**63)]
 _Bias = Annotated[float, Field(ge=-1000, le=1000)]
 _KEY = re.compile("[0-9]{1,18}")
 _SCHEMA = {
@@ -37,7 +37,7 @@ class LogitBias(Plugin):
 
     kind: ClassVar[Kind] = "bias"
 
-    logit_bias: Annotated[dict[_TokenId, _Bias | bool], Field(max_length=100_000), WithJsonSchema(_SCHEMA)]
+    logit_bias: Annotated[dict[TokenId, _Bias | bool], Field(max_length=100_000), WithJsonSchema(_SCHEMA)]
 
     @field_validator("logit_bias", mode="before")
     @classmethod

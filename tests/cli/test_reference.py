@@ -13,7 +13,7 @@ from decodekit.plugin import registry
 from decodekit.plugin.registry import PluginInfo
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "plugins.md"
-NO_PICTURE = {"token_healing": "needs a tokenizer"}  # it reads the bytes of the tokens, and the sample has none
+NO_PICTURE = dict.fromkeys(("token_healing", "vllm_bad_words"), "needs a tokenizer")  # and the sample has none
 
 
 def ours() -> list[PluginInfo]:

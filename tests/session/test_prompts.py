@@ -22,18 +22,13 @@ def test_every_form_of_a_prompt_gives_its_ids() -> None:
         assert as_prefix(NGRAM, form) == Prefix(ids)  # type: ignore[arg-type]
 
 
-class Begins(BytesTokenizer):
-    """A tokenizer with a begin-of-text token."""
-
-    bos_id = 2
-
-
 def test_an_empty_prompt_is_the_begin_of_text_where_there_is_one() -> None:
-    adapter = NGramAdapter(TEXT)
-    adapter.tokenizer = Begins()
+    adapter, begins = NGramAdapter(TEXT), BytesTokenizer()
+    begins.bos_id = 2
+    adapter.tokenizer = begins
     for empty in ("", [], Prefix()):
         assert as_prefix(adapter, empty).token_ids == (2,)
-    assert as_prefix(adapter, "th").token_ids == (2, *Begins().encode("th"))
+    assert as_prefix(adapter, "th").token_ids == (2, *begins.encode("th"))
     for without in (table(), NGRAM):
         with pytest.raises(ParameterError, match="prompt 3 is empty, and this model has no begin-of-text token"):
             as_prefix(without, [], 3)
