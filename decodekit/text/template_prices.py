@@ -57,6 +57,7 @@ TEXT_FILTERS = _SLOW_FILTERS | _words(
 
 
 def charge_comparison(work: Work, left: Any, right: Any, *, inside: bool) -> None:
+    """Charge for ``left == right`` and its kin; with ``inside`` for ``left in right``."""
     work.spend(OPERATION)
     if not inside:
         if isinstance(left, str) and isinstance(right, str):
@@ -72,6 +73,7 @@ def charge_comparison(work: Work, left: Any, right: Any, *, inside: bool) -> Non
 
 
 def charge_filter(work: Work, name: str, given: list[Any]) -> None:
+    """Charge for a filter by its name and all it was given; refuse what would be too large before it is made."""
     first: Any = given[0] if given else None
     work.spend(OPERATION)
     if name in CHEAP_FILTERS:
@@ -98,6 +100,7 @@ def charge_filter(work: Work, name: str, given: list[Any]) -> None:
 
 
 def afford_replacing(work: Work, text: str, args: Any) -> None:
+    """Refuse a replacement whose result would be too large. ``args`` are the old text and the new one."""
     if len(args) >= 2:
         work.afford(len(text) + (text.count(str(args[0])) + 1) * len(str(args[1])))
 
@@ -123,6 +126,7 @@ def _is_scalar(value: Any) -> bool:
 
 
 def depth_of(value: Any) -> int:
+    """How many levels of lists and mappings a value has."""
     depth, level = 1, [value]
     while level:
         level = [
