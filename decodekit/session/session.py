@@ -134,9 +134,9 @@ class Session:
             until: sees each `Step`; true ends the generation.
             trace: a file to write the trace to, as it happens.
             level: 'choice', 'proof' (the default) or 'full'.
-            ban: texts that are not written, control tokens by name among them: where one is complete, decoding goes back to the token it begins in and
-                draws anew (see `decodekit.session.bans` for the law). A step is handed out when it cannot be taken
-                back; ``until`` sees it before.
+            ban: texts that are not written, control tokens by name among them: where one is complete, decoding goes
+                back to the token it begins in and draws anew (see `decodekit.session.bans` for the law). A step is
+                handed out when it cannot be taken back; ``until`` sees it before.
 
         Raises:
             DecodekitError: with everything generated so far in ``partial``.
