@@ -39,8 +39,6 @@ class Forced(Plugin):
         return Choice(
             token_id=token,
             logprob=dist.logprob(token),
-            raw_logprob=None,
-            rank=None,
             score=float(dist.scores_of([token])[0]),
             margin=math.inf,
         )

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, WithJsonSchema, field_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
@@ -20,7 +20,8 @@ from decodekit_sampling.texts import Texts
 __all__ = ["BadWords", "SequenceBias"]
 
 _Bias = Annotated[float, Field(ge=-1000, le=1000)]
-_Pair = Annotated[tuple[Phrase, _Bias | bool], Field(strict=False)]
+_Banned = Annotated[bool, WithJsonSchema({"const": False})]
+_Pair = Annotated[tuple[Phrase, _Bias | _Banned], Field(strict=False)]
 _Group = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 

@@ -47,7 +47,7 @@ def forced(plugin: Any, prompt: list[int], output: list[int], tokenizer: Any = N
         kept = plugin(dist, ctx, state)
         found.append(None if kept is dist else int(kept.support()[0]))
         if token >= 0:
-            state = plugin.advance(state, Choice(token, None, None, None, 0.0, 0.0, None, None), ctx)
+            state = plugin.advance(state, Choice(token, None), ctx)
             ctx = context(prompt, output[: at + 1], tokenizer)
     return found
 
