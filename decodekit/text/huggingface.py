@@ -22,6 +22,7 @@ except ImportError as error:
     raise ConfigError(f"a tokenizer.json needs the library tokenizers: pip install tokenizers ({error})") from error
 
 from decodekit.errors import ConfigError, ParameterError
+from decodekit.log import get_logger
 from decodekit.text import rules
 from decodekit.text.base import BaseTokenizer
 from decodekit.text.folder import Folder
@@ -92,6 +93,8 @@ class FastTokenizer(BaseTokenizer):
         self._names = dict(markup or {})
         self.left_out = rules.left_out(data)
         self._say()
+        if self.left_out:
+            get_logger().info("texts are taken as they are, conversations are normalised", by=self.left_out)
 
     @cached_property
     def fingerprint(self) -> str:
