@@ -116,11 +116,11 @@ def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
     else:
         where = str(source)
         try:
-            data = tomllib.loads(Path(source).read_text(encoding="utf-8"))
+            data = tomllib.loads(Path(source).read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"cannot read {where}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{where} is no TOML: {error}") from error
+        except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of thousands of digits, or too deep
+            raise ConfigError(f"{where} is no TOML: {message_of(error)}") from error
     try:
         data, notes = _written_out(data)
         config = Config.model_validate(data)
@@ -144,7 +144,11 @@ def _written_out(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]
 
 
 def config_schema() -> dict[str, Any]:
-    """The JSON Schema of a configuration with every installed plugin's parameters. Loads all plugins that load."""
+    """The JSON Schema of a configuration with every installed plugin's parameters. Loads all plugins that load.
+
+    What it accepts, `load_config` accepts, but for what a JSON Schema cannot count: a breaker of ``dry`` has at most 40
+    bytes of UTF-8, and the schema of a text counts characters.
+    """
     schema = Config.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "decodekit configuration"
@@ -185,8 +189,7 @@ def _variants(group: str, key: str) -> list[dict[str, Any]]:
             "required": [key, *schema.get("required", [])],
             "additionalProperties": False,
         }
-        if "description" in schema:
-            variant["description"] = schema["description"]
+        variant |= {key: schema[key] for key in ("description", "allOf") if key in schema}
         variants.append(variant)
     return variants
 

@@ -50,6 +50,8 @@ class Remembering:
         self.vocab_size, self.fingerprint = tokenizer.vocab_size, tokenizer.fingerprint
         self.eos_ids, self.bos_id = tokenizer.eos_ids, tokenizer.bos_id
         self.encode, self.decode, self.token_bytes = tokenizer.encode, tokenizer.decode, tokenizer.token_bytes
+        self.space_in_front = getattr(tokenizer, "space_in_front", "never")
+        self.listed = getattr(tokenizer, "listed", True)
         self._talks: dict[tuple[int, ...], tuple[Message, ...]] = {}
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
@@ -111,12 +113,13 @@ class KnownVocabulary:
         return ids[0] if len(ids) == 1 and self.tokenizer.token_bytes(ids[0]) is None else None
 
     def prompt_of(self, prefix: Prefix) -> str | Conversation:
-        """The text of the ids. The server puts its own BOS in front, so a leading one is left out."""
+        """The text of the ids. The server puts its own BOS and space in front, so leading ones are left out."""
         ids = prefix.token_ids
         if self._memory is not None:
             talk, said = self._memory.talk_of(ids)
             return Conversation(talk, self._text_of(said))
-        return self._text_of(ids[1:] if ids and ids[0] == self.tokenizer.bos_id else ids)
+        text = self._text_of(ids[1:] if ids and ids[0] == self.tokenizer.bos_id else ids)
+        return text if getattr(self.tokenizer, "space_in_front", "never") == "never" else text.removeprefix(" ")
 
     def _text_of(self, ids: Sequence[int]) -> str:
         parts = []
@@ -150,6 +153,7 @@ class HashedVocabulary:
         conversations: the server takes conversations, so a text is the user's message in one.
     """
 
+    listed = False
     vocab_size = 2**63
     eos_ids: frozenset[int] = frozenset()
     bos_id = None

@@ -46,15 +46,15 @@ def listed(ids: Ids, scores: Floats, vocab_size: int | None, source: tuple[ref[R
         EmptySupport: none has probability.
     """
     ids, scores = in_order(ids, scores)
-    alive = len(scores) - int(scores[::-1].searchsorted(-math.inf, side="right"))
-    if alive < len(ids):
+    if len(scores) and scores[-1] == -math.inf:
+        alive = np.count_nonzero(scores > -math.inf)
         ids, scores = ids[:alive], scores[:alive]
     return _nonempty(ids, scores, vocab_size, source)
 
 
 def in_order(ids: Ids, scores: Floats) -> tuple[Ids, Floats]:
     """Tokens and scores by falling score, then rising id."""
-    if not (scores[1:] < scores[:-1]).all():  # most laws keep the order
+    if np.count_nonzero(scores[1:] < scores[:-1]) < len(scores) - 1:  # most laws keep the order
         order = np.lexsort((ids, -scores))
         return ids[order], scores[order]
     return ids, scores

@@ -37,17 +37,14 @@ class Recorder:
         self.footer: Footer | None = None
         self._keep = keep
         self._writer = None if path is None else TraceWriter(path, header)
-        self._in_doubt = False  # an interrupt between a line and its count leaves the two at odds
 
     def record(self, step: Step) -> None:
         """Record one step: in the file first."""
-        self._in_doubt = True
         if self._writer is not None:
             self._writer.write(step)
         if self._keep:
             self.steps.append(step)
         self.counts[step.stream] += 1
-        self._in_doubt = False
 
     def resumed(self, resumptions: Sequence[Resumption]) -> None:
         """Record that the run was taken up again."""
@@ -56,14 +53,18 @@ class Recorder:
                 self._writer.resumed(resumption)
 
     def close(self, ends: Sequence[SequenceEnd], error: BaseException | None) -> None:
-        """Write the footer. In doubt there is none: the trace is incomplete then, and can be resumed."""
+        """Write the footer. There is none where an interrupt left a step half recorded: the trace is incomplete then.
+
+        Raises:
+            TraceError: the footer could not be written, and there is no ``error`` that says more.
+        """
+        if self._keep and len(self.steps) != self.counts.total():
+            del self.steps[self.counts.total() :]
         if self._writer is None:
             self.footer = Footer(list(ends), "")
-        elif self._in_doubt:
-            self._writer.abandon()
-        else:
-            try:
-                self.footer = self._writer.close(ends)
-            except DecodekitError:
-                if error is None:
-                    raise
+            return
+        try:
+            self.footer = self._writer.close(ends)
+        except DecodekitError:
+            if error is None:
+                raise

@@ -96,7 +96,7 @@ class FastTokenizer(BaseTokenizer):
     @cached_property
     def fingerprint(self) -> str:
         """A digest over the vocabulary, the rules, the special tokens and the chat template."""
-        rest = (self._size, self._bos, sorted(self._eos), self.chat_template)
+        rest = (self.vocab_size, self.bos_id, sorted(self.eos_ids), self.chat_template)
         whole = self._rules + repr(rest)
         return "sha256:" + hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()
 

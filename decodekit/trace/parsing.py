@@ -18,6 +18,7 @@ from decodekit.distribution import Origin, Stage
 from decodekit.distribution.disclosure import Disclosure, Tail
 from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import MOST_TOKENS
+from decodekit.text.tokenizer import TokenId
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.header import Footer, Header, Resumption
 from decodekit.trace.step import Abandoned, Level, RawSummary, Step, Timing
@@ -26,9 +27,8 @@ __all__ = ["FOOTER", "RESUMPTION", "parse_header", "parse_step"]
 
 T = TypeVar("T")
 _List = Annotated[list[T], Field(fail_fast=True)]
-_TokenId = Annotated[int, Field(ge=0, lt=2**63)]
 _U64 = Annotated[int, Field(ge=0, lt=2**64)]
-_Pairs = _List[tuple[_TokenId, FiniteFloat]]
+_Pairs = _List[tuple[TokenId, FiniteFloat]]
 
 
 def parse_step(line: bytes) -> Step:
@@ -86,7 +86,7 @@ class _Read(BaseModel):
 
 class _DisclosurePart(_Read):
     top: Annotated[int, Field(ge=1)] | None
-    ids: _List[_TokenId]
+    ids: _List[TokenId]
     kind: Literal["named", "all", "cheap"]
 
     def disclosure(self) -> Disclosure:
@@ -131,18 +131,18 @@ class _ChoicePart(_Read):
     rank: int | None
     score: FiniteFloat
     margin: float
-    runner_up: _TokenId | None
+    runner_up: TokenId | None
 
 
 class _DrawPart(_Read):
     domain: _U64
     attempt: _U64
-    lane: _TokenId
+    lane: TokenId
     word: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 
 
 class _FinalPart(_Read):
-    token_ids: _List[_TokenId]
+    token_ids: _List[TokenId]
     scores: _List[float]
     floor: FiniteFloat | None
 
@@ -158,7 +158,7 @@ class _FinalPart(_Read):
 
 
 class _RowPart(_Read):
-    token_ids: _List[_TokenId] | None
+    token_ids: _List[TokenId] | None
     dtype: Literal["float32", "float64"]
     scores: str
 
@@ -177,7 +177,7 @@ class _RowPart(_Read):
 class _AbandonedPart(_Read):
     why: str
     attempt: _U64
-    token_ids: _List[_TokenId]
+    token_ids: _List[TokenId]
 
     def branch(self) -> Abandoned:
         return Abandoned(why=self.why, attempt=self.attempt, token_ids=tuple(self.token_ids))
@@ -186,7 +186,7 @@ class _AbandonedPart(_Read):
 class _Content(_Read):
     stream: _U64
     step: _U64
-    token: _TokenId
+    token: TokenId
     text: str
     raw: _RawPart
     entries: _List[_EntryPart]
@@ -238,14 +238,16 @@ class _AdapterShape(_Shape):
 class _StopShape(_Shape):
     max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 0
     strings: _List[Annotated[str, Field(min_length=1)]] = []
-    ids: _List[_TokenId] = []
+    ids: _List[TokenId] = []
     ban: _List[Annotated[str, Field(min_length=1)]] = []
 
 
-class _HeaderShape(_Shape):
+class _HeaderShape(BaseModel):
+    model_config = ConfigDict(strict=True)
+
     seed: _U64
     level: Level
-    prompts: _List[Annotated[list[_TokenId], Field(fail_fast=True, min_length=1)]]
+    prompts: _List[Annotated[list[TokenId], Field(fail_fast=True, min_length=1)]]
     sequences: _List[Annotated[list[_U64], Field(min_length=2, max_length=2)]]
     chain: _ChainShape
     adapter: _AdapterShape

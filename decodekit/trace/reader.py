@@ -71,7 +71,7 @@ def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
             return trace, Fault(
                 f"the last line of {path} is torn after {steps} steps; recover it", step=steps, torn=len(line)
             )
-        line = line[:-1]
+        line = line.removesuffix(b"\n")
         try:
             check_size(line)
             prev = _take(line, prev, trace, contents)
@@ -79,7 +79,9 @@ def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
             del trace.steps[steps - 1 :]  # the step before may be the changed one
             return trace, Fault(f"{path}: {error}", step=len(trace.steps))
         except (ValueError, RecursionError, MemoryError) as error:
-            return trace, Fault(f"the line after step {steps - 1} of {path} is damaged: {_first(error)}", step=steps)
+            return trace, Fault(
+                f"line {steps + 2} of {path}, after {steps} steps, is damaged: {_first(error)}", step=steps
+            )
     return trace, None
 
 

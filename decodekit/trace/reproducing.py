@@ -15,7 +15,7 @@ from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import BoundRandomness
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.comparing import agree, check_choice, first_difference
-from decodekit.trace.evidence import gather
+from decodekit.trace.evidence import Evidence, gather
 from decodekit.trace.header import Trace
 from decodekit.trace.step import RawSummary, Step
 from decodekit.trace.verdict import Finding
@@ -70,8 +70,7 @@ def reproduce(trace: Trace, step: Step, so_far: TokenIds, noise: BoundRandomness
     _check_entries(step, choice, entries)
     if choice.token_id == step.token_id:
         _check_looked_up(step, choice)
-        if first_difference(step.evidence.floor, gather(final, choice, rerun.chain.sampler, noise).floor, "floor"):
-            raise Finding("failed", f"the floor of step {step.index} is not the one that its final scores have")
+        _check_evidence(step, gather(final, choice, rerun.chain.sampler, noise))
     rerun.states[step.stream] = after
 
 
@@ -113,6 +112,12 @@ def _check_looked_up(step: Step, choice: Choice) -> None:
         )
     if said.rank != choice.rank:
         raise Finding("failed", f"the rank of step {step.index} is {choice.rank}, the record says {said.rank}")
+
+
+def _check_evidence(step: Step, again: Evidence) -> None:
+    assert step.evidence is not None
+    if step.evidence.floor != again.floor or not np.array_equal(step.evidence.token_ids, again.token_ids):
+        raise Finding("failed", f"step {step.index} does not list the tokens that prove its choice")
 
 
 def _tokenizer(trace: Trace, rerun: Rerun) -> Tokenizer | None:

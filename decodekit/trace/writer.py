@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from decodekit.errors import TraceError
-from decodekit.trace.codec import digest, encode_step, to_line
+from decodekit.trace.codec import check_size, digest, encode_step, to_line
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.step import Step
 
@@ -20,6 +22,9 @@ __all__ = ["TraceWriter"]
 
 class TraceWriter:
     """Writes one run into one new file, readable by its owner only.
+
+    An interrupt may come anywhere. From before a line is written until it is counted the file is in doubt, and a file
+    in doubt gets no footer: the trace is incomplete then, nothing in it is lost, and the run can be resumed.
 
     Args:
         path: the file; it must not exist.
@@ -36,38 +41,61 @@ class TraceWriter:
         self._contents = blake2b(digest_size=16)
         self._prev = ""
         self._steps = 0
+        self._counts: Counter[int] = Counter()  # of each stream
+        self._in_doubt = False
+        content = _line_of(header.content())
+        line = b'{"kind":"header","content":' + content + b',"created":"%s"}' % _now().encode()
+        _require_readable(line, header=True)
         try:
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         except FileExistsError:
             raise TraceError(f"{self.path} exists; a trace is written once. Choose another path or remove it") from None
         except OSError as error:
             raise TraceError(f"cannot make {self.path}: {error.strerror}") from error
+        except ValueError as error:  # a name with a zero byte
+            raise TraceError(f"cannot make {os.fspath(path)!r}: {error}") from error
         self._open = True
-        content = to_line(header.content())
-        self._line(b'{"kind":"header","content":' + content + b',"created":"%s"}' % _now().encode(), content)
+        try:
+            self._append(line, content)
+        except BaseException:  # without its header the file says nothing, and would be in the way of the next try
+            self.abandon()
+            with suppress(OSError):
+                self.path.unlink()
+            raise
 
     def write(self, step: Step) -> None:
         """Append one step."""
-        content = to_line(encode_step(step))
+        content = _line_of(encode_step(step))
         timing = b'{"predict":%.7f,"chain":%.7f}' % (step.timing.predict, step.timing.chain)
         head = b'{"kind":"step","prev":"%s","content":' % self._prev.encode()
-        self._line(head + content + b',"timing":' + timing + b"}", content)
-        self._steps += 1
+        line = head + content + b',"timing":' + timing + b"}"
+        _require_readable(line, step=self._steps)
+        self._append(line, content, step.stream)
 
     def resumed(self, resumption: Resumption) -> None:
         """Say that the run was taken up again."""
-        line = to_line({"kind": "resumed", "prev": self._prev, "content": asdict(resumption), "created": _now()})
-        self._line(line, b"")
+        line = _line_of({"kind": "resumed", "prev": self._prev, "content": asdict(resumption), "created": _now()})
+        self._append(line, b"")
 
-    def close(self, ends: Sequence[SequenceEnd] = ()) -> Footer:
-        """Write the footer and close the file. Does nothing more the second time."""
+    def close(self, ends: Sequence[SequenceEnd]) -> Footer | None:
+        """Write the footer and close the file. Does nothing the second time.
+
+        Args:
+            ends: how each sequence ended, in the order of the header.
+
+        Returns:
+            The footer; None where there is none, because the file was closed or in doubt, or because the ends count
+            other steps than were written.
+        """
         footer = Footer(list(ends), self._contents.hexdigest())
-        if self._open:
-            try:
-                body = to_line({"kind": "footer", "prev": self._prev, "content": asdict(footer)})
-                self._write(body[:-1] + b',"check":"' + digest(body[:-1]).encode() + b'"}\n')
-            finally:
-                self.abandon()
+        try:
+            if not self._open or self._in_doubt or any(self._counts[end.stream] != end.tokens for end in footer.ends):
+                return None
+            self._in_doubt = True  # for good: an interrupt may come before the file is closed
+            body = _line_of({"kind": "footer", "prev": self._prev, "content": asdict(footer)})[:-1]
+            self._write(body + b',"check":"' + digest(body).encode() + b'"}\n')
+        finally:
+            self.abandon()
         return footer
 
     def abandon(self) -> None:
@@ -76,10 +104,19 @@ class TraceWriter:
             self._open = False
             os.close(self._file)
 
-    def _line(self, line: bytes, content: bytes) -> None:
+    def _append(self, line: bytes, content: bytes, stream: int | None = None) -> None:
+        """Write a line and take it into account; all that can fail of that comes first."""
+        if self._in_doubt:
+            raise TraceError(f"writing to {self.path} was interrupted; resume the run", step=self._steps)
+        prev, contents = digest(line), self._contents.copy()
+        contents.update(content)
+        self._in_doubt = True
         self._write(line + b"\n")
-        self._contents.update(content)
-        self._prev = digest(line)
+        self._prev, self._contents = prev, contents
+        if stream is not None:
+            self._steps += 1
+            self._counts[stream] += 1
+        self._in_doubt = False
 
     def _write(self, data: bytes) -> None:
         if not self._open:
@@ -106,3 +143,36 @@ class TraceWriter:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _line_of(data: Mapping[str, Any]) -> bytes:
+    """The line of this data. What is no Unicode, as in the name of a file, is written as Python escapes it."""
+    try:
+        try:
+            return to_line(data)
+        except ValueError:
+            return to_line(_escaped(data))
+    except (TypeError, ValueError) as error:
+        raise TraceError(f"a trace cannot hold this: {error}") from error
+
+
+def _escaped(data: Any) -> Any:
+    if isinstance(data, str):
+        return data.encode(errors="backslashreplace").decode()
+    if isinstance(data, Mapping):
+        return {_escaped(name): _escaped(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_escaped(item) for item in data]
+    return data
+
+
+def _require_readable(line: bytes, *, header: bool = False, step: int | None = None) -> None:
+    """What no reader takes is not written."""
+    try:
+        check_size(line, header=header)
+    except ValueError as error:
+        raise TraceError(
+            f"{error}: too much for a trace. "
+            + ("Split the call" if header else "Truncate the distribution, or record at level 'choice'"),
+            step=step,
+        ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from decodekit.trace.step import Step
 
-__all__ = ["Row", "Stage", "bar", "grid", "share_text"]
+__all__ = ["Stage", "TokenLine", "bar", "grid", "share_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TokenLine:
     """One token through all stages.
 
     Args:
@@ -44,7 +44,7 @@ class Row:
     shares: tuple[float | None, ...]
 
 
-def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Stage], list[Row]]:
+def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Stage], list[TokenLine]]:
     """The stages of a step, and its leading tokens, the chosen one and its runner-up always among them.
 
     Args:
@@ -63,7 +63,7 @@ def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Stag
     leading = dict.fromkeys([*tops[0], *tops[-1]])
     named = [step.token_id] + ([] if step.choice.runner_up is None else [step.choice.runner_up])
     ids = dict.fromkeys([*list(leading)[:most], *named])
-    rows = [Row(i, i == step.token_id, _shares(i, step, stages, tops)) for i in ids]
+    rows = [TokenLine(i, i == step.token_id, _shares(i, step, stages, tops)) for i in ids]
     return stages, sorted(rows, key=lambda row: (-(row.shares[0] if row.shares[0] is not None else -1), row.token_id))
 
 

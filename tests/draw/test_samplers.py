@@ -52,8 +52,6 @@ def definition(scores: np.ndarray, noise: BoundRandomness) -> Choice:
     return Choice(
         token_id=int(ids[first]),
         logprob=None,
-        raw_logprob=None,
-        rank=None,
         score=float(perturbed[first]),
         margin=float(perturbed[first] - perturbed[second]) if second is not None else INF,
         runner_up=int(ids[second]) if second is not None else None,
