@@ -108,11 +108,6 @@ class Row(Frozen, _Fields):
         """The least value, before the scale; -inf where a token is masked."""
         return float(self.values[-1] if self.ids is not None else np.minimum.reduce(self.values))
 
-    @lazy
-    def least_finite(self) -> float:
-        """The least finite value, before the scale."""
-        return float(np.minimum.reduce(self.values, where=self.values > -math.inf, initial=self.largest))
-
     @property
     def mode(self) -> int:
         """The most likely token; the lowest id among equals."""
