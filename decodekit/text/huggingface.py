@@ -148,7 +148,7 @@ class FastTokenizer(BaseTokenizer):
         return self._names.get("bos_token", ""), self._names.get("eos_token", "")
 
 
-def read_tokenizer(path: Path, vocab_size: int | None = None) -> FastTokenizer:
+def read_tokenizer(path: str | Path, vocab_size: int | None = None) -> FastTokenizer:
     """The tokenizer of a folder that holds a ``tokenizer.json``, or of that file, with the settings beside it.
 
     Args:
@@ -158,6 +158,7 @@ def read_tokenizer(path: Path, vocab_size: int | None = None) -> FastTokenizer:
     Raises:
         ConfigError: there is no such file, it is no tokenizer, or it has more tokens than the model.
     """
+    path = Path(path).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
         raise ConfigError(f"there is no tokenizer at {str(file)!r}; save_pretrained of transformers writes one")
