@@ -51,7 +51,7 @@ class _Sample:
 
 
 @dataclass
-class Run:
+class Generation:
     """A generation with everything around it.
 
     Args:

@@ -96,7 +96,7 @@ def generate(
 
     In a terminal the text is coloured by surprisal and the current step is shown as bars; into a pipe goes the text.
     """
-    from decodekit.cli.running import Run
+    from decodekit.cli.running import Generation
     from decodekit.session import Session
 
     wishes = {
@@ -117,7 +117,7 @@ def generate(
     }
     with Session.from_config(resolved) as session:
         asked = [{"role": "user", "content": text}] if chat else text
-        code = Run(session, asked, call, list(range(n)), as_json=as_json, explain=explain).go()
+        code = Generation(session, asked, call, list(range(n)), as_json=as_json, explain=explain).go()
     raise typer.Exit(code)
 
 

@@ -49,7 +49,7 @@ def resume(
     Prompt, chain, seed and stop conditions are those of the trace; the model comes from flags or a config. The text of
     the whole run is shown, what was recorded first.
     """
-    from decodekit.cli.running import Run
+    from decodekit.cli.running import Generation
     from decodekit.session import Session
     from decodekit.session.resuming import resume_stream
     from decodekit.trace.reader import inspect_trace
@@ -71,7 +71,7 @@ def resume(
         for difference in differences(header.adapter, live.info):
             say(f"warning: {difference}")
         session = Session(live, chain_of(recorded), seed=header.seed)
-        run = Run(
+        run = Generation(
             session, "", {"trace": target}, [stream for stream, _ in header.sequences], as_json, None,
             resumed=lambda: resume_stream(
                 trace, live, max_tokens=max_tokens, deadline=deadline, trace=target
