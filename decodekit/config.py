@@ -19,7 +19,8 @@ from decodekit.chain.advice import advice
 from decodekit.draw.context import MOST_TOKENS
 from decodekit.errors import ConfigError, message_of
 from decodekit.log import get_logger
-from decodekit.plugin import explain, parameter_model, registry, validated
+from decodekit.plugin import explain, registry, validated
+from decodekit.plugin.parameters import parameter_schema
 from decodekit.plugin.presets import read_recipe
 
 __all__ = ["Config", "config_schema", "load_config"]
@@ -179,7 +180,7 @@ def _variants(group: str, key: str) -> list[dict[str, Any]]:
             continue
         try:
             target, _ = registry.load(group, info.name)
-            schema = _schema_of(parameter_model(target), info.name)
+            schema = parameter_schema(target, repr(info.name))
         except ConfigError:
             continue  # an extra that is not installed, or a broken plugin: its parameters cannot be known here
         properties = {key: {"const": info.name}, **schema.get("properties", {})}
@@ -192,13 +193,6 @@ def _variants(group: str, key: str) -> list[dict[str, Any]]:
         variant |= {key: schema[key] for key in ("description", "allOf") if key in schema}
         variants.append(variant)
     return variants
-
-
-def _schema_of(model: type[BaseModel], name: str) -> dict[str, Any]:
-    try:
-        return model.model_json_schema()
-    except Exception as error:  # a parameter that is no JSON type; pydantic has several errors for that
-        raise ConfigError(f"the parameters of {name!r} have no schema: {message_of(error)}") from error
 
 
 def _keys(where: tuple[Any, ...]) -> list[str]:

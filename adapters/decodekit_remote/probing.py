@@ -15,6 +15,7 @@ from decodekit.errors import (
     ModelNotFound,
     ParameterError,
     ProviderError,
+    message_of,
 )
 from decodekit.plugin.registry import define_group
 from decodekit_remote.dialect import Capabilities, Dialect, Question, ServerInfo
@@ -56,8 +57,11 @@ def dialect_named(name: str) -> Dialect:
     target, info = _DIALECTS.load(name)
     try:
         made: Dialect = target()
-    except Exception as error:  # whatever a stranger's class does
-        raise ConfigError(f"dialect {name!r} of {info.distribution} cannot be made: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever a stranger's class does
+        said = f"{type(error).__name__}: {message_of(error)}"
+        raise ConfigError(
+            f"dialect {name!r} of {info.distribution or 'this process'} cannot be made: {said}"
+        ) from error
     return made
 
 
@@ -87,7 +91,11 @@ async def meet(transport: Transport, dialect: Dialect | None, model: str | None,
         return await _probed(transport, found) if probe else found
     tried = []
     for name in _order():
-        candidate = dialect_named(name)
+        try:
+            candidate = dialect_named(name)
+        except ConfigError as error:  # a stranger's that is broken does not stand in the way of ours
+            transport.redaction.log("warning", "dialect left aside", dialect=name, reason=str(error))
+            continue
         greeting = await _greeted(transport, candidate, model, "debug")
         if greeting is None:
             tried.append(name)

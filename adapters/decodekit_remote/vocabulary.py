@@ -50,9 +50,11 @@ class Remembering:
         self.vocab_size, self.fingerprint = tokenizer.vocab_size, tokenizer.fingerprint
         self.eos_ids, self.bos_id = tokenizer.eos_ids, tokenizer.bos_id
         self.encode, self.decode, self.token_bytes = tokenizer.encode, tokenizer.decode, tokenizer.token_bytes
-        self.space_in_front = getattr(tokenizer, "space_in_front", "never")
-        self.listed = getattr(tokenizer, "listed", True)
         self._talks: dict[tuple[int, ...], tuple[Message, ...]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        """What else a tokenizer may tell, such as its chat template or its control tokens."""
+        return getattr(self.__dict__["_tokenizer"], name)
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The tokenizer's ids, remembered."""

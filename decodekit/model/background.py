@@ -78,6 +78,7 @@ class Background:
         finally:
             waiting.cancel()
             self._waiting.discard(waiting)
+            self._loop.answered()
         if error is not None:
             raise error
         return value  # type: ignore[no-any-return]
@@ -90,6 +91,8 @@ class _Loop:
         self.process = os.getpid()
         self.open = True
         self._users = self._casual_users = 0
+        self._asked = 0  # questions that somebody waits for
+        self._ends = False  # with the last of them
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = self._runner.get_loop()
         self.thread = threading.Thread(target=self._serve, name="decodekit-adapter", daemon=True)
@@ -103,21 +106,33 @@ class _Loop:
         """A future of the coroutine's result; None once the loop was told to stop."""
         with _guard:
             if self.open:
+                self._asked += 1
                 return asyncio.run_coroutine_threadsafe(question, self._loop)
         question.close()
         return None
+
+    def answered(self) -> None:
+        """Nobody waits for one of the questions any more."""
+        with _guard:
+            self._asked -= 1
+            if self._ends and self.open and not self._asked:
+                self.stop()
 
     def enter(self, casual: bool) -> None:
         """One user more."""
         self._casual_users += casual
         self._users += not casual
+        self._ends = self._ends and casual
 
     def leave(self, casual: bool) -> bool:
-        """One user less; whether it was the last, so that the loop stops."""
+        """One user less; whether the loop stops now. It does with the last, once nobody waits for a question."""
         with _guard:
             self._casual_users -= casual
             self._users -= not casual
             if not self.open or self._users or (casual and self._casual_users):
+                return False
+            self._ends = True
+            if self._asked:
                 return False
             self.stop()
             return True

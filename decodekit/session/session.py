@@ -127,19 +127,20 @@ class Session:
         """Continue one prompt.
 
         Args:
-            prompt: text (taken raw), token ids, chat messages (the model's template is applied), or a `Prefix`.
+            prompt: text (taken raw: markup is plain text, and BOS and a space in front are there where the model's own
+                tokenizer puts them), token ids, chat messages (the model's template is applied), or a `Prefix`.
             max_tokens: at most this many; the session's default when None.
             seed: the run's seed; the session's when None.
             stream: which noise of that seed to use; 0.
-            stop: texts that end it, cut from the text.
+            stop: texts that end it, cut from the text. The name of a control token is that token, too.
             stop_ids: ids that end it.
             deadline: seconds from now after which no further token is begun.
             until: sees each `Step`; true ends the generation.
             trace: a file to write the trace to, as it happens.
             level: 'choice', 'proof' (the default) or 'full'.
-            ban: texts that are not written: where one is complete, decoding goes back to the token it begins in and
-                draws anew (see `decodekit.session.bans` for the law). A step is handed out when it cannot be taken
-                back; ``until`` sees it before.
+            ban: texts that are not written, control tokens by name among them: where one is complete, decoding goes
+                back to the token it begins in and draws anew (see `decodekit.session.bans` for the law). A step is
+                handed out when it cannot be taken back; ``until`` sees it before.
 
         Raises:
             DecodekitError: with everything generated so far in ``partial``.

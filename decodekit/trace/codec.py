@@ -64,15 +64,6 @@ def to_line(data: Mapping[str, Any]) -> bytes:
     return line
 
 
-def _readable(value: Any) -> Any:
-    """The same data with texts that have UTF-8."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, Mapping):
-        return {_readable(key): _readable(each) for key, each in value.items()}
-    return [_readable(each) for each in value] if isinstance(value, list | tuple) else value
-
-
 def encode_step(step: Step) -> dict[str, Any]:
     """The content of a step line, as plain data. What is None or empty by default is left out."""
     raw, choice = step.raw, step.choice

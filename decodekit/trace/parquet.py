@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from decodekit.errors import ConfigError
 from decodekit.trace.codec import to_line
 from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = ["write_parquet"]
+
+_ROWS = 4096  # as many steps at a time; a step at level 'proof' has up to a few thousand final scores
 
 
 def write_parquet(trace: Trace, path: str | os.PathLike[str]) -> None:
@@ -29,35 +39,69 @@ def write_parquet(trace: Trace, path: str | os.PathLike[str]) -> None:
     except ImportError as error:
         raise ConfigError("Parquet needs pyarrow: pip install 'decodekit[parquet]'") from error
 
-    table = pa.Table.from_pylist([_row(step) for step in trace.steps])
-    header = to_line(trace.header.content())
-    parquet.write_table(table.replace_schema_metadata({"decodekit": header}), path, compression="zstd")
+    columns = _columns(pa)
+    schema = pa.schema(
+        [pa.field(name, build([]).type) for name, build in columns.items()],
+        metadata={"decodekit": to_line(trace.header.content())},
+    )
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for start in range(0, len(trace.steps), _ROWS):
+            steps = trace.steps[start : start + _ROWS]
+            writer.write_table(pa.Table.from_arrays([build(steps) for build in columns.values()], schema=schema))
 
 
-def _row(step: Step) -> dict[str, Any]:
-    raw, choice, evidence = step.raw, step.choice, step.evidence
+def _columns(pa: Any) -> dict[str, Callable[[Sequence[Step]], pa.Array]]:
+    """What each column is made of: a function from steps to an array, of the same type whatever the steps hold."""
+
+    def scalars(of: Callable[[Step], Any], kind: Any) -> Callable[[Sequence[Step]], pa.Array]:
+        return lambda steps: pa.array([of(step) for step in steps], kind)
+
+    def lists(of: Callable[[Step], NDArray[Any] | None], kind: Any) -> Callable[[Sequence[Step]], pa.Array]:
+        return lambda steps: _listed(pa, [of(step) for step in steps], pa.array, kind)
+
+    def processors(steps: Sequence[Step]) -> pa.Array:
+        numbers = ("entropy", "kl", "mass_removed")
+
+        def entries(flat: Sequence[Any], kind: Any) -> pa.Array:
+            names = [pa.array([entry.name for entry in flat], pa.string())]
+            supports = [pa.array([entry.support for entry in flat], pa.int64())]
+            floats = [pa.array([getattr(entry, number) for entry in flat], pa.float64()) for number in numbers]
+            return pa.StructArray.from_arrays([*names, *supports, *floats], names=["name", "support", *numbers])
+
+        return _listed(pa, [step.entries for step in steps], entries, None)
+
+    integer, number, text, seconds = pa.int64(), pa.float64(), pa.string(), pa.float64()
     return {
-        "stream": step.stream,
-        "step": step.index,
-        "token_id": step.token_id,
-        "text": step.text,
-        "logprob": choice.logprob,
-        "raw_logprob": choice.raw_logprob,
-        "rank": choice.rank,
-        "score": choice.score,
-        "margin": choice.margin,
-        "runner_up": choice.runner_up,
-        "word": None if step.draw is None else step.draw.word.to_bytes(8, "big"),
-        "raw_entropy": raw.entropy,
-        "raw_top_ids": [token for token, _ in raw.top],
-        "raw_top_logprobs": [logprob for _, logprob in raw.top],
-        "processors": [
-            {"name": e.name, "support": e.support, "entropy": e.entropy, "kl": e.kl, "mass_removed": e.mass_removed}
-            for e in step.entries
-        ],
-        "final_ids": None if evidence is None else evidence.token_ids.tolist(),
-        "final_scores": None if evidence is None else evidence.scores.tolist(),
-        "final_floor": None if evidence is None else evidence.floor,
-        "predict_seconds": step.timing.predict,
-        "chain_seconds": step.timing.chain,
+        "stream": scalars(lambda step: step.stream, pa.uint64()),
+        "step": scalars(lambda step: step.index, integer),
+        "token_id": scalars(lambda step: step.token_id, integer),
+        "text": scalars(lambda step: step.text, text),
+        "logprob": scalars(lambda step: step.choice.logprob, number),
+        "raw_logprob": scalars(lambda step: step.choice.raw_logprob, number),
+        "rank": scalars(lambda step: step.choice.rank, integer),
+        "score": scalars(lambda step: step.choice.score, number),
+        "margin": scalars(lambda step: step.choice.margin, number),
+        "runner_up": scalars(lambda step: step.choice.runner_up, integer),
+        "word": scalars(lambda step: None if step.draw is None else step.draw.word.to_bytes(8, "big"), pa.binary()),
+        "raw_entropy": scalars(lambda step: step.raw.entropy, number),
+        "raw_top_ids": lists(lambda step: np.array([token for token, _ in step.raw.top], np.int64), integer),
+        "raw_top_logprobs": lists(lambda step: np.array([logprob for _, logprob in step.raw.top]), number),
+        "processors": processors,
+        "final_ids": lists(lambda step: None if step.evidence is None else step.evidence.token_ids, integer),
+        "final_scores": lists(lambda step: None if step.evidence is None else step.evidence.scores, number),
+        "final_floor": scalars(lambda step: None if step.evidence is None else step.evidence.floor, number),
+        "predict_seconds": scalars(lambda step: step.timing.predict, seconds),
+        "chain_seconds": scalars(lambda step: step.timing.chain, seconds),
     }
+
+
+def _listed(pa: Any, parts: Sequence[Any], build: Callable[[Any, Any], pa.Array], kind: Any) -> pa.Array:
+    """A column of lists, from the parts of all of them in a row and where each begins; None is no list."""
+    present = [part for part in parts if part is not None]
+    if present and isinstance(present[0], np.ndarray):
+        flat: Any = np.concatenate(present)
+    else:
+        flat = [item for part in present for item in part]
+    ends = list(accumulate((0 if part is None else len(part) for part in parts), initial=0))
+    absent = pa.array([part is None for part in parts], pa.bool_()) if len(present) < len(parts) else None
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), build(flat, kind), mask=absent)

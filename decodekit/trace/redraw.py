@@ -62,7 +62,8 @@ def _from_support(step: Step, evidence: Evidence, sampler: str, noise: BoundRand
     choice = CORE_SAMPLERS[sampler](final, Context(), noise)
     if evidence.floor is None:
         return choice
-    if not evidence.floor <= choice.score - choice.margin:
+    second = evidence.scores[evidence.token_ids == choice.runner_up]
+    if not (len(second) and evidence.floor <= second[0]):
         raise Finding("failed", f"a token that is missing from the record may have a score of {evidence.floor}")
     return replace(choice, logprob=step.choice.logprob)
 

@@ -174,9 +174,10 @@ def _replay_stream(
             recorded = _from_record(trace, step, attempts)
             noise = noise_of(trace, step, attempts.reached(stream))
             truncate = any(entry.gave_up is not None for entry in step.entries)
-            # The recorded token is forced, so stateful parts must see that one.
-            final, choice, _, states = chain.step(answer, context, states, noise, truncate=truncate, forced=step.choice)
-            drift = _drift(step, final)
+            reshaped = chain.reshape(answer, context, states, noise, truncate=truncate)
+            choice, reshaped = reshaped.choose(noise, truncate=truncate)
+            states = reshaped.states_after(step.choice)  # the recorded token is forced, so stateful parts see that one
+            drift = _drift(step, reshaped.final)
             agrees = choice.token_id == step.token_id
             yield replace(
                 recorded, replayed=choice.token_id, drift=drift, margin=choice.margin,

@@ -22,7 +22,7 @@ from decodekit.trace.rebuild import chain_of, require_noise
 from decodekit.trace.redraw import check_word, noise_of, redraw
 from decodekit.trace.reproducing import NotRecorded, Rerun, reproduce
 from decodekit.trace.step import Step
-from decodekit.trace.texts import Texts
+from decodekit.trace.texts import RecordedTexts
 from decodekit.trace.verdict import STRENGTH, Finding, Verdict, Word
 
 __all__ = ["verify"]
@@ -78,7 +78,7 @@ class _Check:
         self._trace = trace
         self._outputs = {stream: TokenIds() for stream, _ in trace.header.sequences}
         self._attempts = Attempts(trace.header)
-        self._texts = None if tokenizer is None else Texts(trace, _same(trace, tokenizer))
+        self._texts = None if tokenizer is None else RecordedTexts(trace, _same(trace, tokenizer))
         self._rerun: Rerun | None = None
         self._missing = ""
         if chain:
@@ -114,14 +114,17 @@ class _Check:
         if self._rerun is not None:
             reproduce(self._trace, step, so_far, noise, self._rerun)
             return (word, why) if word == "ambiguous" else ("reproduced", "")
-        return ("consistent", self._missing) if self._missing and word == "proved" else (word, why)
+        missing = self._missing
+        if self._trace.header.level == "full" and step.row is None:
+            missing = "the raw row was not recorded, though the level is 'full'"
+        return ("consistent", missing) if missing and word == "proved" else (word, why)
 
 
 def _check_level(trace: Trace, step: Step) -> None:
-    """What the level promises is there, and no more."""
+    """A step holds no more than its level records."""
     level = trace.header.level
-    if (step.evidence is not None) != (level != "choice") or (step.row is not None) != (level == "full"):
-        raise Finding("failed", f"step {step.index} does not hold what level {level!r} records")
+    if (step.evidence is not None and level == "choice") or (step.row is not None and level != "full"):
+        raise Finding("failed", f"step {step.index} holds more than level {level!r} records")
 
 
 def _drawn_again(trace: Trace, step: Step, noise: BoundRandomness) -> tuple[Word, str]:

@@ -9,11 +9,11 @@ from typing import Any
 
 from decodekit.trace.step import Step
 
-__all__ = ["Stage", "TokenLine", "bar", "grid", "share_text"]
+__all__ = ["Column", "TokenLine", "bar", "grid", "share_text"]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Column:
     """The distribution at one place of the chain.
 
     Args:
@@ -44,7 +44,7 @@ class TokenLine:
     shares: tuple[float | None, ...]
 
 
-def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Stage], list[TokenLine]]:
+def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Column], list[TokenLine]]:
     """The stages of a step, and its leading tokens, the chosen one and its runner-up always among them.
 
     Args:
@@ -54,9 +54,9 @@ def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Stag
     """
     parts = chain.get("processors", [])
     entries = step.entries[: len(parts)]  # the sampler may have an entry of its own, for a tail it gave up
-    stages = [Stage("raw", "", step.raw.support, step.raw.entropy)]
+    stages = [Column("raw", "", step.raw.support, step.raw.entropy)]
     stages += [
-        Stage(entry.name, _detail(part), entry.support, entry.entropy)
+        Column(entry.name, _detail(part), entry.support, entry.entropy)
         for entry, part in zip(entries, parts, strict=False)
     ]
     tops = [dict(step.raw.top), *(dict(entry.top) for entry in entries)]
@@ -84,7 +84,7 @@ def bar(share: float | None, cells: int, *, unicode: bool = True) -> str:
     return ("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]).ljust(cells)[:cells]
 
 
-def _shares(token_id: int, step: Step, stages: list[Stage], tops: list[dict[int, float]]) -> tuple[float | None, ...]:
+def _shares(token_id: int, step: Step, stages: list[Column], tops: list[dict[int, float]]) -> tuple[float | None, ...]:
     shares: list[float | None] = []
     chosen = [step.choice.raw_logprob, *(entry.chosen for entry in step.entries)]
     for at, (stage, top) in enumerate(zip(stages, tops, strict=True)):

@@ -83,7 +83,7 @@ def test_types_of_nested_parameters_can_be_read() -> None:
         "array of [string or array of integer, number or False]"
     )
     assert described("bad_words").parameters["bad_words"]["type"] == "array of (string or array of integer)"
-    assert described("logit_bias").parameters["logit_bias"]["type"] == "object of (number or boolean)"
+    assert described("logit_bias").parameters["logit_bias"]["type"] == "object of (number or False)"
     assert described("temperature").parameters["temperature"]["type"] == "number or 'inf'"
     assert described("forced_bos").parameters["forced_bos"]["bounds"] == ">= 0, < 2**63"
 

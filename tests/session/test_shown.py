@@ -25,7 +25,7 @@ def test_everything_is_shown_on_one_line() -> None:
     for each in shown:
         assert "\n" not in repr(each) and len(repr(each)) < 400, repr(each)
     assert repr(result) == f"Result({result.text!r}, 4 tokens, 'length', seed=7)"
-    assert repr(result.trace) == "Trace(4 steps, 1 sequences, 'full', seed=7, length)"
+    assert repr(result.trace) == "Trace(4 steps, 1 sequence, 'full', seed=7, length)"
     assert f"stream={(1 << 32) | 1}" in repr(batch[1][1])
     assert repr(session()) == "Session(NGramAdapter, Chain([], sampler='multinomial'), seed=7)"
     assert "temperature=0.5" in repr(made) and "...)" in repr(made)

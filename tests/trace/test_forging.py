@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 import decodekit
 from decodekit import Randomness
 from decodekit.testing import BytesTokenizer, TableAdapter
+from decodekit.trace.header import Header
 from decodekit.trace.redraw import noise_of, redraw
 
 from .forging import Line, dump, load
@@ -164,9 +166,11 @@ def test_the_table_speaks_of_every_field(honest: dict[str, list[Line]]) -> None:
             for name, _ in leaves(line["content"], name_of(line)):
                 assert said_of(name, line, lines[0]["content"]["level"]) in ("checked", "in part", "trusted"), name
                 seen.add(name)
+    for field in fields(Header):
+        assert any(name.startswith(f"header.{field.name}") for name in TABLE_OF_FIELDS), field.name
     absent = {name.split(" ")[0] for name in TABLE_OF_FIELDS} - seen
     groups = {"header.chain.processors[].params", "header.adapter", "header.stop", "header.versions", "step.raw",
-              "step.final", "step.row", "step.schedule"}  # fmt: skip
+              "step.final", "step.row", "step.schedule", "header.given"}  # fmt: skip
     assert absent <= groups
 
 

@@ -126,3 +126,27 @@ def test_parquet_holds_the_same_numbers(tmp_path: Path, written: Path) -> None:
     assert table.column("margin").to_pylist() == [step.choice.margin for step in trace.steps]
     assert table.column("word").to_pylist() == [step.draw.word.to_bytes(8, "big") for step in trace.steps if step.draw]
     assert json.loads(table.schema.metadata[b"decodekit"])["seed"] == 7
+    rows = table.to_pylist()
+    for row, step in zip(rows, trace.steps, strict=True):
+        assert step.evidence is not None
+        assert row["final_ids"] == step.evidence.token_ids.tolist()
+        assert row["final_scores"] == step.evidence.scores.tolist()
+        assert list(zip(row["raw_top_ids"], row["raw_top_logprobs"], strict=True)) == list(step.raw.top)
+        assert [each["name"] for each in row["processors"]] == ["temperature", "top_p"]
+        assert [each["kl"] for each in row["processors"]] == [entry.kl for entry in step.entries]
+
+
+def test_parquet_has_the_same_columns_whatever_was_recorded(tmp_path: Path, ngram: NGramAdapter) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from decodekit.trace.parquet import write_parquet
+
+    schemas = []
+    for level, tokens, sampler in (("choice", 3, "greedy"), ("proof", 3, "multinomial"), ("proof", 0, "multinomial")):
+        session = decodekit.Session(ngram, chain("bare", sampler), seed=7)
+        result = session.generate("the ", max_tokens=tokens, level=level, stream=2**63)  # type: ignore[arg-type]
+        write_parquet(result.trace, tmp_path / "run.parquet")
+        table = parquet.read_table(tmp_path / "run.parquet")
+        schemas.append(table.schema.remove_metadata())
+        assert table.num_rows == tokens
+        assert (table.column("final_ids").null_count == tokens) == (level == "choice" or not tokens)
+    assert schemas[0] == schemas[1] == schemas[2]
