@@ -329,7 +329,7 @@ def test_every_number_among_the_parameters_has_both_bounds(name: str) -> None:
                 assert {"minimum", "exclusiveMinimum"} & set(node), f"{where} has no lower bound"
                 assert {"maximum", "exclusiveMaximum"} & set(node), f"{where} has no upper bound"
             for key, child in node.items():
-                if key != "if":  # a condition on a parameter, not the parameter
+                if key not in ("if", "then"):  # conditions on a parameter, not the parameter
                     walk(child, f"{where}.{key}")
         elif isinstance(node, list):
             for child in node:
