@@ -19,7 +19,8 @@ from decodekit.chain.advice import advice
 from decodekit.draw.context import MOST_TOKENS
 from decodekit.errors import ConfigError, message_of
 from decodekit.log import get_logger
-from decodekit.plugin import explain, parameter_model, registry, validated
+from decodekit.plugin import explain, registry, validated
+from decodekit.plugin.parameters import parameter_schema
 from decodekit.plugin.presets import read_recipe
 
 __all__ = ["Config", "config_schema", "load_config"]
@@ -116,11 +117,11 @@ def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
     else:
         where = str(source)
         try:
-            data = tomllib.loads(Path(source).read_text(encoding="utf-8"))
+            data = tomllib.loads(Path(source).read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"cannot read {where}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{where} is no TOML: {error}") from error
+        except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of thousands of digits, or too deep
+            raise ConfigError(f"{where} is no TOML: {message_of(error)}") from error
     try:
         data, notes = _written_out(data)
         config = Config.model_validate(data)
@@ -144,7 +145,11 @@ def _written_out(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]
 
 
 def config_schema() -> dict[str, Any]:
-    """The JSON Schema of a configuration with every installed plugin's parameters. Loads all plugins that load."""
+    """The JSON Schema of a configuration with every installed plugin's parameters. Loads all plugins that load.
+
+    What it accepts, `load_config` accepts, but for what a JSON Schema cannot count: a breaker of ``dry`` has at most 40
+    bytes of UTF-8, and the schema of a text counts characters.
+    """
     schema = Config.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "decodekit configuration"
@@ -175,7 +180,7 @@ def _variants(group: str, key: str) -> list[dict[str, Any]]:
             continue
         try:
             target, _ = registry.load(group, info.name)
-            schema = _schema_of(parameter_model(target), info.name)
+            schema = parameter_schema(target, repr(info.name))
         except ConfigError:
             continue  # an extra that is not installed, or a broken plugin: its parameters cannot be known here
         properties = {key: {"const": info.name}, **schema.get("properties", {})}
@@ -185,17 +190,9 @@ def _variants(group: str, key: str) -> list[dict[str, Any]]:
             "required": [key, *schema.get("required", [])],
             "additionalProperties": False,
         }
-        if "description" in schema:
-            variant["description"] = schema["description"]
+        variant |= {key: schema[key] for key in ("description", "allOf") if key in schema}
         variants.append(variant)
     return variants
-
-
-def _schema_of(model: type[BaseModel], name: str) -> dict[str, Any]:
-    try:
-        return model.model_json_schema()
-    except Exception as error:  # a parameter that is no JSON type; pydantic has several errors for that
-        raise ConfigError(f"the parameters of {name!r} have no schema: {message_of(error)}") from error
 
 
 def _keys(where: tuple[Any, ...]) -> list[str]:

@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import difflib
 import io
-import pickle
 from collections.abc import Iterable
+from pickle import Pickler
 from typing import Any
 
 __all__ = [
@@ -80,7 +80,7 @@ def _rebuilt(kind: type[DecodekitError], args: tuple[Any, ...]) -> DecodekitErro
     return kind.__new__(kind, *args)
 
 
-class _Trial(pickle.Pickler):
+class _Trial(Pickler):
     """Pickles into nothing. Errors of ours are taken to pickle: a result may hold the very error that holds it."""
 
     def persistent_id(self, value: Any) -> str | None:
@@ -91,7 +91,7 @@ def _pickles(value: Any) -> bool:
     if value is None or isinstance(value, str | int | float | bytes):
         return True
     try:
-        _Trial(io.BytesIO(), pickle.HIGHEST_PROTOCOL).dump(value)
+        _Trial(io.BytesIO()).dump(value)
     except Exception:  # a __reduce__ of anybody's may raise anything
         return False
     return True

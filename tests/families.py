@@ -1,10 +1,11 @@
 """Small models of every family of tokenizers, made here: as GGUF files and as folders that transformers reads.
 
-One vocabulary, one template, random weights. Each is made once per test session (see `made`).
+One vocabulary, one template, random weights. Each is made once per process.
 """
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import tempfile
@@ -17,7 +18,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from decodekit.text.byte_alphabet import BYTES
 
-__all__ = ["FOLDERS", "GGUFS", "TEMPLATE", "folder", "gguf_file", "made"]
+__all__ = ["FOLDERS", "GGUFS", "TEMPLATE", "folder", "gguf_file", "settings_of"]
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}[INST] {{ m.content }} [/INST]{% if not loop.last %}<|im_end|>\n"
@@ -34,9 +35,12 @@ _LETTERS = [*map(chr, range(33, 127)), "▁", "\n", "é", "東", "京"]
 NORMAL, UNKNOWN, CONTROLS, USER, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
 
-def made(name: str) -> Path:
-    """The folder or the GGUF file of this family."""
-    return gguf_file(name) if name.endswith(".gguf") else folder(name)
+@functools.cache
+def _room() -> Path:
+    """A folder that goes when the process ends."""
+    room = tempfile.TemporaryDirectory(prefix="decodekit-families-")
+    atexit.register(room.cleanup)
+    return Path(room.name)
 
 
 # -- vocabularies ------------------------------------------------------------------------------------------------------
@@ -185,7 +189,7 @@ def folder(name: str) -> Path:
     import torch
     import transformers
 
-    where = Path(tempfile.mkdtemp(prefix="decodekit-family-"))
+    where = _room() / name
     backend = FOLDERS[name]()
     names = {"unk_token": "[UNK]"} if name == "word pieces" else {"bos_token": "<s>", "eos_token": "</s>"}
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **names)
@@ -237,7 +241,7 @@ def gguf_file(name: str) -> Path:
     kind, vocabulary, flags = GGUFS[name]
     listed = vocabulary()
     words = [token for token, _, _ in listed]
-    path = Path(tempfile.mkdtemp(prefix="decodekit-family-")) / name.replace(" ", "-")
+    path = _room() / name.replace(" ", "-")
     size, width, heads, inner = len(words), 32, 2, 64
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_context_length(256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,103 @@ def test_every_reference_in_the_schema_leads_somewhere() -> None:
                 walk(child)
 
     walk(schema)
+
+
+# -- what a file may hold ------------------------------------------------------------------------------------------
+
+
+HEAD = b'[adapter]\ntype = "remote"\nbase_url = "http://127.0.0.1:9"\n'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"x = " + b"[" * 5000 + b"]" * 5000, b"x = " + b"9" * 5000, b"x = \xff", b"x = 1\nx = 2", b"a.b = 1\na = 2"],
+)
+def test_what_is_no_toml_is_one_typed_error(tmp_path: Path, body: bytes) -> None:
+    file = tmp_path / "c.toml"
+    file.write_bytes(HEAD + body)
+    with pytest.raises(ConfigError, match=r"c\.toml is no TOML"):
+        load_config(file)
+
+
+def test_a_path_that_cannot_be_one_is_a_typed_error() -> None:
+    with pytest.raises(ConfigError):
+        load_config("a\0b")
+
+
+def test_a_byte_order_mark_and_the_line_ends_of_windows_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + HEAD.replace(b"\n", b"\r\n"))
+    assert load_config(file).adapter.type == "remote"
+
+
+KINDS: dict[str, Any] = {"object": dict, "array": list, "string": str, "integer": int, "number": int | float}
+
+
+def of_kind(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    return value is None if kind == "null" else isinstance(value, KINDS.get(kind, ()))
+
+
+def fits(schema: dict[str, Any], rule: dict[str, Any], value: Any) -> bool:
+    """Whether a value fits a JSON Schema, as far as our schemas go."""
+    if "$ref" in rule:
+        return fits(schema, schema["$defs"][rule["$ref"].removeprefix("#/$defs/")], value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    named = [rule["type"]] if isinstance(rule.get("type"), str) else rule.get("type", [])
+    checks = [
+        not named or any(of_kind(value, kind) for kind in named),
+        "const" not in rule or (rule["const"] == value and type(rule["const"]) is type(value)),
+        "enum" not in rule or value in rule["enum"],
+        "anyOf" not in rule or any(fits(schema, inner, value) for inner in rule["anyOf"]),
+        all(fits(schema, inner, value) for inner in rule.get("allOf", [])),
+        "not" not in rule or not fits(schema, rule["not"], value),
+        "if" not in rule or not fits(schema, rule["if"], value) or fits(schema, rule["then"], value),
+        not number or rule.get("minimum", value) <= value <= rule.get("maximum", value),
+    ]
+    if isinstance(value, dict):
+        known, rest = rule.get("properties", {}), rule.get("additionalProperties", True)
+        checks += [key in value for key in rule.get("required", [])]
+        checks += [fits(schema, known[key], each) for key, each in value.items() if key in known]
+        checks += [rest if isinstance(rest, bool) else fits(schema, rest, value[k]) for k in value if k not in known]
+        pattern = rule.get("propertyNames", {}).get("pattern", "")
+        checks += [re.search(pattern, key) is not None for key in value]
+    if isinstance(value, list):
+        first = rule.get("prefixItems", [])
+        checks += [fits(schema, inner, each) for inner, each in zip(first, value, strict=False)]
+        if isinstance(rule.get("items"), dict):
+            checks += [fits(schema, rule["items"], each) for each in value[len(first) :]]
+    return all(checks)
+
+
+@pytest.mark.parametrize(
+    ("part", "good"),
+    [
+        ({"name": "logit_bias", "logit_bias": {"3": 1.0, "12": False}}, True),
+        ({"name": "logit_bias", "logit_bias": {"x": 1.0}}, False),
+        ({"name": "logit_bias", "logit_bias": {"-1": 1.0}}, False),
+        ({"name": "logit_bias", "logit_bias": {"\u0663": 1.0}}, False),
+        ({"name": "logit_bias", "logit_bias": {"9" * 19: 1.0}}, False),
+        ({"name": "logit_bias", "logit_bias": {"3": True}}, False),
+        ({"name": "logit_bias", "logit_bias": {"3": 1e9}}, False),
+        ({"name": "sequence_bias", "sequence_bias": [[[3, 1], 2.0], [[0], False]]}, True),
+        ({"name": "sequence_bias", "sequence_bias": [[[3, 1], True]]}, False),
+        ({"name": "repetition_penalty", "repetition_penalty": 1.5, "decay": 3, "window": 8}, True),
+        ({"name": "repetition_penalty", "repetition_penalty": 1.5, "decay": 0}, True),
+        ({"name": "repetition_penalty", "repetition_penalty": 1.5, "decay": 3}, False),
+        ({"name": "repetition_penalty", "repetition_penalty": 1.5, "padding": 0}, False),
+        ({"name": "repetition_penalty", "repetition_penalty": 1.5, "padding": 0, "window": 8}, True),
+        ({"name": "repetition_penalty", "repetition_penalty": 1.5, "slope": 0.5, "decay": 3, "window": 8}, False),
+        ({"name": "presence_penalty", "presence_penalty": 0.5, "decay": 3}, False),
+        ({"name": "temperature", "temperature": 0.5, "warmth": 1}, False),
+    ],
+)
+def test_the_schema_and_the_loader_agree(part: dict[str, Any], good: bool) -> None:
+    schema, data = config_schema(), {"adapter": {"type": "remote", "base_url": "http://127.0.0.1:9"}, "chain": [part]}
+    try:
+        load_config(data).build_chain()
+        loaded = True
+    except ConfigError:
+        loaded = False
+    assert (fits(schema, schema, data), loaded) == (good, good)

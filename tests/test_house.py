@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -103,3 +104,12 @@ def test_no_file_is_in_an_import_circle() -> None:
 def test_no_file_is_long() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources()}
     assert {path: length for path, length in lengths.items() if length >= LONGEST} == {}
+
+
+def test_every_path_that_the_page_on_architecture_names_is_there() -> None:
+    named = re.findall(
+        r"`((?:[a-z_]+/)+(?:[a-z_]+\.py)?|[a-z_]+\.py)`", (ROOT / "docs" / "architecture.md").read_text()
+    )
+    found = [name for name in named if (ROOT / name).exists() or (ROOT / "decodekit" / name).exists()]
+    beside = {"decoder.py", "commands/"}  # named after a file of the same folder
+    assert len(named) > 30 and set(named) - set(found) <= beside

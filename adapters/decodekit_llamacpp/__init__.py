@@ -13,5 +13,6 @@ except ImportError as error:
     ) from error
 
 from decodekit_llamacpp.adapter import LlamaCppAdapter
+from decodekit_llamacpp.vocabulary import read_vocabulary
 
-__all__ = ["LlamaCppAdapter"]
+__all__ = ["LlamaCppAdapter", "read_vocabulary"]

@@ -86,15 +86,17 @@ class Model:
     Args:
         path: the file.
         n_gpu_layers: how many layers to put on a GPU, if this build of llama.cpp has one.
+        vocab_only: leave the weights on the disk; what is loaded is a tokenizer only.
 
     Raises:
         ModelNotFound: llama.cpp cannot load the file.
     """
 
-    def __init__(self, path: str, n_gpu_layers: int) -> None:
+    def __init__(self, path: str, n_gpu_layers: int, *, vocab_only: bool = False) -> None:
         start()
         _complaints.clear()
-        parameters = fill(llama_cpp.llama_model_default_params(), n_gpu_layers=n_gpu_layers)
+        wishes = {"n_gpu_layers": n_gpu_layers, "vocab_only": vocab_only}
+        parameters = fill(llama_cpp.llama_model_default_params(), **wishes)
         self.handle: Any = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
         if not self.handle:
             raise ModelNotFound(f"llama.cpp cannot load {path}.{recent_complaints()}")

@@ -36,9 +36,15 @@ class Pieces:
     def __init__(self, vocab: Any, size: int, tokenize: Callable[[str, bool], list[int]], *, unigram: bool) -> None:
         self._tokenize = tokenize
         self._unigram = unigram
-        get_text, get_attr = llama_cpp.llama_vocab_get_text, llama_cpp.llama_vocab_get_attr
-        self._texts = [get_text(vocab, i).decode("utf-8", "replace") for i in range(size)]
-        self._attributes = [int(get_attr(vocab, i)) for i in range(size)]
+        self._vocab, self._size = vocab, size
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return [llama_cpp.llama_vocab_get_text(self._vocab, i).decode("utf-8", "replace") for i in range(self._size)]
+
+    @cached_property
+    def _attributes(self) -> list[int]:
+        return [int(llama_cpp.llama_vocab_get_attr(self._vocab, i)) for i in range(self._size)]
 
     @cached_property
     def anchor(self) -> tuple[str, int] | None:

@@ -87,7 +87,7 @@ class LlamaCppTokenizer(BaseTokenizer):
     def control_tokens(self) -> Mapping[str, int]:
         """The ids of the tokens that are no text, by their markup."""
         vocab, found = self._vocab(), {}
-        for token_id in range(self._size):
+        for token_id in range(self.vocab_size):
             if int(llama_cpp.llama_vocab_get_attr(vocab, token_id)) & MARKUP:
                 found[llama_cpp.llama_vocab_get_text(vocab, token_id).decode("utf-8", "replace")] = token_id
         return found
@@ -138,7 +138,7 @@ class LlamaCppTokenizer(BaseTokenizer):
             piece = self._text_of(token_id, special=True)
             attributes = int(llama_cpp.llama_vocab_get_attr(vocab, token_id))
             digest.update(f"{len(piece)} {attributes} ".encode() + piece)
-        rest = (int(llama_cpp.llama_vocab_type(vocab)), self._bos, sorted(self._eos), self.chat_template)
+        rest = (int(llama_cpp.llama_vocab_type(vocab)), self.bos_id, sorted(self.eos_ids), self.chat_template)
         digest.update(repr(rest).encode("utf-8", "replace"))
         return "sha256:" + digest.hexdigest()
 

@@ -56,6 +56,8 @@ def distribution(
     values[values <= capabilities.impossible] = -math.inf
     if np.isnan(values).any():
         raise DistributionError("the server sent NaN among its logprobs")
+    if values.max() > _EXCESS:
+        raise DistributionError(f"the server sent positive logprobs, up to {values.max():.6g}")
     if vocabulary is None:
         return _by_ids(np.array(tokens, dtype=np.int64), values, question, vocab_size, stage, schedule, bound)
     vocabulary.learn(position)
@@ -66,13 +68,24 @@ def distribution(
     expected = min(question.top, vocab_size or question.top)
     fallen = capabilities.distinct_keys and len(values) < expected
     if not known.any() or (fallen and not vocabulary.tokenizer.vocab_size < 2**62):
-        raise Undisclosed(ALL, "which tokens the server's texts stand for, several of which fall together,")
+        raise _fallen_together(expected, int(known.sum()))
     edge = _edge(values, question.top)
     hidden = 0.0 if fallen else float(max([edge, *values[~known]]))
     shown = np.array([token for token, kept in zip(ids, known, strict=True) if kept], dtype=np.int64)
     return Distribution.head(
         shown, values[known], vocab_size, stage=stage, schedule=schedule, max_hidden=max(hidden, -1e300)
     )
+
+
+def _fallen_together(asked: int, named: int) -> Undisclosed:
+    error = Undisclosed(ALL, "which tokens the server's texts stand for")
+    told = (
+        f"the server lists tokens by their text, and of {asked} asked for {named} have a text of their own: the end of "
+        "a text is '' there, and equal texts are one entry. Name the model's tokenizer with tokenizer=, which tells "
+        "what may be behind a text, or use a dialect that lists ids or bytes, such as llama_server or vllm"
+    )
+    error.args = (told,)
+    return error
 
 
 def _by_ids(
@@ -90,7 +103,7 @@ def _by_ids(
             raise DistributionError(f"a list of {len(ids)} tokens names token {ids.max()}")
         row[ids] = values
         mass = float(np.exp(values).sum())
-        if values.max() > _EXCESS or not abs(mass - 1) <= _EXCESS:
+        if not abs(mass - 1) <= _EXCESS:
             raise DistributionError(f"logprobs up to {values.max():.6g} with a sum of {mass:.6g} are no distribution")
         return Distribution.dense(row, origin="logprobs", stage=stage, schedule=schedule)
     edge = _edge(values, question.top) if bound is None else bound

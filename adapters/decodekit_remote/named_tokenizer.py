@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from decodekit.errors import ConfigError
-from decodekit.plugin import registry
+from decodekit.plugin.registry import define_group
 
 __all__ = ["named_tokenizer"]
+
+_TOKENIZERS = define_group("tokenizers", "tokenizer")
+"""Functions of a name as the user wrote it and a number of tokens or None; the answer is a `Tokenizer`."""
 
 
 def named_tokenizer(given: Any, vocab_size: int | None) -> tuple[Any, Any]:
     """The tokenizer, and what is to be closed with it, or None.
 
     Args:
-        given: a folder with a ``tokenizer.json``, or that file; another name is a model as the llamacpp adapter has
-            them; anything else is a `Tokenizer`, or None for none.
+        given: a folder with a ``tokenizer.json``, or that file, which 'huggingface' of the group of tokenizers reads;
+            another name is a model for 'gguf' of that group; anything else is a `Tokenizer`, or None for none.
         vocab_size: the number of tokens at the server; None where it does not say.
 
     Raises:
@@ -28,16 +31,14 @@ def named_tokenizer(given: Any, vocab_size: int | None) -> tuple[Any, Any]:
             raise _stranger("the tokenizer", given.vocab_size, vocab_size)
         return given, None
     path = Path(given).expanduser()
-    if path.is_dir() or path.suffix == ".json":
-        from decodekit.text.huggingface import read_tokenizer  # the library behind it is optional
-
-        return read_tokenizer(path, vocab_size), None
-    made = registry.adapter("llamacpp", model=given, n_ctx=64, n_threads=1, max_sequences=1, rows_per_forward=1)
-    size = made.tokenizer.vocab_size
-    if vocab_size not in (None, size):
-        made.close()
-        raise _stranger(f"tokenizer {given!r}", size, vocab_size)
-    return made.tokenizer, made
+    read, _ = _TOKENIZERS.load("huggingface" if path.is_dir() or path.suffix == ".json" else "gguf")
+    made: Any = read(given, vocab_size)
+    owned = made if hasattr(made, "close") else None
+    if vocab_size not in (None, made.vocab_size):
+        if owned is not None:
+            owned.close()
+        raise _stranger(f"tokenizer {given!r}", made.vocab_size, vocab_size)
+    return made, owned
 
 
 def _stranger(what: str, size: int, there: int | None) -> ConfigError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ from decodekit.errors import (
     ModelNotFound,
     ParameterError,
     ProviderError,
-    UnknownPlugin,
-    did_you_mean,
+    message_of,
 )
+from decodekit.plugin.registry import define_group
 from decodekit_remote.dialect import Capabilities, Dialect, Question, ServerInfo
 from decodekit_remote.reading import SHAPE
 from decodekit_remote.refusals import Refused
@@ -27,7 +26,7 @@ from decodekit_remote.transport import Transport
 
 __all__ = ["Found", "dialect_named", "meet", "unmet"]
 
-GROUP = "decodekit.dialects"
+_DIALECTS = define_group("dialects", "dialect")
 
 _LAST = ("openai_completions", "openai_chat")  # they fit whatever has /v1/models, so they are tried last
 _PROBE = "The capital of France is"
@@ -55,13 +54,14 @@ class Found:
 
 def dialect_named(name: str) -> Dialect:
     """The dialect of this name. Raises `UnknownPlugin` or `ConfigError`."""
-    points = _installed()
-    if name not in points:
-        raise UnknownPlugin(f"no dialect is named {name!r}{did_you_mean(name, points)}")
+    target, info = _DIALECTS.load(name)
     try:
-        made: Dialect = points[name].load()()
-    except (Exception, SystemExit) as error:  # whatever a stranger's module does on import
-        raise ConfigError(f"dialect {name!r} cannot be loaded: {error}") from error
+        made: Dialect = target()
+    except (Exception, SystemExit) as error:  # whatever a stranger's class does
+        said = f"{type(error).__name__}: {message_of(error)}"
+        raise ConfigError(
+            f"dialect {name!r} of {info.distribution or 'this process'} cannot be made: {said}"
+        ) from error
     return made
 
 
@@ -91,7 +91,11 @@ async def meet(transport: Transport, dialect: Dialect | None, model: str | None,
         return await _probed(transport, found) if probe else found
     tried = []
     for name in _order():
-        candidate = dialect_named(name)
+        try:
+            candidate = dialect_named(name)
+        except ConfigError as error:  # a stranger's that is broken does not stand in the way of ours
+            transport.redaction.log("warning", "dialect left aside", dialect=name, reason=str(error))
+            continue
         greeting = await _greeted(transport, candidate, model, "debug")
         if greeting is None:
             tried.append(name)
@@ -186,9 +190,5 @@ def _stage(declared: Stage, one: Mapping[Any, float], two: Mapping[Any, float]) 
 
 
 def _order() -> list[str]:
-    names = [name for name in sorted(_installed()) if name not in _LAST]
-    return names + [name for name in _LAST if name in _installed()]
-
-
-def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    names = sorted(_DIALECTS.names())
+    return [name for name in names if name not in _LAST] + [name for name in _LAST if name in names]

@@ -42,7 +42,7 @@ def read_reply(dialect: Dialect, where: str, data: Any, question: Question, clea
     with reading(dialect.name, where, clean):
         replies = dialect.reply(data, question)
         for reply in replies:
-            _check(reply)
+            _check(reply, ids=dialect.capabilities.ids_out)
     if len(replies) != len(question.prompts):
         raise ProviderError(f"{where} answered {len(question.prompts)} prompts with {len(replies)} replies")
     return replies
@@ -52,7 +52,7 @@ def read_event(dialect: Dialect, where: str, data: Any, seen: int, clean: Clean 
     """The dialect's reading of one event of a stream, ``seen`` positions into it."""
     with reading(dialect.name, where, clean):
         reply = dialect.event(data, seen)
-        _check(reply)
+        _check(reply, ids=dialect.capabilities.ids_out)
     return reply
 
 
@@ -65,10 +65,10 @@ def integers(values: Any) -> list[int]:
     return list(values)
 
 
-def _check(reply: Reply) -> None:
+def _check(reply: Reply, *, ids: bool) -> None:
     for position in [*reply.positions, *reply.prompt]:
         if position is not None:
-            _check_position(position)
+            _check_position(position, (int,) if ids else (int, bytes, str))
     names: tuple[object, object] = (reply.model, reply.build)
     if not all(isinstance(name, str) for name in names):
         raise TypeError("a name that is no text")
@@ -76,19 +76,17 @@ def _check(reply: Reply) -> None:
         raise TypeError("a number of tokens that is no integer")
 
 
-def _check_position(position: Position) -> None:
-    _check_tokens(position.tokens)
-    if position.chosen is not None:
-        _check_tokens([position.chosen])
+def _check_position(position: Position, kinds: tuple[type, ...]) -> None:
+    _check_tokens(position.tokens if position.chosen is None else [*position.tokens, position.chosen], kinds)
     if any(not issubclass(kind, int | float | np.number) or kind is bool for kind in set(map(type, position.logprobs))):
         raise TypeError("a log-probability that is no number")
     if len(np.array(position.logprobs, dtype=np.float64)) != len(position.tokens):
         raise ValueError(f"{len(position.tokens)} tokens with {len(position.logprobs)} log-probabilities")
 
 
-def _check_tokens(tokens: Sequence[Any]) -> None:
-    kinds = set(map(type, tokens))
-    if not kinds <= {int, bytes, str}:
-        raise TypeError("a token that is no id, bytes or text")
-    if int in kinds:
+def _check_tokens(tokens: Sequence[Any], kinds: tuple[type, ...]) -> None:
+    found = set(map(type, tokens))
+    if not found <= set(kinds):
+        raise TypeError(f"a token that is no {' or '.join(kind.__name__ for kind in kinds)}")
+    if int in found:
         integers([token for token in tokens if type(token) is int])

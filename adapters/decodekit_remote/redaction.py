@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import html
+import logging
 import re
 from collections.abc import Iterator
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from pydantic import SecretStr
 
@@ -24,7 +26,7 @@ _RUN = 8  # so many characters of the key in a row are taken for it; a shorter k
 _MARK = "[key]"
 _LAYERS = 4  # of escapes around one another
 _ESCAPE = re.compile(
-    r"\\+u\{?([0-9a-fA-F]{4,6})\}?|\\+x([0-9a-fA-F]{2})|%([0-9a-fA-F]{2})|=([0-9a-fA-F]{2})"
+    r"\\+u([0-9a-fA-F]{4})|\\+u\{([0-9a-fA-F]{1,6})\}|\\+x([0-9a-fA-F]{2})|%([0-9a-fA-F]{2})|=([0-9a-fA-F]{2})"
     r"|(&#?[0-9a-zA-Z]{1,8};)|\\+([/\"'\\])"
 )
 _Letters = list[tuple[str, int, int]]  # each with the place in the text it was read from
@@ -42,6 +44,7 @@ class Redaction:
         if key is not None:
             for run in _runs(key.get_secret_value()):
                 self._runs.setdefault(len(run), set()).add(run.lower())
+            _http_logs.clean_with(self)
 
     def text(self, text: str) -> str:
         """The text with ``[key]`` where it had the key, or a part of it, in any of the encodings."""
@@ -84,6 +87,34 @@ class Redaction:
                     yield seen[at][1], seen[at + length - 1][2]
 
 
+class _HttpLogs(logging.Filter):
+    """httpx logs the reason of a status, and httpcore the headers of an answer: a server may write the key there."""
+
+    _LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._redactions: WeakSet[Redaction] = WeakSet()
+
+    def clean_with(self, redaction: Redaction) -> None:
+        """Clean every line with this one too, as long as it is in use."""
+        self._redactions.add(redaction)
+        for name in self._LOGGERS:
+            logging.getLogger(name).addFilter(self)  # a second time does nothing
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        words = record.getMessage()
+        cleaned = words
+        for redaction in list(self._redactions):
+            cleaned = redaction.text(cleaned)
+        if cleaned != words:
+            record.msg, record.args = cleaned, ()
+        return True
+
+
+_http_logs = _HttpLogs()
+
+
 def _runs(key: str) -> Iterator[str]:
     """Every run of the key, as it is and in the encodings that leave no letter as it was."""
     size = min(_RUN, len(key))
@@ -110,11 +141,11 @@ def _unescaped(letters: _Letters) -> _Letters:
     for escape in _ESCAPE.finditer(text):
         plain += letters[end : escape.start()]
         end = escape.end()
-        code = escape[1] or escape[2] or escape[3] or escape[4]
+        code = next((each for each in escape.groups()[:5] if each), None)
         if code is not None:
             read = chr(int(code, 16)) if int(code, 16) < 0x110000 else escape[0]
         else:
-            read = html.unescape(escape[5]) if escape[5] else escape[6]
+            read = html.unescape(escape[6]) if escape[6] else escape[7]
         place = letters[escape.start()][1], letters[end - 1][2]
         plain += [(letter, *place) for letter in read]
     return plain + letters[end:]

@@ -40,7 +40,7 @@ class Refused(ProviderError):
 
 
 def refusal(
-    where: str, status: int, headers: Mapping[str, str], body: bytes, clean: Callable[[str], str] = str
+    where: str, status: int, headers: Mapping[str, str], body: bytes | bytearray, clean: Callable[[str], str] = str
 ) -> AdapterError:
     """The error that an answer with this status is.
 
@@ -96,7 +96,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def own_words(body: bytes, clean: Callable[[str], str] = str) -> str:
+def own_words(body: bytes | bytearray, clean: Callable[[str], str] = str) -> str:
     """What a server says in an error's body, in one line of at most 600 characters: cleaned whole, and then cut."""
     text = body.decode("utf-8", "replace")
     try:

@@ -38,6 +38,8 @@ class ServerTokenizer:
         ProviderError: on use, the server does not tokenise, or answers in a shape that is not known.
     """
 
+    listed = False  # it tells of the bytes of tokens one by one
+
     def __init__(
         self,
         dialect: Dialect,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from decodekit.errors import ProviderError
 from decodekit.log import get_logger
 from decodekit.model.prefix import Prefix
+from decodekit.text.base import own_ids
 from decodekit_remote.dialect import Conversation, Position, Reply
 from decodekit_remote.reading import integers, reading
 from decodekit_remote.refusals import Refused
@@ -51,7 +52,7 @@ class TextChecks:
                 await self.prove_prefill()
         elif isinstance(vocabulary, KnownVocabulary) and not self._allow:
             ours = self._without_bos(prefix.token_ids)
-            named = vocabulary.tokenizer.encode(prompt)
+            named = own_ids(vocabulary.tokenizer, prompt, special=False)
             if named != ours:
                 raise self._retokenised(len(ours), len(named))
             await self._compare(prefix, prompt, ours)
@@ -108,7 +109,7 @@ class TextChecks:
         prompt = vocabulary.prompt_of(prefix)
         if isinstance(prompt, Conversation):
             return None
-        named = vocabulary.tokenizer.encode(prompt)
+        named = own_ids(vocabulary.tokenizer, prompt, special=False)
         return None if named == self._without_bos(prefix.token_ids) else len(named)
 
     async def _compare(self, prefix: Prefix, text: str, ours: list[int]) -> None:

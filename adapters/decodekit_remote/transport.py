@@ -218,7 +218,7 @@ class Transport:
         except (TypeError, ValueError) as error:  # such as a text with half a surrogate pair
             raise ParameterError(f"a question for {self.base_url}{path} cannot be written as JSON: {error}") from None
 
-    def _json(self, path: str, data: bytes, kind: str, objects: int) -> Any:
+    def _json(self, path: str, data: bytes | bytearray, kind: str, objects: int) -> Any:
         try:
             return parsed(data, objects)
         except (ValueError, RecursionError):

@@ -52,6 +52,10 @@ class Remembering:
         self.encode, self.decode, self.token_bytes = tokenizer.encode, tokenizer.decode, tokenizer.token_bytes
         self._talks: dict[tuple[int, ...], tuple[Message, ...]] = {}
 
+    def __getattr__(self, name: str) -> Any:
+        """What else a tokenizer may tell, such as its chat template or its control tokens."""
+        return getattr(self.__dict__["_tokenizer"], name)
+
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The tokenizer's ids, remembered."""
         ids = self._tokenizer.encode_messages(messages)
@@ -111,12 +115,13 @@ class KnownVocabulary:
         return ids[0] if len(ids) == 1 and self.tokenizer.token_bytes(ids[0]) is None else None
 
     def prompt_of(self, prefix: Prefix) -> str | Conversation:
-        """The text of the ids. The server puts its own BOS in front, so a leading one is left out."""
+        """The text of the ids. The server puts its own BOS and space in front, so leading ones are left out."""
         ids = prefix.token_ids
         if self._memory is not None:
             talk, said = self._memory.talk_of(ids)
             return Conversation(talk, self._text_of(said))
-        return self._text_of(ids[1:] if ids and ids[0] == self.tokenizer.bos_id else ids)
+        text = self._text_of(ids[1:] if ids and ids[0] == self.tokenizer.bos_id else ids)
+        return text if getattr(self.tokenizer, "space_in_front", "never") == "never" else text.removeprefix(" ")
 
     def _text_of(self, ids: Sequence[int]) -> str:
         parts = []
@@ -150,6 +155,7 @@ class HashedVocabulary:
         conversations: the server takes conversations, so a text is the user's message in one.
     """
 
+    listed = False
     vocab_size = 2**63
     eos_ids: frozenset[int] = frozenset()
     bos_id = None

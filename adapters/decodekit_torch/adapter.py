@@ -361,9 +361,10 @@ class TorchAdapter:
 
 
 def _eos_of(module: Any) -> list[int]:
-    """The end tokens that a transformers model's configs name."""
+    """The end tokens that a transformers model's configs name, that of its text model included."""
     found: list[int] = []
-    for config in (getattr(module, "generation_config", None), getattr(module, "config", None)):
+    own = getattr(module, "config", None)
+    for config in (getattr(module, "generation_config", None), own, getattr(own, "text_config", None)):
         ids = getattr(config, "eos_token_id", None)
         found += [ids] if isinstance(ids, int) else list(ids or ())
     return found

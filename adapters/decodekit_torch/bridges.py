@@ -167,7 +167,14 @@ class _ChainProcessor:
         states = row.states_after
         if token != row.choice.token_id and self._chain.pure and any(state is not None for state in states):
             logprob = row.final.logprob(token)
-            choice = Choice(token, logprob, row.raw.logprob(token), row.raw.rank(token), logprob, math.inf, None, None)
+            choice = Choice(
+                token_id=token,
+                logprob=logprob,
+                raw_logprob=row.raw.logprob(token),
+                rank=row.raw.rank(token),
+                score=logprob,
+                margin=math.inf,
+            )
             noise = row.randomness.at(row.context.step)
             *_, states = self._chain.step(row.raw, row.context, row.states, noise, forced=choice)
         outputs = row.context.output_ids

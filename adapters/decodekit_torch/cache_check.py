@@ -20,7 +20,7 @@ __all__ = ["why_not_cached"]
 
 _WINDOW = 3  # less than half of the long sequence
 _DIFFERS = "with a KV cache it was seen to answer differently"
-Rows = dict[bytes, torch.Tensor]
+Logits = dict[bytes, torch.Tensor]
 
 
 def why_not_cached(module: Any, vocab_size: int, *, in_fixed_shapes: bool = False) -> str | None:
@@ -76,7 +76,7 @@ def _difference(module: Any, vocab_size: int, in_fixed_shapes: bool) -> str | No
     long, short = _long(vocab_size), Prefix((7 * i + 4) % vocab_size for i in range(4))
     calls = [[long, short], [long.extend([0]), short.extend([0])], [short.extend([1 % vocab_size]), long]]
     for call in calls:
-        got: Rows = {}
+        got: Logits = {}
         try:
             cached.evaluate(call, _into(got))
         except Exception as error:  # a model, or a version of transformers, that wants something else of its cache
@@ -88,13 +88,13 @@ def _difference(module: Any, vocab_size: int, in_fixed_shapes: bool) -> str | No
     return None
 
 
-def _without_cache(module: Any, prefixes: Sequence[Prefix]) -> Rows:
-    found: Rows = {}
+def _without_cache(module: Any, prefixes: Sequence[Prefix]) -> Logits:
+    found: Logits = {}
     Uncached(module, tokens_per_forward=64).evaluate(prefixes, _into(found))
     return found
 
 
-def _into(found: Rows) -> Emit:
+def _into(found: Logits) -> Emit:
     def emit(digest: bytes, logits: torch.Tensor, shape: Shape) -> None:
         found[digest] = logits
 

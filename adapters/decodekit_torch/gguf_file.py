@@ -16,6 +16,7 @@ __all__ = ["GgufFile"]
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _CONTROL, _UNUSED = 3, 5
+_LARGEST = 2**28  # bytes of one value
 _ENDS = ("eos", "eot", "eom")
 _END_NAMES = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>",
@@ -90,10 +91,10 @@ class GgufFile:
 
 
 def _settings(file: BinaryIO) -> dict[str, Any]:
-    if file.read(4) != b"GGUF":
+    if _take(file, 4) != b"GGUF":
         raise ValueError("it is no GGUF file")
-    _, _, count = struct.unpack("<IQQ", file.read(20))
-    return {_string(file): _value(file, *struct.unpack("<I", file.read(4))) for _ in range(count)}
+    _, _, count = struct.unpack("<IQQ", _take(file, 20))
+    return {_string(file): _value(file, *struct.unpack("<I", _take(file, 4))) for _ in range(count)}
 
 
 def _value(file: BinaryIO, kind: int) -> Any:
@@ -101,14 +102,20 @@ def _value(file: BinaryIO, kind: int) -> Any:
         return _string(file)
     if kind != _ARRAY:
         layout = "<" + _SCALARS[kind]
-        return struct.unpack(layout, file.read(struct.calcsize(layout)))[0]
-    each, size = struct.unpack("<IQ", file.read(12))
+        return struct.unpack(layout, _take(file, struct.calcsize(layout)))[0]
+    each, size = struct.unpack("<IQ", _take(file, 12))
     if each in (_STRING, _ARRAY):
         return [_value(file, each) for _ in range(size)]
-    layout = f"<{size}{_SCALARS[each]}"
-    return struct.unpack(layout, file.read(struct.calcsize(layout)))
+    width = struct.calcsize("<" + _SCALARS[each])
+    return struct.unpack(f"<{size}{_SCALARS[each]}", _take(file, size * width))
 
 
 def _string(file: BinaryIO) -> str:
-    (size,) = struct.unpack("<Q", file.read(8))
-    return file.read(size).decode("utf-8", "replace")
+    return _take(file, *struct.unpack("<Q", _take(file, 8))).decode("utf-8", "replace")
+
+
+def _take(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size) if size <= _LARGEST else b""
+    if len(data) < size:
+        raise ValueError("it is cut short")
+    return data

@@ -19,38 +19,44 @@ from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
 from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import BoundRandomness
+from decodekit.errors import ParameterError
 from decodekit.plugin import registry
 from decodekit.plugin.presets import read_recipe
 
 __all__ = ["Chain"]
+
+_LONGEST = 120  # characters for a processor in the chain's repr
 
 
 class Chain:
     """An ordered list of processors and a sampler.
 
     Args:
-        processors: callables ``(dist, ctx) -> Distribution``, stateful ones included; see `Processor`.
+        processors: callables ``(dist, ctx) -> Distribution``, stateful ones included; see `Processor`. One alone needs
+            no list.
         sampler: a registered name, or a callable ``(dist, ctx, randomness) -> Choice``.
 
     ``notes`` says what the engine of a preset drops or does otherwise; it is empty for a chain written by hand.
 
     Raises:
         UnknownPlugin: no sampler of this name.
-        ParameterError: something in the list is not callable.
+        ParameterError: it is no list of processors, or something in it is not callable.
     """
 
     def __init__(
-        self, processors: Sequence[Callable[..., Any]] = (), sampler: str | Callable[..., Any] = "multinomial"
+        self,
+        processors: Iterable[Callable[..., Any]] | Callable[..., Any] = (),
+        sampler: str | Callable[..., Any] = "multinomial",
     ):
-        self.processors = tuple(processors)
+        self.processors = _listed(processors)
         self.sampler = registry.sampler(sampler) if isinstance(sampler, str) else sampler
         seen: dict[str, int] = {}
         processor_links = [link_of(processor, seen) for processor in self.processors]
         self.links = (*processor_links, link_of(self.sampler, {}))  # every part, the sampler last
         cut = next((i for i, link in enumerate(processor_links, 1) if link.traits.truncates), None)
-        needs = [link.traits.needs for link in processor_links[:cut]]  # no tail is left behind a cut
-        self._moving_needs = [need for need in needs if callable(need)]
-        self._fixed_need = reduce(or_, (need for need in needs if not callable(need)), CHEAP)
+        asking = processor_links[:cut]  # no tail is left behind a cut
+        self._moving = [link for link in asking if callable(link.traits.needs)]
+        self._fixed_need = reduce(or_, (each.traits.needs for each in asking if not callable(each.traits.needs)), CHEAP)
         if any(link.needs_logits for link in processor_links):
             self._fixed_need = ALL  # a head shows logprobs; the backend's own offset comes with the whole row only
         self.pure = all(link.pure for link in self.links)
@@ -94,8 +100,18 @@ class Chain:
         recipe = read_recipe(name, version, parameters)
         return cls.from_parts(recipe.parts, recipe.sampler, recipe.notes)
 
+    @classmethod
+    def of(cls, given: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | None) -> Chain:
+        """A chain as it is, or one of a list of processors, of one processor, or of none.
+
+        Raises:
+            ParameterError: it is none of these.
+        """
+        return given if isinstance(given, Chain) else cls(() if given is None else given)
+
     def __repr__(self) -> str:
-        return f"Chain({list(self.processors)!r}, sampler={self.links[-1].name!r})"
+        parts = ", ".join(_short(processor) for processor in self.processors)
+        return f"Chain([{parts}], sampler={self.links[-1].name!r})"
 
     def describe(self) -> dict[str, Any]:
         """The chain as data for the record: name, parameters, distribution and version of every part."""
@@ -108,7 +124,14 @@ class Chain:
         """What to ask the adapter for at first: the union of what the processors declare."""
         if not self.pure:
             return ALL  # an impure part must not run twice, so the first answer has to do
-        return reduce(or_, (need(ctx) for need in self._moving_needs), self._fixed_need)
+        need = self._fixed_need
+        for link in self._moving:
+            try:
+                need |= link.traits.needs(ctx)  # type: ignore[operator]
+            except (Exception, SystemExit) as error:
+                blame(error, link, ctx)
+                raise
+        return need
 
     def initial(self, ctx: Context) -> tuple[Any, ...]:
         """The states before the first token, one per processor and the sampler's last; None for the stateless."""
@@ -116,7 +139,7 @@ class Chain:
         for link in self.links:
             try:
                 states.append(link.call.initial(ctx) if link.stateful else None)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 blame(error, link, ctx)
                 raise
         return tuple(states)
@@ -180,3 +203,24 @@ class Chain:
             PluginError, DistributionError, Undisclosed: as `step`.
         """
         return reshape(self.links, dist, ctx, states, randomness, truncate=truncate)
+
+
+def _listed(processors: Any) -> tuple[Callable[..., Any], ...]:
+    if isinstance(processors, Chain):
+        raise ParameterError("a chain is no processor; join two with Chain([*one.processors, *other.processors])")
+    if isinstance(processors, str | bytes | Mapping):
+        raise ParameterError(
+            f"a chain is a list of processors, not {processors!r}; build one by name with processor(...), "
+            "or all from data with Chain.from_parts(...)"
+        )
+    if callable(processors):
+        return (processors,)
+    if not isinstance(processors, Iterable):
+        raise ParameterError(f"a chain is a list of processors, not {processors!r}")
+    return tuple(processors)
+
+
+def _short(processor: Any) -> str:
+    """A processor in a few words, on one line."""
+    said = " ".join(repr(processor).split())
+    return said if len(said) <= _LONGEST else f"{said[: _LONGEST - 4]}...)"

@@ -13,7 +13,7 @@ from decodekit.distribution.disclosure import Tail, Undisclosed
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import PROCESSORS, BoundRandomness, Lanes, derive
 from decodekit.draw.samplers import CORE_SAMPLERS
-from decodekit.errors import ConfigError, DecodekitError, DistributionError, ParameterError, PluginError
+from decodekit.errors import ConfigError, DecodekitError, DistributionError, ParameterError, PluginError, message_of
 from decodekit.plugin import registry
 from decodekit.plugin.traits import Traits
 
@@ -107,7 +107,7 @@ def call_processor(
         ctx = Context(ctx.prompt_ids, ctx.output_ids, ctx.tokenizer, ctx.metadata, dice)
     try:
         after = link.call(dist, ctx, state) if link.stateful else link.call(dist, ctx)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         blame(error, link, ctx)
         raise
     if not isinstance(after, Distribution):
@@ -127,7 +127,7 @@ def call_sampler(link: Link, dist: Distribution, ctx: Context, noise: BoundRando
     """The sampler's answer, unchecked."""
     try:
         return link.call(dist, ctx, noise, state) if link.stateful else link.call(dist, ctx, noise)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         blame(error, link, ctx)
         raise
 
@@ -139,12 +139,14 @@ def refuse(error: Undisclosed, spent: str, step: int) -> DecodekitError:
     return PluginError(f"it cannot run again for a better answer, but {error}", plugin=spent, step=step)
 
 
-def blame(error: Exception, link: Link, ctx: Context) -> None:
+def blame(error: BaseException, link: Link, ctx: Context) -> None:
     """Raise the error of a plugin with its name and step; do nothing where it has them, or is a question."""
     if isinstance(error, DistributionError) and error.stage is None:
         raise type(error)(error.message, stage=link.name, step=ctx.step) from error
     if isinstance(error, ConfigError) or not isinstance(error, DecodekitError):
-        raise PluginError(f"raised {type(error).__name__}: {error}", plugin=link.name, step=ctx.step) from error
+        raise PluginError(
+            f"raised {type(error).__name__}: {message_of(error)}", plugin=link.name, step=ctx.step
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

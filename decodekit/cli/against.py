@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from decodekit.chain import Chain
-from decodekit.cli.chain_text import parse_preset, written
+from decodekit.cli.chain_text import parse_preset
+from decodekit.cli.chain_writing import written
 from decodekit.cli.picture import SAMPLE, SAMPLE_CONTEXT
 from decodekit.distribution import Distribution
 from decodekit.draw.context import Context

@@ -6,18 +6,13 @@ name takes the defaults. A value is a TOML scalar, and a bare word is a string.
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
-from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
 from decodekit.errors import ConfigError
-from decodekit.plugin import FunctionPlugin, parameter_model, registry
 
-__all__ = ["parse_chain", "parse_preset", "parse_sampler", "parse_setting", "parse_value", "write_part", "written"]
+__all__ = ["parse_chain", "parse_preset", "parse_sampler", "parse_setting", "parse_value"]
 
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -73,29 +68,6 @@ def parse_preset(text: str, flag: str = "--preset") -> tuple[str, str | None, di
         parameters[key] = part[key]
     version = parameters.pop("version", None)
     return parts[0]["name"], None if version is None else str(version), parameters
-
-
-def write_part(name: str, parameters: Mapping[str, Any]) -> str:
-    """One processor or sampler as `parse_chain` reads it, the main parameter first; a None is left out."""
-    main_first = sorted(parameters, key=lambda key: key != name)
-    given = {key: _scalar(parameters[key]) for key in main_first if parameters[key] is not None}
-    if list(given) == [name]:
-        return f"{name}={given[name]}"
-    return f"{name}({', '.join(f'{key}={value}' for key, value in given.items())})" if given else name
-
-
-def written(plugin: Any) -> str:
-    """A built processor or sampler as `parse_chain` reads it, what is as by default left out."""
-    told = registry.describe(plugin)
-    target = plugin.function if isinstance(plugin, FunctionPlugin) else type(plugin)
-    fields = parameter_model(target).model_fields if isinstance(plugin, BaseModel | FunctionPlugin) else {}
-    own = {key: value for key, value in told["params"].items() if key not in fields or value != fields[key].default}
-    return write_part(told["name"], own)
-
-
-def _scalar(value: Any) -> str:
-    """JSON, which TOML shares but for a raw DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -16,7 +16,7 @@ from decodekit.trace import Trace, verify
 from decodekit.trace.step import Step
 from decodekit.view.labels import token_label
 from decodekit.view.safe_text import safe_text
-from decodekit.view.stages import Row, Stage, grid, share_text
+from decodekit.view.stages import Column, TokenLine, grid, share_text
 from decodekit.view.verdicts import MEANING, STYLE
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def explain_data(trace: Trace, at: int, tokenizer: Tokenizer | None) -> dict[str
     }
 
 
-def _fitting(stages: list[Stage], width: int) -> tuple[list[int], list[int]]:
+def _fitting(stages: list[Column], width: int) -> tuple[list[int], list[int]]:
     """Which stages are left out and which are shown: the raw one, and as many of the last as there is room for."""
     room = max(2, (min(width, 80) - _TOKEN_COLUMN) // _STAGE_COLUMN)
     everyone = list(range(len(stages)))
@@ -101,11 +101,11 @@ def _fitting(stages: list[Stage], width: int) -> tuple[list[int], list[int]]:
     return [i for i in everyone if i not in kept], kept
 
 
-def _narrowed(row: Row, kept: list[int]) -> Row:
-    return Row(row.token_id, row.chosen, tuple(row.shares[i] for i in kept))
+def _narrowed(row: TokenLine, kept: list[int]) -> TokenLine:
+    return TokenLine(row.token_id, row.chosen, tuple(row.shares[i] for i in kept))
 
 
-def _table(stages: list[Stage], rows: list[Row], tokenizer: Tokenizer | None) -> Table:
+def _table(stages: list[Column], rows: list[TokenLine], tokenizer: Tokenizer | None) -> Table:
     made = Table(box=None, pad_edge=False, padding=(0, 0, 0, 2), header_style="")
     made.add_column("", width=1)
     made.add_column(Text("token", style="dim"), max_width=_TOKEN_COLUMN - 3, no_wrap=True, overflow="ellipsis")

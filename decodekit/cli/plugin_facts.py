@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from decodekit.cli.parameter_facts import parameters_of
 from decodekit.cli.picture import effect
 from decodekit.cli.plugin_doc import PluginDoc, read_doc, read_example
 from decodekit.errors import ConfigError, DecodekitError, PluginError
-from decodekit.plugin import FunctionPlugin, parameter_model, registry
+from decodekit.plugin import FunctionPlugin, registry
 from decodekit.plugin.traits import Traits
 
 __all__ = ["Absent", "Facts", "doc_of", "facts", "facts_or_absent", "needs_of", "on_a_head", "traits_of"]
-
-_BOUNDS = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ def facts(info: registry.PluginInfo) -> Facts:
         info=loaded,
         documentation=inspect.cleandoc(target.__doc__ or ""),
         doc=doc,
-        parameters=_parameters(target, info.name),
+        parameters=parameters_of(target, info.name),
         needs="" if part is None or info.group != "processors" else needs_of(part),
         on_a_head=on_a_head(subject),
         traits=traits_of(subject),
@@ -157,52 +155,3 @@ def _built(info: registry.PluginInfo, doc: PluginDoc) -> Any | None:
         if example is not None:
             raise
         return None
-
-
-def _parameters(target: Callable[..., Any], name: str) -> dict[str, dict[str, Any]]:
-    try:
-        schema = parameter_model(target).model_json_schema()
-    except Exception as error:  # a parameter that is no JSON type; pydantic has several errors for that
-        raise ConfigError(f"the parameters of {name!r} have no schema: {error}") from error
-    definitions, required = schema.get("$defs", {}), schema.get("required", [])
-    rules = sorted(schema.get("properties", {}).items(), key=lambda item: item[0] != name)  # the main parameter first
-    return {key: _parameter(rule, definitions, key in required) for key, rule in rules}
-
-
-def _parameter(rule: dict[str, Any], definitions: dict[str, Any], required: bool) -> dict[str, Any]:
-    described = {"type": _type(rule, definitions), "bounds": _bounds(rule), "required": required}
-    if not required:
-        described["default"] = rule.get("default")
-    told = [part["description"] for part in (rule, *rule.get("anyOf", [])) if "description" in part]
-    return {**described, "meaning": told[0]} if told else described
-
-
-def _type(rule: dict[str, Any], definitions: dict[str, Any]) -> str:
-    if "$ref" in rule:
-        rule = definitions.get(rule["$ref"].rsplit("/", 1)[-1], {})
-    if "enum" in rule or "const" in rule:
-        return " or ".join(repr(value) for value in rule.get("enum", [rule.get("const")]))
-    choices = rule.get("anyOf") or rule.get("oneOf")
-    if choices:
-        return " or ".join(dict.fromkeys(_type(choice, definitions) for choice in choices))
-    if "prefixItems" in rule:
-        return f"[{', '.join(_type(item, definitions) for item in rule['prefixItems'])}]"
-    inner = rule.get("items") or rule.get("additionalProperties")
-    if isinstance(inner, dict):
-        of = _type(inner, definitions)
-        return f"{rule['type']} of {f'({of})' if ' or ' in of and not of.startswith('[') else of}"
-    return str(rule.get("type", "anything"))
-
-
-def _bounds(rule: dict[str, Any]) -> str:
-    rules = [rule, *rule.get("anyOf", []), rule.get("items", {})]
-    return ", ".join(f"{sign} {_number(part[key])}" for part in rules for key, sign in _BOUNDS if key in part)
-
-
-def _number(value: float) -> str:
-    """2**63 is easier to read than its digits."""
-    return (
-        f"2**{value.bit_length() - 1}"
-        if isinstance(value, int) and value.bit_count() == 1 < value >> 31
-        else str(value)
-    )

@@ -22,7 +22,7 @@ from decodekit.trace import Trace
 from decodekit.trace.step import Step
 from decodekit.view.safe_text import safe_text
 
-__all__ = ["Run"]
+__all__ = ["Generation"]
 
 
 @dataclass
@@ -51,7 +51,7 @@ class _Sample:
 
 
 @dataclass
-class Run:
+class Generation:
     """A generation with everything around it.
 
     Args:

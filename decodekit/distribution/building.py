@@ -80,8 +80,9 @@ def _tokens(token_ids: ArrayLike, scores: ArrayLike, vocab_size: int | None, wha
     ids, values = np.array(token_ids, dtype=np.int64), np.array(scores, dtype=np.float64)
     if ids.ndim != 1 or ids.shape != values.shape or len(ids) == 0:
         raise DistributionError(f"{what} needs as many ids as {of}, at least one: {ids.shape}, {values.shape}")
-    rising = np.sort(ids)
-    if (rising[1:] == rising[:-1]).any():
+    rising = ids.copy()
+    rising.sort()
+    if np.count_nonzero(rising[1:] == rising[:-1]):
         raise DistributionError(f"{what} names the same token twice")
     if rising[0] < 0 or (vocab_size is not None and rising[-1] >= vocab_size):
         bad = int(rising[0] if rising[0] < 0 else rising[-1])

@@ -1,4 +1,4 @@
-"""The noun of the library: a next-token distribution, and what is not known of it.
+"""A next-token distribution, and what is not known of it.
 
 A *dense* distribution holds a score for every token of the vocabulary, in id order: the backend's own row plus a scale,
 so that temperature costs nothing. A *sparse* one lists tokens by falling score; either nothing else has probability

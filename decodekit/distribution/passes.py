@@ -65,11 +65,11 @@ def pieces(
             piece = row[start : start + _PIECE]
             shifted, weights = space[:, : len(piece)]
             np.subtract(piece, largest, out=shifted, dtype=np.float64)
-            if deep and scale > 1.0:
+            if deep and scale > 1.0:  # before the product, which could overflow
                 np.maximum(shifted, -FAR / scale, out=shifted)
             if scale != 1.0:
                 shifted *= scale
-            if deep:
+            if deep and scale <= 1.0:
                 np.maximum(shifted, -FAR, out=shifted)
             np.exp(shifted, out=weights)
             yield start, shifted, weights

@@ -26,7 +26,7 @@ Ids = NDArray[np.int64]
 Source = tuple["ref[Row]", float]
 
 
-class _Fields:
+class _RowFields:
     __slots__ = ("__dict__", "__weakref__", "ids", "scale", "source", "values", "vocab_size")
 
     ids: Ids | None
@@ -36,7 +36,7 @@ class _Fields:
     source: Source | None
 
 
-class Row(Frozen, _Fields):
+class Row(Frozen, _RowFields):
     """Tokens and their scores, frozen.
 
     Args:
@@ -60,7 +60,7 @@ class Row(Frozen, _Fields):
         scale: float = 1.0,
         source: Source | None = None,
     ) -> Self:
-        made = _Fields()
+        made = _RowFields()
         made.ids = ids
         made.values = values
         made.scale = scale
@@ -107,11 +107,6 @@ class Row(Frozen, _Fields):
     def least(self) -> float:
         """The least value, before the scale; -inf where a token is masked."""
         return float(self.values[-1] if self.ids is not None else np.minimum.reduce(self.values))
-
-    @lazy
-    def least_finite(self) -> float:
-        """The least finite value, before the scale."""
-        return float(np.minimum.reduce(self.values, where=self.values > -math.inf, initial=self.largest))
 
     @property
     def mode(self) -> int:

@@ -34,7 +34,7 @@ __all__ = [
 AMBIGUITY = 1e-9
 """A decision closer than this to its boundary is called ambiguous: summation order alone could turn it."""
 
-_LARGEST, _RUNNING = Row.largest, Row.running  # the attributes themselves
+_LARGEST, _LEAST, _SUPPORT_SIZE, _RUNNING = Row.largest, Row.least, Row.support_size, Row.running  # the attributes
 _OFFSET = 1e6  # from here on the rounding of a scaled score is no longer small beside 1e-9
 _SCALED = 1e305  # a float64 that is multiplied beyond this overflows
 
@@ -46,15 +46,15 @@ def listed(ids: Ids, scores: Floats, vocab_size: int | None, source: tuple[ref[R
         EmptySupport: none has probability.
     """
     ids, scores = in_order(ids, scores)
-    alive = len(scores) - int(scores[::-1].searchsorted(-math.inf, side="right"))
-    if alive < len(ids):
+    if len(scores) and scores[-1] == -math.inf:
+        alive = np.count_nonzero(scores > -math.inf)
         ids, scores = ids[:alive], scores[:alive]
     return _nonempty(ids, scores, vocab_size, source)
 
 
 def in_order(ids: Ids, scores: Floats) -> tuple[Ids, Floats]:
     """Tokens and scores by falling score, then rising id."""
-    if not (scores[1:] < scores[:-1]).all():  # most laws keep the order
+    if np.count_nonzero(scores[1:] < scores[:-1]) < len(scores) - 1:  # most laws keep the order
         order = np.lexsort((ids, -scores))
         return ids[order], scores[order]
     return ids, scores
@@ -156,6 +156,11 @@ def scaled(row: Row, factor: float, *, complete: bool) -> Row:
         return Row(row.ids, frozen(row.values * factor), row.vocab_size, 1.0, (ref(row), factor))
     result = Row(None, row.values, row.vocab_size, row.scale * factor, (ref(row), factor))
     _LARGEST.put(result, row.largest)
+    least, size = _LEAST.known(row), _SUPPORT_SIZE.known(row)
+    if least is not None:
+        _LEAST.put(result, least)
+    if size is not None:
+        _SUPPORT_SIZE.put(result, size)
     return result
 
 
@@ -166,8 +171,10 @@ def _loses_digits(row: Row, factor: float) -> bool:
     scale = row.scale * factor
     if scale <= 1.0 or (row.values.dtype == np.float32 and scale < 1e250):
         return False  # nothing grows, or a float32 grows to what a float64 holds
-    least = row.least if row.least > -math.inf else row.least_finite
-    return max(abs(row.largest), abs(least)) * scale > _SCALED
+    furthest = _SCALED / scale
+    if row.least > -math.inf:
+        return row.largest > furthest or row.least < -furthest
+    return row.largest > furthest or int(np.count_nonzero(row.values >= -furthest)) < row.support_size
 
 
 def biased(row: Row, ids: Ids, values: Floats) -> Row:

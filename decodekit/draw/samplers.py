@@ -13,10 +13,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from decodekit.distribution import Distribution
+from decodekit.distribution import Distribution, Row
 from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
 from decodekit.distribution.hidden import Hidden
-from decodekit.distribution.row import Row
 from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, gumbel_of, uniform_of, words_above

@@ -7,13 +7,14 @@ collected. A process that was forked has none of its parent's threads, so it sta
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary, finalize
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from decodekit.errors import AdapterError
 
@@ -38,20 +39,22 @@ class Background:
 
     def __init__(self, user: object, adapter: object, name: str, *, casual: bool = False) -> None:
         self._loop = _loop_of(adapter, casual)
-        self._name = name
-        self._end = finalize(user, self._loop.leave, casual)
+        self._name, self._casual = name, casual
+        self._dropped = finalize(user, self._loop.dropped, casual)
+        self._dropped.atexit = False
         self._waiting: set[Future[Any]] = set()
 
     @property
     def usable(self) -> bool:
         """Whether its thread is there: it was not closed, and the process is not a fork of the one that began it."""
-        return self._end.alive and self._loop.open and self._loop.process == os.getpid()
+        return self._dropped.alive and self._loop.open and self._loop.process == os.getpid()
 
     def close(self) -> None:
         """Give the loop up; it ends with the last hold. What is waited for is cancelled. Twice does nothing."""
         for waiting in list(self._waiting):
             waiting.cancel()
-        self._end()
+        if self._dropped.detach() is not None and self._loop.process == os.getpid() and self._loop.leave(self._casual):
+            self._loop.join()
 
     def wait(self, question: Callable[[], Awaitable[Value]], seconds: float | None = None) -> Value:
         """The value, or the error, of something awaited on the loop. An interrupt while waiting cancels it.
@@ -75,6 +78,7 @@ class Background:
         finally:
             waiting.cancel()
             self._waiting.discard(waiting)
+            self._loop.answered()
         if error is not None:
             raise error
         return value  # type: ignore[no-any-return]
@@ -86,10 +90,11 @@ class _Loop:
     def __init__(self) -> None:
         self.process = os.getpid()
         self.open = True
-        self.users = self.casual_users = 0
+        self._users = self._casual_users = 0
+        self._asked = 0  # questions that somebody waits for
+        self._ends = False  # with the last of them
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = self._runner.get_loop()
-        self._door = threading.RLock()  # nothing is handed to the loop once it is told to stop
         self.thread = threading.Thread(target=self._serve, name="decodekit-adapter", daemon=True)
         self.thread.start()
 
@@ -99,36 +104,61 @@ class _Loop:
 
     def submit(self, question: Any) -> Any:
         """A future of the coroutine's result; None once the loop was told to stop."""
-        with self._door:
+        with _guard:
             if self.open:
+                self._asked += 1
                 return asyncio.run_coroutine_threadsafe(question, self._loop)
         question.close()
         return None
 
+    def answered(self) -> None:
+        """Nobody waits for one of the questions any more."""
+        with _guard:
+            self._asked -= 1
+            if self._ends and self.open and not self._asked:
+                self.stop()
+
     def enter(self, casual: bool) -> None:
         """One user more."""
-        self.casual_users += casual
-        self.users += not casual
+        self._casual_users += casual
+        self._users += not casual
+        self._ends = self._ends and casual
 
-    def leave(self, casual: bool) -> None:
-        """One user less. With the last one the loop stops, and its thread is waited for."""
-        if self.process != os.getpid():
-            _of_the_parent.append(self)
-            return
+    def leave(self, casual: bool) -> bool:
+        """One user less; whether the loop stops now. It does with the last, once nobody waits for a question."""
         with _guard:
-            self.casual_users -= casual
-            self.users -= not casual
-            if not self.open or self.users or (casual and self.casual_users):
-                return
-            with self._door:
-                self.open = False
-                self._loop.call_soon_threadsafe(self._loop.stop)
-        if threading.current_thread() is not self.thread:  # a collection may happen in any thread
+            self._casual_users -= casual
+            self._users -= not casual
+            if not self.open or self._users or (casual and self._casual_users):
+                return False
+            self._ends = True
+            if self._asked:
+                return False
+            self.stop()
+            return True
+
+    def dropped(self, casual: bool) -> None:
+        """One user less, told by the garbage collector: that may be anywhere, so nothing here waits for anything."""
+        if self.process == os.getpid():
+            with contextlib.suppress(RuntimeError):  # it is closed already
+                self._loop.call_soon_threadsafe(self.leave, casual)
+        else:
+            _of_the_parent.append(self)
+
+    def stop(self) -> None:
+        """End the loop soon."""
+        self.open = False
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def join(self) -> None:
+        """Wait until the thread has ended, unless this is it."""
+        if threading.current_thread() is not self.thread:
             self.thread.join()
 
 
-_guard = threading.RLock()  # a collection in its own thread may come while it is held
+_guard = threading.Lock()  # nothing is handed to a loop once it is told to stop
 _loops: WeakKeyDictionary[object, _Loop] = WeakKeyDictionary()
+_all: WeakSet[_Loop] = WeakSet()
 _of_the_parent: list[object] = []
 
 
@@ -140,6 +170,7 @@ def _loop_of(adapter: object, casual: bool) -> _Loop:
             loop = None
         if loop is None or not loop.open:
             loop = _Loop()
+            _all.add(loop)
             with contextlib.suppress(TypeError):
                 _loops[adapter] = loop
         loop.enter(casual)
@@ -149,11 +180,19 @@ def _loop_of(adapter: object, casual: bool) -> _Loop:
 def _begin_anew() -> None:
     """In a fork: locks that another thread held stay locked, and threads are gone. The parent's loops are kept, never
     used: to close one would close what the parent still waits on."""
-    global _guard, _loops
-    _of_the_parent.append(_loops)
-    _of_the_parent.extend(_loops.values())
-    _guard, _loops = threading.RLock(), WeakKeyDictionary()
+    global _guard, _loops, _all
+    _of_the_parent.extend(_all)
+    _guard, _loops, _all = threading.Lock(), WeakKeyDictionary(), WeakSet()
 
+
+def _end_all() -> None:
+    """At the end of the process, while tasks can still be cancelled in order."""
+    for loop in [each for each in _all if each.open]:
+        loop.stop()
+        loop.join()
+
+
+atexit.register(_end_all)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model
 from decodekit.errors import ConfigError, ParameterError, did_you_mean, message_of
 from decodekit.plugin.traits import DECLARED
 
-__all__ = ["FunctionPlugin", "Plugin", "explain", "parameter_model", "validated"]
+__all__ = ["FunctionPlugin", "Plugin", "explain", "parameter_model", "parameter_schema", "validated"]
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -97,6 +97,20 @@ def parameter_model(target: Callable[..., Any], owner: str | None = None) -> typ
         return create_model(f"{name}_parameters", __base__=_Keywords, **fields)
     except Exception as error:  # a hint can be any expression, and pydantic has several errors for what is no type
         raise ConfigError(f"the parameters of {owner or repr(name)} cannot be read: {message_of(error)}") from error
+
+
+def parameter_schema(target: Callable[..., Any], owner: str) -> dict[str, Any]:
+    """The JSON Schema of a plugin's parameters.
+
+    Raises:
+        ConfigError: they cannot be read, or have no schema.
+    """
+    try:
+        return parameter_model(target, owner).model_json_schema()
+    except ConfigError:
+        raise
+    except Exception as error:  # a parameter that is no JSON type; pydantic has several errors for that
+        raise ConfigError(f"the parameters of {owner} have no schema: {message_of(error)}") from error
 
 
 def validated(model: type[BaseModel], parameters: Mapping[str, Any], owner: str) -> BaseModel:

@@ -16,6 +16,7 @@ from itertools import accumulate
 from decodekit.errors import ParameterError, PluginError
 from decodekit.session.decoder import Mark
 from decodekit.text.markup import Spelling
+from decodekit.text.stream import overlap
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.text.utf8 import utf8
 from decodekit.trace.step import Abandoned, Step
@@ -142,7 +143,7 @@ class HeldSteps:
 def _closed(spelling: Spelling, wanted: Sequence[tuple[str, str]], token_ids: Sequence[int]) -> int:
     """How many leading tokens end before the first place where a phrase may have begun."""
     text, ends = _spelled(spelling, token_ids)
-    begun = max(_overlap(text, form) for _, form in wanted)
+    begun = max(overlap(text, form) for _, form in wanted)
     return sum(end <= len(text) - begun for end in ends)
 
 
@@ -150,8 +151,3 @@ def _spelled(spelling: Spelling, token_ids: Sequence[int]) -> tuple[str, list[in
     """The text so far, a character for each byte, and where each token ends in it."""
     pieces = [spelling.of(token) for token in token_ids]
     return "".join(pieces), list(accumulate(map(len, pieces)))
-
-
-def _overlap(data: str, wanted: str) -> int:
-    """The length of the longest end of ``data`` that begins ``wanted``, and is not all of it."""
-    return next((n for n in range(min(len(data), len(wanted) - 1), 0, -1) if data.endswith(wanted[:n])), 0)

@@ -34,3 +34,9 @@ class Result:
     trace: Trace
     stream: int = 0
     error: DecodekitError | None = None
+
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
+        more = f", stream={self.stream}" if self.stream else ""
+        more += "" if self.error is None else f", error={type(self.error).__name__}"
+        return f"Result({text!r}, {len(self.token_ids)} tokens, {self.finish_reason!r}, seed={self.seed}{more})"

@@ -133,7 +133,7 @@ class Sequence:
                 need = str(self.decoder.need)
                 get_logger().debug("asking for more", question=error.question, need=need, stream=self.stream)
                 return None
-            self.fail(error)
+            self.fail(_final(error, answer))
         except DecodekitError as error:
             self.fail(error)
         self._questions, self._shown = 0, None
@@ -149,6 +149,22 @@ class Sequence:
             if back.error is not None:
                 self.fail(back.error)
         return self.settled()
+
+
+def _final(error: Undisclosed, answer: Distribution) -> Undisclosed:
+    """The error when there is nothing more to ask: what was shown, and why it is no more, as far as that is told.
+
+    An adapter tells why in the schedule of its answer, as ``shows_less``.
+    """
+    why = (answer.schedule or {}).get("shows_less", "")
+    shown = f"{len(answer.scores)} tokens" if answer.token_ids is not None else "all it has"
+    final = Undisclosed(error.need, error.question)
+    message = (
+        f"{error.question} cannot be answered: it needs {error.need}, which was asked for, and the adapter showed "
+        f"{shown}{f': {why}' if why else ''}. Use a chain that needs less, or on_undisclosed='truncate'."
+    )
+    final.args = (message,)
+    return final
 
 
 def at_step(error: DistributionError, step: int | None) -> DistributionError:

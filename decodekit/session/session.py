@@ -6,7 +6,7 @@ same answer. A session closes only an adapter that it built.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Self, Unpack
 
 from decodekit.chain import Chain
@@ -34,7 +34,7 @@ class Session:
 
     Args:
         adapter: any `Adapter` or `AsyncAdapter`. It stays yours to close.
-        chain: what to do with each distribution.
+        chain: what to do with each distribution: a chain, a list of processors, one processor, or none.
         seed: the seed of every call that is given none; None draws a fresh one for each call and records it.
         on_undisclosed: what to do when a chain needs more than the adapter can disclose: 'error', or 'truncate' to
             what was shown, which is recorded.
@@ -43,13 +43,13 @@ class Session:
         top_logprobs: how many leading tokens each step keeps, raw and after each processor.
 
     Raises:
-        ParameterError: a policy or a number that does not exist.
+        ParameterError: a policy or a number that does not exist, or what is no adapter or no chain.
     """
 
     def __init__(
         self,
         adapter: Adapter | AsyncAdapter,
-        chain: Chain | None = None,
+        chain: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | None = None,
         *,
         seed: int | None = None,
         on_undisclosed: OnUndisclosed = "error",
@@ -68,7 +68,7 @@ class Session:
         self._facade = (
             self.adapter if isinstance(self.adapter, BlockingAdapter) and self.adapter is not adapter else None
         )
-        self.chain = chain or Chain()
+        self.chain = Chain.of(chain)
         self.seed = seed
         self.on_undisclosed: OnUndisclosed = on_undisclosed
         self.max_tokens = max_tokens
@@ -76,6 +76,10 @@ class Session:
         self.top_logprobs = top_logprobs
         self._owns_adapter = False
         self.config: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        behind = self.adapter.adapter if isinstance(self.adapter, BlockingAdapter) else self.adapter
+        return f"Session({type(behind).__name__}, {self.chain!r}, seed={self.seed})"
 
     @classmethod
     def from_config(cls, config: PathLike | Mapping[str, Any]) -> Self:
@@ -123,19 +127,20 @@ class Session:
         """Continue one prompt.
 
         Args:
-            prompt: text (taken raw), token ids, chat messages (the model's template is applied), or a `Prefix`.
+            prompt: text (taken raw: markup is plain text, and BOS and a space in front are there where the model's own
+                tokenizer puts them), token ids, chat messages (the model's template is applied), or a `Prefix`.
             max_tokens: at most this many; the session's default when None.
             seed: the run's seed; the session's when None.
             stream: which noise of that seed to use; 0.
-            stop: texts that end it, cut from the text.
+            stop: texts that end it, cut from the text. The name of a control token is that token, too.
             stop_ids: ids that end it.
             deadline: seconds from now after which no further token is begun.
             until: sees each `Step`; true ends the generation.
             trace: a file to write the trace to, as it happens.
             level: 'choice', 'proof' (the default) or 'full'.
-            ban: texts that are not written: where one is complete, decoding goes back to the token it begins in and
-                draws anew (see `decodekit.session.bans` for the law). A step is handed out when it cannot be taken
-                back; ``until`` sees it before.
+            ban: texts that are not written, control tokens by name among them: where one is complete, decoding goes
+                back to the token it begins in and draws anew (see `decodekit.session.bans` for the law). A step is
+                handed out when it cannot be taken back; ``until`` sees it before.
 
         Raises:
             DecodekitError: with everything generated so far in ``partial``.

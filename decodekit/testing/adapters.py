@@ -19,7 +19,7 @@ from decodekit.text.tokenizer import Tokenizer
 
 __all__ = ["NGramAdapter", "TableAdapter"]
 
-Row = Callable[[tuple[int, ...]], ArrayLike]
+NextScores = Callable[[tuple[int, ...]], ArrayLike]
 
 
 class TableAdapter:
@@ -36,7 +36,7 @@ class TableAdapter:
 
     def __init__(
         self,
-        rows: Mapping[tuple[int, ...], ArrayLike] | Row,
+        rows: Mapping[tuple[int, ...], ArrayLike] | NextScores,
         vocab_size: int,
         *,
         tokenizer: Tokenizer | None = None,

@@ -19,7 +19,7 @@ from decodekit.draw.samplers import greedy
 from decodekit.errors import DecodekitError, EmptySupport, ParameterError, PluginError
 from decodekit.testing.material import (
     MOST_QUESTIONS,
-    Part,
+    Declared,
     all_logprobs,
     check_parameters,
     context,
@@ -68,7 +68,7 @@ def check_processor(
     Raises:
         AssertionError: the processor breaks the contract; the message says on what and how.
     """
-    subject = _Processor(processor)
+    subject = _DeclaredProcessor(processor)
     check_parameters(processor)
     rng = np.random.default_rng(seed)
     answered = 0
@@ -95,7 +95,7 @@ def check_processor(
     return answered
 
 
-class _Processor(Part):
+class _DeclaredProcessor(Declared):
     def run(self, dist: Distribution, ctx: Context, state: Any = ...) -> Outcome:
         """The outcome, the errors a processor may answer with included."""
         extra = ((self.initial(ctx) if state is ... else state),) if self.stateful else ()
@@ -109,7 +109,7 @@ class _Processor(Part):
         return after
 
 
-def _check_run(subject: _Processor, dist: Distribution, ctx: Context, names_ids: bool) -> Outcome:
+def _check_run(subject: _DeclaredProcessor, dist: Distribution, ctx: Context, names_ids: bool) -> Outcome:
     """One run: what goes in stays as it was, what comes out is sound, and a second run gives the same."""
     before, history, chance = value_of(dist), value_of(ctx), global_chance()
     outcome = subject.run(dist, ctx)
@@ -145,7 +145,7 @@ def _check_run(subject: _Processor, dist: Distribution, ctx: Context, names_ids:
     return outcome
 
 
-def _check_sound(subject: _Processor, dist: Distribution) -> None:
+def _check_sound(subject: _DeclaredProcessor, dist: Distribution) -> None:
     row, ids = dist.row.values, dist.token_ids
     assert not np.isnan(row).any(), f"{subject.name} made NaN"
     assert float(row.max()) < math.inf, f"{subject.name} made +inf"
@@ -160,7 +160,7 @@ def _check_sound(subject: _Processor, dist: Distribution) -> None:
         )
 
 
-def _check_sparse(subject: _Processor, dist: Distribution, ctx: Context, expected: Distribution) -> None:
+def _check_sparse(subject: _DeclaredProcessor, dist: Distribution, ctx: Context, expected: Distribution) -> None:
     """The same tokens with the same scores, listed by falling score instead of in id order, or the other way round."""
     if dist.token_ids is None:
         ids = dist.support()
@@ -173,7 +173,7 @@ def _check_sparse(subject: _Processor, dist: Distribution, ctx: Context, expecte
     _check_equal(subject.run(other, ctx), expected, f"{subject.name} on {other!r} and on {dist!r}")
 
 
-def _check_shift(subject: _Processor, dist: Distribution, ctx: Context, expected: Distribution) -> None:
+def _check_shift(subject: _DeclaredProcessor, dist: Distribution, ctx: Context, expected: Distribution) -> None:
     """A constant added to every score is the same distribution."""
     for constant in (2.5, -40.0):
         moved = dist.with_scores(dist.scores + constant)
@@ -185,7 +185,7 @@ def _check_shift(subject: _Processor, dist: Distribution, ctx: Context, expected
         )
 
 
-def _check_refuses_logprobs(subject: _Processor, dist: Distribution, ctx: Context) -> None:
+def _check_refuses_logprobs(subject: _DeclaredProcessor, dist: Distribution, ctx: Context) -> None:
     ids = dist.support()
     logprobs = Distribution.head(ids, dist.logprobs_of(ids), dist.vocab_size)
     try:
@@ -198,7 +198,7 @@ def _check_refuses_logprobs(subject: _Processor, dist: Distribution, ctx: Contex
 
 
 def _check_permutation(
-    subject: _Processor, dist: Distribution, ctx: Context, expected: Distribution, rng: np.random.Generator
+    subject: _DeclaredProcessor, dist: Distribution, ctx: Context, expected: Distribution, rng: np.random.Generator
 ) -> None:
     """Tokens renamed before and tokens renamed after: a law without names does not care."""
     if dist.token_ids is not None or dist.vocab_size is None or expected.ambiguous:
@@ -220,7 +220,7 @@ def _check_permutation(
     )
 
 
-def _check_heads(subject: _Processor, dist: Distribution, ctx: Context) -> None:
+def _check_heads(subject: _DeclaredProcessor, dist: Distribution, ctx: Context) -> None:
     """Whatever is answered on a head must be true of the whole; and what is asked for must settle it in the end."""
     whole = Distribution.dense(all_logprobs(dist), origin="logprobs") if dist.vocab_size is not None else None
     if whole is None:
@@ -273,7 +273,7 @@ def _check_true_of(part: Outcome, whole: Outcome, how: str) -> None:
     )
 
 
-def _check_states(subject: _Processor, dist: Distribution, ctx: Context, first: Distribution) -> None:
+def _check_states(subject: _DeclaredProcessor, dist: Distribution, ctx: Context, first: Distribution) -> None:
     """States are values: made alike, never changed, and free to be shared by branches."""
     probe = dist
     start = subject.initial(ctx)

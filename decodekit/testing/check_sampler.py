@@ -15,7 +15,7 @@ from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import TOKENS, Randomness
 from decodekit.testing.material import (
     MOST_QUESTIONS,
-    Part,
+    Declared,
     all_logprobs,
     check_parameters,
     disclosed,
@@ -59,7 +59,7 @@ def check_sampler(
     Raises:
         AssertionError: the sampler breaks the contract; the message says how.
     """
-    subject = _Sampler(sampler)
+    subject = _DeclaredSampler(sampler)
     check_parameters(sampler)
     rng = np.random.default_rng(seed)
     for dist in distributions(rng):
@@ -73,7 +73,7 @@ def check_sampler(
     return _check_law(subject, seed, samples, p_threshold) if law == "multinomial" else None
 
 
-class _Sampler(Part):
+class _DeclaredSampler(Declared):
     def choose(self, dist: Distribution, randomness: Randomness, step: int, attempt: int = 0) -> Choice:
         ctx = Context(TokenIds([0]), TokenIds([0] * step))
         extra = (self.initial(ctx),) if self.stateful else ()
@@ -81,7 +81,7 @@ class _Sampler(Part):
         return choice
 
 
-def _check_choice(subject: _Sampler, dist: Distribution, randomness: Randomness, step: int) -> Choice:
+def _check_choice(subject: _DeclaredSampler, dist: Distribution, randomness: Randomness, step: int) -> Choice:
     before, chance = value_of(dist), global_chance()
     choice = subject.choose(dist, randomness, step)
     assert isinstance(choice, Choice), f"{subject.name} returned {type(choice).__name__}, not a Choice"
@@ -114,7 +114,7 @@ def _check_choice(subject: _Sampler, dist: Distribution, randomness: Randomness,
 
 
 def _check_forms(
-    subject: _Sampler, dist: Distribution, randomness: Randomness, step: int, expected: Choice, padding: bool
+    subject: _DeclaredSampler, dist: Distribution, randomness: Randomness, step: int, expected: Choice, padding: bool
 ) -> None:
     """The same tokens with the same probabilities are the same draw, however they are written down."""
     if not subject.pure:
@@ -133,7 +133,7 @@ def _check_forms(
         assert token == expected.token_id, f"{subject.name} chose {token} {how}, and {expected.token_id} on {dist!r}"
 
 
-def _check_sampler_on_heads(subject: _Sampler, dist: Distribution, randomness: Randomness, step: int) -> None:
+def _check_sampler_on_heads(subject: _DeclaredSampler, dist: Distribution, randomness: Randomness, step: int) -> None:
     """On a head: what it would choose from the whole, or `Undisclosed`."""
     if not subject.pure:
         return
@@ -162,7 +162,7 @@ def _check_sampler_on_heads(subject: _Sampler, dist: Distribution, randomness: R
             raise AssertionError(f"{subject.name} asks ever more of {dist!r}, and answers never")
 
 
-def _check_noise(subject: _Sampler, seed: int, draws: bool) -> None:
+def _check_noise(subject: _DeclaredSampler, seed: int, draws: bool) -> None:
     """Other steps, streams, seeds and attempts have other noise; or none has any."""
     flat = Distribution.dense(np.zeros(64))
     steps = range(24)
@@ -186,7 +186,7 @@ def _check_noise(subject: _Sampler, seed: int, draws: bool) -> None:
     assert row(0, attempt=1) != rows[0], f"{subject.name} uses the same noise after a rewind"
 
 
-def _check_law(subject: _Sampler, seed: int, samples: int, p_threshold: float) -> float:
+def _check_law(subject: _DeclaredSampler, seed: int, samples: int, p_threshold: float) -> float:
     """Pearson's chi-square over nine tokens of 2 to 25 percent, among others that have none."""
     weights = np.array([25, 0, 17, 14, 12, 0, 10, 8, 7, 5, 2, 0], dtype=float)
     with np.errstate(divide="ignore"):

@@ -23,7 +23,7 @@ from decodekit.plugin.traits import Traits
 
 __all__ = [
     "MOST_QUESTIONS",
-    "Part",
+    "Declared",
     "all_logprobs",
     "check_parameters",
     "context",
@@ -73,7 +73,7 @@ def context(prompt: Sequence[int], output: Sequence[int], name: str, seed: int) 
     return Context(TokenIds(prompt), TokenIds(output), rng=rng)
 
 
-class Part:
+class Declared:
     """A plugin and what it declares."""
 
     def __init__(self, call: Any) -> None:

@@ -35,6 +35,9 @@ class BaseTokenizer:
         loses: what `encode` does not keep of a text; '' where it keeps every byte.
 
     Attributes:
+        vocab_size: as given.
+        eos_ids: those of the ids given that exist.
+        bos_id: as given.
         listed: whether the bytes of all tokens are at hand; False where a server tells of them one by one.
         chat_template: as given.
         space_in_front: as given.
@@ -53,27 +56,12 @@ class BaseTokenizer:
         space_in_front: SpaceInFront = "never",
         loses: str = "",
     ) -> None:
-        self._size = vocab_size
-        self._eos = frozenset(i for i in eos_ids if 0 <= i < vocab_size)
-        self._bos = bos_id
+        self.vocab_size = vocab_size
+        self.eos_ids = frozenset(i for i in eos_ids if 0 <= i < vocab_size)
+        self.bos_id = bos_id
         self.chat_template = chat_template
         self.space_in_front: SpaceInFront = space_in_front
         self.loses = loses
-
-    @property
-    def vocab_size(self) -> int:
-        """The number of tokens."""
-        return self._size
-
-    @property
-    def eos_ids(self) -> frozenset[int]:
-        """The tokens that end a generation: all that the model's files mark as such."""
-        return self._eos
-
-    @property
-    def bos_id(self) -> int | None:
-        """The token a text prompt starts with; None when the model was trained without one."""
-        return self._bos
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """The ids of a text. Adds no BOS and no space; with ``special`` markup is read as control tokens."""
@@ -100,8 +88,8 @@ class BaseTokenizer:
         chat = render(self.chat_template, messages, bos_token=bos, eos_token=eos)
         utf8(chat.text, "the conversation")
         ids = encode_chat(chat, self.control_tokens, self._encode_own)
-        if self._bos is not None and ids[:1] != [self._bos]:
-            return [self._bos, *ids]  # a template that writes BOS itself has it already
+        if self.bos_id is not None and ids[:1] != [self.bos_id]:
+            return [self.bos_id, *ids]  # a template that writes BOS itself has it already
         return ids
 
     def decode(self, ids: Sequence[int]) -> bytes:
@@ -114,8 +102,8 @@ class BaseTokenizer:
         Raises:
             ParameterError: there is no such token.
         """
-        if not 0 <= token_id < self._size:
-            raise ParameterError(f"token id {token_id} lies outside the vocabulary of {self._size} tokens")
+        if not 0 <= token_id < self.vocab_size:
+            raise ParameterError(f"token id {token_id} lies outside the vocabulary of {self.vocab_size} tokens")
         return self._piece(token_id)
 
     def _piece(self, token_id: int) -> bytes | None:
@@ -135,7 +123,7 @@ class BaseTokenizer:
 
     def _say(self) -> None:
         """Warn, once, of what a user would otherwise find out late."""
-        if not self._eos:
+        if not self.eos_ids:
             get_logger().warning("no file of this model names an end of text; give stop, stop_ids or max_tokens")
         if self.loses:
             get_logger().warning("this tokenizer does not keep texts as they are", loses=self.loses)

@@ -14,8 +14,9 @@ from datetime import datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from decodekit.errors import ConfigError, ParameterError, message_of
-from decodekit.text.marked import LAST, MESSAGE, UNCLEAR, Marked, joined, marks_of
+from decodekit.errors import ConfigError, message_of
+from decodekit.text.marked import LAST, UNCLEAR, joined, marks_of
+from decodekit.text.messages import checked_messages, mark_last
 
 if TYPE_CHECKING:
     import jinja2
@@ -30,10 +31,6 @@ MAX_OUTPUT = 1_000_000
 
 MAX_TEMPLATE = 100_000
 """How many characters a template may have itself. The longest ones that models carry have about 30,000."""
-
-_DEEPEST = 100
-_ROLE = re.compile(r"[\w .-]{0,64}")
-_REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +93,10 @@ def render(
         ConfigError: jinja2 is not installed; the template is broken, refuses the messages or does too much; or it
             drops the text that is to be continued.
     """
-    plain = _checked(messages)
+    plain = checked_messages(messages)
     goes_on = add_generation_prompt and plain[-1]["role"] == "assistant"
     if goes_on:
-        _mark_last(plain)
+        mark_last(plain)
     visible = {
         "messages": plain,
         "bos_token": bos_token,
@@ -238,73 +235,3 @@ def _raise_exception(message: object) -> NoReturn:
 
 def _strftime_now(format: str) -> str:  # noqa: A002 - templates know it by this name
     return datetime.now().strftime(format[:100])
-
-
-def _checked(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """The messages as plain data whose texts are marked as such."""
-    if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
-        raise ParameterError(
-            f"messages must be a list of mappings with role and content, not {type(messages).__name__}"
-        )
-    if not messages:
-        raise ParameterError("there is no message; give one at least")
-    checked = []
-    for number, message in enumerate(messages):
-        where = f"message {number}"
-        if not isinstance(message, Mapping):
-            raise ParameterError(f"{where} must be a mapping with role and content, not {message!r}")
-        role, content = message.get("role"), message.get("content")
-        if not isinstance(role, str):
-            raise ParameterError(f"{where} needs a string 'role'; it has {role!r}")
-        if "content" not in message and not message.get("tool_calls"):
-            raise ParameterError(f"{where} needs a 'content': a string, None, or a list of parts")
-        if not (content is None or isinstance(content, str | list | tuple)):
-            raise ParameterError(f"{where} needs a 'content': a string, None, or a list of parts, not {content!r}")
-        given: Mapping[str, Any] = message
-        data = {key: _data(value, where, 1) for key, value in given.items() if value is not None}
-        if _ROLE.fullmatch(role):
-            data["role"] = str.__str__(role)  # templates write it into their control tokens
-        reasoning = next((data[key] for key in _REASONING if key in data), None)
-        if reasoning is not None:  # models know it by several names
-            data = {"thinking": reasoning, **data, "reasoning_content": reasoning}
-        checked.append(data)
-    return checked
-
-
-def _data(value: Any, where: str, depth: int) -> Any:
-    """A value as a template may see it: nothing but plain data, with marked texts."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, str):
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ParameterError(f"{where} is not valid Unicode at character {error.start}: {error.reason}") from None
-        return Marked(str.__str__(value), bytes([MESSAGE]) * len(value)) if value else ""
-    if depth > _DEEPEST:
-        raise ParameterError(f"{where} holds data in more than {_DEEPEST} levels")
-    if isinstance(value, Mapping):
-        return {_data(key, where, depth + 1): _data(each, where, depth + 1) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_data(each, where, depth + 1) for each in value]
-    raise ParameterError(f"{where} holds a {type(value).__name__}; a chat template sees plain data only")
-
-
-def _mark_last(messages: list[dict[str, Any]]) -> None:
-    """Mark the text that is to be continued: that of the last message, or of its last part that has one."""
-    message = messages[-1]
-    parts = message.get("content")
-    holder, key = message, "content"
-    if isinstance(parts, list):
-        holder = next((part for part in reversed(parts) if isinstance(part, dict) and part.get("text")), {})
-        key = "text"
-    text = holder.get(key)
-    if not isinstance(text, str) or not text.strip():
-        raise ParameterError(
-            "the last message is the assistant's and has no text to go on with; leave it out, or let another one follow"
-        )
-    holder[key] = Marked(text, bytes([LAST]) * len(text))

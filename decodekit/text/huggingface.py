@@ -22,6 +22,7 @@ except ImportError as error:
     raise ConfigError(f"a tokenizer.json needs the library tokenizers: pip install tokenizers ({error})") from error
 
 from decodekit.errors import ConfigError, ParameterError
+from decodekit.log import get_logger
 from decodekit.text import rules
 from decodekit.text.base import BaseTokenizer
 from decodekit.text.folder import Folder
@@ -92,11 +93,13 @@ class FastTokenizer(BaseTokenizer):
         self._names = dict(markup or {})
         self.left_out = rules.left_out(data)
         self._say()
+        if self.left_out:
+            get_logger().info("texts are taken as they are, conversations are normalised", by=self.left_out)
 
     @cached_property
     def fingerprint(self) -> str:
         """A digest over the vocabulary, the rules, the special tokens and the chat template."""
-        rest = (self._size, self._bos, sorted(self._eos), self.chat_template)
+        rest = (self.vocab_size, self.bos_id, sorted(self.eos_ids), self.chat_template)
         whole = self._rules + repr(rest)
         return "sha256:" + hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()
 
@@ -145,7 +148,7 @@ class FastTokenizer(BaseTokenizer):
         return self._names.get("bos_token", ""), self._names.get("eos_token", "")
 
 
-def read_tokenizer(path: Path, vocab_size: int | None = None) -> FastTokenizer:
+def read_tokenizer(path: str | Path, vocab_size: int | None = None) -> FastTokenizer:
     """The tokenizer of a folder that holds a ``tokenizer.json``, or of that file, with the settings beside it.
 
     Args:
@@ -155,6 +158,7 @@ def read_tokenizer(path: Path, vocab_size: int | None = None) -> FastTokenizer:
     Raises:
         ConfigError: there is no such file, it is no tokenizer, or it has more tokens than the model.
     """
+    path = Path(path).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
         raise ConfigError(f"there is no tokenizer at {str(file)!r}; save_pretrained of transformers writes one")

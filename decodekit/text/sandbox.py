@@ -3,8 +3,8 @@
 jinja2's own immutable sandbox bars attributes that lead to the interpreter and caps ``range``. It does not bar a
 template from building a string of many gigabytes, from nesting loops, or from comparing lists that hold one another.
 Here every operation is charged to a budget (`decodekit.text.template_work`): bodies of loops and macros by their
-length, filters, methods, operators and comparisons by the size of what they touch. What the compiled template would do
-by itself, where nobody could charge for it, is turned into calls when it is parsed.
+length (`decodekit.text.template_syntax`), filters, methods, operators and comparisons by the size of what they touch
+(`decodekit.text.template_prices`).
 
 Texts of messages come in marked (`decodekit.text.marked`), and stay so. Import this module on use only: it needs
 jinja2.
@@ -22,23 +22,30 @@ from typing import Any
 
 from jinja2 import Undefined, nodes
 from jinja2.exceptions import SecurityError
-from jinja2.ext import Extension
 from jinja2.filters import make_attrgetter
-from jinja2.parser import Parser
 from jinja2.runtime import BlockReference, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Namespace
-from jinja2.visitor import NodeTransformer
 
 from decodekit.text.marked import Marked, dump_json, formatted, has_marks, joined, replaced, unclear
+from decodekit.text.template_prices import (
+    CHEAP_FILTERS,
+    COMPARING_TESTS,
+    EACH_PLACE,
+    LIST_METHODS,
+    TEXT_FILTERS,
+    TEXT_METHODS,
+    WIDENING,
+    afford_format,
+    afford_replacing,
+    charge_comparison,
+    charge_filter,
+    depth_of,
+    search_price,
+)
+from decodekit.text.template_syntax import Charging, Generation, QuietNamespace
 from decodekit.text.template_work import ITEM, OPERATION, Work
 
 __all__ = ["Sandbox"]
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
 
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq,
@@ -50,29 +57,6 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "in": lambda left, right: left in right,
     "notin": lambda left, right: left not in right,
 }
-_COMPARING_TESTS = _words("== eq equalto != ne > gt greaterthan >= ge < lt lessthan <= le in")
-
-_TEXT_METHODS = _words(
-    "capitalize casefold center count endswith expandtabs find format index isalnum isalpha isascii isdecimal isdigit "
-    "isidentifier islower isnumeric isprintable isspace istitle isupper join ljust lower lstrip partition removeprefix "
-    "removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title "
-    "upper zfill"
-)
-_WIDENING = _words("center expandtabs ljust rjust zfill")
-_EACH_PLACE = _words("lstrip rfind rindex rpartition rsplit rstrip strip trim")  # tried, whatever was seen before
-_LIST_METHODS = _words("copy count get index items keys values")
-
-_CHEAP_FILTERS = _words("attr count d default first last length")
-_SHALLOW_FILTERS = _words("batch items list map random reject rejectattr reverse select selectattr slice")
-_DEARER_FILTERS = {
-    **dict.fromkeys(_words("dictsort groupby max min sort string tojson unique wordcount"), 20),
-    **dict.fromkeys(_words("title urlencode"), 100),
-}
-_SLOW_FILTERS = _words("pprint striptags urlize wordwrap xmlattr")  # some texts take them the square of their length
-_TEXT_FILTERS = _SLOW_FILTERS | _words(
-    "capitalize center e escape filesizeformat forceescape format indent join lower replace safe string title tojson "
-    "trim truncate upper urlencode"
-)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -89,7 +73,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             trim_blocks=True,
             lstrip_blocks=True,
             finalize=self.written,
-            extensions=["jinja2.ext.loopcontrols", _Generation],
+            extensions=["jinja2.ext.loopcontrols", Generation],
         )
         self._work: ContextVar[Work] = ContextVar("work of a chat template")
         self.concat = self._concatenated  # type: ignore[method-assign]
@@ -102,7 +86,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         }
         self.filters = {name: self._filter(name, each) for name, each in {**self.filters, **own}.items()}
         self.tests = {name: self._test(name, each) for name, each in self.tests.items()}  # type: ignore[arg-type]
-        limits = {"range": self.globals["range"], "dict": self._dict, "namespace": _Namespace}
+        limits = {"range": self.globals["range"], "dict": self._dict, "namespace": QuietNamespace}
         self._granted = {**granted, **limits}
         self.globals.clear()
         self.globals.update(self._granted)
@@ -143,7 +127,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def compared(self, comparison: str, left: Any, right: Any) -> Any:
         """``left == right`` and its kin, ``in`` among them."""
-        self._charge_comparison(left, right, inside=comparison in ("in", "notin"))
+        charge_comparison(self.work, left, right, inside=comparison in ("in", "notin"))
         return _COMPARISONS[comparison](left, right)
 
     def sliced(self, value: Any, start: Any, stop: Any, step: Any) -> Any:
@@ -192,7 +176,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return self._text_method(owner, function, args, named)
         name = getattr(function, "__name__", "")
         if isinstance(owner, list | tuple | dict | range):
-            if name not in _LIST_METHODS:
+            if name not in LIST_METHODS:
                 raise SecurityError(f"calling {name}")
             shallow = name in ("get", "items", "keys", "values")
             self.work.spend(0 if shallow else len(owner) * (ITEM + self.work.size(args)))
@@ -210,41 +194,26 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """``str.format`` stays what it is until it is called, where its price is known."""
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree: nodes.Template = _Charging().visit(super()._parse(source, name, filename))
+        tree: nodes.Template = Charging().visit(super()._parse(source, name, filename))
         return tree
 
     # -- prices -----------------------------------------------------------------------------------------------------
 
-    def _charge_comparison(self, left: Any, right: Any, *, inside: bool) -> None:
-        work = self.work
-        work.spend(OPERATION)
-        if not inside:
-            if isinstance(left, str) and isinstance(right, str):
-                work.spend(min(len(left), len(right)))
-            elif not (_is_scalar(left) or _is_scalar(right)):
-                work.spend(work.size(left) + work.size(right))
-        elif isinstance(right, str):
-            work.spend(_search(right, left))
-        elif isinstance(right, list | tuple | range):
-            work.spend(len(right) * (ITEM + work.size(left)))
-        else:
-            work.spend(work.size(left) + work.size(right))
-
     def _text_method(self, owner: str, function: Any, args: Any, kwargs: Any) -> Any:
         name, work = function.__name__, self.work
-        if name not in _TEXT_METHODS:
+        if name not in TEXT_METHODS:
             raise SecurityError(f"calling {name}")
         first = args[0] if args else None
-        work.spend(_search(owner, first, each_place=name in _EACH_PLACE))
+        work.spend(search_price(owner, first, each_place=name in EACH_PLACE))
         work.spend(sum(map(work.size, args)))
         if name == "format":
             return work.made(self._braces(owner, args, kwargs))
         if name == "join":
             return work.made(self._joined(owner, first or ()))
         if name == "replace":
-            self._afford_replacing(owner, args)
+            afford_replacing(self.work, owner, args)
             return work.made(replaced(owner, *args))
-        if name in _WIDENING and isinstance(first, int):
+        if name in WIDENING and isinstance(first, int):
             work.afford(len(owner) + first * (owner.count("\t") + 1))
         return self._kept(work.made(function(*args, **kwargs)), (owner, args))
 
@@ -255,49 +224,23 @@ class Sandbox(ImmutableSandboxedEnvironment):
             if name in ("sum", "unique") and isinstance(args[begin], Iterator):
                 args = (*args[:begin], list(args[begin]), *args[begin + 1 :])
             given = [*args[begin:], *kwargs.values()]
-            self._charge_filter(name, given)
+            charge_filter(self.work, name, given)
             result = function(*args, **kwargs)
             if isinstance(result, Iterator) and not isinstance(result, str):
                 return self._counted(result)
-            if name in _CHEAP_FILTERS:
+            if name in CHEAP_FILTERS:
                 return result
             result = self.work.made(result)
-            return self._kept(result, given) if name in _TEXT_FILTERS else result
+            return self._kept(result, given) if name in TEXT_FILTERS else result
 
         return charged
-
-    def _charge_filter(self, name: str, given: list[Any]) -> None:
-        work = self.work
-        first: Any = given[0] if given else None
-        work.spend(OPERATION)
-        if name in _CHEAP_FILTERS:
-            return
-        if name in _SHALLOW_FILTERS:
-            work.spend(ITEM * len(first) if isinstance(first, str | list | tuple | dict | range) else 0)
-            if name == "batch":
-                work.afford(ITEM * max((each for each in given[1:] if isinstance(each, int)), default=0))
-            return
-        size = sum(map(work.size, given))
-        work.spend(size * _DEARER_FILTERS.get(name, 4))
-        if name in _SLOW_FILTERS:
-            work.spend(size * size // 16)
-        if name == "trim" and isinstance(first, str) and len(given) > 1:
-            work.spend(_search(first, given[1], each_place=True))
-        if name == "unique" and not (len(given) == 1 and all(isinstance(item, str) for item in first)):
-            work.spend(20 * len(first) ** 2)  # numbers can be chosen so that they all hash alike
-        if name == "sum" and any(isinstance(each, list | tuple) for each in given[1:]):
-            work.spend(size * len(first))
-        if name in ("center", "indent", "round", "tojson", "truncate", "wordwrap"):
-            widths = [abs(each) for each in given[1:] if isinstance(each, int | float)]
-            lines = first.count("\n") + 1 if name == "indent" and isinstance(first, str) else 1
-            work.afford(max(widths, default=0) * max(lines, 1 if name == "center" else 1000))
 
     def _test(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def charged(*args: Any, **kwargs: Any) -> Any:
             given = args[1:] if hasattr(function, "jinja_pass_arg") else args
-            if name in _COMPARING_TESTS and len(given) == 2:
-                self._charge_comparison(*given, inside=name == "in")
+            if name in COMPARING_TESTS and len(given) == 2:
+                charge_comparison(self.work, *given, inside=name == "in")
             elif name in ("lower", "upper"):
                 self.work.spend(10 * self.work.size(given))
             else:
@@ -310,10 +253,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for item in items:
             self.work.spend(OPERATION)
             yield self.work.made(item) if isinstance(item, list | tuple) else item
-
-    def _afford_replacing(self, text: str, args: Any) -> None:
-        if len(args) >= 2:
-            self.work.afford(len(text) + (text.count(str(args[0])) + 1) * len(str(args[1])))
 
     # -- texts ------------------------------------------------------------------------------------------------------
 
@@ -339,7 +278,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self._joined(str(d), value)
 
     def _replace(self, s: Any, old: Any, new: Any, count: int | None = None) -> str:
-        self._afford_replacing(str(s), (old, new))
+        afford_replacing(self.work, str(s), (old, new))
         return replaced(str(s), str(old), str(new), -1 if count is None else count)
 
     def _tojson(
@@ -353,7 +292,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """JSON as model templates expect it: not escaped for HTML, unlike jinja2's own filter."""
         if indent is not None:
             indent = min(int(indent), 16)
-            self.work.afford(self.work.size(value) // ITEM * (indent + 1) * _depth(value))
+            self.work.afford(self.work.size(value) // ITEM * (indent + 1) * depth_of(value))
         return dump_json(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
     def _format(self, value: str, *args: Any, **kwargs: Any) -> str:
@@ -362,23 +301,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self._percent(str(value), kwargs or args)
 
     def _percent(self, text: str, values: Any) -> str:
-        self._afford_format(text, values, text.count("%"), nested="*" in text)
+        afford_format(self.work, text, values, text.count("%"), nested="*" in text)
         return formatted(text, values, lambda given: str.__mod__(text, given), percent=True)
 
     def _braces(self, text: str, args: Any, kwargs: Any) -> str:
-        self._afford_format(text, (args, kwargs), text.count("{"), nested=re.search(r":[^{}]*\{", text) is not None)
+        afford_format(
+            self.work, text, (args, kwargs), text.count("{"), nested=re.search(r":[^{}]*\{", text) is not None
+        )
         build = super().wrap_str_format(str.__str__(text).format)
         assert build is not None
         return formatted(text, (*args, kwargs), lambda given: build(*given[:-1], **given[-1]), percent=False)
-
-    def _afford_format(self, text: str, values: Any, fields: int, *, nested: bool) -> None:
-        """Widths and precisions in a format ask for any amount of memory, and each field writes its value anew."""
-        if nested:
-            raise SecurityError("a format whose widths are values")
-        numbers = re.findall(r"\d+", text)
-        if any(len(number) > 6 for number in numbers):
-            raise SecurityError("a format this wide")
-        self.work.afford(len(text) + sum(map(int, numbers)) + fields * self.work.size(values))
 
     def _dict(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         made = dict(*args, **kwargs)
@@ -387,121 +319,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.work.made(made)  # type: ignore[no-any-return]
 
 
-class _Generation(Extension):
-    """``{% generation %}`` marks what the assistant wrote, for training; it writes nothing itself."""
-
-    tags = {"generation"}  # noqa: RUF012 - jinja2 reads it from the class
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        line = next(parser.stream).lineno
-        return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
-
-
-class _Namespace(Namespace):
-    """Says nothing of what it holds: two that hold one another twice would have no end."""
-
-    def __init__(*args: Any, **kwargs: Any) -> None:  # a template may say namespace(self=...)
-        attributes = dict(*args[1:], **kwargs)
-        for name in attributes:
-            _barred(name)
-        Namespace.__init__(args[0], attributes)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        _barred(name)
-        super().__setitem__(name, value)
-
-    def __repr__(self) -> str:
-        return "<Namespace>"
-
-
-class _Charging(NodeTransformer):
-    """Puts a price on what compiled templates do without asking."""
-
-    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - jinja2 finds it by this name
-        units = _price([node])
-        self.generic_visit(node)
-        node.body.insert(0, nodes.ExprStmt(_ask("tick", nodes.Const(units))))
-        if node.test is not None:
-            node.test = nodes.And(_ask("tick", nodes.Const(units)), node.test)
-        return node
-
-    def visit_Macro(self, node: Any) -> Any:  # noqa: N802
-        units = _price(node.body)
-        self.generic_visit(node)
-        node.body.insert(0, nodes.ExprStmt(_ask("tick", nodes.Const(units))))
-        return node
-
-    visit_CallBlock = visit_Block = visit_Macro  # noqa: N815
-
-    def visit_Compare(self, node: nodes.Compare) -> nodes.Expr:  # noqa: N802
-        self.generic_visit(node)
-        left, made = node.expr, None
-        for operand in node.ops:
-            one = _ask("compared", nodes.Const(operand.op), left, operand.expr)
-            made = one if made is None else nodes.And(made, one)
-            left = operand.expr
-        return made or node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:  # noqa: N802
-        self.generic_visit(node)
-        return _ask("chained", *node.nodes)
-
-    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:  # noqa: N802
-        self.generic_visit(node)
-        if not isinstance(node.arg, nodes.Slice):
-            return node
-        bounds = (node.arg.start, node.arg.stop, node.arg.step)
-        return _ask("sliced", node.node, *(each or nodes.Const(None) for each in bounds))
-
-    def visit_List(self, node: Any) -> nodes.Expr:  # noqa: N802
-        self.generic_visit(node)
-        constant = all(isinstance(each, nodes.Const) for each in getattr(node, "items", ()))
-        return node if constant or getattr(node, "ctx", "load") != "load" else _ask("literal", node)
-
-    visit_Tuple = visit_Dict = visit_List  # noqa: N815
-
-
-def _ask(name: str, *args: nodes.Expr) -> nodes.Expr:
-    return nodes.Call(nodes.EnvironmentAttribute(name), list(args), [], None, None)
-
-
-def _price(body: Iterable[nodes.Node]) -> int:
-    """What one round of a body costs at most by what is written in it: nodes, and characters of text."""
-    price = OPERATION
-    for each in body:
-        price += sum(100 for _ in each.find_all(nodes.Node))
-        price += sum(len(text.data) for text in each.find_all(nodes.TemplateData))
-    return price
-
-
-def _search(text: str, sought: Any, *, each_place: bool = False) -> int:
-    """The price of looking for a text in another one."""
-    length = len(sought) if isinstance(sought, str) else 0
-    return OPERATION + len(text) * (1 + (length if each_place else min(length, 128)) // 8)
-
-
-def _is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | Undefined)
-
-
-def _depth(value: Any) -> int:
-    depth, level = 1, [value]
-    while level:
-        level = [
-            inner
-            for item in level
-            if isinstance(item, list | tuple | dict)
-            for inner in (item.values() if isinstance(item, dict) else item)
-        ]
-        depth += 1
-    return depth
-
-
 def _safe(value: Any) -> str:
     """Nothing is escaped here, so nothing need be protected from it."""
     return str(value)
-
-
-def _barred(name: Any) -> None:
-    if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"a namespace has no attribute {name!r}")

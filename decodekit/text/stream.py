@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 
-__all__ = ["TextMark", "TextStream"]
+__all__ = ["TextMark", "TextStream", "overlap"]
 
 _FIRST_SYMBOL = 0xD800  # half of a surrogate pair: no text that was decoded has one
 TextMark = tuple[tuple[bytes, int], str, int, bool]
@@ -75,8 +75,8 @@ class TextStream:
             self.stopped = True
             text, self._held = text[: min(starts)], ""
         else:
-            begun = [shown[-size] for stop in self._stop if (size := _overlap(plain, stop))]
-            begun += [len(text) - size for stop in self._marked if (size := _overlap(text, stop))]
+            begun = [shown[-size] for stop in self._stop if (size := overlap(plain, stop))]
+            begun += [len(text) - size for stop in self._marked if (size := overlap(text, stop))]
             certain = len(text) if final else min(begun, default=len(text))
             text, self._held = text[:certain], text[certain:]
         if self._symbols:
@@ -86,6 +86,6 @@ class TextStream:
         return text
 
 
-def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of ``text`` that begins ``stop``."""
+def overlap(text: str, stop: str) -> int:
+    """The length of the longest end of ``text`` that begins ``stop``, and is not all of it."""
     return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

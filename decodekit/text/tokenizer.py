@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-__all__ = [
-    "Message",
-    "Tokenizer",
-]
+from pydantic import Field
+
+__all__ = ["Message", "TokenId", "Tokenizer"]
 
 Message = Mapping[str, Any]
 """One turn of a conversation: ``role``, ``content``, and what else the model's template reads."""
+TokenId = Annotated[int, Field(ge=0, lt=2**63)]
+"""A token's id as a parameter or in a record."""
 
 
 class Tokenizer(Protocol):
@@ -19,6 +20,13 @@ class Tokenizer(Protocol):
 
     ``bos_id`` is the token a raw text prompt starts with; None when the model was trained without one.
     ``eos_ids`` end a generation.
+
+    Optional attributes, all read with a default (`decodekit.text.base.BaseTokenizer` has them):
+
+    * ``space_in_front`` ('never', 'unless there' or 'always'): the space with which the model's own tokenizer begins a
+      text, as sentencepiece does; prompts and conversations have it, `encode` does not; 'never';
+    * ``loses`` (str): what `encode` does not keep of a text; '': ``decode(encode(text))`` is the text's UTF-8;
+    * ``listed`` (bool): the bytes of all tokens are at hand; False where a server tells of them one by one; True.
     """
 
     @property
@@ -31,7 +39,13 @@ class Tokenizer(Protocol):
     def fingerprint(self) -> str: ...
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
-        """The ids of a text. Markup such as ``<|im_start|>`` is plain text unless ``special`` is true. Adds no BOS."""
+        """The ids of a text. Markup such as ``<|im_start|>`` is plain text unless ``special`` is true.
+
+        Adds nothing, neither BOS nor a space, whatever stands beside a control token.
+
+        Raises:
+            ParameterError: the vocabulary cannot write the text, or it is no Unicode.
+        """
         ...
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:

@@ -143,6 +143,13 @@ class Trace:
     footer: Footer | None
     resumed: list[Resumption] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        reasons = [] if self.footer is None else [str(end.finish_reason) for end in self.footer.ends]
+        ends = "incomplete" if self.footer is None else ", ".join(dict.fromkeys(reasons)) or "no sequence"
+        number = len(self.header.sequences)
+        told = f"{len(self.steps)} steps, {number} sequence{'' if number == 1 else 's'}, {self.header.level!r}"
+        return f"Trace({told}, seed={self.header.seed}, {ends})"
+
     def token_ids(self, stream: int = 0) -> list[int]:
         """The tokens of one sequence."""
         return [step.token_id for step in self.steps if step.stream == stream]

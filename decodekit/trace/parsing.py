@@ -27,13 +27,13 @@ from decodekit.chain import Entry
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import MOST_TOKENS
+from decodekit.text.tokenizer import TokenId
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.header import Footer, Header, Resumption
 from decodekit.trace.step import Abandoned, Level, RawSummary, Step, Timing
 
 __all__ = ["FOOTER", "RESUMPTION", "parse_header", "parse_step"]
 
-_TokenId = Annotated[int, Field(ge=0, lt=2**63)]
 _U64 = Annotated[int, Field(ge=0, lt=2**64)]
 
 
@@ -122,18 +122,18 @@ class _ChoicePart(_Read):
     rank: int | None
     score: FiniteFloat
     margin: float
-    runner_up: _TokenId | None
+    runner_up: TokenId | None
 
 
 class _DrawPart(_Read):
     domain: _U64
     attempt: _U64
-    lane: _TokenId
+    lane: TokenId
     word: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 
 
 class _FinalPart(_Read):
-    token_ids: list[_TokenId]
+    token_ids: list[TokenId]
     scores: list[float]
     floor: FiniteFloat | None
 
@@ -149,7 +149,7 @@ class _FinalPart(_Read):
 
 
 class _RowPart(_Read):
-    token_ids: list[_TokenId] | None
+    token_ids: list[TokenId] | None
     dtype: Literal["float32", "float64"]
     scores: str
 
@@ -168,7 +168,7 @@ class _RowPart(_Read):
 class _Content(_Read):
     stream: _U64
     step: _U64
-    token: _TokenId
+    token: TokenId
     text: str
     raw: RawSummary
     entries: tuple[Entry, ...]
@@ -220,7 +220,7 @@ class _AdapterShape(_Shape):
 class _StopShape(_Shape):
     max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 0
     strings: list[Annotated[str, Field(min_length=1)]] = []
-    ids: list[_TokenId] = []
+    ids: list[TokenId] = []
     ban: list[Annotated[str, Field(min_length=1)]] = []
 
 
@@ -229,7 +229,7 @@ class _HeaderShape(_Untrusted):
 
     seed: _U64
     level: Level
-    prompts: list[Annotated[list[_TokenId], Field(min_length=1)]]
+    prompts: list[Annotated[list[TokenId], Field(min_length=1)]]
     sequences: list[Annotated[list[_U64], Field(min_length=2, max_length=2)]]
     chain: _ChainShape
     adapter: _AdapterShape

@@ -128,6 +128,10 @@ class Step:
     asked: tuple[tuple[str, Disclosure], ...] = ()
     abandoned: tuple[Abandoned, ...] = ()
 
+    def __repr__(self) -> str:
+        more = f", stream={self.stream}" if self.stream else ""
+        return f"Step({self.index}, {self.text!r}, token_id={self.token_id}, logprob={self.choice.logprob:.4g}{more})"
+
     def answer(self, vocab_size: int | None) -> Distribution | None:
         """What the adapter answered, made again from `row`; None below level 'full'."""
         if self.row is None:

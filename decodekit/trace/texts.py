@@ -10,10 +10,10 @@ from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
 from decodekit.trace.verdict import Finding
 
-__all__ = ["Texts"]
+__all__ = ["RecordedTexts"]
 
 
-class Texts:
+class RecordedTexts:
     """Follows the steps of a trace, in order.
 
     Args:

@@ -22,7 +22,7 @@ from decodekit.trace.rebuild import chain_of, require_noise
 from decodekit.trace.redraw import check_word, noise_of, redraw
 from decodekit.trace.reproducing import NotRecorded, Rerun, reproduce
 from decodekit.trace.step import Step
-from decodekit.trace.texts import Texts
+from decodekit.trace.texts import RecordedTexts
 from decodekit.trace.verdict import STRENGTH, Finding, Verdict, Word
 
 __all__ = ["verify"]
@@ -78,7 +78,7 @@ class _Check:
         self._trace = trace
         self._outputs = {stream: TokenIds() for stream, _ in trace.header.sequences}
         self._attempts = Attempts(trace.header)
-        self._texts = None if tokenizer is None else Texts(trace, _same(trace, tokenizer))
+        self._texts = None if tokenizer is None else RecordedTexts(trace, _same(trace, tokenizer))
         self._rerun: Rerun | None = None
         self._missing = ""
         if chain:

@@ -9,11 +9,11 @@ from typing import Any
 
 from decodekit.trace.step import Step
 
-__all__ = ["Row", "Stage", "bar", "grid", "share_text"]
+__all__ = ["Column", "TokenLine", "bar", "grid", "share_text"]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Column:
     """The distribution at one place of the chain.
 
     Args:
@@ -30,7 +30,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TokenLine:
     """One token through all stages.
 
     Args:
@@ -44,7 +44,7 @@ class Row:
     shares: tuple[float | None, ...]
 
 
-def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Stage], list[Row]]:
+def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Column], list[TokenLine]]:
     """The stages of a step, and its leading tokens, the chosen one and its runner-up always among them.
 
     Args:
@@ -54,16 +54,16 @@ def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Stag
     """
     parts = chain.get("processors", [])
     entries = step.entries[: len(parts)]  # the sampler may have an entry of its own, for a tail it gave up
-    stages = [Stage("raw", "", step.raw.support, step.raw.entropy)]
+    stages = [Column("raw", "", step.raw.support, step.raw.entropy)]
     stages += [
-        Stage(entry.name, _detail(part), entry.support, entry.entropy)
+        Column(entry.name, _detail(part), entry.support, entry.entropy)
         for entry, part in zip(entries, parts, strict=False)
     ]
     tops = [dict(step.raw.top), *(dict(entry.top) for entry in entries)]
     leading = dict.fromkeys([*tops[0], *tops[-1]])
     named = [step.token_id] + ([] if step.choice.runner_up is None else [step.choice.runner_up])
     ids = dict.fromkeys([*list(leading)[:most], *named])
-    rows = [Row(i, i == step.token_id, _shares(i, step, stages, tops)) for i in ids]
+    rows = [TokenLine(i, i == step.token_id, _shares(i, step, stages, tops)) for i in ids]
     return stages, sorted(rows, key=lambda row: (-(row.shares[0] if row.shares[0] is not None else -1), row.token_id))
 
 
@@ -84,7 +84,7 @@ def bar(share: float | None, cells: int, *, unicode: bool = True) -> str:
     return ("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]).ljust(cells)[:cells]
 
 
-def _shares(token_id: int, step: Step, stages: list[Stage], tops: list[dict[int, float]]) -> tuple[float | None, ...]:
+def _shares(token_id: int, step: Step, stages: list[Column], tops: list[dict[int, float]]) -> tuple[float | None, ...]:
     shares: list[float | None] = []
     chosen = [step.choice.raw_logprob, *(entry.chosen for entry in step.entries)]
     for at, (stage, top) in enumerate(zip(stages, tops, strict=True)):

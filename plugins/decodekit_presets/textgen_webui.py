@@ -180,7 +180,7 @@ class TextGenerationWebUI(Preset):
                 part("epsilon_cutoff", self.epsilon_cutoff * _PER_TEN_THOUSAND, ties="all"),
             ),
             "eta_cutoff": (self.eta_cutoff > 0, part("eta_cutoff", self.eta_cutoff * _PER_TEN_THOUSAND, ties="all")),
-            "tfs": (self.tfs < 1, part("tfs", self.tfs)),
+            "tfs": (self.tfs < 1, part("tfs", self.tfs, cut_tokens="zeros")),
             "top_a": (self.top_a > 0, part("top_a", self.top_a)),
             "min_p": (self.min_p > 0, part("min_p", self.min_p)),
             "adaptive_p": (

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, WithJsonSchema, field_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
+from decodekit.text.tokenizer import TokenId
 
 __all__ = ["LogitBias"]
 
-_TokenId = Annotated[int, Field(ge=0, lt=2**63)]
 _Bias = Annotated[float, Field(ge=-1000, le=1000)]
+_KEY = re.compile("[0-9]{1,18}")
+_SCHEMA = {
+    "type": "object",
+    "maxProperties": 100_000,
+    "propertyNames": {"pattern": f"^{_KEY.pattern}$"},
+    "additionalProperties": {"anyOf": [{"type": "number", "minimum": -1000, "maximum": 1000}, {"const": False}]},
+}
 
 
 class LogitBias(Plugin):
@@ -29,7 +37,7 @@ class LogitBias(Plugin):
 
     kind: ClassVar[Kind] = "bias"
 
-    logit_bias: Annotated[dict[_TokenId, _Bias | bool], Field(max_length=100_000)]
+    logit_bias: Annotated[dict[TokenId, _Bias | bool], Field(max_length=100_000), WithJsonSchema(_SCHEMA)]
 
     @field_validator("logit_bias", mode="before")
     @classmethod
@@ -37,7 +45,7 @@ class LogitBias(Plugin):
         """TOML and JSON keys are text: '42' is token 42."""
         if not isinstance(value, dict):
             return value
-        return {int(key) if isinstance(key, str) and key.isdecimal() else key: bias for key, bias in value.items()}
+        return {int(key) if isinstance(key, str) and _KEY.fullmatch(key) else key: bias for key, bias in value.items()}
 
     @field_validator("logit_bias")
     @classmethod

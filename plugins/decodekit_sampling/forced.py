@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from decodekit import BoundRandomness, Choice, Context, Distribution, ParameterError, Plugin
-from decodekit_sampling.token_ids import TokenIds
+from decodekit_sampling.history import TokenIds
 
 __all__ = ["Forced"]
 
@@ -39,8 +39,6 @@ class Forced(Plugin):
         return Choice(
             token_id=token,
             logprob=dist.logprob(token),
-            raw_logprob=None,
-            rank=None,
             score=float(dist.scores_of([token])[0]),
             margin=math.inf,
         )

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from decodekit import CHEAP, Context, Disclosure
+from decodekit.text.tokenizer import TokenId
 
-__all__ = ["Ids", "Scope", "TokenId", "Window", "named", "recent", "weighed"]
+__all__ = ["Ids", "Scope", "TokenId", "TokenIds", "Window", "named", "recent", "weighed"]
 
 Scope = Annotated[Literal["prompt", "output", "both"], Field(description="which tokens count as history")]
 Window = Annotated[int, Field(ge=1, le=10_000_000, description="only so many of the most recent count; None: all")]
-TokenId = Annotated[int, Field(ge=0, lt=2**63)]
 Ids = Annotated[tuple[TokenId, ...], Field(strict=False, min_length=1, max_length=1_000_000)]
 """Token ids; TOML and JSON write a list."""
 
 _MOST_NAMED = 512
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+TokenIds = Annotated[tuple[TokenId, ...], BeforeValidator(_as_tuple), Field(max_length=10_000_000)]
+"""Token ids in order; there may be none."""
 
 
 def recent(ctx: Context, scope: Scope = "both", window: int | None = None) -> NDArray[np.int64]:

@@ -59,6 +59,8 @@ class _NotYet(_Ending):
 class MinLength(_NotYet):
     """Ban the end, and the ``stop_ids``, until prompt and output together have so many tokens.
 
+    What a call is given as ``stop`` and ``stop_ids`` acts from the first token on, as with `min_new_tokens`.
+
     Formula: -inf for the ends while the length is below min_length
     Edges: 0 changes nothing.
     Source: transformers ``min_length``.
@@ -79,10 +81,14 @@ class MinLength(_NotYet):
 class MinNewTokens(_NotYet):
     """Ban the end, and the ``stop_ids``, until the output has so many tokens.
 
+    A chain does not know what a call is given as ``stop`` and ``stop_ids``: these act from the first token on. Name
+    such ids here too; for texts there is no minimum.
+
     Formula: -inf for the ends while the output is shorter than min_new_tokens
     Edges: 0 changes nothing.
     Source: transformers ``min_new_tokens``; vLLM ``min_tokens``.
-    Engines: transformers and vLLM, where the end comes back in silence if a grammar leaves nothing else.
+    Engines: transformers and vLLM, where the end comes back in silence if a grammar leaves nothing else. In vLLM (since
+    its pull request 22014) stop strings wait for the minimum, too.
     Example: min_new_tokens = 10, eos_ids = [0]
 
     Raises:

@@ -80,8 +80,6 @@ def _choice(dist: Distribution, token: int, score: float, margin: float, runner_
     return Choice(
         token_id=token,
         logprob=dist.logprob(token),
-        raw_logprob=None,
-        rank=None,
         score=score,
         margin=margin,
         runner_up=runner_up,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
@@ -21,6 +21,19 @@ Law = Annotated[
 Floats = NDArray[np.float64]
 
 
+def _needs_window(field: str, least: int) -> dict[str, Any]:
+    """As JSON Schema: a field that is set to this or more asks for a window."""
+    is_set = {"properties": {field: {"type": "integer", "minimum": least}}, "required": [field]}
+    return {"if": is_set, "then": {"properties": {"window": {"type": "integer"}}, "required": ["window"]}}
+
+
+_FADING = (_needs_window("decay", 1), _needs_window("padding", 0))
+_SLOPE_AND_DECAY: dict[str, Any] = {
+    "properties": {"slope": {"not": {"const": 1}}, "decay": {"minimum": 1}},
+    "required": ["slope", "decay"],
+}
+
+
 class _History(Plugin):
     """Which tokens count, and how much.
 
@@ -28,6 +41,7 @@ class _History(Plugin):
     steps, to 0 at the oldest. (exllama calls the two ranges sustain and decay.)
     """
 
+    model_config = ConfigDict(json_schema_extra={"allOf": [*_FADING]})
     kind: ClassVar[Kind] = "penalty"
 
     scope: Scope = "both"
@@ -101,6 +115,8 @@ class RepetitionPenalty(_History):
     half of its range less, and exllamav3 lets the penalty decay.
     Example: repetition_penalty = 1.5
     """
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [*_FADING, {"not": _SLOPE_AND_DECAY}]})
 
     repetition_penalty: Annotated[float, Field(gt=0, le=1e9)]
     law: Law = "logits"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, WithJsonSchema, field_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit.text.base import own_ids
 from decodekit.text.once import once
 from decodekit_sampling.history import Scope, named, recent
 from decodekit_sampling.phrases import Phrase, tokenizer_of
@@ -21,7 +20,8 @@ from decodekit_sampling.texts import Texts
 __all__ = ["BadWords", "SequenceBias"]
 
 _Bias = Annotated[float, Field(ge=-1000, le=1000)]
-_Pair = Annotated[tuple[Phrase, _Bias | bool], Field(strict=False)]
+_Banned = Annotated[bool, WithJsonSchema({"const": False})]
+_Pair = Annotated[tuple[Phrase, _Bias | _Banned], Field(strict=False)]
 _Group = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
@@ -110,26 +110,26 @@ class SequenceBias(Plugin):
         return dist.add(*self._phrases(ctx).due(ctx, "both"))
 
     def _phrases(self, ctx: Context) -> _Phrases:
+        return once(ctx.tokenizer, (SequenceBias, self.sequence_bias), lambda: self._biased(ctx))
+
+    def _biased(self, ctx: Context) -> _Phrases:
         biased = [(phrase, -math.inf if bias is False else float(bias)) for phrase, bias in self.sequence_bias]
-        question = SequenceBias, self.sequence_bias
-        return once(ctx.tokenizer, question, lambda: _Phrases(biased, ctx, "sequence_bias"))
+        return _Phrases(biased, ctx, "sequence_bias")
 
 
 class BadWords(Plugin):
     """Ban phrases: every token that would complete one.
 
     A text is banned by its bytes, however it is split into tokens: no output comes to hold it. Token ids are banned as
-    they are given: their last one, whenever the others have just been written. ``match="tokens"`` bans a text, too, as
-    vLLM does it: as the tokenizer writes it, and with a space before it where that has as many tokens; other ways to
-    split it are not caught.
+    they are given: their last one, whenever the others have just been written.
 
     Formula: -inf where i completes a phrase
     Edges: a phrase of one token is banned always, and so is a token that holds a whole text: 'as' bans ' class'. The
     name of a control token is that token too. The option ``ban`` of a session goes back instead, and so keeps what else
     may follow a beginning of the text.
-    Source: transformers ``bad_words_ids``, vLLM's ``bad_words``; the law of texts is ours.
-    Engines: transformers, by ids, sparing an end-of-text token that is listed (here it is banned as asked); vLLM and
-    aphrodite, by texts as ``match="tokens"``, where only the output counts.
+    Source: transformers ``bad_words_ids``; the law of texts is ours.
+    Engines: transformers, by ids, sparing an end-of-text token that is listed (here it is banned as asked). vLLM and
+    aphrodite ban a text in two of its ways to be split, which is `vllm_bad_words`.
     Example: bad_words = [[3, 1, 2], [0]]
 
     Raises:
@@ -140,7 +140,6 @@ class BadWords(Plugin):
     kind: ClassVar[Kind] = "mask"
 
     bad_words: Annotated[tuple[Phrase, ...], Field(strict=False, min_length=1, max_length=100_000)]
-    match: Annotated[Literal["text", "tokens"], Field(description="how a text is found")] = "text"
     scope: Scope = "both"
 
     def needs(self, ctx: Context) -> Disclosure:
@@ -152,21 +151,7 @@ class BadWords(Plugin):
         return dist.add(*self._phrases(ctx).due(ctx, self.scope))
 
     def _phrases(self, ctx: Context) -> _Phrases:
-        return once(ctx.tokenizer, (BadWords, self.bad_words, self.match), lambda: self._banned(ctx))
+        return once(ctx.tokenizer, (BadWords, self.bad_words), lambda: self._banned(ctx))
 
     def _banned(self, ctx: Context) -> _Phrases:
-        phrases: list[str | tuple[int, ...]] = list(dict.fromkeys(self.bad_words))
-        if self.match == "tokens":
-            phrases = [each for phrase in phrases for each in _tokenised(phrase, ctx)]
-        return _Phrases([(phrase, -math.inf) for phrase in phrases], ctx, "bad_words")
-
-
-def _tokenised(phrase: str | tuple[int, ...], ctx: Context) -> list[tuple[int, ...]]:
-    """The ids that vLLM bans for a text: as it is written at the beginning of a text, and within one."""
-    if isinstance(phrase, tuple):
-        return [phrase]
-    tokenizer = tokenizer_of(ctx, f"the text {phrase!r}")
-    word = phrase.lstrip() or phrase
-    alone, spaced = (tuple(own_ids(tokenizer, text)) for text in (word, f" {word}"))
-    differs = spaced[:1] != alone[:1] and len(spaced) == len(alone)
-    return [alone, spaced] if differs else [alone]
+        return _Phrases([(phrase, -math.inf) for phrase in dict.fromkeys(self.bad_words)], ctx, "bad_words")

@@ -42,7 +42,7 @@ class Temperature(Plugin):
     Source: Ackley, Hinton and Sejnowski, 1985; llama.cpp ``llama_sampler_init_temp``.
     Engines: all, in other places: after the truncations in llama.cpp, llama-cpp-python, koboldcpp and mlx-lm, before
     them in transformers, vLLM, SGLang and TGI, where you say in exllamav3 and text-generation-webui. At 0 transformers
-    raises; vLLM below 1e-5 and SGLang below 1e-6 are greedy.
+    raises; vLLM at 0 and SGLang below 1e-6 are greedy, and vLLM raises what is between 0 and 0.01.
     Example: temperature = 0.5
     """
 

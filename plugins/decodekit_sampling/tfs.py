@@ -25,9 +25,10 @@ class Tfs(Truncation):
 
     Formula: by falling p, keep i with d_2 + ... + d_i <= tfs * sum(d), where d_i = |p_{i-1} - 2 p_i + p_{i+1}|
     Edges: the first token always stays, the last never does; 1 keeps all, and so do fewer than three tokens and a flat
-    distribution, which have no tail; masked tokens do not count.
+    distribution, which have no tail; masked tokens do not count, unless ``cut_tokens="zeros"`` lets them.
     Source: Bricken 2020, https://www.trentonbricken.com/Tail-Free-Sampling/
-    Engines: text-generation-webui, aphrodite, exllamav2 and koboldcpp; llama.cpp had it. koboldcpp, as llama.cpp did,
+    Engines: text-generation-webui, where what earlier stages cut takes part with probability 0; aphrodite, exllamav2
+    and koboldcpp; llama.cpp had it. koboldcpp, as llama.cpp did,
     gives the difference d_i to the token before, so it cuts one token earlier, and where all differences sum to 1e-6 or
     less it counts them as equal (``law="koboldcpp"``). It never cuts at the first bend, and keeps all tokens where no
     later one exceeds the share: of three tokens all.
@@ -36,6 +37,10 @@ class Tfs(Truncation):
 
     tfs: Annotated[float, Field(ge=0, le=1)]
     law: Literal["original", "koboldcpp"] = "original"
+    cut_tokens: Annotated[
+        Literal["ignored", "zeros"],
+        Field(description="tokens that were cut before: they take no part, or stand at the end with probability 0"),
+    ] = "ignored"
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact where the shown part proves the cut, since what is left can bend no more than it is high."""
@@ -45,9 +50,12 @@ class Tfs(Truncation):
         while True:
             scores = dist.ranked(window)[1]
             complete = dist.tail is None and (len(scores) < window or len(scores) == dist.support_size)
-            if complete and len(scores) < 3:
+            weights = np.exp(scores - dist.max_score)
+            if complete and self.cut_tokens == "zeros":  # from the second zero on no bend is left
+                weights = np.pad(weights, (0, min(2, (dist.vocab_size or len(scores)) - len(scores))))
+            if complete and len(weights) < 3:
                 return dist
-            cut = self._cut(np.exp(scores - dist.max_score), complete, dist)
+            cut = self._cut(weights, complete, dist)
             if cut is not None:
                 return keep_first(dist, max(cut[0], self.min_keep), self.ties, ambiguous=cut[1])
             if dist.tail is not None and len(scores) < window:

@@ -1,7 +1,8 @@
 """What all truncations share: how many tokens stay at least, and who stays at an edge.
 
-Engines differ only where two tokens are exactly equal, or a sum is exactly at its limit. Two policies say what happens
-there; they have the same names and the same meaning in every truncation that knows them:
+Engines differ where two tokens are exactly equal, or a sum is exactly at its limit (and on the token that crosses p,
+of which `top_p` tells). Two policies say what happens there; they have the same names and the same meaning in every
+truncation that knows them:
 
 * ``ties``: of the tokens exactly as good as the last one kept, when not all of them fit: ``lowest`` keeps the lowest
   ids, ``highest`` the highest ids, ``all`` keeps them all (so more than asked for may stay).
@@ -14,12 +15,14 @@ And ``min_keep`` tokens stay whatever the rule says.
 engine              top_k                    top_p                  typical_p
 ==================  =======================  =====================  ==========================
 llama.cpp           ``ties="lowest"``        lowest, ``drop``       lowest, ``boundary="keep"``
-transformers        ``ties="all"``           highest, ``drop``      all, ``drop``
-vLLM (torch)        ``ties="all"``           highest, ``drop``
+transformers        ``ties="all"``           highest*, ``drop``     all, ``drop``
+vLLM (torch)        ``ties="all"``           highest*, ``drop``
 SGLang (torch)      lowest                   lowest, ``keep``
-exllamav3           lowest                   lowest, ``drop``
+exllamav3           lowest                   lowest, the token that crosses goes
 mlx-lm              lowest                   all, ``drop``
 ==================  =======================  =====================  ==========================
+
+(*) Up to 16 tokens on the CPU: beyond, torch's sort is not stable, and any of the equals may stay.
 
 llama.cpp's sort is unstable: it keeps as many equals as ``lowest`` does, but any of them.
 

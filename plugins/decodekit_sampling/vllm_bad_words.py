@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from decodekit import Context, Disclosure, Distribution, ParameterError, Plugin
+from decodekit.text.base import own_ids
 from decodekit.text.once import once
 from decodekit_sampling.history import named, recent
 from decodekit_sampling.phrases import Text, tokenizer_of
@@ -55,7 +56,7 @@ class VllmBadWords(Plugin):
         found: list[tuple[int, ...]] = []
         for text in self.vllm_bad_words:
             tokenizer = tokenizer_of(ctx, f"the text {text!r}")
-            bare, spaced = (tuple(tokenizer.encode(space + text.lstrip(), special=True)) for space in ("", " "))
+            bare, spaced = (tuple(own_ids(tokenizer, space + text.lstrip())) for space in ("", " "))
             if not bare:
                 raise ParameterError(f"the text {text!r} has no tokens in this vocabulary")
             found.append(bare)

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from decodekit import Choice, Context, Distribution, ParameterError, Plugin
 from decodekit.plugin.traits import Kind
+from decodekit_sampling.history import TokenIds
 from decodekit_sampling.mt19937 import Seed, uniform_float
-from decodekit_sampling.token_ids import TokenIds
 from decodekit_sampling.truncation import ROUNDING, near_zero
 
 __all__ = ["XTC", "LlamaCppXTC", "XTCExpected"]

@@ -91,7 +91,7 @@ def test_messages_become_the_models_own_format(tokenizer: Any) -> None:
 def test_a_template_that_writes_bos_itself_does_not_get_it_twice(
     tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokenizer, "_bos", 1)
+    monkeypatch.setattr(tokenizer, "bos_id", 1)
     message = [{"role": "user", "content": "Hi"}]
     for template in ("{{ bos_token }}{{ messages[0].content }}", "{{ messages[0].content }}"):
         monkeypatch.setattr(tokenizer, "chat_template", template)

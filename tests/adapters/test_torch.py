@@ -35,7 +35,7 @@ def test_every_kind_of_model_keeps_the_contract_in_a_small_cache(kind: str, devi
         lambda: TorchAdapter(model=model, max_sequences=8, cells=700, tokens_per_forward=40),
         exact=False,
         tolerance=ROUTED if (kind, dtype) == ("Mixtral", "bfloat16") else DRIFT[dtype],
-        lengths=(64, 128),
+        lengths=(64,),
     )
     assert report.comparisons > 100
 
@@ -52,7 +52,7 @@ def test_answers_are_those_of_a_full_forward_pass_in_float64(kind: str, device: 
         oracle = Oracle(model)  # of the rounded weights: what is measured is the arithmetic
     adapter = TorchAdapter(model=model, max_sequences=6, cells=400, tokens_per_forward=32)
     worst = 0.0
-    for call in prefixes_for(3, 20):
+    for call in prefixes_for(3, 20 if dtype == "float32" else 8):
         for prefix, answer in zip(call, adapter.predict(call), strict=True):
             assert isinstance(answer, Distribution)
             expected = oracle(prefix.token_ids)
@@ -69,7 +69,7 @@ def test_what_one_pass_evicts_another_of_the_same_call_does_not_build_upon(slots
     oracle = Oracle(model)
     adapter = TorchAdapter(model=model, max_sequences=slots, cells=500)
     for seed in range(3):
-        for call in prefixes_for(seed, 25):
+        for call in prefixes_for(seed, 15):
             call = [*call, *(prefix.extend([seed]) for prefix in call[::3])]
             for prefix, answer in zip(call, adapter.predict(call), strict=True):
                 assert np.abs(answer.logprobs - oracle(prefix.token_ids)).max() < DRIFT["float32"]  # type: ignore[union-attr]

@@ -71,7 +71,7 @@ def test_answers_in_fixed_shapes_are_those_of_a_full_forward_pass_in_float64(kin
     oracle = Oracle(model)
     adapter = TorchAdapter(model=model, compile=True, max_sequences=slots, cells=cells, tokens_per_forward=32)
     fixed = 0
-    for call in prefixes_for(3, 20):
+    for call in prefixes_for(3, 10):
         call = [*call, *(prefix.extend([5]) for prefix in call[-2:])]
         for _ in range(2):  # the second time one token more, which is a step
             for prefix, answer in zip(call, adapter.predict(call), strict=True):
@@ -79,7 +79,7 @@ def test_answers_in_fixed_shapes_are_those_of_a_full_forward_pass_in_float64(kin
                 fixed += "room" in (answer.schedule or {})
                 assert np.abs(answer.logprobs - oracle(prefix.token_ids)).max() < DRIFT["float32"]
             call = [prefix.extend([7]) for prefix in call]
-    assert fixed > 20
+    assert fixed > 8
 
 
 @pytest.mark.usefixtures("as_written")

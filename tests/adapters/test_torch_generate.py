@@ -55,7 +55,7 @@ def models() -> dict[str, Any]:
     return {kind: tiny(kind) for kind in MODELS}
 
 
-def prompts(count: int = 20) -> list[list[int]]:
+def prompts(count: int = 8) -> list[list[int]]:
     rng = random.Random(11)
     return [[rng.randrange(VOCAB) for _ in range(rng.randint(2, 24))] for _ in range(count)]
 

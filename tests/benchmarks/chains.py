@@ -20,10 +20,10 @@ from decodekit.trace.step import RawSummary
 from .timing import Ratio, paired
 
 V = 151_936
-Rows = list[NDArray[np.float32]]
+LogitRows = list[NDArray[np.float32]]
 
 
-def synthetic_rows() -> Rows:
+def synthetic_rows() -> LogitRows:
     """N(0, 2.2) with a heavy head: 30 tokens lifted so that they hold almost all of the mass."""
     rows = []
     for seed in range(8):
@@ -34,7 +34,7 @@ def synthetic_rows() -> Rows:
     return rows
 
 
-def real_rows() -> Rows:
+def real_rows() -> LogitRows:
     """Rows of SmolLM2 on English prose, tiled to the vocabulary, the copies 20 nats down with a little noise."""
     adapter = decodekit.adapter("llamacpp", model="smollm2")
     prompts = ["The capital of France is", "Once upon a time", "In the beginning", "She opened the door and"]
@@ -50,7 +50,7 @@ def real_rows() -> Rows:
     return rows
 
 
-def ours(rows: Rows, *parts: tuple[str, float]) -> Callable[[], object]:
+def ours(rows: LogitRows, *parts: tuple[str, float]) -> Callable[[], object]:
     """One token from the next row: raw summary with the top 20, chain with entries, draw."""
     chain = decodekit.Chain([decodekit.processor(name, **{name: value}) for name, value in parts])
     context = Context(TokenIds([1]), TokenIds())
@@ -65,7 +65,7 @@ def ours(rows: Rows, *parts: tuple[str, float]) -> Callable[[], object]:
     return step
 
 
-def c_chain(rows: Rows, *parts: tuple[str, float]) -> Callable[[], object]:
+def c_chain(rows: LogitRows, *parts: tuple[str, float]) -> Callable[[], object]:
     """The same samplers in C, with their candidate fill and the final draw."""
     import llama_cpp as C  # noqa: N812 - it is the C library
 
@@ -88,7 +88,7 @@ def c_chain(rows: Rows, *parts: tuple[str, float]) -> Callable[[], object]:
     return step
 
 
-def c_apply(rows: Rows, sampler: Any) -> Callable[[], Any]:
+def c_apply(rows: LogitRows, sampler: Any) -> Callable[[], Any]:
     """Fill the candidates from the next row and apply a C sampler; the array it leaves."""
     import llama_cpp as C  # noqa: N812 - it is the C library
 
@@ -112,7 +112,7 @@ def c_apply(rows: Rows, sampler: Any) -> Callable[[], Any]:
     return step
 
 
-def transformers_chain(rows: Rows, *parts: tuple[str, float]) -> Callable[[], object]:
+def transformers_chain(rows: LogitRows, *parts: tuple[str, float]) -> Callable[[], object]:
     """The same processors of transformers, then softmax and ``torch.multinomial``."""
     import torch
     from transformers import generation

@@ -14,13 +14,13 @@ import numpy as np
 import decodekit
 from decodekit.draw.context import Context, TokenIds
 
-from .chains import Rows, V, real_rows, synthetic_rows
+from .chains import LogitRows, V, real_rows, synthetic_rows
 from .timing import Ratio, paired
 
 SEED = 7
 
 
-def ours(rows: Rows, chain: decodekit.Chain) -> Callable[[], object]:
+def ours(rows: LogitRows, chain: decodekit.Chain) -> Callable[[], object]:
     """The next token of this chain on the next row."""
     context, randomness, turn = Context(TokenIds([1])), decodekit.Randomness(SEED), iter(range(10**9))
     states = chain.initial(context)
@@ -35,7 +35,7 @@ def ours(rows: Rows, chain: decodekit.Chain) -> Callable[[], object]:
     return step
 
 
-def theirs(rows: Rows, samplers: list[Any]) -> Callable[[], object]:
+def theirs(rows: LogitRows, samplers: list[Any]) -> Callable[[], object]:
     """The next token of these C samplers on the next row."""
     import llama_cpp as C  # noqa: N812 - it is the C library
 

@@ -16,7 +16,7 @@ import decodekit
 from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context, TokenIds
 
-from .chains import Rows, V, real_rows, synthetic_rows
+from .chains import LogitRows, V, real_rows, synthetic_rows
 from .timing import Ratio, paired
 
 TOKENS = 4096
@@ -30,13 +30,13 @@ def histories() -> dict[str, list[int]]:
     return {"Zipf": words, "a loop of 37 tokens": (passage * (TOKENS // 37 + 1))[:TOKENS]}
 
 
-def ours(rows: Rows, ids: list[int], name: str, **parameters: Any) -> Callable[[], object]:
+def ours(rows: LogitRows, ids: list[int], name: str, **parameters: Any) -> Callable[[], object]:
     """One token: the row, what the processor asks for, the processor, its next state."""
     plugin = decodekit.processor(name, **parameters)
     context = Context(TokenIds(), TokenIds(ids))
     stateful = hasattr(plugin, "initial")
     state = plugin.initial(context) if stateful else None
-    choice = Choice(ids[0], None, None, None, 0.0, 0.0, None, None)
+    choice = Choice(ids[0], None)
     turn = iter(range(10**9))
 
     def step() -> object:
@@ -49,7 +49,7 @@ def ours(rows: Rows, ids: list[int], name: str, **parameters: Any) -> Callable[[
     return step
 
 
-def c_sampler(rows: Rows, ids: list[int], build: Callable[[Any], Any]) -> Callable[[], object]:
+def c_sampler(rows: LogitRows, ids: list[int], build: Callable[[Any], Any]) -> Callable[[], object]:
     """The C sampler after the same history, which rolls on by one token each time."""
     import llama_cpp as C  # noqa: N812 - it is the C library
 

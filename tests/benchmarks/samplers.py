@@ -15,7 +15,7 @@ import numpy as np
 import decodekit
 from decodekit.draw.context import Context, TokenIds
 
-from .chains import Rows, V, c_apply, real_rows, synthetic_rows
+from .chains import LogitRows, V, c_apply, real_rows, synthetic_rows
 from .timing import Ratio, paired
 
 CONTEXT = Context(TokenIds([1]), TokenIds())
@@ -51,18 +51,18 @@ ON_64: list[tuple[str, dict[str, Any]]] = [
 TIMES_EXP = 15
 
 
-def flat_rows() -> Rows:
+def flat_rows() -> LogitRows:
     """N(0, 1): nothing stands out, and a truncation keeps tens of thousands."""
     return [np.random.default_rng(seed).normal(0, 1, V).astype(np.float32) for seed in range(8)]
 
 
-def ours(rows: Rows, name: str, parameters: dict[str, Any]) -> Callable[[], object]:
+def ours(rows: LogitRows, name: str, parameters: dict[str, Any]) -> Callable[[], object]:
     """One processor on the next row."""
     plugin, turn = decodekit.processor(name, **parameters), iter(range(10**9))
     return lambda: plugin(decodekit.Distribution.dense(rows[next(turn) % len(rows)]), CONTEXT)
 
 
-def c_sampler(rows: Rows, name: str, parameters: tuple[Any, ...]) -> Callable[[], object]:
+def c_sampler(rows: LogitRows, name: str, parameters: tuple[Any, ...]) -> Callable[[], object]:
     """The same sampler in C, with its candidate fill."""
     import llama_cpp as C  # noqa: N812 - it is the C library
 

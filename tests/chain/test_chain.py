@@ -177,7 +177,7 @@ def test_a_chain_is_made_of_callables(part: object) -> None:
 
 def test_a_sampler_is_checked_like_a_processor() -> None:
     def choice(token: int, logprob: float | None = 0.0) -> Choice:
-        return Choice(token, logprob, None, None, 0.0, 0.0, None, None)
+        return Choice(token, logprob)
 
     def sampler(answer: Any) -> Any:
         def broken(dist: Distribution, ctx: Context, randomness: Any) -> Any:
@@ -347,7 +347,7 @@ def test_a_stateful_sampler_has_its_state_last() -> None:
 
         def __call__(self, dist: Distribution, ctx: Context, randomness: Any, state: int) -> Choice:
             token = int(dist.support()[state % dist.support_size])
-            return Choice(token, dist.logprob(token), None, None, 0.0, 0.0, None, None)
+            return Choice(token, dist.logprob(token))
 
         def advance(self, state: int, choice: Choice, ctx: Context) -> int:
             return state + 1

@@ -13,7 +13,7 @@ from decodekit.plugin import registry
 from decodekit.plugin.registry import PluginInfo
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "plugins.md"
-NO_PICTURE = {"token_healing": "needs a tokenizer"}  # it reads the bytes of the tokens, and the sample has none
+NO_PICTURE = dict.fromkeys(("token_healing", "vllm_bad_words"), "needs a tokenizer")  # and the sample has none
 
 
 def ours() -> list[PluginInfo]:
@@ -80,10 +80,10 @@ def test_a_parameter_that_says_what_it_means_is_told_with_it() -> None:
 
 def test_types_of_nested_parameters_can_be_read() -> None:
     assert described("sequence_bias").parameters["sequence_bias"]["type"] == (
-        "array of [string or array of integer, number or boolean]"
+        "array of [string or array of integer, number or False]"
     )
     assert described("bad_words").parameters["bad_words"]["type"] == "array of (string or array of integer)"
-    assert described("logit_bias").parameters["logit_bias"]["type"] == "object of (number or boolean)"
+    assert described("logit_bias").parameters["logit_bias"]["type"] == "object of (number or False)"
     assert described("temperature").parameters["temperature"]["type"] == "number or 'inf'"
     assert described("forced_bos").parameters["forced_bos"]["bounds"] == ">= 0, < 2**63"
 

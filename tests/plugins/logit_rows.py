@@ -8,13 +8,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Row", "normal_rows", "rows"]
+__all__ = ["Logits", "normal_rows", "rows"]
 
-Row = NDArray[np.float32]
+Logits = NDArray[np.float32]
 
 
 @cache
-def rows(small: int = 930, medium: int = 60, large: int = 10, seed: int = 0) -> tuple[Row, ...]:
+def rows(small: int = 930, medium: int = 60, large: int = 10, seed: int = 0) -> tuple[Logits, ...]:
     """So many rows of 5 to 300, 300 to 5,000 and 30,000 to 151,936 tokens, each float32[V] with V distinct values."""
     rng = np.random.default_rng(seed)
     sizes = [
@@ -25,7 +25,7 @@ def rows(small: int = 930, medium: int = 60, large: int = 10, seed: int = 0) -> 
     return tuple(_row(rng, size) for size in sizes)
 
 
-def _row(rng: np.random.Generator, size: int) -> Row:
+def _row(rng: np.random.Generator, size: int) -> Logits:
     for row in _attempts(rng, size):
         distinct = rng.permutation(np.unique(row))
         if len(distinct) >= min(size, 10_000):
@@ -34,7 +34,7 @@ def _row(rng: np.random.Generator, size: int) -> Row:
     raise AssertionError("unreachable")
 
 
-def _attempts(rng: np.random.Generator, size: int) -> Iterator[Row]:
+def _attempts(rng: np.random.Generator, size: int) -> Iterator[Logits]:
     count = size + size // 10 + 1  # some are lost as ties
     while True:
         kind = rng.integers(4)
@@ -52,7 +52,7 @@ def _attempts(rng: np.random.Generator, size: int) -> Iterator[Row]:
         yield (row.astype(np.float16) if rng.random() < 0.3 else row).astype(np.float32)
 
 
-def normal_rows(count: int, size: int, seed: int, spread: float = 3.0) -> list[Row]:
+def normal_rows(count: int, size: int, seed: int, spread: float = 3.0) -> list[Logits]:
     """Rows of N(0, spread), no two logits of a row equal."""
     noise, made = np.random.default_rng(seed), []
     while len(made) < count:

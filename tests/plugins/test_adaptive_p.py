@@ -32,7 +32,7 @@ def test_by_hand() -> None:
     after = plugin(Distribution.dense(np.log(P)), Context(), (0.6, 2.0))
     # Distances 1, 0 and 2/3: scores 0, 5 and 5 - 10 * (4/9) / (5/3) = 7/3.
     assert after.scores.tolist() == pytest.approx([0, 5, 7 / 3])
-    choice = Choice(0, -1.0, None, None, 0.0, math.inf, None, None)
+    choice = Choice(0, -1.0, margin=math.inf)
     assert plugin.advance((0.6, 2.0), choice, Context(), Distribution.dense(np.log(P))) == pytest.approx((0.9, 2.0))
     # The average is 0.45 now, so 0.15 is wanted.
     assert probabilities(plugin(Distribution.dense(np.log(P)), Context(), (0.9, 2.0))) == pytest.approx(

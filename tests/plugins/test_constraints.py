@@ -103,16 +103,6 @@ def test_a_text_is_found_by_its_bytes_by_hand() -> None:
             scores(name, FLAT, context([0]), **{name: phrases})
 
 
-def test_as_tokens_a_bad_word_is_what_vllm_makes_of_it() -> None:
-    tokenizer = PiecesTokenizer([b"a", b"b", b" ", b" a", b"ba", None])
-    ctx = context([4], [3], tokenizer)
-    tokens = {"match": "tokens", "scope": "output"}
-    # "ab" is 0 1 and " ab" 3 1: as many tokens, and another first one. " b" is 2 1, and longer than "b".
-    assert scores("bad_words", FLAT, ctx, bad_words=["  ab"], **tokens).tolist() == [0, -INF, 0, 0, 0, 0]
-    assert scores("bad_words", FLAT, ctx, bad_words=["b"], **tokens).tolist() == [0, -INF, 0, 0, 0, 0]
-    assert scores("bad_words", FLAT, context([2], [], tokenizer), bad_words=["ba"], **tokens)[4] == -INF
-
-
 PIECES = [
     b"a",
     b"b",
@@ -185,6 +175,7 @@ def test_a_vocabulary_is_listed_once_and_one_that_cannot_be_is_refused() -> None
         chain.need(ctx)
         chain.apply(Distribution.dense(np.zeros(257)), ctx)
     assert 257 <= tokenizer.asked < 2 * 257
+
     endless = BytesTokenizer()
     endless.vocab_size = 2**63
     for name, value in (("bad_words", ["ab"]), ("token_healing", "ab"), ("dry", 1.0)):

@@ -125,7 +125,7 @@ def test_a_state_carried_token_by_token_says_what_a_fresh_one_says(
 
 
 def chosen(token: int) -> Choice:
-    return Choice(token, None, None, None, 0.0, 0.0, None, None)
+    return Choice(token, None)
 
 
 # -- llama.cpp -----------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ FOUR = Distribution.dense(np.log([1 / 2, 1 / 4, 1 / 8, 1 / 8]))
 
 
 def chosen(logprob: float | None) -> Choice:
-    return Choice(0, logprob, None, None, 0.0, math.inf, None, None)
+    return Choice(0, logprob, margin=math.inf)
 
 
 def test_version_two_by_hand() -> None:

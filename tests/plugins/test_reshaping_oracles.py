@@ -17,23 +17,23 @@ import decodekit
 from decodekit import Context, Distribution
 
 from . import laws
-from .logit_rows import Row, rows
+from .logit_rows import Logits, rows
 
 CONTEXT = Context()
 NARROW = 1e-5
 FEW = 0.01
 
-Oracle = Callable[[Row], Any]
+Oracle = Callable[[Logits], Any]
 
 
-def kept_by(plugin: Any, row: Row) -> Distribution:
+def kept_by(plugin: Any, row: Logits) -> Distribution:
     return plugin(Distribution.dense(row), CONTEXT)
 
 
 def compare(
     name: str,
     oracle: Callable[[float], Oracle],
-    draw: Callable[[np.random.Generator, Row], Any],
+    draw: Callable[[np.random.Generator, Logits], Any],
     *,
     large: float = NARROW,
     **options: Any,
@@ -70,19 +70,19 @@ def compare(
     assert len(narrow) <= FEW * len(rows()), f"{len(narrow)} of {len(rows())} decisions differ: {narrow}"
 
 
-def uniform(low: float, high: float) -> Callable[[np.random.Generator, Row], float]:
+def uniform(low: float, high: float) -> Callable[[np.random.Generator, Logits], float]:
     return lambda rng, _: float(rng.uniform(low, high))
 
 
-def log_uniform(low: float, high: float) -> Callable[[np.random.Generator, Row], float]:
+def log_uniform(low: float, high: float) -> Callable[[np.random.Generator, Logits], float]:
     return lambda rng, _: float(np.exp(rng.uniform(math.log(low), math.log(high))))
 
 
-def count(rng: np.random.Generator, row: Row) -> int:
+def count(rng: np.random.Generator, row: Logits) -> int:
     return int(np.exp(rng.uniform(0, math.log(len(row)))))
 
 
-DRAWS: dict[str, Callable[[np.random.Generator, Row], Any]] = {
+DRAWS: dict[str, Callable[[np.random.Generator, Logits], Any]] = {
     "top_k": count,
     "top_p": uniform(0.02, 0.995),
     "min_p": log_uniform(1e-4, 1),
@@ -169,7 +169,7 @@ def warper(name: str, *parameters: Any, **options: Any) -> Oracle:
 
     made = getattr(generation, name)(*parameters, **options)
 
-    def apply(row: Row) -> tuple[np.ndarray, np.ndarray]:
+    def apply(row: Logits) -> tuple[np.ndarray, np.ndarray]:
         scores = made(torch.zeros((1, 1), dtype=torch.long), torch.tensor(row)[None])[0].numpy()
         return np.arange(len(row)), scores
 

@@ -47,7 +47,7 @@ def forced(plugin: Any, prompt: list[int], output: list[int], tokenizer: Any = N
         kept = plugin(dist, ctx, state)
         found.append(None if kept is dist else int(kept.support()[0]))
         if token >= 0:
-            state = plugin.advance(state, Choice(token, None, None, None, 0.0, 0.0, None, None), ctx)
+            state = plugin.advance(state, Choice(token, None), ctx)
             ctx = context(prompt, output[: at + 1], tokenizer)
     return found
 
@@ -161,3 +161,57 @@ def test_on_a_head_it_asks_for_the_token_it_forces() -> None:
 def test_a_budget_that_makes_no_sense_is_a_typed_error(parameters: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match=f"thinking_budget.*{next(iter(parameters))}"):
         processor("thinking_budget", **{"thinking_budget": 3, **parameters})
+
+
+# -- marks that are texts ------------------------------------------------------------------------------------------
+
+PIECES = [b"<", b"think", b">", b"</", b"></", b">\n", b"<think>", b"</think>", b"<think></", b"a", b"b", b">a", None]
+
+
+class Named(PiecesTokenizer):
+    """The last token is the control token ``<stop>``."""
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        return [len(PIECES) - 1] if special and text == "<stop>" else super().encode(text)
+
+
+def text_budget(most: int, **parameters: Any) -> Any:
+    return processor("thinking_budget", **{"thinking_budget": most, "forced": [7], **parameters})
+
+
+def test_a_mark_is_found_however_it_is_split() -> None:
+    pieces = Named(PIECES)
+    for start in ([6], [0, 1, 2], [0, 1, 5], [9, 0, 1, 11]):
+        for end in ([7], [3, 1, 2], [3, 1, 5], [3, 1, 11]):
+            ids = [*start, 9, *end, 9, 9, 9]
+            assert forced(text_budget(9), [10], ids, pieces) == [None] * (len(ids) + 1)
+            assert forced(text_budget(1), [10], [*start, 9], pieces)[-1] == 7
+            assert forced(text_budget(1), [10, *start], [9], pieces) == [None, 7]
+            assert forced(text_budget(2), [*start, 9, *end], [9, 9, 9], pieces) == [None] * 4
+    # The token that ends the one mark begins the other: an empty block.
+    for split in ([0, 1, 4, 1, 2], [8, 1, 2], [6, 7]):
+        assert forced(text_budget(9), [10], [*split, 9, 9], pieces) == [None] * (len(split) + 3)
+        assert forced(text_budget(3), split, [9] * 5, pieces) == [None] * 6
+    assert forced(text_budget(1), [8], [9], pieces) == [None, 7]  # begun, and another thing in the end
+    assert forced(text_budget(3), [8, 1], [2, 9, 9, 9, 9], pieces) == [None] * 6  # ends just behind the prompt
+
+
+def test_the_name_of_a_control_token_is_that_token() -> None:
+    pieces, stop = Named(PIECES), len(PIECES) - 1
+    assert forced(text_budget(9, end="<stop>", start="a"), [10], [9, 10, stop, 10], pieces) == [None] * 5
+    assert forced(text_budget(1, end="<stop>", start="a", forced="<stop>"), [10], [9, 10], pieces)[-1] == stop
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 11), max_size=14), st.integers(0, 14), st.integers(0, 3))
+def test_marks_are_where_the_text_has_them(ids: list[int], cut: int, most: int) -> None:
+    """Outside where the text, read from its beginning, is outside; the state is the same from any cut on."""
+    plugin, pieces = text_budget(10_000), Named(PIECES)
+    ctx = context(ids[:cut], [], pieces)
+    state = plugin.initial(ctx)
+    for at in range(len(ids[:cut]), len(ids)):
+        state = plugin.advance(state, Choice(ids[at], None, None, None, 0.0, 0.0, None, None), ctx)
+        ctx = context(ids[:cut], ids[cut : at + 1], pieces)
+    text = b"".join(PIECES[i] or b"" for i in ids)
+    opened = text.rfind(b"<think>")
+    assert (state.phase == "inside") == (opened >= 0 and b"</think>" not in text[opened + 7 :])

@@ -187,3 +187,12 @@ def test_parameters_out_of_range_are_refused(name: str, wrong: dict) -> None:
     for value in (-0.1, 1.1, True):
         with pytest.raises(ParameterError, match=name):
             decodekit.processor(name, **{name: value})
+
+
+def test_a_threshold_of_0_leaves_the_least_likely_as_in_llama_cpp() -> None:
+    llama = pytest.importorskip("tests.plugins.llama_cpp_samplers")
+    for row in normal_rows(5, 30, 12):
+        ids, _ = llama.apply(llama.build("xtc", 1.0, 0.0, 1, 7), row)
+        chain = Chain.preset("llama.cpp", samplers="xtc", xtc_probability=1.0, xtc_threshold=0.0)
+        left = chain.apply(Distribution.dense(row), context()).support().tolist()
+        assert left == sorted(ids.tolist()) == [int(np.argmin(row))]

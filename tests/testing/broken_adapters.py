@@ -90,7 +90,7 @@ class AliasesItsBuffer(Broken):
             self.buffer[:] = dist.row.values
             view = self.buffer.view()
             view.flags.writeable = False
-            dist.__dict__["_row"] = view
+            object.__setattr__(dist.row, "values", view)
         return dist
 
 
@@ -98,7 +98,7 @@ class LeavesArraysWritable(Broken):
     def answer(self, ids, want):
         dist = super().answer(ids, want)
         if isinstance(dist, Distribution):
-            dist.__dict__["_row"] = dist.row.values.copy()
+            object.__setattr__(dist.row, "values", dist.row.values.copy())
         return dist
 
 
@@ -302,7 +302,7 @@ class AnswersNaN(Broken):
             spoiled = dist.row.values.copy()
             spoiled[3] = math.nan
             spoiled.flags.writeable = False
-            dist.__dict__["_row"] = spoiled
+            object.__setattr__(dist.row, "values", spoiled)
         return dist
 
 

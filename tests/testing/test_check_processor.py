@@ -251,7 +251,7 @@ def returns_an_array(dist, ctx):
 
 def returns_a_writable_one(dist, ctx):
     after = dist.scaled(2)
-    after.__dict__["_row"] = after.row.values.copy()
+    object.__setattr__(after.row, "values", after.row.values.copy())
     return after
 
 

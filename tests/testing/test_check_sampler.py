@@ -39,7 +39,7 @@ def test_a_sampler_said_not_to_draw_may_not():
 
 
 def choice(dist: Distribution, token: int, **fields) -> Choice:
-    made = Choice(token, dist.logprob(token), None, None, 0.0, 0.0, None, None)
+    made = Choice(token, dist.logprob(token))
     return replace(made, **fields)
 
 
@@ -53,7 +53,7 @@ def uses_numpy_global_random(dist, ctx, randomness):
 
 def picks_masked_tokens(dist, ctx, randomness):
     token = int(randomness.uniform([0])[0] * 2)
-    return Choice(token, dist.logprob(token), None, None, 0.0, 0.0, None, None)
+    return Choice(token, dist.logprob(token))
 
 
 def is_too_sharp(dist, ctx, randomness):

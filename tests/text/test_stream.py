@@ -91,3 +91,38 @@ def test_after_a_match_nothing_more_is_shown(piece: bytes) -> None:
     stream = TextStream(("STOP",))
     text = stream.push(piece)
     assert stream.stopped and text == piece.split(b"STOP")[0].decode() and stream.finish() == ""
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.sampled_from(["a", "b", "€", 1, 2]), max_size=14),
+    st.lists(st.text(alphabet="ab€", min_size=1, max_size=3), max_size=2),
+    st.lists(st.lists(st.sampled_from(["a", "b", 1, 2]), min_size=1, max_size=3), max_size=2),
+)
+@example(["a", 1, "b"], ["ab"], [["b", 1]])
+@example(["a", 1, "b"], [], [["a", 1, "a"], [1, "b"]])
+def test_a_control_token_counts_as_its_name_and_is_never_shown(
+    written: list[str | int], stop: list[str], marked: list[list[str | int]]
+) -> None:
+    stream = TextStream(stop, [tuple(parts) for parts in marked])
+    texts: list[str] = []
+    for each in written:
+        texts.append(
+            stream.push(each.encode() if isinstance(each, str) else b"", each if isinstance(each, int) else None)
+        )
+        if stream.stopped:
+            break
+    texts.append(stream.finish())
+    # Only control tokens that some stop string names are looked at; plain stop strings see none of them.
+    named = {part for parts in marked for part in parts if isinstance(part, int)}
+    expected, stopped = "".join(each for each in written if isinstance(each, str)), False
+    for count in range(1, len(written) + 1):
+        seen = [each for each in written[:count] if isinstance(each, str) or each in named]
+        shown = [at for at, each in enumerate(seen) if isinstance(each, str)]
+        plain = "".join(str(seen[at]) for at in shown)
+        starts = [shown[at] for at in (plain.find(word) for word in stop) if at >= 0]
+        starts += [at for parts in marked for at in range(len(seen)) if seen[at : at + len(parts)] == parts]
+        if starts:
+            expected, stopped = "".join(each for each in seen[: min(starts)] if isinstance(each, str)), True
+            break
+    assert ("".join(texts), stream.text, stream.stopped) == (expected, expected, stopped)

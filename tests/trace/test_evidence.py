@@ -140,7 +140,7 @@ def test_a_samplers_own_choice_without_a_draw_is_not_taken_for_greedy() -> None:
     dist, noise = Distribution.dense(row_of(5, 400, "normal")), Randomness(0).at(0)
 
     def last(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
-        return Choice(399, dist.logprob(399), None, None, 0.0, 1.0, 398, None)
+        return Choice(399, dist.logprob(399), margin=1.0, runner_up=398)
 
     evidence = gather(dist, last(dist, Context(), noise), last, noise)
     assert len(evidence.token_ids) == 400 and evidence.floor is None

@@ -14,7 +14,8 @@ from rich.text import Text
 from decodekit.chain import Chain
 from decodekit.chain.advice import Advice, advice
 from decodekit.cli.against import Comparison, compare, counterpart, read_row
-from decodekit.cli.chain_text import parse_chain, parse_sampler, written
+from decodekit.cli.chain_text import parse_chain, parse_sampler
+from decodekit.cli.chain_writing import written
 from decodekit.cli.options import JsonFlag, PresetFlag, preset_recipe
 from decodekit.cli.output import console, put_json, show_table, table
 from decodekit.cli.plugin_facts import doc_of, needs_of, on_a_head, traits_of

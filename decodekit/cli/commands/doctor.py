@@ -14,7 +14,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from decodekit.cli.options import AdapterFlag, ConfigFlag, JsonFlag, ModelFlag, SetFlag, build_adapter
+from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
+from decodekit.cli.options import JsonFlag
 from decodekit.cli.output import console, number, put_json, say, show_table, table
 from decodekit.distribution import Distribution
 from decodekit.errors import DecodekitError
@@ -30,11 +31,9 @@ _EXTRAS = ("llamacpp", "torch", "remote", "cli", "parquet")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*;.*extra == ['\"]([\w-]+)['\"]")
 
 
+@with_adapter_flags
 def doctor(
-    adapter: AdapterFlag = None,
-    model: ModelFlag = None,
-    settings: SetFlag = None,
-    config: ConfigFlag = None,
+    chosen: AdapterChoice,
     as_json: JsonFlag = False,
 ) -> None:
     """Show versions and extras; with an adapter, what it can do and whether it answers twice alike.
@@ -44,7 +43,7 @@ def doctor(
     report: dict[str, Any] = {"versions": _versions(), "extras": _extras(), "adapter": None}
     problems: list[str] = []
     try:
-        built = build_adapter(config, adapter, model, settings)
+        built = chosen.build()
     except DecodekitError as error:
         problems.append(str(error))
         built = None

@@ -9,17 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
+from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.cli.chain_text import parse_chain, parse_sampler
 from decodekit.cli.options import (
-    AdapterFlag,
-    ConfigFlag,
     DeadlineFlag,
     JsonFlag,
-    ModelFlag,
     PresetFlag,
-    SetFlag,
     checked_deadline,
-    merged,
     preset_recipe,
 )
 from decodekit.cli.output import say
@@ -43,74 +39,73 @@ class Policy(StrEnum):
     truncate = "truncate"
 
 
+PromptArgument = Annotated[
+    str, typer.Argument(metavar="PROMPT", help="Taken raw; '-' reads it from stdin and drops one final newline.")
+]
+ChainFlag = Annotated[
+    str | None, typer.Option("--chain", help="Processors in order: 'temperature=0.8 top_p(top_p=0.95,min_keep=2)'.")
+]
+SamplerFlag = Annotated[
+    str | None, typer.Option("--sampler", help="multinomial, greedy, inverse_cdf, or an installed one.")
+]
+SeedFlag = Annotated[int | None, typer.Option("--seed", help="Drawn when not given; --json and the trace tell it.")]
+MaxTokensFlag = Annotated[int | None, typer.Option("--max-tokens", help="At most this many tokens.")]
+SamplesFlag = Annotated[int, typer.Option("-n", help="How many samples.")]
+StopFlag = Annotated[list[str] | None, typer.Option("--stop", metavar="TEXT", help="A text that ends it. Repeatable.")]
+StopIdFlag = Annotated[
+    list[int] | None, typer.Option("--stop-id", metavar="ID", help="A token id that ends it. Repeatable.")
+]
+BanFlag = Annotated[
+    list[str] | None, typer.Option("--ban", metavar="TEXT", help="A text that is not written. Repeatable.")
+]
+ChatFlag = Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")]
+TraceFlag = Annotated[Path | None, typer.Option("--trace", help="Write the trace here, as it happens.")]
+LevelFlag = Annotated[Level, typer.Option("--level", help="How much the trace keeps.")]
+PolicyFlag = Annotated[Policy | None, typer.Option("--on-undisclosed", help="When the adapter cannot disclose enough.")]
+TopFlag = Annotated[
+    int | None, typer.Option("--top", help="How many leading tokens each step keeps, before and after.")
+]
+ExplainFlag = Annotated[
+    int | None, typer.Option("--explain", metavar="STEP", help="Then show this step; -1 is the last.")
+]
+
+
+@with_adapter_flags
 def generate(
-    prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help="Taken raw; '-' reads it from stdin and drops one final newline.")
-    ],
-    model: ModelFlag = None,
-    adapter: AdapterFlag = None,
-    settings: SetFlag = None,
-    config: ConfigFlag = None,
-    chain: Annotated[
-        str | None, typer.Option("--chain", help="Processors in order: 'temperature=0.8 top_p(top_p=0.95,min_keep=2)'.")
-    ] = None,
+    prompt: PromptArgument,
+    chosen: AdapterChoice,
+    chain: ChainFlag = None,
     preset: PresetFlag = None,
-    sampler: Annotated[
-        str | None, typer.Option("--sampler", help="multinomial, greedy, inverse_cdf, or an installed one.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Drawn when not given; --json and the trace tell it.")
-    ] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="At most this many tokens.")] = None,
-    n: Annotated[int, typer.Option("-n", help="How many samples.")] = 1,
-    stop: Annotated[
-        list[str] | None, typer.Option("--stop", metavar="TEXT", help="A text that ends it. Repeatable.")
-    ] = None,
-    stop_id: Annotated[
-        list[int] | None, typer.Option("--stop-id", metavar="ID", help="A token id that ends it. Repeatable.")
-    ] = None,
-    ban: Annotated[
-        list[str] | None, typer.Option("--ban", metavar="TEXT", help="A text that is not written. Repeatable.")
-    ] = None,
+    sampler: SamplerFlag = None,
+    seed: SeedFlag = None,
+    max_tokens: MaxTokensFlag = None,
+    n: SamplesFlag = 1,
+    stop: StopFlag = None,
+    stop_id: StopIdFlag = None,
+    ban: BanFlag = None,
     deadline: DeadlineFlag = None,
-    chat: Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")] = False,
-    trace: Annotated[Path | None, typer.Option("--trace", help="Write the trace here, as it happens.")] = None,
-    level: Annotated[Level, typer.Option("--level", help="How much the trace keeps.")] = Level.proof,
-    on_undisclosed: Annotated[
-        Policy | None, typer.Option("--on-undisclosed", help="When the adapter cannot disclose enough.")
-    ] = None,
-    top: Annotated[
-        int | None, typer.Option("--top", help="How many leading tokens each step keeps, before and after.")
-    ] = None,
-    explain: Annotated[
-        int | None, typer.Option("--explain", metavar="STEP", help="Then show this step; -1 is the last.")
-    ] = None,
+    chat: ChatFlag = False,
+    trace: TraceFlag = None,
+    level: LevelFlag = Level.proof,
+    on_undisclosed: PolicyFlag = None,
+    top: TopFlag = None,
+    explain: ExplainFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Continue a prompt.
 
     In a terminal the text is coloured by surprisal and the current step is shown as bars; into a pipe goes the text.
     """
-    from decodekit.cli.running import Run
+    from decodekit.cli.running import Generation
     from decodekit.session import Session
 
-    overrides: dict[str, Any] = {}
-    if chain is not None:
-        overrides["chain"] = parse_chain(chain)
-    if preset is not None:
-        recipe = preset_recipe(preset, chain)
-        for note in recipe.notes:
-            say(note)
-        overrides |= {"chain": list(recipe.parts), "sampler": recipe.sampler}
-    if sampler is not None:
-        overrides["sampler"] = parse_sampler(sampler)
     wishes = {
         "seed": seed,
         "max_tokens": max_tokens,
         "top_logprobs": top,
         "on_undisclosed": None if on_undisclosed is None else on_undisclosed.value,
     }
-    resolved = merged(config, adapter, model, settings, overrides, wishes)
+    resolved = chosen.configuration(_overrides(chain, preset, sampler), wishes)
     text = _text(prompt)
     call: dict[str, Any] = {
         "stop": tuple(stop or ()),
@@ -122,8 +117,23 @@ def generate(
     }
     with Session.from_config(resolved) as session:
         asked = [{"role": "user", "content": text}] if chat else text
-        code = Run(session, asked, call, list(range(n)), as_json=as_json, explain=explain).go()
+        code = Generation(session, asked, call, list(range(n)), as_json=as_json, explain=explain).go()
     raise typer.Exit(code)
+
+
+def _overrides(chain: str | None, preset: str | None, sampler: str | None) -> dict[str, Any]:
+    """What the flags say of the chain, in place of a file's."""
+    overrides: dict[str, Any] = {}
+    if chain is not None:
+        overrides["chain"] = parse_chain(chain)
+    if preset is not None:
+        recipe = preset_recipe(preset, chain)
+        for note in recipe.notes:
+            say(note)
+        overrides |= {"chain": list(recipe.parts), "sampler": recipe.sampler}
+    if sampler is not None:
+        overrides["sampler"] = parse_sampler(sampler)
+    return overrides
 
 
 def _text(prompt: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from decodekit.cli.options import AdapterFlag, ConfigFlag, JsonFlag, ModelFlag, SetFlag, TraceArgument, build_adapter
+from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
+from decodekit.cli.options import JsonFlag, TraceArgument
 from decodekit.cli.output import console, number, put_json, say
 from decodekit.view.labels import token_label
 
@@ -18,12 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["replay"]
 
 
+@with_adapter_flags
 def replay(
     trace: TraceArgument,
-    adapter: AdapterFlag = None,
-    model: ModelFlag = None,
-    settings: SetFlag = None,
-    config: ConfigFlag = None,
+    chosen: AdapterChoice,
     as_json: JsonFlag = False,
 ) -> None:
     """Draw every token again: from the trace alone, or asking a model that flags or a config name.
@@ -34,7 +33,7 @@ def replay(
     from decodekit.trace import replay as replay_trace
 
     recorded = read_trace(trace)
-    live = build_adapter(config, adapter, model, settings)
+    live = chosen.build()
     try:
         report = replay_trace(recorded, adapter=live)
         for warning in report.warnings:

@@ -9,15 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.cli.options import (
-    AdapterFlag,
-    ConfigFlag,
     DeadlineFlag,
     JsonFlag,
-    ModelFlag,
-    SetFlag,
     TraceArgument,
-    adapter_part,
     checked_deadline,
 )
 from decodekit.cli.output import say
@@ -29,12 +25,10 @@ from decodekit.plugin import registry
 __all__ = ["resume"]
 
 
+@with_adapter_flags
 def resume(
     trace: TraceArgument,
-    adapter: AdapterFlag = None,
-    model: ModelFlag = None,
-    settings: SetFlag = None,
-    config: ConfigFlag = None,
+    chosen: AdapterChoice,
     as_recorded: Annotated[
         bool,
         typer.Option(
@@ -55,7 +49,7 @@ def resume(
     Prompt, chain, seed and stop conditions are those of the trace; the model comes from flags or a config. The text of
     the whole run is shown, what was recorded first.
     """
-    from decodekit.cli.running import Run
+    from decodekit.cli.running import Generation
     from decodekit.session import Session
     from decodekit.session.resuming import resume_stream
     from decodekit.trace.reader import inspect_trace
@@ -66,9 +60,9 @@ def resume(
         raise fault
     header = recorded.header
     deadline = checked_deadline(deadline)
-    source = header.config if as_recorded else config
+    source = header.config if as_recorded else chosen.config
     file = None if source is None else load_config(source).as_data()["adapter"]
-    part = adapter_part(file, adapter, model, settings)
+    part = chosen.part(file)
     if part is None:
         raise ConfigError(f"which model? Name one with --model, or a config with -c{_hint(header.config)}")
     with closing(blocking(registry.adapter(part.pop("type"), **part))) as live:
@@ -77,7 +71,7 @@ def resume(
         for difference in differences(header.adapter, live.info):
             say(f"warning: {difference}")
         session = Session(live, chain_of(recorded), seed=header.seed)
-        run = Run(
+        run = Generation(
             session, "", {"trace": target}, [stream for stream, _ in header.sequences], as_json, None,
             resumed=lambda: resume_stream(
                 trace, live, max_tokens=max_tokens, deadline=deadline, trace=target

@@ -48,8 +48,6 @@ class Daring(Plugin):
         return Choice(
             token_id=token,
             logprob=dist.logprob(token),
-            raw_logprob=None,  # the chain knows these two
-            rank=None,
             score=float(race[order[0]]),
             margin=np.inf if alone else float(race[order[0]] - race[order[1]]),
             runner_up=None if alone else int(ids[order[1]]),

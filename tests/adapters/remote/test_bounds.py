@@ -7,11 +7,14 @@ import gzip
 import socket
 import time
 import tracemalloc
+from contextlib import nullcontext
 
 import pytest
 
 from decodekit import Distribution
 from decodekit.errors import ProviderError
+from decodekit_remote.body import MOST_OBJECTS, PER_ENTRY, Refusal, parsed
+from decodekit_remote.dialect import Question, entries_of
 from decodekit_remote.transport import Transport
 from tests.adapters.remote.faults import always, asked, closing, events, remote, sending
 from tests.adapters.remote.servers import Answer, TableServer, serving
@@ -46,6 +49,33 @@ def test_a_gzip_bomb_is_refused_at_the_cap() -> None:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 16 << 20  # it is unpacked a bounded piece at a time
+
+
+@pytest.mark.parametrize("unit", ["[],", "{},", '{"a":[]},', '"ab",', "1.5,", "0,", '"\\ud83d\\ude00",'])
+def test_a_body_that_parses_into_much_more_is_refused_before_it_is_parsed(unit: str) -> None:
+    """12 MB of empty lists take 270 MiB as objects; refused, they take no more than their bytes."""
+    body = ("[" + unit * (12_000_000 // len(unit)) + "0]").encode()
+    packed = gzip.compress(body, 1)
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(packed)}\r\n\r\n".encode()
+    with serving() as server:
+        server.fault = always(sending(head + packed))
+        tracemalloc.start()
+        with pytest.raises(ProviderError, match="parts would take more than 64 MiB"):
+            asyncio.run(closing(Transport(server.url), lambda each: each.ask("/x")))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < len(body) + len(packed) + (16 << 20)
+
+
+@pytest.mark.parametrize("vocabulary", [32_000, 262_144])
+def test_a_whole_vocabulary_that_was_asked_for_is_read(vocabulary: int) -> None:
+    """llama-server's lists, which are the longest there are; as a short answer they would be refused."""
+    entry = '{"id":262143,"token":" caf\u00e9s","bytes":[32,99,97,102,195,169,115],"logprob":-12.345678}'
+    body = f"[{','.join([entry] * vocabulary)}]".encode()
+    asked = Question(((1, 2),), top=1, everything=True)
+    assert len(parsed(body, MOST_OBJECTS + PER_ENTRY * entries_of(asked, vocabulary))) == vocabulary
+    with pytest.raises(Refusal) if vocabulary > 100_000 else nullcontext():
+        parsed(body)
 
 
 def test_an_answer_that_was_compressed_unasked_is_read() -> None:

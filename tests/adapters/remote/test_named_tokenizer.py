@@ -18,6 +18,7 @@ import decodekit
 from decodekit import Prefix
 from decodekit.errors import ConfigError, ModelNotFound
 from decodekit.testing import BytesTokenizer, PiecesTokenizer, check_tokenizer
+from decodekit.text.base import prompt_ids
 from decodekit.text.huggingface import read_tokenizer
 from decodekit_remote import RemoteAdapter
 from decodekit_remote.vocabulary import KnownVocabulary
@@ -75,6 +76,7 @@ def test_texts_name_the_same_tokens_by_folder_and_by_model_file(folder: Path, of
             dialect="llama_cpp_python",
             probe=False,
             tokenizer=tokenizer,
+            retokenised="allow",  # there is no recording of its tokenizer
             transport=playing("llama_cpp_python", "completions_logprobs5"),
         )
 
@@ -133,5 +135,14 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(folder: Path) -> None:
     with serving() as server:  # 257 tokens
         for tokenizer in (str(folder), MODEL, PiecesTokenizer([bytes([i, i]) for i in range(256)] * 2)):
             with pytest.raises(ConfigError, match="do not belong together"):
-                RemoteAdapter(base_url=server.url, tokenizer=tokenizer)
+                asyncio.run(RemoteAdapter(base_url=server.url, tokenizer=tokenizer).connect())
         assert RemoteAdapter(base_url=server.url, tokenizer=BytesTokenizer()).info.vocab_size == 257
+
+
+def test_a_prompt_goes_without_the_bos_and_the_space_that_a_text_server_writes_itself() -> None:
+    tokenizer = PiecesTokenizer([None, b" ", b"h", b"i"], bos_id=0)
+    tokenizer.space_in_front = "always"
+    known = KnownVocabulary(tokenizer, "replace")
+    for text in ("hi", " hi"):
+        assert known.prompt_of(Prefix(prompt_ids(tokenizer, text))) == text
+    assert KnownVocabulary(PiecesTokenizer([None, b" ", b"h"]), "replace").prompt_of(Prefix([1, 2])) == " h"

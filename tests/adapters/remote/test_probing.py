@@ -12,7 +12,8 @@ pytest.importorskip("httpx")
 
 import decodekit
 from decodekit import Session
-from decodekit.errors import ProviderError, UnknownPlugin
+from decodekit.errors import ConfigError, ProviderError, UnknownPlugin
+from decodekit.plugin import registry
 from decodekit.testing import BytesTokenizer
 from decodekit_remote import RemoteAdapter
 from tests.adapters.remote.recorded import playing
@@ -30,6 +31,20 @@ def test_auto_finds_the_dialect_and_says_so(dialect: str) -> None:
         probes = server.asked("/completion")
         assert all(body["logit_bias"] for body in probes) and bool(probes) == (dialect == "llama_server")
         assert info.context_length == 1023 and info.most.kind == "all" and info.versions["dialect"] == dialect
+
+
+def test_a_strangers_broken_dialect_does_not_stand_in_the_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leaves() -> None:
+        raise SystemExit(5)
+
+    monkeypatch.setattr(registry, "_in_process", {("dialects", "a_broken_one"): leaves})  # the first by name
+    with serving("vllm") as server:
+        assert decodekit.adapter("remote", base_url=server.url).capabilities["dialect"] == "vllm"
+    assert "dialect left aside" in caplog.text
+    with pytest.raises(ConfigError, match="a_broken_one"):
+        decodekit.adapter("remote", base_url="http://127.0.0.1:9", dialect="a_broken_one")
 
 
 @pytest.mark.parametrize("dialect", ["llama_server", "vllm"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ pytest.importorskip("fastapi")
 pytest.importorskip("starlette_context")
 
 import decodekit
-from decodekit import Distribution, Session, read_trace, replay
+from decodekit import Distribution, Prefix, Session, Undisclosed, read_trace, replay
+from decodekit.errors import ProviderError
 from decodekit.session.prompts import as_prefix
 from tests.adapters.conftest import MODEL, model_path
 from tests.adapters.remote.real import answering, free_port
@@ -26,14 +28,17 @@ ROUNDING = 1e-5  # nats: the server takes the softmax in float32; 5e-7 was measu
 BF16 = "30"  # as ggml numbers types
 
 
+def started(model: str, *more: str) -> AbstractContextManager[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", model, "--port", str(port), *more]
+    command += ["--host", "127.0.0.1", "--n_threads", "1", "--n_threads_batch", "1"]
+    return answering(command, f"http://127.0.0.1:{port}")
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Started with the flash attention and the cache types of the adapter in process, which make the same values."""
-    port = free_port()
-    command = [sys.executable, "-m", "llama_cpp.server", "--model", model_path(), "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--n_ctx", "512", "--n_threads", "1", "--n_threads_batch", "1"]
-    command += ["--flash_attn", "true", "--type_k", BF16]
-    with answering(command, f"http://127.0.0.1:{port}") as url:
+    with started(model_path(), "--n_ctx", "512", "--flash_attn", "true", "--type_k", BF16) as url:
         yield url
 
 
@@ -66,7 +71,8 @@ def assert_equal_draws(server: str, local: Any, path: Path, tokens: int, draft: 
     Left out are steps where the tail was given up, and those whose text the server tokenised another way: it
     continued another sequence there, which the record says.
     """
-    with Session(remote(server, draft=draft), decodekit.Chain(CHAIN), seed=7, on_undisclosed="truncate") as session:
+    adapter = remote(server, draft=draft, retokenised="allow")
+    with Session(adapter, decodekit.Chain(CHAIN), seed=7, on_undisclosed="truncate") as session:
         session.generate_many(PROMPTS, max_tokens=tokens, trace=path)
     trace = read_trace(path)
     report = replay(trace, adapter=local)
@@ -91,3 +97,34 @@ def test_sampled_tokens_are_those_of_the_model_in_process(server: str, local: An
 @pytest.mark.parametrize("draft", [1, 4])
 def test_long_samples_are_those_of_the_model_in_process(server: str, local: Any, tmp_path: Path, draft: int) -> None:
     assert assert_equal_draws(server, local, tmp_path / "trace.jsonl", 64, draft) >= 96
+
+
+@pytest.mark.real_model
+def test_a_list_that_falls_short_says_why(server: str) -> None:
+    chain = decodekit.Chain([decodekit.processor("top_k", top_k=40)])
+    with Session(remote(server), chain, seed=7) as session, pytest.raises(Undisclosed, match="by their text"):
+        session.generate("The capital of France is", max_tokens=16)
+
+
+@pytest.mark.real_model
+def test_a_vocabulary_with_a_space_in_front_has_it_once(tmp_path: Path) -> None:
+    """As Llama 2 and Mistral 7B have it: the server writes it itself, and a prompt without it cannot be sent."""
+    pytest.importorskip("gguf")
+    from tests.families import made
+
+    model = str(made("legacy.gguf"))
+    local = decodekit.adapter("llamacpp", model=model, n_ctx=64, n_threads=1)
+    with (
+        started(model, "--n_ctx", "64") as url,
+        Session(decodekit.adapter("remote", base_url=url, tokenizer=model, draft=1)) as session,
+    ):
+        for text in ("hi", " hi", "hello the cat"):
+            prefix = as_prefix(session.adapter, text)
+            (there,), (here,) = session.adapter.predict([prefix]), local.predict([prefix])
+            assert prefix == as_prefix(local, text) and isinstance(there, Distribution), there
+            assert "retokenised_as" not in there.schedule and there.token_ids is not None
+            assert max(abs(there.logprob(int(i)) - here.logprob(int(i))) for i in there.token_ids) < 0.05
+        bare = Prefix([local.tokenizer.bos_id, *local.tokenizer.encode("hi")])
+        (refused,) = session.adapter.predict([bare])
+        assert isinstance(refused, ProviderError) and "put together" in str(refused)
+    local.close()

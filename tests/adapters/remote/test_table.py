@@ -15,6 +15,7 @@ pytest.importorskip("httpx")
 import decodekit
 from decodekit import Disclosure, Distribution, Prefix, Session
 from decodekit.distribution.disclosure import ALL
+from decodekit.model.asking import connect
 from decodekit.testing import BytesTokenizer, NGramAdapter, check_adapter
 from decodekit_remote import RemoteAdapter
 from decodekit_remote.dialects.vllm import Vllm
@@ -101,6 +102,7 @@ def test_ancestors_go_out_as_one_request_where_the_server_scores_prompts() -> No
     chain = [Prefix(ids[:end]) for end in range(1, len(ids) + 1)]
     with serving("vllm") as server:
         adapter = decodekit.Session(remote(server, draft=1)).adapter
+        connect(adapter)
         server.requests.clear()
         answers = adapter.predict(chain)
         assert len(server.asked("/v1/completions")) == 1
@@ -121,6 +123,7 @@ def test_prompts_of_one_call_go_out_as_one_request(dialect: str, requests: int) 
     rows = [Prefix(text.encode()) for text in ("the cat", "a dog", "one day")]
     with serving(dialect) as server:
         adapter = decodekit.Session(remote(server, draft=1)).adapter
+        connect(adapter)
         server.requests.clear()
         answers = adapter.predict(rows)
         assert len(server.requests) == requests

@@ -1,0 +1,32 @@
+"""The tokenizer of a GGUF file without its model, for who has the model elsewhere."""
+
+from __future__ import annotations
+
+from decodekit.local.fingerprint import file_fingerprint
+from decodekit.local.model_files import find_model
+from decodekit_llamacpp.native import Model
+from decodekit_llamacpp.tokenizer import LlamaCppTokenizer
+
+__all__ = ["Vocabulary", "read_vocabulary"]
+
+
+class Vocabulary(LlamaCppTokenizer):
+    """A tokenizer that owns its file: close it."""
+
+    def close(self) -> None:
+        """Free the vocabulary. A second time does nothing."""
+        self._model.close()
+
+
+def read_vocabulary(source: str, vocab_size: int | None = None) -> Vocabulary:
+    """The tokenizer inside a model file; the weights are not loaded.
+
+    Args:
+        source: a path, or the name of a model package.
+        vocab_size: what the caller expects; the file knows its own number of tokens.
+
+    Raises:
+        ModelNotFound: there is no such model, or llama.cpp cannot load it.
+    """
+    path = find_model(source)
+    return Vocabulary(Model(str(path), 0, vocab_only=True), file_fingerprint(path))

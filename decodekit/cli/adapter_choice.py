@@ -1,0 +1,103 @@
+"""The four flags that say which model a command works with, in one place for all commands."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from decodekit.cli.chain_text import parse_setting
+from decodekit.cli.output import say
+from decodekit.config import load_config
+from decodekit.errors import ConfigError
+from decodekit.plugin import registry
+
+__all__ = ["AdapterChoice", "with_adapter_flags"]
+
+AdapterFlag = Annotated[
+    str | None, typer.Option("--adapter", help="The adapter's registered name; llamacpp where nothing says otherwise.")
+]
+ModelFlag = Annotated[str | None, typer.Option("--model", "-m", help="The model: a path, or a name the adapter knows.")]
+SetFlag = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the adapter. Repeatable.")
+]
+ConfigFlag = Annotated[Path | None, typer.Option("--config", "-c", help="A decodekit.toml; flags override it.")]
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterChoice:
+    """What the flags say: an adapter by its type, its model and its other parameters, or a file that does."""
+
+    adapter: AdapterFlag = None
+    model: ModelFlag = None
+    settings: SetFlag = None
+    config: ConfigFlag = None
+
+    def part(self, file: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """A config's [adapter] table after the flags; None when neither says anything.
+
+        A flag that names another type drops the file's parameters: they belong to the type they were written for.
+        """
+        if file is None and self.adapter is None and self.model is None and not self.settings:
+            return None
+        part = dict(file or {})
+        if self.adapter is not None and self.adapter != part.get("type"):
+            part = {"type": self.adapter}
+        part.setdefault("type", "llamacpp")
+        if self.model is not None:
+            part["model"] = self.model
+        for setting in self.settings or ():
+            key, value = parse_setting(setting)
+            if key == "type":
+                raise ConfigError("--set takes the adapter's parameters; its type is --adapter")
+            part[key] = value
+        return part
+
+    def build(self) -> Any | None:
+        """The adapter that the flags or the config name; None when they name none."""
+        file = None if self.config is None else load_config(self.config).as_data()["adapter"]
+        part = self.part(file)
+        return None if part is None else registry.adapter(part.pop("type"), **part)
+
+    def configuration(self, overrides: Mapping[str, Any], session: Mapping[str, Any]) -> dict[str, Any]:
+        """A whole configuration: the file, then the flags.
+
+        Args:
+            overrides: 'chain' and 'sampler' where flags replace those of the file.
+            session: keys of [session] that flags set; None means not set.
+        """
+        file = None if self.config is None else load_config(self.config)
+        data: dict[str, Any] = {} if file is None else file.as_data()
+        if file is not None and "chain" not in overrides:
+            for note in file.notes:
+                say(note)
+        part = self.part(data.get("adapter"))
+        if part is None:
+            raise ConfigError("which model? Name one with --model, or a config with -c decodekit.toml")
+        set_by_flags = {key: value for key, value in session.items() if value is not None}
+        return {**data, "adapter": part, **overrides, "session": {**data.get("session", {}), **set_by_flags}}
+
+
+def with_adapter_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter ``chosen`` stands for the flags of `AdapterChoice`."""
+    flags = [each.name for each in fields(AdapterChoice)]
+    hints = {**get_type_hints(command, include_extras=True), **get_type_hints(AdapterChoice, include_extras=True)}
+
+    def run(**given: Any) -> None:
+        command(chosen=AdapterChoice(**{name: given.pop(name) for name in flags}), **given)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    shown: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name == "chosen":
+            shown += [inspect.Parameter(name, kind, default=None, annotation=hints[name]) for name in flags]
+        else:
+            shown.append(parameter.replace(annotation=hints[parameter.name]))
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in shown}
+    return run

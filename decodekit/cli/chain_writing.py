@@ -1,0 +1,36 @@
+"""Parts of a chain as `decodekit.cli.chain_text` reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from decodekit.plugin import FunctionPlugin, parameter_model, registry
+
+__all__ = ["write_part", "written"]
+
+
+def write_part(name: str, parameters: Mapping[str, Any]) -> str:
+    """One processor or sampler as `parse_chain` reads it, the main parameter first; a None is left out."""
+    main_first = sorted(parameters, key=lambda key: key != name)
+    given = {key: _scalar(parameters[key]) for key in main_first if parameters[key] is not None}
+    if list(given) == [name]:
+        return f"{name}={given[name]}"
+    return f"{name}({', '.join(f'{key}={value}' for key, value in given.items())})" if given else name
+
+
+def written(plugin: Any) -> str:
+    """A built processor or sampler as `parse_chain` reads it, what is as by default left out."""
+    told = registry.describe(plugin)
+    target = plugin.function if isinstance(plugin, FunctionPlugin) else type(plugin)
+    fields = parameter_model(target).model_fields if isinstance(plugin, BaseModel | FunctionPlugin) else {}
+    own = {key: value for key, value in told["params"].items() if key not in fields or value != fields[key].default}
+    return write_part(told["name"], own)
+
+
+def _scalar(value: Any) -> str:
+    """JSON, which TOML shares but for a raw DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,85 @@
+"""The messages of a conversation: checked, and as the plain data that a chat template may see."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from decodekit.errors import ParameterError
+from decodekit.text.marked import LAST, MESSAGE, Marked
+from decodekit.text.tokenizer import Message
+from decodekit.text.utf8 import utf8
+
+__all__ = ["checked_messages", "mark_last"]
+
+_DEEPEST = 100
+_ROLE = re.compile(r"[\w .-]{0,64}")
+_REASONING = ("reasoning_content", "thinking", "reasoning")
+
+
+def checked_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The messages as plain data whose texts are marked as such."""
+    if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
+        raise ParameterError(
+            f"messages must be a list of mappings with role and content, not {type(messages).__name__}"
+        )
+    if not messages:
+        raise ParameterError("there is no message; give one at least")
+    checked = []
+    for number, message in enumerate(messages):
+        where = f"message {number}"
+        if not isinstance(message, Mapping):
+            raise ParameterError(f"{where} must be a mapping with role and content, not {message!r}")
+        role, content = message.get("role"), message.get("content")
+        if not isinstance(role, str):
+            raise ParameterError(f"{where} needs a string 'role'; it has {role!r}")
+        if "content" not in message and not message.get("tool_calls"):
+            raise ParameterError(f"{where} needs a 'content': a string, None, or a list of parts")
+        if not (content is None or isinstance(content, str | list | tuple)):
+            raise ParameterError(f"{where} needs a 'content': a string, None, or a list of parts, not {content!r}")
+        given: Mapping[str, Any] = message
+        data = {key: _data(value, where, 1) for key, value in given.items() if value is not None}
+        if _ROLE.fullmatch(role):
+            data["role"] = str.__str__(role)  # templates write it into their control tokens
+        reasoning = next((data[key] for key in _REASONING if key in data), None)
+        if reasoning is not None:  # models know it by several names
+            data = {"thinking": reasoning, **data, "reasoning_content": reasoning}
+        checked.append(data)
+    return checked
+
+
+def _data(value: Any, where: str, depth: int) -> Any:
+    """A value as a template may see it: nothing but plain data, with marked texts."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        utf8(value, where)
+        return Marked(str.__str__(value), bytes([MESSAGE]) * len(value)) if value else ""
+    if depth > _DEEPEST:
+        raise ParameterError(f"{where} holds data in more than {_DEEPEST} levels")
+    if isinstance(value, Mapping):
+        return {_data(key, where, depth + 1): _data(each, where, depth + 1) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_data(each, where, depth + 1) for each in value]
+    raise ParameterError(f"{where} holds a {type(value).__name__}; a chat template sees plain data only")
+
+
+def mark_last(messages: list[dict[str, Any]]) -> None:
+    """Mark the text that is to be continued: that of the last message, or of its last part that has one."""
+    message = messages[-1]
+    parts = message.get("content")
+    holder, key = message, "content"
+    if isinstance(parts, list):
+        holder = next((part for part in reversed(parts) if isinstance(part, dict) and part.get("text")), {})
+        key = "text"
+    text = holder.get(key)
+    if not isinstance(text, str) or not text.strip():
+        raise ParameterError(
+            "the last message is the assistant's and has no text to go on with; leave it out, or let another one follow"
+        )
+    holder[key] = Marked(text, bytes([LAST]) * len(text))
