@@ -19,7 +19,7 @@ from decodekit_remote.list_length import ListLength
 from decodekit_remote.probing import Found
 from decodekit_remote.questions import Questions
 from decodekit_remote.server import Server
-from decodekit_remote.streams import Row, Streams
+from decodekit_remote.streams import Streams, Wanted
 from decodekit_remote.text_checks import TextChecks
 from decodekit_remote.transport import Transport
 from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary, Vocabulary
@@ -96,13 +96,13 @@ class Connection:
     async def predict(self, prefixes: Sequence[Prefix], wants: Sequence[Disclosure]) -> list[Answer]:
         """One answer per prefix: a distribution, or its own error."""
         reachable = self.server.reachable
-        rows: dict[bytes, Row] = {}
+        rows: dict[bytes, Wanted] = {}
         for prefix, want in zip(prefixes, wants, strict=True):
             asked = rows.get(prefix.digest)
             least = reachable(want, 1)
-            rows[prefix.digest] = Row(prefix, least if asked is None else reachable(asked.want | least, 1))
+            rows[prefix.digest] = Wanted(prefix, least if asked is None else reachable(asked.want | least, 1))
         found: dict[bytes, Answer] = {}
-        fresh: list[Row] = []
+        fresh: list[Wanted] = []
         for digest, row in rows.items():
             self.answers.observe(row.prefix)
             kept = self.answers.of(digest)

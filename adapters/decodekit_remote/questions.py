@@ -20,7 +20,7 @@ from decodekit_remote.heads import is_repeated
 from decodekit_remote.list_length import ListLength
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import Server
-from decodekit_remote.streams import Row, Streams
+from decodekit_remote.streams import Streams, Wanted
 from decodekit_remote.text_checks import TextChecks
 
 __all__ = ["Questions"]
@@ -56,7 +56,7 @@ class Questions:
         self._server, self._answers, self._streams = server, answers, streams
         self._draft_length, self._list_length, self._adapts = draft_length, list_length, adapts
 
-    async def ask_all(self, fresh: list[Row]) -> list[tuple[bytes, Answer]]:
+    async def ask_all(self, fresh: list[Wanted]) -> list[tuple[bytes, Answer]]:
         """Rows in as few requests as the server allows."""
         chains, rest = self._chains(fresh)
         alone = [
@@ -71,13 +71,13 @@ class Questions:
         answers = await asyncio.gather(*questions)
         return [answer for some in answers for answer in some]
 
-    async def _ask_alone(self, row: Row) -> list[tuple[bytes, Answer]]:
+    async def _ask_alone(self, row: Wanted) -> list[tuple[bytes, Answer]]:
         try:
             return [(row.prefix.digest, await self._answer(row))]
         except DecodekitError as error:
             return [(row.prefix.digest, error)]
 
-    async def _answer(self, row: Row) -> Distribution:
+    async def _answer(self, row: Wanted) -> Distribution:
         prefix, want = row.prefix, row.want
         await self._checks.before(prefix)
         for ahead in [
@@ -105,12 +105,12 @@ class Questions:
             self._draft_length.observe_request(len(reply.positions), time.perf_counter() - begun)
         return await self._take(prefix, reply, question)
 
-    async def _everything(self, row: Row) -> Distribution:
+    async def _everything(self, row: Wanted) -> Distribution:
         question = replace(self._question([row.prefix], self._list_length.top), everything=True)
         (reply,) = await self._server.put(question)
         return await self._take(row.prefix, reply, question)
 
-    async def _by_name(self, row: Row) -> Distribution:
+    async def _by_name(self, row: Wanted) -> Distribution:
         """Named ids come with the head's own, so that one answer holds both."""
         head = self._answers.of(row.prefix.digest)
         if head is None or head.answer.token_ids is None:
@@ -132,7 +132,7 @@ class Questions:
         self._answers.keep(row.prefix, reply.positions[0], question, 0, reply, bound=bound)
         return self._given(row.prefix)
 
-    async def _ask_batch(self, rows: Sequence[Row]) -> list[tuple[bytes, Answer]]:
+    async def _ask_batch(self, rows: Sequence[Wanted]) -> list[tuple[bytes, Answer]]:
         """Several prompts in one request; one by one if it is refused, to see which of them is at fault."""
         top = max(row.want.top or self._list_length.top for row in rows)
         length = min(self._server.room(row.prefix, self._draft_length.length) for row in rows)
@@ -155,7 +155,7 @@ class Questions:
         except DecodekitError as error:
             return prefix.digest, error
 
-    def _chains(self, rows: list[Row]) -> tuple[list[list[Row]], list[Row]]:
+    def _chains(self, rows: list[Wanted]) -> tuple[list[list[Wanted]], list[Wanted]]:
         """Rows that are ancestors of one another, shortest first, where one request can score them all."""
         if not self._server.capabilities.echo or len(rows) < 2:
             return [], rows
@@ -176,7 +176,7 @@ class Questions:
         placed = {each.prefix.digest for chain in chains for each in chain}
         return chains, [row for row in rows if row.prefix.digest not in placed]
 
-    async def _ask_chain(self, chain: list[Row]) -> list[tuple[bytes, Answer]]:
+    async def _ask_chain(self, chain: list[Wanted]) -> list[tuple[bytes, Answer]]:
         longest = chain[-1].prefix
         top = max(row.want.top or self._list_length.top for row in chain)
         question = replace(self._question([longest], top), echo=True)

@@ -19,13 +19,13 @@ from decodekit_remote.refusals import Refused
 from decodekit_remote.server import Server
 from decodekit_remote.stream import Stream
 
-__all__ = ["Row", "Streams"]
+__all__ = ["Streams", "Wanted"]
 
 _LONGEST_STREAM = 64  # tokens a stream may run
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Wanted:
     """A prefix, and what is wanted of the distribution after it."""
 
     prefix: Prefix
@@ -78,7 +78,7 @@ class Streams:
         for stream in self._running.pop(asyncio.get_running_loop(), []):
             await stream.aclose()
 
-    def next_for(self, row: Row) -> Stream | None:
+    def next_for(self, row: Wanted) -> Stream | None:
         """The stream whose next list is for this prefix."""
         return next(
             (
@@ -121,7 +121,7 @@ class Streams:
         self.running.append(stream)
         return stream
 
-    async def read(self, stream: Stream, row: Row) -> Distribution | None:
+    async def read(self, stream: Stream, row: Wanted) -> Distribution | None:
         """The stream's answer to this prefix; None when it ended without."""
         try:
             async with asyncio.timeout(self._server.transport.deadline):
@@ -147,7 +147,7 @@ class Streams:
             self.running.remove(stream)
             await stream.aclose()
 
-    async def close_abandoned(self, rows: Mapping[bytes, Row]) -> None:
+    async def close_abandoned(self, rows: Mapping[bytes, Wanted]) -> None:
         """Close the streams whose next token was not accepted, and unused ones whose places are needed."""
         idle = [stream for stream in self.running if not any(stream.contains(row.prefix) for row in rows.values())]
         room = self.most - len(rows)

@@ -51,8 +51,10 @@ class Traits:
     @classmethod
     def of(cls, plugin: Any) -> Self:
         """The traits of a built processor or sampler."""
-        declared = {name: getattr(plugin, name) for name in DECLARED if hasattr(plugin, name)}
+        read = {name: getattr(plugin, name, _MISSING) for name in DECLARED}
+        declared: dict[str, Any] = {name: value for name, value in read.items() if value is not _MISSING}
         return cls(**declared, stateful=hasattr(plugin, "initial") and hasattr(plugin, "advance"))
 
 
+_MISSING = object()
 DECLARED = tuple(field.name for field in fields(Traits) if field.name != "stateful")

@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    JsonValue,
+    TypeAdapter,
+)
+from pydantic_core import CoreSchema
 
 from decodekit.chain import Entry
-from decodekit.distribution import Origin, Stage
-from decodekit.distribution.disclosure import Disclosure, Tail
+from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import MOST_TOKENS
 from decodekit.text.tokenizer import TokenId
@@ -25,10 +34,7 @@ from decodekit.trace.step import Abandoned, Level, RawSummary, Step, Timing
 
 __all__ = ["FOOTER", "RESUMPTION", "parse_header", "parse_step"]
 
-T = TypeVar("T")
-_List = Annotated[list[T], Field(fail_fast=True)]
 _U64 = Annotated[int, Field(ge=0, lt=2**64)]
-_Pairs = _List[tuple[TokenId, FiniteFloat]]
 
 
 def parse_step(line: bytes) -> Step:
@@ -46,8 +52,8 @@ def parse_step(line: bytes) -> Step:
         index=content.step,
         token_id=content.token,
         text=content.text,
-        raw=content.raw.summary(),
-        entries=tuple(entry.entry() for entry in content.entries),
+        raw=content.raw,
+        entries=content.entries,
         draw=drawn,
         choice=Choice(
             token_id=content.token,
@@ -64,8 +70,8 @@ def parse_step(line: bytes) -> Step:
         stream=content.stream,
         evidence=None if content.final is None else content.final.evidence(),
         row=None if content.row is None else content.row.arrays(),
-        asked=tuple((question, need.disclosure()) for question, need in content.asked),
-        abandoned=tuple(branch.branch() for branch in content.abandoned),
+        asked=content.asked,
+        abandoned=content.abandoned,
     )
 
 
@@ -80,49 +86,34 @@ def parse_header(content: Any) -> Header:
     return _HEADER.validate_python(content)
 
 
-class _Read(BaseModel):
+def _until_the_first_error(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """Reads a type as always, but each list up to its first item that does not fit."""
+    schema = handler(source)
+    parts, seen = [cast("Any", schema)], set()
+    while parts:
+        part = parts.pop()
+        if id(part) in seen:  # such as a JSON value, which is made of JSON values
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict):
+            if part.get("type") in ("list", "tuple"):
+                part["fail_fast"] = True
+            elif part.get("type") == "definition-ref":
+                parts.append(handler.resolve_ref_schema(part))
+            parts.extend(part.values())
+        elif isinstance(part, list | tuple):
+            parts.extend(part)
+    return schema
+
+
+class _Untrusted(BaseModel):
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _until_the_first_error(source, handler)
+
+
+class _Read(_Untrusted):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _DisclosurePart(_Read):
-    top: Annotated[int, Field(ge=1)] | None
-    ids: _List[TokenId]
-    kind: Literal["named", "all", "cheap"]
-
-    def disclosure(self) -> Disclosure:
-        return Disclosure(self.top, tuple(self.ids), self.kind)
-
-
-class _RawPart(_Read):
-    disclosed: int
-    support: int | None
-    entropy: FiniteFloat | None
-    log_normalizer: FiniteFloat | None
-    origin: Origin
-    stage: Stage
-    temperature: FiniteFloat
-    tail: Tail | None
-    top: _Pairs
-
-    def summary(self) -> RawSummary:
-        return RawSummary(**{**self.__dict__, "top": tuple(self.top)})
-
-
-class _EntryPart(_Read):
-    name: str
-    support: int | None
-    entropy: FiniteFloat | None
-    kl: float | None
-    mass_removed: FiniteFloat | None
-    chosen: float | None
-    top: _Pairs
-    ambiguous: bool = False
-    tail: Tail | None = None
-    gave_up: Tail | None = None
-    tosses: _List[tuple[_U64, _U64]] = []
-
-    def entry(self) -> Entry:
-        return Entry(**{**self.__dict__, "top": tuple(self.top), "tosses": tuple(self.tosses)})
 
 
 class _ChoicePart(_Read):
@@ -142,8 +133,8 @@ class _DrawPart(_Read):
 
 
 class _FinalPart(_Read):
-    token_ids: _List[TokenId]
-    scores: _List[float]
+    token_ids: list[TokenId]
+    scores: list[float]
     floor: FiniteFloat | None
 
     def evidence(self) -> Evidence:
@@ -158,7 +149,7 @@ class _FinalPart(_Read):
 
 
 class _RowPart(_Read):
-    token_ids: _List[TokenId] | None
+    token_ids: list[TokenId] | None
     dtype: Literal["float32", "float64"]
     scores: str
 
@@ -174,29 +165,20 @@ class _RowPart(_Read):
         return ids, row
 
 
-class _AbandonedPart(_Read):
-    why: str
-    attempt: _U64
-    token_ids: _List[TokenId]
-
-    def branch(self) -> Abandoned:
-        return Abandoned(why=self.why, attempt=self.attempt, token_ids=tuple(self.token_ids))
-
-
 class _Content(_Read):
     stream: _U64
     step: _U64
     token: TokenId
     text: str
-    raw: _RawPart
-    entries: _List[_EntryPart]
+    raw: RawSummary
+    entries: tuple[Entry, ...]
     choice: _ChoicePart
     draw: _DrawPart | None = None
     schedule: dict[str, int | str] | None = None
     final: _FinalPart | None = None
     row: _RowPart | None = None
-    asked: _List[tuple[str, _DisclosurePart]] = []
-    abandoned: _List[_AbandonedPart] = []
+    asked: tuple[tuple[str, Disclosure], ...] = ()
+    abandoned: tuple[Abandoned, ...] = ()
 
 
 class _Line(_Read):
@@ -209,7 +191,7 @@ class _Line(_Read):
 # -- the header: what its dictionaries hold, as far as this package reads them ----------------------------------------
 
 
-class _Shape(BaseModel):
+class _Shape(_Untrusted):
     model_config = ConfigDict(extra="allow", strict=True)
     __pydantic_extra__: dict[str, JsonValue]
 
@@ -222,7 +204,7 @@ class _PluginShape(_Shape):
 
 
 class _ChainShape(_Shape):
-    processors: _List[_PluginShape]
+    processors: list[_PluginShape]
     sampler: _PluginShape
 
 
@@ -237,31 +219,32 @@ class _AdapterShape(_Shape):
 
 class _StopShape(_Shape):
     max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 0
-    strings: _List[Annotated[str, Field(min_length=1)]] = []
-    ids: _List[TokenId] = []
-    ban: _List[Annotated[str, Field(min_length=1)]] = []
+    strings: list[Annotated[str, Field(min_length=1)]] = []
+    ids: list[TokenId] = []
+    ban: list[Annotated[str, Field(min_length=1)]] = []
 
 
-class _HeaderShape(BaseModel):
+class _HeaderShape(_Untrusted):
     model_config = ConfigDict(strict=True)
 
     seed: _U64
     level: Level
-    prompts: _List[Annotated[list[TokenId], Field(fail_fast=True, min_length=1)]]
-    sequences: _List[Annotated[list[_U64], Field(min_length=2, max_length=2)]]
+    prompts: list[Annotated[list[TokenId], Field(min_length=1)]]
+    sequences: list[Annotated[list[_U64], Field(min_length=2, max_length=2)]]
     chain: _ChainShape
     adapter: _AdapterShape
     on_undisclosed: Literal["error", "truncate"]
     stop: _StopShape
     top_logprobs: Annotated[int, Field(ge=0, le=1000)]
-    metadata: _List[str]
+    metadata: list[str]
     config: dict[str, JsonValue] | None
     versions: dict[str, str]
 
 
-_LINE = TypeAdapter(_Line)
-_HEADER_SHAPE = TypeAdapter(_HeaderShape)
-_HEADER = TypeAdapter(Header)
+_FIRST = GetPydanticSchema(_until_the_first_error)
+_LINE: TypeAdapter[_Line] = TypeAdapter(_Line)
+_HEADER_SHAPE: TypeAdapter[_HeaderShape] = TypeAdapter(_HeaderShape)
+_HEADER: TypeAdapter[Header] = TypeAdapter(Annotated[Header, _FIRST])
 
-FOOTER = TypeAdapter(Footer)
-RESUMPTION = TypeAdapter(Resumption)
+FOOTER: TypeAdapter[Footer] = TypeAdapter(Annotated[Footer, _FIRST])
+RESUMPTION: TypeAdapter[Resumption] = TypeAdapter(Annotated[Resumption, _FIRST])

@@ -266,7 +266,7 @@ BOUNDS = [
     ("min_p", "min_p", [0, 1], [-1e-9, 1.0000001]),
     ("min_p", "min_keep", [1, 1_000_000], [0, 1_000_001]),
     ("dynamic_temperature", "dynamic_temperature", [0, 1000], [-1e-9, 1000.1]),
-    ("dynamic_temperature", "spread", [0, 1000], [-1e-9, 1000.1]),
+    ("dynamic_temperature", "spread", [-1000, 1000], [-1000.1, 1000.1]),
     ("dynamic_temperature", "exponent", [0, 100], [-1e-9, 100.1]),
     ("quadratic", "quadratic", [0, 100], [-1e-9, 100.1]),
     ("quadratic", "curve", [1, 10], [0.999, 10.1]),
@@ -329,13 +329,14 @@ def test_every_number_among_the_parameters_has_both_bounds(name: str) -> None:
                 assert {"minimum", "exclusiveMinimum"} & set(node), f"{where} has no lower bound"
                 assert {"maximum", "exclusiveMaximum"} & set(node), f"{where} has no upper bound"
             for key, child in node.items():
-                walk(child, f"{where}.{key}")
+                if key not in ("if", "then"):  # conditions on a parameter, not the parameter
+                    walk(child, f"{where}.{key}")
         elif isinstance(node, list):
             for child in node:
                 walk(child, where)
 
     walk(schema, name)
-    assert numbers > 0 and schema["description"]
+    assert (numbers > 0 or name == "vllm_bad_words") and schema["description"]  # that one takes texts alone
 
 
 def test_plugins_are_values() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 import decodekit
 from decodekit import TraceError
@@ -22,6 +23,7 @@ from decodekit.trace import TraceWriter
 from decodekit.trace.codec import digest, to_line
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.new_file import write_new
+from decodekit.trace.parsing import parse_step
 
 from .conftest import TEXT, chain
 from .forging import dump, load
@@ -110,6 +112,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     decodekit.Session(ADAPTER, seed=7).generate("the ", max_tokens=1, trace=good)
     done = subprocess.run([sys.executable, "-c", code, good, path], capture_output=True, text=True, check=True)
     assert int(done.stdout) / 1024 < 64 + 3 * path.stat().st_size / 2**20  # MiB; a line is copied as it is taken apart
+
+
+@pytest.mark.parametrize(
+    "place", [b'"asked":[%s]', b'"final":{"token_ids":[%s]}', b'"entries":[{"top":[%s]}]', b'"raw":{"top":[%s]}']
+)
+def test_a_list_is_read_up_to_its_first_item_that_does_not_fit(place: bytes) -> None:
+    """Each error costs a kilobyte; there would be one for each item."""
+    content = place % b",".join([b'"x"'] * 10_000)
+    with pytest.raises(ValidationError) as caught:
+        parse_step(b'{"kind":"step","prev":"","content":{%s}}' % content)
+    assert caught.value.error_count() < 40
 
 
 def test_a_line_longer_than_any_is_not_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Path) -> None:
