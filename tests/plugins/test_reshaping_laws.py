@@ -16,7 +16,7 @@ from .logit_rows import rows
 
 INF = math.inf
 # Every row of five tokens made of these: ties, masks, flat ones, leaders.
-GRID = [row for row in itertools.product((-INF, -2.0, 0.0, 1.0, 4.0), repeat=5) if max(row) > -INF and row[0] >= row[1]]
+GRID = [row for row in itertools.product((-INF, -2.0, 0.0, 4.0), repeat=5) if max(row) > -INF and row[0] >= row[1]]
 SOME = [row.astype(np.float64).tolist() for row in rows()[:400]]
 
 
