@@ -46,7 +46,7 @@ class TorchAdapter:
             such as ``smollm2``. From Python also a module or function: a transformers causal LM, or anything that maps
             token ids int64[rows, n] to logits [rows, n, V] (place t depends on the ids up to t) or [rows, V].
         tokenizer: 'auto' takes the one beside the model; None for none; from Python also a transformers tokenizer or
-            an object of `decodekit.model.adapter.Tokenizer`.
+            an object of `decodekit.text.tokenizer.Tokenizer`.
         n_ctx: the longest prefix in tokens; the model's positions by default.
         max_sequences: how many sequences are kept in the cache at a time.
         cells: how many tokens the cache holds in all; a single prefix may exceed it.
