@@ -188,7 +188,7 @@ def test_a_text_starts_with_the_models_own_begin_of_text_token():
         (["a"], "integers"),
         ([True, False], "integers"),
         ([{"role": "user", "content": "hi"}], "template"),
-        ("\ud800", "prompt 0 is no Unicode text"),
+        ("\ud800", "prompt 0 is not valid Unicode text"),
         (7, "not int"),
         (b"bytes", "not bytes"),
         (None, "not NoneType"),
