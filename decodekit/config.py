@@ -29,7 +29,7 @@ _advised: set[str] = set()
 
 
 class _Part(BaseModel):
-    """A plugin by name; every other key is a parameter of its own, checked by its own model."""
+    """A plugin by name. All other keys are the plugin's parameters, checked by the plugin's own model."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -46,7 +46,7 @@ class _NamedPart(_Part):
 
 
 class _PresetPart(BaseModel):
-    """A chain that is another engine's: its name, and settings in its own parameter names."""
+    """The chain of another engine: the engine's name, and settings in the engine's parameter names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -65,7 +65,7 @@ class _SessionPart(BaseModel):
 
 
 class Config(BaseModel):
-    """A whole configuration, read and checked. A chain that names a preset is written out here."""
+    """A whole configuration, read and checked. A chain that names a preset is replaced by the preset's processors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -77,15 +77,15 @@ class Config(BaseModel):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the engine of a preset drops of its settings; empty where the chain is listed."""
+        """Which settings the engine of a preset ignores; empty for a chain that is listed."""
         return self._notes
 
     def build_adapter(self) -> Any:
-        """The adapter it names."""
+        """Build the adapter that the configuration names."""
         return registry.adapter(self.adapter.type, **self.adapter.parameters())
 
     def build_chain(self) -> Chain:
-        """The chain it lists, in its order. Advice on it is logged as a warning, each message once in a process."""
+        """Build the chain, in the order of the list. Advice is logged as warnings, each message once per process."""
         parts = [{"name": part.name, **part.parameters()} for part in (*self.chain, self.sampler)]
         chain = Chain.from_parts(parts[:-1], parts[-1], self._notes)
         for item in advice(chain):
@@ -110,7 +110,7 @@ def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
         source: the path of a TOML file, or a dict of the same structure.
 
     Raises:
-        ConfigError: the file cannot be read, is no TOML, or holds a key or value that does not belong.
+        ConfigError: the file cannot be read, is not TOML, or has an unknown key or a wrong value.
     """
     if isinstance(source, Mapping):
         data, where = dict(source), "the configuration"
@@ -120,8 +120,11 @@ def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
             data = tomllib.loads(Path(source).read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"cannot read {where}: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of thousands of digits, or too deep
-            raise ConfigError(f"{where} is no TOML: {message_of(error)}") from error
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # not TOML or UTF-8, a number of thousands of digits, too deep
+            raise ConfigError(f"{where} is not valid TOML: {message_of(error)}") from error
     try:
         data, notes = _written_out(data)
         config = Config.model_validate(data)
@@ -134,7 +137,7 @@ def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
 
 
 def _written_out(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The configuration with a preset's processors in its place, and its sampler where no other is named."""
+    """The configuration with a preset replaced by its processors, and by its sampler where no other is named."""
     if not isinstance(data.get("chain"), Mapping):
         return data, ()
     asked = validated(_PresetPart, data["chain"], "[chain]")
@@ -145,10 +148,10 @@ def _written_out(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]
 
 
 def config_schema() -> dict[str, Any]:
-    """The JSON Schema of a configuration with every installed plugin's parameters. Loads all plugins that load.
+    """The JSON Schema of a configuration with the parameters of every installed plugin that can be imported.
 
-    What it accepts, `load_config` accepts, but for what a JSON Schema cannot count: a breaker of ``dry`` has at most 40
-    bytes of UTF-8, and the schema of a text counts characters.
+    `load_config` accepts what the schema accepts, with one exception that JSON Schema cannot express: a breaker of
+    ``dry`` has at most 40 bytes of UTF-8, and a JSON Schema counts characters.
     """
     schema = Config.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -166,7 +169,7 @@ def config_schema() -> dict[str, Any]:
 
 
 def _preset_schema() -> dict[str, Any]:
-    """What holds of a chain that is a table."""
+    """The schema of a chain that is a table: a preset."""
     schema = _PresetPart.model_json_schema()
     names = [info.name for info in registry.plugins() if info.group == "presets"]
     properties = {**schema["properties"], "preset": {"enum": names}}
@@ -182,7 +185,7 @@ def _variants(group: str, key: str) -> list[dict[str, Any]]:
             target, _ = registry.load(group, info.name)
             schema = parameter_schema(target, repr(info.name))
         except ConfigError:
-            continue  # an extra that is not installed, or a broken plugin: its parameters cannot be known here
+            continue  # an extra that is not installed, or a broken plugin: its parameters are not known
         properties = {key: {"const": info.name}, **schema.get("properties", {})}
         variant: dict[str, Any] = {
             "type": "object",

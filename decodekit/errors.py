@@ -4,14 +4,14 @@
     ├── ConfigError                 a configuration or a call that cannot work
     │   ├── UnknownPlugin           a name that no installed distribution provides
     │   └── ParameterError          a parameter that is missing, unknown or out of range
-    ├── Undisclosed                 a question the disclosed part of a distribution cannot answer
-    ├── DistributionError           numbers that are no distribution (NaN, +inf, a sum above one)
+    ├── Undisclosed                 a question that the disclosed part of a distribution cannot answer
+    ├── DistributionError           numbers that are not a distribution (NaN, +inf, a sum above one)
     │   └── EmptySupport            every token was masked or removed
     ├── PluginError                 a processor or sampler broke its contract, or raised
     ├── AdapterError                a backend could not answer
-    │   ├── ModelNotFound           no such model, or a file that is not one
-    │   ├── ContextOverflow         the prefix does not fit the model's context
-    │   ├── OutOfMemory             the backend has no room, even after making some
+    │   ├── ModelNotFound           no such model, or a file that is not a model
+    │   ├── ContextOverflow         the prefix is longer than the model's context length
+    │   ├── OutOfMemory             the backend has too little memory, even after its caches were shrunk
     │   └── ProviderError           a remote server answered with an error, or not at all
     └── TraceError                  a trace that cannot be written, read or trusted
 
@@ -46,12 +46,15 @@ __all__ = [
 
 
 def message_of(error: BaseException) -> str:
-    """What an error says; its type where it says nothing, or fails to say it. Half surrogates become escapes."""
+    """The text of an error; the name of its type where there is no text or ``__str__`` fails.
+
+    Lone surrogates are written as escapes.
+    """
     try:
-        said = str(error)
-    except (Exception, SystemExit):  # of a stranger's class
-        said = ""
-    return said.encode("utf-8", "backslashreplace").decode() if said else type(error).__name__
+        text = str(error)
+    except (Exception, SystemExit):  # the __str__ of a third-party class may raise anything
+        text = ""
+    return text.encode("utf-8", "backslashreplace").decode() if text else type(error).__name__
 
 
 class DecodekitError(Exception):
@@ -62,10 +65,10 @@ class DecodekitError(Exception):
             sequence, for a batch; None outside a generation.
     """
 
-    partial: Any = None  # typed here it would name a room far above
+    partial: Any = None  # a `Result`; its type belongs to a package that this module must not import
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Message and attributes as they are, whatever ``__init__`` takes; what does not pickle stays behind."""
+        """Keep the message and the attributes, whatever ``__init__`` takes; what cannot be pickled is left out."""
         args = tuple(each if _pickles(each) else str(each) for each in self.args)
         return _rebuilt, (type(self), args), {name: value for name, value in vars(self).items() if _pickles(value)}
 
@@ -76,12 +79,12 @@ class DecodekitError(Exception):
 
 
 def _rebuilt(kind: type[DecodekitError], args: tuple[Any, ...]) -> DecodekitError:
-    """An error of this kind without asking its ``__init__``, which may need more than the message."""
+    """An error of this kind, made without ``__init__``, which may need more arguments than the message."""
     return kind.__new__(kind, *args)
 
 
 class _Trial(Pickler):
-    """Pickles into nothing. Errors of ours are taken to pickle: a result may hold the very error that holds it."""
+    """A pickler for a test run. A `DecodekitError` is assumed to pickle: a result may hold the error that holds it."""
 
     def persistent_id(self, value: Any) -> str | None:
         return "error" if isinstance(value, DecodekitError) else None
@@ -92,7 +95,7 @@ def _pickles(value: Any) -> bool:
         return True
     try:
         _Trial(io.BytesIO()).dump(value)
-    except Exception:  # a __reduce__ of anybody's may raise anything
+    except Exception:  # a third-party __reduce__ may raise anything
         return False
     return True
 
@@ -110,7 +113,7 @@ class ParameterError(ConfigError, ValueError):
 
 
 class DistributionError(DecodekitError):
-    """Numbers that are no distribution.
+    """Numbers that are not a distribution.
 
     Attributes:
         stage: where they came from: 'adapter', or the name of a processor.
@@ -152,14 +155,14 @@ class ModelNotFound(AdapterError):
 
 
 class ContextOverflow(AdapterError):
-    """The prefix is longer than the model's context.
+    """The prefix is longer than the model's context length.
 
     While generating, a session turns this into ``finish_reason="length"``; on a prompt it is raised.
     """
 
 
 class OutOfMemory(AdapterError):
-    """The backend has no room for this prefix, even after its caches were shrunk."""
+    """The backend has too little memory for this prefix, even after its caches were shrunk."""
 
 
 class ProviderError(AdapterError):
@@ -179,7 +182,7 @@ class TraceError(DecodekitError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"``, or the list of what there is."""
+    """``"; did you mean 'x'?"``, or the list of known names."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; there is {', '.join(names) or 'nothing'}"

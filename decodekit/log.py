@@ -1,7 +1,7 @@
-"""structlog events at the seams of the library; one call, never configured here.
+"""The logger of the library: structlog events. This module never configures structlog.
 
-An application that configured structlog gets the events there. One that did not gets them from the standard library's
-logger named ``decodekit``, which is silent until somebody listens. Nothing is ever printed by default.
+An application that configured structlog gets the events there. Other applications get them from the standard library's
+logger named ``decodekit``, which is silent until a handler is added. Nothing is printed by default.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _standard.addHandler(logging.NullHandler())
 
 
 def get_logger() -> Any:
-    """The logger to use now. Ask for it at each event: the application may configure structlog at any time."""
-    import structlog  # a quarter of what `import decodekit` would otherwise cost
+    """The logger to use now. Call this for each event: the application may configure structlog at any time."""
+    import structlog  # imported here because it would take a quarter of the time of `import decodekit`
 
     if structlog.is_configured():
         return structlog.get_logger("decodekit")

@@ -106,7 +106,8 @@ def test_a_parameter_of_a_plugin_is_checked_by_the_plugin() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(b"[adapter", "is no TOML"), (b"x = 1 = 2", "is no TOML"), (b"\xff\xfe", "is no TOML")]
+    ("content", "says"),
+    [(b"[adapter", "is not valid TOML"), (b"x = 1 = 2", "is not valid TOML"), (b"\xff\xfe", "is not valid TOML")],
 )
 def test_a_file_that_is_no_toml_is_a_typed_error(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "broken.toml"
@@ -198,7 +199,7 @@ HEAD = b'[adapter]\ntype = "remote"\nbase_url = "http://127.0.0.1:9"\n'
 def test_what_is_no_toml_is_one_typed_error(tmp_path: Path, body: bytes) -> None:
     file = tmp_path / "c.toml"
     file.write_bytes(HEAD + body)
-    with pytest.raises(ConfigError, match=r"c\.toml is no TOML"):
+    with pytest.raises(ConfigError, match=r"c\.toml is not valid TOML"):
         load_config(file)
 
 

@@ -84,7 +84,7 @@ def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pyt
 
 def test_a_first_sampler_takes_less_than_20_lines_of_code() -> None:
     """From the imports to its tests; blank lines and what is only used to try it out do not count."""
-    page = (ROOT / "docs" / "first-sampler.md").read_text().partition("## At work")[0]
+    page = (ROOT / "docs" / "first-sampler.md").read_text().partition("## Using it")[0]
     blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.strip()]
     assert len(blocks) == 2 and len(lines) < 20

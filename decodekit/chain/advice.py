@@ -1,7 +1,7 @@
-"""Contradictions and known traps of a chain, found without running it.
+"""Contradictions and frequent mistakes in a chain, found without running it.
 
-Your list is the program: nothing here changes a chain, and no advice makes one wrong. Each rule is a pure function of
-the chain's parts, and says why.
+Nothing here changes a chain, and a chain with advice still runs. Each rule is a pure function of the chain's parts and
+gives its reason.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ _HEAT_REPORTS = "ggml-org/llama.cpp#3841, oobabooga/textgen#4463"
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Something about a chain that its author may not have meant.
+    """An effect of a chain that its author may not have intended.
 
     Args:
-        rule: what kind of thing it is, as one word.
-        places: the processors concerned, counted from 0.
+        rule: the name of the rule that found it, as one word.
+        places: the positions of the processors concerned, counted from 0.
         message: what happens, why, and what to do instead.
-        source: where users met it, or the paper whose law is left; '' where it follows from the laws themselves.
+        source: where users reported it, or the paper whose definition no longer holds; '' where it follows from the
+            formulas alone.
     """
 
     rule: str
@@ -41,7 +42,7 @@ class Advice:
 
 
 def advice(chain: Chain) -> list[Advice]:
-    """All advice on a chain, rule by rule; empty for a chain without known traps."""
+    """All advice on a chain, rule by rule; empty where no rule applies."""
     parts = [_Placed.of(place, link) for place, link in enumerate(chain.links)]
     sampler = parts.pop().name
     return [item for rule in _RULES for item in rule(parts, sampler)]
@@ -49,7 +50,7 @@ def advice(chain: Chain) -> list[Advice]:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A part of a chain, its place, and its main parameter: the one that has its name; NaN where that is no number."""
+    """A part of a chain, its position, and its main parameter (the one with the part's name; NaN if not a number)."""
 
     place: int
     name: str
@@ -78,20 +79,20 @@ def _repeated(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
         same = [part for part in parts if part.name == name]
         if len(same) == 1:
             continue
-        law = same[0].traits.kind
-        if law == "temperature":
-            why = f"the scores are divided by each, which makes {math.prod(part.main for part in same):.4g}"
-        elif law == "truncation":
-            why = "each cuts what the one before left; write one"
-        elif law == "penalty":
-            why = "the same tokens are penalised by each; write one"
+        kind = same[0].traits.kind
+        if kind == "temperature":
+            why = f"the scores are divided by each of them, in total by {math.prod(part.main for part in same):.4g}"
+        elif kind == "truncation":
+            why = "each one cuts what the one before has kept; write one"
+        elif kind == "penalty":
+            why = "each one penalises the same tokens; write one"
         else:
             continue
-        yield Advice("repeated", tuple(part.place for part in same), f"{name} stands {len(same)} times: {why}")
+        yield Advice("repeated", tuple(part.place for part in same), f"{name} occurs {len(same)} times: {why}")
 
 
 def _cut_after_heat(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
-    """A flat distribution has many tokens that are likely beside its first."""
+    """A truncation after a high temperature: the flat distribution has many tokens of similar probability."""
     for part, hot in zip(parts, accumulate((part.heat for part in parts), mul), strict=True):
         if part.traits.after_heat is None or not hot >= _HOT:
             continue
@@ -99,7 +100,7 @@ def _cut_after_heat(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
         yield Advice(
             "cut_after_heat",
             (*heaters, part.place),
-            f"{part.name} stands after a temperature of {hot:.3g}: {part.traits.after_heat(hot)}; "
+            f"{part.name} comes after a temperature of {hot:.3g}: {part.traits.after_heat(hot)}; "
             "put the temperature after it",
             _HEAT_REPORTS,
         )
@@ -113,8 +114,8 @@ def _measure_after_cut(parts: Sequence[_Placed], sampler: str) -> Iterator[Advic
             yield Advice(
                 "measure_after_cut",
                 (*(p.place for p in cuts), part.place),
-                f"{part.name} stands after {_listed(cuts)}: it measures the {what} of what is left, not of the model's "
-                f"own distribution; put {part.name} first",
+                f"{part.name} comes after {_listed(cuts)}: it measures the {what} of the remaining tokens, not of the "
+                f"model's distribution; put {part.name} first",
                 source,
             )
 
@@ -126,8 +127,8 @@ def _addition_after_cut(parts: Sequence[_Placed], sampler: str) -> Iterator[Advi
             yield Advice(
                 "addition_after_cut",
                 (*(p.place for p in cuts), part.place),
-                f"{part.name} stands after {_listed(cuts)}: it cannot bring back a token that was removed, and the cut "
-                f"was made by scores that it then changes; put {part.name} first",
+                f"{part.name} comes after {_listed(cuts)}: it cannot bring back a removed token, and it changes the "
+                f"scores that decided which tokens were removed; put {part.name} first",
             )
 
 
@@ -138,21 +139,21 @@ def _after_the_last_token(parts: Sequence[_Placed], sampler: str) -> Iterator[Ad
             yield Advice(
                 "after_the_last_token",
                 (part.place, *(p.place for p in after)),
-                f"{part.name}={part.main:g} leaves one token, and {_listed(after)} after it can change nothing; "
+                f"{part.name}={part.main:g} leaves one token, so {_listed(after)} after it can change nothing; "
                 f"put {part.name} last",
             )
             return
 
 
 def _greedy_and_order(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
-    """Only what no later processor builds on is without effect."""
+    """Processors at the end of the chain that do not change which token is most likely, before greedy."""
     idle = list(takewhile(lambda part: part.traits.argmax_invariant, reversed(parts)))[::-1]
     if sampler == "greedy" and idle:
         yield Advice(
             "greedy_and_order",
             tuple(part.place for part in idle),
-            f"greedy takes the most likely token, and {_listed(idle)} cannot change which that is: without effect "
-            "here; draw with multinomial if they should have one",
+            f"greedy takes the most likely token, and {_listed(idle)} cannot change which token that is, so there is "
+            "no effect; use the sampler multinomial to get one",
             "huggingface/transformers#31839",
         )
 

@@ -1,7 +1,7 @@
-"""The user's list is the program: one loop over the processors, then the sampler, and a note of what each did.
+"""A chain runs the processors in the user's order, then the sampler, and notes what each of them did.
 
-Nothing is reordered, added or dropped. `Chain.step` is pure: it may be run again on a better disclosed distribution,
-and a step that raised leaves no trace.
+Nothing is reordered, added or dropped. `Chain.step` is pure: it may run again on a distribution that discloses more,
+and a step that raised has changed nothing.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ class Chain:
     """An ordered list of processors and a sampler.
 
     Args:
-        processors: callables ``(dist, ctx) -> Distribution``, stateful ones included; see `Processor`. One alone needs
-            no list.
+        processors: callables ``(dist, ctx) -> Distribution``, or stateful ones; see `Processor`. A single processor
+            needs no list.
         sampler: a registered name, or a callable ``(dist, ctx, randomness) -> Choice``.
 
-    ``notes`` says what the engine of a preset drops or does otherwise; it is empty for a chain written by hand.
+    ``notes`` says which settings the engine of a preset ignores or treats in another way; it is empty for a chain
+    written by hand.
 
     Raises:
-        UnknownPlugin: no sampler of this name.
-        ParameterError: it is no list of processors, or something in it is not callable.
+        UnknownPlugin: no sampler has this name.
+        ParameterError: it is not a list of processors, or an item is not callable.
     """
 
     def __init__(
@@ -54,11 +55,11 @@ class Chain:
         processor_links = [link_of(processor, seen) for processor in self.processors]
         self.links = (*processor_links, link_of(self.sampler, {}))  # every part, the sampler last
         cut = next((i for i, link in enumerate(processor_links, 1) if link.traits.truncates), None)
-        asking = processor_links[:cut]  # no tail is left behind a cut
+        asking = processor_links[:cut]  # there is no tail after a truncation
         self._moving = [link for link in asking if callable(link.traits.needs)]
         self._fixed_need = reduce(or_, (each.traits.needs for each in asking if not callable(each.traits.needs)), CHEAP)
         if any(link.needs_logits for link in processor_links):
-            self._fixed_need = ALL  # a head shows logprobs; the backend's own offset comes with the whole row only
+            self._fixed_need = ALL  # a head has logprobs; only the whole row has the backend's own offset
         self.pure = all(link.pure for link in self.links)
         self.notes: tuple[str, ...] = ()
 
@@ -71,10 +72,10 @@ class Chain:
         Args:
             parts: the processors, each a mapping with its ``name`` and its parameters.
             sampler: likewise; ``multinomial`` when None.
-            notes: for `notes`.
+            notes: the chain's `notes`.
 
         Raises:
-            UnknownPlugin: a name that nothing installed provides.
+            UnknownPlugin: a name that no installed distribution provides.
             ParameterError: a parameter that is missing, unknown or out of range.
         """
         chosen = {"name": "multinomial"} if sampler is None else sampler
@@ -84,17 +85,17 @@ class Chain:
 
     @classmethod
     def preset(cls, name: str, version: str | None = None, **parameters: Any) -> Self:
-        """The chain of another engine: its order, edges, scopes and defaults, in its own parameter names.
+        """The chain of another engine: its order, edge cases, scopes and defaults, in its own parameter names.
 
-        What that engine drops in silence stands in ``notes``, and is logged as a warning.
+        A setting that the engine ignores is listed in ``notes`` and logged as a warning.
 
         Args:
-            name: the preset, as ``"llama.cpp"`` or ``"transformers"``.
-            version: the engine's version; the last that the preset lists by default.
-            parameters: the engine's own; see `decodekit.plugin.presets.read_recipe`.
+            name: the preset, such as ``"llama.cpp"`` or ``"transformers"``.
+            version: the engine's version; by default the last one that the preset lists.
+            parameters: the engine's parameters; see `decodekit.plugin.presets.read_recipe`.
 
         Raises:
-            UnknownPlugin: no preset of this name, or a plugin it needs is not installed.
+            UnknownPlugin: no preset has this name, or a plugin it needs is not installed.
             ParameterError: a parameter or version the engine does not have, or a value out of bounds.
         """
         recipe = read_recipe(name, version, parameters)
@@ -102,10 +103,10 @@ class Chain:
 
     @classmethod
     def of(cls, given: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | None) -> Chain:
-        """A chain as it is, or one of a list of processors, of one processor, or of none.
+        """The given chain, or a new chain from a list of processors, one processor, or None.
 
         Raises:
-            ParameterError: it is none of these.
+            ParameterError: the argument is none of these.
         """
         return given if isinstance(given, Chain) else cls(() if given is None else given)
 
@@ -123,7 +124,7 @@ class Chain:
     def need(self, ctx: Context) -> Disclosure:
         """What to ask the adapter for at first: the union of what the processors declare."""
         if not self.pure:
-            return ALL  # an impure part must not run twice, so the first answer has to do
+            return ALL  # an impure part must not run twice, so the first answer must disclose everything
         need = self._fixed_need
         for link in self._moving:
             try:
@@ -134,7 +135,7 @@ class Chain:
         return need
 
     def initial(self, ctx: Context) -> tuple[Any, ...]:
-        """The states before the first token, one per processor and the sampler's last; None for the stateless."""
+        """The states before the first token: one per processor, then the sampler's; None for a stateless part."""
         states = []
         for link in self.links:
             try:
@@ -145,11 +146,11 @@ class Chain:
         return tuple(states)
 
     def apply(self, dist: Distribution, context: Context) -> Distribution:
-        """Run the processors only. Stateful ones start afresh; one that tosses a coin needs ``context.rng``.
+        """Run the processors only. Stateful ones start from their initial state; random ones need ``context.rng``.
 
         Raises:
             PluginError: a processor broke its contract, or raised.
-            DistributionError: a processor made NaN, +inf or an empty support.
+            DistributionError: a processor returned NaN, +inf or an empty support.
             Undisclosed: the distribution does not disclose enough.
         """
         states = self.initial(context)
@@ -171,11 +172,11 @@ class Chain:
         Args:
             dist: the adapter's distribution.
             ctx: the ids so far.
-            states: as `initial` or the step before returned them.
-            randomness: the noise of this step, its attempt in ``draw``.
+            states: as returned by `initial` or by the step before.
+            randomness: the noise of this step, with its attempt in ``draw``.
             top: how many leading tokens each entry keeps.
             truncate: give up the tail where a question cannot be answered, instead of raising `Undisclosed`.
-            forced: the choice that the states advance by, whatever is drawn here: a replay forces what was recorded.
+            forced: advance the states by this choice and not by the one drawn here: a replay forces the recorded one.
 
         Returns:
             The final distribution, the choice, one entry per processor, and the states after this token.
@@ -197,7 +198,7 @@ class Chain:
         *,
         truncate: bool = False,
     ) -> Reshaped:
-        """The first half of `step`: run the processors, which is all that the choice needs. The notes can wait.
+        """The first half of `step`: run the processors, which is all that the choice needs. Notes are made later.
 
         Raises:
             PluginError, DistributionError, Undisclosed: as `step`.
@@ -207,7 +208,7 @@ class Chain:
 
 def _listed(processors: Any) -> tuple[Callable[..., Any], ...]:
     if isinstance(processors, Chain):
-        raise ParameterError("a chain is no processor; join two with Chain([*one.processors, *other.processors])")
+        raise ParameterError("a chain is not a processor; join two with Chain([*one.processors, *other.processors])")
     if isinstance(processors, str | bytes | Mapping):
         raise ParameterError(
             f"a chain is a list of processors, not {processors!r}; build one by name with processor(...), "
@@ -222,5 +223,5 @@ def _listed(processors: Any) -> tuple[Callable[..., Any], ...]:
 
 def _short(processor: Any) -> str:
     """A processor in a few words, on one line."""
-    said = " ".join(repr(processor).split())
-    return said if len(said) <= _LONGEST else f"{said[: _LONGEST - 4]}...)"
+    shown = " ".join(repr(processor).split())
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 4]}...)"

@@ -30,15 +30,15 @@ class Entry:
         name: the processor.
         support: how many tokens have probability now; None on a head with a tail.
         entropy: in nats; None on a head with a tail.
-        kl: Kullback-Leibler divergence of the stage before from this one, in nats; None where a tail leaves it open.
-        mass_removed: the probability, at the stage before, of the tokens this one removed; None likewise.
+        kl: Kullback-Leibler divergence D(this stage || the stage before), in nats; None where a tail makes it unknown.
+        mass_removed: the probability, at the stage before, of the tokens that this stage removed; None as for ``kl``.
         ambiguous: whether a decision here lay within 1e-9 of its boundary.
         tail: what is undisclosed at this stage; None when nothing is.
         gave_up: the tail that was given up here under ``on_undisclosed='truncate'``; None when none was.
-        tosses: (lane, word) of the random numbers the processor drew.
+        tosses: (lane, word) of the random numbers that the processor drew.
         top: (token id, logprob) of the leading tokens at this stage.
         chosen: the log-probability, at this stage, of the token that was chosen in the end; -inf before a processor
-            that revives it, None where a tail leaves it open.
+            that gives it probability again, None where a tail makes it unknown.
     """
 
     name: str
@@ -58,12 +58,12 @@ def entry_of(part: Applied, *, chosen: int, logprob: float | None, top: int, ste
     """The record of one processor.
 
     Args:
-        part: what it was called with, and gave.
+        part: what it was called with, and what it returned.
         chosen: the token that was chosen in the end.
         logprob: of that token at the stage before; None where it is not known.
         top: how many leading tokens the entry keeps.
         step: the number of tokens generated before.
-        exact: what follows learns from the chosen token's log-probability here, so the record has all its bits.
+        exact: the next part uses the chosen token's log-probability at this stage, so it is recorded to the last bit.
 
     Raises:
         PluginError: it gave probability to a token that had none.
@@ -103,9 +103,9 @@ def entry_of(part: Applied, *, chosen: int, logprob: float | None, top: int, ste
 
 
 def _by_factor(before: Distribution, after: Distribution, factor: float, logprob: float) -> tuple[float, float, float]:
-    """The divergence, the mass removed and the chosen token's log-probability, where the two normalisers say it all.
+    """The divergence, the mass removed and the chosen token's log-probability, from the two normalisers alone.
 
-    That is so where tokens were left out, or all scores multiplied by a factor.
+    This holds where tokens were only removed, or all scores only multiplied by one factor.
     """
     gap = after.kl(before)
     lead = factor * before.max_score - after.max_score
@@ -114,7 +114,7 @@ def _by_factor(before: Distribution, after: Distribution, factor: float, logprob
 
 
 def _moved(before: Distribution, after: Distribution) -> tuple[float | None, float | None]:
-    """The divergence and the mass removed; None where a tail leaves them open."""
+    """The divergence and the mass removed; None where a tail makes them unknown."""
     if after is before:
         return 0.0, 0.0
     try:
@@ -137,7 +137,7 @@ def _pairs(dist: Distribution, top: int) -> tuple[tuple[int, float], ...]:
 
 
 def known(question: Callable[[int], Any], token_id: int) -> Any:
-    """The answer, or None where the disclosed part does not settle it."""
+    """The answer, or None where the disclosed part does not determine it."""
     try:
         return question(token_id)
     except Undisclosed:

@@ -1,4 +1,4 @@
-"""One part of a chain: found out about once, called, its answer checked, its errors named."""
+"""One part of a chain: its traits are read once; it is called, its answer checked, its errors named."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TOSSES_KEPT = 16
 
 @dataclass(frozen=True)
 class Link:
-    """A processor or sampler with everything that need not be found out twice."""
+    """A processor or sampler with all that is read from it once."""
 
     call: Any
     name: str
@@ -48,12 +48,12 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One processor, applied.
+    """The result of one processor.
 
     Args:
-        link: which.
+        link: the processor.
         before: what it was called with.
-        after: what it gave.
+        after: what it returned.
         tosses: (lane, word) of the random numbers it drew.
         gave_up: the tail that was given up before it; None when none was.
     """
@@ -66,10 +66,10 @@ class Applied:
 
 
 def link_of(part: Any, seen: dict[str, int]) -> Link:
-    """What there is to know of a part; ``seen`` counts the parts of one name so far."""
+    """The link of a part; ``seen`` counts the parts of each name so far."""
     if not callable(part):
         raise ParameterError(
-            f"a chain is made of callables; {part!r} is none. Build plugins by name with processor(...)"
+            f"a chain is made of callables, and {part!r} is not callable. Build plugins by name with processor(...)"
         )
     name = registry.name_of(part)
     earlier = seen.get(name, 0)
@@ -92,19 +92,19 @@ def link_of(part: Any, seen: dict[str, int]) -> Link:
 def call_processor(
     link: Link, dist: Distribution, ctx: Context, state: Any, rng: BoundRandomness | None
 ) -> tuple[Distribution, tuple[tuple[int, int], ...]]:
-    """One processor, its output checked, with the random words it drew."""
+    """Call one processor and check its output. Returns it with the random words that were drawn."""
     if link.needs_logits and dist.origin != "logits":
         raise PluginError(
-            "its law depends on the backend's own offset, and this adapter gives logprobs; "
-            "write the law for logprobs into the chain, or take a backend that gives logits",
+            "its formula depends on the backend's own offset of the scores, and this adapter gives logprobs; "
+            "use a processor that is defined on logprobs, or a backend that gives logits",
             plugin=link.name,
             step=ctx.step,
         )
-    dice = None
+    noise = None
     if rng is not None:
         key = link.key if rng.draw == 0 else derive(link.key, rng.draw)  # another attempt has other noise
-        dice = _Dice(rng.source, rng.step, PROCESSORS, key)
-        ctx = Context(ctx.prompt_ids, ctx.output_ids, ctx.tokenizer, ctx.metadata, dice)
+        noise = _RecordedNoise(rng.source, rng.step, PROCESSORS, key)
+        ctx = Context(ctx.prompt_ids, ctx.output_ids, ctx.tokenizer, ctx.metadata, noise)
     try:
         after = link.call(dist, ctx, state) if link.stateful else link.call(dist, ctx)
     except (Exception, SystemExit) as error:
@@ -120,11 +120,11 @@ def call_processor(
             plugin=link.name,
             step=ctx.step,
         )
-    return after, tuple(dice.tosses) if dice is not None else ()
+    return after, tuple(noise.tosses) if noise is not None else ()
 
 
 def call_sampler(link: Link, dist: Distribution, ctx: Context, noise: BoundRandomness, state: Any) -> Any:
-    """The sampler's answer, unchecked."""
+    """The sampler's answer, not yet checked."""
     try:
         return link.call(dist, ctx, noise, state) if link.stateful else link.call(dist, ctx, noise)
     except (Exception, SystemExit) as error:
@@ -132,15 +132,21 @@ def call_sampler(link: Link, dist: Distribution, ctx: Context, noise: BoundRando
         raise
 
 
-def refuse(error: Undisclosed, spent: str, step: int) -> DecodekitError:
-    """The same question again; or, once a processor with a memory of its own has run, the end of the matter."""
-    if not spent:
+def refuse(error: Undisclosed, ran_once: str, step: int) -> DecodekitError:
+    """The same `Undisclosed` again; or a `PluginError` once an impure part, which cannot run twice, has run.
+
+    Args:
+        error: what a part needs.
+        ran_once: the name of the impure part that has run; '' when none has.
+        step: the number of tokens generated before.
+    """
+    if not ran_once:
         return Undisclosed(error.need, error.question)
-    return PluginError(f"it cannot run again for a better answer, but {error}", plugin=spent, step=step)
+    return PluginError(f"it cannot run again on a larger answer, but {error}", plugin=ran_once, step=step)
 
 
 def blame(error: BaseException, link: Link, ctx: Context) -> None:
-    """Raise the error of a plugin with its name and step; do nothing where it has them, or is a question."""
+    """Raise a plugin's error with its name and step; do nothing where it has both, or is `Undisclosed`."""
     if isinstance(error, DistributionError) and error.stage is None:
         raise type(error)(error.message, stage=link.name, step=ctx.step) from error
     if isinstance(error, ConfigError) or not isinstance(error, DecodekitError):
@@ -150,8 +156,8 @@ def blame(error: BaseException, link: Link, ctx: Context) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Dice(BoundRandomness):
-    """A processor's noise that remembers what was drawn from it."""
+class _RecordedNoise(BoundRandomness):
+    """A processor's noise that records the first words drawn from it."""
 
     tosses: list[tuple[int, int]] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""One step of a chain in two halves: what the choice needs, and the notes that can wait until it is made."""
+"""One step of a chain in two halves: what the choice needs, and the notes, which are made after the choice."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["Reshaped", "advance", "reshape"]
 
 @dataclass(frozen=True, slots=True)
 class Reshaped:
-    """A distribution that went through the processors of a chain.
+    """A distribution after the processors of a chain.
 
     Args:
         links: the parts of the chain, the sampler last.
         raw: what the adapter answered.
-        applied: what each processor was called with, and gave.
+        applied: what each processor was called with, and what it returned.
         final: what the sampler draws from.
         ctx: the ids so far.
-        states: of the parts, before this token.
+        states: the states of the parts before this token.
     """
 
     links: tuple[Link, ...]
@@ -40,7 +40,7 @@ class Reshaped:
     states: tuple[Any, ...]
 
     def choose(self, randomness: BoundRandomness, *, truncate: bool = False) -> tuple[Choice, Reshaped]:
-        """Draw a token. Where ``truncate`` gives up the tail for that, ``final`` of what comes back has none.
+        """Draw a token. Where ``truncate`` gave up the tail, the returned object's ``final`` has no tail.
 
         Raises:
             PluginError, DistributionError, Undisclosed: as `Chain.step`.
@@ -56,8 +56,8 @@ class Reshaped:
                 choice = call_sampler(link, dist, self.ctx, noise, self.states[-1])
         except Undisclosed as error:
             impure = [part.link.name for part in self.applied if not part.link.pure]
-            spent = link.name if not link.pure else impure[-1] if impure else ""
-            raise refuse(error, spent, self.ctx.step) from error
+            ran_once = link.name if not link.pure else impure[-1] if impure else ""
+            raise refuse(error, ran_once, self.ctx.step) from error
         _check_choice(choice, dist, link, self.ctx)
         return choice, self if dist is self.final else replace(self, final=dist)
 
@@ -67,7 +67,7 @@ class Reshaped:
         return advance(self.links, self.states, choice, self.ctx, (*seen, self.final))
 
     def settle(self, choice: Choice, *, top: int = 0) -> tuple[Choice, tuple[Entry, ...]]:
-        """The choice with what the model thought of it, and a note on what each processor did.
+        """The choice with its raw log-probability and rank, and an entry for what each processor did.
 
         Args:
             choice: what was chosen.
@@ -98,16 +98,16 @@ def reshape(
     truncate: bool = False,
 ) -> Reshaped:
     """Run the processors; see `Chain.step`."""
-    raw, applied, spent = dist, [], ""
+    raw, applied, ran_once = dist, [], ""
     for link, state in zip(links[:-1], states, strict=False):
         before, gave_up = dist, None
         if not link.pure:
-            spent = link.name
+            ran_once = link.name
         try:
             dist, tosses = call_processor(link, before, ctx, state, randomness)
         except Undisclosed as error:
             if not truncate or before.tail is None or not link.pure:
-                raise refuse(error, spent, ctx.step) from error
+                raise refuse(error, ran_once, ctx.step) from error
             gave_up = before.tail
             before = before.truncated()
             dist, tosses = call_processor(link, before, ctx, state, randomness)

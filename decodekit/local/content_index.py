@@ -1,7 +1,7 @@
-"""Which cache slot holds the longest part of a prefix: the one index every local adapter uses.
+"""Which cache slot holds the longest part of a prefix: the index that every local adapter uses.
 
-A slot is a number the adapter gives a meaning, such as a llama.cpp sequence or a row of a tensor. The index knows what
-token ids each slot holds and in which order the slots were used; the memory itself is the adapter's business.
+A slot is a number to which the adapter gives a meaning, such as a llama.cpp sequence or a row of a tensor. The index
+knows which token ids each slot holds and in which order the slots were used; the adapter holds the KV cache itself.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class ContentIndex:
         self._ids: list[Ids] = [_NO_IDS] * slots
         self._lengths = [0] * slots
         self._known: dict[bytes, Match] = {}  # digest of a prefix -> where it is
-        self._marks: list[list[tuple[int, bytes]]] = [[] for _ in range(slots)]  # what a slot put into it, by length
+        self._marks: list[list[tuple[int, bytes]]] = [[] for _ in range(slots)]  # (length, digest) put by each slot
         self._order: dict[int, None] = dict.fromkeys(range(slots))  # least recently used first
 
     def find(self, prefix: Prefix) -> Match:
-        """The slot that shares most leading ids with this prefix; the most recently used one among equals.
+        """The slot that shares most leading ids with this prefix; of equally good slots the most recently used one.
 
-        A prefix whose content, or whose content but for the last id, was `put` before is found by digest; every
-        other one is compared with each slot.
+        A prefix that was `put` before, with or without its last id, is found by digest; any other prefix is compared
+        with each slot.
         """
         best = _NOWHERE
         for node in prefix.ancestors():
@@ -59,7 +59,7 @@ class ContentIndex:
             if best is not _NOWHERE and (ends_there or len(node) < len(prefix)):
                 break
         if best.length and best.length >= len(prefix) - 1:
-            return best  # nothing better is of use: the last id is evaluated again in any case
+            return best  # a better match would save nothing: the last id is evaluated again in any case
         ids = prefix.since(0)
         for slot in self._order:
             if self._lengths[slot] >= max(best.length, 1):
@@ -69,12 +69,12 @@ class ContentIndex:
         return best
 
     def holding(self, prefix: Prefix | None) -> int:
-        """The slot that holds exactly this prefix, put there as a whole; -1 when none does."""
+        """The slot that holds exactly this prefix, as given to `put`; -1 when none does."""
         known = None if prefix is None else self._known.get(prefix.digest)
         return known.slot if known is not None and self._lengths[known.slot] == known.length else -1
 
     def put(self, slot: int, prefix: Prefix, *, keep: int = 0) -> None:
-        """The slot now holds exactly this prefix. Its first ``keep`` ids are known to be in place already."""
+        """Record that the slot now holds exactly this prefix. Its first ``keep`` ids are already there."""
         self.truncate(slot, keep)
         self._write(slot, prefix.since(keep))
         mark = (len(prefix), prefix.digest)
@@ -84,22 +84,22 @@ class ContentIndex:
         self.touch(slot)
 
     def copy(self, source: int, target: int, length: int) -> None:
-        """``target`` now holds the first ``length`` ids of ``source`` and nothing else."""
+        """Record that ``target`` now holds the first ``length`` ids of ``source`` and nothing else."""
         self.drop(target)
         self._write(target, self.ids(source)[:length])
         self.touch(target)
 
     def truncate(self, slot: int, length: int) -> None:
-        """Forget all ids of the slot from position ``length`` on."""
+        """Remove all ids of the slot from position ``length`` on."""
         marks = self._marks[slot]
         while marks and marks[-1][0] > length:
             _, digest = marks.pop()
-            if self._known.get(digest, _NOWHERE).slot == slot:  # another slot may have put the same since
+            if self._known.get(digest, _NOWHERE).slot == slot:  # another slot may hold the same prefix by now
                 del self._known[digest]
         self._lengths[slot] = min(self._lengths[slot], length)
 
     def drop(self, slot: int) -> None:
-        """Empty the slot. It is the first to be used again."""
+        """Empty the slot and make it the least recently used one."""
         self.truncate(slot, 0)
         self._ids[slot] = _NO_IDS
         self._order = {slot: None, **{other: None for other in self._order if other != slot}}
@@ -124,7 +124,7 @@ class ContentIndex:
         return self._lengths[slot]
 
     def ids(self, slot: int) -> Ids:
-        """int64[n], what the slot holds. A view: good until the slot changes."""
+        """The ids that the slot holds, int64[n]. A view: valid until the slot changes."""
         return self._ids[slot][: self._lengths[slot]]
 
     def _write(self, slot: int, ids: Ids) -> None:

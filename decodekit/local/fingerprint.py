@@ -1,6 +1,6 @@
-"""Digests that identify a model file and a vocabulary, computed once and remembered in the user's cache directory.
+"""Digests that identify a model file and a vocabulary, computed once and stored in the user's cache directory.
 
-The memory is a convenience: without a directory to write to, or with a damaged file in it, digests are computed anew.
+The store only saves time: if the directory cannot be written, or the file in it is damaged, digests are computed again.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from decodekit.log import get_logger
 __all__ = ["file_fingerprint", "remembered"]
 
 _FILE = "fingerprints.json"
-_MOST = 1000  # entries; beyond this the oldest are forgotten
+_MOST = 1000  # entries; beyond this the oldest are removed
 
 
 def file_fingerprint(path: Path) -> str:
-    """``sha256:`` and the hexadecimal SHA-256 of a file. Remembered until its size or time of change differs.
+    """``sha256:`` and the hexadecimal SHA-256 of a file. Stored until its size or modification time changes.
 
     Raises:
         ModelNotFound: the file cannot be read.
@@ -66,7 +66,7 @@ def _read(store: Path) -> dict[str, str]:
 
 
 def _write(store: Path, entries: dict[str, str]) -> None:
-    """Whole or not at all: a reader never sees half a file."""
+    """Write the file whole or not at all: a reader never sees half of it."""
     scratch = None
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
@@ -77,4 +77,4 @@ def _write(store: Path, entries: dict[str, str]) -> None:
     except OSError as error:
         if scratch is not None:
             Path(scratch).unlink(missing_ok=True)
-        get_logger().debug("fingerprint not remembered", reason=str(error))
+        get_logger().debug("fingerprint not stored", reason=str(error))

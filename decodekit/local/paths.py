@@ -1,7 +1,7 @@
-"""What every local model does before it evaluates: refuse bad prefixes, and find the fewest tokens for the rest.
+"""What every local model does before a forward pass: refuse bad prefixes, and find the fewest tokens to evaluate.
 
-Sorted by content, the prefixes of a call are the leaves and inner nodes of a trie in depth-first order. A prefix that
-continues another answers both in one pass down its path (a `TokenPath`).
+Sorted by content, the prefixes of a call are the leaves and inner nodes of a trie in depth-first order. When one prefix
+continues another, one forward pass over its path (a `TokenPath`) answers both.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _REPEAT = 4  # evaluating this many known tokens again is cheaper than a slot an
 
 @dataclass(slots=True)
 class TokenPath:
-    """One way down the trie: a prefix and those of its ancestors that were asked for as well.
+    """One path of the trie: a prefix and those of its ancestors that were asked for as well.
 
     Attributes:
-        asked: the prefixes whose answers lie on the path, shortest first; the last one is the path itself.
-        slot: where it is evaluated; -1 until it is known.
+        asked: the prefixes whose answers are on the path, shortest first; the last one is the whole path.
+        slot: the cache slot where it is evaluated; -1 until it is known.
         start: how many of its tokens the slot holds already.
         ids: int64[len - start], the tokens to evaluate.
     """
@@ -49,7 +49,7 @@ class TokenPath:
 
 
 def paths_of(prefixes: Sequence[Prefix], index: ContentIndex) -> tuple[list[TokenPath], set[int]]:
-    """The paths that answer these distinct prefixes, in depth-first order, and the slots they can build upon."""
+    """The paths that answer these distinct prefixes, in depth-first order, and the slots whose tokens they reuse."""
     if len(prefixes) == 1:
         return [TokenPath([prefixes[0]])], set()
     groups: dict[int, list[tuple[Prefix, int]]] = {}
@@ -58,7 +58,7 @@ def paths_of(prefixes: Sequence[Prefix], index: ContentIndex) -> tuple[list[Toke
         groups.setdefault(match.slot, []).append((prefix, min(match.length, len(prefix) - 1)))
     paths: list[TokenPath] = []
     for group in groups.values():
-        # Within a group everything before `known` is the same, so it need not be compared.
+        # All ids before `known` are the same within a group, so they are not compared.
         known = min(length for _, length in group)
         keyed = sorted(((p.since(known).astype(">u8").tobytes(), p, held) for p, held in group), key=lambda k: k[0])
         below: list[TokenPath] = []
@@ -77,21 +77,21 @@ def paths_of(prefixes: Sequence[Prefix], index: ContentIndex) -> tuple[list[Toke
 def fault_of(
     prefix: Prefix, known: Container[bytes], *, vocab_size: int, context_length: int | None, bos_id: int | None
 ) -> DecodekitError | None:
-    """What is wrong with a prefix before any evaluation.
+    """What is wrong with a prefix, before any evaluation; None for a good one.
 
     Args:
         prefix: the prefix.
-        known: digests of prefixes that were evaluated: their ids are sound and are not looked at again.
+        known: digests of prefixes that were evaluated: their ids are valid and are not checked again.
         vocab_size: the number of tokens.
         context_length: the longest prefix in tokens, or None.
-        bos_id: what an empty prefix should start from.
+        bos_id: the id to start from, for the message about an empty prefix.
     """
     length = len(prefix)
     if length == 0:
         hint = f"; start from [{bos_id}], its BOS token" if bos_id is not None else "; this model has no BOS token"
         return ParameterError(f"there is nothing to predict from: the prefix is empty{hint}")
     if context_length is not None and length > context_length:
-        return ContextOverflow(f"a prefix of {length} tokens does not fit a context of {context_length}")
+        return ContextOverflow(f"a prefix of {length} tokens does not fit a context length of {context_length}")
     sound = 0
     for node in prefix.ancestors():
         if node.digest in known:

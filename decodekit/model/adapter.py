@@ -1,6 +1,6 @@
-"""The law of an adapter: one verb, blocking or awaited, and what an adapter says of itself.
+"""The contract of an adapter: one method, blocking or async, and a description of the adapter.
 
-Neither class needs to be inherited from. `decodekit.testing.check_adapter` is the check.
+No adapter needs to inherit from these classes. `decodekit.testing.check_adapter` checks the contract.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ Answer = Distribution | DecodekitError
 
 @dataclass(frozen=True, slots=True)
 class AdapterInfo:
-    """What an adapter says of itself. It is written into every trace.
+    """The description of an adapter. It is written into every trace.
 
     Args:
         name: the adapter's registered name.
-        model: what the user called the model.
+        model: the model as the user named it.
         model_fingerprint: a digest that identifies the weights, or what the provider gives in its place; '' if unknown.
         tokenizer_fingerprint: a digest that identifies the vocabulary; '' if unknown.
         vocab_size: the number of tokens, or None when unknown.
         context_length: the longest prefix in tokens, or None when unknown.
-        cheap: what `CHEAP` gets.
+        cheap: what a question with `CHEAP` discloses.
         most: the most that can be disclosed.
         stage: whether its distributions are raw.
         origin: whether its scores are logits or logprobs.
-        deterministic: whether the same question in the same schedule has the same bits.
-        schedule_invariant: the measured region in which the schedule does not move the bits; '' if none is known.
-        versions: libraries that shape the numbers, with their versions.
-        concurrency: how many sequences it serves well at once; a session keeps no more in flight.
-        stochastic: whether the distribution itself is random, as with dropout left on; each distribution's schedule
-            tells the seed of its noise and over how many passes it is an average.
+        deterministic: whether the same question in the same schedule gives the same bits.
+        schedule_invariant: the measured range of schedules that give the same bits; '' if none is known.
+        versions: libraries that influence the numbers, with their versions.
+        concurrency: how many sequences it serves well at once; a session runs at most this many at a time.
+        stochastic: whether the distribution itself is random, for example with dropout left on; the schedule of each
+            distribution gives the seed of its noise and the number of forward passes that were averaged.
     """
 
     name: str
@@ -62,15 +62,15 @@ class AdapterInfo:
 
 @runtime_checkable
 class Adapter(Protocol):
-    """A model behind one verb.
+    """A model with one method.
 
-    ``predict`` answers one item per prefix, in order: a distribution, or the error that befell this prefix alone. It
-    raises only when the adapter itself is dead. Prefixes of one call may be ancestors of one another, may repeat and
-    may come in any order; whatever the schedule, each has one answer in exact arithmetic. The answers of the last
-    call stay askable, with the same bits, until a call for other prefixes. An adapter that cannot disclose what was
-    asked answers with the most it has.
+    ``predict`` returns one item per prefix, in order: a distribution, or an error that concerns this prefix alone. It
+    raises only when the adapter itself cannot work any more. Prefixes of one call may be ancestors of one another, may
+    repeat and may come in any order; in exact arithmetic, the answer for a prefix does not depend on the schedule.
+    The prefixes of the last call may be asked for again, with the same bits, until a call for other prefixes. An
+    adapter that cannot disclose what was asked for answers with the most it has.
 
-    A distribution that is handed out never changes, whatever the adapter computes next.
+    A distribution that was returned never changes, whatever the adapter computes next.
     """
 
     @property
@@ -87,7 +87,7 @@ class Adapter(Protocol):
 
 @runtime_checkable
 class AsyncAdapter(Protocol):
-    """The same verb for a model that is waited for."""
+    """The same method as a coroutine."""
 
     @property
     def info(self) -> AdapterInfo: ...

@@ -1,4 +1,4 @@
-"""Asking an adapter: one lock around its verb, and a check of what comes back."""
+"""Asking an adapter: one lock around ``predict``, and a check of the answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 
 _locks: WeakKeyDictionary[Adapter, threading.Lock] = WeakKeyDictionary()
 _locks_guard = threading.Lock()
-_shared_lock = threading.Lock()  # for adapters that cannot be a key; slower together, and still right
+_shared_lock = threading.Lock()  # for all adapters that cannot be a key: they wait for one another
 
 
 def ask(
@@ -33,19 +33,19 @@ def ask(
     *,
     until: float | None = None,
 ) -> list[Answer]:
-    """``adapter.predict`` behind the adapter's lock, each answer checked.
+    """Call ``adapter.predict`` with the adapter's lock held, and check each answer.
 
     Args:
-        adapter: whom to ask.
+        adapter: the adapter.
         prefixes: what to continue.
-        disclose: what to show, for all or for each.
+        disclose: what to disclose, one for all prefixes or one for each.
         until: when to stop waiting, on the clock of ``time.monotonic``: for the lock, and for an async adapter, whose
-            question is cancelled then. A blocking adapter is not interrupted.
+            call is cancelled then. A blocking adapter is not interrupted.
 
     Raises:
-        AdapterError: the adapter raised, or did not answer one item per prefix.
-        DistributionError: the adapter raised it for all rows instead of answering with it for one.
-        OutOfTime: nothing came before ``until``.
+        AdapterError: the adapter raised, or did not return one item per prefix.
+        DistributionError: the adapter raised it for all prefixes instead of returning it for one.
+        OutOfTime: there was no answer before ``until``.
     """
     name = adapter.info.name
     lock = _lock_of(adapter)
@@ -99,22 +99,22 @@ def _lock_of(adapter: Adapter) -> threading.Lock:
         return _shared_lock
 
 
-def _begin_anew() -> None:
-    """In a fork: a lock that another thread of the parent held would stay locked for ever."""
+def _reset_after_fork() -> None:
+    """In a forked process: a lock that another thread of the parent held would stay locked for ever."""
     global _locks, _locks_guard, _shared_lock
     _locks, _locks_guard, _shared_lock = WeakKeyDictionary(), threading.Lock(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def blocking(adapter: Adapter | AsyncAdapter) -> Adapter:
-    """The adapter itself, or a blocking facade over an async one."""
+    """The adapter itself, or a `BlockingAdapter` around an async one."""
     if isinstance(adapter, BlockingAdapter):
         return adapter
     if not hasattr(adapter, "predict") and callable(getattr(adapter, "apredict", None)):
-        return BlockingAdapter(adapter)  # no isinstance: that reads `info`, which may connect
+        return BlockingAdapter(adapter)  # not isinstance, because that reads `info`, which may connect
     if isinstance(adapter, Adapter):
         return adapter
     raise AdapterError(
@@ -123,23 +123,24 @@ def blocking(adapter: Adapter | AsyncAdapter) -> Adapter:
 
 
 def connect(adapter: Adapter, until: float | None = None) -> None:
-    """Let an async adapter behind a facade meet its backend now, before the time ``until``.
+    """Connect a `BlockingAdapter` to its backend now, before the time ``until``; other adapters need nothing.
 
     Raises:
-        AdapterError: it could not, or not in time.
+        AdapterError: it could not connect, or not in time.
     """
     if isinstance(adapter, BlockingAdapter):
         adapter.connect(until)
 
 
 class BlockingAdapter:
-    """An async adapter seen from blocking code: its questions are awaited on a loop in a thread of its own.
+    """An async adapter for blocking code: its calls are awaited on an event loop in a separate thread.
 
-    All facades of one adapter share one loop. The thread ends with the last facade that is closed, or collected.
+    All `BlockingAdapter` objects of one adapter share one loop. The thread ends when the last of them is closed or
+    garbage-collected.
 
     Args:
-        adapter: the async adapter. `close` closes it too; `release` does not. Where it has a coroutine function
-            ``connect``, that is awaited before anything else is asked of it.
+        adapter: the async adapter. `close` closes it too; `release` does not. If it has a coroutine function
+            ``connect``, that is awaited before anything else.
     """
 
     def __init__(self, adapter: AsyncAdapter) -> None:
@@ -159,7 +160,7 @@ class BlockingAdapter:
         return self.adapter.tokenizer
 
     def connect(self, until: float | None = None) -> None:
-        """Let the adapter meet its backend, unless it has; no longer than ``until`` (of ``time.monotonic``)."""
+        """Connect the adapter to its backend, unless it is connected; wait until ``until`` (``time.monotonic``)."""
         if not self._connected:
             connect: Callable[[], Awaitable[None]] = self.adapter.connect  # type: ignore[attr-defined]
             try:
@@ -175,7 +176,7 @@ class BlockingAdapter:
         *,
         until: float | None = None,
     ) -> list[Answer]:
-        """See `Adapter.predict`. An interrupt while waiting cancels the question, and so does the time ``until``."""
+        """See `Adapter.predict`. An interrupt while waiting, or the time ``until``, cancels the call."""
         return self._wait(lambda: self.adapter.apredict(prefixes, disclose), until)
 
     def close(self) -> None:
@@ -187,7 +188,7 @@ class BlockingAdapter:
                 self.release()
 
     def release(self) -> None:
-        """Let the loop go and leave the adapter open: it is somebody else's."""
+        """Stop using the loop and leave the adapter open: its owner closes it."""
         background, self._background = self._background, None
         if background is not None:
             background.close()

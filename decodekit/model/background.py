@@ -1,7 +1,7 @@
-"""One event loop in one thread for all who wait for one async adapter.
+"""One event loop in one thread for all users of one async adapter.
 
-A loop is shared by its users and ends with the last of them: with a session that is closed, or that is dropped and
-collected. A process that was forked has none of its parent's threads, so it starts loops of its own.
+The loop ends with its last user: a session that is closed, or one that is garbage-collected. A forked process has none
+of its parent's threads, so it starts its own loops.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ Value = TypeVar("Value")
 
 
 class OutOfTime(Exception):
-    """Nothing came within the time there was. Private to who waits: no caller of this library sees it."""
+    """There was no answer in time. Internal: no caller of this library sees it."""
 
 
 class Background:
-    """A user's hold on the loop of an adapter.
+    """One user's access to the loop of an adapter.
 
     Args:
-        user: when it is collected, the hold ends with it.
-        adapter: whose loop it is; users of one adapter share one.
-        name: what errors call the adapter.
-        casual: use the loop that others hold, and let it end with the last of them. Where nobody else does, it stays.
+        user: when it is garbage-collected, the access ends.
+        adapter: the adapter; its users share one loop.
+        name: the adapter's name in errors.
+        casual: do not keep the loop running: it ends with the last other user. Without other users it stays.
     """
 
     def __init__(self, user: object, adapter: object, name: str, *, casual: bool = False) -> None:
@@ -46,34 +46,37 @@ class Background:
 
     @property
     def usable(self) -> bool:
-        """Whether its thread is there: it was not closed, and the process is not a fork of the one that began it."""
+        """Whether its thread runs: it was not closed, and this process is the one that started it, not a fork."""
         return self._dropped.alive and self._loop.open and self._loop.process == os.getpid()
 
     def close(self) -> None:
-        """Give the loop up; it ends with the last hold. What is waited for is cancelled. Twice does nothing."""
-        for waiting in list(self._waiting):
+        """End the access; the loop ends with its last user. Calls in progress are cancelled. Twice does nothing."""
+        cancelled = list(self._waiting)
+        for waiting in cancelled:
             waiting.cancel()
-        if self._dropped.detach() is not None and self._loop.process == os.getpid() and self._loop.leave(self._casual):
+        if self._dropped.detach() is None or self._loop.process != os.getpid():
+            return
+        if self._loop.leave(self._casual, cancelled=len(cancelled)):
             self._loop.join()
 
     def wait(self, question: Callable[[], Awaitable[Value]], seconds: float | None = None) -> Value:
-        """The value, or the error, of something awaited on the loop. An interrupt while waiting cancels it.
+        """Await something on the loop and return its value or raise its error. An interrupt cancels it.
 
         Raises:
             OutOfTime: the seconds have passed; what was awaited is cancelled.
-            AdapterError: the loop was closed, or this is its own thread, which would wait for itself.
+            AdapterError: the loop was closed, or this is the loop's own thread, which would wait for itself.
         """
         if threading.current_thread() is self._loop.thread:
-            raise AdapterError(f"adapter {self._name!r} was asked from within its own event loop; await it there")
-        waiting = self._loop.submit(_carried(question))
+            raise AdapterError(f"adapter {self._name!r} was called from within its own event loop; await it there")
+        waiting = self._loop.submit(_error_as_value(question))
         if waiting is None:
             raise AdapterError(f"adapter {self._name!r} is closed")
         self._waiting.add(waiting)
         try:
             value, error = waiting.result(seconds)
         except CancelledError:
-            raise AdapterError(f"adapter {self._name!r} was closed while it was asked") from None
-        except TimeoutError:  # of the waiting: an error of the question comes as a value
+            raise AdapterError(f"adapter {self._name!r} was closed during a call") from None
+        except TimeoutError:  # of `result`: an error of the question itself comes as a value
             raise OutOfTime from None
         finally:
             waiting.cancel()
@@ -85,14 +88,14 @@ class Background:
 
 
 class _Loop:
-    """A loop, its thread, and how many use it. It holds on to no user and no adapter, so they can be collected."""
+    """A loop, its thread, and the number of its users. It refers to no user and no adapter: they can be collected."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
         self.open = True
         self._users = self._casual_users = 0
-        self._asked = 0  # questions that somebody waits for
-        self._ends = False  # with the last of them
+        self._asked = 0  # calls that a user waits for
+        self._ends = False  # whether the loop stops after the last of these calls
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = self._runner.get_loop()
         self.thread = threading.Thread(target=self._serve, name="decodekit-adapter", daemon=True)
@@ -103,7 +106,7 @@ class _Loop:
             self._loop.run_forever()
 
     def submit(self, question: Any) -> Any:
-        """A future of the coroutine's result; None once the loop was told to stop."""
+        """A future of the coroutine's result; None once the loop is stopping."""
         with _guard:
             if self.open:
                 self._asked += 1
@@ -112,33 +115,33 @@ class _Loop:
         return None
 
     def answered(self) -> None:
-        """Nobody waits for one of the questions any more."""
+        """Count one call as done."""
         with _guard:
             self._asked -= 1
             if self._ends and self.open and not self._asked:
                 self.stop()
 
     def enter(self, casual: bool) -> None:
-        """One user more."""
+        """Add one user."""
         self._casual_users += casual
         self._users += not casual
         self._ends = self._ends and casual
 
-    def leave(self, casual: bool) -> bool:
-        """One user less; whether the loop stops now. It does with the last, once nobody waits for a question."""
+    def leave(self, casual: bool, cancelled: int = 0) -> bool:
+        """Remove one user. Returns whether the loop stops now: after the last user, once no call is waited for."""
         with _guard:
             self._casual_users -= casual
             self._users -= not casual
             if not self.open or self._users or (casual and self._casual_users):
                 return False
             self._ends = True
-            if self._asked:
+            if self._asked > cancelled:
                 return False
             self.stop()
             return True
 
     def dropped(self, casual: bool) -> None:
-        """One user less, told by the garbage collector: that may be anywhere, so nothing here waits for anything."""
+        """Remove one user that was garbage-collected. This may run in any thread, so it does not wait."""
         if self.process == os.getpid():
             with contextlib.suppress(RuntimeError):  # it is closed already
                 self._loop.call_soon_threadsafe(self.leave, casual)
@@ -151,12 +154,12 @@ class _Loop:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def join(self) -> None:
-        """Wait until the thread has ended, unless this is it."""
+        """Wait until the thread has ended, unless this is that thread."""
         if threading.current_thread() is not self.thread:
             self.thread.join()
 
 
-_guard = threading.Lock()  # nothing is handed to a loop once it is told to stop
+_guard = threading.Lock()  # a loop gets no new call once it is stopping
 _loops: WeakKeyDictionary[object, _Loop] = WeakKeyDictionary()
 _all: WeakSet[_Loop] = WeakSet()
 _of_the_parent: list[object] = []
@@ -177,16 +180,18 @@ def _loop_of(adapter: object, casual: bool) -> _Loop:
         return loop
 
 
-def _begin_anew() -> None:
-    """In a fork: locks that another thread held stay locked, and threads are gone. The parent's loops are kept, never
-    used: to close one would close what the parent still waits on."""
+def _reset_after_fork() -> None:
+    """In a forked process: threads are gone, and locks they held stay locked.
+
+    The parent's loops are kept but never used: closing one would close file descriptors that the parent waits on.
+    """
     global _guard, _loops, _all
     _of_the_parent.extend(_all)
     _guard, _loops, _all = threading.Lock(), WeakKeyDictionary(), WeakSet()
 
 
 def _end_all() -> None:
-    """At the end of the process, while tasks can still be cancelled in order."""
+    """At the end of the process, while tasks can still be cancelled."""
     for loop in [each for each in _all if each.open]:
         loop.stop()
         loop.join()
@@ -195,11 +200,11 @@ def _end_all() -> None:
 atexit.register(_end_all)
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-async def _carried(question: Callable[[], Awaitable[Value]]) -> tuple[Any, BaseException | None]:
-    """Errors travel as values: a KeyboardInterrupt raised inside a task would end the loop, and leave us waiting."""
+async def _error_as_value(question: Callable[[], Awaitable[Value]]) -> tuple[Any, BaseException | None]:
+    """The value and the error: a KeyboardInterrupt raised in a task would end the loop while the caller waits."""
     try:
         return await question(), None
     except asyncio.CancelledError:

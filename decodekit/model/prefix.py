@@ -1,8 +1,8 @@
-"""The question a language model answers: an immutable sequence of token ids.
+"""The input of a language model: an immutable sequence of token ids.
 
-A prefix is a persistent list. Extending one makes a child that shares all its past, so a branch is a second child,
-a rollback is an earlier node, and a chat's next turn is a longer prefix. Prefixes know no adapter; adapters keep
-their caches keyed by the content of prefixes.
+A prefix is a persistent list. Extending one makes a child that shares the ids before it, so a branch is a second child,
+a rollback is an ancestor, and the next turn of a chat is a longer prefix. Prefixes know no adapter; adapters find their
+caches by the content of prefixes.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _LARGEST_ID = 2**63 - 1
 class Prefix:
     """An immutable sequence of token ids with a rolling content digest.
 
-    Two prefixes are equal when their ids are, however they were put together: equality and hash go by the 128-bit
-    BLAKE2b digest of the ids as little-endian 64-bit integers.
+    Two prefixes are equal when their ids are equal, however they were built: equality and hash use the 128-bit BLAKE2b
+    digest of the ids as little-endian 64-bit integers.
 
     Args:
         ids: token ids, each in [0, 2**63).
 
     Raises:
-        ParameterError: an id is negative, too large, or no integer.
+        ParameterError: an id is negative, too large, or not an integer.
     """
 
     __slots__ = ("_hasher", "_ids", "_length", "_parent", "digest")
 
     digest: bytes
-    """16 bytes that identify the content; the first 8 key the noise of stochastic models (RNG.md, domain 4)."""
+    """16 bytes that identify the content; the first 8 are the key of stochastic models' noise (RNG.md, domain 4)."""
 
     def __init__(self, ids: Iterable[int] = ()) -> None:
         self._become(None, blake2b(digest_size=16), 0, _as_ids(ids))
@@ -56,11 +56,11 @@ class Prefix:
 
     @property
     def token_ids(self) -> tuple[int, ...]:
-        """All ids, oldest first. Walks the whole past: O(length)."""
+        """All ids, oldest first. O(length)."""
         return tuple(self.since(0).tolist())
 
     def extend(self, ids: Iterable[int]) -> Prefix:
-        """The prefix that continues this one. O(number of new ids); an empty continuation is this prefix itself."""
+        """The prefix that continues this one. O(number of new ids); without new ids it is this prefix itself."""
         array = _as_ids(ids)
         if len(array) == 0:
             return self
@@ -69,7 +69,7 @@ class Prefix:
         return child
 
     def since(self, start: int) -> NDArray[np.int64]:
-        """The ids from position ``start`` on, as int64[n]. Walks only the nodes that hold them."""
+        """The ids from position ``start`` on, as int64[n]. Visits only the nodes that hold them."""
         parts: list[NDArray[np.int64]] = []
         node: Prefix | None = self
         while node is not None and node._length > start:
@@ -81,7 +81,7 @@ class Prefix:
         return np.concatenate(parts[::-1]) if parts else np.empty(0, dtype=np.int64)
 
     def ancestors(self) -> Iterator[Prefix]:
-        """This prefix, its parent, and so on to the root, nearest first."""
+        """This prefix, its parent, and so on up to the root."""
         node: Prefix | None = self
         while node is not None:
             yield node
@@ -109,7 +109,7 @@ def _as_ids(ids: Iterable[int]) -> NDArray[np.int64]:
     listed = ids if isinstance(ids, np.ndarray | list | tuple) else list(ids)
     if len(listed) == 0:
         return np.empty(0, dtype=np.int64)
-    if len(listed) == 1 and type(listed[0]) is int and 0 <= listed[0] <= _LARGEST_ID:  # a token at a time
+    if len(listed) == 1 and type(listed[0]) is int and 0 <= listed[0] <= _LARGEST_ID:  # the usual case, made fast
         one = np.array(listed, dtype=np.int64)
         one.flags.writeable = False
         return one

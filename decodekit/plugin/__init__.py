@@ -1,4 +1,4 @@
-"""Plugins: their parameters, their laws, and how they are found by name."""
+"""Plugins: their parameters, their contracts, and how they are found by name."""
 
 from decodekit.plugin.parameters import FunctionPlugin, Plugin, explain, parameter_model, validated
 

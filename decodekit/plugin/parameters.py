@@ -42,7 +42,7 @@ class _Parameters(BaseModel):
 
 
 class _Keywords(_Parameters):
-    """Of a plain function, or of a class that is no `Plugin`."""
+    """The parameters of a plain function, or of a class that is not a `Plugin`."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -50,8 +50,8 @@ class _Keywords(_Parameters):
 class Plugin(_Parameters):
     """A processor or sampler whose fields are its parameters.
 
-    Give every number both bounds, and the main parameter the plugin's own name. Define ``__call__``; see `Processor`
-    and `Sampler` for the optional attributes, which go in as class variables.
+    Give every number a lower and an upper bound, and give the main parameter the name of the plugin. Define
+    ``__call__``. The optional attributes (`decodekit.plugin.traits.Traits`) are class variables.
     """
 
 
@@ -78,10 +78,10 @@ def parameter_model(target: Callable[..., Any], owner: str | None = None) -> typ
 
     Args:
         target: the plugin's class or function.
-        owner: what to call it in an error; its own name by default.
+        owner: how errors name the plugin; its own name by default.
 
     Raises:
-        ConfigError: the parameters cannot be read, as where a type hint names what is not there.
+        ConfigError: the parameters cannot be read, for example because a type hint uses an undefined name.
     """
     if isinstance(target, type) and issubclass(target, BaseModel):
         return target
@@ -95,7 +95,7 @@ def parameter_model(target: Callable[..., Any], owner: str | None = None) -> typ
             if parameter.kind is parameter.KEYWORD_ONLY
         }
         return create_model(f"{name}_parameters", __base__=_Keywords, **fields)
-    except Exception as error:  # a hint can be any expression, and pydantic has several errors for what is no type
+    except Exception as error:  # a hint can be any expression; pydantic raises several errors for one that is no type
         raise ConfigError(f"the parameters of {owner or repr(name)} cannot be read: {message_of(error)}") from error
 
 
@@ -109,12 +109,12 @@ def parameter_schema(target: Callable[..., Any], owner: str) -> dict[str, Any]:
         return parameter_model(target, owner).model_json_schema()
     except ConfigError:
         raise
-    except Exception as error:  # a parameter that is no JSON type; pydantic has several errors for that
+    except Exception as error:  # a parameter that is no JSON type; pydantic raises several errors for that
         raise ConfigError(f"the parameters of {owner} have no schema: {message_of(error)}") from error
 
 
 def validated(model: type[BaseModel], parameters: Mapping[str, Any], owner: str) -> BaseModel:
-    """An instance of the model, or a `ParameterError` that names the owner, the field and the remedy."""
+    """An instance of the model. Raises `ParameterError`, which names the owner, the field and the way out."""
     try:
         return model.model_validate(dict(parameters))
     except ValidationError as error:

@@ -1,8 +1,8 @@
-"""Presets: another engine's chain, asked for in that engine's own parameter names.
+"""Presets: the chain of another engine, from that engine's own parameter names.
 
-A preset is a `Plugin` whose fields are the engine's parameters with the engine's defaults. It answers with a `Recipe`:
-registered processors and a sampler by name, in the engine's order. Presets are found by the entry points of
-``decodekit.presets``, as all plugins are.
+A preset is a `Plugin` whose fields are the engine's parameters with the engine's defaults. It returns a `Recipe`:
+registered processors and a sampler by name, in the engine's order. Presets are found as all plugins are, by the entry
+points of ``decodekit.presets``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PRESETS = registry.define_group("presets", "preset")
 _ELSEWHERE = {
     **dict.fromkeys(
         ("max_tokens", "max_new_tokens", "n_predict", "num_predict"),
-        "how long a text may get is generate(max_tokens=...)",
+        "the length limit is generate(max_tokens=...)",
     ),
     **dict.fromkeys(("stop", "stop_strings", "stop_sequence", "stopping_strings"), "stops are generate(stop=...)"),
     **dict.fromkeys(("n", "num_return_sequences"), "several samples are generate_many(n=...)"),
@@ -43,7 +43,7 @@ class Recipe:
     Args:
         parts: the processors in order.
         sampler: the sampler.
-        notes: what the engine drops in silence, or does otherwise than can be written here, of the settings given.
+        notes: which of the given settings the engine ignores, or treats in a way that a chain cannot express.
     """
 
     parts: tuple[Part, ...]
@@ -55,9 +55,9 @@ class Preset(Plugin):
     """An engine's sampling parameters: their names, defaults and bounds, and the chain they mean.
 
     Class variables:
-        versions: the engine's versions whose behaviour this is; the last one is meant where none is named.
-        aliases: other spellings the engine, or its users, have for a field.
-        implied: fields that may say what others imply already, so that they are not noted as without effect.
+        versions: the engine's versions with this behaviour; the last one is the default.
+        aliases: other spellings of a field, used by the engine or its users.
+        implied: fields that may repeat what other fields imply, so they are not noted as without effect.
     """
 
     versions: ClassVar[tuple[str, ...]]
@@ -70,11 +70,11 @@ class Preset(Plugin):
 
     @classmethod
     def ported(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Of another chain's settings, by the plugins' own names, those that this engine has."""
+        """Those of another chain's settings, by the plugins' own names, that this engine has too."""
         return {name: value for name, value in settings.items() if name in cls.model_fields or name in cls.aliases}
 
     def given(self, *names: str) -> tuple[str, ...]:
-        """Those of the fields that were set to something else than the engine's default."""
+        """Those of the fields that were set to a value other than the engine's default."""
         return tuple(
             name
             for name in names
@@ -83,15 +83,15 @@ class Preset(Plugin):
 
 
 def read_recipe(name: str, version: str | None = None, parameters: Mapping[str, Any] | None = None) -> Recipe:
-    """The chain that an engine makes of these parameters. What it drops is logged as a warning, and noted.
+    """The chain that an engine builds from these parameters. What it ignores is noted and logged as a warning.
 
     Args:
         name: the preset.
-        version: the engine's version; the last that the preset lists by default.
-        parameters: in the engine's own names or their aliases; dashes count as underscores, and None as not given.
+        version: the engine's version; by default the last one that the preset lists.
+        parameters: in the engine's own names or their aliases; a dash counts as an underscore, None as not given.
 
     Raises:
-        UnknownPlugin: no preset of this name.
+        UnknownPlugin: no preset has this name.
         ParameterError: a parameter or version the engine does not have, one given twice, a value out of bounds.
     """
     model, _ = _load(name)
@@ -99,7 +99,7 @@ def read_recipe(name: str, version: str | None = None, parameters: Mapping[str, 
     settings = validated(model, _translated(name, model, parameters or {}), owner)
     assert isinstance(settings, Preset)
     if version is not None and version not in model.versions:
-        raise ParameterError(f"{owner}: knows {' and '.join(model.versions)}, not version {version!r}")
+        raise ParameterError(f"{owner}: no version {version!r} is known, only {' and '.join(model.versions)}")
     recipe = _with_idle(settings, version or model.versions[-1])
     for note in recipe.notes:
         get_logger().warning("preset_note", preset=name, note=note)
@@ -118,7 +118,7 @@ def ported(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_idle(settings: Preset, version: str) -> Recipe:
-    """The settings' chain; each setting that changes nothing in it, and that no note names, gets a note."""
+    """The chain of the settings; each setting that has no effect, and that no note names, gets a note."""
     recipe = settings.recipe(version)
     given = {
         field: getattr(settings, field) for field in type(settings).model_fields if field in settings.model_fields_set
@@ -132,7 +132,7 @@ def _with_idle(settings: Preset, version: str) -> Recipe:
                 version
             )
         except (ParameterError, ValidationError):
-            continue  # the others need it
+            continue  # the other settings are not valid without it
         if (without.parts, without.sampler) == (recipe.parts, recipe.sampler):
             idle.append(field)
     notes = [f"{field}: it changes nothing with these settings" for field in idle]
@@ -142,7 +142,7 @@ def _with_idle(settings: Preset, version: str) -> Recipe:
 def _load(name: str) -> tuple[type[Preset], registry.PluginInfo]:
     model, info = _PRESETS.load(name)
     if not (isinstance(model, type) and issubclass(model, Preset)):
-        raise ConfigError(f"preset {name!r} of {info.distribution} is no decodekit.plugin.presets.Preset")
+        raise ConfigError(f"preset {name!r} of {info.distribution} is not a decodekit.plugin.presets.Preset")
     return model, info
 
 
@@ -165,7 +165,7 @@ def _translated(name: str, model: type[Preset], parameters: Mapping[str, Any]) -
 
 def _refusal(name: str, key: str, plain: str) -> str:
     if plain in _ELSEWHERE:
-        return f"preset {name!r}: {key!r} is no part of a chain; {_ELSEWHERE[plain]}"
+        return f"preset {name!r}: {key!r} is not part of a chain; {_ELSEWHERE[plain]}"
     others = [other for other in _PRESETS.names() if other != name and plain in names_of(other)]
     if others:
         have = "has" if len(others) == 1 else "have"

@@ -1,6 +1,6 @@
-"""The laws of processors and samplers. Each docstring is the law.
+"""The contracts of processors and samplers, each in its docstring.
 
-None of these needs to be inherited from. `decodekit.testing` has a check for each.
+No plugin needs to inherit from these classes. `decodekit.testing` has a check for each.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ __all__ = [
 class Processor(Protocol):
     """A pure function from a distribution to a distribution.
 
-    What it says of itself, such as what to ask the adapter for, stands in optional attributes: see
-    `decodekit.plugin.traits.Traits`. ``name`` is what records call it; the function's own name by default.
+    Optional attributes declare its properties, such as what to ask the adapter for: see
+    `decodekit.plugin.traits.Traits`. ``name`` is its name in records; the function's own name by default.
     """
 
     def __call__(self, dist: Distribution, ctx: Context, /) -> Distribution: ...
 
 
 class StatefulProcessor(Protocol):
-    """A processor with a memory, which it holds as an explicit immutable value.
+    """A processor with a state, which is an explicit immutable value.
 
-    ``advance`` runs once for each chosen token, after the choice. With the attribute ``looks_back`` set to True it is
-    given one argument more: the distribution that the processor was called with at this step.
+    ``advance`` runs once for each chosen token, after the choice. With the attribute ``looks_back`` set to True it
+    gets one more argument: the distribution that the processor was called with at this step.
     """
 
     def initial(self, ctx: Context, /) -> Any: ...
@@ -49,7 +49,7 @@ class Sampler(Protocol):
 
 
 class StatefulSampler(Protocol):
-    """A sampler with a memory, held as for `StatefulProcessor`."""
+    """A sampler with a state, as for `StatefulProcessor`."""
 
     def initial(self, ctx: Context, /) -> Any: ...
     def __call__(self, dist: Distribution, ctx: Context, randomness: BoundRandomness, state: Any, /) -> Choice: ...

@@ -1,8 +1,8 @@
-"""Plugins by name: found by entry points without being imported, loaded on first use.
+"""Plugins by name: found by entry points without being imported, imported on first use.
 
-Ours come in by the same door as a stranger's. Names come from configs and traces; code never does. Plugins of one kind
-form a group, and groups are open: any distribution may have entry points of a group of its own, and whoever uses that
-group defines it with `define_group`.
+decodekit's own plugins are found in the same way as third-party plugins. Configs and traces give names, never code.
+Plugins of one kind form a group. Groups are open: any installed distribution may provide entry points of a new group,
+and the code that uses the group defines it with `define_group`.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class Group:
     """The plugins of one kind: entry points of ``decodekit.<name>``, and what was registered in this process.
 
     Args:
-        name: the kind in the plural, as its entry points call it.
-        kind: one of them, for messages.
-        included: plugins that come with the definition, by name.
+        name: the kind in the plural, as in the names of its entry points.
+        kind: the kind in the singular, for messages.
+        included: plugins that need no entry point, by name.
     """
 
     name: str
@@ -75,16 +75,16 @@ class Group:
     included: Mapping[str, Callable[..., Any]] = field(default_factory=lambda: MappingProxyType({}))
 
     def names(self) -> list[str]:
-        """What there is, sorted. Imports none of it."""
+        """The names of all plugins of the group, sorted. Imports none of them."""
         return sorted({*self.included, *_installed().get(self.name, {}), *_registered(self.name)})
 
     def load(self, name: str) -> tuple[Callable[..., Any], PluginInfo]:
-        """The code behind a name, imported now if it was not before, and where it came from.
+        """The code of the plugin of this name, imported now if it was not before, and where it comes from.
 
-        A name of decodekit's own stays decodekit's: a foreign distribution that takes it is left aside with a warning.
+        Names of decodekit's own plugins are reserved: a third-party plugin of the same name is ignored with a warning.
 
         Raises:
-            UnknownPlugin: nothing of this name is installed.
+            UnknownPlugin: no plugin of this name is installed.
             ConfigError: two other distributions provide the name, or the code cannot be imported or called.
         """
         points = _installed().get(self.name, {}).get(name, [])
@@ -92,7 +92,7 @@ class Group:
         registered = _registered(self.name).get(name)
         ours = [point for point in points if _origin(point)[0] == _OURS]
         if own is not None or ours:
-            self._warn_of_namesakes(name, [_origin(point)[0] for point in points if point not in ours])
+            self._warn_of_ignored(name, [_origin(point)[0] for point in points if point not in ours])
             points, registered = ours, None
         if own is not None:
             return own, PluginInfo(name, self.name, _OURS, _own_version(), True)
@@ -109,9 +109,9 @@ class Group:
         """The plugin of this name with these parameters.
 
         Raises:
-            UnknownPlugin: nothing of this name is installed.
+            UnknownPlugin: no plugin of this name is installed.
             ParameterError: a parameter is missing, unknown or out of range.
-            ConfigError: as `load`; or the plugin tried to end the process.
+            ConfigError: as for `load`; or the plugin tried to end the process.
         """
         target, _ = self.load(name)
         owner = f"{self.kind} {name!r}"
@@ -131,7 +131,7 @@ class Group:
         """Make a function or class a plugin of this process.
 
         Raises:
-            ParameterError: the name is decodekit's own, or another function holds it already.
+            ParameterError: the name is one of decodekit's own, or another function has it already.
         """
 
         def register(function: Function) -> Function:
@@ -141,7 +141,7 @@ class Group:
             if name in self.included or any(
                 _origin(point)[0] == _OURS for point in _installed().get(self.name, {}).get(name, [])
             ):
-                raise ParameterError(f"{self.kind} {name!r} is decodekit's own; register yours by another name")
+                raise ParameterError(f"{self.kind} {name!r} is decodekit's own; register yours under another name")
             _in_process[self.name, name] = function
             return function
 
@@ -156,19 +156,19 @@ class Group:
             raise
         except SystemExit as error:
             raise ConfigError(f"{where} cannot be imported: it tried to end the process with {error.code!r}") from error
-        except BaseException as error:  # whatever a stranger's module does on import
+        except BaseException as error:  # a third-party module may raise anything on import
             raise ConfigError(f"{where} cannot be imported: {message_of(error)}") from error
         if not callable(target):
-            raise ConfigError(f"{where} is no function and no class, but {type(target).__name__}: {point.value}")
+            raise ConfigError(f"{where} is not a function or class, but {type(target).__name__}: {point.value}")
         info = PluginInfo(point.name, self.name, dist, version, True)
         _loaded[target] = info
         return target, info
 
-    def _warn_of_namesakes(self, name: str, strangers: list[str]) -> None:
-        for stranger in strangers:
-            if (self.name, name, stranger) not in _warned:
-                _warned.add((self.name, name, stranger))
-                get_logger().warning("plugin left aside", plugin=name, group=self.name, of=stranger, used=_OURS)
+    def _warn_of_ignored(self, name: str, distributions: list[str]) -> None:
+        for dist in distributions:
+            if (self.name, name, dist) not in _warned:
+                _warned.add((self.name, name, dist))
+                get_logger().warning("plugin ignored", plugin=name, group=self.name, of=dist, used=_OURS)
 
 
 _groups: dict[str, Group] = {}
@@ -178,20 +178,20 @@ _warned: set[tuple[str, str, str]] = set()
 
 
 def define_group(name: str, kind: str, included: Mapping[str, Callable[..., Any]] | None = None) -> Group:
-    """Say what a group of plugins is called. To define it again in the same words changes nothing.
+    """Define a group of plugins. Defining it again with the same arguments changes nothing.
 
     Args:
-        name: the kind in the plural; its entry points are those of ``decodekit.<name>``.
-        kind: one of them, for messages.
+        name: the kind in the plural; the entry points of the group are those of ``decodekit.<name>``.
+        kind: the kind in the singular, for messages.
         included: plugins that need no entry point, by name.
 
     Raises:
-        ParameterError: the group is defined otherwise already.
+        ParameterError: the group is already defined with other arguments.
     """
     made = Group(name, kind, MappingProxyType(dict(included or {})))
     known = _groups.setdefault(name, made)
     if (known.kind, dict(known.included)) != (made.kind, dict(made.included)):
-        raise ParameterError(f"the plugin group {name!r} is defined already, as one of {known.kind!r}")
+        raise ParameterError(f"the plugin group {name!r} is already defined, with kind {known.kind!r}")
     return known
 
 
@@ -219,26 +219,26 @@ def register_processor(name: str) -> Callable[[Function], Function]:
     """Make a plain function ``(dist, ctx, *, parameters) -> Distribution`` a processor of this process.
 
     Raises:
-        ParameterError: the name is decodekit's own, or another function holds it already.
+        ParameterError: the name is one of decodekit's own, or another function has it already.
     """
     return _PROCESSORS.register(name)
 
 
 def plugins() -> list[PluginInfo]:
-    """All plugins there are, in all groups, sorted by group and name. Imports none of them."""
+    """All installed and registered plugins of all groups, sorted by group and name. Imports none of them."""
     loaded = {(info.group, info.name, info.distribution) for info in _loaded.values()}
     found = [PluginInfo(name, group, "", "", True) for group, name in _in_process]
     for group in _groups.values():
         found += [PluginInfo(name, group.name, _OURS, _own_version(), True) for name in group.included]
     for name, points in _installed().items():
-        for point in (point for namesakes in points.values() for point in namesakes):
+        for point in (point for same_name in points.values() for point in same_name):
             dist, version = _origin(point)
             found.append(PluginInfo(point.name, name, dist, version, (name, point.name, dist) in loaded))
     return sorted(found, key=lambda info: (info.group, info.name, info.distribution))
 
 
 def load(group: str, name: str) -> tuple[Callable[..., Any], PluginInfo]:
-    """`Group.load` of the group of this name. One that nobody has defined here is called by its entry points' name."""
+    """`Group.load` of the group of this name. The group need not be defined: its entry points are enough."""
     return _groups.get(group, Group(group, group.removesuffix("s"))).load(name)
 
 
@@ -261,7 +261,7 @@ def describe(plugin: Any) -> dict[str, Any]:
 
 
 def name_of(plugin: Any) -> str:
-    """What records call a plugin: its own ``name``, or the name of the function or class."""
+    """The name of a plugin in records: its own ``name``, or the name of the function or class."""
     name = getattr(plugin, "name", None) or getattr(plugin, "__name__", None)
     if isinstance(name, str):
         return name
@@ -277,13 +277,13 @@ def _registered(group: str) -> dict[str, Callable[..., Any]]:
 
 
 def _place(function: Any) -> tuple[str, str]:
-    """Where a function was written: a notebook cell that runs again makes another object of the same place."""
+    """Where a function is defined. A notebook cell that runs again makes a new function with the same place."""
     return function.__module__, function.__qualname__
 
 
 @cache
 def _installed() -> Mapping[str, Mapping[str, list[EntryPoint]]]:
-    """The entry points of all groups of ours, by group and name."""
+    """The entry points of all groups ``decodekit.*``, by group and name."""
     found: dict[str, dict[str, list[EntryPoint]]] = {}
     seen: set[tuple[str, str, str, str]] = set()
     everything = entry_points()

@@ -1,4 +1,4 @@
-"""What a processor or sampler says of itself: the optional attributes, with their defaults, once."""
+"""The optional attributes by which a processor or sampler declares its properties, with their defaults."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ class Traits:
     """The optional attributes of a processor or sampler. Each is an attribute, or a property, of the same name.
 
     Args:
-        needs: what to ask the adapter for at first, or a function of the context that says so.
-        truncates: what it gives has no tail, so nothing more is asked for what stands after it.
-        needs_logits: the law depends on the backend's own offset; it refuses logprobs.
+        needs: what to ask the adapter for at first, or a function from the context to that.
+        truncates: its result has no tail, so nothing more is asked for the processors after it.
+        needs_logits: the formula depends on the backend's own offset of the scores; it refuses logprobs.
         revives: it may give probability to a token that had none.
-        pure: False for a wrapped foreign callable with a state of its own; it is never run twice for a step.
+        pure: False for a wrapped third-party callable with hidden state; it never runs twice for one step.
         argmax_invariant: it never changes which token is most likely.
-        looks_back: its ``advance`` is given the distribution that it was called with, too.
-        kind: what kind of law it is: 'truncation' removes unlikely tokens, 'penalty' lowers what was written before,
-            'bias' adds to chosen tokens, 'mask' allows or forbids tokens, 'temperature' divides all scores,
-            'reshaping' is any other function of the scores; None where it is not said.
-        measures: what a truncation measures of the whole distribution, and where that is defined, as
-            ``("entropy", "arXiv 2202.00666")``; None where it measures nothing but single tokens.
+        looks_back: its ``advance`` also gets the distribution that the plugin was called with.
+        kind: what kind of operation it is: 'truncation' removes unlikely tokens, 'penalty' lowers the scores of tokens
+            that were written before, 'bias' adds to the scores of given tokens, 'mask' allows or forbids tokens,
+            'temperature' divides all scores, 'reshaping' is any other function of the scores; None if not declared.
+        measures: what a truncation measures of the whole distribution, and where that is defined, for example
+            ``("entropy", "arXiv 2202.00666")``; None where it looks at single tokens only.
         leaves_one: with these parameters it leaves one token.
-        after_heat: for a truncation by probability: what it does after a temperature, in words, given that temperature.
-        stateful: it has ``initial`` and ``advance``; found out, never declared.
+        after_heat: for a truncation by probability: a function from a temperature to a text that says what the
+            truncation does after that temperature.
+        stateful: it has ``initial`` and ``advance``; this is detected, not declared.
     """
 
     needs: Disclosure | Callable[[Any], Disclosure] = CHEAP

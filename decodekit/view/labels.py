@@ -1,4 +1,4 @@
-"""Tokens as a reader can tell them apart: quoted, safe, and short."""
+"""Tokens as labels: quoted, and safe to show in a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["token_label"]
 
 
 def token_label(tokenizer: Tokenizer | None, token_id: int) -> str:
-    """The token's text in quotes, with bytes that are no character as escapes; its id where it has no text."""
+    """The token's text in quotes, with bytes that are not valid UTF-8 as escapes; its id where it has no text."""
     try:
         data = tokenizer.token_bytes(token_id) if tokenizer is not None else None
     except DecodekitError:

@@ -1,7 +1,7 @@
 """Text of a model, made safe to show in a terminal.
 
-A token may hold an escape sequence that clears the screen or writes to the clipboard, or a mark that turns the rest of
-the line around. None of these reaches a terminal: what cannot be seen is shown as an escape.
+A token may hold an escape sequence that clears the screen or writes to the clipboard, or a character that reverses the
+direction of the rest of the line. None of these reaches a terminal: invisible characters are shown as escapes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["safe_text"]
 
 # Controls, format characters (bidi, zero-width, tags), surrogates, private use, unassigned, line and paragraph ends.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Of visible categories, and yet without a mark of their own: fillers, joiners, and the selectors nobody types.
+# Invisible characters of visible categories: fillers, joiners and variation selectors.
 _BLANK = frozenset(
     [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE0E)]
 ) | frozenset(range(0xE0100, 0xE01F0))
@@ -21,7 +21,7 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def safe_text(text: str, *, newlines: bool = False) -> str:
-    """The text with every character that is not plainly visible written as an escape such as ``\\x1b``.
+    """The text with every invisible character written as an escape such as ``\\x1b``.
 
     Args:
         text: any text.

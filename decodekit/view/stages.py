@@ -1,4 +1,4 @@
-"""One step as a grid: leading tokens down, the raw distribution and every processor across."""
+"""One step as a table: a row for each leading token, a column for the raw distribution and for each processor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Column", "TokenLine", "bar", "grid", "share_text"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The distribution at one place of the chain.
+    """The distribution at one stage of the chain.
 
     Args:
         name: 'raw', or the processor.
@@ -36,7 +36,7 @@ class TokenLine:
     Args:
         token_id: the token.
         chosen: whether it is the one that was drawn.
-        shares: its probability at each stage; 0.0 once removed, None where the record does not say.
+        shares: its probability at each stage; 0.0 once removed, None where it is not recorded.
     """
 
     token_id: int
@@ -45,12 +45,12 @@ class TokenLine:
 
 
 def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Column], list[TokenLine]]:
-    """The stages of a step, and its leading tokens, the chosen one and its runner-up always among them.
+    """The stages of a step, and its leading tokens; the chosen token and the runner-up are always among them.
 
     Args:
         step: the step.
         chain: the chain as a trace's header describes it.
-        most: how many tokens at most; two more for the chosen one and its runner-up.
+        most: how many leading tokens at most; the chosen token and the runner-up may come in addition.
     """
     parts = chain.get("processors", [])
     entries = step.entries[: len(parts)]  # the sampler may have an entry of its own, for a tail it gave up
@@ -68,7 +68,7 @@ def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Colu
 
 
 def share_text(share: float | None) -> str:
-    """A probability in per cent; '-' for a token that was removed, '?' where the record does not say."""
+    """A probability in per cent; '-' for a token that was removed, '?' where it is not recorded."""
     if share is None:
         return "?"
     if share == 0:
@@ -77,7 +77,7 @@ def share_text(share: float | None) -> str:
 
 
 def bar(share: float | None, cells: int, *, unicode: bool = True) -> str:
-    """A probability as a bar, padded to so many cells; without unicode, in whole cells of '#'."""
+    """A probability as a bar, padded to this many cells; without unicode, in whole cells of '#'."""
     eighths = round(8 * cells * (share or 0.0))
     if not unicode:
         return ("#" * (eighths // 8)).ljust(cells)

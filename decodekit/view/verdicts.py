@@ -1,4 +1,4 @@
-"""What the words of a verification mean, and their colours."""
+"""The meaning and the colour of each word of a verification."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ GOOD = frozenset({"reproduced", "proved", "consistent", "ambiguous"})
 MEANING = {
     "reproduced": "the final scores follow from the raw rows, and each choice from them",
     "proved": "each choice follows from the recorded final scores and the seed",
-    "consistent": "nothing contradicts, and something is missing",
-    "ambiguous": "a choice lies within 1e-9 of another",
-    "incomplete": "the run has no end",
+    "consistent": "no contradiction was found, but something needed for a proof is missing",
+    "ambiguous": "a choice is so close (1e-9) that rounding could have changed it",
+    "incomplete": "the run has no recorded end",
     "failed": "the record contradicts itself",
-    "unreadable": "the file is no trace that this version reads",
+    "unreadable": "the file is not a trace that this version can read",
 }
 
 STYLE = {

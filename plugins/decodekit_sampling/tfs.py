@@ -90,4 +90,6 @@ class Tfs(Truncation):
         if self.law == "original":
             return least + 1, near
         cut = max(least, self.min_keep)
-        return len(weights) if complete and cut >= len(used) else cut, near
+        if cut < len(used):
+            return cut, near
+        return (len(weights), near) if complete else None

@@ -44,9 +44,9 @@ def test_a_chain_without_traps_gets_no_advice(parts: list[tuple[str, object]]) -
 def test_a_processor_written_twice_is_told_with_what_that_means() -> None:
     (twice,) = advice(chain(("top_k", 40), ("top_p", 0.9), ("top_k", 20)))
     assert (twice.rule, twice.places, twice.source) == ("repeated", (0, 2), "")
-    assert twice.message == "top_k stands 2 times: each cuts what the one before left; write one"
+    assert twice.message == "top_k occurs 2 times: each one cuts what the one before has kept; write one"
     (warm,) = advice(chain(("temperature", 0.8), ("temperature", 0.5)))
-    assert "which makes 0.4" in warm.message
+    assert "in total by 0.4" in warm.message
     assert rules(("frequency_penalty", 0.5), ("frequency_penalty", 0.5)) == ["repeated"]
 
 
@@ -86,7 +86,7 @@ def test_what_measures_the_whole_belongs_before_what_cuts_it(part: object) -> No
     name = registry.name_of(part)
     (found,) = advice(Chain([processor("top_k", top_k=5), part]))
     assert (found.rule, found.places) == ("measure_after_cut", (0, 1))
-    assert found.message.startswith(f"{name} stands after top_k: ") and found.source.startswith("arXiv ")
+    assert found.message.startswith(f"{name} comes after top_k: ") and found.source.startswith("arXiv ")
     assert advice(Chain([part, processor("top_k", top_k=5)])) == []
     assert [item.rule for item in advice(Chain([part, part]))] == ["repeated"]
 
@@ -99,7 +99,7 @@ def test_what_a_stranger_says_of_itself_is_believed() -> None:
     found = advice(Chain([processor("temperature", temperature=2.0), cut]))
     assert [item.rule for item in found] == ["cut_after_heat"] and "it is 2 times as hot" in found[0].message
     (late,) = advice(Chain([cut, Named("nudge", kind="bias")]))
-    assert late.rule == "addition_after_cut" and "nudge stands after shave" in late.message
+    assert late.rule == "addition_after_cut" and "nudge comes after shave" in late.message
 
 
 @pytest.mark.parametrize("value", [{3: 50.0}, {3: False}])

@@ -276,7 +276,7 @@ def test_an_impure_processor_is_never_run_twice_for_a_step(truncate: bool, asks:
         _, _, entries, _ = step(chain, HEAD, truncate=True)
         assert entries[1].gave_up is not None
     else:
-        with pytest.raises(PluginError, match="cannot run again for a better answer") as caught:
+        with pytest.raises(PluginError, match="cannot run again on a larger answer") as caught:
             step(chain, HEAD, truncate=truncate)
         assert caught.value.plugin == "foreign"
     assert foreign.runs == 1

@@ -42,7 +42,7 @@ def test_a_config_is_told_part_by_part_and_loads_no_adapter(decodekit: Decodekit
     ]
     assert "2     min_p=0.1" in lines and "draw  inverse_cdf" in lines
     assert "      argmax-invariant: the most likely token stays the most likely" in lines
-    assert "advice: min_p stands after a temperature of 1.8: it keeps what min_p=0.0158" in lines
+    assert "advice: min_p comes after a temperature of 1.8: it keeps what min_p=0.0158" in lines
     assert all(len(line) <= 80 and line == line.rstrip() for line in lines)
 
 

@@ -111,7 +111,7 @@ def test_a_good_config_is_ok_and_loads_no_model(decodekit: Decodekit, tmp_path: 
 
 
 BAD = [
-    ("[adapter", "is no TOML"),
+    ("[adapter", "is not valid TOML"),
     ('[adapter]\ntype = "toy"\nordre = 2\n', "unknown parameter 'ordre'; did you mean 'order'?"),
     ('[adapter]\ntype = "toy"\n[[chain]]\nname = "top_k"\ntop_k = 0\n', "top_k"),
     ('[adapter]\ntype = "toy"\n[session]\nsede = 1\n', "did you mean 'seed'?"),

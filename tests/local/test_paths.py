@@ -75,7 +75,7 @@ def test_every_prefix_lies_on_one_path_as_its_ancestor(asked: list[list[int]], c
     ("ids", "kind", "said"),
     [
         ([], ParameterError, r"start from \[4\], its BOS token"),
-        ([1] * 9, ContextOverflow, "9 tokens does not fit a context of 8"),
+        ([1] * 9, ContextOverflow, "9 tokens does not fit a context length of 8"),
         ([1, 2, 50], ParameterError, "50 lies outside the vocabulary of 50"),
     ],
 )

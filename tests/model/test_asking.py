@@ -124,7 +124,7 @@ def test_closing_while_a_question_waits_ends_the_wait():
     assert eventually(lambda: adapter.begun)
     facade.close()
     asking.join(5)
-    assert [str(error) for error in errors] == ["adapter 'waited' was closed while it was asked"]
+    assert [str(error) for error in errors] == ["adapter 'waited' was closed during a call"]
     assert adapter.cancelled == 1
 
 

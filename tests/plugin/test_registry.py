@@ -211,7 +211,7 @@ def test_an_entry_point_that_cannot_be_called_is_told_plainly(tmp_path: Path, co
         try:
             decodekit.processor("wreck")
         except decodekit.ConfigError as error:
-            assert "processor 'wreck' of wreck 1.5 is no function and no class" in str(error), error
+            assert "processor 'wreck' of wreck 1.5 is not a function or class" in str(error), error
         else:
             raise SystemExit("a wreck was built")
         """,
@@ -274,7 +274,7 @@ def test_a_group_is_open_to_whoever_defines_it(tmp_path: Path) -> None:
         try:
             define_group("tellers", "narrator")
         except decodekit.ParameterError as error:
-            assert "defined already" in str(error)
+            assert "already defined" in str(error)
         else:
             raise SystemExit("defined twice")
         """,

@@ -134,7 +134,7 @@ def test_what_an_engine_does_not_have_is_refused(call: tuple[str, dict[str, Any]
 def test_unknown_names_and_versions_are_refused_with_those_there_are() -> None:
     with pytest.raises(decodekit.UnknownPlugin, match=r"did you mean 'llama\.cpp'"):
         Chain.preset("lama.cpp")
-    with pytest.raises(ParameterError, match=r"knows mrv2 and v1, not version '0\.8'"):
+    with pytest.raises(ParameterError, match=r"no version '0\.8' is known, only mrv2 and v1"):
         Chain.preset("vllm", "0.8")
 
 
