@@ -15,6 +15,15 @@ except ImportError as error:
     ) from error
 
 from decodekit_remote.adapter import RemoteAdapter
-from decodekit_remote.dialect import Capabilities, Conversation, Dialect, Position, Question, Reply, ServerInfo
+from decodekit_remote.dialect import Capabilities, Conversation, Dialect, Position, Reply, Request, ServerInfo
 
-__all__ = ["Capabilities", "Conversation", "Dialect", "Position", "Question", "RemoteAdapter", "Reply", "ServerInfo"]
+__all__ = [
+    "Capabilities",
+    "Conversation",
+    "Dialect",
+    "Position",
+    "RemoteAdapter",
+    "Reply",
+    "Request",
+    "ServerInfo",
+]

@@ -10,7 +10,7 @@ from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import ProviderError
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
-from decodekit_remote.dialect import Position, Question, Reply
+from decodekit_remote.dialect import Position, Reply, Request
 from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.heads import distribution
 from decodekit_remote.server import Server
@@ -102,7 +102,7 @@ class Answers:
         self,
         prefix: Prefix,
         position: Position,
-        question: Question,
+        question: Request,
         place: int,
         reply: Reply,
         *,
@@ -170,7 +170,7 @@ class Answers:
                 schedule["build"] = self._server.transport.redaction.text(reply.build)
             self._seen_build = reply.build
 
-    def _note_lost(self, shown: int, question: Question, schedule: dict[str, int | str]) -> None:
+    def _note_lost(self, shown: int, question: Request, schedule: dict[str, int | str]) -> None:
         """Say in the record why a list shows fewer tokens than were asked for."""
         if self._server.capabilities.distinct_keys and shown < min(
             question.top, self._server.vocab_size or question.top

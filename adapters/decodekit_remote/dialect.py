@@ -21,8 +21,8 @@ __all__ = [
     "Dialect",
     "Position",
     "Prefill",
-    "Question",
     "Reply",
+    "Request",
     "ServerInfo",
     "Token",
     "entries_of",
@@ -91,7 +91,7 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Request:
     """One request.
 
     Args:
@@ -123,14 +123,14 @@ class Question:
     prefill: Prefill = "no"
 
 
-def entries_of(question: Question, vocab_size: int | None) -> int:
+def entries_of(question: Request, vocab_size: int | None) -> int:
     """How many entries the lists of an answer have in all, at most; 262,144 for a vocabulary of unknown size."""
     top = (vocab_size or 262_144) if question.everything else question.top + len(question.named)
     scored = sum(map(len, question.prompts)) if question.echo else 0  # type: ignore[arg-type]  # ids, never messages
     return (len(question.prompts) * question.tokens + scored) * (top + 1)
 
 
-def prompts_of(question: Question) -> list[str] | list[list[int]]:
+def prompts_of(question: Request) -> list[str] | list[list[int]]:
     """The prompts of a question as JSON has them. Raises `ParameterError` for a conversation."""
     prompts: list[Any] = []
     for prompt in question.prompts:
@@ -244,11 +244,11 @@ class Dialect(Protocol):
         """What such a server can do, before anything was seen of it."""
         ...
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         """The path and the body of a question."""
         ...
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         """The answer, one reply per prompt."""
         ...
 

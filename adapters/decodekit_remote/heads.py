@@ -10,7 +10,7 @@ import numpy as np
 from decodekit.distribution import Distribution, Schedule, Stage
 from decodekit.distribution.disclosure import ALL, Undisclosed
 from decodekit.errors import DistributionError
-from decodekit_remote.dialect import Capabilities, Position, Question
+from decodekit_remote.dialect import Capabilities, Position, Request
 from decodekit_remote.vocabulary import Vocabulary
 
 __all__ = ["distribution", "is_repeated"]
@@ -21,7 +21,7 @@ _CERTAIN = -1e-4  # a list whose first token is this likely may well come twice
 
 def distribution(
     position: Position,
-    question: Question,
+    question: Request,
     capabilities: Capabilities,
     *,
     vocabulary: Vocabulary | None,
@@ -91,7 +91,7 @@ def _fallen_together(asked: int, named: int) -> Undisclosed:
 def _by_ids(
     ids: np.ndarray,
     values: np.ndarray,
-    question: Question,
+    question: Request,
     vocab_size: int | None,
     stage: Stage,
     schedule: Schedule | None,

@@ -18,7 +18,7 @@ from decodekit.errors import (
     message_of,
 )
 from decodekit.plugin.registry import define_group
-from decodekit_remote.dialect import Capabilities, Dialect, Question, ServerInfo
+from decodekit_remote.dialect import Capabilities, Dialect, Request, ServerInfo
 from decodekit_remote.reading import SHAPE
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import put
@@ -140,7 +140,7 @@ async def _probed(transport: Transport, found: Found) -> Found:
     one = None
     for tried in dict.fromkeys((top, min(top, 20), min(top, 5), 1)):
         try:
-            one = await _one_token(transport, found, Question((_PROBE,), top=tried, temperature=1.0))
+            one = await _one_token(transport, found, Request((_PROBE,), top=tried, temperature=1.0))
         except Refused as error:
             if error.status not in (400, 422) or tried == 1:
                 raise
@@ -149,7 +149,7 @@ async def _probed(transport: Transport, found: Found) -> Found:
             capabilities = replace(capabilities, most_top=tried, usual_top=tried)
         break
     assert one is not None
-    two = await _one_token(transport, found, Question((_PROBE,), top=min(top, 20), temperature=2.0))
+    two = await _one_token(transport, found, Request((_PROBE,), top=min(top, 20), temperature=2.0))
     shown = one.values()
     stage, temperature = _stage(capabilities.stage, one, two)
     if len(shown) < min(top, capabilities.most_top) and not capabilities.distinct_keys:
@@ -157,7 +157,7 @@ async def _probed(transport: Transport, found: Found) -> Found:
     info = found.info
     if capabilities.whole_vocabulary is None:
         try:
-            every = await _one_token(transport, found, Question((_PROBE,), top=1, everything=True))
+            every = await _one_token(transport, found, Request((_PROBE,), top=1, everything=True))
         except AdapterError:
             capabilities = replace(capabilities, whole_vocabulary=False)
         else:
@@ -168,7 +168,7 @@ async def _probed(transport: Transport, found: Found) -> Found:
     return Found(dialect, info, capabilities, probed=True, temperature=temperature)
 
 
-async def _one_token(transport: Transport, found: Found, question: Question) -> Mapping[Any, float]:
+async def _one_token(transport: Transport, found: Found, question: Request) -> Mapping[Any, float]:
     # What is drawn at random may end inside a character, where a server that can be forced gives no list.
     force = found.info.filler if found.capabilities.forces else None
     question = replace(question, model=found.info.model or None, force=force)

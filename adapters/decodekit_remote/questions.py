@@ -14,7 +14,7 @@ from decodekit.errors import AdapterError, DecodekitError, DistributionError, Pr
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
 from decodekit_remote.answers import Answers
-from decodekit_remote.dialect import Position, Question, Reply
+from decodekit_remote.dialect import Position, Reply, Request
 from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.heads import is_repeated
 from decodekit_remote.list_length import ListLength
@@ -149,7 +149,7 @@ class Questions:
             )
         )
 
-    async def _taken(self, prefix: Prefix, reply: Reply, question: Question) -> tuple[bytes, Answer]:
+    async def _taken(self, prefix: Prefix, reply: Reply, question: Request) -> tuple[bytes, Answer]:
         try:
             return prefix.digest, await self._take(prefix, reply, question)
         except DecodekitError as error:
@@ -202,7 +202,7 @@ class Questions:
                 answers.append((row.prefix.digest, error))
         return answers
 
-    async def _take(self, prefix: Prefix, reply: Reply, question: Question) -> Distribution:
+    async def _take(self, prefix: Prefix, reply: Reply, question: Request) -> Distribution:
         """Keep a reply's lists for the prefixes they are for, and give the first."""
         if not reply.positions:
             return await self._force_list(prefix, reply, question)
@@ -229,7 +229,7 @@ class Questions:
             self._answers.mark_unlisted(at)
         return self._given(prefix)
 
-    async def _force_list(self, prefix: Prefix, reply: Reply, question: Question) -> Distribution:
+    async def _force_list(self, prefix: Prefix, reply: Reply, question: Request) -> Distribution:
         """A list that is missing because its token ends inside a character comes when another token is forced."""
         filler = self._server.info.filler
         if not self._server.capabilities.forces or filler is None or question.force is not None:
@@ -242,7 +242,7 @@ class Questions:
         (again,) = await self._server.put(forced)
         return await self._take(prefix, again, forced)
 
-    def _question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1) -> Question:
+    def _question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1) -> Request:
         unlisted = len(prefixes) == 1 and self._answers.is_unlisted(prefixes[0])
         return self._server.question(prefixes, top, tokens=tokens, force=self._server.info.filler if unlisted else None)
 

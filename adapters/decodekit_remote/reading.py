@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from decodekit.errors import ProviderError
-from decodekit_remote.dialect import Dialect, Position, Question, Reply
+from decodekit_remote.dialect import Dialect, Position, Reply, Request
 
 __all__ = ["SHAPE", "Clean", "integers", "read_event", "read_reply", "reading"]
 
@@ -37,7 +37,7 @@ def reading(dialect: str, where: str, clean: Clean = str) -> Iterator[None]:
         raise ProviderError(f"{where} answered in a shape that dialect {dialect!r} does not know ({words})") from None
 
 
-def read_reply(dialect: Dialect, where: str, data: Any, question: Question, clean: Clean = str) -> list[Reply]:
+def read_reply(dialect: Dialect, where: str, data: Any, question: Request, clean: Clean = str) -> list[Reply]:
     """The dialect's reading of an answer."""
     with reading(dialect.name, where, clean):
         replies = dialect.reply(data, question)

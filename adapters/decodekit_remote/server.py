@@ -10,7 +10,7 @@ from decodekit.errors import ContextOverflow, DecodekitError, ParameterError
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.body import MOST_OBJECTS, PER_ENTRY
-from decodekit_remote.dialect import Capabilities, Dialect, Prefill, Question, Reply, ServerInfo, entries_of
+from decodekit_remote.dialect import Capabilities, Dialect, Prefill, Reply, Request, ServerInfo, entries_of
 from decodekit_remote.reading import read_reply
 from decodekit_remote.transport import Transport
 from decodekit_remote.vocabulary import KnownVocabulary, Vocabulary
@@ -80,10 +80,10 @@ class Server:
         """How many tokens to ask for after a prefix: no more than fit behind it."""
         return most if self.longest is None else max(1, min(most, self.longest + 1 - len(prefix)))
 
-    def question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1, force: int | None = None) -> Question:
+    def question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1, force: int | None = None) -> Request:
         """A question for the tokens after these prefixes; ``force`` allows for one token only."""
         known = self.tokenizer if isinstance(self.vocabulary, KnownVocabulary) else None
-        return Question(
+        return Request(
             tuple(
                 prefix.token_ids if self.vocabulary is None else self.vocabulary.prompt_of(prefix)
                 for prefix in prefixes
@@ -97,12 +97,12 @@ class Server:
             prefill=self.prefill,
         )
 
-    async def put(self, question: Question) -> list[Reply]:
+    async def put(self, question: Request) -> list[Reply]:
         """Ask it. Raises `AdapterError`."""
         return await put(self.transport, self.dialect, question, self.vocab_size)
 
 
-async def put(transport: Transport, dialect: Dialect, question: Question, vocab_size: int | None) -> list[Reply]:
+async def put(transport: Transport, dialect: Dialect, question: Request, vocab_size: int | None) -> list[Reply]:
     """Ask a question, and read the answer. Raises `AdapterError`."""
     path, body = dialect.request(question)
     objects = MOST_OBJECTS + PER_ENTRY * entries_of(question, vocab_size)

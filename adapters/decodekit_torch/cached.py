@@ -17,7 +17,7 @@ from decodekit.local.paths import TokenPath, paths_of
 from decodekit.model.prefix import Prefix
 from decodekit_torch.fixed_shapes import FixedBuffers, FixedShapes
 from decodekit_torch.forward_arguments import ForwardArguments
-from decodekit_torch.kv_cache import Group
+from decodekit_torch.kv_cache import RowGroup
 from decodekit_torch.uncached import Emit, Shape, device_of
 
 __all__ = ["Cached"]
@@ -49,8 +49,8 @@ class Cached:
         self._device = device_of(module)
         self._arguments = ForwardArguments.of(module)
         self.index = ContentIndex(slots)
-        self._rows: list[tuple[Group, int] | None] = [None] * slots  # the group and row of each slot
-        self._groups: list[Group] = []
+        self._rows: list[tuple[RowGroup, int] | None] = [None] * slots  # the group and row of each slot
+        self._groups: list[RowGroup] = []
         self._tick = 0
         self._shapes = shapes
 
@@ -194,11 +194,11 @@ class Cached:
                     emit(prefix.digest, logits[row, place], shape)
         self._claim(group, paths)
 
-    def _row_of(self, group: Group, path: TokenPath, place: int) -> int:
+    def _row_of(self, group: RowGroup, path: TokenPath, place: int) -> int:
         found = self._rows[path.slot] if path.slot >= 0 else None
         return found[1] if found is not None and found[0] is group else place
 
-    def _in_place(self, paths: Sequence[TokenPath], lengths: Sequence[int], new: int) -> Group | None:
+    def _in_place(self, paths: Sequence[TokenPath], lengths: Sequence[int], new: int) -> RowGroup | None:
         """The group whose rows these paths continue, all of them and by the same number of columns."""
         places = [self._rows[path.slot] if path.slot >= 0 else None for path in paths]
         first = places[0]
@@ -220,12 +220,12 @@ class Cached:
         group.truncate(length)
         return group
 
-    def _gathered(self, paths: Sequence[TokenPath], lengths: Sequence[int], new: int) -> Group:
+    def _gathered(self, paths: Sequence[TokenPath], lengths: Sequence[int], new: int) -> RowGroup:
         """A new group that begins with copies of cached rows."""
         longest = max(lengths)
         room = longest + max(_ROOM, longest // 16)
-        group = Group([longest - length for length in lengths], room)
-        sources: list[tuple[Group, int, int] | None] = []
+        group = RowGroup([longest - length for length in lengths], room)
+        sources: list[tuple[RowGroup, int, int] | None] = []
         for path, length in zip(paths, lengths, strict=True):
             place = self._rows[path.slot] if path.slot >= 0 and length > new else None
             sources.append(place and (place[0], place[1], place[0].pads[place[1]]))
@@ -234,7 +234,7 @@ class Cached:
         self._groups.append(group)
         return group
 
-    def _claim(self, group: Group, paths: Sequence[TokenPath]) -> None:
+    def _claim(self, group: RowGroup, paths: Sequence[TokenPath]) -> None:
         """Give slots to the rows of the group; first those of the rows they were copied from, if no longer needed."""
         taken = {slot for slot in group.slots if slot >= 0}
         for row, path in enumerate(paths):
@@ -263,7 +263,7 @@ class Cached:
                 if place[0].fixed is not None:
                     place[0].fixed.leave()
 
-    def _make_room(self, cells: int, keep: Collection[Group]) -> None:
+    def _make_room(self, cells: int, keep: Collection[RowGroup]) -> None:
         """Drop unused buffers and the groups least recently used until there is room, if possible."""
         while self.cells + cells > self._most_cells:
             if self._shapes is not None and self._shapes.drop_one():
@@ -275,11 +275,11 @@ class Cached:
                 if slot >= 0:
                     self._release(slot)
 
-    def _touch(self, group: Group) -> None:
+    def _touch(self, group: RowGroup) -> None:
         self._tick += 1
         group.used = self._tick
 
-    def _pass(self, group: Group, ids: np.ndarray[Any, Any], columns: Sequence[int]) -> tuple[torch.Tensor, Shape]:
+    def _pass(self, group: RowGroup, ids: np.ndarray[Any, Any], columns: Sequence[int]) -> tuple[torch.Tensor, Shape]:
         """One forward pass over ``ids`` [rows, n]; the logits [rows, len(columns), V] of these columns of it."""
         end = group.length + ids.shape[1]
         if ids.shape[1] == 1 and group.length > 0 and self._shapes is not None:
@@ -312,7 +312,7 @@ class Cached:
             return logits, shape
         return logits[:, list(columns)] if columns else logits[:, -1:], shape
 
-    def _buffers_for(self, group: Group, shapes: FixedShapes) -> FixedBuffers | None:
+    def _buffers_for(self, group: RowGroup, shapes: FixedShapes) -> FixedBuffers | None:
         """The buffers of fixed shape that a group uses or moves into now; None where none is large enough and fits."""
         buffers: FixedBuffers | None = group.fixed
         if buffers is not None and group.length < group.room:

@@ -15,7 +15,7 @@ import torch
 from transformers.cache_utils import Cache, StaticLayer
 
 from decodekit_torch.forward_arguments import ForwardArguments
-from decodekit_torch.kv_cache import Group, columns_like
+from decodekit_torch.kv_cache import RowGroup, columns_like
 from decodekit_torch.uncached import device_of
 
 __all__ = ["COMPILE_OPTIONS", "LEAST_COLUMNS", "MOST_SHAPES", "FixedBuffers", "FixedShapes", "compiled_step"]
@@ -65,7 +65,7 @@ class FixedBuffers:
     def __init__(self, rows: int, room: int, device: torch.device) -> None:
         self.rows = rows
         self.room = room
-        self.occupant: Group | None = None
+        self.occupant: RowGroup | None = None
         self._given = torch.zeros(rows + 1, dtype=torch.int64, device=device)  # ids and column, in one transfer
         self._ids, self._column = self._given[:-1, None], self._given[-1]
         self._pads = torch.zeros((rows, 1), dtype=torch.int64, device=device)
@@ -80,7 +80,7 @@ class FixedBuffers:
         """Rows times columns of memory."""
         return self.rows * self.room
 
-    def enter(self, group: Group) -> None:
+    def enter(self, group: RowGroup) -> None:
         """Move a group into these buffers; the group that used them before moves out."""
         if self.occupant is not None:
             self.occupant.move(self.occupant.length)
@@ -142,7 +142,7 @@ class FixedShapes:
         shape = min(1 << (rows - 1).bit_length(), self._rows), room if self._limit is None else min(room, self._limit)
         return shape if columns <= shape[1] and (shape in self._seen or len(self._seen) < MOST_SHAPES) else None
 
-    def enter(self, group: Group, shape: tuple[int, int], device: torch.device) -> FixedBuffers:
+    def enter(self, group: RowGroup, shape: tuple[int, int], device: torch.device) -> FixedBuffers:
         """Move the group into the buffers of this shape."""
         self._seen.add(shape)
         if shape not in self._shapes:

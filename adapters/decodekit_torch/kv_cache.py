@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-__all__ = ["Group", "columns_like"]
+__all__ = ["RowGroup", "columns_like"]
 
 
 class _Layer(DynamicLayer):  # type: ignore[misc]  # transformers has no types
@@ -58,7 +58,7 @@ def columns_like(like: torch.Tensor, rows: int, room: int) -> torch.Tensor:
     return torch.zeros((rows, *like.shape[1:-2], room, like.shape[-1]), dtype=like.dtype, device=like.device)
 
 
-class Group:
+class RowGroup:
     """Rows that one forward pass extends together, each padded on the left so that all end in the same column.
 
     Args:
@@ -93,7 +93,7 @@ class Group:
         """Rows times columns of memory."""
         return len(self.cache.layers[0].buffers[0]) * self.room if self.cache.layers else 0
 
-    def fill(self, sources: Sequence[tuple[Group, int, int] | None], length: int, room: int) -> None:
+    def fill(self, sources: Sequence[tuple[RowGroup, int, int] | None], length: int, room: int) -> None:
         """Copy the first ``length`` columns from rows of other groups: (group, row, column to start at) for each."""
         group = next((source[0] for source in sources if source is not None), None)
         if group is None or length == 0:

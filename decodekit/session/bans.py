@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from decodekit.errors import ParameterError, PluginError
-from decodekit.session.decoder import Mark
+from decodekit.session.decoder import Checkpoint
 from decodekit.text.markup import Spelling
 from decodekit.text.stream import overlap
 from decodekit.text.tokenizer import Tokenizer
@@ -80,7 +80,7 @@ class Ban:
 class Rewind:
     """Where a sequence goes back to, and the error it ends in if going on has no sense."""
 
-    mark: Mark
+    mark: Checkpoint
     error: PluginError | None
 
 
@@ -93,18 +93,18 @@ class HeldSteps:
 
     def __init__(self, ban: Ban) -> None:
         self._ban = ban
-        self._steps: list[tuple[Mark, Step]] = []
+        self._steps: list[tuple[Checkpoint, Step]] = []
         self.abandoned: list[Abandoned] = []
 
     def __len__(self) -> int:
         return len(self._steps)
 
     @property
-    def start(self) -> Mark | None:
+    def start(self) -> Checkpoint | None:
         """Where the decoder stood before the first held step."""
         return self._steps[0][0] if self._steps else None
 
-    def hold(self, mark: Mark, step: Step) -> Rewind | None:
+    def hold(self, mark: Checkpoint, step: Step) -> Rewind | None:
         """Keep a step. If it completes a banned phrase, forget the branch and say where to go back to."""
         steps, abandoned = self._steps, self.abandoned
         steps.append((mark, replace(step, abandoned=tuple(abandoned))))

@@ -26,11 +26,11 @@ from decodekit.trace.evidence import gather
 from decodekit.trace.recalled import states_after
 from decodekit.trace.step import FinishReason, Level, RawSummary, Step, Timing
 
-__all__ = ["Decoder", "Mark"]
+__all__ = ["Checkpoint", "Decoder"]
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Checkpoint:
     """Where a `Decoder` stood."""
 
     prefix: Prefix
@@ -195,11 +195,11 @@ class Decoder:
         self._advance(step.token_id, states_after(self.chain, step, raw, self._context, self._states, noise))
         return self._close(replace(step, text=self._text.push(self._bytes(step.token_id), step.token_id)), last)
 
-    def mark(self) -> Mark:
+    def mark(self) -> Checkpoint:
         """Where it stands, to be given to `rewind`. O(1): nothing that is marked ever changes."""
-        return Mark(self.prefix, self._context, self._states, self._need, self._text.mark())
+        return Checkpoint(self.prefix, self._context, self._states, self._need, self._text.mark())
 
-    def rewind(self, mark: Mark) -> None:
+    def rewind(self, mark: Checkpoint) -> None:
         """Go back to where it stood, unfinished. The attempt rises by one: the same noise would be biased."""
         self.prefix, self._context, self._states, self._need = mark.prefix, mark.context, mark.states, mark.need
         self._text.rewind(mark.text)

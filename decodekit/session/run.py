@@ -18,11 +18,11 @@ from decodekit.errors import ParameterError, TraceError
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
 from decodekit.session.bans import Ban, HeldSteps
-from decodekit.session.decoder import Decoder, Mark
+from decodekit.session.decoder import Checkpoint, Decoder
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Given, Prompt, as_given, as_prefix
 from decodekit.session.result import Result
-from decodekit.session.sequence import Sequence as OneSequence
+from decodekit.session.sequence import RunSequence
 from decodekit.session.settings import Settings
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd, Trace, plain, template_digest
 from decodekit.trace.step import FinishReason, Step
@@ -82,14 +82,14 @@ class Run:
         seed = Randomness(settings.seed if options.seed is None else options.seed).seed
         ban = _ban(settings, options)
         self.sequences = [
-            OneSequence(self._decoder(Randomness(seed, stream), prefixes[at]), None if ban is None else HeldSteps(ban))
+            RunSequence(self._decoder(Randomness(seed, stream), prefixes[at]), None if ban is None else HeldSteps(ban))
             for stream, at in places
         ]
         self._of = {sequence.stream: sequence for sequence in self.sequences}
         self._waiting = self.sequences[::-1]
-        self._active: list[OneSequence] = []
-        self._asked: list[OneSequence] = []
-        self._entering: list[OneSequence] = []
+        self._active: list[RunSequence] = []
+        self._asked: list[RunSequence] = []
+        self._entering: list[RunSequence] = []
         header = _header(settings, options, seed, prefixes, places, as_given(settings.adapter, prompts))
         self.header = header if past is None else replace(past.header, stop=header.stop)
         self._recalled = [] if past is None else list(self._recall(past))
@@ -174,7 +174,7 @@ class Run:
         trace = Trace(self.header, steps, footer, self.resumed)
         return [self._result(sequence, recorded[sequence.stream], trace) for sequence in self.sequences]
 
-    def _result(self, sequence: OneSequence, recorded: int, trace: Trace) -> Result:
+    def _result(self, sequence: RunSequence, recorded: int, trace: Trace) -> Result:
         decoder = sequence.decoder
         return Result(
             text=decoder.text if recorded == len(decoder.output_ids) else decoder.text_of(recorded),
@@ -186,7 +186,7 @@ class Run:
             error=sequence.error,
         )
 
-    def _enter(self) -> list[OneSequence]:
+    def _enter(self) -> list[RunSequence]:
         """The sequences that go on, and as many new ones as there is room for."""
         room = max(1, self.settings.adapter.info.concurrency)
         self._active = [sequence for sequence in self._active if not sequence.finished]
@@ -224,7 +224,7 @@ class Run:
             self._raised = error
             return True
 
-    def _recall(self, past: Trace) -> Iterator[tuple[OneSequence, Mark | None, Step]]:
+    def _recall(self, past: Trace) -> Iterator[tuple[RunSequence, Checkpoint | None, Step]]:
         """Bring the decoders to where the recorded steps left them."""
         stopped = [end for end in (past.footer.ends if past.footer else ()) if end.finish_reason == "stop"]
         lasts = {(end.stream, end.tokens - 1) for end in stopped}

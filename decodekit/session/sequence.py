@@ -8,15 +8,15 @@ from decodekit.errors import ContextOverflow, DecodekitError, DistributionError
 from decodekit.log import get_logger
 from decodekit.model.adapter import Answer
 from decodekit.session.bans import HeldSteps
-from decodekit.session.decoder import Decoder, Mark
+from decodekit.session.decoder import Checkpoint, Decoder
 from decodekit.trace.step import FinishReason, Step
 
-__all__ = ["Sequence", "at_step"]
+__all__ = ["RunSequence", "at_step"]
 
 _MOST_QUESTIONS = 6  # for one step; the last of them asks for everything
 
 
-class Sequence:
+class RunSequence:
     """One sequence of a run.
 
     Args:
@@ -77,12 +77,14 @@ class Sequence:
             return []
         return self.settled() if step is None else self._keep(mark, step)
 
-    def repeat(self, step: Step, answer: Distribution | None, last: FinishReason | None) -> tuple[Mark | None, Step]:
+    def repeat(
+        self, step: Step, answer: Distribution | None, last: FinishReason | None
+    ) -> tuple[Checkpoint | None, Step]:
         """Take the next step from its record; what comes back is for `take_recorded`."""
         mark = self.decoder.mark() if self._held is not None else None
         return mark, self.decoder.repeat(step, answer, last=last)
 
-    def take_recorded(self, mark: Mark | None, step: Step) -> list[Step]:
+    def take_recorded(self, mark: Checkpoint | None, step: Step) -> list[Step]:
         """Hold a repeated step as when it was new. Returns the steps that nothing can take back any more."""
         if self._held is not None:
             self._held.abandoned.extend(step.abandoned)
@@ -139,7 +141,7 @@ class Sequence:
         self._questions, self._shown = 0, None
         return step
 
-    def _keep(self, mark: Mark | None, step: Step) -> list[Step]:
+    def _keep(self, mark: Checkpoint | None, step: Step) -> list[Step]:
         if self._held is None:
             return [step]
         assert mark is not None

@@ -41,7 +41,7 @@ from decodekit.text.template_prices import (
     depth_of,
     search_price,
 )
-from decodekit.text.template_syntax import Charging, Generation, QuietNamespace
+from decodekit.text.template_syntax import Charging, GenerationBlock, QuietNamespace
 from decodekit.text.template_work import ITEM, OPERATION, Work
 
 __all__ = ["Sandbox"]
@@ -72,7 +72,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             trim_blocks=True,
             lstrip_blocks=True,
             finalize=self.written,
-            extensions=["jinja2.ext.loopcontrols", Generation],
+            extensions=["jinja2.ext.loopcontrols", GenerationBlock],
         )
         self._work: ContextVar[Work] = ContextVar("work of a chat template")
         self.concat = self._concatenated  # type: ignore[method-assign]

@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import Any
 
 from decodekit.errors import ProviderError
-from decodekit_remote.dialect import Position, Question, Reply, Token
+from decodekit_remote.dialect import Position, Reply, Request, Token
 
 __all__ = ["models_of", "no_logprobs", "plain_body", "position", "read_choices", "read_event"]
 
@@ -95,7 +95,7 @@ def models_of(data: Any, wanted: str | None) -> Any:
     return next((entry for entry in listed if entry.get("id") == wanted), listed[0])
 
 
-def plain_body(question: Question, text: Sequence[Any]) -> dict[str, Any]:
+def plain_body(question: Request, text: Sequence[Any]) -> dict[str, Any]:
     """The fields that all of them know, greedy and without anything that bends a distribution."""
     body: dict[str, Any] = {
         "prompt": text[0] if len(text) == 1 else list(text),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
 __all__ = ["LlamaCppPython"]
@@ -24,13 +24,13 @@ class LlamaCppPython(Dialect):
         most_top=100_000, stage="raw", draft=True, stream=True, distinct_keys=True, lossy="ignore"
     )
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         body = plain_body(question, prompts_of(question)) | {"top_k": 1, "repeat_penalty": 1.0}
         if question.unwanted:
             body["logit_bias"] = {str(token): -100 for token in question.unwanted}
         return "/v1/completions", body
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         return read_choices(data, str, self.name, 0)
 
     def event(self, data: Any, seen: int) -> Reply:

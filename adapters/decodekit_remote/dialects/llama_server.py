@@ -13,7 +13,7 @@ from typing import Any
 
 from decodekit.errors import ProviderError
 from decodekit.text.tokenizer import Message
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Question, Reply, ServerInfo, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Reply, Request, ServerInfo, prompts_of
 
 __all__ = ["LlamaServer"]
 
@@ -39,7 +39,7 @@ class LlamaServer(Dialect):
         forces=True,
     )
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         """``temperature`` 0 is greedy; ``ignore_eos`` keeps a draft going, and moves no value."""
         prompts = prompts_of(question)
         body: dict[str, Any] = {
@@ -62,7 +62,7 @@ class LlamaServer(Dialect):
             body["model"] = question.model
         return "/completion", body
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         """One object for one prompt, a list for several."""
         bodies = data if isinstance(data, list) else [data]
         if len(bodies) > 1:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo
 from decodekit_remote.dialects.content import by_bytes, positions
 
 __all__ = ["Ollama"]
@@ -19,7 +19,7 @@ class Ollama(Dialect):
     name = "ollama"
     capabilities = Capabilities(most_top=20, stage="raw", draft=True)
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         (prompt,) = question.prompts
         return "/api/generate", {
             "model": question.model,
@@ -35,7 +35,7 @@ class Ollama(Dialect):
             },
         }
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         """A list may be missing in the middle, and nothing says where: what was put together must be the text."""
         told = data.get("logprobs")
         if not told and data.get("done_reason") == "stop" and not data.get("response"):

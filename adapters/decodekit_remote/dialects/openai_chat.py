@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from decodekit.errors import ParameterError
-from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Question, Reply, ServerInfo
+from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Reply, Request, ServerInfo
 from decodekit_remote.dialects.completions import models_of, no_logprobs
 from decodekit_remote.dialects.content import by_bytes, positions
 
@@ -25,7 +25,7 @@ class OpenAIChat(Dialect):
         bytes_out=True, most_top=20, draft=True, stream=True, conversations=True, untold=-9999.0
     )
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         """A text prompt is one message of the user."""
         (prompt,) = question.prompts
         talk = Conversation(({"role": "user", "content": prompt},)) if isinstance(prompt, str) else prompt
@@ -55,7 +55,7 @@ class OpenAIChat(Dialect):
                 messages[-1]["prefix"] = True
         return "/v1/chat/completions", body
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         choice = data["choices"][0]
         told = (choice.get("logprobs") or {}).get("content")
         ended = choice.get("finish_reason") == "stop" and not choice["message"].get("content")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, Token, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo, Token, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
 __all__ = ["OpenAICompletions", "text_key"]
@@ -16,10 +16,10 @@ class OpenAICompletions(Dialect):
     name = "openai_completions"
     capabilities = Capabilities(most_top=5, draft=True, stream=True, distinct_keys=True)
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         return "/v1/completions", plain_body(question, prompts_of(question))
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         return read_choices(data, text_key, self.name, 0)
 
     def event(self, data: Any, seen: int) -> Reply:

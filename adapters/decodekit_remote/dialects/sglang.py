@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from decodekit.errors import ProviderError
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Question, Reply, ServerInfo, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Reply, Request, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import no_logprobs
 
 __all__ = ["SGLang"]
@@ -22,7 +22,7 @@ class SGLang(Dialect):
         ids_in=True, ids_out=True, most_top=1000, named_ids=1000, stage="raw", batch=True, draft=True, usual_top=100
     )
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         prompts = prompts_of(question)
         kind = "text" if isinstance(prompts[0], str) else "input_ids"
         sampling: dict[str, Any] = {"max_new_tokens": question.tokens, "ignore_eos": True}
@@ -39,10 +39,10 @@ class SGLang(Dialect):
             body["token_ids_logprob"] = list(question.named)
         return "/generate", body
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         return [self._one(each, question) for each in (data if isinstance(data, list) else [data])]
 
-    def _one(self, data: Any, question: Question) -> Reply:
+    def _one(self, data: Any, question: Request) -> Reply:
         told = data["meta_info"]
         chosen, tops = told.get("output_token_logprobs"), told.get("output_top_logprobs")
         if not chosen or not tops:

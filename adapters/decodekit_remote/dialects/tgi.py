@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Question, Reply, ServerInfo
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Reply, Request, ServerInfo
 from decodekit_remote.dialects.completions import no_logprobs
 
 __all__ = ["Tgi"]
@@ -21,7 +21,7 @@ class Tgi(Dialect):
     name = "tgi"
     capabilities = Capabilities(ids_out=True, most_top=5, draft=True)
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         """Without ``do_sample`` it is greedy, and a temperature is not accepted."""
         (prompt,) = question.prompts
         settings: dict[str, Any] = {"max_new_tokens": question.tokens, "details": True, "top_n_tokens": question.top}
@@ -29,7 +29,7 @@ class Tgi(Dialect):
             settings |= {"temperature": question.temperature, "do_sample": True}
         return "/generate", {"inputs": prompt, "parameters": settings}
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         told = data["details"]
         if not told.get("tokens") or not told.get("top_tokens"):
             raise no_logprobs(self.name)

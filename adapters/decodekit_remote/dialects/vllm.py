@@ -11,7 +11,7 @@ from typing import Any
 
 from decodekit.errors import AdapterError
 from decodekit.text.tokenizer import Message
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
 __all__ = ["Vllm"]
@@ -35,7 +35,7 @@ class Vllm(Dialect):
         stream=True,
     )
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         """Keys as ids: keyed by text, tokens of one text would fall together."""
         body = plain_body(question, prompts_of(question))
         body |= {"return_tokens_as_token_ids": True, "return_token_ids": True, "ignore_eos": True}
@@ -47,7 +47,7 @@ class Vllm(Dialect):
             body["echo"] = True
         return "/v1/completions", body
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         """With ``echo`` the prompt's lists come first, none for its first token."""
         return read_choices(data, _id, self.name, -1 if question.echo else 0)
 
