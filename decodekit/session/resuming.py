@@ -38,8 +38,8 @@ def resume(
     """Continue every sequence of a run that has not ended.
 
     A sequence has ended when it stopped, or has ``max_tokens`` tokens; all others are continued, whatever the reason
-    for the interruption. An incomplete last line is left out, logged, and counted in `Trace.resumed`. An adapter with other
-    fingerprints than the recorded ones is allowed and logged, as in `replay`.
+    for the interruption. An incomplete last line is left out, logged, and counted in `Trace.resumed`. An adapter with
+    other fingerprints than the recorded ones is allowed and logged, as in `replay`.
 
     Args:
         source: a trace, such as that of an error's ``partial``, or the path of one. It is only read.

@@ -1,9 +1,9 @@
 """Evidence: the part of a final distribution that proves the choice without the model.
 
 After a truncation it is the whole support. For an untruncated draw it is a *floor* (a score), every token with at
-least this score, and every other token whose noise would lift it from the floor to the runner-up. All other tokens then
-provably score less than the runner-up. With a high floor, many tokens below it have enough noise; with a low floor, many
-tokens are above it; the smallest evidence is between the two.
+least this score, and every other token whose noise would lift it from the floor to the runner-up. All other tokens
+then provably score less than the runner-up. With a high floor, many tokens below it have enough noise; with a low
+floor, many tokens are above it; the smallest evidence is between the two.
 """
 
 from __future__ import annotations
