@@ -1,11 +1,11 @@
-"""A processor of one's own: four lines, then it works on every backend and in every record."""
+"""A custom processor: four lines, and it works on every backend and is recorded like any other."""
 
 import decodekit
 
 
 @decodekit.register_processor("no_doubt")
 def no_doubt(dist, ctx, *, no_doubt: float = 0.5):
-    """Once the model is surer of one token than ``no_doubt``, take that token."""
+    """If the surprisal of the most likely token is below ``no_doubt`` nats, take that token."""
     return dist.top(1) if dist.logprob(dist.mode) > -no_doubt else dist
 
 

@@ -1,4 +1,4 @@
-"""A dialect for a server nobody else has: here one that knows three tokens and answers from memory."""
+"""A dialect for a custom server: here one with three tokens that always gives the same answer."""
 
 import asyncio
 
@@ -9,8 +9,8 @@ from decodekit_remote import Capabilities, Dialect, Position, RemoteAdapter, Rep
 
 
 def answer(request: httpx.Request) -> httpx.Response:
-    """What the server would say: the two likeliest of three tokens."""
-    return httpx.Response(200, json={"likeliest": [[2, -0.1], [0, -3.0]]})
+    """What the server would answer: the two most likely of three tokens."""
+    return httpx.Response(200, json={"most_likely": [[2, -0.1], [0, -3.0]]})
 
 
 class Mine(Dialect):
@@ -21,14 +21,14 @@ class Mine(Dialect):
         return "/next", {"ids": list(question.prompts[0]), "top": question.top}
 
     def reply(self, data, question):
-        ids, logprobs = zip(*data["likeliest"], strict=True)
+        ids, logprobs = zip(*data["most_likely"], strict=True)
         return [Reply([Position(ids[0], ids, logprobs)])]
 
     async def greet(self, ask, model):
         return ServerInfo(model="three tokens", vocab_size=3)
 
 
-transport = httpx.MockTransport(answer)  # leave it out to go over the wire
+transport = httpx.MockTransport(answer)  # leave it out to use the network
 adapter = RemoteAdapter(base_url="http://mine.example", dialect=Mine(), transport=transport)
 with decodekit.Session(adapter, decodekit.Chain([decodekit.processor("top_k", top_k=2)]), seed=7) as session:
     result = session.generate([0, 1], max_tokens=12)

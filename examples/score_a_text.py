@@ -1,4 +1,4 @@
-"""The surprisal of every token of a text: all its prefixes in one question, one forward pass for a local model."""
+"""The surprisal of every token of a text: all its prefixes in one call, one forward pass for a local model."""
 
 import decodekit
 

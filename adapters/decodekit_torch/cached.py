@@ -1,7 +1,7 @@
-"""Evaluating prefixes of a transformers model with a KV cache: as few tokens as can be, in as few passes.
+"""Evaluating prefixes of a transformers model with a KV cache: as few tokens as possible, in as few passes as possible.
 
 All rows of a pass are aligned to the right, so a row has padding on its left and nowhere else. Where one row needs
-fewer new tokens than its neighbours, it evaluates known ones again: the place in the pass would be idle otherwise.
+fewer new tokens than its neighbours, it evaluates known ones again: its part of the pass would be unused otherwise.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from decodekit_torch.uncached import Emit, Shape, device_of
 __all__ = ["Cached"]
 
 _ROOM = 64  # columns of memory beyond those that are known to be needed
-_SHARED = 16  # so many tokens that several paths share and the cache lacks are evaluated in a pass of their own
-_FEW = 16  # paths that need no more new tokens than this go together, whatever they have cached
-_ROLLBACK = 4  # giving up so many cached tokens is cheaper than a copy of the row
+_SHARED = 16  # this many tokens or more that several paths share and the cache lacks are evaluated in a separate pass
+_FEW = 16  # paths that need at most this many new tokens are evaluated together, whatever they have cached
+_ROLLBACK = 4  # dropping up to this many cached tokens is cheaper than a copy of the row
 
 
 class Cached:
-    """A transformers causal LM whose past can be kept and rolled back.
+    """A transformers causal LM with a KV cache that can be kept and rolled back.
 
     Args:
         module: the model.
         slots: how many sequences are kept at a time.
-        cells: how many tokens are kept in all; a single prefix may exceed it.
+        cells: how many tokens are cached in all; a single prefix may exceed it.
         tokens_per_forward: rows times columns of one pass.
-        shapes: where a step of generation is evaluated in fixed shapes; None to evaluate it as any other pass.
+        shapes: the fixed shapes for steps of generation; None to evaluate them like any other pass.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Cached:
         self._device = device_of(module)
         self._arguments = ForwardArguments.of(module)
         self.index = ContentIndex(slots)
-        self._rows: list[tuple[Group, int] | None] = [None] * slots  # where each slot lies
+        self._rows: list[tuple[Group, int] | None] = [None] * slots  # the group and row of each slot
         self._groups: list[Group] = []
         self._tick = 0
         self._shapes = shapes
@@ -65,7 +65,7 @@ class Cached:
         return sum(group.cells for group in self._groups) + (0 if self._shapes is None else self._shapes.idle_cells)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all cached rows."""
         self.index.clear()
         if self._shapes is not None:
             self._shapes.clear()
@@ -73,7 +73,7 @@ class Cached:
         self._groups = []
 
     def extend(self, prefixes: Sequence[Prefix], emit: Emit) -> bool:
-        """The commonest call: each prefix is one token more than a row, and the rows are those of one group.
+        """The most common call: each prefix is one token longer than a row, and the rows are those of one group.
 
         Returns:
             Whether it was that call. If not, nothing has happened.
@@ -84,7 +84,8 @@ class Cached:
             return False
         group = first[0]
         rows = len(group.slots)
-        # In buffers of fixed shape rows may be idle: what is written into one lies behind what it holds.
+        # In buffers of fixed shape rows may be unused in a step: the value written into such a row lies after its
+        # content.
         if len(prefixes) != rows and (group.fixed is None or group.length == group.room or 2 * len(prefixes) < rows):
             return False
         order: list[Prefix | None] = [None] * rows
@@ -110,7 +111,7 @@ class Cached:
         return True
 
     def evaluate(self, prefixes: Sequence[Prefix], emit: Emit) -> None:
-        """The logits after any distinct prefixes, handed to ``emit`` one by one."""
+        """The logits after any distinct prefixes, passed to ``emit`` one by one."""
         paths, _ = paths_of(prefixes, self.index)
         self._place(paths)
         shared = self._shared_prefixes(paths)
@@ -146,7 +147,7 @@ class Cached:
             path.ids = path.prefix.since(path.start)
 
     def _shared_prefixes(self, paths: Sequence[TokenPath]) -> list[Prefix]:
-        """What neighbours share and the cache lacks."""
+        """The prefixes that neighbours share and the cache lacks."""
         found: list[Prefix] = []
         common, last = 0, None
         for path in paths:
@@ -220,7 +221,7 @@ class Cached:
         return group
 
     def _gathered(self, paths: Sequence[TokenPath], lengths: Sequence[int], new: int) -> Group:
-        """A new group that begins with copies of what is cached."""
+        """A new group that begins with copies of cached rows."""
         longest = max(lengths)
         room = longest + max(_ROOM, longest // 16)
         group = Group([longest - length for length in lengths], room)
@@ -234,7 +235,7 @@ class Cached:
         return group
 
     def _claim(self, group: Group, paths: Sequence[TokenPath]) -> None:
-        """The rows of the group get slots, those they were copied from first where they are of no more use."""
+        """Give slots to the rows of the group; first those of the rows they were copied from, if no longer needed."""
         taken = {slot for slot in group.slots if slot >= 0}
         for row, path in enumerate(paths):
             slot = group.slots[row]
@@ -263,7 +264,7 @@ class Cached:
                     place[0].fixed.leave()
 
     def _make_room(self, cells: int, keep: Collection[Group]) -> None:
-        """Drop unused buffers and the groups least recently used until there is room, if that can be had."""
+        """Drop unused buffers and the groups least recently used until there is room, if possible."""
         while self.cells + cells > self._most_cells:
             if self._shapes is not None and self._shapes.drop_one():
                 continue
@@ -312,7 +313,7 @@ class Cached:
         return logits[:, list(columns)] if columns else logits[:, -1:], shape
 
     def _buffers_for(self, group: Group, shapes: FixedShapes) -> FixedBuffers | None:
-        """The buffers of fixed shape that a group is in or moves into now; None where none is large enough and fits."""
+        """The buffers of fixed shape that a group uses or moves into now; None where none is large enough and fits."""
         buffers: FixedBuffers | None = group.fixed
         if buffers is not None and group.length < group.room:
             return buffers
@@ -322,7 +323,7 @@ class Cached:
         if shape not in shapes:
             self._make_room(shape[0] * shape[1] - (group.cells if group.fixed is None else 0), {group})
         buffers = shapes.enter(group, shape, self._device)
-        self._make_room(0, {group})  # the group that was there has memory of its own again
+        self._make_room(0, {group})  # the group that was there has separate memory again
         return buffers
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``decodekit generate``, ``verify``, ``replay`` and what belongs to them.
+"""The command line: ``decodekit generate``, ``verify``, ``replay`` and the other commands.
 
 Results go to stdout, everything else to stderr. Exit 0: done, or proved; 1: a check or a run that failed; 2: a wrong
 call; 130: interrupted.
@@ -45,14 +45,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _swap_interrupt(handler: Any) -> Any:
-    """What Ctrl-C does from now on; gives what it did before."""
+    """Set what Ctrl-C does; returns the previous handler."""
     if threading.current_thread() is threading.main_thread() and handler is not None:
         return signal.signal(signal.SIGINT, handler)
     return None
 
 
 def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:
-    """``--debug`` may stand anywhere before ``--``, so no command has to know it."""
+    """Accept ``--debug`` anywhere before ``--``, so that no command has to define it."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     kept = [argument for argument in arguments[:end] if argument != "--debug"]
     return kept + arguments[end:], len(kept) < end

@@ -1,4 +1,4 @@
-"""The four flags that say which model a command works with, in one place for all commands."""
+"""The four flags that choose the model, shared by all commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from decodekit.plugin import registry
 __all__ = ["AdapterChoice", "with_adapter_flags"]
 
 AdapterFlag = Annotated[
-    str | None, typer.Option("--adapter", help="The adapter's registered name; llamacpp where nothing says otherwise.")
+    str | None, typer.Option("--adapter", help="The adapter's registered name; llamacpp by default.")
 ]
 ModelFlag = Annotated[str | None, typer.Option("--model", "-m", help="The model: a path, or a name the adapter knows.")]
 SetFlag = Annotated[
@@ -30,7 +30,7 @@ ConfigFlag = Annotated[Path | None, typer.Option("--config", "-c", help="A decod
 
 @dataclass(frozen=True, slots=True)
 class AdapterChoice:
-    """What the flags say: an adapter by its type, its model and its other parameters, or a file that does."""
+    """The flags: an adapter by its type, its model and its other parameters, or a file with these."""
 
     adapter: AdapterFlag = None
     model: ModelFlag = None
@@ -38,9 +38,9 @@ class AdapterChoice:
     config: ConfigFlag = None
 
     def part(self, file: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        """A config's [adapter] table after the flags; None when neither says anything.
+        """A config's [adapter] table after the flags; None when neither is given.
 
-        A flag that names another type drops the file's parameters: they belong to the type they were written for.
+        A flag that names another type drops the file's parameters: they belong to the other type.
         """
         if file is None and self.adapter is None and self.model is None and not self.settings:
             return None
@@ -83,7 +83,7 @@ class AdapterChoice:
 
 
 def with_adapter_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameter ``chosen`` stands for the flags of `AdapterChoice`."""
+    """A command whose parameter ``chosen`` is replaced by the flags of `AdapterChoice`."""
     flags = [each.name for each in fields(AdapterChoice)]
     hints = {**get_type_hints(command, include_extras=True), **get_type_hints(AdapterChoice, include_extras=True)}
 

@@ -1,4 +1,4 @@
-"""Two chains side by side on one distribution: what each stage leaves, and where they part."""
+"""Two chains compared on one distribution: what each stage keeps, and where they differ."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _SAME = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What a stage leaves.
+    """What is left after a stage.
 
     Args:
-        stage: the processor, as one would write it.
+        stage: the processor, as written in a chain.
         support: how many tokens have probability after it.
     """
 
@@ -60,8 +60,8 @@ class Comparison:
     """Two chains on one distribution.
 
     Args:
-        stages: of either chain.
-        partings: the tokens that only one of them keeps: what is removed earliest first, then by probability.
+        stages: the stages of each chain.
+        partings: the tokens that only one of them keeps: in the order in which they are removed, then by probability.
         distance: the total variation between the two final distributions.
     """
 
@@ -75,10 +75,10 @@ class Comparison:
 
 
 def counterpart(chain: Chain, text: str) -> tuple[str, Chain, tuple[str, ...]]:
-    """A preset with a chain's settings as far as their names carry over, the text's own parameters before them.
+    """A preset with the settings of a chain whose names it shares; the parameters in the text take precedence.
 
     Returns:
-        The preset's name, its chain, and what of the settings it has no name for.
+        The preset's name, its chain, and the settings for which it has no name.
     """
     name, version, own = parse_preset(text, "--against")
     settings: dict[str, Any] = {}
@@ -87,13 +87,13 @@ def counterpart(chain: Chain, text: str) -> tuple[str, Chain, tuple[str, ...]]:
     carried = ported(name, settings)
     left = tuple(key for key in settings if key not in carried)
     theirs = {**carried, **own}
-    for key in own:  # another spelling of the same parameter gives way
+    for key in own:  # another spelling of the same parameter is replaced
         theirs = {other: value for other, value in theirs.items() if other in own or not _one(name, key, other)}
     return name, Chain.preset(name, version, **theirs), left
 
 
 def read_row(path: Path | None) -> tuple[Distribution, Context]:
-    """A row of logits from a ``.npy`` file, with no history; the built-in sample and its history where there is none.
+    """A row of logits from a ``.npy`` file, with no history; without a file, the built-in sample and its history.
 
     Raises:
         ConfigError: the file cannot be read, or holds no row of numbers.
@@ -105,7 +105,7 @@ def read_row(path: Path | None) -> tuple[Distribution, Context]:
     except (OSError, ValueError, EOFError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     if row.ndim != 1 or row.dtype.kind not in "fiu":
-        raise ConfigError(f"{path} holds {row.dtype} of shape {row.shape}; one row of logits is wanted")
+        raise ConfigError(f"{path} holds {row.dtype} of shape {row.shape}; expected one row of logits")
     return Distribution.dense(row), Context(rng=Randomness(0).at(0, PROCESSORS))
 
 
@@ -113,7 +113,7 @@ def compare(chains: tuple[Chain, Chain], dist: Distribution, ctx: Context) -> Co
     """Run both, stage by stage.
 
     Raises:
-        DecodekitError: as `Chain.apply`.
+        DecodekitError: see `Chain.apply`.
     """
     runs = tuple(_run(chain, dist, ctx) for chain in chains)
     finals = [run[-1][1] for run in runs]

@@ -1,4 +1,4 @@
-"""The commands by name, and what becomes of an error."""
+"""The commands by name, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["app", "run"]
 
 app = typer.Typer(
     name="decodekit",
-    help="Decoding for language models: any backend's distribution, your chain, a recorded draw.",
+    help="Decoding for language models: a distribution of any backend, your chain, a recorded draw.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -51,13 +51,13 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. May stand anywhere.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Allowed anywhere.")] = False,
 ) -> None:
-    """Results on stdout, talk on stderr. Exit 0: done or proved; 1: failed; 2: a wrong call."""
+    """Results on stdout, messages on stderr. Exit 0: done or proved; 1: failed; 2: a wrong call."""
 
 
 def run(arguments: Sequence[str], *, debug: bool = False) -> int:
-    """Run one command and give its exit code. An error is one line on stderr; with debug, its traceback too."""
+    """Run one command and return its exit code. An error is one line on stderr; with debug, its traceback too."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding shows escapes, not a traceback
             stream.reconfigure(errors="backslashreplace")
@@ -70,13 +70,13 @@ def run(arguments: Sequence[str], *, debug: bool = False) -> int:
         if debug:
             say_lines(safe_text(traceback.format_exc(), newlines=True))
         message, code = _verdict(error)
-        if message:  # a call without arguments has shown its help already, and a reader that has left hears nothing
+        if message:  # a call without arguments has shown its help already, and a closed pipe gets no message
             say(message)
     return code if isinstance(code, int) else 0
 
 
 def _verdict(error: BaseException) -> tuple[str, int]:
-    """The line to say and the exit code."""
+    """The line to print and the exit code."""
     if isinstance(error, DecodekitError):
         return str(error), 2 if isinstance(error, ConfigError) else 1
     why = why_stdout_failed(error) if isinstance(error, OSError) else None
@@ -90,8 +90,8 @@ def _verdict(error: BaseException) -> tuple[str, int]:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "decodekit"
         return f"{error.format_message().rstrip('.')}; see {path} --help", 2
-    if isinstance(error, SystemExit) and error.code in (0, 1):  # rich ends so where the reader has left
+    if isinstance(error, SystemExit) and error.code in (0, 1):  # rich exits so on a broken pipe
         give_up_stdout()
         return "", 1
     said = f"{type(error).__name__}: {message_of(error)}"
-    return f"{said} (this is a fault of decodekit or of a plugin; --debug shows where)", 1
+    return f"{said} (this is a bug in decodekit or in a plugin; --debug shows where)", 1

@@ -1,7 +1,7 @@
 """A chain on one line: ``temperature=0.8 top_p(top_p=0.95,min_keep=2) some_plugin``.
 
-``name=value`` sets the plugin's main parameter, which has the plugin's own name; parentheses name them all; a bare
-name takes the defaults. A value is a TOML scalar, and a bare word is a string.
+``name=value`` sets the plugin's main parameter, which has the plugin's own name; parentheses name any parameters; a
+name alone takes the defaults. A value is a TOML scalar, and a bare word is a string.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def parse_chain(text: str, flag: str = "--chain") -> list[dict[str, Any]]:
         flag: where it was written, for the error.
 
     Raises:
-        ConfigError: where in the text, and what was expected there.
+        ConfigError: the position in the text, and what was expected there.
     """
     reader, parts = _Reader(text, flag), []
     reader.take(_SPACE)
@@ -55,7 +55,7 @@ def parse_preset(text: str, flag: str = "--preset") -> tuple[str, str | None, di
     """``llama.cpp temp=0.8 top_k=40``: the preset, the ``version`` if there is one, and its parameters.
 
     Raises:
-        ConfigError: where in the text, and what was expected there.
+        ConfigError: the position in the text, and what was expected there.
     """
     parts = parse_chain(text, flag)
     if not parts or len(parts[0]) > 1:
@@ -71,7 +71,7 @@ def parse_preset(text: str, flag: str = "--preset") -> tuple[str, str | None, di
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """``key=value`` as a pair. The value is TOML; what is no TOML is a string.
+    """``key=value`` as a pair. The value is TOML; anything else is a string.
 
     Raises:
         ConfigError: there is no key, or a quote or bracket is not closed.
@@ -86,7 +86,7 @@ def parse_value(text: str) -> Any:
     """A TOML value, or the text itself where it is a bare word.
 
     Raises:
-        ConfigError: it begins like a quoted string, an array or a table, and is none.
+        ConfigError: it begins like a quoted string, an array or a table, but is not one.
     """
     try:  # inside an array, so that a comment or a second line cannot hide in the value
         read = tomllib.loads(f"value = [{text}]")
@@ -96,7 +96,7 @@ def parse_value(text: str) -> Any:
     if len(read) == 1 and len(values) == 1 and not text.endswith(","):
         return values[0] if isinstance(values[0], bool | int | float | str | list | dict) else text
     if text[:1] in ('"', "'", "[", "{"):
-        raise ConfigError(f"{text!r} is no TOML value")
+        raise ConfigError(f"{text!r} is not a TOML value")
     return text
 
 

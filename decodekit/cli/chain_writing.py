@@ -1,4 +1,4 @@
-"""Parts of a chain as `decodekit.cli.chain_text` reads them."""
+"""Parts of a chain written in the syntax of `decodekit.cli.chain_text`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["write_part", "written"]
 
 
 def write_part(name: str, parameters: Mapping[str, Any]) -> str:
-    """One processor or sampler as `parse_chain` reads it, the main parameter first; a None is left out."""
+    """One processor or sampler in the syntax of `parse_chain`, the main parameter first, without None values."""
     main_first = sorted(parameters, key=lambda key: key != name)
     given = {key: _scalar(parameters[key]) for key in main_first if parameters[key] is not None}
     if list(given) == [name]:
@@ -23,7 +23,7 @@ def write_part(name: str, parameters: Mapping[str, Any]) -> str:
 
 
 def written(plugin: Any) -> str:
-    """A built processor or sampler as `parse_chain` reads it, what is as by default left out."""
+    """A built processor or sampler in the syntax of `parse_chain`, without default values."""
     told = registry.describe(plugin)
     target = plugin.function if isinstance(plugin, FunctionPlugin) else type(plugin)
     fields = parameter_model(target).model_fields if isinstance(plugin, BaseModel | FunctionPlugin) else {}
@@ -32,5 +32,5 @@ def written(plugin: Any) -> str:
 
 
 def _scalar(value: Any) -> str:
-    """JSON, which TOML shares but for a raw DEL."""
+    """JSON, which is also TOML except for a raw DEL."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

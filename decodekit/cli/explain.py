@@ -1,4 +1,4 @@
-"""One step as a table: what the model said, what each processor made of it, the draw, and whether it is proved."""
+"""One step as a table: the model's distribution, the result of each processor, the draw, and the verdict."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = ["explain_data", "find_step", "show_step"]
 
 _TOKEN_COLUMN = 20
 _CONTEXT = 40
-_STAGE_COLUMN = 13  # the widest name that is not folded, and a gap
+_STAGE_COLUMN = 13  # the widest name that is not wrapped, and a gap
 
 
 def find_step(steps: list[Step], wanted: int) -> int:
-    """Where the step is in a sequence; a negative number counts from the end.
+    """The index of the step in a sequence; a negative number counts from the end.
 
     Raises:
         ParameterError: there is no such step.
@@ -92,7 +92,7 @@ def explain_data(trace: Trace, at: int, tokenizer: Tokenizer | None) -> dict[str
 
 
 def _fitting(stages: list[Column], width: int) -> tuple[list[int], list[int]]:
-    """Which stages are left out and which are shown: the raw one, and as many of the last as there is room for."""
+    """Which stages are left out and which are shown: the raw one, and as many of the last as fit."""
     room = max(2, (min(width, 80) - _TOKEN_COLUMN) // _STAGE_COLUMN)
     everyone = list(range(len(stages)))
     if len(stages) <= room:
@@ -129,7 +129,7 @@ def _table(stages: list[Column], rows: list[TokenLine], tokenizer: Tokenizer | N
 
 
 def _draw(trace: Trace, step: Step, tokenizer: Tokenizer | None) -> list[tuple[str, Text]]:
-    """How the choice came about: the random word, what became of it, and how narrow it was."""
+    """How the choice was made: the random word, the numbers computed from it, and the margin."""
     choice, draw = step.choice, step.draw
     sampler = str(trace.header.chain.get("sampler", {}).get("name"))
     unit = " of the mass" if sampler == "inverse_cdf" else " nats" if sampler in ("multinomial", "greedy") else ""

@@ -1,4 +1,4 @@
-"""Ctrl-C between two tokens, so that a trace ends in order."""
+"""Ctrl-C takes effect between two tokens, so that the trace is complete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Interrupt"]
 
 
 class Interrupt:
-    """While it is entered, the first Ctrl-C only sets `asked`; the second interrupts at once, as usual."""
+    """Inside this context the first Ctrl-C only sets `asked`; the second interrupts at once, as usual."""
 
     def __init__(self) -> None:
         self.asked = False

@@ -1,4 +1,4 @@
-"""The live view of a terminal: the text coloured by surprise, and the current step's probabilities as bars."""
+"""The live view of a terminal: the text coloured by surprisal, and the current step's probabilities as bars."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def surprise(step: Step) -> str:
 
 
 class LiveView:
-    """Redraws the end of the text and the bars of the last step; leaves the whole text behind.
+    """Redraws the end of the text and the bars of the last step; at the end prints the whole text.
 
     Args:
         console: a terminal.
@@ -78,7 +78,9 @@ class LiveView:
         width, height = self._console.width, self._console.height
         bars = self._bars(step) if height >= 16 else None
         room = max(1, height - (1 if bars is None else bars.row_count + 4))
-        recent = Text.assemble(*self._pieces[-room * width :])  # a token takes a cell or more, so these fill the room
+        recent = Text.assemble(
+            *self._pieces[-room * width :]
+        )  # a token takes one cell or more, so these fill the screen
         lines = recent.wrap(self._console, width)
         text = Text("\n").join(lines[-room:])
         return text if bars is None else Group(text, Text(), bars)

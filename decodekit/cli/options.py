@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from decodekit.cli.chain_text import parse_preset
-from decodekit.errors import ConfigError, ParameterError
+from decodekit.errors import ConfigError
 from decodekit.plugin.presets import Recipe, read_recipe
 
-__all__ = ["DeadlineFlag", "JsonFlag", "PresetFlag", "TraceArgument", "checked_deadline", "preset_recipe"]
+__all__ = ["DeadlineFlag", "JsonFlag", "PresetFlag", "TraceArgument", "preset_recipe"]
 
-DeadlineFlag = Annotated[float | None, typer.Option("--deadline", help="Begin no token after so many seconds.")]
+DeadlineFlag = Annotated[float | None, typer.Option("--deadline", help="Start no new token after this many seconds.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")]
 PresetFlag = Annotated[
     str | None,
@@ -26,14 +25,7 @@ TraceArgument = Annotated[Path, typer.Argument(metavar="TRACE", help="A trace fi
 
 
 def preset_recipe(text: str, chain: str | None) -> Recipe:
-    """What ``--preset`` asks for, where ``--chain`` asks for nothing."""
+    """The chain of ``--preset``; an error if ``--chain`` is given too."""
     if chain is not None:
-        raise ConfigError("--chain and --preset are two chains; give one")
+        raise ConfigError("--chain and --preset both give a chain; give only one")
     return read_recipe(*parse_preset(text))
-
-
-def checked_deadline(deadline: float | None) -> float | None:
-    """A number of seconds, or `ParameterError`."""
-    if deadline is not None and not (math.isfinite(deadline) and deadline >= 0):
-        raise ParameterError(f"--deadline is a number of seconds, not {deadline}")
-    return deadline

@@ -1,4 +1,4 @@
-"""Where words go: data to stdout, talk to stderr."""
+"""Output: results to stdout, messages to stderr."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def say(message: str) -> None:
 
 
 def say_lines(text: str) -> None:
-    """Text on stderr as it is. Where nobody can hear it, nothing happens: what is said there is never the result."""
+    """Text on stderr, unchanged. A closed stderr is ignored: messages are never the result."""
     with suppress(OSError):
         typer.echo(text, err=True, nl=False)
 
 
 def put(text: str) -> None:
-    """Text as it is on stdout, now. As bytes: what is piped is data, in UTF-8, with nothing taken out."""
+    """Text on stdout at once, unchanged, as UTF-8 bytes: in a pipe it is data."""
     typer.echo(text.encode("utf-8"), nl=False)
 
 
 def put_json(value: Any) -> None:
-    """One JSON value on one line of stdout, in ASCII without control characters, so a terminal may see it too."""
+    """One JSON value on one line of stdout, in ASCII without control characters, so it is safe on a terminal too."""
     typer.echo(json.dumps(value, allow_nan=False).replace("\x7f", "\\u007f"))
 
 
@@ -47,7 +47,7 @@ def number(value: float | None) -> float | str | None:
 
 
 def console() -> Console:
-    """The console for results: at most 80 columns, plain when piped, no colour where NO_COLOR asks for none."""
+    """The console for results: at most 80 columns, plain when piped, without colour if NO_COLOR is set."""
     made = Console(highlight=False, markup=False, emoji=False, file=sys.stdout)
     made.width = min(made.width, NARROW)
     return made
@@ -62,7 +62,7 @@ def table(*headings: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def show_table(out: Console, made: Table) -> None:
-    """Print a table; where it is piped, without the blanks that fill its last column."""
+    """Print a table; in a pipe, without the spaces that fill its last column."""
     if out.is_terminal:
         out.print(made)
         return

@@ -1,4 +1,4 @@
-"""What there is to say of a plugin's parameters, from their JSON Schema."""
+"""The description of a plugin's parameters, from their JSON Schema."""
 
 from __future__ import annotations
 

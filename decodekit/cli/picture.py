@@ -17,12 +17,14 @@ from decodekit.view.stages import bar, share_text
 
 __all__ = ["CAPTION", "SAMPLE", "SAMPLE_CONTEXT", "draw_picture", "effect"]
 
-CAPTION = "a to i are the ids 0 to 8; b came twice before, d once"
+CAPTION = "a to i are the ids 0 to 8; b occurred twice before, d once"
 _SHARES = (0.38, 0.24, 0.13, 0.09, 0.06, 0.04, 0.03, 0.02, 0.01)
 _DRAWS = 1_000
 _CELLS = 20
 
-SAMPLE = Distribution.dense([math.log(share) + 3.0 for share in _SHARES])  # both signs: some laws ask for the sign
+SAMPLE = Distribution.dense(
+    [math.log(share) + 3.0 for share in _SHARES]
+)  # scores of both signs, because some formulas depend on the sign
 SAMPLE_CONTEXT = Context(TokenIds([1]), TokenIds([3, 1]), rng=Randomness(0).at(2, PROCESSORS))
 _FIRST_STEP = Context(TokenIds([1, 3, 1]), rng=Randomness(0).at(0, PROCESSORS))
 
@@ -30,10 +32,10 @@ _FIRST_STEP = Context(TokenIds([1, 3, 1]), rng=Randomness(0).at(0, PROCESSORS))
 def effect(part: Any, group: str) -> list[tuple[float, float]]:
     """The probability of each token of the sample before and after a processor; after a sampler, its share of draws.
 
-    A processor that leaves the third token of the output alone is shown at the first.
+    A processor that does not change the third token of the output is shown at the first.
 
     Raises:
-        DecodekitError: the plugin cannot work on the sample: it wants a tokenizer, or a larger vocabulary.
+        DecodekitError: the plugin cannot work on the sample: it needs a tokenizer, or a larger vocabulary.
     """
     if group == "processors":
         shares = _after(part, SAMPLE_CONTEXT)
@@ -42,7 +44,7 @@ def effect(part: Any, group: str) -> list[tuple[float, float]]:
         return list(zip(_SHARES, shares.tolist(), strict=True))
     chain = Chain([], part)
     if not chain.pure:
-        raise ConfigError("it may not be run twice for a step")
+        raise ConfigError("it must not run twice in one step")
     counts = [0] * len(_SHARES)
     for stream in range(_DRAWS):
         _, choice, _, _ = chain.step(

@@ -1,14 +1,14 @@
-"""The docstring of a plugin, read: what it does in a sentence, and the lines that begin with a label.
+"""The parsed docstring of a plugin: what it does in a sentence, and the lines that begin with a label.
 
 A docstring may hold, in any order and each at the start of a line or of a sentence::
 
-    Formula: the law, in one line; s_i is a score, p_i a probability
+    Formula: what it computes, in one line; s_i is a score, p_i a probability
     Edges: what happens at the ends of the parameters' ranges
     Source: the paper, or the engine whose behaviour is matched
-    Engines: who has it, and how theirs differ
+    Engines: which engines have it, and how theirs differ
     Example: the parameters of an example as a config writes them, such as top_p = 0.9, min_keep = 2
 
-Every label may be missing, and any other docstring is text without labels.
+Every label is optional; a docstring without labels is plain text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class PluginDoc:
 
     Args:
         summary: its first line, or its first paragraph where the first sentence is longer than a line.
-        text: all of it but the labelled parts; lines as they were written.
+        text: all of it except the labelled parts, with its line breaks.
         notes: the labelled parts by label, each on one line.
     """
 
@@ -44,7 +44,7 @@ class PluginDoc:
 
 
 def read_doc(docstring: str | None) -> PluginDoc:
-    """Read a docstring; None and '' have no parts."""
+    """Parse a docstring; None and '' have no parts."""
     kept: list[str] = []
     notes: dict[str, str] = {}
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(docstring or "")):
@@ -62,9 +62,9 @@ def read_example(text: str) -> dict[str, Any]:
     """The parameters of an ``Example:`` line, as a config would hold them.
 
     Raises:
-        ConfigError: it is no TOML.
+        ConfigError: it is not TOML.
     """
     try:
         return dict(tomllib.loads(f"parameters = {{{text}}}")["parameters"])
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"the example {text!r} is not what stands between the braces of a TOML table") from error
+        raise ConfigError(f"the example {text!r} is not valid between the braces of a TOML table") from error

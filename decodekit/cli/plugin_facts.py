@@ -1,4 +1,4 @@
-"""Everything there is to say of a plugin, gathered once for the command, the reference page and `decodekit chain`."""
+"""The description of a plugin, collected once for the command, the reference page and `decodekit chain`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ class Facts:
         info: its name and where it comes from; loaded.
         documentation: its whole docstring.
         doc: the same in its parts.
-        parameters: by name: type, bounds, whether it is required, the default where it is not, the meaning where told.
+        parameters: by name: type, bounds, whether it is required, the default where it is not, the meaning if
+            described.
         needs: what it asks an adapter for at first; '' where no example could be built.
-        on_a_head: what it does on a partial distribution, in its own words; '' where it says nothing.
-        traits: what it declares of itself.
+        on_a_head: what it does on a partial distribution, from its docstring; '' if not stated.
+        traits: the traits it declares.
         effect: each sample token's probability before and after; None where that cannot be shown.
-        no_effect: why not; '' where it can, and where there is nothing to build.
+        no_effect: why not; '' where it can be shown, or where there is nothing to build.
     """
 
     info: registry.PluginInfo
@@ -61,11 +62,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A plugin that is registered and cannot be imported, as where an extra is not installed.
+    """A plugin that is registered but cannot be imported, for example because an extra is not installed.
 
     Args:
         info: its name and where it comes from.
-        reason: what stood in the way.
+        reason: why not.
     """
 
     info: registry.PluginInfo
@@ -73,7 +74,7 @@ class Absent:
 
 
 def facts_or_absent(info: registry.PluginInfo) -> Facts | Absent:
-    """The facts, or why there are none: for pages that tell of every plugin."""
+    """The facts, or why there are none: for pages that list every plugin."""
     try:
         return facts(info)
     except ConfigError as error:
@@ -110,7 +111,7 @@ def facts(info: registry.PluginInfo) -> Facts:
 
 
 def doc_of(part: Any) -> PluginDoc:
-    """The docstring of a built plugin, read."""
+    """The parsed docstring of a built plugin."""
     target = part.function if isinstance(part, FunctionPlugin) else part
     return read_doc(getattr(target if hasattr(target, "__qualname__") else type(target), "__doc__", None))
 
@@ -120,7 +121,7 @@ def needs_of(part: Any) -> str:
     needs = Traits.of(part).needs
     if not callable(needs):
         return str(needs)
-    return read_doc(needs.__doc__).summary or "It depends on what came before."
+    return read_doc(needs.__doc__).summary or "It depends on the tokens so far."
 
 
 def on_a_head(part: Any) -> str:
@@ -133,14 +134,14 @@ def on_a_head(part: Any) -> str:
 
 
 def traits_of(part: Any) -> tuple[str, ...]:
-    """What a processor or sampler declares of itself; of a class, what it declares for all its instances."""
+    """The traits that a processor or sampler declares; of a class, those that hold for all its instances."""
     traits = Traits.of(part)
     said = {
         "argmax-invariant: the most likely token stays the most likely": traits.argmax_invariant,
         "needs logits: refuses an adapter that gives logprobs": traits.needs_logits,
-        "stateful: remembers what was chosen": traits.stateful,
-        "may revive tokens that had no probability": traits.revives,
-        "impure: runs once for a step, and asks for the whole vocabulary": not traits.pure,
+        "stateful: its state depends on the chosen tokens": traits.stateful,
+        "may give probability to tokens that had none": traits.revives,
+        "impure: runs only once in a step, and asks for the whole vocabulary": not traits.pure,
     }
     return tuple(words for words, holds in said.items() if holds is True)
 

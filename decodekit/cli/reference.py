@@ -17,11 +17,11 @@ Printed by `decodekit plugins --markdown` from the plugins' own docstrings and p
 
 In formulas `s_i` is the score of token i, a natural logarithm with any offset; `p_i` its probability, `p_max` the
 largest probability, `c_i` how often the token occurred. A *head* is what a remote API shows of a distribution; what it
-hides is the tail. Pictures, and what is needed of an adapter, are those of the example. In a picture
-{CAPTION}; what acts on the first token of an output is shown there.
+hides is the tail. Pictures, and what is needed of an adapter, belong to the example. In a picture {CAPTION}; a plugin
+that acts only on the first token of an output is shown at that token.
 """
 
-_HEADINGS = {"Args": "Parameters"}  # a reader of the page calls nothing
+_HEADINGS = {"Args": "Parameters"}  # a reader of the page does not call the class
 
 
 def reference_page(plugins: Sequence[Facts | Absent]) -> str:
@@ -96,7 +96,7 @@ def _prose(text: str) -> Iterator[str]:
 
 
 def _entries(text: str) -> Iterator[str]:
-    """The entries of a section, each on one line: an entry begins where the indent is the least."""
+    """The entries of a section, each on one line: an entry begins at the smallest indent."""
     least = min(len(line) - len(line.lstrip()) for line in text.splitlines())
     entry = ""
     for line in text.splitlines():

@@ -1,4 +1,4 @@
-"""One call of ``decodekit generate``: drive the session, show it, and say how it ended."""
+"""One call of ``decodekit generate``: run the session, show its output, and report how it ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Generation"]
 
 @dataclass
 class _Sample:
-    """One sequence as far as it came, with or without a `Result` to tell."""
+    """One sequence, complete or not, with or without a `Result`."""
 
     stream: int
     finish_reason: str
@@ -52,16 +52,16 @@ class _Sample:
 
 @dataclass
 class Generation:
-    """A generation with everything around it.
+    """A generation with its output and its errors.
 
     Args:
         session: an open session.
         prompt: what to continue.
         call: keyword arguments of `Session.stream`.
-        streams: the noise streams of the samples.
+        streams: the random streams of the samples.
         as_json: print one JSON object and nothing else.
         explain: the step to show at the end, or None.
-        resumed: begins the generation in place of the session: an earlier run goes on.
+        resumed: starts the generation instead of the session, to continue an earlier run.
     """
 
     session: Session
@@ -77,8 +77,8 @@ class Generation:
     error: DecodekitError | None = None
 
     def go(self) -> int:
-        """Generate, and give the exit code."""
-        # The seed is drawn here rather than in the session, so that it can be told even of a run that was cut short.
+        """Generate, and return the exit code."""
+        # The seed is drawn here rather than in the session, so that it is known even if the run is interrupted.
         self.call["seed"] = Randomness(self.session.seed).seed
         if self.resumed is not None or len(self.streams) == 1:
             self._stream()
@@ -112,7 +112,7 @@ class Generation:
                 self.trace = Trace(results[0].trace.header, self.steps, results[0].trace.footer)
             except DecodekitError as error:
                 if error.partial is None:
-                    raise  # it never began
+                    raise  # it did not start
                 self.error = error
                 self._cut("error", str(error))
         if len(self.streams) > 1:
@@ -162,7 +162,7 @@ class Generation:
         return LiveView(terminal, self.session.adapter.tokenizer, self.session.chain.describe())
 
     def _explained(self) -> dict[str, Any]:
-        """Show the step that was asked for; as data when the output is data."""
+        """Show the requested step; as data when the output is JSON."""
         if self.explain is None or self.trace is None or self.error is not None:
             return {}
         one = [step for step in self.trace.steps if step.stream == self.samples[0].stream]
@@ -182,7 +182,7 @@ class Generation:
         return {**told, "results": [{"stream": sample.stream, **sample.data()} for sample in self.samples]}
 
     def _sum_up(self) -> None:
-        """One line on a terminal: what to type to have it again."""
+        """One line on a terminal: what is needed to repeat the run."""
         tokens = sum(len(sample.token_ids) for sample in self.samples)
         reasons = ", ".join(sorted({sample.finish_reason for sample in self.samples}))
         path = self.call["trace"]

@@ -13,23 +13,25 @@ _OF_A_STREAM = {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC,
 
 
 def mend_streams() -> None:
-    """Give every closed stream a place of its own, before a file that is opened next takes it.
+    """Give every closed stream a file descriptor, before the next opened file takes it.
 
-    What is said on a closed stderr is lost. Reading a closed stdin and writing a closed stdout fails, as in C.
+    What is written to a closed stderr is lost. Reading a closed stdin and writing a closed stdout fails, as in C.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_WRONLY)  # the lowest free one is this one
+            os.open(
+                os.devnull, os.O_RDONLY if name == "stdout" else os.O_WRONLY
+            )  # the lowest free descriptor is this one
         if getattr(sys, name) is None:
             mode: Any = "r" if name == "stdin" else "w"
-            stream = open(descriptor, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - it lives as long as we do
+            stream = open(descriptor, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open until the process ends
             setattr(sys, name, stream)
 
 
 def why_stdout_failed(error: OSError) -> str | None:
-    """What to say of an error in writing results; '' where the reader has left; None where it is another error."""
+    """The message for an error in writing results; '' for a broken pipe; None for any other error."""
     if error.filename is not None or error.errno not in _OF_A_STREAM:
         return None
     if error.errno == errno.EPIPE:
@@ -38,7 +40,7 @@ def why_stdout_failed(error: OSError) -> str | None:
 
 
 def give_up_stdout() -> None:
-    """Let what could not be written go, so that the interpreter does not try it again at its end."""
+    """Drop what could not be written, so that the interpreter does not try again when it exits."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.stdout.flush()

@@ -15,7 +15,7 @@ __all__ = ["PipeView", "SilentView", "TerminalView", "View"]
 
 
 class View(Protocol):
-    """Sees every step as it happens. Leaving it shows what is still owed, however the run ended."""
+    """Receives every step as it happens. On exit it shows what was not shown yet, however the run ended."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None: ...
@@ -39,7 +39,7 @@ class PipeView(SilentView):
     """The text as data, added step by step, and one newline at the end."""
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        if kind is None or not issubclass(kind, DecodekitError):  # a run that could not begin has no text
+        if kind is None or not issubclass(kind, DecodekitError):  # a run that could not start has no text
             put("\n")
 
     def show(self, step: Step) -> None:
@@ -49,7 +49,7 @@ class PipeView(SilentView):
 
 
 class TerminalView(PipeView):
-    """The same for a terminal that cannot move its cursor: nothing but visible characters and newlines."""
+    """The same for a terminal that cannot move its cursor: only visible characters and newlines."""
 
     def show(self, step: Step) -> None:
         """Add the step's text, made safe."""

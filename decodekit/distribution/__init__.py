@@ -1,4 +1,4 @@
-"""What a model says of the next token, and what it leaves open."""
+"""The distribution of the next token, and what is known of its undisclosed tokens."""
 
 from decodekit.distribution.distribution import AMBIGUITY, Distribution, Origin, Schedule, Stage
 from decodekit.distribution.row import Row

@@ -1,4 +1,4 @@
-"""Intervals that are sure to hold a value, whatever the undisclosed tokens of a head are."""
+"""Intervals that certainly contain a value, whatever the undisclosed tokens of a head are."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def bounds_of(row: Row, hidden: Hidden | None, name: Quantity) -> Interval:
 
 
 def _value(row: Row, name: Quantity) -> float:
-    """What it is where no token is hidden."""
+    """The value where no token is hidden."""
     if name == "tail_mass":
         return 0.0
     if name == "log_normalizer":

@@ -1,4 +1,4 @@
-"""Rows from numbers that came from outside: copied, checked, put in order."""
+"""Rows made from numbers of the caller: copied, checked, sorted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["dense_row", "head_of", "listed_row"]
 
 _MASS_SLACK = 1e-6  # float32 logprobs of a few dozen tokens sum to one within this
 _ENTROPY_SLACK = 1e-6
-_MASS_EXCESS = 1e-3  # a head whose probabilities sum to more than 1 + this is no distribution
+_MASS_EXCESS = 1e-3  # a head whose probabilities sum to more than 1 + this is not a distribution
 
 
 def dense_row(scores: ArrayLike) -> Row:
@@ -58,7 +58,7 @@ def head_of(
     check(scores)
     mass = float(np.exp(scores).sum())
     if scores.max() > _MASS_EXCESS or mass > 1 + _MASS_EXCESS:
-        raise DistributionError(f"logprobs up to {scores.max():.6g} with a sum of {mass:.6g} are no log-probabilities")
+        raise DistributionError(f"logprobs up to {scores.max():.6g} with a sum of {mass:.6g} are not log-probabilities")
     if vocab_size is not None and len(ids) == vocab_size:
         return listed(ids, scores, vocab_size), None
     low, high = max(0.0, 1 - mass - _MASS_SLACK), max(0.0, 1 - mass) + _MASS_SLACK

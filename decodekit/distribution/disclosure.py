@@ -1,4 +1,4 @@
-"""How much of a distribution is wanted, and what is known of the part that was not shown."""
+"""How much of a distribution is requested, and what is known of the part that was not disclosed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["ALL", "CHEAP", "Disclosure", "Interval", "Tail", "Undisclosed", "for
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """What part of a distribution is wanted, or can be had.
+    """What part of a distribution is requested, or available.
 
     Args:
         top: how many of the most likely tokens; None when no number was asked for.
-        ids: token ids wanted by name, likely or not.
+        ids: token ids requested one by one, likely or not.
         kind: 'named' for the two above; the constants `ALL` (the whole vocabulary) and `CHEAP` (whatever costs the
             adapter little) are the other two.
     """
@@ -31,7 +31,7 @@ class Disclosure:
             raise ParameterError(f"Disclosure.top must be a positive integer or None, not {self.top!r}")
 
     def covers(self, need: Disclosure) -> bool:
-        """Whether an answer of this size contains everything ``need`` asks for. Named ids need their names."""
+        """Whether such an answer contains everything ``need`` asks for. Ids in ``need`` must be ids here too."""
         if self.kind == "all" or need.kind == "cheap" or need == Disclosure():
             return True
         if self.kind == "cheap" or need.kind == "all":
@@ -62,7 +62,7 @@ CHEAP = Disclosure(kind="cheap")
 
 
 def for_each(disclose: Disclosure | Sequence[Disclosure], count: int) -> list[Disclosure]:
-    """What is wanted of each of ``count`` prefixes: the same of all, or one disclosure for each.
+    """The request for each of ``count`` prefixes: the same for all, or one disclosure for each.
 
     Raises:
         ParameterError: there are not as many as prefixes.
@@ -75,7 +75,7 @@ def for_each(disclose: Disclosure | Sequence[Disclosure], count: int) -> list[Di
 
 
 class Interval(NamedTuple):
-    """A closed interval that is sure to hold a value."""
+    """A closed interval that certainly contains a value."""
 
     low: float
     high: float
@@ -86,10 +86,10 @@ class Tail:
     """What is known of the tokens that were not disclosed.
 
     Args:
-        mass_low: the least probability they can have together.
-        mass_high: the most.
-        count: how many they are; None when the vocabulary's size is unknown.
-        max_logprob: an upper bound on the log-probability of each, in nats; None when there is none.
+        mass_low: the smallest probability that they can have together.
+        mass_high: the largest.
+        count: how many there are; None when the vocabulary's size is unknown.
+        max_logprob: an upper bound on the log-probability of each, in nats; None when none is known.
     """
 
     mass_low: float
@@ -99,10 +99,10 @@ class Tail:
 
 
 class Undisclosed(DecodekitError):
-    """The disclosed part of a distribution does not settle the question.
+    """The disclosed part of a distribution does not answer the question.
 
     Attributes:
-        need: what would settle it. A session asks the adapter for exactly this and runs the pure step again.
+        need: what would answer it. A session asks the adapter for exactly this and runs the pure step again.
     """
 
     def __init__(self, need: Disclosure, question: str = "this question") -> None:

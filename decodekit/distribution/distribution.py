@@ -1,11 +1,11 @@
-"""A next-token distribution, and what is not known of it.
+"""A next-token distribution, and what is known of its undisclosed tokens.
 
 A *dense* distribution holds a score for every token of the vocabulary, in id order: the backend's own row plus a scale,
 so that temperature costs nothing. A *sparse* one lists tokens by falling score; either nothing else has probability
-(the survivors of a truncation), or the rest is undisclosed (the head a remote API shows) and bounded by a `Tail`.
+(what a truncation has kept), or the rest is undisclosed (the head a remote API shows) and bounded by a `Tail`.
 
 Its two parts are a `Row`, the tokens with their scores, and `Hidden`, what is known of the undisclosed ones, or None.
-Nothing is ever renormalised in silence: a question that the disclosed part does not settle raises `Undisclosed`.
+Nothing is ever renormalised silently: a question that the disclosed part does not answer raises `Undisclosed`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["AMBIGUITY", "Distribution", "Origin", "Schedule", "Stage"]
 
 
 class Distribution(Frozen, Fields):
-    """A next-token distribution as it was disclosed. It never changes; every method answers with a new one.
+    """A next-token distribution as it was disclosed. It never changes; every method returns a new one.
 
     Build one with `Distribution.dense`, `Distribution.head` or `Distribution.listed`. Scores and entropies are in nats.
 
@@ -49,8 +49,6 @@ class Distribution(Frozen, Fields):
     def __init__(self) -> None:
         raise TypeError("build a distribution with Distribution.dense(...), .head(...) or .listed(...)")
 
-    # -- building -----------------------------------------------------------------------------------------------------
-
     @classmethod
     def dense(
         cls,
@@ -61,7 +59,7 @@ class Distribution(Frozen, Fields):
         temperature: float = 1.0,
         schedule: Schedule | None = None,
     ) -> Distribution:
-        """A score for every token, in id order. The array is copied: it may be a buffer the model writes again.
+        """A score for every token, in id order. The array is copied: it may be a buffer that the model overwrites.
 
         Args:
             scores: float[V] in nats, natural log; -inf for a masked token. float32 is kept as it is.
@@ -124,7 +122,7 @@ class Distribution(Frozen, Fields):
             stage, temperature, schedule: as for `dense`.
             max_hidden: an upper bound on every undisclosed logprob. The default is the smallest disclosed one, which
                 is right for a top-n list; state it when tokens were asked for by id.
-            entropy: of the whole distribution, in nats, where whoever made the head has seen all of it.
+            entropy: the entropy of the whole distribution, in nats, if the maker of the head has seen all of it.
 
         Raises:
             DistributionError: no tokens, duplicate or impossible ids, NaN, a positive logprob, a sum above 1.001, or an
@@ -134,11 +132,9 @@ class Distribution(Frozen, Fields):
         return filled(cls, row, hidden, "logprobs", stage, temperature, schedule)
 
     def _with(self, row: Row, hidden: Hidden | None = None, ambiguous: bool = False) -> Distribution:
-        """What a processor makes of this one: another row, the same labels."""
+        """The result of a processor: another row, the same labels."""
         ambiguous = ambiguous or self.ambiguous
         return filled(Distribution, row, hidden, self.origin, "processed", self.temperature, self.schedule, ambiguous)
-
-    # -- tokens and scores --------------------------------------------------------------------------------------------
 
     @property
     def vocab_size(self) -> int | None:
@@ -197,11 +193,9 @@ class Distribution(Frozen, Fields):
         """float64[n], the scores of these tokens; -inf for tokens without probability."""
         return heads.scores_of(self.row, self.hidden, np.asarray(token_ids, dtype=np.int64))
 
-    # -- probabilities ------------------------------------------------------------------------------------------------
-
     @lazy
     def log_normalizer(self) -> float:
-        """``log(sum(exp(scores)))`` over all tokens, in nats. Raises `Undisclosed` when the tail moves it."""
+        """``log(sum(exp(scores)))`` over all tokens, in nats. Raises `Undisclosed` when the tail affects it."""
         if self.hidden is None:
             return self.row.log_weight
         if self.hidden.log_normalizer is None:
@@ -210,7 +204,7 @@ class Distribution(Frozen, Fields):
 
     @property
     def knows_normalizer(self) -> bool:
-        """Whether `log_normalizer` has an answer, and so the log-probabilities of disclosed tokens."""
+        """Whether `log_normalizer` is known, and so the log-probabilities of disclosed tokens."""
         return self.hidden is None or self.hidden.log_normalizer is not None
 
     @lazy
@@ -221,7 +215,7 @@ class Distribution(Frozen, Fields):
     def _normalised(self, scores: Floats) -> Floats:
         if self.hidden is not None:
             return scores - self.log_normalizer
-        # The largest score goes first: the sum that `log_normalizer` is loses what a large offset swallows.
+        # The largest score is subtracted first: with a large offset, `log_normalizer` alone would be too imprecise.
         return (scores - self.row.max_score) - self.row.log_total
 
     @lazy
@@ -234,7 +228,7 @@ class Distribution(Frozen, Fields):
 
     @property
     def knows_entropy(self) -> bool:
-        """Whether `entropy` has an answer: nothing is undisclosed, or whoever made the head stated it."""
+        """Whether `entropy` is known: nothing is undisclosed, or the maker of the head stated it."""
         return self.hidden is None or self.hidden.entropy is not None
 
     @lazy
@@ -257,26 +251,25 @@ class Distribution(Frozen, Fields):
         return self._normalised(self.scores_of(token_ids))
 
     def bounds(self, name: Quantity) -> Interval:
-        """An interval that is sure to hold the value, whatever the undisclosed tokens are; a point without any."""
+        """An interval that certainly contains the value; a point if no token is undisclosed."""
         return bounds_of(self.row, self.hidden, name)
-
-    # -- leading tokens -----------------------------------------------------------------------------------------------
 
     def rank(self, token_id: int) -> int:
         """How many tokens are more likely than this one: 0 for the mode (ties share a rank)."""
         return heads.rank(self.row, self.hidden, token_id)
 
     def ranked(self, k: int) -> tuple[Ids, Floats]:
-        """The k most likely tokens that are certain, fewer when less is known: ids int64[n], scores float64[n]."""
+        """The k most likely tokens, or as many as are certain: ids int64[n], scores float64[n]."""
         return self.row.first(heads.certain(self.row, self.hidden, k))
 
     def leading(self, k: int) -> tuple[Ids, Floats]:
-        """As `ranked`, with logprobs float64[n]; nothing where the normaliser is not known."""
+        """As `ranked`, with logprobs float64[n]; empty where the normaliser is not known."""
         ids, scores = self.ranked(k if self.knows_normalizer else 0)
         return ids, self._normalised(scores) if len(ids) else scores
 
     def reaching(self, score: float) -> tuple[Ids, Floats]:
-        """The tokens whose score is at least ``score`` (nats): ids int64[n], scores float64[n], as `token_ids` orders.
+        """The tokens whose score is at least ``score`` (nats): ids int64[n], scores float64[n], in the order of
+        `token_ids`.
 
         Raises `Undisclosed` when a hidden token could be among them.
         """
@@ -290,8 +283,6 @@ class Distribution(Frozen, Fields):
     def require_top(self, k: int) -> None:
         """Raise `Undisclosed` unless the k most likely tokens are certain."""
         heads.require_first(self.row, self.hidden, k)
-
-    # -- transforms ----------------------------------------------------------------------------------------------------
 
     def top(self, k: int, *, ambiguous: bool = False) -> Distribution:
         """The k most likely tokens and nothing else; the lowest ids among equals at the edge.
@@ -318,7 +309,7 @@ class Distribution(Frozen, Fields):
         return self._with(row, None, ambiguous)
 
     def threshold(self, score: float, min_keep: int = 1) -> Distribution:
-        """The tokens whose score is at least ``score`` (nats), at least ``min_keep``. No hidden one may pass."""
+        """The tokens with at least this score (nats), at least ``min_keep``. `Undisclosed`: a hidden one may pass."""
         if not math.isfinite(score):
             raise ParameterError(f"threshold(score) needs a finite score, not {score}")
         ids, scores, near = heads.reaching(self.row, self.hidden, score)
@@ -332,7 +323,7 @@ class Distribution(Frozen, Fields):
         """These tokens and nothing else.
 
         Args:
-            which: bool[n] aligned with `scores`, or token ids. Ids without probability are passed over.
+            which: bool[n] aligned with `scores`, or token ids. Ids without probability are ignored.
             ambiguous: whether the decision for them lay within 1e-9 of its boundary.
 
         Raises:
@@ -347,10 +338,11 @@ class Distribution(Frozen, Fields):
         return self._with(transforms.rescored(self.row, np.array(scores, dtype=np.float64)))
 
     def scaled(self, factor: float) -> Distribution:
-        """All scores multiplied by ``factor > 0``: temperature T is ``scaled(1 / T)``. The tail's bounds follow.
+        """All scores multiplied by ``factor > 0``: temperature T is ``scaled(1 / T)``. The tail's bounds are scaled
+        too.
 
-        Where the largest score is beyond ±1e6, or a product would overflow, it is subtracted first, so that no digits
-        of the differences are lost; a token that is then beyond every float64 has no probability any more.
+        Where the largest score is beyond ±1e6, or a product would overflow, it is subtracted first, so that the
+        differences keep their precision; a token whose score then overflows a float64 has no probability any more.
         """
         if factor == 1.0:
             return self
@@ -368,11 +360,11 @@ class Distribution(Frozen, Fields):
         return self if len(ids) == 0 else self._with(*heads.added(self.row, self.hidden, ids, values))
 
     def marked_ambiguous(self) -> Distribution:
-        """The same, said to rest on a decision within 1e-9 of its boundary: for a plugin that decides by itself."""
+        """The same, marked as decided within 1e-9 of a boundary: for a plugin that makes its own decision."""
         return filled(Distribution, *self.parts_and_labels(), ambiguous=True)
 
     def truncated(self) -> Distribution:
-        """The disclosed tokens alone, the tail given up. Only the ``on_undisclosed='truncate'`` policy does this."""
+        """The disclosed tokens alone, without the tail. Only the ``on_undisclosed='truncate'`` policy does this."""
         return self if self.hidden is None else self._with(transforms.rescored(self.row, self.row.scores))
 
     def kl(self, other: Distribution) -> float:
@@ -388,8 +380,8 @@ class Distribution(Frozen, Fields):
         return divergence.tv(*self._both_rows(other))
 
     def _both_rows(self, other: Distribution) -> tuple[Row, Row]:
-        self.require_complete("a divergence")
-        other.require_complete("a divergence")
+        for dist in (self, other):
+            dist.require_complete("a divergence")
         return self.row, other.row
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""How far two distributions lie apart, in nats. Both are complete: no token is undisclosed."""
+"""Divergences between two distributions. Both are complete: no token is undisclosed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def kl(p: Row, q: Row) -> float:
     if p is q:
         return 0.0
     factor = p.factor_from(q)
-    if factor is not None:  # the mean score under p settles it, and p's entropy knows how far that is below the largest
+    if factor is not None:  # the mean score under p is enough, and p's entropy tells how far that is below the largest
         below, above = p.sums[1], p.max_score / factor - q.max_score
         return max(0.0, below * (1 - 1 / factor) - above - p.log_total + q.log_total)
     if p.ids is None and q.ids is None and len(p) == len(q):
@@ -27,7 +27,7 @@ def kl(p: Row, q: Row) -> float:
 
 
 def js(p: Row, q: Row) -> float:
-    """The mean divergence of both from their even mixture; at most log 2."""
+    """The mean divergence of both from their equal mixture; at most log 2."""
     logp, logq = _aligned(p, q)
     middle = np.logaddexp(logp, logq) - math.log(2)
     return min(math.log(2), max(0.0, 0.5 * expected_gap(logp, middle) + 0.5 * expected_gap(logq, middle)))
@@ -57,7 +57,7 @@ def _aligned(p: Row, q: Row) -> tuple[Floats, Floats]:
 
 
 def expected_gap(logp: Floats, logq: Floats) -> float:
-    """``sum(p * (log p - log q))`` over aligned log-probabilities; inf where q has none of what p has."""
+    """``sum(p * (log p - log q))`` over aligned log-probabilities; inf where p has probability and q has none."""
     alive = logp > -math.inf
     if (logq[alive] == -math.inf).any():
         return math.inf

@@ -16,7 +16,7 @@ Schedule = Mapping[str, int | str]
 
 
 class Fields:
-    """The fields of a `Distribution`, which says what they are. They can be set here, and not there; see `Frozen`."""
+    """The fields of a `Distribution`, which documents them. They can be set here, but not there; see `Frozen`."""
 
     __slots__ = ("__dict__", "__weakref__", "ambiguous", "hidden", "origin", "row", "schedule", "stage", "temperature")
 

@@ -52,5 +52,5 @@ class lazy(Generic[T]):  # noqa: N801 - it is used as a decorator, and reads as 
         return owner.__dict__.get(self._name)
 
     def put(self, owner: object, value: T) -> None:
-        """State the value of one object, so that it is not computed."""
+        """Store the value of one object, so that it is not computed."""
         owner.__dict__[self._name] = value

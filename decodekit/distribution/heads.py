@@ -1,8 +1,8 @@
-"""Questions to tokens of which some may be undisclosed: answered where what is disclosed proves the answer.
+"""Questions about tokens of which some may be undisclosed: answered where the disclosed part proves the answer.
 
-Nothing is renormalised and nothing approximated: a question that the disclosed part does not settle raises
-`Undisclosed` with what would settle it. Every function takes the disclosed tokens, and what is known of the hidden ones
-or None where there are none.
+Nothing is renormalised and nothing approximated: a question that the disclosed part does not answer raises
+`Undisclosed` with the disclosure that would answer it. Every function takes the disclosed tokens, and what is known of
+the hidden ones or None where there are none.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 
 def _larger(row: Row) -> Disclosure:
-    """A good deal more than is disclosed now, so that asking again makes progress."""
+    """Four times what is disclosed now, so that asking again makes progress."""
     more = 4 * len(row)
     return Disclosure(more if row.vocab_size is None else min(more, row.vocab_size))
 
@@ -78,7 +78,7 @@ def rank(row: Row, hidden: Hidden | None, token_id: int) -> int:
 
 
 def certain(row: Row, hidden: Hidden | None, k: int) -> int:
-    """How many of the k most likely tokens are sure to be that."""
+    """How many of the k most likely tokens are certain."""
     return k if hidden is None else min(k, int(np.count_nonzero(row.values >= hidden.max_score)))
 
 

@@ -19,12 +19,12 @@ class Hidden:
     `Tail` is how this looks after normalisation; here it can follow the scores through temperature and bias.
 
     Args:
-        log_low: log of the least total weight ``sum(exp(score))`` of the hidden tokens; -inf for none.
-        log_high: log of the most; +inf when nothing bounds it.
+        log_low: log of the smallest total weight ``sum(exp(score))`` of the hidden tokens; -inf for none.
+        log_high: log of the largest; +inf when there is no bound.
         count: how many tokens are hidden, or None.
         max_score: an upper bound on the score of each.
         log_normalizer: of all tokens, hidden ones included, in nats; None where it is not known.
-        entropy: of all tokens, hidden ones included, in nats; None where nobody stated it.
+        entropy: of all tokens, hidden ones included, in nats; None where it is not known.
     """
 
     log_low: float
@@ -35,7 +35,7 @@ class Hidden:
     entropy: float | None = None
 
     def unnormalized(self) -> Hidden:
-        """The same tokens beside other scores: what was known of all tokens together is no longer true."""
+        """The same tokens after other scores changed: what was known of all tokens together is no longer true."""
         return Hidden(self.log_low, self.log_high, self.count, self.max_score)
 
     def scaled(self, factor: float) -> Hidden:
@@ -51,7 +51,7 @@ class Hidden:
         return Hidden(low, high, self.count, self.max_score * factor)
 
     def tail(self, log_shown: float) -> Tail:
-        """The bounds as probabilities, beside disclosed tokens whose total weight has this log."""
+        """The bounds as probabilities; ``log_shown`` is the log of the disclosed tokens' total weight."""
         low, high = (_share(log_weight, log_shown) for log_weight in (self.log_low, self.log_high))
         least = self.log_normalizer if self.log_normalizer is not None else float(np.logaddexp(log_shown, self.log_low))
         bound = min(self.max_score - least, math.log(high) if high > 0 else -math.inf)

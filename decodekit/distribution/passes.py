@@ -1,4 +1,4 @@
-"""Passes over a whole row of scores, each as few as the memory of the machine allows."""
+"""Passes over a whole row of scores, few of them, because memory bandwidth is the limit."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["FAR", "check", "frozen", "leaders", "pieces"]
 Floats = NDArray[np.float64]
 
 FAR = 1e150
-"""A score this far below the leader has probability zero in float64, and its square is still a float64."""
+"""A score this far below the largest has probability zero in float64, and its square does not overflow."""
 
-_LARGEST = 1e305  # what differs from this by 1e308 is still a float64
+_LARGEST = 1e305  # a number that differs from this by 1e308 still fits a float64
 _BLOCK = 128
 _PIECE = 16_384
 
-_here = threading.local()  # working memory: what is freed and taken anew costs a page fault for every 512 numbers
+_here = threading.local()  # reused buffers: freeing and allocating again costs a page fault for every 512 numbers
 
 
 def check(scores: NDArray[np.floating[Any]]) -> float:
-    """The largest score of a row that is sound: no NaN, and a largest score between -1e305 and 1e305."""
+    """The largest score of a valid row: no NaN, and a largest score between -1e305 and 1e305."""
     largest = float(np.maximum.reduce(scores))
     if math.isnan(largest):
         raise DistributionError(f"{int(np.isnan(scores).sum())} of {scores.size} scores are NaN")
@@ -37,7 +37,7 @@ def check(scores: NDArray[np.floating[Any]]) -> float:
         raise EmptySupport("every score is -inf: no token has probability")
     if abs(largest) > _LARGEST:
         raise DistributionError(
-            f"the largest score is {largest:.3g}, and differences of scores beyond ±{_LARGEST:g} are no float64; "
+            f"the largest score is {largest:.3g}, and differences of scores beyond ±{_LARGEST:g} overflow a float64; "
             "a token without probability has the score -inf"
         )
     return largest
@@ -48,7 +48,7 @@ def pieces(
 ) -> Iterator[tuple[int, Floats, Floats]]:
     """(start, scores less the largest, their exponentials), a piece at a time; the next piece overwrites them.
 
-    A piece fits the processor's cache, and its memory is not handed back to the operating system in between; on a
+    A piece fits the processor's cache, and its memory is not returned to the operating system in between; on a
     vocabulary of 150,000 that is several times faster than whole arrays. What lies further below the largest than
     1e150, as -inf does, becomes -1e150: its exponential is zero, and zero times its square is not NaN.
 
@@ -78,7 +78,7 @@ def pieces(
 
 
 def leaders(row: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
-    """Rising ids that surely contain the k largest scores.
+    """Rising ids that certainly contain the k largest scores.
 
     The k-th largest of the maxima of disjoint blocks is a lower bound on the k-th largest score, and one pass of
     maxima is many times cheaper than a selection.
@@ -93,6 +93,6 @@ def leaders(row: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """The array, which nobody can write any more."""
+    """The array, made read-only."""
     array.flags.writeable = False
     return array

@@ -1,8 +1,8 @@
 """Tokens and their scores as a distribution keeps them, and the sums, orders and look-ups over them.
 
 A row is dense (a score for every token, in id order, float32 or float64, times a scale) or a list (ids by falling
-score, float64). Sums accumulate in float64, and what was computed once is kept. A row knows nothing of undisclosed
-tokens: a token that is not in a list has no probability here.
+score, float64). Sums accumulate in float64, and computed values are cached. A row holds no undisclosed tokens: a token
+that is not in a list has no probability here.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Row(Frozen, _RowFields):
     """Tokens and their scores, frozen.
 
     Args:
-        ids: int64[n] by falling score, then rising id; None for a dense row, whose places are the ids.
+        ids: int64[n] by falling score, then rising id; None for a dense row, where the index is the id.
         values: float32[n] or float64[n] (float64 in a list), in nats; a score is its value times the scale.
         scale: of a dense row; 1.0 in a list.
         vocab_size: how many tokens there are in all; None when unknown.
         source: the row whose tokens, or some of them, are here, and the factor that all their scores were multiplied
             by; None when this row was made in another way.
 
-    Both arrays are read-only; whoever makes a row from a fresh array freezes it.
+    Both arrays are read-only; the caller that makes a row from a new array freezes it.
     """
 
     __slots__ = ()
@@ -115,7 +115,7 @@ class Row(Frozen, _RowFields):
 
     @property
     def masked(self) -> bool:
-        """Whether a token that has a place here has no probability."""
+        """Whether some token here has no probability."""
         return self.least == -math.inf
 
     @lazy
@@ -134,7 +134,7 @@ class Row(Frozen, _RowFields):
 
     @property
     def deep(self) -> bool:
-        """Whether a score lies so far below the largest that its square is no float64."""
+        """Whether a score lies so far below the largest that its square overflows a float64."""
         return (self.largest - self.least) * self.scale > FAR
 
     def pieces(self) -> Iterator[tuple[int, Floats, Floats]]:
@@ -158,7 +158,7 @@ class Row(Frozen, _RowFields):
     def running(self) -> tuple[Floats, Floats]:
         """Running totals over a list, most likely token first: of the weights, and of weight times score.
 
-        A truncation is a shorter view of them, so nothing is added up twice.
+        A truncation uses the beginning of them, so nothing is summed twice.
         """
         shifted = self.values - self.values[0]
         if self.deep:
@@ -220,7 +220,7 @@ class Row(Frozen, _RowFields):
         return (self.scores_of(token_ids) - self.max_score) - self.log_total
 
     def places_of(self, token_ids: Ids) -> tuple[Ids, NDArray[np.bool_]]:
-        """The places of tokens in a list, and whether each is there; where it is not, the place means nothing."""
+        """The indices of tokens in a list, and whether each is there; where it is not, ignore the index."""
         assert self.ids is not None
         if len(token_ids) == 1:
             found = (self.ids == token_ids[0]).nonzero()[0]
@@ -242,7 +242,7 @@ class Row(Frozen, _RowFields):
     # -- order --------------------------------------------------------------------------------------------------------
 
     def first(self, k: int) -> tuple[Ids, Floats]:
-        """The k first tokens by falling score, then rising id, with their scores; fewer when fewer have probability."""
+        """The first k tokens by falling score, then rising id, with their scores; fewer when fewer have probability."""
         if self.ids is not None:
             return self.ids[:k], self.values[:k]
         ids, scores = self._first
@@ -257,7 +257,7 @@ class Row(Frozen, _RowFields):
 
     @lazy
     def _first(self) -> tuple[Ids, Floats]:
-        """The longest answer of `first` so far; at the beginning none."""
+        """The longest result of `first` so far; empty at the beginning."""
         return np.empty(0, dtype=np.int64), np.empty(0)
 
     def candidates(self, k: int) -> Ids:
@@ -275,5 +275,5 @@ class Row(Frozen, _RowFields):
 
 
 def _restored(ids: Ids | None, values: NDArray[Any], vocab_size: int | None, scale: float) -> Row:
-    """From a pickle, whose arrays can be written to."""
+    """A row from a pickle, whose arrays are writable."""
     return Row(None if ids is None else frozen(ids), frozen(values), vocab_size, scale)

@@ -1,6 +1,6 @@
 """New rows from old ones: selections, temperature, bias. No token is undisclosed here; see `heads` for those.
 
-Where a decision could have gone the other way within `AMBIGUITY`, a function says so beside its answer.
+A function also returns whether its decision was ambiguous: within `AMBIGUITY` of its boundary.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = [
 ]
 
 AMBIGUITY = 1e-9
-"""A decision closer than this to its boundary is called ambiguous: summation order alone could turn it."""
+"""A decision closer than this to its boundary is called ambiguous: summation order alone could change it."""
 
 _LARGEST, _LEAST, _SUPPORT_SIZE, _RUNNING = Row.largest, Row.least, Row.support_size, Row.running  # the attributes
-_OFFSET = 1e6  # from here on the rounding of a scaled score is no longer small beside 1e-9
+_OFFSET = 1e6  # from here on the rounding error of a scaled score is not small compared with 1e-9
 _SCALED = 1e305  # a float64 that is multiplied beyond this overflows
 
 
@@ -54,7 +54,7 @@ def listed(ids: Ids, scores: Floats, vocab_size: int | None, source: tuple[ref[R
 
 def in_order(ids: Ids, scores: Floats) -> tuple[Ids, Floats]:
     """Tokens and scores by falling score, then rising id."""
-    if np.count_nonzero(scores[1:] < scores[:-1]) < len(scores) - 1:  # most laws keep the order
+    if np.count_nonzero(scores[1:] < scores[:-1]) < len(scores) - 1:  # most processors keep the order
         order = np.lexsort((ids, -scores))
         return ids[order], scores[order]
     return ids, scores
@@ -82,7 +82,7 @@ def first(row: Row, k: int) -> Row:
 
 
 def kept(row: Row, ids: Ids, scores: Floats) -> Row:
-    """These rising ids with their scores; dense with a mask when they are many, so that nothing is sorted in vain."""
+    """These rising ids with their scores; dense with a mask when there are many, which saves a sort."""
     if row.ids is None and len(ids) * 8 > len(row.values):
         values = np.full(len(row.values), -math.inf, dtype=row.values.dtype)
         values[ids] = row.values[ids]
@@ -109,8 +109,8 @@ def nucleus(row: Row, p: float, min_keep: int) -> tuple[Row, bool]:
 
 
 def _leading_part(row: Row, weight: float, least: int) -> Row:
-    """The first tokens of a dense row, so many that they weigh this much together, and a few more."""
-    # Few tokens hold most of the mass: exp(entropy) is how many there would be if they were all alike.
+    """The first tokens of a dense row that together have this weight, and a few more."""
+    # Few tokens hold most of the mass: exp(entropy) is their number if they were equally likely.
     window = max(least, 32, int(4 * math.exp(row.entropy)))
     while True:
         leading = first(row, min(window, len(row.values)))
@@ -120,14 +120,14 @@ def _leading_part(row: Row, weight: float, least: int) -> Row:
 
 
 def reaching(row: Row, score: float) -> tuple[Ids, Floats, bool]:
-    """The tokens of at least this score, their scores, and whether the decision for another was close."""
+    """The tokens of at least this score, their scores, and whether a decision was ambiguous."""
     values = row.values
     if row.ids is not None:
         count = len(values) - int(values[::-1].searchsorted(score))
         near = count > 0 and float(values[count - 1]) - score < AMBIGUITY
         near = near or (count < len(values) and score - float(values[count]) < AMBIGUITY)
         return *row.first(count), near
-    # A float32 comparison first, a little below the mark, then the exact one on the few that passed.
+    # A float32 comparison first, a little below the limit, then the exact one on the few that passed.
     slack = abs(score) * 1e-6 + 1e-6
     ids: Ids = (values >= (score - slack) / row.scale).nonzero()[0]
     scores = row.scores_of(ids)
@@ -147,8 +147,8 @@ def rescored(row: Row, scores: Floats) -> Row:
 
 
 def scaled(row: Row, factor: float, *, complete: bool) -> Row:
-    """All scores multiplied by a factor; of a complete row first less the largest, where digits would be lost."""
-    if complete and _loses_digits(row, factor):
+    """All scores multiplied by a factor; in a complete row less the largest, where precision would be lost."""
+    if complete and _loses_precision(row, factor):
         with np.errstate(over="ignore"):
             scores = (row.scores - row.max_score) * factor
         return Row(None, frozen(scores), row.vocab_size) if row.ids is None else listed(row.ids, scores, row.vocab_size)
@@ -164,13 +164,13 @@ def scaled(row: Row, factor: float, *, complete: bool) -> Row:
     return result
 
 
-def _loses_digits(row: Row, factor: float) -> bool:
+def _loses_precision(row: Row, factor: float) -> bool:
     """Whether scores times ``factor`` lose the differences between them, or overflow."""
     if abs(row.max_score) > _OFFSET:
         return True
     scale = row.scale * factor
     if scale <= 1.0 or (row.values.dtype == np.float32 and scale < 1e250):
-        return False  # nothing grows, or a float32 grows to what a float64 holds
+        return False  # nothing grows, or a float32 grows within the range of a float64
     furthest = _SCALED / scale
     if row.least > -math.inf:
         return row.largest > furthest or row.least < -furthest
@@ -178,7 +178,7 @@ def _loses_digits(row: Row, factor: float) -> bool:
 
 
 def biased(row: Row, ids: Ids, values: Floats) -> Row:
-    """A row with ``values`` added to the scores of these tokens; beside a large offset they would be rounded."""
+    """A row with ``values`` added to the scores of these tokens, after a large offset is subtracted from all."""
     if abs(row.max_score) > _OFFSET:
         row = rescored(row, row.scores - row.max_score)
     return rescored(row, added(row, ids, values))
@@ -187,7 +187,7 @@ def biased(row: Row, ids: Ids, values: Floats) -> Row:
 def added(row: Row, ids: Ids, values: NDArray[np.floating[Any]]) -> Floats:
     """float64[n], the scores of a row after ``values`` were added to those of these tokens, aligned with it.
 
-    A token that is not in a list stays without probability; one that is named twice gets both.
+    A token that is not in a list keeps probability 0; one that is named twice gets both.
     """
     scores = row.values.astype(np.float64)
     if row.scale != 1.0:

@@ -1,4 +1,4 @@
-"""What a processor may know beside the distribution: the ids so far, the tokenizer, the user's metadata, the dice."""
+"""What a processor may read in addition to the distribution: ids, tokenizer, metadata, random numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TokenIds(Sequence[int]):
     """An immutable sequence of token ids that can grow into a new one without copying the old.
 
     All sequences grown from one another share a buffer; appending to one that is not the newest copies. So a step
-    costs O(1), and a branch can never see its sibling's tokens. ``np.asarray`` gives an int64 view.
+    costs O(1), and a branch never sees the tokens of another branch. ``np.asarray`` gives an int64 view.
     """
 
     __slots__ = ("_buffer", "_length")
@@ -83,14 +83,14 @@ class _Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Everything a processor or sampler may look at beside the distribution.
+    """Everything that a processor or sampler may read in addition to the distribution.
 
     Args:
         prompt_ids: the ids of the prompt.
         output_ids: the ids generated so far.
         tokenizer: the adapter's tokenizer, or None.
         metadata: whatever the caller wants its own processors to see.
-        rng: this step's noise for processors that toss a coin; None where none was given.
+        rng: this step's random numbers, for processors that draw some; None where none were given.
     """
 
     prompt_ids: Sequence[int] = field(default_factory=TokenIds)

@@ -1,8 +1,8 @@
-"""The only door through which chance enters: `decodekit-rng-1`, specified in docs/RNG.md.
+"""The only source of random numbers: `decodekit-rng-1`, specified in docs/RNG.md.
 
 The word of token (or lane) ``i`` is the ``i``-th 64-bit output of
 ``numpy.random.Philox(key=[seed, domain], counter=[0, step, stream, draw])``. Any word can be computed alone, in any
-order, on any machine, and equal keys give equal words for ever.
+order, on any machine, and equal keys always give equal words.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ _WORDS_PER_JUMP = 300  # jumping to a block costs about as much as this many wor
 
 @dataclass(frozen=True, slots=True)
 class Randomness:
-    """The noise of one sequence: a pure function of seed, stream, domain, step, draw and lane.
+    """The random numbers of one sequence: a pure function of seed, stream, domain, step, draw and lane.
 
     Args:
-        seed: 0 to 2**64 - 1; None draws 64 bits from the operating system, to be read back from `seed`.
+        seed: 0 to 2**64 - 1; None draws 64 bits from the operating system, which `seed` then holds.
         stream: 0 to 2**64 - 1; sequences of one run use different streams.
 
     Raises:
-        ParameterError: a number outside 64 bits, or no integer.
+        ParameterError: a number outside 64 bits, or not an integer.
     """
 
     seed: int
@@ -86,7 +86,7 @@ class Randomness:
         if min(wanted) < 0:
             raise ParameterError(f"a lane is a token id or another number from 0 on, not {min(wanted)}")
         length = max(wanted) + 1
-        if length < _WORDS_PER_JUMP * (-(-len(wanted) // _WORDS_PER_BLOCK)):  # at least so many blocks are touched
+        if length < _WORDS_PER_JUMP * (-(-len(wanted) // _WORDS_PER_BLOCK)):  # at least this many blocks are needed
             return self._first_words(length, domain, step, draw)[wanted]
         philox, state = _here.philox, _state(self, domain, step, draw)
         counter, found = state["state"], []
@@ -110,7 +110,7 @@ class Randomness:
         return gumbel_of(self.words(lanes, step=step, domain=domain, draw=draw))
 
     def at(self, step: int, domain: int = TOKENS, draw: int = 0) -> BoundRandomness:
-        """The noise of one step, one domain and one draw: what a sampler or a processor is handed."""
+        """The random numbers of one step, one domain and one draw, as a sampler or a processor receives them."""
         return BoundRandomness(self, step, domain, draw)
 
 
@@ -169,7 +169,7 @@ def gumbel_of(words: NDArray[np.uint64]) -> NDArray[np.float64]:
 
 
 def words_above(words: NDArray[np.uint64], gumbel: float) -> NDArray[np.bool_]:
-    """Which words could make a Gumbel number of at least this, with a hair's breadth to spare."""
+    """Which words could make a Gumbel number of at least this, with a small safety margin."""
     u = math.exp(-math.exp(-gumbel)) if gumbel > -6 else 0.0
     return words >= np.uint64(max(0.0, u - 1e-9) * 2.0**64)
 
@@ -187,7 +187,7 @@ def derive(seed: int, *path: int | str) -> int:
 
 
 class _Here(threading.local):
-    """One generator per thread, placed anew each time: making one gathers entropy, which costs ten times as much."""
+    """One generator per thread, repositioned each time: creating one gathers entropy, which takes ten times as long."""
 
     def __init__(self) -> None:
         self.philox = Philox()
@@ -198,7 +198,7 @@ _here = _Here()
 
 def _state(source: Randomness, domain: int, step: int, draw: int) -> Any:
     """The state of NumPy's Philox before lane 0. It steps the counter first, so counter b yields block b + 1."""
-    return {  # plain integers do, and are quicker than the arrays that NumPy's types ask for
+    return {  # plain integers work, and are faster than the arrays that NumPy's type hints ask for
         "bit_generator": "Philox",
         "state": {"counter": (0, step, source.stream, draw), "key": (source.seed, domain)},
         "buffer": (0, 0, 0, 0),

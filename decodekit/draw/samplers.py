@@ -1,7 +1,7 @@
 """The three samplers of the core: `multinomial`, `greedy` and `inverse_cdf`.
 
-They live here and not among the plugins because a verifier must not depend on plugins. Each takes a distribution and
-the step's noise, and answers with a `Choice`; none of them remembers anything.
+They are here and not among the plugins because a verifier must not depend on plugins. Each takes a distribution and
+the step's noise, and returns a `Choice`; all are stateless.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LEADERS = 256
 
 
 def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
-    """Draw from the distribution by the Gumbel-max race, keyed by token id.
+    """Draw from the distribution by the Gumbel-max trick, with noise keyed by token id.
 
     The largest ``score_i + g_i`` wins, scores shifted by their maximum, in float64; ties go to the lowest id.
     On a head with a tail the winner is returned if no hidden token could beat it.
@@ -34,8 +34,9 @@ def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     Formula: argmax of s_i + g_i, with g_i = -log(-log(u_i))
     Edges: where one token is left, it is chosen.
     Source: the Gumbel-max trick (Maddison, Tarlow and Minka 2014, arXiv 1411.0030); the noise of RNG.md.
-    Engines: all have the law, each with random numbers of its own: one uniform and a walk in llama.cpp, the exponential
-    race in vLLM, Gumbel noise in SGLang (with a seed), exllamav3 and mlx-lm, ``torch.multinomial`` in transformers.
+    Engines: all draw from the same distribution, each with its own random numbers: one uniform and a cumulative sum in
+    llama.cpp, exponential noise in vLLM, Gumbel noise in SGLang (with a seed), exllamav3 and mlx-lm,
+    ``torch.multinomial`` in transformers.
 
     Raises:
         Undisclosed: exactly the hidden ids that could win are named, when the vocabulary's size is known.
@@ -44,7 +45,7 @@ def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     token, best, second, runner_up, word = race(*_contenders(dist.row, noise))
     if dist.hidden is not None:
         furthest = _best_hidden(dist.row, dist.hidden, noise, best)
-        if furthest >= second:  # a hidden token may stand second
+        if furthest >= second:  # a hidden token may be second
             second, runner_up = furthest, None
     return Choice(
         token_id=token,
@@ -106,10 +107,10 @@ def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     """Draw by one uniform: the first token, in id order, whose cumulative mass exceeds ``u * total``.
 
     Formula: the first i in id order with p_0 + ... + p_i > u
-    Edges: where one token is left, it is chosen; tokens without probability are passed over.
+    Edges: where one token is left, it is chosen; tokens without probability are skipped.
     Source: the inversion method (Devroye 1986, Non-Uniform Random Variate Generation, chapter III); noise of RNG.md.
-    Engines: llama.cpp walks in the order in which its chain left the candidates, exllamav2 by falling probability with
-    the uniform scaled by 0.9998, so that the last of the mass is never drawn.
+    Engines: llama.cpp uses the order of the candidates after its chain; exllamav2 uses falling probability, with the
+    uniform scaled by 0.9998, so that the last tokens are never drawn.
 
     Raises:
         Undisclosed: on a head with a tail, whose ids lie between the disclosed ones.
@@ -140,9 +141,9 @@ def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
 def _contenders(row: Row, noise: BoundRandomness) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.uint64]]:
     """Every token that could come first or second in the race: ids, shifted scores, words.
 
-    On a whole vocabulary the most likely tokens race first. Any other token scores at most what the last of them
-    does, so its noise must lift it from there to the second of them; a comparison of words finds the few for which
-    it does, and no exponential or logarithm is taken of the rest.
+    On a whole vocabulary the most likely tokens are compared first. Any other token has at most the score of the last
+    of them, so its noise must raise it from there to the second best of them; a comparison of words finds the few for
+    which it does, and no exponential or logarithm is computed for the rest.
     """
     if row.ids is not None:
         ids, shifted = row.ids, row.values - row.max_score
@@ -164,7 +165,7 @@ def _contenders(row: Row, noise: BoundRandomness) -> tuple[NDArray[np.int64], ND
 
 
 def _best_hidden(row: Row, hidden: Hidden, noise: BoundRandomness, best: float) -> float:
-    """The most a hidden token's perturbed score can be. Raises if that reaches the winner's."""
+    """The largest perturbed score a hidden token can have. Raises `Undisclosed` if it reaches the winner's."""
     assert row.ids is not None
     if row.vocab_size is None:
         raise Undisclosed(ALL, "a draw in which hidden tokens take part")

@@ -51,9 +51,12 @@ class Background:
 
     def close(self) -> None:
         """End the access; the loop ends with its last user. Calls in progress are cancelled. Twice does nothing."""
-        for waiting in list(self._waiting):
+        cancelled = list(self._waiting)
+        for waiting in cancelled:
             waiting.cancel()
-        if self._dropped.detach() is not None and self._loop.process == os.getpid() and self._loop.leave(self._casual):
+        if self._dropped.detach() is None or self._loop.process != os.getpid():
+            return
+        if self._loop.leave(self._casual, cancelled=len(cancelled)):
             self._loop.join()
 
     def wait(self, question: Callable[[], Awaitable[Value]], seconds: float | None = None) -> Value:
@@ -124,7 +127,7 @@ class _Loop:
         self._users += not casual
         self._ends = self._ends and casual
 
-    def leave(self, casual: bool) -> bool:
+    def leave(self, casual: bool, cancelled: int = 0) -> bool:
         """Remove one user. Returns whether the loop stops now: after the last user, once no call is waited for."""
         with _guard:
             self._casual_users -= casual
@@ -132,7 +135,7 @@ class _Loop:
             if not self.open or self._users or (casual and self._casual_users):
                 return False
             self._ends = True
-            if self._asked:
+            if self._asked > cancelled:
                 return False
             self.stop()
             return True

@@ -1,8 +1,8 @@
-"""What all tokenizers share: the bytes of tokens, text prompts, conversations, and what is said where bytes are lost.
+"""What all tokenizers share: the bytes of tokens, text prompts, conversations, and warnings where bytes are lost.
 
-One law holds for every family: ``decode(encode(text))`` is the text's UTF-8, byte for byte, or `BaseTokenizer.loses`
-says what is lost. The space that some vocabularies put in front of a text (sentencepiece's ``add_dummy_prefix``) is a
-matter of prompts and conversations, never of `encode`: a phrase in the middle of a text has no such space.
+One rule holds for every family: ``decode(encode(text))`` is the text's UTF-8, byte for byte, or `BaseTokenizer.loses`
+says what is lost. The space that some vocabularies put in front of a text (sentencepiece's ``add_dummy_prefix``) is
+added to prompts and conversations, never by `encode`: a phrase in the middle of a text has no such space.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SpaceInFront = Literal["never", "unless there", "always"]
 
 
 class BaseTokenizer:
-    """A tokenizer but for its vocabulary.
+    """The base of tokenizers: everything but the vocabulary.
 
     A subclass has `encode` and ``fingerprint``, `_piece`, and `_encode_own` if it has a chat template.
 
@@ -38,7 +38,7 @@ class BaseTokenizer:
         vocab_size: as given.
         eos_ids: those of the ids given that exist.
         bos_id: as given.
-        listed: whether the bytes of all tokens are at hand; False where a server tells of them one by one.
+        listed: whether the bytes of all tokens are available; False where a server gives them one by one.
         chat_template: as given.
         space_in_front: as given.
         loses: as given.
@@ -69,14 +69,14 @@ class BaseTokenizer:
 
     @property
     def control_tokens(self) -> Mapping[str, int]:
-        """The ids of the tokens that are no text, by their markup."""
+        """The ids of the tokens that are not text, by their markup."""
         return {}
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation in the model's own chat template, ready for the assistant's answer.
 
-        They are those of the model's own tokenizer, with all that it adds and normalises; but the markup of a control
-        token in a message is plain text. Where the last message is the assistant's, the model goes on with it.
+        They are those of the model's own tokenizer, with all that it adds and normalises, except that the markup of a
+        control token in a message is plain text. If the last message is the assistant's, the model continues it.
 
         Raises:
             ParameterError: the messages are not of the right shape.
@@ -122,9 +122,9 @@ class BaseTokenizer:
         return "", ""
 
     def _say(self) -> None:
-        """Warn, once, of what a user would otherwise find out late."""
+        """Warn once about what a user would otherwise notice late."""
         if not self.eos_ids:
-            get_logger().warning("no file of this model names an end of text; give stop, stop_ids or max_tokens")
+            get_logger().warning("no file of this model names an end-of-text token; give stop, stop_ids or max_tokens")
         if self.loses:
             get_logger().warning("this tokenizer does not keep texts as they are", loses=self.loses)
 
@@ -137,7 +137,7 @@ def prompt_ids(tokenizer: Any, text: str) -> list[int]:
         text: the prompt.
 
     Raises:
-        ParameterError: the text is no Unicode, or the vocabulary cannot write it.
+        ParameterError: the text is not valid Unicode, or the vocabulary cannot encode it.
     """
     ids = own_ids(tokenizer, text, special=False)
     return ids if tokenizer.bos_id is None else [tokenizer.bos_id, *ids]
@@ -152,7 +152,7 @@ def own_ids(tokenizer: Any, text: str, *, special: bool = True) -> list[int]:
         special: whether markup is read as control tokens.
 
     Raises:
-        ParameterError: the text is no Unicode, or the vocabulary cannot write it.
+        ParameterError: the text is not valid Unicode, or the vocabulary cannot encode it.
     """
     utf8(text, "the text")
     rule: SpaceInFront = getattr(tokenizer, "space_in_front", "never")

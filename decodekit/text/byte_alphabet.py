@@ -6,7 +6,7 @@ __all__ = ["BYTES"]
 
 
 def _alphabet() -> dict[str, int]:
-    """Printable bytes stand for themselves, the others are moved to U+0100 and up, in order."""
+    """Printable bytes are written as themselves, the others as U+0100 and up, in order."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     moved = [byte for byte in range(256) if byte not in set(plain)]
     return {chr(byte): byte for byte in plain} | {chr(256 + i): byte for i, byte in enumerate(moved)}

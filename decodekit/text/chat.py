@@ -1,8 +1,8 @@
 """Chat templates: a conversation to the text a model was trained on, and that text to token ids.
 
-A template comes with the model file, so it is a stranger's program: it runs in a sandbox, sees nothing but the
-messages, and is stopped when it writes or works too much. What users wrote is a stranger's text: the markup of a
-control token in it is plain text, and only the template opens and closes turns.
+A template comes with the model file, so it is untrusted code: it runs in a sandbox, sees nothing but the messages, and
+is stopped when it writes or computes too much. What users wrote is untrusted text: the markup of a control token in it
+is plain text, and only the template opens and closes turns.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_OUTPUT = 1_000_000
 """How many characters a template may write beyond four times the messages themselves."""
 
 MAX_TEMPLATE = 100_000
-"""How many characters a template may have itself. The longest ones that models carry have about 30,000."""
+"""How many characters a template itself may have. The longest ones in model files have about 30,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class RenderedChat:
 
     Args:
         text: the text.
-        marks: where each of its characters came from, as `decodekit.text.marked` counts it; one byte a character.
+        marks: where each of its characters came from, as in `decodekit.text.marked`; one byte for each character.
     """
 
     text: str
@@ -75,16 +75,16 @@ def render(
     eos_token: str = "",
     add_generation_prompt: bool = True,
 ) -> RenderedChat:
-    """A conversation in a model's own format, and which of its characters are the messages'.
+    """A conversation in a model's own format, and which of its characters come from messages.
 
     Texts equal those of transformers' ``apply_chat_template``. Where the last message is the assistant's, the text ends
-    with that message, so that the model goes on with it (``continue_final_message`` there).
+    with that message, so that the model continues it (``continue_final_message`` there).
 
     Args:
-        template: a Jinja template as models carry it.
+        template: a Jinja template, as in model files.
         messages: mappings with the string key ``role``, and ``content``: a string, None, or a list of parts. Other
-            keys, as ``tool_calls``, hold plain data for the template.
-        bos_token: what the template may call ``bos_token``.
+            keys, such as ``tool_calls``, hold plain data for the template.
+        bos_token: the value of ``bos_token`` in the template.
         eos_token: the same for ``eos_token``.
         add_generation_prompt: end where the assistant's answer begins, or goes on. Otherwise end with the last turn.
 
@@ -118,10 +118,10 @@ def render(
 def encode_chat(
     chat: RenderedChat, control_tokens: Mapping[str, int], encode: Callable[[str, bool], list[int]]
 ) -> list[int]:
-    """The ids of a rendered conversation, in which the control tokens are the template's only.
+    """The ids of a rendered conversation, in which only the template writes control tokens.
 
     Where the messages hold no markup of a control token, the whole text is encoded at once, as transformers does it.
-    Elsewhere it is cut at the template's own control tokens, which no token reaches across.
+    Otherwise it is cut at the template's own control tokens; no token spans such a cut.
 
     Args:
         chat: the conversation.
@@ -129,8 +129,8 @@ def encode_chat(
         encode: the ids of a text; with True, the markup in it is read as control tokens.
 
     Raises:
-        ConfigError: the template changed a text with such markup so that nobody can tell whose it is; or the
-            vocabulary spells plain text with control tokens.
+        ConfigError: the template changed a text with such markup so that its origin is unknown; or the vocabulary
+            encodes plain text as control tokens.
     """
     pattern = _pattern(tuple(control_tokens))
     found = [match.span() for match in pattern.finditer(chat.text)]
@@ -145,8 +145,8 @@ def encode_chat(
     for start, end in forged:
         if UNCLEAR in chat.marks[start:end]:
             raise ConfigError(
-                f"the chat template changes a message so that it cannot be told who wrote {chat.text[start:end]!r}; "
-                "take this markup out of the message"
+                f"the chat template changes a message so that the origin of {chat.text[start:end]!r} is unknown; "
+                "remove this markup from the message"
             )
     ids: list[int] = []
     begun = at = 0
@@ -162,7 +162,7 @@ def encode_chat(
 def _as_text(text: str, control_tokens: Mapping[str, int], encode: Callable[[str, bool], list[int]]) -> list[int]:
     ids = encode(text, False)
     if not set(ids).isdisjoint(control_tokens.values()):
-        raise ConfigError(f"this vocabulary reads plain text as control tokens; take the markup out of {text[:60]!r}")
+        raise ConfigError(f"this vocabulary reads plain text as control tokens; remove the markup from {text[:60]!r}")
     return ids
 
 
@@ -180,7 +180,9 @@ def _written(template: str, visible: dict[str, Any]) -> str:
 
         from decodekit.text.template_work import BUDGET, Work
     except ImportError:
-        raise ConfigError("chat templates need jinja2, as the adapters' extras bring it: pip install jinja2") from None
+        raise ConfigError(
+            "chat templates need jinja2, which the adapters' extras install: pip install jinja2"
+        ) from None
     if len(template) > MAX_TEMPLATE:
         raise ConfigError(f"the chat template has {len(template)} characters; {MAX_TEMPLATE} are allowed")
     size = Work(2**62, 2**62).size(visible["messages"])
@@ -198,7 +200,9 @@ def _written(template: str, visible: dict[str, Any]) -> str:
     except _Refused as error:
         raise ConfigError(f"the chat template refuses these messages: {error}") from None
     except SecurityError as error:
-        raise ConfigError(f"the chat template was stopped; it tried what the sandbox forbids: {error}") from None
+        raise ConfigError(
+            f"the chat template was stopped; it tried something that the sandbox forbids: {error}"
+        ) from None
     except jinja2.TemplateSyntaxError as error:
         raise ConfigError(f"the chat template is not valid Jinja (line {error.lineno}): {error.message}") from None
     except jinja2.TemplateError as error:
@@ -218,7 +222,7 @@ def _sandbox() -> Sandbox:
 
 @lru_cache(maxsize=8)
 def _compiled(template: str) -> jinja2.Template:
-    """The template as code, in which nothing of a conversation is. What it computes at once has a budget of its own."""
+    """The compiled template, without data of a conversation. What it computes when compiled has a separate budget."""
     from decodekit.text.template_work import BUDGET, Work
 
     with _sandbox().budget(Work(MAX_OUTPUT, BUDGET)):

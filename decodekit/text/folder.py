@@ -1,4 +1,4 @@
-"""What the files of a model folder say of its tokenizer: ends, BOS, markup, chat template."""
+"""What the files of a model folder say about its tokenizer: ends, BOS, markup, chat template."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Folder"]
 
 
 class Folder:
-    """A folder as transformers writes it. Every file in it may be missing.
+    """A folder in the format of transformers. Any file in it may be missing.
 
     Args:
         path: the folder.
@@ -36,7 +36,7 @@ class Folder:
 
     @property
     def eos_ids(self) -> list[int]:
-        """All ids that any file names as an end: those of a chat often stand in one file only."""
+        """All ids that any file names as an end: those of a chat are often in one file only."""
         found: list[int] = []
         for settings in (self._generation, self._model, self._text_model):
             ids = settings.get("eos_token_id")

@@ -1,9 +1,9 @@
 """A Hugging Face tokenizer as a `decodekit.text.tokenizer.Tokenizer`: tokens are bytes, and no byte of a text is lost.
 
 Byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM), sentencepiece with and without byte fallback (Llama 2, Mistral, Gemma),
-unigrams and WordPiece are understood. What changes a text before it is split (NFC, lower case, sentencepiece's added
-space) is left out of `FastTokenizer.encode`, so that the ids of a text decode to that text and no other; the tokens of
-a conversation are those of transformers, with all of it. WordPiece cannot be exact, and says so in ``loses``.
+unigrams and WordPiece are supported. What changes a text before it is split (NFC, lower case, sentencepiece's added
+space) is left out of `FastTokenizer.encode`, so that the ids of a text decode to exactly that text; the tokens of a
+conversation are those of transformers, with these changes. WordPiece cannot be exact; ``loses`` says what is lost.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = ["FastTokenizer", "read_tokenizer"]
 
 
 class FastTokenizer(BaseTokenizer):
-    """Text to token ids and back, by a tokenizer of the library tokenizers.
+    """Text to token ids and back, with a tokenizer of the library tokenizers.
 
     Args:
         backend: the tokenizer; it is copied, not changed.
-        vocab_size: the model's number of tokens, ids beyond the tokenizer's own having no text; by default the
+        vocab_size: the model's number of tokens; ids beyond the tokenizer's own have no text. By default the
             tokenizer's own.
         eos_ids: tokens that end a generation.
         bos_id: the token that a raw prompt starts with; None for none.
@@ -47,7 +47,7 @@ class FastTokenizer(BaseTokenizer):
         left_out: the normalisations that act on conversations and not on a text that is given, such as 'NFC'.
 
     Raises:
-        ConfigError: the tokenizer has more tokens than the model, or is of a family that is not understood.
+        ConfigError: the tokenizer has more tokens than the model, or is of a family that is not supported.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class FastTokenizer(BaseTokenizer):
         self.left_out = rules.left_out(data)
         self._say()
         if self.left_out:
-            get_logger().info("texts are taken as they are, conversations are normalised", by=self.left_out)
+            get_logger().info("texts are encoded unchanged, conversations are normalised", by=self.left_out)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -107,7 +107,7 @@ class FastTokenizer(BaseTokenizer):
         """The ids of a text. Adds no BOS and no space; with ``special`` markup is read as control tokens.
 
         Raises:
-            ParameterError: the text holds half a surrogate pair, or the vocabulary cannot write it byte for byte.
+            ParameterError: the text holds half a surrogate pair, or the vocabulary cannot encode it byte for byte.
         """
         data = utf8(text, "the text")
         backend = self._special if special else self._plain
@@ -117,7 +117,7 @@ class FastTokenizer(BaseTokenizer):
             raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
         markup = self._controls if special else {}
         if not self.loses and b"".join(markup.get(i) or self._table[i] or b"" for i in ids) != data:
-            raise ParameterError(f"this vocabulary cannot write the text byte for byte: {text[:60]!r}")
+            raise ParameterError(f"this vocabulary cannot encode the text byte for byte: {text[:60]!r}")
         return ids
 
     @cached_property
@@ -133,7 +133,7 @@ class FastTokenizer(BaseTokenizer):
 
     @cached_property
     def control_tokens(self) -> Mapping[str, int]:
-        """The ids of the tokens that are no text, by their markup."""
+        """The ids of the tokens that are not text, by their markup."""
         return {markup.decode(): token_id for token_id, markup in self._controls.items()}
 
     def _encode_own(self, text: str, special: bool) -> list[int]:
@@ -149,14 +149,14 @@ class FastTokenizer(BaseTokenizer):
 
 
 def read_tokenizer(path: str | Path, vocab_size: int | None = None) -> FastTokenizer:
-    """The tokenizer of a folder that holds a ``tokenizer.json``, or of that file, with the settings beside it.
+    """The tokenizer of a folder that holds a ``tokenizer.json``, or of that file, with the settings next to it.
 
     Args:
         path: the folder or the file.
         vocab_size: the model's number of tokens; by default what ``config.json`` says, or the tokenizer's own.
 
     Raises:
-        ConfigError: there is no such file, it is no tokenizer, or it has more tokens than the model.
+        ConfigError: there is no such file, it is not a tokenizer, or it has more tokens than the model.
     """
     path = Path(path).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path

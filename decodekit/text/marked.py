@@ -1,8 +1,8 @@
-"""Text that knows where each of its characters came from: from a chat template, or from a message.
+"""Text with the origin of each character: a chat template, or a message.
 
-A template joins, cuts and changes the texts of messages before it writes them. `Marked` goes through all of that: its
-methods are those of ``str`` and answer with marked text. So what a user wrote can be told from what the template
-wrote, wherever it ends up.
+A template joins, cuts and changes the texts of messages before it writes them. `Marked` keeps the origins through all
+of that: its methods are those of ``str`` and return marked text. So text of a user and text of the template stay
+distinguishable.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Marked(str):
 
         Args:
             parts: as a method of ``str`` gives them.
-            gap: what stands between two; None where it is whitespace that no part begins with.
+            gap: the text between two parts; None where it is whitespace that no part begins with.
         """
         placed, at = [], 0
         for part in parts:
@@ -141,7 +141,7 @@ def marked(text: str, marks: bytes) -> str:
 
 
 def unclear(text: str) -> str:
-    """A text whose characters can no longer be told apart."""
+    """A text whose characters have an unknown origin."""
     return marked(str.__str__(text), bytes([UNCLEAR]) * len(text))
 
 

@@ -1,7 +1,8 @@
-"""Texts that name control tokens, such as ``<|im_end|>``: read as these tokens too, wherever a text is looked for.
+"""Texts that name control tokens, such as ``<|im_end|>``: they also match these tokens, wherever a text is searched
+for.
 
-A control token has no text, so a text that is looked for in what was written would never meet it. Its markup counts as
-found when the token comes, whole or not at all; the same letters written by ordinary tokens count as well.
+A control token has no text, so a search in the output's text would never find it. Its markup counts as found when the
+token occurs, only as a whole; the same characters written by ordinary tokens count as well.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ _FIRST_SYMBOL = 0x100  # the characters below stand for bytes
 
 
 def reading(tokenizer: Tokenizer, text: str) -> tuple[str | int, ...]:
-    """The text cut where it names control tokens, which stand there as their ids: ``("a", 257, "b")``.
+    """The text, cut where it names control tokens, with their ids in place of their markup: ``("a", 257, "b")``.
 
-    A text that names none, or that the vocabulary cannot write, is one part.
+    A text that names none, or that the vocabulary cannot encode, is one part.
     """
     return once(tokenizer, (reading, text), lambda: _read(tokenizer, text))
 
@@ -49,7 +50,7 @@ class Spelling:
 
     Args:
         tokenizer: for the bytes of tokens.
-        texts: what is looked for. Control tokens that none of them names are spelled as nothing.
+        texts: the texts to search for. Control tokens that none of them names become empty strings.
     """
 
     def __init__(self, tokenizer: Tokenizer, texts: Iterable[str]) -> None:

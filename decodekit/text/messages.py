@@ -25,7 +25,7 @@ def checked_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
             f"messages must be a list of mappings with role and content, not {type(messages).__name__}"
         )
     if not messages:
-        raise ParameterError("there is no message; give one at least")
+        raise ParameterError("messages is empty; give at least one message")
     checked = []
     for number, message in enumerate(messages):
         where = f"message {number}"
@@ -80,6 +80,6 @@ def mark_last(messages: list[dict[str, Any]]) -> None:
     text = holder.get(key)
     if not isinstance(text, str) or not text.strip():
         raise ParameterError(
-            "the last message is the assistant's and has no text to go on with; leave it out, or let another one follow"
+            "the last message is the assistant's and has no text to continue; remove it, or add a message after it"
         )
     holder[key] = Marked(text, bytes([LAST]) * len(text))

@@ -1,4 +1,4 @@
-"""What is found once for each tokenizer, and forgotten with it."""
+"""A cache of what is computed once for each tokenizer, and freed with it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["once"]
 Value = TypeVar("Value")
 
 
-class _Nobody:
+class _NoTokenizer:
     """Stands for no tokenizer."""
 
 
-_nobody = _Nobody()
+_nobody = _NoTokenizer()
 _found: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 _found_by_fingerprint: dict[str, dict[Hashable, Any]] = {}
 
@@ -25,8 +25,8 @@ _found_by_fingerprint: dict[str, dict[Hashable, Any]] = {}
 def once(tokenizer: Tokenizer | None, question: Hashable, answer: Callable[[], Value]) -> Value:
     """What ``answer()`` returned the first time the question was asked of this tokenizer.
 
-    The question names the asker too, and all that the answer depends on. The answers go when the tokenizer goes; those
-    for one that cannot be referred to weakly are kept under its fingerprint.
+    The question names its caller too, and all that the answer depends on. The answers are freed with the tokenizer; for
+    a tokenizer without weak references they are kept under its fingerprint.
     """
     key: Any = _nobody if tokenizer is None else tokenizer
     try:

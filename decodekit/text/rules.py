@@ -32,7 +32,7 @@ def reader_of(data: dict[str, Any]) -> Callable[[str], bytes]:
     """From a token as the vocabulary writes it to its bytes.
 
     Raises:
-        ConfigError: a family whose tokens have no bytes of their own.
+        ConfigError: a family whose tokens have no bytes.
     """
     parts = parts_of(data.get("decoder"))
     kinds = {part["type"] for part in parts}
@@ -45,11 +45,13 @@ def reader_of(data: dict[str, Any]) -> Callable[[str], bytes]:
     if "WordPiece" in kinds:
         return _word_piece
     listed = ", ".join(sorted(kinds)) or "none"
-    raise ConfigError(f"a tokenizer whose decoder is {listed} has no bytes for its tokens; give an object of your own")
+    raise ConfigError(
+        f"a tokenizer whose decoder is {listed} has no bytes for its tokens; pass your own tokenizer object"
+    )
 
 
 def space_in_front(data: dict[str, Any], *, parts: bool = False) -> SpaceInFront:
-    """Whether a text begins with a space that the tokenizer writes; with ``parts``, each behind a control token."""
+    """Whether the tokenizer begins a text with a space; with ``parts``, each part after a control token."""
     for part in parts_of(data.get("normalizer")):
         if part["type"] == "Prepend" and part.get("prepend") in (_SPACE, " "):
             return "always"
@@ -63,7 +65,7 @@ def space_in_front(data: dict[str, Any], *, parts: bool = False) -> SpaceInFront
 
 
 def loses(data: dict[str, Any]) -> str:
-    """What a text cannot keep in this vocabulary; '' for nothing: other rules that change a text can be left out."""
+    """What a text loses in this vocabulary; '' for nothing: other rules that change a text can be left out."""
     if data["model"]["type"] != "WordPiece":
         return ""
     lost = ["a space before each word, whatever white space was there"]
@@ -84,14 +86,14 @@ def left_out(data: dict[str, Any]) -> tuple[str, ...]:
 
 
 def exact(data: dict[str, Any]) -> dict[str, Any]:
-    """The tokenizer without what adds to a text or changes it; spaces are still written in sentencepiece's way."""
+    """The tokenizer without what adds to a text or changes it; spaces are still written as in sentencepiece."""
     plain = copy.deepcopy(data)
     plain.update(truncation=None, padding=None)
     for token in plain.get("added_tokens") or ():
         token.update(lstrip=False, rstrip=False)  # these take white space away
     if loses(data):
         return plain
-    if plain["model"]["type"] == "Unigram":  # which finds control tokens in plain text, and likes them best
+    if plain["model"]["type"] == "Unigram":  # it finds control tokens in plain text, and prefers them
         special = {token["content"] for token in plain.get("added_tokens") or () if token["special"]}
         plain["model"]["vocab"] = [[t, _NEVER if t in special else score] for t, score in plain["model"]["vocab"]]
     kept = [part for part in parts_of(plain.get("normalizer")) if _is(part, _SPELLS_A_SPACE)]

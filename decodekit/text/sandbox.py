@@ -1,13 +1,12 @@
-"""The jinja2 sandbox that chat templates run in: no way out, and no endless work.
+"""The jinja2 sandbox that chat templates run in: no access to the interpreter, and no endless work.
 
 jinja2's own immutable sandbox bars attributes that lead to the interpreter and caps ``range``. It does not bar a
-template from building a string of many gigabytes, from nesting loops, or from comparing lists that hold one another.
+template from building a string of many gigabytes, from nesting loops, or from comparing lists that contain one another.
 Here every operation is charged to a budget (`decodekit.text.template_work`): bodies of loops and macros by their
 length (`decodekit.text.template_syntax`), filters, methods, operators and comparisons by the size of what they touch
 (`decodekit.text.template_prices`).
 
-Texts of messages come in marked (`decodekit.text.marked`), and stay so. Import this module on use only: it needs
-jinja2.
+Texts of messages are marked (`decodekit.text.marked`), and stay so. Import this module only on use: it needs jinja2.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """An environment for any number of templates and renderings, each with a budget of its own: `budget`.
+    """An environment for any number of templates and renderings, each with its own budget: see `budget`.
 
     Args:
         granted: functions that the templates may call, by name.
@@ -93,7 +92,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     @property
     def work(self) -> Work:
-        """The budget of the rendering that is going on."""
+        """The budget of the current rendering."""
         return self._work.get()
 
     @contextmanager
@@ -108,7 +107,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # -- what the rewritten template calls --------------------------------------------------------------------------
 
     def tick(self, units: int) -> bool:
-        """Charge for a round of a loop or the body of a macro; true, so that it can stand in a condition."""
+        """Charge for one iteration of a loop or the body of a macro; returns True, for use in a condition."""
         self.work.spend(units)
         return True
 
@@ -126,7 +125,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.work.made(value)
 
     def compared(self, comparison: str, left: Any, right: Any) -> Any:
-        """``left == right`` and its kin, ``in`` among them."""
+        """``left == right`` and the other comparisons, including ``in``."""
         charge_comparison(self.work, left, right, inside=comparison in ("in", "notin"))
         return _COMPARISONS[comparison](left, right)
 
@@ -166,7 +165,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self._kept(work.made(super().call_binop(context, operator, left, right)), (left, right))
 
     def call(self, context: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """A method, a macro, or a function that was granted: jinja2 brings every call here."""
+        """A method, a macro, or a function that was granted: jinja2 sends every call here."""
         owner = getattr(function, "__self__", None)
         named = {key: value for key, value in kwargs.items() if key not in ("_loop_vars", "_block_vars")}
         if owner is self:
@@ -218,7 +217,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self._kept(work.made(function(*args, **kwargs)), (owner, args))
 
     def _filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)  # keeps the mark that says whether the filter wants the context
+        @wraps(function)  # keeps the mark that says whether the filter needs the context
         def charged(*args: Any, **kwargs: Any) -> Any:
             begin = 1 if hasattr(function, "jinja_pass_arg") else 0
             if name in ("sum", "unique") and isinstance(args[begin], Iterator):
@@ -257,7 +256,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # -- texts ------------------------------------------------------------------------------------------------------
 
     def _kept(self, result: Any, inputs: Any) -> Any:
-        """A text made of marked ones whose characters nobody followed is unclear."""
+        """A text made of marked ones whose characters were not followed is unclear."""
         if isinstance(result, str) and not isinstance(result, Marked) and has_marks(inputs):
             return unclear(result)
         return result
@@ -320,5 +319,5 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _safe(value: Any) -> str:
-    """Nothing is escaped here, so nothing need be protected from it."""
+    """The filter ``safe``: nothing is escaped here, so the text stays as it is."""
     return str(value)

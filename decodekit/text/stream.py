@@ -37,11 +37,11 @@ class TextStream:
         self.stopped = False
 
     def mark(self) -> TextMark:
-        """Where it stands, to be given to `rewind`. O(1)."""
+        """The current position, for `rewind`. O(1)."""
         return self._decoder.getstate(), self._held, len(self._released), self.stopped
 
     def rewind(self, mark: TextMark) -> None:
-        """Go back to where it stood."""
+        """Go back to that position."""
         state, self._held, released, self.stopped = mark
         self._decoder.setstate(state)
         del self._released[released:]
@@ -52,21 +52,21 @@ class TextStream:
         return "".join(self._released)
 
     def push(self, data: bytes, token_id: int | None = None) -> str:
-        """Take the bytes of one token and give back the text that is now certain. Sets `stopped` at a match.
+        """Take the bytes of one token and return the text that is now certain. Sets `stopped` at a match.
 
         Args:
             data: its bytes.
-            token_id: its id, by which a control token is known that a stop string names.
+            token_id: its id, which identifies a control token that a stop string names.
         """
         text = self._decoder.decode(data) if token_id not in self._symbols else self._symbols[token_id]
         return self._release(self._held + text, final=False)
 
     def finish(self) -> str:
-        """Give back what was held. An incomplete character becomes U+FFFD."""
+        """Return the text that was held back. An incomplete character becomes U+FFFD."""
         return "" if self.stopped else self._release(self._held + self._decoder.decode(b"", final=True), final=True)
 
     def _release(self, text: str, *, final: bool) -> str:
-        """Of the text that is not certain yet, in which named control tokens are symbols, give back what now is."""
+        """Return the part of the held text that is now certain; named control tokens are symbols in it."""
         shown = [at for at, character in enumerate(text) if character not in self._stands_for]
         plain = "".join(text[at] for at in shown) if self._symbols else text
         starts = [shown[at] for stop in self._stop if (at := plain.find(stop)) >= 0]
@@ -87,5 +87,5 @@ class TextStream:
 
 
 def overlap(text: str, stop: str) -> int:
-    """The length of the longest end of ``text`` that begins ``stop``, and is not all of it."""
+    """The length of the longest suffix of ``text`` that is a proper prefix of ``stop``."""
     return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

@@ -40,7 +40,7 @@ TEXT_METHODS = _words(
     "upper zfill"
 )
 WIDENING = _words("center expandtabs ljust rjust zfill")
-EACH_PLACE = _words("lstrip rfind rindex rpartition rsplit rstrip strip trim")  # tried, whatever was seen before
+EACH_PLACE = _words("lstrip rfind rindex rpartition rsplit rstrip strip trim")  # each position is tried
 LIST_METHODS = _words("copy count get index items keys values")
 
 CHEAP_FILTERS = _words("attr count d default first last length")
@@ -49,7 +49,7 @@ _DEARER_FILTERS = {
     **dict.fromkeys(_words("dictsort groupby max min sort string tojson unique wordcount"), 20),
     **dict.fromkeys(_words("title urlencode"), 100),
 }
-_SLOW_FILTERS = _words("pprint striptags urlize wordwrap xmlattr")  # some texts take them the square of their length
+_SLOW_FILTERS = _words("pprint striptags urlize wordwrap xmlattr")  # on some texts they take quadratic time
 TEXT_FILTERS = _SLOW_FILTERS | _words(
     "capitalize center e escape filesizeformat forceescape format indent join lower replace safe string title tojson "
     "trim truncate upper urlencode"
@@ -57,7 +57,7 @@ TEXT_FILTERS = _SLOW_FILTERS | _words(
 
 
 def charge_comparison(work: Work, left: Any, right: Any, *, inside: bool) -> None:
-    """Charge for ``left == right`` and its kin; with ``inside`` for ``left in right``."""
+    """Charge for ``left == right`` and the other comparisons; with ``inside`` for ``left in right``."""
     work.spend(OPERATION)
     if not inside:
         if isinstance(left, str) and isinstance(right, str):
@@ -106,7 +106,7 @@ def afford_replacing(work: Work, text: str, args: Any) -> None:
 
 
 def afford_format(work: Work, text: str, values: Any, fields: int, *, nested: bool) -> None:
-    """Widths and precisions in a format ask for any amount of memory, and each field writes its value anew."""
+    """Widths and precisions in a format ask for any amount of memory, and each field writes its value again."""
     if nested:
         raise SecurityError("a format whose widths are values")
     numbers = re.findall(r"\d+", text)
@@ -116,7 +116,7 @@ def afford_format(work: Work, text: str, values: Any, fields: int, *, nested: bo
 
 
 def search_price(text: str, sought: Any, *, each_place: bool = False) -> int:
-    """The price of looking for a text in another one."""
+    """The price of searching for a text in another one."""
     length = len(sought) if isinstance(sought, str) else 0
     return OPERATION + len(text) * (1 + (length if each_place else min(length, 128)) // 8)
 

@@ -1,6 +1,6 @@
-"""What chat templates may write beyond jinja2's own syntax, and the price of what they do without asking.
+"""What chat templates may write beyond jinja2's own syntax, and the price of what they do without a call.
 
-A compiled template loops, compares, joins and slices by itself, where nobody could charge for it. `Charging` turns
+A compiled template loops, compares, joins and slices by itself, where it cannot be charged. `Charging` turns
 these into calls of the sandbox when the template is parsed.
 """
 
@@ -32,7 +32,7 @@ class Generation(Extension):
 
 
 class QuietNamespace(Namespace):
-    """Says nothing of what it holds: two that hold one another twice would have no end."""
+    """A namespace whose repr leaves out its content: two that contain one another would have no end."""
 
     def __init__(*args: Any, **kwargs: Any) -> None:  # a template may say namespace(self=...)
         attributes = dict(*args[1:], **kwargs)
@@ -49,7 +49,7 @@ class QuietNamespace(Namespace):
 
 
 class Charging(NodeTransformer):
-    """Puts a price on what compiled templates do without asking."""
+    """Charges for what compiled templates do without a call."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - jinja2 finds it by this name
         units = _price([node])
@@ -100,7 +100,7 @@ def _ask(name: str, *args: nodes.Expr) -> nodes.Expr:
 
 
 def _price(body: Iterable[nodes.Node]) -> int:
-    """What one round of a body costs at most by what is written in it: nodes, and characters of text."""
+    """The largest cost of one iteration of a body, from its source: nodes, and characters of text."""
     price = OPERATION
     for each in body:
         price += sum(100 for _ in each.find_all(nodes.Node))

@@ -46,7 +46,7 @@ class Work:
         self._left = units
 
     def spend(self, units: int) -> None:
-        """Take units from the budget. Raises ``SecurityError`` when it is spent."""
+        """Take units from the budget. Raises ``SecurityError`` when it is used up."""
         self._left -= units
         if self._left < 0:
             raise SecurityError("more work than a chat template may do")
@@ -57,9 +57,10 @@ class Work:
             raise SecurityError(f"a value of {size:.0f} characters or items")
 
     def size(self, value: Any) -> int:
-        """How large a value is, charged for each item looked at. A list that holds another one twice counts it twice.
+        """How large a value is, charged for each item looked at. A list that contains another one twice counts it
+        twice.
 
-        So whatever compares, writes or hashes a value touches no more than this.
+        So comparing, writing or hashing a value touches no more than this.
         """
         if isinstance(value, str):
             return len(value)

@@ -1,4 +1,4 @@
-"""The law of a tokenizer: text to token ids and back."""
+"""The protocol of a tokenizer: text to token ids and back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Tokenizer(Protocol):
     * ``space_in_front`` ('never', 'unless there' or 'always'): the space with which the model's own tokenizer begins a
       text, as sentencepiece does; prompts and conversations have it, `encode` does not; 'never';
     * ``loses`` (str): what `encode` does not keep of a text; '': ``decode(encode(text))`` is the text's UTF-8;
-    * ``listed`` (bool): the bytes of all tokens are at hand; False where a server tells of them one by one; True.
+    * ``listed`` (bool): the bytes of all tokens are available; False where a server gives them one by one; True.
     """
 
     @property
@@ -41,18 +41,18 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """The ids of a text. Markup such as ``<|im_start|>`` is plain text unless ``special`` is true.
 
-        Adds nothing, neither BOS nor a space, whatever stands beside a control token.
+        Adds nothing: no BOS and no space, not even next to a control token.
 
         Raises:
-            ParameterError: the vocabulary cannot write the text, or it is no Unicode.
+            ParameterError: the vocabulary cannot encode the text, or it is not valid Unicode.
         """
         ...
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation in the model's own chat template, ready for the assistant's answer.
 
-        Markup of control tokens in a message is plain text. Where the last message is the assistant's, its text is
-        begun and the model goes on with it.
+        Markup of control tokens in a message is plain text. If the last message is the assistant's, the model continues
+        its text.
 
         Raises:
             ParameterError: the messages are not of the right shape.

@@ -1,4 +1,4 @@
-"""Text that has no UTF-8 is refused where it enters, so that no record and no backend meets it later."""
+"""Text that cannot be encoded in UTF-8 is refused at the input, before it reaches a record or a backend."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def utf8(text: str, what: str) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ParameterError(
-            f"{what} is no Unicode text: {error.reason} at character {error.start} of {text[:60]!r}"
+            f"{what} is not valid Unicode text: {error.reason} at character {error.start} of {text[:60]!r}"
         ) from None

@@ -21,6 +21,7 @@ from decodekit.trace.verdict import Finding
 __all__ = ["check_word", "noise_of", "redraw"]
 
 _CLOSE = 1e-9
+_NO_CONTEXT = Context()  # no sampler of the core looks at it
 _LARGEST_VOCABULARY = 2**20  # a floor is checked against the noise of every token: 50 ms a step at this size
 
 
@@ -59,7 +60,7 @@ def _from_support(step: Step, evidence: Evidence, sampler: str, noise: BoundRand
         final = Distribution.listed(evidence.token_ids, evidence.scores, stage="processed")
     except DistributionError as error:
         raise Finding("failed", f"the recorded scores are no distribution: {error}") from error
-    choice = CORE_SAMPLERS[sampler](final, Context(), noise)
+    choice = CORE_SAMPLERS[sampler](final, _NO_CONTEXT, noise)
     if evidence.floor is None:
         return choice
     second = evidence.scores[evidence.token_ids == choice.runner_up]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from decodekit.draw.context import TokenIds
-from decodekit.draw.randomness import BoundRandomness
+from decodekit.draw.randomness import BoundRandomness, Randomness
 from decodekit.errors import ConfigError, DecodekitError, ParameterError
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.attempts import Attempts
@@ -19,7 +19,7 @@ from decodekit.trace.comparing import check_choice, is_close
 from decodekit.trace.header import Trace
 from decodekit.trace.reader import inspect_trace
 from decodekit.trace.rebuild import chain_of, require_noise
-from decodekit.trace.redraw import check_word, noise_of, redraw
+from decodekit.trace.redraw import check_word, redraw
 from decodekit.trace.reproducing import NotRecorded, Rerun, reproduce
 from decodekit.trace.step import Step
 from decodekit.trace.texts import RecordedTexts
@@ -76,7 +76,9 @@ class _Check:
 
     def __init__(self, trace: Trace, chain: bool, tokenizer: Tokenizer | None) -> None:
         self._trace = trace
-        self._outputs = {stream: TokenIds() for stream, _ in trace.header.sequences}
+        self._noise = {stream: Randomness(trace.header.seed, stream) for stream, _ in trace.header.sequences}
+        self._lengths = dict.fromkeys(self._noise, 0)  # the steps of each stream so far
+        self._outputs = dict.fromkeys(self._noise, TokenIds())  # their tokens, for the chain
         self._attempts = Attempts(trace.header)
         self._texts = None if tokenizer is None else RecordedTexts(trace, _same(trace, tokenizer))
         self._rerun: Rerun | None = None
@@ -99,17 +101,20 @@ class _Check:
             return "failed", f"step {step.index} cannot be drawn again: {error}"
 
     def _step(self, step: Step) -> tuple[Word, str]:
-        so_far = self._outputs.get(step.stream)
-        if so_far is None:
+        length = self._lengths.get(step.stream)
+        if length is None:
             raise Finding("failed", f"the header names no sequence with stream {step.stream}")
-        self._outputs[step.stream] = so_far.append(step.token_id)
+        self._lengths[step.stream] = length + 1
+        so_far = self._outputs[step.stream]
+        if self._rerun is not None:
+            self._outputs[step.stream] = so_far.append(step.token_id)
         attempt = self._attempts.of(step)
-        if step.index != len(so_far):
-            raise Finding("failed", f"stream {step.stream} goes from step {len(so_far) - 1} to step {step.index}")
+        if step.index != length:
+            raise Finding("failed", f"stream {step.stream} goes from step {length - 1} to step {step.index}")
         _check_level(self._trace, step)
         if self._texts is not None:
             self._texts.check(step)
-        noise = noise_of(self._trace, step, attempt)
+        noise = self._noise[step.stream].at(step.index, draw=attempt)
         word, why = _drawn_again(self._trace, step, noise)
         if self._rerun is not None:
             reproduce(self._trace, step, so_far, noise, self._rerun)

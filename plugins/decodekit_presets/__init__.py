@@ -1,6 +1,6 @@
 """Other engines' chains, in their own parameter names: ``Chain.preset("llama.cpp", temp=0.8, top_k=40)``.
 
-One file an engine. Each writes the chain with registered processors by name, so nothing here computes anything.
+One file for each engine. Each builds the chain from registered processors by name, so nothing here computes anything.
 """
 
 from decodekit_presets.exllamav3 import ExLlamaV3

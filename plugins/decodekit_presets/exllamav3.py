@@ -29,11 +29,11 @@ _LONGEST = 10_000_000
 
 
 class ExLlamaV3(Preset):
-    """ExLlamaV3 ``ComboSampler``: bias, penalties that may fade, temperature, min_p, top_k, top_p; or that one last.
+    """ExLlamaV3 ``ComboSampler``: bias, penalties with decay, temperature (or last), min_p, top_k, top_p.
 
-    Its top_p drops the token that crosses p. ``fused`` is its fused kernel, on by default: there every token that ties
-    with the last one of top_k stays, and top_p keeps or drops equals together; elsewhere (``EXL3_FUSED_SAMPLER=0``, or
-    adaptive-p) exactly as many stay as asked for.
+    Its top_p drops the token that crosses p. ``fused`` is its fused kernel, on by default: with it every token that
+    ties with the last one of top_k stays, and top_p keeps or drops equal tokens together; without it
+    (``EXL3_FUSED_SAMPLER=0``, or adaptive-p) exactly k tokens stay.
     Source: turboderp-org/exllamav3 1.4.1 ``generator/sampler/presets.py``, ``custom.py``.
     """
 

@@ -41,12 +41,12 @@ _ORDER = (6, 0, 1, 3, 4, 2, 5)
 
 
 class KoboldCpp(Preset):
-    """koboldcpp: bias, DRY, the 3,000 best tokens, then seven stages in ``sampler_order``, XTC, adaptive-p.
+    """koboldcpp: bias, DRY, the 3,000 most likely tokens, then seven stages in ``sampler_order``, XTC, adaptive-p.
 
-    0 top_k, 1 top_a, 2 top_p with min_p, 3 tfs, 4 typical, 5 temperature with nsigma, smoothing and dynatemp,
-    6 repetition with presence. Mirostat leaves only 6 and the temperature before it. A ``dry_penalty_last_n`` of 0 or
-    less is the whole context. The range of 6 is at least one token, and filled with token 0 while the text is shorter;
-    the slope is for its older half.
+    0 top_k, 1 top_a, 2 top_p with min_p, 3 tfs, 4 typical, 5 temperature with nsigma, smoothing and dynatemp, 6
+    repetition with presence. With mirostat only 6 and the temperature run before it. A ``dry_penalty_last_n`` of 0 or
+    less is the whole context. The range of 6 is at least one token, and is filled with token 0 while the text is
+    shorter; the slope applies to its older half.
     Source: LostRuins/koboldcpp ``gpttype_adapter.cpp``, ``koboldcpp.py``.
     """
 
@@ -99,7 +99,7 @@ class KoboldCpp(Preset):
     @classmethod
     def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(value)) != len(value):
-            raise ValueError("each stage once")
+            raise ValueError("give each stage once")
         return value
 
     def recipe(self, version: str) -> Recipe:
@@ -111,7 +111,7 @@ class KoboldCpp(Preset):
             parts.append(dry(self.dry_multiplier, self.dry_base, length, window, breakers, law="koboldcpp"))
             if any(not set(breaker) & _ASCII for breaker in breakers):
                 notes.append(
-                    "dry_sequence_breakers: koboldcpp finds one without any ASCII in single tokens only, here in "
+                    "dry_sequence_breakers: koboldcpp finds a breaker without ASCII in single tokens only, here in "
                     "sequences too"
                 )
         parts.append(part("top_k", _PREFILTER))

@@ -42,31 +42,31 @@ _SPELLINGS = {
     "temp": "temperature",
     **dict.fromkeys(("typical", "typical_p", "typ"), "typ_p"),
 }
-_UNSORTING = {  # a stage, and the order it finds: afterwards the candidates stand in neither order
+_UNSORTING = {  # a stage, and the order before it: after it the candidates are in neither order
     *(("typ_p", order) for order in ("id", "score", "other")),
     *((name, "score") for name in ("penalties", "dry")),
     ("xtc", "id"),  # it sorts at some steps only
 }
-_RANDOM = 2**32 - 1  # what llama.cpp itself takes for "any seed"
+_RANDOM = 2**32 - 1  # in llama.cpp this means a random seed
 
 Order = Literal["id", "score", "other"]
 LlamaSeed = Annotated[int, Field(ge=-1, lt=2**32)]
 
 
 def drawn(seed: int | None, order: Order, law: str = "dist") -> tuple[Part, list[str]]:
-    """The sampler: llama.cpp's own generator where there is a seed, and a note where its tokens cannot be had."""
+    """The sampler: llama.cpp's own generator where there is a seed, a note where its draws cannot be reproduced."""
     if seed is None or seed in (-1, _RANDOM):
         return MULTINOMIAL, []
     if order == "other":
-        why = "this chain leaves the candidates in an order that is not replayed"
-        return MULTINOMIAL, [f"seed: {why}: the law is llama.cpp's, the tokens are not"]
+        why = "this chain leaves the candidates in an order that is not reproduced"
+        return MULTINOMIAL, [f"seed: {why}: the distribution is llama.cpp's, the drawn tokens are not"]
     return part("llamacpp_dist", seed, order=order, law=law), []
 
 
 class LlamaCpp(Preset):
     """llama.cpp ``common``: bias, penalties, DRY, truncations, XTC, and the temperature last.
 
-    ``samplers`` may reorder, repeat and leave out, by names (a list, or joined by ';') or by letters as in
+    ``samplers`` may reorder, repeat and leave out stages, by names (a list, or joined by ';') or by letters as in
     ``--sampling-seq``. The history of the penalties is prompt and output, as its server feeds them. With a seed the
     tokens are llama.cpp's own (libstdc++ builds).
     Source: ggml-org/llama.cpp ``common/sampling.cpp``, ``common/common.h``, ``src/llama-sampler.cpp``.
@@ -132,7 +132,7 @@ class LlamaCpp(Preset):
         names = value.split(";") if isinstance(value, str) else value
         for name in names:
             if name.replace("-", "_") not in _SPELLINGS:
-                raise ValueError(f"llama.cpp would skip {name!r} with no more than a log line{_meant(name)}")
+                raise ValueError(f"llama.cpp would skip {name!r} with only a log line{_meant(name)}")
         return tuple(_SPELLINGS[name.replace("-", "_")] for name in names)
 
     def recipe(self, version: str) -> Recipe:
@@ -155,7 +155,9 @@ class LlamaCpp(Preset):
                 order = "other"
             masked |= name == "top_n_sigma" and bool(made)
             if masked and name == "typ_p" and made:
-                notes.append("typ_p: llama.cpp's entropy is NaN where a token is banned; here the banned do not count")
+                notes.append(
+                    "typ_p: llama.cpp's entropy is NaN where a token is banned; here banned tokens do not count"
+                )
             if masked and name == "xtc" and made and self.xtc_threshold == 0:
                 notes.append(
                     "xtc_threshold: at 0 llama.cpp counts banned candidates as choices; here they do not count"
@@ -198,7 +200,7 @@ class LlamaCpp(Preset):
             case "temperature":
                 return self._temperature()
             case "infill":
-                raise ParameterError("preset 'llama.cpp': the sampler 'infill' merges texts, and is not offered here")
+                raise ParameterError("preset 'llama.cpp': the sampler 'infill' merges texts and is not supported here")
         return []
 
     def _temperature(self) -> list[Part]:

@@ -30,7 +30,7 @@ __all__ = ["LlamaCppPython"]
 class LlamaCppPython(Preset):
     """llama-cpp-python ``Llama``: the penalties of the output, top_k, typical, top_p, min_p, and the temperature last.
 
-    The penalties never see the prompt, for nobody tells the sampler of it. Mirostat comes without a temperature. A
+    The penalties never see the prompt, because it is not given to the sampler. Mirostat runs without a temperature. A
     temperature of 0 is greedy; below 0 everything but the penalties is dropped. With a seed the tokens are its own.
     Source: llama-cpp-python 0.3.36 ``llama.py``, ``_init_sampler``.
     """
@@ -56,9 +56,7 @@ class LlamaCppPython(Preset):
     penalize_nl: bool = True
 
     def recipe(self, version: str) -> Recipe:
-        notes = [
-            f"{name}: llama-cpp-python takes it and does nothing with it" for name in self.given("tfs_z", "penalize_nl")
-        ]
+        notes = [f"{name}: llama-cpp-python accepts it and ignores it" for name in self.given("tfs_z", "penalize_nl")]
         parts = [part("logit_bias", self.logit_bias)] if self.logit_bias else []
         if self.last_n_tokens_size > 0:
             where = {"scope": "output", "window": self.last_n_tokens_size}

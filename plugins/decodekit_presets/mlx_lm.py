@@ -30,8 +30,8 @@ _CUTS = ("top_p", "min_p", "xtc_probability", "top_k")
 class MlxLm(Preset):
     """mlx-lm: bias, repetition, presence, frequency; top_p, min_p, XTC, top_k; and the temperature last.
 
-    Each penalty looks back over its own number of tokens of prompt and output, 20 by default. As there, the
-    temperature is 0 by default: greedy, and the truncations are dropped.
+    Each penalty has its own window over prompt and output, 20 tokens by default. As in mlx-lm, the temperature is 0 by
+    default: greedy, and the truncations are dropped.
     Source: mlx-lm 0.32.2 ``sample_utils.py``.
     """
 

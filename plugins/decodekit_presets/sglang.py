@@ -32,10 +32,10 @@ _ALL = 1 << 30
 
 
 class SGLang(Preset):
-    """SGLang: penalties of the output (added ones first, then the factor), bias, temperature, truncations.
+    """SGLang: penalties of the output (additive ones first, then the factor), bias, temperature, truncations.
 
-    top_k and top_p are both judged by the probabilities before either cut. Only with min_p, and on the ``flashinfer``
-    backend, they follow one another, each on what the one before left. ``sampling_backend`` is the server's option.
+    top_k and top_p both use the probabilities before either cut. Only with min_p, and on the ``flashinfer`` backend,
+    each acts on the result of the one before. ``sampling_backend`` is the server's option.
     Source: sgl-project/sglang 0.5.23 ``layers/sampler.py``, ``sampling/sampling_params.py``.
     """
 
@@ -84,6 +84,6 @@ class SGLang(Preset):
         few = [part("top_k", self.top_k)] if 0 < self.top_k < 10_000_000 else []
         nucleus = top_p(self.top_p, "lowest", "keep")
         least = [part("min_p", self.min_p)] if self.min_p > 0 else []
-        # Two leading runs of one ranking: cutting the nucleus first judges both by the same probabilities.
+        # Both keep the first tokens of one ranking: with top_p first, both use the same probabilities.
         one_after_another = bool(least) and self.sampling_backend == "flashinfer"
         return [*few, *nucleus, *least] if one_after_another else [*nucleus, *few, *least]

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 READ = "2026-11"
-"""The version of engines that were read at the head of their sources, in November 2026."""
+"""The version of engines whose latest source was read, in November 2026."""
 
 GREEDY: Part = {"name": "greedy"}
 MULTINOMIAL: Part = {"name": "multinomial"}
@@ -72,17 +72,17 @@ def part(name: str, value: Any = None, **parameters: Any) -> Part:
 
 
 def positive(share: float) -> float:
-    """The share, where engines take 0 for 'the one token that crosses it'."""
+    """The share; 0 becomes a tiny one, since engines then keep the one token that crosses it."""
     return max(share, _LEAST)
 
 
 def top_p(share: float, ties: str, boundary: str = "drop") -> list[Part]:
-    """The nucleus; nothing from 1 on."""
+    """Top-p; no processor from 1 on."""
     return [part("top_p", positive(share), ties=ties, boundary=boundary)] if share < 1 else []
 
 
 def penalties(repetition: float, frequency: float, presence: float, **where: Any) -> list[Part]:
-    """Repetition, then frequency, then presence, over one history; none that changes nothing."""
+    """Repetition, then frequency, then presence, over one history; those that change nothing are left out."""
     return [
         *([part("repetition_penalty", repetition, **where)] if repetition != 1 else []),
         *([part("frequency_penalty", frequency, **where)] if frequency != 0 else []),
@@ -103,20 +103,20 @@ def listed(names: tuple[str, ...] | list[str]) -> str:
 
 
 def ends_note(field: str) -> str:
-    """What ends a text is the session's; a chain can only ban it."""
-    return f"{field}: a chain cannot end a text; the session has to be told, with generate(stop_ids=...)"
+    """The note that the session ends a text; a chain can only ban the end."""
+    return f"{field}: a chain cannot end a text; give the ids to the session, with generate(stop_ids=...)"
 
 
 def no_eos_note(engine: str) -> str:
-    """An end of text that does not end it."""
+    """The note on an end-of-text token that does not end the text."""
     return (
-        f"ignore_eos: {engine} writes the end of text and goes on; a session ends there. The processor min_new_tokens "
-        "bans the end: another law"
+        f"ignore_eos: {engine} writes the end-of-text token and goes on; a session ends there. The processor "
+        "min_new_tokens bans that token, which is different"
     )
 
 
 def seed_note(engine: str, seed: int | None) -> list[str]:
-    """Where an engine's draws cannot be replayed, its seed means nothing here."""
+    """The note on the seed of an engine whose draws cannot be replayed."""
     if seed is None or seed < 0:
         return []
-    return [f"seed: {engine}'s own random numbers cannot be replayed here; give a seed to the session for ours"]
+    return [f"seed: {engine}'s own random numbers cannot be replayed here; give a seed to the session instead"]

@@ -40,7 +40,7 @@ _PRIORITY = (
     *("dynamic_temperature", "quadratic_sampling", "top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff"),
     *("tfs", "top_a", "min_p", "adaptive_p", "mirostat", "xtc", "encoder_repetition_penalty", "no_repeat_ngram"),
 )
-_MADE = (  # the order in which transformers and it make their processors, which those without a priority keep
+_MADE = (  # the order in which transformers and the web UI create their processors; those without a priority keep it
     *("encoder_repetition_penalty", "no_repeat_ngram", "temperature", "top_k", "top_p", "min_p", "typical_p"),
     *("epsilon_cutoff", "eta_cutoff", "dry", "repetition_penalty", "presence_penalty", "frequency_penalty", "tfs"),
     *("top_a", "top_n_sigma", "adaptive_p", "xtc", "dynamic_temperature", "quadratic_sampling", "mirostat"),
@@ -52,12 +52,12 @@ _PER_TEN_THOUSAND = 1e-4  # the unit of its two cutoffs
 
 
 class TextGenerationWebUI(Preset):
-    """text-generation-webui: penalties and DRY, the temperature first of the rest, unless ``temperature_last``.
+    """text-generation-webui: penalties and DRY, then the temperature (unless ``temperature_last``), then the rest.
 
     ``epsilon_cutoff`` and ``eta_cutoff`` count in units of 1e-4. Stages that ``sampler_priority`` does not name come
     before those it names. ``temperature_last`` puts the temperature, the dynamic one and smoothing at the end.
-    Adaptive-p and mirostat draw where they stand, so what comes after them is idle. Without ``do_sample`` transformers'
-    own truncations and temperature are dropped and the others act.
+    Adaptive-p and mirostat draw at their place in the order, so later stages have no effect. Without ``do_sample`` the
+    truncations and the temperature of transformers are dropped; the others act.
     Source: oobabooga/text-generation-webui (May 2026) ``modules/sampler_hijack.py``, ``modules/presets.py``.
     """
 
@@ -110,7 +110,7 @@ class TextGenerationWebUI(Preset):
     @field_validator("sampler_priority", mode="before")
     @classmethod
     def _lines(cls, value: Any) -> Any:
-        """Its presets join the names by line breaks, its interface by commas."""
+        """Its presets join the names with line breaks, its interface with commas."""
         return tuple(value.replace(",", "\n").split()) if isinstance(value, str) else value
 
     @field_validator("sampler_priority")
@@ -118,7 +118,7 @@ class TextGenerationWebUI(Preset):
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if name not in _PRIORITY:
-                raise ValueError(f"it has no sampler {name!r}; there is {', '.join(_PRIORITY)}")
+                raise ValueError(f"text-generation-webui has no sampler {name!r}; it has {', '.join(_PRIORITY)}")
         return value
 
     @classmethod
@@ -140,7 +140,7 @@ class TextGenerationWebUI(Preset):
         if drawn is not None:
             if "no_repeat_ngram" in order[drawn:] and stages["no_repeat_ngram"]:
                 notes.append(
-                    f"no_repeat_ngram_size: it comes after {order[drawn]} has drawn, and breaks the run where it bans "
+                    f"no_repeat_ngram_size: it comes after {order[drawn]} has drawn, and the run fails where it bans "
                     "that token; here it is left out"
                 )
             order = order[: drawn + 1]
@@ -149,7 +149,7 @@ class TextGenerationWebUI(Preset):
         return Recipe(parts, MULTINOMIAL if self.do_sample or drawn is not None else GREEDY, tuple(notes))
 
     def _order(self) -> list[str]:
-        """Those without a priority as they are made, then by priority; of a name that stands twice the first counts."""
+        """Those without a priority in order of creation, then by priority; the first of a repeated name counts."""
         named = list(dict.fromkeys(self.sampler_priority))
         if self.temperature_last:
             named = [*(name for name in named if name not in _HEAT), *_HEAT]
@@ -210,20 +210,18 @@ class TextGenerationWebUI(Preset):
         }
 
     def _differences(self, used: set[str]) -> list[str]:
-        """What these processors cannot do as it does."""
+        """Notes on what these processors do differently."""
         notes = []
         if self.mirostat_mode == 1:
-            notes.append("mirostat_mode: only 2 is there; 1 is dropped")
+            notes.append("mirostat_mode: only 2 exists there; 1 is dropped")
         if "top_n_sigma" in used:
             notes.append(
-                "top_n_sigma: there the sample deviation with banned tokens at 0, here the population's without them"
+                "top_n_sigma: there the sample deviation with banned tokens as 0, here the population's without them"
             )
         if "dry" in used:
             notes.append("dry: there a breaker is the last token of 'a' and its text, and no match exceeds 50 tokens")
         if "xtc" in used:
-            notes.append(
-                "xtc: there it stands back where it would exclude a newline or the end of text; here it does not"
-            )
+            notes.append("xtc: there it does nothing where it would exclude a newline or the end of text; here it acts")
             if self.xtc_threshold == 0:
                 notes.append("xtc_threshold: at 0 tokens that were cut count as choices there; here they do not")
         return notes

@@ -30,8 +30,9 @@ _OpenShare = Annotated[float, Field(gt=0, lt=1)]
 class TGI(Preset):
     """Text Generation Inference: the repetition penalty, then the temperature, top_k, top_p and typical_p.
 
-    Any of the last four makes it sample, ``do_sample`` or not; without them it is greedy. Its frequency penalty has
-    one formula for a single request and another in a batch, neither of them the usual one: it is refused here.
+    Any of the last four makes it sample, with or without ``do_sample``; without them it is greedy. Its frequency
+    penalty has one formula for a single request and another in a batch, neither of them the usual one: it is refused
+    here.
     Source: huggingface/text-generation-inference ``server/.../utils/logits_process.py``, ``tokens.py``.
     """
 
@@ -50,8 +51,8 @@ class TGI(Preset):
     def recipe(self, version: str) -> Recipe:
         if self.frequency_penalty != 0:
             raise ParameterError(
-                "preset 'tgi': frequency_penalty has two laws there, by the size of the batch; write the one you mean "
-                "into the chain"
+                "preset 'tgi': frequency_penalty has two formulas there, by the size of the batch; write the one you "
+                "want into the chain"
             )
         history = penalties(self.repetition_penalty, 0.0, 0.0, scope="both")
         warpers: list[Part] = [

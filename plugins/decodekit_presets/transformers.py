@@ -33,10 +33,10 @@ _WARPERS = ("temperature", "top_h", "top_k", "top_p", "min_p", "typical_p", "eps
 class Transformers(Preset):
     """transformers ``generate``: penalties and masks, then the temperature, then the truncations.
 
-    As there, ``do_sample`` is False by default: without it the choice is greedy, and temperature and truncations are
-    dropped. The penalties' history is prompt and output. ``eos_token_id`` is the tokenizer's where it is not given.
-    Of equals at top_p the highest ids stay, as torch's stable sort of up to 16 numbers has it on the CPU; beyond that
-    any of them may stay there.
+    As in transformers, ``do_sample`` is False by default: without it the choice is greedy, and temperature and
+    truncations are dropped. The penalties' history is prompt and output. ``eos_token_id`` is the tokenizer's if not
+    given. Of equal tokens at the edge of top_p the highest ids stay, as with torch's sort of up to 16 numbers on the
+    CPU; with more, transformers may keep any of them.
     Source: transformers 5.23.0 ``generation/utils.py``, ``_get_logits_processor``.
     """
 
@@ -91,7 +91,7 @@ class Transformers(Preset):
         if self.min_length and "min_new_tokens" in self.model_fields_set:
             notes.append("min_length: min_new_tokens takes precedence, and transformers drops it")
         if self.max_length and self.forced_eos_token_id is None:
-            notes.append("max_length: how long a text may get is generate(max_tokens=...), without the prompt")
+            notes.append("max_length: the limit on a text is generate(max_tokens=...), without the prompt")
         if self.renormalize_logits:
             notes.append("renormalize_logits: it shifts all scores alike, and so changes no distribution")
         if self.remove_invalid_values:

@@ -36,9 +36,9 @@ _LARGEST_BIAS = 100.0
 class VLLM(Preset):
     """vLLM: masks and penalties, then the temperature, min_p, top_k and top_p.
 
-    The repetition penalty counts prompt and output, the other two the output alone. 'v1' has the bias before the
-    penalties and bad words first; 'mrv2' has the bias first and the bad words after the penalties. Greedy at a
-    temperature of 0; between that and 0.01 it is raised to 0.01.
+    The repetition penalty counts prompt and output, the other two the output alone. 'v1' applies the bad words, then
+    the bias, then the penalties; 'mrv2' the bias, then the penalties, then the bad words. Greedy at a temperature of 0;
+    a temperature between 0 and 0.01 is raised to 0.01.
     Source: vllm-project/vllm 0.33.0 ``v1/sample/sampler.py``, ``v1/worker/gpu/sample/sampler.py``,
     ``sampling_params.py``.
     """
@@ -72,7 +72,7 @@ class VLLM(Preset):
         if self.ignore_eos:
             notes.append(no_eos_note("vLLM"))
         if self.min_tokens:
-            notes.append("min_tokens: until then vLLM waits with stop strings too; a session stops at them")
+            notes.append("min_tokens: until then vLLM ignores stop strings too; a session stops at them")
         masks = self._masks(notes)
         history = [
             *penalties(self.repetition_penalty, 0.0, 0.0, scope="both"),

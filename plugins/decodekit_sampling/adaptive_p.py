@@ -1,4 +1,4 @@
-"""Adaptive-p: prefer tokens near a target probability, and hold their average there over time."""
+"""Adaptive-p: prefer tokens near a target probability, and keep the average of the chosen ones there."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _State = tuple[float, float]
 
 
 class AdaptiveP(Plugin):
-    """Prefer tokens near a target probability, and hold the average of the chosen tokens' probabilities there.
+    """Prefer tokens near a target probability, and keep the average probability of the chosen tokens there.
 
-    That average is over the probabilities before this processor, each step weighing ``decay`` times the one after it,
-    and starts at the target. A processor, so that the final distribution of the record is the one drawn from; let it be
-    the last.
+    The average is taken over the probabilities before this processor and starts at the target; each step weighs
+    ``decay`` times as much as the step after it. This is a processor, so the final distribution in the record is the
+    one that was drawn from. Put it last in the chain.
 
     Args:
         adaptive_p: the target probability.
-        decay: of the average; 0.99 looks back over about a hundred tokens.
+        decay: the decay factor of the average; 0.99 covers about the last hundred tokens.
 
     Formula: 5 - 10 * d_i ** 2 / (1 + d_i), with d_i = |p_i - wanted| / 0.3 and wanted = 2 * adaptive_p - average
-    Edges: wanted is clamped to [0, 1]; a token without probability stays without.
+    Edges: wanted is clamped to [0, 1]; a token with probability 0 keeps it.
     Source: llama.cpp ``llama_sampler_init_adaptive_p`` (pull request 17927).
     Engines: llama.cpp, koboldcpp, exllamav3 and text-generation-webui. llama.cpp computes in float32, so scores differ
-    by about 1e-6; its first release revived masked tokens, that of llama-cpp-python 0.3.36 does not. Below 0 llama.cpp
-    switches it off, text-generation-webui at 0 and exllamav3 at 1.
+    by about 1e-6; its first release gave masked tokens probability again, the one in llama-cpp-python 0.3.36 does not.
+    llama.cpp switches it off below 0, text-generation-webui at 0, exllamav3 at 1.
     Example: adaptive_p = 0.2
     """
 
@@ -46,11 +46,11 @@ class AdaptiveP(Plugin):
     decay: Annotated[float, Field(ge=0, le=0.99)] = 0.9
 
     def initial(self, ctx: Context) -> _State:
-        """Weighted sum and weight of an average that has been at the target for ever."""
+        """The weighted sum and the weight of an average that starts at the target."""
         return self.adaptive_p / (1 - self.decay), 1 / (1 - self.decay)
 
     def __call__(self, dist: Distribution, ctx: Context, state: _State) -> Distribution:
-        """`Undisclosed` on a head with a tail: every hidden token would get a score of its own."""
+        """`Undisclosed` on a head with a tail: each hidden token would get a different score."""
         weighted, weight = state
         wanted = min(max(2 * self.adaptive_p - weighted / weight, 0.0), 1.0)
         logprobs = dist.logprobs

@@ -28,7 +28,7 @@ class LogitBias(Plugin):
     """Add a bias in nats to the scores of tokens by id; ``false`` bans a token.
 
     Formula: s_i + bias_i
-    Edges: false is minus infinity; a token without probability stays without, whatever is added.
+    Edges: false is minus infinity; a token with probability 0 keeps it, whatever is added.
     Source: the OpenAI API's ``logit_bias``; ``false`` as in llama-server. There is no clipping to [-100, 100].
     Engines: most. llama.cpp adds it before everything else, SGLang after the grammar's mask; vLLM clips it to
     [-100, 100]; transformers has it as ``sequence_bias``.

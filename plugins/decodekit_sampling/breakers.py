@@ -1,4 +1,4 @@
-"""Which tokens and sequences of tokens a text can appear in: found by overlap with every token of the vocabulary."""
+"""Find the tokens and token sequences in which a text can appear, by overlap with every token of the vocabulary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_TAIL = 20  # tokens, as in llama.cpp: it bounds the work of each step
 
 
 class Breakers:
-    """Sequences of tokens, to be looked for in a history.
+    """Sequences of tokens that are searched for in a history.
 
     Args:
         sequences: the tokens of each; none of them is empty.
@@ -55,9 +55,10 @@ class Breakers:
 def overlapping(tokenizer: Tokenizer, text: str) -> list[tuple[int, ...]]:
     """The sequences of tokens in which the text can appear, however its neighbours are tokenised.
 
-    A token that holds the text is one by itself. A token that ends with a beginning of the text is one together with
-    the tokens of the rest, as the tokenizer writes them; the rest of a character that it ends in comes byte by byte.
-    Looks at every token that holds the first byte. A control token is found by its full name.
+    A token that contains the text is a sequence of one. A token that ends with the start of the text forms a sequence
+    with the tokens of the rest, as the tokenizer encodes it; if the token ends inside a character, the other bytes of
+    that character follow as single-byte tokens. Checks every token that contains the first byte. A control token is
+    found by its full name.
 
     Raises:
         ParameterError: the tokens of this tokenizer cannot be listed.
@@ -85,13 +86,13 @@ def overlapping(tokenizer: Tokenizer, text: str) -> list[tuple[int, ...]]:
 
 
 def _rest(tokenizer: Tokenizer, words: Words, data: bytes) -> tuple[int, ...] | None:
-    """The tokens of what follows; None where the vocabulary cannot write it."""
-    begun = next((at for at, byte in enumerate(data) if byte & 0xC0 != 0x80), len(data))  # of a character
-    bytewise = [words.exactly(chr(byte)) for byte in data[:begun]]
+    """The tokens of the rest of a text; None where the vocabulary cannot encode it."""
+    start = next((at for at, byte in enumerate(data) if byte & 0xC0 != 0x80), len(data))  # of the first whole character
+    bytewise = [words.exactly(chr(byte)) for byte in data[:start]]
     if not all(len(tokens) for tokens in bytewise):
         return None
     try:
-        ids = tokenizer.encode(data[begun:].decode())
+        ids = tokenizer.encode(data[start:].decode())
     except ParameterError:
         return None
     return (*(int(tokens[0]) for tokens in bytewise), *ids)[:_LONGEST_TAIL]

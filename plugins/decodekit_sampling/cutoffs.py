@@ -1,4 +1,4 @@
-"""Epsilon and eta cutoff: an absolute probability that a token needs, and one that follows the entropy."""
+"""Epsilon and eta cutoff: a fixed minimum probability, and one that depends on the entropy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EpsilonCutoff(Truncation):
     Formula: keep i where p_i >= epsilon_cutoff
     Edges: Idempotent; where no token reaches it, the ``min_keep`` most likely stay.
     Source: Hewitt, Manning and Liang 2022 (arXiv 2210.15191).
-    Engines: transformers, text-generation-webui and aphrodite. transformers keeps what ties with the last of
+    Engines: transformers, text-generation-webui and aphrodite. transformers also keeps tokens equal to the last of
     ``min_keep`` (``ties="all"``).
     Example: epsilon_cutoff = 0.05
     """
@@ -40,7 +40,7 @@ class EtaCutoff(Truncation):
     Formula: keep i where p_i >= min(eta_cutoff, sqrt(eta_cutoff) * exp(-H)), with H the entropy in nats
     Edges: where no token reaches it, the ``min_keep`` most likely stay.
     Source: Hewitt, Manning and Liang 2022 (arXiv 2210.15191).
-    Engines: transformers, text-generation-webui and aphrodite. transformers keeps what ties with the last of
+    Engines: transformers, text-generation-webui and aphrodite. transformers also keeps tokens equal to the last of
     ``min_keep`` (``ties="all"``).
     Example: eta_cutoff = 0.1
     """
@@ -50,7 +50,7 @@ class EtaCutoff(Truncation):
     eta_cutoff: Annotated[float, Field(gt=0, lt=1)]
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact on a head where the bounds on the entropy leave no token open; `Undisclosed` otherwise."""
+        """Exact on a head where the bounds on the entropy decide every token; `Undisclosed` otherwise."""
         dist = near_zero(dist)
         least, entropy = math.log(self.eta_cutoff), dist.bounds("entropy")
         low, high = dist.bounds("log_normalizer")

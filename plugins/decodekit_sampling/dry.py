@@ -23,22 +23,24 @@ _LONGEST_BREAKER = 40  # bytes
 
 
 class Dry(Plugin):
-    """Penalise every token that would continue a repetition, the more the longer it is.
+    """Penalise every token that would continue a repetition; a longer repetition gives a larger penalty.
 
-    A token continues a repetition of n tokens when the last n tokens stand earlier in the history too, with this token
-    after them; the longest such n counts. A repetition does not reach back over a breaker. A breaker given as a text is
-    found in every token that overlaps it (see `decodekit_sampling.breakers`), once per tokenizer; give token ids to
-    name a sequence exactly. Control tokens have no text here, so a breaker meets one only by its full name.
+    A token continues a repetition of n tokens when the last n tokens also occur earlier in the history, followed by
+    this token; the largest such n counts. A repetition does not extend back over a breaker. A breaker given as a text
+    is found in every token that overlaps it (see `decodekit_sampling.breakers`), once per tokenizer; give token ids to
+    name a sequence exactly. Control tokens have no text here: a breaker matches one only by its full name.
 
     Formula: s_i - dry * base ** (n_i - allowed_length) where n_i >= allowed_length
     Edges: 0 changes nothing; a token that is a breaker by itself is never penalised; the exponent stops where the power
-    would leave float32, as in llama.cpp (whose product with the multiplier may still leave it, and bans the token).
-    Source: the sampler of p-e-w (text-generation-webui pull request 5677); the law is llama.cpp's ``dry``.
-    Engines: llama.cpp and koboldcpp, which penalises breakers like other tokens, and nothing where no more than
-    ``allowed_length`` tokens follow the last breaker (``law="koboldcpp"``). A negative ``dry_penalty_last_n`` in
-    llama.cpp, once the whole context, switches it off without a word; here a ``window`` is positive, or None for the
-    whole history. Others have the name and not quite the law: text-generation-webui (at most 50 tokens), exllamav2
-    (times the number of occurrences), exllamav3 (a cap of 2,048) and aphrodite (n-grams of at most 12, 8 occurrences).
+    would overflow a float32, as in llama.cpp (there the product with the multiplier may still overflow, which bans the
+    token).
+    Source: the sampler of p-e-w (text-generation-webui pull request 5677); the formula is that of llama.cpp's ``dry``.
+    Engines: llama.cpp. koboldcpp penalises breakers like other tokens, and penalises nothing while at most
+    ``allowed_length`` tokens follow the last breaker (``law="koboldcpp"``). In llama.cpp a negative
+    ``dry_penalty_last_n``, which once meant the whole context, silently switches DRY off; here a ``window`` is
+    positive, or None for the whole history. Other engines use the name for a slightly different formula:
+    text-generation-webui (at most 50 tokens), exllamav2 (times the number of occurrences), exllamav3 (a cap of 2,048)
+    and aphrodite (n-grams of at most 12, 8 occurrences).
     Example: dry = 1.0, allowed_length = 1, breakers = []
 
     Raises:
@@ -64,7 +66,7 @@ class Dry(Plugin):
         return breakers
 
     def needs(self, ctx: Context) -> Disclosure:
-        """The tokens that would continue a repetition, those after a breaker included."""
+        """The tokens that would continue a repetition, including those after a breaker."""
         ids = recent(ctx, self.scope, self.window)
         return named(completions(ids, ids[len(ids) - self.allowed_length :]) if len(ids) > self.allowed_length else ())
 
@@ -84,7 +86,7 @@ class Dry(Plugin):
         limit = breakers.since(ids)
         if limit < self.allowed_length or (self.law == "koboldcpp" and limit == self.allowed_length):
             return dist
-        # No match reaches back beyond the window's beginning; the last position only matches itself.
+        # No match extends back beyond the start of the window; the last position only matches itself.
         lengths = np.minimum(state, np.arange(1, len(ids) + 1))[:-1]
         ends = np.flatnonzero(lengths >= self.allowed_length)
         tokens, which = np.unique(ids[ends + 1], return_inverse=True)
@@ -97,7 +99,7 @@ class Dry(Plugin):
         return dist.add(tokens[penalised], -self.dry * self.base**exponent)
 
     def advance(self, state: NDArray[np.int32], choice: Choice, ctx: Context) -> NDArray[np.int32]:
-        """Every match grows by one where the token that followed it is the one chosen, and ends elsewhere."""
+        """A match grows by one if the token after it was chosen; otherwise it ends."""
         if self.scope == "prompt":
             return state
         ids = recent(ctx, self.scope, self.window)

@@ -13,23 +13,25 @@ from decodekit_sampling.temperature import at_temperature
 
 __all__ = ["DynamicTemperature"]
 
-_NOTHING = 745.2  # so many nats below the leader, a probability is 0 in float64
+_UNDERFLOW = 745.2  # this many nats below the largest score, a probability is 0 in float64
 
 
 class DynamicTemperature(Plugin):
-    """Divide every score by a temperature that follows the entropy: low where the model is sure, high where not.
+    """Divide every score by a temperature that depends on the entropy: low where the model is sure, high where it is
+    not.
 
     It lies between ``low = max(0, dynamic_temperature - spread)`` and ``high = max(0, dynamic_temperature + spread)``;
-    H is the entropy in nats, n the number of tokens that have probability. A spread below 0 turns it round: high where
+    H is the entropy in nats, n the number of tokens that have probability. A negative spread reverses this: high where
     the model is sure.
 
     Formula: s_i / (low + (high - low) * (H / log(n)) ** exponent)
-    Edges: a spread of 0 is plain temperature; a single token stays as it is. Where low or high is 0 and the rivals of
-    the leader are left with less probability than a float64 holds, they are removed: the limit, as for temperature 0.
+    Edges: a spread of 0 is plain temperature; a single token stays as it is. Where low or high is 0 and the other
+    tokens have less probability than a float64 can hold, only the most likely token stays: the limit, as for
+    temperature 0.
     Source: llama.cpp ``llama_sampler_init_temp_ext``; Zhu et al. 2023 (arXiv 2309.02772) for the idea.
-    Engines: llama.cpp, koboldcpp, exllamav2, text-generation-webui and aphrodite; where they take a least and a
-    greatest temperature, give half the sum and half the difference. In llama.cpp and koboldcpp n counts masked tokens
-    too, which lowers the temperature.
+    Engines: llama.cpp, koboldcpp, exllamav2, text-generation-webui and aphrodite; where they take a minimum and a
+    maximum temperature, give half the sum as ``dynamic_temperature`` and half the difference as ``spread``. In
+    llama.cpp and koboldcpp n counts masked tokens too, which lowers the temperature.
     Example: dynamic_temperature = 1.0, spread = 0.8
     """
 
@@ -52,6 +54,6 @@ class DynamicTemperature(Plugin):
         low, high = (max(0.0, self.dynamic_temperature + spread) for spread in (-self.spread, self.spread))
         temperature = low + (high - low) * share**self.exponent
         first, second = dist.ranked(2)[1]
-        if min(low, high) == 0 and first - second > _NOTHING * temperature:
-            return dist.top(1)  # an entropy this close to 0 has no digits left to scale the others by
+        if min(low, high) == 0 and first - second > _UNDERFLOW * temperature:
+            return dist.top(1)  # an entropy this close to 0 is too imprecise to scale the other scores
         return at_temperature(dist, temperature)

@@ -1,4 +1,4 @@
-"""Forced tokens: what was chosen elsewhere, scored here."""
+"""Forced tokens: score ids that were chosen elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Forced(Plugin):
     model or another chain. Nothing is random.
 
     Args:
-        forced: the ids, in order; the first is chosen where nothing was generated yet.
+        forced: the ids, in order; the first is chosen while nothing is generated yet.
 
     Formula: the id at this step
     Edges: asking for more tokens than there are ids is an error.
@@ -34,7 +34,7 @@ class Forced(Plugin):
     def __call__(self, dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
         """`Undisclosed` on a head that does not name the token."""
         if ctx.step >= len(self.forced):
-            raise ParameterError(f"{len(self.forced)} ids are forced, and token {ctx.step + 1} was asked for")
+            raise ParameterError(f"forced has {len(self.forced)} ids, but token {ctx.step + 1} was requested")
         token = self.forced[ctx.step]
         return Choice(
             token_id=token,

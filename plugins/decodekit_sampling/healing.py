@@ -1,4 +1,4 @@
-"""Token healing: write the end of the prompt again, so that the model may choose its tokens too."""
+"""Token healing: generate the end of the prompt again, so that the model chooses these tokens too."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["TokenHealing", "cut_prompt"]
 
 
 def cut_prompt(tokenizer: Tokenizer, prompt_ids: Sequence[int], tokens: int = 1) -> tuple[list[int], list[int]]:
-    """The prompt without its last tokens, and these: the prompt to give, and the ids for `TokenHealing`.
+    """Split a prompt into the ids to give as the prompt, and the last ids, which `TokenHealing` takes.
 
-    Stops cutting before a control token, whose text cannot be written again, and never cuts the first token.
+    Stops at a control token, whose text cannot be generated again, and never cuts the first token.
 
     Args:
         tokenizer: the model's.
@@ -45,20 +45,20 @@ def cut_prompt(tokenizer: Tokenizer, prompt_ids: Sequence[int], tokens: int = 1)
 class TokenHealing(Plugin):
     """Let the output begin with this text: ids that were cut from the end of the prompt (see `cut_prompt`), or a text.
 
-    A model that was trained on ``https`` and ``://`` can so answer the prompt ``http`` with a token of its own. The
-    output holds the text again. ``pieces=True`` is the law of the text: every tokenisation of it may come.
-    ``pieces=False`` wants one token that begins with all of it.
+    For example, a model trained on the tokens ``https`` and ``://`` can then complete the prompt ``http`` with the
+    token ``https``. The output contains the text again. ``pieces=True`` allows every tokenisation of the text;
+    ``pieces=False`` asks for one token that begins with all of it.
 
-    Formula: -inf, until the text is written, for every token whose bytes do not go on with it
-    Edges: a token goes on with the text when its bytes begin with all that is left of it, or, with ``pieces``, when
-    what is left begins with them and the vocabulary can write the remainder.
+    Formula: -inf, until the text is complete, for every token whose bytes do not continue it
+    Edges: a token continues the text when its bytes begin with the whole rest of it or, with ``pieces``, when the rest
+    begins with its bytes and the vocabulary can encode what then remains.
     Source: guidance's token healing; exllamav2.
     Engines: exllamav2, for one token that was cut, as ``pieces=False``; exllamav3; transformers, whose ``heal_tokens``
     adds 10 nats to such tokens, and 11 to the one that was cut, and generates one token without the rest of the chain.
     Example: token_healing = "http"
 
     Raises:
-        EmptySupport: no token that goes on with the text has probability.
+        EmptySupport: no token that continues the text has probability.
         ParameterError: there is no tokenizer, or no token can begin the text.
     """
 
@@ -68,17 +68,17 @@ class TokenHealing(Plugin):
     pieces: bool = True
 
     def needs(self, ctx: Context) -> Disclosure:
-        """The tokens that go on with the text, as long as it is not written."""
+        """The tokens that continue the text, until it is complete."""
         allowed = self._allowed(ctx)
         return CHEAP if allowed is None else named(allowed)
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact wherever the tokens that go on with the text are disclosed."""
+        """Exact wherever the tokens that continue the text are disclosed."""
         allowed = self._allowed(ctx)
         return dist if allowed is None else dist.keep(allowed)
 
     def _allowed(self, ctx: Context) -> NDArray[np.int64] | None:
-        """The tokens that go on with the text; None when it is written. O(length of the text)."""
+        """The tokens that continue the text; None when it is complete. O(length of the text)."""
         if ctx.tokenizer is None:
             raise ParameterError("token_healing needs a tokenizer, whose tokens it reads byte by byte")
         tokenizer = ctx.tokenizer

@@ -1,4 +1,4 @@
-"""The tokens that came before: what every law that looks back reads, and how it asks for them by name."""
+"""The history of tokens: how processors read it, and how they request its tokens by id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from decodekit.text.tokenizer import TokenId
 __all__ = ["Ids", "Scope", "TokenId", "TokenIds", "Window", "named", "recent", "weighed"]
 
 Scope = Annotated[Literal["prompt", "output", "both"], Field(description="which tokens count as history")]
-Window = Annotated[int, Field(ge=1, le=10_000_000, description="only so many of the most recent count; None: all")]
+Window = Annotated[int, Field(ge=1, le=10_000_000, description="how many of the most recent tokens count; None: all")]
 Ids = Annotated[tuple[TokenId, ...], Field(strict=False, min_length=1, max_length=1_000_000)]
 """Token ids; TOML and JSON write a list."""
 
@@ -66,10 +66,10 @@ def weighed(
 
 
 def named(ids: ArrayLike) -> Disclosure:
-    """These tokens by name, to be asked for at first; `CHEAP` when they are more than 512.
+    """A request for these tokens by id; `CHEAP` when there are more than 512.
 
-    A long list is not asked for in advance: on a complete row nothing is missing, and making it would cost every
-    step. A head names exactly what it lacks when it is asked.
+    A long list is not requested in advance: a complete row lacks nothing, and building the list would cost time at
+    every step. A head that lacks tokens raises `Undisclosed` with exactly these.
     """
     array = np.asarray(ids, dtype=np.int64)
     return Disclosure(None, tuple(np.unique(array).tolist())) if len(array) <= _MOST_NAMED else CHEAP

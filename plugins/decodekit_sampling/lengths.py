@@ -24,7 +24,7 @@ _LARGEST_LOG_GROWTH = 600.0  # a factor of 1e260: no score times it overflows
 
 
 class _Ending(Plugin):
-    """Knows the end: the ids given, or the tokenizer's, and ``stop_ids`` beside them."""
+    """A processor that acts on the end of text: the ids given, or the tokenizer's."""
 
     eos_ids: Annotated[Ids | None, Field(description="the end; None: the tokenizer's end-of-text tokens")] = None
 
@@ -33,7 +33,7 @@ class _Ending(Plugin):
             return self.eos_ids
         ends = tuple(sorted(tokenizer_of(ctx, "the end of text").eos_ids))
         if not ends:
-            raise ParameterError("this tokenizer knows no end of text; give eos_ids")
+            raise ParameterError("this tokenizer has no end-of-text token; give eos_ids")
         return ends
 
     def _active(self, ctx: Context) -> bool:
@@ -46,7 +46,7 @@ class _Ending(Plugin):
 
 class _NotYet(_Ending):
     kind: ClassVar[Kind] = "mask"
-    stop_ids: Annotated[Ids | None, Field(description="banned beside the end")] = None
+    stop_ids: Annotated[Ids | None, Field(description="ids to ban in addition to the end")] = None
 
     def _ends(self, ctx: Context) -> tuple[int, ...]:
         return tuple(dict.fromkeys((*super()._ends(ctx), *(self.stop_ids or ()))))
@@ -57,15 +57,15 @@ class _NotYet(_Ending):
 
 
 class MinLength(_NotYet):
-    """Ban the end, and the ``stop_ids``, until prompt and output together have so many tokens.
+    """Ban the end, and the ``stop_ids``, until prompt and output together have this many tokens.
 
-    What a call is given as ``stop`` and ``stop_ids`` acts from the first token on, as with `min_new_tokens`.
+    The options ``stop`` and ``stop_ids`` of a call act from the first token on, as with `min_new_tokens`.
 
     Formula: -inf for the ends while the length is below min_length
     Edges: 0 changes nothing.
     Source: transformers ``min_length``.
-    Engines: transformers. In vLLM, which counts the output (`min_new_tokens`), the end comes back in silence where a
-    grammar leaves nothing else.
+    Engines: transformers. vLLM counts the output (`min_new_tokens`), and silently allows the end where a grammar allows
+    nothing else.
     Example: min_length = 10, eos_ids = [0]
 
     Raises:
@@ -79,16 +79,16 @@ class MinLength(_NotYet):
 
 
 class MinNewTokens(_NotYet):
-    """Ban the end, and the ``stop_ids``, until the output has so many tokens.
+    """Ban the end, and the ``stop_ids``, until the output has this many tokens.
 
-    A chain does not know what a call is given as ``stop`` and ``stop_ids``: these act from the first token on. Name
-    such ids here too; for texts there is no minimum.
+    A chain does not see the options ``stop`` and ``stop_ids`` of a call: they act from the first token on. Give such
+    ids here too; for stop texts there is no minimum.
 
     Formula: -inf for the ends while the output is shorter than min_new_tokens
     Edges: 0 changes nothing.
     Source: transformers ``min_new_tokens``; vLLM ``min_tokens``.
-    Engines: transformers and vLLM, where the end comes back in silence if a grammar leaves nothing else. In vLLM (since
-    its pull request 22014) stop strings wait for the minimum, too.
+    Engines: transformers and vLLM. vLLM silently allows the end where a grammar allows nothing else; since its pull
+    request 22014 its stop strings wait for the minimum, too.
     Example: min_new_tokens = 10, eos_ids = [0]
 
     Raises:
@@ -102,13 +102,13 @@ class MinNewTokens(_NotYet):
 
 
 class MaxLength(_Ending):
-    """Allow nothing but the end as the last token that fits, and after it.
+    """Allow only the end as the last token that fits, and after it.
 
     The length counts prompt and output, or the ``output`` alone.
 
     Formula: -inf for all but the ends once the length is max_length - 1
-    Edges: several ends keep the model's proportions.
-    Source: ours, so that a text ends before it is cut.
+    Edges: several end tokens keep their relative probabilities.
+    Source: decodekit, so that a text ends before it is cut.
     Engines: transformers has it as ``forced_eos_token_id``, for the ids that it is given (`forced_eos`).
     Example: max_length = 4, eos_ids = [2, 4]
 
@@ -137,7 +137,7 @@ class ForcedBos(Plugin):
     Edges: after the first step it changes nothing.
     Source: transformers ``forced_bos_token_id``.
     Engines: transformers, where it acts when the whole sequence is one token long: the first step of a decoder with an
-    encoder, and never after a longer prompt; and where the token has no probability it is given some.
+    encoder, and never after a longer prompt. It gives the token probability where it has none.
     Example: forced_bos = 2
 
     Raises:
@@ -158,10 +158,10 @@ class ForcedBos(Plugin):
 
 
 class ForcedEos(Plugin):
-    """Allow nothing but these tokens where prompt and output are one short of ``max_length``.
+    """Allow nothing but these tokens where prompt and output are one token short of ``max_length``.
 
     Formula: -inf for all but these tokens where the length is max_length - 1
-    Edges: among several the model's proportions hold; ``equal`` makes them equally likely.
+    Edges: several tokens keep their relative probabilities; ``equal`` makes them equally likely.
     Source: transformers ``forced_eos_token_id``.
     Engines: transformers, where they are equally likely, whether they had probability or not.
     Example: forced_eos = [2, 4], max_length = 4
@@ -192,10 +192,10 @@ class ForcedEos(Plugin):
 
 
 class ExponentialLengthDecay(_Ending):
-    """Favour the end more and more after ``start`` tokens of output.
+    """Raise the score of the end more with every token after ``start`` tokens of output.
 
-    The law depends on the backend's own offset, so it needs logits; ``law="logprobs"`` takes log-probabilities for
-    scores.
+    The formula depends on the offset of the backend's scores, so it needs logits; ``law="logprobs"`` takes
+    log-probabilities as scores.
 
     Formula: s_i + |s_i| * (exponential_length_decay ** n - 1) for the ends, with n the tokens since start
     Edges: 1 changes nothing; a factor below one delays the end; a score of exactly 0 never moves.

@@ -1,4 +1,4 @@
-"""The draw of llama.cpp, bit by bit, so that its runs can be reproduced token for token."""
+"""The draw of llama.cpp, bit for bit, so that its runs can be reproduced token for token."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ __all__ = ["LlamaCppDist"]
 
 
 class LlamaCppDist(Plugin):
-    """Draw as llama.cpp does: one uniform of ``std::mt19937``, walked down the candidates in llama.cpp's own order.
+    """Draw as llama.cpp does: one uniform number of ``std::mt19937``, and llama.cpp's own order of candidates.
 
     The state is the generator's position in 32-bit words. The choice's ``score`` is the uniform, its ``margin`` the
-    distance to the nearer edge of the token's cell, in mass; ``draw`` is None, for the word is none of RNG.md. A trace
-    verifies as 'consistent'; at level 'full' with ``chain=True``, as 'reproduced'.
+    distance to the nearer edge of the token's cell, in mass; ``draw`` is None, because the random word is not one of
+    decodekit's generator (RNG.md). A trace verifies as 'consistent'; at level 'full' with ``chain=True``, as
+    'reproduced'.
 
     Args:
-        llamacpp_dist: the seed given to llama.cpp. None takes one from the session's seed and the stream, so that
-            sequences of one run differ, as llama.cpp's would not.
-        order: how llama.cpp's chain left its candidates: 'score' once top_k, top_p or mirostat sorted them, 'id' when
-            nothing did. typical leaves a third order, and xtc alone sorts at some steps only; these are not offered.
+        llamacpp_dist: the seed given to llama.cpp. None derives one from the session's seed and the stream, so that the
+            sequences of one run differ (in llama.cpp they would not).
+        order: the order of the candidates after llama.cpp's chain: 'score' if top_k, top_p or mirostat sorted them,
+            'id' if nothing did. typical leaves a third order, and xtc alone sorts only at some steps; these are not
+            supported.
         law: 'dist' for the sampler of that name; 'discrete' for the ``std::discrete_distribution`` inside mirostat and
             adaptive_p.
 
     Formula: the first i with w_1 + ... + w_i >= u * sum(w), where w_i = exp(s_i - s_max) in float32, summed in float64
-    Edges: a lone candidate costs a draw in 'dist', as measured in llama-cpp-python 0.3.36 (some releases skip it), and
-    none in 'discrete'; equal scores in an order by score are ours to sort, lowest id first.
+    Edges: a single candidate uses a random number in 'dist', as measured in llama-cpp-python 0.3.36 (some releases skip
+    it), and none in 'discrete'; in the order 'score', decodekit sorts equal scores by rising id.
     Source: llama.cpp ``llama_sampler_init_dist`` and ``llama_sample_dist``.
-    Engines: llama.cpp built with libstdc++, as on Linux. Where nothing has probability it takes the last candidate
-    without a word; here that raises.
+    Engines: llama.cpp built with libstdc++, as on Linux. Where nothing has probability it silently takes the last
+    candidate; here that is an error.
     Example: order = "id"
     """
 
@@ -46,7 +48,7 @@ class LlamaCppDist(Plugin):
         return 2 * ctx.step
 
     def __call__(self, dist: Distribution, ctx: Context, randomness: BoundRandomness, state: int) -> Choice:
-        """Raises `Undisclosed` on a head with a tail: the draw walks over every candidate."""
+        """Raises `Undisclosed` on a head with a tail: the draw sums over every candidate."""
         ids = dist.order if self.order == "score" else np.sort(dist.support())
         seed = self.llamacpp_dist
         if seed is None:

@@ -1,4 +1,4 @@
-"""The marks between which a block stands: token ids, or texts that are found by their bytes."""
+"""The marks at the start and the end of a block: token ids, or texts that are found by their bytes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _Phrase = str | tuple[int, ...]
 class Marks:
     """Where a block begins and where it ends.
 
-    A token may hold more than a mark. What it holds behind the one that begins the block belongs to the block: it is
-    the text that is begun, of which no more is kept than may still become the mark that ends the block.
+    A token may contain more than a mark. The text after the start mark in the same token belongs to the block. Of this
+    begun text, only the part that may still become the end mark is kept.
 
     Args:
-        start: begins the block.
-        end: ends it.
-        ctx: has the tokenizer, which texts need.
+        start: the mark that begins the block.
+        end: the mark that ends it.
+        ctx: holds the tokenizer, which texts need.
     """
 
     def __init__(self, start: _Phrase, end: _Phrase, ctx: Context) -> None:
@@ -35,10 +35,10 @@ class Marks:
         self._end_ids, self._end = self._of(end)
         self._kept = max(map(len, self._end), default=1) - 1
         self.window = max(len(self._start_ids), len(self._end_ids), 1)
-        """How many tokens at least are to be handed to `ends`."""
+        """The minimum number of tokens that `ends` needs."""
 
     def last_opened(self, history: Sequence[int]) -> tuple[int, str] | None:
-        """Where the last block begins: the index of its first token, and the text begun before it; None for none."""
+        """Where the last block begins: the index of its first token, and the text begun before it; else None."""
         if self._start_ids:
             size = len(self._start_ids)
             places = range(len(history) - size, -1, -1)
@@ -51,7 +51,7 @@ class Marks:
         return (last + 1, text[closes : ends[last]]) if closes else None
 
     def begins(self, last: Sequence[int], ctx: Context) -> str | None:
-        """The text begun behind the mark that the last token completes; None where it completes none.
+        """The text begun after the start mark that the last token completes; None where it completes none.
 
         Args:
             last: the last tokens, as many as `window` or all.

@@ -1,7 +1,7 @@
-"""Mirostat: hold the surprise of the text at a target, by truncating a little more or less with every token.
+"""Mirostat: keep the surprisal of the text near a target, by a truncation limit that moves with every token.
 
-Both versions are processors that remember: they truncate, whatever sampler follows draws, and what it drew moves the
-limit. So the final distribution of the record is the one that was drawn from.
+Both versions are stateful processors: they truncate, the sampler of the chain draws, and the drawn token moves the
+limit. So the final distribution in the record is the one that was drawn from.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Mirostat(Plugin):
         return 2 * self._target
 
     def advance(self, state: float, choice: Choice, ctx: Context, before: Distribution) -> float:
-        """The limit moves against the error of the surprise."""
+        """Move the limit against the error of the surprisal."""
         logprob = choice.logprob if self.surprise == "kept" else before.logprob(choice.token_id)
         if logprob is None:
             raise DistributionError("the log-probability of the chosen token is not known, and mirostat learns from it")
@@ -50,23 +50,23 @@ class _Mirostat(Plugin):
 
 
 class MirostatV2(_Mirostat):
-    """Hold the surprise of the text at a target, by dropping the tokens more surprising than a limit.
+    """Keep the surprisal of the text near a target, by dropping the tokens whose surprisal is above a limit.
 
     The limit mu starts at twice the target, in bits, and moves with every token chosen.
 
     Args:
-        mirostat_v2: the target surprise in bits (tau).
+        mirostat_v2: the target surprisal in bits (tau).
         eta: the learning rate.
-        surprise: of the chosen token, 'kept' after all truncations, renormalised, or 'whole' in the distribution that
-            came in.
+        surprise: which surprisal of the chosen token counts: 'kept' after all truncations, renormalised, or 'whole' in
+            the distribution before this processor.
 
     Formula: keep i where -log2(p_i) <= mu; once x is chosen, mu -= eta * (-log2(p_x) - mirostat_v2)
     Edges: at least one token stays.
     Source: Basu et al. 2020 (arXiv 2007.14966); llama.cpp ``llama_sampler_init_mirostat_v2``.
-    Engines: llama.cpp, koboldcpp, exllamav2, text-generation-webui and aphrodite. llama.cpp allows nothing beside it
-    but a temperature before, drops its other samplers without a word, and keeps mu in float32; for its draws bit by bit
-    let ``llamacpp_dist(law="discrete")`` follow. aphrodite, and the paper's own code, learn from the 'whole' surprise.
-    In koboldcpp mu passes from one request to the next.
+    Engines: llama.cpp, koboldcpp, exllamav2, text-generation-webui and aphrodite. llama.cpp allows only a temperature
+    before it, silently drops its other samplers, and keeps mu in float32; to reproduce its draws bit for bit, use the
+    sampler ``llamacpp_dist(law="discrete")``. aphrodite, and the paper's own code, use the 'whole' surprisal. In
+    koboldcpp mu passes from one request to the next.
     Example: mirostat_v2 = 1.5
     """
 
@@ -83,23 +83,25 @@ class MirostatV2(_Mirostat):
 
 
 class Mirostat(_Mirostat):
-    """Hold the surprise of the text at a target, by keeping the k leading tokens; Zipf's law says which k.
+    """Keep the surprisal of the text near a target, by keeping the k most likely tokens; Zipf's law gives k.
 
-    The slope z of Zipf's law is estimated from the ``m`` leading tokens, as ``sum(t b) / sum(t t)`` with ``t_i = log((i
-    + 2) / (i + 1))`` and ``b_i = log(p_i / p_{i+1})`` over neighbouring ranks. V is the size of the vocabulary. The
-    limit mu moves as in `mirostat_v2`.
+    The slope z of Zipf's law is estimated from the ``m`` most likely tokens, as ``sum(t b) / sum(t t)`` with ``t_i =
+    log((i + 2) / (i + 1))`` and ``b_i = log(p_i / p_{i+1})`` over neighbouring ranks. V is the size of the vocabulary.
+    The limit mu moves as in `mirostat_v2`.
 
     Args:
-        mirostat: the target surprise in bits (tau).
+        mirostat: the target surprisal in bits (tau).
         eta: the learning rate.
         surprise: as for `mirostat_v2`.
-        m: how many leading tokens the slope is estimated from.
+        m: how many of the most likely tokens the slope is estimated from.
 
     Formula: keep the k largest p_i, k = ((z - 1) * 2 ** mu / (1 - V ** (1 - z))) ** (1 / z), rounded down
-    Edges: at least one token stays; at z = 1 and z = 0 the limits are taken, where float32 makes NaN of the formula.
+    Edges: at least one token stays; at z = 1 and z = 0 the mathematical limit is used; there the formula in float32
+    gives NaN.
     Source: Basu et al. 2020 (arXiv 2007.14966); llama.cpp ``llama_sampler_init_mirostat``.
-    Engines: llama.cpp and koboldcpp. llama.cpp computes k in float32: where ours lies within about 1e-5 of an integer,
-    its k may be one less or more. From 2**31 on its k overflows and one token is left; ours keeps all, as the law says.
+    Engines: llama.cpp and koboldcpp. llama.cpp computes k in float32: where the exact k lies within about 1e-5 of an
+    integer, its k may be one less or more. From 2**31 on its k overflows and one token is left; decodekit keeps all, as
+    the formula says.
     Example: mirostat = 1.5
     """
 
@@ -132,7 +134,7 @@ class Mirostat(_Mirostat):
 
 
 def _zipf_rank(slope: float, mu: float, vocab_size: int) -> float:
-    """The rank, not yet rounded, whose surprise is mu bits under Zipf's law of this slope."""
+    """The rank, not yet rounded, whose surprisal is mu bits under Zipf's law of this slope."""
     exponent = slope - 1
     x = exponent * math.log(vocab_size)
     growth = 1.0 if x == 0 else x / -math.expm1(-x)  # e / (1 - V**-e), times log V

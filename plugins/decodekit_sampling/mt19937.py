@@ -1,7 +1,7 @@
-"""The generator of llama.cpp, ``std::mt19937``, word by word, and the uniforms that libstdc++ makes of its words.
+"""The generator of llama.cpp, ``std::mt19937``, and the uniform numbers that libstdc++ derives from its words.
 
-Other standard libraries make other uniforms of the same words: a llama.cpp built with libc++ or Microsoft's draws
-differently from one seed.
+Other standard libraries derive different numbers from the same words: a llama.cpp built with libc++ or Microsoft's
+library draws other tokens from the same seed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import Field
 __all__ = ["Seed", "uniform_double", "uniform_float"]
 
 Seed = Annotated[int, Field(ge=0, lt=2**32 - 1)]
-"""llama.cpp takes the seed 2**32 - 1 for 'any'; a seed that is to be kept is smaller."""
+"""In llama.cpp the seed 2**32 - 1 means a random seed; a fixed seed is smaller."""
 
 _FEWEST = 1024
 

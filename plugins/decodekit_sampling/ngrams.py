@@ -1,4 +1,4 @@
-"""No n-gram twice: ban the tokens that would complete one that was there before."""
+"""No n-gram twice: ban the tokens that would complete an n-gram that occurred before."""
 
 from __future__ import annotations
 

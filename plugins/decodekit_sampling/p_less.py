@@ -27,11 +27,11 @@ def log_collision(dist: Distribution) -> Interval:
 
 
 class PLess(Truncation):
-    """Keep the tokens that are at least as likely as two draws are to agree.
+    """Keep the tokens at least as likely as two independent draws are to give the same token.
 
     Formula: keep i where p_i >= p_less * sum(p ** 2)
-    Edges: 1 is the published law, a smaller factor keeps more; the most likely token always reaches the limit. On a
-    flat distribution every token lies on it, and all stay: that decision is marked ambiguous.
+    Edges: 1 is the published formula, a smaller factor keeps more; the most likely token always reaches the limit. On a
+    flat distribution every token is exactly at the limit; all stay, and the decision is marked ambiguous.
     Source: Tan, Wu and Howard 2025 (arXiv 2509.23234).
     Engines: mlx-vlm; proposed for llama.cpp (pull request 26035, with a slack of 1e-5 for flat distributions) and for
     transformers (41798).
@@ -41,7 +41,7 @@ class PLess(Truncation):
     p_less: _Factor
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact on a head where the bounds on the sum leave no token open; `Undisclosed` otherwise."""
+        """Exact on a head where the bounds on the sum decide every token; `Undisclosed` otherwise."""
         dist = near_zero(dist)
         limit, log_z = log_collision(dist), dist.bounds("log_normalizer")
         factor = math.log(self.p_less)
@@ -51,12 +51,12 @@ class PLess(Truncation):
 
 
 class PLessNorm(Truncation):
-    """Keep the tokens that are at least as likely as two draws are to agree, beyond what uniform draws would.
+    """P-less with a lower limit: the agreement that uniform draws would have is subtracted.
 
     It keeps more than `p_less`. V is the size of the vocabulary, masked tokens included, as published.
 
     Formula: keep i where p_i >= p_less_norm * (V * sum(p ** 2) - 1) / (V - 1)
-    Edges: 1 is the published law, a smaller factor keeps more; a flat distribution stays whole.
+    Edges: 1 is the published formula, a smaller factor keeps more; a flat distribution stays whole.
     Source: Tan, Wu and Howard 2025 (arXiv 2509.23234).
     Engines: none; the authors' own code has it.
     Example: p_less_norm = 0.9
@@ -68,7 +68,7 @@ class PLessNorm(Truncation):
     p_less_norm: _Factor
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact on a head where the bounds on the sum leave no token open; `Undisclosed` otherwise."""
+        """Exact on a head where the bounds on the sum decide every token; `Undisclosed` otherwise."""
         dist = near_zero(dist)
         size, log_z = dist.vocab_size, dist.bounds("log_normalizer")
         if size is None:
@@ -77,7 +77,7 @@ class PLessNorm(Truncation):
             return dist
         low, high = ((size * math.exp(log_sum) - 1) / (size - 1) for log_sum in log_collision(dist))
         if high <= 0:
-            return dist  # flat: the draws agree no more than by chance
+            return dist  # flat: two draws agree as often as uniform ones do
         limit = Interval(
             log_z.low + math.log(low * self.p_less_norm) if low > 0 else -math.inf,
             log_z.high + math.log(high * self.p_less_norm),

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 
 def _needs_window(field: str, least: int) -> dict[str, Any]:
-    """As JSON Schema: a field that is set to this or more asks for a window."""
+    """As JSON Schema: a field that is set to this value or more requires a window."""
     is_set = {"properties": {field: {"type": "integer", "minimum": least}}, "required": [field]}
     return {"if": is_set, "then": {"properties": {"window": {"type": "integer"}}, "required": ["window"]}}
 
@@ -47,7 +47,8 @@ class _History(Plugin):
     scope: Scope = "both"
     window: Window | None = None
     decay: Annotated[
-        int, Field(ge=0, le=10_000_000, description="over so many tokens before the window the weight falls to 0")
+        int,
+        Field(ge=0, le=10_000_000, description="number of tokens before the window over which the weight falls to 0"),
     ] = 0
     padding: Annotated[
         TokenId | None, Field(description="fills the window while the text is shorter (koboldcpp: 0); None: nothing")
@@ -99,8 +100,8 @@ def _scores(dist: Distribution, ids: NDArray[np.int64], law: Law) -> Floats:
 class RepetitionPenalty(_History):
     """Divide positive scores of tokens that occurred by the penalty, multiply negative ones with it.
 
-    The law depends on the backend's own offset, so it needs logits. ``law="logprobs"`` writes another law into the
-    chain: every score is a log-probability, hence negative, and is multiplied.
+    The formula depends on the offset of the backend's scores, so it needs logits. ``law="logprobs"`` is a different
+    formula: every score is a log-probability, hence negative, and is multiplied.
 
     ``fade`` says what a weight w below one means, with the penalty p: 'score' mixes the score with its penalised
     value, ``(1 - w) * s + w * s'`` (exllamav3); 'penalty' takes the penalty ``1 + w * (p - 1)`` (exllamav2, whose
@@ -110,7 +111,7 @@ class RepetitionPenalty(_History):
     Formula: s_i / penalty where s_i > 0, s_i * penalty elsewhere, for tokens with c_i > 0
     Edges: 1 changes nothing; below 1 it rewards; a score of 0 stays, and so does a token without probability.
     Source: Keskar et al. 2019 (arXiv 1909.05858); signs as in transformers and llama.cpp.
-    Engines: all, over other histories: prompt and output in transformers and vLLM, the output in SGLang and
+    Engines: all, over different histories: prompt and output in transformers and vLLM, the output in SGLang and
     llama-cpp-python, the last 64 tokens in llama.cpp's server, the last 20 in mlx-lm; koboldcpp penalises the older
     half of its range less, and exllamav3 lets the penalty decay.
     Example: repetition_penalty = 1.5
@@ -126,7 +127,7 @@ class RepetitionPenalty(_History):
     @model_validator(mode="after")
     def _one_way_to_fade(self) -> Self:
         if self.slope != 1 and self.decay:
-            raise ValueError("slope and decay are two engines' ways to fade; use one of them")
+            raise ValueError("slope and decay are two different ways to reduce the penalty; use one of them")
         return self
 
     @property
@@ -158,14 +159,14 @@ class RepetitionPenalty(_History):
 
 
 class FrequencyPenalty(_History):
-    """Subtract the penalty once for every time a token occurred, or its weight's part of it.
+    """Subtract the penalty for every occurrence of a token, multiplied by the weight of the occurrence.
 
     Formula: s_i - penalty * c_i
     Edges: 0 changes nothing; below 0 it rewards.
     Source: the OpenAI API; llama.cpp ``penalties``. The default scope is the output, as in the API; ``decay`` as in
     exllamav3.
     Engines: most. vLLM and SGLang count the output; llama.cpp, text-generation-webui and mlx-lm a window that reaches
-    into the prompt. TGI has two formulas of its own, one for a single request and one for a batch.
+    into the prompt. TGI has two different formulas, one for a single request and one for a batch.
     Example: frequency_penalty = 1.0, scope = "both"
     """
 
@@ -206,8 +207,8 @@ class PresencePenalty(_History):
 class EncoderRepetitionPenalty(Plugin):
     """Favour the tokens of the prompt, or of other given ids.
 
-    The law depends on the backend's own offset, so it needs logits, or ``law="logprobs"``, as `repetition_penalty`
-    does.
+    The formula depends on the offset of the backend's scores, so it needs logits, or ``law="logprobs"``, as
+    `repetition_penalty` does.
 
     Formula: s_i * penalty where s_i > 0, s_i / penalty elsewhere, for these ids
     Edges: 1 changes nothing; below 1 it disfavours them; a score of 0 stays.

@@ -1,4 +1,4 @@
-"""Texts and ids in a configuration, and what they are in a model's vocabulary."""
+"""Texts and token ids in a configuration, and their ids in a model's vocabulary."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Phrase = Text | Ids
 
 
 def tokenizer_of(ctx: Context, what: str) -> Tokenizer:
-    """The tokenizer, or an error that says what to give in its place."""
+    """The tokenizer, or an error that says what to give instead."""
     if ctx.tokenizer is None:
         raise ParameterError(f"{what} needs a tokenizer, and this adapter has none; give token ids")
     return ctx.tokenizer
 
 
 def ids_of(phrase: str | tuple[int, ...], ctx: Context) -> tuple[int, ...]:
-    """The ids of a phrase, as the tokenizer writes the text within another: with no space in front.
+    """The ids of a phrase, as the tokenizer encodes the text inside a longer one: with no space in front.
 
     Raises:
         ParameterError: a text without a tokenizer, or one that has no tokens.

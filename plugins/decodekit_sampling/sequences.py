@@ -1,4 +1,4 @@
-"""Biases on phrases: the tokens are biased that would complete one."""
+"""Biases on phrases: a bias for every token that would complete one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def grouped(sequences: list[tuple[tuple[int, ...], float]]) -> list[_Group]:
 
 
 def due(groups: list[_Group], ctx: Context, scope: Scope = "both") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The tokens that would complete a sequence now, int64[k], and their biases; a token may come up twice."""
+    """The tokens that would complete a sequence now, int64[k], and their biases; a token may occur twice."""
     longest = max((beginnings.shape[1] for beginnings, _, _ in groups), default=0)
     history = recent(ctx, scope, longest) if longest else np.empty(0, dtype=np.int64)
     ids, biases = [], []
@@ -75,13 +75,13 @@ class SequenceBias(Plugin):
     """Add a bias in nats to every token that would complete a phrase.
 
     Pairs of a phrase and its bias; ``false`` bans the phrase. A phrase of token ids is complete with its last token,
-    when the others have just been written. A text is found by its bytes, however it is split into tokens: each token
-    is biased with which the text would come to stand in what was written, be it the end of the text or more.
+    when the others have just been written. A text is found by its bytes, however it is split into tokens: a token is
+    biased when it would complete the text, even if the token goes on after it.
 
     Formula: s_i + bias where i completes a phrase
     Edges: a phrase of one token is biased always, and so is a token that holds a whole text; a token that completes
     several phrases is biased by their sum. The name of a control token is that token too.
-    Source: transformers ``sequence_bias``, which takes token ids; the law of texts is ours.
+    Source: transformers ``sequence_bias``, which takes token ids; the rule for texts is decodekit's.
     Engines: transformers; prompt and output are one history there too.
     Example: sequence_bias = [[[3, 1, 2], 2.0], [[0], -1.0]]
 
@@ -120,16 +120,16 @@ class SequenceBias(Plugin):
 class BadWords(Plugin):
     """Ban phrases: every token that would complete one.
 
-    A text is banned by its bytes, however it is split into tokens: no output comes to hold it. Token ids are banned as
-    they are given: their last one, whenever the others have just been written.
+    A text is banned by its bytes, however it is split into tokens: no output contains it. Token ids are banned as they
+    are given: the last id, whenever the others have just been written.
 
     Formula: -inf where i completes a phrase
     Edges: a phrase of one token is banned always, and so is a token that holds a whole text: 'as' bans ' class'. The
-    name of a control token is that token too. The option ``ban`` of a session goes back instead, and so keeps what else
-    may follow a beginning of the text.
-    Source: transformers ``bad_words_ids``; the law of texts is ours.
-    Engines: transformers, by ids, sparing an end-of-text token that is listed (here it is banned as asked). vLLM and
-    aphrodite ban a text in two of its ways to be split, which is `vllm_bad_words`.
+    name of a control token is that token too. The option ``ban`` of a session goes back to the start of the text
+    instead, so other texts that begin in the same way stay possible.
+    Source: transformers ``bad_words_ids``; the rule for texts is decodekit's.
+    Engines: transformers, by ids; it does not ban an end-of-text token that is listed (here it is banned). vLLM and
+    aphrodite ban a text in two of its tokenisations: see `vllm_bad_words`.
     Example: bad_words = [[3, 1, 2], [0]]
 
     Raises:

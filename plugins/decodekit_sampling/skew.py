@@ -16,21 +16,21 @@ __all__ = ["Skew"]
 
 
 class Skew(Plugin):
-    """Bend the cumulative distribution: above 0 late tokens gain, below 0 early ones.
+    """Bend the cumulative distribution: above 0 later tokens gain probability, below 0 earlier ones.
 
-    Drawing with ``u ** exp(-skew)`` in place of the uniform u is the same law; as a processor it is exact for every
-    sampler, and the record holds what was drawn from.
+    Drawing with ``u ** exp(-skew)`` in place of the uniform u gives the same distribution; as a processor it is exact
+    for every sampler, and the record holds the distribution that was drawn from.
 
     Args:
         skew: the exponent's logarithm.
-        order: what the distribution is cumulated over: 'score' from the most likely token down, 'id' by rising token
-            id: a different law.
+        order: the order of the cumulative sum: 'score' from the most likely token down, 'id' by rising token id, which
+            gives a different distribution.
 
     Formula: C_i ** a - C_{i-1} ** a, with C_i = p_1 + ... + p_i in that order and a = exp(skew)
     Edges: 0 changes nothing.
     Source: exllamav2's ``skew``.
-    Engines: exllamav2, by falling probability; it also multiplies its uniform by 0.9998, which puts the last tokens out
-    of reach, and that is not repeated here. aphrodite cumulates by id (``order="id"``).
+    Engines: exllamav2, by falling probability; it also multiplies its uniform by 0.9998, so that the last tokens are
+    never drawn; that is not reproduced here. aphrodite cumulates by id (``order="id"``).
     Example: skew = 0.5
     """
 
@@ -42,7 +42,7 @@ class Skew(Plugin):
     order: Literal["score", "id"] = "score"
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """`Undisclosed` on a head with a tail: the hidden tokens' places would be needed."""
+        """`Undisclosed` on a head with a tail: the positions of the hidden tokens would be needed."""
         if self.skew == 0:
             return dist
         dist = near_zero(dist)
@@ -55,5 +55,5 @@ class Skew(Plugin):
         share = np.exp(log_share)
         with np.errstate(divide="ignore"):
             part = np.log(-np.expm1(power * np.log1p(-share)))
-        part = np.where(power * share < 1e-9, self.skew + log_share, part)  # where 1 - share would lose its digits
+        part = np.where(power * share < 1e-9, self.skew + log_share, part)  # where 1 - share would lose precision
         return dist.add(ids, power * cumulative + part - dist.scores_of(ids))

@@ -40,9 +40,10 @@ class Temperature(Plugin):
     Edges: at 0 only the largest score stays, the lowest id among equals: the limit, and what engines mean by greedy. At
     infinity (``inf``, in JSON ``"inf"``) all tokens that have probability are equally likely: the other limit.
     Source: Ackley, Hinton and Sejnowski, 1985; llama.cpp ``llama_sampler_init_temp``.
-    Engines: all, in other places: after the truncations in llama.cpp, llama-cpp-python, koboldcpp and mlx-lm, before
-    them in transformers, vLLM, SGLang and TGI, where you say in exllamav3 and text-generation-webui. At 0 transformers
-    raises; vLLM at 0 and SGLang below 1e-6 are greedy, and vLLM raises what is between 0 and 0.01.
+    Engines: all, at different places: after the truncations in llama.cpp, llama-cpp-python, koboldcpp and mlx-lm,
+    before them in transformers, vLLM, SGLang and TGI, at a place of your choice in exllamav3 and text-generation-webui.
+    At 0 transformers gives an error; vLLM at 0 and SGLang below 1e-6 are greedy, and vLLM replaces a value between 0
+    and 0.01 by 0.01.
     Example: temperature = 0.5
     """
 
@@ -59,7 +60,7 @@ class Temperature(Plugin):
         return self.temperature == 0
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """The whole distribution, reshaped; the bounds of a tail follow. At infinity `Undisclosed` on a tail."""
+        """The reshaped distribution; the bounds of a tail are scaled too. At infinity `Undisclosed` on a tail."""
         return at_temperature(dist, self.temperature)
 
 

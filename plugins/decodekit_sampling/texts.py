@@ -1,4 +1,4 @@
-"""Texts that are looked for in what was written: by bytes, however they are split into tokens."""
+"""Search for texts in the history by their bytes, however they are split into tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from decodekit_sampling.history import Scope, recent
 
 __all__ = ["Texts", "Words", "tail", "words_of"]
 
-_LARGEST = 2**24  # tokens; more than this is no vocabulary that could be listed
+_LARGEST = 2**24  # tokens; a larger vocabulary is not listed
 _BETWEEN = "\uffff"  # stands for no byte and for no control token
 
 
@@ -25,7 +25,7 @@ class Words:
     """The tokens of a vocabulary by their bytes, each byte a character.
 
     Args:
-        tokenizer: whose tokens; those without text are left out.
+        tokenizer: has the tokens; those without text are left out.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -46,7 +46,7 @@ class Words:
         return self._ids[at : bisect_left(self._words, text + _BETWEEN, lo=at)]
 
     def holding(self, text: str) -> NDArray[np.int64]:
-        """The tokens that hold this text, int64[n]. One search over all their bytes."""
+        """The tokens that contain this text, int64[n]. One search over all their bytes."""
         found, at = [], self._joined.find(text)
         while at >= 0:
             word = bisect_right(self._ends, at)
@@ -59,22 +59,22 @@ def words_of(tokenizer: Tokenizer, what: str) -> Words:
     """The words of a tokenizer, listed once.
 
     Args:
-        tokenizer: whose.
+        tokenizer: the model's.
         what: names the field in the error.
 
     Raises:
-        ParameterError: its tokens cannot be listed: a server has them, and tells of one at a time.
+        ParameterError: its tokens cannot be listed: a server gives only one token at a time.
     """
     if tokenizer.vocab_size > _LARGEST or not getattr(tokenizer, "listed", True):
         raise ParameterError(
-            f"{what} is a text, and to find it in tokens the whole vocabulary must be known, which this adapter does "
-            "not tell; name a tokenizer, give token ids, or ban texts by the option ban"
+            f"{what} is a text; to find it in tokens, the whole vocabulary must be known, and this adapter does "
+            "not give it; name a tokenizer, give token ids, or ban texts with the option ban"
         )
     return once(tokenizer, Words, lambda: Words(tokenizer))
 
 
 def tail(ctx: Context, scope: Scope, spelling: Spelling, size: int) -> str:
-    """The last ``size`` characters of what was written, a character for each byte and each control token named."""
+    """The last ``size`` characters of the history, one character for each byte and each named control token."""
     window = max(size, 1)
     while True:
         ids = recent(ctx, scope, window)
@@ -85,7 +85,7 @@ def tail(ctx: Context, scope: Scope, spelling: Spelling, size: int) -> str:
 
 
 class Texts:
-    """Texts with a bias each, to be added to every token with which the text would be complete.
+    """Texts with a bias each, to be added to every token that would complete the text.
 
     Args:
         biased: pairs of a text and its bias in nats.
@@ -102,7 +102,7 @@ class Texts:
         self._symbols = {self._spelling.of(token): token for token in self._spelling.controls}
         self._biases: list[float] = []
         self._whole: list[NDArray[np.int64]] = []
-        self._begun: dict[str, list[tuple[int, str]]] = {}  # what was written: which text it begins, and the rest
+        self._begun: dict[str, list[tuple[int, str]]] = {}  # the start of a text: the text's number, and its rest
         for text, bias in biased:
             for form in self._spelling.forms[text]:
                 number = len(self._biases)
@@ -115,7 +115,7 @@ class Texts:
         self._completing: dict[str, NDArray[np.int64]] = {}
 
     def due(self, ctx: Context, scope: Scope) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The tokens that would complete a text now, int64[k], and their biases; a token may come up for several."""
+        """The tokens that would complete a text now, int64[k], and their biases; a token may occur twice."""
         written = tail(ctx, scope, self._spelling, self._longest)
         found: dict[int, list[NDArray[np.int64]]] = {}
         for size in range(1, len(written) + 1):

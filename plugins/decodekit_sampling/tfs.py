@@ -1,4 +1,4 @@
-"""Tail-free sampling: cut where the sorted probabilities have bent into a tail."""
+"""Tail-free sampling: cut where the curve of the sorted probabilities becomes flat."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _WINDOW = 256
 
 
 class Tfs(Truncation):
-    """Keep the tokens before the point where the sorted probabilities have bent into a tail.
+    """Keep the tokens before the point where the curve of the sorted probabilities becomes flat.
 
-    The bend at a token is the absolute second difference of the probabilities around it. A token stays while the bends
-    up to its own sum to at most a share ``tfs`` of all.
+    The curvature at a token is the absolute second difference of the probabilities around it. A token stays while the
+    curvatures up to its own sum to at most the share ``tfs`` of their total.
 
     Formula: by falling p, keep i with d_2 + ... + d_i <= tfs * sum(d), where d_i = |p_{i-1} - 2 p_i + p_{i+1}|
     Edges: the first token always stays, the last never does; 1 keeps all, and so do fewer than three tokens and a flat
-    distribution, which have no tail; masked tokens do not count, unless ``cut_tokens="zeros"`` lets them.
+    distribution, which have no tail; masked tokens count only with ``cut_tokens="zeros"``.
     Source: Bricken 2020, https://www.trentonbricken.com/Tail-Free-Sampling/
-    Engines: text-generation-webui, where what earlier stages cut takes part with probability 0; aphrodite, exllamav2
-    and koboldcpp; llama.cpp had it. koboldcpp, as llama.cpp did,
-    gives the difference d_i to the token before, so it cuts one token earlier, and where all differences sum to 1e-6 or
-    less it counts them as equal (``law="koboldcpp"``). It never cuts at the first bend, and keeps all tokens where no
-    later one exceeds the share: of three tokens all.
+    Engines: text-generation-webui, where tokens cut by earlier stages count with probability 0; aphrodite, exllamav2
+    and koboldcpp; llama.cpp had it. koboldcpp, as llama.cpp did, assigns the difference d_i to the token before, so it
+    cuts one token earlier, and where all differences sum to 1e-6 or less it counts them as equal (``law="koboldcpp"``).
+    It never cuts at the first difference, and keeps all tokens where no later one exceeds the share: of three tokens it
+    keeps all.
     Example: tfs = 0.9
     """
 
@@ -39,11 +39,11 @@ class Tfs(Truncation):
     law: Literal["original", "koboldcpp"] = "original"
     cut_tokens: Annotated[
         Literal["ignored", "zeros"],
-        Field(description="tokens that were cut before: they take no part, or stand at the end with probability 0"),
+        Field(description="tokens cut earlier in the chain: ignored, or counted at the end with probability 0"),
     ] = "ignored"
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact where the shown part proves the cut, since what is left can bend no more than it is high."""
+        """Exact where the shown part proves the cut: the height of the hidden part bounds its curvature."""
         if self.tfs == 1:
             return dist
         window = _WINDOW
@@ -51,7 +51,7 @@ class Tfs(Truncation):
             scores = dist.ranked(window)[1]
             complete = dist.tail is None and (len(scores) < window or len(scores) == dist.support_size)
             weights = np.exp(scores - dist.max_score)
-            if complete and self.cut_tokens == "zeros":  # from the second zero on no bend is left
+            if complete and self.cut_tokens == "zeros":  # from the second zero on every difference is 0
                 weights = np.pad(weights, (0, min(2, (dist.vocab_size or len(scores)) - len(scores))))
             if complete and len(weights) < 3:
                 return dist
@@ -63,13 +63,13 @@ class Tfs(Truncation):
             window *= 8
 
     def _cut(self, weights: NDArray[np.float64], complete: bool, dist: Distribution) -> tuple[int, bool] | None:
-        """How many tokens stay, and whether that is ambiguous; None where the tokens not seen could move it."""
+        """How many tokens stay, and whether that is ambiguous; None where the hidden tokens could move it."""
         if len(weights) < 3:
             return None
         steps = weights[:-1] - weights[1:]
         used = np.cumsum(np.abs(steps[:-1] - steps[1:]))
         total = float(used[-1])
-        # What is left is a falling sequence: its differences sum to at most its first step and twice its height.
+        # The hidden rest is a falling sequence: its differences sum to at most its first step and twice its height.
         rest = 0.0 if complete else float(weights[-2] + weights[-1])
         if self.law == "koboldcpp":
             unit = math.exp(dist.logprob(dist.mode))
@@ -90,4 +90,6 @@ class Tfs(Truncation):
         if self.law == "original":
             return least + 1, near
         cut = max(least, self.min_keep)
-        return len(weights) if complete and cut >= len(used) else cut, near
+        if cut < len(used):
+            return cut, near
+        return (len(weights), near) if complete else None

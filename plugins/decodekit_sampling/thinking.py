@@ -1,4 +1,4 @@
-"""A budget for thinking: after so many tokens within a block, its end is written for the model."""
+"""A budget for thinking: after this many tokens inside a block, its end is forced."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ __all__ = ["Thinking", "ThinkingBudget"]
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """Where a `ThinkingBudget` stands.
+    """The state of a `ThinkingBudget`.
 
     Args:
-        phase: 'outside' a block; 'inside' one; 'waiting' for the rest of a character, the budget spent; 'forcing'.
+        phase: 'outside' a block; 'inside' one; 'waiting' for the rest of a character after the budget is used up;
+            'forcing'.
         count: tokens since the block began, or tokens forced so far.
-        begun: the end of the block's text, as far as the mark that ends it may have begun there.
+        begun: the end of the block's text, as far as it may be the start of the end mark.
     """
 
     phase: Literal["outside", "inside", "waiting", "forcing"]
@@ -34,19 +35,19 @@ class Thinking:
 
 
 class ThinkingBudget(Plugin):
-    """Allow so many tokens between ``start`` and ``end``; then force ``forced``, which is ``end`` unless given.
+    """Allow this many tokens between ``start`` and ``end``; then force ``forced``, which is ``end`` unless given.
 
-    The block may begin in the prompt, whose tokens in it count. Each block has the whole budget. A mark that is a text
+    A block may begin in the prompt; its tokens there count. Each block has the whole budget. A mark that is a text
     is found by its bytes, however it is split into tokens, or as the control token of this name; what is forced is
     split as the tokenizer splits it.
 
     Formula: -inf for all but the next token of forced, once thinking_budget tokens have followed start
-    Edges: 0 lets the end follow the start at once. Where the budget ends inside a character, forcing waits until the
-    character is complete (as far as the tokenizer tells; without one it does not wait).
+    Edges: 0 forces the end directly after the start. Where the budget ends inside a character, forcing waits until the
+    character is complete (if the tokenizer gives the bytes; without a tokenizer it does not wait).
     Source: llama.cpp's reasoning budget.
-    Engines: llama.cpp, vLLM, SGLang and koboldcpp. llama.cpp recognises start and end by counting tokens that fit, and
-    takes every last token for itself when it asks whether a character is complete; here both are looked up, so a mark
-    that begins with a part of itself is found, and a character is as long as its bytes say.
+    Engines: llama.cpp, vLLM, SGLang and koboldcpp. llama.cpp recognises start and end by counting matching tokens, and
+    checks the last token alone for a complete character. Here the history is searched for both, so a mark whose start
+    repeats inside it is found, and a character may extend over several tokens.
     Example: thinking_budget = 1, start = [3], end = [2]
 
     Raises:
@@ -65,7 +66,7 @@ class ThinkingBudget(Plugin):
         return Disclosure(None, self._forced(ctx))
 
     def initial(self, ctx: Context) -> Thinking:
-        """Reads what is there: a block that is open counts as far as it goes."""
+        """The state after the tokens so far: the tokens of an open block count."""
         marks, history = self._marks(ctx), recent(ctx).tolist()
         opened = marks.last_opened(history)
         if opened is None:
@@ -82,7 +83,7 @@ class ThinkingBudget(Plugin):
         return dist.keep([self._forced(ctx)[state.count]]) if state.phase == "forcing" else dist
 
     def advance(self, state: Thinking, choice: Choice, ctx: Context) -> Thinking:
-        """One token further."""
+        """The state after the chosen token."""
         marks, count = self._marks(ctx), state.count + 1
         if state.phase == "forcing":
             return replace(state, count=count) if count < len(self._forced(ctx)) else Thinking("outside")
@@ -97,7 +98,7 @@ class ThinkingBudget(Plugin):
         return Thinking("outside") if ended else self._spent(replace(state, count=count, begun=begun), last[-4:], ctx)
 
     def _spent(self, state: Thinking, last: Sequence[int], ctx: Context) -> Thinking:
-        """The same state, or the one that follows when the budget is spent."""
+        """The same state, or the next one when the budget is used up."""
         if state.count < self.thinking_budget:
             return state
         if ctx.tokenizer is None or state.count == 0:

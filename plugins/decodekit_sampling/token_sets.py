@@ -16,10 +16,10 @@ class AllowedTokens(Plugin):
     """Keep these tokens and no others.
 
     Formula: -inf where i is none of them
-    Edges: a token without probability stays without.
+    Edges: a token with probability 0 keeps it.
     Source: vLLM ``allowed_token_ids``.
-    Engines: vLLM; transformers' ``prefix_allowed_tokens_fn`` makes them equally likely, without a word, where none of
-    them has probability left.
+    Engines: vLLM; transformers' ``prefix_allowed_tokens_fn`` silently makes them equally likely where none of them has
+    probability left.
     Example: allowed_tokens = [0, 2, 4]
 
     Raises:
@@ -45,7 +45,7 @@ class SuppressedTokens(Plugin):
     Formula: -inf where i is one of them
     Edges: an id beyond the vocabulary is an error.
     Source: transformers ``suppress_tokens``.
-    Engines: transformers; SGLang as a custom processor; elsewhere by logit_bias.
+    Engines: transformers; SGLang as a custom processor; other engines by logit_bias.
     Example: suppressed_tokens = [0, 2]
 
     Raises:

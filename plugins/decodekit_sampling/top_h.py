@@ -14,7 +14,7 @@ __all__ = ["TopH"]
 
 
 class TopH(Truncation):
-    """Keep leading tokens as long as they hold no more than a share top_h of the entropy.
+    """Keep the most likely tokens as long as they have at most a share top_h of the entropy.
 
     Only the ``candidates`` most likely tokens take part; their probabilities are renormalised, and so is the entropy H.
 
@@ -36,7 +36,7 @@ class TopH(Truncation):
         return Disclosure(self.candidates)
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact on a head of at least so many candidates."""
+        """Exact on a head of at least ``candidates`` tokens."""
         window = dist.top(self.candidates)
         if self.top_h == 1:
             return window

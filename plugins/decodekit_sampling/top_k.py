@@ -1,4 +1,4 @@
-"""Top-k: so many of the most likely tokens."""
+"""Top-k: the k most likely tokens."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ class TopK(Truncation):
         return self.top_k == 1 and self.min_keep == 1 and self.ties != "all"
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact on a head of at least k tokens, whose edge must be shown where ties are kept."""
+        """Exact on a head of at least k tokens; where ties are kept, it must show the token after them too."""
         return keep_first(dist, max(self.top_k, self.min_keep), self.ties)

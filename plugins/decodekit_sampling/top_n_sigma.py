@@ -1,4 +1,4 @@
-"""Top-n-sigma: the tokens within so many standard deviations of the largest score."""
+"""Top-n-sigma: the tokens within n standard deviations of the largest score."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class TopNSigma(Truncation):
     sigma too.
     Source: Tang et al. 2024 (arXiv 2411.07641).
     Engines: llama.cpp, koboldcpp, text-generation-webui and aphrodite. llama.cpp leaves masked tokens out as well;
-    text-generation-webui counts them as 0 and takes the sample's deviation; in aphrodite one of them turns the rule
-    off.
+    text-generation-webui counts them as 0 and takes the sample standard deviation; in aphrodite one masked token
+    switches the rule off.
     Example: top_n_sigma = 1.0
     """
 
@@ -41,7 +41,7 @@ class TopNSigma(Truncation):
         scores = dist.scores
         if dist.support_size < len(scores):
             scores = scores[scores > -np.inf]
-        unit = max(1.0, abs(float(np.minimum.reduce(scores))) / _LARGEST)  # beyond it a square is no float64
+        unit = max(1.0, abs(float(np.minimum.reduce(scores))) / _LARGEST)  # beyond it a square overflows a float64
         gaps = scores / unit
         gaps -= np.add.reduce(gaps) / len(gaps)
         gaps *= gaps

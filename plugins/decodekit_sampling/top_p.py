@@ -19,25 +19,25 @@ class TopP(Truncation):
 
     Formula: keep the fewest tokens by falling p_i with sum(p_i) >= p
     Edges: 1 keeps all; at least min_keep tokens stay, whatever their mass; summed in float64, and a sum within 1e-9 of
-    p is called ambiguous. With ``crossing="drop"`` the token that crosses p goes too: the most tokens whose sum is at
-    most p stay, and the first whatever it is; with ``ties="all"`` equals share its fate.
+    p is marked ambiguous. With ``crossing="drop"`` the token that crosses p is dropped: as many tokens stay as have a
+    sum of at most p, and always the first; with ``ties="all"`` its equals are dropped too.
     Source: Holtzman et al. 2020 (arXiv 1904.09751); where the sum meets p exactly, llama.cpp's rule.
     Engines: all; they differ where the sum meets p exactly, and on ties. llama.cpp, transformers, vLLM and TGI stop
-    there (``boundary="drop"``), SGLang keeps one more (``"keep"``). Of equals at the edge transformers and vLLM keep
-    the highest ids (``ties="highest"``): on the CPU up to 16 tokens only, for beyond that torch's sort is not stable
-    and any of them may stay. mlx-lm keeps all of them (``"all"``). exllamav3 drops the token that crosses. SGLang's
-    PyTorch backend does not renormalise after top_k.
+    there (``boundary="drop"``), SGLang keeps one more (``"keep"``). Of equal tokens at the edge transformers and vLLM
+    keep the highest ids (``ties="highest"``), on the CPU up to 16 tokens only: for more, torch's sort is not stable and
+    any of them may stay. mlx-lm keeps all of them (``"all"``). exllamav3 drops the token that crosses. SGLang's PyTorch
+    backend does not renormalise after top_k.
     Example: top_p = 0.8
     """
 
     top_p: Annotated[float, Field(gt=0, le=1)]
     boundary: Boundary = "drop"
-    crossing: Annotated[Literal["keep", "drop"], Field(description="the token that crosses p: it stays, or goes")] = (
+    crossing: Annotated[Literal["keep", "drop"], Field(description="the token that crosses p: kept, or dropped")] = (
         "keep"
     )
 
     def after_heat(self, temperature: float) -> str:
-        return "it measures probabilities that the temperature has levelled, and lets unlikely tokens in"
+        return "it uses the probabilities after the temperature, which are flatter, and keeps more unlikely tokens"
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact on a head whose mass reaches p; `Undisclosed` otherwise."""
@@ -52,7 +52,7 @@ class TopP(Truncation):
         return keep_first(dist, kept.support_size, self.ties, ambiguous=kept.ambiguous)
 
     def _without_crossing(self, dist: Distribution, kept: Distribution) -> Distribution:
-        """What is left when the last token of ``kept`` goes, unless the sum is p exactly."""
+        """What is left without the last token of ``kept``, unless the sum is p exactly."""
         count = kept.support_size
         mass = float(np.exp(dist.logprobs_of(kept.order)).sum())
         count -= mass > self.top_p + ROUNDING

@@ -1,15 +1,15 @@
-"""What all truncations share: how many tokens stay at least, and who stays at an edge.
+"""What all truncations share: the minimum number of tokens, and which tokens stay at the edge.
 
-Engines differ where two tokens are exactly equal, or a sum is exactly at its limit (and on the token that crosses p,
-of which `top_p` tells). Two policies say what happens there; they have the same names and the same meaning in every
-truncation that knows them:
+Engines differ where two tokens are exactly equal, or a sum is exactly at its limit (and on the token that crosses p:
+see `top_p`). Two policies say what happens there; they have the same names and the same meaning in every truncation
+that has them:
 
 * ``ties``: of the tokens exactly as good as the last one kept, when not all of them fit: ``lowest`` keeps the lowest
   ids, ``highest`` the highest ids, ``all`` keeps them all (so more than asked for may stay).
 * ``boundary``: a token is judged by the sum over the tokens before it. Where that sum equals the limit, ``drop`` drops
   the token and ``keep`` keeps it.
 
-And ``min_keep`` tokens stay whatever the rule says.
+At least ``min_keep`` tokens stay, whatever the rule says.
 
 ==================  =======================  =====================  ==========================
 engine              top_k                    top_p                  typical_p
@@ -22,13 +22,13 @@ exllamav3           lowest                   lowest, the token that crosses goes
 mlx-lm              lowest                   all, ``drop``
 ==================  =======================  =====================  ==========================
 
-(*) Up to 16 tokens on the CPU: beyond, torch's sort is not stable, and any of the equals may stay.
+(*) Up to 16 tokens on the CPU: for more, torch's sort is not stable, and any of the equals may stay.
 
 llama.cpp's sort is unstable: it keeps as many equals as ``lowest`` does, but any of them.
 
-Probabilities and log-probabilities make one law, so there is no policy for the space in which an engine compares. In
-float32 the two round differently, and an engine may lose a token exactly at its limit; here it stays, and the
-distribution is marked ambiguous.
+Comparing probabilities or log-probabilities is the same rule, so there is no policy for it. In float32 the two round
+differently, and an engine may drop a token exactly at its limit; here it stays, and the distribution is marked
+ambiguous.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ __all__ = [
 
 Ties = Annotated[
     Literal["lowest", "highest", "all"],
-    Field(description="who stays of those that equal the last one kept: the lowest ids, the highest, or all"),
+    Field(description="which of the tokens equal to the last one kept stay: the lowest ids, the highest, or all"),
 ]
 Boundary = Annotated[
     Literal["drop", "keep"],
@@ -70,7 +70,7 @@ class Truncation(Plugin):
 
     kind: ClassVar[Kind] = "truncation"
 
-    min_keep: Annotated[int, Field(ge=1, le=1_000_000, description="so many tokens stay, whatever the rule says")] = 1
+    min_keep: Annotated[int, Field(ge=1, le=1_000_000, description="at least this many tokens stay")] = 1
     ties: Ties = "lowest"
 
     @property
@@ -81,7 +81,7 @@ class Truncation(Plugin):
 def near_zero(dist: Distribution) -> Distribution:
     """The same distribution; where its largest score is beyond ±1e6, that is subtracted from every score.
 
-    A limit beside such scores, like ``log_normalizer`` plus something, would be rounded by more than 1e-9.
+    With such scores, a limit such as ``log_normalizer`` plus a number would be rounded by more than 1e-9.
     """
     if dist.tail is not None or abs(dist.max_score) <= _OFFSET:
         return dist
@@ -100,7 +100,7 @@ def is_near(sums: NDArray[np.float64], count: int, limit: float) -> bool:
 
 
 def keep_first(dist: Distribution, count: int, ties: Ties, *, ambiguous: bool = False) -> Distribution:
-    """The ``count`` most likely tokens, ``ties`` deciding among equals at the edge.
+    """The ``count`` most likely tokens; ``ties`` decides among equals at the edge.
 
     Raises:
         Undisclosed: hidden tokens could be among them, or tie with them.
@@ -121,9 +121,9 @@ def keep_from(dist: Distribution, limit: float | Interval, min_keep: int, ties: 
 
     Args:
         dist: the distribution.
-        limit: the least score that stays; an interval where the undisclosed part leaves it open.
+        limit: the lowest score that stays; an interval where the undisclosed part leaves it open.
         min_keep: how many stay at least.
-        ties: who of the equals counts among the ``min_keep``.
+        ties: which of the equal tokens count among the ``min_keep``.
 
     Raises:
         Undisclosed: a hidden token could stay, or the interval leaves a token open.

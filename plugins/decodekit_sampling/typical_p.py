@@ -15,22 +15,22 @@ from decodekit_sampling.truncation import Boundary, Ties, Truncation, is_near, n
 __all__ = ["TypicalP"]
 
 _REACH = 4.0  # nats around the entropy that are looked at first
-_FEW = 4096  # so many are sorted; more are put into bins first
+_FEW = 4096  # up to this many are sorted; more are put into bins first
 _BINS = 1024
 
 
 class TypicalP(Truncation):
     """Keep the tokens whose surprisal is nearest to the entropy, until their probability reaches typical_p.
 
-    The token that crosses it stays. The most likely token may go.
+    The token that crosses it stays. The most likely token may be dropped.
 
     Formula: by rising |-log(p_i) - H|, keep the fewest tokens with sum(p_i) >= typical_p; H is the entropy in nats
-    Edges: 1 keeps all; masked tokens count for nothing; where the sum meets typical_p exactly, ``boundary`` decides.
+    Edges: 1 keeps all; masked tokens do not count; where the sum meets typical_p exactly, ``boundary`` decides.
     Source: Meister et al. 2022 (arXiv 2202.00666).
     Engines: llama.cpp, transformers, exllamav2, koboldcpp, text-generation-webui, TGI and aphrodite. Where the sum
     meets typical_p exactly, transformers stops (``boundary="drop"``) and llama.cpp takes one more (``"keep"``);
     transformers keeps all ties (``ties="all"``); aphrodite drops the token that crosses. In llama.cpp one masked token
-    makes the entropy NaN, and the rule another one without a word.
+    makes the entropy NaN, which silently changes the rule.
     Example: typical_p = 0.4
     """
 
@@ -85,7 +85,7 @@ class TypicalP(Truncation):
         last = order[count - 1]
         if count < len(
             order
-        ):  # a token as far on the other side would come first if the entropy were rounded otherwise
+        ):  # a token at this distance on the other side would come first if the entropy were rounded differently
             following = order[count]
             near |= bool(distances[following] - distances[last] < AMBIGUITY and scores[following] != scores[last])
         chosen[_edge(order, count, distances, self.ties)] = True

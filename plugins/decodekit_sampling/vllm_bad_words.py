@@ -1,4 +1,4 @@
-"""vLLM's bad words: the phrases it looks for, in the output alone."""
+"""vLLM's bad words: the phrases it searches for, in the output alone."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["VllmBadWords"]
 class VllmBadWords(Plugin):
     """Ban the last token of a text whenever its other tokens were the last of the output.
 
-    A text is looked for as the tokenizer writes it without leading spaces, and with one space before it where that has
-    another first token and as many tokens. Other tokenisations, and beginnings that stand in the prompt, are not seen:
-    `bad_words` sees more.
+    A text is searched for as the tokenizer encodes it without leading spaces, and also with one space before it if that
+    gives another first token and the same number of tokens. Other tokenisations, and phrases that begin in the prompt,
+    are not found; `bad_words` finds them.
 
     Formula: -inf where i ends a phrase whose other tokens are the last of the output
     Edges: a text of one token is banned always; markup in a text means the control token.

@@ -1,4 +1,4 @@
-"""XTC: exclude top choices. By a coin, by the exact expectation of the coin, or by llama.cpp's own coin."""
+"""XTC: exclude top choices. At random, by the exact expectation, or by llama.cpp's random numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["XTC", "LlamaCppXTC", "XTCExpected"]
 _Probability = Annotated[float, Field(ge=0, le=1)]
 _Least = Annotated[
     Literal["one", "equals"],
-    Field(description="of choices equal to the least likely one: one stays, the highest id, or all of these equals do"),
+    Field(description="of choices equal to the least likely one: only the highest id stays, or all of them"),
 ]
 
 
@@ -33,7 +33,7 @@ class _TopChoices(Plugin):
     kind: ClassVar[Kind] = "truncation"
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.1
-    above: Annotated[bool, Field(description="a choice has more than the threshold, not just as much")] = False
+    above: Annotated[bool, Field(description="a choice must have more than the threshold; equal is not enough")] = False
     least: _Least = "one"
     min_keep: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     protected: TokenIds = ()
@@ -75,7 +75,8 @@ class _TopChoices(Plugin):
             shown = dist.token_ids if dist.token_ids is not None else np.arange(len(logprobs))
             out = np.isin(shown, ids)
             excluded = float(np.exp(logprobs[out]).sum())
-            # What stays is added up where it is all shown: taken from 1, a small rest would lose its digits.
+            # Where all of it is shown, the kept mass is summed: a small rest computed as 1 minus the excluded would be
+            # imprecise.
             left = float(np.exp(logprobs[~out]).sum()) if dist.tail is None else 1 - excluded
             mass = left + math.exp(-penalty) * excluded  # of p', before it is normalised
             coin = (math.log1p(-probability) if probability < 1 else -math.inf) + math.log(mass)
@@ -88,10 +89,10 @@ class _TopChoices(Plugin):
 class XTC(_TopChoices):
     """With this probability, exclude the top choices: every token at or above the threshold but the least likely.
 
-    The coin is ``ctx.rng``'s first lane, one toss for each token; `marginal` is the law with the coin averaged out.
+    The random number is the first lane of ``ctx.rng``, one for each token; `marginal` is the exact expectation over it.
 
     Args:
-        xtc: the probability of the coin.
+        xtc: the probability of excluding.
         threshold: the probability from which a token counts as a choice.
         min_keep: exclude nothing where fewer than this would be left.
         protected: ids that are never excluded (newline, end of text).
@@ -101,11 +102,11 @@ class XTC(_TopChoices):
     Edges: fewer than two choices, and so every threshold above 0.5, change nothing; at a threshold of 0 every token
     with probability is a choice, and only the least likely stays.
     Source: oobabooga/text-generation-webui pull request 6335; llama.cpp ``llama_sampler_init_xtc``.
-    Engines: llama.cpp, koboldcpp, text-generation-webui, mlx-lm and aphrodite toss, exllamav2 and exllamav3 have
-    `xtc_expected`. mlx-lm wants more than the threshold (``above``) and spares all equals of the least likely choice
-    (``least="equals"``); text-generation-webui excludes nothing where a newline or the end of text would go, mlx-lm
-    protects such tokens, llama.cpp none; koboldcpp subtracts 999, so that its adaptive-p sees the excluded again.
-    aphrodite's coin is no part of the request's seed.
+    Engines: llama.cpp, koboldcpp, text-generation-webui, mlx-lm and aphrodite draw at random, exllamav2 and exllamav3
+    have `xtc_expected`. mlx-lm asks for more than the threshold (``above``) and keeps all equals of the least likely
+    choice (``least="equals"``); text-generation-webui excludes nothing where a newline or the end of text would go,
+    mlx-lm protects such tokens, llama.cpp none; koboldcpp subtracts 999, so that its adaptive-p can still choose the
+    excluded tokens. aphrodite's random number does not depend on the request's seed.
     Example: xtc = 1.0
     """
 
@@ -113,13 +114,15 @@ class XTC(_TopChoices):
     penalty: Annotated[float, Field(gt=0, le=10_000)] | None = None
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact on a head whose last token is below the threshold, or when the coin says no."""
+        """Exact on a head whose last token is below the threshold, or when the random number excludes nothing."""
         if ctx.rng is None:
-            raise ParameterError("xtc tosses a coin; give the context an rng, as Randomness(seed).at(step)")
+            raise ParameterError(
+                "xtc draws a random number; give the context an rng, such as Randomness(seed).at(step)"
+            )
         return self._apply(dist, self._off) if ctx.rng.uniform([0])[0] < self.xtc else dist
 
     def marginal(self, dist: Distribution, ctx: Context) -> Distribution:
-        """The exact distribution over both sides of the coin."""
+        """The exact expectation over the random number."""
         return self._expect(dist, self.xtc, self._off)
 
     @property
@@ -128,19 +131,19 @@ class XTC(_TopChoices):
 
 
 class XTCExpected(_TopChoices):
-    """XTC without its coin: the exact mixture of excluding and not excluding, drawn from at every step.
+    """XTC without a random number: every step uses the exact mixture of excluding and not excluding.
 
-    One token has the same law as under `xtc`.
+    A single token has the same distribution as under `xtc`.
 
     Args:
-        xtc_expected: the probability q of the coin.
+        xtc_expected: the probability q of excluding.
         threshold, above, least, min_keep, protected: as for `xtc`.
         counted: whether a protected token counts as a choice; in exllamav3 it does not.
 
     Formula: (1 - q) * p_i + q * [i not excluded] * p_i / (1 - X), with X the mass of the excluded
     Edges: those of `xtc`.
     Source: exllamav3, whose XTC has this form.
-    Engines: exllamav3 and exllamav2; the others toss.
+    Engines: exllamav3 and exllamav2; the others draw at random.
     Example: xtc_expected = 0.5
     """
 
@@ -153,21 +156,21 @@ class XTCExpected(_TopChoices):
 
 
 class LlamaCppXTC(_TopChoices):
-    """XTC with the coin of llama.cpp, bit by bit: one word of ``std::mt19937`` for each token with a choice to make.
+    """XTC with llama.cpp's random numbers, bit for bit: one word of ``std::mt19937`` for each token that needs one.
 
-    The state is the generator's position. The toss follows from the recorded seed and the step, so it is not listed
-    with the tosses of ``ctx.rng``.
+    The state is the generator's position. The random number follows from the recorded seed and the step, so it is not
+    listed with those of ``ctx.rng``.
 
     Args:
-        llamacpp_xtc: the probability of the coin.
+        llamacpp_xtc: the probability of excluding.
         seed: the seed given to llama.cpp.
         threshold, above, least, min_keep, protected: as for `xtc`; llama.cpp protects nothing.
 
     Formula: unless u > llamacpp_xtc, with u the float32 uniform, -inf for what XTC excludes
-    Edges: a lone candidate, a probability of 0 or a threshold above 0.5 costs no word.
+    Edges: a single candidate, a probability of 0 or a threshold above 0.5 uses no word.
     Source: llama.cpp ``llama_sampler_init_xtc``.
-    Engines: llama.cpp built with libstdc++, as on Linux; other standard libraries make other uniforms of the same
-    words.
+    Engines: llama.cpp built with libstdc++, as on Linux; other standard libraries derive different numbers from the
+    same words.
     Example: llamacpp_xtc = 1.0, seed = 7
     """
 
@@ -181,7 +184,7 @@ class LlamaCppXTC(_TopChoices):
         return ctx.step
 
     def __call__(self, dist: Distribution, ctx: Context, state: int) -> Distribution:
-        """Exact on a head whose last token is below the threshold, or when the coin says no."""
+        """Exact on a head whose last token is below the threshold, or when the random number excludes nothing."""
         if not self._tosses(dist) or uniform_float(self.seed, state) > np.float32(self.llamacpp_xtc):
             return dist
         return self._apply(dist)
@@ -190,7 +193,7 @@ class LlamaCppXTC(_TopChoices):
         return state + 1 if self._tosses(before) else state
 
     def marginal(self, dist: Distribution, ctx: Context) -> Distribution:
-        """The exact distribution over both sides of the coin."""
+        """The exact expectation over the random number."""
         return self._expect(dist, self.llamacpp_xtc if self._tosses(dist) else 0.0)
 
     def _tosses(self, dist: Distribution) -> bool:

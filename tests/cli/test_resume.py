@@ -49,7 +49,7 @@ def test_a_run_at_its_limit_goes_on_with_a_higher_one_and_samples_all_do(one_aft
         ]
     )
     assert json.loads(idle[1])["results"] == json.loads(short[1])["results"]
-    assert idle[0] == 0 and "--max-tokens takes it further" in idle[2]
+    assert idle[0] == 0 and "a larger --max-tokens continues it" in idle[2]
     assert json.loads(longer[1]) == json.loads(whole[1])
     assert plain[1] == "\n---\n".join(sample["text"] for sample in json.loads(whole[1])["results"]) + "\n"
 
@@ -67,7 +67,7 @@ def test_the_model_comes_from_a_trace_only_when_one_says_so(one_after_another: C
         ]
     )
     assert short[0] == 0
-    assert asked[0] == 2 and "--adapter toy --set order=2, which --as-recorded takes from it" in asked[2]
+    assert asked[0] == 2 and "--adapter toy --set order=2, which --as-recorded uses" in asked[2]
     assert taken[0] == 0 and json.loads(taken[1]) == json.loads(whole[1])
     assert other[0] == 0 and "warning: the trace's model_fingerprint" in other[2]
     assert wrong[0] == 1 and "cannot come after 2 tokens" in wrong[2]

@@ -45,7 +45,7 @@ def theirs() -> Any:
 def test_logit_bias_is_llama_cpps() -> None:
     llama = pytest.importorskip("tests.plugins.llama_cpp_samplers")
 
-    for rng, row, _ in cases(1000, seed=10):
+    for rng, row, _ in cases(250, seed=10):
         ids = rng.choice(len(row), int(rng.integers(1, min(len(row), 9) + 1)), replace=False).tolist()
         bias = {token: float(np.float32(rng.normal(0, 5))) for token in ids}
         table = (llama.C.llama_logit_bias * len(ids))(*((token, bias[token]) for token in ids))
@@ -60,7 +60,7 @@ def test_logit_bias_is_llama_cpps() -> None:
 
 def test_phrases_are_biased_as_in_transformers() -> None:
     generation, due = theirs(), 0
-    for rng, row, ids in cases(1000, seed=11):
+    for rng, row, ids in cases(250, seed=11):
         if not ids:
             continue
         size = len(row)
@@ -78,7 +78,7 @@ def test_phrases_are_biased_as_in_transformers() -> None:
         expected = torch_scores(generation.NoBadWordsLogitsProcessor(words), ids, row)
         check_same("bad_words", row, ctx, expected, bad_words=words)
         check_same("sequence_bias", row, ctx, expected, sequence_bias=[[word, False] for word in words])
-    assert due > 500
+    assert due > 125
 
 
 def test_a_phrase_by_hand() -> None:
@@ -205,7 +205,7 @@ def test_phrases_come_from_toml() -> None:
 
 def test_suppressed_tokens_are_transformers() -> None:
     generation = theirs()
-    for rng, row, ids in cases(1000, seed=12):
+    for rng, row, ids in cases(250, seed=12):
         if not ids:
             continue
         tokens = rng.integers(0, len(row), int(rng.integers(1, 9))).tolist()
@@ -218,7 +218,7 @@ def test_suppressed_tokens_are_transformers() -> None:
 
 def test_allowed_tokens_are_transformers_where_those_do_not_fall_back() -> None:
     generation = theirs()
-    for rng, row, ids in cases(1000, seed=13):
+    for rng, row, ids in cases(250, seed=13):
         allowed = rng.integers(0, len(row), int(rng.integers(1, 9))).tolist()
         law = generation.PrefixConstrainedLogitsProcessor(lambda *_, allowed=allowed: allowed, 1)
         row[rng.random(len(row)) < 0.5] = -INF
@@ -255,7 +255,7 @@ def test_a_mask_that_leaves_nothing_names_itself_where_transformers_goes_on() ->
 
 def test_lengths_are_transformers() -> None:
     generation, acted = theirs(), 0
-    for rng, row, ids in cases(1000, seed=14, longest=12):
+    for rng, row, ids in cases(250, seed=14, longest=12):
         if not ids:
             continue
         ends = sorted(set(rng.integers(0, len(row), int(rng.integers(1, 4))).tolist()))
@@ -279,12 +279,12 @@ def test_lengths_are_transformers() -> None:
         got = scores("forced_eos", row, ctx, forced_eos=ends, max_length=at + 1)
         assert (np.isneginf(got) == np.isneginf(expected)).all()
         assert got[ends].tolist() == row[ends].tolist()  # the model's proportions
-    assert acted > 150
+    assert acted > 35
 
 
 def test_forced_bos_is_transformers_after_one_token_and_forces_after_any_prompt() -> None:
     generation = theirs()
-    for rng, row, _ in cases(1000, seed=15):
+    for rng, row, _ in cases(250, seed=15):
         token = int(rng.integers(0, len(row)))
         law = generation.ForcedBOSTokenLogitsProcessor(token)
         expected = torch_scores(law, [0], row)
@@ -320,7 +320,7 @@ def test_the_end_is_the_tokenizers_unless_it_is_given(name: str, parameters: dic
     with pytest.raises(PluginError, match=f"plugin '{name}'.*the end of text needs a tokenizer"):
         scores(name, row, ctx, **parameters)
     endless = context(ctx.prompt_ids, ctx.output_ids, PiecesTokenizer([b"a"]))
-    with pytest.raises(PluginError, match="knows no end of text; give eos_ids"):
+    with pytest.raises(PluginError, match="has no end-of-text token; give eos_ids"):
         scores(name, row, endless, **parameters)
 
 

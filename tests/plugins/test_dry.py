@@ -135,7 +135,7 @@ def test_it_is_llama_cpps_law() -> None:
     llama = pytest.importorskip("tests.plugins.llama_cpp_samplers")
 
     moved = 0
-    for rng, row, ids in cases(2000, seed=1):
+    for rng, row, ids in cases(500, seed=1):
         dry = float(rng.choice([0.5, 0.75, 4.0]))
         base = float(np.float32(rng.choice([1.0, 1.0000005, 1.1, 1.75, 8.0, 100.0])))
         allowed, last_n = int(rng.integers(0, 5)), int(rng.integers(1, 100))
@@ -148,7 +148,7 @@ def test_it_is_llama_cpps_law() -> None:
         assert (ours[beyond] < -1e38).all()
         np.testing.assert_allclose(ours[~beyond], theirs[~beyond], **TIGHT)
         moved += bool((theirs != row).any())
-    assert moved > 1000
+    assert moved > 250
 
 
 def test_the_power_stops_growing_where_llama_cpps_does() -> None:

@@ -150,7 +150,7 @@ def test_an_end_is_found_in_whatever_file_names_it(
     FOLDERS["tiktoken"]().save(str(tmp_path / "tokenizer.json"))
     settings_of(tmp_path, **files)
     assert read_tokenizer(tmp_path).eos_ids == ends
-    assert caplog.text.count("names an end of text") == (not ends)
+    assert caplog.text.count("names an end-of-text token") == (not ends)
 
 
 def test_the_ends_of_a_file_are_those_of_llama_cpp(in_llama_cpp: Any) -> None:

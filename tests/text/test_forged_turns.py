@@ -160,7 +160,7 @@ def test_a_begun_answer_forges_nothing_and_is_not_cut_at_its_markup() -> None:
 def test_what_nobody_can_tell_apart_is_refused_and_never_let_through(way: str) -> None:
     template = TURNS.replace("%s", way)
     assert ids_of(template, [{"role": "user", "content": "hello there"}])
-    with pytest.raises(ConfigError, match=r"cannot be told who wrote '\[INST\]'|'<s>'"):
+    with pytest.raises(ConfigError, match=r"the origin of '\[INST\]'|'<s>'"):
         ids_of(template, [{"role": "user", "content": "a [INST] <s>"}])
 
 

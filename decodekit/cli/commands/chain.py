@@ -1,4 +1,4 @@
-"""``decodekit chain``: a chain in words, and what its author may not have meant."""
+"""``decodekit chain``: a chain in words, and likely mistakes in it."""
 
 from __future__ import annotations
 
@@ -38,22 +38,24 @@ def chain(
     against: Annotated[
         str | None,
         typer.Option(
-            "--against", metavar="PRESET", help="Run it beside this engine's chain, with the same settings by name."
+            "--against",
+            metavar="PRESET",
+            help="Compare it with this engine's chain, with the settings of the same names.",
         ),
     ] = None,
     logits: Annotated[
         Path | None,
-        typer.Option("--logits", metavar="FILE.npy", help="The row for --against; a sample of nine if none."),
+        typer.Option("--logits", metavar="FILE.npy", help="The row for --against; by default a sample of nine tokens."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a chain processor by processor, what it means, and known traps. Loads no model; advice is no error."""
+    """Show a chain processor by processor, its meaning, and known mistakes. Loads no model; advice is not an error."""
     if logits is not None and against is None:
         raise ConfigError("--logits is the row for --against; name a preset there")
     built = _built(config, text, sampler, preset)
     parts = [_described(part, "processor") for part in built.processors] + [_described(built.sampler, "sampler")]
     found = advice(built)
-    beside = None if against is None else _beside(built, against, logits)
+    beside = None if against is None else _compared_with(built, against, logits)
     if as_json:
         told = [{**_plain(item), "places": list(item.places)} for item in found]
         data = {"processors": parts[:-1], "sampler": parts[-1], "advice": told, "notes": list(built.notes)}
@@ -81,8 +83,8 @@ def _built(config: Path | None, text: str | None, sampler: str | None, preset: s
 
 
 @dataclass(frozen=True)
-class _Beside:
-    """A comparison with what is needed to tell it."""
+class _Against:
+    """A comparison with what is needed to print it."""
 
     preset: str
     comparison: Comparison
@@ -125,7 +127,7 @@ class _Beside:
         elif self.comparison.same:
             yield "the same distribution here"
         elif not shown:
-            yield f"the same tokens, otherwise weighed: total variation {self.comparison.distance:.4g}"
+            yield f"the same tokens with other probabilities: total variation {self.comparison.distance:.4g}"
         for parting in shown:
             keeper, remover = ("you", self.preset) if parting.kept_by == 0 else (self.preset, "you")
             stage = self.comparison.stages[1 - parting.kept_by][parting.place].stage
@@ -137,14 +139,16 @@ class _Beside:
         if len(self.comparison.partings) > len(shown):
             yield f"and {len(self.comparison.partings) - len(shown)} more; --json lists them all"
         if self.left:
-            yield f"not carried over, for {self.preset} has no such name: {', '.join(self.left)}"
+            yield f"not used, because {self.preset} has no such name: {', '.join(self.left)}"
         yield from (f"note: {note}" for note in self.notes)
 
 
-def _beside(chain: Chain, against: str, logits: Path | None) -> _Beside:
+def _compared_with(chain: Chain, against: str, logits: Path | None) -> _Against:
     dist, ctx = read_row(logits)
     name, theirs, left = counterpart(chain, against)
-    return _Beside(name, compare((chain, theirs), dist, ctx), chain.describe() == theirs.describe(), left, theirs.notes)
+    return _Against(
+        name, compare((chain, theirs), dist, ctx), chain.describe() == theirs.describe(), left, theirs.notes
+    )
 
 
 def _described(part: Any, kind: str) -> dict[str, Any]:

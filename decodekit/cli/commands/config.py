@@ -25,7 +25,7 @@ def schema() -> None:
 
 @config_app.command()
 def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A decodekit.toml.")]) -> None:
-    """Check a configuration without loading a model. Exit 2, with the reason, if it cannot work."""
+    """Check a configuration without loading a model. Exit 2, with the reason, if it is not valid."""
     config = load_config(file)
     target, _ = registry.load("adapters", config.adapter.type)
     validated(parameter_model(target), config.adapter.parameters(), f"adapter {config.adapter.type!r}")

@@ -1,4 +1,4 @@
-"""``decodekit doctor``: what is installed, and whether an adapter keeps its word."""
+"""``decodekit doctor``: what is installed, and whether an adapter does what it declares."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def doctor(
     chosen: AdapterChoice,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show versions and extras; with an adapter, what it can do and whether it answers twice alike.
+    """Show versions and extras; with an adapter, what it can do and whether two answers are equal.
 
     Problems go to stderr; exit 1 if there are any.
     """
@@ -51,7 +51,7 @@ def doctor(
         examined = as_blocking(built)
         try:
             report["adapter"] = _examine(examined, problems)
-        except DecodekitError as error:  # an adapter may meet its backend when it is asked first
+        except DecodekitError as error:  # an adapter may contact its backend only at the first call
             problems.append(str(error))
         finally:
             examined.close()
@@ -75,7 +75,7 @@ def _versions() -> dict[str, str]:
 
 
 def _extras() -> dict[str, dict[str, Any]]:
-    """Which extras are there: the versions of their packages, or the line that installs them."""
+    """Which extras are installed: the versions of their packages, or the command that installs them."""
     found: dict[str, dict[str, str | None]] = {extra: {} for extra in _EXTRAS}
     for line in requires("decodekit") or []:
         match = _REQUIREMENT.match(line)
@@ -110,14 +110,14 @@ def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
     try:
         first = _answer(adapter, start)
         seconds = time.perf_counter() - begun
-        _answer(adapter, start + start[-1:])  # in between, so that the second answer is not only remembered
+        _answer(adapter, start + start[-1:])  # in between, so that the second answer does not just come from a cache
         second = _answer(adapter, start)
     except DecodekitError as error:
         problems.append(f"it does not answer: {error}")
         return {"info": told, "first_answer_s": None, "same_bits": None, "drift": None}
     same, drift = _compared(first, second)
     if info.deterministic and not same and first.schedule == second.schedule:
-        problems.append(f"it calls itself deterministic, and the same question moved by {drift:.3g} nats")
+        problems.append(f"it declares itself deterministic, but the same question changed by {drift:.3g} nats")
     return {"info": told, "first_answer_s": round(seconds, 4), "same_bits": same, "drift": number(drift)}
 
 
@@ -168,6 +168,6 @@ def _show(report: dict[str, Any]) -> None:
             listing.add_row(name, "not known" if value in (None, "") else safe_text(str(value)))
         if checked["same_bits"] is not None:
             listing.add_row("first answer", f"{checked['first_answer_s']:.3f} s")
-            moved = "the same bits" if checked["same_bits"] else f"moved by {checked['drift']} nats"
+            moved = "the same bits" if checked["same_bits"] else f"changed by {checked['drift']} nats"
             listing.add_row("asked twice", moved)
     show_table(console(), listing)

@@ -1,4 +1,4 @@
-"""``decodekit generate``: continue a prompt, and show why each token is what it is."""
+"""``decodekit generate``: continue a prompt, and show why each token was chosen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from decodekit.cli.options import (
     DeadlineFlag,
     JsonFlag,
     PresetFlag,
-    checked_deadline,
     preset_recipe,
 )
 from decodekit.cli.output import say
@@ -40,7 +39,7 @@ class Policy(StrEnum):
 
 
 PromptArgument = Annotated[
-    str, typer.Argument(metavar="PROMPT", help="Taken raw; '-' reads it from stdin and drops one final newline.")
+    str, typer.Argument(metavar="PROMPT", help="Used as it is; '-' reads it from stdin, without a final newline.")
 ]
 ChainFlag = Annotated[
     str | None, typer.Option("--chain", help="Processors in order: 'temperature=0.8 top_p(top_p=0.95,min_keep=2)'.")
@@ -48,25 +47,27 @@ ChainFlag = Annotated[
 SamplerFlag = Annotated[
     str | None, typer.Option("--sampler", help="multinomial, greedy, inverse_cdf, or an installed one.")
 ]
-SeedFlag = Annotated[int | None, typer.Option("--seed", help="Drawn when not given; --json and the trace tell it.")]
+SeedFlag = Annotated[int | None, typer.Option("--seed", help="Random when not given; --json and the trace contain it.")]
 MaxTokensFlag = Annotated[int | None, typer.Option("--max-tokens", help="At most this many tokens.")]
 SamplesFlag = Annotated[int, typer.Option("-n", help="How many samples.")]
-StopFlag = Annotated[list[str] | None, typer.Option("--stop", metavar="TEXT", help="A text that ends it. Repeatable.")]
+StopFlag = Annotated[
+    list[str] | None, typer.Option("--stop", metavar="TEXT", help="A text that ends the output. Repeatable.")
+]
 StopIdFlag = Annotated[
-    list[int] | None, typer.Option("--stop-id", metavar="ID", help="A token id that ends it. Repeatable.")
+    list[int] | None, typer.Option("--stop-id", metavar="ID", help="A token id that ends the output. Repeatable.")
 ]
 BanFlag = Annotated[
-    list[str] | None, typer.Option("--ban", metavar="TEXT", help="A text that is not written. Repeatable.")
+    list[str] | None, typer.Option("--ban", metavar="TEXT", help="A text that the output must not contain. Repeatable.")
 ]
 ChatFlag = Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")]
 TraceFlag = Annotated[Path | None, typer.Option("--trace", help="Write the trace here, as it happens.")]
 LevelFlag = Annotated[Level, typer.Option("--level", help="How much the trace keeps.")]
 PolicyFlag = Annotated[Policy | None, typer.Option("--on-undisclosed", help="When the adapter cannot disclose enough.")]
 TopFlag = Annotated[
-    int | None, typer.Option("--top", help="How many leading tokens each step keeps, before and after.")
+    int | None, typer.Option("--top", help="How many of the most likely tokens each step keeps, before and after.")
 ]
 ExplainFlag = Annotated[
-    int | None, typer.Option("--explain", metavar="STEP", help="Then show this step; -1 is the last.")
+    int | None, typer.Option("--explain", metavar="STEP", help="At the end show this step; -1 is the last.")
 ]
 
 
@@ -94,7 +95,8 @@ def generate(
 ) -> None:
     """Continue a prompt.
 
-    In a terminal the text is coloured by surprisal and the current step is shown as bars; into a pipe goes the text.
+    In a terminal the text is coloured by surprisal and the current step is shown as bars; into a pipe only the text is
+    written.
     """
     from decodekit.cli.running import Generation
     from decodekit.session import Session
@@ -111,7 +113,7 @@ def generate(
         "stop": tuple(stop or ()),
         "stop_ids": tuple(stop_id or ()),
         "ban": tuple(ban or ()),
-        "deadline": checked_deadline(deadline),
+        "deadline": deadline,
         "trace": trace,
         "level": level.value,
     }
@@ -122,7 +124,7 @@ def generate(
 
 
 def _overrides(chain: str | None, preset: str | None, sampler: str | None) -> dict[str, Any]:
-    """What the flags say of the chain, in place of a file's."""
+    """The chain and sampler given by flags, in place of a file's."""
     overrides: dict[str, Any] = {}
     if chain is not None:
         overrides["chain"] = parse_chain(chain)
@@ -137,13 +139,13 @@ def _overrides(chain: str | None, preset: str | None, sampler: str | None) -> di
 
 
 def _text(prompt: str) -> str:
-    """The prompt, from stdin where it is '-'. What is no UTF-8 is refused before a model is loaded."""
+    """The prompt, from stdin where it is '-'. Text that is not UTF-8 is refused before a model is loaded."""
     try:
         if prompt == "-":
             return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
         prompt.encode("utf-8")  # an argument with stray bytes holds lone surrogates
         return prompt
     except UnicodeError as error:
-        raise ParameterError(f"the prompt is no UTF-8: {error}") from None
+        raise ParameterError(f"the prompt is not UTF-8: {error}") from None
     except OSError as error:
         raise ParameterError(f"cannot read the prompt from stdin: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""``decodekit plugins``: what is installed, and what one plugin does and takes."""
+"""``decodekit plugins``: what is installed, and what one plugin does, with its parameters."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["plugins"]
 
 
 def plugins(
-    name: Annotated[str | None, typer.Argument(help="Show this one: what it does and what it takes.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show this one: what it does, and its parameters.")] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="The reference page of all processors and samplers, or of this one.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the plugins that are installed, importing none of them; or show one."""
+    """List the installed plugins without importing them, or show one."""
     found = registry.plugins()
     if name is not None:
         found = [info for info in found if info.name == name]
@@ -55,7 +55,7 @@ def plugins(
 
 
 def _reflowed(text: str, width: int) -> str:
-    """A docstring for a narrower page: paragraphs and entries filled anew, an entry's later lines indented."""
+    """A docstring for a narrower page: paragraphs and entries are wrapped again, later lines of an entry indented."""
     entries: list[tuple[int, str]] = []
     for line in text.splitlines():
         words, indent = line.strip(), len(line) - len(line.lstrip())
@@ -78,7 +78,7 @@ def _reflowed(text: str, width: int) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """Code in a docstring stands between two backticks; one is enough on a screen."""
+    """Code in a docstring is between two backticks; one is enough on a screen."""
     return text.replace("``", "`")
 
 

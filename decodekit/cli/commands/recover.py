@@ -17,7 +17,7 @@ def recover(
     trace: TraceArgument,
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="The file to write; it must not exist.")],
 ) -> None:
-    """Copy the intact lines of a torn trace into a new file. The original stays as it is."""
+    """Copy the complete lines of a damaged trace into a new file. The original is not changed."""
     from decodekit.trace import recover as recover_trace
 
     kept = recover_trace(trace, target)

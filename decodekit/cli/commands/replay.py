@@ -25,9 +25,9 @@ def replay(
     chosen: AdapterChoice,
     as_json: JsonFlag = False,
 ) -> None:
-    """Draw every token again: from the trace alone, or asking a model that flags or a config name.
+    """Draw every token again: from the trace alone, or with a model named by flags or a config.
 
-    Exit 0 when all tokens agree, or differ inside the margin that the drift allows; 1 otherwise.
+    Exit 0 when all tokens agree, or differ within what the drift explains; 1 otherwise.
     """
     from decodekit.trace import read_trace
     from decodekit.trace import replay as replay_trace
@@ -79,7 +79,9 @@ def _show(report: ReplayReport, tokenizer: Tokenizer | None) -> None:
     style = "bold green" if report.explained else "bold red"
     out.print(Text.assemble((f"{report.equal} of {total}", style), f" tokens are drawn again from {source}"))
     if report.unknown:
-        out.print(f"{report.unknown} could not be drawn: the record holds too little (a level or a sampler)")
+        out.print(
+            f"{report.unknown} could not be drawn: the record does not hold enough (because of its level or sampler)"
+        )
     if report.live:
         out.print(f"drift, in nats: median {_median(report):.3g}, largest {report.max_drift:.3g}")
         _show_worst(report.steps, out)
@@ -95,11 +97,11 @@ def _show(report: ReplayReport, tokenizer: Tokenizer | None) -> None:
 
 
 def _show_worst(steps: list[ReplayStep], out: Any) -> None:
-    """Where the model moved most, if it moved at all."""
+    """The steps where the model's answers changed most, if any did."""
     worst = sorted((step for step in steps if step.drift > 0), key=lambda step: -step.drift)[:3]
     if worst:
         places = ", ".join(f"step {step.index} ({step.drift:.3g})" for step in worst)
-        out.print(f"it moved most at {places}")
+        out.print(f"largest drift at {places}")
 
 
 def _median(report: ReplayReport) -> float:

@@ -1,4 +1,4 @@
-"""``decodekit resume``: go on with a run that broke off, or that ended at its limit, from its trace."""
+"""``decodekit resume``: continue a run that was interrupted, or that ended at its limit, from its trace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from decodekit.cli.options import (
     DeadlineFlag,
     JsonFlag,
     TraceArgument,
-    checked_deadline,
 )
 from decodekit.cli.output import say
 from decodekit.config import load_config
@@ -32,7 +31,7 @@ def resume(
     as_recorded: Annotated[
         bool,
         typer.Option(
-            "--as-recorded", help="Build the adapter that the trace names: trust it first. Flags override it."
+            "--as-recorded", help="Build the adapter that the trace names, if you trust the trace. Flags override it."
         ),
     ] = False,
     max_tokens: Annotated[
@@ -44,10 +43,10 @@ def resume(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Go on with a run from its trace, token for token as if it had not broken off.
+    """Continue a run from its trace, token for token as if it had not been interrupted.
 
     Prompt, chain, seed and stop conditions are those of the trace; the model comes from flags or a config. The text of
-    the whole run is shown, what was recorded first.
+    the whole run is shown, beginning with the recorded part.
     """
     from decodekit.cli.running import Generation
     from decodekit.session import Session
@@ -59,7 +58,6 @@ def resume(
     if fault is not None and not fault.torn:
         raise fault
     header = recorded.header
-    deadline = checked_deadline(deadline)
     source = header.config if as_recorded else chosen.config
     file = None if source is None else load_config(source).as_data()["adapter"]
     part = chosen.part(file)
@@ -67,7 +65,7 @@ def resume(
         raise ConfigError(f"which model? Name one with --model, or a config with -c{_hint(header.config)}")
     with closing(blocking(registry.adapter(part.pop("type"), **part))) as live:
         if fault is not None:
-            say(f"the last line of {trace} is torn: {fault.torn} bytes are left out")
+            say(f"the last line of {trace} is incomplete: {fault.torn} bytes are left out")
         for difference in differences(header.adapter, live.info):
             say(f"warning: {difference}")
         session = Session(live, chain_of(recorded), seed=header.seed)
@@ -79,12 +77,12 @@ def resume(
         )  # fmt: skip
         code = run.go()
     if code == 0 and len(run.steps) == len(recorded.steps):
-        say("nothing was left to do: the run had come to its end; --max-tokens takes it further")
+        say("nothing to do: the run was complete; a larger --max-tokens continues it")
     raise typer.Exit(code)
 
 
 def _hint(config: dict[str, Any] | None) -> str:
-    """What the trace says of its adapter, as flags."""
+    """The adapter that the trace names, as flags."""
     if config is None:
         return ""
     named = load_config(config).as_data()["adapter"]
@@ -92,4 +90,4 @@ def _hint(config: dict[str, Any] | None) -> str:
     flags = ["--adapter", str(named.get("type"))]
     flags += ["--model", str(named["model"])] if "model" in named else []
     flags += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    return f". The trace was made with {shlex.join(flags)}, which --as-recorded takes from it"
+    return f". The trace was made with {shlex.join(flags)}, which --as-recorded uses"

@@ -22,7 +22,7 @@ def verify(
         typer.Option("--chain", help="Run the recorded chain with its plugins again, too (level full only)."),
     ] = False,
     allow_incomplete: Annotated[
-        bool, typer.Option("--allow-incomplete", help="Exit 0 for a run without an end whose steps hold.")
+        bool, typer.Option("--allow-incomplete", help="Exit 0 for a run without an end if its steps pass.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -32,7 +32,7 @@ def verify(
     try:
         verdict = verify_trace(trace, chain=chain)
         word, step, why, counts = str(verdict.word), verdict.step, verdict.why, dict(verdict.counts)
-    except DecodekitError as error:  # no header, or one of a version that is not ours: nothing was verified
+    except DecodekitError as error:  # no header, or one of an unknown version: nothing was verified
         word, step, why, counts = "unreadable", None, str(error), {}
     if as_json:
         put_json({"word": word, "step": step, "why": why, "counts": counts})

@@ -1,4 +1,4 @@
-"""The contracts, called as functions; then what is particular to these two."""
+"""The contract checks, then tests of these two plugins."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_both_are_found_by_name_and_can_be_recorded(tmp_path):
     with decodekit.Session(NGramAdapter("the cat sat on the mat. "), chain, seed=7) as session:
         result = session.generate("the ", max_tokens=12, trace=trace)
     assert len(result.token_ids) == 12
-    assert decodekit.verify(trace).word == "consistent"  # nothing contradicts; only core samplers are proved
+    assert decodekit.verify(trace).word == "consistent"  # no contradiction; only core samplers are proved
 
 
 @pytest.mark.parametrize(("group", "name"), BOTH)

@@ -25,7 +25,7 @@ class Sharpen(Plugin):
     sharpen: Annotated[float, Field(gt=0, le=100)]
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """The whole distribution, reshaped; the bounds of a tail follow."""
+        """The reshaped distribution; the bounds of a tail are scaled too."""
         return dist.scaled(self.sharpen)
 
 
@@ -42,19 +42,19 @@ class Daring(Plugin):
     def __call__(self, dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
         """Exact on a complete distribution; `Undisclosed` on a head."""
         ids = dist.support()
-        race = dist.logprobs_of(ids) + self.daring * randomness.gumbel(ids)
-        order = np.argsort(-race, kind="stable")  # the lowest id first among equals
+        noisy = dist.logprobs_of(ids) + self.daring * randomness.gumbel(ids)
+        order = np.argsort(-noisy, kind="stable")  # the lowest id first among equals
         token, alone = int(ids[order[0]]), len(ids) == 1
         return Choice(
             token_id=token,
             logprob=dist.logprob(token),
-            score=float(race[order[0]]),
-            margin=np.inf if alone else float(race[order[0]] - race[order[1]]),
+            score=float(noisy[order[0]]),
+            margin=np.inf if alone else float(noisy[order[0]] - noisy[order[1]]),
             runner_up=None if alone else int(ids[order[1]]),
             draw=self._draw(token, randomness) if self.daring else None,
         )
 
     def _draw(self, token: int, randomness: BoundRandomness) -> Draw:
-        """Where the winner's noise came from, for the record."""
+        """The random word of the chosen token, for the record."""
         word = int(randomness.words([token])[0])
         return Draw(randomness.domain, randomness.stream, randomness.step, randomness.draw, token, word)

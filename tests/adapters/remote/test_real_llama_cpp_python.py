@@ -110,9 +110,9 @@ def test_a_list_that_falls_short_says_why(server: str) -> None:
 def test_a_vocabulary_with_a_space_in_front_has_it_once(tmp_path: Path) -> None:
     """As Llama 2 and Mistral 7B have it: the server writes it itself, and a prompt without it cannot be sent."""
     pytest.importorskip("gguf")
-    from tests.families import made
+    from tests.families import gguf_file
 
-    model = str(made("legacy.gguf"))
+    model = str(gguf_file("legacy.gguf"))
     local = decodekit.adapter("llamacpp", model=model, n_ctx=64, n_threads=1)
     with (
         started(model, "--n_ctx", "64") as url,

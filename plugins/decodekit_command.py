@@ -1,4 +1,4 @@
-"""Where the command ``decodekit`` starts: outside the package, so that Ctrl-C is quiet while the package loads."""
+"""Where the command ``decodekit`` starts: outside the package `decodekit`, so that Ctrl-C is quiet while that loads."""
 
 from __future__ import annotations
 
