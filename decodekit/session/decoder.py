@@ -1,7 +1,7 @@
-"""A state machine without I/O: it says what it needs to know, takes a distribution, and gives a step.
+"""A state machine without I/O: it says what it needs, takes a distribution, and returns a step.
 
-Sessions, servers and bridges into other engines only drive it: they ask an adapter for `Decoder.prefix` at
-`Decoder.need`, feed the answer, and ask again for more where that raises `Undisclosed`.
+A driver asks an adapter for the distribution after `Decoder.prefix` with the disclosure `Decoder.need`, feeds the
+answer, and asks again for more if that raises `Undisclosed`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Checkpoint", "Decoder"]
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a `Decoder` stood."""
+    """A state of a `Decoder` to go back to."""
 
     prefix: Prefix
     context: Context
@@ -46,14 +46,14 @@ class Decoder:
     Args:
         chain: what to do with each distribution.
         randomness: the sequence's noise.
-        prompt: where it starts.
+        prompt: the prefix it starts from.
         stop: when it ends.
         tokenizer: for text and stop strings; without one, `text` stays empty.
-        on_undisclosed: what a driver does when the adapter can give no more; kept here for `feed`.
+        on_undisclosed: what `feed` does when the adapter cannot disclose more.
         level: how much of each distribution a step keeps.
         top_logprobs: how many leading tokens each step keeps, raw and after each processor.
-        metadata: handed to processors as ``ctx.metadata``.
-        attempt: raised by one after a rewind; see RNG.md.
+        metadata: given to processors as ``ctx.metadata``.
+        attempt: the attempt of the noise; each rewind adds one; see RNG.md.
 
     Raises:
         ParameterError: stop strings without a tokenizer.
@@ -107,7 +107,7 @@ class Decoder:
 
     @property
     def text(self) -> str:
-        """The text so far, as far as it is certain; all of it once finished."""
+        """The text so far, without bytes that may still change; all of it once finished."""
         return self._text.text
 
     @property
@@ -122,9 +122,9 @@ class Decoder:
 
         Args:
             dist: the adapter's answer.
-            final: the adapter can disclose no more; the ``on_undisclosed`` policy decides what is still open.
+            final: the adapter cannot disclose more; ``on_undisclosed`` decides what happens if it is not enough.
             waited: the seconds the answer took, for the record.
-            last: end after this token for this reason, if nothing else ends it.
+            last: end after this token for this reason, if nothing else ends the sequence.
 
         Raises:
             Undisclosed: ask the adapter for `need`, which is now larger, and feed again. Nothing has changed.
@@ -135,7 +135,7 @@ class Decoder:
         started = time.perf_counter()
         index = self._context.step
         noise = self.randomness.at(index, draw=self._attempt)
-        # An impure processor runs once, so its first answer is the last.
+        # An impure processor runs only once, so the first answer is final.
         truncate = (final or not self.chain.pure) and self._on_undisclosed == "truncate"
         try:
             reshaped = self.chain.reshape(dist, self._context, self._states, noise, truncate=truncate)
@@ -169,19 +169,20 @@ class Decoder:
         return self._close(step, last)
 
     def repeat(self, step: Step, raw: Distribution | None = None, *, last: FinishReason | None = None) -> Step:
-        """Take the next step from its record instead: nothing is asked and nothing is drawn.
+        """Take the next step from its record: nothing is asked and nothing is drawn.
 
         Args:
             step: the record of the step at this place.
-            raw: what the adapter had answered (`Step.answer`), where that was recorded.
+            raw: what the adapter had answered (`Step.answer`), if that was recorded.
             last: as for `feed`.
 
         Returns:
-            The step, with the text that it adds here: where the run ended after it, held text had been added.
+            The step, with the text that it adds here. It may differ from the recorded text where the run had ended
+            after the step: held text had then been added.
 
         Raises:
-            TraceError: it is the step of another place, or comes after the end; or the chain needs more of the past
-                than was recorded.
+            TraceError: the step belongs to another place, or comes after the end; or the chain needs more than was
+                recorded.
         """
         if self.finished or step.index != self._context.step:
             where = f"the sequence ended there ({self.finish_reason})" if self.finished else "that is not its place"
@@ -208,7 +209,7 @@ class Decoder:
         self._attempt += 1
 
     def text_of(self, tokens: int) -> str:
-        """The text of the first so many tokens, as if they were all. O(tokens)."""
+        """The text of the first ``tokens`` tokens, as if there were no others. O(tokens)."""
         stream = self._text_stream()
         for token_id in self.output_ids[:tokens]:
             stream.push(self._bytes(token_id), token_id)
@@ -216,7 +217,7 @@ class Decoder:
         return stream.text
 
     def finish(self, reason: FinishReason) -> str:
-        """End here. Returns the text that was held back and is certain now."""
+        """End the sequence. Returns the text that was held back until now."""
         if self.finish_reason is None:
             self.finish_reason = reason
             return self._text.finish()
@@ -243,9 +244,9 @@ class Decoder:
         return self._tokenizer.token_bytes(token_id) or b""
 
     def _close(self, step: Step, last: FinishReason | None) -> Step:
-        """Decide whether this step is the last, and release the text that was held if it is."""
+        """Decide whether this step is the last; if it is, add the text that was held back."""
         reason: FinishReason | None = None
-        wanted = self._stop.until is not None and self._stop.until(step)  # first: it sees every step, the last too
+        wanted = self._stop.until is not None and self._stop.until(step)  # first, so that it sees every step
         if wanted or step.token_id in self._ends or self._text.stopped:
             reason = "stop"
         elif self._context.step >= self._stop.max_tokens:

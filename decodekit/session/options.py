@@ -1,4 +1,4 @@
-"""The options of a call: their names and types once, for every verb of a session, and their checks."""
+"""The options of a call: names and types for all methods of a session, and their checks."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class GenerationOptions:
         stop: when a sequence ends.
         seed: of the run; the session's when None.
         stream: which noise of that seed to use.
-        deadline: seconds from the start after which no further token is begun; None for no limit.
+        deadline: seconds from the start after which no new token is started; None for no limit.
         trace: a file to write the trace to.
         level: 'choice', 'proof' or 'full'.
-        ban: texts that are not written.
+        ban: texts that must not be written.
 
     Raises:
         ParameterError: a value that no run can have.
@@ -84,16 +84,16 @@ class GenerationOptions:
 
     @classmethod
     def of(cls, given: GenerationKeywords, max_tokens: int) -> GenerationOptions:
-        """The keywords of a call, with the session's ``max_tokens`` where it names none.
+        """The keywords of a call, with the session's ``max_tokens`` if the call gives none.
 
         Raises:
-            TypeError: a keyword that no call has.
+            TypeError: an unknown keyword.
             ParameterError: a value that no run can have.
         """
         unknown = sorted(set(given) - set(GenerationKeywords.__annotations__))
         if unknown:
             hint = did_you_mean(unknown[0], GenerationKeywords.__annotations__)
-            raise TypeError(f"a generation has no option {unknown[0]!r}{hint}")
+            raise TypeError(f"there is no generation option {unknown[0]!r}{hint}")
         own = given.get("max_tokens")
         stop = Stop(
             max_tokens=max_tokens if own is None else own,
@@ -136,5 +136,5 @@ def _strings(given: object) -> tuple[str, ...]:
 def _ids(given: Sequence[Any]) -> frozenset[int]:
     for token_id in given:
         if not isinstance(token_id, int | np.integer) or token_id < 0:
-            raise ParameterError(f"stop_ids are token ids, and {token_id!r} is none")
+            raise ParameterError(f"stop_ids are token ids, and {token_id!r} is not one")
     return frozenset(given)

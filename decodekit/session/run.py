@@ -1,9 +1,9 @@
-"""One call as a state machine without I/O: it says what it wants to ask, and takes the answers.
+"""One call as a state machine without I/O: it returns questions for the adapter, and takes the answers.
 
     while (question := run.question()) is not None:
         steps = run.take(answers to the question)
 
-A driver asks the adapter in between, records the steps and hands them out; see `decodekit.session.driving`.
+A driver asks the adapter, records the steps and returns them; see `decodekit.session.driving`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ __all__ = ["Question", "Run"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a run wants to know: the distributions after these prefixes.
+    """What to ask the adapter for: the distributions after these prefixes.
 
     Args:
-        prefixes: one per sequence that waits.
+        prefixes: one per active sequence.
         needs: what to disclose of each.
-        entering: those of the prefixes that begin a sequence of this run.
-        step: the step they all are at; None where they are at different ones.
+        entering: those of the prefixes whose sequence starts now: the prompts.
+        step: the step of all the sequences; None if they are at different steps.
     """
 
     prefixes: list[Prefix]
@@ -55,12 +55,12 @@ class Run:
         prompts: one or several.
         streams: of each sequence; the same number for each prompt, in the order of the prompts.
         options: the call's.
-        ends_at: when its deadline is, on the clock of ``time.monotonic``; None for no deadline.
-        past: an earlier part of the same run, to go on from.
+        ends_at: its deadline, on the clock of ``time.monotonic``; None for no deadline.
+        past: the trace of an earlier part of the same run, to resume from.
 
     Raises:
-        ParameterError: a prompt, a stop string or a ban that cannot be.
-        TraceError: the past is not one of this run.
+        ParameterError: a prompt, a stop string or a ban that is not valid.
+        TraceError: ``past`` is not a part of this run.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Run:
         self.settings, self.options = settings, options
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
-        self._raised: BaseException | None = None  # by the caller's ``until``
+        self._raised: BaseException | None = None  # an error raised by the caller's ``until``
         prefixes = [as_prefix(settings.adapter, prompt, i) for i, prompt in enumerate(prompts)]
         samples = len(streams) // max(len(prefixes), 1)
         places = [(stream, i // samples) for i, stream in enumerate(streams)]
@@ -95,15 +95,15 @@ class Run:
         self._recalled = [] if past is None else list(self._recall(past))
 
     def recalled(self) -> Iterator[Step]:
-        """The steps of the past, as this run has them."""
+        """The recorded steps of ``past``, as steps of this run."""
         for sequence, mark, step in self._recalled:
             yield from sequence.take_recorded(mark, step)
 
     def question(self) -> Question | None:
         """What to ask now; None when all sequences have ended.
 
-        A step whose answer disclosed too little is asked for again before any sequence goes on. Sequences enter in
-        order, as many at a time as the adapter serves well.
+        A step whose answer disclosed too little is asked for again before any sequence continues. Sequences start in
+        order, at most `AdapterInfo.concurrency` at a time.
         """
         self._entering = []
         if self._late():
@@ -124,7 +124,7 @@ class Run:
         )
 
     def take(self, answers: Sequence[Answer], waited: float = 0.0) -> Iterator[Step]:
-        """Take the answers to the last question; the steps that follow, each to be recorded and then confirmed.
+        """Take the answers to the last question. Returns the new steps; each must be recorded and then confirmed.
 
         Args:
             answers: one per prefix, in order.
@@ -133,19 +133,19 @@ class Run:
         late: FinishReason | None = "deadline" if self._late() else None
         room = self.settings.adapter.info.context_length
         for sequence, answer in zip(self._asked, answers, strict=True):
-            full = room is not None and len(sequence.decoder.prefix) >= room  # there is no asking after this token
+            full = room is not None and len(sequence.decoder.prefix) >= room  # this token fills the context
             yield from sequence.take(answer, waited=waited, last="length" if full else late)
 
     def rest(self) -> Iterator[Step]:
-        """The steps that were held when there was nothing more to ask."""
+        """The steps that are still held when there is nothing more to ask."""
         for sequence in self.sequences:
             yield from sequence.settled()
 
     def confirm(self, step: Step, recorded: int) -> None:
-        """Tell that a step is recorded, and how many of its sequence are now.
+        """Report that a step was recorded, and how many steps of its sequence are recorded now.
 
         Raises:
-            BaseException: what the caller's ``until`` raised when it saw a step, once that step is recorded.
+            BaseException: an error that the caller's ``until`` raised for a step, once that step is recorded.
         """
         sequence = self._of[step.stream]
         if self._raised is not None and recorded == len(sequence.decoder.output_ids):
@@ -153,7 +153,7 @@ class Run:
             raise self._raised
 
     def broken_off(self, error: BaseException, recorded: Mapping[int, int]) -> None:
-        """End every sequence for this reason; what is not recorded does not count."""
+        """End every sequence because of this error; steps that were not recorded do not count."""
         for sequence in self.sequences:
             sequence.broken_off(error, recorded[sequence.stream])
 
@@ -170,7 +170,7 @@ class Run:
         ]
 
     def results(self, steps: list[Step], footer: Footer | None, recorded: Mapping[int, int]) -> list[Result]:
-        """The results so far, one per sequence, of what is recorded."""
+        """The results so far, one per sequence, with the recorded steps."""
         trace = Trace(self.header, steps, footer, self.resumed)
         return [self._result(sequence, recorded[sequence.stream], trace) for sequence in self.sequences]
 
@@ -187,7 +187,7 @@ class Run:
         )
 
     def _enter(self) -> list[RunSequence]:
-        """The sequences that go on, and as many new ones as there is room for."""
+        """The active sequences, and as many new ones as ``concurrency`` allows."""
         room = max(1, self.settings.adapter.info.concurrency)
         self._active = [sequence for sequence in self._active if not sequence.finished]
         while self._waiting and len(self._active) < room:
@@ -215,7 +215,7 @@ class Run:
         )
 
     def _until(self, step: Step) -> bool:
-        """The caller's ``until``. What it raises waits until the step it saw is recorded."""
+        """The caller's ``until``. An error from it is kept, and raised after the step is recorded."""
         until = self.options.stop.until
         assert until is not None
         try:
@@ -225,7 +225,7 @@ class Run:
             return True
 
     def _recall(self, past: Trace) -> Iterator[tuple[RunSequence, Checkpoint | None, Step]]:
-        """Bring the decoders to where the recorded steps left them."""
+        """Advance the decoders through the recorded steps."""
         stopped = [end for end in (past.footer.ends if past.footer else ()) if end.finish_reason == "stop"]
         lasts = {(end.stream, end.tokens - 1) for end in stopped}
         for step in past.steps:
@@ -245,7 +245,7 @@ def _ban(settings: Settings, options: GenerationOptions) -> Ban | None:
         return None
     ban = Ban(options.ban, settings.adapter.tokenizer)
     if not settings.chain.pure:
-        raise ParameterError("ban goes back and runs steps anew, and a part of this chain may run only once")
+        raise ParameterError("ban goes back and runs steps again, but a part of this chain must run only once per step")
     return ban
 
 

@@ -1,4 +1,4 @@
-"""When a generation ends, and what to do where a distribution does not disclose enough."""
+"""When a generation ends, and what to do if a distribution does not disclose enough."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ OnUndisclosed = Literal["error", "truncate"]
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """When a generation ends, beside the model's own end-of-text tokens.
+    """When a generation ends, in addition to the model's own end-of-text tokens.
 
     Args:
         max_tokens: at most this many tokens.
         strings: texts that end it; the first to appear is cut from the text, its ids stay.
         ids: token ids that end it; the id stays in the ids and adds no text.
-        until: a callable that sees each `Step` and ends the generation by returning true.
+        until: a function that gets each `Step` and ends the generation by returning true.
 
     Raises:
-        ParameterError: max_tokens out of range, an empty stop string, stop strings that are no Unicode texts.
+        ParameterError: max_tokens out of range, an empty stop string, stop strings that are not Unicode texts.
     """
 
     max_tokens: int = 256
@@ -42,7 +42,7 @@ class Stop:
         if type(self.max_tokens) is not int or not 0 <= self.max_tokens <= MOST_TOKENS:
             raise ParameterError(f"max_tokens must be an integer from 0 to {MOST_TOKENS}, not {self.max_tokens!r}")
         if isinstance(self.strings, str):
-            raise ParameterError(f"stop strings come as a sequence, not as one text: {self.strings!r}")
+            raise ParameterError(f"stop strings must be a sequence of texts, not one text: {self.strings!r}")
         for text in self.strings:
             if not text or not isinstance(text, str):
                 raise ParameterError(f"a stop string must be text with at least one character, not {text!r}")

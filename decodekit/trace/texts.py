@@ -1,4 +1,4 @@
-"""The texts of a trace decoded again, where the tokenizer is at hand."""
+"""Decoding the texts of a trace again, with the tokenizer of the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RecordedTexts:
     """Follows the steps of a trace, in order.
 
     Args:
-        trace: names the stop strings and the ids that end a text.
+        trace: has the stop strings and the ids that end a text.
         tokenizer: the run's.
     """
 
@@ -31,10 +31,10 @@ class RecordedTexts:
         self._left = Counter(step.stream for step in trace.steps)
 
     def check(self, step: Step) -> None:
-        """Compare a step's text. Text may have been held; where the run ended with the step, it is in its text.
+        """Compare a step's text. If the run ended with this step, text that was held back is in it too.
 
         Raises:
-            Finding: the text is another.
+            Finding: the text differs.
         """
         stream = self._streams[step.stream]
         self._left[step.stream] -= 1
