@@ -138,14 +138,15 @@ class Decoder:
         # An impure processor runs once, so its first answer is the last.
         truncate = (final or not self.chain.pure) and self._on_undisclosed == "truncate"
         try:
-            after, choice, entries, states = self.chain.step(
-                dist, self._context, self._states, noise, top=self._top, truncate=truncate
-            )
+            reshaped = self.chain.reshape(dist, self._context, self._states, noise, truncate=truncate)
+            drawn, reshaped = reshaped.choose(noise, truncate=truncate)
+            choice, entries = reshaped.settle(drawn, top=self._top)
         except Undisclosed as error:
             self._need = self._need | error.need
             self._asked.append((error.question, error.need))
             raise
-        evidence = None if self._level == "choice" else gather(after, choice, self.chain.sampler, noise)
+        states = reshaped.states_after(choice)
+        evidence = None if self._level == "choice" else gather(reshaped.final, choice, self.chain.sampler, noise)
         self._advance(choice.token_id, states)
         step = Step(
             index=index,

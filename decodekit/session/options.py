@@ -18,6 +18,8 @@ __all__ = ["GenerationKeywords", "GenerationOptions", "PathLike", "ResumeKeyword
 
 PathLike = str | os.PathLike[str]
 
+_LONGEST_WAIT = 3.15e9  # seconds
+
 
 class _AnyRun(TypedDict, total=False):
     max_tokens: int | None
@@ -72,7 +74,13 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         if self.level not in ("choice", "proof", "full"):
             raise ParameterError(f"level is 'choice', 'proof' or 'full', not {self.level!r}")
-        checked_deadline(self.deadline)
+        if self.stop.until is not None and not callable(self.stop.until):
+            raise ParameterError(f"until is a function of a step, not {self.stop.until!r}")
+        if self.trace is not None and not isinstance(self.trace, str | os.PathLike):
+            raise ParameterError(f"trace is the path of a file, not {self.trace!r}")
+        if isinstance(self.ban, str) or not isinstance(self.ban, Sequence):
+            raise ParameterError(f"ban is a list of texts, not {self.ban!r}")
+        object.__setattr__(self, "deadline", checked_deadline(self.deadline))
 
     @classmethod
     def of(cls, given: GenerationKeywords, max_tokens: int) -> GenerationOptions:
@@ -105,12 +113,16 @@ class GenerationOptions:
 
 
 def checked_deadline(deadline: object) -> float | None:
-    """A number of seconds, or None. Raises `ParameterError` for anything else."""
+    """A number of seconds that a machine can wait, or None for no limit: infinity is one, and so is a century.
+
+    Raises:
+        ParameterError: something else.
+    """
     if deadline is None:
         return None
     if isinstance(deadline, bool) or not isinstance(deadline, int | float) or not deadline >= 0:
         raise ParameterError(f"deadline is a number of seconds from now, 0 or more, not {deadline!r}")
-    return deadline
+    return None if deadline > _LONGEST_WAIT else float(deadline)
 
 
 def _strings(given: object) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def check_processor(
     permutable: bool = True,
     seed: int = 0,
 ) -> int:
-    """Check a processor, stateful or not, against the contract of `decodekit.model.adapter.Processor`.
+    """Check a processor, stateful or not, against the contract of `decodekit.plugin.protocols.Processor`.
 
     The declared attributes are held against it: ``revives``, ``needs_logits``, ``pure``, ``argmax_invariant``,
     ``truncates``, and the bounds of its parameters.

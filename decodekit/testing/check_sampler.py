@@ -39,7 +39,7 @@ def check_sampler(
     p_threshold: float = 1e-6,
     seed: int = 0,
 ) -> float | None:
-    """Check a sampler, stateful or not, against the contract of `decodekit.model.adapter.Sampler`.
+    """Check a sampler, stateful or not, against the contract of `decodekit.plugin.protocols.Sampler`.
 
     Args:
         sampler: the sampler, built.

@@ -19,7 +19,6 @@ __all__ = ["LlamaServer"]
 
 _ALL = 10_000_000  # n_probs is clamped to the vocabulary
 _FORCE = 1000.0
-_FIELDS = ["completion_probabilities", "tokens", "model", "tokens_evaluated", "timings/draft_n", "stop_type"]
 
 
 class LlamaServer(Dialect):
