@@ -28,13 +28,15 @@ def test_a_run_whose_model_broke_goes_on_to_the_same_text(one_after_another: Cal
     assert proof[0] == 0 and proof[1].startswith("proved: ")
 
 
-def test_a_torn_line_is_said_and_the_text_is_that_of_the_whole_run(decodekit: Decodekit, tmp_path: Path) -> None:
+def test_an_incomplete_line_is_reported_and_the_text_is_that_of_the_whole_run(
+    decodekit: Decodekit, tmp_path: Path
+) -> None:
     whole = decodekit(*RUN, "--trace", "run.jsonl")
     lines = (tmp_path / "run.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "run.jsonl").write_bytes(b"".join(lines[:6]) + lines[6][:50])
     done = decodekit("resume", "run.jsonl", *TOY)
     assert (done.stdout, done.returncode) == (whole.stdout, 0)
-    assert done.stderr == "decodekit: the last line of run.jsonl is torn: 50 bytes are left out\n"
+    assert done.stderr == "decodekit: the last line of run.jsonl is incomplete: 50 bytes are left out\n"
 
 
 def test_a_run_at_its_limit_goes_on_with_a_higher_one_and_samples_all_do(one_after_another: Calls) -> None:

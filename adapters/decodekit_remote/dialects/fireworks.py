@@ -21,7 +21,7 @@ class Fireworks(Dialect):
     capabilities = Capabilities(ids_in=True, ids_out=True, bytes_out=True, most_top=5, batch=True, draft=True)
 
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
-        """``logprob`` is read, and not ``sampling_logprob``, which has been bent."""
+        """``logprob`` is read, not ``sampling_logprob``, which is computed after processing."""
         body = plain_body(question, prompts_of(question))
         return "/v1/completions", body | {"logprobs": True, "top_logprobs": question.top}
 
@@ -35,7 +35,7 @@ class Fireworks(Dialect):
         ]
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
-        """Known by the owner of its models."""
+        """Recognised by the owner of its models."""
         listed = models_of(await ask("/v1/models"), model)
         if listed is None or listed.get("owned_by") != "fireworks":
             return None

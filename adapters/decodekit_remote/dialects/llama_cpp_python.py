@@ -1,9 +1,9 @@
 """llama-cpp-python's server: text in, and lists keyed by text with undecodable bytes left out.
 
-Recorded from 0.3.36. Raw values; a list longer than the vocabulary is cut. " " is the text of the space, and also what
-is left of a space with half an emoji, so keys fall together and the last one stays. Its ``echo`` gives every score to
-the token after it when the model adds no BOS, and is not used. ``logit_bias`` moves the choice and no value, so the
-tokens that would end the text are kept from being chosen.
+Recorded from 0.3.36. Raw values; a list longer than the vocabulary is cut. " " is the text of the space, and also of a
+space with half an emoji, so such keys are equal and only the last one stays. Its ``echo`` gives every score to the
+token after it when the model adds no BOS, and is not used. ``logit_bias`` changes the choice but no value, so it is
+used to prevent tokens that would end the text.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class LlamaCppPython(Dialect):
         return read_event(data, str, self.name)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
-        """It alone has a route to count tokens."""
+        """Recognised by a route to count tokens, which only this server has."""
         listed = models_of(await ask("/v1/models"), model)
         if listed is None or "count" not in await ask("/extras/tokenize/count", {"input": "."}):
             return None

@@ -1,8 +1,8 @@
 """``/v1/chat/completions``: a conversation in, texts and bytes out, twenty tokens at most.
 
-Of OpenAI and those who copied it. -9999 stands for a token outside the twenty. What was done to the values is unsaid;
-the end of the turn may or may not be among the alternatives. An answer goes on in its middle only where the server can
-be told so (``prefill``); elsewhere what one request drafted is all that can be had.
+The API of OpenAI and compatible servers. -9999 means a token outside the twenty. How the values were processed is not
+documented; the end of the turn may be missing from the alternatives. An answer can be continued only if the server
+supports it (``prefill``); otherwise only one request's draft is available.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class OpenAIChat(Dialect):
         if talk.said:
             if question.prefill == "no":
                 raise ParameterError(
-                    "openai_chat: this server is not known to go on in the middle of the assistant's words; say how "
+                    "openai_chat: this server is not known to continue an assistant message; say how "
                     "with prefill='last_message', 'continue_final_message' or 'prefix', or use a completions dialect"
                 )
             messages.append({"role": "assistant", "content": talk.said})
@@ -69,7 +69,7 @@ class OpenAIChat(Dialect):
         ]
 
     def event(self, data: Any, seen: int) -> Reply:
-        """The first event may hold nothing but the role, others nothing but the usage, or no choices at all."""
+        """The first event may hold only the role, others only the usage, or no choices at all."""
         if not data.get("choices"):
             return Reply([], finished=False)
         choice = data["choices"][0]

@@ -1,4 +1,4 @@
-"""SGLang's ``/generate``: ids both ways, chosen ids by name. Written from its sources, not recorded.
+"""SGLang's ``/generate``: ids in and out, logprobs of requested ids. Written from its sources, not recorded.
 
 Values are taken after temperature, and temperature 0 is run as top-k 1 at temperature 1, so greedy values are raw.
 """
@@ -15,7 +15,7 @@ __all__ = ["SGLang"]
 
 
 class SGLang(Dialect):
-    """SGLang, natively."""
+    """SGLang's own API."""
 
     name = "sglang"
     capabilities = Capabilities(
@@ -57,7 +57,7 @@ class SGLang(Dialect):
         return Reply(positions, prompt_tokens=told.get("prompt_tokens"))
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
-        """Known by a route of its own."""
+        """Recognised by a route that only SGLang has."""
         told = await ask("/get_model_info")
         return ServerInfo(model=str(told["model_path"]), tokenizes=True) if "model_path" in told else None
 

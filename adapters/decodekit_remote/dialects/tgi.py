@@ -2,7 +2,8 @@
 
 Written from its documentation, not recorded.
 
-Values are those after penalties and warpers; none is asked for here, and whether the values are raw is for the probe.
+Values are those after penalties and warpers; none is requested here, and the probe finds out whether the values are
+raw.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["Tgi"]
 
 
 class Tgi(Dialect):
-    """TGI, natively."""
+    """TGI's own API."""
 
     name = "tgi"
     capabilities = Capabilities(ids_out=True, most_top=5, draft=True)
@@ -42,7 +43,7 @@ class Tgi(Dialect):
         return [Reply(positions)]
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
-        """Known by what its information holds."""
+        """Recognised by the fields of its information."""
         told = await ask("/info")
         if "max_concurrent_requests" not in told or "model_id" not in told:
             return None

@@ -169,7 +169,7 @@ def test_llama_server_keeps_the_raw_values_under_a_forced_token() -> None:
 
 
 def test_a_speculating_llama_server_is_refused() -> None:
-    with pytest.raises(ProviderError, match="speculates"):
+    with pytest.raises(ProviderError, match="speculative decoding"):
         lists("llama_server", "spec_ngram_logprob0")
     body = {**bodies("llama_server")["spec_ngram_logprob0"]["body"], "timings": {}}
     with pytest.raises(ProviderError, match=r"token 1876 the logprob .* and no list"):
