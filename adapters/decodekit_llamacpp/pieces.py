@@ -67,9 +67,17 @@ class Pieces:
                 ids.append(token_id)
             else:
                 self._require(part)
-                spelled = part.replace(" ", _SPACE) if self._unigram else part
-                ids += self._tokenize(anchor + spelled, False)[cut:]
+                ids += self._tokenize(anchor + self._each_space(part), False)[cut:]
         return ids
+
+    def encode_prompt(self, text: str, special: bool) -> list[int]:
+        """The ids of a text with the spaces that llama.cpp adds to it. No space of the text is lost."""
+        parts = self._parts(text, special)
+        return self.encode_own("".join(self._each_space(part) if i is None else part for part, i in parts), special)
+
+    def _each_space(self, part: str) -> str:
+        """Spelled so that a unigram vocabulary does not make one space of many."""
+        return part.replace(" ", _SPACE) if self._unigram else part
 
     def encode_own(self, text: str, special: bool) -> list[int]:
         """llama.cpp's own ids of a text. Raises `ParameterError` for a character that has no token."""

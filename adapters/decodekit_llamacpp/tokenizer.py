@@ -83,6 +83,15 @@ class LlamaCppTokenizer(BaseTokenizer):
             raise ParameterError(f"this vocabulary cannot encode the text byte for byte: {text[:60]!r}")
         return ids
 
+    def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:
+        """llama.cpp's own ids of a text, with the spaces it adds in front and behind added tokens; without BOS.
+
+        Raises:
+            ParameterError: as for `encode`.
+        """
+        exact = self.encode(text, special=special)
+        return exact if self._pieces is None else self._pieces.encode_prompt(text, special)
+
     @cached_property
     def control_tokens(self) -> Mapping[str, int]:
         """The ids of the tokens that are not text, by their markup."""
