@@ -19,8 +19,8 @@ from decodekit.draw.randomness import Randomness
 from decodekit.errors import ParameterError, TraceError
 from decodekit.model.prefix import Prefix
 from decodekit.session.stop import OnUndisclosed, Stop
-from decodekit.text.markup import reading
-from decodekit.text.stream import TextMark, TextStream
+from decodekit.text.stream import TextMark
+from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.evidence import gather
 from decodekit.trace.recalled import states_after
@@ -151,7 +151,7 @@ class Decoder:
         step = Step(
             index=index,
             token_id=choice.token_id,
-            text=self._text.push(self._bytes(choice.token_id), choice.token_id),
+            text=self._text.take(choice.token_id),
             raw=RawSummary.of(dist, self._top),
             entries=entries,
             draw=choice.draw,
@@ -194,7 +194,7 @@ class Decoder:
             self._attempt = step.draw.attempt
         noise = self.randomness.at(step.index, draw=self._attempt)
         self._advance(step.token_id, states_after(self.chain, step, raw, self._context, self._states, noise))
-        return self._close(replace(step, text=self._text.push(self._bytes(step.token_id), step.token_id)), last)
+        return self._close(replace(step, text=self._text.take(step.token_id)), last)
 
     def mark(self) -> Checkpoint:
         """Where it stands, to be given to `rewind`. O(1): nothing that is marked ever changes."""
@@ -212,7 +212,7 @@ class Decoder:
         """The text of the first ``tokens`` tokens, as if there were no others. O(tokens)."""
         stream = self._text_stream()
         for token_id in self.output_ids[:tokens]:
-            stream.push(self._bytes(token_id), token_id)
+            stream.take(token_id)
         stream.finish()
         return stream.text
 
@@ -232,16 +232,8 @@ class Decoder:
         self.prefix = self.prefix.extend((token_id,))
         self._need = self.chain.need(self._context)
 
-    def _text_stream(self) -> TextStream:
-        """A new stream that ends at the stop strings, also where these name control tokens."""
-        strings, tokenizer = self._stop.strings, self._tokenizer
-        readings = [reading(tokenizer, text) for text in strings] if tokenizer is not None else []
-        return TextStream(strings, [parts for parts in readings if any(isinstance(part, int) for part in parts)])
-
-    def _bytes(self, token_id: int) -> bytes:
-        if self._tokenizer is None or token_id in self._ends:
-            return b""
-        return self._tokenizer.token_bytes(token_id) or b""
+    def _text_stream(self) -> TokenText:
+        return TokenText(self._tokenizer, self._stop.strings, self._ends)
 
     def _close(self, step: Step, last: FinishReason | None) -> Step:
         """Decide whether this step is the last; if it is, add the text that was held back."""
