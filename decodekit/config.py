@@ -7,9 +7,9 @@ adapter that needs one takes the *name* of a variable (``api_key_env``), never t
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -20,7 +20,7 @@ from decodekit.draw.context import MOST_TOKENS
 from decodekit.errors import ConfigError, message_of
 from decodekit.log import get_logger
 from decodekit.plugin import explain, registry, validated
-from decodekit.plugin.parameters import parameter_schema
+from decodekit.plugin.parameters import parameter_schema, without_numpy
 from decodekit.plugin.presets import read_recipe
 
 __all__ = ["Config", "config_schema", "load_config"]
@@ -113,11 +113,11 @@ def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
         ConfigError: the file cannot be read, is not TOML, or has an unknown key or a wrong value.
     """
     if isinstance(source, Mapping):
-        data, where = dict(source), "the configuration"
+        data, where = without_numpy(source), "the configuration"
     else:
         where = str(source)
         try:
-            data = tomllib.loads(Path(source).read_text(encoding="utf-8-sig"))
+            data = tomllib.loads(_read(source).decode("utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"cannot read {where}: {error.strerror}") from error
         except (
@@ -134,6 +134,15 @@ def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
         raise ConfigError(
             "; ".join(explain(detail, _keys(detail["loc"]), where) for detail in error.errors())
         ) from None
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file. It is opened without waiting: a pipe may have no other end."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ConfigError(f"{path} is no regular file; a configuration is read from one")
+        return file.read()
 
 
 def _written_out(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import decodekit
@@ -65,6 +68,22 @@ def test_everything_but_the_adapter_has_a_default() -> None:
     assert config.session_options() == {
         "seed": None, "max_tokens": 256, "on_undisclosed": "error", "top_logprobs": 5
     }  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ConfigError, match=r"pipe.toml is no regular file"):
+        load_config(tmp_path / "pipe.toml")
+
+
+def test_numpy_numbers_of_a_dict_are_plain_ones() -> None:
+    given = {"top_logprobs": np.int64(3), "max_tokens": np.int32(2), "seed": np.uint64(2**63)}
+    config = load_config(
+        {"adapter": {"type": "toy"}, "chain": [{"name": "top_k", "top_k": np.int8(2)}], "session": given}
+    )
+    assert json.loads(json.dumps(config.as_data()))["session"]["seed"] == 2**63
+    assert type(config.chain[0].parameters()["top_k"]) is int
 
 
 @pytest.mark.parametrize(

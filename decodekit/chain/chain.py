@@ -129,7 +129,7 @@ class Chain:
         for link in self._moving:
             try:
                 need |= link.traits.needs(ctx)  # type: ignore[operator]
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 blame(error, link, ctx)
                 raise
         return need
@@ -140,7 +140,7 @@ class Chain:
         for link in self.links:
             try:
                 states.append(link.call.initial(ctx) if link.stateful else None)
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 blame(error, link, ctx)
                 raise
         return tuple(states)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError, current_task
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +72,11 @@ def link_of(part: Any, seen: dict[str, int]) -> Link:
         raise ParameterError(
             f"a chain is made of callables, and {part!r} is not callable. Build plugins by name with processor(...)"
         )
+    if isinstance(part, type):
+        raise ParameterError(
+            f"a chain is made of instances, and {part.__name__} is a class. Build one: {part.__name__}(...), or "
+            "processor(...) with the name of the plugin"
+        )
     name = registry.name_of(part)
     earlier = seen.get(name, 0)
     seen[name] = earlier + 1
@@ -107,7 +113,7 @@ def call_processor(
         ctx = Context(ctx.prompt_ids, ctx.output_ids, ctx.tokenizer, ctx.metadata, noise)
     try:
         after = link.call(dist, ctx, state) if link.stateful else link.call(dist, ctx)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         blame(error, link, ctx)
         raise
     if not isinstance(after, Distribution):
@@ -127,7 +133,7 @@ def call_sampler(link: Link, dist: Distribution, ctx: Context, noise: BoundRando
     """The sampler's answer, not yet checked."""
     try:
         return link.call(dist, ctx, noise, state) if link.stateful else link.call(dist, ctx, noise)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         blame(error, link, ctx)
         raise
 
@@ -146,13 +152,34 @@ def refuse(error: Undisclosed, ran_once: str, step: int) -> DecodekitError:
 
 
 def blame(error: BaseException, link: Link, ctx: Context) -> None:
-    """Raise a plugin's error with its name and step; do nothing where it has both, or is `Undisclosed`."""
+    """Raise a plugin's error with its name and step; do nothing where it has both, or is `Undisclosed`.
+
+    An attempt to end the process or the run is an error of the plugin, too. What comes from outside passes:
+    ``KeyboardInterrupt``, and where a task runs here, its ``CancelledError``.
+    """
+    if _from_outside(error):
+        return
     if isinstance(error, DistributionError) and error.stage is None:
         raise type(error)(error.message, stage=link.name, step=ctx.step) from error
     if isinstance(error, ConfigError) or not isinstance(error, DecodekitError):
         raise PluginError(
             f"raised {type(error).__name__}: {message_of(error)}", plugin=link.name, step=ctx.step
         ) from error
+
+
+def _from_outside(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_from_outside, error.exceptions))
+    if isinstance(error, CancelledError):
+        return _in_a_task()
+    return not isinstance(error, Exception | SystemExit | GeneratorExit)
+
+
+def _in_a_task() -> bool:
+    try:
+        return current_task() is not None
+    except RuntimeError:  # no loop runs in this thread
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def advance(
         extra = (before,) if link.looks_back else ()
         try:
             after.append(link.call.advance(state, choice, ctx, *extra) if link.stateful else None)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             blame(error, link, ctx)
             raise
     return tuple(after)
@@ -137,7 +137,7 @@ def _check_choice(choice: Any, dist: Distribution, link: Link, ctx: Context) -> 
         return
     try:
         possible = dist.score(choice.token_id) > -math.inf
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         blame(error, link, ctx)
         raise
     if not possible:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.random import Philox
 from numpy.typing import NDArray
 
+from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 
 __all__ = [
@@ -209,10 +210,4 @@ def _state(source: Randomness, domain: int, step: int, draw: int) -> Any:
 
 
 def _u64(value: int, name: str) -> int:
-    try:
-        number = -1 if isinstance(value, bool) else index(value)
-    except TypeError:
-        number = -1
-    if not 0 <= number < 2**64:
-        raise ParameterError(f"{name} must be an integer from 0 to 2**64 - 1, not {value!r}")
-    return number
+    return whole(value, name, 0, 2**64 - 1)

@@ -15,19 +15,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model
 from decodekit.errors import ConfigError, ParameterError, did_you_mean, message_of
 from decodekit.plugin.traits import DECLARED
 
-__all__ = ["FunctionPlugin", "Plugin", "explain", "parameter_model", "parameter_schema", "validated"]
+__all__ = ["FunctionPlugin", "Plugin", "explain", "parameter_model", "parameter_schema", "validated", "without_numpy"]
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def _without_numpy(value: Any) -> Any:
+def without_numpy(value: Any) -> Any:
     """NumPy's scalars as Python's own, in lists, tuples and dicts too."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {_without_numpy(key): _without_numpy(each) for key, each in value.items()}
+        return {without_numpy(key): without_numpy(each) for key, each in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(map(_without_numpy, value))
+        return type(value)(map(without_numpy, value))
     return value
 
 
@@ -38,7 +38,7 @@ class _Parameters(BaseModel):
     @classmethod
     def _plain_numbers(cls, parameters: Any) -> Any:
         """``top_k=np.int64(5)`` is 5."""
-        return _without_numpy(parameters)
+        return without_numpy(parameters)
 
 
 class _Keywords(_Parameters):

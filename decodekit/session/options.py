@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
 
 from decodekit.chain import Chain
+from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError, did_you_mean
 from decodekit.session.stop import Stop
 from decodekit.trace.step import Level, Step
@@ -81,6 +82,7 @@ class GenerationOptions:
         if isinstance(self.ban, str) or not isinstance(self.ban, Sequence):
             raise ParameterError(f"ban is a list of texts, not {self.ban!r}")
         object.__setattr__(self, "deadline", checked_deadline(self.deadline))
+        object.__setattr__(self, "stream", whole(self.stream, "stream", 0, 2**64 - 1))
 
     @classmethod
     def of(cls, given: GenerationKeywords, max_tokens: int) -> GenerationOptions:
@@ -120,9 +122,10 @@ def checked_deadline(deadline: object) -> float | None:
     """
     if deadline is None:
         return None
-    if isinstance(deadline, bool) or not isinstance(deadline, int | float) or not deadline >= 0:
+    number = deadline.item() if isinstance(deadline, np.number) else deadline
+    if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
         raise ParameterError(f"deadline is a number of seconds from now, 0 or more, not {deadline!r}")
-    return None if deadline > _LONGEST_WAIT else float(deadline)
+    return None if number > _LONGEST_WAIT else float(number)
 
 
 def _strings(given: object) -> tuple[str, ...]:
@@ -133,8 +136,7 @@ def _strings(given: object) -> tuple[str, ...]:
     return tuple(given)
 
 
-def _ids(given: Sequence[Any]) -> frozenset[int]:
-    for token_id in given:
-        if not isinstance(token_id, int | np.integer) or token_id < 0:
-            raise ParameterError(f"stop_ids are token ids, and {token_id!r} is not one")
-    return frozenset(given)
+def _ids(given: object) -> frozenset[int]:
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise ParameterError(f"stop_ids takes a list of token ids, not {given!r}")
+    return frozenset(whole(token_id, "an id in stop_ids", 0, 2**63 - 1) for token_id in given)

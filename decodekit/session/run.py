@@ -59,7 +59,7 @@ class Run:
         past: the trace of an earlier part of the same run, to resume from.
 
     Raises:
-        ParameterError: a prompt, a stop string or a ban that is not valid.
+        ParameterError: a prompt, a stop string, a stop id or a ban that is not valid.
         TraceError: ``past`` is not a part of this run.
     """
 
@@ -72,6 +72,7 @@ class Run:
         ends_at: float | None = None,
         past: Trace | None = None,
     ) -> None:
+        _check_stop_ids(settings, options)
         self.settings, self.options = settings, options
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
@@ -238,6 +239,12 @@ class Run:
             if self._raised is not None:
                 raise self._raised
             yield sequence, mark, again
+
+
+def _check_stop_ids(settings: Settings, options: GenerationOptions) -> None:
+    size, largest = settings.adapter.info.vocab_size, max(options.stop.ids, default=0)
+    if size is not None and largest >= size:
+        raise ParameterError(f"stop_ids: token id {largest} lies outside the vocabulary of {size} tokens")
 
 
 def _ban(settings: Settings, options: GenerationOptions) -> Ban | None:

@@ -11,6 +11,7 @@ from typing import Any, Self, Unpack
 
 from decodekit.chain import Chain
 from decodekit.draw.randomness import Randomness
+from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, blocking
@@ -59,11 +60,8 @@ class Session:
     ) -> None:
         if on_undisclosed not in ("error", "truncate"):
             raise ParameterError(f"on_undisclosed is 'error' or 'truncate', not {on_undisclosed!r}")
-        if type(top_logprobs) is not int or not 0 <= top_logprobs <= 1000:
-            raise ParameterError(f"top_logprobs must be an integer from 0 to 1000, not {top_logprobs!r}")
         if seed is not None:
             Randomness(seed)
-        Stop(max_tokens)
         self.adapter = blocking(adapter)
         self._facade = (
             self.adapter if isinstance(self.adapter, BlockingAdapter) and self.adapter is not adapter else None
@@ -71,9 +69,9 @@ class Session:
         self.chain = Chain.of(chain)
         self.seed = seed
         self.on_undisclosed: OnUndisclosed = on_undisclosed
-        self.max_tokens = max_tokens
+        self.max_tokens = Stop(max_tokens).max_tokens
         self.metadata = metadata
-        self.top_logprobs = top_logprobs
+        self.top_logprobs = whole(top_logprobs, "top_logprobs", 0, 1000)
         self._owns_adapter = False
         self.config: dict[str, Any] | None = None
 
@@ -171,8 +169,7 @@ class Session:
         Returns:
             For each prompt its n results.
         """
-        if type(n) is not int or not 1 <= n <= _MOST_SAMPLES:
-            raise ParameterError(f"n must be an integer from 1 to {_MOST_SAMPLES}, not {n!r}")
+        n = whole(n, "n", 1, _MOST_SAMPLES)
         if isinstance(prompts, str | Prefix):
             raise ParameterError("generate_many takes a list of prompts; for one prompt use generate")
         given = GenerationOptions.of(options, self.max_tokens)

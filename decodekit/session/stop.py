@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from decodekit.draw.context import MOST_TOKENS
+from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 from decodekit.text.utf8 import utf8
 from decodekit.trace.step import Step
@@ -30,7 +31,8 @@ class Stop:
         until: a function that gets each `Step` and ends the generation by returning true.
 
     Raises:
-        ParameterError: max_tokens out of range, an empty stop string, stop strings that are not Unicode texts.
+        ParameterError: max_tokens out of range, an empty stop string, stop strings that are not Unicode texts,
+            a stop id that is not a token id.
     """
 
     max_tokens: int = 256
@@ -39,8 +41,8 @@ class Stop:
     until: Callable[[Step], bool] | None = None
 
     def __post_init__(self) -> None:
-        if type(self.max_tokens) is not int or not 0 <= self.max_tokens <= MOST_TOKENS:
-            raise ParameterError(f"max_tokens must be an integer from 0 to {MOST_TOKENS}, not {self.max_tokens!r}")
+        object.__setattr__(self, "max_tokens", whole(self.max_tokens, "max_tokens", 0, MOST_TOKENS))
+        object.__setattr__(self, "ids", frozenset(whole(each, "a stop id", 0, 2**63 - 1) for each in self.ids))
         if isinstance(self.strings, str):
             raise ParameterError(f"stop strings must be a sequence of texts, not one text: {self.strings!r}")
         for text in self.strings:

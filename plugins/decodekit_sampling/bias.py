@@ -45,7 +45,13 @@ class LogitBias(Plugin):
         """TOML and JSON keys are text: '42' is token 42."""
         if not isinstance(value, dict):
             return value
-        return {int(key) if isinstance(key, str) and _KEY.fullmatch(key) else key: bias for key, bias in value.items()}
+        read = [(int(key) if isinstance(key, str) and _KEY.fullmatch(key) else key, key) for key in value]
+        spelling: dict[Any, Any] = {}
+        for token, key in read:
+            if token in spelling:
+                raise ValueError(f"token {token} is named twice, as {spelling[token]!r} and as {key!r}")
+            spelling[token] = key
+        return {token: value[key] for token, key in read}
 
     @field_validator("logit_bias")
     @classmethod

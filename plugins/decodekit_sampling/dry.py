@@ -14,7 +14,7 @@ from decodekit.text.once import once
 from decodekit_sampling.breakers import Breakers, overlapping
 from decodekit_sampling.history import Scope, Window, named, recent
 from decodekit_sampling.ngrams import completions
-from decodekit_sampling.phrases import Phrase, tokenizer_of
+from decodekit_sampling.phrases import Phrase, tokenizer_of, within_each
 
 __all__ = ["Dry"]
 
@@ -79,6 +79,7 @@ class Dry(Plugin):
 
     def __call__(self, dist: Distribution, ctx: Context, state: NDArray[np.int32]) -> Distribution:
         """Exact wherever the penalised tokens are disclosed."""
+        within_each(dist, self.breakers, "breakers")
         ids = recent(ctx, self.scope, self.window)
         breakers = self._breakers(ctx)
         if self.dry == 0 or len(ids) <= self.allowed_length:

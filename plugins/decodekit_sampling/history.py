@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BeforeValidator, Field
 
-from decodekit import CHEAP, Context, Disclosure
+from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError
 from decodekit.text.tokenizer import TokenId
 
-__all__ = ["Ids", "Scope", "TokenId", "TokenIdTuple", "Window", "named", "recent", "weighed"]
+__all__ = ["Ids", "Scope", "TokenId", "TokenIdTuple", "Window", "named", "recent", "weighed", "within"]
 
 Scope = Annotated[Literal["prompt", "output", "both"], Field(description="which tokens count as history")]
 Window = Annotated[int, Field(ge=1, le=10_000_000, description="how many of the most recent tokens count; None: all")]
-Ids = Annotated[tuple[TokenId, ...], Field(strict=False, min_length=1, max_length=1_000_000)]
-"""Token ids; TOML and JSON write a list."""
-
-_MOST_NAMED = 512
 
 
 def _as_tuple(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     return tuple(value) if isinstance(value, list) else value
+
+
+Ids = Annotated[
+    tuple[TokenId, ...], Field(strict=False, min_length=1, max_length=1_000_000), BeforeValidator(_as_tuple)
+]
+"""Token ids; TOML and JSON write a list, and a NumPy array is one, too."""
+
+_MOST_NAMED = 512
 
 
 TokenIdTuple = Annotated[tuple[TokenId, ...], BeforeValidator(_as_tuple), Field(max_length=10_000_000)]
@@ -73,3 +80,14 @@ def named(ids: ArrayLike) -> Disclosure:
     """
     array = np.asarray(ids, dtype=np.int64)
     return Disclosure(None, tuple(np.unique(array).tolist())) if len(array) <= _MOST_NAMED else CHEAP
+
+
+def within(dist: Distribution, ids: Iterable[int] | None, field: str) -> None:
+    """Refuse ids of a parameter that no token of this vocabulary has: they would do nothing. O(ids).
+
+    Raises:
+        ParameterError: such an id, with the field and the size of the vocabulary.
+    """
+    largest = max(() if ids is None else ids, default=0)
+    if dist.vocab_size is not None and largest >= dist.vocab_size:
+        raise ParameterError(f"{field}: token id {largest} lies outside the vocabulary of {dist.vocab_size} tokens")

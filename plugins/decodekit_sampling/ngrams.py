@@ -11,7 +11,7 @@ from pydantic import Field
 
 from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit_sampling.history import Ids, Scope, Window, named, recent
+from decodekit_sampling.history import Ids, Scope, Window, named, recent, within
 
 __all__ = ["EncoderNoRepeatNgram", "NoRepeatNgram"]
 
@@ -57,6 +57,7 @@ class NoRepeatNgram(Plugin):
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact wherever the banned tokens are disclosed."""
+        within(dist, self.whitelist, "whitelist")
         return dist.add(self._banned(ctx), -math.inf)
 
     def _banned(self, ctx: Context) -> NDArray[np.int64]:
@@ -91,6 +92,7 @@ class EncoderNoRepeatNgram(Plugin):
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact wherever the banned tokens are disclosed."""
+        within(dist, self.ids, "ids")
         return dist.add(self._banned(ctx), -math.inf)
 
     def _banned(self, ctx: Context) -> NDArray[np.int64]:

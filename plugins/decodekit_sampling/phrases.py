@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field
 
-from decodekit import Context, ParameterError
+from decodekit import Context, Distribution, ParameterError
 from decodekit.text.tokenizer import Tokenizer
-from decodekit_sampling.history import Ids
+from decodekit_sampling.history import Ids, within
 
-__all__ = ["Phrase", "Text", "ids_of", "tokenizer_of"]
+__all__ = ["Phrase", "Text", "ids_of", "tokenizer_of", "within_each"]
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
 Phrase = Text | Ids
@@ -22,6 +23,11 @@ def tokenizer_of(ctx: Context, what: str) -> Tokenizer:
     if ctx.tokenizer is None:
         raise ParameterError(f"{what} needs a tokenizer, and this adapter has none; give token ids")
     return ctx.tokenizer
+
+
+def within_each(dist: Distribution, phrases: Iterable[str | tuple[int, ...] | None], field: str) -> None:
+    """As `within`, for the phrases that are ids."""
+    within(dist, (max(phrase) for phrase in phrases if isinstance(phrase, tuple)), field)
 
 
 def ids_of(phrase: str | tuple[int, ...], ctx: Context) -> tuple[int, ...]:

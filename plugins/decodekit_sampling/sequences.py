@@ -14,7 +14,7 @@ from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
 from decodekit.text.once import once
 from decodekit_sampling.history import Scope, named, recent
-from decodekit_sampling.phrases import Phrase, tokenizer_of
+from decodekit_sampling.phrases import Phrase, tokenizer_of, within_each
 from decodekit_sampling.texts import Texts
 
 __all__ = ["BadWords", "SequenceBias"]
@@ -107,6 +107,7 @@ class SequenceBias(Plugin):
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact wherever these tokens are disclosed."""
+        within_each(dist, (phrase for phrase, _ in self.sequence_bias), "sequence_bias")
         return dist.add(*self._phrases(ctx).due(ctx, "both"))
 
     def _phrases(self, ctx: Context) -> _Phrases:
@@ -148,6 +149,7 @@ class BadWords(Plugin):
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """Exact wherever these tokens are disclosed."""
+        within_each(dist, self.bad_words, "bad_words")
         return dist.add(*self._phrases(ctx).due(ctx, self.scope))
 
     def _phrases(self, ctx: Context) -> _Phrases:

@@ -13,7 +13,7 @@ from decodekit.plugin.traits import Kind
 from decodekit.text.once import once
 from decodekit_sampling.history import recent
 from decodekit_sampling.marks import Marks
-from decodekit_sampling.phrases import Phrase, ids_of
+from decodekit_sampling.phrases import Phrase, ids_of, within_each
 
 __all__ = ["Thinking", "ThinkingBudget"]
 
@@ -80,6 +80,8 @@ class ThinkingBudget(Plugin):
 
     def __call__(self, dist: Distribution, ctx: Context, state: Thinking) -> Distribution:
         """Exact; where a token is forced it must be disclosed."""
+        for field, phrase in (("start", self.start), ("end", self.end), ("forced", self.forced)):
+            within_each(dist, (phrase,), field)
         return dist.keep([self._forced(ctx)[state.count]]) if state.phase == "forcing" else dist
 
     def advance(self, state: Thinking, choice: Choice, ctx: Context) -> Thinking:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from decodekit import Choice, Context, Distribution, ParameterError, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit_sampling.history import TokenIdTuple
+from decodekit_sampling.history import TokenIdTuple, within
 from decodekit_sampling.mt19937 import Seed, uniform_float
 from decodekit_sampling.truncation import ROUNDING, near_zero
 
@@ -41,6 +41,7 @@ class _TopChoices(Plugin):
 
     def _excluded(self, dist: Distribution) -> tuple[NDArray[np.int64], bool]:
         """Their ids, and whether the decision was ambiguous."""
+        within(dist, self.protected, "protected")
         choices, limit = dist, -math.inf
         if self.threshold > 0:
             limit = dist.log_normalizer + math.log(self.threshold)

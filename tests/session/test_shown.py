@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 import decodekit
@@ -48,12 +50,53 @@ def test_what_is_no_chain_is_told_plainly(given: object) -> None:
         Chain(Chain())  # type: ignore[arg-type]
 
 
+def test_a_class_is_no_processor() -> None:
+    built = decodekit.processor("top_k", top_k=2)
+    for build in (lambda: Chain([type(built)]), lambda: Chain([built], type(built)), lambda: Chain(type(built))):
+        with pytest.raises(ParameterError, match="a chain is made of instances, and TopK is a class"):
+            build()
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), BaseExceptionGroup("all", [SystemExit(1), KeyboardInterrupt()])]
+)
+def test_an_interrupt_inside_a_plugin_is_the_users(error: BaseException) -> None:
+    def odd(dist: Distribution, ctx: Context) -> Distribution:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        session(Chain([odd])).generate("the ", max_tokens=3)
+    assert caught.value is error
+
+
+def test_a_cancelled_task_is_the_callers() -> None:
+    def odd(dist: Distribution, ctx: Context) -> Distribution:
+        raise asyncio.CancelledError
+
+    async def call() -> None:
+        session(Chain([odd])).generate("the ", max_tokens=3)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(call())
+
+
 class Silent(Exception):
     def __str__(self) -> str:
         raise KeyError("no words")
 
 
-@pytest.mark.parametrize("error", [SystemExit(5), Silent(), RuntimeError("\udcff"), ZeroDivisionError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(5),
+        GeneratorExit(),
+        asyncio.CancelledError(),
+        BaseExceptionGroup("all", [SystemExit(1), ValueError()]),
+        Silent(),
+        RuntimeError("\udcff"),
+        ZeroDivisionError(),
+    ],
+)
 @pytest.mark.parametrize("place", ["processor", "needs", "initial", "advance", "sampler"])
 def test_whatever_a_plugin_raises_is_one_typed_error_with_its_name(error: BaseException, place: str) -> None:
     class Odd:
