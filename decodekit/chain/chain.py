@@ -53,6 +53,9 @@ class Chain:
         self.sampler = registry.sampler(sampler) if isinstance(sampler, str) else sampler
         seen: dict[str, int] = {}
         processor_links = [link_of(processor, seen) for processor in self.processors]
+        for link in processor_links:
+            if link.trusted:
+                raise ParameterError(f"{link.name!r} is a sampler; give it as Chain(processors, sampler={link.name!r})")
         self.links = (*processor_links, link_of(self.sampler, {}))  # every part, the sampler last
         cut = next((i for i, link in enumerate(processor_links, 1) if link.traits.truncates), None)
         asking = processor_links[:cut]  # there is no tail after a truncation

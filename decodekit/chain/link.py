@@ -78,6 +78,8 @@ def link_of(part: Any, seen: dict[str, int]) -> Link:
             "processor(...) with the name of the plugin"
         )
     name = registry.name_of(part)
+    if hasattr(part, "initial") != hasattr(part, "advance"):
+        raise ParameterError(f"{name!r} has only one of initial and advance; a stateful part needs both")
     earlier = seen.get(name, 0)
     seen[name] = earlier + 1
     traits = Traits.of(part)

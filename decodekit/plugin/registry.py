@@ -134,6 +134,12 @@ class Group:
             ParameterError: the name is one of decodekit's own, or another function has it already.
         """
 
+        given: object = name
+        if not isinstance(given, str) or not given:
+            raise ParameterError(
+                f'write @register_{self.kind}("name"): a {self.kind} needs a name, and {given!r} is none'
+            )
+
         def register(function: Function) -> Function:
             holder = _registered(self.name).get(name)
             if holder is not None and _place(holder) != _place(function):

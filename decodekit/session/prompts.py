@@ -33,6 +33,8 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
             f"{where}: a prompt is text, a list of token ids, a list of messages or a Prefix, "
             f"not {type(prompt).__name__}"
         )
+    if isinstance(given, Sequence) and not isinstance(given, str) and len(given) and isinstance(given[0], str):
+        raise ParameterError(f"{where} is a list of texts; several prompts are for generate_many")
     tokenizer = adapter.tokenizer
     if isinstance(prompt, Prefix):
         prefix = prompt

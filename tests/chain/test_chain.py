@@ -492,3 +492,17 @@ def test_a_chain_describes_its_parts() -> None:
     assert (first["name"], first["params"]["temperature"], first["distribution"]) == ("temperature", 0.5, "decodekit")
     assert (second["name"], second["distribution"]) == ("two", "")
     assert chain.describe()["sampler"]["name"] == "greedy" and "greedy" in repr(chain)
+
+
+def test_parts_that_cannot_work_are_refused_when_the_chain_is_made() -> None:
+    class Half:
+        def initial(self, ctx: Context) -> int:
+            return 0
+
+        def __call__(self, dist: Distribution, ctx: Context, state: int) -> Distribution:
+            return dist
+
+    with pytest.raises(ParameterError, match="only one of initial and advance"):
+        Chain([Half()])
+    with pytest.raises(ParameterError, match="'greedy' is a sampler; give it as Chain"):
+        Chain([decodekit.sampler("greedy")])

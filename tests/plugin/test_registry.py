@@ -376,3 +376,8 @@ def test_names_and_descriptions_of_what_was_never_registered() -> None:
     ]
     assert chain.describe()["sampler"]["name"] == "sampler"
     assert decodekit.Chain([]).describe()["sampler"]["distribution"] == "decodekit"
+
+
+def test_a_registration_without_a_name_says_how_it_is_written() -> None:
+    with pytest.raises(ParameterError, match=r'write @register_processor\("name"\)'):
+        decodekit.register_processor(max)  # type: ignore[arg-type]

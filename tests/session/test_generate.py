@@ -185,7 +185,7 @@ def test_a_text_starts_with_the_models_own_begin_of_text_token():
         ([1, 257], "token id 257 lies outside the vocabulary of 257"),
         ([-1], "must lie in"),
         ([0.5], "integers"),
-        (["a"], "integers"),
+        (["a"], "list of texts"),
         ([True, False], "integers"),
         ([{"role": "user", "content": "hi"}], "template"),
         ("\ud800", "prompt 0 is not valid Unicode text"),

@@ -39,13 +39,14 @@ def test_an_empty_prompt_is_the_begin_of_text_where_there_is_one() -> None:
     [
         (b"the", "prompt 0: a prompt is text, a list of token ids, a list of messages or a Prefix, not bytes"),
         (7, "not int"),
+        (["the", "cat"], "prompt 0 is a list of texts; several prompts are for generate_many"),
         ({"role": "user"}, "not dict"),
         ("the", "prompt 0: this adapter has no tokenizer"),
         ([{"role": "user", "content": "the"}], "prompt 0: this adapter has no tokenizer"),
         ([V], f"prompt 0: token id {V} lies outside the vocabulary of {V} tokens"),
         ([1, -1], "must lie in"),
     ],
-    ids=["bytes", "a number", "a dict", "text", "messages", "too large", "negative"],
+    ids=["bytes", "a number", "texts", "a dict", "text", "messages", "too large", "negative"],
 )
 def test_what_cannot_be_a_prompt_of_this_adapter_says_why(prompt: object, why: str) -> None:
     with pytest.raises(ParameterError, match=why):
