@@ -86,8 +86,8 @@ class Connection:
         """What the server can do, by name, and how that is known."""
         known = {key: value for key, value in asdict(self.server.capabilities).items() if key not in _NOT_TOLD}
         how = "seen in a probe" if self.probed else "as declared by the dialect"
-        told = {"dialect": self.server.dialect.name, "known": how, **known}
-        return told | {"prefill_proved": self._checks.prefill_proved, "retokenised": self._options.retokenised}
+        report = {"dialect": self.server.dialect.name, "known": how, **known}
+        return report | {"prefill_proved": self._checks.prefill_proved, "retokenised": self._options.retokenised}
 
     async def prove_prefill(self) -> None:
         """Where answers are to be continued by prefill, test that they are. Raises `ProviderError`."""

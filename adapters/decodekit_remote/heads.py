@@ -49,8 +49,8 @@ def distribution(
     values = np.array(position.logprobs, dtype=np.float64)
     tokens = list(position.tokens)
     if capabilities.untold is not None and len(values) and values.min() <= capabilities.untold:
-        told = values > capabilities.untold
-        tokens, values = [token for token, kept in zip(tokens, told, strict=True) if kept], values[told]
+        listed = values > capabilities.untold
+        tokens, values = [token for token, kept in zip(tokens, listed, strict=True) if kept], values[listed]
     if len(values) == 0:
         raise DistributionError("the server sent an empty list of logprobs")
     values[values <= capabilities.impossible] = -math.inf
@@ -79,12 +79,12 @@ def distribution(
 
 def _merged_entries(asked: int, named: int) -> Undisclosed:
     error = Undisclosed(ALL, "which tokens the server's texts stand for")
-    told = (
+    message = (
         f"the server lists tokens by their text, and of {asked} asked for {named} have a text of their own: the end of "
         "a text is '' there, and equal texts are one entry. Name the model's tokenizer with tokenizer=, which tells "
         "what may be behind a text, or use a dialect that lists ids or bytes, such as llama_server or vllm"
     )
-    error.args = (told,)
+    error.args = (message,)
     return error
 
 

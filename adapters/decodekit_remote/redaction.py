@@ -72,8 +72,8 @@ class Redaction:
 
     def log(self, level: str, event: str, **fields: Any) -> None:
         """A line of the log, its texts without the key."""
-        told = {name: self.text(value) if isinstance(value, str) else value for name, value in fields.items()}
-        getattr(get_logger(), level)(event, **told)
+        cleaned = {name: self.text(value) if isinstance(value, str) else value for name, value in fields.items()}
+        getattr(get_logger(), level)(event, **cleaned)
 
     def _found(self, letters: _Letters) -> Iterator[tuple[int, int]]:
         """The positions of parts of the key. Invisible characters between its letters are ignored."""

@@ -168,8 +168,8 @@ class TextChecks:
             return "it returned nothing more"
         if _distance(rest.positions[0], expected) <= _NEAR:
             return ""
-        anew = _distance(rest.positions[0], first) <= _NEAR
-        return "it began its answer again" if anew else "it did not continue as before"
+        restarted = _distance(rest.positions[0], first) <= _NEAR
+        return "it began its answer again" if restarted else "it did not continue as before"
 
 
 def _said(positions: Sequence[Position]) -> str:

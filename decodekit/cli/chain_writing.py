@@ -24,11 +24,13 @@ def write_part(name: str, parameters: Mapping[str, Any]) -> str:
 
 def written(plugin: Any) -> str:
     """A built processor or sampler in the syntax of `parse_chain`, without default values."""
-    told = registry.describe(plugin)
+    description = registry.describe(plugin)
     target = plugin.function if isinstance(plugin, FunctionPlugin) else type(plugin)
     fields = parameter_model(target).model_fields if isinstance(plugin, BaseModel | FunctionPlugin) else {}
-    own = {key: value for key, value in told["params"].items() if key not in fields or value != fields[key].default}
-    return write_part(told["name"], own)
+    own = {
+        key: value for key, value in description["params"].items() if key not in fields or value != fields[key].default
+    }
+    return write_part(description["name"], own)
 
 
 def _scalar(value: Any) -> str:

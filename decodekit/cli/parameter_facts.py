@@ -28,8 +28,8 @@ def _parameter(rule: dict[str, Any], definitions: dict[str, Any], required: bool
     described = {"type": _type(rule, definitions), "bounds": _bounds(rule), "required": required}
     if not required:
         described["default"] = rule.get("default")
-    told = [part["description"] for part in (rule, *rule.get("anyOf", [])) if "description" in part]
-    return {**described, "meaning": told[0]} if told else described
+    descriptions = [part["description"] for part in (rule, *rule.get("anyOf", [])) if "description" in part]
+    return {**described, "meaning": descriptions[0]} if descriptions else described
 
 
 def _type(rule: dict[str, Any], definitions: dict[str, Any]) -> str:

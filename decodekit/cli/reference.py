@@ -57,16 +57,16 @@ def _section(plugin: Facts | Absent) -> Iterator[str]:
             yield f"* **{label}**: {words.replace('``', '`')}"
     yield ""
     if plugin.parameters:
-        told = any("meaning" in rule for rule in plugin.parameters.values())
+        with_meanings = any("meaning" in rule for rule in plugin.parameters.values())
         yield from _table(
-            ("parameter", "type", "bounds", "default", *(["meaning"] if told else [])),
+            ("parameter", "type", "bounds", "default", *(["meaning"] if with_meanings else [])),
             [
                 (
                     f"`{name}`",
                     rule["type"],
                     rule["bounds"],
                     _default(rule),
-                    *([rule.get("meaning", "")] if told else []),
+                    *([rule.get("meaning", "")] if with_meanings else []),
                 )
                 for name, rule in plugin.parameters.items()
             ],

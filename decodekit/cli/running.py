@@ -46,8 +46,8 @@ class _Sample:
         return cls(stream, reason, "".join(step.text for step in kept), tuple(step.token_id for step in kept), error)
 
     def data(self) -> dict[str, Any]:
-        told = {"text": self.text, "token_ids": self.token_ids, "finish_reason": self.finish_reason}
-        return told if self.error is None else {**told, "error": self.error}
+        summary = {"text": self.text, "token_ids": self.token_ids, "finish_reason": self.finish_reason}
+        return summary if self.error is None else {**summary, "error": self.error}
 
 
 @dataclass
@@ -176,10 +176,10 @@ class Generation:
 
     def _data(self) -> dict[str, Any]:
         path = self.call["trace"]
-        told = {"seed": self.call["seed"], "trace": None if path is None else str(path)}
+        summary = {"seed": self.call["seed"], "trace": None if path is None else str(path)}
         if len(self.samples) == 1:
-            return {**self.samples[0].data(), **told}
-        return {**told, "results": [{"stream": sample.stream, **sample.data()} for sample in self.samples]}
+            return {**self.samples[0].data(), **summary}
+        return {**summary, "results": [{"stream": sample.stream, **sample.data()} for sample in self.samples]}
 
     def _sum_up(self) -> None:
         """One line on a terminal: what is needed to repeat the run."""

@@ -17,7 +17,7 @@ class _NoTokenizer:
     """Stands for no tokenizer."""
 
 
-_nobody = _NoTokenizer()
+_no_tokenizer = _NoTokenizer()
 _found: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 _found_by_fingerprint: dict[str, dict[Hashable, Any]] = {}
 
@@ -28,7 +28,7 @@ def once(tokenizer: Tokenizer | None, question: Hashable, answer: Callable[[], V
     The question names its caller too, and all that the answer depends on. The answers are freed with the tokenizer; for
     a tokenizer without weak references they are kept under its fingerprint.
     """
-    key: Any = _nobody if tokenizer is None else tokenizer
+    key: Any = _no_tokenizer if tokenizer is None else tokenizer
     try:
         known = _found.setdefault(key, {})
     except TypeError:

@@ -170,8 +170,8 @@ class LlamaCpp(Preset):
             if self.adaptive_target >= 0:
                 parts.append(part("adaptive_p", self.adaptive_target, decay=self.adaptive_decay))
                 order = "id" if order == "id" else "other"
-        sampler, told = drawn(self.seed, order, law)  # type: ignore[arg-type]
-        return Recipe(tuple(parts), sampler, (*notes, *told))
+        sampler, seed_notes = drawn(self.seed, order, law)  # type: ignore[arg-type]
+        return Recipe(tuple(parts), sampler, (*notes, *seed_notes))
 
     def _stage(self, name: str) -> list[Part]:
         keep = max(1, self.min_keep)
@@ -218,8 +218,10 @@ class LlamaCpp(Preset):
             notes.append(f"mirostat: llama.cpp runs temperature and mirostat alone, and drops {listed(lost)}")
         name = "mirostat" if self.mirostat == 1 else "mirostat_v2"
         heat = [part("temperature", max(self.temp, 0.0))] if self.temp != 1 else []
-        sampler, told = drawn(self.seed, "score", "discrete")
-        return Recipe((*bias, *heat, part(name, self.mirostat_tau, eta=self.mirostat_eta)), sampler, (*notes, *told))
+        sampler, seed_notes = drawn(self.seed, "score", "discrete")
+        return Recipe(
+            (*bias, *heat, part(name, self.mirostat_tau, eta=self.mirostat_eta)), sampler, (*notes, *seed_notes)
+        )
 
     def _dropped(self) -> list[str]:
         notes = []

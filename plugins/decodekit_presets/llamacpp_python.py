@@ -98,5 +98,5 @@ class LlamaCppPython(Preset):
                 parts.append(part("min_p", self.min_p))
             if self.temperature != 1:
                 parts.append(part("temperature", self.temperature))
-        sampler, told = drawn(self.seed, order, law)
-        return Recipe(tuple(parts), sampler, (*notes, *told))
+        sampler, seed_notes = drawn(self.seed, order, law)
+        return Recipe(tuple(parts), sampler, (*notes, *seed_notes))

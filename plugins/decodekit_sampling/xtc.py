@@ -80,9 +80,9 @@ class _TopChoices(Plugin):
             # imprecise.
             left = float(np.exp(logprobs[~out]).sum()) if dist.tail is None else 1 - excluded
             mass = left + math.exp(-penalty) * excluded  # of p', before it is normalised
-            coin = (math.log1p(-probability) if probability < 1 else -math.inf) + math.log(mass)
-            toss = math.log(probability)
-            scale = np.logaddexp(coin, toss - penalty) - np.logaddexp(coin, toss)
+            log_kept = (math.log1p(-probability) if probability < 1 else -math.inf) + math.log(mass)
+            log_excluded = math.log(probability)
+            scale = np.logaddexp(log_kept, log_excluded - penalty) - np.logaddexp(log_kept, log_excluded)
             after = dist.add(ids, float(scale))
         return after.marked_ambiguous() if ambiguous else after
 
@@ -186,17 +186,17 @@ class LlamaCppXTC(_TopChoices):
 
     def __call__(self, dist: Distribution, ctx: Context, state: int) -> Distribution:
         """Exact on a head whose last token is below the threshold, or when the random number excludes nothing."""
-        if not self._tosses(dist) or uniform_float(self.seed, state) > np.float32(self.llamacpp_xtc):
+        if not self._draws(dist) or uniform_float(self.seed, state) > np.float32(self.llamacpp_xtc):
             return dist
         return self._apply(dist)
 
     def advance(self, state: int, choice: Choice, ctx: Context, before: Distribution) -> int:
-        return state + 1 if self._tosses(before) else state
+        return state + 1 if self._draws(before) else state
 
     def marginal(self, dist: Distribution, ctx: Context) -> Distribution:
         """The exact expectation over the random number."""
-        return self._expect(dist, self.llamacpp_xtc if self._tosses(dist) else 0.0)
+        return self._expect(dist, self.llamacpp_xtc if self._draws(dist) else 0.0)
 
-    def _tosses(self, dist: Distribution) -> bool:
+    def _draws(self, dist: Distribution) -> bool:
         several = dist.tail is not None or dist.support_size > 1
         return several and self.llamacpp_xtc > 0 and self.threshold <= 0.5

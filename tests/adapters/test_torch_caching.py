@@ -119,7 +119,7 @@ def test_a_cache_that_answers_differently_is_not_trusted(monkeypatch: pytest.Mon
     wrong.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
     monkeypatch.setattr(model, "forward", wrong)
     assert TorchAdapter(model=model).capabilities == {
-        "kv_cache": "no: with a KV cache it was seen to answer differently"
+        "kv_cache": "no: with a KV cache its answers were different in a test"
     }
 
 

@@ -238,7 +238,7 @@ def test_torchs_own_generator_is_left_as_it_was() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_the_mixture_and_its_standard_error_are_those_of_the_coin() -> None:
+def test_the_mixture_and_its_standard_error_match_the_exact_values() -> None:
     """Over 1,500 passes the mean lies within 5 standard errors of the exact mixture (p about 6e-7 each)."""
     adapter = TorchAdapter(model=noisy_weights, stochastic=True, noise_seed=1)
     mixture = adapter.mixture(Prefix([1]), passes=1500)

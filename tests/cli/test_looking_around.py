@@ -63,7 +63,7 @@ def test_a_plugin_that_is_not_there_is_a_wrong_call(decodekit: Decodekit) -> Non
     assert decodekit("plugins", "broken").returncode == 2
 
 
-def test_the_doctor_tells_versions_and_what_to_install(decodekit: Decodekit) -> None:
+def test_the_doctor_shows_versions_and_what_to_install(decodekit: Decodekit) -> None:
     data = json.loads(decodekit("doctor", "--json").stdout)
     assert data["versions"]["decodekit"] == version("decodekit") and data["problems"] == []
     assert data["extras"]["cli"] == {

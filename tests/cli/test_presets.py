@@ -86,7 +86,7 @@ def test_wrong_calls(one_after_another: Callable[..., list[tuple[int, str, str]]
         "no preset is named 'lama.cpp'; did you mean 'llama.cpp'": ["chain", "--preset", "lama.cpp"],
         "--preset takes the name of a preset": ["chain", "--preset", "vllm(top_k=3)"],
         "'top_k' is written once, as key=value": ["chain", "--preset", "vllm top_k"],
-        "knows mrv2 and v1": ["chain", "--preset", "vllm version=0.8.5"],
+        "only mrv2 and v1": ["chain", "--preset", "vllm version=0.8.5"],
         "expected one row of logits": ["chain", "--preset", "vllm", "--against", "tgi", "--logits", "table.npy"],
         "cannot read text.npy": ["chain", "--preset", "vllm", "--against", "tgi", "--logits", "text.npy"],
         "name a preset there": ["chain", "--preset", "vllm", "--logits", "table.npy"],

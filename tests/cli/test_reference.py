@@ -130,7 +130,7 @@ def test_why_there_is_no_picture_is_told(name: str, reason: str) -> None:
 
 
 @pytest.mark.usefixtures("own_registry")
-def test_a_processor_that_tosses_is_drawn_with_a_toss() -> None:
+def test_a_random_processor_is_shown_with_its_random_number() -> None:
     @decodekit.register_processor("toss")
     def toss(dist, ctx):  # type: ignore[no-untyped-def]
         """Toss."""

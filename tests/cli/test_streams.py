@@ -66,7 +66,7 @@ def test_a_file_does_not_take_the_place_of_a_closed_stream(environment: dict[str
     assert all(json.loads(line) for line in (tmp_path / "run.jsonl").read_bytes().splitlines())
 
 
-def test_a_reader_that_leaves_hears_nothing_more(environment: dict[str, str], tmp_path: Path) -> None:
+def test_after_a_closed_pipe_nothing_more_is_written(environment: dict[str, str], tmp_path: Path) -> None:
     code, out, err = shell(f"set -o pipefail; {LINE} --max-tokens 4000 | head -c 3", environment, tmp_path)
     assert (code, len(out), err) == (1, 3, "")
     code, _, err = shell("set -o pipefail; decodekit plugins | true", environment, tmp_path)

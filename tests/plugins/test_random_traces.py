@@ -147,7 +147,7 @@ def test_a_replay_over_a_moved_model_follows_the_recorded_choices(adapter: Table
     assert report.equal > 150
 
 
-def test_a_toss_is_in_the_record(adapter: TableAdapter) -> None:
+def test_a_random_number_is_in_the_record(adapter: TableAdapter) -> None:
     trace = decodekit.Session(adapter, Chain([part(*PROCESSORS[5])]), seed=5).generate([1], max_tokens=STEPS).trace
     assert all(len(step.entries[0].tosses) == 1 for step in trace.steps)
     assert len({step.entries[0].tosses for step in trace.steps}) == STEPS

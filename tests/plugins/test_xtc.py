@@ -67,7 +67,7 @@ def test_a_threshold_that_is_met_to_the_last_bits_is_ambiguous() -> None:
     assert not decodekit.processor("xtc", xtc=1.0, threshold=0.24)(FIVE, context()).ambiguous
 
 
-def test_the_coin_is_the_step_s_own_and_is_recorded() -> None:
+def test_each_step_has_its_random_number_in_the_record() -> None:
     chain = Chain([decodekit.processor("xtc", xtc=0.5, threshold=0.15)])
     context, states, applied = Context(), (None, None), 0
     for step in range(200):
@@ -104,7 +104,7 @@ def test_tokens_come_as_often_as_the_marginal_says() -> None:
 
 
 @libstdcxx
-def test_a_thousand_tosses_are_llama_cpps_own() -> None:
+def test_a_thousand_random_numbers_are_those_of_llama_cpp() -> None:
     llama = pytest.importorskip("tests.plugins.llama_cpp_samplers")
     for probability, threshold, min_keep, seed in ((0.5, 0.1, 1, 1), (0.1, 0.05, 1, 2), (0.9, 0.02, 9, 3)):
         rows = normal_rows(1000, 12, seed, 1.5)
@@ -119,7 +119,7 @@ def test_a_thousand_tosses_are_llama_cpps_own() -> None:
 
 
 @libstdcxx
-def test_a_chain_with_its_coin_draws_llama_cpps_tokens() -> None:
+def test_a_chain_with_llama_cpps_random_numbers_draws_its_tokens() -> None:
     llama = pytest.importorskip("tests.plugins.llama_cpp_samplers")
     rows = normal_rows(1000, 60, 4)
     for row in rows[::5]:

@@ -163,7 +163,7 @@ def test_a_begun_answer_forges_nothing_and_is_not_cut_at_its_markup() -> None:
 @pytest.mark.parametrize(
     "way", ["{{ m.content | center(60) }}", "{{ m.content | wordwrap(40) }}", "{{ '%30s' % m.content }}"]
 )
-def test_what_nobody_can_tell_apart_is_refused_and_never_let_through(way: str) -> None:
+def test_text_of_unknown_origin_is_refused(way: str) -> None:
     template = TURNS.replace("%s", way)
     assert ids_of(template, [{"role": "user", "content": "hello there"}])
     with pytest.raises(ConfigError, match=r"the origin of '(\[INST\]|<s>)' is unknown"):

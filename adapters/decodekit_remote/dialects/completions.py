@@ -57,18 +57,18 @@ def read_event(data: Any, read: Reading, name: str) -> Reply:
 
 
 def _lists(choice: Any, read: Reading, name: str) -> list[Position | None]:
-    told = choice.get("logprobs")
-    if not told:
+    scored = choice.get("logprobs")
+    if not scored:
         if choice.get("finish_reason") == "stop" and not choice.get("text"):
             return []
         raise no_logprobs(name)
-    tops = told["top_logprobs"]
+    tops = scored["top_logprobs"]
     if not tops:
         raise no_logprobs(name)
-    if len(tops) != len(told["tokens"]):
-        raise ProviderError(f"{name}: {len(told['tokens'])} tokens came with {len(tops)} lists")
+    if len(tops) != len(scored["tokens"]):
+        raise ProviderError(f"{name}: {len(scored['tokens'])} tokens came with {len(tops)} lists")
     return [
-        None if top is None else position(token, top, read) for token, top in zip(told["tokens"], tops, strict=True)
+        None if top is None else position(token, top, read) for token, top in zip(scored["tokens"], tops, strict=True)
     ]
 
 

@@ -128,7 +128,7 @@ class LlamaServer(Dialect):
         )
 
     def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:
-        """Markup such as ``<|im_start|>`` is one token there unless told otherwise."""
+        """Markup such as ``<|im_start|>`` is one token there by default."""
         return "/tokenize", {"content": text, "add_special": False, "parse_special": special, "with_pieces": True}
 
     def conversing(self, messages: Sequence[Message], model: str | None) -> tuple[str, dict[str, Any]] | None:

@@ -37,14 +37,14 @@ class Ollama(Dialect):
 
     def reply(self, data: Any, question: Request) -> list[Reply]:
         """A list may be missing in the middle without a sign: the texts of the tokens must add up to the whole text."""
-        told = data.get("logprobs")
-        if not told and data.get("done_reason") == "stop" and not data.get("response"):
+        entries = data.get("logprobs")
+        if not entries and data.get("done_reason") == "stop" and not data.get("response"):
             return [Reply([], model=str(data.get("model", "")))]
-        found = positions(told, by_bytes, self.name)
-        whole = "".join(str(entry["token"]) for entry in told) == data["response"]
+        found = positions(entries, by_bytes, self.name)
+        whole = "".join(str(entry["token"]) for entry in entries) == data["response"]
         return [
             Reply(
-                found if whole else found[:1] if data["response"].startswith(str(told[0]["token"])) else [],
+                found if whole else found[:1] if data["response"].startswith(str(entries[0]["token"])) else [],
                 cut=not whole,
                 model=str(data.get("model", "")),
                 prompt_tokens=data.get("prompt_eval_count"),

@@ -57,11 +57,11 @@ class OpenAIChat(Dialect):
 
     def reply(self, data: Any, question: Request) -> list[Reply]:
         choice = data["choices"][0]
-        told = (choice.get("logprobs") or {}).get("content")
+        entries = (choice.get("logprobs") or {}).get("content")
         ended = choice.get("finish_reason") == "stop" and not choice["message"].get("content")
         return [
             Reply(
-                [] if ended and not told else positions(told, by_bytes, self.name),
+                [] if ended and not entries else positions(entries, by_bytes, self.name),
                 model=str(data.get("model") or ""),
                 build=str(data.get("system_fingerprint") or ""),
                 prompt_tokens=(data.get("usage") or {}).get("prompt_tokens"),
@@ -74,11 +74,11 @@ class OpenAIChat(Dialect):
             return Reply([], finished=False)
         choice = data["choices"][0]
         finished = choice.get("finish_reason") is not None
-        told = (choice.get("logprobs") or {}).get("content")
-        if not told and (choice.get("delta") or {}).get("content"):
+        entries = (choice.get("logprobs") or {}).get("content")
+        if not entries and (choice.get("delta") or {}).get("content"):
             raise no_logprobs(self.name)
         return Reply(
-            positions(told, by_bytes, self.name) if told else [],
+            positions(entries, by_bytes, self.name) if entries else [],
             finished=finished,
             model=str(data.get("model") or ""),
             build=str(data.get("system_fingerprint") or ""),

@@ -43,23 +43,23 @@ class SGLang(Dialect):
         return [self._one(each, question) for each in (data if isinstance(data, list) else [data])]
 
     def _one(self, data: Any, question: Request) -> Reply:
-        told = data["meta_info"]
-        chosen, tops = told.get("output_token_logprobs"), told.get("output_top_logprobs")
+        meta = data["meta_info"]
+        chosen, tops = meta.get("output_token_logprobs"), meta.get("output_top_logprobs")
         if not chosen or not tops:
             raise no_logprobs(self.name)
         if len(chosen) != len(tops):
             raise ProviderError(f"sglang: {len(chosen)} tokens came with {len(tops)} lists")
-        named = told.get("output_token_ids_logprobs") or [()] * len(tops)
+        named = meta.get("output_token_ids_logprobs") or [()] * len(tops)
         positions = []
         for (_, token, _), top, more in zip(chosen, tops, named, strict=True):
             listed = {each[1]: each[0] for each in [*more, *(top or ())] if each[0] is not None}
             positions.append(Position(token, list(listed), list(listed.values())))
-        return Reply(positions, prompt_tokens=told.get("prompt_tokens"))
+        return Reply(positions, prompt_tokens=meta.get("prompt_tokens"))
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         """Recognised by a route that only SGLang has."""
-        told = await ask("/get_model_info")
-        return ServerInfo(model=str(told["model_path"]), tokenizes=True) if "model_path" in told else None
+        meta = await ask("/get_model_info")
+        return ServerInfo(model=str(meta["model_path"]), tokenizes=True) if "model_path" in meta else None
 
     def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:
         return "/tokenize", {"prompt": text, "add_special_tokens": False}

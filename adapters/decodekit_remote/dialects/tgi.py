@@ -31,11 +31,11 @@ class Tgi(Dialect):
         return "/generate", {"inputs": prompt, "parameters": settings}
 
     def reply(self, data: Any, question: Request) -> list[Reply]:
-        told = data["details"]
-        if not told.get("tokens") or not told.get("top_tokens"):
+        answer = data["details"]
+        if not answer.get("tokens") or not answer.get("top_tokens"):
             raise no_logprobs(self.name)
         positions = []
-        for token, top in zip(told["tokens"], told["top_tokens"], strict=True):
+        for token, top in zip(answer["tokens"], answer["top_tokens"], strict=True):
             pieces = {} if token["special"] else {token["id"]: token["text"].encode()}
             pieces |= {each["id"]: each["text"].encode() for each in top if not each["special"]}
             ids, logprobs = [each["id"] for each in top], [each["logprob"] for each in top]
@@ -44,8 +44,8 @@ class Tgi(Dialect):
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         """Recognised by the fields of its information."""
-        told = await ask("/info")
-        if "max_concurrent_requests" not in told or "model_id" not in told:
+        answer = await ask("/info")
+        if "max_concurrent_requests" not in answer or "model_id" not in answer:
             return None
-        longest = told.get("max_input_tokens") or told.get("max_input_length")
-        return ServerInfo(model=str(told["model_id"]), build=str(told.get("sha", "")), context_length=longest)
+        longest = answer.get("max_input_tokens") or answer.get("max_input_length")
+        return ServerInfo(model=str(answer["model_id"]), build=str(answer.get("sha", "")), context_length=longest)

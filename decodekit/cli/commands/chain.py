@@ -55,15 +55,15 @@ def chain(
     built = _built(config, text, sampler, preset)
     parts = [_described(part, "processor") for part in built.processors] + [_described(built.sampler, "sampler")]
     found = advice(built)
-    beside = None if against is None else _compared_with(built, against, logits)
+    comparison = None if against is None else _compared_with(built, against, logits)
     if as_json:
-        told = [{**_plain(item), "places": list(item.places)} for item in found]
-        data = {"processors": parts[:-1], "sampler": parts[-1], "advice": told, "notes": list(built.notes)}
-        put_json(data if beside is None else {**data, "against": beside.data()})
+        entries = [{**_plain(item), "places": list(item.places)} for item in found]
+        data = {"processors": parts[:-1], "sampler": parts[-1], "advice": entries, "notes": list(built.notes)}
+        put_json(data if comparison is None else {**data, "against": comparison.data()})
         return
     _show(parts, found, built.notes)
-    if beside is not None:
-        beside.show()
+    if comparison is not None:
+        comparison.show()
 
 
 def _built(config: Path | None, text: str | None, sampler: str | None, preset: str | None) -> Chain:
@@ -152,13 +152,13 @@ def _compared_with(chain: Chain, against: str, logits: Path | None) -> _Against:
 
 
 def _described(part: Any, kind: str) -> dict[str, Any]:
-    told = registry.describe(part)
+    description = registry.describe(part)
     return {
-        "name": told["name"],
+        "name": description["name"],
         "written": written(part),
-        "parameters": told["params"],
-        "distribution": told["distribution"],
-        "version": told["version"],
+        "parameters": description["params"],
+        "distribution": description["distribution"],
+        "version": description["version"],
         "meaning": doc_of(part).summary,
         "needs": needs_of(part) if kind == "processor" else "",
         "on_a_head": on_a_head(part),
@@ -175,8 +175,8 @@ def _show(parts: list[dict[str, Any]], found: list[Advice], notes: tuple[str, ..
     for place, part in enumerate(parts, start=1):
         heading = "draw" if place == len(parts) else str(place)
         out.print(Text.assemble((f"{heading:<6}", "dim"), (safe_text(part["written"]), "bold")), soft_wrap=True)
-        told = {"asks for": part["needs"], "on a head": part["on_a_head"]}
-        lines = [part["meaning"], *(f"{label}: {words}" for label, words in told.items() if words), *part["traits"]]
+        labelled = {"asks for": part["needs"], "on a head": part["on_a_head"]}
+        lines = [part["meaning"], *(f"{label}: {words}" for label, words in labelled.items() if words), *part["traits"]]
         for at, line in enumerate(lines):
             if line:
                 out.print(Text(_filled(line, out.width, "      "), style="dim" if at else ""))

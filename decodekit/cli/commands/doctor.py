@@ -95,11 +95,11 @@ def _extras() -> dict[str, dict[str, Any]]:
 
 def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
     info = adapter.info
-    told = {**asdict(info), "cheap": str(info.cheap), "most": str(info.most), "versions": dict(info.versions)}
+    properties = {**asdict(info), "cheap": str(info.cheap), "most": str(info.most), "versions": dict(info.versions)}
     behind = adapter.adapter if isinstance(adapter, BlockingAdapter) else adapter
     more = getattr(behind, "capabilities", None)
     if isinstance(more, Mapping):
-        told["capabilities"] = dict(more)
+        properties["capabilities"] = dict(more)
     tokenizer = adapter.tokenizer
     start = [1] if tokenizer is None else tokenizer.encode("Once upon a time")
     if tokenizer is not None and tokenizer.bos_id is not None:
@@ -114,11 +114,11 @@ def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
         second = _answer(adapter, start)
     except DecodekitError as error:
         problems.append(f"it does not answer: {error}")
-        return {"info": told, "first_answer_s": None, "same_bits": None, "drift": None}
+        return {"info": properties, "first_answer_s": None, "same_bits": None, "drift": None}
     same, drift = _compared(first, second)
     if info.deterministic and not same and first.schedule == second.schedule:
         problems.append(f"it declares itself deterministic, but the same question changed by {drift:.3g} nats")
-    return {"info": told, "first_answer_s": round(seconds, 4), "same_bits": same, "drift": number(drift)}
+    return {"info": properties, "first_answer_s": round(seconds, 4), "same_bits": same, "drift": number(drift)}
 
 
 def _answer(adapter: Adapter, ids: list[int]) -> Distribution:

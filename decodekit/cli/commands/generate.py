@@ -143,7 +143,7 @@ def _text(prompt: str) -> str:
     try:
         if prompt == "-":
             return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
-        prompt.encode("utf-8")  # an argument with stray bytes holds lone surrogates
+        prompt.encode("utf-8")  # an argument with invalid bytes contains lone surrogates
         return prompt
     except UnicodeError as error:
         raise ParameterError(f"the prompt is not UTF-8: {error}") from None

@@ -96,12 +96,12 @@ def _show(plugin: Facts) -> None:
         "On a head": plugin.on_a_head,
         "Declares": "; ".join(plugin.traits),
     }
-    told = [(label, words) for label, words in said.items() if words]
-    if told:
+    labelled = [(label, words) for label, words in said.items() if words]
+    if labelled:
         out.print()
         listing = table("", "")
         listing.show_header = False
-        for label, words in told:
+        for label, words in labelled:
             listing.add_row(Text(label.lower(), style="dim"), Text(safe_text(_unquoted(words))))
         show_table(out, listing)
     if plugin.parameters:

@@ -68,7 +68,9 @@ def _sinks(work: Callable[[], Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("place", ["/v1/models", "/version", "/tokenize", "/v1/completions"])
-def test_doctor_tells_no_key(place: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_shows_no_key(
+    place: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """When the server is met: its names, what it says of itself, its tokenizer, the probe."""
     testing = pytest.importorskip("typer.testing")
     from decodekit.cli import app as commands

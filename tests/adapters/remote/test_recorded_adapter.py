@@ -97,7 +97,7 @@ def test_a_conversation_goes_on_only_where_the_server_is_known_to_continue_it() 
     )
 
 
-def test_vllm_tells_what_ends_a_text_and_what_bytes_a_name_stands_for() -> None:
+def test_vllm_gives_the_ids_that_end_a_text_and_the_bytes_of_a_name() -> None:
     told = bodies("vllm")
     paths = {"/v1/models": {"data": [{"id": "smollm2", "owned_by": "vllm"}]}, "/version": {"version": "0.32.0"}}
     paths |= {"/v1/completions": told["structured_ended"]["body"], "/tokenize": told["tokenize_names"]["body"]}
