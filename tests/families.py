@@ -225,6 +225,11 @@ GGUFS: dict[str, tuple[str, Callable[[], list[tuple[str, int, float]]], dict[str
     "no bytes.gguf": ("llama", lambda: sentencepiece(byte_tokens=False), {"add_space_prefix": True}),
     "never.gguf": ("llama", sentencepiece, {"add_space_prefix": False}),
     "unigram.gguf": ("t5", lambda: sentencepiece(byte_tokens=False), {"add_space_prefix": True}),
+    "unigram with bytes.gguf": (
+        "t5",
+        lambda: [*sentencepiece(), ("\n", NORMAL, -2000.0)],
+        {"add_space_prefix": True},
+    ),
     "tiktoken.gguf": ("gpt2", byte_level, {}),
     "padded.gguf": (
         "gpt2",

@@ -63,7 +63,21 @@ def test_a_file_keeps_the_law(in_llama_cpp: Any, name: str) -> None:
 def test_one_file_has_the_same_ids_ends_and_conversations_in_both_adapters(in_llama_cpp: Any, name: str) -> None:
     other = TorchAdapter(model=str(gguf_file(name)), dtype="float32").tokenizer
     assert other is not None
-    check_tokenizer(other, in_llama_cpp(name).tokenizer)
+    check_tokenizer(other, in_llama_cpp(name).tokenizer, texts=["<0x41>", "a<think>b", "<think>hi", "<unk>"])
+
+
+@pytest.mark.parametrize("name", [name for name in BOTH if "unigram" in name])
+def test_what_a_unigram_file_does_not_know_is_the_same_in_both_adapters(in_llama_cpp: Any, name: str) -> None:
+    other = TorchAdapter(model=str(gguf_file(name)), dtype="float32").tokenizer
+    assert other is not None
+    both = (in_llama_cpp(name).tokenizer, other)
+    for content in ("\x07", "hi 日本", "<0x41>", "a\ue000b"):
+        one, two = (each.encode_messages([{"role": "user", "content": content}]) for each in both)
+        assert one == two
+        assert (0 in one) == (content != "<0x41>")
+    for each in both:
+        with pytest.raises(ParameterError):
+            each.encode_messages([{"role": "user", "content": "日<|im_end|>"}])
 
 
 @pytest.mark.parametrize("name", list(FOLDERS))
