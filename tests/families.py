@@ -131,12 +131,13 @@ def _metaspace(scheme: str) -> Tokenizer:
     return backend
 
 
-def _unigram() -> Tokenizer:
-    vocabulary = sentencepiece(byte_tokens=False)
-    backend = Tokenizer(models.Unigram([(token, score) for token, _, score in vocabulary], unk_id=0))
+def _unigram(*, byte_tokens: bool = False) -> Tokenizer:
+    vocabulary = sentencepiece(byte_tokens=byte_tokens)
+    scores = [(token, score) for token, _, score in vocabulary]
+    backend = Tokenizer(models.Unigram(scores, unk_id=0, byte_fallback=byte_tokens))
     backend.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
     backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    backend.decoder = decoders.Metaspace(prepend_scheme="always")
+    backend.decoder = decoders.Sequence(_DECODER) if byte_tokens else decoders.Metaspace(prepend_scheme="always")
     return _with_added(backend, vocabulary)
 
 
@@ -173,6 +174,7 @@ FOLDERS: dict[str, Callable[[], Tokenizer]] = {
     "always": lambda: _metaspace("always"),
     "never": lambda: _metaspace("never"),
     "unigram": _unigram,
+    "unigram with bytes": lambda: _unigram(byte_tokens=True),
     "tiktoken": _byte_level,
     "tiktoken, NFC": lambda: _byte_level(normalizers.NFC()),
     "tiktoken, lower case": lambda: _byte_level(normalizers.Lowercase()),
@@ -223,6 +225,11 @@ GGUFS: dict[str, tuple[str, Callable[[], list[tuple[str, int, float]]], dict[str
     "no bytes.gguf": ("llama", lambda: sentencepiece(byte_tokens=False), {"add_space_prefix": True}),
     "never.gguf": ("llama", sentencepiece, {"add_space_prefix": False}),
     "unigram.gguf": ("t5", lambda: sentencepiece(byte_tokens=False), {"add_space_prefix": True}),
+    "unigram with bytes.gguf": (
+        "t5",
+        lambda: [*sentencepiece(), ("\n", NORMAL, -2000.0)],
+        {"add_space_prefix": True},
+    ),
     "tiktoken.gguf": ("gpt2", byte_level, {}),
     "padded.gguf": (
         "gpt2",

@@ -73,13 +73,12 @@ class LlamaCppTokenizer(BaseTokenizer):
         data = utf8(text, "the text")
         exact = self._pieces is not None and self._pieces.anchor is not None
         ids = self._pieces.encode(text, special) if exact and self._pieces else self._tokenize(text, special)
-        if self.loses:
+        spelled = b"".join(self._text_of(i, special=True) if special else self.token_bytes(i) or b"" for i in ids)
+        if self.loses or spelled != data:
             attributes = (int(llama_cpp.llama_vocab_get_attr(self._vocab(), i)) for i in ids)
             if any(each & llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN for each in attributes):
                 raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
-            return ids
-        spelled = b"".join(self._text_of(i, special=True) if special else self.token_bytes(i) or b"" for i in ids)
-        if spelled != data:
+        if spelled != data and not self.loses:
             raise ParameterError(f"this vocabulary cannot encode the text byte for byte: {text[:60]!r}")
         return ids
 
@@ -102,6 +101,8 @@ class LlamaCppTokenizer(BaseTokenizer):
         return found
 
     def _encode_own(self, text: str, special: bool) -> list[int]:
+        if not special:
+            return self.encode_prompt(text)  # markup that cannot be spelled is refused, and not 'unknown'
         return self._tokenize(text, special) if self._pieces is None else self._pieces.encode_own(text, special)
 
     def _tokenize(self, text: str, special: bool) -> list[int]:

@@ -15,7 +15,7 @@ __all__ = ["GgufFile"]
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
-_CONTROL, _UNUSED = 3, 5
+_CONTROL, _UNUSED, _BYTE = 3, 5, 6
 _LARGEST = 2**28  # bytes of one value
 _ENDS = ("eos", "eot", "eom")
 _END_NAMES = {
@@ -63,6 +63,16 @@ class GgufFile:
     def unused(self) -> frozenset[int]:
         """The tokens that only pad the vocabulary and have no text."""
         return frozenset(i for i, kind in enumerate(self._kinds) if kind == _UNUSED)
+
+    @property
+    def bytes(self) -> frozenset[int]:
+        """The tokens that stand for a byte, which no text matches."""
+        return frozenset(i for i, kind in enumerate(self._kinds) if kind == _BYTE)
+
+    @property
+    def unknown_id(self) -> int:
+        """The token that stands for what has none; of a unigram vocabulary that names none, llama.cpp takes 2."""
+        return int(self._settings.get("tokenizer.ggml.unknown_token_id", 2))
 
     @property
     def prepends_space(self) -> bool:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tokenizers import Tokenizer, normalizers, processors
+from tokenizers import Tokenizer, decoders, normalizers, processors
 
 from decodekit.errors import ConfigError
 from decodekit.text.huggingface import FastTokenizer
@@ -51,8 +51,8 @@ def as_llama_cpp_reads_it(tokenizer: Any, file: GgufFile) -> Any:
 
     transformers (5.23) gives every sentencepiece vocabulary a space before a text that begins with no control token,
     whatever the file says; llama.cpp, whose format it is, writes one after each control token too, or none.
-    transformers also adds tokens that the file does not have, such as GPT-2's ``<|endoftext|>``, and gives text to
-    unused ones.
+    transformers also adds tokens that the file does not have, such as GPT-2's ``<|endoftext|>``, gives text to unused
+    ones, and in a unigram vocabulary takes token 2 for 'unknown' and the byte tokens for texts.
 
     Args:
         tokenizer: the transformers tokenizer; it is not changed.
@@ -66,7 +66,14 @@ def as_llama_cpp_reads_it(tokenizer: Any, file: GgufFile) -> Any:
     if isinstance(vocab, dict):
         rules["model"]["vocab"] = {token: i for token, i in vocab.items() if i not in unused}
         rules["model"]["ignore_merges"] = rules["model"].get("ignore_merges") or file.words_first
+    if file.family == "t5":
+        rules["model"]["unk_id"] = file.unknown_id
+        rules["model"]["vocab"] = [
+            [f" {token}" if i in file.bytes else token, score] for i, (token, score) in enumerate(vocab)
+        ]  # spaces are spelled another way in texts, so no text matches a token with one
     backend = Tokenizer.from_str(json.dumps(rules))
+    if file.family == "t5" and file.bytes:
+        backend.decoder = decoders.Sequence([decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
     if file.family in ("llama", "t5"):
         own = [] if file.family == "llama" or backend.normalizer is None else [backend.normalizer]
         front = [normalizers.Prepend(_SPACE)] if file.prepends_space else []

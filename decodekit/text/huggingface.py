@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 try:
     import tokenizers
@@ -88,8 +89,7 @@ class FastTokenizer(BaseTokenizer):
         self._controls = {i: str(token.content).encode() for i, token in added.items() if token.special}
         self._unknown_text: str = data["model"].get("unk_token") or ""
         self._unknown = pieces.get(self._unknown_text)
-        self._plain, self._special = (tokenizers.Tokenizer.from_str(json.dumps(rules.exact(data))) for _ in range(2))
-        self._plain.encode_special_tokens = True
+        self._plain, self._special = _pair(data, spaces=False)
         self._names = dict(markup or {})
         self.left_out = rules.left_out(data)
         self._say()
@@ -144,10 +144,7 @@ class FastTokenizer(BaseTokenizer):
     @cached_property
     def _spacing(self) -> tuple[tokenizers.Tokenizer, tokenizers.Tokenizer]:
         """As `_plain` and `_special`, with the spaces that the tokenizer adds."""
-        written = json.dumps(rules.exact(json.loads(self._rules), spaces=True))
-        plain, special = (tokenizers.Tokenizer.from_str(written) for _ in range(2))
-        plain.encode_special_tokens = True
-        return plain, special
+        return _pair(json.loads(self._rules), spaces=True)
 
     @cached_property
     def _own(self) -> tokenizers.Tokenizer:
@@ -173,6 +170,16 @@ class FastTokenizer(BaseTokenizer):
 
     def _markup(self) -> tuple[str, str]:
         return self._names.get("bos_token", ""), self._names.get("eos_token", "")
+
+
+def _pair(data: dict[str, Any], *, spaces: bool) -> tuple[tokenizers.Tokenizer, tokenizers.Tokenizer]:
+    """One that reads markup as plain text, and one that reads it as control tokens."""
+    plain, special = (
+        tokenizers.Tokenizer.from_str(json.dumps(rules.exact(data, spaces=spaces, markup=markup)))
+        for markup in (False, True)
+    )
+    plain.encode_special_tokens = True
+    return plain, special
 
 
 def read_tokenizer(path: str | Path, vocab_size: int | None = None) -> FastTokenizer:

@@ -13,7 +13,7 @@ from decodekit.text.byte_alphabet import BYTES
 __all__ = ["exact", "left_out", "loses", "parts_of", "reader_of", "space_in_front"]
 
 _SPACE = "\u2581"  # what sentencepiece writes for a space
-_NEVER = -1e6  # a log-probability below every other
+_NO_TEXT = ""  # a token that no text holds
 _SPELLS_A_SPACE = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
 _READS_A_SPACE = {"type": "Replace", "pattern": {"String": _SPACE}, "content": " "}
 
@@ -85,10 +85,13 @@ def left_out(data: dict[str, Any]) -> tuple[str, ...]:
     return tuple(part["type"] for part in parts if part["type"] != "Prepend" and not _is(part, _SPELLS_A_SPACE))
 
 
-def exact(data: dict[str, Any], *, spaces: bool = False) -> dict[str, Any]:
+def exact(data: dict[str, Any], *, spaces: bool = False, markup: bool = False) -> dict[str, Any]:
     """The tokenizer without what adds to a text or changes it; spaces are still written as in sentencepiece.
 
-    With ``spaces`` it still adds the space in front of a text, or of each part of one, and changes nothing else.
+    Args:
+        data: the rules.
+        spaces: still add the space in front of a text, or of each part of one.
+        markup: what encodes with these rules cuts the text at control tokens first.
     """
     plain = copy.deepcopy(data)
     plain.update(truncation=None, padding=None)
@@ -96,9 +99,8 @@ def exact(data: dict[str, Any], *, spaces: bool = False) -> dict[str, Any]:
         token.update(lstrip=False, rstrip=False)  # these take white space away
     if loses(data):
         return plain
-    if plain["model"]["type"] == "Unigram":  # it finds control tokens in plain text, and prefers them
-        special = {token["content"] for token in plain.get("added_tokens") or () if token["special"]}
-        plain["model"]["vocab"] = [[t, _NEVER if t in special else score] for t, score in plain["model"]["vocab"]]
+    if plain["model"]["type"] == "Unigram" and not markup:
+        _hide_control_tokens(plain)
     kept = [
         part
         for part in parts_of(plain.get("normalizer"))
@@ -118,6 +120,15 @@ def exact(data: dict[str, Any], *, spaces: bool = False) -> dict[str, Any]:
     return plain
 
 
+def _hide_control_tokens(data: dict[str, Any]) -> None:
+    """A unigram model finds control tokens in plain text, and prefers them."""
+    special = {token["content"] for token in data.get("added_tokens") or () if token["special"]}
+    vocab = data["model"]["vocab"]
+    hidden = special & {token for token, _ in vocab}
+    data["model"]["vocab"] = [[_NO_TEXT if token in hidden else token, score] for token, score in vocab]
+    data["added_tokens"] = [token for token in data.get("added_tokens") or () if token["content"] not in hidden]
+
+
 def _prepends_space(part: dict[str, Any]) -> bool:
     return part["type"] == "Prepend" and part.get("prepend") in (_SPACE, " ")
 
@@ -134,9 +145,10 @@ def _byte_level(piece: str) -> bytes:
 
 
 def _byte_or_text(piece: str) -> bytes:
-    if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
+    shape = piece.strip(" ")  # with a space, which is spelled another way in texts, no text matches the token
+    if len(shape) == 6 and shape.startswith("<0x") and shape.endswith(">"):
         try:
-            return bytes([int(piece[3:5], 16)])
+            return bytes([int(shape[3:5], 16)])
         except ValueError:  # a text of this shape
             return piece.encode()
     return _spaced(piece)

@@ -15,12 +15,13 @@ pytest.importorskip("transformers")
 
 import llama_cpp
 import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import decodekit
 from decodekit.errors import ParameterError
 from decodekit.testing import check_tokenizer
 from decodekit.text.base import prompt_ids
-from decodekit.text.huggingface import read_tokenizer
+from decodekit.text.huggingface import FastTokenizer, read_tokenizer
 from decodekit_llamacpp import LlamaCppAdapter
 from decodekit_torch import TorchAdapter
 from decodekit_torch.tokenizer import TransformersTokenizer
@@ -62,7 +63,21 @@ def test_a_file_keeps_the_law(in_llama_cpp: Any, name: str) -> None:
 def test_one_file_has_the_same_ids_ends_and_conversations_in_both_adapters(in_llama_cpp: Any, name: str) -> None:
     other = TorchAdapter(model=str(gguf_file(name)), dtype="float32").tokenizer
     assert other is not None
-    check_tokenizer(other, in_llama_cpp(name).tokenizer)
+    check_tokenizer(other, in_llama_cpp(name).tokenizer, texts=["<0x41>", "a<think>b", "<think>hi", "<unk>"])
+
+
+@pytest.mark.parametrize("name", [name for name in BOTH if "unigram" in name])
+def test_what_a_unigram_file_does_not_know_is_the_same_in_both_adapters(in_llama_cpp: Any, name: str) -> None:
+    other = TorchAdapter(model=str(gguf_file(name)), dtype="float32").tokenizer
+    assert other is not None
+    both = (in_llama_cpp(name).tokenizer, other)
+    for content in ("\x07", "hi 日本", "<0x41>", "a\ue000b"):
+        one, two = (each.encode_messages([{"role": "user", "content": content}]) for each in both)
+        assert one == two
+        assert (0 in one) == (content != "<0x41>")
+    for each in both:
+        with pytest.raises(ParameterError):
+            each.encode_messages([{"role": "user", "content": "日<|im_end|>"}])
 
 
 @pytest.mark.parametrize("name", list(FOLDERS))
@@ -78,8 +93,30 @@ def test_a_folder_keeps_the_law_and_has_the_conversations_of_transformers(name: 
 def test_the_texts_that_a_vocabulary_can_write_are_not_refused(name: str) -> None:
     ours = read_tokenizer(folder(name))
     assert ours.loses == ""
-    for text in ("the cat", " the  cat ", "x<think>hi</think> y", "x <think> hi", "\n", "é 東京", "<|im_end|>"):
+    for text in (
+        "the cat",
+        " the  cat ",
+        "x<think>hi</think> y",
+        "x <think> hi",
+        "\n",
+        "é 東京",
+        "<|im_end|>",
+        "hi</s> x",
+    ):
         assert ours.decode(ours.encode(text)) == text.encode()
+
+
+def test_markup_is_spelled_where_letters_have_nothing_but_bytes(tmp_path: Any) -> None:
+    scores = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), *((f"<0x{byte:02X}>", -20.0) for byte in range(256))]
+    backend = Tokenizer(models.Unigram([*scores, ("\u2581", -5.0), ("hi", -5.0)], unk_id=0, byte_fallback=True))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    backend.decoder = decoders.ByteFallback()
+    backend.add_special_tokens(["<unk>", "<s>", "</s>"])
+    ours = FastTokenizer(backend, chat_template="<s>{{ messages[0].content }}")
+    for text in ("<s>", "hi </s>", "<unk>hi"):
+        assert ours.decode(ours.encode(text)) == text.encode()
+        assert ours.encode_messages([{"role": "user", "content": text}]) == [1, *ours.encode(text)]
+    assert ours.encode("hi</s>", special=True) == [260, 2]
 
 
 @pytest.mark.parametrize("name", list(FOLDERS))
@@ -94,7 +131,8 @@ def test_a_prompt_begins_as_in_llama_cpp(in_llama_cpp: Any, name: str) -> None:
     theirs = llama_cpp.Llama(str(gguf_file(name)), vocab_only=True, verbose=False)
     for text in ("hi the", " hi", "sat", "<think>hi", "a<think>the</think>b", "<think> hi", "a </think>"):
         ours = prompt_ids(in_llama_cpp(name).tokenizer, text)
-        assert ours == theirs.tokenize(text.encode(), add_bos=True, special=False)
+        own = theirs.tokenize(text.encode(), add_bos=False, special=False)
+        assert ours == [theirs.token_bos(), *own]
 
 
 def test_a_file_may_be_named_for_a_model_behind_a_server(in_llama_cpp: Any) -> None:
