@@ -15,6 +15,7 @@ from decodekit.draw.randomness import BoundRandomness, Randomness
 from decodekit.errors import ConfigError, DecodekitError, ParameterError
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.attempts import Attempts
+from decodekit.trace.branches import check_branches, drawn_from_record
 from decodekit.trace.comparing import check_choice, is_close
 from decodekit.trace.header import Trace
 from decodekit.trace.reader import inspect_trace
@@ -108,6 +109,7 @@ class _Check:
         so_far = self._outputs[step.stream]
         if self._rerun is not None:
             self._outputs[step.stream] = so_far.append(step.token_id)
+        before = self._attempts.reached(step.stream)
         attempt = self._attempts.of(step)
         if step.index != length:
             raise Finding("failed", f"stream {step.stream} goes from step {length - 1} to step {step.index}")
@@ -116,8 +118,11 @@ class _Check:
             self._texts.check(step)
         noise = self._noise[step.stream].at(step.index, draw=attempt)
         word, why = _drawn_again(self._trace, step, noise)
-        if self._rerun is not None:
-            reproduce(self._trace, step, so_far, noise, self._rerun)
+        if self._rerun is None:
+            check_branches(self._trace, step, before, drawn_from_record(self._trace, step))
+        else:
+            drawn = reproduce(self._trace, step, so_far, noise, self._rerun)
+            check_branches(self._trace, step, before, drawn)
             return (word, why) if word == "ambiguous" else ("reproduced", "")
         missing = self._missing
         if self._trace.header.level == "full" and step.row is None:
