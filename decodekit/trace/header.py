@@ -155,7 +155,8 @@ class Trace:
         return [step.token_id for step in self.steps if step.stream == stream]
 
     def wrong_ends(self) -> str | None:
-        """What is wrong with the footer's ends: one for each sequence of the header, with its count of tokens."""
+        """What is wrong with the footer's ends: one for each sequence of the header, with its count of tokens, and with
+        an error where it ended in one."""
         ends = self.footer.ends if self.footer is not None else []
         streams = [stream for stream, _ in self.header.sequences]
         if [end.stream for end in ends] != streams:
@@ -167,6 +168,8 @@ class Trace:
                     f"the footer counts {end.tokens} tokens in stream {end.stream}, and there are "
                     f"{counts[end.stream]} steps; a streamed run has its steps in its file"
                 )
+            if (end.error is not None) != (end.finish_reason == "error"):
+                return f"stream {end.stream} ended as {end.finish_reason!r}, with the error {end.error!r}"
         return None
 
     def prompt_of(self, stream: int) -> list[int]:

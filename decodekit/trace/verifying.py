@@ -6,6 +6,7 @@ proves that the raw row came from the model; a live replay compares that.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -113,7 +114,7 @@ class _Check:
         attempt = self._attempts.of(step)
         if step.index != length:
             raise Finding("failed", f"stream {step.stream} goes from step {length - 1} to step {step.index}")
-        _check_level(self._trace, step)
+        _check_limits(self._trace, step)
         if self._texts is not None:
             self._texts.check(step)
         noise = self._noise[step.stream].at(step.index, draw=attempt)
@@ -130,11 +131,15 @@ class _Check:
         return ("consistent", missing) if missing and word == "proved" else (word, why)
 
 
-def _check_level(trace: Trace, step: Step) -> None:
-    """A step holds no more than its level records."""
-    level = trace.header.level
+def _check_limits(trace: Trace, step: Step) -> None:
+    """A step holds no more than its level records, comes before the limit of the run, and has a temperature."""
+    level, most = trace.header.level, trace.header.stop.get("max_tokens")
     if (step.evidence is not None and level == "choice") or (step.row is not None and level != "full"):
         raise Finding("failed", f"step {step.index} holds more than level {level!r} records")
+    if most is not None and step.index >= most:  # a resumed run has its last limit in the header
+        raise Finding("failed", f"step {step.index} comes after the {most} tokens that the run was allowed")
+    if not 0.0 <= step.raw.temperature < math.inf:
+        raise Finding("failed", f"step {step.index} has a row of temperature {step.raw.temperature}")
 
 
 def _drawn_again(trace: Trace, step: Step, noise: BoundRandomness) -> tuple[Word, str]:

@@ -308,6 +308,32 @@ def test_a_branch_left_out_or_added_is_found(honest: dict[str, list[Line]], tmp_
         assert word_of(lines, tmp_path / "forged.jsonl") == "failed", change
 
 
+@pytest.mark.parametrize("run", ["choice", "proof", "full"])
+def test_what_contradicts_another_field_is_found(honest: dict[str, list[Line]], tmp_path: Path, run: str) -> None:
+    for change in ("limit", "error", "no error", "temperature", "temperature inf"):
+        lines = copy.deepcopy(honest[run])
+        header, step, (end,) = lines[0]["content"], lines[1]["content"], lines[-1]["content"]["ends"]
+        match change:
+            case "limit":
+                header["stop"]["max_tokens"] = end["tokens"] - 1
+            case "error":
+                end["error"] = "the server failed"
+            case "no error":
+                end["finish_reason"] = "error"
+            case "temperature":
+                step["raw"]["temperature"] = -1.0
+            case "temperature inf":
+                step["raw"]["temperature"] = "inf"
+        assert word_of(lines, tmp_path / "forged.jsonl") == "failed", change
+
+
+def test_a_resumed_run_has_its_last_limit(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    decodekit.Session(NGRAM, seed=7).generate("the ", max_tokens=3, trace=path)
+    decodekit.resume(path, NGRAM, max_tokens=9, trace=tmp_path / "longer.jsonl")
+    assert decodekit.verify(tmp_path / "longer.jsonl").word == "proved"
+
+
 def test_a_floor_that_is_too_high_for_a_greedy_choice_is_found(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     decodekit.Session(TABLE, decodekit.Chain([], "greedy"), seed=3).generate([5], max_tokens=2, trace=path)
