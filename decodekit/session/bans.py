@@ -11,19 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 
 from decodekit.errors import ParameterError, PluginError
 from decodekit.session.decoder import Checkpoint
-from decodekit.text.markup import Spelling
+from decodekit.text.markup import Spelling, views
 from decodekit.text.stream import overlap
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.text.utf8 import utf8
+from decodekit.trace.attempts import MOST_REWINDS
 from decodekit.trace.step import Abandoned, Step
 
 __all__ = ["Ban", "HeldSteps", "Rewind"]
-
-_MOST_REWINDS = 1000  # of one sequence, without a settled token in between
 
 
 class Ban:
@@ -46,18 +44,13 @@ class Ban:
             raise ParameterError("ban needs a tokenizer, and this adapter has none; ban token ids in the chain")
         for phrase in phrases:
             utf8(phrase, "ban")
-        plain, marked = Spelling(tokenizer, ()), Spelling(tokenizer, phrases)
-        forms = [(phrase, *marked.forms[phrase]) for phrase in phrases]
-        self._views = [(plain, [(phrase, form) for phrase, form, *_ in forms])]
-        """How tokens are spelled, and the phrases to find: without control tokens, and with those that are named."""
-        if marked.controls:
-            self._views.append((marked, [(phrase, form) for phrase, _, *named in forms for form in named]))
+        self._views = views(tokenizer, phrases)
 
     def find(self, token_ids: Sequence[int]) -> tuple[int, str] | None:
         """The index of the token in which the first banned phrase begins, and the phrase; None when there is none."""
         found = []
         for spelling, wanted in self._views:
-            text, ends = _spelled(spelling, token_ids)
+            text, ends = spelling.all(token_ids)
             starts = [(text.find(form), phrase) for phrase, form in wanted]
             found += [(sum(end <= at for end in ends), at, phrase) for at, phrase in starts if at >= 0]
         return None if not found else (min(found)[0], min(found)[2])
@@ -122,7 +115,7 @@ class HeldSteps:
         why = ""
         if not attempts:
             why = "the choice is not random here, so it would be written again; ban its tokens in the chain"
-        elif len(abandoned) >= _MOST_REWINDS:
+        elif len(abandoned) >= MOST_REWINDS:
             why = f"{len(abandoned)} branches were taken back; the model writes almost nothing else"
         error = PluginError(f"the phrase {phrase!r} was written, and {why}", plugin="ban", step=branch[0].index)
         return Rewind(back, error if why else None)
@@ -142,12 +135,6 @@ class HeldSteps:
 
 def _closed(spelling: Spelling, wanted: Sequence[tuple[str, str]], token_ids: Sequence[int]) -> int:
     """How many leading tokens end before the first place where a phrase may have begun."""
-    text, ends = _spelled(spelling, token_ids)
+    text, ends = spelling.all(token_ids)
     begun = max(overlap(text, form) for _, form in wanted)
     return sum(end <= len(text) - begun for end in ends)
-
-
-def _spelled(spelling: Spelling, token_ids: Sequence[int]) -> tuple[str, list[int]]:
-    """The text so far, one character per byte, and the end of each token in it."""
-    pieces = [spelling.of(token) for token in token_ids]
-    return "".join(pieces), list(accumulate(map(len, pieces)))

@@ -7,13 +7,14 @@ token occurs, only as a whole; the same characters written by ordinary tokens co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from decodekit.errors import ParameterError
 from decodekit.text.once import once
 from decodekit.text.tokenizer import Tokenizer
 
-__all__ = ["Spelling", "reading"]
+__all__ = ["Spelling", "reading", "views"]
 
 _FIRST_SYMBOL = 0x100  # the characters below stand for bytes
 
@@ -75,6 +76,22 @@ class Spelling:
         """One token."""
         symbol = self._symbols.get(token_id)
         return (self._tokenizer.token_bytes(token_id) or b"").decode("latin-1") if symbol is None else symbol
+
+    def all(self, token_ids: Iterable[int]) -> tuple[str, list[int]]:
+        """Several tokens as one string, and where each of them ends in it."""
+        pieces = [self.of(token) for token in token_ids]
+        return "".join(pieces), list(accumulate(map(len, pieces)))
+
+
+def views(tokenizer: Tokenizer, phrases: Sequence[str]) -> list[tuple[Spelling, list[tuple[str, str]]]]:
+    """How to read tokens, and what to look for there, as (phrase, form): without control tokens, and with those that
+    a phrase names."""
+    plain, marked = Spelling(tokenizer, ()), Spelling(tokenizer, phrases)
+    forms = [(phrase, *marked.forms[phrase]) for phrase in phrases]
+    made = [(plain, [(phrase, form) for phrase, form, *_ in forms])]
+    if marked.controls:
+        made.append((marked, [(phrase, form) for phrase, _, *named in forms for form in named]))
+    return made
 
 
 def _bytewise(text: str) -> str:

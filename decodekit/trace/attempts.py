@@ -12,7 +12,9 @@ from decodekit.trace.header import Header
 from decodekit.trace.step import Step
 from decodekit.trace.verdict import Finding
 
-__all__ = ["Attempts"]
+__all__ = ["MOST_REWINDS", "Attempts"]
+
+MOST_REWINDS = 1000  # a sequence that goes back so often before one token ends in an error
 
 
 class Attempts:
@@ -40,6 +42,10 @@ class Attempts:
         before = self._count[step.stream]
         attempt = before + len(step.abandoned)
         self._count[step.stream] = attempt
+        if len(step.abandoned) >= MOST_REWINDS:
+            raise Finding(
+                "failed", f"{len(step.abandoned)} branches before step {step.index}: no run goes on for so long"
+            )
         for at, branch in enumerate(step.abandoned, before):
             if branch.why not in self._phrases:
                 raise Finding("failed", f"a branch before step {step.index} was taken back without a banned phrase")

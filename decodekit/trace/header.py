@@ -155,7 +155,7 @@ class Trace:
         return [step.token_id for step in self.steps if step.stream == stream]
 
     def wrong_ends(self) -> str | None:
-        """What is wrong with the footer's ends; None if there is one per sequence, with the right number of tokens."""
+        """What is wrong with the footer's ends: one per sequence, its tokens counted, an error only for 'error'."""
         ends = self.footer.ends if self.footer is not None else []
         streams = [stream for stream, _ in self.header.sequences]
         if [end.stream for end in ends] != streams:
@@ -167,6 +167,8 @@ class Trace:
                     f"the footer counts {end.tokens} tokens in stream {end.stream}, and there are "
                     f"{counts[end.stream]} steps; the steps of a streamed run are only in its trace file"
                 )
+            if (end.error is not None) != (end.finish_reason == "error"):
+                return f"stream {end.stream} ended as {end.finish_reason!r}, with the error {end.error!r}"
         return None
 
     def prompt_of(self, stream: int) -> list[int]:

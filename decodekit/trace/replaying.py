@@ -25,6 +25,7 @@ from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import ask, blocking
 from decodekit.model.prefix import Prefix
 from decodekit.trace.attempts import Attempts
+from decodekit.trace.branches import check_branches, drawn_from_record
 from decodekit.trace.comparing import check_choice
 from decodekit.trace.given import relearn
 from decodekit.trace.header import Trace
@@ -127,11 +128,13 @@ def replay(trace: Trace | str | os.PathLike[str], *, adapter: Adapter | AsyncAda
 def _from_record(trace: Trace, step: Step, attempts: Attempts) -> ReplayStep:
     """The step drawn again from its record; explained is whether the record agrees with itself."""
     token, margin, explained = None, step.choice.margin, True
+    before = attempts.reached(step.stream)
     try:
         noise = noise_of(trace, step, attempts.of(step))
         again = redraw(trace, step, noise)
         token, margin = again.token_id, again.margin
         check_choice(step, again, noise)
+        check_branches(trace, step, before, drawn_from_record(trace, step))
     except Finding as finding:
         explained = finding.word != "failed"
     except DecodekitError:

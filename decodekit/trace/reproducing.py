@@ -10,13 +10,16 @@ import numpy as np
 
 from decodekit.chain import Chain, Entry
 from decodekit.distribution import Distribution
+from decodekit.distribution.disclosure import Undisclosed
 from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import BoundRandomness
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.branches import Drawn
 from decodekit.trace.comparing import check_choice, first_difference
 from decodekit.trace.evidence import Evidence, gather
 from decodekit.trace.header import Trace
+from decodekit.trace.redraw import noise_of
 from decodekit.trace.step import RawSummary, Step
 from decodekit.trace.verdict import Finding
 
@@ -42,8 +45,11 @@ class NotRecorded(Exception):
     """A part of the chain asked for something that is never recorded."""
 
 
-def reproduce(trace: Trace, step: Step, so_far: TokenIds, noise: BoundRandomness, rerun: Rerun) -> None:
-    """Run the recorded chain again on the raw row of a step, from its present states.
+def reproduce(trace: Trace, step: Step, so_far: TokenIds, noise: BoundRandomness, rerun: Rerun) -> Drawn:
+    """Run the recorded chain again on the raw row, from its present states.
+
+    Returns:
+        What the chain gives on this row at other attempts.
 
     Raises:
         Finding: what differs, or what is missing.
@@ -69,6 +75,17 @@ def reproduce(trace: Trace, step: Step, so_far: TokenIds, noise: BoundRandomness
     _check_notes(step, *reshaped.settle(step.choice, top=header.top_logprobs))
     _check_evidence(step, gather(reshaped.final, step.choice, rerun.chain.sampler, noise))
     rerun.states[step.stream] = reshaped.states_after(step.choice)
+
+    def drawn(attempt: int) -> Choice | None:
+        if not rerun.chain.pure:
+            return None
+        other = noise_of(trace, step, attempt)
+        try:
+            return rerun.chain.reshape(dist, context, states, other).choose(other)[0]
+        except Undisclosed:
+            return None
+
+    return drawn
 
 
 def _check_row(trace: Trace, step: Step, dist: Distribution) -> None:

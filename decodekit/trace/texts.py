@@ -6,6 +6,7 @@ from collections import Counter
 
 from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.branches import check_spelling
 from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
 from decodekit.trace.verdict import Finding
@@ -23,6 +24,7 @@ class RecordedTexts:
 
     def __init__(self, trace: Trace, tokenizer: Tokenizer) -> None:
         stop = trace.header.stop
+        self._tokenizer = tokenizer
         strings, ends = tuple(stop.get("strings") or ()), tokenizer.eos_ids | frozenset(stop.get("ids") or ())
         self._streams = {stream: TokenText(tokenizer, strings, ends) for stream, _ in trace.header.sequences}
         self._left = Counter(step.stream for step in trace.steps)
@@ -31,8 +33,9 @@ class RecordedTexts:
         """Compare a step's text. If the run ended with this step, text that was held back is in it too.
 
         Raises:
-            Finding: the text differs.
+            Finding: the text differs, or an abandoned branch does not spell its phrase.
         """
+        check_spelling(step, self._tokenizer)
         stream = self._streams[step.stream]
         self._left[step.stream] -= 1
         possible = [stream.take(step.token_id)]

@@ -6,6 +6,7 @@ from the model; a replay with a live model compares that.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from decodekit.draw.randomness import BoundRandomness, Randomness
 from decodekit.errors import ConfigError, DecodekitError, ParameterError
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.attempts import Attempts
+from decodekit.trace.branches import check_branches, drawn_from_record
 from decodekit.trace.comparing import check_choice, is_close
 from decodekit.trace.header import Trace
 from decodekit.trace.reader import inspect_trace
@@ -108,16 +110,20 @@ class _Check:
         so_far = self._outputs[step.stream]
         if self._rerun is not None:
             self._outputs[step.stream] = so_far.append(step.token_id)
+        before = self._attempts.reached(step.stream)
         attempt = self._attempts.of(step)
         if step.index != length:
             raise Finding("failed", f"stream {step.stream} goes from step {length - 1} to step {step.index}")
-        _check_level(self._trace, step)
+        _check_limits(self._trace, step)
         if self._texts is not None:
             self._texts.check(step)
         noise = self._noise[step.stream].at(step.index, draw=attempt)
         word, why = _drawn_again(self._trace, step, noise)
-        if self._rerun is not None:
-            reproduce(self._trace, step, so_far, noise, self._rerun)
+        if self._rerun is None:
+            check_branches(self._trace, step, before, drawn_from_record(self._trace, step))
+        else:
+            drawn = reproduce(self._trace, step, so_far, noise, self._rerun)
+            check_branches(self._trace, step, before, drawn)
             return (word, why) if word == "ambiguous" else ("reproduced", "")
         missing = self._missing
         if self._trace.header.level == "full" and step.row is None:
@@ -125,11 +131,15 @@ class _Check:
         return ("consistent", missing) if missing and word == "proved" else (word, why)
 
 
-def _check_level(trace: Trace, step: Step) -> None:
-    """Check that a step has no more than its level records."""
-    level = trace.header.level
+def _check_limits(trace: Trace, step: Step) -> None:
+    """A step holds no more than its level records, comes before the limit of the run, and has a temperature."""
+    level, most = trace.header.level, trace.header.stop.get("max_tokens")
     if (step.evidence is not None and level == "choice") or (step.row is not None and level != "full"):
         raise Finding("failed", f"step {step.index} holds more than level {level!r} records")
+    if most is not None and step.index >= most:  # a resumed run has its last limit in the header
+        raise Finding("failed", f"step {step.index} comes after the {most} tokens that the run was allowed")
+    if not 0.0 <= step.raw.temperature < math.inf:
+        raise Finding("failed", f"step {step.index} has a row of temperature {step.raw.temperature}")
 
 
 def _drawn_again(trace: Trace, step: Step, noise: BoundRandomness) -> tuple[Word, str]:
