@@ -1,4 +1,4 @@
-"""Where the command ``decodekit`` starts: outside the package `decodekit`, so that Ctrl-C is quiet while that loads."""
+"""The start of the command ``decodekit``, outside the package `decodekit`, so that Ctrl-C is quiet while that loads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["main"]
 
 
 def main() -> NoReturn:
-    """Run the command of this process's arguments and exit with its code."""
-    signal.signal(signal.SIGINT, _leave)  # there is nothing yet that could be left in disorder
+    """Run the command that the process's arguments give, and exit with its code."""
+    signal.signal(signal.SIGINT, _leave)  # nothing needs to be cleaned up yet
     from decodekit.cli import main as run
 
     run()

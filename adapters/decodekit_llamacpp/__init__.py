@@ -6,7 +6,7 @@ decodekit.adapter("llamacpp", model="smollm2")
 from __future__ import annotations
 
 try:
-    import llama_cpp as _llama_cpp  # noqa: F401 - here only to say how to install it
+    import llama_cpp as _llama_cpp  # noqa: F401 - imported only to explain how to install it
 except ImportError as error:
     raise ImportError(
         f"the llamacpp adapter needs llama-cpp-python: pip install 'decodekit[llamacpp]' ({error})"

@@ -35,14 +35,14 @@ from decodekit_llamacpp.tokenizer import LlamaCppTokenizer
 __all__ = ["LlamaCppAdapter"]
 
 _DEFAULT_CONTEXT = 4096
-_CPU_ROWS, _GPU_ROWS = 64, 512  # on the CPU more rows were measured to gain nothing, and they cost memory
+_CPU_ROWS, _GPU_ROWS = 64, 512  # on the CPU more rows gave no speedup when measured, and they take memory
 _F16, _BF16 = 1, 30  # ggml types
 
-# llama.cpp's attention on the CPU has three kernels that add up in different orders, chosen by the number of rows and
-# threads. Two of them need K and V of one type. With K in bf16 and V in f16 one kernel is left, for every schedule.
+# llama.cpp's attention on the CPU has three kernels that sum in different orders, chosen by the number of rows and
+# threads. Two of them need K and V of one type. With K in bf16 and V in f16 only one remains, for every schedule.
 _CACHE_TYPES = {"bf16-f16": (_BF16, _F16), "f16": (_F16, _F16)}
 
-# By llama_ftype, what was measured on x86-64 with AVX-512: the kernels for the weights have their own thresholds.
+# By llama_ftype, as measured on x86-64 with AVX-512: the kernels for the weights have their own thresholds.
 _INVARIANT = {
     **dict.fromkeys((2, 3, 7), "any number of rows per forward, any cache history, 1 or 2 threads"),
     **dict.fromkeys((0, 1, 32), "two or more rows per forward, any cache history, 1 or 2 threads"),
@@ -50,7 +50,7 @@ _INVARIANT = {
 
 
 class LlamaCppAdapter:
-    """A GGUF model behind the one verb.
+    """An `Adapter` for a GGUF model in this process.
 
     Args:
         model: the path of a ``.gguf`` file, or the name of an installed model package such as ``smollm2``.
@@ -59,15 +59,15 @@ class LlamaCppAdapter:
         max_sequences: how many branches are kept in the cache at a time.
         rows_per_forward: the most tokens per forward pass; 64 on the CPU, 512 with layers on a GPU.
         cells: how many tokens the cache holds in all; ``n_ctx`` and one forward pass by default. Many branches of a
-            long prefix want more.
+            long prefix need more.
         n_gpu_layers: how many layers go to a GPU; 0 for none. Refused where llama.cpp was built without one.
         cache_type: the types of the cached keys and values. ``bf16-f16`` keeps the bits independent of the schedule
-            on the CPU; ``f16`` is llama.cpp's own default, and ours with layers on a GPU.
+            on the CPU; ``f16`` is llama.cpp's own default, and the default here with layers on a GPU.
         sha256: refuse a model file whose SHA-256 is not this one.
 
     Raises:
         ParameterError: a parameter is out of range.
-        ModelNotFound: there is no such model, it is no GGUF file, not the pinned one, or llama.cpp cannot load it.
+        ModelNotFound: there is no such model, it is not a GGUF file or not the pinned one, or llama.cpp cannot load it.
         OutOfMemory: there is no room for a context of this size.
     """
 
@@ -148,7 +148,7 @@ class LlamaCppAdapter:
 
     @property
     def info(self) -> AdapterInfo:
-        """What this adapter is."""
+        """The properties of this adapter."""
         return self._info
 
     @property
@@ -167,7 +167,7 @@ class LlamaCppAdapter:
         require_threads("llamacpp", self._context.threads)
         try:
             answers = self._next_tokens(prefixes) or self._any(prefixes)
-        except BaseException:  # an interrupt too: what the cells hold is in doubt
+        except BaseException:  # an interrupt too: the content of the cells is unknown
             self._memory.clear()
             raise
         return [answers[prefix.digest] for prefix in prefixes]
@@ -179,7 +179,7 @@ class LlamaCppAdapter:
         self._model.close()
 
     def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer] | None:
-        """The commonest call, without a plan: each prefix is one token more than a slot of its own holds."""
+        """The most common call, without a plan: each prefix is one token longer than the content of its own slot."""
         memory = self._memory
         if len(prefixes) > min(self._rows, memory.room) or memory.wants_cleaning():
             return None
@@ -201,7 +201,7 @@ class LlamaCppAdapter:
             return None
         for (slot, segment), prefix in zip(segments.items(), prefixes, strict=True):
             memory.hold(slot, prefix, segment.position)
-        self._remember(answers)
+        self._cache_answers(answers)
         return answers
 
     def _any(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer]:
@@ -217,10 +217,10 @@ class LlamaCppAdapter:
             answers[prefix.digest] = answer  # type: ignore[assignment]  # those of `fresh` are filled in below
         if fresh:
             self._evaluate(fresh, answers)
-            self._remember(answers)
+            self._cache_answers(answers)
         return answers
 
-    def _remember(self, answers: dict[bytes, Answer]) -> None:
+    def _cache_answers(self, answers: dict[bytes, Answer]) -> None:
         self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution)}
 
     def _fault(self, prefix: Prefix) -> DecodekitError | None:
@@ -255,7 +255,7 @@ class LlamaCppAdapter:
                     answers[prefix.digest] = failure
 
     def _place(self, paths: Sequence[TokenPath], bases: set[int]) -> tuple[list[TokenPath], list[TokenPath]]:
-        """Give slots to as many paths as have room at a time; the others come after. ``bases`` are not overwritten."""
+        """Give slots to as many paths as have room at a time; the others come later. ``bases`` are not overwritten."""
         memory, index = self._memory, self._memory.index
         wave: list[TokenPath] = []
         later: list[TokenPath] = []
@@ -286,7 +286,7 @@ class LlamaCppAdapter:
         return wave, later
 
     def _slot_for(self, base: int, start: int, taken: set[int], bases: set[int], *, alone: bool) -> int:
-        """A slot that holds the first ``start`` tokens of ``base`` and no more; -1 when this wave has none to spare."""
+        """A slot that holds the first ``start`` tokens of ``base`` and no more; -1 when this wave has no free one."""
         memory, index = self._memory, self._memory.index
         free = base >= 0 and base not in taken
         if free and index.length(base) - start <= 1:
@@ -333,4 +333,4 @@ class LlamaCppAdapter:
 
 
 class _DecodeFailed(Exception):
-    """A forward pass that llama.cpp did not carry out."""
+    """A forward pass that failed in llama.cpp."""

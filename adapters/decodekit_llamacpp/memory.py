@@ -1,9 +1,9 @@
-"""The KV cache as slots that hold prefixes, with one promise: the cells of a slot lie in the order of its tokens.
+"""The KV cache as slots that hold prefixes, with one guarantee: the cells of a slot are in the order of its tokens.
 
-Attention adds up cells in the order they lie in, so the same tokens in another order of cells give other bits.
-llama.cpp takes the first free cell. So no cell is freed while one behind it is in use: what a slot gives up goes to a
-sequence of discarded tokens. When the cells run out, the slots most recently used are saved, everything is cleared, and
-they are put back without gaps. That costs a copy of memory, not an evaluation.
+Attention sums over the cells in their order, so the same tokens in another order of cells give other bits. llama.cpp
+takes the first free cell. So no cell is freed while a later one is in use: discarded tokens of a slot go to a separate
+sequence. When the cells run out, the most recently used slots are saved, everything is cleared, and they are restored
+without gaps. That costs a copy of memory, not an evaluation.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from decodekit_llamacpp.native import LlamaContext
 __all__ = ["EXTRA_SEQUENCES", "Memory"]
 
 EXTRA_SEQUENCES = 2
-"""Sequences the memory needs beside one per slot: the one for discarded tokens, and one to save part of a slot."""
+"""Sequences needed in addition to one per slot: one for discarded tokens, and one to save part of a slot."""
 
-_SLACK = 1024  # cells of garbage that are never cleaned up
+_SLACK = 1024  # up to this many cells of discarded tokens are not cleaned up
 
 
 class Memory:
@@ -36,8 +36,8 @@ class Memory:
         self._discarded, self._scratch = slots, slots + 1
         self.index = ContentIndex(slots)
         self._ends = [-1] * slots  # the cell of each slot's last token
-        self._runs = [0] * slots  # how many of a slot's last tokens lie in consecutive cells that no other slot uses
-        self._top = 0  # the first cell never used since the last cleaning; all below are taken
+        self._runs = [0] * slots  # how many of a slot's last tokens are in consecutive cells that no other slot uses
+        self._top = 0  # the first cell not used since the last cleaning; all below are in use
         self._clean_at = _SLACK
         self._garbage = False
 
@@ -47,7 +47,7 @@ class Memory:
         return self._context.cells - self._top
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Empty all slots."""
         self._context.clear()
         self.index.clear()
         slots = len(self._ends)
@@ -99,17 +99,17 @@ class Memory:
         self._top += count
 
     def hold(self, slot: int, prefix: Prefix, keep: int) -> None:
-        """The slot holds this prefix now, the first ``keep`` ids unchanged."""
+        """Record that the slot holds this prefix; its first ``keep`` ids are unchanged."""
         self.index.put(slot, prefix, keep=keep)
 
     def wants_cleaning(self) -> bool:
-        """Whether so many cells may be garbage that attention would save time without them."""
+        """Whether so many cells may hold discarded tokens that attention would be faster without them."""
         return self._garbage and self._top >= self._clean_at
 
     def clean(self, need: int, first: int) -> None:
-        """Make room for ``need`` tokens, keeping slot ``first`` (-1 for none) and as many others as fit.
+        """Make room for ``need`` tokens, keeping slot ``first`` (-1 for none) and as many other slots as fit.
 
-        What a slot shares with one already kept is neither saved nor stored twice.
+        The part that a slot shares with a kept one is not saved or stored twice.
         """
         room = self._context.cells - need
         order = [slot for slot in reversed(list(self.index.oldest_first())) if self.index.length(slot)]

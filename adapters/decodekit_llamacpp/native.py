@@ -1,6 +1,7 @@
-"""A thin, typed layer over llama.cpp's C API: one model, one context, one batch that is used again and again.
+"""A thin, typed layer over llama.cpp's C API: one model, one context, one batch that is reused.
 
-Nothing here knows prefixes. Handles are freed once, in the right order, whether by `close` or at interpreter exit.
+This module does not handle prefixes. Handles are freed once, in the right order, whether by `close` or at interpreter
+exit.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ _complaints: deque[str] = deque(maxlen=8)
 _state = {"level": 0, "ready": 0}
 
 
-def _hear(level: int, text: bytes | None, _: object) -> None:
-    """llama.cpp's log, line by line; it goes to our logger at debug level and nowhere else."""
+def _log_line(level: int, text: bytes | None, _: object) -> None:
+    """llama.cpp's log, line by line: it goes only to decodekit's logger, at debug level."""
     try:
         if level != _CONTINUED:
             _state["level"] = level
@@ -45,11 +46,11 @@ _logits_address: Callable[[Any, int], int | None] = ctypes.CFUNCTYPE(ctypes.c_vo
     ctypes.cast(llama_cpp.llama_get_logits_ith, ctypes.c_void_p).value or 0
 )
 
-_callback = llama_cpp.llama_log_callback(_hear)  # held here: C keeps the pointer
+_callback = llama_cpp.llama_log_callback(_log_line)  # kept here, because C keeps the pointer
 
 
 def start() -> None:
-    """Take llama.cpp's log over and start its backend, once per process."""
+    """Redirect llama.cpp's log and start its backend, once per process."""
     if not _state["ready"]:
         llama_cpp.llama_log_set(_callback, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
@@ -57,14 +58,14 @@ def start() -> None:
 
 
 def recent_complaints() -> str:
-    """What llama.cpp last warned of, for an error message; forgotten once quoted."""
+    """The last warnings of llama.cpp, for an error message; they are cleared when read."""
     said = "; ".join(_complaints)
     _complaints.clear()
     return f" llama.cpp says: {said}" if said else ""
 
 
 def fill(struct: Any, **values: Any) -> Any:
-    """The same C struct with these fields set. ctypes would take a field that does not exist, and drop it in silence.
+    """The same C struct with these fields set. ctypes would silently accept a field that does not exist.
 
     Raises:
         AdapterError: this version of llama-cpp-python has no such field.
@@ -86,7 +87,7 @@ class Model:
     Args:
         path: the file.
         n_gpu_layers: how many layers to put on a GPU, if this build of llama.cpp has one.
-        vocab_only: leave the weights on the disk; what is loaded is a tokenizer only.
+        vocab_only: do not load the weights, only the tokenizer.
 
     Raises:
         ModelNotFound: llama.cpp cannot load the file.
@@ -109,11 +110,11 @@ class Model:
 
     @property
     def refusal(self) -> str | None:
-        """Why this model cannot be driven prefix by prefix; None when it can."""
+        """Why this model cannot be used prefix by prefix; None when it can."""
         if not llama_cpp.llama_model_has_decoder(self.handle) or llama_cpp.llama_model_has_encoder(self.handle):
-            return "it is no decoder-only model"
+            return "it is not a decoder-only model"
         if llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle):
-            return "its memory is recurrent: it cannot be rolled back or branched"
+            return "its state is recurrent: it cannot be rolled back or branched"
         if llama_cpp.llama_model_is_diffusion(self.handle):
             return "it is a diffusion model, which has no next token"
         return None
@@ -129,7 +130,7 @@ class Model:
 
 
 class Batch:
-    """One reused llama_batch whose arrays are numpy's: token by token what goes into the next forward pass.
+    """One reused llama_batch with NumPy arrays: the tokens of the next forward pass.
 
     Args:
         rows: the most tokens per forward pass.
@@ -168,7 +169,7 @@ class Batch:
     def add(self, ids: NDArray[np.int64], position: int, sequences: Sequence[int]) -> None:
         """Consecutive tokens of one or of several sequences that share them."""
         start, end = self.size, self.size + len(ids)
-        if end == start + 1:  # plain writes are quicker than slices
+        if end == start + 1:  # plain writes are faster than slices
             self._tokens[start], self._positions[start], self._counts[start] = ids[0], position, len(sequences)
         else:
             self._tokens[start:end] = ids
@@ -183,7 +184,7 @@ class Batch:
 
 
 class LlamaContext:
-    """A llama.cpp context with a unified KV cache: forward passes and the memory they leave.
+    """A llama.cpp context with a unified KV cache: forward passes and the cache they fill.
 
     Args:
         model: the model; it must outlive the context.
@@ -214,7 +215,7 @@ class LlamaContext:
             type_k=cache_types[0],
             type_v=cache_types[1],
             kv_unified=True,
-            swa_full=True,  # a sliding window that forgets could not be rolled back
+            swa_full=True,  # a sliding window that drops tokens could not be rolled back
             no_perf=True,
         )
         self.threads = n_threads
@@ -223,7 +224,7 @@ class LlamaContext:
         if not self._handle:
             raise OutOfMemory(f"llama.cpp cannot make a context of {cells} tokens.{recent_complaints()}")
         self._memory: Any = llama_cpp.llama_get_memory(self._handle)
-        self._model = model  # held, so that the garbage collector frees the context first
+        self._model = model  # kept, so that the garbage collector frees the context first
         self._vocab_size = model.vocab_size
         self._rows_seen: dict[int, NDArray[np.float32]] = {}
         self.cells = int(llama_cpp.llama_n_ctx(self._handle))
@@ -231,15 +232,15 @@ class LlamaContext:
         self.close = weakref.finalize(self, llama_cpp.llama_free, self._handle)
 
     def decode(self) -> int:
-        """Evaluate the batch. 0 when it went well; else llama.cpp's own code, and the memory is in doubt."""
+        """Evaluate the batch. 0 on success; otherwise llama.cpp's own code, and the content of the cache is unknown."""
         self.batch.struct.n_tokens = self.batch.size
         return int(llama_cpp.llama_decode(self._handle, self.batch.struct))
 
     def logits(self, row: int) -> NDArray[np.float32]:
-        """float32[V], the logits after a token of the last batch. A view: gone with the next `decode`.
+        """float32[V], the logits after a token of the last batch. A view: the next `decode` overwrites it.
 
         Raises:
-            AdapterError: they were not asked for.
+            AdapterError: they were not requested.
         """
         address = _logits_address(self._handle, row)
         if not address:
@@ -253,7 +254,7 @@ class LlamaContext:
         return view
 
     def clear(self) -> None:
-        """Forget every sequence."""
+        """Remove every sequence."""
         llama_cpp.llama_memory_clear(self._memory, False)
 
     def copy(self, source: int, target: int, start: int, end: int) -> None:
@@ -261,7 +262,7 @@ class LlamaContext:
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, start, end)
 
     def remove(self, sequence: int, start: int) -> None:
-        """Take the sequence off its cells from a position on. Cells without a sequence are free."""
+        """Remove the sequence from its cells, from a position on. Cells without a sequence are free."""
         if not llama_cpp.llama_memory_seq_rm(self._memory, sequence, start, -1):
             raise AdapterError(f"llama.cpp cannot roll a sequence back to {start} tokens")
 

@@ -20,17 +20,17 @@ _BYTES = 256
 
 
 class Pieces:
-    """What to know of such a vocabulary to have the ids of a text, and of that text only.
+    """What is needed of such a vocabulary to get the ids of a text without added spaces.
 
-    llama.cpp writes a space in front of a text and behind every token that it matches whole, and with a unigram
-    vocabulary one for many. So texts are cut at the tokens that are matched whole, and an anchor stands in front of
-    each part: a character that merges with nothing, whose ids are cut away again.
+    llama.cpp writes a space in front of a text and after every token that it matches as a whole, and with a unigram
+    vocabulary replaces several spaces by one. So texts are cut at the tokens that are matched as a whole, and an anchor
+    is put in front of each part: a character that merges with nothing, whose ids are removed again.
 
     Args:
         vocab: the C handle.
         size: the number of tokens.
-        tokenize: llama.cpp's own ids of a text, without BOS; the flag tells whether control tokens are matched.
-        unigram: the vocabulary is no BPE.
+        tokenize: llama.cpp's own ids of a text, without BOS; the flag says whether control tokens are matched.
+        unigram: the vocabulary is unigram, not BPE.
     """
 
     def __init__(self, vocab: Any, size: int, tokenize: Callable[[str, bool], list[int]], *, unigram: bool) -> None:
@@ -58,7 +58,7 @@ class Pieces:
         return None
 
     def encode(self, text: str, special: bool) -> list[int]:
-        """The ids of a text, and nothing in front. Raises `ParameterError` for a letter that has no token."""
+        """The ids of a text, with nothing in front. Raises `ParameterError` for a character that has no token."""
         assert self.anchor is not None
         anchor, cut = self.anchor
         ids: list[int] = []
@@ -67,12 +67,20 @@ class Pieces:
                 ids.append(token_id)
             else:
                 self._require(part)
-                spelled = part.replace(" ", _SPACE) if self._unigram else part
-                ids += self._tokenize(anchor + spelled, False)[cut:]
+                ids += self._tokenize(anchor + self._each_space(part), False)[cut:]
         return ids
 
+    def encode_prompt(self, text: str, special: bool) -> list[int]:
+        """The ids of a text with the spaces that llama.cpp adds to it. No space of the text is lost."""
+        parts = self._parts(text, special)
+        return self.encode_own("".join(self._each_space(part) if i is None else part for part, i in parts), special)
+
+    def _each_space(self, part: str) -> str:
+        """Spelled so that a unigram vocabulary does not make one space of many."""
+        return part.replace(" ", _SPACE) if self._unigram else part
+
     def encode_own(self, text: str, special: bool) -> list[int]:
-        """llama.cpp's own ids of a text. Raises `ParameterError` for a letter that has no token."""
+        """llama.cpp's own ids of a text. Raises `ParameterError` for a character that has no token."""
         for part, token_id in self._parts(text, special):
             if token_id is None:
                 self._require(part)
@@ -95,20 +103,20 @@ class Pieces:
         return [(found, f"({'|'.join(map(re.escape, sorted(found, key=len, reverse=True)))})") for found in tables]
 
     def _require(self, part: str) -> None:
-        """llama.cpp ends the process where a letter has neither a token nor bytes."""
+        """llama.cpp ends the process where a character has neither a token nor bytes."""
         missing = set() if self._letters is None else set(part.replace(" ", _SPACE)) - self._letters
         if missing:
             raise ParameterError(f"this vocabulary has no token for {sorted(missing)[0]!r} in the text: {part[:60]!r}")
 
     @cached_property
     def _letters(self) -> set[str] | None:
-        """The characters that have a token of their own; None where every byte has one, or 'unknown' stands for all."""
+        """The characters that have a token of their own; None if every byte has one, or 'unknown' replaces others."""
         if self._unigram or self._attributes_of(llama_cpp.LLAMA_TOKEN_ATTR_BYTE) == _BYTES:
             return None
         return {text for text in self._texts if len(text) == 1}
 
     def _candidates(self) -> Iterator[str]:
-        """Characters that llama.cpp can be asked for."""
+        """Characters to try as the anchor."""
         letters = self._letters
         yield from (each for each in _ANCHORS if letters is None or each in letters)
         yield from sorted((letters or set()) - {_SPACE, *_ANCHORS})

@@ -27,7 +27,7 @@ class Segment:
         slots: the sequences they belong to.
         position: of the first token.
         ids: int64[n].
-        asked: where in the segment an answer is wanted, and for which digest, by rising place.
+        asked: where in the segment an answer is requested, and for which digest, by rising position.
     """
 
     slots: list[int]
@@ -37,11 +37,11 @@ class Segment:
 
 
 def segments_of(paths: Sequence[TokenPath], index: ContentIndex) -> list[Segment]:
-    """The segments that evaluate these placed paths, each token once for all neighbours that start alike."""
+    """The segments that evaluate these placed paths, each token once for all neighbours with the same beginning."""
     segments: list[Segment] = []
     first = 0
     while first < len(paths):
-        # A family: neighbours with the same past in the cache whose first new token is the same too.
+        # A family: neighbours with the same tokens in the cache and the same first new token.
         shared: list[int] = []
         last = first
         while last + 1 < len(paths) and (common := _common_new(paths[last], paths[last + 1], index)):

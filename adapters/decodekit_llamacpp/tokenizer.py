@@ -25,14 +25,14 @@ _FRONT_LOSES = "a space is written in front of each text"
 
 
 class LlamaCppTokenizer(BaseTokenizer):
-    """Text to token ids and back, by the tokenizer that is inside the model file.
+    """Text to token ids and back, with the tokenizer of the model file.
 
-    llama.cpp puts the space of a sentencepiece vocabulary in front of every text and behind every control token. Here
+    llama.cpp puts the space of a sentencepiece vocabulary in front of every text and after every control token. Here
     prompts and conversations have it, and `encode` does not (see `decodekit_llamacpp.pieces`).
 
     Args:
         model: the loaded model. Once it is closed, the tokenizer raises `AdapterError`.
-        fingerprint: the digest of the model file; the tokenizer's own is remembered under it.
+        fingerprint: the digest of the model file; the tokenizer's own is cached under it.
     """
 
     def __init__(self, model: Model, fingerprint: str) -> None:
@@ -67,7 +67,7 @@ class LlamaCppTokenizer(BaseTokenizer):
         """The ids of a text. Adds no BOS and no space; with ``special`` markup is read as control tokens.
 
         Raises:
-            ParameterError: the text holds half a surrogate pair, is too long, or the vocabulary cannot write it byte
+            ParameterError: the text holds half a surrogate pair, is too long, or the vocabulary cannot encode it byte
                 for byte.
         """
         data = utf8(text, "the text")
@@ -80,12 +80,21 @@ class LlamaCppTokenizer(BaseTokenizer):
             return ids
         spelled = b"".join(self._text_of(i, special=True) if special else self.token_bytes(i) or b"" for i in ids)
         if spelled != data:
-            raise ParameterError(f"this vocabulary cannot write the text byte for byte: {text[:60]!r}")
+            raise ParameterError(f"this vocabulary cannot encode the text byte for byte: {text[:60]!r}")
         return ids
+
+    def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:
+        """llama.cpp's own ids of a text, with the spaces it adds in front and behind added tokens; without BOS.
+
+        Raises:
+            ParameterError: as for `encode`.
+        """
+        exact = self.encode(text, special=special)
+        return exact if self._pieces is None else self._pieces.encode_prompt(text, special)
 
     @cached_property
     def control_tokens(self) -> Mapping[str, int]:
-        """The ids of the tokens that are no text, by their markup."""
+        """The ids of the tokens that are not text, by their markup."""
         vocab, found = self._vocab(), {}
         for token_id in range(self.vocab_size):
             if int(llama_cpp.llama_vocab_get_attr(vocab, token_id)) & MARKUP:
@@ -100,7 +109,7 @@ class LlamaCppTokenizer(BaseTokenizer):
         vocab, data = self._vocab(), text.encode()
         if len(data) > _LONGEST_TEXT:
             raise ParameterError(f"a text of {len(data)} bytes is too long to tokenise at once")
-        size = len(data) + 8  # one token per byte at most, and a few for what a tokenizer puts in front
+        size = len(data) + 8  # at most one token per byte, and a few that a tokenizer puts in front
         while True:
             ids = (ctypes.c_int32 * size)()
             count = llama_cpp.llama_tokenize(vocab, data, len(data), ids, size, False, special)

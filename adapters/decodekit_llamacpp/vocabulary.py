@@ -1,4 +1,4 @@
-"""The tokenizer of a GGUF file without its model, for who has the model elsewhere."""
+"""The tokenizer of a GGUF file without its model, for use with a model elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Vocabulary(LlamaCppTokenizer):
     """A tokenizer that owns its file: close it."""
 
     def close(self) -> None:
-        """Free the vocabulary. A second time does nothing."""
+        """Free the vocabulary. Closing twice does nothing."""
         self._model.close()
 
 

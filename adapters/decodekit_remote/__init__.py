@@ -1,4 +1,4 @@
-"""The remote adapter: a server that tells logprobs, with the draws made here.
+"""The remote adapter: a server that returns logprobs; the tokens are drawn on this side.
 
 decodekit.adapter("remote", base_url="http://127.0.0.1:8080")
 """
@@ -6,7 +6,7 @@ decodekit.adapter("remote", base_url="http://127.0.0.1:8080")
 from __future__ import annotations
 
 try:
-    import httpx as _httpx  # noqa: F401 - here only to say how to install it
+    import httpx as _httpx  # noqa: F401 - imported only to explain how to install it
     import httpx_sse as _httpx_sse  # noqa: F401
     import tenacity as _tenacity  # noqa: F401
 except ImportError as error:
@@ -15,6 +15,15 @@ except ImportError as error:
     ) from error
 
 from decodekit_remote.adapter import RemoteAdapter
-from decodekit_remote.dialect import Capabilities, Conversation, Dialect, Position, Question, Reply, ServerInfo
+from decodekit_remote.dialect import Capabilities, Conversation, Dialect, Position, Reply, Request, ServerInfo
 
-__all__ = ["Capabilities", "Conversation", "Dialect", "Position", "Question", "RemoteAdapter", "Reply", "ServerInfo"]
+__all__ = [
+    "Capabilities",
+    "Conversation",
+    "Dialect",
+    "Position",
+    "RemoteAdapter",
+    "Reply",
+    "Request",
+    "ServerInfo",
+]

@@ -1,4 +1,4 @@
-"""`RemoteAdapter`: a model behind a server, which is met when the adapter is first used."""
+"""`RemoteAdapter`: a model behind a server, which is contacted when the adapter is first used."""
 
 from __future__ import annotations
 
@@ -30,38 +30,38 @@ Value = TypeVar("Value")
 
 
 class RemoteAdapter:
-    """A model behind a server that tells logprobs. An `AsyncAdapter`; sessions see it through a blocking facade.
+    """A model behind a server that returns logprobs. An `AsyncAdapter`; sessions use it through a blocking facade.
 
-    One greedy request brings several tokens, each with its list. They are the answers for the prefixes that go on so,
-    and are kept for when those are asked: draws are made here, and a draft that is not accepted costs time and nothing
-    else.
+    One greedy request returns several tokens, each with its list of logprobs. The lists are the answers for the
+    prefixes that continue with these tokens, and are kept until they are needed. Tokens are drawn on this side, so a
+    draft that is not accepted costs only time.
 
-    The server is met on first use, or by `connect`: errors of the server, or of a server and settings that do not go
-    together, are raised there. From blocking code that happens on a loop in a thread of its own; inside a running event
-    loop questions are awaited in that loop.
+    The server is contacted on first use, or by `connect`: errors of the server, or of settings that do not fit the
+    server, are raised there. For blocking code this happens on an event loop in a separate thread; inside a running
+    event loop, questions are awaited in that loop.
 
     Args:
-        base_url: where the server is; a trailing ``/v1`` may stay.
-        dialect: what it speaks, by name, or ``auto`` to find out; in code, a `Dialect` of your own.
+        base_url: the address of the server, with or without a trailing ``/v1``.
+        dialect: the name of the server's API, or ``auto`` to find out; in code, also your own `Dialect`.
         model: the model to ask for; the server's first by default.
-        tokenizer: names tokens where the server shows texts: a folder with a ``tokenizer.json``, that file, a GGUF file
-            or a model package's name, or in code any `Tokenizer`. Without one a token is its bytes, with a hash for an
-            id.
+        tokenizer: gives ids to tokens where the server returns texts: a folder with a ``tokenizer.json``, that file, a
+            GGUF file or a model package's name, or in code any `Tokenizer`. Without one a token is its bytes, and its
+            id a hash of these.
         api_key_env: the name of the environment variable that holds the key.
-        draft: how many tokens a question asks for: a number, ``stream`` to let the server run and stop it at the first
-            token that is not accepted, or ``auto`` to adapt to what is measured.
-        top: how many of the most likely tokens are asked for as a rule; by default what the dialect gives cheaply, and
-            more once that was often too little.
-        deadline: seconds for a question in all.
-        attempts: how often a question is asked at most.
-        concurrency: questions in flight, and sequences a session keeps going at once.
-        prefill: how this server goes on in the middle of the assistant's words (openai_chat). It is tried on two tokens
-            before it is trusted.
-        retokenised: what to do when a server that takes text makes other tokens of it than those of the prefix, and so
-            continues another sequence: ``error``, or ``allow``, which each step's schedule records.
-        probe: whether to ask two or three single tokens first, to see what can be had and whether values are raw.
-        client: in code, a function that makes an `httpx.AsyncClient`, called in each event loop; or a client, which
-            stays yours to close and serves the first event loop only.
+        draft: how many tokens a question asks for: a number, ``stream`` to let the server generate and stop it at the
+            first token that is not accepted, or ``auto`` to adapt to measured times.
+        top: how many of the most likely tokens are usually requested; by default what the dialect gives cheaply, and
+            more when that was often not enough.
+        deadline: seconds for one question, including retries.
+        attempts: how many times a question is sent at most.
+        concurrency: questions in flight at a time, and sequences that a session runs at a time.
+        prefill: how this server continues an assistant message (openai_chat). It is tested on two tokens before use.
+        retokenised: what to do when a server that takes text tokenises it differently from the prefix, and so continues
+            another sequence: ``error``, or ``allow``, which each step's schedule records.
+        probe: whether to request two or three single tokens first, to see what the server can return and whether values
+            are raw.
+        client: in code, a function that makes an `httpx.AsyncClient`, called in each event loop; or a client, which you
+            close yourself and which works in the first event loop only.
         transport: in code, the same for an `httpx.AsyncBaseTransport` to send through.
 
     Raises:
@@ -116,12 +116,12 @@ class RemoteAdapter:
 
     @property
     def info(self) -> AdapterInfo:
-        """What this adapter is."""
+        """The properties of this adapter."""
         return self._met().info
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """The one that was named, the server's own, or the bytes themselves."""
+        """The one that was given, the server's own, or one of bytes."""
         return self._met().server.tokenizer
 
     @property
@@ -131,11 +131,12 @@ class RemoteAdapter:
 
     @property
     def measured(self) -> Mapping[str, float]:
-        """What was counted and measured so far.
+        """The counts and times measured so far.
 
-        ``requests``; ``drafted``, the draws that had a drafted token to agree with, and ``accepted``, those that did;
-        ``acceptance``, the moving rate of these; ``draft`` and ``top``, the lengths of the next draft and its lists;
-        ``round_trip_s`` and ``token_s``, what a request and a token in it take; ``streams``, how many run.
+        ``requests``; ``drafted``, the draws for which there was a drafted token, and ``accepted``, those that agreed
+        with it; ``acceptance``, the moving rate of these; ``draft`` and ``top``, the lengths of the next draft and its
+        lists; ``round_trip_s`` and ``token_s``, the times of a request and of a token in it; ``streams``, how many are
+        running.
         """
         connection = self._met()
         draft = connection.draft_length
@@ -159,13 +160,13 @@ class RemoteAdapter:
     # -- meeting the server ---------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
-        """Meet the server, unless that is done.
+        """Contact the server, if that was not done yet.
 
         Raises:
-            ProviderError: it does not answer, refuses, gives no logprobs, or does not go on in the middle of an answer
-                as ``prefill`` says.
+            ProviderError: it does not answer, refuses, gives no logprobs, or does not continue an answer as ``prefill``
+                says.
             ParameterError: it cannot do what was asked for.
-            ConfigError: the tokenizer is none, or another model's.
+            ConfigError: the tokenizer is not one, or is that of another model.
             AdapterError: the adapter is closed.
         """
         if self._connection is not None:
@@ -212,7 +213,7 @@ class RemoteAdapter:
         return self._connection
 
     def _wait(self, question: Callable[[], Awaitable[Value]]) -> Value:
-        """Something asked by blocking code. The loop is that of the sessions, if there are any, and ends with them."""
+        """A question from blocking code, on the event loop of the sessions, if there are any; it ends with them."""
         if self._background is None or not self._background.usable:
             self._background = Background(self, self, "remote", casual=True)
         return self._background.wait(question)
@@ -225,7 +226,7 @@ class RemoteAdapter:
         """See `AsyncAdapter.apredict`. A prefix that cannot be answered gets its own error.
 
         Raises:
-            AdapterError: the adapter is closed, or the server cannot be met (see `connect`).
+            AdapterError: the adapter is closed, or the server cannot be contacted (see `connect`).
         """
         if self._closed:
             raise AdapterError(f"the adapter for {self._transport.base_url} is closed")
@@ -250,12 +251,12 @@ class RemoteAdapter:
             owned.close()
 
     async def _guarded(self, question: Awaitable[Value]) -> Value:
-        """The one way out for errors: without the key, and with nothing chained to them that holds it."""
+        """All errors leave through here: without the key, and without a chained exception that holds it."""
         try:
             return await question
         except DecodekitError as error:
             failed: DecodekitError = self._transport.redaction.error(error)
-        except Exception as error:  # such as a client of the user's may raise
+        except Exception as error:  # for example from a client of the user
             words = self._transport.redaction.text(f"{type(error).__name__}: {error}")
             failed = AdapterError(f"{self._transport.base_url} could not be asked: {words}")
         raise failed
@@ -264,7 +265,9 @@ class RemoteAdapter:
 def _key_from(variable: str | None) -> SecretStr | None:
     if variable is None:
         return None
-    if not re.fullmatch("[A-Z_][A-Z0-9_]{0,127}", variable):  # it may be a key by mistake, so it is not repeated
+    if not re.fullmatch(
+        "[A-Z_][A-Z0-9_]{0,127}", variable
+    ):  # it may be the key itself by mistake, so it is not repeated
         raise ParameterError("api_key_env: the name of an environment variable, in capitals; never the key itself")
     value = os.environ.get(variable, "").strip()
     if not value:

@@ -1,4 +1,4 @@
-"""The answers there are, many of them before they were asked for, and what is checked as they come in."""
+"""The stored answers, many of them received before they are needed, and the checks on arrival."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import ProviderError
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
-from decodekit_remote.dialect import Position, Question, Reply
+from decodekit_remote.dialect import Position, Reply, Request
 from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.heads import distribution
 from decodekit_remote.server import Server
@@ -26,13 +26,13 @@ _MOST_DRAFTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer, and what it may be asked for."""
+    """An answer, and the disclosures that it covers."""
 
     answer: Distribution
     shown: Disclosure
 
     def covers(self, want: Disclosure) -> bool:
-        """Whether it shows what is wanted."""
+        """Whether it shows what is requested."""
         if self.shown.covers(want):
             return True
         if want.kind != "named" or not self.shown.covers(Disclosure(want.top)) or self.answer.token_ids is None:
@@ -41,12 +41,12 @@ class Kept:
 
 
 class Answers:
-    """The answers there are, by the digest of their prefix: those of the last call, and as many others as fit.
+    """The stored answers, by the digest of their prefix: those of the last call, and as many others as fit.
 
     Args:
-        server: who gave them.
-        draft_length: learns how often a draw is what the server had gone on with.
-        checks: what a server that takes texts made of them.
+        server: the server that gave them.
+        draft_length: counts how often a draw agrees with the server's draft.
+        checks: the checks of how a server tokenised texts.
     """
 
     def __init__(self, server: Server, draft_length: DraftLength, checks: TextChecks) -> None:
@@ -60,7 +60,7 @@ class Answers:
         self._seen_build: str | None = None
 
     def of(self, digest: bytes) -> Kept | None:
-        """The answer for a prefix, if it is there."""
+        """The answer for a prefix, if it is stored."""
         return self._last.get(digest) or self._kept.get(digest)
 
     def fresh(self, prefix: Prefix) -> Kept | None:
@@ -72,7 +72,7 @@ class Answers:
         return digest in self._last
 
     def give(self, found: dict[bytes, Answer]) -> None:
-        """Hold what a call is answered with until the next, whatever else is stored."""
+        """Keep the answers of a call until the next call, whatever else is stored."""
         self._last = {
             digest: kept
             for digest, answer in found.items()
@@ -80,7 +80,7 @@ class Answers:
         }
 
     def clear(self) -> None:
-        """Forget all answers."""
+        """Remove all answers."""
         self._last, self._kept, self._numbers = {}, OrderedDict(), 0
 
     def mark_unlisted(self, prefix: Prefix) -> None:
@@ -88,11 +88,11 @@ class Answers:
         self._unlisted.add(prefix.digest)
 
     def is_unlisted(self, prefix: Prefix) -> bool:
-        """Whether that was seen."""
+        """Whether `mark_unlisted` was called for it."""
         return prefix.digest in self._unlisted
 
     def observe(self, prefix: Prefix) -> None:
-        """Learn from a prefix whether its last token is what the server had gone on with."""
+        """Count whether the last token of a prefix agrees with the server's draft."""
         parent = prefix.parent
         child = None if parent is None else self._drafted.get(parent.digest)
         if child is not None and prefix.digest not in self._last:
@@ -102,13 +102,13 @@ class Answers:
         self,
         prefix: Prefix,
         position: Position,
-        question: Question,
+        question: Request,
         place: int,
         reply: Reply,
         *,
         bound: float | None = None,
     ) -> Prefix | None:
-        """Make and store the answer of a prefix; the prefix that the server went on to."""
+        """Make and store the answer of a prefix; returns the prefix with which the server continued."""
         schedule: dict[str, int | str] = {"place": place}
         self._recognise(reply, schedule)
         if place == 0:
@@ -154,12 +154,12 @@ class Answers:
             self._numbers -= len(oldest.answer.scores)
 
     def _recognise(self, reply: Reply, schedule: dict[str, int | str]) -> None:
-        """Notice another model or another build than the run began with."""
+        """Detect a model or a build that differs from the one at the beginning of the run."""
         if reply.model:
             if self._seen_model not in (None, reply.model):
                 raise ProviderError(
                     f"{self._server.transport.base_url} answers as {reply.model!r}, and began as {self._seen_model!r}: "
-                    "the model was swapped"
+                    "the model was changed"
                 )
             self._seen_model = reply.model
         if reply.build and reply.build != self._seen_build:
@@ -170,8 +170,8 @@ class Answers:
                 schedule["build"] = self._server.transport.redaction.text(reply.build)
             self._seen_build = reply.build
 
-    def _note_lost(self, shown: int, question: Question, schedule: dict[str, int | str]) -> None:
-        """Say in the record why a list shows fewer tokens than were asked for."""
+    def _note_lost(self, shown: int, question: Request, schedule: dict[str, int | str]) -> None:
+        """Note in the record why a list shows fewer tokens than were requested."""
         if self._server.capabilities.distinct_keys and shown < min(
             question.top, self._server.vocab_size or question.top
         ):

@@ -1,6 +1,7 @@
-"""What a server sends, read within bounds: bytes are counted before they are kept, and weighed before they are parsed.
+"""Reads a server's answer within limits: bytes are counted before they are kept, and their memory before parsing.
 
-JSON takes more memory than bytes: an empty list is two bytes there and 64 here. So the structure is counted first.
+JSON takes more memory than bytes: an empty list has two bytes in JSON and 64 in memory. So the structure is counted
+first.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ MEBIBYTE = 1 << 20
 MOST_OBJECTS = 64 * MEBIBYTE
 """Bytes that a parsed answer may take beyond its body."""
 PER_ENTRY = 1536
-"""The same for each entry of a list that was asked for: llama-server's take 440 bytes, weighed as up to 1,400."""
+"""The same for each entry of a requested list: llama-server's take 440 bytes, counted as up to 1,400."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_END = re.compile(rb"[\r\n]")
 
 
 class Refusal(Exception):
-    """What came is refused; the message goes on after the address of the server."""
+    """The answer is refused; the message follows the address of the server."""
 
 
 class Broken(Refusal):
-    """What came is not whole, so the same question may be answered better."""
+    """The answer is incomplete, so the question may be sent again."""
 
 
 async def pieces(raw: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
-    """A body decoded, at most a mebibyte at a time. None was asked to be compressed; some servers compress anyway.
+    """A decoded body, at most a mebibyte at a time. Compression is not requested; some servers compress anyway.
 
     Raises:
         Refusal: an unknown coding, or one that is broken.
@@ -42,7 +43,7 @@ async def pieces(raw: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]
             yield piece
         return
     if coding not in ("gzip", "deflate"):
-        raise Refusal(f"compressed its answer with {coding!r}, unasked")
+        raise Refusal(f"compressed its answer with {coding!r}, which was not requested")
     unpack = zlib.decompressobj(47)
     try:
         async for piece in raw:
@@ -68,7 +69,7 @@ async def whole(body: AsyncIterator[bytes], most: int, *, cut: bool = False) -> 
 
 
 async def bounded(body: AsyncIterator[bytes], most: int, most_line: int) -> AsyncIterator[bytes]:
-    """The pieces of a stream, none of which makes a line or the whole too long for whoever puts them together."""
+    """The pieces of a stream, up to a limit on the length of a line and of the whole."""
     line = total = 0
     async for piece in body:
         total += len(piece)
@@ -82,7 +83,7 @@ async def bounded(body: AsyncIterator[bytes], most: int, most_line: int) -> Asyn
 
 
 async def lines(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Lines, which end at LF and nowhere else: a text may hold U+2028. What no LF follows never came whole."""
+    """Lines, which end only at LF: a text may contain U+2028. A last part without LF is incomplete and is dropped."""
     held = bytearray()
     async for piece in body:
         *ended, rest = piece.split(b"\n")
@@ -95,11 +96,11 @@ async def lines(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 def parsed(data: bytes | bytearray, most: int = MOST_OBJECTS) -> Any:
-    """JSON, its texts without lone surrogates: U+FFFD stands for one, as for any other text that is none.
+    """Parsed JSON, with U+FFFD in place of lone surrogates.
 
     Raises:
         Refusal: its objects would take more than ``most`` bytes.
-        ValueError, RecursionError: it is no JSON.
+        ValueError, RecursionError: it is not JSON.
     """
     if _weight(data) > most:
         raise Refusal(f"sent JSON whose parts would take more than {most >> 20} MiB, which is refused")
@@ -108,10 +109,10 @@ def parsed(data: bytes | bytearray, most: int = MOST_OBJECTS) -> Any:
 
 
 def _weight(data: bytes | bytearray) -> int:
-    """The bytes that the objects of a JSON text take in CPython, or more: a bound that needs no parser.
+    """An upper bound on the bytes that the objects of a JSON text take in CPython, without parsing it.
 
-    A list takes 56 bytes, an item of it 8 and up to 32 for a number; a dictionary 64 to 184; a text 49 and its letters,
-    which are wider outside ASCII.
+    A list takes 56 bytes, an item of it 8 and up to 32 for a number; a dictionary 64 to 184; a text 49 and its
+    characters, which are wider outside ASCII.
     """
     items = data.count(b",") + data.count(b":")
     wide = 0 if data.isascii() and b"\\u" not in data else 3 * len(data)

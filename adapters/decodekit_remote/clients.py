@@ -1,4 +1,4 @@
-"""HTTP clients, one for each event loop: connections of a loop are of no use in another."""
+"""HTTP clients, one for each event loop: connections of one loop cannot be used in another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from decodekit.errors import AdapterError
 
 __all__ = ["Clients", "Place"]
 
-_SPARES = 2  # connections in stock: streams may end faster than one is made
+_SPARES = 2  # spare connections: streams may end faster than a connection is made
 _IN_EACH = "give a function that makes one, as client=lambda: httpx.AsyncClient(...)"
 _NO_CONNECTIONS = (httpx.MockTransport, httpx.ASGITransport)
 
@@ -21,7 +21,7 @@ Client = httpx.AsyncClient | Callable[[], httpx.AsyncClient] | None
 Carrier = httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport] | None
 
 
-_keepers: set[asyncio.Task[None]] = set()  # a loop forgets a task that waits when its maker is collected
+_keepers: set[asyncio.Task[None]] = set()  # keeps references, because an event loop does not keep tasks alive
 
 
 class Place:
@@ -31,12 +31,12 @@ class Place:
         client: the client there.
         loop: the loop.
         concurrency: how many questions are in flight at once.
-        close: whether the client is ours to close.
+        close: whether to close the client here.
     """
 
     def __init__(self, client: httpx.AsyncClient, loop: asyncio.AbstractEventLoop, concurrency: int, close: bool):
         self.client = client
-        # The pool itself has no bound, so that nothing that is cancelled can lose a place in it; this bounds it.
+        # The pool itself has no limit, so that a cancelled request cannot lose a place in it; this is the limit.
         self.slots = asyncio.Semaphore(concurrency)
         self._keeper = loop.create_task(_keep(client, close=close))
         _keepers.add(self._keeper)
@@ -45,7 +45,7 @@ class Place:
         self._streamed = False
 
     def stock(self, connect: Callable[[], Awaitable[None]]) -> None:
-        """Make a spare connection, for the one that the end of a stream closes; two at the first."""
+        """Make a spare connection to replace one that the end of a stream closes; two the first time."""
         for _ in range(1 if self._streamed else _SPARES):
             spare = asyncio.ensure_future(connect())
             self._spares.add(spare)
@@ -53,22 +53,22 @@ class Place:
         self._streamed = True
 
     async def aclose(self) -> None:
-        """Close the client, if it is ours."""
+        """Close the client, unless it is the user's."""
         for task in [*self._spares, self._keeper]:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
 
 class Clients:
-    """Makes a client in each event loop it meets, and closes it with the loop.
+    """Makes a client in each event loop that uses it, and closes it with the loop.
 
     Args:
         base_url: for errors.
-        client: an `httpx.AsyncClient` of the user's, who closes it, or a function that makes one.
+        client: an `httpx.AsyncClient` that the user closes, or a function that makes one.
         transport: an `httpx.AsyncBaseTransport` to send through, or a function that makes one.
         concurrency: how many questions are in flight at once in a loop.
 
-    A client or transport that is an object is used in the first loop it meets, and refused in the next; a function is
+    A client or transport that is an object is used in the first event loop, and refused in another; a function is
     called in each.
     """
 
@@ -80,7 +80,7 @@ class Clients:
         self._closed = False
 
     def here(self) -> Place:
-        """The place of the running loop. Raises `AdapterError` after the end, or for an object of another loop."""
+        """The place of the running loop. Raises `AdapterError` after closing, or for an object of another loop."""
         if self._closed:
             raise AdapterError(f"the adapter for {self._base_url} is closed")
         loop = asyncio.get_running_loop()
@@ -94,7 +94,7 @@ class Clients:
         return self._places[loop]
 
     async def aclose(self) -> None:
-        """Close what is ours in this loop; elsewhere it closes with its loop. Closing twice does nothing."""
+        """Close the client of this loop; those of other loops close with their loop. Closing twice does nothing."""
         self._closed = True
         place = self._places.pop(asyncio.get_running_loop(), None)
         if place is not None:
@@ -124,7 +124,7 @@ class Clients:
 
 
 async def _keep(client: httpx.AsyncClient, *, close: bool) -> None:
-    """Closes the client when it is cancelled: by us, or by the end of the event loop, which cancels what is left."""
+    """Closes the client when it is cancelled: by `aclose`, or by the end of the event loop, which cancels all tasks."""
     try:
         await asyncio.Event().wait()
     finally:

@@ -1,4 +1,4 @@
-"""A server that was met, and all that is kept of it: what it can do, its answers, its streams, its tokenizer."""
+"""A connected server with its state: what it can do, its answers, its streams, its tokenizer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Connection", "Options", "needs_vocabulary", "server_of"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asked for; see `RemoteAdapter`."""
+    """The settings of the user; see `RemoteAdapter`."""
 
     draft: int | Literal["auto", "stream"]
     top: int | None
@@ -39,12 +39,12 @@ class Options:
 
 
 class Connection:
-    """Answers prefixes with what one server says.
+    """Answers prefixes from one server.
 
     Args:
         server: the server.
-        found: how it was met.
-        options: what the user asked for.
+        found: what was found at the first contact.
+        options: the settings of the user.
 
     Raises:
         ProviderError: the dialect lists no tokens.
@@ -55,7 +55,7 @@ class Connection:
         self.server, self.probed, self._options = server, found.probed, options
         capabilities = server.capabilities
         most = capabilities.most_top
-        grows = options.top is None and not capabilities.distinct_keys  # longer lists make more texts equal there
+        grows = options.top is None and not capabilities.distinct_keys  # longer lists have more equal texts there
         usual = min(options.top or capabilities.usual_top, most)
         if usual < 1:
             raise ProviderError(f"dialect {server.dialect.name!r} lists no tokens")
@@ -90,7 +90,7 @@ class Connection:
         return told | {"prefill_proved": self._checks.prefill_proved, "retokenised": self._options.retokenised}
 
     async def prove_prefill(self) -> None:
-        """Where answers are to be continued in their middle, see that they are. Raises `ProviderError`."""
+        """Where answers are to be continued by prefill, test that they are. Raises `ProviderError`."""
         await self._checks.prove_prefill()
 
     async def predict(self, prefixes: Sequence[Prefix], wants: Sequence[Disclosure]) -> list[Answer]:
@@ -123,7 +123,7 @@ class Connection:
         return [found[prefix.digest] for prefix in prefixes]
 
     async def aclose(self) -> None:
-        """Close the streams of this event loop, and forget the answers."""
+        """Close the streams of this event loop, and remove the answers."""
         await self.streams.aclose()
         self.answers.clear()
 
@@ -159,12 +159,12 @@ _NOT_TOLD = ("impossible", "untold")
 
 
 def needs_vocabulary(found: Found) -> bool:
-    """Whether the server shows texts or takes them, so that ids are made here."""
+    """Whether the server returns or takes texts, so that ids are made on this side."""
     return not (found.capabilities.ids_in and found.capabilities.ids_out)
 
 
 def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, prefill: Prefill) -> Server:
-    """The server as it was found, with a tokenizer that was named, or is its own."""
+    """The server that was found, with the tokenizer that was given, or its own."""
     capabilities = replace(found.capabilities, prefill=prefill)
     vocabulary: Vocabulary | None = None
     if needs_vocabulary(found):

@@ -1,7 +1,7 @@
-"""What a dialect is: how one kind of server is asked for logprobs, and how its answers read.
+"""A dialect: how to ask one kind of server for logprobs, and how to read its answers.
 
-A dialect is a small class without state or I/O, except for one greeting. Ours are in `decodekit_remote.dialects`; a
-third party registers its own under the entry-point group ``decodekit.dialects``.
+A dialect is a small class without state or I/O, except for one greeting. The ones of decodekit are in
+`decodekit_remote.dialects`; a third party registers its own under the entry-point group ``decodekit.dialects``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = [
     "Dialect",
     "Position",
     "Prefill",
-    "Question",
     "Reply",
+    "Request",
     "ServerInfo",
     "Token",
     "entries_of",
@@ -37,14 +37,14 @@ Prefill = Literal["no", "last_message", "continue_final_message", "prefix"]
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a server can do. What is not declared or seen, it cannot.
+    """What a server can do. Anything that is not declared or seen counts as impossible.
 
     Args:
         ids_in: a prompt may be token ids.
         ids_out: tokens come back as ids.
         bytes_out: tokens come back with their exact bytes.
-        most_top: the most likely tokens it lists for a position, at most.
-        whole_vocabulary: it can list every token; None when that depends on how it was started, and a probe tells.
+        most_top: the largest number of most likely tokens that it lists for a position.
+        whole_vocabulary: it can list every token; None when that depends on how it was started; a probe finds out.
         named_ids: how many tokens may be asked for by id in one question.
         stage: 'raw', 'processed' (temperature or the like is in the values) or 'unknown'.
         echo: it scores the prompt too, position by position.
@@ -52,13 +52,14 @@ class Capabilities:
         draft: several greedy tokens come in one request, each with its list.
         stream: it streams them.
         conversations: a prompt is a conversation; a text is the user's message in one.
-        prefill: how a conversation is continued in the middle of the assistant's words; 'no' when it cannot be.
+        prefill: how the assistant's last message is continued; 'no' when it cannot be.
         forces: a token can be forced without moving the reported values.
-        distinct_keys: a list is a mapping with texts for keys, so tokens of one text fall together.
-        lossy: what a text does to bytes that are no UTF-8: 'replace' (U+FFFD) or 'ignore'.
-        usual_top: how many tokens it lists at little cost.
-        impossible: a value this low stands for probability zero, in nats.
-        untold: a value this low says that the token is not in the list, in nats; None where there is no such value.
+        distinct_keys: a list is a mapping with texts as keys, so tokens with the same text become one entry.
+        lossy: what happens to bytes that are not UTF-8 in a text: 'replace' (U+FFFD) or 'ignore'.
+        usual_top: how many tokens it lists cheaply.
+        impossible: a value this low or lower means probability zero, in nats.
+        untold: a value this low or lower means that the token is not in the list, in nats; None where there is no such
+            value.
     """
 
     ids_in: bool = False
@@ -84,7 +85,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Messages, and what the assistant has said so far."""
+    """Messages, and the beginning of the assistant's answer."""
 
     messages: tuple[Message, ...]
     said: str = ""
@@ -96,7 +97,7 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Request:
     """One request.
 
     Args:
@@ -107,10 +108,10 @@ class Question:
         named: list these ids.
         stream: answer token by token.
         echo: list for every position of the prompt as well.
-        force: the token the server goes on with, whatever it likes best.
-        temperature: None for the greedy way that the dialect knows; a number to compare with another.
+        force: the token with which the server must continue.
+        temperature: None for the dialect's greedy setting; a number to compare values at different temperatures.
         model: the name to ask for, or None.
-        unwanted: ids that would end the text; a dialect keeps the server from choosing them where it can.
+        unwanted: ids that would end the text; a dialect prevents the server from choosing them if it can.
         prefill: how a conversation is continued.
     """
 
@@ -128,15 +129,15 @@ class Question:
     prefill: Prefill = "no"
 
 
-def entries_of(question: Question, vocab_size: int | None) -> int:
+def entries_of(question: Request, vocab_size: int | None) -> int:
     """How many entries the lists of an answer have in all, at most; 262,144 for a vocabulary of unknown size."""
     top = (vocab_size or 262_144) if question.everything else question.top + len(question.named)
     scored = sum(map(len, question.prompts)) if question.echo else 0  # type: ignore[arg-type]  # ids, never messages
     return (len(question.prompts) * question.tokens + scored) * (top + 1)
 
 
-def prompts_of(question: Question) -> list[str] | list[list[int]]:
-    """The prompts of a question as JSON has them. Raises `ParameterError` for a conversation."""
+def prompts_of(question: Request) -> list[str] | list[list[int]]:
+    """The prompts of a question, as for JSON. Raises `ParameterError` for a conversation."""
     prompts: list[Any] = []
     for prompt in question.prompts:
         if isinstance(prompt, Conversation):
@@ -150,10 +151,10 @@ class Position:
     """The list for one position.
 
     Args:
-        chosen: the token the server went on with, None when it does not say.
+        chosen: the token with which the server continued, None when it does not say.
         tokens: the listed tokens.
         logprobs: theirs, in nats.
-        pieces: their bytes by id, as far as the server tells.
+        pieces: their bytes by id, if the server gives them.
     """
 
     chosen: Token | None
@@ -164,13 +165,13 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for one prompt, or with one event of a stream.
+    """The answer to one prompt, or one event of a stream.
 
     Args:
         positions: the lists after the prompt, in order, up to the first that is missing.
-        prompt: with ``echo``, the lists after each token of the prompt but the last; None where there is none.
-        finished: the server has said that this is all.
-        cut: a list is missing here: tokens went by without one.
+        prompt: with ``echo``, the lists after each token of the prompt except the last; None where there is none.
+        finished: the server has said that the answer is complete.
+        cut: a list is missing here: some tokens came without one.
         model: the name the server gives the model.
         build: what identifies the server's build or configuration.
         prompt_tokens: how many tokens the server made of the prompt.
@@ -187,7 +188,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What a server says of itself when it is greeted.
+    """What a server reports about itself at the first contact.
 
     Args:
         model: the model's name there.
@@ -195,7 +196,7 @@ class ServerInfo:
         vocab_size: the number of tokens.
         context_length: the longest prompt in tokens.
         eos_ids: tokens that end a text.
-        bos_id: the token it puts in front of a text.
+        bos_id: the token that it puts in front of a text.
         filler: the id of a token that is one ASCII character, to force where a list would be missing.
         tokenizes: it has a route to tokenise text.
         places: how many sequences it works on at a time; None where it does not say.
@@ -212,7 +213,7 @@ class ServerInfo:
     places: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises `TypeError` or `ValueError` for what a server may not say."""
+        """Raises `TypeError` or `ValueError` for invalid values."""
         names: tuple[object, object] = (self.model, self.build)
         if not all(isinstance(name, str) for name in names):
             raise TypeError("a name that is no text")
@@ -222,43 +223,42 @@ class ServerInfo:
                 raise ValueError(f"{name} is {str(value)[:40]!r}")
         ids = [*self.eos_ids, *(each for each in (self.bos_id, self.filler) if each is not None)]
         if any(type(each) is not int or not 0 <= each < 2**31 for each in ids):
-            raise ValueError("a token id that is none")
+            raise ValueError("an invalid token id")
 
 
 class Ask(Protocol):
-    """How a dialect asks its server when it greets it: JSON from a path, by POST when there is a body."""
+    """How a dialect asks its server at the first contact: JSON from a path, by POST when there is a body."""
 
     async def __call__(self, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
 
 
 class Dialect(Protocol):
-    """One kind of server. Inherit from it, or have what it has.
+    """One kind of server. Inherit from it, or implement its members.
 
-    All of its methods that read an answer may raise `KeyError`, `TypeError`, `ValueError`, `IndexError` or
-    `AttributeError` on one of another shape: it is reported as such. What they find wrong themselves they raise as
-    `ProviderError`.
+    Methods that read an answer may raise `KeyError`, `TypeError`, `ValueError`, `IndexError` or `AttributeError` for an
+    answer of another shape: it is reported as such. Other faults they raise as `ProviderError`.
     """
 
     @property
     def name(self) -> str:
-        """What ``dialect=`` calls it."""
+        """Its name for ``dialect=``."""
         ...
 
     @property
     def capabilities(self) -> Capabilities:
-        """What such a server can do, before anything was seen of it."""
+        """What such a server can do, as known before contact."""
         ...
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         """The path and the body of a question."""
         ...
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         """The answer, one reply per prompt."""
         ...
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
-        """What the server says of itself; None, or any of the errors above, when this is no server of this kind."""
+        """What the server reports about itself; None, or any of the errors above, for a server of another kind."""
         ...
 
     def event(self, data: Any, seen: int) -> Reply:

@@ -13,18 +13,18 @@ _RATE = 0.05  # the weight of one token in the moving acceptance rate
 
 @dataclass
 class DraftLength:
-    """Learns from the requests and draws so far; tells the length of the next draft.
+    """Learns from the requests and draws so far; gives the length of the next draft.
 
     A request for k tokens takes ``round_trip + k * token`` seconds and gives ``(1 - a**k) / (1 - a)`` tokens on
-    average, where a is the acceptance rate: the probability that the token drawn here is the one the server went on
-    with (Leviathan et al. 2023, eq. 1).
+    average, where a is the acceptance rate: the probability that the token drawn here is the one that the server
+    drafted (Leviathan et al. 2023, eq. 1).
 
     Args:
-        fixed: the length if the user wants one, None to adapt.
+        fixed: the length if the user sets one, None to adapt.
         longest: no draft is longer.
         acceptance: the acceptance rate to begin with.
-        drafted: draws so far that had a drafted token to agree with.
-        accepted: draws of these that agreed with it.
+        drafted: draws so far for which there was a drafted token.
+        accepted: those of these draws that agreed with it.
     """
 
     fixed: int | None = None
@@ -47,7 +47,7 @@ class DraftLength:
         self.acceptance += _RATE * (accepted - self.acceptance)
 
     def observe_request(self, tokens: int, seconds: float) -> None:
-        """A request for so many tokens was answered after so long."""
+        """A request for ``tokens`` tokens was answered after ``seconds``."""
         self._weight = _FORGET * self._weight + 1
         self._k = _FORGET * self._k + tokens
         self._kk = _FORGET * self._kk + tokens * tokens
@@ -55,7 +55,7 @@ class DraftLength:
         self._ks = _FORGET * self._ks + tokens * seconds
 
     def observe_stream(self, tokens: int, seconds: float) -> None:
-        """So many tokens of a stream were accepted, from its start until it was closed after so long."""
+        """``tokens`` tokens of a stream were accepted until it was closed, ``seconds`` after its start."""
         if self.costs is not None and tokens:
             self._streamed = _FORGET * self._streamed + seconds
             self._expected = _FORGET * self._expected + _stream_seconds(tokens, *self.costs)
@@ -78,7 +78,7 @@ class DraftLength:
         if self.fixed is not None:
             return min(self.fixed, self.longest)
         costs = self.costs
-        if costs is None:  # two lengths are needed to tell the round trip from the token
+        if costs is None:  # two lengths are needed to separate the round trip from the time per token
             return min(4 if self._weight == 0 or self._k / self._weight < 3 else 2, self.longest)
         return min((k for k in _LENGTHS if k <= self.longest), key=lambda k: self._seconds_per_token(k, *costs))
 
@@ -86,8 +86,8 @@ class DraftLength:
     def stream_is_faster(self) -> bool:
         """Whether a stream that is closed at the first rejected token takes less time per token.
 
-        A server may be slow to notice that a stream was closed: what streams have taken so far, against what they
-        should have, corrects the estimate.
+        A server may be slow to notice that a stream was closed: the ratio of measured to expected stream times corrects
+        the estimate.
         """
         costs = self.costs
         if costs is None:

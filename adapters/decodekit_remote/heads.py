@@ -1,4 +1,4 @@
-"""A server's list for a position as a `Distribution`: what is shown, and the best bound on what is not."""
+"""A server's list for a position as a `Distribution`: the disclosed tokens, and the best bound on the others."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 from decodekit.distribution import Distribution, Schedule, Stage
 from decodekit.distribution.disclosure import ALL, Undisclosed
 from decodekit.errors import DistributionError
-from decodekit_remote.dialect import Capabilities, Position, Question
+from decodekit_remote.dialect import Capabilities, Position, Request
 from decodekit_remote.vocabulary import Vocabulary
 
 __all__ = ["distribution", "is_repeated"]
 
 _EXCESS = 1e-3
-_CERTAIN = -1e-4  # a list whose first token is this likely may well come twice
+_CERTAIN = -1e-4  # a list whose first token is this likely may occur twice by chance
 
 
 def distribution(
     position: Position,
-    question: Question,
+    question: Request,
     capabilities: Capabilities,
     *,
     vocabulary: Vocabulary | None,
@@ -30,13 +30,13 @@ def distribution(
     schedule: Schedule | None = None,
     bound: float | None = None,
 ) -> Distribution:
-    """What a list says, and no more.
+    """The distribution that a list proves, and nothing beyond it.
 
     Args:
         position: the list.
-        question: what was asked, for how many tokens should be in it.
+        question: the question, which says how many tokens should be in the list.
         capabilities: what the server's special values mean.
-        vocabulary: names tokens that come as texts; None when all come as ids.
+        vocabulary: gives ids to tokens that come as texts; None when all come as ids.
         vocab_size: the number of tokens, or None.
         stage: whether the values are raw.
         schedule: for the record.
@@ -44,7 +44,7 @@ def distribution(
 
     Raises:
         DistributionError: positive logprobs, a sum above 1.001, NaN, a token named twice, an empty list.
-        Undisclosed: the list shows texts of which it is not known whose they are.
+        Undisclosed: the list shows texts whose tokens are not known.
     """
     values = np.array(position.logprobs, dtype=np.float64)
     tokens = list(position.tokens)
@@ -68,7 +68,7 @@ def distribution(
     expected = min(question.top, vocab_size or question.top)
     fallen = capabilities.distinct_keys and len(values) < expected
     if not known.any() or (fallen and not vocabulary.tokenizer.vocab_size < 2**62):
-        raise _fallen_together(expected, int(known.sum()))
+        raise _merged_entries(expected, int(known.sum()))
     edge = _edge(values, question.top)
     hidden = 0.0 if fallen else float(max([edge, *values[~known]]))
     shown = np.array([token for token, kept in zip(ids, known, strict=True) if kept], dtype=np.int64)
@@ -77,7 +77,7 @@ def distribution(
     )
 
 
-def _fallen_together(asked: int, named: int) -> Undisclosed:
+def _merged_entries(asked: int, named: int) -> Undisclosed:
     error = Undisclosed(ALL, "which tokens the server's texts stand for")
     told = (
         f"the server lists tokens by their text, and of {asked} asked for {named} have a text of their own: the end of "
@@ -91,7 +91,7 @@ def _fallen_together(asked: int, named: int) -> Undisclosed:
 def _by_ids(
     ids: np.ndarray,
     values: np.ndarray,
-    question: Question,
+    question: Request,
     vocab_size: int | None,
     stage: Stage,
     schedule: Schedule | None,
@@ -104,21 +104,23 @@ def _by_ids(
         row[ids] = values
         mass = float(np.exp(values).sum())
         if not abs(mass - 1) <= _EXCESS:
-            raise DistributionError(f"logprobs up to {values.max():.6g} with a sum of {mass:.6g} are no distribution")
+            raise DistributionError(
+                f"logprobs up to {values.max():.6g} with a sum of {mass:.6g} are not a distribution"
+            )
         return Distribution.dense(row, origin="logprobs", stage=stage, schedule=schedule)
     edge = _edge(values, question.top) if bound is None else bound
     return Distribution.head(ids, values, vocab_size, stage=stage, schedule=schedule, max_hidden=max(edge, -1e300))
 
 
 def _edge(values: np.ndarray, top: int) -> float:
-    """The least of the leading ones: a token that was chosen or asked for besides stands below what is hidden."""
+    """The smallest of the most likely ones: an additional chosen or requested token may lie below hidden ones."""
     if len(values) <= top:
         return float(values.min())
     return float(np.partition(values, -top)[-top])
 
 
 def is_repeated(one: Position, other: Position) -> bool:
-    """Whether two positions have one list, to the bit: a server that sends the first list for every token."""
+    """Whether two positions have the same list, bit for bit: the server repeats the first list for every token."""
     values: Sequence[float] = one.logprobs
     return (
         len(values) > 2

@@ -1,4 +1,4 @@
-"""How many of the most likely tokens each list shows: more, once lists were often too short to settle a draw."""
+"""How many of the most likely tokens each list shows: more, when lists were often too short for a draw."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST = 8192
 
 @dataclass
 class ListLength:
-    """Learns from what was asked again. A longer list costs bytes, another request costs a round trip.
+    """Learns from repeated questions. A longer list costs bytes, another request costs a round trip.
 
     Args:
         top: how many tokens to begin with.
@@ -25,7 +25,7 @@ class ListLength:
     _too_short: float = 0.0
 
     def answered(self, *, too_short: bool) -> None:
-        """A list was asked for, or was too short and is asked for again."""
+        """A list was requested, or was too short and is requested again."""
         self._too_short += 0.05 * (too_short - self._too_short)
         if self._too_short > _OFTEN:
             self.top = max(self.top, min(_GROWTH * self.top, self.longest, _LONGEST))

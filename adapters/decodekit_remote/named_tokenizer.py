@@ -1,4 +1,4 @@
-"""The tokenizer that the user names: a file that says what the tokens are, without the model."""
+"""The tokenizer that the user names: a file that defines the tokens, without the model."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from decodekit.plugin.registry import define_group
 __all__ = ["named_tokenizer"]
 
 _TOKENIZERS = define_group("tokenizers", "tokenizer")
-"""Functions of a name as the user wrote it and a number of tokens or None; the answer is a `Tokenizer`."""
+"""Functions of a name given by the user and a number of tokens or None, which return a `Tokenizer`."""
 
 
 def named_tokenizer(given: Any, vocab_size: int | None) -> tuple[Any, Any]:
-    """The tokenizer, and what is to be closed with it, or None.
+    """The tokenizer, and the object to close with it, or None.
 
     Args:
         given: a folder with a ``tokenizer.json``, or that file, which 'huggingface' of the group of tokenizers reads;
@@ -23,12 +23,12 @@ def named_tokenizer(given: Any, vocab_size: int | None) -> tuple[Any, Any]:
         vocab_size: the number of tokens at the server; None where it does not say.
 
     Raises:
-        ConfigError: it is no tokenizer, it is that of another vocabulary, or a library is missing.
+        ConfigError: it is not a tokenizer, has another vocabulary, or a library is missing.
         ModelNotFound: there is no such model.
     """
     if not isinstance(given, str):
         if given is not None and vocab_size is not None and given.vocab_size > vocab_size:
-            raise _stranger("the tokenizer", given.vocab_size, vocab_size)
+            raise _another_vocabulary("the tokenizer", given.vocab_size, vocab_size)
         return given, None
     path = Path(given).expanduser()
     read, _ = _TOKENIZERS.load("huggingface" if path.is_dir() or path.suffix == ".json" else "gguf")
@@ -37,9 +37,9 @@ def named_tokenizer(given: Any, vocab_size: int | None) -> tuple[Any, Any]:
     if vocab_size not in (None, made.vocab_size):
         if owned is not None:
             owned.close()
-        raise _stranger(f"tokenizer {given!r}", made.vocab_size, vocab_size)
+        raise _another_vocabulary(f"tokenizer {given!r}", made.vocab_size, vocab_size)
     return made, owned
 
 
-def _stranger(what: str, size: int, there: int | None) -> ConfigError:
+def _another_vocabulary(what: str, size: int, there: int | None) -> ConfigError:
     return ConfigError(f"{what} has {size} tokens and the server {there}: they do not belong together")

@@ -1,4 +1,4 @@
-"""The first words with a server: which dialect it speaks, who it is, and what it can really do."""
+"""The first contact with a server: its dialect, its model, and what it can really do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from decodekit.errors import (
     message_of,
 )
 from decodekit.plugin.registry import define_group
-from decodekit_remote.dialect import Capabilities, Dialect, Question, ServerInfo
+from decodekit_remote.dialect import Capabilities, Dialect, Request, ServerInfo
 from decodekit_remote.reading import SHAPE
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import put
@@ -28,21 +28,21 @@ __all__ = ["Found", "dialect_named", "meet", "unmet"]
 
 _DIALECTS = define_group("dialects", "dialect")
 
-_LAST = ("openai_completions", "openai_chat")  # they fit whatever has /v1/models, so they are tried last
+_LAST = ("openai_completions", "openai_chat")  # they match any server with /v1/models, so they are tried last
 _PROBE = "The capital of France is"
-_MOVED = 0.05  # nats; schedules move values by less, a temperature of 2 by more
+_MOVED = 0.05  # nats; schedules change values by less, a temperature of 2 by more
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the first words came to.
+    """The result of the first contact.
 
     Args:
-        dialect: what the server speaks.
-        info: what it says of itself.
+        dialect: the dialect of the server.
+        info: what it reports about itself.
         capabilities: what it can do, as declared and, after a probe, as seen.
-        probed: whether that was seen.
-        temperature: None for greedy questions; 1.0 where the server's values feel the temperature.
+        probed: whether there was a probe.
+        temperature: None for greedy questions; 1.0 where the temperature affects the server's values.
     """
 
     dialect: Dialect
@@ -57,7 +57,7 @@ def dialect_named(name: str) -> Dialect:
     target, info = _DIALECTS.load(name)
     try:
         made: Dialect = target()
-    except (Exception, SystemExit) as error:  # whatever a stranger's class does
+    except (Exception, SystemExit) as error:  # a third-party class may raise anything
         said = f"{type(error).__name__}: {message_of(error)}"
         raise ConfigError(
             f"dialect {name!r} of {info.distribution or 'this process'} cannot be made: {said}"
@@ -66,7 +66,7 @@ def dialect_named(name: str) -> Dialect:
 
 
 def unmet(dialect: Dialect, model: str | None) -> Found:
-    """What is taken to be so where nothing is asked first."""
+    """What is assumed without contact."""
     capabilities = dialect.capabilities
     if capabilities.whole_vocabulary is None:
         capabilities = replace(capabilities, whole_vocabulary=False)
@@ -74,16 +74,16 @@ def unmet(dialect: Dialect, model: str | None) -> Found:
 
 
 async def meet(transport: Transport, dialect: Dialect | None, model: str | None, *, probe: bool) -> Found:
-    """Greet the server, and ask it one token twice.
+    """Contact the server, and request one token twice.
 
     Args:
         transport: how to reach it.
-        dialect: what it speaks; None to find out.
+        dialect: its dialect; None to find out.
         model: the model to ask for.
         probe: whether to ask for tokens, which a hosted server charges for.
 
     Raises:
-        ProviderError: there is no server, none that is understood, or one that gives no logprobs.
+        ProviderError: there is no server, its dialect is unknown, or it gives no logprobs.
     """
     if dialect is not None:
         info = await _greeted(transport, dialect, model, "warning") or ServerInfo()
@@ -93,7 +93,7 @@ async def meet(transport: Transport, dialect: Dialect | None, model: str | None,
     for name in _order():
         try:
             candidate = dialect_named(name)
-        except ConfigError as error:  # a stranger's that is broken does not stand in the way of ours
+        except ConfigError as error:  # a broken third-party dialect does not block the others
             transport.redaction.log("warning", "dialect left aside", dialect=name, reason=str(error))
             continue
         greeting = await _greeted(transport, candidate, model, "debug")
@@ -124,13 +124,13 @@ async def _greeted(transport: Transport, dialect: Dialect, model: str | None, le
         raise
     except SHAPE as error:
         words = f"{type(error).__name__}: {error}"
-        transport.redaction.log(level, "what the server says of itself is not understood", why=words[:200])
+        transport.redaction.log(level, "the server's information about itself is not understood", why=words[:200])
         return None
     except Refused as error:
         if error.status in (400, 404, 405, 422, 501) or (error.status == 0 and "not JSON" in str(error)):
             return None
         raise
-    except ModelNotFound:  # 404 for a route, in words that speak of a model
+    except ModelNotFound:  # a 404 for a route, with a message about a model
         return None
 
 
@@ -140,7 +140,7 @@ async def _probed(transport: Transport, found: Found) -> Found:
     one = None
     for tried in dict.fromkeys((top, min(top, 20), min(top, 5), 1)):
         try:
-            one = await _one_token(transport, found, Question((_PROBE,), top=tried, temperature=1.0))
+            one = await _one_token(transport, found, Request((_PROBE,), top=tried, temperature=1.0))
         except Refused as error:
             if error.status not in (400, 422) or tried == 1:
                 raise
@@ -149,7 +149,7 @@ async def _probed(transport: Transport, found: Found) -> Found:
             capabilities = replace(capabilities, most_top=tried, usual_top=tried)
         break
     assert one is not None
-    two = await _one_token(transport, found, Question((_PROBE,), top=min(top, 20), temperature=2.0))
+    two = await _one_token(transport, found, Request((_PROBE,), top=min(top, 20), temperature=2.0))
     shown = one.values()
     stage, temperature = _stage(capabilities.stage, one, two)
     if len(shown) < min(top, capabilities.most_top) and not capabilities.distinct_keys:
@@ -157,7 +157,7 @@ async def _probed(transport: Transport, found: Found) -> Found:
     info = found.info
     if capabilities.whole_vocabulary is None:
         try:
-            every = await _one_token(transport, found, Question((_PROBE,), top=1, everything=True))
+            every = await _one_token(transport, found, Request((_PROBE,), top=1, everything=True))
         except AdapterError:
             capabilities = replace(capabilities, whole_vocabulary=False)
         else:
@@ -168,8 +168,8 @@ async def _probed(transport: Transport, found: Found) -> Found:
     return Found(dialect, info, capabilities, probed=True, temperature=temperature)
 
 
-async def _one_token(transport: Transport, found: Found, question: Question) -> Mapping[Any, float]:
-    # What is drawn at random may end inside a character, where a server that can be forced gives no list.
+async def _one_token(transport: Transport, found: Found, question: Request) -> Mapping[Any, float]:
+    # A random token may end inside a character, where a server that can force tokens gives no list.
     force = found.info.filler if found.capabilities.forces else None
     question = replace(question, model=found.info.model or None, force=force)
     (reply,) = await put(transport, found.dialect, question, found.info.vocab_size)

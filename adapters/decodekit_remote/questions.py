@@ -1,4 +1,4 @@
-"""Asks for prefixes in as few requests as the server allows, and keeps what the replies bring."""
+"""Asks for prefixes in as few requests as the server allows, and stores the answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from decodekit.errors import AdapterError, DecodekitError, DistributionError, Pr
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
 from decodekit_remote.answers import Answers
-from decodekit_remote.dialect import Position, Question, Reply
+from decodekit_remote.dialect import Position, Reply, Request
 from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.heads import is_repeated
 from decodekit_remote.list_length import ListLength
@@ -32,13 +32,13 @@ class Questions:
     """Asks one server.
 
     Args:
-        server: whom to ask.
-        answers: keeps what the replies bring.
-        streams: those that run.
+        server: the server to ask.
+        answers: stores the answers.
+        streams: the running streams.
         draft_length: how many tokens to ask for.
         list_length: how many to list.
         checks: what is checked of prefixes that go out as text.
-        adapts: whether the draft length adapts to what requests took.
+        adapts: whether the draft length adapts to measured times.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Questions:
             for stream in self._streams.running
             if stream.contains(prefix) and stream is not self._streams.next_for(row)
         ]:
-            await self._streams.end(ahead)  # a server with one place would run it to its end before it answers this
+            await self._streams.end(ahead)  # a server with one slot would finish it before it answers this
         if not row.plain:
             return await self._everything(row) if want.kind == "all" else await self._by_name(row)
         top = want.top or self._list_length.top
-        again = top > self._list_length.top  # a list was too short: what streamed it is kept, or unlikely
+        again = top > self._list_length.top  # a list was too short; its draft is stored already, or unlikely
         stream = self._streams.next_for(row)
         if stream is None and not again and self._streams.should_open(prefix):
             stream = self._streams.open(prefix, top)
@@ -111,7 +111,7 @@ class Questions:
         return await self._take(row.prefix, reply, question)
 
     async def _by_name(self, row: Wanted) -> Distribution:
-        """Named ids come with the head's own, so that one answer holds both."""
+        """Requested ids are asked for together with those of the head, so that one answer holds both."""
         head = self._answers.of(row.prefix.digest)
         if head is None or head.answer.token_ids is None:
             first = await self._answer(replace(row, want=Disclosure(row.want.top)))
@@ -127,13 +127,13 @@ class Questions:
         if not reply.positions:
             return first
         bound = first.tail.max_logprob
-        if set(ids.tolist()) - set(asked):  # the head did not fit beside them
+        if set(ids.tolist()) - set(asked):  # the head did not fit in addition
             bound = max(bound or 0.0, float(first.logprobs.max()))
         self._answers.keep(row.prefix, reply.positions[0], question, 0, reply, bound=bound)
         return self._given(row.prefix)
 
     async def _ask_batch(self, rows: Sequence[Wanted]) -> list[tuple[bytes, Answer]]:
-        """Several prompts in one request; one by one if it is refused, to see which of them is at fault."""
+        """Several prompts in one request; one by one if it is refused, to find the one that causes it."""
         top = max(row.want.top or self._list_length.top for row in rows)
         length = min(self._server.room(row.prefix, self._draft_length.length) for row in rows)
         question = self._question([row.prefix for row in rows], top, tokens=length)
@@ -149,7 +149,7 @@ class Questions:
             )
         )
 
-    async def _taken(self, prefix: Prefix, reply: Reply, question: Question) -> tuple[bytes, Answer]:
+    async def _taken(self, prefix: Prefix, reply: Reply, question: Request) -> tuple[bytes, Answer]:
         try:
             return prefix.digest, await self._take(prefix, reply, question)
         except DecodekitError as error:
@@ -186,7 +186,7 @@ class Questions:
                 raise ProviderError(
                     f"{self._server.transport.base_url} scored {len(reply.prompt)} of {len(longest) - 1} tokens"
                 )
-        except DecodekitError:  # a bad row ends alone: ask them one by one
+        except DecodekitError:  # so that only the bad row fails: ask them one by one
             return [answer for some in await asyncio.gather(*map(self._ask_alone, chain)) for answer in some]
         answers: list[tuple[bytes, Answer]] = []
         for row in chain:
@@ -202,8 +202,8 @@ class Questions:
                 answers.append((row.prefix.digest, error))
         return answers
 
-    async def _take(self, prefix: Prefix, reply: Reply, question: Question) -> Distribution:
-        """Keep a reply's lists for the prefixes they are for, and give the first."""
+    async def _take(self, prefix: Prefix, reply: Reply, question: Request) -> Distribution:
+        """Store a reply's lists for their prefixes, and return the first."""
         if not reply.positions:
             return await self._force_list(prefix, reply, question)
         at: Prefix | None = prefix
@@ -211,12 +211,14 @@ class Questions:
         if question.force is not None:
             if positions[0].chosen != question.force:
                 raise ProviderError(
-                    f"{self._server.transport.base_url} was forced to token {question.force} and did not obey"
+                    f"{self._server.transport.base_url} was forced to token {question.force} and returned another one"
                 )
             positions = [_unchosen(positions[0])]
         for place, position in enumerate(positions):
             if place and is_repeated(positions[place - 1], position):
-                raise DistributionError("the server gave one list for two positions, to the bit: it repeats the first")
+                raise DistributionError(
+                    "the server gave the same list for two positions, bit for bit: it repeats the first"
+                )
             if at is None:
                 break
             try:
@@ -224,25 +226,25 @@ class Questions:
             except DecodekitError:
                 if place == 0:
                     raise
-                break  # it will be asked for by itself, and then it is that prefix's error
+                break  # it will be requested separately, and then the error belongs to that prefix
         if reply.cut and at is not None:
             self._answers.mark_unlisted(at)
         return self._given(prefix)
 
-    async def _force_list(self, prefix: Prefix, reply: Reply, question: Question) -> Distribution:
-        """A list that is missing because its token ends inside a character comes when another token is forced."""
+    async def _force_list(self, prefix: Prefix, reply: Reply, question: Request) -> Distribution:
+        """A list that is missing because its token ends inside a character is returned when another token is forced."""
         filler = self._server.info.filler
         if not self._server.capabilities.forces or filler is None or question.force is not None:
             raise ProviderError(
-                f"{self._server.transport.base_url} went on without a list of logprobs for its first token: "
-                "the text may end here, and the server does not tell how likely that is"
+                f"{self._server.transport.base_url} answered without a list of logprobs for its first token: "
+                "the text may end here, and the server does not say how likely that is"
             )
         self._answers.mark_unlisted(prefix)
         forced = self._question([prefix], question.top)
         (again,) = await self._server.put(forced)
         return await self._take(prefix, again, forced)
 
-    def _question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1) -> Question:
+    def _question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1) -> Request:
         unlisted = len(prefixes) == 1 and self._answers.is_unlisted(prefixes[0])
         return self._server.question(prefixes, top, tokens=tokens, force=self._server.info.filler if unlisted else None)
 
@@ -253,5 +255,5 @@ class Questions:
 
 
 def _unchosen(position: Position) -> Position:
-    """Without the token the server went on with: it was told to, or it is the prompt's."""
+    """Without the server's chosen token: it was forced, or is part of the prompt."""
     return replace(position, chosen=None)

@@ -1,4 +1,4 @@
-"""A dialect's reading of what a server sent, typed: whatever shape it has, it is read or it is a `ProviderError`."""
+"""Checks how a dialect reads a server's answer: any unexpected shape becomes a `ProviderError`."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 import numpy as np
 
 from decodekit.errors import ProviderError
-from decodekit_remote.dialect import Dialect, Position, Question, Reply
+from decodekit_remote.dialect import Dialect, Position, Reply, Request
 
 __all__ = ["SHAPE", "Clean", "integers", "read_event", "read_reply", "reading"]
 
 SHAPE = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError)
-"""What an answer of another shape raises in code that takes it apart."""
+"""The exceptions that reading an answer of another shape may raise."""
 
-_LONGEST = 200  # characters of such an error that are told
+_LONGEST = 200  # characters of such an error that are quoted
 
 Clean = Callable[[str], str]
 
 
 @contextmanager
 def reading(dialect: str, where: str, clean: Clean = str) -> Iterator[None]:
-    """Turns what a strange shape raises into a `ProviderError`.
+    """Turns the exception for an unexpected shape into a `ProviderError`.
 
     Args:
         dialect: its name.
-        where: what was asked.
-        clean: takes the key out of a text; what is told is cut only after that.
+        where: the address that was asked.
+        clean: removes the key from a text; the message is shortened only after that.
     """
     try:
         yield
@@ -37,7 +37,7 @@ def reading(dialect: str, where: str, clean: Clean = str) -> Iterator[None]:
         raise ProviderError(f"{where} answered in a shape that dialect {dialect!r} does not know ({words})") from None
 
 
-def read_reply(dialect: Dialect, where: str, data: Any, question: Question, clean: Clean = str) -> list[Reply]:
+def read_reply(dialect: Dialect, where: str, data: Any, question: Request, clean: Clean = str) -> list[Reply]:
     """The dialect's reading of an answer."""
     with reading(dialect.name, where, clean):
         replies = dialect.reply(data, question)
@@ -59,9 +59,9 @@ def read_event(dialect: Dialect, where: str, data: Any, seen: int, clean: Clean 
 def integers(values: Any) -> list[int]:
     """A list of integers of 63 bits, none negative. Raises `TypeError` or `ValueError` for anything else."""
     if not isinstance(values, list | tuple) or not set(map(type, values)) <= {int}:
-        raise TypeError("no list of integers")
+        raise TypeError("not a list of integers")
     if values and not 0 <= min(values) <= max(values) < 2**63:
-        raise ValueError("an integer that is no token id")
+        raise ValueError("an integer that is not a token id")
     return list(values)
 
 
@@ -71,15 +71,15 @@ def _check(reply: Reply, *, ids: bool) -> None:
             _check_position(position, (int,) if ids else (int, bytes, str))
     names: tuple[object, object] = (reply.model, reply.build)
     if not all(isinstance(name, str) for name in names):
-        raise TypeError("a name that is no text")
+        raise TypeError("a name that is not text")
     if reply.prompt_tokens is not None and type(reply.prompt_tokens) is not int:
-        raise TypeError("a number of tokens that is no integer")
+        raise TypeError("a number of tokens that is not an integer")
 
 
 def _check_position(position: Position, kinds: tuple[type, ...]) -> None:
     _check_tokens(position.tokens if position.chosen is None else [*position.tokens, position.chosen], kinds)
     if any(not issubclass(kind, int | float | np.number) or kind is bool for kind in set(map(type, position.logprobs))):
-        raise TypeError("a log-probability that is no number")
+        raise TypeError("a log-probability that is not a number")
     if len(np.array(position.logprobs, dtype=np.float64)) != len(position.tokens):
         raise ValueError(f"{len(position.tokens)} tokens with {len(position.logprobs)} log-probabilities")
 
@@ -87,6 +87,6 @@ def _check_position(position: Position, kinds: tuple[type, ...]) -> None:
 def _check_tokens(tokens: Sequence[Any], kinds: tuple[type, ...]) -> None:
     found = set(map(type, tokens))
     if not found <= set(kinds):
-        raise TypeError(f"a token that is no {' or '.join(kind.__name__ for kind in kinds)}")
+        raise TypeError(f"a token that is not {' or '.join(kind.__name__ for kind in kinds)}")
     if int in found:
         integers([token for token in tokens if type(token) is int])

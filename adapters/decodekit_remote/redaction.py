@@ -1,7 +1,7 @@
-"""The key, taken out of everything that is told: messages, names, logs; whatever a server wrote it in.
+"""Removes the API key from all output: messages, names, logs, in any encoding that a server may use.
 
-A server may repeat the key it refuses: as it is, escaped, encoded, or cut in the middle. What remains of it after
-`Redaction.text` is shorter than eight characters of the key in a row, in every encoding that is known here.
+A server may repeat a key that it refuses: unchanged, escaped, encoded, or shortened. After `Redaction.text` no eight
+consecutive characters of the key remain, in every encoding that is known here.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["Redaction"]
 
 Error = TypeVar("Error", bound=BaseException)
 
-_RUN = 8  # so many characters of the key in a row are taken for it; a shorter key as a whole
+_RUN = 8  # this many consecutive characters of the key are removed; a shorter key as a whole
 _MARK = "[key]"
-_LAYERS = 4  # of escapes around one another
+_LAYERS = 4  # of nested escapes
 _ESCAPE = re.compile(
     r"\\+u([0-9a-fA-F]{4})|\\+u\{([0-9a-fA-F]{1,6})\}|\\+x([0-9a-fA-F]{2})|%([0-9a-fA-F]{2})|=([0-9a-fA-F]{2})"
     r"|\\+U([0-9a-fA-F]{8})|\\+([0-3][0-7]{2})|(&#?[0-9a-zA-Z]{1,12};)|\\+([/\"'\\])"
@@ -33,7 +33,7 @@ _Letters = list[tuple[str, int, int]]  # each with the place in the text it was 
 
 
 class Redaction:
-    """Takes one key out of texts and errors.
+    """Removes one key from texts and errors.
 
     Args:
         key: the key; None when there is none, and nothing is changed.
@@ -61,7 +61,7 @@ class Redaction:
         return _marked(text, found)
 
     def error(self, error: Error) -> Error:
-        """The same error, with the key out of all its texts, and with nothing chained to it that may hold it."""
+        """The same error, without the key in its texts, and without chained exceptions that may hold it."""
         error.__cause__ = error.__context__ = None
         error.__suppress_context__ = True
         error.args = tuple(self.text(each) if isinstance(each, str) else each for each in error.args)
@@ -76,10 +76,10 @@ class Redaction:
         getattr(get_logger(), level)(event, **told)
 
     def _found(self, letters: _Letters) -> Iterator[tuple[int, int]]:
-        """Where runs of the key stand. What cannot be seen between its letters hides nothing."""
+        """The positions of parts of the key. Invisible characters between its letters are ignored."""
         seen = [each for each in letters if each[0].isprintable() and not each[0].isspace()]
         plain = "".join(letter for letter, _, _ in seen).lower()
-        if len(plain) != len(seen):  # a letter whose small form is two
+        if len(plain) != len(seen):  # a letter whose lower-case form has two characters
             plain = "".join(letter.lower() if len(letter.lower()) == 1 else letter for letter, _, _ in seen)
         for length, runs in self._runs.items():
             for at in range(len(plain) - length + 1):
@@ -100,7 +100,7 @@ class _HttpLogs(logging.Filter):
         """Clean every line with this one too, as long as it is in use."""
         self._redactions.add(redaction)
         for name in self._LOGGERS:
-            logging.getLogger(name).addFilter(self)  # a second time does nothing
+            logging.getLogger(name).addFilter(self)  # adding it twice does nothing
 
     def filter(self, record: logging.LogRecord) -> bool:
         words = record.getMessage()
@@ -116,7 +116,7 @@ _http_logs = _HttpLogs()
 
 
 def _runs(key: str) -> Iterator[str]:
-    """Every run of the key, as it is and in the encodings that leave no letter as it was."""
+    """Every part of the key of that length, unchanged and in the encodings that change every letter."""
     size = min(_RUN, len(key))
     data = key.encode()
     for at in range(len(key) - size + 1):

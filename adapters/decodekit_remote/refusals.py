@@ -1,4 +1,4 @@
-"""A server's refusal as one of this library's errors, in the server's own words and without the key."""
+"""A server's refusal as one of decodekit's errors, with the server's message and without the key."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from decodekit.errors import AdapterError, ContextOverflow, ModelNotFound, Provi
 __all__ = ["Refused", "own_words", "refusal", "retry_after"]
 
 LONGEST_WAIT = 120.0
-"""Seconds. A server that wants more than this is not waited for (the rule of openai-python)."""
+"""Seconds. If a server asks for a longer wait, there is no retry (as in openai-python)."""
 
 _LONGEST_WORDS = 600
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _CONTEXT = re.compile(r"context (?:length|size|window)|exceed_context|maximum context|too many tokens", re.IGNORECASE)
-_SPENT = re.compile(r"insufficient_quota|billing|exceeded your current quota", re.IGNORECASE)
+_NO_QUOTA = re.compile(r"insufficient_quota|billing|exceeded your current quota", re.IGNORECASE)
 
 
 class Refused(ProviderError):
@@ -42,14 +42,14 @@ class Refused(ProviderError):
 def refusal(
     where: str, status: int, headers: Mapping[str, str], body: bytes | bytearray, clean: Callable[[str], str] = str
 ) -> AdapterError:
-    """The error that an answer with this status is.
+    """The error for an answer with this status.
 
     Args:
-        where: what was asked.
+        where: the address that was asked.
         status: of HTTP.
         headers: the answer's.
-        body: what it says.
-        clean: takes the key out of a text.
+        body: its text.
+        clean: removes the key from a text.
     """
     words = own_words(body, clean)
     said = f"{where} answered {status}" + (f": {words}" if words else "")
@@ -66,15 +66,17 @@ def refusal(
         return Refused(f"{said}; name the variable that holds the key with api_key_env", status=status)
     if status == 404:
         return Refused(f"{said}; is base_url right, and the dialect?", status=status)
-    if status not in _RETRIED or headers.get("x-should-retry") == "false" or (status == 429 and _SPENT.search(words)):
+    if (
+        status not in _RETRIED
+        or headers.get("x-should-retry") == "false"
+        or (status == 429 and _NO_QUOTA.search(words))
+    ):
         return Refused(said, status=status)
     if status == 500 and "validation error" in words:  # llama-cpp-python refuses a malformed question with 500
         return Refused(said, status=status)
     wait = retry_after(headers)
     if wait is not None and wait > LONGEST_WAIT:
-        return Refused(
-            f"{said}; it asks to wait {wait:.0f} s, and at most {LONGEST_WAIT:.0f} s are waited", status=status
-        )
+        return Refused(f"{said}; it asks to wait {wait:.0f} s; the limit is {LONGEST_WAIT:.0f} s", status=status)
     return Refused(said, status=status, again=True, wait=wait)
 
 
@@ -97,7 +99,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def own_words(body: bytes | bytearray, clean: Callable[[str], str] = str) -> str:
-    """What a server says in an error's body, in one line of at most 600 characters: cleaned whole, and then cut."""
+    """The message of an error's body, in one line of at most 600 characters: first cleaned, then shortened."""
     text = body.decode("utf-8", "replace")
     try:
         found = _message(json.loads(text))

@@ -1,4 +1,4 @@
-"""What is known of the server once it was met, and how prefixes become questions for it."""
+"""What is known of a connected server, and how prefixes become questions for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from decodekit.errors import ContextOverflow, DecodekitError, ParameterError
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.body import MOST_OBJECTS, PER_ENTRY
-from decodekit_remote.dialect import Capabilities, Dialect, Prefill, Question, Reply, ServerInfo, entries_of
+from decodekit_remote.dialect import Capabilities, Dialect, Prefill, Reply, Request, ServerInfo, entries_of
 from decodekit_remote.reading import read_reply
 from decodekit_remote.transport import Transport
 from decodekit_remote.vocabulary import KnownVocabulary, Vocabulary
@@ -20,16 +20,16 @@ __all__ = ["Server"]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that was met. None of this changes.
+    """A connected server. Immutable.
 
     Args:
         transport: how to reach it.
-        dialect: what it speaks.
-        info: what it says of itself.
+        dialect: its dialect.
+        info: what it reports about itself.
         capabilities: what it can do.
-        vocabulary: names tokens that come as texts; None when all come as ids.
+        vocabulary: gives ids to tokens that come as texts; None when all come as ids.
         tokenizer: the adapter's.
-        temperature: None for greedy questions; 1.0 where its values feel the temperature.
+        temperature: None for greedy questions; 1.0 where the temperature affects its values.
         prefill: how a conversation is continued.
     """
 
@@ -44,19 +44,19 @@ class Server:
 
     @property
     def vocab_size(self) -> int | None:
-        """The number of tokens; None where nobody says."""
+        """The number of tokens; None where it is not known."""
         known = self.vocabulary.tokenizer.vocab_size if isinstance(self.vocabulary, KnownVocabulary) else None
         return self.info.vocab_size or known
 
     @property
     def longest(self) -> int | None:
-        """The longest prefix in tokens: a server needs room for the token it answers."""
+        """The longest prefix in tokens: a server needs room for one more token."""
         return None if self.info.context_length is None else self.info.context_length - 1
 
     def reachable(self, want: Disclosure, usual: int) -> Disclosure:
-        """What is asked of the server for this: never less than ``usual``, and never more than it can."""
+        """What to request from the server for this: at least ``usual``, and at most what it can give."""
         capabilities = self.capabilities
-        by_name = len(want.ids) + (want.top or 0) if want.ids else 0  # the head is asked for by name with them
+        by_name = len(want.ids) + (want.top or 0) if want.ids else 0  # the head is requested by id together with them
         if capabilities.whole_vocabulary and (want.kind == "all" or by_name > capabilities.named_ids):
             return ALL
         if want.kind == "all" or (want.ids and not capabilities.named_ids):
@@ -67,7 +67,7 @@ class Server:
     def fault(self, prefix: Prefix) -> DecodekitError | None:
         """Why a prefix cannot be asked for; None when it can."""
         if len(prefix) == 0:
-            return ParameterError("there is nothing to predict from: the prefix is empty")
+            return ParameterError("the prefix is empty: there is nothing to predict from")
         longest = self.longest
         if longest is not None and len(prefix) > longest and self.vocabulary is None:
             return ContextOverflow(f"a prefix of {len(prefix)} tokens does not fit a context of {longest}")
@@ -77,13 +77,13 @@ class Server:
         return ParameterError(f"token id {int(prefix.since(0).max())} lies outside the vocabulary of {size} tokens")
 
     def room(self, prefix: Prefix, most: int) -> int:
-        """How many tokens to ask for after a prefix: no more than fit behind it."""
+        """How many tokens to request after a prefix: at most what fits after it."""
         return most if self.longest is None else max(1, min(most, self.longest + 1 - len(prefix)))
 
-    def question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1, force: int | None = None) -> Question:
-        """A question for the tokens after these prefixes; ``force`` allows for one token only."""
+    def question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1, force: int | None = None) -> Request:
+        """A question for the tokens after these prefixes; ``force`` allows only one token."""
         known = self.tokenizer if isinstance(self.vocabulary, KnownVocabulary) else None
-        return Question(
+        return Request(
             tuple(
                 prefix.token_ids if self.vocabulary is None else self.vocabulary.prompt_of(prefix)
                 for prefix in prefixes
@@ -97,12 +97,12 @@ class Server:
             prefill=self.prefill,
         )
 
-    async def put(self, question: Question) -> list[Reply]:
+    async def put(self, question: Request) -> list[Reply]:
         """Ask it. Raises `AdapterError`."""
         return await put(self.transport, self.dialect, question, self.vocab_size)
 
 
-async def put(transport: Transport, dialect: Dialect, question: Question, vocab_size: int | None) -> list[Reply]:
+async def put(transport: Transport, dialect: Dialect, question: Request, vocab_size: int | None) -> list[Reply]:
     """Ask a question, and read the answer. Raises `AdapterError`."""
     path, body = dialect.request(question)
     objects = MOST_OBJECTS + PER_ENTRY * entries_of(question, vocab_size)

@@ -1,4 +1,4 @@
-"""A tokenizer at the other end of the wire, for servers that take and give ids."""
+"""A tokenizer on the server, for servers with ids in and out."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 
 class ServerTokenizer:
-    """Asks the server to tokenise; knows the bytes of the tokens it was told of.
+    """Asks the server to tokenise; stores the bytes of the tokens seen in answers.
 
     Args:
         dialect: how to ask.
-        ask: asks a path with a body, and waits for the answer.
-        info: what the server said of itself.
-        where: what errors call the server.
-        clean: takes the key out of a text.
+        ask: sends a body to a path, and waits for the answer.
+        info: what the server reported about itself.
+        where: the server's name in errors.
+        clean: removes the key from a text.
 
     Raises:
         ProviderError: on use, the server does not tokenise, or answers in a shape that is not known.
     """
 
-    listed = False  # it tells of the bytes of tokens one by one
+    listed = False  # it gives the bytes of tokens one by one
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class ServerTokenizer:
         self._fingerprint = ""
 
     async def introduce(self, ask: Callable[[str, Mapping[str, Any]], Awaitable[Any]]) -> None:
-        """Ask what the fingerprint is made of, awaiting the answer."""
+        """Get the data of the fingerprint, awaiting the answer."""
         path, body = self._tokenizing(_SAMPLE, special=False)
         self._set_fingerprint(self._read(path, await ask(path, body), special=False))
 
@@ -79,12 +79,12 @@ class ServerTokenizer:
 
     @property
     def eos_ids(self) -> frozenset[int]:
-        """What the server names as the end of a text; empty where it names nothing."""
+        """The ids that the server names as the end of a text; empty where it names none."""
         return self._info.eos_ids
 
     @property
     def bos_id(self) -> int | None:
-        """What the server puts in front of a text; None for nothing, or where it does not say."""
+        """The id that the server puts in front of a text; None for nothing, or where it does not say."""
         return self._info.bos_id
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
@@ -109,7 +109,7 @@ class ServerTokenizer:
                 return self._ids(answer)
             text = answer["prompt"]
             if not isinstance(text, str):
-                raise TypeError("a prompt that is no text")
+                raise TypeError("a prompt that is not text")
         return self.encode(text, special=True)
 
     def decode(self, ids: Sequence[int]) -> bytes:
@@ -117,10 +117,10 @@ class ServerTokenizer:
         return b"".join(self.token_bytes(token) or b"" for token in ids)
 
     def token_bytes(self, token_id: int) -> bytes | None:
-        """The bytes of a token; None for one without text. Asks for what it was not told.
+        """The bytes of a token; None for one without text. Asks the server for unknown ones.
 
-        A route that gives text cannot give half a character: U+FFFD stands for it, and a warning says so. Name a
-        tokenizer where that matters.
+        A route that gives text cannot give half a character: U+FFFD replaces it, with a warning. Name a tokenizer if
+        that matters.
         """
         if token_id not in self._pieces:
             asked: dict[str, Any] = {"tokens": [token_id]} | ({"model": self._model} if self._model else {})
@@ -129,14 +129,14 @@ class ServerTokenizer:
                 text = answer.get("content", answer.get("prompt"))
                 piece = text.encode() if isinstance(text, str) else None
             if piece is None:
-                raise ProviderError(f"{self._where} does not tell what token {token_id} is; name a tokenizer")
+                raise ProviderError(f"{self._where} does not give the bytes of token {token_id}; name a tokenizer")
             if b"\xef\xbf\xbd" in piece:
                 get_logger().warning("a token ends inside a character; name a tokenizer to see it", token=token_id)
             self._pieces[token_id] = piece
         return self._pieces[token_id] or None
 
     def learn(self, pieces: Mapping[int, bytes]) -> None:
-        """Keep what an answer tells of the bytes of tokens."""
+        """Store the bytes of tokens from an answer."""
         self._pieces.update(pieces)
 
     def _tokenizing(self, text: str, special: bool) -> tuple[str, Mapping[str, Any]]:

@@ -23,12 +23,12 @@ class Stream:
     Args:
         events: the stream.
         read: an event's reply, given how many positions came before.
-        keep: stores the answer of a prefix, and gives the prefix the next list is for; None when that is not known.
-        prefix: what the first list is for.
+        keep: stores the answer of a prefix, and returns the prefix of the next list; None when that is not known.
+        prefix: the prefix of the first list.
         top: how many tokens each list shows.
 
     Attributes:
-        next_prefix: what the next list is for; None when nothing more will come.
+        next_prefix: the prefix of the next list; None when nothing more will come.
         failure: the error that ended the stream, or None.
     """
 
@@ -49,20 +49,20 @@ class Stream:
         return self.next_prefix is None
 
     def used_up_to(self, prefix: Prefix) -> tuple[int, float]:
-        """How many of its lists were used on the way to a prefix that left it, and the seconds since it began."""
+        """How many of its lists were used up to a prefix that differs from it, and the seconds since it began."""
         return len(prefix) - self._start, time.perf_counter() - self._begun
 
     async def wait(self) -> None:
-        """Until something came, or the stream ended."""
+        """Wait until something came, or the stream ended."""
         if not self.ended:
             await self._changed.wait()
 
     def contains(self, prefix: Prefix) -> bool:
-        """Whether this prefix is one that a list came for, or the next."""
+        """Whether this prefix has a list of this stream, or is the next."""
         return prefix.digest in self._prefixes
 
     def abandoned_by(self, prefix: Prefix) -> bool:
-        """Whether all of this prefix but its last token was drafted: the draw did not accept the draft's token."""
+        """Whether all of this prefix except its last token was drafted: the draw did not accept the drafted token."""
         return (
             prefix.parent is not None and prefix.parent.digest in self._prefixes and prefix.digest not in self._prefixes
         )

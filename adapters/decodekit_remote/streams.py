@@ -26,27 +26,27 @@ _LONGEST_STREAM = 64  # tokens a stream may run
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A prefix, and what is wanted of the distribution after it."""
+    """A prefix, and what is requested of the distribution after it."""
 
     prefix: Prefix
     want: Disclosure
 
     @property
     def plain(self) -> bool:
-        """Whether the most likely tokens suffice."""
+        """Whether the most likely tokens are enough."""
         return self.want.kind == "named" and not self.want.ids
 
 
 class Streams:
-    """The streams that run, each in the event loop it was opened in.
+    """The running streams, each in the event loop in which it was opened.
 
     Args:
-        server: whom to ask.
-        answers: keeps what they bring.
+        server: the server to ask.
+        answers: stores their answers.
         draft_length: knows whether a stream is faster than a request.
-        most: how many sequences the server and we keep going at a time; a stream that no prefix of the
-            call uses is closed beyond that.
-        always: True to stream in any case, False where that is faster, None for never.
+        most: how many sequences the server and this adapter run at a time; above this, a stream that no prefix of the
+            call uses is closed.
+        always: True to stream always, False only where that is faster, None for never.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Streams:
         if isinstance(stream.failure, Refused) and stream.failure.wait is not None:
             await asyncio.sleep(min(stream.failure.wait, self._server.transport.deadline))
         if stream.failure is not None:
-            self._server.transport.redaction.log("info", "a stream broke off", error=str(stream.failure))
+            self._server.transport.redaction.log("info", "a stream was interrupted", error=str(stream.failure))
         return None
 
     async def end(self, stream: Stream) -> None:
@@ -148,7 +148,7 @@ class Streams:
             await stream.aclose()
 
     async def close_abandoned(self, rows: Mapping[bytes, Wanted]) -> None:
-        """Close the streams whose next token was not accepted, and unused ones whose places are needed."""
+        """Close the streams whose next token was not accepted, and unused ones whose slots are needed."""
         idle = [stream for stream in self.running if not any(stream.contains(row.prefix) for row in rows.values())]
         room = self.most - len(rows)
         for stream in idle:

@@ -1,4 +1,4 @@
-"""Whether a server that takes texts continues what is meant: the same tokens, and the answer that was begun."""
+"""Checks that a server that takes texts continues the same tokens, and the begun answer."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["TextChecks"]
 
 _MOST_SAME = 10_000  # prefixes whose tokens are known to be the server's
 _TOLD = Conversation(({"role": "user", "content": "Tell me a long story about the sea."},))
-_NEAR = 0.5  # nats, on average over the first tokens; another schedule moves them by less
+_NEAR = 0.5  # nats, on average over the first tokens; another schedule changes them by less
 _FAR = 5.0  # nats; a token that is not listed is as far away as this
 
 _WAYS = "another of prefill='last_message', 'continue_final_message' and 'prefix', or a completions dialect"
 
 
 class TextChecks:
-    """Checks one server, as questions and answers come by.
+    """Checks one server, question by question.
 
     Args:
         server: the server.
-        allow: whether another tokenisation is allowed and noted, where it is an error otherwise.
+        allow: whether another tokenisation is allowed and noted; otherwise it is an error.
     """
 
     def __init__(self, server: Server, *, allow: bool) -> None:
@@ -42,7 +42,7 @@ class TextChecks:
         self.prefill_proved: bool | None = None
 
     async def before(self, prefix: Prefix) -> None:
-        """What can be known before a prefix is asked for. Raises `ProviderError`."""
+        """The check before a prefix is sent. Raises `ProviderError`."""
         vocabulary = self._server.vocabulary
         if vocabulary is None:
             return
@@ -58,7 +58,7 @@ class TextChecks:
             await self._compare(prefix, prompt, ours)
 
     def after(self, prefix: Prefix, reply: Reply, schedule: dict[str, int | str]) -> None:
-        """What the answer tells: a count of the prompt's tokens that is another. Raises `ProviderError`."""
+        """The check of an answer: the number of the prompt's tokens must be equal. Raises `ProviderError`."""
         vocabulary, counted = self._server.vocabulary, reply.prompt_tokens
         ours = len(prefix)
         if isinstance(vocabulary, KnownVocabulary):
@@ -66,7 +66,7 @@ class TextChecks:
             if counted in (None, ours, ours + (vocabulary.tokenizer.bos_id is not None)):
                 counted = self._recounted(prefix, vocabulary) if self._allow else None
         elif isinstance(vocabulary, HashedVocabulary) and counted is not None:
-            start = prefix.token_ids[0]  # the whole prompt; what follows is a token each
+            start = prefix.token_ids[0]  # the whole prompt; each following piece is one token
             if ours == 1:
                 self._counts[start] = counted
             ours += self._counts.get(start, counted - ours + 1) - 1
@@ -77,13 +77,13 @@ class TextChecks:
             if not self._allow:
                 raise self._retokenised(ours, counted)
             schedule["retokenised_as"] = counted
-            get_logger().warning("the server tokenised the text another way", ours=ours, theirs=counted)
+            get_logger().warning("the server tokenised the text differently", ours=ours, theirs=counted)
 
     async def prove_prefill(self) -> None:
-        """Let the server answer, and go on after the first tokens of that answer: it must say what it said before.
+        """Let the server answer, and continue after the first tokens of that answer: it must give the same answer.
 
         Raises:
-            ProviderError: it says something else, which is a new answer or none.
+            ProviderError: it gives a different answer or none.
         """
         capabilities = self._server.capabilities
         if not capabilities.conversations or capabilities.prefill == "no" or self.prefill_proved:
@@ -94,7 +94,7 @@ class TextChecks:
         if self._why_no_prefill:
             raise ProviderError(
                 f"{self._server.transport.base_url}: prefill={capabilities.prefill!r} was tried, and "
-                f"{self._why_no_prefill}. Name {_WAYS}; without prefill one request's draft is all that can be had"
+                f"{self._why_no_prefill}. Name {_WAYS}; without prefill only one request's draft is available"
             )
 
     # -- tokens -------------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ class TextChecks:
         return list(ids[1:] if ids and ids[0] == tokenizer.bos_id else ids)
 
     def _recounted(self, prefix: Prefix, vocabulary: KnownVocabulary) -> int | None:
-        """How many tokens the named tokenizer makes of a text, where they are others."""
+        """How many tokens the named tokenizer gives for a text, where they differ."""
         prompt = vocabulary.prompt_of(prefix)
         if isinstance(prompt, Conversation):
             return None
@@ -115,7 +115,7 @@ class TextChecks:
     async def _compare(self, prefix: Prefix, text: str, ours: list[int]) -> None:
         """The server's own tokens of a prompt, where it has a route for them: it may put a space in front.
 
-        Once for a prompt: what is drawn after it is appended to the text, and counted.
+        Once for a prompt: drawn tokens are appended to the text, and counted.
         """
         at: Prefix | None = prefix
         while at is not None:
@@ -143,7 +143,7 @@ class TextChecks:
     def _retokenised(self, ours: int, theirs: int) -> ProviderError:
         count = f"{theirs} tokens" if theirs != ours else f"{theirs} other tokens"
         return ProviderError(
-            f"{self._server.transport.base_url} makes {count} of a text that was put together from {ours}, so it would "
+            f"{self._server.transport.base_url} makes {count} of a text that was joined from {ours}, so it would "
             "continue another sequence. Use a dialect that takes ids (llama_server, vllm, sglang), or "
             "retokenised='allow', which notes it in each step's schedule"
         )
@@ -151,29 +151,29 @@ class TextChecks:
     # -- the answer that was begun ------------------------------------------------------------------------------------
 
     async def _try_prefill(self) -> str:
-        """Why the server is not known to go on; '' when it does."""
+        """Why the server is not known to continue an answer; '' when it does."""
         question = replace(self._server.question([], self._server.capabilities.usual_top, tokens=4), prompts=(_TOLD,))
         (whole,) = await self._server.put(question)
         places = [place for place in (2, 3) if place < len(whole.positions) and _said(whole.positions[:place])]
         if not places:
-            return "its answer was too short to be gone on with"
+            return "its answer was too short to continue"
         first = whole.positions[0]
         place = max(places, key=lambda place: _distance(first, whole.positions[place]))
         expected = whole.positions[place]
         if _distance(first, expected) < 2 * _NEAR:
-            return "its answer repeats itself, so going on cannot be told from beginning anew"
+            return "its answer repeats itself, so a continuation looks like a new answer"
         begun = replace(_TOLD, said=_said(whole.positions[:place]))
         (rest,) = await self._server.put(replace(question, prompts=(begun,), tokens=1))
         if not rest.positions:
-            return "it said nothing more"
+            return "it returned nothing more"
         if _distance(rest.positions[0], expected) <= _NEAR:
             return ""
         anew = _distance(rest.positions[0], first) <= _NEAR
-        return "it began its answer anew" if anew else "it did not go on as it had before"
+        return "it began its answer again" if anew else "it did not continue as before"
 
 
 def _said(positions: Sequence[Position]) -> str:
-    """The text of the chosen tokens; '' where that is no text."""
+    """The text of the chosen tokens; '' where that is not text."""
     parts = []
     for position in positions:
         chosen = position.chosen

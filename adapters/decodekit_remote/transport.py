@@ -1,7 +1,7 @@
-"""Questions to one server over HTTP: their limits, their deadline, their repetition, and where the key may go.
+"""Questions to one server over HTTP: limits, deadline, retries, and where the key may be sent.
 
-Only this file and `decodekit_remote.clients` import httpx. A question is a read: asking it again changes nothing, so
-failed attempts are repeated within the deadline.
+Only this file and `decodekit_remote.clients` import httpx. A question changes nothing on the server, so failed attempts
+are repeated within the deadline.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ __all__ = ["Transport"]
 Value = TypeVar("Value")
 
 _LONGEST_ERROR = 64 << 10  # bytes of an error's body that are read
-_CONNECT = 4.0  # seconds; a dead server is told of within five
+_CONNECT = 4.0  # seconds; a server that is down is reported within five
 
 
 class Transport:
-    """Asks one server. What its errors say has no key in it.
+    """Asks one server. Its error messages do not contain the key.
 
     Args:
-        base_url: where it is, http or https, without user, password, query or fragment.
+        base_url: its address, http or https, without user, password, query or fragment.
         key: sent as a bearer token to this origin only.
-        deadline: seconds for a question in all, its repetitions included.
-        attempts: how often a question is asked at most.
+        deadline: seconds for one question, including retries.
+        attempts: how many times a question is sent at most.
         concurrency: how many questions are in flight at once, in each event loop.
         client: as for `Clients`; its own headers are left as they are.
         transport: as for `Clients`.
@@ -48,11 +48,11 @@ class Transport:
         max_body: bytes of an answer, and of what it decodes to.
 
     Attributes:
-        redaction: takes the key out of what is told.
-        requests: attempts so far, for those who count.
+        redaction: removes the key from all messages.
+        requests: the number of attempts so far.
 
     Raises:
-        ParameterError: a URL that cannot be used, or a key that no header can carry.
+        ParameterError: a URL that cannot be used, or a key that cannot be sent in a header.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Transport:
         self.base_url = _checked_url(base_url)
         self._key = key
         if key is not None and not (key.get_secret_value().isascii() and key.get_secret_value().isprintable()):
-            raise ParameterError("the key is not one line of printable ASCII, so no header can carry it")
+            raise ParameterError("the key is not one line of printable ASCII, so it cannot be sent in a header")
         self.redaction = Redaction(key)
         self.deadline = deadline
         self._attempts = attempts
@@ -86,7 +86,7 @@ class Transport:
         """The JSON that the server answers; a POST when there is a body, a GET otherwise.
 
         Args:
-            path: put behind the base URL.
+            path: appended to the base URL.
             body: the question.
             objects: bytes that the answer may take in memory, beyond its text.
 
@@ -105,11 +105,11 @@ class Transport:
         return await self.patiently(path, once)
 
     async def patiently(self, path: str, attempt: Callable[[], Awaitable[Value]]) -> Value:
-        """What an attempt comes to, repeated while that may help, within the deadline.
+        """The result of an attempt, repeated while that may help, within the deadline.
 
-        Waits grow from 0.1 to 5 s with jitter, or are as long as the server asked. This is tenacity itself rather than
-        stamina, which stands on it: stamina reports every retry to structlog, and where an application did not
-        configure structlog that prints on stdout.
+        Waits grow from 0.1 to 5 s with jitter, or are as long as the server asked. tenacity is used directly and not
+        through stamina: stamina reports every retry to structlog, which prints on stdout if an application did not
+        configure it.
         """
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, Refused) and error.again),
@@ -128,8 +128,8 @@ class Transport:
         """The JSON events of a stream, server-sent or one a line, up to its end; close it to stop the server.
 
         Closing it closes its connection, so a spare one is made meanwhile for the next question. An event that is
-        ``null`` says nothing. The mark ``[DONE]`` ends the stream, and whether a stream without it was complete is for
-        the dialect to say.
+        ``null`` is ignored. The mark ``[DONE]`` ends the stream; the dialect decides whether a stream without it was
+        complete.
 
         Raises:
             ProviderError: as `ask`; an error event in mid-stream; a line that is too long.
@@ -159,11 +159,11 @@ class Transport:
         await self._clients.aclose()
 
     def error(self, path: str, what: str, *, again: bool = False) -> Refused:
-        """An attempt that failed: what is said of the server, without the key."""
+        """The error of a failed attempt, without the key."""
         return Refused(self.redaction.text(f"{self.base_url}{path} {what}"), again=again)
 
     async def _connect(self) -> None:
-        """Leave an idle connection in the pool. Models are the cheapest thing to ask for, and need no key."""
+        """Leave an idle connection in the pool. The list of models is the cheapest request, and needs no key."""
         with suppress(httpx.HTTPError, AdapterError, Refusal):
             client = self._clients.here().client
             request = client.build_request("GET", f"{self.base_url}/v1/models", timeout=_CONNECT)
@@ -198,7 +198,7 @@ class Transport:
             raise self.error(path, f"cannot be reached: {_words_of(error)}", again=not _is_tls(error)) from None
         except httpx.TimeoutException as error:
             raise self.error(path, f"did not answer in time ({type(error).__name__})") from None
-        except httpx.TransportError as error:  # the connection broke: nothing was accepted, so it may be asked again
+        except httpx.TransportError as error:  # the connection was lost: nothing was accepted, so it may be sent again
             raise self.error(path, f"broke off: {_words_of(error)}", again=True) from None
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
             raise self.error(path, f"could not be understood: {_words_of(error)}") from None
@@ -249,7 +249,7 @@ class _Stream(httpx.AsyncByteStream):
 
 
 async def _server_sent(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The data of server-sent events; one that its blank line does not follow never came whole."""
+    """The data of server-sent events; one without a blank line after it is incomplete and is dropped."""
     counted = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_Stream(body))
     async with aclosing(EventSource(counted).aiter_sse()) as events:
         async for event in events:
@@ -261,7 +261,7 @@ def _pause(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome is not None else None
     if isinstance(error, Refused) and error.wait is not None:
         return min(error.wait, LONGEST_WAIT)
-    jitter = random.uniform(0, 0.1 * 2 ** (state.attempt_number - 1))  # noqa: S311 - spreads retries, decides no token
+    jitter = random.uniform(0, 0.1 * 2 ** (state.attempt_number - 1))  # noqa: S311 - spreads retries, chooses no token
     return float(min(5.0, 0.1 * 2 ** (state.attempt_number - 1) + jitter))
 
 
@@ -281,7 +281,7 @@ def _words_of(error: Exception) -> str:
 def _checked_url(url: str) -> str:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - it is read to be checked
+        parts.port  # noqa: B018 - reading it checks it
     except ValueError as error:
         raise ParameterError(f"base_url: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:

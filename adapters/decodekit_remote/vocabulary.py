@@ -1,4 +1,4 @@
-"""Token identity where a server shows texts: by a vocabulary the user names, or by the bytes themselves."""
+"""Token ids where a server returns texts: from a vocabulary that the user names, or from the bytes themselves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 class Vocabulary(Protocol):
-    """Turns what a server shows into ids, and ids into what it takes."""
+    """Turns a server's tokens into ids, and ids into prompts for it."""
 
     @property
     def tokenizer(self) -> Tokenizer: ...
@@ -30,19 +30,19 @@ class Vocabulary(Protocol):
         ...
 
     def prompt_of(self, prefix: Prefix) -> str | Conversation:
-        """A prefix as the server takes it. Raises `ParameterError` where no text stands for it."""
+        """A prefix as a prompt for the server. Raises `ParameterError` where no text gives it."""
         ...
 
     def learn(self, position: Position) -> None:
-        """Keep what a server tells of the bytes of ids."""
+        """Store the bytes of ids that a server returns."""
         ...
 
 
-class Remembering:
-    """A tokenizer that remembers the conversations it was given: a chat server takes those, and no ids.
+class ConversationTokenizer:
+    """A tokenizer that stores the conversations it has encoded: a chat server takes conversations, not ids.
 
     Args:
-        tokenizer: does the work.
+        tokenizer: the tokenizer that encodes.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -53,20 +53,20 @@ class Remembering:
         self._talks: dict[tuple[int, ...], tuple[Message, ...]] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """What else a tokenizer may tell, such as its chat template or its control tokens."""
+        """Other attributes of the tokenizer, such as its chat template or its control tokens."""
         return getattr(self.__dict__["_tokenizer"], name)
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
-        """The tokenizer's ids, remembered."""
+        """The tokenizer's ids, which are stored with the conversation."""
         ids = self._tokenizer.encode_messages(messages)
         self._talks[tuple(ids)] = tuple(dict(message) for message in messages)
         return ids
 
     def relearn(self, schedules: Sequence[Mapping[str, Any]]) -> None:
-        """Nothing but conversations has to be learnt, and those are encoded anew."""
+        """Only conversations would have to be learnt, and those are encoded again."""
 
     def talk_of(self, ids: tuple[int, ...]) -> tuple[tuple[Message, ...], tuple[int, ...]]:
-        """The conversation these ids begin with, and the ids that follow it. Raises `ParameterError` for none."""
+        """The conversation at the beginning of these ids, and the ids after it. Raises `ParameterError` for none."""
         for length in sorted({len(start) for start in self._talks}, reverse=True):
             if ids[:length] in self._talks:
                 return self._talks[ids[:length]], ids[length:]
@@ -78,14 +78,14 @@ class KnownVocabulary:
 
     Args:
         tokenizer: the model's own.
-        lossy: what the server does to bytes that are no UTF-8; a text that two tokens come out as names neither.
+        lossy: what the server does to bytes that are not UTF-8; a text that two tokens share gives no id.
         conversations: the server takes conversations.
     """
 
     def __init__(
         self, tokenizer: Tokenizer, lossy: Literal["replace", "ignore"], *, conversations: bool = False
     ) -> None:
-        self._memory = Remembering(tokenizer) if conversations else None
+        self._memory = ConversationTokenizer(tokenizer) if conversations else None
         self.tokenizer: Tokenizer = self._memory or tokenizer
         self._by_bytes: dict[bytes, int | None] = {}
         self._by_text: dict[str, int | None] = {"": None}  # control tokens have no text either
@@ -107,7 +107,7 @@ class KnownVocabulary:
         return table[token]
 
     def _control(self, text: str) -> int | None:
-        """The control token that is written so; no other token has this text."""
+        """The control token with this markup, if no other token has this text."""
         try:
             ids = self.tokenizer.encode(text, special=True)
         except ParameterError:
@@ -129,7 +129,7 @@ class KnownVocabulary:
             piece = self.tokenizer.token_bytes(token)
             if piece is None:
                 raise ParameterError(
-                    f"token {token} is a control token without a text, and this server takes nothing but text; "
+                    f"token {token} is a control token without a text, and this server takes only text; "
                     "use a dialect that takes ids"
                 )
             parts.append(piece)
@@ -137,18 +137,17 @@ class KnownVocabulary:
             return b"".join(parts).decode("utf-8")
         except UnicodeDecodeError:
             raise ParameterError(
-                "the prefix ends inside a character, and this server takes nothing but text; "
-                "use a dialect that takes ids"
+                "the prefix ends inside a character, and this server takes only text; use a dialect that takes ids"
             ) from None
 
     def learn(self, position: Position) -> None:
-        """The tokenizer knows already."""
+        """The tokenizer knows the bytes already."""
 
 
 class HashedVocabulary:
     """No vocabulary: a token is its bytes, and its id 63 bits of their BLAKE2b hash.
 
-    A prompt is one token, its whole text; a conversation is one control token. Texts with U+FFFD and empty ones name
+    A prompt is one token, its whole text; a conversation is one control token. Empty texts and texts with U+FFFD give
     no token. It is the adapter's tokenizer as well.
 
     Args:
@@ -172,11 +171,11 @@ class HashedVocabulary:
         return self
 
     def identify(self, tokens: Sequence[Token]) -> list[int | None]:
-        """Ids as they are; bytes and readable texts by their hash, remembered with it."""
+        """Ids as they are; bytes and readable texts by their hash, which is stored with them."""
         return [token if isinstance(token, int) else self._id_of(token) for token in tokens]
 
     def prompt_of(self, prefix: Prefix) -> str | Conversation:
-        """The texts put together, behind the conversation if there is one."""
+        """The texts joined, after the conversation if there is one."""
         ids = prefix.token_ids
         talk = self._talks.get(ids[0])
         try:
@@ -184,11 +183,11 @@ class HashedVocabulary:
                 talk = ({"role": "user", "content": self.decode(ids[:1]).decode("utf-8")},)
             text = self.decode(ids if talk is None else ids[1:]).decode("utf-8")
         except UnicodeDecodeError:
-            raise ParameterError("the prefix ends inside a character, and this server takes nothing but text") from None
+            raise ParameterError("the prefix ends inside a character, and this server takes only text") from None
         return text if talk is None else Conversation(talk, text)
 
     def learn(self, position: Position) -> None:
-        """The bytes of ids, where a server shows both."""
+        """Store the bytes of ids, where a server returns both."""
         self._pieces.update(position.pieces)
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
@@ -215,12 +214,12 @@ class HashedVocabulary:
         return self._pieces[token_id]
 
     def table(self, ids: Sequence[int]) -> str:
-        """The texts of these ids as JSON, for the record: hashes alone could not be read back."""
+        """The texts of these ids as JSON, for the record: hashes alone cannot be turned into text again."""
         pieces = {str(token): self._pieces[token].decode("utf-8", "backslashreplace") for token in ids}
         return json.dumps(pieces, ensure_ascii=False)
 
     def relearn(self, schedules: Sequence[Mapping[str, Any]]) -> None:
-        """Learn the texts of ids from steps' schedules, which have them as `table` writes them."""
+        """Learn the texts of ids from the schedules of steps, in the form of `table`."""
         for schedule in schedules:
             for token, text in json.loads(schedule.get("tokens", "{}")).items():
                 for piece in (text.encode(), _ESCAPE.sub(lambda escape: bytes([int(escape[1], 16)]), text.encode())):
@@ -235,7 +234,7 @@ class HashedVocabulary:
     def _kept(self, piece: bytes) -> int:
         token = _hash(piece)
         if self._pieces.setdefault(token, piece) != piece:
-            raise ParameterError(f"two texts have one hash of 63 bits: {piece!r} and {self._pieces[token]!r}")
+            raise ParameterError(f"two texts have the same hash of 63 bits: {piece!r} and {self._pieces[token]!r}")
         return token
 
 

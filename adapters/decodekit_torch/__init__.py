@@ -6,7 +6,7 @@ decodekit.adapter("torch", model="smollm2")
 from __future__ import annotations
 
 try:
-    import torch as _torch  # noqa: F401 - here only to say how to install it
+    import torch as _torch  # noqa: F401 - imported only to explain how to install it
 except ImportError as error:
     raise ImportError(f"the torch adapter needs torch: pip install 'decodekit[torch]' ({error})") from error
 

@@ -39,39 +39,39 @@ _HEAD = 64
 
 
 class TorchAdapter:
-    """A torch model behind the one verb.
+    """An `Adapter` for a torch model.
 
     Args:
         model: a transformers folder, a hub id, the path of a ``.gguf`` file, or the name of an installed model package
             such as ``smollm2``. From Python also a module or function: a transformers causal LM, or anything that maps
-            token ids int64[rows, n] to logits [rows, n, V] (place t depends on the ids up to t) or [rows, V].
-        tokenizer: 'auto' takes the one beside the model; None for none; from Python also a transformers tokenizer or
-            an object of `decodekit.model.adapter.Tokenizer`.
+            token ids int64[rows, n] to logits [rows, n, V] (position t depends on the ids up to t) or [rows, V].
+        tokenizer: 'auto' takes the one in the model's folder; None for none; from Python also a transformers tokenizer
+            or a `decodekit.text.tokenizer.Tokenizer`.
         n_ctx: the longest prefix in tokens; the model's positions by default.
         max_sequences: how many sequences are kept in the cache at a time.
         cells: how many tokens the cache holds in all; a single prefix may exceed it.
-        tokens_per_forward: rows times columns of one forward pass; a long prompt is evaluated in portions.
+        tokens_per_forward: the most rows times columns of one forward pass; a long prompt is evaluated in portions.
         dtype: of the weights; 'auto' is what the files say, and float32 for a GGUF file.
         device: where the model goes, 'cuda:0' for instance; it stays where it is by default.
-        device_map: handed to transformers as it is.
-        attn_implementation: handed to transformers as it is.
+        device_map: passed to transformers unchanged.
+        attn_implementation: passed to transformers unchanged.
         allow_downloads: whether a hub id may be fetched; otherwise it must be in the hub's cache.
-        head: how many leading tokens `CHEAP` is answered with, computed where the logits lie; the rest of the row stays
-            there until somebody asks. By default the whole row on the CPU, and 64 tokens elsewhere.
-        stochastic: whether the model's own noise is left on, as in a module with dropout in training mode. By default
-            a module from Python is asked twice, and is stochastic if its answers differ.
-        passes: of a stochastic model, how many passes an answer is the average of; `mixture` tells its standard error.
+        head: how many of the most likely tokens `CHEAP` gives, computed on the device of the logits; the rest of the
+            row stays there until it is requested. By default the whole row on the CPU, and 64 tokens elsewhere.
+        stochastic: whether the model's own noise stays on, as in a module with dropout in training mode. By default a
+            module from Python is called twice, and is stochastic if its answers differ.
+        passes: of a stochastic model, how many passes are averaged for an answer; `mixture` gives the standard error.
         noise_seed: of a stochastic model; a fresh one by default, recorded in every distribution's schedule.
-        deterministic: hold torch to algorithms that repeat their bits; an operation without one is an error. On CUDA
+        deterministic: make torch use deterministic algorithms; an operation without one is an error. On CUDA
             this needs ``CUBLAS_WORKSPACE_CONFIG`` to be set before the process first uses the GPU.
         compile: run steps of generation through `torch.compile` in fixed shapes, as CUDA graphs on a GPU; prompts are
-            evaluated as they are. A model whose past is not cached is compiled whole. The first passes take long.
+            evaluated uncompiled. A model without a KV cache is compiled as a whole. The first passes take long.
 
-    Code that a model brings along is never run, and no setting changes that.
+    Code in a model's folder is never run, and no setting changes that.
 
     Raises:
         ParameterError: a parameter is out of range.
-        ModelNotFound: there is no such model, it is not whole, or it cannot be loaded.
+        ModelNotFound: there is no such model, it is incomplete, or it cannot be loaded.
         ConfigError: a library is missing, or tokenizer and model do not belong together.
         OutOfMemory: there is no room for the model.
     """
@@ -100,7 +100,7 @@ class TorchAdapter:
         parameters = {key: value for key, value in locals().items() if key != "self"}
         validated(parameter_model(type(self)), parameters, "adapter 'torch'")
         if device is not None and device_map is not None:
-            raise ParameterError("adapter 'torch': device and device_map both place the model; give one of them")
+            raise ParameterError("adapter 'torch': device and device_map both place the model; give only one of them")
         require_threads("torch", torch.get_num_threads())
         try:
             if isinstance(model, str):
@@ -173,12 +173,12 @@ class TorchAdapter:
 
     @property
     def info(self) -> AdapterInfo:
-        """What this adapter is."""
+        """The properties of this adapter."""
         return self._info
 
     @property
     def capabilities(self) -> Mapping[str, bool | str]:
-        """What works fully and what does not, with the reason: ``kv_cache``, and ``compiled`` where it was asked for.
+        """What works fully and what does not, with the reason: ``kv_cache``, and ``compiled`` if requested.
 
         Without a KV cache every prefix is evaluated from its first token.
         """
@@ -186,18 +186,18 @@ class TorchAdapter:
 
     @property
     def module(self) -> Any:
-        """The torch module or function that is asked; None once the adapter is closed."""
+        """The torch module or function; None once the adapter is closed."""
         return self._module
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """The tokenizer beside the model, or the one that was given."""
+        """The tokenizer of the model's folder, or the one that was given."""
         return self._tokenizer
 
     def predict(self, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] = CHEAP) -> list[Answer]:
         """The distribution after each prefix, or that prefix's own error.
 
-        On the CPU the whole vocabulary is disclosed whatever was asked; with ``head``, as much as was.
+        On the CPU the whole vocabulary is disclosed, whatever was requested; with ``head``, as much as requested.
 
         Raises:
             AdapterError: the adapter is closed, or the model broke down.
@@ -213,7 +213,7 @@ class TorchAdapter:
                         prefixes, for_each(disclose, len(prefixes)), answers,
                         head=self._head, vocab_size=self._vocab_size, origin=self._origin,
                     )  # fmt: skip
-        except BaseException:  # an interrupt too: what the cache holds is in doubt
+        except BaseException:  # an interrupt too: the content of the cache is unknown
             self._engine.clear()
             raise
         return [answers[prefix.digest] for prefix in prefixes]  # type: ignore[misc]  # rows are kept for heads only
@@ -244,13 +244,13 @@ class TorchAdapter:
             return self._engine.mixture(prefix, passes)
 
     def close(self) -> None:
-        """Let go of the model and its cache. Closing twice does nothing."""
+        """Release the model and its cache. Closing twice does nothing."""
         self._closed = True
         self._answers = {}
         self._engine = self._module = None
 
     def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer | KeptRow] | None:
-        """The commonest call, without a plan: each prefix is one token more than a row of the cache."""
+        """The most common call, without a plan: each prefix is one token longer than a row of the cache."""
         for prefix in prefixes:
             length = len(prefix)
             if (
@@ -269,7 +269,7 @@ class TorchAdapter:
                 raise
             self._shrink()
             return None
-        self._remember(answers)
+        self._cache_answers(answers)
         return answers
 
     def _any(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer | KeptRow]:
@@ -284,7 +284,7 @@ class TorchAdapter:
                 answers[prefix.digest] = answer
         if fresh:
             self._evaluate(list(fresh.values()), answers)
-            self._remember(answers)
+            self._cache_answers(answers)
         return answers
 
     def _fault(self, prefix: Prefix) -> DecodekitError | None:
@@ -320,7 +320,7 @@ class TorchAdapter:
     def _into(self, answers: dict[bytes, Answer | KeptRow]) -> Callable[[bytes, torch.Tensor, Shape], None]:
         def emit(digest: bytes, logits: torch.Tensor, shape: Shape) -> None:
             if self._head is not None:
-                # A function may write its buffer again; what a transformers model gives is its caller's.
+                # A function may overwrite its buffer; the output of a transformers model belongs to the caller.
                 row = logits if isinstance(self._module, torch.nn.Module) else logits.clone()
                 answers[digest] = KeptRow(row, self._schedule(shape))
             else:
@@ -337,7 +337,7 @@ class TorchAdapter:
             known = self._schedules[shape] = {**known, **room, **self._setting}
         return known
 
-    def _remember(self, answers: dict[bytes, Answer | KeptRow]) -> None:
+    def _cache_answers(self, answers: dict[bytes, Answer | KeptRow]) -> None:
         self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution | KeptRow)}
 
     def _computing(self) -> AbstractContextManager[None]:
@@ -361,7 +361,7 @@ class TorchAdapter:
 
 
 def _eos_of(module: Any) -> list[int]:
-    """The end tokens that a transformers model's configs name, that of its text model included."""
+    """The end tokens that a transformers model's configs name, including the config of its text model."""
     found: list[int] = []
     own = getattr(module, "config", None)
     for config in (getattr(module, "generation_config", None), own, getattr(own, "text_config", None)):

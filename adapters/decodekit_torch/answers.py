@@ -1,4 +1,4 @@
-"""From logits to answers: whole rows, or as much of a row as was asked for."""
+"""From logits to answers: whole rows, or as much of a row as was requested."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def disclosed(
     vocab_size: int,
     origin: Origin,
 ) -> list[Answer]:
-    """As much of each kept row as was asked for; rows of which the same is wanted are answered together.
+    """As much of each kept row as was requested; rows with the same request are answered together.
 
     Args:
-        prefixes: what was asked.
+        prefixes: the prefixes asked for.
         wanted: a disclosure for each.
         answers: an answer, an error or a kept row, by the digest of the prefix.
-        head: how many leading tokens `CHEAP` gets.
+        head: how many of the most likely tokens `CHEAP` gives.
         vocab_size: the number of tokens V.
         origin: of the scores.
     """

@@ -31,10 +31,10 @@ _PURE = frozenset(
         )
     ]
 )
-"""Classes of transformers that hold nothing but their parameters."""
+"""Classes of transformers whose only state is their parameters."""
 
 
-class _Foreign:
+class _TransformersProcessor:
     """A transformers logits processor in a decodekit chain."""
 
     needs = ALL
@@ -84,10 +84,10 @@ def hf_logits_processor(
 
     Args:
         processor: the callable.
-        name: what records call it; its class or function name by default.
-        pure: whether it may be run twice for one step. None trusts the classes of transformers that hold nothing
-            but their parameters, and no others.
-        needs_logits: refuse a backend that gives logprobs: most laws over scores depend on their offset.
+        name: its name in records; by default its class or function name.
+        pure: whether it may be run twice for one step. None means True for the classes of transformers whose only state
+            is their parameters, and False for all others.
+        needs_logits: refuse a backend that gives logprobs: most functions of scores depend on their offset.
 
     Raises:
         ParameterError: it is not callable.
@@ -97,12 +97,12 @@ def hf_logits_processor(
     kind = type(processor)
     known = kind.__module__.startswith("transformers.") and kind.__name__ in _PURE
     called = name or getattr(processor, "__name__", None) or kind.__name__
-    return _Foreign(processor, called, pure=known if pure is None else pure, needs_logits=needs_logits)
+    return _TransformersProcessor(processor, called, pure=known if pure is None else pure, needs_logits=needs_logits)
 
 
 @dataclass(frozen=True, slots=True)
 class _SequenceState:
-    """One sequence between two steps: its past, the distributions of the step, and what the chain would choose."""
+    """One sequence between two steps: its tokens, the distributions of the step, and the chain's own choice."""
 
     ids: bytes
     context: Context
@@ -115,7 +115,7 @@ class _SequenceState:
 
 
 class _ChainProcessor:
-    """See `as_logits_processor`. A row is the one in its place, or another of the same ids: beams change places."""
+    """See `as_logits_processor`. A row continues the one at its index, or another with its ids: beams are reordered."""
 
     supports_continuous_batching = False
 
@@ -196,12 +196,12 @@ def as_logits_processor(
 
     Args:
         chain: the chain.
-        seed: of the chain's own noise; None draws a fresh one.
+        seed: of the chain's random numbers; None draws a new one.
         stream: of the first row; row i of a batch has ``stream + i``.
-        draw: the chain's sampler chooses, and its token is the only one that is left: with the same seed, `generate`
-            gives a session's tokens. Otherwise the final scores are handed on and `generate` chooses; give it
-            ``do_sample=True`` and nothing else that reshapes.
-        pad_id: what stands in front of shorter prompts of a batch; it is left out of what processors see.
+        draw: the chain's sampler chooses, and only its token keeps probability: with the same seed, `generate` gives
+            the tokens of a session. Otherwise the final scores are passed on and `generate` chooses; give it
+            ``do_sample=True`` and no other processors.
+        pad_id: the padding in front of shorter prompts of a batch; processors do not see it.
 
     A call whose ids do not continue those of the call before begins a new generation.
 
@@ -210,7 +210,7 @@ def as_logits_processor(
     """
     if not draw and not chain.pure:
         raise ConfigError(
-            "this chain has a part that may run only once for a step, and generate's choice is known too late for it; "
+            "this chain has a part that may run only once in a step, and generate's choice comes too late for it; "
             "use draw=True, or declare the part pure"
         )
     return _ChainProcessor(chain, seed, stream, draw, pad_id)

@@ -1,4 +1,4 @@
-"""Which models can be evaluated with a KV cache: by the kinds of their layers, and by what they were seen to answer."""
+"""Which models can be evaluated with a KV cache: by the kinds of their layers, and by a test of their answers."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from decodekit_torch.uncached import Emit, Shape, Uncached, alike
 __all__ = ["why_not_cached"]
 
 _WINDOW = 3  # less than half of the long sequence
-_DIFFERS = "with a KV cache it was seen to answer differently"
+_DIFFERS = "with a KV cache its answers were different in a test"
 Logits = dict[bytes, torch.Tensor]
 
 
 def why_not_cached(module: Any, vocab_size: int, *, in_fixed_shapes: bool = False) -> str | None:
-    """Why a model cannot be asked through `Cached`; None when it can.
+    """Why a model cannot be evaluated with `Cached`; None when it can.
 
-    It can when the keys and values of every token are all that its layers know of the past, and when it was seen to
-    answer with a cache as it does without one.
+    It can when its layers need only the keys and values of past tokens, and when a test gave the same answers with a
+    cache as without one.
 
-    A sliding window shows in sequences longer than itself only, and evaluating thousands of tokens would take long: so
-    the windows of the model are made smaller than a few tokens for the time of the test. Where that does not change
-    what the model answers without a cache, the test would prove nothing, and the cache is not used.
+    A sliding window has an effect only in sequences longer than itself, and evaluating thousands of tokens would take
+    long. So the windows of the model are reduced to a few tokens during the test. If that does not change the answers
+    without a cache, the test would prove nothing, and the cache is not used.
 
     Args:
         module: the model.
         vocab_size: of its vocabulary.
-        in_fixed_shapes: whether steps of generation are to be evaluated in fixed shapes.
+        in_fixed_shapes: whether steps of generation will be evaluated in fixed shapes.
 
     Raises:
         RuntimeError: torch has no memory for the test.
@@ -70,7 +70,7 @@ def _long(vocab_size: int) -> Prefix:
 
 
 def _difference(module: Any, vocab_size: int, in_fixed_shapes: bool) -> str | None:
-    """Two short sequences of different length, continued and rolled back, against evaluating each from nothing."""
+    """Two short sequences of different length, continued and rolled back, compared with a full evaluation."""
     shapes = FixedShapes(module, rows=2, limit=16, compiled=False) if in_fixed_shapes else None
     cached = Cached(module, slots=4, cells=1024, tokens_per_forward=64, shapes=shapes)
     long, short = _long(vocab_size), Prefix((7 * i + 4) % vocab_size for i in range(4))
@@ -79,7 +79,7 @@ def _difference(module: Any, vocab_size: int, in_fixed_shapes: bool) -> str | No
         got: Logits = {}
         try:
             cached.evaluate(call, _into(got))
-        except Exception as error:  # a model, or a version of transformers, that wants something else of its cache
+        except Exception as error:  # a model, or a version of transformers, that needs another kind of cache
             if out_of_memory(error):
                 raise
             return f"with a KV cache it raised {type(error).__name__}: {error}"
@@ -102,7 +102,7 @@ def _into(found: Logits) -> Emit:
 
 
 def _layers(config: Any) -> list[Any]:
-    """A layer of transformers' own cache for each layer of the model; none where the config does not say."""
+    """A layer of transformers' cache for each layer of the model; empty where the config does not say."""
     try:
         return list(DynamicCache(config=config).layers)
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -111,7 +111,7 @@ def _layers(config: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def _windows_of(module: Any, size: int) -> Iterator[None]:
-    """For the time of a block, all sliding windows of a model are of this size."""
+    """Inside this context, all sliding windows of a model have this size."""
     owners = [module.config.get_text_config(decoder=True), *module.modules()]
     owners += [part.config for part in module.modules() if hasattr(part, "config")]
     before = [(each, each.sliding_window) for each in owners if isinstance(getattr(each, "sliding_window", None), int)]

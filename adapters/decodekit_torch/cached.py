@@ -1,7 +1,7 @@
-"""Evaluating prefixes of a transformers model with a KV cache: as few tokens as can be, in as few passes.
+"""Evaluating prefixes of a transformers model with a KV cache: as few tokens as possible, in as few passes as possible.
 
 All rows of a pass are aligned to the right, so a row has padding on its left and nowhere else. Where one row needs
-fewer new tokens than its neighbours, it evaluates known ones again: the place in the pass would be idle otherwise.
+fewer new tokens than its neighbours, it evaluates known ones again: its part of the pass would be unused otherwise.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from decodekit.local.paths import TokenPath, paths_of
 from decodekit.model.prefix import Prefix
 from decodekit_torch.fixed_shapes import FixedBuffers, FixedShapes
 from decodekit_torch.forward_arguments import ForwardArguments
-from decodekit_torch.kv_cache import Group
+from decodekit_torch.kv_cache import RowGroup
 from decodekit_torch.uncached import Emit, Shape, device_of
 
 __all__ = ["Cached"]
 
 _ROOM = 64  # columns of memory beyond those that are known to be needed
-_SHARED = 16  # so many tokens that several paths share and the cache lacks are evaluated in a pass of their own
-_FEW = 16  # paths that need no more new tokens than this go together, whatever they have cached
-_ROLLBACK = 4  # giving up so many cached tokens is cheaper than a copy of the row
+_SHARED = 16  # this many tokens or more that several paths share and the cache lacks are evaluated in a separate pass
+_FEW = 16  # paths that need at most this many new tokens are evaluated together, whatever they have cached
+_ROLLBACK = 4  # dropping up to this many cached tokens is cheaper than a copy of the row
 
 
 class Cached:
-    """A transformers causal LM whose past can be kept and rolled back.
+    """A transformers causal LM with a KV cache that can be kept and rolled back.
 
     Args:
         module: the model.
         slots: how many sequences are kept at a time.
-        cells: how many tokens are kept in all; a single prefix may exceed it.
+        cells: how many tokens are cached in all; a single prefix may exceed it.
         tokens_per_forward: rows times columns of one pass.
-        shapes: where a step of generation is evaluated in fixed shapes; None to evaluate it as any other pass.
+        shapes: the fixed shapes for steps of generation; None to evaluate them like any other pass.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class Cached:
         self._device = device_of(module)
         self._arguments = ForwardArguments.of(module)
         self.index = ContentIndex(slots)
-        self._rows: list[tuple[Group, int] | None] = [None] * slots  # where each slot lies
-        self._groups: list[Group] = []
+        self._rows: list[tuple[RowGroup, int] | None] = [None] * slots  # the group and row of each slot
+        self._groups: list[RowGroup] = []
         self._tick = 0
         self._shapes = shapes
 
@@ -65,7 +65,7 @@ class Cached:
         return sum(group.cells for group in self._groups) + (0 if self._shapes is None else self._shapes.idle_cells)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all cached rows."""
         self.index.clear()
         if self._shapes is not None:
             self._shapes.clear()
@@ -73,7 +73,7 @@ class Cached:
         self._groups = []
 
     def extend(self, prefixes: Sequence[Prefix], emit: Emit) -> bool:
-        """The commonest call: each prefix is one token more than a row, and the rows are those of one group.
+        """The most common call: each prefix is one token longer than a row, and the rows are those of one group.
 
         Returns:
             Whether it was that call. If not, nothing has happened.
@@ -84,7 +84,8 @@ class Cached:
             return False
         group = first[0]
         rows = len(group.slots)
-        # In buffers of fixed shape rows may be idle: what is written into one lies behind what it holds.
+        # In buffers of fixed shape rows may be unused in a step: the value written into such a row lies after its
+        # content.
         if len(prefixes) != rows and (group.fixed is None or group.length == group.room or 2 * len(prefixes) < rows):
             return False
         order: list[Prefix | None] = [None] * rows
@@ -110,7 +111,7 @@ class Cached:
         return True
 
     def evaluate(self, prefixes: Sequence[Prefix], emit: Emit) -> None:
-        """The logits after any distinct prefixes, handed to ``emit`` one by one."""
+        """The logits after any distinct prefixes, passed to ``emit`` one by one."""
         paths, _ = paths_of(prefixes, self.index)
         self._place(paths)
         shared = self._shared_prefixes(paths)
@@ -146,7 +147,7 @@ class Cached:
             path.ids = path.prefix.since(path.start)
 
     def _shared_prefixes(self, paths: Sequence[TokenPath]) -> list[Prefix]:
-        """What neighbours share and the cache lacks."""
+        """The prefixes that neighbours share and the cache lacks."""
         found: list[Prefix] = []
         common, last = 0, None
         for path in paths:
@@ -193,11 +194,11 @@ class Cached:
                     emit(prefix.digest, logits[row, place], shape)
         self._claim(group, paths)
 
-    def _row_of(self, group: Group, path: TokenPath, place: int) -> int:
+    def _row_of(self, group: RowGroup, path: TokenPath, place: int) -> int:
         found = self._rows[path.slot] if path.slot >= 0 else None
         return found[1] if found is not None and found[0] is group else place
 
-    def _in_place(self, paths: Sequence[TokenPath], lengths: Sequence[int], new: int) -> Group | None:
+    def _in_place(self, paths: Sequence[TokenPath], lengths: Sequence[int], new: int) -> RowGroup | None:
         """The group whose rows these paths continue, all of them and by the same number of columns."""
         places = [self._rows[path.slot] if path.slot >= 0 else None for path in paths]
         first = places[0]
@@ -219,12 +220,12 @@ class Cached:
         group.truncate(length)
         return group
 
-    def _gathered(self, paths: Sequence[TokenPath], lengths: Sequence[int], new: int) -> Group:
-        """A new group that begins with copies of what is cached."""
+    def _gathered(self, paths: Sequence[TokenPath], lengths: Sequence[int], new: int) -> RowGroup:
+        """A new group that begins with copies of cached rows."""
         longest = max(lengths)
         room = longest + max(_ROOM, longest // 16)
-        group = Group([longest - length for length in lengths], room)
-        sources: list[tuple[Group, int, int] | None] = []
+        group = RowGroup([longest - length for length in lengths], room)
+        sources: list[tuple[RowGroup, int, int] | None] = []
         for path, length in zip(paths, lengths, strict=True):
             place = self._rows[path.slot] if path.slot >= 0 and length > new else None
             sources.append(place and (place[0], place[1], place[0].pads[place[1]]))
@@ -233,8 +234,8 @@ class Cached:
         self._groups.append(group)
         return group
 
-    def _claim(self, group: Group, paths: Sequence[TokenPath]) -> None:
-        """The rows of the group get slots, those they were copied from first where they are of no more use."""
+    def _claim(self, group: RowGroup, paths: Sequence[TokenPath]) -> None:
+        """Give slots to the rows of the group; first those of the rows they were copied from, if no longer needed."""
         taken = {slot for slot in group.slots if slot >= 0}
         for row, path in enumerate(paths):
             slot = group.slots[row]
@@ -262,8 +263,8 @@ class Cached:
                 if place[0].fixed is not None:
                     place[0].fixed.leave()
 
-    def _make_room(self, cells: int, keep: Collection[Group]) -> None:
-        """Drop unused buffers and the groups least recently used until there is room, if that can be had."""
+    def _make_room(self, cells: int, keep: Collection[RowGroup]) -> None:
+        """Drop unused buffers and the groups least recently used until there is room, if possible."""
         while self.cells + cells > self._most_cells:
             if self._shapes is not None and self._shapes.drop_one():
                 continue
@@ -274,11 +275,11 @@ class Cached:
                 if slot >= 0:
                     self._release(slot)
 
-    def _touch(self, group: Group) -> None:
+    def _touch(self, group: RowGroup) -> None:
         self._tick += 1
         group.used = self._tick
 
-    def _pass(self, group: Group, ids: np.ndarray[Any, Any], columns: Sequence[int]) -> tuple[torch.Tensor, Shape]:
+    def _pass(self, group: RowGroup, ids: np.ndarray[Any, Any], columns: Sequence[int]) -> tuple[torch.Tensor, Shape]:
         """One forward pass over ``ids`` [rows, n]; the logits [rows, len(columns), V] of these columns of it."""
         end = group.length + ids.shape[1]
         if ids.shape[1] == 1 and group.length > 0 and self._shapes is not None:
@@ -311,8 +312,8 @@ class Cached:
             return logits, shape
         return logits[:, list(columns)] if columns else logits[:, -1:], shape
 
-    def _buffers_for(self, group: Group, shapes: FixedShapes) -> FixedBuffers | None:
-        """The buffers of fixed shape that a group is in or moves into now; None where none is large enough and fits."""
+    def _buffers_for(self, group: RowGroup, shapes: FixedShapes) -> FixedBuffers | None:
+        """The buffers of fixed shape that a group uses or moves into now; None where none is large enough and fits."""
         buffers: FixedBuffers | None = group.fixed
         if buffers is not None and group.length < group.room:
             return buffers
@@ -322,7 +323,7 @@ class Cached:
         if shape not in shapes:
             self._make_room(shape[0] * shape[1] - (group.cells if group.fixed is None else 0), {group})
         buffers = shapes.enter(group, shape, self._device)
-        self._make_room(0, {group})  # the group that was there has memory of its own again
+        self._make_room(0, {group})  # the group that was there has separate memory again
         return buffers
 
 

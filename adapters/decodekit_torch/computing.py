@@ -1,4 +1,4 @@
-"""In what mode torch computes, and whether it repeats its bits there."""
+"""The mode in which torch computes, and whether its results are reproducible bit for bit."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def computing(*, deterministic: bool, compiled: bool) -> Iterator[None]:
     """No gradients; and with ``deterministic`` torch's own switch, which is one for the whole process.
 
     Raises:
-        AdapterError: the model has an operation that cannot be held to repeat its bits.
+        AdapterError: the model has an operation without a deterministic algorithm.
     """
-    # What compilers and CUDA graphs write in place must be ordinary tensors.
+    # Tensors that compilers and CUDA graphs overwrite must be ordinary tensors.
     with torch.no_grad() if compiled else torch.inference_mode():
         if not deterministic:
             yield
@@ -31,13 +31,13 @@ def computing(*, deterministic: bool, compiled: bool) -> Iterator[None]:
             yield
         except RuntimeError as error:
             if "deterministic" in str(error).lower():
-                raise AdapterError(f"this model cannot be held to repeat its bits: {error}") from error
+                raise AdapterError(f"this model cannot run deterministically: {error}") from error
             raise
         finally:
             torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def repeats_its_bits(device: str, *, deterministic: bool) -> bool:
-    """Whether the same question in the same schedule has the same bits on this type of device."""
+    """Whether the same question in the same schedule gives the same bits on this type of device."""
     held = deterministic and os.environ.get("CUBLAS_WORKSPACE_CONFIG") in (":4096:8", ":16:8")
     return device == "cpu" or (device == "cuda" and held)

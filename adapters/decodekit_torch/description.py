@@ -1,4 +1,4 @@
-"""What a module says of itself: its context length, how and where it computes, and the libraries behind it."""
+"""Properties of a module: its context length, how and where it computes, and the libraries behind it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_leng
 
 
 def context_length(module: Any, wanted: int | None) -> int | None:
-    """The longest prefix in tokens: as wanted, or what the model was made for; None where neither is known.
+    """The longest prefix in tokens: as requested, or the model's own limit; None where neither is known.
 
     Raises:
-        ParameterError: more is wanted than the model has positions.
+        ParameterError: the request exceeds the model's positions.
     """
     config: Any = getattr(module, "config", None)
     of_text = config.get_text_config() if hasattr(config, "get_text_config") else config
@@ -37,7 +37,7 @@ def device_type(module: Any) -> str | None:
 
 
 def setting(module: Any) -> dict[str, int | str]:
-    """What of a module shapes the bits of its answers, for their schedule; 'unknown' for a function."""
+    """The settings of a module that affect the bits of its answers, for the schedule; 'unknown' for a function."""
     parameter = _parameter(module)
     attention = getattr(getattr(module, "config", None), "_attn_implementation", None)
     return {
@@ -48,7 +48,7 @@ def setting(module: Any) -> dict[str, int | str]:
 
 
 def versions() -> dict[str, str]:
-    """The libraries that shape the numbers."""
+    """The versions of the libraries that affect the numbers."""
     found = {"torch": str(torch.__version__)}
     with contextlib.suppress(PackageNotFoundError):
         found["transformers"] = version("transformers")

@@ -1,4 +1,4 @@
-"""What evaluates which model: with a KV cache, in full every time, or as one whose distribution is itself random."""
+"""The choice of how to evaluate a model: with a KV cache, in full every time, or as a stochastic model."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["EngineChoice", "choose_engine"]
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """What evaluates a model.
+    """How a model is evaluated.
 
     Attributes:
         engine: the object with `evaluate` and `extend`; None for a stochastic model.
         vocab_size: how many tokens the model has.
         uncached: why there is no KV cache and every prefix is evaluated from its first token; '' when there is one.
-        uncompiled: why steps are not compiled though that was asked for; '' otherwise.
+        uncompiled: why steps are not compiled although it was requested; '' otherwise.
     """
 
     engine: Any
@@ -34,7 +34,7 @@ class EngineChoice:
     uncompiled: str = ""
 
     def capabilities(self, *, compiled: bool) -> dict[str, bool | str]:
-        """Whether there is a KV cache and, where they were asked for, compiled steps; or why not."""
+        """Whether there is a KV cache and, if requested, compiled steps; or why not."""
         found: dict[str, bool | str] = {"kv_cache": not self.uncached or f"no: {self.uncached}"}
         if compiled:
             found["compiled"] = not self.uncompiled or f"no: {self.uncompiled}"
@@ -45,11 +45,11 @@ def choose_engine(
     module: Any, *, stochastic: bool | None, max_sequences: int, cells: int, tokens_per_forward: int, compiled: bool,
     limit: int | None,
 ) -> EngineChoice:  # fmt: skip
-    """What evaluates the model. What costs time that the user would not expect is said in the log, once.
+    """Choose how to evaluate the model. Unexpectedly slow choices are logged once.
 
     Args:
         module: a module or function.
-        stochastic: whether its own noise is left on; None to see for oneself.
+        stochastic: whether its own noise stays on; None to find out.
         max_sequences, cells, tokens_per_forward, compiled: as the adapter has them.
         limit: the longest prefix, or None.
 
@@ -67,7 +67,7 @@ def choose_engine(
     if not is_transformers(module):
         if compiled:
             module.compile(dynamic=True)
-        return EngineChoice(uncached, vocab_size, uncached="it is no model of transformers")
+        return EngineChoice(uncached, vocab_size, uncached="it is not a model of transformers")
     reason = why = _why_not_cached(module, vocab_size, in_fixed_shapes=compiled)
     if compiled and why is not None:
         reason = _why_not_cached(module, vocab_size, in_fixed_shapes=False)
@@ -95,7 +95,7 @@ def is_transformers(module: Any) -> bool:
 
 
 def require_decoder(module: Any) -> None:
-    """Refuse an encoder-decoder: it answers to a source text too, which a prefix does not hold.
+    """Refuse an encoder-decoder: its answer also depends on a source text, which a prefix does not hold.
 
     Raises:
         ParameterError: the module is one.
@@ -109,10 +109,10 @@ def require_decoder(module: Any) -> None:
 
 
 def _require_causal(uncached: Uncached, vocab_size: int) -> None:
-    """Refuse a model whose logits at a place depend on ids behind it, as those of a masked language model do.
+    """Refuse a model whose logits at a position depend on later ids, as those of a masked language model do.
 
     A causal model may differ by rounding, and a mixture of experts by more where rounding sends a token to another
-    expert; that does not happen with every ending.
+    expert; that does not happen with every continuation.
     """
     prefix = Prefix((7 * i + 3) % vocab_size for i in range(4))
     seen: list[dict[bytes, torch.Tensor]] = []
@@ -128,7 +128,7 @@ def _require_causal(uncached: Uncached, vocab_size: int) -> None:
         seen.append({prefix.digest: found[prefix.digest]})
     if not any(alike(seen[0], other, slack=1e-4) for other in seen[1:]):
         raise ParameterError(
-            "adapter 'torch': model: its logits after an id depend on the ids behind it, so that it is no causal "
+            "adapter 'torch': model: its logits after an id depend on later ids, so it is not a causal "
             "language model (a masked language model is not; some have a setting such as is_decoder=True)"
         )
 

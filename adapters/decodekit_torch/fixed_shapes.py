@@ -1,8 +1,8 @@
-"""Decoding in tensors whose shapes and addresses never change, which is what compilers and CUDA graphs ask for.
+"""Decoding in tensors whose shapes and addresses never change, as compilers and CUDA graphs require.
 
 A step of generation is a pass of one column over every row. It runs in buffers of fixed shape: keys and values of a
-fixed number of rows and columns, and a tensor that says which ids go into which column. One group at a time lies in
-such buffers; when another one needs them, the first moves out.
+fixed number of rows and columns, and a tensor that holds the column of the next ids. Only one group at a time uses such
+buffers; when another one needs them, the first moves out.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import torch
 from transformers.cache_utils import Cache, StaticLayer
 
 from decodekit_torch.forward_arguments import ForwardArguments
-from decodekit_torch.kv_cache import Group, columns_like
+from decodekit_torch.kv_cache import RowGroup, columns_like
 from decodekit_torch.uncached import device_of
 
 __all__ = ["COMPILE_OPTIONS", "LEAST_COLUMNS", "MOST_SHAPES", "FixedBuffers", "FixedShapes", "compiled_step"]
 
 LEAST_COLUMNS = 512  # columns of the smallest buffers
-MOST_SHAPES = 8  # so many are compiled at most, which is where torch would stop as well
+MOST_SHAPES = 8  # at most this many are compiled; torch has the same limit
 COMPILE_OPTIONS: dict[str, Any] = (
     {"isolate_recompiles": True} if "isolate_recompiles" in inspect.signature(torch.compile).parameters else {}
 )
@@ -32,7 +32,7 @@ to logits [rows, 1, V]."""
 
 
 class _FixedLayer(StaticLayer):  # type: ignore[misc]  # transformers has no types
-    """All columns of one layer's keys and values; a tensor [] shared by all layers says which of them is next."""
+    """All columns of one layer's keys and values; a tensor [] shared by all layers holds the index of the next one."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, column: torch.Tensor) -> None:
         super().__init__(max_cache_len=keys.shape[-2])
@@ -56,16 +56,16 @@ class FixedBuffers:
     Args:
         rows: how many rows; a group may have fewer.
         room: how many columns.
-        device: where the model wants its ids.
+        device: the device for the model's ids.
 
     Attributes:
-        occupant: the group whose memory this is at present.
+        occupant: the group that uses this memory at present.
     """
 
     def __init__(self, rows: int, room: int, device: torch.device) -> None:
         self.rows = rows
         self.room = room
-        self.occupant: Group | None = None
+        self.occupant: RowGroup | None = None
         self._given = torch.zeros(rows + 1, dtype=torch.int64, device=device)  # ids and column, in one transfer
         self._ids, self._column = self._given[:-1, None], self._given[-1]
         self._pads = torch.zeros((rows, 1), dtype=torch.int64, device=device)
@@ -80,12 +80,12 @@ class FixedBuffers:
         """Rows times columns of memory."""
         return self.rows * self.room
 
-    def enter(self, group: Group) -> None:
-        """Take a group in; its memory is here from now on. The one that was here moves out."""
+    def enter(self, group: RowGroup) -> None:
+        """Move a group into these buffers; the group that used them before moves out."""
         if self.occupant is not None:
             self.occupant.move(self.occupant.length)
         rows, length = len(group.pads), group.length
-        for i, layer in enumerate(group.cache.layers):  # one by one, so that little is there twice
+        for i, layer in enumerate(group.cache.layers):  # one by one, so that little memory is used twice
             if i == len(self._cache.layers):
                 keys, values = (columns_like(old, self.rows, self.room) for old in layer.buffers)
                 self._cache.layers.append(_FixedLayer(keys, values, self._column))
@@ -103,26 +103,26 @@ class FixedBuffers:
         group.fixed, self.occupant = self, group
 
     def leave(self) -> None:
-        """There is no group here any more."""
+        """Mark the buffers as unused."""
         if self.occupant is not None:
             self.occupant.fixed = None
         self.occupant = None
 
     def step(self, forward: Forward, ids: Sequence[int], column: int) -> torch.Tensor:
-        """Logits [rows, 1, V] after one id for each row; the last rows may be idle."""
+        """Logits [rows, 1, V] after one id for each row; the last rows may be unused."""
         idle = [0] * (self.rows - len(ids))
         self._given.copy_(torch.tensor([*ids, *idle, column]))
         return forward(self._ids, self._column, self._pads, self._mask, self._cache)
 
 
 class FixedShapes:
-    """Buffers of a few shapes: rows and columns are powers of two, but for the largest.
+    """Buffers of a few shapes: rows and columns are powers of two, except for the largest.
 
     Args:
         module: a transformers causal LM.
         rows: the most rows that a group has.
-        limit: the most columns that make sense, or None.
-        compiled: whether `torch.compile` is to make one graph of a step; otherwise torch runs it as it is written.
+        limit: the most columns that are useful, or None.
+        compiled: whether `torch.compile` makes one graph of a step; otherwise torch runs it uncompiled.
     """
 
     def __init__(self, module: Any, *, rows: int, limit: int | None, compiled: bool) -> None:
@@ -137,13 +137,13 @@ class FixedShapes:
         return shape in self._shapes
 
     def shape_for(self, rows: int, columns: int) -> tuple[int, int] | None:
-        """The smallest shape for so much; None where there is none, or one more would be too many."""
+        """The smallest shape that is large enough; None where there is none, or where one more would be too many."""
         room = max(LEAST_COLUMNS, 1 << (columns - 1).bit_length())
         shape = min(1 << (rows - 1).bit_length(), self._rows), room if self._limit is None else min(room, self._limit)
         return shape if columns <= shape[1] and (shape in self._seen or len(self._seen) < MOST_SHAPES) else None
 
-    def enter(self, group: Group, shape: tuple[int, int], device: torch.device) -> FixedBuffers:
-        """The group lies in the buffers of this shape from now on."""
+    def enter(self, group: RowGroup, shape: tuple[int, int], device: torch.device) -> FixedBuffers:
+        """Move the group into the buffers of this shape."""
         self._seen.add(shape)
         if shape not in self._shapes:
             self._shapes[shape] = FixedBuffers(*shape, device)
@@ -153,16 +153,16 @@ class FixedShapes:
 
     @property
     def idle_cells(self) -> int:
-        """Memory of buffers that no group lies in, in rows times columns."""
+        """Memory of buffers that no group uses, in rows times columns."""
         return sum(buffers.cells for buffers in self._shapes.values() if buffers.occupant is None)
 
     def drop_one(self) -> bool:
-        """Give up buffers that no group lies in. Returns whether there were any."""
+        """Free buffers that no group uses. Returns whether there were any."""
         idle = next((shape for shape, buffers in self._shapes.items() if buffers.occupant is None), None)
         return idle is not None and self._shapes.pop(idle) is not None
 
     def clear(self) -> None:
-        """Give up all buffers."""
+        """Free all buffers."""
         for buffers in self._shapes.values():
             buffers.leave()
         self._shapes = {}
@@ -197,6 +197,6 @@ def compiled_step(step: Forward, device: torch.device) -> Forward:
         ids: torch.Tensor, column: torch.Tensor, pads: torch.Tensor, mask: torch.Tensor | None, cache: Cache
     ) -> torch.Tensor:
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        return graph(ids, column, pads, mask, cache).clone()  # the next replay writes its answer over this one
+        return graph(ids, column, pads, mask, cache).clone()  # the next replay overwrites this answer
 
     return replayed if on_gpu else graph

@@ -17,9 +17,9 @@ class ForwardArguments:
 
     Attributes:
         input_ids: whether it takes ids by that name, as models of transformers do.
-        attention_mask: whether it can be told which columns are padding.
-        position_ids: whether it can be told the position of each column.
-        logits_to_keep: whether it can be told at which columns logits are wanted.
+        attention_mask: whether it accepts a mask of the padding columns.
+        position_ids: whether it accepts the position of each column.
+        logits_to_keep: whether it accepts the columns at which logits are needed.
         cache: the name of the argument that takes the KV cache; '' when there is none.
     """
 

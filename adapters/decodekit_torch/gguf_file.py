@@ -1,4 +1,4 @@
-"""What a GGUF file says of its tokenizer and transformers does not read: the space in front of texts, and more ends.
+"""Tokenizer settings of a GGUF file that transformers does not read: the space in front of texts, and more ends.
 
 The format is that of ggml's docs/gguf.md, versions 2 and 3.
 """
@@ -61,17 +61,17 @@ class GgufFile:
 
     @property
     def unused(self) -> frozenset[int]:
-        """The tokens that fill the vocabulary up and have no text."""
+        """The tokens that only pad the vocabulary and have no text."""
         return frozenset(i for i, kind in enumerate(self._kinds) if kind == _UNUSED)
 
     @property
     def prepends_space(self) -> bool:
-        """Whether sentencepiece's space stands in front of a text and behind each control token."""
+        """Whether sentencepiece's space is put in front of a text and after each control token."""
         return bool(self._settings.get("tokenizer.ggml.add_space_prefix", self.family == "llama"))
 
     @property
     def words_first(self) -> bool:
-        """Whether a word that is a token is one, whatever the merges say."""
+        """Whether a word that is a token is encoded as that token, whatever the merges say."""
         return self._settings.get("tokenizer.ggml.pre") in _WORDS_FIRST
 
     @property
@@ -92,7 +92,7 @@ class GgufFile:
 
 def _settings(file: BinaryIO) -> dict[str, Any]:
     if _take(file, 4) != b"GGUF":
-        raise ValueError("it is no GGUF file")
+        raise ValueError("it is not a GGUF file")
     _, _, count = struct.unpack("<IQQ", _take(file, 20))
     return {_string(file): _value(file, *struct.unpack("<I", _take(file, 4))) for _ in range(count)}
 
@@ -117,5 +117,5 @@ def _string(file: BinaryIO) -> str:
 def _take(file: BinaryIO, size: int) -> bytes:
     data = file.read(size) if size <= _LARGEST else b""
     if len(data) < size:
-        raise ValueError("it is cut short")
+        raise ValueError("it is truncated")
     return data

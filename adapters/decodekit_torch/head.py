@@ -1,4 +1,4 @@
-"""The head of a distribution, computed where the logits lie: one small transfer instead of whole rows."""
+"""The head of a distribution, computed on the device of the logits: one small transfer instead of whole rows."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def statistics(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def heads(rows: torch.Tensor, top: int, ids: Sequence[int], schedules: Sequence[Schedule]) -> list[Answer]:
-    """The ``top`` most likely tokens of each row and the ones named, with true log-probabilities; the rest bounded.
+    """The ``top`` most likely tokens of each row and the tokens of ``ids``, with log-probabilities; the rest bounded.
 
     Each head states the entropy of its whole row.
 
     Args:
         rows: float[n, V], logits on any device.
         top: how many, at least 1.
-        ids: tokens wanted by name, in every row.
+        ids: tokens requested by id, in every row.
         schedules: how each row was computed.
     """
     count, size = rows.shape
@@ -43,7 +43,7 @@ def heads(rows: torch.Tensor, top: int, ids: Sequence[int], schedules: Sequence[
     named = torch.tensor(ids, dtype=torch.int64, device=rows.device).expand(count, -1)
     chosen = torch.cat([leaders, named], -1)
     logprobs = torch.cat([scores, rows.gather(-1, named)], -1).double() - log_normalizer[:, None]
-    # Token ids are exact in float64, so that everything comes over in one transfer.
+    # Token ids are exact in float64, so everything fits in one transfer.
     packed = torch.cat([entropy[:, None], chosen.double(), logprobs], -1).cpu().numpy()
     answers: list[Answer] = []
     for row, schedule in zip(packed, schedules, strict=True):

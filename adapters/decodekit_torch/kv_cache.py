@@ -1,6 +1,6 @@
 """The KV cache of a transformers model: rows that are padded on the left and extended together, in memory that grows.
 
-transformers' own dynamic cache copies everything at every token; here a token is written into its place.
+transformers' own dynamic cache copies everything at every token; here a token is written in place.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-__all__ = ["Group", "columns_like"]
+__all__ = ["RowGroup", "columns_like"]
 
 
 class _Layer(DynamicLayer):  # type: ignore[misc]  # transformers has no types
@@ -41,7 +41,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]  # transformers has no types
         return self.length
 
     def take(self, sources: Sequence[tuple[_Layer, int, int] | None], pads: Sequence[int], length: int) -> None:
-        """Become ``length`` columns: in row i, after its padding, those of a row of another layer from a column on."""
+        """Become ``length`` columns: row i, after its padding, copies a row of another layer from a column on."""
         model, _, _ = next(source for source in sources if source is not None)
         self.lazy_initialization(*model.buffers)
         self.buffers = [columns_like(old, len(sources), self._room) for old in model.buffers]
@@ -54,11 +54,11 @@ class _Layer(DynamicLayer):  # type: ignore[misc]  # transformers has no types
 
 
 def columns_like(like: torch.Tensor, rows: int, room: int) -> torch.Tensor:
-    """Zeros [rows, ..., room, size], so that what a mask hides is a number."""
+    """Zeros [rows, ..., room, size], so that masked values are numbers, not NaN."""
     return torch.zeros((rows, *like.shape[1:-2], room, like.shape[-1]), dtype=like.dtype, device=like.device)
 
 
-class Group:
+class RowGroup:
     """Rows that one forward pass extends together, each padded on the left so that all end in the same column.
 
     Args:
@@ -68,8 +68,8 @@ class Group:
     Attributes:
         slots: the slot of each row; -1 for a row that is no longer needed.
         length: how many columns are in use.
-        used: when it was used last.
-        fixed: the buffers of fixed shape where its keys and values lie; None when it has memory of its own.
+        used: when it was last used.
+        fixed: the buffers of fixed shape where its keys and values lie; None when it has separate memory.
     """
 
     def __init__(self, pads: Sequence[int], room: int) -> None:
@@ -93,7 +93,7 @@ class Group:
         """Rows times columns of memory."""
         return len(self.cache.layers[0].buffers[0]) * self.room if self.cache.layers else 0
 
-    def fill(self, sources: Sequence[tuple[Group, int, int] | None], length: int, room: int) -> None:
+    def fill(self, sources: Sequence[tuple[RowGroup, int, int] | None], length: int, room: int) -> None:
         """Copy the first ``length`` columns from rows of other groups: (group, row, column to start at) for each."""
         group = next((source[0] for source in sources if source is not None), None)
         if group is None or length == 0:
@@ -105,7 +105,7 @@ class Group:
             self.cache.layers.append(layer)
 
     def move(self, room: int) -> None:
-        """Into memory of its own with this much room, layer by layer, so that little is there twice."""
+        """Move into separate memory with this much room, layer by layer, so that little memory is used twice."""
         if self.fixed is not None:
             self.fixed.leave()
         for layer in self.cache.layers:
@@ -114,16 +114,16 @@ class Group:
                 new[..., : self.length, :] = old[: len(self.pads), ..., : self.length, :]
 
     def advance(self, length: int) -> None:
-        """So many columns are in use: the last ones were written into buffers of fixed shape."""
+        """Set how many columns are in use; the last ones were written into buffers of fixed shape."""
         self.length = length
         for layer in self.cache.layers:
             layer.length = length
 
     def truncate(self, length: int) -> None:
-        """Forget all columns from ``length`` on."""
+        """Drop all columns from ``length`` on."""
         for layer in self.cache.layers:
             layer.length = min(layer.length, length)
-            if self.fixed is not None:  # which reads all columns, if only to multiply them with 0
+            if self.fixed is not None:  # it reads all columns, and multiplies the masked ones with 0
                 for buffer in layer.buffers:
                     buffer[..., length : self.length, :] = 0
         self.length = length
@@ -138,7 +138,7 @@ class Group:
         return self._mask[:, :end]
 
     def positions(self, start: int, end: int, device: torch.device) -> torch.Tensor:
-        """int64[rows, end - start], the place of each column in its own row; 0 for padding."""
+        """int64[rows, end - start], the position of each column in its own row; 0 for padding."""
         columns = torch.arange(start, end, device=device)[None]
         if not self.padded:
             return columns.expand(len(self.pads), -1)

@@ -1,6 +1,6 @@
-"""From what the user calls a model to one in memory.
+"""Load the model that the user names.
 
-Nothing is fetched that was not asked for, and no code of a model is run. Weights come from safetensors and GGUF files
+Nothing is downloaded unless requested, and no code of a model is run. Weights come from safetensors and GGUF files
 only, which hold numbers and no code.
 """
 
@@ -35,7 +35,7 @@ class Loaded:
 
     Attributes:
         module: the transformers model, in evaluation mode.
-        tokenizer: the transformers tokenizer beside it; None when there is none.
+        tokenizer: the transformers tokenizer in its folder; None when there is none.
         fingerprint: a digest of the files.
         eos_ids: ends that the file names and transformers does not read.
     """
@@ -69,7 +69,7 @@ def load(
     """Load a folder, a GGUF file, an installed model package, or a hub id.
 
     Raises:
-        ModelNotFound: there is no such model, it is not whole, or transformers cannot load it.
+        ModelNotFound: there is no such model, it is incomplete, or transformers cannot load it.
         ConfigError: a library is missing.
     """
     transformers = transformers_library()
@@ -88,14 +88,14 @@ def load(
         missing = sorted(report["missing_keys"])
         if missing:
             raise ModelNotFound(
-                f"model {model!r} is not whole: {len(missing)} tensors are missing, {missing[0]} among them"
+                f"model {model!r} is incomplete: {len(missing)} tensors are missing, {missing[0]} among them"
             )
         tokenizer = None
         if with_tokenizer and (gguf is not None or _has_tokenizer(where, allow_downloads)):
             tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
         ends: tuple[int, ...] = ()
         if gguf is not None and tokenizer is not None:
-            from decodekit_torch.tokenizer import as_llama_cpp_reads_it  # its library comes with transformers
+            from decodekit_torch.tokenizer import as_llama_cpp_reads_it  # its library is installed with transformers
 
             head = GgufFile(gguf)
             tokenizer, ends = as_llama_cpp_reads_it(tokenizer, head), tuple(head.eos_ids)
@@ -115,19 +115,19 @@ def module_fingerprint(module: torch.nn.Module) -> str:
 
 
 def given(model: Any, **settings: Any) -> Loaded:
-    """A module or function from Python, as it is."""
+    """A module or function from Python, unchanged."""
     if not callable(model):
         raise ParameterError(f"adapter 'torch': model is a name, a path, a module or a function, not {model!r}")
     for name, value in settings.items():
         if value not in (None, "auto"):
-            raise ParameterError(f"adapter 'torch': {name} is for a model by name; this one is in memory already")
+            raise ParameterError(f"adapter 'torch': {name} is for a model given by name; this one is already in memory")
     return Loaded(model, None, module_fingerprint(model) if isinstance(model, torch.nn.Module) else "")
 
 
 def move(module: Any, device: str) -> None:
-    """To a device, or an error that names it."""
+    """Move a module to a device, or raise an error that names the device."""
     if not isinstance(module, torch.nn.Module):
-        raise ParameterError("adapter 'torch': device is for modules; a function takes ids where it likes")
+        raise ParameterError("adapter 'torch': device is for modules, not for a function")
     try:
         module.to(torch.device(device))
     except RuntimeError as error:
@@ -137,7 +137,7 @@ def move(module: Any, device: str) -> None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether this is how torch says that there is no room, on a GPU or on the CPU."""
+    """Whether this is torch's error for too little memory, on a GPU or on the CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(
@@ -146,7 +146,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def _place_of(model: str, allow_downloads: bool) -> tuple[str, Path | None]:
-    """What to hand to transformers, and the GGUF file if it is one."""
+    """What to pass to transformers, and the GGUF file if it is one."""
     path = Path(model).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -169,7 +169,7 @@ def _in_hub_cache(model: str) -> bool:
         from huggingface_hub import try_to_load_from_cache
 
         return isinstance(try_to_load_from_cache(model, "config.json"), str)
-    except Exception:  # not a name the hub could have
+    except Exception:  # not a valid name on the hub
         return False
 
 
@@ -189,7 +189,7 @@ def _folder_fingerprint(where: str, allow_downloads: bool) -> str:
 
 
 def _file(where: str, name: str, allow_downloads: bool) -> Path | None:
-    """A file of a folder or of a model of the hub; None when there is no such file, or it is not here."""
+    """A file of a folder or of a model of the hub; None when there is no such file, or it is not on this machine."""
     folder = Path(where)
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None
@@ -203,7 +203,7 @@ def _file(where: str, name: str, allow_downloads: bool) -> Path | None:
 
 @contextlib.contextmanager
 def _explained(model: str, allow_downloads: bool) -> Iterator[None]:
-    """Whatever a loader raises becomes one of our errors."""
+    """Any exception of a loader becomes one of decodekit's errors."""
     try:
         yield
     except (ModelNotFound, ConfigError):
@@ -222,7 +222,7 @@ def _explained(model: str, allow_downloads: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quietly(transformers: Any) -> Iterator[None]:
-    """Progress bars and advice go to our log: a library prints nothing."""
+    """Progress bars and warnings go to the log: a library prints nothing."""
     logging = transformers.utils.logging
     before = logging.get_verbosity()
     said = io.StringIO()

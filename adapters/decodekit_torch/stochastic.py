@@ -1,4 +1,4 @@
-"""Models whose distribution is itself random, such as one with its dropout left on: seeded, and averaged if wanted.
+"""Models whose distribution is itself random, such as one with dropout on: seeded, and averaged on request.
 
 The noise of a prefix is a function of the seed, the prefix and the pass alone (docs/RNG.md, domain 4), so the same
 prefix has the same noise in every batch, order and process. To keep that true each prefix is evaluated by itself, from
@@ -45,7 +45,7 @@ class Stochastic:
     Args:
         function: as for `Uncached`; its noise comes from torch's global generators.
         seed: of the noise.
-        passes: how many passes an answer is the average of; 1 for the logits of a single one.
+        passes: how many passes are averaged for an answer; 1 for the logits of a single one.
     """
 
     def __init__(self, function: Callable[..., Any], *, seed: int, passes: int) -> None:
@@ -54,10 +54,10 @@ class Stochastic:
         self._passes = passes
 
     def clear(self) -> None:
-        """There is nothing to forget."""
+        """Nothing is cached."""
 
     def extend(self, prefixes: Sequence[Prefix], emit: Emit) -> bool:
-        """No call is special here."""
+        """Always False: there is no fast path."""
         return False
 
     def evaluate(self, prefixes: Sequence[Prefix], emit: Emit) -> None:
@@ -93,12 +93,12 @@ class Stochastic:
 
 
 def generators_kept() -> AbstractContextManager[None]:
-    """For the time of a block, torch's global generators may be seeded and used; after it they are as before."""
+    """Inside this context torch's global generators may be seeded and used; afterwards they are as before."""
     return torch.random.fork_rng(range(torch.cuda.device_count()))
 
 
 def is_stochastic(whole: Uncached, vocab_size: int) -> bool:
-    """Whether a model was seen to answer differently to the same question."""
+    """Whether a model gives different answers to the same question."""
     prefix = Prefix((7 * i) % vocab_size for i in range(8))
     seen: list[torch.Tensor] = []
     with generators_kept():

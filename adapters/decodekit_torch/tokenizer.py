@@ -18,21 +18,21 @@ _SPACE = "\u2581"
 
 
 class TransformersTokenizer(FastTokenizer):
-    """Text to token ids and back, by a fast transformers tokenizer.
+    """Text to token ids and back, with a fast transformers tokenizer.
 
     Args:
         tokenizer: the transformers tokenizer; it is copied, not changed.
         vocab_size: the model's number of tokens; ids beyond the tokenizer's own have no text.
-        eos_ids: tokens that end a generation beside the tokenizer's own.
+        eos_ids: tokens that end a generation, in addition to the tokenizer's own.
 
     Raises:
-        ConfigError: the tokenizer has more tokens than the model, or is of a family that is not understood.
+        ConfigError: the tokenizer has more tokens than the model, or is of a family that is not supported.
     """
 
     def __init__(self, tokenizer: Any, *, vocab_size: int, eos_ids: Iterable[int] = ()) -> None:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
-            raise ConfigError(f"a {type(tokenizer).__name__} has no fast tokenizer; give an object of your own")
+            raise ConfigError(f"a {type(tokenizer).__name__} has no fast tokenizer; pass your own tokenizer object")
         own = [tokenizer.eos_token_id] if isinstance(tokenizer.eos_token_id, int) else []
         first = tokenizer("a")["input_ids"][:1]
         template = getattr(tokenizer, "chat_template", None)
@@ -47,11 +47,12 @@ class TransformersTokenizer(FastTokenizer):
 
 
 def as_llama_cpp_reads_it(tokenizer: Any, file: GgufFile) -> Any:
-    """The transformers tokenizer of a GGUF file, made anew so that a text has the ids it has in llama.cpp.
+    """The transformers tokenizer of a GGUF file, rebuilt so that a text has the same ids as in llama.cpp.
 
     transformers (5.23) gives every sentencepiece vocabulary a space before a text that begins with no control token,
-    whatever the file says; llama.cpp, whose format it is, writes one behind each control token too, or none. And it
-    adds tokens that the file does not have, such as GPT-2's ``<|endoftext|>``, and gives text to those that are unused.
+    whatever the file says; llama.cpp, whose format it is, writes one after each control token too, or none.
+    transformers also adds tokens that the file does not have, such as GPT-2's ``<|endoftext|>``, and gives text to
+    unused ones.
 
     Args:
         tokenizer: the transformers tokenizer; it is not changed.

@@ -1,4 +1,4 @@
-"""Evaluating prefixes from their first token, every time: right for anything that maps token ids to logits."""
+"""Evaluating prefixes from their first token every time, which works for anything that maps token ids to logits."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Uncached:
     """Anything that maps token ids to logits, evaluated in full.
 
     Args:
-        function: int64[rows, n] to logits [rows, n, V], where place t depends on the ids up to t; or to [rows, V],
+        function: int64[rows, n] to logits [rows, n, V], where position t depends on the ids up to t; or to [rows, V],
             the logits after the last id. A transformers model is one too.
-        tokens_per_forward: rows times columns of one pass; a longer prefix has a pass of its own.
+        tokens_per_forward: rows times columns of one pass; a longer prefix has a separate pass.
     """
 
     def __init__(self, function: Callable[..., Any], *, tokens_per_forward: int) -> None:
@@ -60,7 +60,7 @@ class Uncached:
         self._last_only = False
 
     def clear(self) -> None:
-        """There is nothing to forget."""
+        """Nothing is cached."""
 
     def vocab_size(self) -> int:
         """The number of tokens, from the logits after one id."""
@@ -68,11 +68,11 @@ class Uncached:
         return int(logits.shape[-1])
 
     def extend(self, prefixes: Sequence[Prefix], emit: Emit) -> bool:
-        """No call is special here."""
+        """Always False: there is no fast path."""
         return False
 
     def evaluate(self, prefixes: Sequence[Prefix], emit: Emit) -> None:
-        """The logits after any distinct prefixes, handed to ``emit`` one by one. Rows of a pass have one length."""
+        """The logits after any distinct prefixes, passed to ``emit`` one by one. Rows of a pass have one length."""
         paths: Iterable[TokenPath]
         paths = [TokenPath([p]) for p in prefixes] if self._last_only else paths_of(prefixes, _NOTHING_CACHED)[0]
         for length, alike in groupby(sorted(paths, key=lambda path: len(path.prefix)), lambda path: len(path.prefix)):
@@ -112,12 +112,12 @@ class Uncached:
             self._last_only = True
             return answer[:, None]
         if answer.shape[1] != ids.shape[1]:
-            raise AdapterError(f"the model gave logits at {answer.shape[1]} places for {ids.shape[1]} ids")
+            raise AdapterError(f"the model gave logits at {answer.shape[1]} positions for {ids.shape[1]} ids")
         return answer[:, list(columns)]
 
 
 def device_of(function: Any) -> torch.device:
-    """Where a model wants its ids."""
+    """The device for a model's ids."""
     if hasattr(function, "get_input_embeddings"):
         embeddings = function.get_input_embeddings()
         if isinstance(getattr(embeddings, "weight", None), torch.Tensor):
@@ -129,7 +129,7 @@ def device_of(function: Any) -> torch.device:
 
 
 def alike(got: Mapping[bytes, torch.Tensor], expected: Mapping[bytes, torch.Tensor], *, slack: float = 0.01) -> bool:
-    """Whether logits are the same but for rounding. A broken model is broken either way, and says so when asked.
+    """Whether logits are equal except for rounding. NaN counts as equal: a broken model reports that itself.
 
     Args:
         got, expected: logits [V] by the digest of their prefix.

@@ -176,7 +176,7 @@ class Chain:
             randomness: the noise of this step, with its attempt in ``draw``.
             top: how many leading tokens each entry keeps.
             truncate: give up the tail where a question cannot be answered, instead of raising `Undisclosed`.
-            forced: advance the states by this choice and not by the one drawn here: a replay forces the recorded one.
+            forced: advance the states by this choice and not by the one drawn here; `resume` forces the recorded one.
 
         Returns:
             The final distribution, the choice, one entry per processor, and the states after this token.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from decodekit.cli.chain_text import parse_preset
-from decodekit.errors import ConfigError, ParameterError
+from decodekit.errors import ConfigError
 from decodekit.plugin.presets import Recipe, read_recipe
 
-__all__ = ["DeadlineFlag", "JsonFlag", "PresetFlag", "TraceArgument", "checked_deadline", "preset_recipe"]
+__all__ = ["DeadlineFlag", "JsonFlag", "PresetFlag", "TraceArgument", "preset_recipe"]
 
 DeadlineFlag = Annotated[float | None, typer.Option("--deadline", help="Start no new token after this many seconds.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")]
@@ -30,10 +29,3 @@ def preset_recipe(text: str, chain: str | None) -> Recipe:
     if chain is not None:
         raise ConfigError("--chain and --preset both give a chain; give only one")
     return read_recipe(*parse_preset(text))
-
-
-def checked_deadline(deadline: float | None) -> float | None:
-    """A number of seconds, or `ParameterError`."""
-    if deadline is not None and not (math.isfinite(deadline) and deadline >= 0):
-        raise ParameterError(f"--deadline is a number of seconds, not {deadline}")
-    return deadline

@@ -49,8 +49,6 @@ class Distribution(Frozen, Fields):
     def __init__(self) -> None:
         raise TypeError("build a distribution with Distribution.dense(...), .head(...) or .listed(...)")
 
-    # -- building -----------------------------------------------------------------------------------------------------
-
     @classmethod
     def dense(
         cls,
@@ -138,8 +136,6 @@ class Distribution(Frozen, Fields):
         ambiguous = ambiguous or self.ambiguous
         return filled(Distribution, row, hidden, self.origin, "processed", self.temperature, self.schedule, ambiguous)
 
-    # -- tokens and scores --------------------------------------------------------------------------------------------
-
     @property
     def vocab_size(self) -> int | None:
         """The number of tokens, or None when unknown."""
@@ -196,8 +192,6 @@ class Distribution(Frozen, Fields):
     def scores_of(self, token_ids: ArrayLike) -> Floats:
         """float64[n], the scores of these tokens; -inf for tokens without probability."""
         return heads.scores_of(self.row, self.hidden, np.asarray(token_ids, dtype=np.int64))
-
-    # -- probabilities ------------------------------------------------------------------------------------------------
 
     @lazy
     def log_normalizer(self) -> float:
@@ -260,8 +254,6 @@ class Distribution(Frozen, Fields):
         """An interval that certainly contains the value; a point if no token is undisclosed."""
         return bounds_of(self.row, self.hidden, name)
 
-    # -- leading tokens -----------------------------------------------------------------------------------------------
-
     def rank(self, token_id: int) -> int:
         """How many tokens are more likely than this one: 0 for the mode (ties share a rank)."""
         return heads.rank(self.row, self.hidden, token_id)
@@ -291,8 +283,6 @@ class Distribution(Frozen, Fields):
     def require_top(self, k: int) -> None:
         """Raise `Undisclosed` unless the k most likely tokens are certain."""
         heads.require_first(self.row, self.hidden, k)
-
-    # -- transforms ----------------------------------------------------------------------------------------------------
 
     def top(self, k: int, *, ambiguous: bool = False) -> Distribution:
         """The k most likely tokens and nothing else; the lowest ids among equals at the edge.
@@ -390,8 +380,8 @@ class Distribution(Frozen, Fields):
         return divergence.tv(*self._both_rows(other))
 
     def _both_rows(self, other: Distribution) -> tuple[Row, Row]:
-        self.require_complete("a divergence")
-        other.require_complete("a divergence")
+        for dist in (self, other):
+            dist.require_complete("a divergence")
         return self.row, other.row
 
     def __repr__(self) -> str:

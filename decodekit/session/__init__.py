@@ -1,4 +1,4 @@
-"""What applications hold: an adapter, a chain and a seed."""
+"""Sessions: an adapter, a chain and a seed, for applications."""
 
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result

@@ -1,10 +1,10 @@
-"""Phrases that must not be written: found in the bytes of tokens that can still be taken back.
+"""Banned phrases: found in the bytes of tokens that can still be taken back.
 
-The law is local rejection. When a banned phrase is complete, decoding goes back to the token in which it begins, and
-all from there on is drawn anew from the same distributions, with the noise of the next attempt. What is kept is so
-distributed as the model and the chain have it, on condition that no banned phrase begins there; what was settled before
-is not weighed again. (Banning the phrase's first token there instead, as exllama does, would also lose everything
-else that begins with it.)
+The method is local rejection. When a banned phrase is complete, decoding goes back to the token in which it begins, and
+draws again from the same distributions, with the noise of the next attempt. The tokens that are kept then have the
+distribution of model and chain under the condition that no banned phrase begins there; earlier tokens are not drawn
+again. (Banning the first token of the phrase at that place, as exllama does, would also exclude every other text that
+begins with this token.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from decodekit.errors import ParameterError, PluginError
-from decodekit.session.decoder import Mark
+from decodekit.session.decoder import Checkpoint
 from decodekit.text.markup import Spelling
 from decodekit.text.stream import overlap
 from decodekit.text.tokenizer import Tokenizer
@@ -23,19 +23,19 @@ from decodekit.trace.step import Abandoned, Step
 
 __all__ = ["Ban", "HeldSteps", "Rewind"]
 
-_MOST_REWINDS = 1000  # of one sequence without a token settled in between
+_MOST_REWINDS = 1000  # of one sequence, without a settled token in between
 
 
 class Ban:
     """Phrases to look for.
 
     Args:
-        phrases: texts; a match is by UTF-8 bytes, however they are split into tokens. A control token that one names
-            counts as its markup.
+        phrases: texts; UTF-8 bytes are compared, however they are split into tokens. A control token whose name is in
+            a phrase matches its markup.
         tokenizer: for the bytes of tokens.
 
     Raises:
-        ParameterError: no tokenizer, an empty phrase, or something that is no list of Unicode texts.
+        ParameterError: no tokenizer, an empty phrase, or something that is not a list of Unicode texts.
     """
 
     def __init__(self, phrases: Sequence[str], tokenizer: Tokenizer | None) -> None:
@@ -49,7 +49,7 @@ class Ban:
         plain, marked = Spelling(tokenizer, ()), Spelling(tokenizer, phrases)
         forms = [(phrase, *marked.forms[phrase]) for phrase in phrases]
         self._views = [(plain, [(phrase, form) for phrase, form, *_ in forms])]
-        """How to read tokens, and what to look for there: without control tokens, and with those that are named."""
+        """How tokens are spelled, and the phrases to find: without control tokens, and with those that are named."""
         if marked.controls:
             self._views.append((marked, [(phrase, form) for phrase, _, *named in forms for form in named]))
 
@@ -63,10 +63,10 @@ class Ban:
         return None if not found else (min(found)[0], min(found)[2])
 
     def settled(self, token_ids: Sequence[int]) -> int:
-        """How many leading tokens nothing can take back any more, given that none of them holds a banned phrase.
+        """How many leading tokens can no longer be taken back, if none of them holds a banned phrase.
 
-        A token is open while a phrase may have begun in it; and as open ones may be replaced by others, so is a token
-        in which a phrase may have begun if they were not there.
+        A token is open while a phrase may have begun in it. Open tokens may be replaced by others, so a token is also
+        open if a phrase may have begun in it when the open tokens after it are removed.
         """
         count = len(token_ids)
         while True:
@@ -78,9 +78,9 @@ class Ban:
 
 @dataclass(frozen=True, slots=True)
 class Rewind:
-    """Where a sequence goes back to, and the error it ends in if going on has no sense."""
+    """The place to go back to, and the error that ends the sequence if it cannot continue."""
 
-    mark: Mark
+    mark: Checkpoint
     error: PluginError | None
 
 
@@ -93,19 +93,19 @@ class HeldSteps:
 
     def __init__(self, ban: Ban) -> None:
         self._ban = ban
-        self._steps: list[tuple[Mark, Step]] = []
+        self._steps: list[tuple[Checkpoint, Step]] = []
         self.abandoned: list[Abandoned] = []
 
     def __len__(self) -> int:
         return len(self._steps)
 
     @property
-    def start(self) -> Mark | None:
-        """Where the decoder stood before the first held step."""
+    def start(self) -> Checkpoint | None:
+        """The mark of the decoder before the first held step."""
         return self._steps[0][0] if self._steps else None
 
-    def hold(self, mark: Mark, step: Step) -> Rewind | None:
-        """Keep a step. If it completes a banned phrase, forget the branch and say where to go back to."""
+    def hold(self, mark: Checkpoint, step: Step) -> Rewind | None:
+        """Keep a step. If it completes a banned phrase, abandon the branch and return where to go back to."""
         steps, abandoned = self._steps, self.abandoned
         steps.append((mark, replace(step, abandoned=tuple(abandoned))))
         abandoned.clear()
@@ -121,14 +121,14 @@ class HeldSteps:
         del steps[at:]
         why = ""
         if not attempts:
-            why = "nothing random decides here, so it would come again; ban its tokens in the chain"
+            why = "the choice is not random here, so it would be written again; ban its tokens in the chain"
         elif len(abandoned) >= _MOST_REWINDS:
-            why = f"{len(abandoned)} branches were taken back; the model writes hardly anything else"
+            why = f"{len(abandoned)} branches were taken back; the model writes almost nothing else"
         error = PluginError(f"the phrase {phrase!r} was written, and {why}", plugin="ban", step=branch[0].index)
         return Rewind(back, error if why else None)
 
     def settled(self, *, everything: bool) -> list[Step]:
-        """The leading steps that nothing can take back any more, or all of them; they are held no longer."""
+        """Release the leading steps that can no longer be taken back, or all steps."""
         if not self._steps:
             return []
         count = len(self._steps) if everything else self._ban.settled(self._token_ids())
@@ -148,6 +148,6 @@ def _closed(spelling: Spelling, wanted: Sequence[tuple[str, str]], token_ids: Se
 
 
 def _spelled(spelling: Spelling, token_ids: Sequence[int]) -> tuple[str, list[int]]:
-    """The text so far, a character for each byte, and where each token ends in it."""
+    """The text so far, one character per byte, and the end of each token in it."""
     pieces = [spelling.of(token) for token in token_ids]
     return "".join(pieces), list(accumulate(map(len, pieces)))

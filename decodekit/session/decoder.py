@@ -1,7 +1,7 @@
-"""A state machine without I/O: it says what it needs to know, takes a distribution, and gives a step.
+"""A state machine without I/O: it says what it needs, takes a distribution, and returns a step.
 
-Sessions, servers and bridges into other engines only drive it: they ask an adapter for `Decoder.prefix` at
-`Decoder.need`, feed the answer, and ask again for more where that raises `Undisclosed`.
+A driver asks an adapter for the distribution after `Decoder.prefix` with the disclosure `Decoder.need`, feeds the
+answer, and asks again for more if that raises `Undisclosed`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from decodekit.draw.randomness import Randomness
 from decodekit.errors import ParameterError, TraceError
 from decodekit.model.prefix import Prefix
 from decodekit.session.stop import OnUndisclosed, Stop
-from decodekit.text.markup import reading
-from decodekit.text.stream import TextMark, TextStream
+from decodekit.text.stream import TextMark
+from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.evidence import gather
 from decodekit.trace.recalled import states_after
 from decodekit.trace.step import FinishReason, Level, RawSummary, Step, Timing
 
-__all__ = ["Decoder", "Mark"]
+__all__ = ["Checkpoint", "Decoder"]
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """Where a `Decoder` stood."""
+class Checkpoint:
+    """A state of a `Decoder` to go back to."""
 
     prefix: Prefix
     context: Context
@@ -46,14 +46,14 @@ class Decoder:
     Args:
         chain: what to do with each distribution.
         randomness: the sequence's noise.
-        prompt: where it starts.
+        prompt: the prefix it starts from.
         stop: when it ends.
         tokenizer: for text and stop strings; without one, `text` stays empty.
-        on_undisclosed: what a driver does when the adapter can give no more; kept here for `feed`.
+        on_undisclosed: what `feed` does when the adapter cannot disclose more.
         level: how much of each distribution a step keeps.
         top_logprobs: how many leading tokens each step keeps, raw and after each processor.
-        metadata: handed to processors as ``ctx.metadata``.
-        attempt: raised by one after a rewind; see RNG.md.
+        metadata: given to processors as ``ctx.metadata``.
+        attempt: the attempt of the noise; each rewind adds one; see RNG.md.
 
     Raises:
         ParameterError: stop strings without a tokenizer.
@@ -107,7 +107,7 @@ class Decoder:
 
     @property
     def text(self) -> str:
-        """The text so far, as far as it is certain; all of it once finished."""
+        """The text so far, without bytes that may still change; all of it once finished."""
         return self._text.text
 
     @property
@@ -122,9 +122,9 @@ class Decoder:
 
         Args:
             dist: the adapter's answer.
-            final: the adapter can disclose no more; the ``on_undisclosed`` policy decides what is still open.
+            final: the adapter cannot disclose more; ``on_undisclosed`` decides what happens if it is not enough.
             waited: the seconds the answer took, for the record.
-            last: end after this token for this reason, if nothing else ends it.
+            last: end after this token for this reason, if nothing else ends the sequence.
 
         Raises:
             Undisclosed: ask the adapter for `need`, which is now larger, and feed again. Nothing has changed.
@@ -135,22 +135,23 @@ class Decoder:
         started = time.perf_counter()
         index = self._context.step
         noise = self.randomness.at(index, draw=self._attempt)
-        # An impure processor runs once, so its first answer is the last.
+        # An impure processor runs only once, so the first answer is final.
         truncate = (final or not self.chain.pure) and self._on_undisclosed == "truncate"
         try:
-            after, choice, entries, states = self.chain.step(
-                dist, self._context, self._states, noise, top=self._top, truncate=truncate
-            )
+            reshaped = self.chain.reshape(dist, self._context, self._states, noise, truncate=truncate)
+            drawn, reshaped = reshaped.choose(noise, truncate=truncate)
+            choice, entries = reshaped.settle(drawn, top=self._top)
         except Undisclosed as error:
             self._need = self._need | error.need
             self._asked.append((error.question, error.need))
             raise
-        evidence = None if self._level == "choice" else gather(after, choice, self.chain.sampler, noise)
+        states = reshaped.states_after(choice)
+        evidence = None if self._level == "choice" else gather(reshaped.final, choice, self.chain.sampler, noise)
         self._advance(choice.token_id, states)
         step = Step(
             index=index,
             token_id=choice.token_id,
-            text=self._text.push(self._bytes(choice.token_id), choice.token_id),
+            text=self._text.take(choice.token_id),
             raw=RawSummary.of(dist, self._top),
             entries=entries,
             draw=choice.draw,
@@ -168,19 +169,20 @@ class Decoder:
         return self._close(step, last)
 
     def repeat(self, step: Step, raw: Distribution | None = None, *, last: FinishReason | None = None) -> Step:
-        """Take the next step from its record instead: nothing is asked and nothing is drawn.
+        """Take the next step from its record: nothing is asked and nothing is drawn.
 
         Args:
             step: the record of the step at this place.
-            raw: what the adapter had answered (`Step.answer`), where that was recorded.
+            raw: what the adapter had answered (`Step.answer`), if that was recorded.
             last: as for `feed`.
 
         Returns:
-            The step, with the text that it adds here: where the run ended after it, held text had been added.
+            The step, with the text that it adds here. It may differ from the recorded text where the run had ended
+            after the step: held text had then been added.
 
         Raises:
-            TraceError: it is the step of another place, or comes after the end; or the chain needs more of the past
-                than was recorded.
+            TraceError: the step belongs to another place, or comes after the end; or the chain needs more than was
+                recorded.
         """
         if self.finished or step.index != self._context.step:
             where = f"the sequence ended there ({self.finish_reason})" if self.finished else "that is not its place"
@@ -192,13 +194,13 @@ class Decoder:
             self._attempt = step.draw.attempt
         noise = self.randomness.at(step.index, draw=self._attempt)
         self._advance(step.token_id, states_after(self.chain, step, raw, self._context, self._states, noise))
-        return self._close(replace(step, text=self._text.push(self._bytes(step.token_id), step.token_id)), last)
+        return self._close(replace(step, text=self._text.take(step.token_id)), last)
 
-    def mark(self) -> Mark:
+    def mark(self) -> Checkpoint:
         """Where it stands, to be given to `rewind`. O(1): nothing that is marked ever changes."""
-        return Mark(self.prefix, self._context, self._states, self._need, self._text.mark())
+        return Checkpoint(self.prefix, self._context, self._states, self._need, self._text.mark())
 
-    def rewind(self, mark: Mark) -> None:
+    def rewind(self, mark: Checkpoint) -> None:
         """Go back to where it stood, unfinished. The attempt rises by one: the same noise would be biased."""
         self.prefix, self._context, self._states, self._need = mark.prefix, mark.context, mark.states, mark.need
         self._text.rewind(mark.text)
@@ -207,15 +209,15 @@ class Decoder:
         self._attempt += 1
 
     def text_of(self, tokens: int) -> str:
-        """The text of the first so many tokens, as if they were all. O(tokens)."""
+        """The text of the first ``tokens`` tokens, as if there were no others. O(tokens)."""
         stream = self._text_stream()
         for token_id in self.output_ids[:tokens]:
-            stream.push(self._bytes(token_id), token_id)
+            stream.take(token_id)
         stream.finish()
         return stream.text
 
     def finish(self, reason: FinishReason) -> str:
-        """End here. Returns the text that was held back and is certain now."""
+        """End the sequence. Returns the text that was held back until now."""
         if self.finish_reason is None:
             self.finish_reason = reason
             return self._text.finish()
@@ -230,21 +232,13 @@ class Decoder:
         self.prefix = self.prefix.extend((token_id,))
         self._need = self.chain.need(self._context)
 
-    def _text_stream(self) -> TextStream:
-        """A new stream that ends at the stop strings, also where these name control tokens."""
-        strings, tokenizer = self._stop.strings, self._tokenizer
-        readings = [reading(tokenizer, text) for text in strings] if tokenizer is not None else []
-        return TextStream(strings, [parts for parts in readings if any(isinstance(part, int) for part in parts)])
-
-    def _bytes(self, token_id: int) -> bytes:
-        if self._tokenizer is None or token_id in self._ends:
-            return b""
-        return self._tokenizer.token_bytes(token_id) or b""
+    def _text_stream(self) -> TokenText:
+        return TokenText(self._tokenizer, self._stop.strings, self._ends)
 
     def _close(self, step: Step, last: FinishReason | None) -> Step:
-        """Decide whether this step is the last, and release the text that was held if it is."""
+        """Decide whether this step is the last; if it is, add the text that was held back."""
         reason: FinishReason | None = None
-        wanted = self._stop.until is not None and self._stop.until(step)  # first: it sees every step, the last too
+        wanted = self._stop.until is not None and self._stop.until(step)  # first, so that it sees every step
         if wanted or step.token_id in self._ends or self._text.stopped:
             reason = "stop"
         elif self._context.step >= self._stop.max_tokens:

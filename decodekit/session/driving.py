@@ -1,4 +1,4 @@
-"""The blocking driver: ask the adapter, record each step, hand it out."""
+"""The blocking driver: ask the adapter, record each step, return it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def begun(
     options: GenerationOptions,
     past: Trace | None = None,
 ) -> Run:
-    """A run that can be driven: its deadline counts from now, and its adapter has met its backend. As `Run`."""
+    """A new run: its deadline counts from now, and its adapter is connected. The arguments are those of `Run`."""
     ends_at = None if options.deadline is None else time.monotonic() + options.deadline
     connect(settings.adapter, until=ends_at)
     return Run(settings, prompts, streams, options, ends_at, past)
 
 
 def finish(run: Run) -> list[Result]:
-    """Drive a run to its end. Returns one result per sequence."""
+    """Drive a run until its end. Returns one result per sequence."""
     steps = stream(run, keep=True)
     while True:
         try:
@@ -48,16 +48,17 @@ def finish(run: Run) -> list[Result]:
 
 
 def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
-    """The steps of a run as they are made, each recorded before it is handed out; then one result per sequence.
+    """The steps of a run as they are made, each recorded before it is returned; then one result per sequence.
 
     Args:
-        run: what to drive.
+        run: the run.
         keep: whether the results' trace has the steps.
 
     Raises:
-        DecodekitError: with what was generated in ``partial``; of a run of several sequences, a failing one ends alone.
+        DecodekitError: with what was generated in ``partial``. In a run of several sequences, a failing sequence does
+            not end the others.
     """
-    log = get_logger()  # kept for the end: while the interpreter goes down nothing can be imported
+    log = get_logger()  # kept for the end: at interpreter shutdown nothing can be imported
     recorder = Recorder(run.header, run.options.trace, keep=keep)
     log.debug("generation started", sequences=len(run.sequences), seed=run.header.seed, level=run.options.level)
     try:
@@ -101,7 +102,7 @@ def _recorded(run: Run, recorder: Recorder) -> Iterator[Step]:
             for prefix in question.entering:
                 prefill(adapter, prefix, run.ends_at)
             if time.monotonic() >= run.ends_at:
-                continue  # the run sees that it is late
+                continue  # `question` ends the run at the deadline
         started = time.perf_counter()
         try:
             answers = ask(adapter, question.prefixes, question.needs, until=run.ends_at)

@@ -1,4 +1,4 @@
-"""The options of a call: their names and types once, for every verb of a session, and their checks."""
+"""The options of a call: names and types for all methods of a session, and their checks."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from decodekit.trace.step import Level, Step
 __all__ = ["GenerationKeywords", "GenerationOptions", "PathLike", "ResumeKeywords", "checked_deadline"]
 
 PathLike = str | os.PathLike[str]
+
+_LONGEST_WAIT = 3.15e9  # seconds
 
 
 class _AnyRun(TypedDict, total=False):
@@ -53,10 +55,10 @@ class GenerationOptions:
         stop: when a sequence ends.
         seed: of the run; the session's when None.
         stream: which noise of that seed to use.
-        deadline: seconds from the start after which no further token is begun; None for no limit.
+        deadline: seconds from the start after which no new token is started; None for no limit.
         trace: a file to write the trace to.
         level: 'choice', 'proof' or 'full'.
-        ban: texts that are not written.
+        ban: texts that must not be written.
 
     Raises:
         ParameterError: a value that no run can have.
@@ -73,21 +75,27 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         if self.level not in ("choice", "proof", "full"):
             raise ParameterError(f"level is 'choice', 'proof' or 'full', not {self.level!r}")
+        if self.stop.until is not None and not callable(self.stop.until):
+            raise ParameterError(f"until is a function of a step, not {self.stop.until!r}")
+        if self.trace is not None and not isinstance(self.trace, str | os.PathLike):
+            raise ParameterError(f"trace is the path of a file, not {self.trace!r}")
+        if isinstance(self.ban, str) or not isinstance(self.ban, Sequence):
+            raise ParameterError(f"ban is a list of texts, not {self.ban!r}")
         object.__setattr__(self, "deadline", checked_deadline(self.deadline))
         object.__setattr__(self, "stream", whole(self.stream, "stream", 0, 2**64 - 1))
 
     @classmethod
     def of(cls, given: GenerationKeywords, max_tokens: int) -> GenerationOptions:
-        """The keywords of a call, with the session's ``max_tokens`` where it names none.
+        """The keywords of a call, with the session's ``max_tokens`` if the call gives none.
 
         Raises:
-            TypeError: a keyword that no call has.
+            TypeError: an unknown keyword.
             ParameterError: a value that no run can have.
         """
         unknown = sorted(set(given) - set(GenerationKeywords.__annotations__))
         if unknown:
             hint = did_you_mean(unknown[0], GenerationKeywords.__annotations__)
-            raise TypeError(f"a generation has no option {unknown[0]!r}{hint}")
+            raise TypeError(f"there is no generation option {unknown[0]!r}{hint}")
         own = given.get("max_tokens")
         stop = Stop(
             max_tokens=max_tokens if own is None else own,
@@ -107,13 +115,17 @@ class GenerationOptions:
 
 
 def checked_deadline(deadline: object) -> float | None:
-    """A number of seconds, or None. Raises `ParameterError` for anything else."""
+    """A number of seconds that a machine can wait, or None for no limit: infinity is one, and so is a century.
+
+    Raises:
+        ParameterError: something else.
+    """
     if deadline is None:
         return None
     number = deadline.item() if isinstance(deadline, np.number) else deadline
     if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
         raise ParameterError(f"deadline is a number of seconds from now, 0 or more, not {deadline!r}")
-    return number
+    return None if number > _LONGEST_WAIT else float(number)
 
 
 def _strings(given: object) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A long prompt in portions, so that a deadline can end it: a forward pass cannot be interrupted."""
+"""Prefill of a long prompt in portions, so that a deadline can end it: a forward pass cannot be interrupted."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from decodekit.model.prefix import Prefix
 
 __all__ = ["prefill"]
 
-_PORTION = 32  # tokens; on a CPU a token costs the same in portions of 16 as of 512
-_QUICK = 0.1  # seconds; portions that take less are doubled
+_PORTION = 32  # tokens; on a CPU a token takes the same time in portions of 16 as of 512
+_QUICK = 0.1  # seconds; after a portion that takes less, portions are twice as long
 
 
 def prefill(adapter: Adapter, prefix: Prefix, until: float) -> None:
-    """Fill the adapter's cache with a prefix, by asking for longer and longer beginnings of it, while there is time.
+    """Fill the adapter's KV cache with a prefix, by asking for longer and longer beginnings of it, until the deadline.
 
-    An async adapter is left alone: its questions are cancelled at the deadline. What fails here fails again, and is
-    told, when the whole prefix is asked for.
+    Nothing is done for an async adapter: its calls are cancelled at the deadline. An error here is ignored: it is
+    raised again when the whole prefix is asked for.
 
     Args:
         adapter: the model.
         prefix: the prompt.
-        until: the deadline, on the clock of ``time.monotonic``; the portion that is begun before it may end after it.
+        until: the deadline, on the clock of ``time.monotonic``; a portion that starts before it may end after it.
     """
     if isinstance(adapter, BlockingAdapter):
         return

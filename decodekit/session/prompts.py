@@ -24,7 +24,7 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
 
     Raises:
         ParameterError: an empty prompt, an id outside the vocabulary, text or messages without a tokenizer, or
-            something that is no prompt.
+            something that is not a prompt.
     """
     where = f"prompt {index}"
     given: object = prompt
@@ -60,9 +60,9 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
 
 
 def as_given(adapter: Adapter, prompts: Sequence[Prompt]) -> list[Given] | None:
-    """The prompts for the record, where the adapter's tokenizer alone knows what their ids stand for; None elsewhere.
+    """The prompts as given, for the record, if the tokenizer makes its own ids; None for all other tokenizers.
 
-    Such a tokenizer has a method ``relearn``: its ids are made up here, for a server that takes texts or messages.
+    Such a tokenizer has a method ``relearn``. It makes the ids, because the server takes texts or messages.
     """
     if not hasattr(adapter.tokenizer, "relearn"):
         return None

@@ -1,4 +1,4 @@
-"""Where the steps of a run go: a file, a list, and a count for each sequence."""
+"""Recording the steps of a run: a file, a list, and a count for each sequence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Recorder"]
 
 
 class Recorder:
-    """Records the steps of one run. A step counts once it is recorded, and is handed out after that.
+    """Records the steps of one run. A step counts once it is recorded, and is returned after that.
 
     Args:
         header: what the run starts from.
@@ -24,11 +24,11 @@ class Recorder:
 
     Attributes:
         counts: how many steps of each stream are recorded.
-        steps: the recorded steps, where they are kept.
-        footer: how the run ended; None until it did, and where that could not be written.
+        steps: the recorded steps, if they are kept.
+        footer: how the run ended; None before the end, or if the footer could not be written.
 
     Raises:
-        TraceError: the file exists or cannot be made; later, a line could not be written in full.
+        TraceError: the file exists or cannot be created; later, a line could not be written in full.
     """
 
     def __init__(self, header: Header, path: PathLike | None, *, keep: bool) -> None:
@@ -47,16 +47,16 @@ class Recorder:
         self.counts[step.stream] += 1
 
     def resumed(self, resumptions: Sequence[Resumption]) -> None:
-        """Record that the run was taken up again."""
+        """Record that the run was resumed."""
         if self._writer is not None:
             for resumption in resumptions:
                 self._writer.resumed(resumption)
 
     def close(self, ends: Sequence[SequenceEnd], error: BaseException | None) -> None:
-        """Write the footer. There is none where an interrupt left a step half recorded: the trace is incomplete then.
+        """Write the footer. After an interrupt in the middle of a step there is none: the trace is then incomplete.
 
         Raises:
-            TraceError: the footer could not be written, and there is no ``error`` that says more.
+            TraceError: the footer could not be written, and there was no ``error`` before.
         """
         if self._keep and len(self.steps) != self.counts.total():
             del self.steps[self.counts.total() :]

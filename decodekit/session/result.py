@@ -1,4 +1,4 @@
-"""What a generation came to."""
+"""The result of a generation."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a generation came to.
+    """The result of one sequence of a generation.
 
     Args:
         text: the text, without the end-of-text token and without a matched stop string.
         token_ids: all ids, the end-of-text token and those of a stop string included.
         finish_reason: 'stop', 'length', 'deadline', 'cancelled' or 'error'.
-        seed: the seed of the run, drawn if none was given.
+        seed: the seed of the run; a random one if none was given.
         trace: every step of the run; in a batch, of all its sequences.
         stream: which sequence of the run this is.
         error: what ended it, when the reason is 'error'.

@@ -1,8 +1,8 @@
-"""Going on with a run that broke off, or that ended at its last allowed token, from its trace.
+"""Resuming a run from its trace: a run that was interrupted, or that ended at ``max_tokens``.
 
-The record gives back all that shaped the run: prompts, chain, seed, streams, stop conditions, and the memories of
-stateful parts, which are led over the recorded choices. The model is asked for what is new only. So a deterministic
-adapter gives the tokens, step for step, that the unbroken run would have had.
+The trace has everything that determines the run: prompts, chain, seed, streams and stop conditions. The states of
+stateful parts are advanced with the recorded choices. The model is asked for new steps only. With a deterministic
+adapter the tokens are those of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -35,31 +35,32 @@ __all__ = ["resume", "resume_stream"]
 def resume(
     source: Trace | PathLike, adapter: Adapter | AsyncAdapter, **options: Unpack[ResumeKeywords]
 ) -> list[Result]:
-    """Go on with every sequence of a run that has not come to its end.
+    """Continue every sequence of a run that has not ended.
 
-    A sequence is at its end when it stopped, or has ``max_tokens`` tokens; all others go on, whatever broke them off. A
-    torn last line is left out, logged, and counted in `Trace.resumed`. An adapter with other fingerprints than the
-    recorded one is allowed and logged, as in `replay`.
+    A sequence has ended when it stopped, or has ``max_tokens`` tokens; all others are continued, whatever the reason
+    for the interruption. An incomplete last line is left out, logged, and counted in `Trace.resumed`. An adapter with
+    other fingerprints than the recorded ones is allowed and logged, as in `replay`.
 
     Args:
         source: a trace, such as that of an error's ``partial``, or the path of one. It is only read.
-        adapter: the model. It comes from you, and stays yours to close: a trace never builds one.
-        max_tokens: at most this many tokens in all, the recorded ones included; the recorded limit when None.
-        deadline: seconds from now after which no further token is begun.
+        adapter: the model. You give it and you close it: a trace never builds an adapter.
+        max_tokens: at most this many tokens in total, the recorded ones included; the recorded limit when None.
+        deadline: seconds from now after which no new token is started.
         until: as for `Session.generate`; it sees the recorded steps first.
         trace: a new file for the whole run: it begins with the recorded steps and verifies as one.
-        chain: the chain, newly built, where parts of it are not registered by name.
-        metadata: as given to the `Session` that began the run; a trace holds the names only.
+        chain: the chain, newly built, if parts of it are not registered by name.
+        metadata: as given to the `Session` that started the run; a trace has the names only.
 
     Returns:
-        One result per sequence, in the order of the header, of the whole run: what came before is in it.
+        One result per sequence, in the order of the header, for the whole run, with the recorded steps.
 
     Raises:
-        TraceError: the trace is damaged before its end, is at odds with its own end, or a part of the chain remembers
-            more than it holds (level 'full' holds everything).
+        TraceError: the trace is damaged before its end, contradicts its footer, or does not have what the state of a
+            part of the chain needs (level 'full' has everything).
         ConfigError: a part of the chain is not installed, or in another version; the chain or the names of the metadata
             are not the recorded ones.
-        DecodekitError: as `Session.generate`, for a run of one sequence; of several, a failing one ends alone.
+        DecodekitError: as for `Session.generate`, in a run of one sequence. In a run of several, a failing sequence
+            does not end the others.
     """
     past, cut = _read(source)
     with _session(past, adapter, options) as session:
@@ -69,7 +70,7 @@ def resume(
 def resume_stream(
     source: Trace | PathLike, adapter: Adapter | AsyncAdapter, **options: Unpack[ResumeKeywords]
 ) -> Generator[Step, None, list[Result]]:
-    """As `resume`, one `Step` at a time, the recorded ones first: what the unbroken run would have streamed."""
+    """As `resume`, one `Step` at a time, the recorded ones first, as an uninterrupted run would stream them."""
     past, cut = _read(source)
     with _session(past, adapter, options) as session:
         return _raising((yield from stream(_run(past, cut, session, options), keep=True)))
@@ -79,12 +80,12 @@ def _session(past: Trace, adapter: Adapter | AsyncAdapter, options: ResumeKeywor
     unknown = sorted(set(options) - set(ResumeKeywords.__annotations__))
     if unknown:
         raise TypeError(
-            f"resume has no option {unknown[0]!r}{did_you_mean(unknown[0], ResumeKeywords.__annotations__)}"
+            f"there is no resume option {unknown[0]!r}{did_you_mean(unknown[0], ResumeKeywords.__annotations__)}"
         )
     header, metadata = past.header, options.get("metadata")
     names = sorted(map(str, metadata or ()))
     if names != header.metadata:
-        raise ParameterError(f"the run had metadata of the names {header.metadata}, not {names}")
+        raise ParameterError(f"the run had metadata with the names {header.metadata}, not {names}")
     return Session(
         adapter,
         _chain(past, options.get("chain")),
@@ -98,7 +99,7 @@ def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Ru
     header, info = past.header, session.adapter.info
     relearn(session.adapter, past)
     for difference in differences(header.adapter, info):
-        get_logger().warning("resuming over another model", difference=difference)
+        get_logger().warning("resuming with another model", difference=difference)
     given = GenerationOptions(
         stop=_stop(header, options.get("max_tokens"), options.get("until")),
         seed=header.seed,
@@ -113,12 +114,12 @@ def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Ru
 
 
 def _raising(results: list[Result]) -> list[Result]:
-    """The results; of a run of one sequence, the error that it ended in is raised."""
+    """The results. If a run of one sequence ended with an error, raises that error."""
     return results if len(results) != 1 else [only_result(results)]
 
 
 def _read(source: Trace | PathLike) -> tuple[Trace, int]:
-    """The trace, and how many bytes of a torn last line were left out."""
+    """The trace, and how many bytes of an incomplete last line were left out."""
     cut = 0
     if isinstance(source, Trace):
         past = source
@@ -128,19 +129,19 @@ def _read(source: Trace | PathLike) -> tuple[Trace, int]:
             if not fault.torn:
                 raise fault
             cut = fault.torn
-            get_logger().warning("the last line of the trace is torn; it is left out", path=str(source), bytes=cut)
+            get_logger().warning("incomplete last line of the trace left out", path=str(source), bytes=cut)
     require_noise(past)
     header = past.header
     samples = len(header.sequences) // max(len(header.prompts), 1)
     prompts = [at for at in range(len(header.prompts)) for _ in range(samples)]
     if [at for _, at in header.sequences] != prompts or len(dict(header.sequences)) != len(prompts):
-        raise TraceError("the header's sequences are in an order that no run has")
+        raise TraceError("the header's sequences are not in the order of a run")
     counts = Counter(step.stream for step in past.steps)
     for end in past.footer.ends if past.footer else ():
         if counts[end.stream] != end.tokens:
             raise TraceError(
-                f"stream {end.stream} had {end.tokens} tokens, and here are {counts[end.stream]}; "
-                "a streamed run has its steps in its file",
+                f"stream {end.stream} had {end.tokens} tokens, but this trace has {counts[end.stream]} steps; "
+                "the steps of a streamed run are only in its trace file",
                 step=counts[end.stream],
             )
     return past, cut

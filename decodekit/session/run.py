@@ -1,9 +1,9 @@
-"""One call as a state machine without I/O: it says what it wants to ask, and takes the answers.
+"""One call as a state machine without I/O: it returns questions for the adapter, and takes the answers.
 
     while (question := run.question()) is not None:
         steps = run.take(answers to the question)
 
-A driver asks the adapter in between, records the steps and hands them out; see `decodekit.session.driving`.
+A driver asks the adapter, records the steps and returns them; see `decodekit.session.driving`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from decodekit.errors import ParameterError, TraceError
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
 from decodekit.session.bans import Ban, HeldSteps
-from decodekit.session.decoder import Decoder, Mark
+from decodekit.session.decoder import Checkpoint, Decoder
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Given, Prompt, as_given, as_prefix
 from decodekit.session.result import Result
-from decodekit.session.sequence import Sequence as OneSequence
+from decodekit.session.sequence import RunSequence
 from decodekit.session.settings import Settings
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd, Trace, plain, template_digest
 from decodekit.trace.step import FinishReason, Step
@@ -32,13 +32,13 @@ __all__ = ["Question", "Run"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a run wants to know: the distributions after these prefixes.
+    """What to ask the adapter for: the distributions after these prefixes.
 
     Args:
-        prefixes: one per sequence that waits.
+        prefixes: one per active sequence.
         needs: what to disclose of each.
-        entering: those of the prefixes that begin a sequence of this run.
-        step: the step they all are at; None where they are at different ones.
+        entering: those of the prefixes whose sequence starts now: the prompts.
+        step: the step of all the sequences; None if they are at different steps.
     """
 
     prefixes: list[Prefix]
@@ -55,12 +55,12 @@ class Run:
         prompts: one or several.
         streams: of each sequence; the same number for each prompt, in the order of the prompts.
         options: the call's.
-        ends_at: when its deadline is, on the clock of ``time.monotonic``; None for no deadline.
-        past: an earlier part of the same run, to go on from.
+        ends_at: its deadline, on the clock of ``time.monotonic``; None for no deadline.
+        past: the trace of an earlier part of the same run, to resume from.
 
     Raises:
-        ParameterError: a prompt, a stop string, a stop id or a ban that cannot be.
-        TraceError: the past is not one of this run.
+        ParameterError: a prompt, a stop string, a stop id or a ban that is not valid.
+        TraceError: ``past`` is not a part of this run.
     """
 
     def __init__(
@@ -76,35 +76,35 @@ class Run:
         self.settings, self.options = settings, options
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
-        self._raised: BaseException | None = None  # by the caller's ``until``
+        self._raised: BaseException | None = None  # an error raised by the caller's ``until``
         prefixes = [as_prefix(settings.adapter, prompt, i) for i, prompt in enumerate(prompts)]
         samples = len(streams) // max(len(prefixes), 1)
         places = [(stream, i // samples) for i, stream in enumerate(streams)]
         seed = Randomness(settings.seed if options.seed is None else options.seed).seed
         ban = _ban(settings, options)
         self.sequences = [
-            OneSequence(self._decoder(Randomness(seed, stream), prefixes[at]), None if ban is None else HeldSteps(ban))
+            RunSequence(self._decoder(Randomness(seed, stream), prefixes[at]), None if ban is None else HeldSteps(ban))
             for stream, at in places
         ]
         self._of = {sequence.stream: sequence for sequence in self.sequences}
         self._waiting = self.sequences[::-1]
-        self._active: list[OneSequence] = []
-        self._asked: list[OneSequence] = []
-        self._entering: list[OneSequence] = []
+        self._active: list[RunSequence] = []
+        self._asked: list[RunSequence] = []
+        self._entering: list[RunSequence] = []
         header = _header(settings, options, seed, prefixes, places, as_given(settings.adapter, prompts))
         self.header = header if past is None else replace(past.header, stop=header.stop)
         self._recalled = [] if past is None else list(self._recall(past))
 
     def recalled(self) -> Iterator[Step]:
-        """The steps of the past, as this run has them."""
+        """The recorded steps of ``past``, as steps of this run."""
         for sequence, mark, step in self._recalled:
             yield from sequence.take_recorded(mark, step)
 
     def question(self) -> Question | None:
         """What to ask now; None when all sequences have ended.
 
-        A step whose answer disclosed too little is asked for again before any sequence goes on. Sequences enter in
-        order, as many at a time as the adapter serves well.
+        A step whose answer disclosed too little is asked for again before any sequence continues. Sequences start in
+        order, at most `AdapterInfo.concurrency` at a time.
         """
         self._entering = []
         if self._late():
@@ -125,7 +125,7 @@ class Run:
         )
 
     def take(self, answers: Sequence[Answer], waited: float = 0.0) -> Iterator[Step]:
-        """Take the answers to the last question; the steps that follow, each to be recorded and then confirmed.
+        """Take the answers to the last question. Returns the new steps; each must be recorded and then confirmed.
 
         Args:
             answers: one per prefix, in order.
@@ -134,19 +134,19 @@ class Run:
         late: FinishReason | None = "deadline" if self._late() else None
         room = self.settings.adapter.info.context_length
         for sequence, answer in zip(self._asked, answers, strict=True):
-            full = room is not None and len(sequence.decoder.prefix) >= room  # there is no asking after this token
+            full = room is not None and len(sequence.decoder.prefix) >= room  # this token fills the context
             yield from sequence.take(answer, waited=waited, last="length" if full else late)
 
     def rest(self) -> Iterator[Step]:
-        """The steps that were held when there was nothing more to ask."""
+        """The steps that are still held when there is nothing more to ask."""
         for sequence in self.sequences:
             yield from sequence.settled()
 
     def confirm(self, step: Step, recorded: int) -> None:
-        """Tell that a step is recorded, and how many of its sequence are now.
+        """Report that a step was recorded, and how many steps of its sequence are recorded now.
 
         Raises:
-            BaseException: what the caller's ``until`` raised when it saw a step, once that step is recorded.
+            BaseException: an error that the caller's ``until`` raised for a step, once that step is recorded.
         """
         sequence = self._of[step.stream]
         if self._raised is not None and recorded == len(sequence.decoder.output_ids):
@@ -154,7 +154,7 @@ class Run:
             raise self._raised
 
     def broken_off(self, error: BaseException, recorded: Mapping[int, int]) -> None:
-        """End every sequence for this reason; what is not recorded does not count."""
+        """End every sequence because of this error; steps that were not recorded do not count."""
         for sequence in self.sequences:
             sequence.broken_off(error, recorded[sequence.stream])
 
@@ -171,11 +171,11 @@ class Run:
         ]
 
     def results(self, steps: list[Step], footer: Footer | None, recorded: Mapping[int, int]) -> list[Result]:
-        """The results so far, one per sequence, of what is recorded."""
+        """The results so far, one per sequence, with the recorded steps."""
         trace = Trace(self.header, steps, footer, self.resumed)
         return [self._result(sequence, recorded[sequence.stream], trace) for sequence in self.sequences]
 
-    def _result(self, sequence: OneSequence, recorded: int, trace: Trace) -> Result:
+    def _result(self, sequence: RunSequence, recorded: int, trace: Trace) -> Result:
         decoder = sequence.decoder
         return Result(
             text=decoder.text if recorded == len(decoder.output_ids) else decoder.text_of(recorded),
@@ -187,8 +187,8 @@ class Run:
             error=sequence.error,
         )
 
-    def _enter(self) -> list[OneSequence]:
-        """The sequences that go on, and as many new ones as there is room for."""
+    def _enter(self) -> list[RunSequence]:
+        """The active sequences, and as many new ones as ``concurrency`` allows."""
         room = max(1, self.settings.adapter.info.concurrency)
         self._active = [sequence for sequence in self._active if not sequence.finished]
         while self._waiting and len(self._active) < room:
@@ -216,7 +216,7 @@ class Run:
         )
 
     def _until(self, step: Step) -> bool:
-        """The caller's ``until``. What it raises waits until the step it saw is recorded."""
+        """The caller's ``until``. An error from it is kept, and raised after the step is recorded."""
         until = self.options.stop.until
         assert until is not None
         try:
@@ -225,8 +225,8 @@ class Run:
             self._raised = error
             return True
 
-    def _recall(self, past: Trace) -> Iterator[tuple[OneSequence, Mark | None, Step]]:
-        """Bring the decoders to where the recorded steps left them."""
+    def _recall(self, past: Trace) -> Iterator[tuple[RunSequence, Checkpoint | None, Step]]:
+        """Advance the decoders through the recorded steps."""
         stopped = [end for end in (past.footer.ends if past.footer else ()) if end.finish_reason == "stop"]
         lasts = {(end.stream, end.tokens - 1) for end in stopped}
         for step in past.steps:
@@ -252,7 +252,7 @@ def _ban(settings: Settings, options: GenerationOptions) -> Ban | None:
         return None
     ban = Ban(options.ban, settings.adapter.tokenizer)
     if not settings.chain.pure:
-        raise ParameterError("ban goes back and runs steps anew, and a part of this chain may run only once")
+        raise ParameterError("ban goes back and runs steps again, but a part of this chain must run only once per step")
     return ban
 
 

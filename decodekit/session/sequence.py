@@ -8,20 +8,20 @@ from decodekit.errors import ContextOverflow, DecodekitError, DistributionError
 from decodekit.log import get_logger
 from decodekit.model.adapter import Answer
 from decodekit.session.bans import HeldSteps
-from decodekit.session.decoder import Decoder, Mark
+from decodekit.session.decoder import Checkpoint, Decoder
 from decodekit.trace.step import FinishReason, Step
 
-__all__ = ["Sequence", "at_step"]
+__all__ = ["RunSequence", "at_step"]
 
-_MOST_QUESTIONS = 6  # for one step; the last of them asks for everything
+_MOST_QUESTIONS = 6  # for one step; the last one asks for everything
 
 
-class Sequence:
+class RunSequence:
     """One sequence of a run.
 
     Args:
-        decoder: decodes it.
-        held: where its steps wait while a ban may take them back; None without a ban.
+        decoder: its decoder.
+        held: holds its steps while a ban may take them back; None without a ban.
 
     Attributes:
         error: what ended it, when it failed.
@@ -44,29 +44,29 @@ class Sequence:
 
     @property
     def undecided(self) -> bool:
-        """Whether a question of the present step was answered, and not in full."""
+        """Whether the answers for the present step were not enough so far."""
         return self._questions > 0 and not self.finished
 
     @property
     def holding(self) -> bool:
-        """Whether steps wait here that are neither recorded nor taken back."""
+        """Whether there are held steps: neither recorded nor taken back."""
         return self._held is not None and len(self._held) > 0
 
     @property
     def need(self) -> Disclosure:
-        """What to ask for now."""
+        """What to ask for next."""
         return self.decoder.need if self._questions < _MOST_QUESTIONS - 1 else ALL
 
     def take(self, answer: Answer, *, waited: float = 0.0, last: FinishReason | None = None) -> list[Step]:
         """Take the answer to the question for `need` after the decoder's prefix.
 
         Args:
-            answer: what the adapter said.
+            answer: the adapter's answer.
             waited: the seconds it took.
-            last: end after this token for this reason, if nothing else ends it.
+            last: end after this token for this reason, if nothing else ends the sequence.
 
         Returns:
-            The steps that nothing can take back any more; none while `undecided`.
+            The steps that can no longer be taken back; none while `undecided`.
         """
         if isinstance(answer, DecodekitError):
             self.fail(answer)
@@ -77,23 +77,25 @@ class Sequence:
             return []
         return self.settled() if step is None else self._keep(mark, step)
 
-    def repeat(self, step: Step, answer: Distribution | None, last: FinishReason | None) -> tuple[Mark | None, Step]:
-        """Take the next step from its record; what comes back is for `take_recorded`."""
+    def repeat(
+        self, step: Step, answer: Distribution | None, last: FinishReason | None
+    ) -> tuple[Checkpoint | None, Step]:
+        """Take the next step from its record. Returns the arguments of `take_recorded`."""
         mark = self.decoder.mark() if self._held is not None else None
         return mark, self.decoder.repeat(step, answer, last=last)
 
-    def take_recorded(self, mark: Mark | None, step: Step) -> list[Step]:
-        """Hold a repeated step as when it was new. Returns the steps that nothing can take back any more."""
+    def take_recorded(self, mark: Checkpoint | None, step: Step) -> list[Step]:
+        """Hold a repeated step like a new one. Returns the steps that can no longer be taken back."""
         if self._held is not None:
             self._held.abandoned.extend(step.abandoned)
         return self._keep(mark, step)
 
     def settled(self) -> list[Step]:
-        """The held steps that nothing can take back any more; they are held no longer."""
+        """Release the held steps that can no longer be taken back."""
         return [] if self._held is None else self._held.settled(everything=self.finished)
 
     def fail(self, error: DecodekitError) -> None:
-        """End in this error; where the context is full, after at least one token, as 'length'."""
+        """End with this error; with 'length' if the context is full after at least one token."""
         decoder = self.decoder
         if isinstance(error, DistributionError):
             error = at_step(error, len(decoder.output_ids))
@@ -105,8 +107,8 @@ class Sequence:
         get_logger().warning("a sequence failed", stream=self.stream, step=len(decoder.output_ids), error=str(error))
 
     def broken_off(self, error: BaseException, recorded: int) -> None:
-        """The run ends here, whatever was going on: only what is recorded counts."""
-        if self._held is not None and self._held.start is not None:  # never handed out, so not a part of the result
+        """End because the run ends with this error: only recorded steps count."""
+        if self._held is not None and self._held.start is not None:  # never returned, so not a part of the result
             self.decoder.rewind(self._held.start)
         if recorded < len(self.decoder.output_ids):  # its end was not recorded
             self.decoder.finish_reason = None
@@ -114,7 +116,7 @@ class Sequence:
             self.stop_for(error)
 
     def stop_for(self, error: BaseException) -> None:
-        """End for this reason, whatever the end had been: 'error' for an error, 'cancelled' for an interrupt."""
+        """End because of this error, also if it had ended before: 'error', or 'cancelled' for an interrupt."""
         self.decoder.finish_reason = None
         self.decoder.finish("error" if isinstance(error, Exception) else "cancelled")
         if isinstance(error, DecodekitError):
@@ -139,7 +141,7 @@ class Sequence:
         self._questions, self._shown = 0, None
         return step
 
-    def _keep(self, mark: Mark | None, step: Step) -> list[Step]:
+    def _keep(self, mark: Checkpoint | None, step: Step) -> list[Step]:
         if self._held is None:
             return [step]
         assert mark is not None
@@ -152,9 +154,9 @@ class Sequence:
 
 
 def _final(error: Undisclosed, answer: Distribution) -> Undisclosed:
-    """The error when there is nothing more to ask: what was shown, and why it is no more, as far as that is told.
+    """The error when nothing more can be asked for: what was shown, and why not more, if the adapter gives a reason.
 
-    An adapter tells why in the schedule of its answer, as ``shows_less``.
+    An adapter gives the reason in the schedule of its answer, as ``shows_less``.
     """
     why = (answer.schedule or {}).get("shows_less", "")
     shown = f"{len(answer.scores)} tokens" if answer.token_ids is not None else "all it has"
@@ -168,5 +170,5 @@ def _final(error: Undisclosed, answer: Distribution) -> Undisclosed:
 
 
 def at_step(error: DistributionError, step: int | None) -> DistributionError:
-    """The error with its step, where it names none."""
+    """The error with this step, if it has none."""
     return error if error.step is not None else type(error)(error.message, stage=error.stage, step=step)

@@ -1,7 +1,7 @@
-"""An adapter, a chain and a seed: what applications hold.
+"""`Session`: an adapter, a chain and a seed, for applications.
 
-A call is a run: it has one seed, its sequences have different streams, and the same call with the same seed gives the
-same answer. A session closes only an adapter that it built.
+Each call is a run: it has one seed, its sequences have different streams, and the same call with the same seed gives
+the same answer. A session closes only an adapter that it built.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class Session:
     """Decodes prompts with one adapter and one chain.
 
     Args:
-        adapter: any `Adapter` or `AsyncAdapter`. It stays yours to close.
-        chain: what to do with each distribution: a chain, a list of processors, one processor, or none.
-        seed: the seed of every call that is given none; None draws a fresh one for each call and records it.
+        adapter: any `Adapter` or `AsyncAdapter`. The session does not close it.
+        chain: what to do with each distribution: a chain, a list of processors, one processor, or None.
+        seed: the seed of every call without one; None takes a new random seed for each call and records it.
         on_undisclosed: what to do when a chain needs more than the adapter can disclose: 'error', or 'truncate' to
             what was shown, which is recorded.
         max_tokens: the default of every call.
-        metadata: handed to processors as ``ctx.metadata``.
+        metadata: given to processors as ``ctx.metadata``.
         top_logprobs: how many leading tokens each step keeps, raw and after each processor.
 
     Raises:
-        ParameterError: a policy or a number that does not exist, or what is no adapter or no chain.
+        ParameterError: ``on_undisclosed`` or a number is not valid, or the adapter or the chain is not one.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Session:
         """A session from a TOML file or the same structure as a dict; the session closes the adapter it builds.
 
         Raises:
-            ConfigError: what is wrong, where, and what was probably meant.
+            ConfigError: the configuration is not valid; the message says what and where.
         """
         from decodekit.config import load_config
 
@@ -109,7 +109,7 @@ class Session:
         )
 
     def close(self) -> None:
-        """Close the adapter if this session built it; of somebody else's async adapter, only our facade's thread."""
+        """Close the adapter if this session built it. For a given async adapter, only end the thread of its loop."""
         if self._owns_adapter:
             self.adapter.close()
         elif self._facade is not None:
@@ -125,20 +125,22 @@ class Session:
         """Continue one prompt.
 
         Args:
-            prompt: text (taken raw: markup is plain text, and BOS and a space in front are there where the model's own
-                tokenizer puts them), token ids, chat messages (the model's template is applied), or a `Prefix`.
+            prompt: text (no template is applied and markup is plain text; BOS and a leading space are added if the
+                model's own tokenizer adds them), token ids, chat messages (the model's template is applied), or a
+                `Prefix`.
             max_tokens: at most this many; the session's default when None.
             seed: the run's seed; the session's when None.
-            stream: which noise of that seed to use; 0.
-            stop: texts that end it, cut from the text. The name of a control token is that token, too.
-            stop_ids: ids that end it.
-            deadline: seconds from now after which no further token is begun.
-            until: sees each `Step`; true ends the generation.
-            trace: a file to write the trace to, as it happens.
+            stream: which noise of that seed to use; 0 by default.
+            stop: texts that end the generation; they are cut from the text. The name of a control token also stands
+                for that token.
+            stop_ids: ids that end the generation.
+            deadline: seconds from now after which no new token is started.
+            until: a function that gets each `Step`; a true result ends the generation.
+            trace: a file to write the trace to, step by step.
             level: 'choice', 'proof' (the default) or 'full'.
-            ban: texts that are not written, control tokens by name among them: where one is complete, decoding goes
-                back to the token it begins in and draws anew (see `decodekit.session.bans` for the law). A step is
-                handed out when it cannot be taken back; ``until`` sees it before.
+            ban: texts that must not be written; names of control tokens are allowed. When one is complete, decoding
+                goes back to the token in which it begins and draws again (see `decodekit.session.bans`). A step is
+                returned when it can no longer be taken back; ``until`` gets it earlier.
 
         Raises:
             DecodekitError: with everything generated so far in ``partial``.
@@ -148,10 +150,10 @@ class Session:
         return only_result(finish(begun(self.settings, [prompt], [given.stream], given)))
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Generator[Step, None, Result]:
-        """As `generate`, one `Step` at a time. The steps' texts add up to the result's text.
+        """As `generate`, one `Step` at a time. The texts of the steps, joined, are the result's text.
 
-        Closing the iterator early ends the run as 'cancelled'; its trace is whole. The steps are yours to keep: an
-        error's ``partial`` has the ids and the text, and no steps.
+        Closing the iterator early ends the run as 'cancelled'; its trace is complete. The session does not keep the
+        steps: an error's ``partial`` has the ids and the text, but no steps.
         """
         given = GenerationOptions.of(options, self.max_tokens)
         return _streamed(begun(self.settings, [prompt], [given.stream], given))
@@ -159,10 +161,10 @@ class Session:
     def generate_many(
         self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
     ) -> list[list[Result]]:
-        """Continue many prompts, ``n`` times each, together; the other options are those of `generate`.
+        """Continue many prompts, ``n`` times each, in batches; the other options are those of `generate`.
 
-        Sample j of prompt i uses stream ``i << 32 | j`` (plus ``stream``), so more prompts or samples shift no other's
-        noise. One failing sequence ends alone, with ``finish_reason='error'``.
+        Sample j of prompt i uses stream ``i << 32 | j`` (plus ``stream``), so more prompts or samples do not change the
+        noise of the others. A failing sequence ends with ``finish_reason='error'`` and does not end the others.
 
         Returns:
             For each prompt its n results.

@@ -21,14 +21,14 @@ class Settings:
     Args:
         adapter: the model.
         chain: what to do with each distribution.
-        seed: of a run that is given none; None draws a fresh one.
+        seed: of a run without its own; None takes a new random one.
         on_undisclosed: 'error' or 'truncate'.
         top_logprobs: how many leading tokens each step keeps.
-        metadata: handed to processors as ``ctx.metadata``.
-        config: the resolved configuration, when the session came from one.
+        metadata: given to processors as ``ctx.metadata``.
+        config: the resolved configuration, if the session was made from one.
 
     Raises:
-        ParameterError: a name in metadata is no Unicode text: names are recorded.
+        ParameterError: a name in metadata is not valid Unicode text; names are recorded.
     """
 
     adapter: Adapter

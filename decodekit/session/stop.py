@@ -1,4 +1,4 @@
-"""When a generation ends, and what to do where a distribution does not disclose enough."""
+"""When a generation ends, and what to do if a distribution does not disclose enough."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ OnUndisclosed = Literal["error", "truncate"]
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """When a generation ends, beside the model's own end-of-text tokens.
+    """When a generation ends, in addition to the model's own end-of-text tokens.
 
     Args:
         max_tokens: at most this many tokens.
         strings: texts that end it; the first to appear is cut from the text, its ids stay.
         ids: token ids that end it; the id stays in the ids and adds no text.
-        until: a callable that sees each `Step` and ends the generation by returning true.
+        until: a function that gets each `Step` and ends the generation by returning true.
 
     Raises:
-        ParameterError: max_tokens out of range, an empty stop string, stop strings that are no Unicode texts, a stop id
-            that is no token id.
+        ParameterError: max_tokens out of range, an empty stop string, stop strings that are not Unicode texts,
+            a stop id that is not a token id.
     """
 
     max_tokens: int = 256
@@ -44,7 +44,7 @@ class Stop:
         object.__setattr__(self, "max_tokens", whole(self.max_tokens, "max_tokens", 0, MOST_TOKENS))
         object.__setattr__(self, "ids", frozenset(whole(each, "a stop id", 0, 2**63 - 1) for each in self.ids))
         if isinstance(self.strings, str):
-            raise ParameterError(f"stop strings come as a sequence, not as one text: {self.strings!r}")
+            raise ParameterError(f"stop strings must be a sequence of texts, not one text: {self.strings!r}")
         for text in self.strings:
             if not text or not isinstance(text, str):
                 raise ParameterError(f"a stop string must be text with at least one character, not {text!r}")

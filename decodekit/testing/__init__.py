@@ -1,4 +1,4 @@
-"""For authors of adapters, processors and samplers: exact little models, and the contracts as functions to call.
+"""For authors of adapters, processors and samplers: small exact models, and the contracts as functions.
 
 The checks are plain asserts and need no test framework; each raises `AssertionError` with what was expected.
 """

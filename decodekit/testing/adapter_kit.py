@@ -1,4 +1,4 @@
-"""Asking an adapter questions and comparing its answers: what the scenarios of `check_adapter` share."""
+"""Asking an adapter and comparing its answers: the helpers of the scenarios of `check_adapter`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TEXTS = (
 
 @dataclass
 class Kit:
-    """The adapter's maker, the cold answers so far, and the counts."""
+    """How to build the adapter, the answers of new instances so far, and the counts."""
 
     make: Callable[[], Adapter | AsyncAdapter]
     exact: bool
@@ -47,7 +47,7 @@ class Kit:
     bos: int | None = None
 
     def learn(self, adapter: Adapter, prompts: Sequence[str | Sequence[int]] | None) -> None:
-        """Keep what the checks need to know of the adapter, and make the prompts."""
+        """Keep what the checks need to know about the adapter, and make the prompts."""
         self.info = adapter.info
         self.want = ALL if adapter.info.most.kind != "named" else adapter.info.most
         tokenizer = adapter.tokenizer
@@ -92,7 +92,7 @@ class Kit:
     def ask(
         self, adapter: Adapter, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] | None = None
     ) -> list[Answer]:
-        """The adapter's answers to prefixes that are all well."""
+        """The adapter's answers to valid prefixes; none may be an error."""
         answers = self.ask_any(adapter, prefixes, disclose)
         for prefix, answer in zip(prefixes, answers, strict=True):
             assert isinstance(answer, Distribution), f"{prefix} was answered with an error: {answer!r}"
@@ -102,7 +102,7 @@ class Kit:
     def ask_any(
         self, adapter: Adapter, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] | None = None
     ) -> list[Answer]:
-        """The adapter's answers, errors among them, one for each prefix."""
+        """The adapter's answers, one for each prefix; they may be errors."""
         self.questions += len(prefixes)
         answers = adapter.predict(prefixes, self.want if disclose is None else disclose)
         assert isinstance(answers, list), f"predict returns a list, not {type(answers).__name__}"
@@ -119,14 +119,14 @@ class Kit:
         return answer
 
     def cold(self, prefix: Prefix) -> Distribution:
-        """The answer of an instance that was asked nothing else."""
+        """The answer of a new instance that was asked nothing else."""
         if prefix not in self.colds:
             with self.fresh() as adapter:
                 self.colds[prefix] = self.one(adapter, prefix)
         return self.colds[prefix]
 
     def same(self, got: Answer, expected: Answer, how: str, *, exact: bool | None = None) -> None:
-        """Both are one distribution: to the bit, or within the tolerance."""
+        """Assert that both are the same distribution: bit by bit, or within the tolerance."""
         assert isinstance(got, Distribution) and isinstance(expected, Distribution), f"{how}: {got!r}, {expected!r}"
         exact = self.exact if exact is None else exact
         self.comparisons += 1
@@ -134,7 +134,7 @@ class Kit:
         self.largest = max(self.largest, difference)
         if exact:
             assert equal_bits(got, expected), (
-                f"{how}: the bits differ, by up to {difference:.3g} nats in tokens that matter. "
+                f"{how}: the bits differ, by up to {difference:.3g} nats in tokens with a probability above 1e-6. "
                 f"Got {got!r}, expected {expected!r}"
             )
         else:
@@ -144,7 +144,7 @@ class Kit:
             )
 
     def check(self, adapter: Adapter, prefixes: Sequence[Prefix], how: str) -> None:
-        """Ask in one call, and hold every answer against the cold one."""
+        """Ask in one call, and compare every answer with that of a new instance."""
         for prefix, answer in zip(prefixes, self.ask(adapter, prefixes), strict=True):
             self.same(answer, self.cold(prefix), f"{how}, {prefix}")
 
@@ -153,7 +153,7 @@ class Kit:
 
 
 def _check_answer(dist: Distribution, info: AdapterInfo) -> None:
-    """One answer on its own: no NaN, the right vocabulary, and honest labels."""
+    """Check one answer alone: no NaN, the right vocabulary size, and the same labels as ``info``."""
     assert info.vocab_size in (None, dist.vocab_size), (
         f"info.vocab_size is {info.vocab_size}, and a distribution has {dist.vocab_size}"
     )

@@ -1,4 +1,4 @@
-"""The scenarios of `check_adapter`: one way to ask a question each, and the answer it must have."""
+"""The scenarios of `check_adapter`: each asks in one way, and checks the answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def check_info(info: AdapterInfo) -> None:
-    """What it says of itself is complete, and can be written into a trace."""
+    """``info`` is complete, and can be written into a trace."""
     assert isinstance(info, AdapterInfo), f"info is an AdapterInfo, not {type(info).__name__}"
     assert info.name and isinstance(info.name, str), "info.name is the adapter's registered name"
     assert info.concurrency >= 1, f"info.concurrency is at least 1, not {info.concurrency}"
@@ -51,7 +51,7 @@ def check_info(info: AdapterInfo) -> None:
 
 
 def check_its_tokenizer(adapter: Adapter, seed: int) -> None:
-    """The tokenizer keeps its own contract, and the adapter's word about it."""
+    """The tokenizer meets its contract, and agrees with ``info``."""
     tokenizer, info = adapter.tokenizer, adapter.info
     if tokenizer is None:
         return
@@ -62,7 +62,7 @@ def check_its_tokenizer(adapter: Adapter, seed: int) -> None:
 
 
 def check_determinism(kit: Kit) -> None:
-    """Two fresh instances, one answer; where the adapter calls itself deterministic."""
+    """Two new instances give the same answer, if ``info.deterministic`` is True."""
     if not kit.info.deterministic:
         kit.skipped.append("determinism: info.deterministic is False")
         return
@@ -94,7 +94,7 @@ def check_batches(kit: Kit) -> None:
 
 
 def check_shared_suffixes(kit: Kit) -> None:
-    """The same ids after different pasts: an adapter that groups by what is left after its cache gets this wrong."""
+    """The same ids after different prefixes: an adapter that groups prefixes by their uncached ids fails here."""
     first, second = kit.prompts[:2]
     suffix = kit.random_ids(3)
     ends = [first.extend(suffix), second.extend(suffix)]
@@ -108,11 +108,11 @@ def check_shared_suffixes(kit: Kit) -> None:
         kit.check(adapter, [ends[1]], "a suffix shared by two cached prefixes, alone")
     with kit.fresh() as adapter:
         kit.check(adapter, [first], "before a shared suffix")
-        kit.check(adapter, [*ends, Prefix(suffix)], "a suffix shared by a cached, a cold and an empty past")
+        kit.check(adapter, [*ends, Prefix(suffix)], "a suffix shared by a cached, an uncached and an empty prefix")
 
 
 def check_branches_and_rollbacks(kit: Kit) -> None:
-    """Two continuations of one trunk, back to the trunk and behind it, and forward again."""
+    """Two continuations of one prefix, back to the prefix and to half of it, and forward again."""
     trunk = kit.prompts[0].extend(kit.random_ids(2))
     left, right = (trunk.extend(kit.random_ids(3)) for _ in range(2))
     shorter = Prefix(trunk.token_ids[: max(1, len(trunk) // 2)])
@@ -123,18 +123,18 @@ def check_branches_and_rollbacks(kit: Kit) -> None:
     with kit.fresh() as adapter:
         kit.check(adapter, [left], "a branch")
         kit.check(adapter, [right], "its sibling")
-        kit.check(adapter, [trunk], "rolled back to the trunk")
+        kit.check(adapter, [trunk], "rolled back to the shared prefix")
         kit.check(adapter, [shorter], "rolled back to half of it")
         kit.check(adapter, [aside], "a new branch from there")
         kit.check(adapter, [left], "the first branch again")
-        kit.check(adapter, [Prefix(right.token_ids)], "the sibling again, built anew from its ids")
+        kit.check(adapter, [Prefix(right.token_ids)], "the sibling again, built from its ids")
     with kit.fresh() as adapter:
         kit.check(adapter, [left, right], "two branches in one call")
-        kit.check(adapter, [right.extend(kit.random_ids(1)), aside], "both go on")
+        kit.check(adapter, [right.extend(kit.random_ids(1)), aside], "both continued")
 
 
 def check_chain_in_one_call(kit: Kit) -> None:
-    """All ancestors of a prefix: what scoring a text or verifying a guess asks."""
+    """All ancestors of a prefix, as for scoring a text or verifying a draft."""
     length = 14 if kit.fits(14) else 4
     whole = Prefix(([*kit.prompts[0].token_ids, *kit.random_ids(length)])[:length])
     chain = [Prefix(whole.token_ids[:end]) for end in range(1, length + 1)]
@@ -152,12 +152,12 @@ def check_chain_in_one_call(kit: Kit) -> None:
         other = kit.prompts[1]
         answers = kit.ask(adapter, [chain[2], other, whole, chain[1]])
         for prefix, answer in zip([chain[2], whole, chain[1]], [answers[0], answers[2], answers[3]], strict=True):
-            kit.same(answer, grown[prefix], f"ancestors mixed with a stranger, {prefix}")
-        kit.same(answers[1], kit.cold(other), f"a stranger among ancestors, {other}")
+            kit.same(answer, grown[prefix], f"ancestors mixed with another prefix, {prefix}")
+        kit.same(answers[1], kit.cold(other), f"another prefix among ancestors, {other}")
 
 
 def check_last_call_again(kit: Kit) -> None:
-    """The rows of the last call stay askable with the same bits, and what was handed out never changes."""
+    """The prefixes of the last call give the same bits again, and a returned distribution never changes."""
     with kit.fresh() as adapter:
         held = kit.ask(adapter, kit.prompts)
         expected = dict(zip(kit.prompts, held, strict=True))
@@ -175,13 +175,13 @@ def check_last_call_again(kit: Kit) -> None:
             kit.ask(adapter, [prompt.extend(kit.random_ids(1)) for prompt in kit.prompts if kit.fits(len(prompt) + 1)])
         for prefix, answer, bits in zip(kit.prompts, held, copies, strict=True):
             assert bits_of(answer) == bits, (
-                f"a distribution that was handed out changed when the adapter computed the next one, {prefix}; "
-                "it must not alias a buffer"
+                f"a returned distribution changed when the adapter computed the next one, {prefix}; "
+                "it must not share memory with a buffer"
             )
 
 
 def check_disclosure(kit: Kit) -> None:
-    """At least what was asked, the leading tokens right, and every bound of a tail true; row by row too."""
+    """At least what was asked for, the right leading tokens, true bounds of the tail; also with one need per row."""
     most = kit.info.most
     prefix = kit.prompts[0]
     with kit.fresh() as adapter:
@@ -215,12 +215,12 @@ def check_disclosure(kit: Kit) -> None:
                 assert len(answer.scores) >= want.top, f"a row that asked for {want} got {len(answer.scores)} tokens"
         if most.kind == "all":
             assert isinstance(answers[0], Distribution) and answers[0].tail is None, (
-                "a row that asked for ALL beside rows that asked for less was not answered in full"
+                "a row that asked for ALL in one call with rows that asked for less was not answered in full"
             )
 
 
 def check_bad_rows(kit: Kit) -> None:
-    """A bad row ends alone: an error in its place, and its neighbours answered."""
+    """A bad row gets an error in its place, and the other rows are answered."""
     good = kit.prompts[:2]
     outside = 2**62 if kit.info.vocab_size is None else kit.info.vocab_size
     bad: list[tuple[str, Prefix]] = [
@@ -233,7 +233,7 @@ def check_bad_rows(kit: Kit) -> None:
         ]
         bad.append(("a prefix longer than the context", Prefix(ids)))
     else:
-        kit.skipped.append("a prefix longer than the context: its length is unknown or enormous")
+        kit.skipped.append("a prefix longer than the context: the context length is unknown or very large")
     if kit.bos is None:
         bad.append(("an empty prefix without a begin-of-text token", Prefix()))
     with kit.fresh() as adapter:
@@ -248,35 +248,35 @@ def check_bad_rows(kit: Kit) -> None:
                 if what.endswith("the context"):
                     assert isinstance(answer, ContextOverflow), f"{what} is a ContextOverflow, not {answer!r}"
             for row, answer in zip(good, [answers[0], answers[2]], strict=True):
-                kit.same(answer, kit.cold(row), f"the neighbour of {what}, {row}")
+                kit.same(answer, kit.cold(row), f"in one call with {what}, {row}")
             kit.check(adapter, good, f"after {what}")
 
 
 def check_eviction(kit: Kit, many: int) -> None:
-    """More sequences than any cache holds, alone and in one call, and the first again."""
+    """More sequences than a cache holds, alone and in one call, and the first one again."""
     first = kit.prompts[0]
     length = 4 if kit.fits(6) else 2
-    crowd = [Prefix([*kit.begin, *kit.random_ids(length)]) for _ in range(many)]
+    others = [Prefix([*kit.begin, *kit.random_ids(length)]) for _ in range(many)]
     with kit.fresh() as adapter:
-        kit.check(adapter, [first], "before the crowd")
-        alone = [kit.one(adapter, prefix) for prefix in crowd]
+        kit.check(adapter, [first], f"before {many} other sequences")
+        alone = [kit.one(adapter, prefix) for prefix in others]
         kit.check(adapter, [first], f"asked again after {many} other sequences")
         if kit.fits(len(first) + 2):
-            kit.check(adapter, [first.extend(kit.random_ids(2))], f"gone on with after {many} other sequences")
-        again = [crowd[0], crowd[many // 2], crowd[-1]]
+            kit.check(adapter, [first.extend(kit.random_ids(2))], f"continued after {many} other sequences")
+        again = [others[0], others[many // 2], others[-1]]
         for prefix, answer in zip(again, kit.ask(adapter, again), strict=True):
-            kit.same(answer, alone[crowd.index(prefix)], f"asked again amid {many} sequences, {prefix}")
-    kit.same(alone[many // 2], kit.cold(crowd[many // 2]), f"asked after {many // 2} other sequences")
+            kit.same(answer, alone[others.index(prefix)], f"asked again among {many} sequences, {prefix}")
+    kit.same(alone[many // 2], kit.cold(others[many // 2]), f"asked after {many // 2} other sequences")
     with kit.fresh() as adapter:
-        for prefix, answer, expected in zip(crowd, kit.ask(adapter, crowd), alone, strict=True):
+        for prefix, answer, expected in zip(others, kit.ask(adapter, others), alone, strict=True):
             kit.same(answer, expected, f"{many} sequences in one call, {prefix}")
-        grown = [prefix.extend(kit.random_ids(1)) for prefix in crowd[:3]]
+        grown = [prefix.extend(kit.random_ids(1)) for prefix in others[:3]]
         if kit.fits(len(grown[0])):
-            kit.check(adapter, grown, f"gone on with after {many} sequences in one call")
+            kit.check(adapter, grown, f"continued after {many} sequences in one call")
 
 
 def check_long(kit: Kit, lengths: Sequence[int]) -> None:
-    """Grown past each length on one instance, with branches off on both sides of it."""
+    """One sequence that grows past each length on one instance, with a branch from below to above the length."""
     within = [length for length in lengths if kit.fits(length + 12)]
     if len(within) < len(lengths):
         kit.skipped.append(f"prefixes past {lengths[len(within)]} tokens: the context is too short")
@@ -290,9 +290,9 @@ def check_long(kit: Kit, lengths: Sequence[int]) -> None:
             below, above = length - kit.rng.randint(1, 6), length + kit.rng.randint(1, 9)
             branch = Prefix(ids[:below]).extend(kit.random_ids(above - below))
             grown = [Prefix(ids[:end]) for end in (below, length - 1, length, length + 1, above)]
-            known |= {prefix: kit.one(adapter, prefix) for prefix in grown}  # across the edge one token at a time
+            known |= {prefix: kit.one(adapter, prefix) for prefix in grown}  # past the length one token at a time
             known[branch] = kit.one(adapter, branch)
-            with kit.fresh() as other:  # cold, and both in one call: a long prompt is dear, and they share it
+            with kit.fresh() as other:  # cold, and both in one call: the long prompt is expensive, and they share it
                 for prefix, answer in zip((grown[-1], branch), kit.ask(other, [grown[-1], branch]), strict=True):
                     kit.same(known[prefix], answer, f"grown or branched past {length} tokens, {prefix}")
         for prefix, answer in known.items():
@@ -300,16 +300,16 @@ def check_long(kit: Kit, lengths: Sequence[int]) -> None:
 
 
 def check_traffic(kit: Kit, rounds: int) -> None:
-    """Everything with a known answer, in random batches, on one instance."""
+    """All prefixes with a known answer, in random batches, on one instance."""
     known = list(kit.colds)
     with kit.fresh() as adapter:
         for _ in range(rounds):
             size = kit.rng.choice([1, 1, 2, 3, 5])
-            kit.check(adapter, [kit.rng.choice(known) for _ in range(size)], "random traffic")
+            kit.check(adapter, [kit.rng.choice(known) for _ in range(size)], "random batches")
 
 
 def check_close(kit: Kit) -> None:
-    """Closing twice does nothing, and a closed adapter says so."""
+    """Closing a second time does nothing, and a closed adapter raises `AdapterError`."""
     adapter = blocking(kit.make())
     kit.one(adapter, kit.prompts[0])
     adapter.close()

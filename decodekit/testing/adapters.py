@@ -23,11 +23,11 @@ NextScores = Callable[[tuple[int, ...]], ArrayLike]
 
 
 class TableAdapter:
-    """A model that is a table, or a function, from ids to a row of scores: exact, and the same in any schedule.
+    """A model that is a table, or a function, from ids to a row of scores: exact, and equal in every schedule.
 
     Args:
-        rows: the scores after each sequence of ids, as a mapping with tuples for keys (the longest suffix that is a
-            key counts, ``()`` at last), or a function of the ids.
+        rows: the scores after each sequence of ids, as a mapping with tuples as keys (the longest suffix that is a
+            key is used; ``()`` is the shortest), or a function of the ids.
         vocab_size: the length of every row.
         tokenizer: for text; None for ids only.
         most: the most it discloses; with a top it behaves like a remote API, and answers with heads.
@@ -78,7 +78,7 @@ class TableAdapter:
         if max(ids) >= size:
             return ParameterError(f"token id {max(ids)} lies outside the vocabulary of {size} tokens")
         if self.info.context_length is not None and len(ids) > self.info.context_length:
-            return ContextOverflow(f"{len(ids)} tokens do not fit a context of {self.info.context_length}")
+            return ContextOverflow(f"{len(ids)} tokens do not fit a context length of {self.info.context_length}")
         try:
             return self._disclosed(Distribution.dense(self._row(ids)), want)
         except DecodekitError as error:
@@ -103,11 +103,11 @@ class TableAdapter:
 
 
 class NGramAdapter(TableAdapter):
-    """A byte n-gram model of a text, interpolated over all shorter contexts: small, exact, and a little like language.
+    """A byte n-gram model of a text, interpolated over all shorter contexts: small and exact.
 
     Args:
-        text: what it learns from.
-        order: how many bytes back it looks, 0 to 16.
+        text: the training text.
+        order: how many earlier bytes it uses, 0 to 16.
     """
 
     def __init__(self, text: str, *, order: int = 4) -> None:

@@ -1,7 +1,7 @@
-"""The contract of an adapter as a function: every way to ask a question, and one answer to each.
+"""The contract of an adapter as a function: however a question is asked, the answer must be the same.
 
-The reference is always a *cold* instance, made for one question and closed after it. Whatever an adapter caches,
-batches, evicts or rolls back, another instance of it must answer the same.
+The reference is always a *cold* instance: a new one that is asked one question and then closed. Whatever an adapter
+caches, batches, evicts or rolls back, its answers must be those of a cold instance.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _LENGTHS = (64, 256, 512)
 
 @dataclass(frozen=True, slots=True)
 class AdapterReport:
-    """What a check came to.
+    """The result of a check.
 
     Args:
         questions: how many prefixes were asked for.
-        comparisons: how many answers were held against another.
+        comparisons: how many answers were compared with another.
         largest_difference: the largest difference of two logprobs that should be equal, in nats.
         skipped: what could not be checked, and why.
     """
@@ -51,43 +51,43 @@ def check_adapter(
 ) -> AdapterReport:
     """Check an adapter against the contract of `decodekit.model.adapter.Adapter`.
 
-    It crosses one by one and batched, cold and cached, branches, rollbacks, evictions, chains of ancestors and bad
-    rows. About thirty instances are made, at most three alive at a time.
+    It asks for single prefixes and batches, with and without cache, and tests branches, rollbacks, evictions, prefixes
+    with all their ancestors, and bad rows. About thirty instances are made, at most three at the same time.
 
     Args:
-        make: builds a fresh adapter, with nothing cached; an `AsyncAdapter` is asked through the blocking facade.
+        make: builds a new adapter with an empty cache; an `AsyncAdapter` is called through `BlockingAdapter`.
         prompts: two or more texts or id sequences to start from; texts or random ids by default.
         exact: the answers must be equal to the bit, whatever the schedule.
         tolerance: without ``exact``, the largest difference of a logprob, in nats, over tokens with a probability
-            above 1e-6. It has no default that would suit a model: measure, and state it.
-        long: also ask past each of ``lengths``, where the context allows.
-        lengths: numbers of tokens at which backends are known to change their ways.
-        many: how many sequences to ask between a question and the same question again, to force an eviction.
-        rounds: how many rounds of random traffic.
-        seed: of everything random here; another seed is another check.
+            above 1e-6. There is no default, because it depends on the model: measure it.
+        long: also ask for prefixes longer than each of ``lengths``, if the context length allows.
+        lengths: numbers of tokens at which backends are known to change their kernels.
+        many: how many sequences to ask for between a question and its repetition, to force an eviction.
+        rounds: how many random batches to ask for at the end.
+        seed: the seed of everything random here; another seed makes another check.
 
     Returns:
         What was done, and the largest difference seen.
 
     Raises:
         AssertionError: the adapter breaks the contract; the message says where and how.
-        ValueError: the check was called in a way that checks nothing.
+        ValueError: the arguments do not allow a check.
     """
     if not exact and not 0 < tolerance < math.inf:
         raise ValueError("without exact=True, state the tolerance in nats that you hold the adapter to")
     if exact and tolerance:
         raise ValueError("exact=True compares bits; a tolerance needs exact=False")
-    kit = Kit(make, exact, tolerance, random.Random(seed))  # noqa: S311 - traffic for a test, no secret
+    kit = Kit(make, exact, tolerance, random.Random(seed))  # noqa: S311 - random tests, not a secret
     with kit.fresh() as adapter:
         scenarios.check_info(adapter.info)
         scenarios.check_its_tokenizer(adapter, kit.rng.randrange(2**32))
         kit.learn(adapter, prompts)
     with kit.fresh() as other:
         assert kit.info.model_fingerprint == other.info.model_fingerprint, (
-            "two adapters from the same maker have different model fingerprints"
+            "two adapters from the same make() have different model fingerprints"
         )
         assert kit.info.tokenizer_fingerprint == other.info.tokenizer_fingerprint, (
-            "two adapters from the same maker have different tokenizer fingerprints"
+            "two adapters from the same make() have different tokenizer fingerprints"
         )
     for check in (
         scenarios.check_determinism,

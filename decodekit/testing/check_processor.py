@@ -32,7 +32,7 @@ from decodekit.testing.material import (
 
 __all__ = ["check_processor"]
 
-_HEAD_SLACK = 2e-6  # a head knows its mass within 1e-6
+_HEAD_SLACK = 2e-6  # the mass of a head is known to 1e-6
 
 Outcome = Distribution | DecodekitError
 
@@ -46,27 +46,27 @@ def check_processor(
     permutable: bool = True,
     seed: int = 0,
 ) -> int:
-    """Check a processor, stateful or not, against the contract of `decodekit.model.adapter.Processor`.
+    """Check a processor, stateful or not, against the contract of `decodekit.plugin.protocols.Processor`.
 
-    The declared attributes are held against it: ``revives``, ``needs_logits``, ``pure``, ``argmax_invariant``,
+    Its declared attributes are checked too: ``revives``, ``needs_logits``, ``pure``, ``argmax_invariant``,
     ``truncates``, and the bounds of its parameters.
 
     Args:
         processor: the processor, built.
         dists: complete distributions to run on; by default vocabularies of 2 to 3,000 tokens, masked, sparse, tied,
             peaked and flat.
-        contexts: what precedes; by default nothing, a little, and repetitions.
-        names_ids: the processor knows certain ids (a bias, a grammar): it is not expected to follow a permutation of
-            the vocabulary, and may refuse a vocabulary without them with a `ParameterError`.
-        permutable: False for another processor that is meant to depend on the ids, such as one that tosses a coin per
-            token.
-        seed: of everything random here.
+        contexts: the contexts; by default a short prompt, a few tokens, and repeated tokens.
+        names_ids: the processor has certain ids as parameters (a bias, a grammar): its result may change when the
+            vocabulary is permuted, and it may refuse a vocabulary without these ids with a `ParameterError`.
+        permutable: False for another processor that depends on the ids on purpose, for example one that draws a random
+            number per token.
+        seed: the seed of everything random here.
 
     Returns:
-        How many distributions it answered.
+        For how many distributions it returned a result.
 
     Raises:
-        AssertionError: the processor breaks the contract; the message says on what and how.
+        AssertionError: the processor breaks the contract; the message says on which distribution and how.
     """
     subject = _DeclaredProcessor(processor)
     check_parameters(processor)
@@ -80,7 +80,7 @@ def check_processor(
                 continue
             answered += 1
             if not subject.pure:
-                continue  # it may not be run twice for one step
+                continue  # it must not run twice for one step
             _check_sparse(subject, dist, ctx, outcome)
             if subject.needs_logits:
                 _check_refuses_logprobs(subject, dist, ctx)
@@ -91,13 +91,13 @@ def check_processor(
                 _check_permutation(subject, dist, ctx, outcome, rng)
             if subject.stateful:
                 _check_states(subject, dist, ctx, outcome)
-    assert answered, f"{subject.name} answered nothing: it refused or emptied every distribution"
+    assert answered, f"{subject.name} gave no result: it refused or emptied every distribution"
     return answered
 
 
 class _DeclaredProcessor(Declared):
     def run(self, dist: Distribution, ctx: Context, state: Any = ...) -> Outcome:
-        """The outcome, the errors a processor may answer with included."""
+        """The result, or one of the errors that a processor may raise."""
         extra = ((self.initial(ctx) if state is ... else state),) if self.stateful else ()
         try:
             after = self.call(dist, ctx, *extra)
@@ -110,7 +110,7 @@ class _DeclaredProcessor(Declared):
 
 
 def _check_run(subject: _DeclaredProcessor, dist: Distribution, ctx: Context, names_ids: bool) -> Outcome:
-    """One run: what goes in stays as it was, what comes out is sound, and a second run gives the same."""
+    """One run: the input is unchanged, the result is valid, and a second run gives the same."""
     before, history, chance = value_of(dist), value_of(ctx), global_chance()
     outcome = subject.run(dist, ctx)
     assert value_of(dist) == before, f"{subject.name} changed the distribution it was given, {dist!r}"
@@ -120,7 +120,7 @@ def _check_run(subject: _DeclaredProcessor, dist: Distribution, ctx: Context, na
         again = subject.run(dist, ctx)
         assert value_of(again) == value_of(outcome), (
             f"{subject.name} gave two answers to one question, {outcome!r} and {again!r}; "
-            "chance comes from ctx.rng only, and memory from the state"
+            "use random numbers from ctx.rng only, and keep everything else in the state"
         )
         assert global_chance() == chance, f"{subject.name} drew from the global random state; use ctx.rng"
     if isinstance(outcome, ParameterError):
@@ -161,7 +161,7 @@ def _check_sound(subject: _DeclaredProcessor, dist: Distribution) -> None:
 
 
 def _check_sparse(subject: _DeclaredProcessor, dist: Distribution, ctx: Context, expected: Distribution) -> None:
-    """The same tokens with the same scores, listed by falling score instead of in id order, or the other way round."""
+    """The same tokens and scores, listed by decreasing score instead of in id order, or the reverse."""
     if dist.token_ids is None:
         ids = dist.support()
         other = Distribution.listed(ids, dist.scores_of(ids), dist.vocab_size, origin=dist.origin)
@@ -200,7 +200,7 @@ def _check_refuses_logprobs(subject: _DeclaredProcessor, dist: Distribution, ctx
 def _check_permutation(
     subject: _DeclaredProcessor, dist: Distribution, ctx: Context, expected: Distribution, rng: np.random.Generator
 ) -> None:
-    """Tokens renamed before and tokens renamed after: a law without names does not care."""
+    """Permuting the ids before the processor and after it must give the same."""
     if dist.token_ids is not None or dist.vocab_size is None or expected.ambiguous:
         return
     to = rng.permutation(dist.vocab_size)
@@ -211,17 +211,17 @@ def _check_permutation(
     outcome = subject.run(Distribution.dense(row, origin=dist.origin), renamed)
     ids = expected.support()
     assert isinstance(outcome, Distribution) and outcome.support_size == len(ids), (
-        f"{subject.name} answers otherwise when the tokens are renamed; say names_ids=True if it is meant to. {dist!r}"
+        f"{subject.name} gives another result when the ids are permuted; say names_ids=True if it should. {dist!r}"
     )
     gap = float(np.abs(outcome.logprobs_of(to[ids]) - expected.logprobs_of(ids)).max())
     assert gap < 1e-8, (
-        f"{subject.name} gives a token another logprob, by {gap:.3g}, when the tokens are renamed; "
-        f"say names_ids=True if it is meant to. {dist!r}"
+        f"{subject.name} gives a token another logprob, by {gap:.3g}, when the ids are permuted; "
+        f"say names_ids=True if it should. {dist!r}"
     )
 
 
 def _check_heads(subject: _DeclaredProcessor, dist: Distribution, ctx: Context) -> None:
-    """Whatever is answered on a head must be true of the whole; and what is asked for must settle it in the end."""
+    """A result on a head must be true of the whole distribution; and asking for more must lead to a result."""
     whole = Distribution.dense(all_logprobs(dist), origin="logprobs") if dist.vocab_size is not None else None
     if whole is None:
         return
@@ -242,7 +242,7 @@ def _check_heads(subject: _DeclaredProcessor, dist: Distribution, ctx: Context) 
             _check_true_of(outcome, expected, f"{subject.name} on the {shown} leading tokens of {dist!r}")
             break
         else:
-            raise AssertionError(f"{subject.name} asks ever more of {dist!r}, and answers never")
+            raise AssertionError(f"{subject.name} asks for more of {dist!r} again and again, and never answers")
 
 
 def _check_true_of(part: Outcome, whole: Outcome, how: str) -> None:
@@ -274,7 +274,7 @@ def _check_true_of(part: Outcome, whole: Outcome, how: str) -> None:
 
 
 def _check_states(subject: _DeclaredProcessor, dist: Distribution, ctx: Context, first: Distribution) -> None:
-    """States are values: made alike, never changed, and free to be shared by branches."""
+    """States are values: the same call gives the same state, states never change, and branches can share them."""
     probe = dist
     start = subject.initial(ctx)
     before = value_of(start)
@@ -300,9 +300,9 @@ def _check_states(subject: _DeclaredProcessor, dist: Distribution, ctx: Context,
     try:
         copied = copy.deepcopy(states[0])
     except TypeError:
-        return  # a handle to something foreign; what it answers was checked above
+        return  # a third-party object that cannot be copied; its results were checked above
     assert value_of(subject.run(probe, later[0], copied)) == answers[0], (
-        f"{subject.name}: a copied state answers otherwise"
+        f"{subject.name}: a copied state gives another result"
     )
 
 
@@ -319,7 +319,7 @@ def _check_equal(got: Outcome, expected: Outcome, how: str, tolerance: float = 1
         assert type(got) is type(expected), f"{how} gave {got!r} and {expected!r}"
         return
     if got.ambiguous or expected.ambiguous:
-        return  # a decision on its boundary may fall either way, and says so
+        return  # a decision on its boundary may go either way, and is marked as ambiguous
     mine, theirs = got.support(), expected.support()
     assert np.array_equal(np.sort(mine), np.sort(theirs)), (
         f"{how} kept {len(mine)} and {len(theirs)} tokens: {got!r}, {expected!r}"

@@ -39,22 +39,22 @@ def check_sampler(
     p_threshold: float = 1e-6,
     seed: int = 0,
 ) -> float | None:
-    """Check a sampler, stateful or not, against the contract of `decodekit.model.adapter.Sampler`.
+    """Check a sampler, stateful or not, against the contract of `decodekit.plugin.protocols.Sampler`.
 
     Args:
         sampler: the sampler, built.
-        law: 'multinomial' when tokens must come as often as the distribution says, 'greedy' when always the mode must;
-            None for any other law.
+        law: 'multinomial' if tokens must be drawn with their probabilities, 'greedy' if the mode must always be chosen;
+            None for anything else.
         draws: False for a sampler that uses no randomness.
         padding: tokens without probability, added to the vocabulary, and a constant, added to every score, must not
-            change the choice. False for a sampler that is meant to see the vocabulary's size.
-        samples: how many tokens are drawn for the chi-square test of the law.
-        p_threshold: the test fails below this p-value. A right sampler fails it about this often over all seeds, and
-            always or never for one.
-        seed: of the noise.
+            change the choice. False for a sampler that depends on the vocabulary size on purpose.
+        samples: how many tokens are drawn for the chi-square test.
+        p_threshold: the test fails below this p-value. A right sampler fails for about this fraction of the seeds; for
+            one seed the result is always the same.
+        seed: the seed of the noise.
 
     Returns:
-        The p-value of the chi-square test; None where there was none.
+        The p-value of the chi-square test; None if there was no such test.
 
     Raises:
         AssertionError: the sampler breaks the contract; the message says how.
@@ -116,7 +116,7 @@ def _check_choice(subject: _DeclaredSampler, dist: Distribution, randomness: Ran
 def _check_forms(
     subject: _DeclaredSampler, dist: Distribution, randomness: Randomness, step: int, expected: Choice, padding: bool
 ) -> None:
-    """The same tokens with the same probabilities are the same draw, however they are written down."""
+    """The same tokens with the same probabilities give the same draw, in whatever form."""
     if not subject.pure:
         return
     ids = dist.support()
@@ -134,7 +134,7 @@ def _check_forms(
 
 
 def _check_sampler_on_heads(subject: _DeclaredSampler, dist: Distribution, randomness: Randomness, step: int) -> None:
-    """On a head: what it would choose from the whole, or `Undisclosed`."""
+    """On a head it chooses the same token as on the whole distribution, or raises `Undisclosed`."""
     if not subject.pure:
         return
     whole = Distribution.dense(all_logprobs(dist), origin="logprobs")
@@ -159,11 +159,11 @@ def _check_sampler_on_heads(subject: _DeclaredSampler, dist: Distribution, rando
             )
             break
         else:
-            raise AssertionError(f"{subject.name} asks ever more of {dist!r}, and answers never")
+            raise AssertionError(f"{subject.name} asks for more of {dist!r} again and again, and never answers")
 
 
 def _check_noise(subject: _DeclaredSampler, seed: int, draws: bool) -> None:
-    """Other steps, streams, seeds and attempts have other noise; or none has any."""
+    """Other steps, streams, seeds and attempts give other noise; a sampler that does not draw has none."""
     flat = Distribution.dense(np.zeros(64))
     steps = range(24)
 
@@ -173,7 +173,7 @@ def _check_noise(subject: _DeclaredSampler, seed: int, draws: bool) -> None:
     rows = [row(stream) for stream in range(8)]
     if not draws:
         assert len(set(rows)) == 1 and row(0, seed=seed + 1) == rows[0], (
-            f"{subject.name} is said not to draw, and chose differently with other noise"
+            f"{subject.name} was called with draws=False, and chose differently with other noise"
         )
         return
     assert all(len(set(tokens)) > 1 for tokens in rows), f"{subject.name} uses the same noise at every step"
@@ -187,7 +187,7 @@ def _check_noise(subject: _DeclaredSampler, seed: int, draws: bool) -> None:
 
 
 def _check_law(subject: _DeclaredSampler, seed: int, samples: int, p_threshold: float) -> float:
-    """Pearson's chi-square over nine tokens of 2 to 25 percent, among others that have none."""
+    """Pearson's chi-square test over nine tokens of 2 to 25 percent; other tokens have no probability."""
     weights = np.array([25, 0, 17, 14, 12, 0, 10, 8, 7, 5, 2, 0], dtype=float)
     with np.errstate(divide="ignore"):
         dist = Distribution.dense(np.log(weights) + 1.0)

@@ -52,12 +52,13 @@ def check_tokenizer(
     """Check a tokenizer against the contract of `decodekit.text.tokenizer.Tokenizer`.
 
     Args:
-        tokenizer: the tokenizer. One that says in an attribute ``loses`` what it does not keep of a text need not keep
-            it; then the text that it makes of a text has the same ids.
-        reference: another tokenizer of the same vocabulary: ids, bytes, ends, prompts and conversations are equal.
-        texts: beside the built-in ones; a text it refuses to encode with a `DecodekitError` is passed over.
-        vocab_size: the model's, when it is larger than the tokenizer's (padding).
-        seed: of the sample of ids that stands for a large vocabulary.
+        tokenizer: the tokenizer. If its attribute ``loses`` says what it does not keep of a text, the decoded text may
+            differ; it must then be encoded to the same ids again.
+        reference: another tokenizer of the same vocabulary: ids, bytes, end-of-text tokens, prompts and conversations
+            must be equal.
+        texts: in addition to the built-in ones; a text that it refuses with a `DecodekitError` is skipped.
+        vocab_size: the model's, if it is larger than the tokenizer's (padding).
+        seed: the seed of the sample of ids, for a large vocabulary.
 
     Raises:
         AssertionError: the tokenizer breaks the contract; the message says where.
@@ -71,8 +72,8 @@ def check_tokenizer(
     for name, special in (("eos_ids", [*tokenizer.eos_ids]), ("bos_id", begin)):
         assert all(0 <= i < size for i in special), f"{name} lies outside the vocabulary of {size} tokens: {special}"
     assert tokenizer.encode("") == [], "an empty text has no tokens: encode adds no begin-of-text token"
-    assert tokenizer.decode([]) == b"", "no tokens have no bytes"
-    rng = random.Random(seed)  # noqa: S311 - a sample for a test, no secret
+    assert tokenizer.decode([]) == b"", "an empty list of tokens decodes to no bytes"
+    rng = random.Random(seed)  # noqa: S311 - a sample for a test, not a secret
     ids = _sample(tokenizer, vocab_size or size, rng)
     pieces = _check_pieces(tokenizer, ids)
     own = [text for text in (_as_text(piece) for piece in pieces) if text][:_SAMPLE]
@@ -95,7 +96,7 @@ def check_tokenizer(
 
 
 def ordinary_ids(tokenizer: Tokenizer | None, size: int, rng: random.Random) -> list[int]:
-    """Ids that are text, as far as one can know: no control tokens. A sample of a large vocabulary."""
+    """Ids that have text and are not end-of-text tokens. A sample, for a large vocabulary."""
     ids = list(range(size)) if size <= _SMALL else sorted(rng.sample(range(size), _SAMPLE))
     if tokenizer is None:
         return ids
@@ -126,9 +127,9 @@ def _check_pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> list[bytes]:
 def _check_round_trip(tokenizer: Tokenizer, text: str) -> None:
     ids = _answer(tokenizer.encode, text)
     if ids is None:
-        return  # a small vocabulary may refuse a text; it may not mangle one
+        return  # a small vocabulary may refuse a text, but must not change one
     assert all(type(i) is int and 0 <= i < tokenizer.vocab_size for i in ids), (
-        f"encode({text!r}) gave {ids}, which are no ids of this vocabulary"
+        f"encode({text!r}) gave {ids}, which are not all ids of this vocabulary"
     )
     back = tokenizer.decode(ids)
     if getattr(tokenizer, "loses", ""):
@@ -142,7 +143,7 @@ def _check_round_trip(tokenizer: Tokenizer, text: str) -> None:
 
 
 def _check_markup(tokenizer: Tokenizer, markup: str) -> None:
-    """A control token does not change the ids of what stands beside it."""
+    """A control token does not change the ids of the text before and after it."""
     named = _answer(lambda text: tokenizer.encode(text, special=True), markup)
     if named is None or len(named) != 1 or tokenizer.token_bytes(named[0]) is not None:
         return
@@ -156,7 +157,7 @@ def _check_markup(tokenizer: Tokenizer, markup: str) -> None:
 
 
 def _check_equal(tokenizer: Tokenizer, other: Tokenizer, texts: Sequence[str], ids: Sequence[int]) -> None:
-    """The same vocabulary, rules and template, as far as these texts and ids tell."""
+    """The same vocabulary, rules and template, as far as these texts and ids show."""
     for name in ("bos_id", "eos_ids"):
         ours, theirs = getattr(tokenizer, name), getattr(other, name)
         assert ours == theirs, f"{name} is {ours}, and {theirs} in the reference"
@@ -179,7 +180,7 @@ def _check_equal(tokenizer: Tokenizer, other: Tokenizer, texts: Sequence[str], i
 
 
 def _answer(ask: Callable[[Any], list[int]], what: Any) -> list[int] | None:
-    """The ids, or None where it refuses."""
+    """The ids, or None if it refuses."""
     try:
         return ask(what)
     except DecodekitError:

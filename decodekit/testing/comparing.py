@@ -1,4 +1,4 @@
-"""Two answers to one question, held against each other: to the bit, within a tolerance, or a part against the whole."""
+"""Comparing two answers to one question: bit by bit, within a tolerance, or a part with the whole."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from decodekit.model.adapter import Answer
 __all__ = ["bits_of", "check_agree", "difference_of", "equal_bits"]
 
 _LIKELY = 1e-6  # tokens below this probability are left out of a comparison with a tolerance
-_ROUNDING = 1e-5  # what two roundings of one float32 row may differ by, in nats
+_ROUNDING = 1e-5  # the most that two roundings of one float32 row may differ, in nats
 
 
 def bits_of(answer: Answer) -> tuple[bytes, bytes]:
-    """The scores and the ids of an answer as they lie in memory."""
+    """The bytes of the scores and of the ids of an answer."""
     assert isinstance(answer, Distribution)
     ids = answer.token_ids
     return answer.row.values.tobytes(), b"" if ids is None else ids.tobytes()
@@ -29,7 +29,7 @@ def equal_bits(left: Distribution, right: Distribution) -> bool:
 
 
 def difference_of(left: Distribution, right: Distribution) -> float:
-    """The largest difference of logprobs over tokens that matter and are shown on both sides; inf for other shapes."""
+    """The largest difference of logprobs, over tokens above 1e-6 that both sides show; inf if the shapes differ."""
     if (left.token_ids is None) != (right.token_ids is None):
         return math.inf
     first, second = left.logprobs, right.logprobs
@@ -56,7 +56,7 @@ def _largest_gap(left: NDArray[np.float64], right: NDArray[np.float64]) -> float
 
 
 def check_agree(part: Answer, whole: Answer, how: str, tolerance: float = 0.0) -> None:
-    """What one answer shows and says of the rest must be true of a fuller answer to the same question."""
+    """Assert that the tokens and the tail of one answer are right for a fuller answer to the same question."""
     assert isinstance(part, Distribution) and isinstance(whole, Distribution), how
     slack = max(tolerance, _ROUNDING)
     ids = np.arange(len(part.row)) if part.token_ids is None else part.token_ids

@@ -1,4 +1,4 @@
-"""What the checks of processors and samplers share: distributions to run on, and values to compare."""
+"""Helpers of the checks of processors and samplers: distributions to run on, and values to compare."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MOST_QUESTIONS = 12
 
 
 def distributions(rng: np.random.Generator) -> Iterator[Distribution]:
-    """Complete distributions of every shape a processor meets."""
+    """Complete distributions of every shape that a processor may get."""
     yield Distribution.dense([0.3, -0.2])
     yield Distribution.dense([-math.inf, 1.5])
     yield Distribution.dense([-math.inf, -math.inf, 7.0, -math.inf])
@@ -61,14 +61,14 @@ def distributions(rng: np.random.Generator) -> Iterator[Distribution]:
 
 
 def contexts_of(dist: Distribution, name: str, seed: int) -> Iterator[Context]:
-    """A few contexts that fit a distribution, from a bare prompt to repetitions."""
+    """A few contexts that fit a distribution, from a prompt alone to repeated tokens."""
     size = dist.vocab_size or int(dist.support().max()) + 1
     for prompt, output in (([0], []), ([0, 1], [1]), ([1, 0, 1], [0, 0, size - 1, 0])):
         yield context(prompt, output, name, seed)
 
 
 def context(prompt: Sequence[int], output: Sequence[int], name: str, seed: int) -> Context:
-    """A context in which a processor of this name has noise of its own."""
+    """A context with the noise of a processor of this name."""
     rng = Randomness(seed).at(len(output), PROCESSORS, derive(0, name, 0))
     return Context(TokenIds(prompt), TokenIds(output), rng=rng)
 
@@ -140,7 +140,7 @@ def all_logprobs(dist: Distribution) -> NDArray[np.float64]:
 
 
 def disclosed(whole: Distribution, need: Disclosure) -> Distribution:
-    """What an adapter that knows everything answers to ``need``."""
+    """The answer to ``need`` of an adapter that has the whole distribution."""
     if need.kind == "all":
         return whole
     leading, logprobs = whole.leading(need.top or 1)
@@ -151,7 +151,7 @@ def disclosed(whole: Distribution, need: Disclosure) -> Distribution:
 
 
 def value_of(thing: Any) -> Any:
-    """What can be compared with ``==``, to the bit: so that a change is seen wherever it happens."""
+    """The content of an object as plain values that ``==`` compares bit by bit, so that any change is detected."""
     if isinstance(thing, Distribution):
         ids = thing.token_ids
         return (
@@ -179,5 +179,5 @@ def value_of(thing: Any) -> Any:
 
 
 def global_chance() -> tuple[Any, Any]:
-    """The state of the process-wide generators, which nobody may touch."""
+    """The states of the process-wide random generators, which a plugin must not use."""
     return random.getstate(), value_of(np.random.get_state())

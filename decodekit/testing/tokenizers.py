@@ -1,4 +1,4 @@
-"""Two tokenizers small enough to see through."""
+"""Two small tokenizers for tests."""
 
 from __future__ import annotations
 

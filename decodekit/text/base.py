@@ -2,7 +2,8 @@
 
 One rule holds for every family: ``decode(encode(text))`` is the text's UTF-8, byte for byte, or `BaseTokenizer.loses`
 says what is lost. The space that some vocabularies put in front of a text (sentencepiece's ``add_dummy_prefix``) is
-added to prompts and conversations, never by `encode`: a phrase in the middle of a text has no such space.
+added to prompts and conversations, never by `encode`: a phrase in the middle of a text has no such space. Some
+vocabularies add one behind each added token too, and none in front of a text that begins with such a token.
 """
 
 from __future__ import annotations
@@ -67,6 +68,14 @@ class BaseTokenizer:
         """The ids of a text. Adds no BOS and no space; with ``special`` markup is read as control tokens."""
         raise NotImplementedError
 
+    def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:
+        """The ids of a text with the spaces that the model's own tokenizer adds to one; without BOS.
+
+        With ``special`` markup is read as control tokens. A tokenizer that adds spaces behind some tokens has this
+        method of its own.
+        """
+        return _with_space(self, text, special)
+
     @property
     def control_tokens(self) -> Mapping[str, int]:
         """The ids of the tokens that are not text, by their markup."""
@@ -130,10 +139,10 @@ class BaseTokenizer:
 
 
 def prompt_ids(tokenizer: Any, text: str) -> list[int]:
-    """The ids of a text prompt: BOS, and in front of the text the space that the model's own tokenizer writes there.
+    """The ids of a text prompt: BOS, and the text with the spaces that the model's own tokenizer adds to one.
 
     Args:
-        tokenizer: any `Tokenizer`; one without ``space_in_front`` writes none.
+        tokenizer: any `Tokenizer`; one without ``encode_prompt`` and ``space_in_front`` adds none.
         text: the prompt.
 
     Raises:
@@ -144,10 +153,10 @@ def prompt_ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def own_ids(tokenizer: Any, text: str, *, special: bool = True) -> list[int]:
-    """The ids of a text with the space that the model's own tokenizer writes in front of one, and without BOS.
+    """The ids of a text with the spaces that the model's own tokenizer adds to one, and without BOS.
 
     Args:
-        tokenizer: any `Tokenizer`; one without ``space_in_front`` writes none.
+        tokenizer: any `Tokenizer`; one without ``encode_prompt`` and ``space_in_front`` adds none.
         text: the text.
         special: whether markup is read as control tokens.
 
@@ -155,6 +164,12 @@ def own_ids(tokenizer: Any, text: str, *, special: bool = True) -> list[int]:
         ParameterError: the text is not valid Unicode, or the vocabulary cannot encode it.
     """
     utf8(text, "the text")
+    own = getattr(tokenizer, "encode_prompt", None)
+    ids: list[int] = _with_space(tokenizer, text, special) if own is None else own(text, special=special)
+    return ids
+
+
+def _with_space(tokenizer: Any, text: str, special: bool) -> list[int]:
     rule: SpaceInFront = getattr(tokenizer, "space_in_front", "never")
     there = not text or rule == "never" or (rule == "unless there" and text.startswith(" "))
     ids: list[int] = tokenizer.encode(text if there else f" {text}", special=special)

@@ -62,7 +62,7 @@ class FastTokenizer(BaseTokenizer):
     ) -> None:
         self._rules = backend.to_str()
         data = json.loads(self._rules)
-        self._space_in_parts = rules.space_in_front(data, parts=True)
+        self._spaces_in_parts = rules.space_in_front(data, parts=True) != "never"
         added = {int(i): token for i, token in backend.get_added_tokens_decoder().items()}
         pieces: dict[str, int] = backend.get_vocab(with_added_tokens=True)
         largest = max([*pieces.values(), *added], default=-1)
@@ -110,15 +110,44 @@ class FastTokenizer(BaseTokenizer):
             ParameterError: the text holds half a surrogate pair, or the vocabulary cannot encode it byte for byte.
         """
         data = utf8(text, "the text")
-        backend = self._special if special else self._plain
-        ids: list[int] = backend.encode(text, add_special_tokens=False).ids
+        ids: list[int] = (self._special if special else self._plain).encode(text, add_special_tokens=False).ids
+        self._require(text, ids, special)
+        if not self.loses and self._spelled(ids, special) != data:
+            raise ParameterError(f"this vocabulary cannot encode the text byte for byte: {text[:60]!r}")
+        return ids
+
+    def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:
+        """The ids of a text with the spaces that the tokenizer adds, in front or behind added tokens; without BOS.
+
+        Raises:
+            ParameterError: as for `encode`.
+        """
+        exact = self.encode(text, special=special)
+        if self.space_in_front == "never":
+            return exact
+        ids: list[int] = self._spacing[special].encode(text, add_special_tokens=False).ids
+        self._require(text, ids, special)
+        if self._spelled(ids, special).replace(b" ", b"") != text.encode().replace(b" ", b""):
+            raise ParameterError(f"this vocabulary cannot encode the text as a prompt: {text[:60]!r}")
+        return ids
+
+    def _require(self, text: str, ids: list[int], special: bool) -> None:
+        """Raises `ParameterError` where the 'unknown' token stands for a part of the text."""
         read = special and self._unknown_text in text  # asked for by name
         if self._unknown is not None and self._unknown in ids and not read:
             raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
+
+    def _spelled(self, ids: list[int], special: bool) -> bytes:
         markup = self._controls if special else {}
-        if not self.loses and b"".join(markup.get(i) or self._table[i] or b"" for i in ids) != data:
-            raise ParameterError(f"this vocabulary cannot encode the text byte for byte: {text[:60]!r}")
-        return ids
+        return b"".join(markup.get(i) or self._table[i] or b"" for i in ids)
+
+    @cached_property
+    def _spacing(self) -> tuple[tokenizers.Tokenizer, tokenizers.Tokenizer]:
+        """As `_plain` and `_special`, with the spaces that the tokenizer adds."""
+        written = json.dumps(rules.exact(json.loads(self._rules), spaces=True))
+        plain, special = (tokenizers.Tokenizer.from_str(written) for _ in range(2))
+        plain.encode_special_tokens = True
+        return plain, special
 
     @cached_property
     def _own(self) -> tokenizers.Tokenizer:
@@ -138,9 +167,7 @@ class FastTokenizer(BaseTokenizer):
 
     def _encode_own(self, text: str, special: bool) -> list[int]:
         if not special:
-            rule = self._space_in_parts
-            there = rule == "never" or (rule == "unless there" and text.startswith(" "))
-            return self.encode(text if there else f" {text}")
+            return self.encode_prompt(text) if self._spaces_in_parts else self.encode(text)
         ids: list[int] = self._own.encode(text, add_special_tokens=False).ids
         return ids
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from types import MethodType
 from typing import Any, SupportsIndex
 
-__all__ = ["LAST", "MESSAGE", "TEMPLATE", "UNCLEAR", "Marked", "dump_json", "formatted", "has_marks", "joined",
-           "marks_of", "replaced", "unclear"]  # fmt: skip
+__all__ = ["LAST", "MESSAGE", "TEMPLATE", "UNCLEAR", "Marked", "dump_json", "formatted", "has_marks", "indented",
+           "joined", "marks_of", "replaced", "unclear"]  # fmt: skip
 
 TEMPLATE, MESSAGE, LAST, UNCLEAR = 0, 1, 2, 3
 """Marks of a character: the template's, a message's, that of the text to be continued, or not known."""
@@ -151,7 +152,7 @@ def marks_of(text: str) -> bytes:
 
 
 def has_marks(value: Any) -> bool:
-    """Whether a value is a marked text, or holds one."""
+    """Whether a value is a marked text, holds one, or shows one where it is written."""
     stack = [value]
     while stack:
         item = stack.pop()
@@ -160,8 +161,10 @@ def has_marks(value: Any) -> bool:
         if isinstance(item, Mapping):
             stack.extend(item.keys())
             stack.extend(item.values())
-        elif isinstance(item, list | tuple | set | frozenset):
+        elif isinstance(item, list | tuple | set | frozenset | KeysView | ValuesView | ItemsView):
             stack.extend(item)
+        elif isinstance(item, MethodType):  # written, it shows the text it belongs to
+            stack.append(item.__self__)
     return False
 
 
@@ -180,6 +183,24 @@ def replaced(text: str, old: str, new: str, count: SupportsIndex = -1) -> str:
         return unclear(str.replace(text, old, new, count)) if has_marks([text, new]) else text.replace(old, new, count)
     parts = Marked.split(text, old, count) if isinstance(text, Marked) else str.split(text, old, count)
     return joined(new, parts)
+
+
+def indented(s: str, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
+    """Jinja's filter ``indent``: spaces, or another text, before each line but the first one.
+
+    Args:
+        s: the lines.
+        width: how many spaces, or the text.
+        first: also before the first line.
+        blank: also before empty lines.
+    """
+    margin = width if isinstance(width, str) else " " * width
+    pieces = [margin] if first else []
+    for at, line in enumerate((s + "\n").splitlines(keepends=True)):
+        [content] = line.splitlines()
+        pieces += [margin] if at and (content or blank) else []
+        pieces += [content, marked("\n", marks_of(line)[-1:])]  # a line break of any kind becomes this one
+    return joined("", pieces[:-1])
 
 
 def formatted(text: str, values: Any, build: Callable[[Any], str], *, percent: bool) -> str:

@@ -53,7 +53,7 @@ def reader_of(data: dict[str, Any]) -> Callable[[str], bytes]:
 def space_in_front(data: dict[str, Any], *, parts: bool = False) -> SpaceInFront:
     """Whether the tokenizer begins a text with a space; with ``parts``, each part after a control token."""
     for part in parts_of(data.get("normalizer")):
-        if part["type"] == "Prepend" and part.get("prepend") in (_SPACE, " "):
+        if _prepends_space(part):
             return "always"
     for part in parts_of(data.get("pre_tokenizer")):
         old = "always" if part.get("add_prefix_space", True) else "never"
@@ -85,8 +85,11 @@ def left_out(data: dict[str, Any]) -> tuple[str, ...]:
     return tuple(part["type"] for part in parts if part["type"] != "Prepend" and not _is(part, _SPELLS_A_SPACE))
 
 
-def exact(data: dict[str, Any]) -> dict[str, Any]:
-    """The tokenizer without what adds to a text or changes it; spaces are still written as in sentencepiece."""
+def exact(data: dict[str, Any], *, spaces: bool = False) -> dict[str, Any]:
+    """The tokenizer without what adds to a text or changes it; spaces are still written as in sentencepiece.
+
+    With ``spaces`` it still adds the space in front of a text, or of each part of one, and changes nothing else.
+    """
     plain = copy.deepcopy(data)
     plain.update(truncation=None, padding=None)
     for token in plain.get("added_tokens") or ():
@@ -96,11 +99,15 @@ def exact(data: dict[str, Any]) -> dict[str, Any]:
     if plain["model"]["type"] == "Unigram":  # it finds control tokens in plain text, and prefers them
         special = {token["content"] for token in plain.get("added_tokens") or () if token["special"]}
         plain["model"]["vocab"] = [[t, _NEVER if t in special else score] for t, score in plain["model"]["vocab"]]
-    kept = [part for part in parts_of(plain.get("normalizer")) if _is(part, _SPELLS_A_SPACE)]
+    kept = [
+        part
+        for part in parts_of(plain.get("normalizer"))
+        if _is(part, _SPELLS_A_SPACE) or (spaces and _prepends_space(part))
+    ]
     split = parts_of(plain.get("pre_tokenizer"))
     if any(part["type"] == "Metaspace" for part in split):
         split = [part for part in split if part["type"] not in ("WhitespaceSplit", "Whitespace")]  # these drop spaces
-    for part in split:
+    for part in [] if spaces else split:
         if part["type"] == "ByteLevel":
             part["add_prefix_space"] = False
         if part["type"] == "Metaspace":
@@ -109,6 +116,10 @@ def exact(data: dict[str, Any]) -> dict[str, Any]:
     plain["normalizer"] = {"type": "Sequence", "normalizers": kept} if kept else None
     plain["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": split} if split else None
     return plain
+
+
+def _prepends_space(part: dict[str, Any]) -> bool:
+    return part["type"] == "Prepend" and part.get("prepend") in (_SPACE, " ")
 
 
 def _is(part: dict[str, Any], rule: dict[str, Any]) -> bool:

@@ -25,13 +25,14 @@ from jinja2.filters import make_attrgetter
 from jinja2.runtime import BlockReference, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from decodekit.text.marked import Marked, dump_json, formatted, has_marks, joined, replaced, unclear
+from decodekit.text.marked import Marked, dump_json, formatted, has_marks, indented, joined, replaced, unclear
 from decodekit.text.template_prices import (
     CHEAP_FILTERS,
     COMPARING_TESTS,
     EACH_PLACE,
+    FOLLOWED_FILTERS,
     LIST_METHODS,
-    TEXT_FILTERS,
+    PICKING_FILTERS,
     TEXT_METHODS,
     WIDENING,
     afford_format,
@@ -41,7 +42,7 @@ from decodekit.text.template_prices import (
     depth_of,
     search_price,
 )
-from decodekit.text.template_syntax import Charging, Generation, QuietNamespace
+from decodekit.text.template_syntax import Charging, GenerationBlock, QuietNamespace
 from decodekit.text.template_work import ITEM, OPERATION, Work
 
 __all__ = ["Sandbox"]
@@ -72,12 +73,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
             trim_blocks=True,
             lstrip_blocks=True,
             finalize=self.written,
-            extensions=["jinja2.ext.loopcontrols", Generation],
+            extensions=["jinja2.ext.loopcontrols", GenerationBlock],
         )
         self._work: ContextVar[Work] = ContextVar("work of a chat template")
         self.concat = self._concatenated  # type: ignore[method-assign]
         own = {
             "tojson": self._tojson,
+            "indent": indented,
             "join": self._join,
             "safe": _safe,
             "replace": self._replace,
@@ -180,12 +182,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
             shallow = name in ("get", "items", "keys", "values")
             self.work.spend(0 if shallow else len(owner) * (ITEM + self.work.size(args)))
             return self.work.made(function(*args, **named))
+        if any(function is each for each in self._granted.values()):
+            return self._unfollowed(super().call(context, function, *args, **kwargs), [args, named])
         if isinstance(owner, LoopContext):
             self.work.size(args)  # `changed` compares them
-        elif not (
-            isinstance(function, Macro | BlockReference | LoopContext | Undefined)
-            or any(function is each for each in self._granted.values())
-        ):
+        elif not isinstance(function, Macro | BlockReference | LoopContext | Undefined):
             raise SecurityError(f"calling {name or type(function).__name__}")
         return super().call(context, function, *args, **kwargs)
 
@@ -230,7 +231,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
             if name in CHEAP_FILTERS:
                 return result
             result = self.work.made(result)
-            return self._kept(result, given) if name in TEXT_FILTERS else result
+            if name in PICKING_FILTERS or any(result is each for each in given):
+                return result
+            followed = name in FOLLOWED_FILTERS and isinstance(result, Marked)
+            return result if followed else self._unfollowed(result, given)
 
         return charged
 
@@ -256,10 +260,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # -- texts ------------------------------------------------------------------------------------------------------
 
     def _kept(self, result: Any, inputs: Any) -> Any:
-        """A text made of marked ones whose characters were not followed is unclear."""
-        if isinstance(result, str) and not isinstance(result, Marked) and has_marks(inputs):
-            return unclear(result)
-        return result
+        """What Python's own methods and operators make: marked where `Marked` made it, and otherwise not followed."""
+        return result if isinstance(result, Marked) else self._unfollowed(result, inputs)
+
+    def _unfollowed(self, result: Any, inputs: Any) -> Any:
+        """A text made of marked ones whose characters were not followed is unclear, also where a part has marks."""
+        return unclear(result) if isinstance(result, str) and has_marks(inputs) else result
 
     def _concatenated(self, pieces: Iterable[str]) -> str:
         pieces = list(pieces)

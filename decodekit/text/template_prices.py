@@ -14,8 +14,9 @@ __all__ = [
     "CHEAP_FILTERS",
     "COMPARING_TESTS",
     "EACH_PLACE",
+    "FOLLOWED_FILTERS",
     "LIST_METHODS",
-    "TEXT_FILTERS",
+    "PICKING_FILTERS",
     "TEXT_METHODS",
     "WIDENING",
     "afford_format",
@@ -50,10 +51,9 @@ _DEARER_FILTERS = {
     **dict.fromkeys(_words("title urlencode"), 100),
 }
 _SLOW_FILTERS = _words("pprint striptags urlize wordwrap xmlattr")  # on some texts they take quadratic time
-TEXT_FILTERS = _SLOW_FILTERS | _words(
-    "capitalize center e escape filesizeformat forceescape format indent join lower replace safe string title tojson "
-    "trim truncate upper urlencode"
-)
+PICKING_FILTERS = CHEAP_FILTERS | _words("max min random")  # they give one of the values, unchanged
+FOLLOWED_FILTERS = _words("capitalize format indent join lower replace reverse safe string tojson trim truncate upper")
+"""Filters that use the methods of marked texts only, so that the marks they give are right."""
 
 
 def charge_comparison(work: Work, left: Any, right: Any, *, inside: bool) -> None:

@@ -18,10 +18,10 @@ from jinja2.visitor import NodeTransformer
 
 from decodekit.text.template_work import OPERATION
 
-__all__ = ["Charging", "Generation", "QuietNamespace"]
+__all__ = ["Charging", "GenerationBlock", "QuietNamespace"]
 
 
-class Generation(Extension):
+class GenerationBlock(Extension):
     """``{% generation %}`` marks what the assistant wrote, for training; it writes nothing itself."""
 
     tags = {"generation"}  # noqa: RUF012 - jinja2 reads it from the class

@@ -25,6 +25,8 @@ class Tokenizer(Protocol):
 
     * ``space_in_front`` ('never', 'unless there' or 'always'): the space with which the model's own tokenizer begins a
       text, as sentencepiece does; prompts and conversations have it, `encode` does not; 'never';
+    * ``encode_prompt(text, special=False)``: the ids of a text with all spaces that the model's own tokenizer adds,
+      where it adds others than the one in front;
     * ``loses`` (str): what `encode` does not keep of a text; '': ``decode(encode(text))`` is the text's UTF-8;
     * ``listed`` (bool): the bytes of all tokens are available; False where a server gives them one by one; True.
     """

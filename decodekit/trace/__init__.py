@@ -1,4 +1,4 @@
-"""Traces: what happened, token by token, in a form that can be checked without the model."""
+"""Traces: the record of a run, token by token, in a form that can be checked without the model."""
 
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd, Trace
 from decodekit.trace.reader import read_trace, recover

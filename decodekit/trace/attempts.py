@@ -1,7 +1,7 @@
-"""How often each sequence of a run has gone back: the attempt that the noise of a step belongs to (RNG.md).
+"""The attempt of each step's noise (RNG.md): how often its sequence has gone back before.
 
-The attempt is no free number: with it any token could be reached. A run without a ban never goes back. With one, the
-attempt of a step is how many branches were taken back before it, and each of them is in the record.
+The attempt must be checked, because a free choice of it could produce any token. In a run without a ban it is always 0.
+With a ban it is the number of branches that were taken back before the step, and each of them is in the record.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Attempts:
     """Follows the steps of a trace, in order.
 
     Args:
-        header: says what was banned.
+        header: has the banned phrases.
     """
 
     def __init__(self, header: Header) -> None:
@@ -42,8 +42,8 @@ class Attempts:
         self._count[step.stream] = attempt
         for at, branch in enumerate(step.abandoned, before):
             if branch.why not in self._phrases:
-                raise Finding("failed", f"a branch before step {step.index} was taken back for no banned phrase")
-            # The last token of a branch tells; a sampler of its own may have drawn nothing for that.
+                raise Finding("failed", f"a branch before step {step.index} was taken back without a banned phrase")
+            # This is the attempt of the branch's last draw; a sampler of a plugin may have drawn nothing.
             fits = branch.attempt == at if self._always_drawn else 0 <= branch.attempt <= at
             if not fits or not branch.token_ids:
                 raise Finding("failed", f"branch {at} of stream {step.stream} cannot be of attempt {branch.attempt}")

@@ -1,13 +1,13 @@
-"""The trace format, ``decodekit-trace/1``: JSON Lines, each chained to the bytes of the line before.
+"""The trace format, ``decodekit-trace/1``: JSON Lines; each line has a digest of the line before.
 
     {"kind": "header", "content": {...}, "created": "..."}
     {"kind": "step", "prev": "<BLAKE2b of the line above>", "content": {...}, "timing": {...}}
     ...
     {"kind": "footer", "prev": "...", "content": {...}, "check": "<BLAKE2b of this line up to here>"}
 
-A line of kind "resumed" after some steps tells that the run was taken up again there, one of kind "recovered" that a
-torn line was cut. The chain detects damage, not forgery: whoever can write the file can write it anew. ``content``
-holds what equal runs share; time stands beside it, and the footer's ``contents`` is one digest over the contents of the
+A line of kind "resumed" says that the run was resumed at this place; one of kind "recovered" says that an incomplete
+line was removed. The digests detect damage, not forgery: anyone who can write the file can write a new one. ``content``
+is the same in equal runs; times are outside of it, and the footer's ``contents`` is one digest over the contents of the
 header and all steps. Floats are written with all their digits; an infinity is the string "inf" or "-inf". A raw row is
 base64 of its little-endian bytes.
 """
@@ -45,13 +45,13 @@ def digest(data: bytes) -> str:
 def check_size(line: bytes, *, header: bool = False) -> None:
     """Raise `ValueError` for a line that is too long, or holds more lists or items than a trace needs.
 
-    A list of nothing is 2 bytes on disk and a hundred in memory; counting commas and brackets costs next to nothing.
+    An empty list is 2 bytes on disk and about 100 in memory; counting commas and brackets costs almost nothing.
     """
     lists, items = (_MOST_LISTS_OF_A_HEADER, _MOST_ITEMS_OF_A_HEADER) if header else (_MOST_LISTS, _MOST_ITEMS)
     if len(line) > LONGEST_LINE:
         raise ValueError(f"a line is longer than {LONGEST_LINE} bytes")
     if len(line) <= lists:
-        return  # as most are
+        return  # most lines are this short
     if line.count(b"[") + line.count(b"{") > lists:
         raise ValueError(f"a line holds more than {lists} lists")
     if line.count(b",") > items:
@@ -59,15 +59,15 @@ def check_size(line: bytes, *, header: bool = False) -> None:
 
 
 def to_line(data: Mapping[str, Any]) -> bytes:
-    """One JSON line without its newline: compact, UTF-8, and a `ValueError` rather than a NaN."""
-    line = to_json(data)  # several times quicker than json, which is stricter
+    """One JSON line without its newline, compact, in UTF-8. Raises `ValueError` for NaN."""
+    line = to_json(data)  # several times faster than json, but less strict
     if b"NaN" in line or b"Infinity" in line:
         return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
     return line
 
 
 def encode_step(step: Step) -> dict[str, Any]:
-    """The content of a step line, as plain data. What is None or empty by default is left out."""
+    """The content of a step line, as plain data. Optional fields that are None or empty are left out."""
     raw, choice = step.raw, step.choice
     content: dict[str, Any] = {
         "stream": step.stream,

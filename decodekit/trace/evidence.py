@@ -1,9 +1,9 @@
-"""What must be kept of a final distribution so that the choice can be proved without the model.
+"""Evidence: the part of a final distribution that proves the choice without the model.
 
-After a truncation that is the whole support. Of an untruncated draw it is a *floor*, every token at or above it, and
-every token whose noise could have lifted it from the floor to the runner-up: all others are then provably behind.
-A floor near the winner leaves many tokens below it whose noise lifts them that far, one near the bottom many likely
-tokens above; the least evidence lies between.
+After a truncation it is the whole support. For an untruncated draw it is a *floor* (a score), every token with at
+least this score, and every other token whose noise would lift it from the floor to the runner-up. All other tokens
+then provably score less than the runner-up. With a high floor, many tokens below it have enough noise; with a low
+floor, many tokens are above it; the smallest evidence is between the two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from decodekit.draw.samplers import greedy, multinomial
 
 __all__ = ["Evidence", "gather"]
 
-_WHOLE_SUPPORT = 128  # below this the support itself is smaller than anything a floor could save
+_WHOLE_SUPPORT = 128  # up to this size the whole support is kept; a floor would save nothing
 _DEEPEST_FLOOR = 2048
 
 
@@ -31,9 +31,9 @@ class Evidence:
 
     Args:
         token_ids: int64[n].
-        scores: float64[n], exactly as the sampler used them, unnormalised, in nats; -inf for a token that noise could
-            have lifted from the floor, had it not been removed.
-        floor: no token that is missing here has a higher score; None when no token is missing.
+        scores: float64[n], exactly as the sampler used them, unnormalised, in nats; -inf for a removed token whose
+            noise would lift it from the floor to the runner-up.
+        floor: no token that is missing here has a higher score; None if no token is missing.
     """
 
     token_ids: NDArray[np.int64]
@@ -42,7 +42,7 @@ class Evidence:
 
 
 def gather(dist: Distribution, choice: Choice, sampler: object, noise: BoundRandomness) -> Evidence:
-    """The evidence for this choice; the whole support wherever no floor can shorten it."""
+    """The evidence for this choice; the whole support if a floor cannot make it smaller."""
     if dist.hidden is not None:
         assert dist.token_ids is not None
         return Evidence(dist.token_ids, dist.scores, dist.hidden.max_score)
@@ -63,7 +63,8 @@ def _with_floor(dist: Distribution, choice: Choice, noise: BoundRandomness) -> E
     second = choice.score - choice.margin
     ids, scores = dist.row.first(_DEEPEST_FLOOR)
     shifted = scores - dist.row.max_score
-    # A Gumbel number exceeds x with a probability near exp(-x): the expected number of tokens lifted from below it.
+    # A Gumbel number exceeds x with probability near exp(-x). So this is the expected number of tokens to list
+    # because of their noise, for each candidate floor.
     lifted = dist.vocab_size * np.exp(np.minimum(shifted - second, 0.0))
     cut = int(np.argmin(np.arange(1, len(ids) + 1) + lifted))
     floor = float(scores[cut])

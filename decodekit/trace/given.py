@@ -1,4 +1,4 @@
-"""What the ids of a trace stand for, where that was made up by the tokenizer of the run and has to be learnt anew."""
+"""Ids of a trace that the tokenizer of the run made itself: a new tokenizer must learn them from the trace."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["relearn"]
 
 
 def relearn(adapter: Adapter, trace: Trace) -> None:
-    """Tell the adapter's tokenizer what the trace knows, if it is one that has to be told: it has a ``relearn``.
+    """Give the ids and texts of a trace to the adapter's tokenizer, if it has a method ``relearn``.
 
-    Such a tokenizer makes its ids up, for a server that takes texts or messages and no ids.
+    Such a tokenizer makes its own ids, because the server takes texts or messages and no ids.
 
     Args:
-        adapter: whose tokenizer it is.
-        trace: the prompts as they were given, and what each step's schedule says of its tokens.
+        adapter: the adapter.
+        trace: has the prompts as they were given, and the texts of tokens in each step's schedule.
 
     Raises:
         ParameterError: a prompt has other ids now than in the trace.

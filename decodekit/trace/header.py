@@ -1,4 +1,4 @@
-"""The nouns of a trace beside its steps: header, ends, footer, and the whole."""
+"""The parts of a trace other than its steps: header, sequence ends, footer, resumptions, and the whole trace."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ class Header:
     """What a run started from.
 
     Args:
-        seed: the seed all its noise comes from.
+        seed: the seed of all its noise.
         level: 'choice', 'proof' or 'full'.
         prompts: the token ids of each prompt.
         sequences: (stream, index of its prompt) of each sequence.
         chain: processors and sampler, with the distribution and version each came from.
         adapter: the adapter's `AdapterInfo` as data.
-        on_undisclosed: the policy.
+        on_undisclosed: 'error' or 'truncate'.
         stop: max_tokens, strings, ids.
         top_logprobs: how many leading tokens each step keeps.
-        metadata: the names of what processors were told beside; their values are not recorded.
-        config: the resolved configuration, when the session came from one.
+        metadata: the names of the metadata given to processors; the values are not recorded.
+        config: the resolved configuration, if the session was made from one.
         versions: decodekit, numpy and Python.
         chat_template: BLAKE2b of the model's chat template; '' without one.
         format: the format's name and version.
         rng: the random number algorithm's name and version.
-        given: the prompts as they were given, text or messages, where their ids alone do not tell what the model saw: a
-            server that takes messages makes the ids itself. None, and left out of the file, elsewhere.
+        given: the prompts as they were given, text or messages, if their ids alone do not determine the model's input:
+            the server takes texts or messages. Otherwise None, and left out of the file.
     """
 
     seed: int
@@ -85,7 +85,7 @@ class SequenceEnd:
     """How one sequence ended.
 
     Args:
-        stream: which.
+        stream: its stream.
         tokens: how many tokens it has.
         finish_reason: why it ended.
         error: the message of the error it ended in, or None.
@@ -99,7 +99,7 @@ class SequenceEnd:
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """What a run came to.
+    """How a run ended.
 
     Args:
         ends: how each sequence ended.
@@ -112,13 +112,13 @@ class Footer:
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """Where a run that had ended was taken up again. Not a part of the contents: they are those of one unbroken run.
+    """Where a run was resumed. Not a part of the contents, which are those of an uninterrupted run.
 
     Args:
-        steps: how many steps there were.
-        cut: how many bytes of a last line that was torn were left out.
-        adapter: the `AdapterInfo`, as data, of the adapter from there on.
-        versions: as in the header, from there on.
+        steps: how many steps there were before.
+        cut: how many bytes of an incomplete last line were left out.
+        adapter: the `AdapterInfo`, as data, of the adapter after this place.
+        versions: as in the header, after this place.
     """
 
     steps: int
@@ -133,9 +133,9 @@ class Trace:
 
     Args:
         header: what it started from.
-        steps: one per token; `Step.stream` tells which sequence.
-        footer: None when the run did not end in order: the trace is incomplete.
-        resumed: where it was taken up again, if it was.
+        steps: one per token; `Step.stream` says of which sequence.
+        footer: None if the run has no recorded end: the trace is incomplete.
+        resumed: where it was resumed, if it was.
     """
 
     header: Header
@@ -147,15 +147,15 @@ class Trace:
         reasons = [] if self.footer is None else [str(end.finish_reason) for end in self.footer.ends]
         ends = "incomplete" if self.footer is None else ", ".join(dict.fromkeys(reasons)) or "no sequence"
         number = len(self.header.sequences)
-        told = f"{len(self.steps)} steps, {number} sequence{'' if number == 1 else 's'}, {self.header.level!r}"
-        return f"Trace({told}, seed={self.header.seed}, {ends})"
+        counts = f"{len(self.steps)} steps, {number} sequence{'' if number == 1 else 's'}, {self.header.level!r}"
+        return f"Trace({counts}, seed={self.header.seed}, {ends})"
 
     def token_ids(self, stream: int = 0) -> list[int]:
         """The tokens of one sequence."""
         return [step.token_id for step in self.steps if step.stream == stream]
 
     def wrong_ends(self) -> str | None:
-        """What is wrong with the footer's ends: one for each sequence of the header, with its count of tokens."""
+        """What is wrong with the footer's ends; None if there is one per sequence, with the right number of tokens."""
         ends = self.footer.ends if self.footer is not None else []
         streams = [stream for stream, _ in self.header.sequences]
         if [end.stream for end in ends] != streams:
@@ -165,7 +165,7 @@ class Trace:
             if counts[end.stream] != end.tokens:
                 return (
                     f"the footer counts {end.tokens} tokens in stream {end.stream}, and there are "
-                    f"{counts[end.stream]} steps; a streamed run has its steps in its file"
+                    f"{counts[end.stream]} steps; the steps of a streamed run are only in its trace file"
                 )
         return None
 
@@ -178,7 +178,7 @@ class Trace:
 
 
 def versions() -> dict[str, str]:
-    """The versions that shape a run: decodekit, numpy, Python and the machine."""
+    """The versions that influence a run: decodekit, numpy, Python and the machine type."""
     from importlib.metadata import version
 
     python = ".".join(map(str, sys.version_info[:3]))

@@ -1,4 +1,4 @@
-"""A new file that is whole or not there: written under another name, then given its own."""
+"""Writing a new file completely or not at all: it is written under another name and then renamed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def write_new(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file, readable by its owner only.
 
     Raises:
-        TraceError: it exists, or cannot be written; nothing is left behind then.
+        TraceError: it exists, or cannot be written; then no file remains.
     """
     target = Path(path)
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -26,7 +26,7 @@ def write_new(path: str | os.PathLike[str], data: bytes) -> None:
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())  # some disks are found to be full only now
+                os.fsync(file.fileno())  # some file systems report a full disk only here
             _name(draft, target)
         finally:
             with suppress(OSError):
@@ -40,10 +40,10 @@ def write_new(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def _name(draft: Path, target: Path) -> None:
-    """Give a file its name, unless that was taken meanwhile."""
+    """Rename a file, unless the name was taken in the meantime."""
     try:
         os.link(draft, target)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links, which cannot say that a name is taken
+    except OSError:  # a file system without hard links: an existing file cannot be detected
         draft.rename(target)

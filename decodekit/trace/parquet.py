@@ -1,4 +1,4 @@
-"""A trace as a Parquet table, one row per step, for analysis with the tools one already has. Extra: ``parquet``."""
+"""A trace as a Parquet table, one row per step, for analysis with other tools. Extra: ``parquet``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_parquet"]
 
-_ROWS = 4096  # as many steps at a time; a step at level 'proof' has up to a few thousand final scores
+_ROWS = 4096  # steps written at a time; a step at level 'proof' has up to a few thousand final scores
 
 
 def write_parquet(trace: Trace, path: str | os.PathLike[str]) -> None:
@@ -51,7 +51,7 @@ def write_parquet(trace: Trace, path: str | os.PathLike[str]) -> None:
 
 
 def _columns(pa: Any) -> dict[str, Callable[[Sequence[Step]], pa.Array]]:
-    """What each column is made of: a function from steps to an array, of the same type whatever the steps hold."""
+    """For each column a function from steps to an array; its type does not depend on the steps."""
 
     def scalars(of: Callable[[Step], Any], kind: Any) -> Callable[[Sequence[Step]], pa.Array]:
         return lambda steps: pa.array([of(step) for step in steps], kind)
@@ -96,7 +96,7 @@ def _columns(pa: Any) -> dict[str, Callable[[Sequence[Step]], pa.Array]]:
 
 
 def _listed(pa: Any, parts: Sequence[Any], build: Callable[[Any, Any], pa.Array], kind: Any) -> pa.Array:
-    """A column of lists, from the parts of all of them in a row and where each begins; None is no list."""
+    """A column of lists; None stands for a missing list."""
     present = [part for part in parts if part is not None]
     if present and isinstance(present[0], np.ndarray):
         flat: Any = np.concatenate(present)

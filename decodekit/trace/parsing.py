@@ -1,6 +1,6 @@
-"""Reading the lines of a trace: untrusted bytes, so every field has a type and every list an end.
+"""Parsing the lines of a trace. The bytes are untrusted, so every field is checked.
 
-A list ends at its first item that does not fit: an error for each of a million items would fill the memory.
+A list is read up to the first item that does not fit: an error for each of a million items would fill the memory.
 """
 
 from __future__ import annotations
@@ -87,12 +87,12 @@ def parse_header(content: Any) -> Header:
 
 
 def _until_the_first_error(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """Reads a type as always, but each list up to its first item that does not fit."""
+    """The schema of a type, with each list read only up to the first item that does not fit."""
     schema = handler(source)
     parts, seen = [cast("Any", schema)], set()
     while parts:
         part = parts.pop()
-        if id(part) in seen:  # such as a JSON value, which is made of JSON values
+        if id(part) in seen:  # a recursive type, such as a JSON value
             continue
         seen.add(id(part))
         if isinstance(part, dict):
@@ -158,7 +158,7 @@ class _RowPart(_Read):
         try:
             row = np.frombuffer(base64.b64decode(self.scores, validate=True), dtype=dtype)
         except (binascii.Error, ValueError) as error:
-            raise ValueError(f"the raw row is no base64 of {self.dtype}: {error}") from error
+            raise ValueError(f"the raw row is not base64 of {self.dtype}: {error}") from error
         ids = None if self.token_ids is None else np.array(self.token_ids, dtype=np.int64)
         if ids is not None and len(ids) != len(row):
             raise ValueError(f"{len(ids)} ids and {len(row)} raw scores do not fit")
@@ -188,7 +188,7 @@ class _Line(_Read):
     timing: Timing
 
 
-# -- the header: what its dictionaries hold, as far as this package reads them ----------------------------------------
+# -- the header: the keys of its dictionaries that this package reads -------------------------------------------------
 
 
 class _Shape(_Untrusted):

@@ -1,4 +1,4 @@
-"""Reading traces: untrusted bytes in, a `Trace` or a `TraceError` that names the step out."""
+"""Reading traces: from untrusted bytes to a `Trace`, or to a `TraceError` that names the step."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Fault(TraceError):
     """What is wrong with a file that can be read in part.
 
     Attributes:
-        torn: how many bytes there are of a last line that is cut short, as after a crash; `recover` mends that. 0 when
-            the fault is elsewhere.
+        torn: the number of bytes of an incomplete last line, as after a crash; `recover` repairs this. 0 if the fault
+            is elsewhere.
     """
 
     def __init__(self, message: str, *, step: int | None = None, torn: int = 0) -> None:
@@ -42,10 +42,10 @@ class _Unchained(ValueError):
 
 
 def read_trace(path: str | os.PathLike[str]) -> Trace:
-    """Read a trace and check its chain. Without a footer it is incomplete: `Trace.footer` is None.
+    """Read a trace and check the digests of its lines. Without a footer it is incomplete: `Trace.footer` is None.
 
     Raises:
-        TraceError: no such file, a foreign format, a damaged or torn line; ``step`` counts the intact steps before.
+        TraceError: no such file, another format, a damaged or incomplete line; ``step`` counts the intact steps before.
     """
     trace, fault = inspect_trace(path)
     if fault is not None:
@@ -54,7 +54,7 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
 
 
 def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
-    """As `read_trace`, but what precedes a fault is returned with it. Raises only when there is no usable header."""
+    """As `read_trace`, but returns a fault with the steps before it. Raises only if there is no usable header."""
     lines = _lines(path)
     first = next(lines, None)
     if first is None:
@@ -66,17 +66,17 @@ def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
     for line in lines:
         steps = len(trace.steps)
         if trace.footer is not None:
-            return trace, Fault(f"{path} goes on after its footer", step=steps)
+            return trace, Fault(f"{path} has more lines after its footer", step=steps)
         if not line.endswith(b"\n") and len(line) <= LONGEST_LINE:
             return trace, Fault(
-                f"the last line of {path} is torn after {steps} steps; recover it", step=steps, torn=len(line)
+                f"the last line of {path}, after {steps} steps, is incomplete; use recover", step=steps, torn=len(line)
             )
         line = line.removesuffix(b"\n")
         try:
             check_size(line)
             prev = _take(line, prev, trace, contents)
         except _Unchained as error:
-            del trace.steps[steps - 1 :]  # the step before may be the changed one
+            del trace.steps[steps - 1 :]  # the step before may be the damaged one
             return trace, Fault(f"{path}: {error}", step=len(trace.steps))
         except (ValueError, RecursionError, MemoryError) as error:
             return trace, Fault(
@@ -86,19 +86,19 @@ def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
 
 
 def recover(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Trace:
-    """Copy the intact lines of a torn or unfinished trace and close them with a ``recovered`` line.
+    """Copy the intact lines of an incomplete trace and add a ``recovered`` line.
 
-    The original is not touched. A recovered trace has no footer: it stays incomplete, and says that it was cut. The
-    target appears when it is whole, and not at all when the disk is full.
+    The original is not changed. A recovered trace has no footer: it stays incomplete, and records how much was left
+    out. The target is written completely or, for example when the disk is full, not at all.
 
     Raises:
-        TraceError: the trace is whole, or damaged elsewhere than at its end; or the target exists or cannot be written.
+        TraceError: the trace is complete, or damaged before its last line; or the target exists or cannot be written.
     """
     trace, fault = inspect_trace(path)
     if fault is not None and not fault.torn:
         raise fault
     if trace.footer is not None:
-        raise TraceError(f"{path} is whole; there is nothing to recover", step=len(trace.steps))
+        raise TraceError(f"{path} is complete; there is nothing to recover", step=len(trace.steps))
     data = Path(path).read_bytes()
     kept = data[: data.rfind(b"\n") + 1]
     last = kept[:-1].rsplit(b"\n", 1)[-1]
@@ -112,13 +112,13 @@ def recover(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Tra
 
 
 def _lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
-    """The lines of a file, each with its newline; of one that is too long, only what shows that it is."""
+    """The lines of a file, each with its newline; of a line that is too long, only the first part."""
     try:
-        # Opened without waiting, since a pipe has no other end yet. On Windows there is neither.
+        # Non-blocking, because opening a pipe would wait for its writer. Windows has no such flag.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise TraceError(f"{path} is no regular file; a trace is read from one")
+                raise TraceError(f"{path} is not a regular file, and a trace is read from a regular file only")
             while line := file.readline(LONGEST_LINE + 1):
                 yield line
     except OSError as error:
@@ -134,14 +134,14 @@ def _header(line: bytes, path: str | os.PathLike[str]) -> tuple[Header, bytes]:
         data = json.loads(line)
         content = data["content"]
         if data["kind"] != "header":
-            raise ValueError("the first line is no header")
+            raise ValueError("the first line is not a header")
         if content["format"] != FORMAT:
             raise TraceError(f"{path} has the format {str(content['format'])[:60]!r}; this version reads {FORMAT!r}")
         if not line.endswith(b"\n"):
-            raise ValueError("the header is torn")
+            raise ValueError("the header is incomplete")
         return parse_header(content), to_line(content)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TraceError(f"{path} is no decodekit trace: {_first(error)}", step=0) from error
+        raise TraceError(f"{path} is not a decodekit trace: {_first(error)}", step=0) from error
 
 
 def _take(line: bytes, prev: str, trace: Trace, contents: Any) -> str:
@@ -153,7 +153,7 @@ def _take(line: bytes, prev: str, trace: Trace, contents: Any) -> str:
         return digest(line)
     data = json.loads(line)
     if not isinstance(data, dict) or data.get("prev") != prev:
-        raise _Unchained(f"line {len(trace.steps) + 2} is not chained to the line before; one of the two was changed")
+        raise _Unchained(f"the digest in line {len(trace.steps) + 2} is not that of the line before; one was changed")
     if data.get("kind") == "recovered":
         return digest(line)
     if data.get("kind") == "resumed":
@@ -163,7 +163,7 @@ def _take(line: bytes, prev: str, trace: Trace, contents: Any) -> str:
         raise ValueError(f"a line of kind {str(data.get('kind'))[:40]!r}")
     body, _, check = line.rpartition(_CHECK)
     if check != digest(body).encode() + b'"}':
-        raise ValueError("the footer does not match its check")
+        raise ValueError("the footer does not match its own digest")
     footer: Footer = FOOTER.validate_python(data.get("content"))
     if footer.contents != contents.hexdigest():
         raise ValueError("the footer's digest of all contents does not match the lines above")

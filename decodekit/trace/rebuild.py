@@ -1,4 +1,4 @@
-"""The chain and the model that a header names."""
+"""Building the chain that a header names, and comparing the adapter with the recorded one."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ __all__ = [
 
 
 def require_noise(trace: Trace) -> None:
-    """Raise `TraceError` unless this version knows the noise of the run."""
+    """Raise `TraceError` unless this version has the random number algorithm of the run."""
     if trace.header.rng != ALGORITHM:
-        raise TraceError(f"the noise of this trace is {trace.header.rng!r}; this version knows {ALGORITHM!r}")
+        raise TraceError(
+            f"the random numbers of this trace are {trace.header.rng!r}; this version has only {ALGORITHM!r}"
+        )
 
 
 def chain_of(trace: Trace) -> Chain:
@@ -40,20 +42,20 @@ def chain_of(trace: Trace) -> Chain:
 
 
 def _part(group: str, described: Mapping[str, Any]) -> dict[str, Any]:
-    """A part as a config writes it, if what is installed is what was recorded."""
+    """A part as in a config. Raises `ConfigError` if the installed version is not the recorded one."""
     name = described["name"]
     _, info = registry.load(group, name)
     recorded = (described["distribution"], described["version"])
     if (info.distribution, info.version) != recorded:
         raise ConfigError(
-            f"{group[:-1]} {name!r} was recorded from {recorded[0] or 'a process'} {recorded[1]}; "
-            f"installed is {info.distribution or 'one of this process'} {info.version}"
+            f"{group[:-1]} {name!r} was recorded from {recorded[0] or 'a process'} {recorded[1]}, "
+            f"but the installed one is from {info.distribution or 'this process'} {info.version}"
         )
     return {"name": name, **described["params"]}
 
 
 def differences(recorded: Mapping[str, Any], info: AdapterInfo) -> list[str]:
-    """What says that an adapter is not the recorded one: a sentence for each fingerprint that differs."""
+    """How an adapter differs from the recorded one: a sentence for each fingerprint that differs."""
     return [
         f"the trace's {name} is {recorded.get(name)!r}, this adapter's is {getattr(info, name)!r}"
         for name in ("model_fingerprint", "tokenizer_fingerprint", "vocab_size")

@@ -1,6 +1,6 @@
-"""The states of a chain after a token that is on record.
+"""The states of a chain after a recorded token.
 
-What a record knows of a distribution that is gone is enough for the states of most processors.
+The recorded facts about a distribution are enough to advance the states of most processors.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ def states_after(
     states: tuple[Any, ...],
     randomness: BoundRandomness,
 ) -> tuple[Any, ...]:
-    """The states of a chain after a token that was chosen before, as its record tells; nothing is drawn.
+    """The states of a chain after a recorded token; nothing is drawn.
 
     Args:
         chain: the chain that made the step.
         step: the record.
-        raw: what the adapter had answered; None where that was not recorded. Only a part that looks back on a
-            distribution, or is impure, makes use of it: the processors then run again.
+        raw: what the adapter had answered; None if that was not recorded. It is used only if a part has ``looks_back``
+            or is impure: the processors then run again.
         ctx, states, randomness: as for `Chain.step`.
 
     Raises:
-        TraceError: a part needs more of the past than was recorded, or the record is of another chain.
+        TraceError: a part needs more than was recorded, or the record is of another chain.
     """
     *processors, _ = chain.links
     if [link.name for link in processors] != [entry.name for entry in step.entries[: len(processors)]]:
@@ -48,7 +48,7 @@ def states_after(
     for link in chain.links:
         if not link.pure:
             raise TraceError(
-                f"{link.name!r} keeps a state of its own, which a trace rebuilds from level 'full' only",
+                f"{link.name!r} has hidden state, which can be rebuilt only from a trace of level 'full'",
                 step=step.index,
             )
     seen = [_recalled(step, at, link.name) for at, link in enumerate(chain.links)]
@@ -56,12 +56,12 @@ def states_after(
 
 
 def _recalled(step: Step, at: int, plugin: str) -> Distribution:
-    """Stands for the distribution that part ``at`` of the chain was called with; the sampler is the last part.
+    """A substitute for the distribution that part ``at`` of the chain was called with; the sampler is the last part.
 
-    It knows ``tail``, ``support_size``, ``entropy``, and ``logprob`` and ``surprisal`` of the chosen token, each bit by
-    bit as it was. Whoever asks for more gets a `TraceError` that names ``plugin``.
+    It has ``tail``, ``support_size``, ``entropy``, and ``logprob`` and ``surprisal`` of the chosen token, with the same
+    bits as before. Any other attribute raises a `TraceError` that names ``plugin``.
     """
-    if at < len(step.entries) and step.entries[at].gave_up is not None:  # without its tail all its numbers are others
+    if at < len(step.entries) and step.entries[at].gave_up is not None:  # these numbers are of a row with its tail
         return cast("Distribution", _Recalled(step, plugin, {}, None))
     before = step.entries[at - 1] if at else step.raw
     chosen = step.entries[at - 1].chosen if at else step.choice.raw_logprob
@@ -93,7 +93,7 @@ class _Recalled:
 
     def _miss(self, what: str) -> Any:
         raise TraceError(
-            f"{self._plugin!r} remembers {what} of step {self._step.index}, which this trace does not hold; "
-            "level 'full' keeps it",
+            f"the state of {self._plugin!r} depends on {what} of step {self._step.index}, which this trace does not "
+            "hold; level 'full' keeps it",
             step=self._step.index,
         )

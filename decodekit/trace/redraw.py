@@ -1,4 +1,4 @@
-"""One draw made again from the record: by the core sampler that the header names, with the noise of RNG.md."""
+"""Repeating one draw from the record, with the core sampler that the header names and the noise of RNG.md."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def redraw(trace: Trace, step: Step, noise: BoundRandomness) -> Choice:
 
 
 def _from_support(step: Step, evidence: Evidence, sampler: str, noise: BoundRandomness) -> Choice:
-    """Everything that could be chosen is on record."""
+    """Draw from a record that has every token that could be chosen."""
     try:
         final = Distribution.listed(evidence.token_ids, evidence.scores, stage="processed")
     except DistributionError as error:
@@ -70,7 +70,7 @@ def _from_support(step: Step, evidence: Evidence, sampler: str, noise: BoundRand
 
 
 def _from_floor(step: Step, evidence: Evidence, vocab_size: int, noise: BoundRandomness) -> Choice:
-    """No token that is missing from the record has a score above the floor: their noise tells what they could reach."""
+    """Draw from a record with a floor: no missing token scores above it, so its noise bounds what it could reach."""
     assert evidence.floor is not None
     ids, scores = evidence.token_ids, evidence.scores
     alive, largest = scores > -math.inf, float(scores.max())
@@ -80,27 +80,29 @@ def _from_floor(step: Step, evidence: Evidence, vocab_size: int, noise: BoundRan
     missing = words_above(words, second - floor)
     missing[ids] = False
     if missing.any():
-        # Tokens that their noise could lift from the floor to the runner-up: the exact number decides.
+        # Missing tokens whose noise could lift them from the floor to the runner-up: compare the exact numbers.
         lifted = np.flatnonzero(missing)
         reach = noise.gumbel(lifted) + floor
         furthest = float(reach.max())
         if furthest >= best - _CLOSE:
             at = int(lifted[reach.argmax()])
-            raise Finding("failed", f"token {at} is missing from the record, and could have won from the floor")
-        if furthest >= second:  # as `multinomial` on a head: a hidden token may stand second
+            raise Finding(
+                "failed", f"token {at} is missing from the record, and with a score at the floor it could win"
+            )
+        if furthest >= second:  # as `multinomial` on a head: a hidden token may be second
             second, runner_up = furthest, None
     draw = Draw(domain=TOKENS, stream=noise.stream, step=noise.step, attempt=noise.draw, lane=token, word=word)
-    # With a floor the normaliser is not here; the log-probability stays as recorded.
+    # With a floor the normaliser is unknown, so the log-probability stays as recorded.
     return replace(step.choice, token_id=token, score=best, margin=best - second, runner_up=runner_up, draw=draw)
 
 
 def check_word(step: Step, noise: BoundRandomness) -> None:
-    """The recorded word is the word of its place."""
+    """Check that the recorded word is the one that RNG.md gives for its address."""
     draw = step.draw
     if draw is None:
         return
     if draw.domain not in (TOKENS, SINGLE):
-        raise Finding("consistent", f"the draw is of domain {draw.domain}, which a sampler of its own reads")
+        raise Finding("consistent", f"the draw is of domain {draw.domain}, which only a sampler of a plugin uses")
     word = int(noise.within(draw.domain).words([draw.lane])[0])
     if word != draw.word:
         raise Finding("failed", f"the word of lane {draw.lane} is {word:016x}, the record says {draw.word:016x}")
@@ -110,10 +112,10 @@ def _core_sampler(trace: Trace) -> str:
     described = trace.header.chain.get("sampler", {})
     name = described.get("name")
     if described.get("distribution") != "decodekit" or name not in CORE_SAMPLERS:
-        raise Finding("consistent", f"the sampler {name!r} is not of the core; only its record can be read")
+        raise Finding("consistent", f"the sampler {name!r} is not one of the core, so its draw is not repeated")
     return str(name)
 
 
 def noise_of(trace: Trace, step: Step, attempt: int) -> BoundRandomness:
-    """The noise that chose a step's token."""
+    """The noise of a step."""
     return Randomness(trace.header.seed, step.stream).at(step.index, draw=attempt)

@@ -1,8 +1,8 @@
-"""Replaying a trace: the same draws again, from the record alone or over a live model.
+"""Replaying a trace: the same draws again, from the record alone or with a live model.
 
-From the record, each token is drawn again from the final scores that were kept. Over an adapter, the recorded tokens
-are forced, the model is asked for every distribution, the recorded chain runs with the recorded noise, and what differs
-is reported with its drift and whether the margin allows it.
+From the record, each token is drawn again from the recorded final scores. With an adapter, the recorded tokens
+are forced, the model is asked for every distribution, the recorded chain runs with the recorded noise, and each
+difference is reported with its drift and whether the margin explains it.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class ReplayStep:
 
     Args:
         stream: its sequence.
-        index: its place in it.
+        index: its place in the sequence.
         token_id: the recorded token.
-        replayed: the token drawn now; None where the record holds too little.
+        replayed: the token drawn now; None if the record has too little.
         drift: the largest change of a final log-probability among the recorded tokens, in nats; 0 without a model.
-        margin: the margin of the draw made now; the recorded one where the record holds too little.
-        explained: whether the tokens agree, or twice the drift reaches the margin: the difference is then allowed. Not
-            where the record contradicts itself: then it allows nothing.
+        margin: the margin of the draw made now; the recorded one if the record has too little.
+        explained: whether the tokens are equal, or twice the drift is at least the margin, which explains the
+            difference. A difference is never explained if the record contradicts itself.
     """
 
     stream: int
@@ -70,7 +70,7 @@ class ReplayReport:
     Args:
         steps: every step that was drawn again.
         live: whether a model was asked.
-        warnings: what to know before trusting it, such as a different model fingerprint.
+        warnings: reasons to doubt the comparison, such as a different model fingerprint.
     """
 
     steps: list[ReplayStep]
@@ -99,7 +99,7 @@ class ReplayReport:
 
     @property
     def explained(self) -> bool:
-        """Whether every difference lies within the margin that the drift allows."""
+        """Whether every difference is within the margin that the drift allows."""
         return all(step.explained for step in self.steps)
 
 
@@ -108,10 +108,10 @@ def replay(trace: Trace | str | os.PathLike[str], *, adapter: Adapter | AsyncAda
 
     Args:
         trace: a trace, or the path of one.
-        adapter: a live model to compare with. It comes from you: a trace never builds one.
+        adapter: a live model to compare with. You give it: a trace never builds an adapter.
 
     Raises:
-        TraceError: the trace cannot be read, or its noise is of an unknown kind.
+        TraceError: the trace cannot be read, or its random number algorithm is unknown.
         ConfigError: the recorded chain cannot be built from what is installed (live replay only).
         AdapterError: the model could not answer (live replay only).
     """
@@ -164,7 +164,7 @@ def _replay_stream(
     for start in range(0, len(steps), _BATCH):
         part = steps[start : start + _BATCH]
         prefixes = []
-        for step in part:  # a chain of ancestors: one forward pass for a local model
+        for step in part:  # each prefix is an ancestor of the next: one forward pass for a local model
             prefixes.append(prefix)
             prefix = prefix.extend([step.token_id])
         answers = ask(adapter, prefixes, [_wanted(step) for step in part])
@@ -176,7 +176,7 @@ def _replay_stream(
             truncate = any(entry.gave_up is not None for entry in step.entries)
             reshaped = chain.reshape(answer, context, states, noise, truncate=truncate)
             choice, reshaped = reshaped.choose(noise, truncate=truncate)
-            states = reshaped.states_after(step.choice)  # the recorded token is forced, so stateful parts see that one
+            states = reshaped.states_after(step.choice)  # stateful parts get the recorded token
             drift = _drift(step, reshaped.final)
             agrees = choice.token_id == step.token_id
             yield replace(
@@ -195,7 +195,7 @@ def _wanted(step: Step) -> Disclosure:
 
 
 def _drift(step: Step, final: Distribution) -> float:
-    """The largest change of a final log-probability, among recorded tokens that kept their probability."""
+    """The largest change of a final log-probability, among recorded tokens with probability on both sides."""
     if step.evidence is None:
         pair = step.choice.logprob, _logprob(final, step.token_id)
         return abs(pair[0] - pair[1]) if pair[0] is not None and pair[1] > -math.inf else math.inf
@@ -208,8 +208,8 @@ def _drift(step: Step, final: Distribution) -> float:
     pinned = _logprob(final, step.token_id)
     here = ids == step.token_id
     if step.choice.logprob is None or pinned == -math.inf or not here.any():
-        return float(np.ptp(now - was))  # scores are known up to a constant each
-    # The recorded token's own log-probability pins the constant on both sides.
+        return float(np.ptp(now - was))  # both sides are known up to a constant
+    # The log-probability of the recorded token determines the constant on both sides.
     before = was - float(was[here][0]) + step.choice.logprob
     after = now - float(now[here][0]) + pinned
     return float(np.abs(after - before).max())

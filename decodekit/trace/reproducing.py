@@ -1,4 +1,4 @@
-"""The recorded chain run again on the recorded raw rows: all that it computes is compared with the record."""
+"""Running the recorded chain again on the recorded raw rows, and comparing everything it computes with the record."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = ["NotRecorded", "Rerun", "reproduce"]
 
 @dataclass(frozen=True)
 class Rerun:
-    """The recorded chain, and the states it has reached in each stream; none once a step could not be run.
+    """The recorded chain, and its present states for each stream; a stream has none after a step that did not run.
 
     Args:
         chain: built from the header.
-        tokenizer: that of the run, where the caller has it; a trace holds none.
-        states: of each stream.
+        tokenizer: that of the run, if the caller has it; a trace has none.
+        states: the states of each stream.
     """
 
     chain: Chain
@@ -39,11 +39,11 @@ class Rerun:
 
 
 class NotRecorded(Exception):
-    """A part of the chain asked for something that no trace holds."""
+    """A part of the chain asked for something that is never recorded."""
 
 
 def reproduce(trace: Trace, step: Step, so_far: TokenIds, noise: BoundRandomness, rerun: Rerun) -> None:
-    """Run the recorded chain again on the raw row, from the states it has reached.
+    """Run the recorded chain again on the raw row of a step, from its present states.
 
     Raises:
         Finding: what differs, or what is missing.
@@ -91,7 +91,7 @@ def _check_scores(step: Step, final: Distribution) -> None:
 
 
 def _check_notes(step: Step, choice: Choice, entries: tuple[Entry, ...]) -> None:
-    """What the model thought of the token, and what each processor did."""
+    """Check the raw log-probability and rank of the token, and the entry of each processor."""
     different = first_difference(step.choice, choice, "choice") or first_difference(step.entries, entries, "entries")
     if different is not None:
         raise Finding("failed", f"step {step.index}: {different}")
@@ -111,14 +111,14 @@ def _tokenizer(trace: Trace, rerun: Rerun) -> Tokenizer | None:
 
 
 class _Absent:
-    """Stands where the tokenizer stood: whoever wants to know something of it finds out that it is gone."""
+    """A placeholder for the run's tokenizer: any use of it raises `NotRecorded`."""
 
     def __getattr__(self, name: str) -> Any:
         raise NotRecorded("the tokenizer")
 
 
 class _Metadata(Mapping[str, Any]):
-    """The metadata of a run: their names are on record, and their values are not."""
+    """The metadata of a run: the names are recorded, the values are not."""
 
     def __init__(self, names: list[str]) -> None:
         self._names = names

@@ -1,4 +1,4 @@
-"""The record of one token: what the model said, what each processor made of it, the draw, and the choice."""
+"""The record of one token: the model's answer, what each processor did, the draw, and the choice."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ FinishReason = Literal["stop", "length", "deadline", "cancelled", "error"]
 
 @dataclass(frozen=True, slots=True)
 class RawSummary:
-    """What the adapter answered, in short.
+    """A summary of the adapter's answer.
 
     Args:
         disclosed: how many tokens were shown.
         support: how many have probability; None on a head with a tail.
-        entropy: in nats; None on a head with a tail, unless the adapter stated it.
-        log_normalizer: in nats; None where a tail leaves it open.
+        entropy: in nats; None on a head with a tail, unless the adapter gave it.
+        log_normalizer: in nats; None where a tail makes it unknown.
         origin: 'logits' or 'logprobs'.
         stage: 'raw', 'processed' or 'unknown'.
-        temperature: what the provider had applied.
+        temperature: the temperature that the provider had applied.
         tail: what was undisclosed; None when nothing was.
         top: (token id, logprob) of the leading tokens.
     """
@@ -66,10 +66,10 @@ class RawSummary:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Where the time of one step went, in seconds.
+    """The time of one step, in seconds.
 
     Args:
-        predict: waiting for the adapter; shared by all rows of a batch.
+        predict: the time until the adapter answered; the same for all rows of a batch.
         chain: processors, sampler and evidence.
     """
 
@@ -82,9 +82,9 @@ class Abandoned:
     """A branch that was written and taken back.
 
     Args:
-        why: the banned phrase it completed.
+        why: the banned phrase that it completed.
         attempt: the attempt of its last token's noise.
-        token_ids: its tokens, from the place that was gone back to.
+        token_ids: its tokens, from the place to which decoding went back.
     """
 
     why: str
@@ -94,23 +94,24 @@ class Abandoned:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One generated token and why it was that one.
+    """One generated token and why it was chosen.
 
     Args:
         index: the number of tokens generated before.
         token_id: the token.
         text: the text it added; empty while a character or a possible stop string is incomplete.
-        raw: the adapter's distribution, in short.
+        raw: a summary of the adapter's distribution.
         entries: one per processor, in order.
-        draw: the deciding random word; None when nothing was random.
+        draw: the random word that decided; None when nothing was random.
         choice: the choice.
         schedule: how the adapter computed the distribution, or None.
         timing: in seconds; not part of the content of a trace.
         stream: which sequence of the run.
         evidence: what proves the draw; None at level 'choice'.
-        row: the raw scores as the adapter gave them, at level 'full': (ids or None for all in id order, scores).
-        asked: what had to be asked for after the first answer: (who asked, for what).
-        abandoned: the branches that were taken back to this place, or to a later one on the way, oldest first.
+        row: the raw scores as the adapter gave them, at level 'full': (ids, scores); ids is None if the scores are of
+            all tokens in id order.
+        asked: what was asked for after the first answer: (the question, the disclosure it needs).
+        abandoned: the branches that were taken back before this step was settled, oldest first.
     """
 
     index: int
@@ -133,7 +134,7 @@ class Step:
         return f"Step({self.index}, {self.text!r}, token_id={self.token_id}, logprob={self.choice.logprob:.4g}{more})"
 
     def answer(self, vocab_size: int | None) -> Distribution | None:
-        """What the adapter answered, made again from `row`; None below level 'full'."""
+        """The adapter's answer, built again from `row`; None below level 'full'."""
         if self.row is None:
             return None
         (ids, row), raw = self.row, self.raw

@@ -1,10 +1,10 @@
-"""The texts of a trace decoded again, where the tokenizer is at hand."""
+"""Decoding the texts of a trace again, with the tokenizer of the run."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from decodekit.text.stream import TextStream
+from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
@@ -17,29 +17,25 @@ class RecordedTexts:
     """Follows the steps of a trace, in order.
 
     Args:
-        trace: names the stop strings and the ids that end a text.
+        trace: has the stop strings and the ids that end a text.
         tokenizer: the run's.
     """
 
     def __init__(self, trace: Trace, tokenizer: Tokenizer) -> None:
         stop = trace.header.stop
-        self._tokenizer = tokenizer
-        self._ends = tokenizer.eos_ids | frozenset(stop.get("ids") or ())
-        self._streams = {
-            stream: TextStream(tuple(stop.get("strings") or ())) for stream, _ in trace.header.sequences
-        }  # fmt: skip
+        strings, ends = tuple(stop.get("strings") or ()), tokenizer.eos_ids | frozenset(stop.get("ids") or ())
+        self._streams = {stream: TokenText(tokenizer, strings, ends) for stream, _ in trace.header.sequences}
         self._left = Counter(step.stream for step in trace.steps)
 
     def check(self, step: Step) -> None:
-        """Compare a step's text. Text may have been held; where the run ended with the step, it is in its text.
+        """Compare a step's text. If the run ended with this step, text that was held back is in it too.
 
         Raises:
-            Finding: the text is another.
+            Finding: the text differs.
         """
         stream = self._streams[step.stream]
         self._left[step.stream] -= 1
-        data = b"" if step.token_id in self._ends else self._tokenizer.token_bytes(step.token_id) or b""
-        possible = [stream.push(data)]
+        possible = [stream.take(step.token_id)]
         if self._left[step.stream] == 0:
             possible.append(possible[0] + stream.finish())
         if step.text not in possible:

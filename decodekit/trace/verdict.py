@@ -1,4 +1,4 @@
-"""What a verification comes to: a word for each step, and one for the whole."""
+"""The result of a verification: a word for each step, and one for the whole trace."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ STRENGTH: tuple[Word, ...] = ("failed", "incomplete", "consistent", "ambiguous",
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a trace proves; as strong as its weakest step.
+    """What a trace proves. The word is that of its weakest step.
 
     Args:
         word: 'reproduced' (the final scores follow from the raw rows through the recorded processors, and the choices
             from them), 'proved' (the choices follow from the recorded final scores and the seed), 'ambiguous' (some
-            margin is under 1e-9), 'consistent' (nothing contradicts, something is missing), 'incomplete' (the run has
-            no end), 'failed'.
-        step: the first step of that word, when it is worse than 'proved'; None otherwise.
+            margin is under 1e-9), 'consistent' (no contradiction was found, but something is missing), 'incomplete'
+            (the run has no recorded end), 'failed'.
+        step: the first step with that word, if it is worse than 'proved'; None otherwise.
         why: the reason, in a sentence.
-        counts: how many steps earned which word.
+        counts: how many steps have each word.
         words: the word of each step, in the order of the trace.
     """
 
@@ -34,7 +34,7 @@ class Verdict:
 
 
 class Finding(Exception):
-    """Why a step is not proved, and the word it earns instead."""
+    """Why a step is not proved, and its word instead."""
 
     def __init__(self, word: Word, why: str) -> None:
         self.word, self.why = word, why

@@ -1,7 +1,7 @@
 """Verifying a trace without the model: does each choice follow from what was recorded?
 
-Only the samplers of the core run here, and no plugin unless ``chain=True`` asks for the processors too. Nothing here
-proves that the raw row came from the model; a live replay compares that.
+Only the samplers of the core run here; plugins run only with ``chain=True``. Nothing here proves that the raw row came
+from the model; a replay with a live model compares that.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def verify(
     """Check every step of a trace, and its ends. docs/traces.md lists what is checked at which level.
 
     Args:
-        trace: a trace, or the path of one. What precedes a fault in the file is verified too.
-        chain: run the recorded chain again on raw rows (level 'full'), stateful parts and samplers that are not of the
-            core included; this loads the plugins the header names. Where one is missing or of another version, the
-            steps are 'consistent'.
-        tokenizer: that of the run, to check the texts with, and for parts of the chain that ask it.
+        trace: a trace, or the path of one. If the file has a fault, the steps before it are verified too.
+        chain: run the recorded chain again on raw rows (level 'full'), with stateful parts and samplers of plugins;
+            this loads the plugins that the header names. If one is missing or has another version, the steps are
+            'consistent'.
+        tokenizer: that of the run, to check the texts, and for parts of the chain that use it.
 
     Raises:
-        TraceError: the file has no usable header, or its noise is of an unknown kind.
+        TraceError: the file has no usable header, or its random number algorithm is unknown.
         ParameterError: the tokenizer has another fingerprint than that of the run.
     """
     fault = None
@@ -59,7 +59,7 @@ def verify(
     if worst is not None and words[worst] == "failed":
         return Verdict("failed", trace.steps[worst].index, findings[worst][1], counts, words)
     if trace.footer is None:
-        reason = str(fault) if fault else "there is no footer: the run did not end in order"
+        reason = str(fault) if fault else "there is no footer: the run has no recorded end"
         return Verdict("incomplete", len(trace.steps), f"{reason}; {_summary(counts)}", counts, words)
     wrong = trace.wrong_ends()
     if wrong is not None:
@@ -72,7 +72,7 @@ def verify(
 
 
 class _Check:
-    """Verifies the steps of a trace in order, with what must be known of those before."""
+    """Verifies the steps of a trace, in order."""
 
     def __init__(self, trace: Trace, chain: bool, tokenizer: Tokenizer | None) -> None:
         self._trace = trace
@@ -90,14 +90,14 @@ class _Check:
                 self._missing = str(error)
 
     def step(self, step: Step) -> tuple[Word, str]:
-        """The word that a step earns, and why."""
+        """The word of a step, and why."""
         try:
             return self._step(step)
         except Finding as finding:
             return finding.word, finding.why
         except DecodekitError as error:
             if isinstance(error.__cause__, NotRecorded):
-                return "consistent", f"a part of the chain needs {error.__cause__}, which no trace holds"
+                return "consistent", f"a part of the chain needs {error.__cause__}, which is never recorded"
             return "failed", f"step {step.index} cannot be drawn again: {error}"
 
     def _step(self, step: Step) -> tuple[Word, str]:
@@ -126,24 +126,24 @@ class _Check:
 
 
 def _check_level(trace: Trace, step: Step) -> None:
-    """A step holds no more than its level records."""
+    """Check that a step has no more than its level records."""
     level = trace.header.level
     if (step.evidence is not None and level == "choice") or (step.row is not None and level != "full"):
         raise Finding("failed", f"step {step.index} holds more than level {level!r} records")
 
 
 def _drawn_again(trace: Trace, step: Step, noise: BoundRandomness) -> tuple[Word, str]:
-    """'proved', 'ambiguous' or 'consistent', from the recorded final scores alone; raises what failed."""
+    """'proved', 'ambiguous' or 'consistent', from the recorded final scores alone; raises a `Finding` if it failed."""
     try:
         again = redraw(trace, step, noise)
     except Finding as finding:
-        check_word(step, noise)  # nothing to draw from, but the word itself can be checked
+        check_word(step, noise)  # the draw cannot be repeated, but its random word can be checked
         if finding.word == "failed":
             raise
         return finding.word, finding.why
     check_choice(step, again, noise)
     if is_close(again):
-        return "ambiguous", f"the margin of step {step.index} is {again.margin:.3g}: rounding could have turned it"
+        return "ambiguous", f"the margin of step {step.index} is {again.margin:.3g}: rounding could have changed it"
     return "proved", ""
 
 

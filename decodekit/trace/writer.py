@@ -1,4 +1,4 @@
-"""Writing a trace: a step reaches the operating system before its token is handed out."""
+"""Writing a trace: a step reaches the operating system before its token is returned."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ __all__ = ["TraceWriter"]
 class TraceWriter:
     """Writes one run into one new file, readable by its owner only.
 
-    An interrupt may come anywhere. From before a line is written until it is counted the file is in doubt, and a file
-    in doubt gets no footer: the trace is incomplete then, nothing in it is lost, and the run can be resumed.
+    An interrupt may come at any time. If it comes between the start of a write and the count of the line, the file gets
+    no footer: the trace is then incomplete, nothing in it is lost, and the run can be resumed.
 
     Args:
         path: the file; it must not exist.
         header: what the run starts from.
-        fsync: wait for the disk after each line. A killed process loses nothing either way; a power cut may.
+        fsync: wait for the disk after each line. A killed process loses nothing in either case; without it, a power
+            failure may lose lines.
 
     Raises:
-        TraceError: the file exists or cannot be made; later, a line could not be written in full.
+        TraceError: the file exists or cannot be created; later, a line could not be written in full.
     """
 
     def __init__(self, path: str | os.PathLike[str], header: Header, *, fsync: bool = False) -> None:
@@ -51,13 +52,13 @@ class TraceWriter:
         except FileExistsError:
             raise TraceError(f"{self.path} exists; a trace is written once. Choose another path or remove it") from None
         except OSError as error:
-            raise TraceError(f"cannot make {self.path}: {error.strerror}") from error
+            raise TraceError(f"cannot create {self.path}: {error.strerror}") from error
         except ValueError as error:  # a name with a zero byte
-            raise TraceError(f"cannot make {os.fspath(path)!r}: {error}") from error
+            raise TraceError(f"cannot create {os.fspath(path)!r}: {error}") from error
         self._open = True
         try:
             self._append(line, content)
-        except BaseException:  # without its header the file says nothing, and would be in the way of the next try
+        except BaseException:  # a file without a header is useless, and would block the next attempt
             self.abandon()
             with suppress(OSError):
                 self.path.unlink()
@@ -73,7 +74,7 @@ class TraceWriter:
         self._append(line, content, step.stream)
 
     def resumed(self, resumption: Resumption) -> None:
-        """Say that the run was taken up again."""
+        """Write that the run was resumed."""
         line = _line_of({"kind": "resumed", "prev": self._prev, "content": asdict(resumption), "created": _now()})
         self._append(line, b"")
 
@@ -84,14 +85,14 @@ class TraceWriter:
             ends: how each sequence ended, in the order of the header.
 
         Returns:
-            The footer; None where there is none, because the file was closed or in doubt, or because the ends count
-            other steps than were written.
+            The footer; None if none was written, because the file was closed or a write was interrupted, or because the
+            ends count other steps than were written.
         """
         footer = Footer(list(ends), self._contents.hexdigest())
         try:
             if not self._open or self._in_doubt or any(self._counts[end.stream] != end.tokens for end in footer.ends):
                 return None
-            self._in_doubt = True  # for good: an interrupt may come before the file is closed
+            self._in_doubt = True  # from here to the end: an interrupt may come before the file is closed
             body = _line_of({"kind": "footer", "prev": self._prev, "content": asdict(footer)})[:-1]
             self._write(body + b',"check":"' + digest(body).encode() + b'"}\n')
         finally:
@@ -105,7 +106,7 @@ class TraceWriter:
             os.close(self._file)
 
     def _append(self, line: bytes, content: bytes, stream: int | None = None) -> None:
-        """Write a line and take it into account; all that can fail of that comes first."""
+        """Write a line and count it; everything that can fail is done before the write."""
         if self._in_doubt:
             raise TraceError(f"writing to {self.path} was interrupted; resume the run", step=self._steps)
         prev, contents = digest(line), self._contents.copy()
@@ -130,7 +131,7 @@ class TraceWriter:
             self.abandon()
             raise TraceError(
                 f"cannot write to {self.path} after {self._steps} steps: {error.strerror}. "
-                "What is there is intact up to its last whole line; free some room and recover it",
+                "The file is intact up to its last complete line; free some disk space and use recover",
                 step=self._steps,
             ) from error
 
@@ -146,7 +147,7 @@ def _now() -> str:
 
 
 def _line_of(data: Mapping[str, Any]) -> bytes:
-    """The line of this data. What is no Unicode, as in the name of a file, is written as Python escapes it."""
+    """The line of this data. Invalid Unicode, as in some file names, is written with Python's escapes."""
     try:
         try:
             return to_line(data)
@@ -167,12 +168,12 @@ def _escaped(data: Any) -> Any:
 
 
 def _require_readable(line: bytes, *, header: bool = False, step: int | None = None) -> None:
-    """What no reader takes is not written."""
+    """Refuse a line that the reader would refuse."""
     try:
         check_size(line, header=header)
     except ValueError as error:
         raise TraceError(
-            f"{error}: too much for a trace. "
+            f"{error}, which is too much for a trace. "
             + ("Split the call" if header else "Truncate the distribution, or record at level 'choice'"),
             step=step,
         ) from error

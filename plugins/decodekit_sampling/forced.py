@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from decodekit import BoundRandomness, Choice, Context, Distribution, ParameterError, Plugin
-from decodekit_sampling.history import TokenIds
+from decodekit_sampling.history import TokenIdTuple
 
 __all__ = ["Forced"]
 
@@ -29,7 +29,7 @@ class Forced(Plugin):
         PluginError: the ids have run out, or the chain left the token no probability.
     """
 
-    forced: TokenIds
+    forced: TokenIdTuple
 
     def __call__(self, dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
         """`Undisclosed` on a head that does not name the token."""

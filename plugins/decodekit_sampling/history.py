@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError
 from decodekit.text.tokenizer import TokenId
 
-__all__ = ["Ids", "Scope", "TokenId", "TokenIds", "Window", "named", "recent", "weighed", "within"]
+__all__ = ["Ids", "Scope", "TokenId", "TokenIdTuple", "Window", "named", "recent", "weighed", "within"]
 
 Scope = Annotated[Literal["prompt", "output", "both"], Field(description="which tokens count as history")]
 Window = Annotated[int, Field(ge=1, le=10_000_000, description="how many of the most recent tokens count; None: all")]
@@ -32,7 +32,7 @@ Ids = Annotated[
 _MOST_NAMED = 512
 
 
-TokenIds = Annotated[tuple[TokenId, ...], BeforeValidator(_as_tuple), Field(max_length=10_000_000)]
+TokenIdTuple = Annotated[tuple[TokenId, ...], BeforeValidator(_as_tuple), Field(max_length=10_000_000)]
 """Token ids in order; there may be none."""
 
 

@@ -70,9 +70,7 @@ class Truncation(Plugin):
 
     kind: ClassVar[Kind] = "truncation"
 
-    min_keep: Annotated[
-        int, Field(ge=1, le=1_000_000, description="at least this many tokens stay, whatever the rule says")
-    ] = 1
+    min_keep: Annotated[int, Field(ge=1, le=1_000_000, description="at least this many tokens stay")] = 1
     ties: Ties = "lowest"
 
     @property

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from decodekit import Choice, Context, Distribution, ParameterError, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit_sampling.history import TokenIds, within
+from decodekit_sampling.history import TokenIdTuple, within
 from decodekit_sampling.mt19937 import Seed, uniform_float
 from decodekit_sampling.truncation import ROUNDING, near_zero
 
@@ -36,7 +36,7 @@ class _TopChoices(Plugin):
     above: Annotated[bool, Field(description="a choice must have more than the threshold; equal is not enough")] = False
     least: _Least = "one"
     min_keep: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    protected: TokenIds = ()
+    protected: TokenIdTuple = ()
     counted: Annotated[bool, Field(description="whether a protected token counts as a choice")] = True
 
     def _excluded(self, dist: Distribution) -> tuple[NDArray[np.int64], bool]:

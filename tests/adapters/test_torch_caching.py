@@ -141,7 +141,7 @@ def test_a_window_is_trusted_only_where_it_was_seen_to_matter(monkeypatch: pytes
     assert TorchAdapter(model=model).capabilities == {"kv_cache": True}
     assert model.config.sliding_window == 8
     monkeypatch.setattr(modeling_mistral, "create_sliding_window_causal_mask", mask)
-    reason = "with a KV cache it was" if fault == "the cache ignores the window" else "its sliding window could not be"
+    reason = "with a KV cache its" if fault == "the cache ignores the window" else "its sliding window could not be"
     assert str(TorchAdapter(model=model).capabilities["kv_cache"]).startswith(f"no: {reason}")
     assert model.config.sliding_window == 8
 

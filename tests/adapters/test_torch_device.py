@@ -176,7 +176,7 @@ def test_what_cannot_repeat_its_bits_says_so() -> None:
             raise RuntimeError("cumsum does not have a deterministic implementation")
         return torch.eye(7)[ids]
 
-    with pytest.raises(AdapterError, match="cannot be held"):
+    with pytest.raises(AdapterError, match="cannot run deterministically"):
         TorchAdapter(model=stubborn, deterministic=True)
 
 

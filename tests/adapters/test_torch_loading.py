@@ -77,7 +77,7 @@ def test_a_checkpoint_with_a_tensor_missing_is_not_filled_with_random_numbers(tm
     model.save_pretrained(tmp_path)
     tensors = {name: tensor for name, tensor in model.state_dict().items() if "layers.1.mlp.up" not in name}
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelNotFound, match=r"not whole: 1 tensors are missing, model\.layers\.1\.mlp\.up"):
+    with pytest.raises(ModelNotFound, match=r"incomplete: 1 tensors are missing, model\.layers\.1\.mlp\.up"):
         TorchAdapter(model=str(tmp_path))
 
 

@@ -168,12 +168,12 @@ def test_a_model_that_looks_ahead_is_refused(name: str) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = getattr(transformers, name)(config).eval()
-    with pytest.raises(ParameterError, match="no causal language model"):
+    with pytest.raises(ParameterError, match="not a causal language model"):
         TorchAdapter(model=model)
 
 
 def test_a_function_that_looks_ahead_is_refused() -> None:
-    with pytest.raises(ParameterError, match="no causal language model"):
+    with pytest.raises(ParameterError, match="not a causal language model"):
         TorchAdapter(model=lambda ids: bigram(ids.flip(1)).flip(1))
 
 

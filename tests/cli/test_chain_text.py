@@ -100,5 +100,5 @@ def test_a_setting_is_toml_and_otherwise_the_text_itself(text: str, value: objec
 
 
 def test_a_setting_that_begins_as_toml_and_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no TOML value"):
+    with pytest.raises(ConfigError, match="not a TOML value"):
         parse_value('"open')

@@ -89,7 +89,7 @@ def test_the_prompt_can_come_from_stdin(decodekit: Decodekit) -> None:
 def test_a_prompt_that_is_no_text_is_refused(decodekit: Decodekit) -> None:
     done = decodekit("generate", "-", *TOY, stdin=b"\xff\xfe")
     assert decodekit("generate", "\udcff", *TOY).returncode == 2
-    assert done.returncode == 2 and done.stderr.startswith("decodekit: the prompt is no UTF-8")
+    assert done.returncode == 2 and done.stderr.startswith("decodekit: the prompt is not UTF-8")
 
 
 def test_bytes_that_are_hostile_to_a_terminal_are_data_in_a_pipe(decodekit: Decodekit) -> None:

@@ -88,7 +88,7 @@ def test_the_doctor_asks_an_adapter_twice(decodekit: Decodekit) -> None:
 
 def test_the_doctor_finds_an_adapter_that_does_not_keep_its_word(decodekit: Decodekit) -> None:
     done = decodekit("doctor", "--adapter", "fickle")
-    assert done.returncode == 1 and "calls itself deterministic, and the same question moved by" in done.stderr
+    assert done.returncode == 1 and "declares itself deterministic, but the same question changed by" in done.stderr
 
 
 @pytest.mark.parametrize(("name", "reason"), [("broken", "cannot be imported"), ("nothing", "no adapter is named")])

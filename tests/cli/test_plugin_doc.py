@@ -75,5 +75,5 @@ def test_no_word_of_a_docstring_is_lost(docstring: str) -> None:
 def test_an_example_is_the_inside_of_a_toml_table() -> None:
     assert read_example('a = 1, b = "x", c = {2 = false}') == {"a": 1, "b": "x", "c": {"2": False}}
     assert read_example("") == {}
-    with pytest.raises(ConfigError, match="'a = ' is not what stands between the braces"):
+    with pytest.raises(ConfigError, match="'a = ' is not valid between the braces"):
         read_example("a = ")

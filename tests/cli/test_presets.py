@@ -75,19 +75,19 @@ def test_two_chains_side_by_side(one_after_another: Callable[..., list[tuple[int
         "notes": [],
     }
     assert json.loads(left[0])["against"]["not_carried_over"] == ["typical_p"]
-    assert "the same tokens, otherwise weighed: total variation 0.1" in weighed[0]
+    assert "the same tokens with other probabilities: total variation 0.1" in weighed[0]
 
 
 def test_wrong_calls(one_after_another: Callable[..., list[tuple[int, str, str]]], tmp_path: Path) -> None:
     np.save(tmp_path / "table.npy", np.zeros((2, 3)))
     tmp_path.joinpath("text.npy").write_text("no array")
     calls = {
-        "--chain and --preset are two chains": ["chain", "--chain", "top_k=3", "--preset", "vllm"],
+        "--chain and --preset both give a chain": ["chain", "--chain", "top_k=3", "--preset", "vllm"],
         "no preset is named 'lama.cpp'; did you mean 'llama.cpp'": ["chain", "--preset", "lama.cpp"],
         "--preset takes the name of a preset": ["chain", "--preset", "vllm(top_k=3)"],
         "'top_k' is written once, as key=value": ["chain", "--preset", "vllm top_k"],
         "knows mrv2 and v1": ["chain", "--preset", "vllm version=0.8.5"],
-        "one row of logits is wanted": ["chain", "--preset", "vllm", "--against", "tgi", "--logits", "table.npy"],
+        "expected one row of logits": ["chain", "--preset", "vllm", "--against", "tgi", "--logits", "table.npy"],
         "cannot read text.npy": ["chain", "--preset", "vllm", "--against", "tgi", "--logits", "text.npy"],
         "name a preset there": ["chain", "--preset", "vllm", "--logits", "table.npy"],
     }

@@ -70,11 +70,11 @@ def test_what_acts_at_the_first_step_is_drawn_there() -> None:
 
 def test_a_parameter_that_says_what_it_means_is_told_with_it() -> None:
     top_p = described("top_p")
-    assert top_p.parameters["min_keep"]["meaning"] == "so many tokens stay, whatever the rule says"
+    assert top_p.parameters["min_keep"]["meaning"] == "at least this many tokens stay"
     assert "meaning" not in top_p.parameters["top_p"]
-    assert described("dry").parameters["window"]["meaning"].startswith("only so many of the most recent")
+    assert described("dry").parameters["window"]["meaning"].startswith("how many of the most recent")
     page = reference_page([top_p, described("inverse_cdf"), described("top_n_sigma")])
-    assert "| `min_keep` | integer | >= 1, <= 1000000 | `1` | so many tokens stay, whatever the rule says |" in page
+    assert "| `min_keep` | integer | >= 1, <= 1000000 | `1` | at least this many tokens stay |" in page
     assert "| `top_p` | number | > 0, <= 1 | required |  |" in page
 
 

@@ -28,13 +28,15 @@ def test_a_run_whose_model_broke_goes_on_to_the_same_text(one_after_another: Cal
     assert proof[0] == 0 and proof[1].startswith("proved: ")
 
 
-def test_a_torn_line_is_said_and_the_text_is_that_of_the_whole_run(decodekit: Decodekit, tmp_path: Path) -> None:
+def test_an_incomplete_line_is_reported_and_the_text_is_that_of_the_whole_run(
+    decodekit: Decodekit, tmp_path: Path
+) -> None:
     whole = decodekit(*RUN, "--trace", "run.jsonl")
     lines = (tmp_path / "run.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "run.jsonl").write_bytes(b"".join(lines[:6]) + lines[6][:50])
     done = decodekit("resume", "run.jsonl", *TOY)
     assert (done.stdout, done.returncode) == (whole.stdout, 0)
-    assert done.stderr == "decodekit: the last line of run.jsonl is torn: 50 bytes are left out\n"
+    assert done.stderr == "decodekit: the last line of run.jsonl is incomplete: 50 bytes are left out\n"
 
 
 def test_a_run_at_its_limit_goes_on_with_a_higher_one_and_samples_all_do(one_after_another: Calls) -> None:
@@ -49,7 +51,7 @@ def test_a_run_at_its_limit_goes_on_with_a_higher_one_and_samples_all_do(one_aft
         ]
     )
     assert json.loads(idle[1])["results"] == json.loads(short[1])["results"]
-    assert idle[0] == 0 and "--max-tokens takes it further" in idle[2]
+    assert idle[0] == 0 and "a larger --max-tokens continues it" in idle[2]
     assert json.loads(longer[1]) == json.loads(whole[1])
     assert plain[1] == "\n---\n".join(sample["text"] for sample in json.loads(whole[1])["results"]) + "\n"
 
@@ -67,7 +69,7 @@ def test_the_model_comes_from_a_trace_only_when_one_says_so(one_after_another: C
         ]
     )
     assert short[0] == 0
-    assert asked[0] == 2 and "--adapter toy --set order=2, which --as-recorded takes from it" in asked[2]
+    assert asked[0] == 2 and "--adapter toy --set order=2, which --as-recorded uses" in asked[2]
     assert taken[0] == 0 and json.loads(taken[1]) == json.loads(whole[1])
     assert other[0] == 0 and "warning: the trace's model_fingerprint" in other[2]
     assert wrong[0] == 1 and "cannot come after 2 tokens" in wrong[2]

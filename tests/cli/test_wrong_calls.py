@@ -26,7 +26,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["generate", "x", *TOY, "--sampler", "greedy multinomial"], "--sampler takes one sampler, not 2"),
     (["generate", "x", *TOY, "--seed", "-1"], "seed"),
     (["generate", "x", *TOY, "--max-tokens", "-1"], "max_tokens"),
-    (["generate", "x", *TOY, "--deadline", "nan"], "--deadline is a number of seconds"),
+    (["generate", "x", *TOY, "--deadline", "nan"], "deadline is a number of seconds"),
     (["generate", "x", *TOY, "-n", "0"], "n must be an integer from 1"),
     (["generate", "x", *TOY, "--stop", ""], "a stop string must be text"),
     (["generate", "", *TOY], "is empty"),

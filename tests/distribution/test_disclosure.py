@@ -197,7 +197,7 @@ def test_a_head_of_the_whole_vocabulary_has_no_tail_and_no_masked_tokens() -> No
         ([-1, 2], [-1.0, -2.0], None, "token -1"),
         ([1, 2], [-1.0, math.nan], 4, "1 of 2 scores are NaN"),
         ([1, 2], [math.inf, -1.0], 4, r"\+inf"),
-        ([1, 2], [0.002, -9.0], 4, "no log-probabilities"),
+        ([1, 2], [0.002, -9.0], 4, "not log-probabilities"),
         ([1, 2], [LOG(0.6), LOG(0.5)], 4, "sum of 1.1"),
         ([1, 2], [-math.inf, -math.inf], 4, "no token has probability"),
     ],

@@ -320,7 +320,7 @@ def test_the_end_is_the_tokenizers_unless_it_is_given(name: str, parameters: dic
     with pytest.raises(PluginError, match=f"plugin '{name}'.*the end of text needs a tokenizer"):
         scores(name, row, ctx, **parameters)
     endless = context(ctx.prompt_ids, ctx.output_ids, PiecesTokenizer([b"a"]))
-    with pytest.raises(PluginError, match="knows no end of text; give eos_ids"):
+    with pytest.raises(PluginError, match="has no end-of-text token; give eos_ids"):
         scores(name, row, endless, **parameters)
 
 

@@ -36,7 +36,7 @@ def test_a_token_that_the_chain_removed_or_that_there_is_not_is_refused() -> Non
 
 
 def test_when_the_ids_run_out_it_says_so() -> None:
-    with pytest.raises(PluginError, match="2 ids are forced, and token 3 was asked for"):
+    with pytest.raises(PluginError, match="forced has 2 ids, but token 3 was requested"):
         decide(Chain([], decodekit.sampler("forced", forced=[0, 1])), [ROW] * 3)
 
 

@@ -144,15 +144,15 @@ def test_with_the_same_seed_the_tokens_are_llama_cpps(asked: dict[str, Any]) -> 
     ],
     ids=str,
 )
-def test_where_the_candidates_stand_in_neither_order_no_tokens_are_promised(asked: dict[str, Any]) -> None:
+def test_candidates_in_neither_order_give_a_note_instead_of_reproduced_tokens(asked: dict[str, Any]) -> None:
     chain = Chain.preset("llama.cpp", seed=3, **asked)
-    assert chain.describe()["sampler"]["name"] == "multinomial" and "not replayed" in chain.notes[-1]
+    assert chain.describe()["sampler"]["name"] == "multinomial" and "not reproduced" in chain.notes[-1]
 
 
-def test_an_order_that_is_not_replayed_gives_the_law_and_says_so() -> None:
+def test_an_order_that_is_not_reproduced_keeps_the_distribution_and_is_noted() -> None:
     asked = {"top_k": 0, "top_p": 1.0, "typ_p": 0.6, "min_p": 0.0}
     chain = Chain.preset("llama.cpp", seed=3, **asked)
-    assert chain.describe()["sampler"]["name"] == "multinomial" and "not replayed" in chain.notes[0]
+    assert chain.describe()["sampler"]["name"] == "multinomial" and "not reproduced" in chain.notes[0]
     row = rows(5)[0]
     stages = [llama.build("typical", 0.6, 0), llama.build("temp_ext", 0.8, 0.0, 1.0)]
     ids, scores = llama.apply(llama.chain(*stages), row)

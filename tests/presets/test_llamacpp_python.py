@@ -71,6 +71,6 @@ def test_what_it_takes_and_ignores() -> None:
     (note,) = Chain.preset("llama-cpp-python", temperature=-1.0, min_p=0.2).notes
     assert "dropped: min_p" in note
     (note,) = Chain.preset("llama-cpp-python", seed=3, typical_p=0.7, top_p=1.0).notes
-    assert "not replayed" in note
+    assert "not reproduced" in note
     (note,) = Chain.preset("llama-cpp-python", temperature=0.0, typical_p=0.2).notes
     assert "greedy" in note

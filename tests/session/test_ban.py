@@ -255,7 +255,7 @@ def test_what_makes_no_sense_is_a_typed_error() -> None:
         def __call__(self, dist: Any, ctx: Any) -> Any:
             return dist
 
-    with pytest.raises(ParameterError, match="may run only once"):
+    with pytest.raises(ParameterError, match="must run only once"):
         Session(model(), Chain([Foreign()])).generate([0], ban=["a"])
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("tokenizers")
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from decodekit import Chain, DecodekitError, ParameterError, PluginError, Session, processor, read_trace, resume
+from decodekit import Chain, DecodekitError, ParameterError, PluginError, Session, processor, read_trace, resume, verify
 from decodekit.testing import NGramAdapter, TableAdapter
 from decodekit.text.byte_alphabet import BYTES
 from decodekit.text.huggingface import FastTokenizer
@@ -103,6 +103,20 @@ def test_a_run_that_stops_at_a_control_token_is_resumed_as_it_was(tmp_path: Path
     session.generate("Q:", max_tokens=2, stop=["<|im_end|>"], trace=tmp_path / "run.jsonl")
     (result,) = resume(tmp_path / "run.jsonl", writes(SCRIPT), max_tokens=9)
     assert (result.text, result.finish_reason, len(result.token_ids)) == ("hi", "stop", 3)
+
+
+@pytest.mark.parametrize("level", ["proof", "full"])
+@pytest.mark.parametrize(
+    "stop", [["<|im_end|>\nuser"], ["hi<|im_end|>\nzzz"], ["<|im_end|>\nzzz", "more"], ["i<|im_end|>"], ["more"]]
+)
+def test_texts_with_named_control_tokens_are_verified_as_they_were_written(
+    level: str, stop: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "run.jsonl"
+    run(SCRIPT, stop=stop, level=level, trace=path)
+    assert verify(path, tokenizer=TOKENIZER).word == "proved"
+    if level == "full":
+        assert verify(path, chain=True, tokenizer=TOKENIZER).word == "reproduced"
 
 
 # -- texts that have no UTF-8 ------------------------------------------------------------------------------------------

@@ -188,7 +188,7 @@ def test_a_text_starts_with_the_models_own_begin_of_text_token():
         (["a"], "integers"),
         ([True, False], "integers"),
         ([{"role": "user", "content": "hi"}], "template"),
-        ("\ud800", "prompt 0 is no Unicode text"),
+        ("\ud800", "prompt 0 is not valid Unicode text"),
         (7, "not int"),
         (b"bytes", "not bytes"),
         (None, "not NoneType"),
@@ -255,6 +255,10 @@ def test_the_number_of_samples_is_checked(n):
         {"deadline": -1},
         {"deadline": float("nan")},
         {"deadline": "soon"},
+        {"ban": 5},
+        {"ban": "word"},
+        {"until": 5},
+        {"trace": 5},
     ],
     ids=str,
 )
@@ -322,3 +326,9 @@ def test_a_foreign_sampler_decides_like_a_core_one():
 
     mine = Session(table(), Chain([], second_best), seed=1).generate([1], max_tokens=1)
     assert mine.token_ids == (Session(table(), seed=1).generate([1], max_tokens=1).trace.steps[0].choice.runner_up,)
+
+
+@pytest.mark.parametrize("deadline", [float("inf"), 1e12, 4e9])
+def test_a_deadline_beyond_what_a_machine_can_wait_is_none(ngram, deadline):
+    result = Session(ngram, seed=1).generate("the", max_tokens=2, deadline=deadline)
+    assert (result.finish_reason, len(result.token_ids)) == ("length", 2)

@@ -150,7 +150,7 @@ def test_cut_at_any_byte_it_goes_on_and_says_what_was_torn(tmp_path, caplog):
         (note,) = read_trace(tmp_path / "again").resumed
         assert (note.steps, note.cut) == (2 + left[: len(left) - torn].count(b'"kind":"step"'), torn)
         assert [record.message for record in caplog.records] == (
-            ["the last line of the trace is torn; it is left out"] if torn else []
+            ["incomplete last line of the trace left out"] if torn else []
         )
         assert len(result.trace.resumed) == 1
     header = cut.lines[0]
@@ -428,7 +428,9 @@ def test_parts_of_this_process_are_named_until_the_chain_is_given(tmp_path):
         if what == "entropy":
             cut.check(cut.killed(5), chain=chain)
             continue
-        with pytest.raises(TraceError, match=r"'Surprised' remembers the log-probability of another.*level 'full'"):
+        with pytest.raises(
+            TraceError, match=r"state of 'Surprised' depends on the log-probability of another.*level 'full'"
+        ):
             cut.check(cut.killed(5), chain=chain)
         assert not (folder / "again").exists()
         (folder / "whole").unlink()
@@ -440,7 +442,7 @@ def test_parts_of_this_process_are_named_until_the_chain_is_given(tmp_path):
 
 def test_a_memory_of_its_own_is_rebuilt_from_rows_only(tmp_path):
     cut = Cut(tmp_path, Chain([Counting()]))
-    with pytest.raises(TraceError, match="'counting' keeps a state of its own"):
+    with pytest.raises(TraceError, match="'counting' has hidden state"):
         resume(cut.killed(5), MODEL, chain=Chain([Counting()]))
     (tmp_path / "whole").unlink()
     cut = Cut(tmp_path, Chain([Counting()]), level="full")
@@ -455,7 +457,7 @@ def test_a_tail_that_was_given_up_is_known_from_rows_only(tmp_path):
         whole = session.generate([3], max_tokens=9, level=level)
         session.generate([3], max_tokens=4, level=level, trace=path)
         if level == "proof":
-            with pytest.raises(TraceError, match="'adaptive_p' remembers logprob of step 0"):
+            with pytest.raises(TraceError, match="state of 'adaptive_p' depends on logprob of step 0"):
                 resume(path, adapter, max_tokens=9)
         else:
             assert resume(path, adapter, max_tokens=9)[0].token_ids == whole.token_ids
@@ -518,7 +520,7 @@ def test_what_is_no_run_to_go_on_with_is_a_typed_error(tmp_path):
         (changed(sequences=[(1, 0)]), TraceError, "no sequence with stream 0"),
         (replace(trace, steps=trace.steps[1:], footer=None), TraceError, "not its place"),
         (replace(trace, steps=trace.steps[1:]), TraceError, "had 4 tokens, and here are 3"),
-        (replace(trace, steps=[]), TraceError, "had 4 tokens, and here are 0; a streamed run"),
+        (replace(trace, steps=[]), TraceError, "had 4 tokens, but this trace has 0 steps"),
         (changed(chain={**header.chain, "processors": [{"name": "top_k", "params": {"top_k": 2},
          **decodekit.plugin.registry.describe(decodekit.processor("top_k", top_k=2))}]}), TraceError, "this chain"),
     ]  # fmt: skip

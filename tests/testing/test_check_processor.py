@@ -357,23 +357,23 @@ BROKEN = [
     (uses_the_global_random_state, "two answers to one question|global random state"),
     (draws_and_does_not_use_it, "global random state"),
     (answers_by_the_clock, "two answers to one question"),
-    (renumbers_the_ids, "gave probability to token|with a tail|kept|renamed"),
+    (renumbers_the_ids, "gave probability to token|with a tail|kept|permuted"),
     (drops_ids_of_sparse_input, "kept 1 and 2 tokens"),
     (makes_nan, "made NaN"),
     (shortens_the_vocabulary, "turned a vocabulary of 2 into one of 1"),
     (returns_an_array, "returned ndarray"),
     (returns_a_writable_one, "can be written to"),
     (raises_at_one_token, "raised ZeroDivisionError"),
-    (empties_without_a_word, "answered nothing"),
+    (empties_without_a_word, "gave no result"),
     (asks_for_more_of_everything, "asks for more of a complete distribution"),
     (renormalises_a_head, "on the 1 leading tokens"),
     (cuts_a_head_without_looking, "leading tokens"),
     (biases_a_head_beyond_its_tail, "hidden tokens have|moved the shown tokens"),
     (depends_on_the_offset, "does not declare needs_logits"),
-    (prefers_low_ids, "leading tokens|renamed"),
+    (prefers_low_ids, "leading tokens|permuted"),
     (flips_the_mode, "declares argmax_invariant and moved the mode"),
     (leaves_a_tail, "declares truncates and left a tail"),
-    (always_empty, "answered nothing"),
+    (always_empty, "gave no result"),
     (refuses_everything, "refused"),
     (Unbounded(strength=1.0), "least and a greatest value: strength"),
     (UnboundedInside(strengths=[1]), "least and a greatest value: strengths"),
@@ -396,7 +396,7 @@ def test_a_law_that_names_ids_is_told_from_one_that_does_not():
         return dist.add([1], [1.0])
 
     check_processor(prefers_token_one, names_ids=True)
-    with pytest.raises(AssertionError, match="tokens are renamed"):
+    with pytest.raises(AssertionError, match="ids are permuted"):
         check_processor(prefers_token_one)
 
 

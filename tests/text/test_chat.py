@@ -138,10 +138,10 @@ def test_a_long_conversation_is_no_bomb() -> None:
         ([{"role": "user"}], "'content'"),
         ([{"content": "x"}], "'role'"),
         ([{"role": "user", "content": 3}], "3"),
-        ([], "no message"),
+        ([], "messages is empty"),
         ([{"role": "user", "content": {"text": "x"}}], "'content'"),
         ([{"role": "user", "content": [object()]}], "holds a object"),
-        ([{"role": "user", "content": "\ud800"}], "no Unicode"),
+        ([{"role": "user", "content": "\ud800"}], "not valid Unicode"),
         ([{"role": "user", "content": "x"}, {"role": 1, "content": "x"}], "message 1"),
     ],
 )

@@ -13,6 +13,7 @@ pytest.importorskip("llama_cpp")
 pytest.importorskip("gguf")
 pytest.importorskip("transformers")
 
+import llama_cpp
 import transformers
 
 import decodekit
@@ -84,8 +85,16 @@ def test_the_texts_that_a_vocabulary_can_write_are_not_refused(name: str) -> Non
 @pytest.mark.parametrize("name", list(FOLDERS))
 def test_a_prompt_begins_as_in_transformers(name: str) -> None:
     theirs = transformers.AutoTokenizer.from_pretrained(folder(name))
-    for text in ("hi the", " hi", "sat"):
+    for text in ("hi the", " hi", "sat", "<think>hi", "a<think>the</think>b"):
         assert prompt_ids(read_tokenizer(folder(name)), text) == theirs(text)["input_ids"]
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_prompt_begins_as_in_llama_cpp(in_llama_cpp: Any, name: str) -> None:
+    theirs = llama_cpp.Llama(str(gguf_file(name)), vocab_only=True, verbose=False)
+    for text in ("hi the", " hi", "sat", "<think>hi", "a<think>the</think>b", "<think> hi", "a </think>"):
+        ours = prompt_ids(in_llama_cpp(name).tokenizer, text)
+        assert ours == theirs.tokenize(text.encode(), add_bos=True, special=False)
 
 
 def test_a_file_may_be_named_for_a_model_behind_a_server(in_llama_cpp: Any) -> None:
@@ -150,7 +159,7 @@ def test_an_end_is_found_in_whatever_file_names_it(
     FOLDERS["tiktoken"]().save(str(tmp_path / "tokenizer.json"))
     settings_of(tmp_path, **files)
     assert read_tokenizer(tmp_path).eos_ids == ends
-    assert caplog.text.count("names an end of text") == (not ends)
+    assert caplog.text.count("names an end-of-text token") == (not ends)
 
 
 def test_the_ends_of_a_file_are_those_of_llama_cpp(in_llama_cpp: Any) -> None:

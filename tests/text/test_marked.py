@@ -8,10 +8,22 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decodekit.text.marked import MESSAGE, UNCLEAR, Marked, dump_json, formatted, joined, marked, marks_of, replaced
+from decodekit.text.marked import (
+    MESSAGE,
+    UNCLEAR,
+    Marked,
+    dump_json,
+    formatted,
+    indented,
+    joined,
+    marked,
+    marks_of,
+    replaced,
+)
 
 OURS, THEIRS = "aB -,", "xY\n.;"
 
@@ -55,6 +67,15 @@ def test_methods_are_those_of_str(text: str) -> None:
     for at in (slice(1, 3), slice(None, None, -1), slice(-2, None), slice(0, 9, 2)):
         check(text[at], plain[at])
     check(text * 2, plain * 2)
+
+
+@given(st.text("aB\n\r \x0b\u2028", max_size=8), st.sampled_from([0, 2, "x\n"]), st.booleans(), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_indented_lines_are_those_of_jinja(text: str, width: int | str, first: bool, blank: bool) -> None:
+    filters = pytest.importorskip("jinja2.filters")
+    for given_text in (text, marked(text, bytes([MESSAGE]) * len(text))):
+        result = indented(given_text, width, first, blank)
+        assert str.__str__(result) == filters.do_indent(text, width, first, blank)
 
 
 @given(TEXTS, TEXTS, TEXTS)

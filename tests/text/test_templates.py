@@ -157,7 +157,7 @@ def test_the_last_part_with_a_text_is_continued() -> None:
 
 def test_what_cannot_be_continued_is_refused() -> None:
     for last in ({"content": ""}, {"content": " \n"}, {"content": None, "tool_calls": [CALL]}, {"content": []}):
-        with pytest.raises(ParameterError, match="no text to go on with"):
+        with pytest.raises(ParameterError, match="no text to continue"):
             render_chat(TEMPLATES["parts"], [BEGUN[0], {"role": "assistant", **last}])
     with pytest.raises(ConfigError, match="drops the assistant's last message"):
         render_chat("{{ messages[0].content }}", BEGUN)

@@ -1,1 +1,1 @@
-"""The servers we know, one a file."""
+"""The known kinds of servers, one in each file."""

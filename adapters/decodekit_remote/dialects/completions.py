@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import Any
 
 from decodekit.errors import ProviderError
-from decodekit_remote.dialect import Position, Question, Reply, Token
+from decodekit_remote.dialect import Position, Reply, Request, Token
 
 __all__ = ["models_of", "no_logprobs", "plain_body", "position", "read_choices", "read_event"]
 
@@ -73,7 +73,7 @@ def _lists(choice: Any, read: Reading, name: str) -> list[Position | None]:
 
 
 def position(chosen: str, top: Mapping[str, float | None], read: Reading) -> Position:
-    """A mapping from keys to logprobs; a null is a value that was not told."""
+    """A mapping from keys to logprobs; null is a missing value."""
     shown = [(key, value) for key, value in top.items() if value is not None]
     if not shown:
         raise ProviderError("a position came with an empty list of logprobs")
@@ -81,7 +81,7 @@ def position(chosen: str, top: Mapping[str, float | None], read: Reading) -> Pos
 
 
 def no_logprobs(name: str) -> ProviderError:
-    """The error of a server that answers without what was asked for."""
+    """The error for a server that answers without logprobs."""
     return ProviderError(
         f"{name}: the server answered without logprobs, though they were asked for. It or this model does not give them"
     )
@@ -95,8 +95,8 @@ def models_of(data: Any, wanted: str | None) -> Any:
     return next((entry for entry in listed if entry.get("id") == wanted), listed[0])
 
 
-def plain_body(question: Question, text: Sequence[Any]) -> dict[str, Any]:
-    """The fields that all of them know, greedy and without anything that bends a distribution."""
+def plain_body(question: Request, text: Sequence[Any]) -> dict[str, Any]:
+    """The fields that all of them support: greedy, and without anything that changes the distribution."""
     body: dict[str, Any] = {
         "prompt": text[0] if len(text) == 1 else list(text),
         "max_tokens": question.tokens,

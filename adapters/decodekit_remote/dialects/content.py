@@ -1,4 +1,4 @@
-"""Lists as chat answers have them: one object per token, with the alternatives in ``top_logprobs``."""
+"""Lists in the form of chat answers: one object per token, with the alternatives in ``top_logprobs``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def positions(entries: Any, read: Callable[[Any], Token], name: str) -> list[Pos
 
 
 def by_bytes(entry: Any) -> Token:
-    """The bytes where they are given and not empty, which a control token's are; the text otherwise."""
+    """The bytes if given and not empty (those of a control token are empty); otherwise the text."""
     return bytes(entry["bytes"]) if entry.get("bytes") else str(entry["token"])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body
 from decodekit_remote.dialects.content import by_id, positions
 
@@ -20,12 +20,12 @@ class Fireworks(Dialect):
     name = "fireworks"
     capabilities = Capabilities(ids_in=True, ids_out=True, bytes_out=True, most_top=5, batch=True, draft=True)
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
-        """``logprob`` is read, and not ``sampling_logprob``, which has been bent."""
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
+        """``logprob`` is read, not ``sampling_logprob``, which is computed after processing."""
         body = plain_body(question, prompts_of(question))
         return "/v1/completions", body | {"logprobs": True, "top_logprobs": question.top}
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         return [
             Reply(
                 positions((choice.get("logprobs") or {}).get("content"), by_id, self.name),
@@ -35,7 +35,7 @@ class Fireworks(Dialect):
         ]
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
-        """Known by the owner of its models."""
+        """Recognised by the owner of its models."""
         listed = models_of(await ask("/v1/models"), model)
         if listed is None or listed.get("owned_by") != "fireworks":
             return None

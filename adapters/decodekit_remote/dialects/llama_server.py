@@ -1,9 +1,9 @@
-"""llama-server's own ``/completion``: ids both ways, raw values, as many tokens as asked for.
+"""llama-server's own ``/completion``: ids in and out, raw values, as many tokens as requested.
 
 Recorded from llama.cpp b11434. Its values are the softmax of the logits whatever temperature, bias or grammar is set,
-so a token can be forced without moving them. It sends no list for a token that ends inside a UTF-8 character, and
-logprob 0 with an empty list for a token it speculated. ``id_slot`` is not sent: of the slots that are free the server
-itself takes the one whose cache shares most with the prompt, and a pinned question would wait for a slot that is not.
+so a token can be forced without changing them. It sends no list for a token that ends inside a UTF-8 character, and
+logprob 0 with an empty list for a token from speculative decoding. ``id_slot`` is not sent: the server takes the free
+slot whose cache shares most with the prompt, and a question for a fixed slot would wait until that one is free.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from typing import Any
 
 from decodekit.errors import ProviderError
 from decodekit.text.tokenizer import Message
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Question, Reply, ServerInfo, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Reply, Request, ServerInfo, prompts_of
 
 __all__ = ["LlamaServer"]
 
 _ALL = 10_000_000  # n_probs is clamped to the vocabulary
 _FORCE = 1000.0
-_FIELDS = ["completion_probabilities", "tokens", "model", "tokens_evaluated", "timings/draft_n", "stop_type"]
 
 
 class LlamaServer(Dialect):
@@ -40,8 +39,8 @@ class LlamaServer(Dialect):
         forces=True,
     )
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
-        """``temperature`` 0 is greedy; ``ignore_eos`` keeps a draft going, and moves no value."""
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
+        """``temperature`` 0 is greedy; ``ignore_eos`` lets a draft continue, and changes no value."""
         prompts = prompts_of(question)
         body: dict[str, Any] = {
             "prompt": prompts[0] if len(prompts) == 1 else prompts,
@@ -63,7 +62,7 @@ class LlamaServer(Dialect):
             body["model"] = question.model
         return "/completion", body
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         """One object for one prompt, a list for several."""
         bodies = data if isinstance(data, list) else [data]
         if len(bodies) > 1:
@@ -73,7 +72,7 @@ class LlamaServer(Dialect):
     def _one(self, body: Any) -> Reply:
         if body.get("timings", {}).get("draft_n"):
             raise ProviderError(
-                "llama-server speculates: it reports logprob 0 for what it drafted itself. Start it without a draft"
+                "llama-server uses speculative decoding: its own drafts have logprob 0. Start it without a draft"
             )
         listed = body.get("completion_probabilities") or []
         tokens = body.get("tokens") or [entry["id"] for entry in listed]
@@ -102,13 +101,15 @@ class LlamaServer(Dialect):
         return Reply([position for position in positions if position is not None], finished=False)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
-        """Properties, the vocabulary's size, and a token to force; slots that speculate are refused."""
+        """Properties, the vocabulary's size, and a token to force; slots with speculative decoding are refused."""
         props = await ask("/props")
         if not isinstance(props, dict) or "default_generation_settings" not in props:
             return None
         settings = props["default_generation_settings"]
         if settings.get("params", {}).get("speculative.types", "none") != "none":
-            raise ProviderError("llama-server speculates, and reports no values for what it drafts; start it without")
+            raise ProviderError(
+                "llama-server uses speculative decoding, and reports no values for its drafts; start it without"
+            )
         listed = (await ask("/v1/models"))["data"]
         chosen = next((entry for entry in listed if entry["id"] == model), listed[0])
         dot = (await ask("/tokenize", {"content": ".", "add_special": False}))["tokens"]
@@ -136,12 +137,12 @@ class LlamaServer(Dialect):
 
 
 def _position(entry: Any) -> Position | None:
-    """An entry's list; None when it stands for several tokens, whose texts were put together."""
+    """An entry's list; None when it combines several tokens and their texts."""
     top = entry["top_logprobs"]
     if not top:
         raise ProviderError(
-            f"llama-server gave token {entry['id']} the logprob {entry['logprob']} and no list: it speculates, "
-            "or n_probs is off. Start it without a draft model and without speculation"
+            f"llama-server gave token {entry['id']} the logprob {entry['logprob']} and no list: it uses speculative "
+            "decoding, or n_probs is off. Start it without a draft model and without speculation"
         )
     tokens, logprobs, pieces = [], [], {}
     for each in top:

@@ -1,25 +1,25 @@
 """Ollama's ``/api/generate``: raw text in, texts out, twenty tokens at most. Written from its sources, not recorded.
 
-It asks a llama-server behind it, without ids and bytes; tokens inside a character come without a list.
+It uses a llama-server, but returns no ids and bytes; tokens that end inside a character come without a list.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo
 from decodekit_remote.dialects.content import by_bytes, positions
 
 __all__ = ["Ollama"]
 
 
 class Ollama(Dialect):
-    """Ollama, natively."""
+    """Ollama's own API."""
 
     name = "ollama"
     capabilities = Capabilities(most_top=20, stage="raw", draft=True)
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         (prompt,) = question.prompts
         return "/api/generate", {
             "model": question.model,
@@ -35,8 +35,8 @@ class Ollama(Dialect):
             },
         }
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
-        """A list may be missing in the middle, and nothing says where: what was put together must be the text."""
+    def reply(self, data: Any, question: Request) -> list[Reply]:
+        """A list may be missing in the middle without a sign: the texts of the tokens must add up to the whole text."""
         told = data.get("logprobs")
         if not told and data.get("done_reason") == "stop" and not data.get("response"):
             return [Reply([], model=str(data.get("model", "")))]
@@ -52,7 +52,7 @@ class Ollama(Dialect):
         ]
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
-        """Known by the list of its models."""
+        """Recognised by the list of its models."""
         listed = (await ask("/api/tags"))["models"]
         names = [entry["name"] for entry in listed]
         return ServerInfo(model=model or names[0]) if names else None

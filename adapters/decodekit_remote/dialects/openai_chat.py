@@ -1,8 +1,8 @@
 """``/v1/chat/completions``: a conversation in, texts and bytes out, twenty tokens at most.
 
-Of OpenAI and those who copied it. -9999 stands for a token outside the twenty. What was done to the values is unsaid;
-the end of the turn may or may not be among the alternatives. An answer goes on in its middle only where the server can
-be told so (``prefill``); elsewhere what one request drafted is all that can be had.
+The API of OpenAI and compatible servers. -9999 means a token outside the twenty. How the values were processed is not
+documented; the end of the turn may be missing from the alternatives. An answer can be continued only if the server
+supports it (``prefill``); otherwise only one request's draft is available.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from decodekit.errors import ParameterError
-from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Question, Reply, ServerInfo
+from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Reply, Request, ServerInfo
 from decodekit_remote.dialects.completions import models_of, no_logprobs
 from decodekit_remote.dialects.content import by_bytes, positions
 
@@ -25,7 +25,7 @@ class OpenAIChat(Dialect):
         bytes_out=True, most_top=20, draft=True, stream=True, conversations=True, untold=-9999.0
     )
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         """A text prompt is one message of the user."""
         (prompt,) = question.prompts
         talk = Conversation(({"role": "user", "content": prompt},)) if isinstance(prompt, str) else prompt
@@ -52,7 +52,7 @@ class OpenAIChat(Dialect):
         if talk.said or talk.begun:
             if question.prefill == "no":
                 raise ParameterError(
-                    "openai_chat: this server is not known to go on in the middle of the assistant's words; say how "
+                    "openai_chat: this server is not known to continue an assistant message; say how "
                     "with prefill='last_message', 'continue_final_message' or 'prefix', or use a completions dialect"
                 )
             if question.prefill == "continue_final_message":
@@ -61,7 +61,7 @@ class OpenAIChat(Dialect):
                 messages[-1]["prefix"] = True
         return "/v1/chat/completions", body
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         choice = data["choices"][0]
         told = (choice.get("logprobs") or {}).get("content")
         ended = choice.get("finish_reason") == "stop" and not choice["message"].get("content")
@@ -75,7 +75,7 @@ class OpenAIChat(Dialect):
         ]
 
     def event(self, data: Any, seen: int) -> Reply:
-        """The first event may hold nothing but the role, others nothing but the usage, or no choices at all."""
+        """The first event may hold only the role, others only the usage, or no choices at all."""
         if not data.get("choices"):
             return Reply([], finished=False)
         choice = data["choices"][0]

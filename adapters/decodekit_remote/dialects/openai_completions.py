@@ -1,25 +1,25 @@
-"""The old ``/v1/completions`` of OpenAI and those who copied it: lists keyed by text, five tokens or a few more."""
+"""The old ``/v1/completions`` of OpenAI and compatible servers: lists keyed by text, five tokens or a few more."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, Token, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo, Token, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
 __all__ = ["OpenAICompletions", "text_key"]
 
 
 class OpenAICompletions(Dialect):
-    """Completions as OpenAI has them: text in, texts out, what was done to the values unsaid."""
+    """Completions of OpenAI: text in, texts out; how the values were processed is not documented."""
 
     name = "openai_completions"
     capabilities = Capabilities(most_top=5, draft=True, stream=True, distinct_keys=True)
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         return "/v1/completions", plain_body(question, prompts_of(question))
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         return read_choices(data, text_key, self.name, 0)
 
     def event(self, data: Any, seen: int) -> Reply:
@@ -31,7 +31,7 @@ class OpenAICompletions(Dialect):
 
 
 def text_key(key: str) -> Token:
-    r"""A key as it stands. OpenAI writes a token that is no text as ``bytes:\xe2\x80``, which is exact."""
+    r"""A key. OpenAI writes a token that is not text as ``bytes:\xe2\x80``, which is exact."""
     if key.startswith("bytes:\\x"):
         return bytes.fromhex(key[6:].replace("\\x", ""))
     return key

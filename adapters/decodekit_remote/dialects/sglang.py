@@ -1,4 +1,4 @@
-"""SGLang's ``/generate``: ids both ways, chosen ids by name. Written from its sources, not recorded.
+"""SGLang's ``/generate``: ids in and out, logprobs of requested ids. Written from its sources, not recorded.
 
 Values are taken after temperature, and temperature 0 is run as top-k 1 at temperature 1, so greedy values are raw.
 """
@@ -8,21 +8,21 @@ from __future__ import annotations
 from typing import Any
 
 from decodekit.errors import ProviderError
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Question, Reply, ServerInfo, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Reply, Request, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import no_logprobs
 
 __all__ = ["SGLang"]
 
 
 class SGLang(Dialect):
-    """SGLang, natively."""
+    """SGLang's own API."""
 
     name = "sglang"
     capabilities = Capabilities(
         ids_in=True, ids_out=True, most_top=1000, named_ids=1000, stage="raw", batch=True, draft=True, usual_top=100
     )
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         prompts = prompts_of(question)
         kind = "text" if isinstance(prompts[0], str) else "input_ids"
         sampling: dict[str, Any] = {"max_new_tokens": question.tokens, "ignore_eos": True}
@@ -39,10 +39,10 @@ class SGLang(Dialect):
             body["token_ids_logprob"] = list(question.named)
         return "/generate", body
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         return [self._one(each, question) for each in (data if isinstance(data, list) else [data])]
 
-    def _one(self, data: Any, question: Question) -> Reply:
+    def _one(self, data: Any, question: Request) -> Reply:
         told = data["meta_info"]
         chosen, tops = told.get("output_token_logprobs"), told.get("output_top_logprobs")
         if not chosen or not tops:
@@ -57,7 +57,7 @@ class SGLang(Dialect):
         return Reply(positions, prompt_tokens=told.get("prompt_tokens"))
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
-        """Known by a route of its own."""
+        """Recognised by a route that only SGLang has."""
         told = await ask("/get_model_info")
         return ServerInfo(model=str(told["model_path"]), tokenizes=True) if "model_path" in told else None
 

@@ -2,26 +2,27 @@
 
 Written from its documentation, not recorded.
 
-Values are those after penalties and warpers; none is asked for here, and whether the values are raw is for the probe.
+Values are those after penalties and warpers; none is requested here, and the probe finds out whether the values are
+raw.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Question, Reply, ServerInfo
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Reply, Request, ServerInfo
 from decodekit_remote.dialects.completions import no_logprobs
 
 __all__ = ["Tgi"]
 
 
 class Tgi(Dialect):
-    """TGI, natively."""
+    """TGI's own API."""
 
     name = "tgi"
     capabilities = Capabilities(ids_out=True, most_top=5, draft=True)
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         """Without ``do_sample`` it is greedy, and a temperature is not accepted."""
         (prompt,) = question.prompts
         settings: dict[str, Any] = {"max_new_tokens": question.tokens, "details": True, "top_n_tokens": question.top}
@@ -29,7 +30,7 @@ class Tgi(Dialect):
             settings |= {"temperature": question.temperature, "do_sample": True}
         return "/generate", {"inputs": prompt, "parameters": settings}
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         told = data["details"]
         if not told.get("tokens") or not told.get("top_tokens"):
             raise no_logprobs(self.name)
@@ -42,7 +43,7 @@ class Tgi(Dialect):
         return [Reply(positions)]
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
-        """Known by what its information holds."""
+        """Recognised by the fields of its information."""
         told = await ask("/info")
         if "max_concurrent_requests" not in told or "model_id" not in told:
             return None

@@ -1,4 +1,4 @@
-"""vLLM's ``/v1/completions``: ids both ways, raw values unless the server was started otherwise.
+"""vLLM's ``/v1/completions``: ids in and out, raw values unless the server was started with another setting.
 
 Recorded from vLLM 0.32. ``logprobs: -1`` lists the whole vocabulary where ``--max-logprobs -1`` allows it; minus
 infinity is clamped to -9999; a chosen token outside the list is added to it.
@@ -11,7 +11,7 @@ from typing import Any
 
 from decodekit.errors import AdapterError
 from decodekit.text.tokenizer import Message
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Question, Reply, ServerInfo, prompts_of
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
 __all__ = ["Vllm"]
@@ -35,8 +35,8 @@ class Vllm(Dialect):
         stream=True,
     )
 
-    def request(self, question: Question) -> tuple[str, dict[str, Any]]:
-        """Keys as ids: keyed by text, tokens of one text would fall together."""
+    def request(self, question: Request) -> tuple[str, dict[str, Any]]:
+        """Keys are ids: with texts as keys, tokens of the same text would become one entry."""
         body = plain_body(question, prompts_of(question))
         body |= {"return_tokens_as_token_ids": True, "return_token_ids": True, "ignore_eos": True}
         if question.everything:
@@ -47,7 +47,7 @@ class Vllm(Dialect):
             body["echo"] = True
         return "/v1/completions", body
 
-    def reply(self, data: Any, question: Question) -> list[Reply]:
+    def reply(self, data: Any, question: Request) -> list[Reply]:
         """With ``echo`` the prompt's lists come first, none for its first token."""
         return read_choices(data, _id, self.name, -1 if question.echo else 0)
 
@@ -77,7 +77,7 @@ class Vllm(Dialect):
 
 
 async def _eos_ids(ask: Ask, model: str) -> frozenset[int]:
-    """What ends a text: vLLM has no route for it, but a grammar of one dot lets nothing follow but the end."""
+    """The ids that end a text: vLLM has no route for them, but a grammar of one dot allows only the end after it."""
     body = {"model": model, "prompt": ".", "max_tokens": 4, "temperature": 0, "return_token_ids": True}
     try:
         (choice,) = (await ask("/v1/completions", body | {"structured_outputs": {"choice": ["."]}}))["choices"]

@@ -15,7 +15,6 @@ from decodekit.cli.options import (
     DeadlineFlag,
     JsonFlag,
     PresetFlag,
-    checked_deadline,
     preset_recipe,
 )
 from decodekit.cli.output import say
@@ -114,7 +113,7 @@ def generate(
         "stop": tuple(stop or ()),
         "stop_ids": tuple(stop_id or ()),
         "ban": tuple(ban or ()),
-        "deadline": checked_deadline(deadline),
+        "deadline": deadline,
         "trace": trace,
         "level": level.value,
     }

@@ -14,7 +14,6 @@ from decodekit.cli.options import (
     DeadlineFlag,
     JsonFlag,
     TraceArgument,
-    checked_deadline,
 )
 from decodekit.cli.output import say
 from decodekit.config import load_config
@@ -59,7 +58,6 @@ def resume(
     if fault is not None and not fault.torn:
         raise fault
     header = recorded.header
-    deadline = checked_deadline(deadline)
     source = header.config if as_recorded else chosen.config
     file = None if source is None else load_config(source).as_data()["adapter"]
     part = chosen.part(file)

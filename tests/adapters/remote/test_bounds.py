@@ -14,7 +14,7 @@ import pytest
 from decodekit import Distribution
 from decodekit.errors import ProviderError
 from decodekit_remote.body import MOST_OBJECTS, PER_ENTRY, Refusal, parsed
-from decodekit_remote.dialect import Question, entries_of
+from decodekit_remote.dialect import Request, entries_of
 from decodekit_remote.transport import Transport
 from tests.adapters.remote.faults import always, asked, closing, events, remote, sending
 from tests.adapters.remote.servers import Answer, TableServer, serving
@@ -72,7 +72,7 @@ def test_a_whole_vocabulary_that_was_asked_for_is_read(vocabulary: int) -> None:
     """llama-server's lists, which are the longest there are; as a short answer they would be refused."""
     entry = '{"id":262143,"token":" caf\u00e9s","bytes":[32,99,97,102,195,169,115],"logprob":-12.345678}'
     body = f"[{','.join([entry] * vocabulary)}]".encode()
-    asked = Question(((1, 2),), top=1, everything=True)
+    asked = Request(((1, 2),), top=1, everything=True)
     assert len(parsed(body, MOST_OBJECTS + PER_ENTRY * entries_of(asked, vocabulary))) == vocabulary
     with pytest.raises(Refusal) if vocabulary > 100_000 else nullcontext():
         parsed(body)

@@ -81,9 +81,11 @@ def test_many_sequences_share_a_bounded_number_of_connections() -> None:
 def test_one_adapter_serves_one_session_after_another() -> None:
     with serving() as server:
         adapter = remote(server, top=257)
+        ids = []
         for _ in range(3):  # each has an event loop of its own
             with Session(adapter, decodekit.Chain(), seed=1) as session:
-                session.generate(PREFIX, max_tokens=3)
+                ids.append(session.generate(PREFIX, max_tokens=3).token_ids)
+        assert ids == [ids[0]] * 3 and len(ids[0]) == 3
 
 
 def test_a_client_of_the_users_is_used_and_left_open() -> None:

@@ -33,7 +33,7 @@ def test_auto_finds_the_dialect_and_says_so(dialect: str) -> None:
         assert info.context_length == 1023 and info.most.kind == "all" and info.versions["dialect"] == dialect
 
 
-def test_a_strangers_broken_dialect_does_not_stand_in_the_way(
+def test_a_broken_third_party_dialect_does_not_block_the_others(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def leaves() -> None:

@@ -20,7 +20,7 @@ from decodekit.errors import (
     ProviderError,
 )
 from decodekit.testing import PiecesTokenizer
-from decodekit_remote import Capabilities, Position, Question
+from decodekit_remote import Capabilities, Position, Request
 from decodekit_remote.dialects.llama_cpp_python import LlamaCppPython
 from decodekit_remote.dialects.llama_server import LlamaServer
 from decodekit_remote.dialects.openai_chat import OpenAIChat
@@ -76,7 +76,7 @@ def test_every_recorded_body_is_read_or_refused(server: str, name: str) -> None:
     prompts = asked.get("prompt", "")
     count = len(prompts) if isinstance(prompts, list) and isinstance(prompts[0], str | list) else 1
     copies = asked.get("n_cmpl", 1) if server == "llama_server" else 1
-    question = Question(
+    question = Request(
         (("x",) * count) * copies,
         top=int(top),
         echo=bool(asked.get("echo")) and server == "vllm",
@@ -137,7 +137,7 @@ def streamed(dialect: Any, where: str, text: str) -> list[Position]:
 
 def lists(server: str, name: str, dialect: Any = None, **asked: Any) -> list[Any]:
     entry = bodies(server)[name]
-    question = Question(("x",), **{"top": 5, **asked})
+    question = Request(("x",), **{"top": 5, **asked})
     return read_reply(dialect or NATIVE[server], "there", entry["body"], question)
 
 
@@ -152,7 +152,7 @@ def test_llama_server_aligns_by_id_and_stops_where_a_list_is_missing() -> None:
 def test_llama_server_lists_are_not_taken_for_those_of_other_tokens() -> None:
     body = bodies("llama_server")["completion_n_probs5"]["body"]
     late = {**body, "completion_probabilities": body["completion_probabilities"][1:]}  # the first list is missing
-    (reply,) = LlamaServer().reply(late, Question(("x",), top=5))
+    (reply,) = LlamaServer().reply(late, Request(("x",), top=5))
     assert list(reply.positions) == [] and reply.cut
     text = bodies("llama_server")["completion_n_probs5_stream"]["text"]
     second = json.loads(text.split("\n\n")[1][6:])
@@ -169,24 +169,24 @@ def test_llama_server_keeps_the_raw_values_under_a_forced_token() -> None:
 
 
 def test_a_speculating_llama_server_is_refused() -> None:
-    with pytest.raises(ProviderError, match="speculates"):
+    with pytest.raises(ProviderError, match="speculative decoding"):
         lists("llama_server", "spec_ngram_logprob0")
     body = {**bodies("llama_server")["spec_ngram_logprob0"]["body"], "timings": {}}
     with pytest.raises(ProviderError, match=r"token 1876 the logprob .* and no list"):
-        LlamaServer().reply(body, Question(("x",), top=2))
+        LlamaServer().reply(body, Request(("x",), top=2))
 
 
 def test_a_batch_has_one_reply_per_prompt_in_their_order() -> None:
     first, second = read_reply(
-        LlamaServer(), "there", bodies("llama_server")["completion_batch2"]["body"], Question(("x", "y"), top=2)
+        LlamaServer(), "there", bodies("llama_server")["completion_batch2"]["body"], Request(("x", "y"), top=2)
     )
     assert (first.positions[0].chosen, second.positions[0].chosen) == (7042, 260)
     both = bodies("vllm")["completion_batch2"]["body"]
     swapped = {**both, "choices": both["choices"][::-1]}
-    replies = read_reply(Vllm(), "there", swapped, Question(("x", "y"), top=3))
+    replies = read_reply(Vllm(), "there", swapped, Request(("x", "y"), top=3))
     assert [reply.positions[0].chosen for reply in replies] == [7042, 260]
     with pytest.raises(ProviderError, match="2 replies"):
-        read_reply(Vllm(), "there", both, Question(("x",), top=3))
+        read_reply(Vllm(), "there", both, Request(("x",), top=3))
 
 
 def test_vllm_scores_a_prompt_and_bounds_the_hidden_by_the_list_not_by_the_scored_token() -> None:
@@ -195,7 +195,7 @@ def test_vllm_scores_a_prompt_and_bounds_the_hidden_by_the_list_not_by_the_score
     (reply,) = lists("vllm", "completion_echo_score", echo=True, top=2)
     first = reply.prompt[0]
     assert first is not None and first.chosen == 3575
-    question = Question((PARIS,), top=2)
+    question = Request((PARIS,), top=2)
     head = distribution(first, question, Vllm().capabilities, vocabulary=None, vocab_size=49152, stage="raw")
     assert head.logprob(3575) == pytest.approx(-11.539274, abs=1e-6)
     assert head.tail is not None and head.tail.max_logprob == pytest.approx(-2.6532406, abs=1e-6)
@@ -208,12 +208,12 @@ def test_vllm_is_raw_at_any_temperature_and_minus_9999_is_probability_zero() -> 
     assert {token: warm[token] for token in cool} == cool
     position = Position(0, [0, 1], [0.0, -9999.0])
     answer = distribution(
-        position, Question((PARIS,), top=2), Vllm().capabilities, vocabulary=None, vocab_size=2, stage="raw"
+        position, Request((PARIS,), top=2), Vllm().capabilities, vocabulary=None, vocab_size=2, stage="raw"
     )
     assert answer.support().tolist() == [0]
     spoken = distribution(
         Position("a", ["a", "b"], [-0.5, -9999.0]),
-        Question(("x",), top=2),
+        Request(("x",), top=2),
         OpenAIChat().capabilities,
         vocabulary=HashedVocabulary(),
         vocab_size=None,
@@ -224,7 +224,7 @@ def test_vllm_is_raw_at_any_temperature_and_minus_9999_is_probability_zero() -> 
 
 def test_texts_that_fall_together_are_told_apart_by_a_vocabulary_or_not_at_all() -> None:
     (reply,) = lists("llama_cpp_python", "completions_emoji_logprobs")
-    question = Question(("x",), top=5)
+    question = Request(("x",), top=5)
     capabilities = LlamaCppPython().capabilities
     with pytest.raises(Undisclosed):
         distribution(
@@ -257,16 +257,16 @@ def test_one_id_per_text_without_a_vocabulary_and_the_same_one_tomorrow() -> Non
 def test_numbers_that_are_no_list_are_typed_errors(values: list[float], error: str) -> None:
     position = Position(0, list(range(len(values))), values)
     with pytest.raises(DistributionError, match=error):
-        distribution(position, Question((PARIS,), top=2), Capabilities(), vocabulary=None, vocab_size=9, stage="raw")
+        distribution(position, Request((PARIS,), top=2), Capabilities(), vocabulary=None, vocab_size=9, stage="raw")
 
 
 def test_a_token_named_twice_is_an_error_or_not_identified() -> None:
     position = Position(0, [3, 3], [-1.0, -2.0])
     with pytest.raises(DistributionError, match="twice"):
-        distribution(position, Question((PARIS,), top=2), Capabilities(), vocabulary=None, vocab_size=9, stage="raw")
+        distribution(position, Request((PARIS,), top=2), Capabilities(), vocabulary=None, vocab_size=9, stage="raw")
     texts = Position("a", ["a", "b", "a"], [-1.0, -1.5, -2.0])
     answer = distribution(
-        texts, Question(("x",), top=3), Capabilities(), vocabulary=HashedVocabulary(), vocab_size=None, stage="raw"
+        texts, Request(("x",), top=3), Capabilities(), vocabulary=HashedVocabulary(), vocab_size=None, stage="raw"
     )
     assert len(answer.scores) == 1 and answer.tail is not None and answer.tail.max_logprob == -1.0
 
@@ -275,7 +275,7 @@ def test_a_token_named_twice_is_an_error_or_not_identified() -> None:
 def test_dialects_known_from_documentation_ask_and_read(name: str) -> None:
     dialect = dialect_named(name)
     ids = dialect.capabilities.ids_in
-    question = Question(((1, 2) if ids else "ab",), top=3, tokens=2, model="m")
+    question = Request(((1, 2) if ids else "ab",), top=3, tokens=2, model="m")
     path, body = dialect.request(question)
     assert path.startswith("/") and json.dumps(body)
     listed = [{"token": "x", "token_id": 4, "logprob": -0.5}, {"token": "y", "token_id": 5, "logprob": -1.0}]
@@ -300,8 +300,8 @@ def test_dialects_known_from_documentation_ask_and_read(name: str) -> None:
 def test_completions_that_ignore_logprobs_are_refused() -> None:
     body = {"choices": [{"index": 0, "text": "hi", "finish_reason": "length", "logprobs": None}]}
     with pytest.raises(ProviderError, match="without logprobs"):
-        read_reply(OpenAICompletions(), "there", body, Question(("x",), top=5))
+        read_reply(OpenAICompletions(), "there", body, Request(("x",), top=5))
     assert OpenAICompletions().reply(
         {"choices": [{"logprobs": {"tokens": ["bytes:\\xf0\\x9f"], "top_logprobs": [{"bytes:\\xf0\\x9f": -1.0}]}}]},
-        Question(("x",), top=5),
+        Request(("x",), top=5),
     )[0].positions[0].tokens == [b"\xf0\x9f"]

@@ -19,7 +19,7 @@ from decodekit.errors import (
     ProviderError,
 )
 from decodekit.testing import BytesTokenizer, PiecesTokenizer
-from decodekit_remote import Position, Question, RemoteAdapter
+from decodekit_remote import Position, RemoteAdapter, Request
 from decodekit_remote.dialects.llama_server import LlamaServer
 from decodekit_remote.dialects.vllm import Vllm
 from decodekit_remote.heads import distribution
@@ -132,7 +132,7 @@ def test_a_text_that_is_tokenised_another_way_is_an_error_or_noted() -> None:
 
     two_parts = [0, 1, 2, 3, 7, 8]  # " is" in two parts
     error = answer(two_parts)
-    assert isinstance(error, ProviderError) and "put together from 6" in str(error) and "'allow'" in str(error)
+    assert isinstance(error, ProviderError) and "joined from 6" in str(error) and "'allow'" in str(error)
     assert answer(two_parts, retokenised="allow").schedule["retokenised_as"] == 5
     assert "retokenised_as" not in answer([0, 1, 2, 3, 4], retokenised="allow").schedule
 
@@ -140,6 +140,6 @@ def test_a_text_that_is_tokenised_another_way_is_an_error_or_noted() -> None:
 def test_values_far_below_are_probability_zero_for_llama_server() -> None:
     position = Position(1, [0, 1], [-3.4028234663852886e38, 0.0])
     answer = distribution(
-        position, Question((PARIS,), top=2), LlamaServer().capabilities, vocabulary=None, vocab_size=2, stage="raw"
+        position, Request((PARIS,), top=2), LlamaServer().capabilities, vocabulary=None, vocab_size=2, stage="raw"
     )
     assert answer.support().tolist() == [1] and np.isneginf(answer.logprob(0))

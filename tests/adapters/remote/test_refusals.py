@@ -104,7 +104,7 @@ def test_a_server_that_sends_one_list_for_all_positions_is_found_out() -> None:
         row = server.row(b"the")
         server.row = lambda _: row  # type: ignore[method-assign,assignment]
         (answer,) = asked(remote(server, draft=4))
-        assert isinstance(answer, DecodekitError) and "one list for two positions" in str(answer)
+        assert isinstance(answer, DecodekitError) and "the same list for two positions" in str(answer)
 
 
 def test_a_model_swapped_in_mid_run_is_noticed_and_nothing_is_lost() -> None:
@@ -117,7 +117,7 @@ def test_a_model_swapped_in_mid_run_is_noticed_and_nothing_is_lost() -> None:
 
         with (
             Session(adapter, decodekit.Chain(), seed=1, on_undisclosed="truncate") as session,
-            pytest.raises(ProviderError, match="swapped") as caught,
+            pytest.raises(ProviderError, match="was changed") as caught,
         ):
             session.generate(PREFIX, max_tokens=10, until=swap)
         assert caught.value.partial is not None and len(caught.value.partial.token_ids) == 4  # type: ignore[union-attr]

@@ -84,7 +84,7 @@ def test_a_prompt_is_compared_once_and_what_follows_is_counted() -> None:
 def test_a_prefix_that_its_own_tokenizer_would_cut_otherwise_is_not_sent() -> None:
     server = Texts([3])
     (answer,) = ask(server.adapter(), [1, 2])  # "h" and "i", which the tokenizer has as one
-    assert isinstance(answer, ProviderError) and "put together from 2" in str(answer) and server.paths == []
+    assert isinstance(answer, ProviderError) and "joined from 2" in str(answer) and server.paths == []
 
 
 def test_what_is_allowed_is_noted() -> None:
@@ -121,7 +121,7 @@ def test_without_a_tokenizer_tokens_are_counted_from_the_prompt_on() -> None:
 
     first, same, other = asyncio.run(asked())
     assert isinstance(first, Distribution) and isinstance(same, Distribution)
-    assert isinstance(other, ProviderError) and "put together from 9" in str(other)
+    assert isinstance(other, ProviderError) and "joined from 9" in str(other)
 
 
 @pytest.mark.parametrize("known", [True, False])
