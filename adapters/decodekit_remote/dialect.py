@@ -90,6 +90,11 @@ class Conversation:
     messages: tuple[Message, ...]
     said: str = ""
 
+    @property
+    def begun(self) -> bool:
+        """Whether the last message is the assistant's, so that it is to be gone on with, as local templates do."""
+        return bool(self.messages) and self.messages[-1].get("role") == "assistant"
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

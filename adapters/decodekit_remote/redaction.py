@@ -10,7 +10,7 @@ import base64
 import html
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -27,7 +27,7 @@ _MARK = "[key]"
 _LAYERS = 4  # of nested escapes
 _ESCAPE = re.compile(
     r"\\+u([0-9a-fA-F]{4})|\\+u\{([0-9a-fA-F]{1,6})\}|\\+x([0-9a-fA-F]{2})|%([0-9a-fA-F]{2})|=([0-9a-fA-F]{2})"
-    r"|(&#?[0-9a-zA-Z]{1,8};)|\\+([/\"'\\])"
+    r"|\\+U([0-9a-fA-F]{8})|\\+([0-3][0-7]{2})|(&#?[0-9a-zA-Z]{1,12};)|\\+([/\"'\\])"
 )
 _Letters = list[tuple[str, int, int]]  # each with the place in the text it was read from
 
@@ -124,13 +124,30 @@ def _runs(key: str) -> Iterator[str]:
         yield key[at : at + size]
         yield part.hex()
         yield ",".join(map(str, part))  # a list of bytes
+        yield part.hex(":")
+        yield ",".join(f"0x{each:02x}" for each in part)
+        yield "".join(f"0x{each:02x}" for each in part)
+        yield from (f"{mark},{mark}".join(key[at : at + size]) for mark in "'\"")  # a list of letters
+    wide = key.encode("utf-16-le")
     for encode, block in ((base64.b64encode, 3), (base64.urlsafe_b64encode, 3), (base64.b32encode, 5)):
-        for shift in range(block):  # where the key begins within a block of the encoding
-            coded = encode(bytes(shift) + data).decode().rstrip("=")
-            bits = len(encode(bytes(block))) / block
-            coded = coded[int(-(-shift * bits // 1)) : int((shift + len(data)) * bits)]
-            length = min(len(coded), int(size * bits))
-            yield from (coded[at : at + length] for at in range(len(coded) - length + 1) if length > 3)
+        for coded, length in (*_coded(data, size, encode, block), *_coded(wide, 2 * size, encode, block)):
+            yield from _parts(coded, length)
+            if block == 3:  # base64 of base64
+                for twice, longer in _coded(coded.encode(), length, encode, block):
+                    yield from _parts(twice, longer)
+
+
+def _coded(data: bytes, size: int, encode: Callable[[bytes], bytes], block: int) -> Iterator[tuple[str, int]]:
+    """What an encoding makes of the data wherever they begin in a block, and how many letters so many bytes take."""
+    bits = len(encode(bytes(block))) / block
+    for shift in range(block):
+        coded = encode(bytes(shift) + data).decode().rstrip("=")
+        coded = coded[int(-(-shift * bits // 1)) : int((shift + len(data)) * bits)]
+        yield coded, min(len(coded), int(size * bits))
+
+
+def _parts(coded: str, length: int) -> Iterator[str]:
+    return (coded[at : at + length] for at in range(len(coded) - length + 1) if length > 3)
 
 
 def _unescaped(letters: _Letters) -> _Letters:
@@ -141,11 +158,12 @@ def _unescaped(letters: _Letters) -> _Letters:
     for escape in _ESCAPE.finditer(text):
         plain += letters[end : escape.start()]
         end = escape.end()
-        code = next((each for each in escape.groups()[:5] if each), None)
+        code = next((int(each, 16) for each in escape.groups()[:6] if each), None)
+        code = int(escape[7], 8) if escape[7] else code
         if code is not None:
-            read = chr(int(code, 16)) if int(code, 16) < 0x110000 else escape[0]
+            read = chr(code) if code < 0x110000 else escape[0]
         else:
-            read = html.unescape(escape[6]) if escape[6] else escape[7]
+            read = html.unescape(escape[8]) if escape[8] else escape[9]
         place = letters[escape.start()][1], letters[end - 1][2]
         plain += [(letter, *place) for letter in read]
     return plain + letters[end:]

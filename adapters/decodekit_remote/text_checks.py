@@ -48,7 +48,7 @@ class TextChecks:
             return
         prompt = vocabulary.prompt_of(prefix)
         if isinstance(prompt, Conversation):
-            if prompt.said:
+            if prompt.said or prompt.begun:
                 await self.prove_prefill()
         elif isinstance(vocabulary, KnownVocabulary) and not self._allow:
             ours = self._without_bos(prefix.token_ids)

@@ -42,13 +42,19 @@ class OpenAIChat(Dialect):
         }
         if question.model is not None:
             body["model"] = question.model
-        if talk.said:
+        if talk.said and talk.begun:
+            content = messages[-1].get("content")
+            if not isinstance(content, str):
+                raise ParameterError("openai_chat goes on with an assistant's message whose content is one text")
+            messages[-1]["content"] = content + talk.said
+        elif talk.said:
+            messages.append({"role": "assistant", "content": talk.said})
+        if talk.said or talk.begun:
             if question.prefill == "no":
                 raise ParameterError(
                     "openai_chat: this server is not known to continue an assistant message; say how "
                     "with prefill='last_message', 'continue_final_message' or 'prefix', or use a completions dialect"
                 )
-            messages.append({"role": "assistant", "content": talk.said})
             if question.prefill == "continue_final_message":
                 body |= {"continue_final_message": True, "add_generation_prompt": False}
             elif question.prefill == "prefix":

@@ -29,6 +29,15 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "hex": lambda key: key.encode().hex(),
     "hex apart": lambda key: key.encode().hex(" ").upper(),
     "a list of bytes": lambda key: json.dumps(list(key.encode())),
+    "hex with colons": lambda key: key.encode().hex(":"),
+    "hex of each byte": lambda key: " ".join(f"0x{each:02x}" for each in key.encode()),
+    "octal": lambda key: "".join(f"\\{each:03o}" for each in key.encode()),
+    "long unicode escapes": lambda key: "".join(f"\\U{ord(each):08x}" for each in key),
+    "HTML numbers with zeros": lambda key: "".join(f"&#000000{ord(each)};" for each in key),
+    "a list of letters": lambda key: json.dumps(list(key)),
+    "python's list of letters": lambda key: repr(list(key)),
+    "base64 of UTF-16": lambda key: base64.b64encode(key.encode("utf-16")).decode(),
+    "base64 of base64": lambda key: base64.b64encode(base64.b64encode(key.encode())).decode(),
     "base64": lambda key: base64.b64encode(key.encode()).decode(),
     "base64 of basic authentication": lambda key: base64.b64encode(f"user:{key}".encode()).decode(),
     "base64 of a header": lambda key: base64.urlsafe_b64encode(f"Bearer {key}\r\n".encode()).decode(),
@@ -84,12 +93,20 @@ def leaks(text: str) -> list[str]:
     plain = text
     readings = [text]
     for _ in range(3):
-        plain = re.sub(r"\\+(?:u00|x)([0-9a-fA-F]{2})", lambda found: chr(int(found[1], 16)), plain)
+        plain = re.sub(r"\\+(?:u00|U000000|x)([0-9a-fA-F]{2})", lambda found: chr(int(found[1], 16)), plain)
+        plain = re.sub(r"\\+([01][0-7]{2})", lambda found: chr(int(found[1], 8)), plain)
         plain = html.unescape(unquote(plain)).replace("\\", "")
         readings.append(plain)
     seen = ["".join(each for each in reading if each.isprintable() and each != " ").lower() for reading in readings]
     parts = [CANARY[at : at + _RUN] for at in range(len(CANARY) - _RUN + 1)]
     hidden = [",".join(str(each) for each in part.encode()) for part in parts] + [part.encode().hex() for part in parts]
+    hidden += [part.encode().hex(":") for part in parts] + ['","'.join(part) for part in parts]
+    hidden += ["','".join(part) for part in parts] + [
+        "".join(f"0x{each:02x}" for each in part.encode()) for part in parts
+    ]
+    wide = base64.b64encode(CANARY.encode("utf-16")).decode()
+    twice = base64.b64encode(base64.b64encode(CANARY.encode())).decode()
+    hidden += [each[at : at + 24] for each in (wide, twice) for at in range(4, len(each) - 28)]
     for shift in range(3):
         coded = base64.b64encode(b"\0" * shift + CANARY.encode()).decode().strip("=")
         for each in (coded, coded.replace("+", "-").replace("/", "_")):

@@ -96,3 +96,43 @@ def test_ids_that_began_with_no_message_are_refused() -> None:
         adapter = remote(server, prefill="last_message")
         with Session(adapter, decodekit.Chain(CHAIN)) as session, pytest.raises(ParameterError, match="conversations"):
             session.generate("the cat?", max_tokens=1)
+
+
+BEGUN: Any = [{"role": "user", "content": "what sat on the"}, {"role": "assistant", "content": "the c"}]
+
+
+def test_an_assistants_message_at_the_end_is_refused_where_it_would_begin_anew() -> None:
+    with serving("openai_chat") as server:
+        adapter = RemoteAdapter(base_url=server.url)
+        with Session(adapter, decodekit.Chain(CHAIN), seed=1) as session:
+            with pytest.raises(ParameterError, match=r"an assistant message.*prefill='last_message'"):
+                session.generate(BEGUN, max_tokens=2)
+            assert session.generate(BEGUN[:1], max_tokens=2).token_ids
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_assistants_message_at_the_end_is_gone_on_with(way: Any) -> None:
+    with serving("openai_chat") as server:
+        server.prefill = way
+        adapter = RemoteAdapter(base_url=server.url, draft=1, prefill=way)
+        asyncio.run(adapter.connect())
+        server.requests.clear()
+        with Session(adapter, decodekit.Chain(CHAIN), seed=1) as session:
+            said = session.generate(BEGUN, max_tokens=2).text
+        first, second = server.asked("/v1/chat/completions")
+    assert [body["messages"][0] for body in (first, second)] == [BEGUN[0]] * 2
+    assert [body["messages"][-1]["content"] for body in (first, second)] == ["the c", "the c" + said[:1]]
+    for body in (first, second):
+        assert len(body["messages"]) == 2
+        assert body.get("continue_final_message", False) == (way == "continue_final_message")
+        assert body["messages"][-1].get("prefix", False) == (way == "prefix")
+
+
+def test_a_server_that_begins_a_last_message_anew_is_noticed() -> None:
+    with serving("openai_chat") as server:
+        adapter = RemoteAdapter(
+            base_url=server.url, draft=1, prefill="last_message", probe=False, dialect="openai_chat"
+        )
+        session = Session(adapter, decodekit.Chain(CHAIN), seed=1)
+        with session, pytest.raises(ProviderError, match=r"it began its answer again|did not continue"):
+            session.generate(BEGUN, max_tokens=2)
