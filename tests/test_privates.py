@@ -15,6 +15,7 @@ ALLOWED = {
     ("decodekit_torch", "_dynamo"): "the settings of torch's compiler are here only",
     ("decodekit_torch", "_attn_implementation"): "transformers says nowhere else which attention a model runs",
     ("decodekit_llamacpp", "_fields_"): "the name that ctypes documents for a structure",
+    ("decodekit_command.py", "_exit"): "the name that Python documents for leaving without its own end",
 }
 
 

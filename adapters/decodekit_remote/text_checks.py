@@ -141,9 +141,9 @@ class TextChecks:
         self._same.add(prefix.digest)
 
     def _retokenised(self, ours: int, theirs: int) -> ProviderError:
-        count = f"{theirs} tokens" if theirs != ours else f"{theirs} other tokens"
+        count = f"{theirs} tokens" if theirs != ours else "other tokens"
         return ProviderError(
-            f"{self._server.transport.base_url} makes {count} of a text that was joined from {ours}, so it would "
+            f"{self._server.transport.base_url} retokenises the text: {ours} tokens here are {count} there, so it would "
             "continue another sequence. Use a dialect that takes ids (llama_server, vllm, sglang), or "
             "retokenised='allow', which notes it in each step's schedule"
         )

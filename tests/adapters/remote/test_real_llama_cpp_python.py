@@ -126,5 +126,5 @@ def test_a_vocabulary_with_a_space_in_front_has_it_once(tmp_path: Path) -> None:
             assert max(abs(there.logprob(int(i)) - here.logprob(int(i))) for i in there.token_ids) < 0.05
         bare = Prefix([local.tokenizer.bos_id, *local.tokenizer.encode("hi")])
         (refused,) = session.adapter.predict([bare])
-        assert isinstance(refused, ProviderError) and "put together" in str(refused)
+        assert isinstance(refused, ProviderError) and "retokenises the text" in str(refused)
     local.close()
