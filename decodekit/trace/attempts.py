@@ -44,7 +44,8 @@ class Attempts:
         self._count[step.stream] = attempt
         if len(step.abandoned) >= MOST_REWINDS:
             raise Finding(
-                "failed", f"{len(step.abandoned)} branches before step {step.index}: no run goes on for so long"
+                "failed",
+                f"{len(step.abandoned)} branches before step {step.index}: a run ends before there are so many",
             )
         for at, branch in enumerate(step.abandoned, before):
             if branch.why not in self._phrases:

@@ -214,7 +214,7 @@ def test_what_is_settled_is_what_no_continuation_can_take_back(ids: list[int], p
 def test_a_greedy_choice_would_come_again() -> None:
     adapter = TableAdapter({(): [0.0, -1.0, -2.0, -3.0]}, 4, tokenizer=TOKENIZER)
     with pytest.raises(
-        PluginError, match="plugin 'ban', step 0: the phrase 'aa' was written, and nothing random"
+        PluginError, match="plugin 'ban', step 0: the phrase 'aa' was written, and the choice is not random here"
     ) as caught:
         Session(adapter, Chain(sampler="greedy")).generate([0], max_tokens=5, ban=["aa"])
     assert caught.value.partial is not None and caught.value.partial.token_ids == ()

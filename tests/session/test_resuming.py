@@ -155,7 +155,7 @@ def test_cut_at_any_byte_it_goes_on_and_says_what_was_torn(tmp_path, caplog):
         assert len(result.trace.resumed) == 1
     header = cut.lines[0]
     (tmp_path / "part").write_bytes(header[:-1])
-    with pytest.raises(TraceError, match="torn"):
+    with pytest.raises(TraceError, match="incomplete"):
         resume(tmp_path / "part", MODEL)
 
 
@@ -513,13 +513,13 @@ def test_what_is_no_run_to_go_on_with_is_a_typed_error(tmp_path):
         (changed(chain=old), ConfigError, "0.0.1"),
         (changed(stop={}), TraceError, "stop conditions"),
         (changed(stop={**header.stop, "ids": None}), TraceError, "stop conditions"),
-        (changed(sequences=[(0, 1)]), TraceError, "no run has"),
-        (changed(prompts=[[1], [2]]), TraceError, "no run has"),
-        (changed(sequences=[(0, 0), (0, 0)]), TraceError, "no run has"),
+        (changed(sequences=[(0, 1)]), TraceError, "not in the order of a run"),
+        (changed(prompts=[[1], [2]]), TraceError, "not in the order of a run"),
+        (changed(sequences=[(0, 0), (0, 0)]), TraceError, "not in the order of a run"),
         (changed(prompts=[[999]]), ParameterError, "999"),
         (changed(sequences=[(1, 0)]), TraceError, "no sequence with stream 0"),
         (replace(trace, steps=trace.steps[1:], footer=None), TraceError, "not its place"),
-        (replace(trace, steps=trace.steps[1:]), TraceError, "had 4 tokens, and here are 3"),
+        (replace(trace, steps=trace.steps[1:]), TraceError, "had 4 tokens, but this trace has 3 steps"),
         (replace(trace, steps=[]), TraceError, "had 4 tokens, but this trace has 0 steps"),
         (changed(chain={**header.chain, "processors": [{"name": "top_k", "params": {"top_k": 2},
          **decodekit.plugin.registry.describe(decodekit.processor("top_k", top_k=2))}]}), TraceError, "this chain"),

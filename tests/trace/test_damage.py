@@ -45,7 +45,7 @@ def test_cut_at_any_byte_it_is_torn_incomplete_or_no_trace_and_what_is_whole_sta
         if whole[length - 1 : length] == b"\n":
             assert decodekit.read_trace(path).footer is None
         else:
-            with pytest.raises(decodekit.TraceError, match="torn"):
+            with pytest.raises(decodekit.TraceError, match="incomplete"):
                 decodekit.read_trace(path)
 
 
