@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from decodekit.cli.streams import mend_streams
+from decodekit.cli.streams import give_up_stderr, mend_streams
 
 __all__ = ["main"]
 
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     at_start = _swap_interrupt(signal.default_int_handler)
     code = run(arguments, debug=debug)
     _swap_interrupt(at_start)
+    give_up_stderr()
     sys.exit(code)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
-__all__ = ["give_up_stdout", "mend_streams", "why_stdout_failed"]
+__all__ = ["give_up_stderr", "give_up_stdout", "mend_streams", "why_stdout_failed"]
 
 _OF_A_STREAM = {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EPIPE}
 
@@ -40,9 +41,19 @@ def why_stdout_failed(error: OSError) -> str | None:
 
 
 def give_up_stdout() -> None:
-    """Drop what could not be written, so that the interpreter does not try again when it exits."""
+    """Discard what stdout could not write, so that the interpreter does not try it again when it exits."""
+    _discard(sys.stdout, 1)
+
+
+def give_up_stderr() -> None:
+    """Discard what stderr could not write: the exit code is that of the command, not of its messages."""
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.stdout.flush()
+        sys.stderr.flush()
     except (OSError, ValueError):
-        pass
+        _discard(sys.stderr, 2)
+
+
+def _discard(stream: TextIO, descriptor: int) -> None:
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+        stream.flush()
