@@ -75,7 +75,16 @@ class Reshaped:
         """
         token_id = choice.token_id
         logprob = known(self.raw.logprob, token_id)
-        choice = replace(choice, raw_logprob=logprob, rank=known(self.raw.rank, token_id))
+        choice = Choice(  # a token pays for each microsecond here, and `replace` takes three
+            token_id=token_id,
+            logprob=choice.logprob,
+            raw_logprob=logprob,
+            rank=known(self.raw.rank, token_id),
+            score=choice.score,
+            margin=choice.margin,
+            runner_up=choice.runner_up,
+            draw=choice.draw,
+        )
         entries: list[Entry] = []
         for part, following in zip(self.applied, self.links[1:], strict=True):
             exact = following.looks_back

@@ -41,6 +41,8 @@ def check_branches(trace: Trace, step: Step, before: int, drawn: Drawn) -> None:
         Finding: 'failed' where the row cannot have been another, 'consistent' where the model may have answered
             otherwise the first time.
     """
+    if not step.abandoned:
+        return
     drawn = cache(drawn)
     begun = {0}  # where a walk from this place may begin: after each branch that was taken back to it
     for at, branch in enumerate(step.abandoned):

@@ -120,7 +120,8 @@ class _Check:
         noise = self._noise[step.stream].at(step.index, draw=attempt)
         word, why = _drawn_again(self._trace, step, noise)
         if self._rerun is None:
-            check_branches(self._trace, step, before, drawn_from_record(self._trace, step))
+            if step.abandoned:
+                check_branches(self._trace, step, before, drawn_from_record(self._trace, step))
         else:
             drawn = reproduce(self._trace, step, so_far, noise, self._rerun)
             check_branches(self._trace, step, before, drawn)
