@@ -37,14 +37,16 @@ def test_a_stream_cut_at_every_byte_gives_what_came_whole_and_is_never_called_co
         assert complete and len(whole) >= 3
         response = b"".join(server.pieces(path, body))
         mark = response.find(b"[DONE]\n\n")  # a server-sent event is whole with the blank line that ends it
-        await transport.aclose()
+        first = response.index(b"\n\n", response.index(b"\r\n\r\n") + 4) + 2  # where the first event ends
         for at in range(len(response)):
             server.fault = always(cut(at))
-            transport = Transport(server.url)  # a connection that was cut before may still lie in the pool of the last
-            events, complete = await received(transport)
-            await transport.aclose()
+            for _ in range(10):  # a spare connection is cut too, and may be used for the request before that is seen
+                events, complete = await received(transport)
+                if events or at < first:
+                    break
             assert events == whole[: len(events)], f"cut at byte {at}"
             assert complete == (0 <= mark < at - len(b"[DONE]\n")), f"cut at byte {at}"
+        await transport.aclose()
 
     with serving(dialect) as server:
         asyncio.run(cut_everywhere(server))
