@@ -24,7 +24,10 @@ CALLS: dict[str, Callable[..., object]] = {
 }
 
 
-@pytest.mark.parametrize(("call", "stride"), [("one", 5), ("two sequences", 13), ("a ban", 19)])
+EVERY_OPCODE = [pytest.param(call, 1, marks=pytest.mark.slow) for call in CALLS]
+
+
+@pytest.mark.parametrize(("call", "stride"), [("one", 5), ("two sequences", 13), ("a ban", 19), *EVERY_OPCODE])
 def test_an_interrupt_anywhere_leaves_a_trace_that_can_be_resumed(tmp_path: Path, call: str, stride: int) -> None:
     paths = (tmp_path / f"{at}.jsonl" for at in count())
     whole = tmp_path / "whole.jsonl"
