@@ -10,6 +10,7 @@ import pkgutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def failing(dist: Any, ctx: Any) -> Any:
     return dist
 
 
-def generate(_: int = 0) -> str:
+def generate() -> str:
     session = Session(NGramAdapter("abc " * 9), Chain([failing]), seed=1)
     return session.generate("a", max_tokens=5).text
 
@@ -107,9 +108,26 @@ def test_what_does_not_pickle_stays_behind_and_the_error_crosses() -> None:
     assert copy.copy(error).partial is error.partial
 
 
-def test_an_error_of_a_worker_arrives_and_the_pool_lives_on() -> None:
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+WORKER = """
+from decodekit import Chain, Session
+from decodekit.testing import NGramAdapter
+
+def failing(dist, ctx):
+    if ctx.step == 2:
+        raise RuntimeError("x")
+    return dist
+
+def generate():
+    return Session(NGramAdapter("abc " * 9), Chain([failing]), seed=1).generate("a", max_tokens=5).text
+"""
+
+
+def test_an_error_of_a_worker_arrives_and_the_pool_lives_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker's code is a module on sys.path: a spawned process imports it by name, these tests it cannot."""
+    (tmp_path / "decodekit_test_worker.py").write_text(WORKER)
+    monkeypatch.syspath_prepend(tmp_path)
+    worker = importlib.import_module("decodekit_test_worker")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         for _ in range(2):
             with pytest.raises(PluginError, match=r"plugin 'failing', step 2: .*RuntimeError: x"):
-                pool.submit(generate).result(timeout=120)
+                pool.submit(worker.generate).result(timeout=120)
