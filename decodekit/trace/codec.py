@@ -23,12 +23,12 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from decodekit.chain import Entry
 from decodekit.distribution.disclosure import Tail
 from decodekit.trace.step import Step
+from decodekit.types import Floats
 
 __all__ = ["LONGEST_LINE", "check_size", "digest", "encode_step", "to_line"]
 
@@ -163,5 +163,5 @@ def _number(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(value)
 
 
-def _numbers(values: NDArray[np.float64]) -> list[float | str | None]:
+def _numbers(values: Floats) -> list[float | str | None]:
     return [_number(value) for value in values.tolist()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from decodekit.errors import ConfigError
 from decodekit.trace.codec import to_line
 from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
+from decodekit.types import PathLike
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,7 @@ __all__ = ["write_parquet"]
 _ROWS = 4096  # steps written at a time; a step at level 'proof' has up to a few thousand final scores
 
 
-def write_parquet(trace: Trace, path: str | os.PathLike[str]) -> None:
+def write_parquet(trace: Trace, path: PathLike) -> None:
     """Write the steps of a trace to a Parquet file. The header goes into the schema's metadata, as JSON.
 
     Args:
