@@ -68,13 +68,14 @@ def resume(
             say(f"the last line of {trace} is incomplete: {fault.torn} bytes are left out")
         for difference in differences(header.adapter, live.info):
             say(f"warning: {difference}")
-        session = Session(live, chain_of(recorded), seed=header.seed)
         run = Generation(
-            session, "", {"trace": target}, [stream for stream, _ in header.sequences], as_json, None,
-            resumed=lambda: resume_stream(
-                trace, live, max_tokens=max_tokens, deadline=deadline, trace=target
-            ),
-        )  # fmt: skip
+            session=Session(live, chain_of(recorded), seed=header.seed),
+            prompt="",
+            call={"trace": target},
+            streams=[stream for stream, _ in header.sequences],
+            as_json=as_json,
+            resumed=lambda: resume_stream(trace, live, max_tokens=max_tokens, deadline=deadline, trace=target),
+        )
         code = run.go()
     if code == 0 and len(run.steps) == len(recorded.steps):
         say("nothing to do: the run was complete; a larger --max-tokens continues it")
