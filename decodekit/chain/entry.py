@@ -82,7 +82,7 @@ def entry_of(part: Applied, *, chosen: int, logprob: float | None, top: int, ste
     else:
         now = known(after.logprob, chosen)
         kl, removed = _moved(before, after) if complete else (None, None)
-        if kl == math.inf and not part.link.revives:
+        if kl == math.inf and not part.link.traits.revives:
             support = after.support()
             revived = int(support[before.logprobs_of(support) == -math.inf][0])
             raise PluginError(

@@ -23,9 +23,10 @@ from decodekit.distribution.fields import Fields, Origin, Schedule, Stage, fille
 from decodekit.distribution.frozen import Frozen, lazy
 from decodekit.distribution.hidden import Hidden
 from decodekit.distribution.passes import frozen
-from decodekit.distribution.row import Floats, Ids, Row
+from decodekit.distribution.row import Row
 from decodekit.distribution.transforms import AMBIGUITY
 from decodekit.errors import ParameterError
+from decodekit.types import Floats, Ids
 
 __all__ = ["AMBIGUITY", "Distribution", "Origin", "Schedule", "Stage"]
 

@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from decodekit.distribution.frozen import Frozen, lazy
 from decodekit.distribution.passes import FAR, frozen, leaders, pieces
 from decodekit.errors import ParameterError
+from decodekit.types import Floats, Ids
 
-__all__ = ["Floats", "Ids", "Row"]
+__all__ = ["Row"]
 
-Floats = NDArray[np.float64]
-Ids = NDArray[np.int64]
 Source = tuple["ref[Row]", float]
 Scores = TypeVar("Scores", float, Floats)
 

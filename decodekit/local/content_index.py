@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decodekit.model.prefix import Prefix
+from decodekit.types import Ids
 
 __all__ = ["ContentIndex", "Match", "common_length"]
 
-Ids = NDArray[np.int64]
 _NO_IDS: Ids = np.empty(0, dtype=np.int64)
 
 

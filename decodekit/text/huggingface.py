@@ -109,11 +109,10 @@ class FastTokenizer(BaseTokenizer):
         Raises:
             ParameterError: the text holds half a surrogate pair, or the vocabulary cannot encode it byte for byte.
         """
-        data = utf8(text, "the text")
+        utf8(text, "the text")
         ids: list[int] = (self._special if special else self._plain).encode(text, add_special_tokens=False).ids
-        self._require(text, ids, special)
-        if not self.loses and self._spelled(ids, special) != data:
-            raise ParameterError(f"this vocabulary cannot encode the text byte for byte: {text[:60]!r}")
+        self._require_known(text, self._has_unknown(text, ids, special))
+        self._require_spelled(text, self._spelled(ids, special))
         return ids
 
     def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:
@@ -126,16 +125,14 @@ class FastTokenizer(BaseTokenizer):
         if self.space_in_front == "never":
             return exact
         ids: list[int] = self._spacing[special].encode(text, add_special_tokens=False).ids
-        self._require(text, ids, special)
+        self._require_known(text, self._has_unknown(text, ids, special))
         if self._spelled(ids, special).replace(b" ", b"") != text.encode().replace(b" ", b""):
             raise ParameterError(f"this vocabulary cannot encode the text as a prompt: {text[:60]!r}")
         return ids
 
-    def _require(self, text: str, ids: list[int], special: bool) -> None:
-        """Raises `ParameterError` where the 'unknown' token stands for a part of the text."""
-        read = special and self._unknown_text in text  # asked for by name
-        if self._unknown is not None and self._unknown in ids and not read:
-            raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
+    def _has_unknown(self, text: str, ids: list[int], special: bool) -> bool:
+        named = special and self._unknown_text in text
+        return self._unknown is not None and self._unknown in ids and not named
 
     def _spelled(self, ids: list[int], special: bool) -> bytes:
         markup = self._controls if special else {}

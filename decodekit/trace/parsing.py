@@ -32,6 +32,7 @@ from decodekit.text.tokenizer import TokenId
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.header import Footer, Header, Resumption
 from decodekit.trace.step import Abandoned, Level, RawSummary, Step, Timing
+from decodekit.types import Ids
 
 __all__ = ["FOOTER", "RESUMPTION", "parse_header", "parse_step"]
 
@@ -154,7 +155,7 @@ class _RowPart(_Read):
     dtype: Literal["float32", "float64"]
     scores: str
 
-    def arrays(self) -> tuple[NDArray[np.int64] | None, NDArray[Any]]:
+    def arrays(self) -> tuple[Ids | None, NDArray[Any]]:
         dtype = np.dtype(self.dtype).newbyteorder("<")
         try:
             row = np.frombuffer(base64.b64decode(self.scores, validate=True), dtype=dtype)

@@ -13,6 +13,7 @@ from decodekit.distribution import Distribution, Origin, Schedule, Stage
 from decodekit.distribution.disclosure import Disclosure, Tail
 from decodekit.draw.choice import Choice, Draw
 from decodekit.trace.evidence import Evidence
+from decodekit.types import Ids
 
 __all__ = ["Abandoned", "FinishReason", "Level", "RawSummary", "Step", "Timing"]
 
@@ -125,7 +126,7 @@ class Step:
     timing: Timing
     stream: int = 0
     evidence: Evidence | None = None
-    row: tuple[NDArray[np.int64] | None, NDArray[np.floating]] | None = None
+    row: tuple[Ids | None, NDArray[np.floating]] | None = None
     asked: tuple[tuple[str, Disclosure], ...] = ()
     abandoned: tuple[Abandoned, ...] = ()
 

@@ -119,7 +119,10 @@ def generate(
     }
     with Session.from_config(resolved) as session:
         asked = [{"role": "user", "content": text}] if chat else text
-        code = Generation(session, asked, call, list(range(n)), as_json=as_json, explain=explain).go()
+        run = Generation(
+            session=session, prompt=asked, call=call, streams=list(range(n)), as_json=as_json, explain=explain
+        )
+        code = run.go()
     raise typer.Exit(code)
 
 
