@@ -1,29 +1,30 @@
-"""Asking an adapter: one lock around ``predict``, and a check of the answers."""
+"""Asking an adapter: one call of ``predict`` at a time, and a check of the answers."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, NoReturn, TypeGuard, TypeVar
 from weakref import WeakKeyDictionary
 
 from decodekit.distribution import Distribution
-from decodekit.distribution.disclosure import CHEAP, Disclosure
+from decodekit.distribution.disclosure import CHEAP, Disclosure, for_each
 from decodekit.errors import AdapterError, DecodekitError, DistributionError
 from decodekit.fork import after_fork
 from decodekit.model.adapter import Adapter, AdapterInfo, Answer, AsyncAdapter
 from decodekit.model.background import Background, OutOfTime
 from decodekit.model.prefix import Prefix
+from decodekit.model.rounds import Rounds
 from decodekit.text.tokenizer import Tokenizer
 
-__all__ = ["BlockingAdapter", "ask", "blocking", "connect"]
+__all__ = ["BlockingAdapter", "ask", "ask_from_task", "blocking", "connect", "connect_from_task", "is_async"]
 
 Value = TypeVar("Value")
 
-_locks: WeakKeyDictionary[Adapter, threading.Lock] = WeakKeyDictionary()
-_locks_guard = threading.Lock()
-_shared_lock = threading.Lock()  # for all adapters that cannot be a key: they wait for one another
+_rounds: WeakKeyDictionary[Adapter, Rounds] = WeakKeyDictionary()
+_guard = threading.Lock()
 
 
 def ask(
@@ -32,44 +33,100 @@ def ask(
     disclose: Disclosure | Sequence[Disclosure] = CHEAP,
     *,
     until: float | None = None,
+    priority: int = 0,
 ) -> list[Answer]:
-    """Call ``adapter.predict`` with the adapter's lock held, and check each answer.
+    """Ask an adapter, and check each answer.
+
+    A blocking adapter is called by one thread at a time, and with the questions of several callers at once (see
+    `decodekit.model.rounds`). The questions for an async adapter do not wait for one another.
 
     Args:
         adapter: the adapter.
         prefixes: what to continue.
         disclose: what to disclose, one for all prefixes or one for each.
-        until: when to stop waiting, on the clock of ``time.monotonic``: for the lock, and for an async adapter, whose
+        until: when to stop waiting, on the clock of ``time.monotonic``: for a round, and for an async adapter, whose
             call is cancelled then. A blocking adapter is not interrupted.
+        priority: a caller with a higher one goes first.
 
     Raises:
         AdapterError: the adapter raised, or did not return one item per prefix.
         DistributionError: the adapter raised it for all prefixes instead of returning it for one.
         OutOfTime: there was no answer before ``until``.
     """
-    name = adapter.info.name
-    lock = _lock_of(adapter)
-    if not lock.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
-        raise OutOfTime
+    if isinstance(adapter, BlockingAdapter):
+        return _ask_async(adapter, prefixes, disclose, until)
+    return _rounds_of(adapter).ask(adapter, prefixes, for_each(disclose, len(prefixes)), until=until, priority=priority)
+
+
+async def ask_from_task(
+    adapter: Adapter | AsyncAdapter,
+    prefixes: Sequence[Prefix],
+    needs: Sequence[Disclosure],
+    *,
+    until: float | None = None,
+    priority: int = 0,
+) -> list[Answer]:
+    """As `ask`, from a task. A blocking adapter is called in a worker thread of the running event loop."""
+    if not is_async(adapter):
+        rounds = _rounds_of(adapter)  # type: ignore[arg-type]
+        return await rounds.ask_from_task(adapter, prefixes, needs, until=until, priority=priority)  # type: ignore[arg-type]
     try:
-        if until is not None and isinstance(adapter, BlockingAdapter):
-            answers = adapter.predict(prefixes, disclose, until=until)
-        else:
-            answers = adapter.predict(prefixes, disclose)
-    except DistributionError as error:
-        raise _placed(error) from error
-    except (DecodekitError, OutOfTime):
+        async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())) as limit:
+            answers = await adapter.apredict(prefixes, needs)
+    except TimeoutError as error:
+        if limit.expired():
+            raise OutOfTime from None
+        raise_typed(error, adapter.info.name)
+    except Exception as error:
+        raise_typed(error, adapter.info.name)
+    return checked(answers, prefixes, adapter.info)
+
+
+def _ask_now(adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure]) -> list[Answer]:
+    name = adapter.info.name
+    try:
+        answers = adapter.predict(prefixes, needs)
+    except Exception as error:
+        raise_typed(error, name)
+    return checked(answers, prefixes, adapter.info)
+
+
+def _ask_async(
+    adapter: BlockingAdapter,
+    prefixes: Sequence[Prefix],
+    disclose: Disclosure | Sequence[Disclosure],
+    until: float | None,
+) -> list[Answer]:
+    info = adapter.info
+    try:
+        answers = adapter.predict(prefixes, disclose, until=until)
+    except OutOfTime:
         raise
     except Exception as error:
-        raise AdapterError(f"adapter {name!r} raised {type(error).__name__}: {error}") from error
-    finally:
-        lock.release()
+        raise_typed(error, info.name)
+    return checked(answers, prefixes, info)
+
+
+def raise_typed(error: Exception, name: str) -> NoReturn:
+    """Raise the error of a whole call, typed."""
+    if isinstance(error, DistributionError) and error.stage is None:
+        raise _placed(error) from error
+    if isinstance(error, DecodekitError):
+        raise error
+    raise AdapterError(f"adapter {name!r} raised {type(error).__name__}: {error}") from error
+
+
+def checked(answers: Any, prefixes: Sequence[Prefix], info: AdapterInfo) -> list[Answer]:
+    """The answers of an adapter, each checked.
+
+    Raises:
+        AdapterError: they are not a list with one answer per prefix.
+    """
     if not isinstance(answers, list | Sequence):
-        raise AdapterError(f"adapter {name!r} answered with {type(answers).__name__}, not with a list of answers")
+        raise AdapterError(f"adapter {info.name!r} answered with {type(answers).__name__}, not with a list of answers")
     if len(answers) != len(prefixes):
-        raise AdapterError(f"adapter {name!r} gave {len(answers)} answers to {len(prefixes)} prefixes")
-    vocab_size = adapter.info.vocab_size
-    return [_checked(answer, vocab_size, name) for answer in answers]
+        raise AdapterError(f"adapter {info.name!r} gave {len(answers)} answers to {len(prefixes)} prefixes")
+    return [_checked(answer, info.vocab_size, info.name) for answer in answers]
 
 
 def _checked(answer: Answer, vocab_size: int | None, name: str) -> Answer:
@@ -91,28 +148,38 @@ def _placed(error: DistributionError) -> DistributionError:
     return error if error.stage is not None else type(error)(error.message, stage="adapter", step=error.step)
 
 
-def _lock_of(adapter: Adapter) -> threading.Lock:
+def _rounds_of(adapter: Adapter) -> Rounds:
     try:
-        with _locks_guard:
-            return _locks.setdefault(adapter, threading.Lock())
+        with _guard:
+            return _rounds.get(adapter) or _rounds.setdefault(adapter, Rounds(_ask_now))
     except TypeError:  # no hash, or slots without __weakref__
-        return _shared_lock
+        return _unkeyed
 
 
 @after_fork
-def _new_locks() -> None:
-    """In a forked process: a lock that another thread of the parent held would stay locked for ever."""
-    global _locks, _locks_guard, _shared_lock
-    _locks, _locks_guard, _shared_lock = WeakKeyDictionary(), threading.Lock(), threading.Lock()
+def _forget_rounds() -> None:
+    """In a forked process: the thread that runs a round of the parent is not there, and its locks stay locked."""
+    global _rounds, _guard, _unkeyed
+    _rounds, _guard, _unkeyed = WeakKeyDictionary(), threading.Lock(), Rounds(_ask_now)
+
+
+_unkeyed = Rounds(_ask_now)  # of adapters that cannot be keys: they wait for one another
+
+
+def is_async(adapter: Adapter | AsyncAdapter) -> TypeGuard[AsyncAdapter]:
+    """Whether an adapter is asked with `apredict`. Its `info` is not read, because that may connect."""
+    return not hasattr(adapter, "predict") and callable(getattr(adapter, "apredict", None))
 
 
 def blocking(adapter: Adapter | AsyncAdapter) -> Adapter:
-    """The adapter itself, or a `BlockingAdapter` around an async one."""
-    if isinstance(adapter, BlockingAdapter):
-        return adapter
-    if not hasattr(adapter, "predict") and callable(getattr(adapter, "apredict", None)):
-        return BlockingAdapter(adapter)  # not isinstance, because that reads `info`, which may connect
-    if isinstance(adapter, Adapter):
+    """The adapter itself, or a `BlockingAdapter` around an async one.
+
+    Raises:
+        AdapterError: it is neither.
+    """
+    if is_async(adapter):
+        return BlockingAdapter(adapter)
+    if isinstance(adapter, BlockingAdapter | Adapter):
         return adapter
     raise AdapterError(
         f"{type(adapter).__name__} has neither predict nor apredict; see decodekit.model.adapter.Adapter"
@@ -127,6 +194,24 @@ def connect(adapter: Adapter, until: float | None = None) -> None:
     """
     if isinstance(adapter, BlockingAdapter):
         adapter.connect(until)
+
+
+async def connect_from_task(adapter: Adapter | AsyncAdapter, until: float | None = None) -> None:
+    """As `connect`, from a task, for an async adapter that has a coroutine function ``connect``.
+
+    Raises:
+        AdapterError: it could not connect, or not in time.
+    """
+    connecting = getattr(adapter, "connect", None)
+    if connecting is None or not is_async(adapter):
+        return
+    try:
+        async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())) as limit:
+            await connecting()
+    except TimeoutError:
+        if limit.expired():
+            raise AdapterError(f"{type(adapter).__name__} could not connect before the deadline") from None
+        raise
 
 
 class BlockingAdapter:

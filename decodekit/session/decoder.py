@@ -142,20 +142,20 @@ class Decoder:
         noise = self.randomness.at(index, draw=self._attempt)
         reshaped, choice, entries = self._choose(dist, noise, final)
         states = reshaped.states_after(choice)
-        evidence = None if self._level == "choice" else gather(reshaped.final, choice, self.chain.sampler, noise)
+        proof = self._level in ("proof", "full")
         self._advance(choice.token_id, states)
         step = Step(
             index=index,
             token_id=choice.token_id,
             text=self._text.take(choice.token_id),
-            raw=RawSummary.of(dist, self._top),
+            raw=RawSummary.brief(dist) if self._level == "none" else RawSummary.of(dist, self._top),
             entries=entries,
             draw=choice.draw,
             choice=choice,
             schedule=dist.schedule,
             timing=Timing(waited, time.perf_counter() - started),
             stream=self.randomness.stream,
-            evidence=evidence,
+            evidence=gather(reshaped.final, choice, self.chain.sampler, noise) if proof else None,
             row=_row(dist) if self._level == "full" else None,
             asked=tuple(self._asked),
         )

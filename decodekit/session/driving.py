@@ -1,53 +1,31 @@
-"""The blocking driver: ask the adapter, record each step, return it."""
+"""How a run is driven: its questions, and its steps once they are recorded. No adapter is called here.
+
+`drive` is a generator of events. A driver answers a `Question` by ``send``, or with ``throw`` if it failed, and returns
+a `Step` to its caller; see `decodekit.session.blocking` and `decodekit.session.awaiting`.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 from decodekit.errors import DecodekitError, DistributionError
 from decodekit.log import get_logger
-from decodekit.model.asking import ask, connect
+from decodekit.model.adapter import Answer
 from decodekit.model.background import OutOfTime
-from decodekit.session.options import GenerationOptions
-from decodekit.session.prefill import prefill
-from decodekit.session.prompts import Prompt
+from decodekit.session.portions import portions
 from decodekit.session.recording import Recorder
 from decodekit.session.result import Result
-from decodekit.session.run import Run
-from decodekit.session.settings import Settings
-from decodekit.trace.header import Trace
+from decodekit.session.run import Question, Run
 from decodekit.trace.step import Step
 
-__all__ = ["begun", "finish", "only_result", "stream"]
+__all__ = ["Events", "drive", "only_result"]
+
+Events = Generator[Question | Step, Sequence[Answer], list[Result]]
 
 
-def begun(
-    settings: Settings,
-    prompts: Sequence[Prompt],
-    streams: Sequence[int],
-    options: GenerationOptions,
-    past: Trace | None = None,
-) -> Run:
-    """A new run: its deadline counts from now, and its adapter is connected. The arguments are those of `Run`."""
-    ends_at = None if options.deadline is None else time.monotonic() + options.deadline
-    connect(settings.adapter, until=ends_at)
-    return Run(settings, prompts, streams, options, ends_at, past)
-
-
-def finish(run: Run) -> list[Result]:
-    """Drive a run until its end. Returns one result per sequence."""
-    steps = stream(run, keep=True)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            results: list[Result] = end.value
-            return results
-
-
-def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
-    """The steps of a run as they are made, each recorded before it is returned; then one result per sequence.
+def drive(run: Run, *, keep: bool) -> Events:
+    """The questions of a run, and each step once it is recorded; then one result per sequence.
 
     Args:
         run: the run.
@@ -86,25 +64,24 @@ def only_result(results: list[Result]) -> Result:
     return result
 
 
-def _recorded(run: Run, recorder: Recorder) -> Iterator[Step]:
-    def confirmed(steps: Iterable[Step]) -> Iterator[Step]:
+def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Step, Sequence[Answer], None]:
+    def confirmed(steps: Iterable[Step]) -> Generator[Step, Sequence[Answer], None]:
         for step in steps:
             recorder.record(step)
             run.confirm(step, recorder.counts[step.stream])
             yield step
 
-    adapter = run.settings.adapter
     yield from confirmed(run.recalled())
     recorder.resumed(run.resumed)
     while (question := run.question()) is not None:
         if run.ends_at is not None:
             for prefix in question.entering:
-                prefill(adapter, prefix, run.ends_at)
+                yield from portions(run.settings.adapter, prefix, run.ends_at)
             if time.monotonic() >= run.ends_at:
                 continue  # `question` ends the run at the deadline
         started = time.perf_counter()
         try:
-            answers = ask(adapter, question.prefixes, question.needs, until=run.ends_at)
+            answers = yield question
         except OutOfTime:
             continue
         except DistributionError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_args
 
 import numpy as np
 
@@ -38,6 +38,10 @@ class GenerationKeywords(_AnyRun, total=False):
     stop_ids: Sequence[int]
     level: Level
     ban: Sequence[str]
+    chain: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | None
+    top_logprobs: int | None
+    metadata: Mapping[str, Any] | None
+    priority: int
 
 
 class ResumeKeywords(_AnyRun, total=False):
@@ -57,8 +61,10 @@ class GenerationOptions:
         stream: which noise of that seed to use.
         deadline: seconds from the start after which no new token is started; None for no limit.
         trace: a file to write the trace to.
-        level: 'choice', 'proof' or 'full'.
+        level: 'none', 'choice', 'proof' or 'full'.
         ban: texts that must not be written.
+        chain, top_logprobs, metadata: of this call; the session's when None.
+        priority: among callers that wait for the same model, a higher one goes first.
 
     Raises:
         ParameterError: a value that no run can have.
@@ -71,10 +77,16 @@ class GenerationOptions:
     trace: PathLike | None = None
     level: Level = "proof"
     ban: Sequence[str] = ()
+    chain: Chain | None = None
+    top_logprobs: int | None = None
+    metadata: Mapping[str, Any] | None = None
+    priority: int = 0
 
     def __post_init__(self) -> None:
-        if self.level not in ("choice", "proof", "full"):
-            raise ParameterError(f"level is 'choice', 'proof' or 'full', not {self.level!r}")
+        if self.level not in get_args(Level):
+            raise ParameterError(f"level is one of {', '.join(map(repr, get_args(Level)))}, not {self.level!r}")
+        if self.level == "none" and self.trace is not None:
+            raise ParameterError("level='none' records nothing, so there is nothing for trace=; use level='choice'")
         if self.stop.until is not None and not callable(self.stop.until):
             raise ParameterError(f"until is a function of a step, not {self.stop.until!r}")
         if self.trace is not None and not isinstance(self.trace, str | os.PathLike):
@@ -83,6 +95,16 @@ class GenerationOptions:
             raise ParameterError(f"ban is a list of texts, not {self.ban!r}")
         object.__setattr__(self, "deadline", checked_deadline(self.deadline))
         object.__setattr__(self, "stream", whole(self.stream, "stream", 0, 2**64 - 1))
+        object.__setattr__(self, "priority", whole(self.priority, "priority", -1000, 1000))
+        if self.top_logprobs is not None:
+            object.__setattr__(self, "top_logprobs", whole(self.top_logprobs, "top_logprobs", 0, 1000))
+        if self.metadata is not None and not isinstance(self.metadata, Mapping):
+            raise ParameterError(f"metadata is a mapping of names to values, not {self.metadata!r}")
+
+    def own_settings(self) -> dict[str, Any]:
+        """The settings of a session that this call has its own values for."""
+        named = {"chain": self.chain, "top_logprobs": self.top_logprobs, "metadata": self.metadata}
+        return {name: value for name, value in named.items() if value is not None}
 
     @classmethod
     def of(cls, given: GenerationKeywords, max_tokens: int) -> GenerationOptions:
@@ -111,6 +133,10 @@ class GenerationOptions:
             trace=given.get("trace"),
             level=given.get("level", "proof"),
             ban=given.get("ban", ()),
+            chain=None if given.get("chain") is None else Chain.of(given["chain"]),
+            top_logprobs=given.get("top_logprobs"),
+            metadata=given.get("metadata"),
+            priority=given.get("priority", 0),
         )
 
 

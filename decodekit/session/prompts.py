@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from decodekit.errors import ParameterError
-from decodekit.model.adapter import Adapter
+from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.prefix import Prefix
 from decodekit.text.base import prompt_ids
 from decodekit.text.tokenizer import Message
@@ -19,7 +19,7 @@ Prompt = str | Sequence[int] | Sequence[Message] | Prefix
 Given = str | list[dict[str, str]] | None
 
 
-def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
+def as_prefix(adapter: Adapter | AsyncAdapter, prompt: Prompt, index: int = 0) -> Prefix:
     """A prompt in any of its forms as token ids, checked against the vocabulary.
 
     Raises:
@@ -61,7 +61,7 @@ def as_prefix(adapter: Adapter, prompt: Prompt, index: int = 0) -> Prefix:
     return prefix
 
 
-def as_given(adapter: Adapter, prompts: Sequence[Prompt]) -> list[Given] | None:
+def as_given(adapter: Adapter | AsyncAdapter, prompts: Sequence[Prompt]) -> list[Given] | None:
     """The prompts as given, for the record, if the tokenizer makes its own ids; None for all other tokenizers.
 
     Such a tokenizer has a method ``relearn``. It makes the ids, because the server takes texts or messages.

@@ -16,7 +16,8 @@ from decodekit.chain import Chain
 from decodekit.errors import ConfigError, ParameterError, TraceError, did_you_mean
 from decodekit.log import get_logger
 from decodekit.model.adapter import Adapter, AsyncAdapter
-from decodekit.session.driving import begun, finish, only_result, stream
+from decodekit.session.blocking import begun, finish, stream
+from decodekit.session.driving import only_result
 from decodekit.session.options import GenerationOptions, ResumeKeywords
 from decodekit.session.result import Result
 from decodekit.session.run import Run

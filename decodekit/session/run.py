@@ -3,7 +3,7 @@
     while (question := run.question()) is not None:
         steps = run.take(answers to the question)
 
-A driver asks the adapter, records the steps and returns them; see `decodekit.session.driving`.
+`decodekit.session.driving` records the steps; a driver asks the adapter.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class Run:
         prefixes = [as_prefix(settings.adapter, prompt, i) for i, prompt in enumerate(prompts)]
         samples = len(streams) // max(len(prefixes), 1)
         places = [(stream, i // samples) for i, stream in enumerate(streams)]
+        self._places = dict(places)
         seed = Randomness(settings.seed if options.seed is None else options.seed).seed
         ban = _ban(settings, options)
         self.sequences = [
@@ -174,6 +175,26 @@ class Run:
         """The results so far, one per sequence, with the recorded steps."""
         trace = Trace(self.header, steps, footer, self.resumed)
         return [self._result(sequence, recorded[sequence.stream], trace) for sequence in self.sequences]
+
+    def ended(self, stream: int, recorded: int) -> Result | None:
+        """The result of one sequence, without steps, if it has ended and all its steps are recorded; else None."""
+        sequence = self._of[stream]
+        if not sequence.finished or recorded != len(sequence.decoder.output_ids):
+            return None
+        return self._result(sequence, recorded, Trace(self.header, [], None, []))
+
+    def trace_of(self, result: Result, steps: list[Step]) -> Trace:
+        """The trace of one sequence that has ended, as if it were a run of its own."""
+        header, place = self.header, self._places[result.stream]
+        header = replace(
+            header,
+            prompts=[header.prompts[place]],
+            sequences=[(result.stream, 0)],
+            given=None if header.given is None else [header.given[place]],
+        )
+        error = None if result.error is None else str(result.error)
+        end = SequenceEnd(result.stream, len(result.token_ids), result.finish_reason, error)
+        return Trace(header, steps, Footer([end], ""))
 
     def _result(self, sequence: RunSequence, recorded: int, trace: Trace) -> Result:
         decoder = sequence.decoder

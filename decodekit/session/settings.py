@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from decodekit.chain import Chain
-from decodekit.model.adapter import Adapter
+from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.session.stop import OnUndisclosed
 from decodekit.text.utf8 import utf8
 
@@ -31,7 +31,7 @@ class Settings:
         ParameterError: a name in metadata is not valid Unicode text; names are recorded.
     """
 
-    adapter: Adapter
+    adapter: Adapter | AsyncAdapter
     chain: Chain
     seed: int | None = None
     on_undisclosed: OnUndisclosed = "error"

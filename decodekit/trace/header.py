@@ -37,7 +37,7 @@ class Header:
 
     Args:
         seed: the seed of all its noise.
-        level: 'choice', 'proof' or 'full'.
+        level: 'none', 'choice', 'proof' or 'full'.
         prompts: the token ids of each prompt.
         sequences: (stream, index of its prompt) of each sequence.
         chain: processors and sampler, with the distribution and version each came from.
@@ -192,7 +192,7 @@ def plain(info: AdapterInfo) -> dict[str, Any]:
     return asdict(replace(info, versions=dict(info.versions)))
 
 
-def template_digest(adapter: Adapter) -> str:
+def template_digest(adapter: Adapter | AsyncAdapter) -> str:
     """BLAKE2b of the model's chat template; '' without one."""
     template = getattr(adapter.tokenizer, "chat_template", None)
     return blake2b(template.encode(), digest_size=16).hexdigest() if isinstance(template, str) else ""

@@ -17,7 +17,7 @@ from decodekit.types import Ids
 
 __all__ = ["Abandoned", "FinishReason", "Level", "RawSummary", "Step", "Timing"]
 
-Level = Literal["choice", "proof", "full"]
+Level = Literal["none", "choice", "proof", "full"]
 FinishReason = Literal["stop", "length", "deadline", "cancelled", "error"]
 
 
@@ -46,6 +46,11 @@ class RawSummary:
     temperature: float
     tail: Tail | None
     top: tuple[tuple[int, float], ...]
+
+    @staticmethod
+    def brief(dist: Distribution) -> RawSummary:
+        """Only the labels, for a step that is not recorded: nothing is computed."""
+        return RawSummary(len(dist.row), None, None, None, dist.origin, dist.stage, dist.temperature, None, ())
 
     @staticmethod
     def of(dist: Distribution, top: int) -> RawSummary:

@@ -6,8 +6,8 @@ import pytest
 
 from decodekit import Distribution, Prefix, Session
 from decodekit.model.asking import BlockingAdapter
-from decodekit.session import prefill as module
-from decodekit.session.prefill import prefill
+from decodekit.session import portions as module
+from decodekit.session.portions import portions
 from tests.model.test_asking import Waited
 from tests.session.conftest import Around, V, chain, plain, table
 
@@ -41,8 +41,8 @@ def lengths(adapter: Around) -> list[int]:
 def clock(monkeypatch):
     def made(seconds: float) -> Clock:
         made = Clock(seconds)
-        for name in ("decodekit.session.prefill", "decodekit.session.driving", "decodekit.session.run"):
-            monkeypatch.setattr(f"{name}.time", made)
+        for name in ("portions", "driving", "run", "blocking"):
+            monkeypatch.setattr(f"decodekit.session.{name}.time", made)
         return made
 
     return made
@@ -72,7 +72,7 @@ def test_without_a_deadline_a_prompt_is_asked_for_as_a_whole():
 def test_an_async_adapter_is_asked_once_and_cancelled_at_the_deadline():
     waited = Waited(wait=0)
     facade = BlockingAdapter(waited)
-    prefill(facade, Prefix(PROMPT), module.time.monotonic() + 9)
+    assert list(portions(facade, Prefix(PROMPT), module.time.monotonic() + 9)) == []
     assert waited.begun == 0 and isinstance(facade.predict([Prefix([1])])[0], Distribution)
     facade.close()
     waited = Waited(wait=600)

@@ -1,0 +1,69 @@
+"""Runs in blocking code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from typing import cast
+
+from decodekit.model.adapter import Adapter, Answer
+from decodekit.model.asking import ask, connect
+from decodekit.session.driving import drive
+from decodekit.session.options import GenerationOptions
+from decodekit.session.prompts import Prompt
+from decodekit.session.result import Result
+from decodekit.session.run import Run
+from decodekit.session.settings import Settings
+from decodekit.trace.header import Trace
+from decodekit.trace.step import Step
+
+__all__ = ["begun", "finish", "stream"]
+
+
+def begun(
+    settings: Settings,
+    prompts: Sequence[Prompt],
+    streams: Sequence[int],
+    options: GenerationOptions,
+    past: Trace | None = None,
+) -> Run:
+    """A new run: its deadline counts from now, and its adapter is connected. The arguments are those of `Run`."""
+    ends_at = None if options.deadline is None else time.monotonic() + options.deadline
+    connect(cast(Adapter, settings.adapter), until=ends_at)
+    return Run(settings, prompts, streams, options, ends_at, past)
+
+
+def finish(run: Run) -> list[Result]:
+    """Drive a run until its end. Returns one result per sequence."""
+    steps = stream(run, keep=True)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            results: list[Result] = end.value
+            return results
+
+
+def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
+    """The steps of a run as they are made, each recorded before it is returned; see `drive`."""
+    adapter = cast(Adapter, run.settings.adapter)  # a blocking session has no other
+    events = drive(run, keep=keep)
+    answers: Sequence[Answer] = ()
+    error: BaseException | None = None
+    try:
+        event = next(events)
+        while True:
+            try:
+                if isinstance(event, Step):
+                    yield event
+                else:
+                    answers = ask(adapter, event.prefixes, event.needs, until=run.ends_at, priority=run.options.priority)
+            except BaseException as raised:
+                error = raised
+            event = events.send(answers) if error is None else events.throw(error)
+            error = None
+    except StopIteration as end:
+        results: list[Result] = end.value
+        return results
+    finally:
+        events.close()
