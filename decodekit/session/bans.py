@@ -73,7 +73,7 @@ class Ban:
 class Rewind:
     """The place to go back to, and the error that ends the sequence if it cannot continue."""
 
-    mark: Checkpoint
+    checkpoint: Checkpoint
     error: PluginError | None
 
 
@@ -94,13 +94,13 @@ class HeldSteps:
 
     @property
     def start(self) -> Checkpoint | None:
-        """The mark of the decoder before the first held step."""
+        """Where the decoder stood before the first held step."""
         return self._steps[0][0] if self._steps else None
 
-    def hold(self, mark: Checkpoint, step: Step) -> Rewind | None:
+    def hold(self, checkpoint: Checkpoint, step: Step) -> Rewind | None:
         """Keep a step. If it completes a banned phrase, abandon the branch and return where to go back to."""
         steps, abandoned = self._steps, self.abandoned
-        steps.append((mark, replace(step, abandoned=tuple(abandoned))))
+        steps.append((checkpoint, replace(step, abandoned=tuple(abandoned))))
         abandoned.clear()
         found = self._ban.find(self._token_ids())
         if found is None:
