@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError, current_task
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +42,7 @@ class Link:
     trusted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """The result of one processor.
 
     Args:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from decodekit.chain.entry import Entry, entry_of, known
 from decodekit.chain.link import Applied, Link, blame, call_processor, call_sampler, refuse
@@ -19,8 +18,7 @@ from decodekit.errors import PluginError
 __all__ = ["Reshaped", "advance", "reshape"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reshaped:
+class Reshaped(NamedTuple):
     """A distribution after the processors of a chain.
 
     Args:
@@ -59,7 +57,7 @@ class Reshaped:
             ran_once = link.name if not link.traits.pure else impure[-1] if impure else ""
             raise refuse(error, ran_once, self.ctx.step) from error
         _require_choice(choice, dist, link, self.ctx)
-        return choice, self if dist is self.final else replace(self, final=dist)
+        return choice, self if dist is self.final else self._replace(final=dist)
 
     def states_after(self, choice: Choice) -> tuple[Any, ...]:
         """The states after this choice."""

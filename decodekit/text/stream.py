@@ -67,6 +67,9 @@ class TextStream:
 
     def _release(self, text: str, *, final: bool) -> str:
         """Return the part of the held text that is now certain; named control tokens are symbols in it."""
+        if not self._stop and not self._named:
+            self._released.append(text)
+            return text
         shown = [at for at, character in enumerate(text) if character not in self._stands_for]
         plain = "".join(text[at] for at in shown) if self._symbols else text
         starts = [shown[at] for stop in self._stop if (at := plain.find(stop)) >= 0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
@@ -144,7 +145,7 @@ class _FinalSchema(_ClosedSchema):
         if len(set(self.token_ids)) != len(self.token_ids):
             raise ValueError("the final support names a token twice")
         scores = np.array(self.scores, dtype=np.float64)
-        if not np.isfinite(scores.max()) or np.isnan(scores).any():
+        if not math.isfinite(np.maximum.reduce(scores)):  # NaN where one of them is
             raise ValueError("the final scores hold NaN or +inf, or nothing finite")
         return Evidence(np.array(self.token_ids, dtype=np.int64), scores, self.floor)
 

@@ -50,11 +50,11 @@ class RawSummary:
     @staticmethod
     def of(dist: Distribution, top: int) -> RawSummary:
         """Summarise a distribution."""
-        whole = dist.tail is None
+        row, whole = dist.row, dist.hidden is None
         ids, logprobs = dist.leading(top)
         return RawSummary(
-            disclosed=len(dist.scores) if dist.token_ids is not None else dist.vocab_size or 0,
-            support=dist.support_size if whole else None,
+            disclosed=len(row),
+            support=row.support_size if whole else None,
             entropy=dist.entropy if dist.knows_entropy else None,
             log_normalizer=dist.log_normalizer if whole or dist.stage == "raw" else None,
             origin=dist.origin,
