@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from decodekit.errors import ParameterError, PluginError
 from decodekit.session.decoder import Checkpoint
-from decodekit.text.markup import Spelling, views
+from decodekit.text.markup import Spelling, spellings
 from decodekit.text.stream import overlap
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.text.utf8 import utf8
@@ -44,12 +44,12 @@ class Ban:
             raise ParameterError("ban needs a tokenizer, and this adapter has none; ban token ids in the chain")
         for phrase in phrases:
             utf8(phrase, "ban")
-        self._views = views(tokenizer, phrases)
+        self._spellings = spellings(tokenizer, phrases)
 
     def find(self, token_ids: Sequence[int]) -> tuple[int, str] | None:
         """The index of the token in which the first banned phrase begins, and the phrase; None when there is none."""
         found = []
-        for spelling, wanted in self._views:
+        for spelling, wanted in self._spellings:
             text, ends = spelling.all(token_ids)
             starts = [(text.find(form), phrase) for phrase, form in wanted]
             found += [(sum(end <= at for end in ends), at, phrase) for at, phrase in starts if at >= 0]
@@ -63,7 +63,7 @@ class Ban:
         """
         count = len(token_ids)
         while True:
-            fewer = min(_closed(spelling, wanted, token_ids[:count]) for spelling, wanted in self._views)
+            fewer = min(_closed(spelling, wanted, token_ids[:count]) for spelling, wanted in self._spellings)
             if fewer == count:
                 return count
             count = fewer
