@@ -12,8 +12,8 @@ from rich.console import Console
 
 from decodekit.cli.explain import explain_data, find_step, show_step
 from decodekit.cli.interrupt import Interrupt
-from decodekit.cli.outcome import Outcome, Sample
 from decodekit.cli.output import console, put, put_json
+from decodekit.cli.run_outcome import RunOutcome, Sample
 from decodekit.cli.views import PipeView, SilentView, TerminalView, View
 from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError
@@ -51,7 +51,7 @@ class Generation:
         """Generate, and return the exit code."""
         # The seed is drawn here rather than in the session, so that it is known even if the run is interrupted.
         self.call["seed"] = Randomness(self.session.seed).seed
-        several = len(self.streams) > 1
+        several = len(self.streams) != 1
         outcome = self._many() if several and self.resumed is None else self._stream()
         if several and not self.as_json:
             outcome.show_samples()
@@ -64,7 +64,7 @@ class Generation:
             raise outcome.error
         return outcome.exit_code
 
-    def _stream(self) -> Outcome:
+    def _stream(self) -> RunOutcome:
         """Show each step as it happens."""
         with (
             closing(self._begun()) as stream,
@@ -80,7 +80,7 @@ class Generation:
             except StopIteration as end:
                 results: list[Result] = end.value if isinstance(end.value, list) else [end.value]
                 trace = Trace(results[0].trace.header, self.steps, results[0].trace.footer)
-                return Outcome([Sample.of(result) for result in results], trace)
+                return RunOutcome([Sample.of(result) for result in results], trace)
             except DecodekitError as error:
                 if error.partial is None:
                     raise  # it did not start
@@ -89,7 +89,7 @@ class Generation:
     def _begun(self) -> Generator[Step, None, Result | list[Result]]:
         return self.resumed() if self.resumed is not None else self.session.stream(self.prompt, **self.call)
 
-    def _many(self) -> Outcome:
+    def _many(self) -> RunOutcome:
         """Several samples at once, shown when all are there."""
 
         def watch(step: Step) -> bool:
@@ -102,13 +102,13 @@ class Generation:
             with Interrupt() as interrupt:
                 n = len(self.streams)
                 results = self.session.generate_many([self.prompt], n=n, until=watch, **self.call)[0]
-            return Outcome([Sample.of(result) for result in results], results[0].trace)
+            return RunOutcome([Sample.of(result) for result in results], results[0].trace)
         except KeyboardInterrupt:
             return self._cut("cancelled")
 
-    def _cut(self, reason: str, error: DecodekitError | None = None) -> Outcome:
+    def _cut(self, reason: str, error: DecodekitError | None = None) -> RunOutcome:
         said = None if error is None else str(error)
-        return Outcome([Sample.cut(self.steps, reason, stream, said) for stream in self.streams], error=error)
+        return RunOutcome([Sample.cut(self.steps, reason, stream, said) for stream in self.streams], error=error)
 
     def _view(self) -> View:
         if self.as_json or len(self.streams) > 1:
@@ -122,7 +122,7 @@ class Generation:
 
         return LiveView(terminal, self.session.adapter.tokenizer, self.session.chain.describe())
 
-    def _explained(self, outcome: Outcome) -> dict[str, Any]:
+    def _explained(self, outcome: RunOutcome) -> dict[str, Any]:
         """Show the requested step; as data when the output is JSON."""
         if self.explain is None or outcome.trace is None or outcome.error is not None:
             return {}

@@ -23,11 +23,11 @@ from decodekit.draw.randomness import BoundRandomness, Randomness
 from decodekit.errors import ParameterError, TraceError
 from decodekit.model.prefix import Prefix
 from decodekit.session.stop import OnUndisclosed, Stop
-from decodekit.text.stream import TextMark
+from decodekit.text.stream import TextCheckpoint
 from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.evidence import gather
-from decodekit.trace.recalled import states_after
+from decodekit.trace.recalled import recalled_states
 from decodekit.trace.step import FinishReason, Level, RawSummary, Step, Timing
 from decodekit.types import Ids
 
@@ -42,7 +42,7 @@ class Checkpoint:
     context: Context
     states: tuple[Any, ...]
     need: Disclosure
-    text: TextMark
+    text: TextCheckpoint
 
 
 class Decoder:
@@ -187,17 +187,18 @@ class Decoder:
         if step.draw is not None:
             self._attempt = step.draw.attempt
         noise = self.randomness.at(step.index, draw=self._attempt)
-        self._advance(step.token_id, states_after(self.chain, step, raw, self._context, self._states, noise))
+        self._advance(step.token_id, recalled_states(self.chain, step, raw, self._context, self._states, noise))
         return self._close(replace(step, text=self._text.take(step.token_id)), last)
 
-    def mark(self) -> Checkpoint:
-        """Where it stands, to be given to `rewind`. O(1): nothing that is marked ever changes."""
-        return Checkpoint(self.prefix, self._context, self._states, self._need, self._text.mark())
+    def checkpoint(self) -> Checkpoint:
+        """Where it stands, to be given to `rewind`. O(1): nothing in a checkpoint ever changes."""
+        return Checkpoint(self.prefix, self._context, self._states, self._need, self._text.checkpoint())
 
-    def rewind(self, mark: Checkpoint) -> None:
+    def rewind(self, checkpoint: Checkpoint) -> None:
         """Go back to where it stood, unfinished. The attempt rises by one: the same noise would be biased."""
-        self.prefix, self._context, self._states, self._need = mark.prefix, mark.context, mark.states, mark.need
-        self._text.rewind(mark.text)
+        self.prefix, self._context = checkpoint.prefix, checkpoint.context
+        self._states, self._need = checkpoint.states, checkpoint.need
+        self._text.rewind(checkpoint.text)
         self._asked.clear()
         self.finish_reason = None
         self._attempt += 1

@@ -96,8 +96,8 @@ class Run:
 
     def recalled(self) -> Iterator[Step]:
         """The recorded steps of ``past``, as steps of this run."""
-        for sequence, mark, step in self._recalled:
-            yield from sequence.take_recorded(mark, step)
+        for sequence, checkpoint, step in self._recalled:
+            yield from sequence.take_recorded(checkpoint, step)
 
     def question(self) -> Question | None:
         """What to ask now; None when all sequences have ended.
@@ -256,10 +256,10 @@ class Run:
                 raise TraceError(f"the header names no sequence with stream {step.stream}", step=step.index)
             last: FinishReason | None = "stop" if (step.stream, step.index) in lasts else None
             answer = step.answer(self.settings.adapter.info.vocab_size)
-            mark, again = sequence.repeat(step, answer, last)
+            checkpoint, again = sequence.repeat(step, answer, last)
             if self._raised is not None:
                 raise self._raised
-            yield sequence, mark, again
+            yield sequence, checkpoint, again
 
 
 def _check_stop_ids(settings: Settings, options: GenerationOptions) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,12 +80,7 @@ class FastTokenizer(BaseTokenizer):
             space_in_front=rules.space_in_front(data),
             loses=rules.loses(data),
         )
-        read = rules.reader_of(data)
-        self._table: list[bytes | None] = [None] * size
-        for piece, token_id in pieces.items():
-            self._table[token_id] = read(piece)
-        for token_id, token in added.items():
-            self._table[token_id] = None if token.special else str(token.content).encode()
+        self._table = _bytes_of_all(size, pieces, added, rules.reader_of(data))
         self._controls = {i: str(token.content).encode() for i, token in added.items() if token.special}
         self._unknown_text: str = data["model"].get("unk_token") or ""
         self._unknown = pieces.get(self._unknown_text)
@@ -167,6 +162,18 @@ class FastTokenizer(BaseTokenizer):
 
     def _markup(self) -> tuple[str, str]:
         return self._names.get("bos_token", ""), self._names.get("eos_token", "")
+
+
+def _bytes_of_all(
+    size: int, pieces: Mapping[str, int], added: Mapping[int, Any], read: Callable[[str], bytes]
+) -> list[bytes | None]:
+    """The bytes of each token; None for a control token, and for an id without a token."""
+    table: list[bytes | None] = [None] * size
+    for piece, token_id in pieces.items():
+        table[token_id] = read(piece)
+    for token_id, token in added.items():
+        table[token_id] = None if token.special else str(token.content).encode()
+    return table
 
 
 def _pair(data: dict[str, Any], *, spaces: bool) -> tuple[tokenizers.Tokenizer, tokenizers.Tokenizer]:

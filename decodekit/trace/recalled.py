@@ -16,10 +16,10 @@ from decodekit.draw.randomness import BoundRandomness
 from decodekit.errors import TraceError
 from decodekit.trace.step import Step
 
-__all__ = ["states_after"]
+__all__ = ["recalled_states"]
 
 
-def states_after(
+def recalled_states(
     chain: Chain,
     step: Step,
     raw: Distribution | None,

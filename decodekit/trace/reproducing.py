@@ -123,11 +123,11 @@ def _check_evidence(step: Step, again: Evidence) -> None:
 def _tokenizer(trace: Trace, rerun: Rerun) -> Tokenizer | None:
     if rerun.tokenizer is not None or not trace.header.adapter.get("tokenizer_fingerprint"):
         return rerun.tokenizer
-    absent: Any = _Absent()
+    absent: Any = _UnrecordedTokenizer()
     return absent  # type: ignore[no-any-return]  # it answers nothing
 
 
-class _Absent:
+class _UnrecordedTokenizer:
     """A placeholder for the run's tokenizer: any use of it raises `NotRecorded`."""
 
     def __getattr__(self, name: str) -> Any:

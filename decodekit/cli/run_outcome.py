@@ -17,7 +17,7 @@ from decodekit.trace import Trace
 from decodekit.trace.step import Step
 from decodekit.view.safe_text import safe_text
 
-__all__ = ["Outcome", "Sample"]
+__all__ = ["RunOutcome", "Sample"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a run ended.
 
     Args:
