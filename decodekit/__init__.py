@@ -31,7 +31,7 @@ from decodekit.model.prefix import Prefix
 from decodekit.plugin import Plugin
 from decodekit.plugin.protocols import Processor, Sampler
 from decodekit.plugin.registry import PluginInfo, adapter, plugins, processor, register_processor, sampler
-from decodekit.session import Result, Session
+from decodekit.session import AsyncSession, Result, Session
 from decodekit.session.decoder import Decoder
 from decodekit.session.resuming import resume, resume_stream
 from decodekit.session.stop import Stop
@@ -46,6 +46,7 @@ __all__ = [
     "AdapterError",
     "AdapterInfo",
     "AsyncAdapter",
+    "AsyncSession",
     "BoundRandomness",
     "Chain",
     "Choice",

@@ -55,7 +55,7 @@ def ask(
     """
     if isinstance(adapter, BlockingAdapter):
         return _ask_async(adapter, prefixes, disclose, until)
-    return _rounds_of(adapter).ask(adapter, prefixes, for_each(disclose, len(prefixes)), until=until, priority=priority)
+    return rounds_of(adapter).ask(adapter, prefixes, for_each(disclose, len(prefixes)), until=until, priority=priority)
 
 
 async def ask_from_task(
@@ -68,7 +68,7 @@ async def ask_from_task(
 ) -> list[Answer]:
     """As `ask`, from a task. A blocking adapter is called in a worker thread of the running event loop."""
     if not is_async(adapter):
-        rounds = _rounds_of(adapter)  # type: ignore[arg-type]
+        rounds = rounds_of(adapter)  # type: ignore[arg-type]
         return await rounds.ask_from_task(adapter, prefixes, needs, until=until, priority=priority)  # type: ignore[arg-type]
     try:
         async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())) as limit:
@@ -148,7 +148,7 @@ def _placed(error: DistributionError) -> DistributionError:
     return error if error.stage is not None else type(error)(error.message, stage="adapter", step=error.step)
 
 
-def _rounds_of(adapter: Adapter) -> Rounds:
+def rounds_of(adapter: Adapter) -> Rounds:
     try:
         with _guard:
             return _rounds.get(adapter) or _rounds.setdefault(adapter, Rounds(_ask_now))

@@ -74,6 +74,11 @@ class Rounds:
         self._seconds = 0.0  # of the last call
         self._served: set[asyncio.AbstractEventLoop] = set()  # loops with a thread that drives their questions
 
+    @property
+    def waiting(self) -> int:
+        """How many questions are not answered yet."""
+        return len(self._waiting)
+
     def ask(
         self,
         adapter: Adapter,
@@ -220,9 +225,10 @@ class Rounds:
     def _next_batch(self) -> list[_Question]:
         """The callers of the next round: in order, as many as have room, at least one. They stay in the list."""
         with self._guard:
-            if len(self._waiting) <= 1:
-                return list(self._waiting)
-            first, *others = sorted(self._waiting, key=lambda each: each.place)
+            waiting = list(self._waiting)
+        if len(waiting) <= 1:
+            return waiting
+        first, *others = sorted(waiting, key=lambda each: each.place)
         batch, room = [first], first.adapter.info.concurrency - len(first.prefixes)
         for each in others:
             if each.adapter is first.adapter and len(each.prefixes) <= room:

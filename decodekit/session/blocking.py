@@ -46,7 +46,7 @@ def finish(run: Run) -> list[Result]:
 
 def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
     """The steps of a run as they are made, each recorded before it is returned; see `drive`."""
-    adapter = cast(Adapter, run.settings.adapter)  # a blocking session has no other
+    adapter, priority = cast(Adapter, run.settings.adapter), run.options.priority  # a `Session` has no other
     events = drive(run, keep=keep)
     answers: Sequence[Answer] = ()
     error: BaseException | None = None
@@ -57,7 +57,7 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                 if isinstance(event, Step):
                     yield event
                 else:
-                    answers = ask(adapter, event.prefixes, event.needs, until=run.ends_at, priority=run.options.priority)
+                    answers = ask(adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority)
             except BaseException as raised:
                 error = raised
             event = events.send(answers) if error is None else events.throw(error)

@@ -227,7 +227,7 @@ class Decoder:
         try:
             reshaped = self.chain.reshape(dist, self._context, self._states, noise, truncate=truncate)
             drawn, reshaped = reshaped.choose(noise, truncate=truncate)
-            choice, entries = reshaped.settle(drawn, top=self._top)
+            choice, entries = (drawn, ()) if self._level == "none" else reshaped.settle(drawn, top=self._top)
         except Undisclosed as error:
             self._need = self._need | error.need
             self._asked.append((error.question, error.need))

@@ -13,7 +13,7 @@ import numpy as np
 
 from decodekit.draw.randomness import ALGORITHM
 from decodekit.errors import TraceError
-from decodekit.model.adapter import Adapter, AdapterInfo
+from decodekit.model.adapter import Adapter, AdapterInfo, AsyncAdapter
 from decodekit.trace.step import FinishReason, Level, Step
 
 __all__ = [

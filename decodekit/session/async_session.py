@@ -1,0 +1,143 @@
+"""`AsyncSession`: a session for asyncio. Its calls run at the same time, each in its caller's task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Self, Unpack, cast
+
+from decodekit.model.adapter import Adapter
+from decodekit.model.asking import is_async
+from decodekit.session.awaiting import begun_in_task, stream_in_task
+from decodekit.session.base import BaseSession, streams_of
+from decodekit.session.completed import Completed
+from decodekit.session.driving import only_result
+from decodekit.session.options import GenerationKeywords, GenerationOptions
+from decodekit.session.prompts import Prompt
+from decodekit.session.result import Result
+from decodekit.trace.step import Step
+
+__all__ = ["AsyncSession", "AsyncSteps"]
+
+
+class AsyncSteps(AsyncIterator[Step]):
+    """The steps of a call as they are made.
+
+    Attributes:
+        result: the result, once the last step was taken; None before.
+    """
+
+    def __init__(self, steps: AsyncGenerator[Step, None], results: list[Result]) -> None:
+        self.result: Result | None = None
+        self._steps, self._results = steps, results
+
+    async def __anext__(self) -> Step:
+        try:
+            return await anext(self._steps)
+        except StopAsyncIteration:
+            if self._results:
+                self.result = only_result(self._results)
+            raise
+
+    async def aclose(self) -> None:
+        """End the run as 'cancelled', unless it has ended; its trace is complete."""
+        await self._steps.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
+
+
+class AsyncSession(BaseSession):
+    """Decodes prompts with one adapter and one chain, in tasks of an asyncio event loop.
+
+    The calls of all tasks run at the same time. An async adapter is asked in the running loop; a blocking one in a
+    worker thread, with the questions of several calls at once. The result of a call does not depend on the others,
+    where the adapter's answer for a prefix does not depend on the rest of a batch.
+
+    The arguments are those of `Session`.
+    """
+
+    def __repr__(self) -> str:
+        return f"AsyncSession({type(self.adapter).__name__}, {self.chain!r}, seed={self.seed})"
+
+    async def aclose(self) -> None:
+        """Close the adapter if this session built it."""
+        if not self._owns_adapter:
+            return
+        if is_async(self.adapter):
+            await self.adapter.aclose()
+        else:
+            await asyncio.to_thread(cast(Adapter, self.adapter).close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
+
+    async def generate(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Result:
+        """Continue one prompt; as `Session.generate`.
+
+        Raises:
+            DecodekitError: with everything generated so far in ``partial``.
+            TypeError: an option that does not exist.
+        """
+        given, results = self.options_of(options), list[Result]()
+        async for _ in self._steps([prompt], [given.stream], given, results, keep=True):
+            pass
+        return only_result(results)
+
+    def stream(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> AsyncSteps:
+        """As `generate`, one `Step` at a time; as `Session.stream`. The run starts when the first step is awaited.
+
+            async with session.stream(prompt) as steps:
+                async for step in steps:
+                    print(step.text, end="")
+            steps.result
+
+        Left without ``async with`` before its end, the run ends when the iterator is garbage-collected.
+        """
+        given, results = self.options_of(options), list[Result]()
+        return AsyncSteps(self._steps([prompt], [given.stream], given, results, keep=False), results)
+
+    async def generate_many(
+        self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
+    ) -> list[list[Result]]:
+        """Continue many prompts, ``n`` times each; as `Session.generate_many`."""
+        given, results = self.options_of(options), list[Result]()
+        async for _ in self._steps(prompts, streams_of(prompts, n, given.stream), given, results, keep=True):
+            pass
+        return [results[i * n : (i + 1) * n] for i in range(len(prompts))]
+
+    async def as_completed(
+        self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
+    ) -> AsyncGenerator[Result, None]:
+        """As `generate_many`, each result as soon as its sequence has ended; as `Session.as_completed`."""
+        given, results = self.options_of(options), list[Result]()
+        run = await begun_in_task(self.settings_of(given), prompts, streams_of(prompts, n, given.stream), given)
+        completed = Completed(run)
+        async with aclosing(stream_in_task(run, results, keep=False)) as steps:
+            async for step in steps:
+                result = completed.take(step)
+                if result is not None:
+                    yield result
+        for result in completed.rest(results):
+            yield result
+
+    async def _steps(
+        self,
+        prompts: Sequence[Prompt],
+        streams: Sequence[int],
+        options: GenerationOptions,
+        results: list[Result],
+        *,
+        keep: bool,
+    ) -> AsyncGenerator[Step, None]:
+        run = await begun_in_task(self.settings_of(options), prompts, streams, options)
+        async with aclosing(stream_in_task(run, results, keep=keep)) as steps:
+            async for step in steps:
+                yield step

@@ -1,0 +1,65 @@
+"""Runs in tasks of an asyncio event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+
+from decodekit.model.adapter import Answer
+from decodekit.model.asking import ask_from_task, connect_from_task
+from decodekit.session.driving import drive
+from decodekit.session.options import GenerationOptions
+from decodekit.session.prompts import Prompt
+from decodekit.session.result import Result
+from decodekit.session.run import Run
+from decodekit.session.settings import Settings
+from decodekit.trace.step import Step
+
+__all__ = ["begun_in_task", "stream_in_task"]
+
+
+async def begun_in_task(
+    settings: Settings, prompts: Sequence[Prompt], streams: Sequence[int], options: GenerationOptions
+) -> Run:
+    """A new run: its deadline counts from now, and its adapter is connected. The arguments are those of `Run`.
+
+    Prompts are tokenised in a worker thread: it takes a while for long ones, and a server's tokenizer waits for it.
+    """
+    ends_at = None if options.deadline is None else time.monotonic() + options.deadline
+    await connect_from_task(settings.adapter, ends_at)
+    return await asyncio.to_thread(Run, settings, prompts, streams, options, ends_at)
+
+
+async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> AsyncGenerator[Step, None]:
+    """The steps of a run as they are made, each recorded before it is returned; see `drive`.
+
+    A cancelled task ends the run as 'cancelled'.
+
+    Args:
+        run: the run.
+        results: gets one result per sequence at the end.
+        keep: whether the results' trace has the steps.
+    """
+    adapter, priority = run.settings.adapter, run.options.priority
+    events = drive(run, keep=keep)
+    answers: Sequence[Answer] = ()
+    error: BaseException | None = None
+    try:
+        event = next(events)
+        while True:
+            try:
+                if isinstance(event, Step):
+                    yield event
+                else:
+                    answers = await ask_from_task(
+                        adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority
+                    )
+            except BaseException as raised:
+                error = raised
+            event = events.send(answers) if error is None else events.throw(error)
+            error = None
+    except StopIteration as end:
+        results += end.value
+    finally:
+        events.close()

@@ -1,0 +1,192 @@
+"""Rounds: callers that wait for one adapter share its calls, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from decodekit import AdapterError, ContextOverflow, Prefix, Session
+from decodekit.distribution.disclosure import CHEAP, Disclosure
+from decodekit.model import rounds
+from decodekit.model.asking import ask, ask_from_task
+from decodekit.model.background import OutOfTime
+from decodekit.model.rounds import Rounds
+from tests.interrupts import LOOKS, count_opcodes, interrupt
+from tests.session.conftest import Around, plain, table
+
+
+class Gate:
+    """An adapter whose first call waits until it is opened, so that the other callers are waiting by then."""
+
+    def __init__(self, fault: Callable[[Sequence[Prefix]], object] = lambda _: None, **info: Any) -> None:
+        self.opened, self.entered = threading.Event(), threading.Event()
+        self.batches: list[int] = []
+
+        def act(inner, prefixes, wanted):
+            self.batches.append(len(prefixes))
+            self.entered.set()
+            assert self.opened.wait(20)
+            fault(prefixes)
+            return inner.predict(prefixes, wanted)
+
+        self.adapter = Around(table(), act, **info)
+
+
+def waiting(adapter: object, count: int) -> Callable[[], bool]:
+    """Whether so many questions wait for this adapter, the one that is being answered included."""
+    from decodekit.model.asking import rounds_of
+
+    return lambda: rounds_of(adapter).waiting == count  # type: ignore[arg-type]
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    return any(condition() or threading.Event().wait(0.002) for _ in range(5000))
+
+
+def threads(count: int, work: Callable[[int], None]) -> list[threading.Thread]:
+    made = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(count)]
+    for thread in made:
+        thread.start()
+    return made
+
+
+def test_those_that_wait_are_answered_together_and_in_their_own_order() -> None:
+    gate, found = Gate(), {}
+
+    def work(i: int) -> None:
+        found[i] = ask(gate.adapter, [Prefix([i, j]) for j in range(i % 3 + 1)])
+
+    started = threads(1, work)
+    assert gate.entered.wait(20)
+    started += threads(6, lambda i: work(i + 1))
+    assert eventually(waiting(gate.adapter, 7))
+    gate.opened.set()
+    for thread in started:
+        thread.join(20)
+    assert gate.batches[0] == 1 and sum(gate.batches[1:]) == sum(i % 3 + 1 for i in range(1, 7))
+    assert len(gate.batches) == 2
+    for i, answers in found.items():
+        expected = table().predict([Prefix([i, j]) for j in range(i % 3 + 1)])
+        assert [answer.scores.tolist() for answer in answers] == [each.scores.tolist() for each in expected]
+
+
+def test_a_question_that_the_adapter_cannot_take_fails_alone() -> None:
+    def fault(prefixes: Sequence[Prefix]) -> None:
+        if Prefix([3]) in prefixes:
+            raise ContextOverflow("three is too much")
+
+    gate, found = Gate(fault), {}
+
+    def work(i: int) -> None:
+        try:
+            found[i] = ask(gate.adapter, [Prefix([i])])[0]
+        except ContextOverflow as error:
+            found[i] = error
+
+    started = threads(1, work)
+    assert gate.entered.wait(20)
+    started += threads(4, lambda i: work(i + 1))
+    assert eventually(waiting(gate.adapter, 5))
+    gate.opened.set()
+    for thread in started:
+        thread.join(20)
+    assert isinstance(found.pop(3), ContextOverflow) and sorted(found) == [0, 1, 2, 4]
+    assert all(not isinstance(answer, Exception) for answer in found.values())
+
+
+def test_a_round_has_no_more_rows_than_the_adapter_serves_well_and_the_urgent_go_first() -> None:
+    gate = Gate(concurrency=2)
+    order: list[int] = []
+
+    def work(i: int) -> None:
+        ask(gate.adapter, [Prefix([i])], priority=int(i == 4))
+        order.append(i)
+
+    started = threads(1, work)
+    assert gate.entered.wait(20)
+    for i in range(1, 5):
+        started += threads(1, lambda _, i=i: work(i))
+        assert eventually(waiting(gate.adapter, i + 1))
+    gate.opened.set()
+    for thread in started:
+        thread.join(20)
+    assert gate.batches == [1, 2, 2]
+    assert [prefix.token_ids[0] for prefixes, _ in gate.adapter.asked for prefix in prefixes] == [0, 4, 1, 2, 3]
+
+
+def test_a_caller_that_is_out_of_time_leaves_and_the_round_goes_on() -> None:
+    gate = Gate()
+    first = threads(1, lambda _: ask(gate.adapter, [Prefix([1])]) and None)
+    assert gate.entered.wait(20)
+    with pytest.raises(OutOfTime):
+        ask(gate.adapter, [Prefix([2])], until=0.0)
+    gate.opened.set()
+    first[0].join(20)
+    assert len(ask(gate.adapter, [Prefix([3])])) == 1 and gate.batches == [1, 1]
+
+
+def test_tasks_share_calls_with_threads_and_a_cancelled_one_leaves() -> None:
+    gate = Gate()
+
+    async def main() -> list[object]:
+        first = threads(1, lambda _: ask(gate.adapter, [Prefix([0])]) and None)
+        assert await asyncio.to_thread(gate.entered.wait, 20)
+        tasks = [asyncio.create_task(ask_from_task(gate.adapter, [Prefix([i])], [CHEAP])) for i in range(1, 5)]
+        assert await asyncio.to_thread(eventually, waiting(gate.adapter, 5))
+        tasks[0].cancel()
+        assert await asyncio.to_thread(eventually, waiting(gate.adapter, 4))
+        gate.opened.set()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        first[0].join(20)
+        return found
+
+    found = asyncio.run(main())
+    assert isinstance(found[0], asyncio.CancelledError) and gate.batches == [1, 3]
+    for i, answers in enumerate(found[1:], 2):
+        assert answers[0].scores.tolist() == table().predict([Prefix([i])])[0].scores.tolist()  # type: ignore[index]
+
+
+def test_an_error_reaches_the_task_that_asked() -> None:
+    adapter = Around(table(), lambda *_: 1 / 0)
+    with pytest.raises(AdapterError, match="ZeroDivisionError"):
+        asyncio.run(ask_from_task(adapter, [Prefix([1])], [CHEAP]))
+
+
+def test_an_interrupt_anywhere_in_a_round_stops_only_its_caller() -> None:
+    def predict(adapter: object, prefixes: Sequence[Prefix], needs: Sequence[Disclosure]) -> list[object]:
+        return table().predict(prefixes, needs)  # type: ignore[return-value]
+
+    files = {rounds.__file__}
+
+    def alone(shared: Rounds) -> None:
+        shared.ask(table(), [Prefix([1])], [CHEAP])
+
+    total = count_opcodes(lambda: alone(Rounds(predict)), files, LOOKS)  # type: ignore[arg-type]
+    assert total > 30
+    for at in range(total):
+        shared = Rounds(predict)  # type: ignore[arg-type]
+        interrupt(lambda shared=shared: alone(shared), files, at, LOOKS)
+        answers: list[object] = []
+        other = threads(
+            1,
+            lambda _, shared=shared, answers=answers: answers.extend(
+                shared.ask(table(), [Prefix([2])], [CHEAP], until=None)
+            ),
+        )
+        other[0].join(2)
+        assert len(answers) == 1, at
+
+
+def test_sessions_in_threads_have_the_tokens_that_each_has_alone() -> None:
+    adapter, found, seeds = Around(table(), plain), {}, range(8)
+
+    def work(seed: int) -> None:
+        found[seed] = Session(adapter, seed=seed).generate([seed], max_tokens=12).token_ids
+
+    for thread in threads(len(seeds), work):
+        thread.join(20)
+    assert found == {seed: Session(table(), seed=seed).generate([seed], max_tokens=12).token_ids for seed in seeds}
