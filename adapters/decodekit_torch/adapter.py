@@ -29,7 +29,7 @@ from decodekit_torch.answers import KeptRow, disclosed, whole_row
 from decodekit_torch.computing import computing, repeats_its_bits
 from decodekit_torch.description import context_length, device_type, setting, versions
 from decodekit_torch.engines import choose_engine
-from decodekit_torch.loading import given, load, move, out_of_memory
+from decodekit_torch.loading import Loaded, given, load, move, out_of_memory
 from decodekit_torch.stochastic import Mixture, Stochastic, generators_kept
 from decodekit_torch.uncached import Shape
 
@@ -146,7 +146,7 @@ class TorchAdapter:
         elif passes > 1 or noise_seed is not None:
             raise ParameterError("adapter 'torch': passes and noise_seed are for a stochastic model; this one is not")
         self._origin: Origin = "logprobs" if noise and passes > 1 else "logits"
-        self._tokenizer = self._tokenizer_for(loaded.tokenizer if tokenizer == "auto" else tokenizer, loaded.eos_ids)
+        self._tokenizer = self._tokenizer_for(tokenizer, loaded)
         self._answers: dict[bytes, Distribution | KeptRow] = {}
         self._schedules: dict[Shape, Schedule] = {}
         self._setting = {**setting(module), **noise}
@@ -343,8 +343,9 @@ class TorchAdapter:
     def _computing(self) -> AbstractContextManager[None]:
         return computing(deterministic=self._deterministic, compiled=self._compile)
 
-    def _tokenizer_for(self, own: Any, ends: tuple[int, ...]) -> Tokenizer | None:
-        if own is None or own == "auto":
+    def _tokenizer_for(self, given: Any, loaded: Loaded) -> Tokenizer | None:
+        own = loaded.tokenizer if given == "auto" else given
+        if own is None:
             return None
         if isinstance(own, str):
             raise ParameterError(f"adapter 'torch': tokenizer is 'auto', None or an object, not {own!r}")
@@ -357,7 +358,12 @@ class TorchAdapter:
             return own  # type: ignore[no-any-return]
         from decodekit_torch.tokenizer import TransformersTokenizer
 
-        return TransformersTokenizer(own, vocab_size=self._vocab_size, eos_ids=[*_eos_of(self._module), *ends])
+        return TransformersTokenizer(
+            own,
+            vocab_size=self._vocab_size,
+            eos_ids=[*_eos_of(self._module), *loaded.eos_ids],
+            unused=loaded.unused if given == "auto" else (),
+        )
 
 
 def _eos_of(module: Any) -> list[int]:

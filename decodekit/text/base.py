@@ -15,6 +15,7 @@ from decodekit.errors import ConfigError, ParameterError
 from decodekit.log import get_logger
 from decodekit.text.chat import encode_chat, render
 from decodekit.text.tokenizer import Message
+from decodekit.text.unwritten import unwritten
 from decodekit.text.utf8 import utf8
 
 __all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids"]
@@ -85,10 +86,12 @@ class BaseTokenizer:
         """The ids of a conversation in the model's own chat template, ready for the assistant's answer.
 
         They are those of the model's own tokenizer, with all that it adds and normalises, except that the markup of a
-        control token in a message is plain text. If the last message is the assistant's, the model continues it.
+        control token in a message is plain text. Where it writes 'unknown' for letters, a warning names them. If the
+        last message is the assistant's, the model continues it.
 
         Raises:
-            ParameterError: the messages are not of the right shape.
+            ParameterError: the messages are not of the right shape, or hold letters that the model's own tokenizer
+                drops.
             ConfigError: the model has no template, or the template refuses the messages.
         """
         if self.chat_template is None:
@@ -125,6 +128,17 @@ class BaseTokenizer:
         Without ``special`` it is a part between two control tokens whose own markup is plain text.
         """
         raise NotImplementedError
+
+    def _unwritten(self, text: str) -> ParameterError:
+        """The error for a text that `encode` cannot write, which names the letters."""
+        return unwritten(text, lambda letter: letter == text or self._refuses(letter))
+
+    def _refuses(self, letter: str) -> bool:
+        try:
+            self.encode(letter)
+        except ParameterError:
+            return True
+        return False
 
     def _markup(self) -> tuple[str, str]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""
