@@ -96,6 +96,12 @@ class LlamaCppTokenizer(BaseTokenizer):
         """The ids of the tokens that are not text, by their markup."""
         return {self._name_of(i): i for i in range(self.vocab_size) if self._has([i], MARKUP)}
 
+    @cached_property
+    def whole_tokens(self) -> frozenset[int]:
+        """The tokens that the file defines as added by its user."""
+        added = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
+        return frozenset(i for i in range(self.vocab_size) if self._has([i], added))
+
     def _encode_own(self, text: str, special: bool) -> list[int]:
         if not special:
             return self.encode_prompt(text)  # markup that cannot be spelled is refused, and not 'unknown'

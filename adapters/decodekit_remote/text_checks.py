@@ -8,7 +8,7 @@ from dataclasses import replace
 from decodekit.errors import ProviderError
 from decodekit.log import get_logger
 from decodekit.model.prefix import Prefix
-from decodekit.text.base import own_ids
+from decodekit.text.base import server_ids
 from decodekit_remote.dialect import Conversation, Position, Reply
 from decodekit_remote.reading import integers, reading
 from decodekit_remote.refusals import Refused
@@ -51,19 +51,17 @@ class TextChecks:
             if prompt.said or prompt.begun:
                 await self.prove_prefill()
         elif isinstance(vocabulary, KnownVocabulary) and not self._allow:
-            ours = self._without_bos(prefix.token_ids)
-            named = own_ids(vocabulary.tokenizer, prompt, special=False)
-            if named != ours:
-                raise self._retokenised(len(ours), len(named))
-            await self._compare(prefix, prompt, ours)
+            named = server_ids(vocabulary.tokenizer, prompt)
+            if named != list(prefix.token_ids):
+                raise self._retokenised(len(prefix), len(named))
+            await self._compare(prefix, prompt)
 
     def after(self, prefix: Prefix, reply: Reply, schedule: dict[str, int | str]) -> None:
         """The check of an answer: the number of the prompt's tokens must be equal. Raises `ProviderError`."""
         vocabulary, counted = self._server.vocabulary, reply.prompt_tokens
         ours = len(prefix)
         if isinstance(vocabulary, KnownVocabulary):
-            ours = len(self._without_bos(prefix.token_ids))
-            if counted in (None, ours, ours + (vocabulary.tokenizer.bos_id is not None)):
+            if counted in (None, ours):
                 counted = self._recounted(prefix, vocabulary) if self._allow else None
         elif isinstance(vocabulary, HashedVocabulary) and counted is not None:
             start = prefix.token_ids[0]  # the whole prompt; each following piece is one token
@@ -109,10 +107,10 @@ class TextChecks:
         prompt = vocabulary.prompt_of(prefix)
         if isinstance(prompt, Conversation):
             return None
-        named = own_ids(vocabulary.tokenizer, prompt, special=False)
-        return None if named == self._without_bos(prefix.token_ids) else len(named)
+        named = server_ids(vocabulary.tokenizer, prompt)
+        return None if named == list(prefix.token_ids) else len(named)
 
-    async def _compare(self, prefix: Prefix, text: str, ours: list[int]) -> None:
+    async def _compare(self, prefix: Prefix, text: str) -> None:
         """The server's own tokens of a prompt, where it has a route for them: it may put a space in front.
 
         Once for a prompt: drawn tokens are appended to the text, and counted.
@@ -134,6 +132,7 @@ class TextChecks:
                 return
             with reading(self._server.dialect.name, f"{transport.base_url}{asked[0]}", transport.redaction.text):
                 theirs = self._without_bos(integers(answer["tokens"]))
+            ours = self._without_bos(prefix.token_ids)
             if theirs != ours:
                 raise self._retokenised(len(ours), len(theirs))
         if len(self._same) >= _MOST_SAME:

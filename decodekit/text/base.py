@@ -18,7 +18,7 @@ from decodekit.text.tokenizer import Message
 from decodekit.text.unwritten import unwritten
 from decodekit.text.utf8 import utf8
 
-__all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids"]
+__all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids", "server_ids"]
 
 SpaceInFront = Literal["never", "unless there", "always"]
 
@@ -26,7 +26,7 @@ SpaceInFront = Literal["never", "unless there", "always"]
 class BaseTokenizer:
     """The base of tokenizers: everything but the vocabulary.
 
-    A subclass has `encode` and ``fingerprint``, `_piece`, and `_encode_own` if it has a chat template.
+    A subclass has `encode` and ``fingerprint``, `_piece`, and `_encode_own` if the model's own tokenizer changes texts.
 
     Args:
         vocab_size: the number of tokens.
@@ -77,10 +77,27 @@ class BaseTokenizer:
         """
         return _with_space(self, text, special)
 
+    def encode_as_server(self, text: str) -> list[int]:
+        """The ids that the model's own tokenizer gives for a text, as a server that takes texts has them.
+
+        With BOS, and with all that the tokenizer adds and normalises; markup is read as control tokens.
+
+        Raises:
+            ParameterError: as for `encode_messages`.
+        """
+        utf8(text, "the text")
+        ids = self._encode_own(text, True)
+        return ids if self.bos_id is None else [self.bos_id, *ids]
+
     @property
     def control_tokens(self) -> Mapping[str, int]:
         """The ids of the tokens that are not text, by their markup."""
         return {}
+
+    @property
+    def whole_tokens(self) -> frozenset[int]:
+        """The tokens with a text that are found in texts as a whole, before the rest is split into tokens."""
+        return frozenset()
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation in the model's own chat template, ready for the assistant's answer.
@@ -127,7 +144,7 @@ class BaseTokenizer:
 
         Without ``special`` it is a part between two control tokens whose own markup is plain text.
         """
-        raise NotImplementedError
+        return self.encode_prompt(text, special=special)
 
     def _unwritten(self, text: str) -> ParameterError:
         """The error for a text that `encode` cannot write, which names the letters."""
@@ -163,6 +180,25 @@ def prompt_ids(tokenizer: Any, text: str) -> list[int]:
         ParameterError: the text is not valid Unicode, or the vocabulary cannot encode it.
     """
     ids = own_ids(tokenizer, text, special=False)
+    return ids if tokenizer.bos_id is None else [tokenizer.bos_id, *ids]
+
+
+def server_ids(tokenizer: Any, text: str) -> list[int]:
+    """The ids that a server which has this tokenizer and takes texts makes of a text.
+
+    Args:
+        tokenizer: any `Tokenizer`; of one without ``encode_as_server``, the ids of the text with its markup read as
+            control tokens, behind BOS.
+        text: the text.
+
+    Raises:
+        ParameterError: the text is not valid Unicode, or the vocabulary cannot encode it.
+    """
+    as_server = getattr(tokenizer, "encode_as_server", None)
+    if as_server is not None:
+        made: list[int] = as_server(text)
+        return made
+    ids = own_ids(tokenizer, text)
     return ids if tokenizer.bos_id is None else [tokenizer.bos_id, *ids]
 
 

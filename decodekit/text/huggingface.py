@@ -192,6 +192,12 @@ class FastTokenizer(BaseTokenizer):
         """The ids of the tokens that are not text, by their markup."""
         return {markup.decode(): token_id for token_id, markup in self._controls.items()}
 
+    @cached_property
+    def whole_tokens(self) -> frozenset[int]:
+        """The added tokens that have a text."""
+        added = self._plain.get_added_tokens_decoder()
+        return frozenset(i for i, token in added.items() if not token.special)
+
     def _encode_own(self, text: str, special: bool) -> list[int]:
         if not special:
             return self.encode_prompt(text) if self._spaces_in_parts else self.encode(text)
