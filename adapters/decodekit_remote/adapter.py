@@ -55,7 +55,8 @@ class RemoteAdapter:
         deadline: seconds for one question, including retries.
         attempts: how many times a question is sent at most.
         concurrency: questions in flight at a time, and sequences that a session runs at a time.
-        prefill: how this server continues an assistant message (openai_chat). It is tested on two tokens before use.
+        prefill: how this server continues an assistant message (openai_chat). It is tested on two or three tokens
+            before use, and later answers are watched.
         retokenised: what to do when a server that takes text tokenises it differently from the prefix, and so continues
             another sequence: ``error``, or ``allow``, which each step's schedule records.
         probe: whether to request two or three single tokens first, to see what the server can return and whether values

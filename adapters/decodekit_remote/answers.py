@@ -113,6 +113,7 @@ class Answers:
         self._recognise(reply, schedule)
         if place == 0:
             self._checks.after(prefix, reply, schedule)
+            self._checks.note(prefix, position)
         answer = distribution(
             position,
             question,

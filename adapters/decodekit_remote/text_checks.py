@@ -12,6 +12,7 @@ from decodekit.text.base import server_ids
 from decodekit_remote.dialect import Conversation, Position, Reply
 from decodekit_remote.reading import integers, reading
 from decodekit_remote.refusals import Refused
+from decodekit_remote.restarts import NEAR, Restarts, distance
 from decodekit_remote.server import Server
 from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
 
@@ -19,9 +20,6 @@ __all__ = ["TextChecks"]
 
 _MOST_SAME = 10_000  # prefixes whose tokens are known to be the server's
 _TOLD = Conversation(({"role": "user", "content": "Tell me a long story about the sea."},))
-_NEAR = 0.5  # nats, on average over the first tokens; another schedule changes them by less
-_FAR = 5.0  # nats; a token that is not listed is as far away as this
-
 _WAYS = "another of prefill='last_message', 'continue_final_message' and 'prefix', or a completions dialect"
 
 
@@ -39,6 +37,7 @@ class TextChecks:
         self._route = True
         self._counts: dict[int, int] = {}
         self._why_no_prefill = ""
+        self._restarts = Restarts(server)
         self.prefill_proved: bool | None = None
 
     async def before(self, prefix: Prefix) -> None:
@@ -90,10 +89,28 @@ class TextChecks:
             self._why_no_prefill = await self._try_prefill()
             self.prefill_proved = not self._why_no_prefill
         if self._why_no_prefill:
-            raise ProviderError(
-                f"{self._server.transport.base_url}: prefill={capabilities.prefill!r} was tried, and "
-                f"{self._why_no_prefill}. Name {_WAYS}; without prefill only one request's draft is available"
-            )
+            raise self._no_prefill()
+
+    def note(self, prefix: Prefix, position: Position) -> None:
+        """Look at the first list that answers a prefix: a server may begin its answer again."""
+        vocabulary = self._server.vocabulary
+        if vocabulary is not None and self._server.capabilities.conversations:
+            asked = vocabulary.prompt_of(prefix)
+            if isinstance(asked, Conversation) and self._server.capabilities.prefill != "no":
+                self._restarts.note(asked, position)
+
+    async def confirm(self) -> None:
+        """Settle what was noted, with one request where something is suspicious. Raises `ProviderError`."""
+        why = await self._restarts.found()
+        if why:
+            self._why_no_prefill, self.prefill_proved = why, False
+            raise self._no_prefill()
+
+    def _no_prefill(self) -> ProviderError:
+        return ProviderError(
+            f"{self._server.transport.base_url}: prefill={self._server.capabilities.prefill!r} was tried, and "
+            f"{self._why_no_prefill}. Name {_WAYS}; without prefill only one request's draft is available"
+        )
 
     # -- tokens -------------------------------------------------------------------------------------------------------
 
@@ -157,17 +174,17 @@ class TextChecks:
         if not places:
             return "its answer was too short to continue"
         first = whole.positions[0]
-        place = max(places, key=lambda place: _distance(first, whole.positions[place]))
+        place = max(places, key=lambda place: distance(first, whole.positions[place]))
         expected = whole.positions[place]
-        if _distance(first, expected) < 2 * _NEAR:
+        if distance(first, expected) < 2 * NEAR:
             return "its answer repeats itself, so a continuation looks like a new answer"
         begun = replace(_TOLD, said=_said(whole.positions[:place]))
         (rest,) = await self._server.put(replace(question, prompts=(begun,), tokens=1))
         if not rest.positions:
             return "it returned nothing more"
-        if _distance(rest.positions[0], expected) <= _NEAR:
+        if distance(rest.positions[0], expected) <= NEAR:
             return ""
-        restarted = _distance(rest.positions[0], first) <= _NEAR
+        restarted = distance(rest.positions[0], first) <= NEAR
         return "it began its answer again" if restarted else "it did not continue as before"
 
 
@@ -183,11 +200,3 @@ def _said(positions: Sequence[Position]) -> str:
         return b"".join(parts).decode()
     except UnicodeDecodeError:
         return ""
-
-
-def _distance(one: Position, other: Position) -> float:
-    """How far apart two lists are, in nats: on average over the five most likely tokens of the other."""
-    known = dict(zip(one.tokens, one.logprobs, strict=True))
-    leading = sorted(zip(other.logprobs, other.tokens, strict=True), key=lambda each: -each[0])[:5]
-    apart = [min(_FAR, abs(known[token] - value)) if token in known else _FAR for value, token in leading]
-    return sum(apart) / max(len(apart), 1)

@@ -60,6 +60,7 @@ class TableServer:
         self.tokens = 0
         self.name = "table"
         self.prefill = "no"  # how an answer is to be continued
+        self.longest_prefill: int | None = None  # characters; a longer one is ignored, and not counted
         self.after_temperature = False  # whether the values feel the temperature
         self._rows: dict[tuple[int, ...], np.ndarray] = {}
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -204,13 +205,17 @@ class TableServer:
             "prefix": last.get("prefix"),
         }[self.prefill]
         goes_on = last["role"] == "assistant" and asked
+        if self.longest_prefill is not None and goes_on and len(last["content"]) > self.longest_prefill:
+            talk, goes_on = talk[:-1], False
         prompt = TalkingTokenizer().encode_messages(talk[:-1] if goes_on else talk)
         prompt += list(last["content"].encode()) if goes_on else []
         entries = []
         for row, chosen in self._greedy(prompt, body["max_tokens"], None, body["temperature"]):
             listed = [_texts(int(i), row) for i in np.lexsort((np.arange(257), -row))[: body["top_logprobs"]]]
             entries.append({**_texts(chosen, row), "top_logprobs": listed})
-        told = {"model": self.name, "usage": {"prompt_tokens": len(prompt)}}
+        told: dict[str, Any] = {"model": self.name}
+        if self.longest_prefill is None:
+            told["usage"] = {"prompt_tokens": len(prompt)}
         if not body.get("stream"):
             text = "".join(entry["token"] for entry in entries)
             message = {"role": "assistant", "content": text}
