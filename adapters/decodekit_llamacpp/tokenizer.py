@@ -77,9 +77,9 @@ class LlamaCppTokenizer(BaseTokenizer):
         ids = self._tokenize(text, special) if self._pieces is None else self._pieces.encode(text, special)
         self._require_used(ids, text)
         spelled = self._spelled(ids, special)
-        unknown = (self.loses or spelled != data) and self._has(ids, _UNKNOWN)
-        if unknown or (spelled != data and not self.loses):
-            raise self._unwritten(text)
+        if self.loses or spelled != data:
+            self._require_known(text, self._has(ids, _UNKNOWN))
+        self._require_spelled(text, spelled)
         return ids
 
     def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:

@@ -157,6 +157,16 @@ class BaseTokenizer:
             return True
         return False
 
+    def _require_known(self, text: str, unknown: bool) -> None:
+        """Raises `ParameterError` where the 'unknown' token stands for a part of the text."""
+        if unknown:
+            raise self._unwritten(text)
+
+    def _require_spelled(self, text: str, spelled: bytes) -> None:
+        """Raises `ParameterError` where these bytes of its tokens are not the text's, unless `loses` says so."""
+        if spelled != text.encode() and not self.loses:
+            raise self._unwritten(text)
+
     def _markup(self) -> tuple[str, str]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""
         return "", ""
