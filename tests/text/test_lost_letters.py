@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ pytest.importorskip("llama_cpp")
 pytest.importorskip("gguf")
 pytest.importorskip("transformers")
 
+import llama_cpp
 import transformers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -33,6 +35,15 @@ UNKNOWN = {
     "unigram, padded.gguf": "日",
 }
 _read: dict[str, tuple[Any, Any]] = {}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _close_them() -> Iterator[None]:
+    yield
+    for one, _ in _read.values():
+        if hasattr(one, "close"):
+            one.close()
+    _read.clear()
 
 
 def both(name: str) -> tuple[Any, Any]:
@@ -74,7 +85,7 @@ TEXTS = st.lists(PARTS | st.text(max_size=3), max_size=6).map("".join)
 @example(text="a~b")
 @example(text="a\x04b 日")
 def test_a_text_has_equal_ids_in_both_adapters_and_loses_nothing(name: str, text: str) -> None:
-    llama_cpp, torch = both(name)
+    one, other = both(name)
     asked = {
         "encode": lambda it: it.encode(text),
         "encode with markup": lambda it: it.encode(text, special=True),
@@ -83,16 +94,14 @@ def test_a_text_has_equal_ids_in_both_adapters_and_loses_nothing(name: str, text
         "the conversation": lambda it: it.encode_messages(user(text)),
     }
     for what, ask in asked.items():
-        ours, theirs = answer(lambda: ask(llama_cpp)), answer(lambda: ask(torch))  # noqa: B023 - called at once
+        ours, theirs = answer(lambda: ask(one)), answer(lambda: ask(other))  # noqa: B023 - called at once
         assert ours == theirs, what
         if what == "encode" and ours != "refused":
-            assert llama_cpp.decode(ours) == text.encode() == torch.decode(ours)
+            assert one.decode(ours) == text.encode() == other.decode(ours)
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if "merges" not in name])  # where a prompt keeps its spaces
 def test_a_prompt_of_spaces_is_llama_cpps_own(name: str) -> None:
-    import llama_cpp
-
     theirs = llama_cpp.Llama(str(gguf_file(name)), vocab_only=True, verbose=False)
     for text in (" ", "  ", "   ", " <think> ", "  <think>  <think>", "  hi  "):
         own = theirs.tokenize(text.encode(), add_bos=False, special=False)
