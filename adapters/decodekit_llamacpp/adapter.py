@@ -119,8 +119,12 @@ class LlamaCppAdapter:
         self._schedules: dict[int, Schedule] = {
             rows: {"rows": rows, "threads": threads, "cache": cache} for rows in range(1, self._rows + 1)
         }
-        invariant = cache == "bf16-f16" and not n_gpu_layers
-        self._info = AdapterInfo(
+        # The bits were measured on the CPU, not on a GPU.
+        invariant = _INVARIANT.get(self._model.weights, "") if cache == "bf16-f16" and not n_gpu_layers else ""
+        self._info = self._described(model, fingerprint, deterministic=not n_gpu_layers, schedule_invariant=invariant)
+
+    def _described(self, model: str, fingerprint: str, *, deterministic: bool, schedule_invariant: str) -> AdapterInfo:
+        return AdapterInfo(
             name="llamacpp",
             model=model,
             model_fingerprint=fingerprint,
@@ -131,10 +135,13 @@ class LlamaCppAdapter:
             most=ALL,
             stage="raw",
             origin="logits",
-            deterministic=not n_gpu_layers,  # not measured on a GPU
-            schedule_invariant=_INVARIANT.get(self._model.weights, "") if invariant else "",
-            concurrency=max_sequences,
-            versions=_versions(),
+            deterministic=deterministic,
+            schedule_invariant=schedule_invariant,
+            concurrency=self._max_sequences,
+            versions={
+                "llama-cpp-python": version("llama-cpp-python"),
+                "llama.cpp system": llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip(" |"),
+            },
         )
 
     @property
@@ -342,11 +349,3 @@ def _require_pinned(path: Path, sha256: str | None) -> str:
     if sha256 is not None and fingerprint != f"sha256:{sha256.lower()}":
         raise ModelNotFound(f"{path} is not the pinned model: it has {fingerprint}, not sha256:{sha256.lower()}")
     return fingerprint
-
-
-def _versions() -> dict[str, str]:
-    """The versions of the libraries that affect the numbers."""
-    return {
-        "llama-cpp-python": version("llama-cpp-python"),
-        "llama.cpp system": llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip(" |"),
-    }

@@ -131,6 +131,10 @@ class Answers:
             self._server.tokenizer.learn(position.pieces)
         shown = ALL if answer.tail is None else Disclosure(question.top, question.named)
         self._store(prefix.digest, Kept(answer, shown))
+        return self._continuation(prefix, position, question)
+
+    def _continuation(self, prefix: Prefix, position: Position, question: Request) -> Prefix | None:
+        """The prefix with which the server continued, if its token has an id; a greedy one is counted as its draft."""
         chosen = position.chosen
         if chosen is None:
             return None
