@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +16,7 @@ pytest.importorskip("httpx")
 
 import decodekit
 from decodekit import Session
-from decodekit.errors import ConfigError, ProviderError, UnknownPlugin
-from decodekit.plugin import registry
+from decodekit.errors import ProviderError, UnknownPlugin
 from decodekit.testing import BytesTokenizer
 from decodekit_remote import RemoteAdapter
 from tests.adapters.remote.recorded import playing
@@ -33,18 +36,35 @@ def test_auto_finds_the_dialect_and_says_so(dialect: str) -> None:
         assert info.context_length == 1023 and info.most.kind == "all" and info.versions["dialect"] == dialect
 
 
-def test_a_broken_third_party_dialect_does_not_block_the_others(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def leaves() -> None:
-        raise SystemExit(5)
+def test_a_broken_third_party_dialect_does_not_block_the_others(tmp_path: Path) -> None:
+    """A distribution as an installer would leave it, whose dialect is the first by name and ends the process."""
+    info = tmp_path / "stranger-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[decodekit.dialects]\na_broken_one = stranger:leaves\n")
+    (tmp_path / "stranger.py").write_text("def leaves():\n    raise SystemExit(5)\n")
+    code = """
+        import logging, sys
 
-    monkeypatch.setattr(registry, "_in_process", {("dialects", "a_broken_one"): leaves})  # the first by name
+        logging.basicConfig(level=logging.WARNING)
+        sys.path.insert(0, sys.argv[1])
+        import decodekit
+
+        assert decodekit.adapter("remote", base_url=sys.argv[2]).capabilities["dialect"] == "vllm"
+        try:
+            decodekit.adapter("remote", base_url="http://127.0.0.1:9", dialect="a_broken_one")
+        except decodekit.ConfigError as error:
+            assert "a_broken_one" in str(error), error
+        else:
+            raise AssertionError("a broken dialect was taken")
+    """
     with serving("vllm") as server:
-        assert decodekit.adapter("remote", base_url=server.url).capabilities["dialect"] == "vllm"
-    assert "dialect left aside" in caplog.text
-    with pytest.raises(ConfigError, match="a_broken_one"):
-        decodekit.adapter("remote", base_url="http://127.0.0.1:9", dialect="a_broken_one")
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", textwrap.dedent(code), str(tmp_path), server.url],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "dialect left aside" in done.stderr
 
 
 @pytest.mark.parametrize("dialect", ["llama_server", "vllm"])
@@ -68,14 +88,14 @@ def test_without_a_probe_nothing_is_asked_and_everything_is_as_declared() -> Non
 
 def test_a_server_that_lists_less_than_it_was_asked_for_is_known_by_what_it_listed() -> None:
     with serving("vllm") as server:
-        table = TableServer._complete
+        table = TableServer.complete
 
         def at_most_three(self: TableServer, body: Any) -> Any:
             if body["logprobs"] == -1:
                 raise ValueError("no")
             return table(self, {**body, "logprobs": min(body["logprobs"], 3)})
 
-        server._complete = at_most_three.__get__(server)  # type: ignore[method-assign]
+        server.complete = at_most_three.__get__(server)  # type: ignore[method-assign]
         adapter = RemoteAdapter(base_url=server.url)
         assert adapter.capabilities["most_top"] in (3, 4) and adapter.capabilities["whole_vocabulary"] is False
 
@@ -94,7 +114,7 @@ def test_an_unknown_dialect_is_told_with_what_there_is() -> None:
 def test_a_hole_in_mid_character_is_healed_by_forcing_a_token() -> None:
     """llama-server sends no list for a token inside a character; a forced token brings it."""
     with serving() as server:
-        make = TableServer._llama
+        make = TableServer.llama
 
         def with_holes(self: TableServer, prompt: list[int], body: Any, index: int) -> Any:
             answer = make(self, prompt, body, index)
@@ -102,17 +122,17 @@ def test_a_hole_in_mid_character_is_healed_by_forcing_a_token() -> None:
                 answer["completion_probabilities"] = []
             return answer
 
-        server._llama = with_holes.__get__(server)  # type: ignore[method-assign]
+        server.llama = with_holes.__get__(server)  # type: ignore[method-assign]
         adapter = RemoteAdapter(base_url=server.url, dialect="llama_server", probe=False, draft=4)
         with pytest.raises(ProviderError, match="without a list"):
             Session(adapter).generate([1, 2], max_tokens=1)  # unmet, it is not known what to force
-        server._llama = make.__get__(server)  # type: ignore[method-assign]
+        server.llama = make.__get__(server)  # type: ignore[method-assign]
         adapter = RemoteAdapter(base_url=server.url, tokenizer=BytesTokenizer(), draft=4)
-        server._llama = with_holes.__get__(server)  # type: ignore[method-assign]
+        server.llama = with_holes.__get__(server)  # type: ignore[method-assign]
         with Session(adapter, decodekit.Chain(sampler="greedy")) as session:
             healed = session.generate("the ", max_tokens=8).token_ids
         assert adapter.measured["drafted"] == 0  # a token that was forced is no guess
-        server._llama = make.__get__(server)  # type: ignore[method-assign]
+        server.llama = make.__get__(server)  # type: ignore[method-assign]
         with Session(
             RemoteAdapter(base_url=server.url, tokenizer=BytesTokenizer()), decodekit.Chain(sampler="greedy")
         ) as session:

@@ -105,7 +105,7 @@ def test_a_random_change_of_an_answer_is_read_or_is_a_typed_error(dialect: str, 
 def _answer(server: TableServer, request: httpx.Request, chance: random.Random | None) -> httpx.Response:
     path, body = request.url.path, json.loads(request.content) if request.content else None
     try:
-        data = server._answer(path, body)
+        data = server.answer(path, body)
     except LookupError:
         return httpx.Response(404, json={"detail": "Not Found"})
     except (ValueError, TypeError) as error:
