@@ -22,6 +22,7 @@ from decodekit.log import get_logger
 from decodekit.plugin import explain, registry, validated
 from decodekit.plugin.parameters import parameter_schema, without_numpy
 from decodekit.plugin.presets import read_recipe
+from decodekit.types import PathLike
 
 __all__ = ["Config", "config_schema", "load_config"]
 
@@ -103,7 +104,7 @@ class Config(BaseModel):
         return self.model_dump(mode="json")
 
 
-def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
+def load_config(source: PathLike | Mapping[str, Any]) -> Config:
     """Read and check a configuration.
 
     Args:
@@ -136,7 +137,7 @@ def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
         ) from None
 
 
-def _read(path: str | os.PathLike[str]) -> bytes:
+def _read(path: PathLike) -> bytes:
     """The bytes of a regular file. It is opened without waiting: a pipe may have no other end."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags), "rb") as file:

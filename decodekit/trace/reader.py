@@ -18,6 +18,7 @@ from decodekit.trace.codec import LONGEST_LINE, check_size, digest, to_line
 from decodekit.trace.header import FORMAT, Footer, Header, Trace
 from decodekit.trace.new_file import write_new
 from decodekit.trace.parsing import FOOTER, RESUMPTION, parse_header, parse_step
+from decodekit.types import PathLike
 
 __all__ = ["Fault", "inspect_trace", "read_trace", "recover"]
 
@@ -41,7 +42,7 @@ class _Unchained(ValueError):
     pass
 
 
-def read_trace(path: str | os.PathLike[str]) -> Trace:
+def read_trace(path: PathLike) -> Trace:
     """Read a trace and check the digests of its lines. Without a footer it is incomplete: `Trace.footer` is None.
 
     Raises:
@@ -53,7 +54,7 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
     return trace
 
 
-def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
+def inspect_trace(path: PathLike) -> tuple[Trace, Fault | None]:
     """As `read_trace`, but returns a fault with the steps before it. Raises only if there is no usable header."""
     lines = _lines(path)
     first = next(lines, None)
@@ -85,7 +86,7 @@ def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
     return trace, None
 
 
-def recover(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Trace:
+def recover(path: PathLike, target: PathLike) -> Trace:
     """Copy the intact lines of an incomplete trace and add a ``recovered`` line.
 
     The original is not changed. A recovered trace has no footer: it stays incomplete, and records how much was left
@@ -111,7 +112,7 @@ def recover(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Tra
     return read_trace(target)
 
 
-def _lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
+def _lines(path: PathLike) -> Iterator[bytes]:
     """The lines of a file, each with its newline; of a line that is too long, only the first part."""
     try:
         # Non-blocking, because opening a pipe would wait for its writer. Windows has no such flag.
@@ -127,7 +128,7 @@ def _lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
         raise TraceError(f"cannot read {os.fspath(path)!r}: {error}") from error
 
 
-def _header(line: bytes, path: str | os.PathLike[str]) -> tuple[Header, bytes]:
+def _header(line: bytes, path: PathLike) -> tuple[Header, bytes]:
     """The header, and the bytes of its content."""
     try:
         check_size(line, header=True)
