@@ -135,7 +135,7 @@ def test_a_function_makes_a_client_for_each_event_loop(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["client", "transport"])
 def test_a_client_that_is_an_object_stays_in_its_event_loop(kind: str) -> None:
     def make() -> dict[str, Any]:
-        none_stay = httpx.Limits(max_keepalive_connections=0)  # nobody could close them: the session's loop has ended
+        none_stay = httpx.Limits(max_keepalive_connections=0)  # nothing could close them: the session's loop has ended
         return {kind: {"client": httpx.AsyncClient, "transport": httpx.AsyncHTTPTransport}[kind](limits=none_stay)}
 
     with serving() as server:
