@@ -20,7 +20,7 @@ from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.connection import Connection, Options, needs_vocabulary, server_of
 from decodekit_remote.dialect import Prefill
 from decodekit_remote.named_tokenizer import named_tokenizer
-from decodekit_remote.probing import Found, assumed, contact, dialect_named
+from decodekit_remote.probing import Found, dialect_named, meet, unmet
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.transport import Transport
 
@@ -104,30 +104,30 @@ class RemoteAdapter:
         self._model, self._tokenizer, self._probe = model, tokenizer, probe
         self._options = Options(draft, top, concurrency, prefill, retokenised)
         self._connection: Connection | None = None
-        self._connecting: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
+        self._meetings: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
         self._background: Background | None = None
         self._owned: Any = None
         self._closed = False
         if self._dialect is not None and not probe:
             named, self._owned = named_tokenizer(tokenizer, None)
-            self._connection = self._connected(assumed(self._dialect, model), named)
+            self._connection = self._connected(unmet(self._dialect, model), named)
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
     @property
     def info(self) -> AdapterInfo:
         """The properties of this adapter."""
-        return self._required().info
+        return self._met().info
 
     @property
     def tokenizer(self) -> Tokenizer | None:
         """The one that was given, the server's own, or one of bytes."""
-        return self._required().server.tokenizer
+        return self._met().server.tokenizer
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
         """What the server can do, by name, and how that is known."""
-        return self._required().capabilities
+        return self._met().capabilities
 
     @property
     def measured(self) -> Mapping[str, float]:
@@ -138,7 +138,7 @@ class RemoteAdapter:
         lists; ``round_trip_s`` and ``token_s``, the times of a request and of a token in it; ``streams``, how many are
         running.
         """
-        connection = self._required()
+        connection = self._met()
         draft = connection.draft_length
         round_trip, token = draft.costs or (0.0, 0.0)
         return {
@@ -157,7 +157,7 @@ class RemoteAdapter:
         dialect = self._connection.server.dialect if self._connection is not None else self._dialect
         return f"RemoteAdapter(base_url={self._transport.base_url!r}, dialect={getattr(dialect, 'name', 'auto')!r})"
 
-    # -- contacting the server ------------------------------------------------------------------------------------
+    # -- meeting the server ---------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
         """Contact the server, if that was not done yet.
@@ -171,14 +171,14 @@ class RemoteAdapter:
         """
         if self._connection is not None:
             return
-        for gone in [loop for loop in self._connecting if loop.is_closed()]:
-            del self._connecting[gone]
-        async with self._connecting.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        for gone in [loop for loop in self._meetings if loop.is_closed()]:
+            del self._meetings[gone]
+        async with self._meetings.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
             if self._connection is None:
-                await self._guarded(self._contact())
+                await self._guarded(self._meet())
 
-    async def _contact(self) -> None:
-        found = await contact(self._transport, self._dialect, self._model, probe=self._probe)
+    async def _meet(self) -> None:
+        found = await meet(self._transport, self._dialect, self._model, probe=self._probe)
         tokenizer, owned = await asyncio.to_thread(named_tokenizer, self._tokenizer, found.info.vocab_size)
         try:
             if tokenizer is None and found.info.tokenizes and not needs_vocabulary(found):
@@ -206,7 +206,7 @@ class RemoteAdapter:
     def _connected(self, found: Found, tokenizer: Tokenizer | None) -> Connection:
         return Connection(server_of(self._transport, found, tokenizer, self._options.prefill), found, self._options)
 
-    def _required(self) -> Connection:
+    def _met(self) -> Connection:
         if self._connection is None:
             self._wait(self.connect)
         assert self._connection is not None

@@ -24,7 +24,7 @@ from decodekit_remote.refusals import Refused
 from decodekit_remote.server import put
 from decodekit_remote.transport import Transport
 
-__all__ = ["Found", "assumed", "contact", "dialect_named"]
+__all__ = ["Found", "dialect_named", "meet", "unmet"]
 
 _DIALECTS = define_group("dialects", "dialect")
 
@@ -65,7 +65,7 @@ def dialect_named(name: str) -> Dialect:
     return made
 
 
-def assumed(dialect: Dialect, model: str | None) -> Found:
+def unmet(dialect: Dialect, model: str | None) -> Found:
     """What is assumed without contact."""
     capabilities = dialect.capabilities
     if capabilities.whole_vocabulary is None:
@@ -73,7 +73,7 @@ def assumed(dialect: Dialect, model: str | None) -> Found:
     return Found(dialect, ServerInfo(model=model or ""), capabilities)
 
 
-async def contact(transport: Transport, dialect: Dialect | None, model: str | None, *, probe: bool) -> Found:
+async def meet(transport: Transport, dialect: Dialect | None, model: str | None, *, probe: bool) -> Found:
     """Contact the server, and request one token twice.
 
     Args:

@@ -106,7 +106,7 @@ def test_a_hole_in_mid_character_is_healed_by_forcing_a_token() -> None:
         server.llama = with_holes.__get__(server)  # type: ignore[method-assign]
         adapter = RemoteAdapter(base_url=server.url, dialect="llama_server", probe=False, draft=4)
         with pytest.raises(ProviderError, match="without a list"):
-            Session(adapter).generate([1, 2], max_tokens=1)  # without contact it is not known what to force
+            Session(adapter).generate([1, 2], max_tokens=1)  # unmet, it is not known what to force
         server.llama = make.__get__(server)  # type: ignore[method-assign]
         adapter = RemoteAdapter(base_url=server.url, tokenizer=BytesTokenizer(), draft=4)
         server.llama = with_holes.__get__(server)  # type: ignore[method-assign]
