@@ -22,7 +22,7 @@ import decodekit
 from decodekit.errors import DecodekitError, ParameterError
 from decodekit.text.base import prompt_ids
 from decodekit.text.huggingface import FastTokenizer, read_tokenizer
-from decodekit_llamacpp.vocabulary import read_vocabulary
+from decodekit_llamacpp.gguf_tokenizer import read_vocabulary
 from decodekit_torch import TorchAdapter
 from tests.families import FOLDERS, GGUFS, folder, gguf_file
 

@@ -41,7 +41,7 @@ class TextServer(TableServer):
         self.read: list[list[int]] = []
         super().__init__("openai_completions")
 
-    def _answer(self, path: str, body: Any) -> Any:
+    def answer(self, path: str, body: Any) -> Any:
         if path != "/v1/completions":
             raise LookupError("File Not Found")
         ids = self.tokenizer(body["prompt"], add_special_tokens=self.bos)["input_ids"]
