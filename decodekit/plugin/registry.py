@@ -27,6 +27,7 @@ __all__ = [
     "adapter",
     "define_group",
     "describe",
+    "kind_of",
     "load",
     "name_of",
     "plugins",
@@ -102,7 +103,7 @@ class Group:
         if registered is not None:
             return registered, PluginInfo(name, self.name, "", "", True)
         if not points:
-            raise UnknownPlugin(f"no {self.kind} is named {name!r}{did_you_mean(name, self.names())}")
+            raise UnknownPlugin(f"no {self.kind} is named {name!r}{self._instead(name)}")
         return self._imported(points[0])
 
     def build(self, name: str, **params: Any) -> Any:
@@ -170,6 +171,13 @@ class Group:
         _loaded[target] = info
         return target, info
 
+    def _instead(self, name: str) -> str:
+        """What the name is, or which one may have been meant."""
+        kinds = {kind_of(info.group) for info in plugins() if info.name == name and info.group != self.name}
+        if kinds:
+            return "".join(f"; {name!r} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in sorted(kinds))
+        return did_you_mean(name, self.names(), "`decodekit plugins`")
+
     def _warn_of_ignored(self, name: str, distributions: list[str]) -> None:
         for dist in distributions:
             if (self.name, name, dist) not in _warned:
@@ -204,6 +212,11 @@ def define_group(name: str, kind: str, included: Mapping[str, Callable[..., Any]
 _ADAPTERS = define_group("adapters", "adapter")
 _PROCESSORS = define_group("processors", "processor")
 _SAMPLERS = define_group("samplers", "sampler", CORE_SAMPLERS)
+
+
+def kind_of(group: str) -> str:
+    """The kind of a group's plugins, in the singular."""
+    return _groups[group].kind if group in _groups else group.removesuffix("s")
 
 
 def adapter(type: str, **params: Any) -> Any:  # noqa: A002 - the config file says `type`, so the function does too
@@ -245,7 +258,7 @@ def plugins() -> list[PluginInfo]:
 
 def load(group: str, name: str) -> tuple[Callable[..., Any], PluginInfo]:
     """`Group.load` of the group of this name. The group need not be defined: its entry points are enough."""
-    return _groups.get(group, Group(group, group.removesuffix("s"))).load(name)
+    return _groups.get(group, Group(group, kind_of(group))).load(name)
 
 
 def describe(plugin: Any) -> dict[str, Any]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import blake2b
-from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
 from decodekit.errors import TraceError
+from decodekit.local.files import open_regular
 from decodekit.trace.codec import LONGEST_LINE, check_size, digest, to_line
 from decodekit.trace.header import FORMAT, Footer, Header, Trace
 from decodekit.trace.new_file import write_new
@@ -115,11 +114,7 @@ def recover(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Tra
 def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, bool]]:
     """The lines of a file without their newlines, and whether each had one; only the first part of one too long."""
     try:
-        # Non-blocking, because opening a pipe would wait for its writer. Windows has no such flag.
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise TraceError(f"{path} is not a regular file, and a trace is read from a regular file only")
+        with open_regular(path) as file:
             while size := _line_size(file):
                 line = file.read(size - 1)
                 last = file.read(1)
@@ -131,7 +126,7 @@ def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, bool]]:
         raise TraceError(f"cannot read {os.fspath(path)!r}: {error}") from error
 
 
-def _line_size(file: BufferedIOBase) -> int:
+def _line_size(file: BinaryIO) -> int:
     """The bytes of the next line, to be read in one piece: `readline` joins many, which takes twice the memory."""
     start, size = file.tell(), 0
     while (piece := file.readline(_PIECE)) and size <= LONGEST_LINE:
@@ -145,15 +140,18 @@ def _line_size(file: BufferedIOBase) -> int:
 def _header(line: bytes, ended: bool, path: str | os.PathLike[str]) -> tuple[Header, Any]:
     """The header, and the digest of all contents so far."""
     try:
+        if not ended and line.startswith(_HEADER[:8]):
+            raise TraceError(f"the header of {path} is incomplete; no step was written, so start the run again", step=0)
         check_size(line)
-        data = parse_json(line)
+        try:
+            data = parse_json(line)
+        except ValueError:
+            raise ValueError("its first line is not JSON") from None
         content = data["content"]
         if data["kind"] != "header":
             raise ValueError("the first line is not a header")
         if content["format"] != FORMAT:
             raise TraceError(f"{path} has the format {str(content['format'])[:60]!r}; this version reads {FORMAT!r}")
-        if not ended:
-            raise ValueError("the header is incomplete")
         start, end = len(_HEADER), line.rfind(b',"created":')
         if not line.startswith(_HEADER) or end < start:
             raise ValueError("the header is not written as a header is")
