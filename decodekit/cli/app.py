@@ -19,9 +19,9 @@ from decodekit.cli.commands.recover import recover
 from decodekit.cli.commands.replay import replay
 from decodekit.cli.commands.resume import resume
 from decodekit.cli.commands.verify import verify
-from decodekit.cli.output import say, say_lines
+from decodekit.cli.output import exit_code, say, say_lines
 from decodekit.cli.streams import give_up_stdout, why_stdout_failed
-from decodekit.errors import ConfigError, DecodekitError, message_of
+from decodekit.errors import DecodekitError, message_of
 from decodekit.view.safe_text import safe_text
 
 __all__ = ["app", "run"]
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str], *, debug: bool = False) -> int:
 def _verdict(error: BaseException) -> tuple[str, int]:
     """The line to print and the exit code."""
     if isinstance(error, DecodekitError):
-        return str(error), 2 if isinstance(error, ConfigError) else 1
+        return str(error), exit_code(error)
     why = why_stdout_failed(error) if isinstance(error, OSError) else None
     if why is not None:
         give_up_stdout()

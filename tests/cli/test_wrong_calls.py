@@ -42,11 +42,10 @@ WRONG: list[tuple[list[str], str]] = [
     (["recover", "nowhere.jsonl", "x.jsonl"], "does not exist"),
     (["verify", "."], "'.' is a directory"),
     (["replay", "x.jsonl", *TOY, "-c", "nowhere.toml"], "'x.jsonl' does not exist"),
-    (["doctor", "-c", "nowhere.toml"], "cannot read nowhere.toml"),
     (["chain", "nowhere.toml"], "cannot read nowhere.toml"),
     (["chain", "--chain", "top_k=4", "--against", "vllm", "--logits", "nowhere.npy"], "nowhere.npy"),
-    (["generate", "x", "--model", "nowhere.gguf"], "nowhere.gguf"),
-    (["verify", "x.jsonl", "--explain", "1"], "No such option: --explain; generate and resume have it"),
+    (["generate", "x", "--model", "nowhere.gguf"], "model 'nowhere.gguf' does not exist"),
+    (["verify", "x.jsonl", "--explain", "1"], "; generate and resume have it; see decodekit verify --help"),
     (["config", "check", "nowhere.toml"], "cannot read nowhere.toml"),
 ]
 
@@ -68,6 +67,12 @@ def test_the_traceback_comes_only_when_asked_for_anywhere(decodekit: Decodekit) 
         done = decodekit(*debugging)
         assert done.returncode == 1 and "Traceback" in done.stderr and "\x1b" not in done.stderr
         assert done.stderr.endswith("decodekit: the model \\x1b[31mbroke\n")
+
+
+def test_the_doctor_reports_all_the_same_when_the_adapter_is_named_wrongly(decodekit: Decodekit) -> None:
+    done = decodekit("doctor", "-c", "nowhere.toml")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "cannot read nowhere.toml" in done.stderr
+    assert "decodekit" in done.stdout
 
 
 def test_debug_after_two_dashes_is_a_prompt(decodekit: Decodekit) -> None:
