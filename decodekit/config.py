@@ -6,7 +6,6 @@ adapter that needs one takes the *name* of a variable (``api_key_env``), never t
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -22,6 +21,7 @@ from decodekit.log import get_logger
 from decodekit.plugin import explain, registry, validated
 from decodekit.plugin.parameters import parameter_schema, without_numpy
 from decodekit.plugin.presets import read_recipe
+from decodekit.types import PathLike
 
 __all__ = ["Config", "config_schema", "load_config"]
 
@@ -103,7 +103,7 @@ class Config(BaseModel):
         return self.model_dump(mode="json")
 
 
-def load_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
+def load_config(source: PathLike | Mapping[str, Any]) -> Config:
     """Read and check a configuration.
 
     Args:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from unittest.mock import patch
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Before a library that asks is loaded: a worker of pytest-xdist has one core, and threads that share it are slower.
@@ -14,3 +17,12 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture
+def own_processors() -> Iterator[None]:
+    """The processors that a test registers are forgotten after it."""
+    from decodekit.plugin.registry import define_group
+
+    with patch.dict(define_group("processors", "processor").registered):
+        yield

@@ -37,23 +37,50 @@ def sources() -> Iterator[Path]:
         yield from sorted((ROOT / shelf).rglob("*.py"))
 
 
-def test_each_contract_is_broken_by_what_it_forbids(tmp_path: Path) -> None:
-    assert set(PLANTED) == {contract["name"] for contract in CONFIG["contracts"]}
+def copied(folder: Path) -> Path:
+    """A copy of the sources and their contracts."""
     for shelf in ("decodekit", "adapters", "plugins"):
-        shutil.copytree(ROOT / shelf, tmp_path / shelf, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for file, line in PLANTED.values():
-        path = tmp_path / file
-        path.write_text(path.read_text().replace(FUTURE, f"{FUTURE}\n{line}\n", 1))
-    roots = [str(tmp_path), str(tmp_path / "adapters"), str(tmp_path / "plugins")]
+        shutil.copytree(ROOT / shelf, folder / shelf, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def checked(folder: Path) -> str:
+    """What import-linter says of a copy that breaks a contract."""
+    roots = [str(folder), str(folder / "adapters"), str(folder / "plugins")]
     code = (
         f"import sys; sys.path[:0] = {roots!r}; "
         "from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
     )
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
+    return " ".join(done.stdout.split())
+
+
+def test_each_contract_is_broken_by_what_it_forbids(tmp_path: Path) -> None:
+    assert set(PLANTED) == {contract["name"] for contract in CONFIG["contracts"]}
+    copied(tmp_path)
+    for file, line in PLANTED.values():
+        path = tmp_path / file
+        path.write_text(path.read_text().replace(FUTURE, f"{FUTURE}\n{line}\n", 1))
+    said = checked(tmp_path)
     for name in PLANTED:
-        assert f"{name} BROKEN" in " ".join(done.stdout.split()), done.stdout
+        assert f"{name} BROKEN" in said, said
+
+
+def test_a_new_module_must_be_put_on_a_floor(tmp_path: Path) -> None:
+    exhaustive = [contract for contract in CONFIG["contracts"] if contract.get("exhaustive")]
+    layered = [contract for contract in CONFIG["contracts"] if contract["type"] == "layers"]
+    assert exhaustive == layered and len(layered) == 2
+    copied(tmp_path)
+    for contract in exhaustive:
+        (container,) = contract["containers"]
+        (tmp_path.joinpath(*container.split(".")) / "annex.py").write_text(FUTURE)
+    said = checked(tmp_path)
+    for contract in CONFIG["contracts"]:
+        state = "BROKEN" if contract in exhaustive else "KEPT"
+        assert f"{contract['name']} {state}" in said, said
+    assert said.count("annex") == 2, said
 
 
 def modules() -> dict[str, Path]:

@@ -76,10 +76,8 @@ class LlamaCppTokenizer(BaseTokenizer):
         spelled = b"".join(self._text_of(i, special=True) if special else self.token_bytes(i) or b"" for i in ids)
         if self.loses or spelled != data:
             attributes = (int(llama_cpp.llama_vocab_get_attr(self._vocab(), i)) for i in ids)
-            if any(each & llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN for each in attributes):
-                raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
-        if spelled != data and not self.loses:
-            raise ParameterError(f"this vocabulary cannot encode the text byte for byte: {text[:60]!r}")
+            self._require_known(text, any(each & llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN for each in attributes))
+        self._require_spelled(text, spelled)
         return ids
 
     def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:

@@ -61,9 +61,9 @@ class Chain:
         asking = processor_links[:cut]  # there is no tail after a truncation
         self._moving = [link for link in asking if callable(link.traits.needs)]
         self._fixed_need = reduce(or_, (each.traits.needs for each in asking if not callable(each.traits.needs)), CHEAP)
-        if any(link.needs_logits for link in processor_links):
+        if any(link.traits.needs_logits for link in processor_links):
             self._fixed_need = ALL  # a head has logprobs; only the whole row has the backend's own offset
-        self.pure = all(link.pure for link in self.links)
+        self.pure = all(link.traits.pure for link in self.links)
         self.notes: tuple[str, ...] = ()
 
     @classmethod
@@ -142,7 +142,7 @@ class Chain:
         states = []
         for link in self.links:
             try:
-                states.append(link.call.initial(ctx) if link.stateful else None)
+                states.append(link.call.initial(ctx) if link.traits.stateful else None)
             except BaseException as error:
                 blame(error, link, ctx)
                 raise

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from decodekit.chain.link import Applied
-from decodekit.distribution import Distribution
+from decodekit.distribution import Distribution, Row
 from decodekit.distribution.disclosure import Tail, Undisclosed
 from decodekit.distribution.divergence import expected_gap
+from decodekit.distribution.divergence import kl as kl_divergence
 from decodekit.errors import PluginError
 
 __all__ = [
@@ -75,13 +76,13 @@ def entry_of(part: Applied, *, chosen: int, logprob: float | None, top: int, ste
     removed: float | None
     now: float | None
     if logprob is not None and factor is not None:
-        kl, removed, now = _by_factor(before, after, factor, logprob)
+        kl, removed, now = _by_factor(before.row, after.row, factor, logprob)
         if exact:
             now = after.logprob(chosen)
     else:
         now = known(after.logprob, chosen)
         kl, removed = _moved(before, after) if complete else (None, None)
-        if kl == math.inf and not part.link.revives:
+        if kl == math.inf and not part.link.traits.revives:
             support = after.support()
             revived = int(support[before.logprobs_of(support) == -math.inf][0])
             raise PluginError(
@@ -89,8 +90,8 @@ def entry_of(part: Applied, *, chosen: int, logprob: float | None, top: int, ste
             )
     return Entry(
         name=part.link.name,
-        support=after.support_size if complete else None,
-        entropy=after.entropy if complete else None,
+        support=after.row.support_size if complete else None,
+        entropy=after.row.entropy if complete else None,
         kl=kl,
         mass_removed=removed,
         ambiguous=after.ambiguous and not before.ambiguous,
@@ -102,14 +103,14 @@ def entry_of(part: Applied, *, chosen: int, logprob: float | None, top: int, ste
     )
 
 
-def _by_factor(before: Distribution, after: Distribution, factor: float, logprob: float) -> tuple[float, float, float]:
+def _by_factor(before: Row, after: Row, factor: float, logprob: float) -> tuple[float, float, float]:
     """The divergence, the mass removed and the chosen token's log-probability, from the two normalisers alone.
 
     This holds where tokens were only removed, or all scores only multiplied by one factor.
     """
-    gap = after.kl(before)
+    gap = kl_divergence(after, before)
     lead = factor * before.max_score - after.max_score
-    now = min(0.0, factor * (logprob + before.row.log_total) + lead - after.row.log_total)
+    now = min(0.0, factor * (logprob + before.log_total) + lead - after.log_total)
     return gap, -math.expm1(-gap) if factor == 1.0 else 0.0, now
 
 

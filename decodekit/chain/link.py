@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError, current_task
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,17 +38,11 @@ class Link:
     call: Any
     name: str
     traits: Traits
-    stateful: bool
     key: int
-    needs_logits: bool
-    revives: bool
-    pure: bool
     trusted: bool
-    looks_back: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """The result of one processor.
 
     Args:
@@ -82,18 +76,12 @@ def link_of(part: Any, seen: dict[str, int]) -> Link:
         raise ParameterError(f"{name!r} has only one of initial and advance; a stateful part needs both")
     earlier = seen.get(name, 0)
     seen[name] = earlier + 1
-    traits = Traits.of(part)
     return Link(
         call=part,
         name=name,
-        traits=traits,
-        stateful=traits.stateful,
+        traits=Traits.of(part),
         key=derive(0, name, earlier),
-        needs_logits=traits.needs_logits,
-        revives=traits.revives,
-        pure=traits.pure,
         trusted=part in CORE_SAMPLERS.values(),
-        looks_back=traits.looks_back,
     )
 
 
@@ -101,7 +89,7 @@ def call_processor(
     link: Link, dist: Distribution, ctx: Context, state: Any, rng: BoundRandomness | None
 ) -> tuple[Distribution, tuple[tuple[int, int], ...]]:
     """Call one processor and check its output. Returns it with the random words that were drawn."""
-    if link.needs_logits and dist.origin != "logits":
+    if link.traits.needs_logits and dist.origin != "logits":
         raise PluginError(
             "its formula depends on the backend's own offset of the scores, and this adapter gives logprobs; "
             "use a processor that is defined on logprobs, or a backend that gives logits",
@@ -114,7 +102,7 @@ def call_processor(
         noise = _RecordedNoise(rng.source, rng.step, PROCESSORS, key)
         ctx = Context(ctx.prompt_ids, ctx.output_ids, ctx.tokenizer, ctx.metadata, noise)
     try:
-        after = link.call(dist, ctx, state) if link.stateful else link.call(dist, ctx)
+        after = link.call(dist, ctx, state) if link.traits.stateful else link.call(dist, ctx)
     except BaseException as error:
         blame(error, link, ctx)
         raise
@@ -134,7 +122,7 @@ def call_processor(
 def call_sampler(link: Link, dist: Distribution, ctx: Context, noise: BoundRandomness, state: Any) -> Any:
     """The sampler's answer, not yet checked."""
     try:
-        return link.call(dist, ctx, noise, state) if link.stateful else link.call(dist, ctx, noise)
+        return link.call(dist, ctx, noise, state) if link.traits.stateful else link.call(dist, ctx, noise)
     except BaseException as error:
         blame(error, link, ctx)
         raise

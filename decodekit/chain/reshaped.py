@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from decodekit.chain.entry import Entry, entry_of, known
 from decodekit.chain.link import Applied, Link, blame, call_processor, call_sampler, refuse
@@ -19,8 +18,7 @@ from decodekit.errors import PluginError
 __all__ = ["Reshaped", "advance", "reshape"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reshaped:
+class Reshaped(NamedTuple):
     """A distribution after the processors of a chain.
 
     Args:
@@ -50,16 +48,16 @@ class Reshaped:
             try:
                 choice = call_sampler(link, dist, self.ctx, noise, self.states[-1])
             except Undisclosed:
-                if not truncate or dist.tail is None or not link.pure:
+                if not truncate or dist.tail is None or not link.traits.pure:
                     raise
                 dist = dist.truncated()
                 choice = call_sampler(link, dist, self.ctx, noise, self.states[-1])
         except Undisclosed as error:
-            impure = [part.link.name for part in self.applied if not part.link.pure]
-            ran_once = link.name if not link.pure else impure[-1] if impure else ""
+            impure = [part.link.name for part in self.applied if not part.link.traits.pure]
+            ran_once = link.name if not link.traits.pure else impure[-1] if impure else ""
             raise refuse(error, ran_once, self.ctx.step) from error
-        _check_choice(choice, dist, link, self.ctx)
-        return choice, self if dist is self.final else replace(self, final=dist)
+        _require_choice(choice, dist, link, self.ctx)
+        return choice, self if dist is self.final else self._replace(final=dist)
 
     def states_after(self, choice: Choice) -> tuple[Any, ...]:
         """The states after this choice."""
@@ -87,7 +85,7 @@ class Reshaped:
         )
         entries: list[Entry] = []
         for part, following in zip(self.applied, self.links[1:], strict=True):
-            exact = following.looks_back
+            exact = following.traits.looks_back
             entry = entry_of(part, chosen=token_id, logprob=logprob, top=top, step=self.ctx.step, exact=exact)
             entries.append(entry)
             logprob = entry.chosen
@@ -110,12 +108,12 @@ def reshape(
     raw, applied, ran_once = dist, [], ""
     for link, state in zip(links[:-1], states, strict=False):
         before, gave_up = dist, None
-        if not link.pure:
+        if not link.traits.pure:
             ran_once = link.name
         try:
             dist, tosses = call_processor(link, before, ctx, state, randomness)
         except Undisclosed as error:
-            if not truncate or before.tail is None or not link.pure:
+            if not truncate or before.tail is None or not link.traits.pure:
                 raise refuse(error, ran_once, ctx.step) from error
             gave_up = before.tail
             before = before.truncated()
@@ -130,16 +128,16 @@ def advance(
     """The states after this choice; ``seen`` is what each part was called with."""
     after = []
     for link, state, before in zip(links, states, seen, strict=True):
-        extra = (before,) if link.looks_back else ()
+        extra = (before,) if link.traits.looks_back else ()
         try:
-            after.append(link.call.advance(state, choice, ctx, *extra) if link.stateful else None)
+            after.append(link.call.advance(state, choice, ctx, *extra) if link.traits.stateful else None)
         except BaseException as error:
             blame(error, link, ctx)
             raise
     return tuple(after)
 
 
-def _check_choice(choice: Any, dist: Distribution, link: Link, ctx: Context) -> None:
+def _require_choice(choice: Any, dist: Distribution, link: Link, ctx: Context) -> None:
     if not isinstance(choice, Choice):
         raise PluginError(f"a sampler returns a Choice, not {type(choice).__name__}", plugin=link.name, step=ctx.step)
     if link.trusted:

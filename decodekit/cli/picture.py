@@ -6,13 +6,13 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decodekit.chain import Chain
 from decodekit.distribution import Distribution
 from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import PROCESSORS, Randomness
 from decodekit.errors import ConfigError
+from decodekit.types import Floats
 from decodekit.view.stages import bar, share_text
 
 __all__ = ["CAPTION", "SAMPLE", "SAMPLE_CONTEXT", "draw_picture", "effect"]
@@ -54,7 +54,7 @@ def effect(part: Any, group: str) -> list[tuple[float, float]]:
     return [(share, count / _DRAWS) for share, count in zip(_SHARES, counts, strict=True)]
 
 
-def _after(part: Any, ctx: Context) -> NDArray[np.float64]:
+def _after(part: Any, ctx: Context) -> Floats:
     return np.exp(Chain([part]).apply(SAMPLE, ctx).logprobs_of(range(len(_SHARES))))
 
 

@@ -41,8 +41,19 @@ def _section(plugin: Facts | Absent) -> Iterator[str]:
     if isinstance(plugin, Absent):
         yield f"Not described here: {' '.join(plugin.reason.split())}.\n"
         return
-    notes = plugin.doc.notes
     yield from _prose(plugin.doc.text)
+    yield from _notes(plugin)
+    yield from _parameters(plugin)
+    if plugin.effect is not None:
+        if "Example" in plugin.doc.notes:
+            yield f"With `{plugin.doc.notes['Example']}`:\n"
+        yield "```text"
+        yield from draw_picture(plugin.effect, plugin.info.group)
+        yield "```\n"
+
+
+def _notes(plugin: Facts) -> Iterator[str]:
+    notes = plugin.doc.notes
     if "Formula" in notes:
         yield f"* **Formula**: `{notes['Formula']}`"
     for label, words in (
@@ -56,27 +67,17 @@ def _section(plugin: Facts | Absent) -> Iterator[str]:
         if words:
             yield f"* **{label}**: {words.replace('``', '`')}"
     yield ""
-    if plugin.parameters:
-        with_meanings = any("meaning" in rule for rule in plugin.parameters.values())
-        yield from _table(
-            ("parameter", "type", "bounds", "default", *(["meaning"] if with_meanings else [])),
-            [
-                (
-                    f"`{name}`",
-                    rule["type"],
-                    rule["bounds"],
-                    _default(rule),
-                    *([rule.get("meaning", "")] if with_meanings else []),
-                )
-                for name, rule in plugin.parameters.items()
-            ],
-        )
-    if plugin.effect is not None:
-        if "Example" in notes:
-            yield f"With `{notes['Example']}`:\n"
-        yield "```text"
-        yield from draw_picture(plugin.effect, plugin.info.group)
-        yield "```\n"
+
+
+def _parameters(plugin: Facts) -> Iterator[str]:
+    rules = plugin.parameters
+    if rules:
+        headings = ["parameter", "type", "bounds", "default"]
+        rows = [[f"`{name}`", rule["type"], rule["bounds"], _default(rule)] for name, rule in rules.items()]
+        if any("meaning" in rule for rule in rules.values()):
+            headings.append("meaning")
+            rows = [[*row, rule.get("meaning", "")] for row, rule in zip(rows, rules.values(), strict=True)]
+        yield from _table(headings, rows)
 
 
 def _default(rule: Mapping[str, Any]) -> str:

@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 
 from decodekit.distribution.hidden import Hidden
 from decodekit.distribution.passes import check, frozen
-from decodekit.distribution.row import Floats, Ids, Row
+from decodekit.distribution.row import Row
 from decodekit.distribution.transforms import listed
 from decodekit.errors import DistributionError
+from decodekit.types import Floats, Ids
 
 __all__ = ["dense_row", "head_of", "listed_row"]
 

@@ -23,9 +23,10 @@ from decodekit.distribution.fields import Fields, Origin, Schedule, Stage, fille
 from decodekit.distribution.frozen import Frozen, lazy
 from decodekit.distribution.hidden import Hidden
 from decodekit.distribution.passes import frozen
-from decodekit.distribution.row import Floats, Ids, Row
+from decodekit.distribution.row import Row
 from decodekit.distribution.transforms import AMBIGUITY
 from decodekit.errors import ParameterError
+from decodekit.types import Floats, Ids
 
 __all__ = ["AMBIGUITY", "Distribution", "Origin", "Schedule", "Stage"]
 
@@ -213,10 +214,7 @@ class Distribution(Frozen, Fields):
         return frozen(self._normalised(self.row.scores))
 
     def _normalised(self, scores: Floats) -> Floats:
-        if self.hidden is not None:
-            return scores - self.log_normalizer
-        # The largest score is subtracted first: with a large offset, `log_normalizer` alone would be too imprecise.
-        return (scores - self.row.max_score) - self.row.log_total
+        return self.row.normalised(scores) if self.hidden is None else scores - self.log_normalizer
 
     @lazy
     def entropy(self) -> float:
@@ -239,8 +237,8 @@ class Distribution(Frozen, Fields):
 
     def logprob(self, token_id: int) -> float:
         """The log-probability of one token in nats; -inf when it has none."""
-        score, row = self.score(token_id), self.row
-        return (score - row.max_score) - row.log_total if self.hidden is None else score - self.log_normalizer
+        score = self.score(token_id)
+        return self.row.normalised(score) if self.hidden is None else score - self.log_normalizer
 
     def surprisal(self, token_id: int) -> float:
         """Minus the log-probability of one token, in nats."""
@@ -264,6 +262,9 @@ class Distribution(Frozen, Fields):
 
     def leading(self, k: int) -> tuple[Ids, Floats]:
         """As `ranked`, with logprobs float64[n]; empty where the normaliser is not known."""
+        if self.hidden is None:
+            ids, scores = self.row.first(k)
+            return ids, self.row.normalised(scores)
         ids, scores = self.ranked(k if self.knows_normalizer else 0)
         return ids, self._normalised(scores) if len(ids) else scores
 

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from decodekit.distribution.row import Floats, Row
+from decodekit.distribution.row import Row
+from decodekit.types import Floats
 
 __all__ = ["expected_gap", "js", "kl", "tv"]
 

@@ -17,9 +17,10 @@ from decodekit.distribution import transforms
 from decodekit.distribution.disclosure import ALL, Disclosure, Interval, Undisclosed
 from decodekit.distribution.hidden import Hidden
 from decodekit.distribution.passes import check, frozen
-from decodekit.distribution.row import Floats, Ids, Row
+from decodekit.distribution.row import Row
 from decodekit.distribution.transforms import AMBIGUITY
 from decodekit.errors import DistributionError, ParameterError
+from decodekit.types import Floats, Ids
 
 __all__ = [
     "added",

@@ -6,7 +6,7 @@ import math
 
 from decodekit.distribution.disclosure import Interval
 from decodekit.distribution.fields import Fields
-from decodekit.distribution.row import Floats, Ids
+from decodekit.types import Floats, Ids
 
 __all__ = ["as_line", "as_table"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decodekit.errors import DistributionError, EmptySupport
+from decodekit.types import Floats, Ids
 
 __all__ = ["FAR", "check", "frozen", "leaders", "pieces"]
 
-Floats = NDArray[np.float64]
 
 FAR = 1e150
 """A score this far below the largest has probability zero in float64, and its square does not overflow."""
@@ -77,7 +77,7 @@ def pieces(
         spare.append(space)
 
 
-def leaders(row: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
+def leaders(row: NDArray[np.floating[Any]], k: int) -> Ids:
     """Rising ids that certainly contain the k largest scores.
 
     The k-th largest of the maxima of disjoint blocks is a lower bound on the k-th largest score, and one pass of
@@ -88,7 +88,7 @@ def leaders(row: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:
         return np.arange(len(row))
     maxima = np.maximum.reduce(row[: blocks * _BLOCK].reshape(_BLOCK, blocks), axis=0) if k < blocks else row.copy()
     maxima.partition(len(maxima) - k)
-    found: NDArray[np.int64] = (row >= maxima[len(maxima) - k]).nonzero()[0]
+    found: Ids = (row >= maxima[len(maxima) - k]).nonzero()[0]
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from weakref import ref
 
 import numpy as np
@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from decodekit.distribution.frozen import Frozen, lazy
 from decodekit.distribution.passes import FAR, frozen, leaders, pieces
 from decodekit.errors import ParameterError
+from decodekit.types import Floats, Ids
 
-__all__ = ["Floats", "Ids", "Row"]
+__all__ = ["Row"]
 
-Floats = NDArray[np.float64]
-Ids = NDArray[np.int64]
 Source = tuple["ref[Row]", float]
+Scores = TypeVar("Scores", float, Floats)
+
+_SMALL = 1024.0  # the rounding error of a score up to this is below 1.2e-13
 
 
 class _RowFields:
@@ -172,10 +174,16 @@ class Row(Frozen, _RowFields):
         """``log(sum(exp(score - max score)))``, in nats."""
         return math.log(self.sums[0])
 
-    @property
+    @lazy
     def log_weight(self) -> float:
         """``log(sum(exp(score)))``, in nats."""
         return self.max_score + self.log_total
+
+    def normalised(self, scores: Scores) -> Scores:
+        """Log-probabilities in nats from scores, where no other tokens have probability."""
+        if abs(self.max_score) <= _SMALL:
+            return scores - self.log_weight
+        return (scores - self.max_score) - self.log_total  # with a large offset, `log_weight` is too imprecise
 
     @property
     def entropy(self) -> float:
@@ -217,7 +225,7 @@ class Row(Frozen, _RowFields):
 
     def logprobs_of(self, token_ids: Ids) -> Floats:
         """float64[n] in nats, the log-probabilities of these tokens where no other has probability."""
-        return (self.scores_of(token_ids) - self.max_score) - self.log_total
+        return self.normalised(self.scores_of(token_ids))
 
     def places_of(self, token_ids: Ids) -> tuple[Ids, NDArray[np.bool_]]:
         """The indices of tokens in a list, and whether each is there; where it is not, ignore the index."""

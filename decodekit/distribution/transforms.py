@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decodekit.distribution.passes import check, frozen
-from decodekit.distribution.row import Floats, Ids, Row
+from decodekit.distribution.row import Row
 from decodekit.errors import DistributionError, EmptySupport
+from decodekit.types import Floats, Ids
 
 __all__ = [
     "AMBIGUITY",

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decodekit.draw.randomness import BoundRandomness
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.types import Ids
 
 __all__ = ["MOST_TOKENS", "Context", "TokenIds"]
 
@@ -47,7 +47,7 @@ class TokenIds(Sequence[int]):
         grown._buffer, grown._length = buffer, self._length + 1
         return grown
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.int64]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Ids:
         view = self._buffer.ids[: self._length]
         view.flags.writeable = False
         return view if dtype is None and not copy else np.array(view, dtype=dtype)
@@ -77,7 +77,7 @@ class TokenIds(Sequence[int]):
 
 @dataclass(slots=True)
 class _Buffer:
-    ids: NDArray[np.int64]
+    ids: Ids
     used: int
 
 

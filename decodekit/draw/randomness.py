@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
+from decodekit.types import Floats
 
 __all__ = [
     "ALGORITHM",
@@ -102,11 +103,11 @@ class Randomness:
         philox.state = _state(self, domain, step, draw)
         return philox.random_raw(count)
 
-    def uniform(self, lanes: Lanes, *, step: int, domain: int = TOKENS, draw: int = 0) -> NDArray[np.float64]:
+    def uniform(self, lanes: Lanes, *, step: int, domain: int = TOKENS, draw: int = 0) -> Floats:
         """float64[n] strictly inside (0, 1), with 52 random bits each."""
         return uniform_of(self.words(lanes, step=step, domain=domain, draw=draw))
 
-    def gumbel(self, lanes: Lanes, *, step: int, domain: int = TOKENS, draw: int = 0) -> NDArray[np.float64]:
+    def gumbel(self, lanes: Lanes, *, step: int, domain: int = TOKENS, draw: int = 0) -> Floats:
         """float64[n] standard Gumbel noise, about -3.6 to 36.8."""
         return gumbel_of(self.words(lanes, step=step, domain=domain, draw=draw))
 
@@ -143,11 +144,11 @@ class BoundRandomness:
         """uint64[n], the words of these lanes."""
         return self.source.words(lanes, step=self.step, domain=self.domain, draw=self.draw)
 
-    def uniform(self, lanes: Lanes) -> NDArray[np.float64]:
+    def uniform(self, lanes: Lanes) -> Floats:
         """float64[n] strictly inside (0, 1)."""
         return uniform_of(self.words(lanes))
 
-    def gumbel(self, lanes: Lanes) -> NDArray[np.float64]:
+    def gumbel(self, lanes: Lanes) -> Floats:
         """float64[n] standard Gumbel noise."""
         return gumbel_of(self.words(lanes))
 
@@ -158,14 +159,14 @@ class BoundRandomness:
         return BoundRandomness(self.source, self.step, domain, self.draw if draw is None else draw)
 
 
-def uniform_of(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+def uniform_of(words: NDArray[np.uint64]) -> Floats:
     """``((w >> 12) + 0.5) * 2**-52``: exact in float64, never 0 and never 1."""
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
-def gumbel_of(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+def gumbel_of(words: NDArray[np.uint64]) -> Floats:
     """``-log(-log(u))`` in float64."""
-    noise: NDArray[np.float64] = -np.log(-np.log(uniform_of(words)))
+    noise: Floats = -np.log(-np.log(uniform_of(words)))
     return noise
 
 

@@ -19,6 +19,7 @@ from decodekit.distribution.hidden import Hidden
 from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, gumbel_of, uniform_of, words_above
+from decodekit.types import Floats, Ids
 
 __all__ = ["CORE_SAMPLERS", "greedy", "inverse_cdf", "multinomial", "race"]
 
@@ -57,9 +58,7 @@ def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     )
 
 
-def race(
-    ids: NDArray[np.int64], shifted: NDArray[np.float64], words: NDArray[np.uint64]
-) -> tuple[int, float, float, int | None, int]:
+def race(ids: Ids, shifted: Floats, words: NDArray[np.uint64]) -> tuple[int, float, float, int | None, int]:
     """The definition of RNG.md on the given tokens: winner, its perturbed score, the second's, the second, the word.
 
     Args:
@@ -77,7 +76,7 @@ def race(
     return int(ids[first]), best, float(perturbed[follower]), int(ids[follower]), int(words[first])
 
 
-def _lowest_id_at_the_top(values: NDArray[np.float64], ids: NDArray[np.int64]) -> int:
+def _lowest_id_at_the_top(values: Floats, ids: Ids) -> int:
     """Where the largest value is; of several, the one with the lowest id."""
     first = int(values.argmax())
     equal = (values == values[first]).nonzero()[0]
@@ -138,7 +137,7 @@ def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     )
 
 
-def _contenders(row: Row, noise: BoundRandomness) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.uint64]]:
+def _contenders(row: Row, noise: BoundRandomness) -> tuple[Ids, Floats, NDArray[np.uint64]]:
     """Every token that could come first or second in the race: ids, shifted scores, words.
 
     On a whole vocabulary the most likely tokens are compared first. Any other token has at most the score of the last

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decodekit.model.prefix import Prefix
+from decodekit.types import Ids
 
 __all__ = ["ContentIndex", "Match", "common_length"]
 
-Ids = NDArray[np.int64]
 _NO_IDS: Ids = np.empty(0, dtype=np.int64)
 
 
@@ -41,7 +40,7 @@ class ContentIndex:
         self._ids: list[Ids] = [_NO_IDS] * slots
         self._lengths = [0] * slots
         self._known: dict[bytes, Match] = {}  # digest of a prefix -> where it is
-        self._marks: list[list[tuple[int, bytes]]] = [[] for _ in range(slots)]  # (length, digest) put by each slot
+        self._digests: list[list[tuple[int, bytes]]] = [[] for _ in range(slots)]  # (length, digest) put by each slot
         self._order: dict[int, None] = dict.fromkeys(range(slots))  # least recently used first
 
     def find(self, prefix: Prefix) -> Match:
@@ -77,9 +76,9 @@ class ContentIndex:
         """Record that the slot now holds exactly this prefix. Its first ``keep`` ids are already there."""
         self.truncate(slot, keep)
         self._write(slot, prefix.since(keep))
-        mark = (len(prefix), prefix.digest)
-        if self._marks[slot][-1:] != [mark]:
-            self._marks[slot].append(mark)
+        entry = (len(prefix), prefix.digest)
+        if self._digests[slot][-1:] != [entry]:
+            self._digests[slot].append(entry)
         self._known[prefix.digest] = Match(slot, len(prefix))
         self.touch(slot)
 
@@ -91,9 +90,9 @@ class ContentIndex:
 
     def truncate(self, slot: int, length: int) -> None:
         """Remove all ids of the slot from position ``length`` on."""
-        marks = self._marks[slot]
-        while marks and marks[-1][0] > length:
-            _, digest = marks.pop()
+        digests = self._digests[slot]
+        while digests and digests[-1][0] > length:
+            _, digest = digests.pop()
             if self._known.get(digest, _NOWHERE).slot == slot:  # another slot may hold the same prefix by now
                 del self._known[digest]
         self._lengths[slot] = min(self._lengths[slot], length)

@@ -7,10 +7,12 @@ import os
 import stat
 from typing import BinaryIO
 
+from decodekit.types import PathLike
+
 __all__ = ["open_regular", "read_bytes"]
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+def open_regular(path: PathLike) -> BinaryIO:
     """Open a regular file for reading.
 
     Raises:
@@ -24,7 +26,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     return file
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
+def read_bytes(path: PathLike) -> bytes:
     """All bytes of a regular file, or of a pipe, such as a shell's ``<(...)``, until its writers close it.
 
     Raises:
@@ -44,7 +46,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         return file.read()
 
 
-def _opened(path: str | os.PathLike[str]) -> tuple[BinaryIO, int]:
+def _opened(path: PathLike) -> tuple[BinaryIO, int]:
     """The file and its mode. Windows has no flag for not waiting, and no pipes among its files."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     file = os.fdopen(os.open(path, flags), "rb")

@@ -10,11 +10,11 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decodekit.errors import ContextOverflow, DecodekitError, ParameterError
 from decodekit.local.content_index import ContentIndex
 from decodekit.model.prefix import Prefix
+from decodekit.types import Ids
 
 __all__ = ["TokenPath", "fault_of", "paths_of"]
 
@@ -35,7 +35,7 @@ class TokenPath:
     asked: list[Prefix]
     slot: int = -1
     start: int = 0
-    ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    ids: Ids = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     @property
     def prefix(self) -> Prefix:

@@ -6,9 +6,8 @@ computation on several threads waits for ever (asgiref#194, pytorch#49555). It i
 
 from __future__ import annotations
 
-import os
-
 from decodekit.errors import AdapterError
+from decodekit.fork import after_fork
 
 __all__ = ["require_threads"]
 
@@ -37,9 +36,6 @@ def require_threads(adapter: str, threads: int) -> None:
     _threaded.add(adapter)
 
 
-def _after_fork() -> None:
+@after_fork
+def _lose_threads() -> None:
     _lost.update(_threaded)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

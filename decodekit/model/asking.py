@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,6 +11,7 @@ from weakref import WeakKeyDictionary
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import CHEAP, Disclosure
 from decodekit.errors import AdapterError, DecodekitError, DistributionError
+from decodekit.fork import after_fork
 from decodekit.model.adapter import Adapter, AdapterInfo, Answer, AsyncAdapter
 from decodekit.model.background import Background, OutOfTime
 from decodekit.model.prefix import Prefix
@@ -99,14 +99,11 @@ def _lock_of(adapter: Adapter) -> threading.Lock:
         return _shared_lock
 
 
-def _reset_after_fork() -> None:
+@after_fork
+def _new_locks() -> None:
     """In a forked process: a lock that another thread of the parent held would stay locked for ever."""
     global _locks, _locks_guard, _shared_lock
     _locks, _locks_guard, _shared_lock = WeakKeyDictionary(), threading.Lock(), threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def blocking(adapter: Adapter | AsyncAdapter) -> Adapter:

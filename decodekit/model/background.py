@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from decodekit.errors import AdapterError
+from decodekit.fork import after_fork
 
 __all__ = ["Background", "OutOfTime"]
 
@@ -180,7 +181,8 @@ def _loop_of(adapter: object, casual: bool) -> _Loop:
         return loop
 
 
-def _reset_after_fork() -> None:
+@after_fork
+def _forget_loops() -> None:
     """In a forked process: threads are gone, and locks they held stay locked.
 
     The parent's loops are kept but never used: closing one would close file descriptors that the parent waits on.
@@ -198,9 +200,6 @@ def _end_all() -> None:
 
 
 atexit.register(_end_all)
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 async def _error_as_value(question: Callable[[], Awaitable[Value]]) -> tuple[Any, BaseException | None]:

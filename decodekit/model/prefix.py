@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decodekit.errors import ParameterError
+from decodekit.types import Ids
 
 __all__ = ["Prefix"]
 
@@ -41,7 +41,7 @@ class Prefix:
     def __init__(self, ids: Iterable[int] = ()) -> None:
         self._become(None, blake2b(digest_size=16), 0, _as_ids(ids))
 
-    def _become(self, parent: Prefix | None, hasher: blake2b, start: int, ids: NDArray[np.int64]) -> None:
+    def _become(self, parent: Prefix | None, hasher: blake2b, start: int, ids: Ids) -> None:
         hasher.update(ids.tobytes())
         self._parent = parent
         self._hasher = hasher
@@ -68,9 +68,9 @@ class Prefix:
         child._become(self, self._hasher.copy(), self._length, array)
         return child
 
-    def since(self, start: int) -> NDArray[np.int64]:
+    def since(self, start: int) -> Ids:
         """The ids from position ``start`` on, as int64[n]. Visits only the nodes that hold them."""
-        parts: list[NDArray[np.int64]] = []
+        parts: list[Ids] = []
         node: Prefix | None = self
         while node is not None and node._length > start:
             first = node._length - len(node._ids)
@@ -105,7 +105,7 @@ class Prefix:
         return (Prefix, (self.token_ids,))
 
 
-def _as_ids(ids: Iterable[int]) -> NDArray[np.int64]:
+def _as_ids(ids: Iterable[int]) -> Ids:
     listed = ids if isinstance(ids, np.ndarray | list | tuple) else list(ids)
     if len(listed) == 0:
         return np.empty(0, dtype=np.int64)

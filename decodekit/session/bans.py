@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from decodekit.errors import ParameterError, PluginError
 from decodekit.session.decoder import Checkpoint
-from decodekit.text.markup import Spelling, views
+from decodekit.text.markup import Spelling, spellings
 from decodekit.text.stream import overlap
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.text.utf8 import utf8
@@ -44,12 +44,12 @@ class Ban:
             raise ParameterError("ban needs a tokenizer, and this adapter has none; ban token ids in the chain")
         for phrase in phrases:
             utf8(phrase, "ban")
-        self._views = views(tokenizer, phrases)
+        self._spellings = spellings(tokenizer, phrases)
 
     def find(self, token_ids: Sequence[int]) -> tuple[int, str] | None:
         """The index of the token in which the first banned phrase begins, and the phrase; None when there is none."""
         found = []
-        for spelling, wanted in self._views:
+        for spelling, wanted in self._spellings:
             text, ends = spelling.all(token_ids)
             starts = [(text.find(form), phrase) for phrase, form in wanted]
             found += [(sum(end <= at for end in ends), at, phrase) for at, phrase in starts if at >= 0]
@@ -63,7 +63,7 @@ class Ban:
         """
         count = len(token_ids)
         while True:
-            fewer = min(_closed(spelling, wanted, token_ids[:count]) for spelling, wanted in self._views)
+            fewer = min(_closed(spelling, wanted, token_ids[:count]) for spelling, wanted in self._spellings)
             if fewer == count:
                 return count
             count = fewer
@@ -73,7 +73,7 @@ class Ban:
 class Rewind:
     """The place to go back to, and the error that ends the sequence if it cannot continue."""
 
-    mark: Checkpoint
+    checkpoint: Checkpoint
     error: PluginError | None
 
 
@@ -94,13 +94,13 @@ class HeldSteps:
 
     @property
     def start(self) -> Checkpoint | None:
-        """The mark of the decoder before the first held step."""
+        """Where the decoder stood before the first held step."""
         return self._steps[0][0] if self._steps else None
 
-    def hold(self, mark: Checkpoint, step: Step) -> Rewind | None:
+    def hold(self, checkpoint: Checkpoint, step: Step) -> Rewind | None:
         """Keep a step. If it completes a banned phrase, abandon the branch and return where to go back to."""
         steps, abandoned = self._steps, self.abandoned
-        steps.append((mark, replace(step, abandoned=tuple(abandoned))))
+        steps.append((checkpoint, replace(step, abandoned=tuple(abandoned))))
         abandoned.clear()
         found = self._ban.find(self._token_ids())
         if found is None:

@@ -11,20 +11,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from decodekit.chain import Chain
+from numpy.typing import NDArray
+
+from decodekit.chain import Chain, Entry
+from decodekit.chain.reshaped import Reshaped
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure, Undisclosed
+from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context, TokenIds
-from decodekit.draw.randomness import Randomness
+from decodekit.draw.randomness import BoundRandomness, Randomness
 from decodekit.errors import ParameterError, TraceError
 from decodekit.model.prefix import Prefix
 from decodekit.session.stop import OnUndisclosed, Stop
-from decodekit.text.stream import TextMark
+from decodekit.text.stream import TextCheckpoint
 from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.evidence import gather
-from decodekit.trace.recalled import states_after
+from decodekit.trace.recalled import recalled_states
 from decodekit.trace.step import FinishReason, Level, RawSummary, Step, Timing
+from decodekit.types import Ids
 
 __all__ = ["Checkpoint", "Decoder"]
 
@@ -37,7 +42,7 @@ class Checkpoint:
     context: Context
     states: tuple[Any, ...]
     need: Disclosure
-    text: TextMark
+    text: TextCheckpoint
 
 
 class Decoder:
@@ -135,16 +140,7 @@ class Decoder:
         started = time.perf_counter()
         index = self._context.step
         noise = self.randomness.at(index, draw=self._attempt)
-        # An impure processor runs only once, so the first answer is final.
-        truncate = (final or not self.chain.pure) and self._on_undisclosed == "truncate"
-        try:
-            reshaped = self.chain.reshape(dist, self._context, self._states, noise, truncate=truncate)
-            drawn, reshaped = reshaped.choose(noise, truncate=truncate)
-            choice, entries = reshaped.settle(drawn, top=self._top)
-        except Undisclosed as error:
-            self._need = self._need | error.need
-            self._asked.append((error.question, error.need))
-            raise
+        reshaped, choice, entries = self._choose(dist, noise, final)
         states = reshaped.states_after(choice)
         evidence = None if self._level == "choice" else gather(reshaped.final, choice, self.chain.sampler, noise)
         self._advance(choice.token_id, states)
@@ -160,9 +156,7 @@ class Decoder:
             timing=Timing(waited, time.perf_counter() - started),
             stream=self.randomness.stream,
             evidence=evidence,
-            row=(dist.token_ids, dist.row.values if dist.row.scale == 1.0 else dist.scores)
-            if self._level == "full"
-            else None,
+            row=_row(dist) if self._level == "full" else None,
             asked=tuple(self._asked),
         )
         self._asked.clear()
@@ -193,17 +187,18 @@ class Decoder:
         if step.draw is not None:
             self._attempt = step.draw.attempt
         noise = self.randomness.at(step.index, draw=self._attempt)
-        self._advance(step.token_id, states_after(self.chain, step, raw, self._context, self._states, noise))
+        self._advance(step.token_id, recalled_states(self.chain, step, raw, self._context, self._states, noise))
         return self._close(replace(step, text=self._text.take(step.token_id)), last)
 
-    def mark(self) -> Checkpoint:
-        """Where it stands, to be given to `rewind`. O(1): nothing that is marked ever changes."""
-        return Checkpoint(self.prefix, self._context, self._states, self._need, self._text.mark())
+    def checkpoint(self) -> Checkpoint:
+        """Where it stands, to be given to `rewind`. O(1): nothing in a checkpoint ever changes."""
+        return Checkpoint(self.prefix, self._context, self._states, self._need, self._text.checkpoint())
 
-    def rewind(self, mark: Checkpoint) -> None:
+    def rewind(self, checkpoint: Checkpoint) -> None:
         """Go back to where it stood, unfinished. The attempt rises by one: the same noise would be biased."""
-        self.prefix, self._context, self._states, self._need = mark.prefix, mark.context, mark.states, mark.need
-        self._text.rewind(mark.text)
+        self.prefix, self._context = checkpoint.prefix, checkpoint.context
+        self._states, self._need = checkpoint.states, checkpoint.need
+        self._text.rewind(checkpoint.text)
         self._asked.clear()
         self.finish_reason = None
         self._attempt += 1
@@ -222,6 +217,22 @@ class Decoder:
             self.finish_reason = reason
             return self._text.finish()
         return ""
+
+    def _choose(
+        self, dist: Distribution, noise: BoundRandomness, final: bool
+    ) -> tuple[Reshaped, Choice, tuple[Entry, ...]]:
+        """Run the chain and draw. Where more must be disclosed, the need grows and `Undisclosed` is raised again."""
+        # An impure processor runs only once, so the first answer is final.
+        truncate = (final or not self.chain.pure) and self._on_undisclosed == "truncate"
+        try:
+            reshaped = self.chain.reshape(dist, self._context, self._states, noise, truncate=truncate)
+            drawn, reshaped = reshaped.choose(noise, truncate=truncate)
+            choice, entries = reshaped.settle(drawn, top=self._top)
+        except Undisclosed as error:
+            self._need = self._need | error.need
+            self._asked.append((error.question, error.need))
+            raise
+        return reshaped, choice, entries
 
     def _advance(self, token_id: int, states: tuple[Any, ...]) -> None:
         context = self._context
@@ -249,3 +260,8 @@ class Decoder:
             return step
         held = self.finish(reason)
         return replace(step, text=step.text + held) if held else step
+
+
+def _row(dist: Distribution) -> tuple[Ids | None, NDArray[Any]]:
+    """The answer's own scores, for the record: float32 where the adapter gave float32."""
+    return dist.token_ids, dist.row.values if dist.row.scale == 1.0 else dist.scores

@@ -15,7 +15,6 @@ from decodekit.session.prompts import Prompt
 from decodekit.session.recording import Recorder
 from decodekit.session.result import Result
 from decodekit.session.run import Run
-from decodekit.session.sequence import at_step
 from decodekit.session.settings import Settings
 from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
@@ -109,7 +108,7 @@ def _recorded(run: Run, recorder: Recorder) -> Iterator[Step]:
         except OutOfTime:
             continue
         except DistributionError as error:
-            raise at_step(error, question.step) from error
+            raise run.at_its_step(error) from error
         yield from confirmed(run.take(answers, time.perf_counter() - started))
     yield from confirmed(run.rest())
 

@@ -14,10 +14,10 @@ from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError, did_you_mean
 from decodekit.session.stop import Stop
 from decodekit.trace.step import Level, Step
+from decodekit.types import PathLike
 
-__all__ = ["GenerationKeywords", "GenerationOptions", "PathLike", "ResumeKeywords", "checked_deadline"]
+__all__ = ["GenerationKeywords", "GenerationOptions", "ResumeKeywords", "checked_deadline"]
 
-PathLike = str | os.PathLike[str]
 
 _LONGEST_WAIT = 3.15e9  # seconds
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from decodekit.errors import DecodekitError
-from decodekit.session.options import PathLike
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.step import Step
 from decodekit.trace.writer import TraceWriter
+from decodekit.types import PathLike
 
 __all__ = ["Recorder"]
 

@@ -17,7 +17,7 @@ from decodekit.errors import ConfigError, ParameterError, TraceError, did_you_me
 from decodekit.log import get_logger
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.session.driving import begun, finish, only_result, stream
-from decodekit.session.options import GenerationOptions, PathLike, ResumeKeywords
+from decodekit.session.options import GenerationOptions, ResumeKeywords
 from decodekit.session.result import Result
 from decodekit.session.run import Run
 from decodekit.session.session import Session
@@ -28,6 +28,7 @@ from decodekit.trace.header import Header, Resumption, Trace, plain
 from decodekit.trace.reader import inspect_trace
 from decodekit.trace.rebuild import chain_of, differences, require_noise
 from decodekit.trace.step import Step
+from decodekit.types import PathLike
 
 __all__ = ["resume", "resume_stream"]
 

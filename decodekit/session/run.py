@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import Randomness
-from decodekit.errors import ParameterError, TraceError
+from decodekit.errors import DistributionError, ParameterError, TraceError
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
 from decodekit.session.bans import Ban, HeldSteps
@@ -22,7 +23,7 @@ from decodekit.session.decoder import Checkpoint, Decoder
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Given, Prompt, as_given, as_prefix
 from decodekit.session.result import Result
-from decodekit.session.sequence import RunSequence
+from decodekit.session.sequence import RunSequence, at_step
 from decodekit.session.settings import Settings
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd, Trace, plain, template_digest
 from decodekit.trace.step import FinishReason, Step
@@ -30,21 +31,18 @@ from decodekit.trace.step import FinishReason, Step
 __all__ = ["Question", "Run"]
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What to ask the adapter for: the distributions after these prefixes.
 
     Args:
         prefixes: one per active sequence.
         needs: what to disclose of each.
         entering: those of the prefixes whose sequence starts now: the prompts.
-        step: the step of all the sequences; None if they are at different steps.
     """
 
     prefixes: list[Prefix]
     needs: list[Disclosure]
     entering: list[Prefix]
-    step: int | None
 
 
 class Run:
@@ -97,8 +95,8 @@ class Run:
 
     def recalled(self) -> Iterator[Step]:
         """The recorded steps of ``past``, as steps of this run."""
-        for sequence, mark, step in self._recalled:
-            yield from sequence.take_recorded(mark, step)
+        for sequence, checkpoint, step in self._recalled:
+            yield from sequence.take_recorded(checkpoint, step)
 
     def question(self) -> Question | None:
         """What to ask now; None when all sequences have ended.
@@ -115,14 +113,16 @@ class Run:
         self._asked = asked
         if not asked:
             return None
-        decoders = [sequence.decoder for sequence in asked]
-        steps = {len(decoder.output_ids) for decoder in decoders}
         return Question(
-            prefixes=[decoder.prefix for decoder in decoders],
+            prefixes=[sequence.decoder.prefix for sequence in asked],
             needs=[sequence.need for sequence in asked],
             entering=[sequence.decoder.prefix for sequence in self._entering],
-            step=steps.pop() if len(steps) == 1 else None,
         )
+
+    def at_its_step(self, error: DistributionError) -> DistributionError:
+        """The error of all answers to the last question, with the step of its sequences if they share one."""
+        steps = {len(sequence.decoder.output_ids) for sequence in self._asked}
+        return at_step(error, steps.pop() if len(steps) == 1 else None)
 
     def take(self, answers: Sequence[Answer], waited: float = 0.0) -> Iterator[Step]:
         """Take the answers to the last question. Returns the new steps; each must be recorded and then confirmed.
@@ -235,10 +235,10 @@ class Run:
                 raise TraceError(f"the header names no sequence with stream {step.stream}", step=step.index)
             last: FinishReason | None = "stop" if (step.stream, step.index) in lasts else None
             answer = step.answer(self.settings.adapter.info.vocab_size)
-            mark, again = sequence.repeat(step, answer, last)
+            checkpoint, again = sequence.repeat(step, answer, last)
             if self._raised is not None:
                 raise self._raised
-            yield sequence, mark, again
+            yield sequence, checkpoint, again
 
 
 def _check_stop_ids(settings: Settings, options: GenerationOptions) -> None:

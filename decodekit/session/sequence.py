@@ -71,24 +71,24 @@ class RunSequence:
         if isinstance(answer, DecodekitError):
             self.fail(answer)
             return self.settled()
-        mark = self.decoder.mark() if self._held is not None else None
+        checkpoint = self.decoder.checkpoint() if self._held is not None else None
         step = self._decide(answer, waited, last)
         if self.undecided:
             return []
-        return self.settled() if step is None else self._keep(mark, step)
+        return self.settled() if step is None else self._keep(checkpoint, step)
 
     def repeat(
         self, step: Step, answer: Distribution | None, last: FinishReason | None
     ) -> tuple[Checkpoint | None, Step]:
         """Take the next step from its record. Returns the arguments of `take_recorded`."""
-        mark = self.decoder.mark() if self._held is not None else None
-        return mark, self.decoder.repeat(step, answer, last=last)
+        checkpoint = self.decoder.checkpoint() if self._held is not None else None
+        return checkpoint, self.decoder.repeat(step, answer, last=last)
 
-    def take_recorded(self, mark: Checkpoint | None, step: Step) -> list[Step]:
+    def take_recorded(self, checkpoint: Checkpoint | None, step: Step) -> list[Step]:
         """Hold a repeated step like a new one. Returns the steps that can no longer be taken back."""
         if self._held is not None:
             self._held.abandoned.extend(step.abandoned)
-        return self._keep(mark, step)
+        return self._keep(checkpoint, step)
 
     def settled(self) -> list[Step]:
         """Release the held steps that can no longer be taken back."""
@@ -141,13 +141,13 @@ class RunSequence:
         self._questions, self._shown = 0, None
         return step
 
-    def _keep(self, mark: Checkpoint | None, step: Step) -> list[Step]:
+    def _keep(self, checkpoint: Checkpoint | None, step: Step) -> list[Step]:
         if self._held is None:
             return [step]
-        assert mark is not None
-        back = self._held.hold(mark, step)
+        assert checkpoint is not None
+        back = self._held.hold(checkpoint, step)
         if back is not None:
-            self.decoder.rewind(back.mark)
+            self.decoder.rewind(back.checkpoint)
             if back.error is not None:
                 self.fail(back.error)
         return self.settled()

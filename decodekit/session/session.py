@@ -17,13 +17,14 @@ from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, blocking
 from decodekit.model.prefix import Prefix
 from decodekit.session.driving import begun, finish, only_result, stream
-from decodekit.session.options import GenerationKeywords, GenerationOptions, PathLike
+from decodekit.session.options import GenerationKeywords, GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
 from decodekit.session.run import Run
 from decodekit.session.settings import Settings
 from decodekit.session.stop import OnUndisclosed, Stop
 from decodekit.trace.step import Step
+from decodekit.types import PathLike
 
 __all__ = ["Prompt", "Result", "Session"]
 

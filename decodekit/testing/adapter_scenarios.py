@@ -195,15 +195,24 @@ def check_disclosure(kit: Kit) -> None:
             assert shown >= top, f"Disclosure(top={top}) was answered with {shown} tokens; info.most allows {limit}"
             check_agree(head, full, f"Disclosure(top={top}), {prefix}")
         if most.kind == "all" or most.ids:
-            named = tuple(sorted({int(full.row.first(len(full.row))[0][-1]), *kit.random_ids(3)}))
-            head = kit.one(adapter, prefix, Disclosure(top=1, ids=named))
-            for token in named:
-                try:
-                    head.logprob(token)
-                except Undisclosed as error:
-                    raise AssertionError(f"token {token} was asked for by id and is not in the answer") from error
-            check_agree(head, full, f"tokens asked for by id, {prefix}")
+            _check_named_ids(kit, adapter, full)
         check_agree(kit.one(adapter, prefix, CHEAP), full, f"CHEAP, {prefix}")
+    _check_one_disclosure_per_row(kit, limit)
+
+
+def _check_named_ids(kit: Kit, adapter: Adapter, full: Distribution) -> None:
+    prefix = kit.prompts[0]
+    named = tuple(sorted({int(full.row.first(len(full.row))[0][-1]), *kit.random_ids(3)}))
+    head = kit.one(adapter, prefix, Disclosure(top=1, ids=named))
+    for token in named:
+        try:
+            head.logprob(token)
+        except Undisclosed as error:
+            raise AssertionError(f"token {token} was asked for by id and is not in the answer") from error
+    check_agree(head, full, f"tokens asked for by id, {prefix}")
+
+
+def _check_one_disclosure_per_row(kit: Kit, limit: int) -> None:
     wants = [ALL, Disclosure(top=min(3, limit)), CHEAP, Disclosure(top=1)]
     with kit.fresh() as adapter:
         rows = (kit.prompts * 4)[:4]
@@ -213,7 +222,7 @@ def check_disclosure(kit: Kit) -> None:
             check_agree(answer, kit.cold(row), f"each row with its own disclosure, here {want}, {row}", kit.tolerance)
             if want.top is not None and answer.tail is not None:
                 assert len(answer.scores) >= want.top, f"a row that asked for {want} got {len(answer.scores)} tokens"
-        if most.kind == "all":
+        if kit.info.most.kind == "all":
             assert isinstance(answers[0], Distribution) and answers[0].tail is None, (
                 "a row that asked for ALL in one call with rows that asked for less was not answered in full"
             )

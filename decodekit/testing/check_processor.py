@@ -110,7 +110,18 @@ class _DeclaredProcessor(Declared):
 
 
 def _check_run(subject: _DeclaredProcessor, dist: Distribution, ctx: Context, names_ids: bool) -> Outcome:
-    """One run: the input is unchanged, the result is valid, and a second run gives the same."""
+    """One run: the input is unchanged, a second run gives the same, and what came out may come out."""
+    outcome = _run_twice(subject, dist, ctx)
+    if isinstance(outcome, ParameterError):
+        assert names_ids, f"{subject.name} refused {dist!r}: {outcome}"
+    assert not isinstance(outcome, Undisclosed), f"{subject.name} asks for more of a complete distribution: {outcome}"
+    if isinstance(outcome, Distribution):
+        _check_result(subject, dist, outcome)
+    return outcome
+
+
+def _run_twice(subject: _DeclaredProcessor, dist: Distribution, ctx: Context) -> Outcome:
+    """The first of two equal outcomes; one run for a processor that must not run twice."""
     before, history, chance = value_of(dist), value_of(ctx), global_chance()
     outcome = subject.run(dist, ctx)
     assert value_of(dist) == before, f"{subject.name} changed the distribution it was given, {dist!r}"
@@ -123,12 +134,11 @@ def _check_run(subject: _DeclaredProcessor, dist: Distribution, ctx: Context, na
             "use random numbers from ctx.rng only, and keep everything else in the state"
         )
         assert global_chance() == chance, f"{subject.name} drew from the global random state; use ctx.rng"
-    if isinstance(outcome, ParameterError):
-        assert names_ids, f"{subject.name} refused {dist!r}: {outcome}"
-        return outcome
-    assert not isinstance(outcome, Undisclosed), f"{subject.name} asks for more of a complete distribution: {outcome}"
-    if not isinstance(outcome, Distribution):
-        return outcome
+    return outcome
+
+
+def _check_result(subject: _DeclaredProcessor, dist: Distribution, outcome: Distribution) -> None:
+    """A complete distribution over the same vocabulary, with what the processor declares of it."""
     _check_sound(subject, outcome)
     assert outcome.tail is None, f"{subject.name} turned a complete distribution into one with a tail"
     assert outcome.vocab_size == dist.vocab_size, (
@@ -142,7 +152,6 @@ def _check_run(subject: _DeclaredProcessor, dist: Distribution, ctx: Context, na
         assert outcome.mode == dist.mode, (
             f"{subject.name} declares argmax_invariant and moved the mode from {dist.mode} to {outcome.mode}"
         )
-    return outcome
 
 
 def _check_sound(subject: _DeclaredProcessor, dist: Distribution) -> None:

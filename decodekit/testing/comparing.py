@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decodekit.distribution import Distribution
 from decodekit.model.adapter import Answer
+from decodekit.types import Floats, Ids
 
 __all__ = ["bits_of", "check_agree", "difference_of", "equal_bits"]
 
@@ -47,7 +47,7 @@ def difference_of(left: Distribution, right: Distribution) -> float:
     return math.inf if len(first) != len(second) else _largest_gap(first, second)
 
 
-def _largest_gap(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
+def _largest_gap(left: Floats, right: Floats) -> float:
     likely = np.maximum(left, right) > math.log(_LIKELY)
     a, b = left[likely], right[likely]
     if np.isinf(a).any() or np.isinf(b).any():
@@ -93,7 +93,7 @@ def check_agree(part: Answer, whole: Answer, how: str, tolerance: float = 0.0) -
         )
 
 
-def _hidden_from(part: Distribution, whole: Distribution) -> NDArray[np.int64]:
+def _hidden_from(part: Distribution, whole: Distribution) -> Ids:
     """The tokens of ``whole`` that ``part`` does not show."""
     known = np.arange(len(whole.row)) if whole.token_ids is None else whole.token_ids
     return known if part.token_ids is None else np.setdiff1d(known, part.token_ids)

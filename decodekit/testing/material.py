@@ -10,7 +10,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure
@@ -20,6 +19,7 @@ from decodekit.draw.randomness import PROCESSORS, Randomness, derive
 from decodekit.errors import DecodekitError
 from decodekit.plugin import FunctionPlugin, parameter_model, registry
 from decodekit.plugin.traits import Traits
+from decodekit.types import Floats
 
 __all__ = [
     "MOST_QUESTIONS",
@@ -130,7 +130,7 @@ def _unbounded(schema: Any, definitions: Mapping[str, Any], where: str) -> Itera
         yield from _unbounded(value, definitions, where if inside else f"{where}.{key}".strip("."))
 
 
-def all_logprobs(dist: Distribution) -> NDArray[np.float64]:
+def all_logprobs(dist: Distribution) -> Floats:
     """float64[V] in id order, whatever the shape of the distribution."""
     assert dist.vocab_size is not None
     row = np.full(dist.vocab_size, -math.inf)

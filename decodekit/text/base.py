@@ -126,6 +126,16 @@ class BaseTokenizer:
         """
         raise NotImplementedError
 
+    def _require_known(self, text: str, unknown: bool) -> None:
+        """Raises `ParameterError` where the 'unknown' token stands for a part of the text."""
+        if unknown:
+            raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
+
+    def _require_spelled(self, text: str, spelled: bytes) -> None:
+        """Raises `ParameterError` where these bytes of its tokens are not the text's, unless `loses` says so."""
+        if spelled != text.encode() and not self.loses:
+            raise ParameterError(f"this vocabulary cannot encode the text byte for byte: {text[:60]!r}")
+
     def _markup(self) -> tuple[str, str]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""
         return "", ""

@@ -8,7 +8,8 @@ is plain text, and only the template opens and closes turns.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
@@ -175,8 +176,7 @@ def _pattern(control_tokens: tuple[str, ...]) -> re.Pattern[str]:
 def _written(template: str, visible: dict[str, Any]) -> str:
     """What the template writes."""
     try:
-        import jinja2
-        from jinja2.exceptions import SecurityError
+        from jinja2 import exceptions
 
         from decodekit.text.template_work import BUDGET, Work
     except ImportError:
@@ -187,30 +187,37 @@ def _written(template: str, visible: dict[str, Any]) -> str:
         raise ConfigError(f"the chat template has {len(template)} characters; {MAX_TEMPLATE} are allowed")
     size = Work(2**62, 2**62).size(visible["messages"])
     limit = MAX_OUTPUT + 4 * size
-    work = Work(limit, BUDGET + 500 * size)
     pieces: list[str] = []
-    written = 0
+    length = 0
+    with _errors_of_the_template(), _sandbox().budget(Work(limit, BUDGET + 500 * size)):
+        for piece in _compiled(template).generate(visible):
+            pieces.append(piece)
+            length += len(piece)
+            if length > limit:
+                raise exceptions.SecurityError(f"a text of more than {limit} characters")
+    return joined("", pieces)
+
+
+@contextmanager
+def _errors_of_the_template() -> Iterator[None]:
+    """Raise as `ConfigError` whatever a template raises, with the cause in words."""
+    from jinja2 import exceptions
+
     try:
-        with _sandbox().budget(work):
-            for piece in _compiled(template).generate(visible):
-                pieces.append(piece)
-                written += len(piece)
-                if written > limit:
-                    raise SecurityError(f"a text of more than {limit} characters")
-    except _Refused as error:
+        yield
+    except _RefusedByTemplate as error:
         raise ConfigError(f"the chat template refuses these messages: {error}") from None
-    except SecurityError as error:
+    except exceptions.SecurityError as error:
         raise ConfigError(
             f"the chat template was stopped; it tried something that the sandbox forbids: {error}"
         ) from None
-    except jinja2.TemplateSyntaxError as error:
+    except exceptions.TemplateSyntaxError as error:
         raise ConfigError(f"the chat template is not valid Jinja (line {error.lineno}): {error.message}") from None
-    except jinja2.TemplateError as error:
+    except exceptions.TemplateError as error:
         raise ConfigError(f"the chat template failed: {message_of(error)}") from None
     except Exception as error:  # a template can raise anything Python can
         said = message_of(error)[:500]
         raise ConfigError(f"the chat template failed: {type(error).__name__}: {said}") from None
-    return joined("", pieces)
 
 
 @cache
@@ -229,12 +236,12 @@ def _compiled(template: str) -> jinja2.Template:
         return _sandbox().from_string(template)
 
 
-class _Refused(Exception):
+class _RefusedByTemplate(Exception):
     """The template called raise_exception."""
 
 
 def _raise_exception(message: object) -> NoReturn:
-    raise _Refused(message[:500] if isinstance(message, str) else f"with a {type(message).__name__}")
+    raise _RefusedByTemplate(message[:500] if isinstance(message, str) else f"with a {type(message).__name__}")
 
 
 def _strftime_now(format: str) -> str:  # noqa: A002 - templates know it by this name

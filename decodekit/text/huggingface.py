@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,12 +80,7 @@ class FastTokenizer(BaseTokenizer):
             space_in_front=rules.space_in_front(data),
             loses=rules.loses(data),
         )
-        read = rules.reader_of(data)
-        self._table: list[bytes | None] = [None] * size
-        for piece, token_id in pieces.items():
-            self._table[token_id] = read(piece)
-        for token_id, token in added.items():
-            self._table[token_id] = None if token.special else str(token.content).encode()
+        self._table = _bytes_of_all(size, pieces, added, rules.reader_of(data))
         self._controls = {i: str(token.content).encode() for i, token in added.items() if token.special}
         self._unknown_text: str = data["model"].get("unk_token") or ""
         self._unknown = pieces.get(self._unknown_text)
@@ -109,11 +104,10 @@ class FastTokenizer(BaseTokenizer):
         Raises:
             ParameterError: the text holds half a surrogate pair, or the vocabulary cannot encode it byte for byte.
         """
-        data = utf8(text, "the text")
+        utf8(text, "the text")
         ids: list[int] = (self._special if special else self._plain).encode(text, add_special_tokens=False).ids
-        self._require(text, ids, special)
-        if not self.loses and self._spelled(ids, special) != data:
-            raise ParameterError(f"this vocabulary cannot encode the text byte for byte: {text[:60]!r}")
+        self._require_known(text, self._has_unknown(text, ids, special))
+        self._require_spelled(text, self._spelled(ids, special))
         return ids
 
     def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:
@@ -126,16 +120,14 @@ class FastTokenizer(BaseTokenizer):
         if self.space_in_front == "never":
             return exact
         ids: list[int] = self._spacing[special].encode(text, add_special_tokens=False).ids
-        self._require(text, ids, special)
+        self._require_known(text, self._has_unknown(text, ids, special))
         if self._spelled(ids, special).replace(b" ", b"") != text.encode().replace(b" ", b""):
             raise ParameterError(f"this vocabulary cannot encode the text as a prompt: {text[:60]!r}")
         return ids
 
-    def _require(self, text: str, ids: list[int], special: bool) -> None:
-        """Raises `ParameterError` where the 'unknown' token stands for a part of the text."""
-        read = special and self._unknown_text in text  # asked for by name
-        if self._unknown is not None and self._unknown in ids and not read:
-            raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
+    def _has_unknown(self, text: str, ids: list[int], special: bool) -> bool:
+        named = special and self._unknown_text in text
+        return self._unknown is not None and self._unknown in ids and not named
 
     def _spelled(self, ids: list[int], special: bool) -> bytes:
         markup = self._controls if special else {}
@@ -170,6 +162,18 @@ class FastTokenizer(BaseTokenizer):
 
     def _markup(self) -> tuple[str, str]:
         return self._names.get("bos_token", ""), self._names.get("eos_token", "")
+
+
+def _bytes_of_all(
+    size: int, pieces: Mapping[str, int], added: Mapping[int, Any], read: Callable[[str], bytes]
+) -> list[bytes | None]:
+    """The bytes of each token; None for a control token, and for an id without a token."""
+    table: list[bytes | None] = [None] * size
+    for piece, token_id in pieces.items():
+        table[token_id] = read(piece)
+    for token_id, token in added.items():
+        table[token_id] = None if token.special else str(token.content).encode()
+    return table
 
 
 def _pair(data: dict[str, Any], *, spaces: bool) -> tuple[tokenizers.Tokenizer, tokenizers.Tokenizer]:

@@ -14,7 +14,7 @@ from decodekit.errors import ParameterError
 from decodekit.text.once import once
 from decodekit.text.tokenizer import Tokenizer
 
-__all__ = ["Spelling", "reading", "views"]
+__all__ = ["Spelling", "reading", "spellings"]
 
 _FIRST_SYMBOL = 0x100  # the characters below stand for bytes
 
@@ -83,7 +83,7 @@ class Spelling:
         return "".join(pieces), list(accumulate(map(len, pieces)))
 
 
-def views(tokenizer: Tokenizer, phrases: Sequence[str]) -> list[tuple[Spelling, list[tuple[str, str]]]]:
+def spellings(tokenizer: Tokenizer, phrases: Sequence[str]) -> list[tuple[Spelling, list[tuple[str, str]]]]:
     """How to read tokens, and what to look for there, as (phrase, form): without control tokens, and with those that
     a phrase names."""
     plain, marked = Spelling(tokenizer, ()), Spelling(tokenizer, phrases)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 
-__all__ = ["TextMark", "TextStream", "overlap"]
+__all__ = ["TextCheckpoint", "TextStream", "overlap"]
 
-_FIRST_SYMBOL = 0xD800  # half of a surrogate pair: no text that was decoded has one
-TextMark = tuple[tuple[bytes, int], str, int, bool]
+_FIRST_SURROGATE = 0xD800  # half of a surrogate pair: no text that was decoded has one
+TextCheckpoint = tuple[tuple[bytes, int], str, int, bool]
 
 
 class TextStream:
@@ -19,30 +19,30 @@ class TextStream:
 
     Args:
         stop: the strings that end the text; the earliest match wins and is cut.
-        marked: readings of stop strings that name control tokens (see `decodekit.text.markup.reading`): they end the
+        named: readings of stop strings that name control tokens (see `decodekit.text.markup.reading`): they end the
             text as well, and the tokens are never shown.
     """
 
-    def __init__(self, stop: Sequence[str] = (), marked: Sequence[tuple[str | int, ...]] = ()) -> None:
+    def __init__(self, stop: Sequence[str] = (), named: Sequence[tuple[str | int, ...]] = ()) -> None:
         self._stop = tuple(stop)
-        ids = sorted({part for parts in marked for part in parts if isinstance(part, int)})
-        self._symbols = {token_id: chr(_FIRST_SYMBOL + i) for i, token_id in enumerate(ids)}
+        ids = sorted({part for parts in named for part in parts if isinstance(part, int)})
+        self._symbols = {token_id: chr(_FIRST_SURROGATE + i) for i, token_id in enumerate(ids)}
         self._stands_for = frozenset(self._symbols.values())
-        self._marked = tuple(
-            "".join(self._symbols[part] if isinstance(part, int) else part for part in parts) for parts in marked
+        self._named = tuple(
+            "".join(self._symbols[part] if isinstance(part, int) else part for part in parts) for parts in named
         )
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._released: list[str] = []
         self._held = ""
         self.stopped = False
 
-    def mark(self) -> TextMark:
+    def checkpoint(self) -> TextCheckpoint:
         """The current position, for `rewind`. O(1)."""
         return self._decoder.getstate(), self._held, len(self._released), self.stopped
 
-    def rewind(self, mark: TextMark) -> None:
+    def rewind(self, checkpoint: TextCheckpoint) -> None:
         """Go back to that position."""
-        state, self._held, released, self.stopped = mark
+        state, self._held, released, self.stopped = checkpoint
         self._decoder.setstate(state)
         del self._released[released:]
 
@@ -67,16 +67,19 @@ class TextStream:
 
     def _release(self, text: str, *, final: bool) -> str:
         """Return the part of the held text that is now certain; named control tokens are symbols in it."""
+        if not self._stop and not self._named:
+            self._released.append(text)
+            return text
         shown = [at for at, character in enumerate(text) if character not in self._stands_for]
         plain = "".join(text[at] for at in shown) if self._symbols else text
         starts = [shown[at] for stop in self._stop if (at := plain.find(stop)) >= 0]
-        starts += [at for stop in self._marked if (at := text.find(stop)) >= 0]
+        starts += [at for stop in self._named if (at := text.find(stop)) >= 0]
         if starts:
             self.stopped = True
             text, self._held = text[: min(starts)], ""
         else:
             begun = [shown[-size] for stop in self._stop if (size := overlap(plain, stop))]
-            begun += [len(text) - size for stop in self._marked if (size := overlap(text, stop))]
+            begun += [len(text) - size for stop in self._named if (size := overlap(text, stop))]
             certain = len(text) if final else min(begun, default=len(text))
             text, self._held = text[:certain], text[certain:]
         if self._symbols:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 
 from decodekit.draw.choice import Choice
-from decodekit.text.markup import views
+from decodekit.text.markup import spellings
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.comparing import is_close
 from decodekit.trace.header import Trace
@@ -93,7 +93,7 @@ def check_spelling(step: Step, tokenizer: Tokenizer) -> None:
     if hasattr(tokenizer, "relearn"):
         return  # it made its ids up, and those of abandoned tokens are not on record
     for branch in step.abandoned:
-        for spelling, wanted in views(tokenizer, [branch.why]):
+        for spelling, wanted in spellings(tokenizer, [branch.why]):
             text, ends = spelling.all(branch.token_ids)
             last = ends[-2] if len(ends) > 1 else 0
             places = [(text.find(form), len(form)) for _, form in wanted]

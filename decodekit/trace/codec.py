@@ -28,8 +28,11 @@ from pydantic_core import to_json
 
 from decodekit.chain import Entry
 from decodekit.distribution.disclosure import Tail
+from decodekit.draw.choice import Choice, Draw
 from decodekit.text.json_weight import json_weight
-from decodekit.trace.step import Step
+from decodekit.trace.evidence import Evidence
+from decodekit.trace.step import RawSummary, Step
+from decodekit.types import Floats, Ids
 
 __all__ = ["LONGEST_LINE", "MOST_OBJECTS", "check_size", "digest", "encode_step", "to_line"]
 
@@ -60,63 +63,42 @@ def to_line(data: Mapping[str, Any]) -> bytes:
 
 def encode_step(step: Step) -> dict[str, Any]:
     """The content of a step line, as plain data. Optional fields that are None or empty are left out."""
-    raw, choice = step.raw, step.choice
     content: dict[str, Any] = {
         "stream": step.stream,
         "step": step.index,
         "token": step.token_id,
         "text": step.text,
-        "raw": {
-            "disclosed": raw.disclosed,
-            "support": raw.support,
-            "entropy": raw.entropy,
-            "log_normalizer": raw.log_normalizer,
-            "origin": raw.origin,
-            "stage": raw.stage,
-            "temperature": raw.temperature,
-            "tail": _tail(raw.tail),
-            "top": raw.top,
-        },
+        "raw": _raw(step.raw),
         "entries": [_entry(entry) for entry in step.entries],
-        "choice": {
-            "logprob": choice.logprob,
-            "raw_logprob": _number(choice.raw_logprob),
-            "rank": choice.rank,
-            "score": choice.score,
-            "margin": _number(choice.margin),
-            "runner_up": choice.runner_up,
-        },
+        "choice": _choice(step.choice),
     }
     if step.draw is not None:
-        draw = step.draw
-        content["draw"] = {
-            "domain": draw.domain,
-            "attempt": draw.attempt,
-            "lane": draw.lane,
-            "word": f"{draw.word:016x}",
-        }
+        content["draw"] = _draw(step.draw)
     if step.schedule is not None:
         content["schedule"] = dict(step.schedule)
     if step.evidence is not None:
-        content["final"] = {
-            "token_ids": step.evidence.token_ids.tolist(),
-            "scores": step.evidence.scores.tolist()
-            if step.evidence.scores.min() > -math.inf
-            else _numbers(step.evidence.scores),
-            "floor": step.evidence.floor,
-        }
+        content["final"] = _final(step.evidence)
     if step.row is not None:
-        ids, row = step.row
-        content["row"] = {
-            "token_ids": None if ids is None else ids.tolist(),
-            "dtype": row.dtype.name,
-            "scores": base64.b64encode(np.ascontiguousarray(row, dtype=row.dtype.newbyteorder("<")).tobytes()).decode(),
-        }
+        content["row"] = _row(*step.row)
     if step.asked:
         content["asked"] = [[question, asdict(need)] for question, need in step.asked]
     if step.abandoned:
         content["abandoned"] = [asdict(branch) for branch in step.abandoned]
     return content
+
+
+def _raw(raw: RawSummary) -> dict[str, Any]:
+    return {
+        "disclosed": raw.disclosed,
+        "support": raw.support,
+        "entropy": raw.entropy,
+        "log_normalizer": raw.log_normalizer,
+        "origin": raw.origin,
+        "stage": raw.stage,
+        "temperature": raw.temperature,
+        "tail": _tail(raw.tail),
+        "top": raw.top,
+    }
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
@@ -140,6 +122,39 @@ def _entry(entry: Entry) -> dict[str, Any]:
     return written
 
 
+def _choice(choice: Choice) -> dict[str, Any]:
+    return {
+        "logprob": choice.logprob,
+        "raw_logprob": _number(choice.raw_logprob),
+        "rank": choice.rank,
+        "score": choice.score,
+        "margin": _number(choice.margin),
+        "runner_up": choice.runner_up,
+    }
+
+
+def _draw(draw: Draw) -> dict[str, Any]:
+    return {"domain": draw.domain, "attempt": draw.attempt, "lane": draw.lane, "word": f"{draw.word:016x}"}
+
+
+def _final(evidence: Evidence) -> dict[str, Any]:
+    scores = evidence.scores
+    return {
+        "token_ids": evidence.token_ids.tolist(),
+        "scores": scores.tolist() if scores.min() > -math.inf else _numbers(scores),
+        "floor": evidence.floor,
+    }
+
+
+def _row(ids: Ids | None, scores: NDArray[Any]) -> dict[str, Any]:
+    little_endian = np.ascontiguousarray(scores, dtype=scores.dtype.newbyteorder("<"))
+    return {
+        "token_ids": None if ids is None else ids.tolist(),
+        "dtype": scores.dtype.name,
+        "scores": base64.b64encode(little_endian.tobytes()).decode(),
+    }
+
+
 def _tail(tail: Tail | None) -> dict[str, Any] | None:
     if tail is None:
         return None
@@ -155,5 +170,5 @@ def _number(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(value)
 
 
-def _numbers(values: NDArray[np.float64]) -> list[float | str | None]:
+def _numbers(values: Floats) -> list[float | str | None]:
     return [_number(value) for value in values.tolist()]

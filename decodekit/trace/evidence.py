@@ -12,12 +12,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decodekit.distribution import Distribution
 from decodekit.draw.choice import Choice
 from decodekit.draw.randomness import BoundRandomness, words_above
 from decodekit.draw.samplers import greedy, multinomial
+from decodekit.types import Floats, Ids
 
 __all__ = ["Evidence", "gather"]
 
@@ -36,8 +36,8 @@ class Evidence:
         floor: no token that is missing here has a higher score; None if no token is missing.
     """
 
-    token_ids: NDArray[np.int64]
-    scores: NDArray[np.float64]
+    token_ids: Ids
+    scores: Floats
     floor: float | None
 
 

@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from decodekit.errors import TraceError
+from decodekit.types import PathLike
 
 __all__ = ["write_new"]
 
 
-def write_new(path: str | os.PathLike[str], data: bytes) -> None:
+def write_new(path: PathLike, data: bytes) -> None:
     """Write a file, readable by its owner only.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decodekit.chain import Entry
 from decodekit.errors import ConfigError
 from decodekit.trace.codec import to_line
 from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
+from decodekit.types import PathLike
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +24,7 @@ __all__ = ["write_parquet"]
 _ROWS = 4096  # steps written at a time; a step at level 'proof' has up to a few thousand final scores
 
 
-def write_parquet(trace: Trace, path: str | os.PathLike[str]) -> None:
+def write_parquet(trace: Trace, path: PathLike) -> None:
     """Write the steps of a trace to a Parquet file. The header goes into the schema's metadata, as JSON.
 
     Args:
@@ -59,17 +60,6 @@ def _columns(pa: Any) -> dict[str, Callable[[Sequence[Step]], pa.Array]]:
     def lists(of: Callable[[Step], NDArray[Any] | None], kind: Any) -> Callable[[Sequence[Step]], pa.Array]:
         return lambda steps: _listed(pa, [of(step) for step in steps], pa.array, kind)
 
-    def processors(steps: Sequence[Step]) -> pa.Array:
-        numbers = ("entropy", "kl", "mass_removed")
-
-        def entries(flat: Sequence[Any], kind: Any) -> pa.Array:
-            names = [pa.array([entry.name for entry in flat], pa.string())]
-            supports = [pa.array([entry.support for entry in flat], pa.int64())]
-            floats = [pa.array([getattr(entry, number) for entry in flat], pa.float64()) for number in numbers]
-            return pa.StructArray.from_arrays([*names, *supports, *floats], names=["name", "support", *numbers])
-
-        return _listed(pa, [step.entries for step in steps], entries, None)
-
     integer, number, text, seconds = pa.int64(), pa.float64(), pa.string(), pa.float64()
     return {
         "stream": scalars(lambda step: step.stream, pa.uint64()),
@@ -86,13 +76,26 @@ def _columns(pa: Any) -> dict[str, Callable[[Sequence[Step]], pa.Array]]:
         "raw_entropy": scalars(lambda step: step.raw.entropy, number),
         "raw_top_ids": lists(lambda step: np.array([token for token, _ in step.raw.top], np.int64), integer),
         "raw_top_logprobs": lists(lambda step: np.array([logprob for _, logprob in step.raw.top]), number),
-        "processors": processors,
+        "processors": lambda steps: _processors(pa, steps),
         "final_ids": lists(lambda step: None if step.evidence is None else step.evidence.token_ids, integer),
         "final_scores": lists(lambda step: None if step.evidence is None else step.evidence.scores, number),
         "final_floor": scalars(lambda step: None if step.evidence is None else step.evidence.floor, number),
         "predict_seconds": scalars(lambda step: step.timing.predict, seconds),
         "chain_seconds": scalars(lambda step: step.timing.chain, seconds),
     }
+
+
+def _processors(pa: Any, steps: Sequence[Step]) -> pa.Array:
+    """The column of what each processor did: a list of structures."""
+    numbers = ("entropy", "kl", "mass_removed")
+
+    def entries(flat: Sequence[Entry], kind: None) -> pa.Array:
+        names = [pa.array([entry.name for entry in flat], pa.string())]
+        supports = [pa.array([entry.support for entry in flat], pa.int64())]
+        floats = [pa.array([getattr(entry, number) for entry in flat], pa.float64()) for number in numbers]
+        return pa.StructArray.from_arrays([*names, *supports, *floats], names=["name", "support", *numbers])
+
+    return _listed(pa, [step.entries for step in steps], entries, None)
 
 
 def _listed(pa: Any, parts: Sequence[Any], build: Callable[[Any, Any], pa.Array], kind: Any) -> pa.Array:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
@@ -30,6 +31,7 @@ from decodekit.text.tokenizer import TokenId
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.header import Footer, Header, Resumption
 from decodekit.trace.step import Abandoned, Level, RawSummary, Step, Timing
+from decodekit.types import Ids
 
 __all__ = ["FOOTER", "RESUMPTION", "parse_header", "parse_json", "parse_step"]
 
@@ -85,13 +87,13 @@ def parse_json(line: bytes) -> Any:
 
 def parse_header(content: Any) -> Header:
     """A header from its content. Raises `ValueError` for anything that does not fit, down to the parts of the chain."""
-    shape = _HEADER_SHAPE.validate_python(content)
-    streams = [stream for stream, _ in shape.sequences]
+    read = _HEADER_SCHEMA.validate_python(content)
+    streams = [stream for stream, _ in read.sequences]
     if len(set(streams)) != len(streams):
         raise ValueError("sequences: a stream is named twice")
-    if any(prompt >= len(shape.prompts) for _, prompt in shape.sequences):
+    if any(prompt >= len(read.prompts) for _, prompt in read.sequences):
         raise ValueError("sequences: one has a prompt that is not in the list")
-    del shape
+    del read
     return _HEADER.validate_python(content)
 
 
@@ -121,11 +123,11 @@ class _Untrusted(BaseModel):
         return _until_the_first_error(source, handler)
 
 
-class _Read(_Untrusted):
+class _ClosedSchema(_Untrusted):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _ChoicePart(_Read):
+class _ChoiceSchema(_ClosedSchema):
     logprob: FiniteFloat | None
     raw_logprob: float | None
     rank: int | None
@@ -134,14 +136,14 @@ class _ChoicePart(_Read):
     runner_up: TokenId | None
 
 
-class _DrawPart(_Read):
+class _DrawSchema(_ClosedSchema):
     domain: _U64
     attempt: _U64
     lane: TokenId
     word: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 
 
-class _FinalPart(_Read):
+class _FinalSchema(_ClosedSchema):
     token_ids: list[TokenId]
     scores: list[float]
     floor: FiniteFloat | None
@@ -154,17 +156,17 @@ class _FinalPart(_Read):
         if (ordered[1:] == ordered[:-1]).any():
             raise ValueError("the final support names a token twice")
         scores = np.array(self.scores, dtype=np.float64)
-        if not np.isfinite(scores.max()) or np.isnan(scores).any():
+        if not math.isfinite(np.maximum.reduce(scores)):  # NaN where one of them is
             raise ValueError("the final scores hold NaN or +inf, or nothing finite")
         return Evidence(ids, scores, self.floor)
 
 
-class _RowPart(_Read):
+class _RowSchema(_ClosedSchema):
     token_ids: list[TokenId] | None
     dtype: Literal["float32", "float64"]
     scores: str
 
-    def arrays(self) -> tuple[NDArray[np.int64] | None, NDArray[Any]]:
+    def arrays(self) -> tuple[Ids | None, NDArray[Any]]:
         dtype = np.dtype(self.dtype).newbyteorder("<")
         try:
             row = np.frombuffer(base64.b64decode(self.scores, validate=True), dtype=dtype)
@@ -176,49 +178,49 @@ class _RowPart(_Read):
         return ids, row
 
 
-class _Content(_Read):
+class _ContentSchema(_ClosedSchema):
     stream: _U64
     step: _U64
     token: TokenId
     text: str
     raw: RawSummary
     entries: tuple[Entry, ...]
-    choice: _ChoicePart
-    draw: _DrawPart | None = None
+    choice: _ChoiceSchema
+    draw: _DrawSchema | None = None
     schedule: dict[str, int | str] | None = None
-    final: _FinalPart | None = None
-    row: _RowPart | None = None
+    final: _FinalSchema | None = None
+    row: _RowSchema | None = None
     asked: tuple[tuple[str, Disclosure], ...] = ()
     abandoned: tuple[Abandoned, ...] = ()
 
 
-class _Line(_Read):
+class _LineSchema(_ClosedSchema):
     kind: Literal["step"]
     prev: str
-    content: _Content
+    content: _ContentSchema
     timing: Timing
 
 
 # -- the header: the keys of its dictionaries that this package reads; the others are kept, and are not copied ---------
 
 
-class _Shape(_Untrusted):
+class _OpenSchema(_Untrusted):
     model_config = ConfigDict(extra="ignore", strict=True)
 
 
-class _PluginShape(_Shape):
+class _PluginSchema(_OpenSchema):
     name: str
     distribution: str
     version: str
     params: dict[str, Any]
 
 
-class _ChainShape(_Shape):
-    processors: list[_PluginShape]
-    sampler: _PluginShape
+class _ChainSchema(_OpenSchema):
+    processors: list[_PluginSchema]
+    sampler: _PluginSchema
 
 
-class _AdapterShape(_Shape):
+class _AdapterSchema(_OpenSchema):
     name: str
     model: str
     model_fingerprint: str = ""
@@ -227,24 +229,24 @@ class _AdapterShape(_Shape):
     context_length: int | None = None
 
 
-class _StopShape(_Shape):
+class _StopSchema(_OpenSchema):
     max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 0
     strings: list[Annotated[str, Field(min_length=1)]] = []
     ids: list[TokenId] = []
     ban: list[Annotated[str, Field(min_length=1)]] = []
 
 
-class _HeaderShape(_Untrusted):
+class _HeaderSchema(_Untrusted):
     model_config = ConfigDict(strict=True)
 
     seed: _U64
     level: Level
     prompts: list[Annotated[list[TokenId], Field(min_length=1)]]
     sequences: list[Annotated[list[_U64], Field(min_length=2, max_length=2)]]
-    chain: _ChainShape
-    adapter: _AdapterShape
+    chain: _ChainSchema
+    adapter: _AdapterSchema
     on_undisclosed: Literal["error", "truncate"]
-    stop: _StopShape
+    stop: _StopSchema
     top_logprobs: Annotated[int, Field(ge=0, le=1000)]
     metadata: list[str]
     config: dict[str, Any] | None
@@ -252,8 +254,8 @@ class _HeaderShape(_Untrusted):
 
 
 _FIRST = GetPydanticSchema(_until_the_first_error)
-_LINE: TypeAdapter[_Line] = TypeAdapter(_Line)
-_HEADER_SHAPE: TypeAdapter[_HeaderShape] = TypeAdapter(_HeaderShape)
+_LINE: TypeAdapter[_LineSchema] = TypeAdapter(_LineSchema)
+_HEADER_SCHEMA: TypeAdapter[_HeaderSchema] = TypeAdapter(_HeaderSchema)
 _HEADER: TypeAdapter[Header] = TypeAdapter(Annotated[Header, _FIRST])
 
 FOOTER: TypeAdapter[Footer] = TypeAdapter(Annotated[Footer, _FIRST])

@@ -17,6 +17,7 @@ from decodekit.trace.codec import LONGEST_LINE, check_size, digest, to_line
 from decodekit.trace.header import FORMAT, Footer, Header, Trace
 from decodekit.trace.new_file import write_new
 from decodekit.trace.parsing import FOOTER, RESUMPTION, parse_header, parse_json, parse_step
+from decodekit.types import PathLike
 
 __all__ = ["Fault", "inspect_trace", "read_trace", "recover"]
 
@@ -42,7 +43,7 @@ class _Unchained(ValueError):
     pass
 
 
-def read_trace(path: str | os.PathLike[str]) -> Trace:
+def read_trace(path: PathLike) -> Trace:
     """Read a trace and check the digests of its lines. Without a footer it is incomplete: `Trace.footer` is None.
 
     Raises:
@@ -54,7 +55,7 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
     return trace
 
 
-def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
+def inspect_trace(path: PathLike) -> tuple[Trace, Fault | None]:
     """As `read_trace`, but returns a fault with the steps before it. Raises only if there is no usable header."""
     lines = _lines(path)
     first, ended = next(lines, (b"", False))
@@ -85,7 +86,7 @@ def inspect_trace(path: str | os.PathLike[str]) -> tuple[Trace, Fault | None]:
     return trace, None
 
 
-def recover(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Trace:
+def recover(path: PathLike, target: PathLike) -> Trace:
     """Copy the intact lines of an incomplete trace and add a ``recovered`` line.
 
     The original is not changed. A recovered trace has no footer: it stays incomplete, and records how much was left
@@ -111,7 +112,7 @@ def recover(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Tra
     return read_trace(target)
 
 
-def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, bool]]:
+def _lines(path: PathLike) -> Iterator[tuple[bytes, bool]]:
     """The lines of a file without their newlines, and whether each had one; only the first part of one too long."""
     try:
         with open_regular(path) as file:
@@ -137,7 +138,7 @@ def _line_size(file: BinaryIO) -> int:
     return size
 
 
-def _header(line: bytes, ended: bool, path: str | os.PathLike[str]) -> tuple[Header, Any]:
+def _header(line: bytes, ended: bool, path: PathLike) -> tuple[Header, Any]:
     """The header, and the digest of all contents so far."""
     try:
         if not ended and line.startswith(_HEADER[:8]):

@@ -16,10 +16,10 @@ from decodekit.draw.randomness import BoundRandomness
 from decodekit.errors import TraceError
 from decodekit.trace.step import Step
 
-__all__ = ["states_after"]
+__all__ = ["recalled_states"]
 
 
-def states_after(
+def recalled_states(
     chain: Chain,
     step: Step,
     raw: Distribution | None,
@@ -42,11 +42,11 @@ def states_after(
     *processors, _ = chain.links
     if [link.name for link in processors] != [entry.name for entry in step.entries[: len(processors)]]:
         raise TraceError(f"step {step.index} was not made by this chain", step=step.index)
-    if raw is not None and (not chain.pure or any(link.looks_back for link in chain.links)):
+    if raw is not None and (not chain.pure or any(link.traits.looks_back for link in chain.links)):
         truncate = any(entry.gave_up is not None for entry in step.entries)
         return chain.step(raw, ctx, states, randomness, truncate=truncate, forced=step.choice)[3]
     for link in chain.links:
-        if not link.pure:
+        if not link.traits.pure:
             raise TraceError(
                 f"{link.name!r} has hidden state, which can be rebuilt only from a trace of level 'full'",
                 step=step.index,

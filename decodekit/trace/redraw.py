@@ -41,23 +41,25 @@ def redraw(trace: Trace, step: Step, noise: BoundRandomness) -> Choice:
         raise Finding("consistent", "the final scores were not recorded (level 'choice')")
     evidence = step.evidence
     vocab_size = trace.header.adapter.get("vocab_size")
-    if vocab_size is not None and evidence.token_ids.max() >= vocab_size:
-        raise Finding("failed", f"token {evidence.token_ids.max()} lies outside the vocabulary of {vocab_size} tokens")
     if evidence.floor is None or sampler == "greedy":
-        return _from_support(step, evidence, sampler, noise)
+        return _from_support(step, evidence, vocab_size, sampler, noise)
     if sampler != "multinomial":
         raise Finding("consistent", f"a {sampler} draw needs the whole support, and only a part was recorded")
     if vocab_size is None:
         raise Finding("consistent", "the size of the vocabulary was not recorded")
     if vocab_size > _LARGEST_VOCABULARY:
         raise Finding("consistent", f"a floor is not checked in a vocabulary of more than {_LARGEST_VOCABULARY} tokens")
+    if evidence.token_ids.max() >= vocab_size:
+        raise Finding("failed", f"token {evidence.token_ids.max()} lies outside the vocabulary of {vocab_size} tokens")
     return _from_floor(step, evidence, vocab_size, noise)
 
 
-def _from_support(step: Step, evidence: Evidence, sampler: str, noise: BoundRandomness) -> Choice:
+def _from_support(
+    step: Step, evidence: Evidence, vocab_size: int | None, sampler: str, noise: BoundRandomness
+) -> Choice:
     """Draw from a record that has every token that could be chosen."""
     try:
-        final = Distribution.listed(evidence.token_ids, evidence.scores, stage="processed")
+        final = Distribution.listed(evidence.token_ids, evidence.scores, vocab_size, stage="processed")
     except DistributionError as error:
         raise Finding("failed", f"the recorded scores are no distribution: {error}") from error
     choice = CORE_SAMPLERS[sampler](final, _NO_CONTEXT, noise)

@@ -8,7 +8,6 @@ difference is reported with its drift and whether the margin explains it.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -34,6 +33,7 @@ from decodekit.trace.rebuild import chain_of, differences, require_noise
 from decodekit.trace.redraw import noise_of, redraw
 from decodekit.trace.step import Step
 from decodekit.trace.verdict import Finding
+from decodekit.types import PathLike
 
 __all__ = ["ReplayReport", "ReplayStep", "replay"]
 
@@ -104,7 +104,7 @@ class ReplayReport:
         return all(step.explained for step in self.steps)
 
 
-def replay(trace: Trace | str | os.PathLike[str], *, adapter: Adapter | AsyncAdapter | None = None) -> ReplayReport:
+def replay(trace: Trace | PathLike, *, adapter: Adapter | AsyncAdapter | None = None) -> ReplayReport:
     """Draw every token of a trace again.
 
     Args:

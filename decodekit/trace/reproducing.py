@@ -63,7 +63,7 @@ def reproduce(trace: Trace, step: Step, so_far: TokenIds, noise: BoundRandomness
     if dist is None or step.evidence is None:
         raise Finding("consistent", "the raw row was not recorded; level 'full' keeps it")
     if states is None:
-        if len(so_far) and any(link.stateful for link in rerun.chain.links):
+        if len(so_far) and any(link.traits.stateful for link in rerun.chain.links):
             raise Finding("consistent", "a stateful part needs all steps, and an earlier one could not be run again")
         states = rerun.chain.initial(context)
     _check_row(trace, step, dist)
@@ -123,11 +123,11 @@ def _check_evidence(step: Step, again: Evidence) -> None:
 def _tokenizer(trace: Trace, rerun: Rerun) -> Tokenizer | None:
     if rerun.tokenizer is not None or not trace.header.adapter.get("tokenizer_fingerprint"):
         return rerun.tokenizer
-    absent: Any = _Absent()
+    absent: Any = _UnrecordedTokenizer()
     return absent  # type: ignore[no-any-return]  # it answers nothing
 
 
-class _Absent:
+class _UnrecordedTokenizer:
     """A placeholder for the run's tokenizer: any use of it raises `NotRecorded`."""
 
     def __getattr__(self, name: str) -> Any:

@@ -13,6 +13,7 @@ from decodekit.distribution import Distribution, Origin, Schedule, Stage
 from decodekit.distribution.disclosure import Disclosure, Tail
 from decodekit.draw.choice import Choice, Draw
 from decodekit.trace.evidence import Evidence
+from decodekit.types import Ids
 
 __all__ = ["Abandoned", "FinishReason", "Level", "RawSummary", "Step", "Timing"]
 
@@ -49,11 +50,11 @@ class RawSummary:
     @staticmethod
     def of(dist: Distribution, top: int) -> RawSummary:
         """Summarise a distribution."""
-        whole = dist.tail is None
+        row, whole = dist.row, dist.hidden is None
         ids, logprobs = dist.leading(top)
         return RawSummary(
-            disclosed=len(dist.scores) if dist.token_ids is not None else dist.vocab_size or 0,
-            support=dist.support_size if whole else None,
+            disclosed=len(row),
+            support=row.support_size if whole else None,
             entropy=dist.entropy if dist.knows_entropy else None,
             log_normalizer=dist.log_normalizer if whole or dist.stage == "raw" else None,
             origin=dist.origin,
@@ -125,7 +126,7 @@ class Step:
     timing: Timing
     stream: int = 0
     evidence: Evidence | None = None
-    row: tuple[NDArray[np.int64] | None, NDArray[np.floating]] | None = None
+    row: tuple[Ids | None, NDArray[np.floating]] | None = None
     asked: tuple[tuple[str, Disclosure], ...] = ()
     abandoned: tuple[Abandoned, ...] = ()
 

@@ -7,7 +7,6 @@ from the model; a replay with a live model compares that.
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping
 
@@ -26,13 +25,12 @@ from decodekit.trace.reproducing import NotRecorded, Rerun, reproduce
 from decodekit.trace.step import Step
 from decodekit.trace.texts import RecordedTexts
 from decodekit.trace.verdict import STRENGTH, Finding, Verdict, Word
+from decodekit.types import PathLike
 
 __all__ = ["verify"]
 
 
-def verify(
-    trace: Trace | str | os.PathLike[str], *, chain: bool = False, tokenizer: Tokenizer | None = None
-) -> Verdict:
+def verify(trace: Trace | PathLike, *, chain: bool = False, tokenizer: Tokenizer | None = None) -> Verdict:
     """Check every step of a trace, and its ends. docs/traces.md lists what is checked at which level.
 
     Args:

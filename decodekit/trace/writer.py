@@ -16,6 +16,7 @@ from decodekit.errors import TraceError
 from decodekit.trace.codec import check_size, digest, encode_step, to_line
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.step import Step
+from decodekit.types import PathLike
 
 __all__ = ["TraceWriter"]
 
@@ -36,7 +37,7 @@ class TraceWriter:
         TraceError: the file exists or cannot be created; later, a line could not be written in full.
     """
 
-    def __init__(self, path: str | os.PathLike[str], header: Header, *, fsync: bool = False) -> None:
+    def __init__(self, path: PathLike, header: Header, *, fsync: bool = False) -> None:
         self.path = Path(path)
         self._fsync = fsync
         self._contents = blake2b(digest_size=16)

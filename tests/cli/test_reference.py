@@ -88,13 +88,7 @@ def test_types_of_nested_parameters_can_be_read() -> None:
     assert described("forced_bos").parameters["forced_bos"]["bounds"] == ">= 0, < 2**63"
 
 
-@pytest.fixture
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is registered in a test is forgotten after it."""
-    monkeypatch.setattr(registry, "_in_process", dict(registry._in_process))
-
-
-@pytest.mark.usefixtures("own_registry")
+@pytest.mark.usefixtures("own_processors")
 def test_a_plugin_that_says_nothing_is_described_by_what_can_be_seen() -> None:
     @decodekit.register_processor("silent")
     def silent(dist, ctx, *, silent: float):  # type: ignore[no-untyped-def]
@@ -110,7 +104,7 @@ def test_a_plugin_that_says_nothing_is_described_by_what_can_be_seen() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"), [("wants_text", "no attribute 'decode'"), ("wrong_example", "unknown parameter 'factr'")]
 )
-@pytest.mark.usefixtures("own_registry")
+@pytest.mark.usefixtures("own_processors")
 def test_why_there_is_no_picture_is_told(name: str, reason: str) -> None:
     @decodekit.register_processor("wants_text")
     def wants_text(dist, ctx):  # type: ignore[no-untyped-def]
@@ -129,7 +123,7 @@ def test_why_there_is_no_picture_is_told(name: str, reason: str) -> None:
     assert plugin.effect is None and reason in plugin.no_effect
 
 
-@pytest.mark.usefixtures("own_registry")
+@pytest.mark.usefixtures("own_processors")
 def test_a_random_processor_is_shown_with_its_random_number() -> None:
     @decodekit.register_processor("toss")
     def toss(dist, ctx):  # type: ignore[no-untyped-def]

@@ -17,7 +17,6 @@ from decodekit import Choice, Context, Distribution, ParameterError, Plugin, Unk
 from decodekit.draw.samplers import CORE_SAMPLERS
 from decodekit.errors import did_you_mean
 from decodekit.plugin import FunctionPlugin
-from decodekit.plugin import registry as registry_module
 
 
 def run(code: str, *paths: Path) -> str:
@@ -289,12 +288,7 @@ def test_a_group_is_open_to_whoever_defines_it(tmp_path: Path) -> None:
 # -- registering in this process -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "_in_process", {})
-
-
-@pytest.mark.usefixtures("clean")
+@pytest.mark.usefixtures("own_processors")
 def test_a_plain_function_becomes_a_processor_of_this_process() -> None:
     @decodekit.register_processor("shift")
     def shift(
@@ -321,7 +315,7 @@ def test_a_plain_function_becomes_a_processor_of_this_process() -> None:
             decodekit.processor("shift", **wrong)
 
 
-@pytest.mark.usefixtures("clean")
+@pytest.mark.usefixtures("own_processors")
 def test_optional_attributes_of_a_function_follow_it_into_the_plugin() -> None:
     @decodekit.register_processor("fussy")
     def fussy(dist: Distribution, ctx: Context) -> Distribution:
@@ -332,7 +326,7 @@ def test_optional_attributes_of_a_function_follow_it_into_the_plugin() -> None:
     assert (built.needs, built.pure, built.needs_logits) == (decodekit.Disclosure(4), False, True)
 
 
-@pytest.mark.usefixtures("clean")
+@pytest.mark.usefixtures("own_processors")
 def test_a_name_is_registered_once_and_not_over_an_installed_one() -> None:
     def make(value: int):
         def processor(dist: Distribution, ctx: Context) -> Distribution:

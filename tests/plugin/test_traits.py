@@ -38,6 +38,7 @@ def test_attributes_and_properties_are_read_and_a_state_is_found() -> None:
     assert (traits.kind, traits.pure, traits.needs, traits.stateful) == ("truncation", False, Disclosure(5), True)
 
 
+@pytest.mark.usefixtures("own_processors")
 @pytest.mark.parametrize("name", DECLARED)
 def test_a_registered_function_keeps_what_it_declares(name: str) -> None:
     def plain(dist: Distribution, ctx: Context, *, amount: int = 1) -> Distribution:

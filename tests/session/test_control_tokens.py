@@ -73,9 +73,9 @@ def test_no_symbol_is_ever_shown() -> None:
     steps = list(session.stream("Q:", stop=["<|im_end|>Z", "q<|im_end|>"]))
     assert "".join(step.text for step in steps) == "aé"
     stream = TextStream(("Z",), ((IM_END, "Z"),))
-    mark = stream.mark()
+    checkpoint = stream.checkpoint()
     assert [stream.push(b"a", 97), stream.push(b"", IM_END), stream.push(b"b", 98)] == ["a", "", "b"]
-    stream.rewind(mark)
+    stream.rewind(checkpoint)
     assert [stream.push(b"", IM_END), stream.push(b"Z", 90), stream.stopped, stream.text] == ["", "", True, ""]
 
 

@@ -25,14 +25,14 @@ from decodekit.errors import OutOfMemory
 from tests.session.conftest import Around, V, plain, table
 
 
-def after(tokens: int, fault):
+def after(tokens: int, fault, **info):
     """Right answers for the first calls, then ``fault(prefixes)``."""
     calls = iter(range(10**9))
 
     def act(inner, prefixes, wanted):
         return inner.predict(prefixes, wanted) if next(calls) < tokens else fault(prefixes)
 
-    return Around(table(), act)
+    return Around(table(), act, **info)
 
 
 def spoiled(value: float) -> Distribution:
@@ -111,10 +111,7 @@ def test_an_adapter_that_dies_ends_the_batch_and_the_error_holds_all_results():
 
 
 def test_what_had_finished_before_the_adapter_died_is_finished():
-    from dataclasses import replace
-
-    adapter = after(2, lambda _: 1 / 0)
-    adapter._info = replace(adapter.info, concurrency=1)
+    adapter = after(2, lambda _: 1 / 0, concurrency=1)
     with pytest.raises(AdapterError) as caught:
         Session(adapter, seed=2).generate_many([[1], [2]], max_tokens=2)
     first, second = caught.value.partial

@@ -68,20 +68,20 @@ def test_without_structlog_they_go_to_the_standard_logger_for_those_who_listen(c
     assert record.error == "no luck"
 
 
-def test_advice_on_a_configured_chain_is_a_warning_once_for_each_message(caplog, monkeypatch):
-    monkeypatch.setattr("decodekit.config._advised", set())
+def test_advice_on_a_configured_chain_is_a_warning_once_for_each_message(caplog):
+    # No other test has these thresholds: what was advised before in this process is not advised again.
     structlog.reset_defaults()
-    heated = [{"name": "temperature", "temperature": 1.8}, {"name": "min_p", "min_p": 0.1}]
+    heated = [{"name": "temperature", "temperature": 1.8}, {"name": "min_p", "min_p": 0.1003}]
     harmless = load_config({"adapter": {"type": "none"}, "chain": heated[::-1]})
     with caplog.at_level(logging.WARNING, logger="decodekit"):
         harmless.build_chain()
         assert caplog.records == []
-        for threshold in (0.1, 0.1, 0.2):
+        for threshold in (0.1003, 0.1003, 0.2003):
             config = {"adapter": {"type": "none"}, "chain": [heated[0], {"name": "min_p", "min_p": threshold}]}
             load_config(config).build_chain()
     told = [(record.levelname, record.message, record.rule) for record in caplog.records]
     assert told == [("WARNING", "chain advice", "cut_after_heat")] * 2  # the message names the threshold
-    assert "what min_p=0.0158 would keep" in caplog.records[0].advice and "llama.cpp#3841" in caplog.records[0].source
+    assert "what min_p=0.0159 would keep" in caplog.records[0].advice and "llama.cpp#3841" in caplog.records[0].source
 
 
 def test_no_secret_and_no_text_of_the_user_is_in_the_events():

@@ -463,6 +463,7 @@ def test_a_tail_that_was_given_up_is_known_from_rows_only(tmp_path):
             assert resume(path, adapter, max_tokens=9)[0].token_ids == whole.token_ids
 
 
+@pytest.mark.usefixtures("own_processors")
 def test_metadata_is_given_again_or_missed(tmp_path):
     @decodekit.register_processor("only_vowels_if_told")
     def only_vowels_if_told(dist, ctx):

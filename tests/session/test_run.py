@@ -52,11 +52,11 @@ def test_by_hand_it_gives_the_tokens_of_a_session() -> None:
 def test_a_question_names_the_prefixes_what_is_needed_and_who_enters() -> None:
     run = run_of(Chain([processor("top_k", top_k=4)]), streams=(0, 1))
     first = run.question()
-    assert first is not None and first.prefixes == [Prefix([1, 2])] * 2 == first.entering and first.step == 0
+    assert first is not None and first.prefixes == [Prefix([1, 2])] * 2 == first.entering
     assert [need.top for need in first.needs] == [4, 4]
     steps = list(run.take(answers(first)))
     second = run.question()
-    assert second is not None and second.entering == [] and second.step == 1
+    assert second is not None and second.entering == []
     assert second.prefixes == [Prefix([1, 2, step.token_id]) for step in steps]
 
 

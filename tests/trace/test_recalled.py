@@ -10,7 +10,7 @@ import decodekit
 from decodekit import Chain, Context, Randomness, Session, TraceError, processor
 from decodekit.draw.context import TokenIds
 from decodekit.testing import NGramAdapter
-from decodekit.trace.recalled import states_after
+from decodekit.trace.recalled import recalled_states
 from tests.trace.conftest import TEXT
 
 ADAPTER = NGramAdapter(TEXT)
@@ -49,7 +49,7 @@ def walked(chain: Chain, level: str, *, rows: bool) -> tuple[list[object], list[
         at = noise.at(step.index)
         live = chain.step(answer, ctx, live, at)[3]
         raw = step.answer(ADAPTER.info.vocab_size) if rows else None
-        recalled = states_after(chain, step, raw, ctx, recalled, at)
+        recalled = recalled_states(chain, step, raw, ctx, recalled, at)
         lived.append(live)
         told.append(recalled)
         ctx = replace(ctx, output_ids=ctx.output_ids.append(step.token_id))  # type: ignore[attr-defined]
@@ -106,4 +106,4 @@ def test_a_record_of_another_chain_is_refused() -> None:
     trace = Session(ADAPTER, Chain(MIROSTAT), seed=3).generate("the ", max_tokens=1).trace
     other = Chain(SHIFTED)
     with pytest.raises(TraceError, match="step 0 was not made by this chain"):
-        states_after(other, trace.steps[0], None, Context(), other.initial(Context()), Randomness(3).at(0))
+        recalled_states(other, trace.steps[0], None, Context(), other.initial(Context()), Randomness(3).at(0))

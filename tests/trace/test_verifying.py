@@ -14,7 +14,6 @@ from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import BoundRandomness
 from decodekit.draw.samplers import multinomial
-from decodekit.plugin import registry
 from decodekit.testing import NGramAdapter, TableAdapter
 from decodekit.trace.codec import to_line
 from decodekit.trace.evidence import Evidence
@@ -79,11 +78,8 @@ class Telling:
     def close(self) -> None: ...
 
 
-def test_a_law_of_a_stated_entropy_is_reproduced_from_the_trace(
-    tmp_path: Path, wide_adapter: TableAdapter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(registry, "_in_process", dict(registry._in_process))
-
+@pytest.mark.usefixtures("own_processors")
+def test_a_law_of_a_stated_entropy_is_reproduced_from_the_trace(tmp_path: Path, wide_adapter: TableAdapter) -> None:
     @decodekit.register_processor("by_entropy")
     def by_entropy(dist: Distribution, ctx: Context) -> Distribution:
         return dist.scaled(1 + dist.entropy)

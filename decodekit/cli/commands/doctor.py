@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.cli.options import JsonFlag
@@ -23,6 +22,7 @@ from decodekit.model.adapter import Adapter
 from decodekit.model.asking import BlockingAdapter, ask
 from decodekit.model.asking import blocking as as_blocking
 from decodekit.model.prefix import Prefix
+from decodekit.types import Ids
 from decodekit.view.safe_text import safe_text
 
 __all__ = ["doctor"]
@@ -139,7 +139,7 @@ def _compared(first: Distribution, second: Distribution) -> tuple[bool, float]:
         return same, float("inf")
 
 
-def _shown(dist: Distribution) -> NDArray[np.int64]:
+def _shown(dist: Distribution) -> Ids:
     return dist.token_ids if dist.token_ids is not None else dist.support()
 
 

@@ -21,10 +21,10 @@ from decodekit.cli.options import (
 from decodekit.cli.output import say
 from decodekit.errors import ParameterError
 
-__all__ = ["Level", "Policy", "generate"]
+__all__ = ["LevelChoice", "PolicyChoice", "generate"]
 
 
-class Level(StrEnum):
+class LevelChoice(StrEnum):
     """How much a trace keeps of each distribution."""
 
     choice = "choice"
@@ -32,7 +32,7 @@ class Level(StrEnum):
     full = "full"
 
 
-class Policy(StrEnum):
+class PolicyChoice(StrEnum):
     """What to do when a chain needs more than the adapter can disclose."""
 
     error = "error"
@@ -62,8 +62,10 @@ BanFlag = Annotated[
 ]
 ChatFlag = Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")]
 TraceFlag = Annotated[Path | None, typer.Option("--trace", help="Write the trace here, as it happens.")]
-LevelFlag = Annotated[Level, typer.Option("--level", help="How much the trace keeps.")]
-PolicyFlag = Annotated[Policy | None, typer.Option("--on-undisclosed", help="When the adapter cannot disclose enough.")]
+LevelFlag = Annotated[LevelChoice, typer.Option("--level", help="How much the trace keeps.")]
+PolicyFlag = Annotated[
+    PolicyChoice | None, typer.Option("--on-undisclosed", help="When the adapter cannot disclose enough.")
+]
 TopFlag = Annotated[
     int | None, typer.Option("--top", help="How many of the most likely tokens each step keeps, before and after.")
 ]
@@ -85,7 +87,7 @@ def generate(
     deadline: DeadlineFlag = None,
     chat: ChatFlag = False,
     trace: TraceFlag = None,
-    level: LevelFlag = Level.proof,
+    level: LevelFlag = LevelChoice.proof,
     on_undisclosed: PolicyFlag = None,
     top: TopFlag = None,
     explain: ExplainFlag = None,
@@ -117,7 +119,10 @@ def generate(
     }
     with Session.from_config(resolved) as session:
         asked = [{"role": "user", "content": text}] if chat else text
-        code = Generation(session, asked, call, list(range(n)), as_json=as_json, explain=explain).go()
+        run = Generation(
+            session=session, prompt=asked, call=call, streams=list(range(n)), as_json=as_json, explain=explain
+        )
+        code = run.go()
     raise typer.Exit(code)
 
 

@@ -6,6 +6,8 @@ import textwrap
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from decodekit.cli.options import JsonFlag
 from decodekit.cli.output import console, put, put_json, show_table, table
@@ -83,27 +85,41 @@ def _unquoted(text: str) -> str:
 
 
 def _show(plugin: Facts) -> None:
-    from rich.text import Text
-
-    out, info = console(), plugin.info
-    origin = f"{info.group[:-1]}, {info.distribution or 'this process'} {info.version}".strip()
-    out.print(Text.assemble((safe_text(info.name), "bold"), f"  ({safe_text(origin)})"))
-    if plugin.doc.text:
-        out.print(Text(safe_text(_reflowed(_unquoted(plugin.doc.text), out.width), newlines=True)))
+    out = console()
+    _show_what_it_does(plugin, out)
     said = {
         **plugin.doc.notes,
         "Needs": plugin.needs,
         "On a head": plugin.on_a_head,
         "Declares": "; ".join(plugin.traits),
     }
-    labelled = [(label, words) for label, words in said.items() if words]
-    if labelled:
+    _show_pairs([(Text(label.lower(), style="dim"), _unquoted(words)) for label, words in said.items() if words], out)
+    _show_parameters(plugin, out)
+    rules = plugin.parameters.items()
+    _show_pairs([(Text(safe_text(name)), rule["meaning"]) for name, rule in rules if "meaning" in rule], out)
+    _show_picture(plugin, out)
+
+
+def _show_what_it_does(plugin: Facts, out: Console) -> None:
+    info = plugin.info
+    origin = f"{info.group[:-1]}, {info.distribution or 'this process'} {info.version}".strip()
+    out.print(Text.assemble((safe_text(info.name), "bold"), f"  ({safe_text(origin)})"))
+    if plugin.doc.text:
+        out.print(Text(safe_text(_reflowed(_unquoted(plugin.doc.text), out.width), newlines=True)))
+
+
+def _show_pairs(pairs: list[tuple[Text, str]], out: Console) -> None:
+    """A table without headings: what, and what is said of it. Nothing for no pairs."""
+    if pairs:
         out.print()
         listing = table("", "")
         listing.show_header = False
-        for label, words in labelled:
-            listing.add_row(Text(label.lower(), style="dim"), Text(safe_text(_unquoted(words))))
+        for label, words in pairs:
+            listing.add_row(label, Text(safe_text(words)))
         show_table(out, listing)
+
+
+def _show_parameters(plugin: Facts, out: Console) -> None:
     if plugin.parameters:
         out.print()
         listing = table("parameter", "type", "bounds", "default")
@@ -111,18 +127,13 @@ def _show(plugin: Facts) -> None:
             default = "required" if rule["required"] else repr(rule["default"])
             listing.add_row(*(Text(safe_text(cell)) for cell in (name, rule["type"], rule["bounds"], default)))
         show_table(out, listing)
-    meanings = [(name, rule["meaning"]) for name, rule in plugin.parameters.items() if "meaning" in rule]
-    if meanings:
-        out.print()
-        listing = table("", "")
-        listing.show_header = False
-        for name, meaning in meanings:
-            listing.add_row(Text(safe_text(name)), Text(safe_text(meaning)))
-        show_table(out, listing)
+
+
+def _show_picture(plugin: Facts, out: Console) -> None:
     if plugin.effect is not None:
         out.print()
         unicode = out.encoding.startswith("utf")
-        out.print(Text("\n".join(draw_picture(plugin.effect, info.group, unicode=unicode)), no_wrap=True))
+        out.print(Text("\n".join(draw_picture(plugin.effect, plugin.info.group, unicode=unicode)), no_wrap=True))
         out.print(Text(f"({CAPTION})", style="dim"))
     elif plugin.no_effect:
         out.print()

@@ -60,27 +60,34 @@ def resume(
     if fault is not None and not fault.torn:
         raise fault
     header = recorded.header
-    source = header.config if as_recorded else chosen.config
-    file = None if source is None else load_config(source).as_data()["adapter"]
-    part = chosen.part(file)
-    if part is None:
-        raise ConfigError(f"which model? Name one with --model, or a config with -c{_hint(header.config)}")
+    part = _adapter_part(chosen, header.config, as_recorded)
     with closing(blocking(registry.adapter(part.pop("type"), **part))) as live:
         if fault is not None:
             say(f"the last line of {trace} is incomplete: {fault.torn} bytes are left out")
         for difference in differences(header.adapter, live.info):
             say(f"warning: {difference}")
-        session = Session(live, chain_of(recorded), seed=header.seed)
         run = Generation(
-            session, "", {"trace": target}, [stream for stream, _ in header.sequences], as_json, explain,
-            resumed=lambda: resume_stream(
-                trace, live, max_tokens=max_tokens, deadline=deadline, trace=target
-            ),
-        )  # fmt: skip
+            session=Session(live, chain_of(recorded), seed=header.seed),
+            prompt="",
+            call={"trace": target},
+            streams=[stream for stream, _ in header.sequences],
+            as_json=as_json,
+            explain=explain,
+            resumed=lambda: resume_stream(trace, live, max_tokens=max_tokens, deadline=deadline, trace=target),
+        )
         code = run.go()
     if code == 0 and len(run.steps) == len(recorded.steps):
         say("nothing to do: the run was complete; a larger --max-tokens continues it")
     raise typer.Exit(code)
+
+
+def _adapter_part(chosen: AdapterChoice, recorded: dict[str, Any] | None, as_recorded: bool) -> dict[str, Any]:
+    """The adapter to build: its type and its parameters."""
+    source = recorded if as_recorded else chosen.config
+    part = chosen.part(None if source is None else load_config(source).as_data()["adapter"])
+    if part is None:
+        raise ConfigError(f"which model? Name one with --model, or a config with -c{_hint(recorded)}")
+    return part
 
 
 def _hint(config: dict[str, Any] | None) -> str:

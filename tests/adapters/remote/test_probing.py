@@ -13,7 +13,7 @@ pytest.importorskip("httpx")
 import decodekit
 from decodekit import Session
 from decodekit.errors import ConfigError, ProviderError, UnknownPlugin
-from decodekit.plugin import registry
+from decodekit.plugin.registry import define_group
 from decodekit.testing import BytesTokenizer
 from decodekit_remote import RemoteAdapter
 from tests.adapters.remote.recorded import playing
@@ -39,7 +39,8 @@ def test_a_broken_third_party_dialect_does_not_block_the_others(
     def leaves() -> None:
         raise SystemExit(5)
 
-    monkeypatch.setattr(registry, "_in_process", {("dialects", "a_broken_one"): leaves})  # the first by name
+    # The first by name.
+    monkeypatch.setitem(define_group("dialects", "dialect").registered, "a_broken_one", leaves)
     with serving("vllm") as server:
         assert decodekit.adapter("remote", base_url=server.url).capabilities["dialect"] == "vllm"
     assert "dialect left aside" in caplog.text

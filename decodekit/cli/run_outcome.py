@@ -1,0 +1,94 @@
+"""The outcome of ``decodekit generate`` or ``resume``: its samples, what is printed of them, and the exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from decodekit.cli.output import put, say
+from decodekit.errors import DecodekitError
+from decodekit.session import Result
+from decodekit.trace import Trace
+from decodekit.trace.step import Step
+from decodekit.view.safe_text import safe_text
+
+__all__ = ["RunOutcome", "Sample"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sequence, complete or not, with or without a `Result`."""
+
+    stream: int
+    finish_reason: str
+    text: str
+    token_ids: tuple[int, ...]
+    error: str | None = None
+
+    @classmethod
+    def of(cls, result: Result) -> Sample:
+        """The sample of a sequence that ended by itself."""
+        error = None if result.error is None else str(result.error)
+        return cls(result.stream, result.finish_reason, result.text, result.token_ids, error)
+
+    @classmethod
+    def cut(cls, steps: Iterable[Step], reason: str, stream: int = 0, error: str | None = None) -> Sample:
+        """The sample of a sequence that was ended from outside after these steps of the run."""
+        kept = [step for step in steps if step.stream == stream]
+        return cls(stream, reason, "".join(step.text for step in kept), tuple(step.token_id for step in kept), error)
+
+    def data(self) -> dict[str, Any]:
+        """The sample as plain data."""
+        summary = {"text": self.text, "token_ids": self.token_ids, "finish_reason": self.finish_reason}
+        return summary if self.error is None else {**summary, "error": self.error}
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended.
+
+    Args:
+        samples: one for each stream.
+        trace: the record; None where the run was ended from outside.
+        error: what ended the run, if an error did.
+    """
+
+    samples: list[Sample]
+    trace: Trace | None = None
+    error: DecodekitError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """130 after an interrupt, 1 if a sample failed, else 0."""
+        reasons = {sample.finish_reason for sample in self.samples}
+        return 130 if "cancelled" in reasons else 1 if "error" in reasons else 0
+
+    def data(self, call: dict[str, Any]) -> dict[str, Any]:
+        """As plain data, with what is needed to repeat the call."""
+        path = call["trace"]
+        summary = {"seed": call["seed"], "trace": None if path is None else str(path)}
+        if len(self.samples) == 1:
+            return {**self.samples[0].data(), **summary}
+        return {**summary, "results": [{"stream": sample.stream, **sample.data()} for sample in self.samples]}
+
+    def show_samples(self) -> None:
+        """Print the texts one below the other."""
+        show = (lambda text: safe_text(text, newlines=True)) if sys.stdout.isatty() else str
+        for at, sample in enumerate(self.samples):
+            put(("---\n" if at else "") + show(sample.text) + "\n")
+            if sample.error is not None:
+                say(f"sample {at}: {sample.error}")
+
+    def sum_up(self, call: dict[str, Any]) -> None:
+        """Print one line on a terminal: what is needed to repeat the call."""
+        tokens = sum(len(sample.token_ids) for sample in self.samples)
+        reasons = ", ".join(sorted({sample.finish_reason for sample in self.samples}))
+        path = call["trace"]
+        recorded = "" if path is None else f", trace {safe_text(str(path))}"
+        with suppress(OSError):
+            typer.secho(f"{tokens} tokens, {reasons}, seed {call['seed']}{recorded}", err=True, dim=True)

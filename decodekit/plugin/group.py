@@ -1,0 +1,160 @@
+"""A group of plugins: found by name, imported on first use, checked, built, and registered in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from decodekit.errors import ConfigError, ParameterError, UnknownPlugin, did_you_mean, message_of
+from decodekit.log import get_logger
+from decodekit.plugin.installed import OURS, PluginInfo, installed, origin, our_version
+from decodekit.plugin.parameters import FunctionPlugin, parameter_model, validated
+
+__all__ = ["GROUPS", "LOADED", "Function", "Group"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+LOADED: dict[Callable[..., Any], PluginInfo] = {}
+"""The code that entry points named and that was imported."""
+
+_warned: set[tuple[str, str, str]] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The plugins of one kind: entry points of ``decodekit.<name>``, and what was registered in this process.
+
+    Args:
+        name: the kind in the plural, as in the names of its entry points.
+        kind: the kind in the singular, for messages.
+        included: plugins that need no entry point, by name.
+        registered: plugins of this process, by name; `register` adds to it.
+    """
+
+    name: str
+    kind: str
+    included: Mapping[str, Callable[..., Any]] = field(default_factory=lambda: MappingProxyType({}))
+    registered: dict[str, Callable[..., Any]] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """The names of all plugins of the group, sorted. Imports none of them."""
+        return sorted({*self.included, *installed().get(self.name, {}), *self.registered})
+
+    def load(self, name: str) -> tuple[Callable[..., Any], PluginInfo]:
+        """The code of the plugin of this name, imported now if it was not before, and where it comes from.
+
+        Names of decodekit's own plugins are reserved: a third-party plugin of the same name is ignored with a warning.
+
+        Raises:
+            UnknownPlugin: no plugin of this name is installed.
+            ConfigError: two other distributions provide the name, or the code cannot be imported or called.
+        """
+        points = installed().get(self.name, {}).get(name, [])
+        own = self.included.get(name)
+        registered = self.registered.get(name)
+        ours = [point for point in points if origin(point)[0] == OURS]
+        if own is not None or ours:
+            self._warn_of_ignored(name, [origin(point)[0] for point in points if point not in ours])
+            points, registered = ours, None
+        if own is not None:
+            return own, PluginInfo(name, self.name, OURS, our_version(), True)
+        if len(points) + (registered is not None) > 1:
+            owners = [origin(point)[0] for point in points] + (["this process"] if registered is not None else [])
+            raise ConfigError(f"{self.kind} {name!r} is provided by {' and by '.join(owners)}; uninstall or rename one")
+        if registered is not None:
+            return registered, PluginInfo(name, self.name, "", "", True)
+        if not points:
+            raise UnknownPlugin(f"no {self.kind} is named {name!r}{self._instead(name)}")
+        return self._imported(points[0])
+
+    def build(self, name: str, **params: Any) -> Any:
+        """The plugin of this name with these parameters.
+
+        Raises:
+            UnknownPlugin: no plugin of this name is installed.
+            ParameterError: a parameter is missing, unknown or out of range.
+            ConfigError: as for `load`; or the plugin tried to end the process.
+        """
+        target, _ = self.load(name)
+        owner = f"{self.kind} {name!r}"
+        try:
+            checked = validated(parameter_model(target, owner), params, owner)
+            if isinstance(target, type):
+                return (
+                    checked if isinstance(checked, target) else target(**{key: getattr(checked, key) for key in params})
+                )
+        except SystemExit as error:
+            raise ConfigError(f"{owner} tried to end the process with code {error.code!r} when it was built") from error
+        if target in self.included.values():
+            return target
+        return FunctionPlugin(target, name, {key: getattr(checked, key) for key in type(checked).model_fields})
+
+    def register(self, name: str) -> Callable[[Function], Function]:
+        """Make a function or class a plugin of this process.
+
+        Raises:
+            ParameterError: the name is one of decodekit's own, or another function has it already.
+        """
+
+        given: object = name
+        if not isinstance(given, str) or not given:
+            raise ParameterError(
+                f'write @register_{self.kind}("name"): a {self.kind} needs a name, and {given!r} is none'
+            )
+
+        def register(function: Function) -> Function:
+            holder = self.registered.get(name)
+            if holder is not None and _place(holder) != _place(function):
+                raise ParameterError(f"{self.kind} {name!r} is registered already, by {holder.__module__}")
+            if name in self.included or any(
+                origin(point)[0] == OURS for point in installed().get(self.name, {}).get(name, [])
+            ):
+                raise ParameterError(f"{self.kind} {name!r} is decodekit's own; register yours under another name")
+            self.registered[name] = function
+            return function
+
+        return register
+
+    def _imported(self, point: EntryPoint) -> tuple[Callable[..., Any], PluginInfo]:
+        dist, version = origin(point)
+        where = f"{self.kind} {point.name!r} of {dist} {version}"
+        try:
+            target: Callable[..., Any] = point.load()
+        except KeyboardInterrupt:
+            raise
+        except SystemExit as error:
+            raise ConfigError(f"{where} cannot be imported: it tried to end the process with {error.code!r}") from error
+        except BaseException as error:  # a third-party module may raise anything on import
+            raise ConfigError(f"{where} cannot be imported: {message_of(error)}") from error
+        if not callable(target):
+            raise ConfigError(f"{where} is not a function or class, but {type(target).__name__}: {point.value}")
+        info = PluginInfo(point.name, self.name, dist, version, True)
+        LOADED[target] = info
+        return target, info
+
+    def _instead(self, name: str) -> str:
+        """What else the name is, or which name may have been meant."""
+        kinds = {each.kind for each in GROUPS.values() if name in each.names()}
+        undefined = (group for group, named in installed().items() if name in named and group not in GROUPS)
+        kinds |= {group.removesuffix("s") for group in undefined}
+        if kinds:
+            return "".join(f"; {name!r} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in sorted(kinds))
+        return did_you_mean(name, self.names(), "`decodekit plugins`")
+
+    def _warn_of_ignored(self, name: str, distributions: list[str]) -> None:
+        for dist in distributions:
+            if (self.name, name, dist) not in _warned:
+                _warned.add((self.name, name, dist))
+                get_logger().warning("plugin ignored", plugin=name, group=self.name, of=dist, used=OURS)
+
+
+GROUPS: dict[str, Group] = {}
+"""The groups that were defined, by name."""
+
+
+def _place(function: Any) -> tuple[str, str]:
+    """Where a function is defined. A notebook cell that runs again makes a new function with the same place."""
+    return function.__module__, function.__qualname__
