@@ -12,6 +12,7 @@ from decodekit.errors import ParameterError
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Message, Tokenizer
 from decodekit_remote.dialect import Conversation, Position, Token
+from decodekit_remote.seen_tokens import SeenTokens
 
 __all__ = ["HashedVocabulary", "KnownVocabulary", "Vocabulary"]
 
@@ -144,7 +145,7 @@ class KnownVocabulary:
         """The tokenizer knows the bytes already."""
 
 
-class HashedVocabulary:
+class HashedVocabulary(SeenTokens):
     """No vocabulary: a token is its bytes, and its id 63 bits of their BLAKE2b hash.
 
     A prompt is one token, its whole text; a conversation is one control token. Empty texts and texts with U+FFFD give
@@ -154,15 +155,14 @@ class HashedVocabulary:
         conversations: the server takes conversations, so a text is the user's message in one.
     """
 
-    listed = False
     vocab_size = 2**63
     eos_ids: frozenset[int] = frozenset()
     bos_id = None
     fingerprint = "bytes, blake2b 63"
 
     def __init__(self, *, conversations: bool = False) -> None:
+        super().__init__()
         self._conversations = conversations
-        self._pieces: dict[int, bytes] = {}
         self._talks: dict[int, tuple[Message, ...]] = {}
 
     @property
@@ -200,10 +200,6 @@ class HashedVocabulary:
         token = _hash(b"\0conversation\0" + written.encode())
         self._talks[token] = tuple(dict(message) for message in messages)
         return [token]
-
-    def decode(self, ids: Sequence[int]) -> bytes:
-        """The bytes of these tokens, conversations left out."""
-        return b"".join(self.token_bytes(token) or b"" for token in ids)
 
     def token_bytes(self, token_id: int) -> bytes | None:
         """The bytes behind a hash; None for a conversation. Raises `ParameterError` for an id never seen here."""
