@@ -6,8 +6,6 @@ adapter that needs one takes the *name* of a variable (``api_key_env``), never t
 
 from __future__ import annotations
 
-import os
-import stat
 import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -18,6 +16,7 @@ from decodekit.chain import Chain
 from decodekit.chain.advice import advice
 from decodekit.draw.context import MOST_TOKENS
 from decodekit.errors import ConfigError, message_of
+from decodekit.local.files import read_bytes
 from decodekit.log import get_logger
 from decodekit.plugin import explain, registry, validated
 from decodekit.plugin.parameters import parameter_schema, without_numpy
@@ -108,7 +107,7 @@ def load_config(source: PathLike | Mapping[str, Any]) -> Config:
     """Read and check a configuration.
 
     Args:
-        source: the path of a TOML file, or a dict of the same structure.
+        source: the path of a TOML file or of a pipe that is written to, or a dict of the same structure.
 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has an unknown key or a wrong value.
@@ -118,7 +117,7 @@ def load_config(source: PathLike | Mapping[str, Any]) -> Config:
     else:
         where = str(source)
         try:
-            data = tomllib.loads(_read(source).decode("utf-8-sig"))
+            data = tomllib.loads(read_bytes(source).decode("utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"cannot read {where}: {error.strerror}") from error
         except (
@@ -135,15 +134,6 @@ def load_config(source: PathLike | Mapping[str, Any]) -> Config:
         raise ConfigError(
             "; ".join(explain(detail, _keys(detail["loc"]), where) for detail in error.errors())
         ) from None
-
-
-def _read(path: PathLike) -> bytes:
-    """The bytes of a regular file. It is opened without waiting: a pipe may have no other end."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ConfigError(f"{path} is no regular file; a configuration is read from one")
-        return file.read()
 
 
 def _written_out(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

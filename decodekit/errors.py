@@ -45,6 +45,9 @@ __all__ = [
 ]
 
 
+_MOST_LISTED = 12
+
+
 def message_of(error: BaseException) -> str:
     """The text of an error; the name of its type where there is no text or ``__str__`` fails.
 
@@ -181,8 +184,12 @@ class TraceError(DecodekitError):
         super().__init__(message)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"``, or the list of known names."""
+def did_you_mean(word: str, known: Iterable[str], listed_by: str = "") -> str:
+    """``"; did you mean 'x'?"``, or the known names; ``listed_by`` in place of more than a dozen."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; there is {', '.join(names) or 'nothing'}"
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    if listed_by and len(names) > _MOST_LISTED:
+        return f"; there are {len(names)}: {listed_by} lists them"
+    return f"; there is {', '.join(names) or 'nothing'}"

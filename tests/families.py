@@ -63,6 +63,16 @@ def byte_level() -> list[tuple[str, int, float]]:
     return found + [(token, NORMAL, 0.0) for token in dict.fromkeys([*BYTES, *words])]
 
 
+def padded(vocabulary: list[tuple[str, int, float]], *names: str) -> list[tuple[str, int, float]]:
+    """With unused tokens at the end: some of padding, some with a name that is a text like others."""
+    return [*vocabulary, *((name, UNUSED, 0.0) for name in ("[PAD0]", "[PAD1]", *names))]
+
+
+def without(vocabulary: list[tuple[str, int, float]], *tokens: str) -> list[tuple[str, int, float]]:
+    """Without some tokens, so that some letters cannot be written."""
+    return [each for each in vocabulary if each[0] not in tokens]
+
+
 def word_piece() -> list[tuple[str, int, float]]:
     """(token, kind, 0) as BERT has them."""
     letters = [chr(i) for i in range(33, 127) if not chr(i).isupper()]
@@ -141,8 +151,8 @@ def _unigram(*, byte_tokens: bool = False) -> Tokenizer:
     return _with_added(backend, vocabulary)
 
 
-def _byte_level(normalizer: Any = None, **added: Any) -> Tokenizer:
-    vocabulary = byte_level()
+def _byte_level(normalizer: Any = None, missing: tuple[str, ...] = (), **added: Any) -> Tokenizer:
+    vocabulary = without(byte_level(), *missing)
     words = [token for token, kind, _ in vocabulary if kind == NORMAL]
     vocab = {token: i for i, (token, _, _) in enumerate(vocabulary)}
     backend = Tokenizer(models.BPE(vocab, merges_of(words), ignore_merges=True))
@@ -167,6 +177,8 @@ def _word_piece() -> Tokenizer:
     return _with_added(backend, vocabulary)
 
 
+_MISSING = (spelled("~"), spelled("\x04"), spelled("\U0010fffd")[0])  # the last begins letters of four bytes
+
 FOLDERS: dict[str, Callable[[], Tokenizer]] = {
     "legacy": _legacy,
     "no bytes": lambda: _legacy(byte_tokens=False),
@@ -179,6 +191,7 @@ FOLDERS: dict[str, Callable[[], Tokenizer]] = {
     "tiktoken, NFC": lambda: _byte_level(normalizers.NFC()),
     "tiktoken, lower case": lambda: _byte_level(normalizers.Lowercase()),
     "tiktoken, added tokens that strip": lambda: _byte_level(lstrip=True, rstrip=True),
+    "tiktoken, not all bytes": lambda: _byte_level(missing=_MISSING),
     "padded": _byte_level,
     "word pieces": _word_piece,
 }
@@ -230,7 +243,24 @@ GGUFS: dict[str, tuple[str, Callable[[], list[tuple[str, int, float]]], dict[str
         lambda: [*sentencepiece(), ("\n", NORMAL, -2000.0)],
         {"add_space_prefix": True},
     ),
+    "unigram that merges spaces.gguf": (
+        "t5",
+        lambda: sentencepiece(byte_tokens=False),
+        {"add_space_prefix": False, "remove_extra_whitespaces": True},
+    ),
+    "not all bytes.gguf": (
+        "llama",
+        lambda: without(sentencepiece(), "<0x04>", "<0xF0>"),
+        {"add_space_prefix": True},
+    ),
+    "legacy, padded.gguf": ("llama", lambda: padded(sentencepiece(), "qz"), {"add_space_prefix": True}),
+    "unigram, padded.gguf": (
+        "t5",
+        lambda: padded(sentencepiece(byte_tokens=False), "qz"),
+        {"add_space_prefix": True},
+    ),
     "tiktoken.gguf": ("gpt2", byte_level, {}),
+    "tiktoken, not all bytes.gguf": ("gpt2", lambda: without(byte_level(), *_MISSING), {}),
     "padded.gguf": (
         "gpt2",
         lambda: [*byte_level(), *((f"[PAD{i}]", UNUSED, 0.0) for i in range(_PADDING))],
@@ -282,6 +312,8 @@ def gguf_file(name: str) -> Path:
     writer.add_token_types([each for _, each, _ in listed])
     if "add_space_prefix" in flags:
         writer.add_add_space_prefix(flags["add_space_prefix"])
+    if "remove_extra_whitespaces" in flags:
+        writer.add_remove_extra_whitespaces(flags["remove_extra_whitespaces"])
     writer.add_chat_template(TEMPLATE)
     rng = np.random.default_rng(0)
 

@@ -71,10 +71,19 @@ def test_everything_but_the_adapter_has_a_default() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_read_if_somebody_writes_to_it_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.toml")
-    with pytest.raises(ConfigError, match=r"pipe.toml is no regular file"):
+    with pytest.raises(ConfigError, match=r"pipe.toml: it is a pipe that nobody writes to"):
         load_config(tmp_path / "pipe.toml")
+    with pytest.raises(ConfigError, match="neither a regular file nor a pipe"):
+        load_config("/dev/null")
+    reader, writer = os.pipe()  # as a shell's <(...)
+    try:
+        os.write(writer, b'[adapter]\ntype = "toy"\n')
+        os.close(writer)
+        assert load_config(f"/dev/fd/{reader}").adapter.type == "toy"
+    finally:
+        os.close(reader)
 
 
 def test_numpy_numbers_of_a_dict_are_plain_ones() -> None:

@@ -13,6 +13,6 @@ except ImportError as error:
     ) from error
 
 from decodekit_llamacpp.adapter import LlamaCppAdapter
-from decodekit_llamacpp.vocabulary import read_vocabulary
+from decodekit_llamacpp.gguf_tokenizer import read_vocabulary
 
 __all__ = ["LlamaCppAdapter", "read_vocabulary"]

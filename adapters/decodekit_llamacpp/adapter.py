@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Literal
 
 import llama_cpp
@@ -26,7 +27,7 @@ from decodekit.local.process import require_threads
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
-from decodekit_llamacpp.memory import EXTRA_SEQUENCES, Memory
+from decodekit_llamacpp.kv_slots import EXTRA_SEQUENCES, KVSlots
 from decodekit_llamacpp.native import LlamaContext, Model, recent_complaints
 from decodekit_llamacpp.plan import Segment, chunks, segments_of
 from decodekit_llamacpp.threads import physical_cores
@@ -88,15 +89,11 @@ class LlamaCppAdapter:
         validated(parameter_model(type(self)), given, "adapter 'llamacpp'")
         threads = n_threads or physical_cores()
         require_threads("llamacpp", threads)
-        if n_gpu_layers and not llama_cpp.llama_supports_gpu_offload():
-            raise ParameterError(
-                f"n_gpu_layers: this build of llama.cpp has no GPU to put {n_gpu_layers} layers on; leave it at 0, or "
-                "build llama-cpp-python for your GPU (CMAKE_ARGS='-DGGML_CUDA=on' for one of NVIDIA)"
-            )
+        _require_gpu(n_gpu_layers)
         path = find_model(model)
-        fingerprint = file_fingerprint(path)
-        if sha256 is not None and fingerprint != f"sha256:{sha256.lower()}":
-            raise ModelNotFound(f"{path} is not the pinned model: it has {fingerprint}, not sha256:{sha256.lower()}")
+        fingerprint = _require_pinned(path, sha256)
+        self._rows = rows_per_forward or (_GPU_ROWS if n_gpu_layers else _CPU_ROWS)
+        cache = cache_type or ("f16" if n_gpu_layers else "bf16-f16")
         self._model = Model(str(path), n_gpu_layers)
         try:
             if self._model.refusal is not None:
@@ -104,8 +101,6 @@ class LlamaCppAdapter:
             self._n_ctx = n_ctx or min(self._model.trained_context, _DEFAULT_CONTEXT)
             if self._n_ctx > self._model.trained_context:
                 raise ParameterError(f"n_ctx: {model} has a context of {self._model.trained_context}, not {n_ctx}")
-            self._rows = rows_per_forward or (_GPU_ROWS if n_gpu_layers else _CPU_ROWS)
-            cache = cache_type or ("f16" if n_gpu_layers else "bf16-f16")
             self._context = LlamaContext(
                 self._model,
                 cells=max(cells or 0, self._n_ctx + self._rows),
@@ -117,14 +112,19 @@ class LlamaCppAdapter:
         except BaseException:
             self._model.close()
             raise
-        self._memory = Memory(self._context, max_sequences)
+        self._kv = KVSlots(self._context, max_sequences)
         self._max_sequences = max_sequences
         self._tokenizer = LlamaCppTokenizer(self._model, fingerprint)
         self._answers: dict[bytes, Distribution] = {}
         self._schedules: dict[int, Schedule] = {
             rows: {"rows": rows, "threads": threads, "cache": cache} for rows in range(1, self._rows + 1)
         }
-        self._info = AdapterInfo(
+        # The bits were measured on the CPU, not on a GPU.
+        invariant = _INVARIANT.get(self._model.weights, "") if cache == "bf16-f16" and not n_gpu_layers else ""
+        self._info = self._described(model, fingerprint, deterministic=not n_gpu_layers, schedule_invariant=invariant)
+
+    def _described(self, model: str, fingerprint: str, *, deterministic: bool, schedule_invariant: str) -> AdapterInfo:
+        return AdapterInfo(
             name="llamacpp",
             model=model,
             model_fingerprint=fingerprint,
@@ -135,11 +135,9 @@ class LlamaCppAdapter:
             most=ALL,
             stage="raw",
             origin="logits",
-            deterministic=not n_gpu_layers,  # not measured on a GPU
-            schedule_invariant=_INVARIANT.get(self._model.weights, "")
-            if cache == "bf16-f16" and not n_gpu_layers
-            else "",
-            concurrency=max_sequences,
+            deterministic=deterministic,
+            schedule_invariant=schedule_invariant,
+            concurrency=self._max_sequences,
             versions={
                 "llama-cpp-python": version("llama-cpp-python"),
                 "llama.cpp system": llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip(" |"),
@@ -168,7 +166,7 @@ class LlamaCppAdapter:
         try:
             answers = self._next_tokens(prefixes) or self._any(prefixes)
         except BaseException:  # an interrupt too: the content of the cells is unknown
-            self._memory.clear()
+            self._kv.clear()
             raise
         return [answers[prefix.digest] for prefix in prefixes]
 
@@ -180,14 +178,14 @@ class LlamaCppAdapter:
 
     def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer] | None:
         """The most common call, without a plan: each prefix is one token longer than the content of its own slot."""
-        memory = self._memory
-        if len(prefixes) > min(self._rows, memory.room) or memory.wants_cleaning():
+        kv = self._kv
+        if len(prefixes) > min(self._rows, kv.room) or kv.wants_compaction():
             return None
         segments: dict[int, Segment] = {}
         for prefix in prefixes:
             start = len(prefix) - 1
-            slot = memory.index.holding(prefix.parent)
-            if slot < 0 or slot in segments or memory.index.length(slot) != start or prefix.digest in self._answers:
+            slot = kv.index.holding(prefix.parent)
+            if slot < 0 or slot in segments or kv.index.length(slot) != start or prefix.digest in self._answers:
                 return None
             ids = prefix.since(start)
             if start >= self._n_ctx or ids[0] >= self._model.vocab_size:
@@ -197,10 +195,10 @@ class LlamaCppAdapter:
         try:
             self._decode(segments.values(), answers)
         except _DecodeFailed:
-            memory.clear()
+            kv.clear()
             return None
         for (slot, segment), prefix in zip(segments.items(), prefixes, strict=True):
-            memory.hold(slot, prefix, segment.position)
+            kv.hold(slot, prefix, segment.position)
         self._cache_answers(answers)
         return answers
 
@@ -234,7 +232,7 @@ class LlamaCppAdapter:
         )
 
     def _evaluate(self, prefixes: list[Prefix], answers: dict[bytes, Answer]) -> None:
-        paths, bases = paths_of(prefixes, self._memory.index)
+        paths, bases = paths_of(prefixes, self._kv.index)
         while paths:
             wave, paths = self._place(paths, bases)
             try:
@@ -245,18 +243,18 @@ class LlamaCppAdapter:
     def _one_by_one(self, wave: Iterable[TokenPath], answers: dict[bytes, Answer]) -> None:
         """After a failed forward pass: start from an empty cache, each path alone, once."""
         for path in wave:
-            self._memory.clear()
+            self._kv.clear()
             try:
                 self._forward(self._place([path], set())[0], answers)
             except _DecodeFailed as error:
-                self._memory.clear()
+                self._kv.clear()
                 failure = OutOfMemory(f"llama.cpp could not evaluate {len(path.prefix)} tokens ({error})")
                 for prefix in path.asked:
                     answers[prefix.digest] = failure
 
     def _place(self, paths: Sequence[TokenPath], bases: set[int]) -> tuple[list[TokenPath], list[TokenPath]]:
         """Give slots to as many paths as have room at a time; the others come later. ``bases`` are not overwritten."""
-        memory, index = self._memory, self._memory.index
+        kv, index = self._kv, self._kv.index
         wave: list[TokenPath] = []
         later: list[TokenPath] = []
         taken: set[int] = set()
@@ -268,13 +266,13 @@ class LlamaCppAdapter:
             base, held = index.find(path.prefix)
             start = min(held, path.latest_start)
             need = len(path.prefix) - start
-            if planned + need > memory.room or (not wave and memory.wants_cleaning()):
+            if planned + need > kv.room or (not wave and kv.wants_compaction()):
                 if wave:
                     later.append(path)
                     continue
                 if base >= 0 and index.length(base) + need > self._context.cells:
-                    memory.truncate(base, start)
-                memory.clean(need, base)
+                    kv.truncate(base, start)
+                kv.compact(need, base)
             slot = self._slot_for(base, start, taken, bases, alone=not wave)
             if slot < 0:
                 later.append(path)
@@ -287,31 +285,31 @@ class LlamaCppAdapter:
 
     def _slot_for(self, base: int, start: int, taken: set[int], bases: set[int], *, alone: bool) -> int:
         """A slot that holds the first ``start`` tokens of ``base`` and no more; -1 when this wave has no free one."""
-        memory, index = self._memory, self._memory.index
+        kv, index = self._kv, self._kv.index
         free = base >= 0 and base not in taken
         if free and index.length(base) - start <= 1:
-            memory.truncate(base, start)
+            kv.truncate(base, start)
             return base
         spare = [slot for slot in index.oldest_first() if slot not in taken and slot != base]
         target = next((slot for slot in spare if slot not in bases), -1)
         if target < 0 and free:
-            memory.truncate(base, start)
+            kv.truncate(base, start)
             return base
         if target < 0 and alone and spare:
             target = spare[0]
         if target >= 0:
-            memory.fork(base, target, start)
+            kv.fork(base, target, start)
         return target
 
     def _forward(self, wave: Sequence[TokenPath], answers: dict[bytes, Answer]) -> None:
-        for portion in chunks(segments_of(wave, self._memory.index), self._rows):
+        for portion in chunks(segments_of(wave, self._kv.index), self._rows):
             self._decode(portion, answers)
         for path in wave:
-            self._memory.hold(path.slot, path.prefix, path.start)
+            self._kv.hold(path.slot, path.prefix, path.start)
 
     def _decode(self, segments: Collection[Segment], answers: dict[bytes, Answer]) -> None:
         """One forward pass."""
-        context, memory, batch = self._context, self._memory, self._context.batch
+        context, kv, batch = self._context, self._kv, self._context.batch
         batch.clear()
         wanted: list[tuple[int, bytes]] = []
         for segment in segments:
@@ -323,7 +321,7 @@ class LlamaCppAdapter:
         if code:
             raise _DecodeFailed(f"code {code}.{recent_complaints()}")
         for segment in segments:
-            memory.appended(segment.slots, len(segment.ids))
+            kv.appended(segment.slots, len(segment.ids))
         schedule = self._schedules[batch.size]
         for row, digest in wanted:
             try:
@@ -334,3 +332,20 @@ class LlamaCppAdapter:
 
 class _DecodeFailed(Exception):
     """A forward pass that failed in llama.cpp."""
+
+
+def _require_gpu(n_gpu_layers: int) -> None:
+    """Refuse layers on a GPU where llama.cpp was built without one."""
+    if n_gpu_layers and not llama_cpp.llama_supports_gpu_offload():
+        raise ParameterError(
+            f"n_gpu_layers: this build of llama.cpp has no GPU to put {n_gpu_layers} layers on; leave it at 0, or "
+            "build llama-cpp-python for your GPU (CMAKE_ARGS='-DGGML_CUDA=on' for one of NVIDIA)"
+        )
+
+
+def _require_pinned(path: Path, sha256: str | None) -> str:
+    """The fingerprint of the file; `ModelNotFound` if another one was pinned."""
+    fingerprint = file_fingerprint(path)
+    if sha256 is not None and fingerprint != f"sha256:{sha256.lower()}":
+        raise ModelNotFound(f"{path} is not the pinned model: it has {fingerprint}, not sha256:{sha256.lower()}")
+    return fingerprint

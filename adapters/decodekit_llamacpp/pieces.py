@@ -9,7 +9,7 @@ from typing import Any
 
 import llama_cpp
 
-from decodekit.errors import ParameterError
+from decodekit.text.unwritten import unwritten
 
 __all__ = ["MARKUP", "Pieces"]
 
@@ -58,8 +58,13 @@ class Pieces:
         return None
 
     def encode(self, text: str, special: bool) -> list[int]:
-        """The ids of a text, with nothing in front. Raises `ParameterError` for a character that has no token."""
-        assert self.anchor is not None
+        """The ids of a text, with nothing in front if there is an anchor.
+
+        Raises:
+            ParameterError: a character has no token.
+        """
+        if self.anchor is None:
+            return self.encode_own(text, special)
         anchor, cut = self.anchor
         ids: list[int] = []
         for part, token_id in self._parts(text, special):
@@ -72,8 +77,17 @@ class Pieces:
 
     def encode_prompt(self, text: str, special: bool) -> list[int]:
         """The ids of a text with the spaces that llama.cpp adds to it. No space of the text is lost."""
-        parts = self._parts(text, special)
-        return self.encode_own("".join(self._each_space(part) if i is None else part for part, i in parts), special)
+        if not self._unigram:
+            return self.encode_own(text, special)
+        ids: list[int] = []
+        for part, token_id in self._parts(text, special):
+            if token_id is not None:
+                ids.append(token_id)
+            elif part.strip(" "):
+                ids += self._tokenize(self._each_space(part), False)
+            else:
+                ids += self.encode(part, False)  # llama.cpp puts no space in front of spaces
+        return ids
 
     def _each_space(self, part: str) -> str:
         """Spelled so that a unigram vocabulary does not make one space of many."""
@@ -103,23 +117,29 @@ class Pieces:
         return [(found, f"({'|'.join(map(re.escape, sorted(found, key=len, reverse=True)))})") for found in tables]
 
     def _require(self, part: str) -> None:
-        """llama.cpp ends the process where a character has neither a token nor bytes."""
-        missing = set() if self._letters is None else set(part.replace(" ", _SPACE)) - self._letters
-        if missing:
-            raise ParameterError(f"this vocabulary has no token for {sorted(missing)[0]!r} in the text: {part[:60]!r}")
+        """llama.cpp ends the process where a letter has neither a token nor bytes."""
+        if not all(map(self._has_token, dict.fromkeys(part))):
+            raise unwritten(part, lambda letter: not self._has_token(letter))
+
+    def _has_token(self, letter: str) -> bool:
+        """Whether the letter, or each of its bytes, has a token; a unigram vocabulary has 'unknown' for the others."""
+        if self._unigram or letter.replace(" ", _SPACE) in self._letters:
+            return True
+        return all(byte in self._bytes for byte in letter.encode())
 
     @cached_property
-    def _letters(self) -> set[str] | None:
-        """The characters that have a token of their own; None if every byte has one, or 'unknown' replaces others."""
-        if self._unigram or self._attributes_of(llama_cpp.LLAMA_TOKEN_ATTR_BYTE) == _BYTES:
-            return None
-        return {text for text in self._texts if len(text) == 1}
+    def _letters(self) -> frozenset[str]:
+        """The letters that have a token of their own."""
+        return frozenset(text for text in self._texts if len(text) == 1)
+
+    @cached_property
+    def _bytes(self) -> frozenset[int]:
+        """The bytes that have a token."""
+        written = {f"<0x{byte:02X}>": byte for byte in range(_BYTES)}
+        return frozenset(written[text] for text in self._texts if text in written)
 
     def _candidates(self) -> Iterator[str]:
         """Characters to try as the anchor."""
-        letters = self._letters
-        yield from (each for each in _ANCHORS if letters is None or each in letters)
-        yield from sorted((letters or set()) - {_SPACE, *_ANCHORS})
-
-    def _attributes_of(self, mask: int) -> int:
-        return sum(bool(attributes & mask) for attributes in self._attributes)
+        yield from filter(self._has_token, _ANCHORS)
+        if not self._unigram:
+            yield from sorted(self._letters - {_SPACE, *_ANCHORS})

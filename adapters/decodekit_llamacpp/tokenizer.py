@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import llama_cpp
@@ -12,6 +12,7 @@ import llama_cpp
 from decodekit.errors import AdapterError, ParameterError
 from decodekit.local.fingerprint import remembered
 from decodekit.text.base import BaseTokenizer
+from decodekit.text.unwritten import is_unused, say_unknown
 from decodekit.text.utf8 import utf8
 from decodekit_llamacpp.native import Model
 from decodekit_llamacpp.pieces import MARKUP, Pieces
@@ -20,7 +21,8 @@ __all__ = ["LlamaCppTokenizer"]
 
 _LONGEST_TEXT = 2**30  # bytes; llama.cpp counts in 32 bits
 _UNASKED = b"\xff unasked"  # no token has these bytes
-_WORDS_LOSE = "a space before each word, whatever white space was there, capital letters, accents"
+_UNKNOWN = llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+_WORDS_LOSE = "a space before each word, whatever white space was there, capital letters, accents, control characters"
 _FRONT_LOSES = "a space is written in front of each text"
 
 
@@ -43,7 +45,8 @@ class LlamaCppTokenizer(BaseTokenizer):
         unigram = kind == llama_cpp.LLAMA_VOCAB_TYPE_UGM
         sentencepiece = unigram or kind == llama_cpp.LLAMA_VOCAB_TYPE_SPM
         said = model.text("tokenizer.ggml.add_space_prefix")
-        spaced = sentencepiece and (said == "true" or (said is None and not unigram))
+        merges = unigram and model.text("tokenizer.ggml.remove_extra_whitespaces") == "true"
+        spaced = sentencepiece and (said == "true" or (said is None and not unigram) or merges)
         bos = int(llama_cpp.llama_vocab_bos(vocab))
         super().__init__(
             model.vocab_size,
@@ -71,12 +74,11 @@ class LlamaCppTokenizer(BaseTokenizer):
                 for byte.
         """
         data = utf8(text, "the text")
-        exact = self._pieces is not None and self._pieces.anchor is not None
-        ids = self._pieces.encode(text, special) if exact and self._pieces else self._tokenize(text, special)
-        spelled = b"".join(self._text_of(i, special=True) if special else self.token_bytes(i) or b"" for i in ids)
+        ids = self._tokenize(text, special) if self._pieces is None else self._pieces.encode(text, special)
+        self._require_used(ids, text)
+        spelled = self._spelled(ids, special)
         if self.loses or spelled != data:
-            attributes = (int(llama_cpp.llama_vocab_get_attr(self._vocab(), i)) for i in ids)
-            self._require_known(text, any(each & llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN for each in attributes))
+            self._require_known(text, self._has(ids, _UNKNOWN))
         self._require_spelled(text, spelled)
         return ids
 
@@ -92,16 +94,46 @@ class LlamaCppTokenizer(BaseTokenizer):
     @cached_property
     def control_tokens(self) -> Mapping[str, int]:
         """The ids of the tokens that are not text, by their markup."""
-        vocab, found = self._vocab(), {}
-        for token_id in range(self.vocab_size):
-            if int(llama_cpp.llama_vocab_get_attr(vocab, token_id)) & MARKUP:
-                found[llama_cpp.llama_vocab_get_text(vocab, token_id).decode("utf-8", "replace")] = token_id
-        return found
+        return {self._name_of(i): i for i in range(self.vocab_size) if self._has([i], MARKUP)}
+
+    @cached_property
+    def whole_tokens(self) -> frozenset[int]:
+        """The tokens that the file defines as added by its user."""
+        added = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
+        return frozenset(i for i in range(self.vocab_size) if self._has([i], added))
 
     def _encode_own(self, text: str, special: bool) -> list[int]:
         if not special:
             return self.encode_prompt(text)  # markup that cannot be spelled is refused, and not 'unknown'
-        return self._tokenize(text, special) if self._pieces is None else self._pieces.encode_own(text, special)
+        ids = self._tokenize(text, special) if self._pieces is None else self._pieces.encode_own(text, special)
+        self._require_used(ids, text)
+        if self._pieces is not None or self.loses:  # of these only 'unknown' loses letters
+            self._say_unknown(ids, text)
+        elif _without_spaces(self._spelled(ids, special)) != _without_spaces(text.encode()):
+            raise self._unwritten(text)
+        return ids
+
+    def _say_unknown(self, ids: Sequence[int], text: str) -> None:
+        unknown = [i for i in ids if self._has([i], _UNKNOWN)]
+        if unknown and len(unknown) > text.count(self._name_of(unknown[0])):
+            say_unknown(letter for letter in dict.fromkeys(text) if self._has(self._tokenize(letter, False), _UNKNOWN))
+
+    def _require_used(self, ids: Sequence[int], text: str) -> None:
+        """Raises `ParameterError` where a token that only fills the vocabulary stands for a part of the text."""
+        for token_id in ids:
+            if self._has([token_id], llama_cpp.LLAMA_TOKEN_ATTR_UNUSED):
+                raise is_unused(self._name_of(token_id), text)
+
+    def _has(self, ids: Sequence[int], attribute: int) -> bool:
+        vocab = self._vocab()
+        return any(int(llama_cpp.llama_vocab_get_attr(vocab, i)) & attribute for i in ids)
+
+    def _name_of(self, token_id: int) -> str:
+        name: bytes = llama_cpp.llama_vocab_get_text(self._vocab(), token_id)
+        return name.decode("utf-8", "replace")
+
+    def _spelled(self, ids: Sequence[int], special: bool) -> bytes:
+        return b"".join(self._text_of(i, special=True) if special else self.token_bytes(i) or b"" for i in ids)
 
     def _tokenize(self, text: str, special: bool) -> list[int]:
         """llama.cpp's own ids, without BOS."""
@@ -154,3 +186,7 @@ class LlamaCppTokenizer(BaseTokenizer):
         if not self._model.close.alive:
             raise AdapterError("the model is closed, and its tokenizer with it")
         return self._model.vocab
+
+
+def _without_spaces(data: bytes) -> bytes:
+    return b"".join(data.split())

@@ -36,9 +36,10 @@ class RemoteAdapter:
     prefixes that continue with these tokens, and are kept until they are needed. Tokens are drawn on this side, so a
     draft that is not accepted costs only time.
 
-    The server is contacted on first use, or by `connect`: errors of the server, or of settings that do not fit the
-    server, are raised there. For blocking code this happens on an event loop in a separate thread; inside a running
-    event loop, questions are awaited in that loop.
+    Building one does no I/O. The server is contacted, and a tokenizer's file is read, on first use or by `connect`:
+    errors of the server, or of settings that do not fit it, are raised there. For blocking code this happens on an
+    event loop in a separate thread; inside a running event loop, questions are awaited in that loop, and `info`,
+    `tokenizer`, `capabilities` and `measured` raise `AdapterError` until ``await adapter.connect()``.
 
     Args:
         base_url: the address of the server, with or without a trailing ``/v1``.
@@ -55,7 +56,8 @@ class RemoteAdapter:
         deadline: seconds for one question, including retries.
         attempts: how many times a question is sent at most.
         concurrency: questions in flight at a time, and sequences that a session runs at a time.
-        prefill: how this server continues an assistant message (openai_chat). It is tested on two tokens before use.
+        prefill: how this server continues an assistant message (openai_chat). It is tested on two or three tokens
+            before use, and later answers are watched.
         retokenised: what to do when a server that takes text tokenises it differently from the prefix, and so continues
             another sequence: ``error``, or ``allow``, which each step's schedule records.
         probe: whether to request two or three single tokens first, to see what the server can return and whether values
@@ -108,9 +110,6 @@ class RemoteAdapter:
         self._background: Background | None = None
         self._owned: Any = None
         self._closed = False
-        if self._dialect is not None and not probe:
-            named, self._owned = named_tokenizer(tokenizer, None)
-            self._connection = self._connected(unmet(self._dialect, model), named)
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
@@ -167,6 +166,7 @@ class RemoteAdapter:
                 says.
             ParameterError: it cannot do what was asked for.
             ConfigError: the tokenizer is not one, or is that of another model.
+            ModelNotFound: there is no such file for a tokenizer.
             AdapterError: the adapter is closed.
         """
         if self._connection is not None:
@@ -178,7 +178,10 @@ class RemoteAdapter:
                 await self._guarded(self._meet())
 
     async def _meet(self) -> None:
-        found = await meet(self._transport, self._dialect, self._model, probe=self._probe)
+        if self._dialect is not None and not self._probe:
+            found = unmet(self._dialect, self._model)
+        else:
+            found = await meet(self._transport, self._dialect, self._model, probe=self._probe)
         tokenizer, owned = await asyncio.to_thread(named_tokenizer, self._tokenizer, found.info.vocab_size)
         try:
             if tokenizer is None and found.info.tokenizes and not needs_vocabulary(found):
@@ -208,6 +211,11 @@ class RemoteAdapter:
 
     def _met(self) -> Connection:
         if self._connection is None:
+            if _inside_an_event_loop():
+                raise AdapterError(
+                    f"the adapter for {self._transport.base_url} is not connected, and waiting for the server here "
+                    "would block this event loop: await adapter.connect() first"
+                )
             self._wait(self.connect)
         assert self._connection is not None
         return self._connection
@@ -260,6 +268,14 @@ class RemoteAdapter:
             words = self._transport.redaction.text(f"{type(error).__name__}: {error}")
             failed = AdapterError(f"{self._transport.base_url} could not be asked: {words}")
         raise failed
+
+
+def _inside_an_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _key_from(variable: str | None) -> SecretStr | None:

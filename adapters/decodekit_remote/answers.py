@@ -18,14 +18,14 @@ from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.text_checks import TextChecks
 from decodekit_remote.vocabulary import HashedVocabulary
 
-__all__ = ["Answers", "Kept"]
+__all__ = ["Answers", "StoredAnswer"]
 
 _MOST_KEPT = 2_000_000  # numbers in the answers kept for later
 _MOST_DRAFTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredAnswer:
     """An answer, and the disclosures that it covers."""
 
     answer: Distribution
@@ -51,19 +51,19 @@ class Answers:
 
     def __init__(self, server: Server, draft_length: DraftLength, checks: TextChecks) -> None:
         self._server, self._draft_length, self._checks = server, draft_length, checks
-        self._last: dict[bytes, Kept] = {}
-        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
+        self._last: dict[bytes, StoredAnswer] = {}
+        self._kept: OrderedDict[bytes, StoredAnswer] = OrderedDict()
         self._numbers = 0
         self._drafted: OrderedDict[bytes, bytes] = OrderedDict()
         self._unlisted: set[bytes] = set()
         self._seen_model: str | None = None
         self._seen_build: str | None = None
 
-    def of(self, digest: bytes) -> Kept | None:
+    def of(self, digest: bytes) -> StoredAnswer | None:
         """The answer for a prefix, if it is stored."""
         return self._last.get(digest) or self._kept.get(digest)
 
-    def fresh(self, prefix: Prefix) -> Kept | None:
+    def fresh(self, prefix: Prefix) -> StoredAnswer | None:
         """The answer that was stored last for a prefix."""
         return self._kept.get(prefix.digest)
 
@@ -113,6 +113,7 @@ class Answers:
         self._recognise(reply, schedule)
         if place == 0:
             self._checks.after(prefix, reply, schedule)
+            self._checks.note(prefix, position)
         answer = distribution(
             position,
             question,
@@ -130,7 +131,11 @@ class Answers:
         if isinstance(self._server.tokenizer, ServerTokenizer):
             self._server.tokenizer.learn(position.pieces)
         shown = ALL if answer.tail is None else Disclosure(question.top, question.named)
-        self._store(prefix.digest, Kept(answer, shown))
+        self._store(prefix.digest, StoredAnswer(answer, shown))
+        return self._continuation(prefix, position, question)
+
+    def _continuation(self, prefix: Prefix, position: Position, question: Request) -> Prefix | None:
+        """The prefix with which the server continued, if its token has an id; a greedy one is counted as its draft."""
         chosen = position.chosen
         if chosen is None:
             return None
@@ -144,7 +149,7 @@ class Answers:
                 self._drafted.popitem(last=False)
         return child
 
-    def _store(self, digest: bytes, kept: Kept) -> None:
+    def _store(self, digest: bytes, kept: StoredAnswer) -> None:
         gone = self._kept.pop(digest, None)
         self._numbers -= 0 if gone is None else len(gone.answer.scores)
         self._kept[digest] = kept

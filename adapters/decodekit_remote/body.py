@@ -1,8 +1,4 @@
-"""Reads a server's answer within limits: bytes are counted before they are kept, and their memory before parsing.
-
-JSON takes more memory than bytes: an empty list has two bytes in JSON and 64 in memory. So the structure is counted
-first.
-"""
+"""Reads a server's answer within limits: bytes are counted before they are kept, and their memory before parsing."""
 
 from __future__ import annotations
 
@@ -11,6 +7,8 @@ import re
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
+
+from decodekit.text.json_weight import json_weight
 
 __all__ = ["Broken", "Refusal", "bounded", "lines", "parsed", "pieces", "whole"]
 
@@ -102,21 +100,10 @@ def parsed(data: bytes | bytearray, most: int = MOST_OBJECTS) -> Any:
         Refusal: its objects would take more than ``most`` bytes.
         ValueError, RecursionError: it is not JSON.
     """
-    if _weight(data) > most:
+    if json_weight(data) > most:
         raise Refusal(f"sent JSON whose parts would take more than {most >> 20} MiB, which is refused")
     answer = json.loads(data.decode("utf-8-sig"))
     return _texts_mended(answer) if b"\\u" in data else answer
-
-
-def _weight(data: bytes | bytearray) -> int:
-    """An upper bound on the bytes that the objects of a JSON text take in CPython, without parsing it.
-
-    A list takes 56 bytes, an item of it 8 and up to 32 for a number; a dictionary 64 to 184; a text 49 and its
-    characters, which are wider outside ASCII.
-    """
-    items = data.count(b",") + data.count(b":")
-    wide = 0 if data.isascii() and b"\\u" not in data else 3 * len(data)
-    return 64 * data.count(b"[") + 184 * data.count(b"{") + 40 * items + 30 * data.count(b'"') + wide
 
 
 def _texts_mended(value: Any) -> Any:

@@ -119,8 +119,17 @@ class Connection:
         if fresh:
             await self.streams.close_abandoned(rows)
             found |= dict(await self._questions.ask_all(fresh))
+            await self._confirmed()
         self.answers.give(found)
         return [found[prefix.digest] for prefix in prefixes]
+
+    async def _confirmed(self) -> None:
+        """Answers of a server that began again are not given, now or later. Raises `ProviderError`."""
+        try:
+            await self._checks.confirm()
+        except ProviderError:
+            self.answers.clear()
+            raise
 
     async def aclose(self) -> None:
         """Close the streams of this event loop, and remove the answers."""

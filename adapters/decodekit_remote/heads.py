@@ -10,7 +10,7 @@ import numpy as np
 from decodekit.distribution import Distribution, Schedule, Stage
 from decodekit.distribution.disclosure import ALL, Undisclosed
 from decodekit.errors import DistributionError
-from decodekit_remote.dialect import Capabilities, Position, Request
+from decodekit_remote.dialect import Capabilities, Position, Request, Token
 from decodekit_remote.vocabulary import Vocabulary
 
 __all__ = ["distribution", "is_repeated"]
@@ -46,18 +46,7 @@ def distribution(
         DistributionError: positive logprobs, a sum above 1.001, NaN, a token named twice, an empty list.
         Undisclosed: the list shows texts whose tokens are not known.
     """
-    values = np.array(position.logprobs, dtype=np.float64)
-    tokens = list(position.tokens)
-    if capabilities.untold is not None and len(values) and values.min() <= capabilities.untold:
-        listed = values > capabilities.untold
-        tokens, values = [token for token, kept in zip(tokens, listed, strict=True) if kept], values[listed]
-    if len(values) == 0:
-        raise DistributionError("the server sent an empty list of logprobs")
-    values[values <= capabilities.impossible] = -math.inf
-    if np.isnan(values).any():
-        raise DistributionError("the server sent NaN among its logprobs")
-    if values.max() > _EXCESS:
-        raise DistributionError(f"the server sent positive logprobs, up to {values.max():.6g}")
+    tokens, values = _told(position, capabilities)
     if vocabulary is None:
         return _by_ids(np.array(tokens, dtype=np.int64), values, question, vocab_size, stage, schedule, bound)
     vocabulary.learn(position)
@@ -75,6 +64,23 @@ def distribution(
     return Distribution.head(
         shown, values[known], vocab_size, stage=stage, schedule=schedule, max_hidden=max(hidden, -1e300)
     )
+
+
+def _told(position: Position, capabilities: Capabilities) -> tuple[list[Token], np.ndarray]:
+    """The tokens whose logprobs the server gives, and these: -inf for an excluded one. Raises `DistributionError`."""
+    values = np.array(position.logprobs, dtype=np.float64)
+    tokens = list(position.tokens)
+    if capabilities.untold is not None and len(values) and values.min() <= capabilities.untold:
+        listed = values > capabilities.untold
+        tokens, values = [token for token, kept in zip(tokens, listed, strict=True) if kept], values[listed]
+    if len(values) == 0:
+        raise DistributionError("the server sent an empty list of logprobs")
+    values[values <= capabilities.impossible] = -math.inf
+    if np.isnan(values).any():
+        raise DistributionError("the server sent NaN among its logprobs")
+    if values.max() > _EXCESS:
+        raise DistributionError(f"the server sent positive logprobs, up to {values.max():.6g}")
+    return tokens, values
 
 
 def _merged_entries(asked: int, named: int) -> Undisclosed:

@@ -1,12 +1,14 @@
 """Removes the API key from all output: messages, names, logs, in any encoding that a server may use.
 
 A server may repeat a key that it refuses: unchanged, escaped, encoded, or shortened. After `Redaction.text` no eight
-consecutive characters of the key remain, in every encoding that is known here.
+consecutive characters of the key remain, in every encoding that is known here. A server that means to hide the key can
+still do so, for example by an encoding of its own.
 """
 
 from __future__ import annotations
 
 import base64
+import codecs
 import html
 import logging
 import re
@@ -122,12 +124,18 @@ def _runs(key: str) -> Iterator[str]:
     for at in range(len(key) - size + 1):
         part = data[at : at + size]
         yield key[at : at + size]
+        yield key[at : at + size][::-1]
+        yield codecs.encode(key[at : at + size], "rot13")
         yield part.hex()
         yield ",".join(map(str, part))  # a list of bytes
         yield part.hex(":")
         yield ",".join(f"0x{each:02x}" for each in part)
         yield "".join(f"0x{each:02x}" for each in part)
         yield from (f"{mark},{mark}".join(key[at : at + size]) for mark in "'\"")  # a list of letters
+    for fives in (base64.b85encode, base64.a85encode):
+        for start in range(4):  # four bytes are five letters, and each letter depends on all four
+            coded = fives(data[start : len(data) - (len(data) - start) % 4]).decode()
+            yield from (coded[first : first + 10] for first in range(0, len(coded) - 9, 5))
     wide = key.encode("utf-16-le")
     for encode, block in ((base64.b64encode, 3), (base64.urlsafe_b64encode, 3), (base64.b32encode, 5)):
         for coded, length in (*_coded(data, size, encode, block), *_coded(wide, 2 * size, encode, block)):

@@ -15,6 +15,7 @@ from decodekit.text.byte_alphabet import BYTES
 from decodekit.text.tokenizer import Message
 from decodekit_remote.dialect import Dialect, ServerInfo
 from decodekit_remote.reading import Clean, integers, reading
+from decodekit_remote.seen_tokens import SeenTokens
 
 __all__ = ["ServerTokenizer"]
 
@@ -24,7 +25,7 @@ _MARKUP = re.compile(r"<\|[^<>]*\|>|</?s>|<(bos|eos|pad|unk)>|<(start|end)_of_tu
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 
-class ServerTokenizer:
+class ServerTokenizer(SeenTokens):
     """Asks the server to tokenise; stores the bytes of the tokens seen in answers.
 
     Args:
@@ -38,8 +39,6 @@ class ServerTokenizer:
         ProviderError: on use, the server does not tokenise, or answers in a shape that is not known.
     """
 
-    listed = False  # it gives the bytes of tokens one by one
-
     def __init__(
         self,
         dialect: Dialect,
@@ -49,10 +48,10 @@ class ServerTokenizer:
         where: str = "the server",
         clean: Clean = str,
     ) -> None:
+        super().__init__()
         self._dialect, self._ask, self._info = dialect, ask, info
         self._where, self._clean = where, clean
         self._model = info.model or None
-        self._pieces: dict[int, bytes] = {}
         self._fingerprint = ""
 
     async def introduce(self, ask: Callable[[str, Mapping[str, Any]], Awaitable[Any]]) -> None:
@@ -111,10 +110,6 @@ class ServerTokenizer:
             if not isinstance(text, str):
                 raise TypeError("a prompt that is not text")
         return self.encode(text, special=True)
-
-    def decode(self, ids: Sequence[int]) -> bytes:
-        """The bytes of these tokens, control tokens left out."""
-        return b"".join(self.token_bytes(token) or b"" for token in ids)
 
     def token_bytes(self, token_id: int) -> bytes | None:
         """The bytes of a token; None for one without text. Asks the server for unknown ones.

@@ -8,10 +8,11 @@ from dataclasses import replace
 from decodekit.errors import ProviderError
 from decodekit.log import get_logger
 from decodekit.model.prefix import Prefix
-from decodekit.text.base import own_ids
+from decodekit.text.base import server_ids
 from decodekit_remote.dialect import Conversation, Position, Reply
 from decodekit_remote.reading import integers, reading
 from decodekit_remote.refusals import Refused
+from decodekit_remote.restarts import NEAR, Restarts, distance
 from decodekit_remote.server import Server
 from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
 
@@ -19,9 +20,6 @@ __all__ = ["TextChecks"]
 
 _MOST_SAME = 10_000  # prefixes whose tokens are known to be the server's
 _TOLD = Conversation(({"role": "user", "content": "Tell me a long story about the sea."},))
-_NEAR = 0.5  # nats, on average over the first tokens; another schedule changes them by less
-_FAR = 5.0  # nats; a token that is not listed is as far away as this
-
 _WAYS = "another of prefill='last_message', 'continue_final_message' and 'prefix', or a completions dialect"
 
 
@@ -39,6 +37,7 @@ class TextChecks:
         self._route = True
         self._counts: dict[int, int] = {}
         self._why_no_prefill = ""
+        self._restarts = Restarts(server)
         self.prefill_proved: bool | None = None
 
     async def before(self, prefix: Prefix) -> None:
@@ -51,19 +50,17 @@ class TextChecks:
             if prompt.said or prompt.begun:
                 await self.prove_prefill()
         elif isinstance(vocabulary, KnownVocabulary) and not self._allow:
-            ours = self._without_bos(prefix.token_ids)
-            named = own_ids(vocabulary.tokenizer, prompt, special=False)
-            if named != ours:
-                raise self._retokenised(len(ours), len(named))
-            await self._compare(prefix, prompt, ours)
+            named = server_ids(vocabulary.tokenizer, prompt)
+            if named != list(prefix.token_ids):
+                raise self._retokenised(len(prefix), len(named))
+            await self._compare(prefix, prompt)
 
     def after(self, prefix: Prefix, reply: Reply, schedule: dict[str, int | str]) -> None:
         """The check of an answer: the number of the prompt's tokens must be equal. Raises `ProviderError`."""
         vocabulary, counted = self._server.vocabulary, reply.prompt_tokens
         ours = len(prefix)
         if isinstance(vocabulary, KnownVocabulary):
-            ours = len(self._without_bos(prefix.token_ids))
-            if counted in (None, ours, ours + (vocabulary.tokenizer.bos_id is not None)):
+            if counted in (None, ours):
                 counted = self._recounted(prefix, vocabulary) if self._allow else None
         elif isinstance(vocabulary, HashedVocabulary) and counted is not None:
             start = prefix.token_ids[0]  # the whole prompt; each following piece is one token
@@ -92,10 +89,28 @@ class TextChecks:
             self._why_no_prefill = await self._try_prefill()
             self.prefill_proved = not self._why_no_prefill
         if self._why_no_prefill:
-            raise ProviderError(
-                f"{self._server.transport.base_url}: prefill={capabilities.prefill!r} was tried, and "
-                f"{self._why_no_prefill}. Name {_WAYS}; without prefill only one request's draft is available"
-            )
+            raise self._no_prefill()
+
+    def note(self, prefix: Prefix, position: Position) -> None:
+        """Look at the first list that answers a prefix: a server may begin its answer again."""
+        vocabulary = self._server.vocabulary
+        if vocabulary is not None and self._server.capabilities.conversations:
+            asked = vocabulary.prompt_of(prefix)
+            if isinstance(asked, Conversation) and self._server.capabilities.prefill != "no":
+                self._restarts.note(asked, position)
+
+    async def confirm(self) -> None:
+        """Settle what was noted, with one request where something is suspicious. Raises `ProviderError`."""
+        why = await self._restarts.found()
+        if why:
+            self._why_no_prefill, self.prefill_proved = why, False
+            raise self._no_prefill()
+
+    def _no_prefill(self) -> ProviderError:
+        return ProviderError(
+            f"{self._server.transport.base_url}: prefill={self._server.capabilities.prefill!r} was tried, and "
+            f"{self._why_no_prefill}. Name {_WAYS}; without prefill only one request's draft is available"
+        )
 
     # -- tokens -------------------------------------------------------------------------------------------------------
 
@@ -109,10 +124,10 @@ class TextChecks:
         prompt = vocabulary.prompt_of(prefix)
         if isinstance(prompt, Conversation):
             return None
-        named = own_ids(vocabulary.tokenizer, prompt, special=False)
-        return None if named == self._without_bos(prefix.token_ids) else len(named)
+        named = server_ids(vocabulary.tokenizer, prompt)
+        return None if named == list(prefix.token_ids) else len(named)
 
-    async def _compare(self, prefix: Prefix, text: str, ours: list[int]) -> None:
+    async def _compare(self, prefix: Prefix, text: str) -> None:
         """The server's own tokens of a prompt, where it has a route for them: it may put a space in front.
 
         Once for a prompt: drawn tokens are appended to the text, and counted.
@@ -134,6 +149,7 @@ class TextChecks:
                 return
             with reading(self._server.dialect.name, f"{transport.base_url}{asked[0]}", transport.redaction.text):
                 theirs = self._without_bos(integers(answer["tokens"]))
+            ours = self._without_bos(prefix.token_ids)
             if theirs != ours:
                 raise self._retokenised(len(ours), len(theirs))
         if len(self._same) >= _MOST_SAME:
@@ -158,17 +174,17 @@ class TextChecks:
         if not places:
             return "its answer was too short to continue"
         first = whole.positions[0]
-        place = max(places, key=lambda place: _distance(first, whole.positions[place]))
+        place = max(places, key=lambda place: distance(first, whole.positions[place]))
         expected = whole.positions[place]
-        if _distance(first, expected) < 2 * _NEAR:
+        if distance(first, expected) < 2 * NEAR:
             return "its answer repeats itself, so a continuation looks like a new answer"
         begun = replace(_TOLD, said=_said(whole.positions[:place]))
         (rest,) = await self._server.put(replace(question, prompts=(begun,), tokens=1))
         if not rest.positions:
             return "it returned nothing more"
-        if _distance(rest.positions[0], expected) <= _NEAR:
+        if distance(rest.positions[0], expected) <= NEAR:
             return ""
-        restarted = _distance(rest.positions[0], first) <= _NEAR
+        restarted = distance(rest.positions[0], first) <= NEAR
         return "it began its answer again" if restarted else "it did not continue as before"
 
 
@@ -184,11 +200,3 @@ def _said(positions: Sequence[Position]) -> str:
         return b"".join(parts).decode()
     except UnicodeDecodeError:
         return ""
-
-
-def _distance(one: Position, other: Position) -> float:
-    """How far apart two lists are, in nats: on average over the five most likely tokens of the other."""
-    known = dict(zip(one.tokens, one.logprobs, strict=True))
-    leading = sorted(zip(other.logprobs, other.tokens, strict=True), key=lambda each: -each[0])[:5]
-    apart = [min(_FAR, abs(known[token] - value)) if token in known else _FAR for value, token in leading]
-    return sum(apart) / max(len(apart), 1)

@@ -10,8 +10,10 @@ from typing import Any, Literal, Protocol
 
 from decodekit.errors import ParameterError
 from decodekit.model.prefix import Prefix
+from decodekit.text.base import server_ids
 from decodekit.text.tokenizer import Message, Tokenizer
 from decodekit_remote.dialect import Conversation, Position, Token
+from decodekit_remote.seen_tokens import SeenTokens
 
 __all__ = ["HashedVocabulary", "KnownVocabulary", "Vocabulary"]
 
@@ -115,16 +117,34 @@ class KnownVocabulary:
         return ids[0] if len(ids) == 1 and self.tokenizer.token_bytes(ids[0]) is None else None
 
     def prompt_of(self, prefix: Prefix) -> str | Conversation:
-        """The text of the ids. The server puts its own BOS and space in front, so leading ones are left out."""
+        """The text from which a server with this tokenizer makes the ids, if there is one.
+
+        The server writes BOS itself, and the spaces in front and behind added tokens; they are left out.
+        """
         ids = prefix.token_ids
         if self._memory is not None:
             talk, said = self._memory.talk_of(ids)
-            return Conversation(talk, self._text_of(said))
-        text = self._text_of(ids[1:] if ids and ids[0] == self.tokenizer.bos_id else ids)
-        return text if getattr(self.tokenizer, "space_in_front", "never") == "never" else text.removeprefix(" ")
+            return Conversation(talk, _text(self._pieces(said)))
+        sent = ids[1:] if ids and ids[0] == self.tokenizer.bos_id else ids
+        pieces = self._pieces(sent)
+        if getattr(self.tokenizer, "space_in_front", "never") == "never":
+            return _text(pieces)
+        text = _text(pieces)
+        added: frozenset[int] = getattr(self.tokenizer, "whole_tokens", frozenset())
+        begins = [at == 0 or sent[at - 1] in added for at in range(len(sent))]
+        bare = [piece.removeprefix(b" ") if at else piece for piece, at in zip(pieces, begins, strict=True)]
+        ways = (text.removeprefix(" "), _text(bare), text)
+        return next((way for way in ways if self._gives(way, ids)), ways[0])
 
-    def _text_of(self, ids: Sequence[int]) -> str:
-        parts = []
+    def _gives(self, text: str, ids: Sequence[int]) -> bool:
+        """Whether a server with this tokenizer makes these ids of the text."""
+        try:
+            return server_ids(self.tokenizer, text) == list(ids)
+        except ParameterError:
+            return False
+
+    def _pieces(self, ids: Sequence[int]) -> list[bytes]:
+        pieces = []
         for token in ids:
             piece = self.tokenizer.token_bytes(token)
             if piece is None:
@@ -132,19 +152,14 @@ class KnownVocabulary:
                     f"token {token} is a control token without a text, and this server takes only text; "
                     "use a dialect that takes ids"
                 )
-            parts.append(piece)
-        try:
-            return b"".join(parts).decode("utf-8")
-        except UnicodeDecodeError:
-            raise ParameterError(
-                "the prefix ends inside a character, and this server takes only text; use a dialect that takes ids"
-            ) from None
+            pieces.append(piece)
+        return pieces
 
     def learn(self, position: Position) -> None:
         """The tokenizer knows the bytes already."""
 
 
-class HashedVocabulary:
+class HashedVocabulary(SeenTokens):
     """No vocabulary: a token is its bytes, and its id 63 bits of their BLAKE2b hash.
 
     A prompt is one token, its whole text; a conversation is one control token. Empty texts and texts with U+FFFD give
@@ -154,15 +169,14 @@ class HashedVocabulary:
         conversations: the server takes conversations, so a text is the user's message in one.
     """
 
-    listed = False
     vocab_size = 2**63
     eos_ids: frozenset[int] = frozenset()
     bos_id = None
     fingerprint = "bytes, blake2b 63"
 
     def __init__(self, *, conversations: bool = False) -> None:
+        super().__init__()
         self._conversations = conversations
-        self._pieces: dict[int, bytes] = {}
         self._talks: dict[int, tuple[Message, ...]] = {}
 
     @property
@@ -201,10 +215,6 @@ class HashedVocabulary:
         self._talks[token] = tuple(dict(message) for message in messages)
         return [token]
 
-    def decode(self, ids: Sequence[int]) -> bytes:
-        """The bytes of these tokens, conversations left out."""
-        return b"".join(self.token_bytes(token) or b"" for token in ids)
-
     def token_bytes(self, token_id: int) -> bytes | None:
         """The bytes behind a hash; None for a conversation. Raises `ParameterError` for an id never seen here."""
         if token_id in self._talks:
@@ -240,3 +250,12 @@ class HashedVocabulary:
 
 def _hash(data: bytes) -> int:
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little") >> 1
+
+
+def _text(pieces: Sequence[bytes]) -> str:
+    try:
+        return b"".join(pieces).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ParameterError(
+            "the prefix ends inside a character, and this server takes only text; use a dialect that takes ids"
+        ) from None

@@ -29,7 +29,7 @@ from decodekit_torch.answers import KeptRow, disclosed, whole_row
 from decodekit_torch.computing import computing, repeats_its_bits
 from decodekit_torch.description import context_length, device_type, setting, versions
 from decodekit_torch.engines import choose_engine
-from decodekit_torch.loading import given, load, move, out_of_memory
+from decodekit_torch.loading import Loaded, given, load, move, out_of_memory
 from decodekit_torch.stochastic import Mixture, Stochastic, generators_kept
 from decodekit_torch.uncached import Shape
 
@@ -102,24 +102,10 @@ class TorchAdapter:
         if device is not None and device_map is not None:
             raise ParameterError("adapter 'torch': device and device_map both place the model; give only one of them")
         require_threads("torch", torch.get_num_threads())
-        try:
-            if isinstance(model, str):
-                loaded = load(
-                    model,
-                    dtype=dtype,
-                    device_map=device_map,
-                    attn_implementation=attn_implementation,
-                    allow_downloads=allow_downloads,
-                    with_tokenizer=tokenizer == "auto",
-                )
-            else:
-                loaded = given(model, dtype=dtype, device_map=device_map, attn_implementation=attn_implementation)
-            if device is not None:
-                move(loaded.module, device)
-        except Exception as error:
-            if out_of_memory(error):
-                raise OutOfMemory(f"there is no room for the model: {error}") from error
-            raise
+        loaded = _loaded(
+            model, device=device, with_tokenizer=tokenizer == "auto", allow_downloads=allow_downloads,
+            dtype=dtype, device_map=device_map, attn_implementation=attn_implementation,
+        )  # fmt: skip
         module: Any = loaded.module
         if compile and not isinstance(module, torch.nn.Module):
             raise ParameterError("adapter 'torch': compile is for modules; hand in a compiled function")
@@ -138,26 +124,22 @@ class TorchAdapter:
             )  # fmt: skip
         self._engine, self._vocab_size = chosen.engine, chosen.vocab_size
         self._capabilities = chosen.capabilities(compiled=compile)
-        noise: dict[str, int | str] = {}
-        if self._engine is None:
-            seed = Randomness(noise_seed).seed
-            self._engine = Stochastic(module, seed=seed, passes=passes)
-            noise = {"passes": passes, "noise_seed": seed}
-        elif passes > 1 or noise_seed is not None:
-            raise ParameterError("adapter 'torch': passes and noise_seed are for a stochastic model; this one is not")
+        noise = self._start_noise(passes, noise_seed)
         self._origin: Origin = "logprobs" if noise and passes > 1 else "logits"
-        self._tokenizer = self._tokenizer_for(loaded.tokenizer if tokenizer == "auto" else tokenizer, loaded.eos_ids)
+        self._tokenizer = self._tokenizer_for(tokenizer, loaded)
         self._answers: dict[bytes, Distribution | KeptRow] = {}
         self._schedules: dict[Shape, Schedule] = {}
         self._setting = {**setting(module), **noise}
-        device_kind = device_type(module)
-        self._head = head if head is not None or device_kind in (None, "cpu") else _HEAD
-        if self._origin == "logprobs":
-            self._head = None
-        self._info = AdapterInfo(
+        self._head = self._head_for(head)
+        name = model if isinstance(model, str) else type(model).__name__
+        self._info = self._described(name, loaded.fingerprint, stochastic=bool(noise), concurrency=max_sequences)
+
+    def _described(self, name: str, fingerprint: str, *, stochastic: bool, concurrency: int) -> AdapterInfo:
+        device = device_type(self._module)
+        return AdapterInfo(
             name="torch",
-            model=model if isinstance(model, str) else type(model).__name__,
-            model_fingerprint=loaded.fingerprint,
+            model=name,
+            model_fingerprint=fingerprint,
             tokenizer_fingerprint=self._tokenizer.fingerprint if self._tokenizer is not None else "",
             vocab_size=self._vocab_size,
             context_length=self._n_ctx,
@@ -165,11 +147,33 @@ class TorchAdapter:
             most=ALL,
             stage="raw",
             origin=self._origin,
-            deterministic=device_kind is not None and repeats_its_bits(device_kind, deterministic=deterministic),
-            concurrency=max_sequences,
-            stochastic=bool(noise),
+            deterministic=device is not None and repeats_its_bits(device, deterministic=self._deterministic),
+            concurrency=concurrency,
+            stochastic=stochastic,
             versions=versions(),
         )
+
+    def _start_noise(self, passes: int, noise_seed: int | None) -> dict[str, int | str]:
+        """What the record needs to know of a stochastic model's noise; nothing for other models.
+
+        Raises:
+            ParameterError: there are settings for noise, and the model has none.
+        """
+        if self._engine is not None:
+            if passes > 1 or noise_seed is not None:
+                raise ParameterError(
+                    "adapter 'torch': passes and noise_seed are for a stochastic model; this one is not"
+                )
+            return {}
+        seed = Randomness(noise_seed).seed
+        self._engine = Stochastic(self._module, seed=seed, passes=passes)
+        return {"passes": passes, "noise_seed": seed}
+
+    def _head_for(self, head: int | None) -> int | None:
+        """How many tokens `CHEAP` gives; None for whole rows. The mean of several passes is on the CPU already."""
+        if self._origin == "logprobs":
+            return None
+        return head if head is not None or device_type(self._module) in (None, "cpu") else _HEAD
 
     @property
     def info(self) -> AdapterInfo:
@@ -343,8 +347,9 @@ class TorchAdapter:
     def _computing(self) -> AbstractContextManager[None]:
         return computing(deterministic=self._deterministic, compiled=self._compile)
 
-    def _tokenizer_for(self, own: Any, ends: tuple[int, ...]) -> Tokenizer | None:
-        if own is None or own == "auto":
+    def _tokenizer_for(self, given: Any, loaded: Loaded) -> Tokenizer | None:
+        own = loaded.tokenizer if given == "auto" else given
+        if own is None:
             return None
         if isinstance(own, str):
             raise ParameterError(f"adapter 'torch': tokenizer is 'auto', None or an object, not {own!r}")
@@ -357,7 +362,28 @@ class TorchAdapter:
             return own  # type: ignore[no-any-return]
         from decodekit_torch.tokenizer import TransformersTokenizer
 
-        return TransformersTokenizer(own, vocab_size=self._vocab_size, eos_ids=[*_eos_of(self._module), *ends])
+        return TransformersTokenizer(
+            own,
+            vocab_size=self._vocab_size,
+            eos_ids=[*_eos_of(self._module), *loaded.eos_ids],
+            unused=loaded.unused if given == "auto" else (),
+        )
+
+
+def _loaded(model: Any, *, device: str | None, with_tokenizer: bool, allow_downloads: bool, **placement: Any) -> Loaded:
+    """A model by its name, or one in memory already, on the device. Raises `OutOfMemory` where there is no room."""
+    try:
+        if isinstance(model, str):
+            loaded = load(model, allow_downloads=allow_downloads, with_tokenizer=with_tokenizer, **placement)
+        else:
+            loaded = given(model, **placement)
+        if device is not None:
+            move(loaded.module, device)
+    except Exception as error:
+        if out_of_memory(error):
+            raise OutOfMemory(f"there is no room for the model: {error}") from error
+        raise
+    return loaded
 
 
 def _eos_of(module: Any) -> list[int]:

@@ -36,6 +36,9 @@ class GgufFile:
     Args:
         path: the file.
 
+    Attributes:
+        tokens: all tokens as the vocabulary writes them, by id.
+
     Raises:
         ModelNotFound: it cannot be read.
     """
@@ -46,18 +49,13 @@ class GgufFile:
                 self._settings = _settings(file)
         except (OSError, struct.error, ValueError, KeyError) as error:
             raise ModelNotFound(f"the head of {path} cannot be read: {error}") from error
-        self._tokens: list[str] = self._settings.get("tokenizer.ggml.tokens", [])
+        self.tokens: list[str] = self._settings.get("tokenizer.ggml.tokens", [])
         self._kinds: list[int] = self._settings.get("tokenizer.ggml.token_type", [])
 
     @property
     def family(self) -> str:
         """llama.cpp's name of the tokenizer: 'llama' for sentencepiece, 't5' for its unigrams, 'gpt2' for bytes."""
         return str(self._settings.get("tokenizer.ggml.model", ""))
-
-    @property
-    def tokens(self) -> int:
-        """The number of tokens."""
-        return len(self._tokens)
 
     @property
     def unused(self) -> frozenset[int]:
@@ -77,7 +75,13 @@ class GgufFile:
     @property
     def prepends_space(self) -> bool:
         """Whether sentencepiece's space is put in front of a text and after each control token."""
-        return bool(self._settings.get("tokenizer.ggml.add_space_prefix", self.family == "llama"))
+        front = self._settings.get("tokenizer.ggml.add_space_prefix", self.family == "llama")
+        return bool(front) or self.merges_spaces
+
+    @property
+    def merges_spaces(self) -> bool:
+        """Whether a unigram vocabulary makes one space of many and drops those at the end; then one is in front too."""
+        return self.family == "t5" and bool(self._settings.get("tokenizer.ggml.remove_extra_whitespaces"))
 
     @property
     def words_first(self) -> bool:
@@ -95,7 +99,7 @@ class GgufFile:
     def eos_ids(self) -> list[int]:
         """The ends that the file names, and the control tokens that are ends by their name, as in llama.cpp."""
         named = [self._settings.get(f"tokenizer.ggml.{name}_token_id") for name in _ENDS]
-        pairs = zip(self._tokens, self._kinds, strict=False)
+        pairs = zip(self.tokens, self._kinds, strict=False)
         known = [i for i, (token, kind) in enumerate(pairs) if kind == _CONTROL and token in _END_NAMES]
         return [i for i in dict.fromkeys([*named, *known]) if isinstance(i, int)]
 

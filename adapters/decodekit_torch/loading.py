@@ -38,12 +38,14 @@ class Loaded:
         tokenizer: the transformers tokenizer in its folder; None when there is none.
         fingerprint: a digest of the files.
         eos_ids: ends that the file names and transformers does not read.
+        unused: tokens of the file that only fill the vocabulary.
     """
 
     module: Any
     tokenizer: Any
     fingerprint: str
     eos_ids: tuple[int, ...] = ()
+    unused: frozenset[int] = frozenset()
 
 
 def transformers_library() -> Any:
@@ -94,13 +96,15 @@ def load(
         if with_tokenizer and (gguf is not None or _has_tokenizer(where, allow_downloads)):
             tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
         ends: tuple[int, ...] = ()
+        unused: frozenset[int] = frozenset()
         if gguf is not None and tokenizer is not None:
             from decodekit_torch.tokenizer import as_llama_cpp_reads_it  # its library is installed with transformers
 
             head = GgufFile(gguf)
-            tokenizer, ends = as_llama_cpp_reads_it(tokenizer, head), tuple(head.eos_ids)
+            tokenizer = as_llama_cpp_reads_it(tokenizer, head)
+            ends, unused = tuple(head.eos_ids), head.unused
         fingerprint = file_fingerprint(gguf) if gguf is not None else _folder_fingerprint(where, allow_downloads)
-    return Loaded(module.eval(), tokenizer, fingerprint, ends)
+    return Loaded(module.eval(), tokenizer, fingerprint, ends, unused)
 
 
 def module_fingerprint(module: torch.nn.Module) -> str:

@@ -49,7 +49,7 @@ class Stochastic:
     """
 
     def __init__(self, function: Callable[..., Any], *, seed: int, passes: int) -> None:
-        self._whole = Uncached(function, tokens_per_forward=1)
+        self._uncached = Uncached(function, tokens_per_forward=1)
         self._seed = seed
         self._passes = passes
 
@@ -88,7 +88,7 @@ class Stochastic:
         found: list[torch.Tensor] = []
         with generators_kept():
             torch.manual_seed(word - 2**64 if word >= 2**63 else word)
-            self._whole.evaluate([prefix], lambda _digest, logits, _shape: found.append(logits))
+            self._uncached.evaluate([prefix], lambda _digest, logits, _shape: found.append(logits))
         return found[0]
 
 
@@ -97,13 +97,13 @@ def generators_kept() -> AbstractContextManager[None]:
     return torch.random.fork_rng(range(torch.cuda.device_count()))
 
 
-def is_stochastic(whole: Uncached, vocab_size: int) -> bool:
+def is_stochastic(uncached: Uncached, vocab_size: int) -> bool:
     """Whether a model gives different answers to the same question."""
     prefix = Prefix((7 * i) % vocab_size for i in range(8))
     seen: list[torch.Tensor] = []
     with generators_kept():
         for seed in range(4):
             torch.manual_seed(seed)
-            whole.evaluate([prefix], lambda _digest, logits, _shape: seen.append(logits.clone()))
+            uncached.evaluate([prefix], lambda _digest, logits, _shape: seen.append(logits.clone()))
     rows = torch.stack(seen)
     return bool(torch.isfinite(rows).all()) and not bool((rows == rows[0]).all())

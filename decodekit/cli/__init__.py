@@ -1,7 +1,7 @@
 """The command line: ``decodekit generate``, ``verify``, ``replay`` and the other commands.
 
 Results go to stdout, everything else to stderr. Exit 0: done, or proved; 1: a check or a run that failed; 2: a wrong
-call; 130: interrupted.
+call, or a file to be read that is not there; 130: interrupted.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from decodekit.cli.commands.recover import recover
 from decodekit.cli.commands.replay import replay
 from decodekit.cli.commands.resume import resume
 from decodekit.cli.commands.verify import verify
-from decodekit.cli.output import say, say_lines
+from decodekit.cli.output import exit_code, say, say_lines
 from decodekit.cli.streams import give_up_stdout, why_stdout_failed
-from decodekit.errors import ConfigError, DecodekitError, message_of
+from decodekit.errors import DecodekitError, message_of
 from decodekit.view.safe_text import safe_text
 
 __all__ = ["app", "run"]
@@ -53,7 +53,7 @@ def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Allowed anywhere.")] = False,
 ) -> None:
-    """Results on stdout, messages on stderr. Exit 0: done or proved; 1: failed; 2: a wrong call."""
+    """Results on stdout, messages on stderr. Exit 0: done or proved; 1: failed; 2: a wrong call, or no such file."""
 
 
 def run(arguments: Sequence[str], *, debug: bool = False) -> int:
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str], *, debug: bool = False) -> int:
 def _verdict(error: BaseException) -> tuple[str, int]:
     """The line to print and the exit code."""
     if isinstance(error, DecodekitError):
-        return str(error), 2 if isinstance(error, ConfigError) else 1
+        return str(error), exit_code(error)
     why = why_stdout_failed(error) if isinstance(error, OSError) else None
     if why is not None:
         give_up_stdout()
@@ -89,9 +89,19 @@ def _verdict(error: BaseException) -> tuple[str, int]:
             return "", 2
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "decodekit"
-        return f"{error.format_message().rstrip('.')}; see {path} --help", 2
+        return f"{error.format_message().rstrip('.')}{_elsewhere(error)}; see {path} --help", 2
     if isinstance(error, SystemExit) and error.code in (0, 1):  # rich exits so on a broken pipe
         give_up_stdout()
         return "", 1
     said = f"{type(error).__name__}: {message_of(error)}"
     return f"{said} (this is a bug in decodekit or in a plugin; --debug shows where)", 1
+
+
+def _elsewhere(error: Any) -> str:
+    """Which commands have an option that this one lacks."""
+    option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if option is None or context is None:
+        return ""
+    commands = getattr(context.find_root().command, "commands", {})
+    having = [name for name, each in commands.items() if any(option in known.opts for known in each.params)]
+    return f"; {' and '.join(having)} {'has' if len(having) == 1 else 'have'} it" if having else ""

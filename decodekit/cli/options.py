@@ -11,9 +11,12 @@ from decodekit.cli.chain_text import parse_preset
 from decodekit.errors import ConfigError
 from decodekit.plugin.presets import Recipe, read_recipe
 
-__all__ = ["DeadlineFlag", "JsonFlag", "PresetFlag", "TraceArgument", "preset_recipe"]
+__all__ = ["DeadlineFlag", "ExplainFlag", "JsonFlag", "PresetFlag", "TraceArgument", "preset_recipe"]
 
 DeadlineFlag = Annotated[float | None, typer.Option("--deadline", help="Start no new token after this many seconds.")]
+ExplainFlag = Annotated[
+    int | None, typer.Option("--explain", metavar="STEP", help="At the end show this step; -1 is the last.")
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")]
 PresetFlag = Annotated[
     str | None,
@@ -21,7 +24,9 @@ PresetFlag = Annotated[
         "--preset", metavar="TEXT", help="Another engine's chain, in its own names: 'llama.cpp temp=0.8 top_k=40'."
     ),
 ]
-TraceArgument = Annotated[Path, typer.Argument(metavar="TRACE", help="A trace file.")]
+TraceArgument = Annotated[
+    Path, typer.Argument(metavar="TRACE", exists=True, dir_okay=False, readable=True, help="A trace file.")
+]
 
 
 def preset_recipe(text: str, chain: str | None) -> Recipe:

@@ -13,11 +13,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from decodekit.errors import ConfigError, DecodekitError, ModelNotFound
 from decodekit.view.safe_text import safe_text
 
-__all__ = ["NARROW", "console", "number", "put", "put_json", "say", "say_lines", "show_table", "table"]
+__all__ = ["NARROW", "console", "exit_code", "number", "put", "put_json", "say", "say_lines", "show_table", "table"]
 
 NARROW = 80
+
+
+def exit_code(error: DecodekitError) -> int:
+    """2 for a wrong call, which includes a file or model that is not there; 1 for what failed."""
+    return 2 if isinstance(error, ConfigError | ModelNotFound) else 1
 
 
 def say(message: str) -> None:

@@ -52,10 +52,11 @@ class Background:
 
     def close(self) -> None:
         """End the access; the loop ends with its last user. Calls in progress are cancelled. Twice does nothing."""
-        cancelled = list(self._waiting)
+        with _guard:  # a call is begun before this and cancelled here, or it is refused
+            used, cancelled = self._dropped.detach(), list(self._waiting)
         for waiting in cancelled:
             waiting.cancel()
-        if self._dropped.detach() is None or self._loop.process != os.getpid():
+        if used is None or self._loop.process != os.getpid():
             return
         if self._loop.leave(self._casual, cancelled=len(cancelled)):
             self._loop.join()
@@ -69,10 +70,7 @@ class Background:
         """
         if threading.current_thread() is self._loop.thread:
             raise AdapterError(f"adapter {self._name!r} was called from within its own event loop; await it there")
-        waiting = self._loop.submit(_error_as_value(question))
-        if waiting is None:
-            raise AdapterError(f"adapter {self._name!r} is closed")
-        self._waiting.add(waiting)
+        waiting = self._begin(_error_as_value(question))
         try:
             value, error = waiting.result(seconds)
         except CancelledError:
@@ -86,6 +84,16 @@ class Background:
         if error is not None:
             raise error
         return value  # type: ignore[no-any-return]
+
+    def _begin(self, question: Any) -> Future[Any]:
+        """A future of the coroutine's result. Raises `AdapterError` once the access or the loop has ended."""
+        with _guard:
+            if self._dropped.alive and self._loop.open:
+                waiting = self._loop.submit(question)
+                self._waiting.add(waiting)
+                return waiting
+        question.close()
+        raise AdapterError(f"adapter {self._name!r} is closed")
 
 
 class _Loop:
@@ -106,14 +114,10 @@ class _Loop:
         with self._runner:  # on the way out it cancels what still runs and closes the loop
             self._loop.run_forever()
 
-    def submit(self, question: Any) -> Any:
-        """A future of the coroutine's result; None once the loop is stopping."""
-        with _guard:
-            if self.open:
-                self._asked += 1
-                return asyncio.run_coroutine_threadsafe(question, self._loop)
-        question.close()
-        return None
+    def submit(self, question: Any) -> Future[Any]:
+        """A future of the coroutine's result. The loop is open, and stays so because the caller holds the guard."""
+        self._asked += 1
+        return asyncio.run_coroutine_threadsafe(question, self._loop)
 
     def answered(self) -> None:
         """Count one call as done."""

@@ -13,7 +13,7 @@ from decodekit.log import get_logger
 from decodekit.plugin.installed import OURS, PluginInfo, installed, origin, our_version
 from decodekit.plugin.parameters import FunctionPlugin, parameter_model, validated
 
-__all__ = ["LOADED", "Function", "Group"]
+__all__ = ["GROUPS", "LOADED", "Function", "Group"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -67,7 +67,7 @@ class Group:
         if registered is not None:
             return registered, PluginInfo(name, self.name, "", "", True)
         if not points:
-            raise UnknownPlugin(f"no {self.kind} is named {name!r}{did_you_mean(name, self.names())}")
+            raise UnknownPlugin(f"no {self.kind} is named {name!r}{self._instead(name)}")
         return self._imported(points[0])
 
     def build(self, name: str, **params: Any) -> Any:
@@ -135,11 +135,24 @@ class Group:
         LOADED[target] = info
         return target, info
 
+    def _instead(self, name: str) -> str:
+        """What else the name is, or which name may have been meant."""
+        kinds = {each.kind for each in GROUPS.values() if name in each.names()}
+        undefined = (group for group, named in installed().items() if name in named and group not in GROUPS)
+        kinds |= {group.removesuffix("s") for group in undefined}
+        if kinds:
+            return "".join(f"; {name!r} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in sorted(kinds))
+        return did_you_mean(name, self.names(), "`decodekit plugins`")
+
     def _warn_of_ignored(self, name: str, distributions: list[str]) -> None:
         for dist in distributions:
             if (self.name, name, dist) not in _warned:
                 _warned.add((self.name, name, dist))
                 get_logger().warning("plugin ignored", plugin=name, group=self.name, of=dist, used=OURS)
+
+
+GROUPS: dict[str, Group] = {}
+"""The groups that were defined, by name."""
 
 
 def _place(function: Any) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from decodekit.draw.samplers import CORE_SAMPLERS
 from decodekit.errors import ParameterError
-from decodekit.plugin.group import LOADED, Function, Group
+from decodekit.plugin.group import GROUPS, LOADED, Function, Group
 from decodekit.plugin.installed import OURS, PluginInfo, installed, origin, our_version
 from decodekit.plugin.parameters import FunctionPlugin
 
@@ -33,8 +33,6 @@ __all__ = [
     "sampler",
 ]
 
-_groups: dict[str, Group] = {}
-
 
 def define_group(name: str, kind: str, included: Mapping[str, Callable[..., Any]] | None = None) -> Group:
     """Define a group of plugins. Defining it again with the same arguments changes nothing.
@@ -48,7 +46,7 @@ def define_group(name: str, kind: str, included: Mapping[str, Callable[..., Any]
         ParameterError: the group is already defined with other arguments.
     """
     made = Group(name, kind, MappingProxyType(dict(included or {})))
-    known = _groups.setdefault(name, made)
+    known = GROUPS.setdefault(name, made)
     if (known.kind, dict(known.included)) != (made.kind, dict(made.included)):
         raise ParameterError(f"the plugin group {name!r} is already defined, with kind {known.kind!r}")
     return known
@@ -87,7 +85,7 @@ def plugins() -> list[PluginInfo]:
     """All installed and registered plugins of all groups, sorted by group and name. Imports none of them."""
     loaded = {(info.group, info.name, info.distribution) for info in LOADED.values()}
     found: list[PluginInfo] = []
-    for group in _groups.values():
+    for group in GROUPS.values():
         found += [PluginInfo(name, group.name, "", "", True) for name in group.registered]
         found += [PluginInfo(name, group.name, OURS, our_version(), True) for name in group.included]
     for name, points in installed().items():
@@ -99,7 +97,7 @@ def plugins() -> list[PluginInfo]:
 
 def load(group: str, name: str) -> tuple[Callable[..., Any], PluginInfo]:
     """`Group.load` of the group of this name. The group need not be defined: its entry points are enough."""
-    return _groups.get(group, Group(group, group.removesuffix("s"))).load(name)
+    return GROUPS.get(group, Group(group, group.removesuffix("s"))).load(name)
 
 
 def describe(plugin: Any) -> dict[str, Any]:
@@ -133,4 +131,4 @@ def _functions() -> list[Callable[..., Any]]:
 
 
 def _registered() -> list[tuple[str, Callable[..., Any]]]:
-    return [named for group in _groups.values() for named in group.registered.items()]
+    return [named for group in GROUPS.values() for named in group.registered.items()]

@@ -15,9 +15,10 @@ from decodekit.errors import ConfigError, ParameterError
 from decodekit.log import get_logger
 from decodekit.text.chat import encode_chat, render
 from decodekit.text.tokenizer import Message
+from decodekit.text.unwritten import unwritten
 from decodekit.text.utf8 import utf8
 
-__all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids"]
+__all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids", "server_ids"]
 
 SpaceInFront = Literal["never", "unless there", "always"]
 
@@ -25,7 +26,7 @@ SpaceInFront = Literal["never", "unless there", "always"]
 class BaseTokenizer:
     """The base of tokenizers: everything but the vocabulary.
 
-    A subclass has `encode` and ``fingerprint``, `_piece`, and `_encode_own` if it has a chat template.
+    A subclass has `encode` and ``fingerprint``, `_piece`, and `_encode_own` if the model's own tokenizer changes texts.
 
     Args:
         vocab_size: the number of tokens.
@@ -76,19 +77,38 @@ class BaseTokenizer:
         """
         return _with_space(self, text, special)
 
+    def encode_as_server(self, text: str) -> list[int]:
+        """The ids that the model's own tokenizer gives for a text, as a server that takes texts has them.
+
+        With BOS, and with all that the tokenizer adds and normalises; markup is read as control tokens.
+
+        Raises:
+            ParameterError: as for `encode_messages`.
+        """
+        utf8(text, "the text")
+        ids = self._encode_own(text, True)
+        return ids if self.bos_id is None else [self.bos_id, *ids]
+
     @property
     def control_tokens(self) -> Mapping[str, int]:
         """The ids of the tokens that are not text, by their markup."""
         return {}
 
+    @property
+    def whole_tokens(self) -> frozenset[int]:
+        """The tokens with a text that are found in texts as a whole, before the rest is split into tokens."""
+        return frozenset()
+
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation in the model's own chat template, ready for the assistant's answer.
 
         They are those of the model's own tokenizer, with all that it adds and normalises, except that the markup of a
-        control token in a message is plain text. If the last message is the assistant's, the model continues it.
+        control token in a message is plain text. Where it writes 'unknown' for letters, a warning names them. If the
+        last message is the assistant's, the model continues it.
 
         Raises:
-            ParameterError: the messages are not of the right shape.
+            ParameterError: the messages are not of the right shape, or hold letters that the model's own tokenizer
+                drops.
             ConfigError: the model has no template, or the template refuses the messages.
         """
         if self.chat_template is None:
@@ -124,17 +144,28 @@ class BaseTokenizer:
 
         Without ``special`` it is a part between two control tokens whose own markup is plain text.
         """
-        raise NotImplementedError
+        return self.encode_prompt(text, special=special)
+
+    def _unwritten(self, text: str) -> ParameterError:
+        """The error for a text that `encode` cannot write, which names the letters."""
+        return unwritten(text, lambda letter: letter == text or self._refuses(letter))
+
+    def _refuses(self, letter: str) -> bool:
+        try:
+            self.encode(letter)
+        except ParameterError:
+            return True
+        return False
 
     def _require_known(self, text: str, unknown: bool) -> None:
         """Raises `ParameterError` where the 'unknown' token stands for a part of the text."""
         if unknown:
-            raise ParameterError(f"this vocabulary has no tokens for a part of the text: {text[:60]!r}")
+            raise self._unwritten(text)
 
     def _require_spelled(self, text: str, spelled: bytes) -> None:
         """Raises `ParameterError` where these bytes of its tokens are not the text's, unless `loses` says so."""
         if spelled != text.encode() and not self.loses:
-            raise ParameterError(f"this vocabulary cannot encode the text byte for byte: {text[:60]!r}")
+            raise self._unwritten(text)
 
     def _markup(self) -> tuple[str, str]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""
@@ -159,6 +190,25 @@ def prompt_ids(tokenizer: Any, text: str) -> list[int]:
         ParameterError: the text is not valid Unicode, or the vocabulary cannot encode it.
     """
     ids = own_ids(tokenizer, text, special=False)
+    return ids if tokenizer.bos_id is None else [tokenizer.bos_id, *ids]
+
+
+def server_ids(tokenizer: Any, text: str) -> list[int]:
+    """The ids that a server which has this tokenizer and takes texts makes of a text.
+
+    Args:
+        tokenizer: any `Tokenizer`; of one without ``encode_as_server``, the ids of the text with its markup read as
+            control tokens, behind BOS.
+        text: the text.
+
+    Raises:
+        ParameterError: the text is not valid Unicode, or the vocabulary cannot encode it.
+    """
+    as_server = getattr(tokenizer, "encode_as_server", None)
+    if as_server is not None:
+        made: list[int] = as_server(text)
+        return made
+    ids = own_ids(tokenizer, text)
     return ids if tokenizer.bos_id is None else [tokenizer.bos_id, *ids]
 
 

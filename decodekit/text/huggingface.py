@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from decodekit.log import get_logger
 from decodekit.text import rules
 from decodekit.text.base import BaseTokenizer
 from decodekit.text.folder import Folder
+from decodekit.text.unwritten import is_unused, say_unknown, unwritten
 from decodekit.text.utf8 import utf8
 
 __all__ = ["FastTokenizer", "read_tokenizer"]
@@ -43,6 +44,7 @@ class FastTokenizer(BaseTokenizer):
         bos_id: the token that a raw prompt starts with; None for none.
         markup: ``bos_token`` and ``eos_token`` as a chat template has them.
         chat_template: the model's own, in Jinja.
+        unused: tokens that only fill the vocabulary. They have no text, and a text that has one of them is refused.
 
     Attributes:
         left_out: the normalisations that act on conversations and not on a text that is given, such as 'NFC'.
@@ -60,6 +62,7 @@ class FastTokenizer(BaseTokenizer):
         bos_id: int | None = None,
         markup: Mapping[str, str] | None = None,
         chat_template: str | None = None,
+        unused: Collection[int] = (),
     ) -> None:
         self._rules = backend.to_str()
         data = json.loads(self._rules)
@@ -82,7 +85,10 @@ class FastTokenizer(BaseTokenizer):
         )
         self._table = _bytes_of_all(size, pieces, added, rules.reader_of(data))
         self._controls = {i: str(token.content).encode() for i, token in added.items() if token.special}
-        self._unknown_text: str = data["model"].get("unk_token") or ""
+        for token_id in unused:
+            self._table[token_id] = None
+        self._unused = frozenset(unused)
+        self._unknown_text = rules.unknown_of(data)
         self._unknown = pieces.get(self._unknown_text)
         self._plain, self._special = _pair(data, spaces=False)
         self._names = dict(markup or {})
@@ -105,7 +111,7 @@ class FastTokenizer(BaseTokenizer):
             ParameterError: the text holds half a surrogate pair, or the vocabulary cannot encode it byte for byte.
         """
         utf8(text, "the text")
-        ids: list[int] = (self._special if special else self._plain).encode(text, add_special_tokens=False).ids
+        ids: list[int] = self._encoded(self._special if special else self._plain, text).ids
         self._require_known(text, self._has_unknown(text, ids, special))
         self._require_spelled(text, self._spelled(ids, special))
         return ids
@@ -119,11 +125,22 @@ class FastTokenizer(BaseTokenizer):
         exact = self.encode(text, special=special)
         if self.space_in_front == "never":
             return exact
-        ids: list[int] = self._spacing[special].encode(text, add_special_tokens=False).ids
+        ids: list[int] = self._encoded(self._spacing[special], text).ids
         self._require_known(text, self._has_unknown(text, ids, special))
         if self._spelled(ids, special).replace(b" ", b"") != text.encode().replace(b" ", b""):
             raise ParameterError(f"this vocabulary cannot encode the text as a prompt: {text[:60]!r}")
         return ids
+
+    def _encoded(self, backend: tokenizers.Tokenizer, text: str) -> Any:
+        """The library's encoding. Raises `ParameterError` where it finds no token and knows no 'unknown'."""
+        try:
+            encoding = backend.encode(text, add_special_tokens=False)
+        except Exception:  # the library raises a bare Exception
+            raise self._unwritten(text) from None
+        unused = next((i for i in encoding.ids if i in self._unused), None)
+        if unused is not None:
+            raise is_unused(str(backend.id_to_token(unused)), text)
+        return encoding
 
     def _has_unknown(self, text: str, ids: list[int], special: bool) -> bool:
         named = special and self._unknown_text in text
@@ -146,6 +163,19 @@ class FastTokenizer(BaseTokenizer):
         own.no_padding()
         return own
 
+    @cached_property
+    def _marking(self) -> tokenizers.Tokenizer | None:
+        """`_own` with some token for each letter that it would drop; None where it drops none."""
+        data = rules.marking_what_is_dropped(json.loads(self._rules))
+        return None if data is None else tokenizers.Tokenizer.from_str(json.dumps(data))
+
+    def _drops(self, text: str) -> bool:
+        if self._marking is None:
+            return False
+        marked: list[int] = self._marking.encode(text, add_special_tokens=False).ids
+        own: list[int] = self._encoded(self._own, text).ids
+        return marked != own
+
     def _piece(self, token_id: int) -> bytes | None:
         return self._table[token_id]
 
@@ -154,10 +184,23 @@ class FastTokenizer(BaseTokenizer):
         """The ids of the tokens that are not text, by their markup."""
         return {markup.decode(): token_id for token_id, markup in self._controls.items()}
 
+    @cached_property
+    def whole_tokens(self) -> frozenset[int]:
+        """The added tokens that have a text."""
+        added = self._plain.get_added_tokens_decoder()
+        return frozenset(i for i, token in added.items() if not token.special)
+
     def _encode_own(self, text: str, special: bool) -> list[int]:
         if not special:
             return self.encode_prompt(text) if self._spaces_in_parts else self.encode(text)
-        ids: list[int] = self._own.encode(text, add_special_tokens=False).ids
+        encoding = self._encoded(self._own, text)
+        if self._drops(text):
+            raise unwritten(text, self._drops)
+        named = zip(encoding.ids, encoding.offsets, strict=True)
+        letters = [text[start:end] for token_id, (start, end) in named if token_id == self._unknown]
+        if any(each != self._unknown_text for each in letters):
+            say_unknown(each for each in letters if each != self._unknown_text)
+        ids: list[int] = encoding.ids
         return ids
 
     def _markup(self) -> tuple[str, str]:

@@ -10,11 +10,24 @@ from decodekit.errors import ConfigError
 from decodekit.text.base import SpaceInFront
 from decodekit.text.byte_alphabet import BYTES
 
-__all__ = ["exact", "left_out", "loses", "parts_of", "reader_of", "space_in_front"]
+__all__ = [
+    "SPACE_BEFORE_SPACES",
+    "exact",
+    "left_out",
+    "loses",
+    "marking_what_is_dropped",
+    "parts_of",
+    "reader_of",
+    "space_in_front",
+    "unknown_of",
+]
 
 _SPACE = "\u2581"  # what sentencepiece writes for a space
 _NO_TEXT = ""  # a token that no text holds
 _SPELLS_A_SPACE = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
+SPACE_BEFORE_SPACES = rf"\A{_SPACE}(?= +\z)"
+"""What llama.cpp's unigrams do not have: the space that is put in front of a text, where the text is spaces only."""
+_NO_SPACE_BEFORE_SPACES = {"type": "Replace", "pattern": {"Regex": SPACE_BEFORE_SPACES}, "content": ""}
 _READS_A_SPACE = {"type": "Replace", "pattern": {"String": _SPACE}, "content": " "}
 
 
@@ -74,7 +87,33 @@ def loses(data: dict[str, Any]) -> str:
             lost.append("capital letters")
         if part["type"] == "StripAccents" or part.get("strip_accents", part.get("lowercase")):
             lost.append("accents")
+        if part.get("clean_text"):
+            lost.append("control characters")
     return ", ".join(dict.fromkeys(lost))
+
+
+def unknown_of(data: dict[str, Any]) -> str:
+    """The token that stands for what has none, as the vocabulary writes it; '' for none."""
+    model = data["model"]
+    if model["type"] == "Unigram":
+        at = model.get("unk_id")
+        return "" if at is None else str(model["vocab"][at][0])
+    return model.get("unk_token") or ""
+
+
+def marking_what_is_dropped(data: dict[str, Any]) -> dict[str, Any] | None:
+    """The same rules, with some token for each letter that they drop: a BPE vocabulary without 'unknown' drops letters.
+
+    A text loses letters if these rules give it other ids. None where no letter is dropped.
+    """
+    model = data["model"]
+    if model["type"] != "BPE" or unknown_of(data):
+        return None
+    in_bytes = any(part["type"] == "ByteLevel" for part in parts_of(data.get("pre_tokenizer")))
+    letters = BYTES if in_bytes else [f"<0x{byte:02X}>" for byte in range(256)]
+    if (in_bytes or model.get("byte_fallback")) and all(letter in model["vocab"] for letter in letters):
+        return None
+    return data | {"model": model | {"unk_token": next(iter(model["vocab"])), "fuse_unk": False}}
 
 
 def left_out(data: dict[str, Any]) -> tuple[str, ...]:
@@ -82,7 +121,9 @@ def left_out(data: dict[str, Any]) -> tuple[str, ...]:
     if loses(data):
         return ()
     parts = parts_of(data.get("normalizer"))
-    return tuple(part["type"] for part in parts if part["type"] != "Prepend" and not _is(part, _SPELLS_A_SPACE))
+    ours = (_SPELLS_A_SPACE, _NO_SPACE_BEFORE_SPACES)
+    others = [part for part in parts if part["type"] != "Prepend" and not any(_is(part, rule) for rule in ours)]
+    return tuple(part["type"] for part in others)
 
 
 def exact(data: dict[str, Any], *, spaces: bool = False, markup: bool = False) -> dict[str, Any]:
@@ -104,7 +145,7 @@ def exact(data: dict[str, Any], *, spaces: bool = False, markup: bool = False) -
     kept = [
         part
         for part in parts_of(plain.get("normalizer"))
-        if _is(part, _SPELLS_A_SPACE) or (spaces and _prepends_space(part))
+        if _is(part, _SPELLS_A_SPACE) or (spaces and (_prepends_space(part) or _is(part, _NO_SPACE_BEFORE_SPACES)))
     ]
     split = parts_of(plain.get("pre_tokenizer"))
     if any(part["type"] == "Metaspace" for part in split):

@@ -27,6 +27,8 @@ class Tokenizer(Protocol):
       text, as sentencepiece does; prompts and conversations have it, `encode` does not; 'never';
     * ``encode_prompt(text, special=False)``: the ids of a text with all spaces that the model's own tokenizer adds,
       where it adds others than the one in front;
+    * ``encode_as_server(text)``: the ids that a server with this tokenizer makes of a text, BOS included; and
+      ``whole_tokens``, the ids of the added tokens that have a text;
     * ``loses`` (str): what `encode` does not keep of a text; '': ``decode(encode(text))`` is the text's UTF-8;
     * ``listed`` (bool): the bytes of all tokens are available; False where a server gives them one by one; True.
     """

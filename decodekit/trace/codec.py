@@ -29,15 +29,15 @@ from pydantic_core import to_json
 from decodekit.chain import Entry
 from decodekit.distribution.disclosure import Tail
 from decodekit.draw.choice import Choice, Draw
+from decodekit.text.json_weight import json_weight
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.step import RawSummary, Step
 from decodekit.types import Floats, Ids
 
-__all__ = ["LONGEST_LINE", "check_size", "digest", "encode_step", "to_line"]
+__all__ = ["LONGEST_LINE", "MOST_OBJECTS", "check_size", "digest", "encode_step", "to_line"]
 
-LONGEST_LINE = 64 * 1024 * 1024
-_MOST_LISTS, _MOST_ITEMS = 2**15, 540_000  # of a step: the whole support of 262,208 tokens, ids and scores
-_MOST_LISTS_OF_A_HEADER, _MOST_ITEMS_OF_A_HEADER = 2**19, 2**23  # prompts are lists of ids
+LONGEST_LINE = 16 * 2**20  # bytes; the longest that a run needs holds a whole row of 262,144 tokens and its raw row
+MOST_OBJECTS = 40 * 2**20  # bytes that a parsed line may take by `json_weight`: prompts of a million tokens in all
 
 
 def digest(data: bytes) -> str:
@@ -45,20 +45,12 @@ def digest(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
-def check_size(line: bytes, *, header: bool = False) -> None:
-    """Raise `ValueError` for a line that is too long, or holds more lists or items than a trace needs.
-
-    An empty list is 2 bytes on disk and about 100 in memory; counting commas and brackets costs almost nothing.
-    """
-    lists, items = (_MOST_LISTS_OF_A_HEADER, _MOST_ITEMS_OF_A_HEADER) if header else (_MOST_LISTS, _MOST_ITEMS)
+def check_size(line: bytes) -> None:
+    """Raise `ValueError` for a line that is too long, or would take too much memory when it is parsed."""
     if len(line) > LONGEST_LINE:
-        raise ValueError(f"a line is longer than {LONGEST_LINE} bytes")
-    if len(line) <= lists:
-        return  # most lines are this short
-    if line.count(b"[") + line.count(b"{") > lists:
-        raise ValueError(f"a line holds more than {lists} lists")
-    if line.count(b",") > items:
-        raise ValueError(f"a line holds more than {items} items")
+        raise ValueError(f"a line is longer than {LONGEST_LINE >> 20} MiB")
+    if len(line) > MOST_OBJECTS // 200 and json_weight(line) > MOST_OBJECTS:  # a byte weighs 92 at most
+        raise ValueError(f"the parts of a line would take more than {MOST_OBJECTS >> 20} MiB of memory")
 
 
 def to_line(data: Mapping[str, Any]) -> bytes:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
 from decodekit.errors import TraceError
+from decodekit.local.files import open_regular
 from decodekit.trace.codec import LONGEST_LINE, check_size, digest, to_line
 from decodekit.trace.header import FORMAT, Footer, Header, Trace
 from decodekit.trace.new_file import write_new
-from decodekit.trace.parsing import FOOTER, RESUMPTION, parse_header, parse_step
+from decodekit.trace.parsing import FOOTER, RESUMPTION, parse_header, parse_json, parse_step
 from decodekit.types import PathLike
 
 __all__ = ["Fault", "inspect_trace", "read_trace", "recover"]
 
+_HEADER = b'{"kind":"header","content":'
+_PIECE = 2**16
 _CHECK = b',"check":"'
 
 
@@ -57,22 +58,21 @@ def read_trace(path: PathLike) -> Trace:
 def inspect_trace(path: PathLike) -> tuple[Trace, Fault | None]:
     """As `read_trace`, but returns a fault with the steps before it. Raises only if there is no usable header."""
     lines = _lines(path)
-    first = next(lines, None)
-    if first is None:
+    first, ended = next(lines, (b"", False))
+    if not first and not ended:
         raise TraceError(f"{path} is empty")
-    header, content = _header(first, path)
+    header, contents = _header(first, ended, path)
     trace = Trace(header, [], None)
-    contents = blake2b(content, digest_size=16)
-    prev = digest(first[:-1])
-    for line in lines:
+    prev = digest(first)
+    del first
+    for line, ended in lines:
         steps = len(trace.steps)
         if trace.footer is not None:
             return trace, Fault(f"{path} has more lines after its footer", step=steps)
-        if not line.endswith(b"\n") and len(line) <= LONGEST_LINE:
+        if not ended and len(line) <= LONGEST_LINE:
             return trace, Fault(
                 f"the last line of {path}, after {steps} steps, is incomplete; use recover", step=steps, torn=len(line)
             )
-        line = line.removesuffix(b"\n")
         try:
             check_size(line)
             prev = _take(line, prev, trace, contents)
@@ -112,35 +112,51 @@ def recover(path: PathLike, target: PathLike) -> Trace:
     return read_trace(target)
 
 
-def _lines(path: PathLike) -> Iterator[bytes]:
-    """The lines of a file, each with its newline; of a line that is too long, only the first part."""
+def _lines(path: PathLike) -> Iterator[tuple[bytes, bool]]:
+    """The lines of a file without their newlines, and whether each had one; only the first part of one too long."""
     try:
-        # Non-blocking, because opening a pipe would wait for its writer. Windows has no such flag.
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise TraceError(f"{path} is not a regular file, and a trace is read from a regular file only")
-            while line := file.readline(LONGEST_LINE + 1):
-                yield line
+        with open_regular(path) as file:
+            while size := _line_size(file):
+                line = file.read(size - 1)
+                last = file.read(1)
+                ended = last == b"\n"
+                yield line if ended else line + last, ended
     except OSError as error:
         raise TraceError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:  # a name with a zero byte
         raise TraceError(f"cannot read {os.fspath(path)!r}: {error}") from error
 
 
-def _header(line: bytes, path: PathLike) -> tuple[Header, bytes]:
-    """The header, and the bytes of its content."""
+def _line_size(file: BinaryIO) -> int:
+    """The bytes of the next line, to be read in one piece: `readline` joins many, which takes twice the memory."""
+    start, size = file.tell(), 0
+    while (piece := file.readline(_PIECE)) and size <= LONGEST_LINE:
+        size += len(piece)
+        if piece.endswith(b"\n"):
+            break
+    file.seek(start)
+    return size
+
+
+def _header(line: bytes, ended: bool, path: PathLike) -> tuple[Header, Any]:
+    """The header, and the digest of all contents so far."""
     try:
-        check_size(line, header=True)
-        data = json.loads(line)
+        if not ended and line.startswith(_HEADER[:8]):
+            raise TraceError(f"the header of {path} is incomplete; no step was written, so start the run again", step=0)
+        check_size(line)
+        try:
+            data = parse_json(line)
+        except ValueError:
+            raise ValueError("its first line is not JSON") from None
         content = data["content"]
         if data["kind"] != "header":
             raise ValueError("the first line is not a header")
         if content["format"] != FORMAT:
             raise TraceError(f"{path} has the format {str(content['format'])[:60]!r}; this version reads {FORMAT!r}")
-        if not line.endswith(b"\n"):
-            raise ValueError("the header is incomplete")
-        return parse_header(content), to_line(content)
+        start, end = len(_HEADER), line.rfind(b',"created":')
+        if not line.startswith(_HEADER) or end < start:
+            raise ValueError("the header is not written as a header is")
+        return parse_header(content), blake2b(memoryview(line)[start:end], digest_size=16)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TraceError(f"{path} is not a decodekit trace: {_first(error)}", step=0) from error
 
@@ -152,7 +168,7 @@ def _take(line: bytes, prev: str, trace: Trace, contents: Any) -> str:
         trace.steps.append(step)
         contents.update(_content_bytes(line))
         return digest(line)
-    data = json.loads(line)
+    data = parse_json(line)
     if not isinstance(data, dict) or data.get("prev") != prev:
         raise _Unchained(f"the digest in line {len(trace.steps) + 2} is not that of the line before; one was changed")
     if data.get("kind") == "recovered":
@@ -183,6 +199,6 @@ def _content_bytes(line: bytes) -> bytes:
 
 def _first(error: BaseException) -> str:
     if isinstance(error, ValidationError):
-        detail = error.errors()[0]
+        detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
         return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
     return f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)[:300]

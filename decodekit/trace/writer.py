@@ -171,7 +171,7 @@ def _escaped(data: Any) -> Any:
 def _require_readable(line: bytes, *, header: bool = False, step: int | None = None) -> None:
     """Refuse a line that the reader would refuse."""
     try:
-        check_size(line, header=header)
+        check_size(line)
     except ValueError as error:
         raise TraceError(
             f"{error}, which is too much for a trace. "

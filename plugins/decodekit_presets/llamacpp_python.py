@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from decodekit.plugin.presets import Preset, Recipe
+from decodekit.plugin.presets import Part, Preset, Recipe
 from decodekit_presets.llamacpp import LlamaSeed, Order, drawn
 from decodekit_presets.shared import (
     GREEDY,
@@ -63,15 +63,14 @@ class LlamaCppPython(Preset):
             parts += penalties(self.repeat_penalty, self.frequency_penalty, self.presence_penalty, **where)
         elif self.given("repeat_penalty", "frequency_penalty", "presence_penalty"):
             notes.append("last_n_tokens_size: below 1 the penalties are dropped")
-        order: Order = "id"
-        law = "dist"
         cuts = ("top_k", "typical_p", "top_p", "min_p")
         if self.temperature == 0:
-            if self.given("typical_p", "mirostat_mode"):
-                notes.append(
-                    f"temperature: at 0 it is greedy, and drops {listed(self.given('typical_p', 'mirostat_mode'))}"
-                )
+            lost = self.given("typical_p", "mirostat_mode")
+            if lost:
+                notes.append(f"temperature: at 0 it is greedy, and drops {listed(lost)}")
             return Recipe(tuple(parts), GREEDY, tuple(notes))
+        order: Order = "id"
+        law = "dist"
         if self.temperature < 0:
             lost = self.given(*cuts, "mirostat_mode")
             notes.append(f"temperature: below 0 nothing is scaled or cut{f'; dropped: {listed(lost)}' if lost else ''}")
@@ -85,18 +84,26 @@ class LlamaCppPython(Preset):
             parts.append(part(name, self.mirostat_tau, eta=self.mirostat_eta))
             order, law = "score", "discrete"
         else:
-            if self.top_k > 0:
-                parts.append(part("top_k", self.top_k))
-                order = "score"
-            if self.typical_p < 1:
-                parts.append(part("typical_p", positive(self.typical_p), boundary="keep"))
-                order = "other"
-            if self.top_p < 1:
-                parts += top_p(self.top_p, "lowest")
-                order = "score"
-            if self.min_p > 0:
-                parts.append(part("min_p", self.min_p))
+            truncations, order = self._truncations()
+            parts += truncations
             if self.temperature != 1:
                 parts.append(part("temperature", self.temperature))
         sampler, seed_notes = drawn(self.seed, order, law)
         return Recipe(tuple(parts), sampler, (*notes, *seed_notes))
+
+    def _truncations(self) -> tuple[list[Part], Order]:
+        """The truncations, and the order in which they leave the candidates."""
+        parts: list[Part] = []
+        order: Order = "id"
+        if self.top_k > 0:
+            parts.append(part("top_k", self.top_k))
+            order = "score"
+        if self.typical_p < 1:
+            parts.append(part("typical_p", positive(self.typical_p), boundary="keep"))
+            order = "other"
+        if self.top_p < 1:
+            parts += top_p(self.top_p, "lowest")
+            order = "score"
+        if self.min_p > 0:
+            parts.append(part("min_p", self.min_p))
+        return parts, order

@@ -156,57 +156,59 @@ class TextGenerationWebUI(Preset):
         return [*(name for name in _MADE if name not in named), *named]
 
     def _stages(self) -> dict[str, list[Part]]:
+        """The processors of each name of ``sampler_priority``; none where the setting turns it off."""
+        return {**self._history(), **self._heat(), **self._truncations(), **self._drawing()}
+
+    def _history(self) -> dict[str, list[Part]]:
+        """What depends on the tokens before: penalties, DRY and bans of n-grams."""
         window = self.repetition_penalty_range or None
         past = {"scope": "both", "window": window}
-        middle, spread = (self.dynatemp_high + self.dynatemp_low) / 2, (self.dynatemp_high - self.dynatemp_low) / 2
-        dynamic = part("dynamic_temperature", middle, spread=spread, exponent=self.dynatemp_exponent)
-        repeats = part("dry", self.dry_multiplier)
-        if self.dry_multiplier > 0:
-            length, breakers = self.dry_allowed_length, self.dry_sequence_breakers
-            repeats = dry(self.dry_multiplier, self.dry_base, length, window, breakers)
-        made: dict[str, tuple[bool, Part]] = {
-            "dry": (self.dry_multiplier > 0, repeats),
-            "temperature": (self.temperature != 1, part("temperature", self.temperature)),
-            "dynamic_temperature": (self.dynamic_temperature, dynamic),
-            "quadratic_sampling": (
-                self.smoothing_factor > 0,
-                part("quadratic", self.smoothing_factor, curve=self.smoothing_curve),
-            ),
-            "top_n_sigma": (self.top_n_sigma > 0, part("top_n_sigma", self.top_n_sigma)),
-            "top_k": (self.top_k > 0, part("top_k", self.top_k, ties="all")),
-            "typical_p": (self.typical_p < 1, part("typical_p", positive(self.typical_p), ties="all")),
-            "epsilon_cutoff": (
-                self.epsilon_cutoff > 0,
-                part("epsilon_cutoff", self.epsilon_cutoff * _PER_TEN_THOUSAND, ties="all"),
-            ),
-            "eta_cutoff": (self.eta_cutoff > 0, part("eta_cutoff", self.eta_cutoff * _PER_TEN_THOUSAND, ties="all")),
-            "tfs": (self.tfs < 1, part("tfs", self.tfs, cut_tokens="zeros")),
-            "top_a": (self.top_a > 0, part("top_a", self.top_a)),
-            "min_p": (self.min_p > 0, part("min_p", self.min_p)),
-            "adaptive_p": (
-                self.adaptive_target > 0,
-                part("adaptive_p", self.adaptive_target, decay=self.adaptive_decay),
-            ),
-            "mirostat": (self.mirostat_mode == 2, part("mirostat_v2", self.mirostat_tau, eta=self.mirostat_eta)),
-            "xtc": (
-                self.xtc_probability > 0,
-                part("xtc", self.xtc_probability, threshold=self.xtc_threshold),
-            ),
-            "encoder_repetition_penalty": (
-                self.encoder_repetition_penalty != 1,
-                part("encoder_repetition_penalty", self.encoder_repetition_penalty),
-            ),
-            "no_repeat_ngram": (
-                self.no_repeat_ngram_size > 0,
-                part("no_repeat_ngram", self.no_repeat_ngram_size),
-            ),
-        }
+        multiplier, length, breakers = self.dry_multiplier, self.dry_allowed_length, self.dry_sequence_breakers
+        encoder, size = self.encoder_repetition_penalty, self.no_repeat_ngram_size
         return {
-            **{name: [processor] if wanted else [] for name, (wanted, processor) in made.items()},
             "repetition_penalty": penalties(self.repetition_penalty, 0.0, 0.0, **past),
             "frequency_penalty": penalties(1.0, self.frequency_penalty, 0.0, **past),
             "presence_penalty": penalties(1.0, 0.0, self.presence_penalty, **past),
+            "dry": [dry(multiplier, self.dry_base, length, window, breakers)] if multiplier > 0 else [],
+            "encoder_repetition_penalty": [part("encoder_repetition_penalty", encoder)] if encoder != 1 else [],
+            "no_repeat_ngram": [part("no_repeat_ngram", size)] if size > 0 else [],
+        }
+
+    def _heat(self) -> dict[str, list[Part]]:
+        """What changes the shape and excludes nothing."""
+        middle, spread = (self.dynatemp_high + self.dynatemp_low) / 2, (self.dynatemp_high - self.dynatemp_low) / 2
+        dynamic = part("dynamic_temperature", middle, spread=spread, exponent=self.dynatemp_exponent)
+        smoothing = part("quadratic", self.smoothing_factor, curve=self.smoothing_curve)
+        return {
+            "temperature": [part("temperature", self.temperature)] if self.temperature != 1 else [],
+            "dynamic_temperature": [dynamic] if self.dynamic_temperature else [],
+            "quadratic_sampling": [smoothing] if self.smoothing_factor > 0 else [],
+        }
+
+    def _truncations(self) -> dict[str, list[Part]]:
+        epsilon, eta = self.epsilon_cutoff * _PER_TEN_THOUSAND, self.eta_cutoff * _PER_TEN_THOUSAND
+        xtc = part("xtc", self.xtc_probability, threshold=self.xtc_threshold)
+        return {
+            "top_n_sigma": [part("top_n_sigma", self.top_n_sigma)] if self.top_n_sigma > 0 else [],
+            "top_k": [part("top_k", self.top_k, ties="all")] if self.top_k > 0 else [],
             "top_p": top_p(self.top_p, "highest"),
+            "typical_p": [part("typical_p", positive(self.typical_p), ties="all")] if self.typical_p < 1 else [],
+            "epsilon_cutoff": [part("epsilon_cutoff", epsilon, ties="all")] if epsilon > 0 else [],
+            "eta_cutoff": [part("eta_cutoff", eta, ties="all")] if eta > 0 else [],
+            "tfs": [part("tfs", self.tfs, cut_tokens="zeros")] if self.tfs < 1 else [],
+            "top_a": [part("top_a", self.top_a)] if self.top_a > 0 else [],
+            "min_p": [part("min_p", self.min_p)] if self.min_p > 0 else [],
+            "xtc": [xtc] if self.xtc_probability > 0 else [],
+        }
+
+    def _drawing(self) -> dict[str, list[Part]]:
+        """What draws at its own place in the order."""
+        adaptive = part("adaptive_p", self.adaptive_target, decay=self.adaptive_decay)
+        return {
+            "adaptive_p": [adaptive] if self.adaptive_target > 0 else [],
+            "mirostat": [part("mirostat_v2", self.mirostat_tau, eta=self.mirostat_eta)]
+            if self.mirostat_mode == 2
+            else [],
         }
 
     def _differences(self, used: set[str]) -> list[str]:

@@ -14,12 +14,14 @@ import pytest
 
 pytest.importorskip("llama_cpp")
 
+import llama_cpp
+
 import decodekit
 from decodekit import Disclosure, Distribution, Prefix
 from decodekit.distribution.disclosure import ALL
 from decodekit.errors import AdapterError, ContextOverflow, ModelNotFound, OutOfMemory, ParameterError
 from decodekit_llamacpp import LlamaCppAdapter
-from decodekit_llamacpp.native import LlamaContext, fill
+from decodekit_llamacpp.native import fill
 from tests.adapters.conftest import MODEL, BareLoop, model_path
 
 pytestmark = pytest.mark.real_model
@@ -169,18 +171,18 @@ def test_a_closed_adapter_says_so_and_closes_again(make: Callable[..., Any]) -> 
 
 def failing(monkeypatch: pytest.MonkeyPatch, times: int, error: BaseException | None = None) -> None:
     """Make the next forward passes fail, as llama.cpp does when a buffer cannot be had, or as an interrupt does."""
-    decode, left = LlamaContext.decode, [times]
+    decode, left = llama_cpp.llama_decode, [times]
 
-    def faulty(context: LlamaContext) -> int:
+    def faulty(*arguments: Any) -> int:
         if left[0] > 0:
             left[0] -= 1
             if error is not None:
-                decode(context)  # an interrupt arrives when the C code is done
+                decode(*arguments)  # an interrupt arrives when the C code is done
                 raise error
             return -3
-        return decode(context)
+        return int(decode(*arguments))
 
-    monkeypatch.setattr(LlamaContext, "decode", faulty)
+    monkeypatch.setattr(llama_cpp, "llama_decode", faulty)
 
 
 @pytest.mark.parametrize("times", [1, 2, 3, 4, 5])
@@ -338,8 +340,6 @@ def test_a_run_whose_server_went_away_goes_on_to_the_unbroken_text(
 
 def test_a_version_of_llama_cpp_python_without_a_field_is_refused_and_nothing_is_dropped() -> None:
     """ctypes would take any attribute, and llama.cpp would never see it."""
-    import llama_cpp
-
     parameters = fill(llama_cpp.llama_context_default_params(), n_ctx=77)
     assert parameters.n_ctx == 77
     with pytest.raises(AdapterError, match=r"llama-cpp-python \d.* has no 'kv_divided' in llama_context_params"):

@@ -123,14 +123,14 @@ def test_a_cache_that_answers_differently_is_not_trusted(monkeypatch: pytest.Mon
     }
 
 
-@pytest.mark.parametrize("fault", ["the cache ignores the window", "nobody can make the window smaller"])
+@pytest.mark.parametrize("fault", ["the cache ignores the window", "the window cannot be made smaller"])
 def test_a_window_is_trusted_only_where_it_was_seen_to_matter(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     from transformers.models.mistral import modeling_mistral
 
     windowed = modeling_mistral.create_sliding_window_causal_mask
 
     def mask(config: Any, **rest: Any) -> Any:
-        if fault == "nobody can make the window smaller":
+        if fault == "the window cannot be made smaller":
             config = copy.copy(config)
             config.sliding_window = 8
         elif cache_of(rest) is not None:

@@ -39,7 +39,7 @@ def test_ends_are_those_that_are_named_and_control_tokens_that_end_by_their_name
 
 def test_defaults_are_llama_cpps(tmp_path: Path) -> None:
     pieces = GgufFile(head(tmp_path / "a", "llama", bos_token_id=0))
-    assert (pieces.family, pieces.tokens, pieces.unused) == ("llama", 6, {4})
+    assert (pieces.family, len(pieces.tokens), pieces.unused) == ("llama", 6, {4})
     assert pieces.prepends_space and pieces.bos_id == 0 and not pieces.words_first
     exact = GgufFile(head(tmp_path / "b", "llama", add_space_prefix=False, add_bos_token=False, bos_token_id=0))
     assert not exact.prepends_space and exact.bos_id is None

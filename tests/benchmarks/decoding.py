@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import decodekit
 
@@ -15,18 +16,58 @@ PROMPT = "Once upon a time in a small village by the sea"
 CHAIN = (("top_k", 40), ("top_p", 0.95), ("min_p", 0.05), ("temperature", 0.8))
 
 
-def ours(session: decodekit.Session, folder: Path, tokens: int = TOKENS) -> Callable[[], object]:
-    """A traced run at level proof; the cache is empty and end-of-text does not end it, so both sides do equal work."""
+class Fresh:
+    """A session whose adapter is made anew before each run: its cache is empty, but for two tokens of another text.
+
+    Args:
+        make: makes the adapter.
+        options: of the session.
+    """
+
+    def __init__(self, make: Callable[[], Any], chain: decodekit.Chain, **options: Any) -> None:
+        self._make, self._chain, self._options = make, chain, options
+        self._adapter: Any = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Close the adapter, and make the next one, with what is made once for a tokenizer."""
+        if self._adapter is not None:
+            self._adapter.close()
+        self._adapter = self._make()
+        self.session = decodekit.Session(Endless(self._adapter), self._chain, **self._options)  # type: ignore[arg-type]
+        self.session.generate(decodekit.Prefix([1]), max_tokens=2)
+
+
+def ours(fresh: Fresh, folder: Path, tokens: int = TOKENS) -> Callable[[], object]:
+    """A traced run at level proof; end-of-text does not end it, so both sides do equal work."""
     turn = iter(range(10**9))
-    prompt = decodekit.Prefix(session.adapter.tokenizer.encode(PROMPT))  # type: ignore[union-attr]
+    prompt = decodekit.Prefix(fresh.session.adapter.tokenizer.encode(PROMPT))  # type: ignore[union-attr]
 
     def run() -> object:
         index = next(turn)
-        session.adapter._adapter._memory.clear()  # type: ignore[attr-defined]  # the bare loop starts from an empty cache too
-        steps = session.stream(prompt, max_tokens=tokens, seed=index, trace=folder / f"{id(session)}-{index}.jsonl")
-        return sum(1 for _ in steps)
+        trace = folder / f"{id(fresh)}-{index}.jsonl"
+        return sum(1 for _ in fresh.session.stream(prompt, max_tokens=tokens, seed=index, trace=trace))
 
     return run
+
+
+def parameters_of(make: Callable[[], Any]) -> Any:
+    """The context settings that an adapter hands to llama.cpp."""
+    import llama_cpp
+
+    seen: list[Any] = []
+    init = llama_cpp.llama_init_from_model
+
+    def noted(model: Any, parameters: Any) -> Any:
+        seen.append(parameters)
+        return init(model, parameters)
+
+    llama_cpp.llama_init_from_model = noted
+    try:
+        make().close()
+    finally:
+        llama_cpp.llama_init_from_model = init
+    return seen[-1]
 
 
 class EndlessTokenizer:
@@ -53,7 +94,7 @@ class Endless:
         return getattr(self._adapter, name)
 
 
-def bare_loop(adapter: object, tokens: int = TOKENS) -> Callable[[], object]:
+def bare_loop(parameters: Any, tokens: int = TOKENS) -> Callable[[], object]:
     """llama.cpp through ctypes and nothing else: the same model, context settings and samplers, no records."""
     import ctypes
 
@@ -62,7 +103,7 @@ def bare_loop(adapter: object, tokens: int = TOKENS) -> Callable[[], object]:
     from decodekit.local.model_files import find_model
 
     model = C.llama_model_load_from_file(str(find_model("smollm2")).encode(), C.llama_model_default_params())
-    context = C.llama_init_from_model(model, adapter._context.parameters)  # type: ignore[attr-defined]
+    context = C.llama_init_from_model(model, parameters)
     vocab = C.llama_model_get_vocab(model)
     text = PROMPT.encode()
     ids = (C.llama_token * 64)()
@@ -110,16 +151,19 @@ def completion(tokens: int) -> Callable[[], object]:
 
 def measure(rounds: int = 12) -> Iterator[Ratio]:
     """All rows of the table."""
-    adapter = decodekit.adapter("llamacpp", model="smollm2", n_ctx=2048)
+
+    def make() -> Any:
+        return decodekit.adapter("llamacpp", model="smollm2", n_ctx=2048)
+
     chain = decodekit.Chain([decodekit.processor(name, **{name: value}) for name, value in CHAIN])
     with tempfile.TemporaryDirectory() as folder:
-        session = decodekit.Session(Endless(adapter), chain)  # type: ignore[arg-type]
+        plain = Fresh(make, chain)
         yield paired(
-            f"decode loop, level proof, {TOKENS} tokens", "bare C-API loop", ours(session, Path(folder)),
-            bare_loop(adapter), rounds=rounds, goal=0.93,
+            f"decode loop, level proof, {TOKENS} tokens", "bare C-API loop", ours(plain, Path(folder)),
+            bare_loop(parameters_of(make)), rounds=rounds, goal=0.93, before=plain.renew,
         )  # fmt: skip
-        logged = decodekit.Session(Endless(adapter), chain, top_logprobs=20)  # type: ignore[arg-type]
+        logged = Fresh(make, chain, top_logprobs=20)
         yield paired(
             "decode loop with the top 20 logged, 64 tokens", "Llama.create_completion(logprobs=20)",
-            ours(logged, Path(folder), 64), completion(64), rounds=rounds, goal=5,
+            ours(logged, Path(folder), 64), completion(64), rounds=rounds, goal=5, before=logged.renew,
         )  # fmt: skip

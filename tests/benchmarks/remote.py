@@ -12,7 +12,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import httpx
 
@@ -63,30 +62,24 @@ def generating(url: str, draft: int | str) -> Callable[[], object]:
 
 def together(url: str) -> Callable[[], object]:
     adapter = RemoteAdapter(base_url=url, draft=4, top=20, concurrency=MANY)
-    session = Session(adapter, decodekit.Chain(TWENTY))
-    return _anew(adapter, lambda: session.generate_many(_texts(), max_tokens=16, seed=3))
+    session, turn = Session(adapter, decodekit.Chain(TWENTY)), iter(range(10**9))
+    return lambda: session.generate_many(_texts(next(turn)), max_tokens=16, seed=3)
 
 
 def one_by_one(url: str) -> Callable[[], object]:
     adapter = RemoteAdapter(base_url=url, draft=4, top=20, concurrency=1)
-    session = Session(adapter, decodekit.Chain(TWENTY))
-    return _anew(
-        adapter, lambda: [session.generate(text, max_tokens=16, seed=3, stream=i) for i, text in enumerate(_texts())]
-    )
+    session, turn = Session(adapter, decodekit.Chain(TWENTY)), iter(range(10**9))
+
+    def run() -> object:
+        texts = _texts(next(turn))
+        return [session.generate(text, max_tokens=16, seed=3, stream=i) for i, text in enumerate(texts)]
+
+    return run
 
 
-def _texts() -> list[str]:
-    return [f"{text} ({n})" for n in range(MANY // len(PROMPTS)) for text in PROMPTS]
-
-
-def _anew(adapter: RemoteAdapter, run: Callable[[], object]) -> Callable[[], object]:
-    """Without the answers that the last time left behind."""
-
-    def forgetful() -> object:
-        adapter._answers.clear()
-        return run()
-
-    return forgetful
+def _texts(turn: int) -> list[str]:
+    """Other texts at every turn, so that no answer is left from the last."""
+    return [f"({turn}.{n}) {text}" for n in range(MANY // len(PROMPTS)) for text in PROMPTS]
 
 
 def processor_time(url: str, rounds: int = 10) -> Iterator[Ratio]:
@@ -107,15 +100,15 @@ def processor_time(url: str, rounds: int = 10) -> Iterator[Ratio]:
 
 
 async def _both(url: str, path: list[Prefix], draft: int) -> tuple[float, float]:
-    asked: list[tuple[str, Any]] = []
-    adapter = RemoteAdapter(base_url=url, draft=draft, top=20)
-    request = adapter._server.dialect.request
+    asked: list[tuple[str, bytes]] = []
 
-    def noted(question: Any) -> Any:
-        asked.append(request(question))
-        return asked[-1]
+    async def noted(request: httpx.Request) -> None:
+        asked.append((request.url.path, request.content))
 
-    adapter._server.dialect.request = noted  # type: ignore[method-assign]
+    def client() -> httpx.AsyncClient:
+        return httpx.AsyncClient(trust_env=False, event_hooks={"request": [noted]})
+
+    adapter = RemoteAdapter(base_url=url, draft=draft, top=20, client=client)
     await adapter.apredict([path[0]])  # opens the connection
     asked.clear()
     begun = time.process_time()
@@ -123,10 +116,11 @@ async def _both(url: str, path: list[Prefix], draft: int) -> tuple[float, float]
         await adapter.apredict([prefix])
     own = time.process_time() - begun
     await adapter.aclose()
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
-        await client.get("/v1/models")
+    bodies = [(where, json.loads(content)) for where, content in asked]
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as bare:
+        await bare.get("/v1/models")
         begun = time.process_time()
-        for where, body in asked:
-            json.loads((await client.post(where, json=body)).content)
-        bare = time.process_time() - begun
-    return own, bare
+        for where, body in bodies:
+            json.loads((await bare.post(where, json=body)).content)
+        theirs = time.process_time() - begun
+    return own, theirs

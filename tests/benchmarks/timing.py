@@ -52,12 +52,20 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def paired(
-    what: str, against: str, ours: Callable[[], object], theirs: Callable[[], object], *, rounds: int, goal: float
+    what: str,
+    against: str,
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    *,
+    rounds: int,
+    goal: float,
+    before: Callable[[], object] = lambda: None,
 ) -> Ratio:
-    """Run both in turns, the order alternating, and compare neighbours."""
+    """Run both in turns, the order alternating, and compare neighbours. ``before`` is not timed: it prepares ours."""
     ours(), theirs()  # once to warm up
     pairs = []
     for turn in range(rounds):
+        before()
         if turn % 2:
             other, own = seconds(theirs), seconds(ours)
         else:

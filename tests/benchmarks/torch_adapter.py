@@ -10,7 +10,7 @@ from typing import Any
 import decodekit
 
 from . import torch_memory
-from .decoding import Endless
+from .decoding import Fresh
 from .timing import Ratio, paired
 
 TOKENS = 64
@@ -26,32 +26,33 @@ def chain() -> decodekit.Chain:
     )
 
 
-def session_of(adapter: Any) -> decodekit.Session:
-    return decodekit.Session(Endless(adapter), chain())  # type: ignore[arg-type]
+def fresh_of(adapter: Any) -> Fresh:
+    """Sessions over the same module, each with an adapter and a cache of its own."""
+    from decodekit_torch import TorchAdapter
+
+    module, tokenizer = adapter.module, adapter.tokenizer
+    return Fresh(lambda: TorchAdapter(model=module, tokenizer=tokenizer), chain())
 
 
-def single(adapter: Any, session: decodekit.Session, folder: Path) -> Callable[[], object]:
-    """One sequence from an empty cache, with a trace at level proof."""
-    prompt = decodekit.Prefix(adapter.tokenizer.encode(TEXT))
+def single(fresh: Fresh, ids: list[int], folder: Path) -> Callable[[], object]:
+    """One sequence, with a trace at level proof."""
+    prompt = decodekit.Prefix(ids)
     turn = iter(range(10**9))
 
     def run() -> object:
         index = next(turn)
-        adapter._engine.clear()
-        steps = session.stream(prompt, max_tokens=TOKENS, seed=index, trace=folder / f"single-{index}.jsonl")
+        steps = fresh.session.stream(prompt, max_tokens=TOKENS, seed=index, trace=folder / f"single-{index}.jsonl")
         return sum(1 for _ in steps)
 
     return run
 
 
-def samples(adapter: Any, session: decodekit.Session, ids: list[int], tokens: int) -> Callable[[], object]:
-    """Many samples of one long prompt, from an empty cache."""
+def samples(fresh: Fresh, ids: list[int], tokens: int) -> Callable[[], object]:
+    """Many samples of one long prompt."""
     turn = iter(range(10**9))
 
     def run() -> object:
-        adapter._engine.clear()
-        adapter._answers = {}
-        return session.generate_many([decodekit.Prefix(ids)], n=SAMPLES, max_tokens=tokens, seed=next(turn))
+        return fresh.session.generate_many([decodekit.Prefix(ids)], n=SAMPLES, max_tokens=tokens, seed=next(turn))
 
     return run
 
@@ -69,7 +70,7 @@ def generate(adapter: Any, ids: list[int], tokens: int, copies: int, calls: int)
     def run() -> object:
         with torch.inference_mode():
             return [
-                adapter._module.generate(given, attention_mask=torch.ones_like(given), **settings) for _ in range(calls)
+                adapter.module.generate(given, attention_mask=torch.ones_like(given), **settings) for _ in range(calls)
             ]
 
     return run
@@ -80,42 +81,45 @@ def measure(rounds: int = 4) -> Iterator[Ratio]:
     adapter = decodekit.adapter("torch", model="smollm2")
     short = adapter.tokenizer.encode(TEXT)
     long = (short * (PROMPT // len(short) + 1))[:PROMPT]
-    session = session_of(adapter)
+    fresh = fresh_of(adapter)
     with tempfile.TemporaryDirectory() as folder:
         yield paired(
-            f"one sequence, level proof, {TOKENS} tokens", "generate", single(adapter, session, Path(folder)),
-            generate(adapter, short, TOKENS, 1, 1), rounds=rounds, goal=1.1,
+            f"one sequence, level proof, {TOKENS} tokens", "generate", single(fresh, short, Path(folder)),
+            generate(adapter, short, TOKENS, 1, 1), rounds=rounds, goal=1.1, before=fresh.renew,
         )  # fmt: skip
     yield paired(
         f"{SAMPLES} samples of {PROMPT} + {TOKENS} tokens", f"{SAMPLES} calls of generate",
-        samples(adapter, session, long, TOKENS), generate(adapter, long, TOKENS, 1, SAMPLES), rounds=2, goal=5,
+        samples(fresh, long, TOKENS), generate(adapter, long, TOKENS, 1, SAMPLES), rounds=2, goal=5, before=fresh.renew,
     )  # fmt: skip
     yield paired(
         f"{SAMPLES} samples of {PROMPT} + {TOKENS} tokens", "generate(num_return_sequences=16)",
-        samples(adapter, session, long, TOKENS), generate(adapter, long, TOKENS, SAMPLES, 1), rounds=2, goal=2,
+        samples(fresh, long, TOKENS), generate(adapter, long, TOKENS, SAMPLES, 1), rounds=2, goal=2, before=fresh.renew,
     )  # fmt: skip
     yield paired(
         f"{SAMPLES} samples of {PROMPT} + 1 tokens: the prefill", "generate(num_return_sequences=16)",
-        samples(adapter, session, long, 1), generate(adapter, long, 1, SAMPLES, 1), rounds=2, goal=1,
+        samples(fresh, long, 1), generate(adapter, long, 1, SAMPLES, 1), rounds=2, goal=1, before=fresh.renew,
     )  # fmt: skip
-    yield decoding_part(adapter, session, long)
+    yield decoding_part(adapter, fresh, long)
     adapter.close()
     yield torch_memory.measure()
     yield torch_memory.measure(fixed=True)
 
 
-def decoding_part(adapter: Any, session: decodekit.Session, long: list[int], rounds: int = 2) -> Ratio:
+def decoding_part(adapter: Any, fresh: Fresh, long: list[int], rounds: int = 2) -> Ratio:
     """What the tokens after the first cost: the whole less the prefill, on both sides."""
     import statistics
 
     from .timing import seconds
 
     def spent(run: Callable[[int], Callable[[], object]]) -> float:
-        return seconds(run(TOKENS)) - seconds(run(1))
+        fresh.renew()
+        whole = seconds(run(TOKENS))
+        fresh.renew()
+        return whole - seconds(run(1))
 
     ours, theirs = [], []
     for _ in range(rounds):
-        ours.append(spent(lambda tokens: samples(adapter, session, long, tokens)))
+        ours.append(spent(lambda tokens: samples(fresh, long, tokens)))
         theirs.append(spent(lambda tokens: generate(adapter, long, tokens, SAMPLES, 1)))
     ratios = sorted(other / own for own, other in zip(ours, theirs, strict=True))
     return Ratio(

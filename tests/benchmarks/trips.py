@@ -32,15 +32,15 @@ class Trips:
         tokens: how many.
         requests: how many were made.
         predicted: how many should have been.
-        hits: draws of that token.
-        probabilities: of those hits, as logged.
+        accepted: draws of the drafted token.
+        probabilities: of the drafted tokens, as logged.
     """
 
     what: str
     tokens: int
     requests: int
     predicted: float
-    hits: int
+    accepted: int
     probabilities: list[float]
 
     def line(self) -> str:
@@ -50,8 +50,8 @@ class Trips:
         error = math.sqrt(sum(p * (1 - p) for p in self.probabilities))
         return (
             f"| {self.what} | {self.tokens} | {self.tokens / self.requests:.2f} | {self.tokens / self.predicted:.2f} "
-            f"| {ratio:.2f} | 0.9 | {met} | {self.hits / self.tokens:.3f} | {expected / self.tokens:.3f} "
-            f"| {(self.hits - expected) / error:+.1f} |"
+            f"| {ratio:.2f} | 0.9 | {met} | {self.accepted / self.tokens:.3f} | {expected / self.tokens:.3f} "
+            f"| {(self.accepted - expected) / error:+.1f} |"
         )
 
 

@@ -94,7 +94,7 @@ def test_the_doctor_finds_an_adapter_that_does_not_keep_its_word(decodekit: Deco
 @pytest.mark.parametrize(("name", "reason"), [("broken", "cannot be imported"), ("nothing", "no adapter is named")])
 def test_the_doctor_says_why_an_adapter_does_not_start(decodekit: Decodekit, name: str, reason: str) -> None:
     done = decodekit("doctor", "--adapter", name)
-    assert done.returncode == 1 and reason in done.stderr and "numpy" in done.stdout
+    assert done.returncode == 2 and reason in done.stderr and "numpy" in done.stdout
 
 
 def test_the_doctor_says_that_an_adapter_does_not_answer(decodekit: Decodekit) -> None:

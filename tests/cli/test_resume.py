@@ -41,15 +41,17 @@ def test_an_incomplete_line_is_reported_and_the_text_is_that_of_the_whole_run(
 
 def test_a_run_at_its_limit_goes_on_with_a_higher_one_and_samples_all_do(one_after_another: Calls) -> None:
     many = [*RUN, "-n", "2", "--json"]
-    whole, short, idle, longer, plain = one_after_another(
+    whole, short, idle, longer, plain, explained = one_after_another(
         [
             many,
             [*many, "--max-tokens", "5", "--trace", "short.jsonl"],
             ["resume", "short.jsonl", *TOY, "--json"],
             ["resume", "short.jsonl", *TOY, "--json", "--max-tokens", "20"],
             ["resume", "short.jsonl", *TOY, "--max-tokens", "20"],
+            ["resume", "short.jsonl", *TOY, "--max-tokens", "20", "--explain", "7"],
         ]
     )
+    assert explained[1].startswith(plain[1]) and "step 7" in explained[1]
     assert json.loads(idle[1])["results"] == json.loads(short[1])["results"]
     assert idle[0] == 0 and "a larger --max-tokens continues it" in idle[2]
     assert json.loads(longer[1]) == json.loads(whole[1])

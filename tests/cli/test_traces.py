@@ -75,11 +75,10 @@ def test_a_cut_trace_is_incomplete_and_can_be_recovered(
 
 
 @pytest.mark.parametrize(
-    "content", [None, b"", b"no trace\n", b'{"kind":"header","content":{"format":"decodekit-trace/9"}}\n']
+    "content", [b"", b"no trace\n", b'{"kind":"header","content":{"format":"decodekit-trace/9"}}\n']
 )
-def test_what_is_no_trace_is_unreadable(decodekit: Decodekit, tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        tmp_path.joinpath("run.jsonl").write_bytes(content)
+def test_what_is_no_trace_is_unreadable(decodekit: Decodekit, tmp_path: Path, content: bytes) -> None:
+    tmp_path.joinpath("run.jsonl").write_bytes(content)
     done = decodekit("verify", "run.jsonl", "--json")
     assert done.returncode == 1 and json.loads(done.stdout)["word"] == "unreadable"
 

@@ -31,7 +31,21 @@ WRONG: list[tuple[list[str], str]] = [
     (["generate", "x", *TOY, "--stop", ""], "a stop string must be text"),
     (["generate", "", *TOY], "is empty"),
     (["generate", "x", "-c", "nowhere.toml"], "cannot read nowhere.toml"),
+    (["generate", "x", *TOY, "--chain", "greedy"], "no processor is named 'greedy'; 'greedy' is a sampler"),
+    (["generate", "x", *TOY, "--chain", "zzzz"], "`decodekit plugins` lists them"),
+    (["plugins", "zzzz"], "`decodekit plugins` lists them"),
     (["verify"], "Missing argument"),
+    (["verify", "nowhere.jsonl"], "'nowhere.jsonl' does not exist; see decodekit verify --help"),
+    (["verify", "nowhere.jsonl", "--json"], "does not exist"),
+    (["replay", "nowhere.jsonl"], "does not exist"),
+    (["resume", "nowhere.jsonl", *TOY], "does not exist"),
+    (["recover", "nowhere.jsonl", "x.jsonl"], "does not exist"),
+    (["verify", "."], "'.' is a directory"),
+    (["replay", "x.jsonl", *TOY, "-c", "nowhere.toml"], "'x.jsonl' does not exist"),
+    (["chain", "nowhere.toml"], "cannot read nowhere.toml"),
+    (["chain", "--chain", "top_k=4", "--against", "vllm", "--logits", "nowhere.npy"], "nowhere.npy"),
+    (["generate", "x", "--model", "nowhere.gguf"], "model 'nowhere.gguf' does not exist"),
+    (["verify", "x.jsonl", "--explain", "1"], "; generate and resume have it; see decodekit verify --help"),
     (["config", "check", "nowhere.toml"], "cannot read nowhere.toml"),
 ]
 
@@ -53,6 +67,12 @@ def test_the_traceback_comes_only_when_asked_for_anywhere(decodekit: Decodekit) 
         done = decodekit(*debugging)
         assert done.returncode == 1 and "Traceback" in done.stderr and "\x1b" not in done.stderr
         assert done.stderr.endswith("decodekit: the model \\x1b[31mbroke\n")
+
+
+def test_the_doctor_reports_all_the_same_when_the_adapter_is_named_wrongly(decodekit: Decodekit) -> None:
+    done = decodekit("doctor", "-c", "nowhere.toml")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "cannot read nowhere.toml" in done.stderr
+    assert "decodekit" in done.stdout
 
 
 def test_debug_after_two_dashes_is_a_prompt(decodekit: Decodekit) -> None:
@@ -83,7 +103,7 @@ def test_a_missing_module_that_is_not_of_the_extra_is_a_fault(environment: dict[
 
 def test_another_encoding_shows_escapes(decodekit: Decodekit) -> None:
     done = decodekit("verify", "東.jsonl", env={"PYTHONIOENCODING": "latin-1"})
-    assert done.returncode == 1 and "cannot read \\u6771.jsonl" in done.stdout
+    assert done.returncode == 2 and "'\\u6771.jsonl' does not exist" in done.stderr
 
 
 @pytest.mark.parametrize("call", [[], ["config"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -11,8 +12,10 @@ import pytest
 
 from decodekit import CHEAP, AdapterError, AdapterInfo, ContextOverflow, Distribution, Prefix, Session
 from decodekit.model.asking import BlockingAdapter, ask, blocking
+from decodekit.model.background import Background
 from tests.session.conftest import Around, V, plain, table
 
+PATIENCE = 60  # seconds: nothing waits as long unless a test fails
 INFO = replace(table().info, name="waited")
 
 
@@ -22,14 +25,16 @@ class Waited:
     def __init__(self, wait: float = 0.0, fault: BaseException | None = None, close_fault: Exception | None = None):
         self.inner, self.wait, self.fault, self.close_fault = table(), wait, fault, close_fault
         self.info, self.tokenizer = INFO, None
-        self.closed = self.cancelled = self.begun = 0
+        self.closed = self.cancelled = 0
+        self.begun, self.ended = threading.Event(), threading.Event()
 
     async def apredict(self, prefixes, disclose=CHEAP):
-        self.begun += 1
+        self.begun.set()
         try:
             await asyncio.sleep(self.wait)
         except asyncio.CancelledError:
             self.cancelled += 1
+            self.ended.set()
             raise
         if self.fault is not None:
             raise self.fault
@@ -50,10 +55,6 @@ def _no_thread_is_left():
     before = threads()
     yield
     assert threads() == before
-
-
-def eventually(condition) -> bool:
-    return any(condition() or time.sleep(0.01) for _ in range(100))
 
 
 def test_an_async_adapter_generates_the_same_tokens():
@@ -95,37 +96,66 @@ def test_an_interrupt_while_waiting_cancels_the_question(monkeypatch):
     from concurrent.futures import Future
 
     def interrupted(self, timeout=None):
-        assert eventually(lambda: adapter.begun)
+        assert adapter.begun.wait(PATIENCE)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(Future, "result", interrupted)
         with pytest.raises(KeyboardInterrupt):
             facade.predict([Prefix([1])])
-    assert eventually(lambda: adapter.cancelled == 1)
+    assert adapter.ended.wait(PATIENCE) and adapter.cancelled == 1
     adapter.wait = 0
     assert isinstance(facade.predict([Prefix([1])])[0], Distribution)
     facade.close()
 
 
-def test_closing_while_a_question_waits_ends_the_wait():
-    adapter = Waited(wait=30)
-    facade = BlockingAdapter(adapter)
-    errors: list[BaseException] = []
+class Asking(threading.Thread):
+    """Asks in a thread of its own, and keeps the error."""
 
-    def wait():
+    def __init__(self, facade: BlockingAdapter, trace=None):
+        super().__init__()
+        self.facade, self.trace, self.errors = facade, trace, []
+        self.start()
+
+    def run(self):
+        sys.settrace(self.trace)
         try:
-            ask(facade, [Prefix([1])])
+            ask(self.facade, [Prefix([1])])
         except AdapterError as error:
-            errors.append(error)
+            self.errors.append(str(error))
+        finally:
+            sys.settrace(None)
 
-    asking = threading.Thread(target=wait)
-    asking.start()
-    assert eventually(lambda: adapter.begun)
-    facade.close()
-    asking.join(5)
-    assert [str(error) for error in errors] == ["adapter 'waited' was closed during a call"]
+
+def test_closing_while_a_question_waits_ends_the_wait():
+    adapter = Waited(wait=PATIENCE)
+    facade = BlockingAdapter(adapter)
+    asking = Asking(facade)
+    assert adapter.begun.wait(PATIENCE)
+    facade.close()  # when it returns, the loop has ended
     assert adapter.cancelled == 1
+    asking.join(PATIENCE)
+    assert asking.errors == ["adapter 'waited' was closed during a call"]
+
+
+def test_closing_right_after_a_question_was_begun_ends_the_wait():
+    """Between the begin of a question and the wait for it."""
+    adapter = Waited(wait=PATIENCE)
+    facade = BlockingAdapter(adapter)
+
+    def close_once_begun(frame, event, _):
+        if frame.f_code is not Background.wait.__code__ or event not in ("call", "line"):
+            return None
+        if "waiting" in frame.f_locals and adapter.begun.wait(PATIENCE) and not adapter.closed:
+            closing = threading.Thread(target=facade.close)
+            closing.start()
+            closing.join(PATIENCE)
+        return close_once_begun
+
+    asking = Asking(facade, close_once_begun)
+    asking.join(PATIENCE)
+    assert asking.errors == ["adapter 'waited' was closed during a call"]
+    assert (adapter.closed, adapter.cancelled) == (1, 1)
 
 
 def test_a_facade_closes_its_adapter_once_and_then_refuses():

@@ -98,7 +98,7 @@ def test_a_strangers_plugin_comes_in_by_the_same_door(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("build", [decodekit.processor, decodekit.sampler, decodekit.adapter])
 def test_an_unknown_name_is_a_typed_error_that_names_its_kind(build) -> None:
-    with pytest.raises(UnknownPlugin, match=f"no {build.__name__} is named 'nonesuch'; there is"):
+    with pytest.raises(UnknownPlugin, match=f"no {build.__name__} is named 'nonesuch'; there (is|are) "):
         build("nonesuch")
 
 
@@ -107,8 +107,12 @@ def test_a_misspelt_name_is_answered_with_the_likely_one() -> None:
         decodekit.processor("temprature", temperature=1.0)
     with pytest.raises(UnknownPlugin, match="did you mean 'greedy'"):
         decodekit.sampler("gredy")
-    with pytest.raises(UnknownPlugin):
-        decodekit.sampler("temperature")  # a processor is no sampler
+    with pytest.raises(UnknownPlugin, match=r"no sampler is named 'temperature'; 'temperature' is a processor$"):
+        decodekit.sampler("temperature")
+    with pytest.raises(UnknownPlugin, match=r"no processor is named 'torch'; 'torch' is an adapter$"):
+        decodekit.processor("torch")
+    with pytest.raises(UnknownPlugin, match=r"no processor is named 'zzzz'; there are \d+: `decodekit plugins` lists"):
+        decodekit.processor("zzzz")
     assert did_you_mean("x", []) == "; there is nothing"
 
 

@@ -11,8 +11,8 @@ import pytest
 import decodekit
 from decodekit import Chain, Choice, Context, Distribution, ParameterError, Undisclosed
 from decodekit.testing import check_processor
-from decodekit.testing.check_sampler import _chi_square_tail
 
+from .chance import chi_square_tail
 from .logit_rows import normal_rows
 from .running import decide, probabilities
 from .test_llamacpp_dist import libstdcxx
@@ -85,7 +85,7 @@ def test_two_tokens_come_as_often_as_enumeration_says() -> None:
         (_, one, _), (_, two, _) = decide(chain, [np.log(P)] * 2, seed=1, stream=stream)
         counts[one.token_id, two.token_id] += 1
     statistic = sum((counts[pair] - 4000 * mass) ** 2 / (4000 * mass) for pair, mass in joint.items())
-    assert _chi_square_tail(statistic, 8) > 1e-6
+    assert chi_square_tail(statistic, 8) > 1e-6
 
 
 def test_it_keeps_the_contract_and_needs_everything() -> None:

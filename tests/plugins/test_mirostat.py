@@ -11,9 +11,8 @@ import pytest
 import decodekit
 from decodekit import Chain, Choice, Context, Distribution, DistributionError, ParameterError, Undisclosed
 from decodekit.testing import check_processor
-from decodekit.testing.check_sampler import _chi_square_tail
-from decodekit_sampling.mirostat import _zipf_rank
 
+from .chance import chi_square_tail
 from .logit_rows import normal_rows
 from .running import decide, probabilities, tokens
 from .test_llamacpp_dist import libstdcxx
@@ -65,10 +64,14 @@ def test_version_one_by_hand() -> None:
 
 
 def test_version_one_where_float32_would_make_nan() -> None:
+    plugin = decodekit.processor("mirostat", mirostat=1.0)
     # At a slope of exactly 1 the formula is 0 / 0; its limit is 2**mu / ln V, and both sides lead there.
     for slope in (1.0, 1 - 1e-9, 1 + 1e-9):
-        assert _zipf_rank(slope, 3.0, 50) == pytest.approx(8 / math.log(50))
-    plugin = decodekit.processor("mirostat", mirostat=1.0)
+        zipf = Distribution.dense(-slope * np.log(np.arange(1, 51)))
+        for k in (2, 7, 30):
+            mu = math.log2(k * math.log(50))
+            kept = [plugin(zipf, Context(), mu + shift).support_size for shift in (-1e-6, 1e-6)]
+            assert kept == [k - 1, k], slope
     equal = Distribution.dense(np.zeros(8))  # slope 0: k is 0 or infinite, on either side of 2**mu = V - 1
     assert plugin(equal, Context(), 2.8).support_size == 1
     assert plugin(equal, Context(), 2.9).support_size == 8
@@ -127,7 +130,7 @@ def test_two_tokens_come_as_often_as_enumeration_says(surprise: str) -> None:
         (_, one, _), (_, two, _) = decide(chain, [np.log(p)] * 2, seed=1, stream=stream)
         counts[one.token_id, two.token_id] += 1
     statistic = sum((counts[pair] - 4000 * mass) ** 2 / (4000 * mass) for pair, mass in joint.items())
-    assert _chi_square_tail(statistic, 4) > 1e-6  # 2 or 3 degrees of freedom: 4 is the lenient side
+    assert chi_square_tail(statistic, 4) > 1e-6  # 2 or 3 degrees of freedom: 4 is the lenient side
 
 
 @pytest.mark.parametrize("name", ["mirostat", "mirostat_v2"])

@@ -11,9 +11,9 @@ import decodekit
 from decodekit import Chain, Context, Distribution, ParameterError, Randomness, Undisclosed
 from decodekit.draw.randomness import PROCESSORS
 from decodekit.testing import check_processor
-from decodekit.testing.check_sampler import _chi_square_tail
 from decodekit_sampling.mt19937 import uniform_float
 
+from .chance import chi_square_tail
 from .logit_rows import normal_rows
 from .running import decide, probabilities, tokens
 from .test_llamacpp_dist import libstdcxx
@@ -100,7 +100,7 @@ def test_tokens_come_as_often_as_the_marginal_says() -> None:
         ((_, choice, _),) = decide(Chain([plugin]), [FIVE.scores], seed=2, stream=stream)
         counts[choice.token_id] += 1
     expected = 6000 * np.array(probabilities(plugin.marginal(FIVE, Context())))
-    assert _chi_square_tail(float(((counts - expected) ** 2 / expected).sum()), 4) > 1e-6
+    assert chi_square_tail(float(((counts - expected) ** 2 / expected).sum()), 4) > 1e-6
 
 
 @libstdcxx

@@ -1,7 +1,7 @@
 """Presets of engines that do not run here, beside plain torch transcriptions of what their sources compute.
 
-Read, not run: vLLM, SGLang (pytorch backend), ExLlamaV3, text-generation-webui, koboldcpp. TGI applies transformers'
-own classes, which run here. The transcriptions are in float32, as the engines are, on rows without ties.
+The parts that were run are tables in tests/peers. TGI applies transformers' own classes, which run here. The
+transcriptions are in float32, as the engines are, on rows without ties.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def test_a_prompt_begins_as_in_transformers(name: str) -> None:
         assert prompt_ids(read_tokenizer(folder(name)), text) == theirs(text)["input_ids"]
 
 
-@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("name", [name for name in BOTH if "merges" not in name])  # where a prompt keeps its spaces
 def test_a_prompt_begins_as_in_llama_cpp(in_llama_cpp: Any, name: str) -> None:
     theirs = llama_cpp.Llama(str(gguf_file(name)), vocab_only=True, verbose=False)
     for text in ("hi the", " hi", "sat", "<think>hi", "a<think>the</think>b", "<think> hi", "a </think>"):
@@ -167,7 +167,7 @@ def test_what_a_vocabulary_loses_is_said(in_llama_cpp: Any, caplog: pytest.LogCa
     assert in_llama_cpp("word pieces.gguf").tokenizer.loses
     for ours in (words, in_llama_cpp("word pieces.gguf").tokenizer):
         assert ours.decode(ours.encode("Hello  the cat")) == b" hello the cat"
-        with pytest.raises(ParameterError, match="no tokens for a part"):
+        with pytest.raises(ParameterError, match=r"no token for '東', '京'"):
             ours.encode("東京")
     assert read_tokenizer(folder("tiktoken, NFC")).left_out == ("NFC",)
 

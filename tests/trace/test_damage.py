@@ -240,3 +240,13 @@ def test_a_writer_can_wait_for_the_disk_after_each_line(
     assert len(synced) == 2 + len(trace.steps)
     assert footer == trace.footer  # the same contents, whoever wrote them
     assert decodekit.verify(tmp_path / "copy").word == "proved"
+
+
+@pytest.mark.parametrize("size", [8, 30, 300, -1])
+def test_a_torn_header_is_told_in_words(written: Path, tmp_path: Path, size: int) -> None:
+    written.write_bytes(written.read_bytes().splitlines()[0][:size])
+    with pytest.raises(decodekit.TraceError, match=r"header of .* is incomplete; no step was written"):
+        decodekit.recover(written, tmp_path / "recovered.jsonl")
+    written.write_bytes(b"dear diary\n")
+    with pytest.raises(decodekit.TraceError, match=r"is not a decodekit trace: its first line is not JSON$"):
+        decodekit.recover(written, tmp_path / "recovered.jsonl")

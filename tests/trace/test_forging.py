@@ -254,6 +254,24 @@ def test_branches_that_the_row_does_not_give_are_found(
         assert decodekit.verify(path, chain=True).word == "failed"
 
 
+def test_what_the_page_says_is_not_checked_of_branches_is_not(honest: dict[str, list[Line]], tmp_path: Path) -> None:
+    """An invented branch passes within a longer one, and where a processor is a stranger's."""
+    path = tmp_path / "forged.jsonl"
+    lines, at = with_invented_branches(honest["proof"], path, lambda _: 1)
+    assert decodekit.verify(dump(lines, path)).word == "failed"
+    strange = copy.deepcopy(lines)
+    strange[0]["content"]["chain"]["processors"][0]["distribution"] = "somebody-elses"
+    assert decodekit.verify(dump(strange, path)).word == "proved"
+    trace = decodekit.read_trace(path)
+    before = sum(len(each.abandoned) for each in trace.steps[:at])
+    first = redraw(trace, trace.steps[at], noise_of(trace, trace.steps[at], before)).token_id
+    abandoned = lines[1 + at]["content"]["abandoned"]
+    abandoned[-1]["token_ids"] = [first + 1, 1]
+    assert decodekit.verify(dump(lines, path)).word == "failed"  # it begins with what the row gives at none of them
+    abandoned[-1]["token_ids"] = [first, 1]
+    assert decodekit.verify(dump(lines, path)).word == "proved"
+
+
 def test_a_model_that_may_answer_otherwise_the_next_time_leaves_it_open(
     honest: dict[str, list[Line]], tmp_path: Path
 ) -> None:
@@ -273,6 +291,9 @@ def test_a_branch_that_does_not_spell_its_phrase_is_found_with_the_tokenizer(
     assert decodekit.verify(dump(lines, path)).word == "proved"
     verdict = decodekit.verify(path, tokenizer=BytesTokenizer())
     assert (verdict.word, verdict.step) == ("failed", at) and "does not spell 'ca'" in verdict.why
+    made_up = BytesTokenizer()
+    made_up.relearn = print  # type: ignore[attr-defined]
+    assert decodekit.verify(path, tokenizer=made_up).word == "proved"
 
 
 def test_branches_taken_back_on_the_way_are_no_forgery(tmp_path: Path) -> None:

@@ -80,6 +80,12 @@ def test_a_raw_row_survives_the_file_to_the_last_bit_masks_included(tmp_path: Pa
     assert read[1].tobytes() == row.tobytes()
 
 
+def test_a_long_line_is_read_as_a_short_one(written: Path) -> None:
+    for line in written.read_bytes().splitlines()[1:-1]:
+        long = line[:-1] + b" " * 2**19 + b"}"
+        assert encode_step(parse_step(long)) == encode_step(parse_step(line))
+
+
 def test_infinite_margins_are_written_as_text(tmp_path: Path) -> None:
     adapter = TableAdapter({(): [0.0, -math.inf]}, 2)
     decodekit.Session(adapter, seed=0).generate([0], max_tokens=1, trace=tmp_path / "t")

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from pydantic import ValidationError
 
 import decodekit
 from decodekit import TraceError
-from decodekit.testing import NGramAdapter
+from decodekit.testing import NGramAdapter, TableAdapter
+from decodekit.text.json_weight import json_weight
 from decodekit.trace import TraceWriter
-from decodekit.trace.codec import digest, to_line
+from decodekit.trace.codec import LONGEST_LINE, MOST_OBJECTS, digest, to_line
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.new_file import write_new
 from decodekit.trace.parsing import parse_step
@@ -88,30 +90,133 @@ def test_a_header_that_does_not_fit_is_a_trace_error_whatever_is_done(tmp_path: 
             call(path)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("line", [2, 1, 0], ids=["a line after the footer", "a step", "the header"])
-@pytest.mark.parametrize("unit", [b"[],", b"{},", b'"",', b"0,"])
-def test_a_huge_line_costs_little_more_than_its_bytes(tmp_path: Path, line: int, unit: bytes) -> None:
-    """The child says how much memory it took above the file; 5 GiB once."""
-    path = tmp_path / "run.jsonl"
-    decodekit.Session(ADAPTER, chain("truncated"), seed=7).generate("the ", max_tokens=1, trace=path)
-    lines = path.read_bytes().split(b"\n")[:-1]
-    body = unit * (12 * 2**20 // len(unit))
-    lines[line:] = [lines[line].replace(b'"content":{', b'"content":{"asked":[' + body + b"0],", 1)]
-    path.write_bytes(b"\n".join(lines) + b"\n")
-    code = """
-import resource, sys, decodekit
-decodekit.read_trace(sys.argv[1])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    decodekit.read_trace(sys.argv[2])
-except decodekit.TraceError as error:
-    pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+MEASURE = """
+import os, sys, decodekit
+
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+
+def read(path):
+    try:
+        decodekit.read_trace(path)
+    except decodekit.TraceError:
+        pass
+
+read(sys.argv[1])
+for path in sys.stdin:
+    if os.fork() == 0:  # a new process, whose peak begins where it is now
+        before = peak()
+        read(path.strip())
+        print(peak() - before, flush=True)
+        os._exit(0)
+    os.wait()
 """
-    good = tmp_path / "good.jsonl"
+
+
+@pytest.fixture(scope="module")
+def memory_above(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], int]]:
+    """The bytes that a process takes at most to read a trace. Not by ru_maxrss: a process inherits it."""
+    good = tmp_path_factory.mktemp("memory") / "good.jsonl"
     decodekit.Session(ADAPTER, seed=7).generate("the ", max_tokens=1, trace=good)
-    done = subprocess.run([sys.executable, "-c", code, good, path], capture_output=True, text=True, check=True)
-    assert int(done.stdout) / 1024 < 64 + 3 * path.stat().st_size / 2**20  # MiB; a line is copied as it is taken apart
+    with subprocess.Popen(
+        [sys.executable, "-c", MEASURE, good], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        stdin, stdout = child.stdin, child.stdout
+
+        def measure(path: Path) -> int:
+            print(path, file=stdin, flush=True)
+            return 1024 * int(stdout.readline())
+
+        yield measure
+        stdin.close()
+
+
+def _units(unit: bytes) -> Callable[[int], bytes]:
+    return lambda size: b"[" + unit * (size // len(unit)) + b"0]"
+
+
+def _keys(size: int) -> bytes:
+    return b"{" + b",".join(b'"%x":0' % i for i in range(size // 10)) + b"}"
+
+
+SHAPES: dict[str, Callable[[int], bytes]] = {
+    "empty lists": _units(b"[],"),
+    "lists": _units(b"[9999],"),
+    "empty objects": _units(b"{},"),
+    "objects": _units(b'{"a":0},'),
+    "nested lists": _units(b"[" * 100 + b"]" * 100 + b","),
+    "small numbers": _units(b"0,"),
+    "ids": _units(b"99999,"),
+    "huge numbers": _units(b"99999999999999999999,"),
+    "floats": _units(b"1.2345678901234567,"),
+    "texts": _units(b'"%s\xf0\x9f\x98\x80",' % (b"a" * 90)),
+    "one text": lambda size: b'"%s"' % (b"a" * size),
+    "one wide text": lambda size: b'"%s\xf0\x9f\x98\x80"' % (b"1" * size),
+    "escapes": lambda size: b'"%s\\ud83d\\ude00"' % (b"\\n" * (size // 2)),
+    "keys": _keys,
+    "one number": lambda size: b"1" * size,
+    "too deep": lambda size: b"[" * (size // 2) + b"]" * (size // 2),
+}
+
+
+def _heaviest(shape: Callable[[int], bytes]) -> bytes:
+    """The largest of this shape that a reader parses."""
+    small = shape(100_000)
+    size = min(LONGEST_LINE - 4000, int(100_000 * (MOST_OBJECTS - 60_000) / max(json_weight(small), 1)))
+    value = shape(size)
+    assert json_weight(value) < MOST_OBJECTS - 4000
+    return value
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads its peak memory from /proc")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_hostile_line_takes_little_memory_above_its_bytes(
+    written: Path, shape: str, memory_above: Callable[[Path], int]
+) -> None:
+    """At most 64 MiB, in a header, a step or a footer; 1,000 MiB once."""
+    lines = written.read_bytes().split(b"\n")[:-1]
+    del lines[2:-1]
+    value = _heaviest(SHAPES[shape])
+    for place, (at, line) in {
+        "config": (0, lines[0].replace(b'"config":null', b'"config":{"x":' + value + b"}")),
+        "prompts": (0, lines[0].replace(b'"prompts":[[', b'"prompts":[' + value + b",[")),
+        "text": (1, lines[1].replace(b'"text":"', b'"text":' + value + b',"text":"')),
+        "footer": (2, lines[2].replace(b'"content":{', b'"content":{"x":' + value + b",")),
+    }.items():
+        assert line not in lines
+        written.write_bytes(b"\n".join([*lines[:at], line, *lines[at + 1 :]]) + b"\n")
+        assert memory_above(written) < 64 * 2**20 + written.stat().st_size, place
+
+
+def test_a_shape_that_weighs_more_is_refused_before_it_is_parsed(tmp_path: Path, written: Path) -> None:
+    lines = written.read_bytes().split(b"\n")
+    for body in (b"[]," * 10**6, b'{"a":0},' * 300_000, b"0," * 1_200_000):
+        line = lines[1].replace(b'"content":{', b'"content":{"asked":[' + body + b"0],")
+        written.write_bytes(b"\n".join([lines[0], line, *lines[2:]]))
+        with pytest.raises(TraceError, match="would take more than 40 MiB"):
+            decodekit.read_trace(written)
+
+
+def test_a_step_with_all_of_a_large_vocabulary_is_read(tmp_path: Path) -> None:
+    size, path = 262_144, tmp_path / "run.jsonl"
+    row = np.random.default_rng(0).normal(-20, 5, size)
+    session = decodekit.Session(TableAdapter({(): row}, size), decodekit.Chain(), seed=1)
+    trace = session.generate([0], max_tokens=1, level="full", trace=path).trace
+    step = replace(trace.steps[0], text="\U0001f600 \\", evidence=Evidence(np.arange(size), row, None))
+    with TraceWriter(tmp_path / "wide.jsonl", trace.header) as writer:
+        writer.write(step)
+    read = decodekit.read_trace(tmp_path / "wide.jsonl").steps[0]
+    assert read.evidence is not None and read.evidence.scores.tobytes() == row.tobytes()
+    assert read.row is not None and read.row[1].tobytes() == row.tobytes()
+
+
+def test_a_header_with_a_million_prompt_tokens_is_read(tmp_path: Path, written: Path) -> None:
+    header = replace(decodekit.read_trace(written).header, prompts=[list(range(100_000, 101_000))] * 1000)
+    TraceWriter(tmp_path / "long.jsonl", header).abandon()
+    assert decodekit.read_trace(tmp_path / "long.jsonl").header == header
+    with pytest.raises(TraceError, match="Split the call"):
+        TraceWriter(tmp_path / "longer.jsonl", replace(header, prompts=header.prompts * 2))
 
 
 @pytest.mark.parametrize(
@@ -227,8 +332,8 @@ def test_texts_that_are_no_unicode_are_written_escaped(tmp_path: Path, written: 
 
 def test_a_step_that_no_reader_takes_is_not_written(tmp_path: Path, written: Path) -> None:
     trace = decodekit.read_trace(written)
-    many = np.arange(300_000)
-    step = replace(trace.steps[0], evidence=Evidence(many, np.zeros(300_000), None))
+    many = np.arange(700_000)
+    step = replace(trace.steps[0], evidence=Evidence(many, np.zeros(700_000), None))
     with TraceWriter(tmp_path / "new.jsonl", trace.header) as writer:
         with pytest.raises(TraceError, match="Truncate"):
             writer.write(step)

@@ -11,10 +11,10 @@ from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request,
 from decodekit_remote.dialects.completions import models_of, plain_body
 from decodekit_remote.dialects.content import by_id, positions
 
-__all__ = ["Fireworks"]
+__all__ = ["FireworksDialect"]
 
 
-class Fireworks(Dialect):
+class FireworksDialect(Dialect):
     """Fireworks, with ids."""
 
     name = "fireworks"

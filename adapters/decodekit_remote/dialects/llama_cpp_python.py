@@ -13,10 +13,10 @@ from typing import Any
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
-__all__ = ["LlamaCppPython"]
+__all__ = ["LlamaCppPythonDialect"]
 
 
-class LlamaCppPython(Dialect):
+class LlamaCppPythonDialect(Dialect):
     """python -m llama_cpp.server."""
 
     name = "llama_cpp_python"

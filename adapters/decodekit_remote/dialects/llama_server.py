@@ -15,13 +15,13 @@ from decodekit.errors import ProviderError
 from decodekit.text.tokenizer import Message
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Reply, Request, ServerInfo, prompts_of
 
-__all__ = ["LlamaServer"]
+__all__ = ["LlamaServerDialect"]
 
 _ALL = 10_000_000  # n_probs is clamped to the vocabulary
 _FORCE = 1000.0
 
 
-class LlamaServer(Dialect):
+class LlamaServerDialect(Dialect):
     """llama-server (llama.cpp)."""
 
     name = "llama_server"

@@ -10,10 +10,10 @@ from typing import Any
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo
 from decodekit_remote.dialects.content import by_bytes, positions
 
-__all__ = ["Ollama"]
+__all__ = ["OllamaDialect"]
 
 
-class Ollama(Dialect):
+class OllamaDialect(Dialect):
     """Ollama's own API."""
 
     name = "ollama"

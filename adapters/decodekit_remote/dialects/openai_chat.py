@@ -14,10 +14,10 @@ from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, R
 from decodekit_remote.dialects.completions import models_of, no_logprobs
 from decodekit_remote.dialects.content import by_bytes, positions
 
-__all__ = ["OpenAIChat"]
+__all__ = ["OpenAIChatDialect"]
 
 
-class OpenAIChat(Dialect):
+class OpenAIChatDialect(Dialect):
     """Chat completions."""
 
     name = "openai_chat"

@@ -7,10 +7,10 @@ from typing import Any
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo, Token, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
-__all__ = ["OpenAICompletions", "text_key"]
+__all__ = ["OpenAICompletionsDialect", "text_key"]
 
 
-class OpenAICompletions(Dialect):
+class OpenAICompletionsDialect(Dialect):
     """Completions of OpenAI: text in, texts out; how the values were processed is not documented."""
 
     name = "openai_completions"

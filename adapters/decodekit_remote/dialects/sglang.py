@@ -11,10 +11,10 @@ from decodekit.errors import ProviderError
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Reply, Request, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import no_logprobs
 
-__all__ = ["SGLang"]
+__all__ = ["SGLangDialect"]
 
 
-class SGLang(Dialect):
+class SGLangDialect(Dialect):
     """SGLang's own API."""
 
     name = "sglang"

@@ -13,10 +13,10 @@ from typing import Any
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Reply, Request, ServerInfo
 from decodekit_remote.dialects.completions import no_logprobs
 
-__all__ = ["Tgi"]
+__all__ = ["TGIDialect"]
 
 
-class Tgi(Dialect):
+class TGIDialect(Dialect):
     """TGI's own API."""
 
     name = "tgi"

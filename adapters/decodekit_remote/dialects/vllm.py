@@ -14,10 +14,10 @@ from decodekit.text.tokenizer import Message
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
-__all__ = ["Vllm"]
+__all__ = ["VLLMDialect"]
 
 
-class Vllm(Dialect):
+class VLLMDialect(Dialect):
     """vLLM, with ids."""
 
     name = "vllm"

@@ -15,7 +15,7 @@ import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.cli.options import JsonFlag
-from decodekit.cli.output import console, number, put_json, say, show_table, table
+from decodekit.cli.output import console, exit_code, number, put_json, say, show_table, table
 from decodekit.distribution import Distribution
 from decodekit.errors import DecodekitError
 from decodekit.model.adapter import Adapter
@@ -38,15 +38,16 @@ def doctor(
 ) -> None:
     """Show versions and extras; with an adapter, what it can do and whether two answers are equal.
 
-    Problems go to stderr; exit 1 if there are any.
+    Problems go to stderr; exit 1 if there are any, or 2 if the adapter is named wrongly.
     """
     report: dict[str, Any] = {"versions": _versions(), "extras": _extras(), "adapter": None}
     problems: list[str] = []
+    wrong = 0
     try:
         built = chosen.build()
     except DecodekitError as error:
         problems.append(str(error))
-        built = None
+        built, wrong = None, exit_code(error)
     if built is not None:
         examined = as_blocking(built)
         try:
@@ -62,7 +63,7 @@ def doctor(
         _show(report)
     for problem in problems:
         say(problem)
-    raise typer.Exit(1 if problems else 0)
+    raise typer.Exit(wrong or (1 if problems else 0))
 
 
 def _versions() -> dict[str, str]:

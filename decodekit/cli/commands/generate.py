@@ -13,6 +13,7 @@ from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.cli.chain_text import parse_chain, parse_sampler
 from decodekit.cli.options import (
     DeadlineFlag,
+    ExplainFlag,
     JsonFlag,
     PresetFlag,
     preset_recipe,
@@ -67,9 +68,6 @@ PolicyFlag = Annotated[
 ]
 TopFlag = Annotated[
     int | None, typer.Option("--top", help="How many of the most likely tokens each step keeps, before and after.")
-]
-ExplainFlag = Annotated[
-    int | None, typer.Option("--explain", metavar="STEP", help="At the end show this step; -1 is the last.")
 ]
 
 

@@ -34,7 +34,7 @@ def plugins(
         found = [info for info in found if info.name == name]
         if not found:
             known = {info.name for info in registry.plugins()}
-            raise UnknownPlugin(f"no plugin is named {name!r}{did_you_mean(name, known)}")
+            raise UnknownPlugin(f"no plugin is named {name!r}{did_you_mean(name, known, '`decodekit plugins`')}")
     if markdown:
         described = facts_or_absent if name is None else facts
         put(reference_page([described(info) for info in found if info.group in ("processors", "samplers")]))

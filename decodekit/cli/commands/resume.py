@@ -12,6 +12,7 @@ import typer
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.cli.options import (
     DeadlineFlag,
+    ExplainFlag,
     JsonFlag,
     TraceArgument,
 )
@@ -41,6 +42,7 @@ def resume(
     target: Annotated[
         Path | None, typer.Option("--trace", help="A new file for the whole trace; the old one is only read.")
     ] = None,
+    explain: ExplainFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Continue a run from its trace, token for token as if it had not been interrupted.
@@ -70,6 +72,7 @@ def resume(
             call={"trace": target},
             streams=[stream for stream, _ in header.sequences],
             as_json=as_json,
+            explain=explain,
             resumed=lambda: resume_stream(trace, live, max_tokens=max_tokens, deadline=deadline, trace=target),
         )
         code = run.go()

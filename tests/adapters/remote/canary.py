@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import html
 import json
 import re
@@ -42,6 +43,11 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "base64 of basic authentication": lambda key: base64.b64encode(f"user:{key}".encode()).decode(),
     "base64 of a header": lambda key: base64.urlsafe_b64encode(f"Bearer {key}\r\n".encode()).decode(),
     "base32": lambda key: base64.b32encode(key.encode()).decode(),
+    "base85": lambda key: base64.b85encode(key.encode()).decode(),
+    "base85 of a header": lambda key: base64.b85encode(f"Bearer {key}".encode()).decode(),
+    "Ascii85": lambda key: base64.a85encode(f"x-key: {key}".encode()).decode(),
+    "reversed": lambda key: key[::-1],
+    "rot13": lambda key: codecs.encode(key, "rot13"),
     "upper case": lambda key: key.upper(),
     "cut in front": lambda key: key[5:],
     "cut behind": lambda key: key[:13],
@@ -104,6 +110,11 @@ def leaks(text: str) -> list[str]:
     hidden += ["','".join(part) for part in parts] + [
         "".join(f"0x{each:02x}" for each in part.encode()) for part in parts
     ]
+    hidden += [part[::-1] for part in parts] + [codecs.encode(part, "rot13") for part in parts]
+    for group in range(len(CANARY) - 7):  # two whole groups, at every place where a group may begin
+        hidden += [
+            encode(CANARY[group : group + 8].encode()).decode() for encode in (base64.b85encode, base64.a85encode)
+        ]
     wide = base64.b64encode(CANARY.encode("utf-16")).decode()
     twice = base64.b64encode(base64.b64encode(CANARY.encode())).decode()
     hidden += [each[at : at + 24] for each in (wide, twice) for at in range(4, len(each) - 28)]

@@ -60,6 +60,7 @@ class TableServer:
         self.tokens = 0
         self.name = "table"
         self.prefill = "no"  # how an answer is to be continued
+        self.longest_prefill: int | None = None  # characters; a longer one is ignored, and not counted
         self.after_temperature = False  # whether the values feel the temperature
         self._rows: dict[tuple[int, ...], np.ndarray] = {}
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -135,7 +136,7 @@ class TableServer:
     def pieces(self, path: str, body: Any) -> Iterator[bytes]:
         """The response, piece by piece."""
         try:
-            answer = self._answer(path, body)
+            answer = self.answer(path, body)
         except LookupError as error:
             yield respond(404, {"error": {"code": 404, "message": str(error), "type": "not_found_error"}})
             return
@@ -150,7 +151,7 @@ class TableServer:
         else:
             yield respond(200, answer)
 
-    def _answer(self, path: str, body: Any) -> Any:
+    def answer(self, path: str, body: Any) -> Any:
         llama = self.dialect == "llama_server"
         if path == "/v1/models":
             meta = {"meta": {"n_vocab": 257}} if llama else {"owned_by": self.dialect, "max_model_len": self.context}
@@ -171,10 +172,10 @@ class TableServer:
         if path == "/version" and not llama:
             return {"version": "table"}
         if path == ("/completion" if llama else "/v1/completions"):
-            return self._complete(body)
+            return self.complete(body)
         raise LookupError("File Not Found")
 
-    def _complete(self, body: Any) -> Any:
+    def complete(self, body: Any) -> Any:
         prompts = (
             body["prompt"]
             if isinstance(body["prompt"], list) and body["prompt"] and isinstance(body["prompt"][0], list)
@@ -186,7 +187,7 @@ class TableServer:
                 raise ValueError("Prompt contains invalid tokens")
             if len(prompt) >= self.context:
                 raise ValueError(f"request exceeds the available context size ({self.context} tokens)")
-        make = self._llama if self.dialect == "llama_server" else self._vllm
+        make = self.llama if self.dialect == "llama_server" else self._vllm
         made = [make(prompt, body, index) for index, prompt in enumerate(prompts)]
         if body.get("stream"):
             return made[0]
@@ -204,13 +205,17 @@ class TableServer:
             "prefix": last.get("prefix"),
         }[self.prefill]
         goes_on = last["role"] == "assistant" and asked
+        if self.longest_prefill is not None and goes_on and len(last["content"]) > self.longest_prefill:
+            talk, goes_on = talk[:-1], False
         prompt = TalkingTokenizer().encode_messages(talk[:-1] if goes_on else talk)
         prompt += list(last["content"].encode()) if goes_on else []
         entries = []
         for row, chosen in self._greedy(prompt, body["max_tokens"], None, body["temperature"]):
             listed = [_texts(int(i), row) for i in np.lexsort((np.arange(257), -row))[: body["top_logprobs"]]]
             entries.append({**_texts(chosen, row), "top_logprobs": listed})
-        told = {"model": self.name, "usage": {"prompt_tokens": len(prompt)}}
+        told: dict[str, Any] = {"model": self.name}
+        if self.longest_prefill is None:
+            told["usage"] = {"prompt_tokens": len(prompt)}
         if not body.get("stream"):
             text = "".join(entry["token"] for entry in entries)
             message = {"role": "assistant", "content": text}
@@ -243,7 +248,7 @@ class TableServer:
             yield row, chosen
             ids.append(chosen)
 
-    def _llama(self, prompt: list[int], body: Any, index: int) -> Any:
+    def llama(self, prompt: list[int], body: Any, index: int) -> Any:
         forced = body["logit_bias"][0][0] if body.get("logit_bias") else None
         entries, tokens = [], []
         for row, chosen in self._greedy(prompt, body["n_predict"], forced, body["temperature"]):

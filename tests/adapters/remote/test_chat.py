@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("httpx")
@@ -136,3 +137,42 @@ def test_a_server_that_begins_a_last_message_anew_is_noticed() -> None:
         session = Session(adapter, decodekit.Chain(CHAIN), seed=1)
         with session, pytest.raises(ProviderError, match=r"it began its answer again|did not continue"):
             session.generate(BEGUN, max_tokens=2)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("draft", "longest"), [(1, 3), (1, 17), (4, 3), (4, 9), ("stream", 5)])
+def test_a_server_that_ignores_only_long_prefills_is_noticed(known: bool, draft: Any, longest: int) -> None:
+    """It does not count them either, or the count would show it."""
+    with serving("openai_chat") as server:
+        server.prefill, server.longest_prefill = "last_message", longest
+        tokenizer = TalkingTokenizer() if known else None
+        adapter = RemoteAdapter(base_url=server.url, tokenizer=tokenizer, draft=draft, prefill="last_message")
+        with Session(adapter, decodekit.Chain(CHAIN), seed=11) as session:
+            with pytest.raises(ProviderError, match=r"began its answer again after a prefill of \d+") as caught:
+                session.generate(TALKS[0], max_tokens=40)
+            assert adapter.capabilities["prefill_proved"] is False
+            with pytest.raises(ProviderError, match="began its answer again"):
+                session.generate([*TALKS[0], {"role": "assistant", "content": "the"}], max_tokens=8)
+    partial = caught.value.partial.token_ids
+    assert len(partial) >= 3
+    if not known:
+        return
+    expected = Session(in_process(), decodekit.Chain(CHAIN), seed=11).generate(TALKS[0], max_tokens=40).token_ids
+    assert partial == expected[: len(partial)]  # nothing was drawn from a wrong answer
+
+
+def test_an_answer_that_repeats_itself_costs_few_requests_and_no_error() -> None:
+    def row(ids: Any) -> np.ndarray:
+        """After b comes a, after a comes b: every second beginning looks like the first one."""
+        leading = {ord("a"): ord("b"), ord(","): ord("7")}.get(ids[-1], ord("a"))
+        scores = np.where(np.arange(257) == leading, 0.0, -9.0 - np.arange(257) % 7)
+        return scores - np.logaddexp.reduce(scores)
+
+    with serving("openai_chat") as server:
+        server.prefill, server.row = "last_message", row  # type: ignore[method-assign]
+        adapter = remote(server, draft=1, prefill="last_message", probe=False, dialect="openai_chat")
+        with Session(adapter, decodekit.Chain([decodekit.processor("top_k", top_k=1)]), seed=1) as session:
+            assert session.generate(TALKS[0], max_tokens=40).text == "ab" * 20
+        asked = server.asked("/v1/chat/completions")
+    steered = [body for body in asked if body["messages"][-1]["content"].endswith("6,")]
+    assert [len(body["messages"][-1]["content"]) - len(" 1, 2, 3, 4, 5, 6,") for body in steered] == [2, 4, 8, 16, 32]

@@ -15,7 +15,7 @@ import decodekit
 from decodekit import Distribution, Prefix, Session
 from decodekit.errors import AdapterError, ProviderError
 from decodekit_remote import RemoteAdapter
-from decodekit_remote.dialects.llama_server import LlamaServer
+from decodekit_remote.dialects.llama_server import LlamaServerDialect
 from tests.adapters.remote.faults import PREFIX, always, asked, remote, sending
 from tests.adapters.remote.servers import TableServer, respond, serving
 
@@ -69,8 +69,8 @@ def test_a_cancellation_at_any_await_loses_no_place(concurrency: int, draft: int
 
 def test_many_sequences_share_a_bounded_number_of_connections() -> None:
     with serving(delay=0.005) as server:
-        one_by_one = LlamaServer()
-        one_by_one.capabilities = replace(LlamaServer.capabilities, batch=False)
+        one_by_one = LlamaServerDialect()
+        one_by_one.capabilities = replace(LlamaServerDialect.capabilities, batch=False)
         adapter = remote(server, concurrency=4, dialect=one_by_one)
         prefixes = [Prefix([*b"the ", i]) for i in range(24)]
         answers = asked(adapter, *prefixes)
@@ -135,7 +135,7 @@ def test_a_function_makes_a_client_for_each_event_loop(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["client", "transport"])
 def test_a_client_that_is_an_object_stays_in_its_event_loop(kind: str) -> None:
     def make() -> dict[str, Any]:
-        none_stay = httpx.Limits(max_keepalive_connections=0)  # nobody could close them: the session's loop has ended
+        none_stay = httpx.Limits(max_keepalive_connections=0)  # nothing could close them: the session's loop has ended
         return {kind: {"client": httpx.AsyncClient, "transport": httpx.AsyncHTTPTransport}[kind](limits=none_stay)}
 
     with serving() as server:

@@ -64,6 +64,28 @@ def test_inside_a_running_loop_everything_is_asked_there() -> None:
         assert len(server.asked("/tokenize")) == 4  # two who connect at once meet it once
 
 
+@pytest.mark.parametrize("probe", [True, False])
+def test_inside_a_running_loop_nothing_waits_for_the_server(probe: bool) -> None:
+    """A server in the same loop could not even answer."""
+
+    async def run(url: str) -> None:
+        adapter = RemoteAdapter(base_url=url, dialect="llama_server", probe=probe)
+        for name in ("info", "tokenizer", "capabilities", "measured"):
+            with pytest.raises(AdapterError, match=r"await adapter\.connect\(\) first"):
+                getattr(adapter, name)
+        assert not loops()
+        await adapter.connect()
+        assert adapter.info.name == "remote" and adapter.capabilities["dialect"] == "llama_server"
+        with Session(adapter, decodekit.Chain(), seed=1) as session:  # in a thread of its own, as everywhere
+            assert len((await asyncio.to_thread(session.generate, PREFIX, max_tokens=2)).token_ids) == 2
+        await adapter.aclose()
+
+    with serving() as server:
+        asyncio.run(run(server.url))
+        with Session(RemoteAdapter(base_url=server.url), decodekit.Chain(), seed=1) as session:
+            assert session.adapter.info.vocab_size == 257
+
+
 @pytest.mark.parametrize("draft", [1, "stream"])
 def test_sessions_that_are_dropped_leave_nothing(draft: int | str) -> None:
     with serving() as server:

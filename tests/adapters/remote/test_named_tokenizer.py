@@ -115,8 +115,9 @@ def test_bos_and_ends_stand_in_the_settings_beside_it(folder: Path, tmp_path: Pa
 
 
 def test_what_is_no_tokenizer_is_a_typed_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def named(tokenizer: Any) -> RemoteAdapter:
-        return RemoteAdapter(base_url="http://host", dialect="vllm", probe=False, tokenizer=tokenizer)
+    def named(tokenizer: Any) -> Any:
+        made = RemoteAdapter(base_url="http://host", dialect="vllm", probe=False, tokenizer=tokenizer)  # reads no file
+        return asyncio.run(made.connect())
 
     with pytest.raises(ConfigError, match="there is no tokenizer at"):
         named(str(tmp_path))

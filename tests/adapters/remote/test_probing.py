@@ -69,14 +69,14 @@ def test_without_a_probe_nothing_is_asked_and_everything_is_as_declared() -> Non
 
 def test_a_server_that_lists_less_than_it_was_asked_for_is_known_by_what_it_listed() -> None:
     with serving("vllm") as server:
-        table = TableServer._complete
+        table = TableServer.complete
 
         def at_most_three(self: TableServer, body: Any) -> Any:
             if body["logprobs"] == -1:
                 raise ValueError("no")
             return table(self, {**body, "logprobs": min(body["logprobs"], 3)})
 
-        server._complete = at_most_three.__get__(server)  # type: ignore[method-assign]
+        server.complete = at_most_three.__get__(server)  # type: ignore[method-assign]
         adapter = RemoteAdapter(base_url=server.url)
         assert adapter.capabilities["most_top"] in (3, 4) and adapter.capabilities["whole_vocabulary"] is False
 
@@ -95,7 +95,7 @@ def test_an_unknown_dialect_is_told_with_what_there_is() -> None:
 def test_a_hole_in_mid_character_is_healed_by_forcing_a_token() -> None:
     """llama-server sends no list for a token inside a character; a forced token brings it."""
     with serving() as server:
-        make = TableServer._llama
+        make = TableServer.llama
 
         def with_holes(self: TableServer, prompt: list[int], body: Any, index: int) -> Any:
             answer = make(self, prompt, body, index)
@@ -103,17 +103,17 @@ def test_a_hole_in_mid_character_is_healed_by_forcing_a_token() -> None:
                 answer["completion_probabilities"] = []
             return answer
 
-        server._llama = with_holes.__get__(server)  # type: ignore[method-assign]
+        server.llama = with_holes.__get__(server)  # type: ignore[method-assign]
         adapter = RemoteAdapter(base_url=server.url, dialect="llama_server", probe=False, draft=4)
         with pytest.raises(ProviderError, match="without a list"):
             Session(adapter).generate([1, 2], max_tokens=1)  # unmet, it is not known what to force
-        server._llama = make.__get__(server)  # type: ignore[method-assign]
+        server.llama = make.__get__(server)  # type: ignore[method-assign]
         adapter = RemoteAdapter(base_url=server.url, tokenizer=BytesTokenizer(), draft=4)
-        server._llama = with_holes.__get__(server)  # type: ignore[method-assign]
+        server.llama = with_holes.__get__(server)  # type: ignore[method-assign]
         with Session(adapter, decodekit.Chain(sampler="greedy")) as session:
             healed = session.generate("the ", max_tokens=8).token_ids
         assert adapter.measured["drafted"] == 0  # a token that was forced is no guess
-        server._llama = make.__get__(server)  # type: ignore[method-assign]
+        server.llama = make.__get__(server)  # type: ignore[method-assign]
         with Session(
             RemoteAdapter(base_url=server.url, tokenizer=BytesTokenizer()), decodekit.Chain(sampler="greedy")
         ) as session:

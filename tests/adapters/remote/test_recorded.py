@@ -21,11 +21,11 @@ from decodekit.errors import (
 )
 from decodekit.testing import PiecesTokenizer
 from decodekit_remote import Capabilities, Position, Request
-from decodekit_remote.dialects.llama_cpp_python import LlamaCppPython
-from decodekit_remote.dialects.llama_server import LlamaServer
-from decodekit_remote.dialects.openai_chat import OpenAIChat
-from decodekit_remote.dialects.openai_completions import OpenAICompletions
-from decodekit_remote.dialects.vllm import Vllm
+from decodekit_remote.dialects.llama_cpp_python import LlamaCppPythonDialect
+from decodekit_remote.dialects.llama_server import LlamaServerDialect
+from decodekit_remote.dialects.openai_chat import OpenAIChatDialect
+from decodekit_remote.dialects.openai_completions import OpenAICompletionsDialect
+from decodekit_remote.dialects.vllm import VLLMDialect
 from decodekit_remote.heads import distribution
 from decodekit_remote.probing import dialect_named
 from decodekit_remote.reading import read_event, read_reply
@@ -34,7 +34,7 @@ from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
 from tests.adapters.remote.recorded import bodies, names
 
 PARIS = (504, 3575, 282, 4649, 314)
-NATIVE = {"llama_server": LlamaServer(), "llama_cpp_python": LlamaCppPython(), "vllm": Vllm()}
+NATIVE = {"llama_server": LlamaServerDialect(), "llama_cpp_python": LlamaCppPythonDialect(), "vllm": VLLMDialect()}
 READ = {"/completion", "/v1/completions", "/v1/chat/completions"}
 READ_BY_NO_DIALECT = {  # another route's shape, or a server that would be refused
     "completion_post_sampling": "asked for values after the chain, which no dialect does",
@@ -50,9 +50,9 @@ READ_BY_NO_DIALECT = {  # another route's shape, or a server that would be refus
 
 def dialect_of(server: str, path: str) -> Any:
     if path == "/v1/chat/completions":
-        return OpenAIChat()
+        return OpenAIChatDialect()
     if server == "llama_server" and path == "/v1/completions":
-        return OpenAIChat()  # it answers there in the shape of a chat
+        return OpenAIChatDialect()  # it answers there in the shape of a chat
     return NATIVE[server]
 
 
@@ -152,12 +152,12 @@ def test_llama_server_aligns_by_id_and_stops_where_a_list_is_missing() -> None:
 def test_llama_server_lists_are_not_taken_for_those_of_other_tokens() -> None:
     body = bodies("llama_server")["completion_n_probs5"]["body"]
     late = {**body, "completion_probabilities": body["completion_probabilities"][1:]}  # the first list is missing
-    (reply,) = LlamaServer().reply(late, Request(("x",), top=5))
+    (reply,) = LlamaServerDialect().reply(late, Request(("x",), top=5))
     assert list(reply.positions) == [] and reply.cut
     text = bodies("llama_server")["completion_n_probs5_stream"]["text"]
     second = json.loads(text.split("\n\n")[1][6:])
-    assert len(LlamaServer().event(second, 1).positions) == 1
-    skipped = LlamaServer().event(second, 0)  # two tokens were predicted, and this is the first list
+    assert len(LlamaServerDialect().event(second, 1).positions) == 1
+    skipped = LlamaServerDialect().event(second, 0)  # two tokens were predicted, and this is the first list
     assert list(skipped.positions) == [] and skipped.cut and not skipped.finished
 
 
@@ -173,20 +173,20 @@ def test_a_speculating_llama_server_is_refused() -> None:
         lists("llama_server", "spec_ngram_logprob0")
     body = {**bodies("llama_server")["spec_ngram_logprob0"]["body"], "timings": {}}
     with pytest.raises(ProviderError, match=r"token 1876 the logprob .* and no list"):
-        LlamaServer().reply(body, Request(("x",), top=2))
+        LlamaServerDialect().reply(body, Request(("x",), top=2))
 
 
 def test_a_batch_has_one_reply_per_prompt_in_their_order() -> None:
     first, second = read_reply(
-        LlamaServer(), "there", bodies("llama_server")["completion_batch2"]["body"], Request(("x", "y"), top=2)
+        LlamaServerDialect(), "there", bodies("llama_server")["completion_batch2"]["body"], Request(("x", "y"), top=2)
     )
     assert (first.positions[0].chosen, second.positions[0].chosen) == (7042, 260)
     both = bodies("vllm")["completion_batch2"]["body"]
     swapped = {**both, "choices": both["choices"][::-1]}
-    replies = read_reply(Vllm(), "there", swapped, Request(("x", "y"), top=3))
+    replies = read_reply(VLLMDialect(), "there", swapped, Request(("x", "y"), top=3))
     assert [reply.positions[0].chosen for reply in replies] == [7042, 260]
     with pytest.raises(ProviderError, match="2 replies"):
-        read_reply(Vllm(), "there", both, Request(("x",), top=3))
+        read_reply(VLLMDialect(), "there", both, Request(("x",), top=3))
 
 
 def test_vllm_scores_a_prompt_and_bounds_the_hidden_by_the_list_not_by_the_scored_token() -> None:
@@ -196,7 +196,7 @@ def test_vllm_scores_a_prompt_and_bounds_the_hidden_by_the_list_not_by_the_score
     first = reply.prompt[0]
     assert first is not None and first.chosen == 3575
     question = Request((PARIS,), top=2)
-    head = distribution(first, question, Vllm().capabilities, vocabulary=None, vocab_size=49152, stage="raw")
+    head = distribution(first, question, VLLMDialect().capabilities, vocabulary=None, vocab_size=49152, stage="raw")
     assert head.logprob(3575) == pytest.approx(-11.539274, abs=1e-6)
     assert head.tail is not None and head.tail.max_logprob == pytest.approx(-2.6532406, abs=1e-6)
 
@@ -208,13 +208,13 @@ def test_vllm_is_raw_at_any_temperature_and_minus_9999_is_probability_zero() -> 
     assert {token: warm[token] for token in cool} == cool
     position = Position(0, [0, 1], [0.0, -9999.0])
     answer = distribution(
-        position, Request((PARIS,), top=2), Vllm().capabilities, vocabulary=None, vocab_size=2, stage="raw"
+        position, Request((PARIS,), top=2), VLLMDialect().capabilities, vocabulary=None, vocab_size=2, stage="raw"
     )
     assert answer.support().tolist() == [0]
     spoken = distribution(
         Position("a", ["a", "b"], [-0.5, -9999.0]),
         Request(("x",), top=2),
-        OpenAIChat().capabilities,
+        OpenAIChatDialect().capabilities,
         vocabulary=HashedVocabulary(),
         vocab_size=None,
         stage="unknown",
@@ -225,7 +225,7 @@ def test_vllm_is_raw_at_any_temperature_and_minus_9999_is_probability_zero() -> 
 def test_texts_that_fall_together_are_told_apart_by_a_vocabulary_or_not_at_all() -> None:
     (reply,) = lists("llama_cpp_python", "completions_emoji_logprobs")
     question = Request(("x",), top=5)
-    capabilities = LlamaCppPython().capabilities
+    capabilities = LlamaCppPythonDialect().capabilities
     with pytest.raises(Undisclosed):
         distribution(
             reply.positions[1], question, capabilities, vocabulary=HashedVocabulary(), vocab_size=None, stage="raw"
@@ -300,8 +300,8 @@ def test_dialects_known_from_documentation_ask_and_read(name: str) -> None:
 def test_completions_that_ignore_logprobs_are_refused() -> None:
     body = {"choices": [{"index": 0, "text": "hi", "finish_reason": "length", "logprobs": None}]}
     with pytest.raises(ProviderError, match="without logprobs"):
-        read_reply(OpenAICompletions(), "there", body, Request(("x",), top=5))
-    assert OpenAICompletions().reply(
+        read_reply(OpenAICompletionsDialect(), "there", body, Request(("x",), top=5))
+    assert OpenAICompletionsDialect().reply(
         {"choices": [{"logprobs": {"tokens": ["bytes:\\xf0\\x9f"], "top_logprobs": [{"bytes:\\xf0\\x9f": -1.0}]}}]},
         Request(("x",), top=5),
     )[0].positions[0].tokens == [b"\xf0\x9f"]

@@ -20,8 +20,8 @@ from decodekit.errors import (
 )
 from decodekit.testing import BytesTokenizer, PiecesTokenizer
 from decodekit_remote import Position, RemoteAdapter, Request
-from decodekit_remote.dialects.llama_server import LlamaServer
-from decodekit_remote.dialects.vllm import Vllm
+from decodekit_remote.dialects.llama_server import LlamaServerDialect
+from decodekit_remote.dialects.vllm import VLLMDialect
 from decodekit_remote.heads import distribution
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from tests.adapters.remote.recorded import bodies, playing
@@ -105,9 +105,9 @@ def test_vllm_gives_the_ids_that_end_a_text_and_the_bytes_of_a_name() -> None:
     async def ask(path: str, body: Any = None) -> Any:
         return paths[path]
 
-    info = asyncio.run(Vllm().greet(ask, None))
+    info = asyncio.run(VLLMDialect().greet(ask, None))
     assert info is not None and info.eos_ids == {2}
-    tokenizer = ServerTokenizer(Vllm(), lambda path, _: paths[path], info)
+    tokenizer = ServerTokenizer(VLLMDialect(), lambda path, _: paths[path], info)
     ids = tokenizer.encode("naïve é 😁")
     assert tokenizer.decode(ids) == "naïve é 😁".encode() and tokenizer.token_bytes(ids[-1]) == b"\x81"
     paths["/tokenize"] = told["tokenize_markup"]["body"]
@@ -140,6 +140,11 @@ def test_a_text_that_is_tokenised_another_way_is_an_error_or_noted() -> None:
 def test_values_far_below_are_probability_zero_for_llama_server() -> None:
     position = Position(1, [0, 1], [-3.4028234663852886e38, 0.0])
     answer = distribution(
-        position, Request((PARIS,), top=2), LlamaServer().capabilities, vocabulary=None, vocab_size=2, stage="raw"
+        position,
+        Request((PARIS,), top=2),
+        LlamaServerDialect().capabilities,
+        vocabulary=None,
+        vocab_size=2,
+        stage="raw",
     )
     assert answer.support().tolist() == [1] and np.isneginf(answer.logprob(0))

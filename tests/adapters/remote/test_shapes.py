@@ -13,7 +13,7 @@ import pytest
 from decodekit import ALL, Disclosure, Distribution, Prefix
 from decodekit.errors import DecodekitError, ProviderError
 from decodekit_remote import RemoteAdapter, ServerInfo
-from decodekit_remote.dialects.vllm import Vllm
+from decodekit_remote.dialects.vllm import VLLMDialect
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from tests.adapters.remote.servers import TableServer, TalkingTokenizer, serving
 
@@ -105,7 +105,7 @@ def test_a_random_change_of_an_answer_is_read_or_is_a_typed_error(dialect: str, 
 def _answer(server: TableServer, request: httpx.Request, chance: random.Random | None) -> httpx.Response:
     path, body = request.url.path, json.loads(request.content) if request.content else None
     try:
-        data = server._answer(path, body)
+        data = server.answer(path, body)
     except LookupError:
         return httpx.Response(404, json={"detail": "Not Found"})
     except (ValueError, TypeError) as error:
@@ -126,7 +126,7 @@ def _answer(server: TableServer, request: httpx.Request, chance: random.Random |
     [{}, None, [], 5, {"tokens": [[1]]}, {"tokens": [1], "token_strs": [5]}, {"tokens": "x"}, {"tokens": [-1]}],
 )
 def test_a_tokenizer_route_of_another_shape_is_a_typed_error(answer: Any) -> None:
-    tokenizer = ServerTokenizer(Vllm(), lambda *_: answer, ServerInfo())
+    tokenizer = ServerTokenizer(VLLMDialect(), lambda *_: answer, ServerInfo())
     for ask in (
         lambda: tokenizer.fingerprint,
         lambda: tokenizer.encode("x"),
@@ -140,7 +140,7 @@ def test_a_tokenizer_route_of_another_shape_is_a_typed_error(answer: Any) -> Non
 def test_a_token_whose_text_is_no_text_is_a_typed_error() -> None:
     answers = {"/tokenize": {"tokens": [1, 2]}, "/detokenize": {"prompt": "\ud800"}}
     with pytest.raises(ProviderError, match="shape"):
-        ServerTokenizer(Vllm(), lambda path, _: answers[path], ServerInfo()).token_bytes(7)
+        ServerTokenizer(VLLMDialect(), lambda path, _: answers[path], ServerInfo()).token_bytes(7)
 
 
 @pytest.mark.parametrize(

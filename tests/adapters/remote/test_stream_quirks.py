@@ -73,9 +73,7 @@ def test_a_quirk_changes_no_token_and_costs_no_request(quirk: str) -> None:
             if body is None or not body["stream"]:
                 yield from plain(path, body)
                 return
-            texts = [
-                json.dumps(each).encode() for each in QUIRKS.get(quirk, QUIRKS["none"])(server._answer(path, body))
-            ]
+            texts = [json.dumps(each).encode() for each in QUIRKS.get(quirk, QUIRKS["none"])(server.answer(path, body))]
             stream = WRITTEN.get(quirk, WRITTEN["plain"])(texts)
             head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(stream)}\r\n\r\n"
             yield head.encode() + stream

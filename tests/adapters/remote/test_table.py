@@ -18,7 +18,7 @@ from decodekit.distribution.disclosure import ALL
 from decodekit.model.asking import connect
 from decodekit.testing import BytesTokenizer, NGramAdapter, check_adapter
 from decodekit_remote import RemoteAdapter
-from decodekit_remote.dialects.vllm import Vllm
+from decodekit_remote.dialects.vllm import VLLMDialect
 from tests.adapters.remote.servers import TEXT, TableServer, serving
 
 PROMPTS = ["the cat ", "one day the ", "and the dog saw"]
@@ -158,8 +158,8 @@ def test_more_ids_than_can_be_named_come_with_everything() -> None:
 def test_lists_grow_where_they_are_often_too_short_and_the_tokens_stay_the_same() -> None:
     expected = decoded(NGramAdapter(TEXT, order=4), "plain")
     with serving("vllm") as server:
-        few = Vllm()
-        few.capabilities = replace(Vllm.capabilities, usual_top=1)
+        few = VLLMDialect()
+        few.capabilities = replace(VLLMDialect.capabilities, usual_top=1)
         adapter = remote(server, top=None, dialect=few)
         assert decoded(adapter, "plain") == expected
         assert adapter.measured["top"] > 1

@@ -15,15 +15,15 @@ from decodekit.local.content_index import ContentIndex, common_length
 from decodekit.model.prefix import Prefix
 from decodekit_llamacpp.native import LlamaContext
 
-__all__ = ["EXTRA_SEQUENCES", "Memory"]
+__all__ = ["EXTRA_SEQUENCES", "KVSlots"]
 
 EXTRA_SEQUENCES = 2
 """Sequences needed in addition to one per slot: one for discarded tokens, and one to save part of a slot."""
 
-_SLACK = 1024  # up to this many cells of discarded tokens are not cleaned up
+_SLACK = 1024  # up to this many cells of discarded tokens cause no compaction
 
 
-class Memory:
+class KVSlots:
     """Slots over a context's sequences.
 
     Args:
@@ -37,13 +37,13 @@ class Memory:
         self.index = ContentIndex(slots)
         self._ends = [-1] * slots  # the cell of each slot's last token
         self._runs = [0] * slots  # how many of a slot's last tokens are in consecutive cells that no other slot uses
-        self._top = 0  # the first cell not used since the last cleaning; all below are in use
-        self._clean_at = _SLACK
-        self._garbage = False
+        self._top = 0  # the first cell not used since the last compaction; all below are in use
+        self._compact_at = _SLACK
+        self._has_discarded = False
 
     @property
     def room(self) -> int:
-        """How many more tokens can be evaluated before a cleaning."""
+        """How many more tokens can be evaluated before a compaction."""
         return self._context.cells - self._top
 
     def clear(self) -> None:
@@ -52,7 +52,7 @@ class Memory:
         self.index.clear()
         slots = len(self._ends)
         self._ends, self._runs = [-1] * slots, [0] * slots
-        self._top, self._clean_at, self._garbage = 0, _SLACK, False
+        self._top, self._compact_at, self._has_discarded = 0, _SLACK, False
 
     def truncate(self, slot: int, length: int) -> None:
         """Roll a slot back to its first ``length`` tokens."""
@@ -72,7 +72,7 @@ class Memory:
             self._context.remove(slot, length)
             self._runs[slot] = 0
             self._ends[slot] = -1
-            self._garbage = True
+            self._has_discarded = True
 
     def drop(self, slot: int) -> None:
         """Empty a slot."""
@@ -102,11 +102,11 @@ class Memory:
         """Record that the slot holds this prefix; its first ``keep`` ids are unchanged."""
         self.index.put(slot, prefix, keep=keep)
 
-    def wants_cleaning(self) -> bool:
+    def wants_compaction(self) -> bool:
         """Whether so many cells may hold discarded tokens that attention would be faster without them."""
-        return self._garbage and self._top >= self._clean_at
+        return self._has_discarded and self._top >= self._compact_at
 
-    def clean(self, need: int, first: int) -> None:
+    def compact(self, need: int, first: int) -> None:
         """Make room for ``need`` tokens, keeping slot ``first`` (-1 for none) and as many other slots as fit.
 
         The part that a slot shares with a kept one is not saved or stored twice.
@@ -132,7 +132,7 @@ class Memory:
             contents[slot] = ids.copy()
             kept.append((slot, len(ids), partner, shared, saved))
         self._context.clear()
-        self._top, self._garbage = 0, False
+        self._top, self._has_discarded = 0, False
         for slot in range(len(self._ends)):
             self._ends[slot], self._runs[slot] = -1, 0
             if slot not in contents:
@@ -146,4 +146,4 @@ class Memory:
                 self._context.copy(self._scratch, slot, shared, -1)
                 self._context.remove(self._scratch, 0)
                 self.appended((slot,), length - shared)
-        self._clean_at = 2 * self._top + _SLACK
+        self._compact_at = 2 * self._top + _SLACK

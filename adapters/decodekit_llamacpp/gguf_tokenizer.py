@@ -7,10 +7,10 @@ from decodekit.local.model_files import find_model
 from decodekit_llamacpp.native import Model
 from decodekit_llamacpp.tokenizer import LlamaCppTokenizer
 
-__all__ = ["Vocabulary", "read_vocabulary"]
+__all__ = ["GGUFTokenizer", "read_vocabulary"]
 
 
-class Vocabulary(LlamaCppTokenizer):
+class GGUFTokenizer(LlamaCppTokenizer):
     """A tokenizer that owns its file: close it."""
 
     def close(self) -> None:
@@ -18,7 +18,7 @@ class Vocabulary(LlamaCppTokenizer):
         self._model.close()
 
 
-def read_vocabulary(source: str, vocab_size: int | None = None) -> Vocabulary:
+def read_vocabulary(source: str, vocab_size: int | None = None) -> GGUFTokenizer:
     """The tokenizer inside a model file; the weights are not loaded.
 
     Args:
@@ -29,4 +29,4 @@ def read_vocabulary(source: str, vocab_size: int | None = None) -> Vocabulary:
         ModelNotFound: there is no such model, or llama.cpp cannot load it.
     """
     path = find_model(source)
-    return Vocabulary(Model(str(path), 0, vocab_only=True), file_fingerprint(path))
+    return GGUFTokenizer(Model(str(path), 0, vocab_only=True), file_fingerprint(path))

@@ -1,0 +1,82 @@
+"""A server that stops continuing the assistant's answer and begins it again, however long the answer is by then.
+
+The test of a prefill looks at two or three tokens. A server may continue these and ignore longer ones; each answer then
+begins as the first one did. This is seen in the answers, without a request. As a model may also repeat itself, one
+request settles it: a text that no answer begins with is appended to the prefill. The list after it is still that of a
+beginning only if the server has not read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from decodekit_remote.dialect import Conversation, Position
+from decodekit_remote.server import Server
+
+__all__ = ["NEAR", "Restarts", "distance"]
+
+NEAR = 0.5  # nats, on average over the first tokens; another schedule changes them by less
+_FAR = 5.0  # nats; a token that is not listed is as far away as this
+_STEER = " 1, 2, 3, 4, 5, 6,"
+_MOST_TALKS = 1_000
+
+
+@dataclass(slots=True)
+class _Begun:
+    """How the answer to a conversation began.
+
+    Attributes:
+        length: characters of the answer that were sent then.
+        position: the first list that came back.
+        next: from how many characters on a beginning is suspicious again.
+    """
+
+    length: int
+    position: Position
+    next: int = 0
+
+
+class Restarts:
+    """Watches the answers of one server.
+
+    Args:
+        server: the server.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._begun: dict[str, _Begun] = {}
+        self._suspect: Conversation | None = None
+
+    def note(self, asked: Conversation, position: Position) -> None:
+        """Look at the first list of an answer to a conversation."""
+        talk, length = repr(asked.messages), len(asked.said)
+        begun = self._begun.get(talk)
+        if begun is None or length <= begun.length:
+            if len(self._begun) >= _MOST_TALKS:
+                self._begun.clear()
+            self._begun[talk] = _Begun(length, position)
+        elif length >= begun.next and distance(position, begun.position) <= NEAR:
+            begun.next = 2 * length
+            self._suspect = asked
+
+    async def found(self) -> str:
+        """Why the server is known to begin answers again; '' where it is not. At most one request."""
+        suspect, self._suspect = self._suspect, None
+        if suspect is None:
+            return ""
+        begun = self._begun.get(repr(suspect.messages))
+        question = self._server.question([], self._server.capabilities.usual_top)
+        steered = replace(suspect, said=suspect.said + _STEER)
+        (reply,) = await self._server.put(replace(question, prompts=(steered,)))
+        if begun is None or not reply.positions or distance(reply.positions[0], begun.position) > NEAR:
+            return ""
+        return f"it began its answer again after a prefill of {len(steered.said)} characters"
+
+
+def distance(one: Position, other: Position) -> float:
+    """How far apart two lists are, in nats: on average over the five most likely tokens of the other."""
+    known = dict(zip(one.tokens, one.logprobs, strict=True))
+    leading = sorted(zip(other.logprobs, other.tokens, strict=True), key=lambda each: -each[0])[:5]
+    apart = [min(_FAR, abs(known[token] - value)) if token in known else _FAR for value, token in leading]
+    return sum(apart) / max(len(apart), 1)
