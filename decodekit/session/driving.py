@@ -36,7 +36,7 @@ def drive(run: Run, *, keep: bool) -> Events:
             not end the others.
     """
     log = get_logger()  # kept for the end: at interpreter shutdown nothing can be imported
-    recorder = Recorder(run.header, run.options.trace, keep=keep)
+    recorder = Recorder(run.header, run.options.trace, keep=keep and run.options.level != "none")
     log.debug("generation started", sequences=len(run.sequences), seed=run.header.seed, level=run.options.level)
     try:
         yield from _recorded(run, recorder)

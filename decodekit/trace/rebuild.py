@@ -20,7 +20,9 @@ __all__ = [
 
 
 def require_noise(trace: Trace) -> None:
-    """Raise `TraceError` unless this version has the random number algorithm of the run."""
+    """Raise `TraceError` unless something was recorded, with the random number algorithm of this version."""
+    if trace.header.level == "none":
+        raise TraceError("the run was made with level 'none': nothing was recorded")
     if trace.header.rng != ALGORITHM:
         raise TraceError(
             f"the random numbers of this trace are {trace.header.rng!r}; this version has only {ALGORITHM!r}"
