@@ -41,13 +41,13 @@ class _Question:
         self.adapter, self.prefixes, self.needs = adapter, prefixes, needs
         self.place = place  # in the order of the callers; lower goes first
         self.answers: list[Answer] = []
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.done = False
         self.woken: threading.Event | None = None  # of the thread that drives it
         self.loop: asyncio.AbstractEventLoop | None = None  # of the task that waits for it
         self.answered: Callable[[], None] | None = None  # tells that task
 
-    def end(self, answers: list[Answer], error: Exception | None = None) -> None:
+    def end(self, answers: list[Answer], error: BaseException | None = None) -> None:
         """Answered, or given up."""
         self.answers, self.error, self.done = answers, error, True
         if self.woken is not None:
@@ -147,6 +147,8 @@ class Rounds:
         """
         try:
             while not own.done:
+                if until is not None and time.monotonic() >= until:
+                    raise OutOfTime
                 with self._guard:
                     if self._leader is None:
                         self._leader = own
@@ -157,10 +159,7 @@ class Rounds:
                 elif own.woken is None:
                     own.woken = threading.Event()  # then look again: the lead may have become free before
                 else:
-                    left = _LOOK if until is None else min(_LOOK, until - time.monotonic())
-                    if left <= 0:
-                        raise OutOfTime
-                    own.woken.wait(left)
+                    own.woken.wait(_LOOK if until is None else max(0.0, min(_LOOK, until - time.monotonic())))
                     own.woken.clear()
         finally:
             with self._guard:
@@ -189,7 +188,10 @@ class Rounds:
                 if own is None:
                     self._served.discard(loop)
                     return
-            self._drive(own)
+            try:
+                self._drive(own)
+            except BaseException as error:  # the task raises it: here it would end the thread that the others wait for
+                own.end([], error)
 
     def _wake(self) -> None:
         """Wake a thread that can run the next round."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -190,3 +192,99 @@ def test_sessions_in_threads_have_the_tokens_that_each_has_alone() -> None:
     for thread in threads(len(seeds), work):
         thread.join(20)
     assert found == {seed: Session(table(), seed=seed).generate([seed], max_tokens=12).token_ids for seed in seeds}
+
+
+def test_a_caller_that_leads_for_others_still_leaves_in_time() -> None:
+    """The urgent come again and again, and a round has room for one: the last one leads, unanswered, until its time."""
+    gate = Gate(concurrency=1)
+    gate.opened.set()
+    over, served = threading.Event(), threading.Event()
+
+    def urgent(_: int) -> None:
+        while not over.is_set():
+            ask(gate.adapter, [Prefix([1])], priority=1000)
+            served.set()
+
+    started = threads(3, urgent)
+    assert served.wait(20)
+    with pytest.raises(OutOfTime):
+        ask(gate.adapter, [Prefix([2])], until=time.monotonic() + 0.05, priority=-1000)
+    over.set()
+    for thread in started:
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, KeyboardInterrupt])
+def test_no_error_ends_the_thread_that_drives_for_tasks(error: type[BaseException]) -> None:
+    """Even one that is no `Exception` reaches the task that asked, and the others are answered."""
+
+    def act(inner, prefixes, wanted):
+        if Prefix([1]) in prefixes:
+            raise error("from the model")
+        return inner.predict(prefixes, wanted)
+
+    adapter = Around(table(), act)
+
+    async def asked(i: int) -> object:
+        try:
+            return await ask_from_task(adapter, [Prefix([i])], [CHEAP])
+        except BaseException as raised:
+            return raised
+
+    async def main() -> list[object]:
+        async with asyncio.timeout(20):
+            return [await asked(1), *await asyncio.gather(*map(asked, range(4)))]
+
+    first, *found = asyncio.run(main())
+    assert isinstance(first, error)
+    failed = [i for i, each in enumerate(found) if isinstance(each, BaseException)]
+    assert 1 in failed and len(failed) <= 2  # whoever's thread it was learns of it too
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda answers: answers[:-1], "gave . answers to . prefixes"),
+        (lambda answers: answers * 2, "gave . answers to . prefixes"),
+        (lambda answers: None, "answered with NoneType"),
+        (lambda answers: ["a", *answers[1:]], "answered with str"),
+    ],
+)
+def test_a_wrong_answer_is_an_error_of_the_question_that_it_answers(answer, message: str) -> None:
+    """The others, which were in the same call, are asked again."""
+
+    def act(inner, prefixes, wanted):
+        answers = inner.predict(prefixes, wanted)
+        return answer(answers) if Prefix([1]) in prefixes else answers
+
+    adapter = Around(table(), act)
+
+    async def main() -> list[object]:
+        calls = (ask_from_task(adapter, [Prefix([i])], [CHEAP]) for i in (1, 0, 2, 3))
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    failed, *found = asyncio.run(main())
+    error = failed if isinstance(failed, Exception) else failed[0]  # type: ignore[index]
+    assert isinstance(error, AdapterError)
+    assert re.search(message, str(error))
+    for i, answers in zip((0, 2, 3), found, strict=True):
+        assert answers[0].scores.tolist() == table().predict([Prefix([i])])[0].scores.tolist()  # type: ignore[index]
+
+
+def test_callers_with_a_deadline_do_not_wait_for_a_model_that_hangs() -> None:
+    gate = Gate()
+    first = threads(1, lambda _: ask(gate.adapter, [Prefix([0])]) and None)
+    assert gate.entered.wait(20)
+
+    async def main() -> list[object]:
+        until = time.monotonic() + 0.05
+        calls = (ask_from_task(gate.adapter, [Prefix([i])], [CHEAP], until=until) for i in range(3))
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        gate.opened.set()  # the worker thread of this loop still waits for it
+        return found
+
+    found = asyncio.run(main())
+    assert [type(each) for each in found] == [OutOfTime] * 3
+    first[0].join(20)
+    assert waiting(gate.adapter, 0)()
