@@ -14,7 +14,7 @@ import pytest
 from decodekit import AdapterError, ContextOverflow, Prefix, Session
 from decodekit.distribution.disclosure import CHEAP, Disclosure
 from decodekit.model import rounds
-from decodekit.model.asking import ask, ask_from_task
+from decodekit.model.asking import ask, ask_from_task, rounds_of
 from decodekit.model.background import OutOfTime
 from decodekit.model.rounds import Rounds
 from tests.interrupts import LOOKS, count_opcodes, interrupt
@@ -40,8 +40,6 @@ class Gate:
 
 def waiting(adapter: object, count: int) -> Callable[[], bool]:
     """Whether so many questions wait for this adapter, the one that is being answered included."""
-    from decodekit.model.asking import rounds_of
-
     return lambda: rounds_of(adapter).waiting == count  # type: ignore[arg-type]
 
 
@@ -195,24 +193,34 @@ def test_sessions_in_threads_have_the_tokens_that_each_has_alone() -> None:
 
 
 def test_a_caller_that_leads_for_others_still_leaves_in_time() -> None:
-    """The urgent come again and again, and a round has room for one: the last one leads, unanswered, until its time."""
-    gate = Gate(concurrency=1)
+    """A round has room for one, and whenever an urgent one is answered the next is there already."""
+    over, urgent = threading.Event(), list[threading.Thread]()
+
+    def next_urgent(_: Sequence[Prefix]) -> None:
+        if not over.is_set() and len(urgent) < 2000:
+            before = rounds_of(gate.adapter).waiting
+            urgent.extend(threads(1, lambda _: ask(gate.adapter, [Prefix([1])], priority=1000) and None))
+            assert eventually(waiting(gate.adapter, before + 1))
+
+    gate, ends = Gate(next_urgent, concurrency=1), list[type]()
+
+    def last(_: int) -> None:
+        try:
+            ask(gate.adapter, [Prefix([2])], until=time.monotonic() + 0.1, priority=-1000)
+        except OutOfTime:
+            ends.append(OutOfTime)
+        over.set()
+
+    started = threads(1, lambda _: ask(gate.adapter, [Prefix([0])]) and None)
+    assert gate.entered.wait(20)
+    started += threads(1, last)
+    assert eventually(waiting(gate.adapter, 2))
     gate.opened.set()
-    over, served = threading.Event(), threading.Event()
-
-    def urgent(_: int) -> None:
-        while not over.is_set():
-            ask(gate.adapter, [Prefix([1])], priority=1000)
-            served.set()
-
-    started = threads(3, urgent)
-    assert served.wait(20)
-    with pytest.raises(OutOfTime):
-        ask(gate.adapter, [Prefix([2])], until=time.monotonic() + 0.05, priority=-1000)
-    over.set()
     for thread in started:
         thread.join(20)
-        assert not thread.is_alive()
+    for thread in urgent:
+        thread.join(20)
+    assert ends == [OutOfTime] and len(urgent) < 2000
 
 
 @pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, KeyboardInterrupt])
@@ -247,7 +255,7 @@ def test_no_error_ends_the_thread_that_drives_for_tasks(error: type[BaseExceptio
     [
         (lambda answers: answers[:-1], "gave . answers to . prefixes"),
         (lambda answers: answers * 2, "gave . answers to . prefixes"),
-        (lambda answers: None, "answered with NoneType"),
+        (lambda _: None, "answered with NoneType"),
         (lambda answers: ["a", *answers[1:]], "answered with str"),
     ],
 )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
@@ -256,10 +255,8 @@ def test_a_call_cancelled_at_any_await_ends_as_cancelled_and_leaves_nothing(meth
         for at in count():
             trace = tmp_path / f"{at}"
             cancelled = CancelledAt(call(trace), at)
-            try:
+            with suppress(asyncio.CancelledError):
                 await asyncio.wait_for(asyncio.ensure_future(awaited(cancelled)), WAIT)
-            except asyncio.CancelledError:
-                pass
             assert len(asyncio.all_tasks()) == 1
             if trace.exists():
                 whole = decodekit.read_trace(trace)
@@ -280,13 +277,14 @@ async def awaited(awaitable: Awaitable[object]) -> object:
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    here = Path("/proc/self/fd")
+    return len(list(here.iterdir())) if here.is_dir() else 0
 
 
 @pytest.mark.parametrize("requests", [2000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_many_short_requests_leave_nothing_behind(requests: int) -> None:
     """From 64 tasks; some are cancelled, some fail, and all others have the tokens that they have alone."""
-    adapter = faulty()
+    adapters = [faulty()]
     expected = [Session(faulty()).generate([9], max_tokens=3, seed=3, stream=i).token_ids for i in range(16)]
     left = iter(range(requests))
 
@@ -308,17 +306,16 @@ def test_many_short_requests_leave_nothing_behind(requests: int) -> None:
         return done
 
     async def main() -> int:
-        session = AsyncSession(adapter)
+        session = AsyncSession(adapters[0])
         done = await asyncio.gather(*(worker(session) for _ in range(64)))
         assert len(asyncio.all_tasks()) == 1
         return sum(done)
 
     threads, files = threading.active_count(), descriptors()
     assert asyncio.run(main()) == requests
-    assert (threading.active_count(), descriptors(), rounds_of(adapter).waiting) == (threads, files, 0)
-    gone = weakref.ref(adapter)
-    adapter.asked.clear()
-    del adapter
+    assert (threading.active_count(), descriptors(), rounds_of(adapters[0]).waiting) == (threads, files, 0)
+    gone = weakref.ref(adapters[0])
+    adapters.clear()
     gc.collect()
     assert gone() is None  # nothing keeps it: no round, no question
 
