@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -107,6 +108,7 @@ class RemoteAdapter:
         self._options = Options(draft, top, concurrency, prefill, retokenised)
         self._connection: Connection | None = None
         self._meetings: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
+        self._one_meeting = threading.Lock()
         self._background: Background | None = None
         self._owned: Any = None
         self._closed = False
@@ -171,8 +173,8 @@ class RemoteAdapter:
         """
         if self._connection is not None:
             return
-        for gone in [loop for loop in self._meetings if loop.is_closed()]:
-            del self._meetings[gone]
+        for gone in [loop for loop in list(self._meetings) if loop.is_closed()]:
+            self._meetings.pop(gone, None)
         async with self._meetings.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
             if self._connection is None:
                 await self._guarded(self._meet())
@@ -189,11 +191,12 @@ class RemoteAdapter:
             connection = self._connected(found, tokenizer)
             if self._probe:
                 await connection.prove_prefill()
-        except BaseException:
+            with self._one_meeting:
+                if self._connection is None:  # another loop may have met it meanwhile
+                    self._connection, self._owned, owned = connection, owned, None
+        finally:
             if owned is not None:
                 owned.close()
-            raise
-        self._connection, self._owned = connection, owned
 
     async def _servers_own(self, found: Found) -> ServerTokenizer:
         transport = self._transport

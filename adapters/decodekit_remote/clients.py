@@ -88,8 +88,8 @@ class Clients:
             if self._one_loop and self._only not in (None, loop):
                 raise AdapterError(f"client and transport are in use in another event loop: {_IN_EACH}")
             self._only = loop
-            for gone in [each for each in self._places if each.is_closed()]:
-                del self._places[gone]
+            for gone in [each for each in list(self._places) if each.is_closed()]:
+                self._places.pop(gone, None)
             self._places[loop] = self._made(loop)
         return self._places[loop]
 

@@ -95,7 +95,7 @@ class Connection:
 
     async def predict(self, prefixes: Sequence[Prefix], wants: Sequence[Disclosure]) -> list[Answer]:
         """One answer per prefix: a distribution, or its own error."""
-        reachable = self.server.reachable
+        reachable, proved = self.server.reachable, self._checks.prefill_proved
         rows: dict[bytes, Wanted] = {}
         for prefix, want in zip(prefixes, wants, strict=True):
             asked = rows.get(prefix.digest)
@@ -119,14 +119,14 @@ class Connection:
         if fresh:
             await self.streams.close_abandoned(rows)
             found |= dict(await self._questions.ask_all(fresh))
-            await self._confirmed()
+        await self._confirmed(proved)
         self.answers.give(found)
         return [found[prefix.digest] for prefix in prefixes]
 
-    async def _confirmed(self) -> None:
+    async def _confirmed(self, proved: bool | None) -> None:
         """Answers of a server that began again are not given, now or later. Raises `ProviderError`."""
         try:
-            await self._checks.confirm()
+            await self._checks.confirm(proved)
         except ProviderError:
             self.answers.clear()
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from decodekit.errors import DecodekitError
 from decodekit_remote.dialect import Conversation, Position
 from decodekit_remote.server import Server
 
@@ -46,7 +47,7 @@ class Restarts:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._begun: dict[str, _Begun] = {}
-        self._suspect: Conversation | None = None
+        self._suspects: list[Conversation] = []
 
     def note(self, asked: Conversation, position: Position) -> None:
         """Look at the first list of an answer to a conversation."""
@@ -58,13 +59,30 @@ class Restarts:
             self._begun[talk] = _Begun(length, position)
         elif length >= begun.next and distance(position, begun.position) <= NEAR:
             begun.next = 2 * length
-            self._suspect = asked
+            self._suspects.append(asked)
 
     async def found(self) -> str:
-        """Why the server is known to begin answers again; '' where it is not. At most one request."""
-        suspect, self._suspect = self._suspect, None
-        if suspect is None:
-            return ""
+        """Why the server is known to begin answers again; '' where it is not. One request for each suspicion.
+
+        A suspicion stays until it is settled, so that every call waits for it and not only the first to come here: a
+        call that is cancelled here leaves it to the others.
+        """
+        for suspect in list(self._suspects):
+            try:
+                why = await self._again(suspect)
+            except DecodekitError:
+                self._settle(suspect)
+                raise
+            self._settle(suspect)
+            if why:
+                return why
+        return ""
+
+    def _settle(self, suspect: Conversation) -> None:
+        if suspect in self._suspects:
+            self._suspects.remove(suspect)
+
+    async def _again(self, suspect: Conversation) -> str:
         begun = self._begun.get(repr(suspect.messages))
         question = self._server.question([], self._server.capabilities.usual_top)
         steered = replace(suspect, said=suspect.said + _STEER)

@@ -30,11 +30,13 @@ class Stream:
     Attributes:
         next_prefix: the prefix of the next list; None when nothing more will come.
         failure: the error that ended the stream, or None.
+        readers: how many questions wait for its next list.
     """
 
     def __init__(self, events: AsyncGenerator[Any, None], read: Read, keep: Keep, prefix: Prefix, top: int) -> None:
         self.next_prefix: Prefix | None = prefix
         self.top = top
+        self.readers = 0
         self._start = len(prefix)
         self._begun = time.perf_counter()
         self._prefixes = {prefix.digest}
@@ -92,8 +94,10 @@ class Stream:
             self.failure = error
         finally:
             self.next_prefix = None
-            await self._events.aclose()
-            self._changed.set()
+            try:
+                await self._events.aclose()
+            finally:  # also when it is cancelled a second time: somebody may wait
+                self._changed.set()
 
     def _notify(self) -> None:
         self._changed.set()

@@ -63,15 +63,15 @@ class Streams:
         """The streams of this event loop. Those of another end with it."""
         loop = asyncio.get_running_loop()
         if loop not in self._running:
-            for gone in [each for each in self._running if each.is_closed()]:
-                del self._running[gone]
+            for gone in [each for each in list(self._running) if each.is_closed()]:
+                self._running.pop(gone, None)
             self._running[loop] = []
         return self._running[loop]
 
     @property
     def count(self) -> int:
         """How many there are, in all event loops."""
-        return sum(map(len, self._running.values()))
+        return sum(map(len, list(self._running.values())))
 
     async def aclose(self) -> None:
         """Close those of this event loop."""
@@ -122,7 +122,8 @@ class Streams:
         return stream
 
     async def read(self, stream: Stream, row: Wanted) -> Distribution | None:
-        """The stream's answer to this prefix; None when it ended without."""
+        """The stream's answer to this prefix; None when it ended without. The last reader that is cancelled ends it."""
+        stream.readers += 1
         try:
             async with asyncio.timeout(self._server.transport.deadline):
                 while stream.next_prefix == row.prefix:
@@ -130,6 +131,12 @@ class Streams:
         except TimeoutError:
             await self.end(stream)
             raise self._server.transport.error("", f"sent nothing for {self._server.transport.deadline:g} s") from None
+        except asyncio.CancelledError:
+            if stream.readers == 1:
+                await self.end(stream)
+            raise
+        finally:
+            stream.readers -= 1
         kept = self._answers.fresh(row.prefix)
         if kept is not None and kept.covers(row.want):
             return kept.answer
@@ -148,9 +155,17 @@ class Streams:
             await stream.aclose()
 
     async def close_abandoned(self, rows: Mapping[bytes, Wanted]) -> None:
-        """Close the streams whose next token was not accepted, and unused ones whose slots are needed."""
-        idle = [stream for stream in self.running if not any(stream.contains(row.prefix) for row in rows.values())]
-        room = self.most - len(rows)
+        """Close the streams whose next token was not accepted, and unused ones whose slots are needed.
+
+        A stream that another call waits for is used. The rows that a stream serves need no other slot.
+        """
+        served = [row for row in rows.values() if any(stream.contains(row.prefix) for stream in self.running)]
+        idle = [
+            stream
+            for stream in self.running
+            if not stream.readers and not any(stream.contains(row.prefix) for row in served)
+        ]
+        room = self.most - (len(rows) - len(served))
         for stream in idle:
             leaving = next((row.prefix for row in rows.values() if stream.abandoned_by(row.prefix)), None)
             if leaving is not None:

@@ -99,11 +99,20 @@ class TextChecks:
             if isinstance(asked, Conversation) and self._server.capabilities.prefill != "no":
                 self._restarts.note(asked, position)
 
-    async def confirm(self) -> None:
-        """Settle what was noted, with one request where something is suspicious. Raises `ProviderError`."""
+    async def confirm(self, before: bool | None) -> None:
+        """Settle what was noted, with one request where something is suspicious.
+
+        Args:
+            before: what `prefill_proved` was when the call began: if another call has disproved it since, the answers
+                of this one are not given either.
+
+        Raises:
+            ProviderError: the server begins its answers again.
+        """
         why = await self._restarts.found()
         if why:
             self._why_no_prefill, self.prefill_proved = why, False
+        if why or (before is not False and self.prefill_proved is False):
             raise self._no_prefill()
 
     def _no_prefill(self) -> ProviderError:

@@ -69,7 +69,7 @@ class ConversationTokenizer:
 
     def talk_of(self, ids: tuple[int, ...]) -> tuple[tuple[Message, ...], tuple[int, ...]]:
         """The conversation at the beginning of these ids, and the ids after it. Raises `ParameterError` for none."""
-        for length in sorted({len(start) for start in self._talks}, reverse=True):
+        for length in sorted({len(start) for start in list(self._talks)}, reverse=True):
             if ids[:length] in self._talks:
                 return self._talks[ids[:length]], ids[length:]
         raise ParameterError("this server takes conversations, and these ids begin with none given here as messages")
