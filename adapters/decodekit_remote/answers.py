@@ -55,6 +55,7 @@ class Answers:
         self._server, self._draft_length, self._checks = server, draft_length, checks
         self._guard = threading.Lock()  # several event loops may store answers
         self._last: OrderedDict[bytes, StoredAnswer] = OrderedDict()
+        self._just_given: frozenset[bytes] = frozenset()  # by the last call, which may ask again for more
         self._kept: OrderedDict[bytes, StoredAnswer] = OrderedDict()
         self._numbers = 0
         self._drafted: OrderedDict[bytes, bytes] = OrderedDict()
@@ -76,6 +77,7 @@ class Answers:
 
     def give(self, found: dict[bytes, Answer]) -> None:
         """Keep the answers of a call for the next calls, whatever else is stored."""
+        self._just_given = frozenset(found)
         with self._guard:
             for digest, answer in found.items():
                 kept = self._kept.get(digest) or self._last.get(digest)
@@ -102,7 +104,7 @@ class Answers:
         """Count whether the last token of a prefix agrees with the server's draft."""
         parent = prefix.parent
         child = None if parent is None else self._drafted.get(parent.digest)
-        if child is not None and prefix.digest not in self._last:
+        if child is not None and prefix.digest not in self._just_given:
             self._draft_length.observe_draw(child == prefix.digest)
 
     def keep(
