@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr
@@ -223,8 +223,14 @@ class RemoteAdapter:
         assert self._connection is not None
         return self._connection
 
-    def _wait(self, question: Callable[[], Awaitable[Value]]) -> Value:
-        """A question from blocking code, on the event loop of the sessions, if there are any; it ends with them."""
+    def _wait(self, question: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
+        """A question from blocking code, on the event loop of the sessions, if there are any; it ends with them.
+
+        A worker thread of the only loop that can be used, where an `AsyncSession` tokenises, asks there.
+        """
+        home = self._transport.home
+        if home is not None and not _inside_an_event_loop():
+            return asyncio.run_coroutine_threadsafe(question(), home).result()
         if self._background is None or not self._background.usable:
             self._background = Background(self, self, "remote", casual=True)
         return self._background.wait(question)

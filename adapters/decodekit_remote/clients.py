@@ -93,6 +93,12 @@ class Clients:
             self._places[loop] = self._made(loop)
         return self._places[loop]
 
+    @property
+    def home(self) -> asyncio.AbstractEventLoop | None:
+        """The only event loop that can be used, if there is only one and it runs."""
+        home = self._only if self._one_loop else None
+        return home if home is not None and home.is_running() else None
+
     async def aclose(self) -> None:
         """Close the client of this loop; those of other loops close with their loop. Closing twice does nothing."""
         self._closed = True

@@ -154,6 +154,11 @@ class Transport:
                     if event is not None:
                         yield event
 
+    @property
+    def home(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop to ask in, where a client or transport that is an object works in no other."""
+        return self._clients.home
+
     async def aclose(self) -> None:
         """Close the client, unless it is the user's. Closing twice does nothing."""
         await self._clients.aclose()

@@ -342,3 +342,11 @@ def test_closing_while_callers_wait_is_an_error_of_each(tmp_path) -> None:
     for error in asyncio.run(main()):
         assert isinstance(error, AdapterError) and "closed" in str(error)
         assert error.partial is not None
+
+
+def test_results_that_are_left_end_their_run(tmp_path) -> None:
+    results = Session(table(), seed=1).as_completed([[1], [2]], max_tokens=3, trace=tmp_path / "run")
+    assert next(results).finish_reason == "length"
+    results.close()  # type: ignore[attr-defined]
+    ends = decodekit.read_trace(tmp_path / "run").footer.ends
+    assert [(end.finish_reason, end.tokens) for end in ends] == [("length", 3), ("cancelled", 2)]

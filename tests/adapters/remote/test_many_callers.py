@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("httpx")
 
+import httpx
+
 from decodekit import AsyncSession, Chain, Prefix, ProviderError, Session, processor
 from decodekit.model.asking import connect
 from decodekit.testing import BytesTokenizer, NGramAdapter
@@ -156,3 +158,18 @@ def test_no_call_is_given_the_answer_of_a_server_that_another_call_has_caught() 
         assert isinstance(error, ProviderError)
         partial = error.partial.token_ids
         assert len(partial) >= 3 and partial == expected[: len(partial)]
+
+
+def test_a_client_of_the_running_loop_serves_the_servers_tokenizer_too() -> None:
+    """A prompt is tokenised in a worker thread, which asks the server in the loop that the client belongs to."""
+    with serving() as server:
+
+        async def main() -> tuple[int, ...]:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                adapter = RemoteAdapter(base_url=server.url, client=client)
+                found = await AsyncSession(adapter, seed=11).generate("the cat ", max_tokens=12)
+                await adapter.aclose()
+                return found.token_ids
+
+        found = asyncio.run(main())
+    assert found == Session(NGramAdapter(TEXT, order=4), seed=11).generate("the cat ", max_tokens=12).token_ids
