@@ -118,10 +118,10 @@ def test_an_async_adapter_is_asked_once_and_cancelled_at_the_deadline():
     waited = Waited(wait=0)
     facade = BlockingAdapter(waited)
     assert list(portions(facade, Prefix(PROMPT), module.time.monotonic() + 9)) == []
-    assert waited.begun == 0 and isinstance(facade.predict([Prefix([1])])[0], Distribution)
+    assert waited.questions == 0 and isinstance(facade.predict([Prefix([1])])[0], Distribution)
     facade.close()
     waited = Waited(wait=600)
     with Session(waited, chain(), seed=1) as session:
         result = session.generate([1], max_tokens=4, deadline=0.2)
-    assert (result.token_ids, result.finish_reason, waited.begun) == ((), "deadline", 1)
+    assert (result.token_ids, result.finish_reason, waited.questions) == ((), "deadline", 1)
     assert waited.cancelled == 1
