@@ -147,8 +147,6 @@ class Rounds:
         """
         try:
             while not own.done:
-                if until is not None and time.monotonic() >= until:
-                    raise OutOfTime
                 with self._guard:
                     if self._leader is None:
                         self._leader = own
@@ -156,10 +154,15 @@ class Rounds:
                     self._round()
                     with self._guard:
                         self._leader = None
+                    if until is not None and not own.done and time.monotonic() >= until:
+                        raise OutOfTime  # it led for others
                 elif own.woken is None:
                     own.woken = threading.Event()  # then look again: the lead may have become free before
                 else:
-                    own.woken.wait(_LOOK if until is None else max(0.0, min(_LOOK, until - time.monotonic())))
+                    left = _LOOK if until is None else min(_LOOK, until - time.monotonic())
+                    if left <= 0:
+                        raise OutOfTime
+                    own.woken.wait(left)
                     own.woken.clear()
         finally:
             with self._guard:
