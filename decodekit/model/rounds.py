@@ -145,8 +145,11 @@ class Rounds:
 
         What takes and gives up the lead is written out here: a function call is a place where an interrupt can come.
         """
+        led = False  # a round in which others were answered
         try:
             while not own.done:
+                if led and until is not None and time.monotonic() >= until:
+                    raise OutOfTime
                 with self._guard:
                     if self._leader is None:
                         self._leader = own
@@ -154,8 +157,7 @@ class Rounds:
                     self._round()
                     with self._guard:
                         self._leader = None
-                    if until is not None and not own.done and time.monotonic() >= until:
-                        raise OutOfTime  # it led for others
+                    led = True
                 elif own.woken is None:
                     own.woken = threading.Event()  # then look again: the lead may have become free before
                 else:
