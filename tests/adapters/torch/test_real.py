@@ -19,7 +19,7 @@ import decodekit
 from decodekit import Chain, Prefix, Session
 from decodekit.testing import check_adapter, check_tokenizer
 from decodekit_torch import TorchAdapter
-from tests.adapters.torch_models import Oracle
+from tests.adapters.torch.models import Oracle
 
 pytestmark = pytest.mark.real_model
 

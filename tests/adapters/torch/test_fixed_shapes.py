@@ -20,7 +20,7 @@ from decodekit.testing import check_adapter
 from decodekit_torch import TorchAdapter, fixed_shapes
 from decodekit_torch.cached import Cached
 from decodekit_torch.fixed_shapes import FixedShapes
-from tests.adapters.torch_models import CACHED, DRIFT, ON_A_GPU, VOCAB, Oracle, cache_of, passes_of, prefixes_for, tiny
+from tests.adapters.torch.models import CACHED, DRIFT, ON_A_GPU, VOCAB, Oracle, cache_of, passes_of, prefixes_for, tiny
 
 
 @pytest.fixture

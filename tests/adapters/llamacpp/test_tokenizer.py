@@ -17,7 +17,7 @@ from decodekit.local import fingerprint
 from decodekit.local.model_files import find_model, installed_models
 from decodekit_llamacpp import LlamaCppAdapter
 from decodekit_llamacpp.threads import physical_cores
-from tests.adapters.conftest import model_path
+from tests.adapters.llamacpp.bare_loop import model_path
 
 pytestmark = pytest.mark.real_model
 
