@@ -306,7 +306,7 @@ def _add_shape(writer: Any, size: int) -> None:
     writer.add_file_type(0)
 
 
-def _add_tokenizer(writer: Any, kind: str, listed: Sequence[Entry], flags: Mapping[str, Any]) -> None:
+def _add_tokenizer(writer: Any, kind: str, listed: list[tuple[str, int, float]], flags: dict[str, Any]) -> None:
     words = [token for token, _, _ in listed]
     writer.add_tokenizer_model(kind)
     if kind == "bert":  # as the conversion writes it: a space in front of what begins a word

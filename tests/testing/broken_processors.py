@@ -12,6 +12,7 @@ from pydantic import Field
 
 import decodekit
 from decodekit import Context, Disclosure, Distribution, EmptySupport, Plugin
+from tests.testing.broken_rows import with_values
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,10 @@ def drops_ids_of_sparse_input(dist, ctx):
 def makes_nan(dist, ctx):
     if dist.tail is not None:
         return dist
-    after = dist.with_scores(dist.scores)
-    after.row.values.flags.writeable = True
-    after.row.values[-1] = math.nan
-    after.row.values.flags.writeable = False
-    return after
+    spoiled = dist.scores.copy()
+    spoiled[-1] = math.nan
+    spoiled.flags.writeable = False
+    return with_values(dist.with_scores(dist.scores), spoiled)
 
 
 def shortens_the_vocabulary(dist, ctx):
@@ -145,8 +145,7 @@ def returns_an_array(dist, ctx):
 
 def returns_a_writable_one(dist, ctx):
     after = dist.scaled(2)
-    object.__setattr__(after.row, "values", after.row.values.copy())
-    return after
+    return with_values(after, after.row.values.copy())
 
 
 def raises_at_one_token(dist, ctx):
