@@ -58,8 +58,8 @@ class Capabilities:
         lossy: what happens to bytes that are not UTF-8 in a text: 'replace' (U+FFFD) or 'ignore'.
         usual_top: how many tokens it lists cheaply.
         impossible: a value this low or lower means probability zero, in nats.
-        untold: a value this low or lower means that the token is not in the list, in nats; None where there is no such
-            value.
+        unlisted_below: a value this low or lower means that the token is not in the list, in nats; None where there is
+            no such value.
     """
 
     ids_in: bool = False
@@ -80,19 +80,19 @@ class Capabilities:
     lossy: Literal["replace", "ignore"] = "replace"
     usual_top: int = 20
     impossible: float = -3e38
-    untold: float | None = None
+    unlisted_below: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Messages, and the beginning of the assistant's answer."""
+    """Messages, and the text with which the assistant's answer starts."""
 
     messages: tuple[Message, ...]
-    said: str = ""
+    answer_start: str = ""
 
     @property
     def begun(self) -> bool:
-        """Whether the last message is the assistant's, so that it is to be gone on with, as local templates do."""
+        """Whether the last message is the assistant's, so the server must continue it."""
         return bool(self.messages) and self.messages[-1].get("role") == "assistant"
 
 

@@ -15,7 +15,7 @@ from decodekit.errors import ConfigError, ParameterError
 from decodekit.log import get_logger
 from decodekit.text.chat import encode_chat, render
 from decodekit.text.tokenizer import Message
-from decodekit.text.unwritten import unwritten
+from decodekit.text.unwritten import unwritable_error
 from decodekit.text.utf8 import utf8
 
 __all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids", "server_ids"]
@@ -146,9 +146,9 @@ class BaseTokenizer:
         """
         return self.encode_prompt(text, special=special)
 
-    def _unwritten(self, text: str) -> ParameterError:
+    def unwritable_error(self, text: str) -> ParameterError:
         """The error for a text that `encode` cannot write, which names the letters."""
-        return unwritten(text, lambda letter: letter == text or self._refuses(letter))
+        return unwritable_error(text, lambda letter: letter == text or self._refuses(letter))
 
     def _refuses(self, letter: str) -> bool:
         try:
@@ -157,21 +157,21 @@ class BaseTokenizer:
             return True
         return False
 
-    def _require_known(self, text: str, unknown: bool) -> None:
+    def require_known(self, text: str, unknown: bool) -> None:
         """Raises `ParameterError` where the 'unknown' token stands for a part of the text."""
         if unknown:
-            raise self._unwritten(text)
+            raise self.unwritable_error(text)
 
-    def _require_spelled(self, text: str, spelled: bytes) -> None:
+    def require_spelled(self, text: str, spelled: bytes) -> None:
         """Raises `ParameterError` where these bytes of its tokens are not the text's, unless `loses` says so."""
         if spelled != text.encode() and not self.loses:
-            raise self._unwritten(text)
+            raise self.unwritable_error(text)
 
     def _markup(self) -> tuple[str, str]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""
         return "", ""
 
-    def _say(self) -> None:
+    def warn_of_limits(self) -> None:
         """Warn once about what a user would otherwise notice late."""
         if not self.eos_ids:
             get_logger().warning("no file of this model names an end-of-text token; give stop, stop_ids or max_tokens")

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit_sampling.history import Ids, Scope, Window, named, recent, within
+from decodekit_sampling.history import NonEmptyTokenIds, Scope, Window, named, recent, within
 
 __all__ = ["EncoderNoRepeatNgram", "NoRepeatNgram"]
 
@@ -49,7 +49,7 @@ class NoRepeatNgram(Plugin):
     no_repeat_ngram: _Size
     scope: Scope = "both"
     window: Window | None = None
-    whitelist: Ids | None = None
+    whitelist: NonEmptyTokenIds | None = None
 
     def needs(self, ctx: Context) -> Disclosure:
         """The banned tokens by name."""
@@ -84,7 +84,7 @@ class EncoderNoRepeatNgram(Plugin):
     kind: ClassVar[Kind] = "mask"
 
     encoder_no_repeat_ngram: _Size
-    ids: Ids | None = None
+    ids: NonEmptyTokenIds | None = None
 
     def needs(self, ctx: Context) -> Disclosure:
         """The banned tokens by name."""
