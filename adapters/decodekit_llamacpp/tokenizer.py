@@ -35,10 +35,13 @@ class LlamaCppTokenizer(BaseTokenizer):
     Args:
         model: the loaded model. Once it is closed, the tokenizer raises `AdapterError`.
         fingerprint: the digest of the model file; the tokenizer's own is cached under it.
+
+    Attributes:
+        model: the loaded model.
     """
 
     def __init__(self, model: Model, fingerprint: str) -> None:
-        self._model = model
+        self.model = model
         self._key = f"tokenizer 1 {fingerprint}"
         self._table: list[bytes | None] = [_UNASKED] * model.vocab_size
         vocab, kind = model.vocab, int(llama_cpp.llama_vocab_type(model.vocab))
@@ -102,7 +105,7 @@ class LlamaCppTokenizer(BaseTokenizer):
         added = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
         return frozenset(i for i in range(self.vocab_size) if self._has([i], added))
 
-    def _encode_own(self, text: str, special: bool) -> list[int]:
+    def encode_part(self, text: str, special: bool) -> list[int]:
         if not special:
             return self.encode_prompt(text)  # markup that cannot be spelled is refused, and not 'unknown'
         ids = self._tokenize(text, special) if self._pieces is None else self._pieces.encode_own(text, special)
@@ -152,7 +155,7 @@ class LlamaCppTokenizer(BaseTokenizer):
                 raise ParameterError(f"llama.cpp cannot tokenise this text of {len(data)} bytes")
             size = -count
 
-    def _piece(self, token_id: int) -> bytes | None:
+    def known_token_bytes(self, token_id: int) -> bytes | None:
         piece = self._table[token_id]
         if piece is _UNASKED:
             control = llama_cpp.llama_vocab_is_control(self._vocab(), token_id)
@@ -169,7 +172,7 @@ class LlamaCppTokenizer(BaseTokenizer):
                 return buffer.raw[:count]
             size = -count
 
-    def _markup(self) -> tuple[str, str]:
+    def template_tokens(self) -> tuple[str, str]:
         ids = (int(which(self._vocab())) for which in (llama_cpp.llama_vocab_bos, llama_cpp.llama_vocab_eos))
         bos, eos = (self._text_of(i, special=True).decode("utf-8", "replace") if i >= 0 else "" for i in ids)
         return bos, eos
@@ -185,9 +188,9 @@ class LlamaCppTokenizer(BaseTokenizer):
         return "sha256:" + digest.hexdigest()
 
     def _vocab(self) -> object:
-        if not self._model.close.alive:
+        if not self.model.close.alive:
             raise AdapterError("the model is closed, and its tokenizer with it")
-        return self._model.vocab
+        return self.model.vocab
 
 
 def _without_spaces(data: bytes) -> bytes:

@@ -39,7 +39,8 @@ class RemoteAdapter:
     Building one does no I/O. The server is contacted, and a tokenizer's file is read, on first use or by `connect`:
     errors of the server, or of settings that do not fit it, are raised there. For blocking code this happens on an
     event loop in a separate thread; inside a running event loop, questions are awaited in that loop, and `info`,
-    `tokenizer`, `capabilities` and `measured` raise `AdapterError` until ``await adapter.connect()``.
+    `tokenizer`, `capabilities` and `measured` raise `AdapterError` until ``await adapter.connect()``. The methods of a
+    server's own tokenizer block there too: ``await asyncio.to_thread(adapter.tokenizer.encode, text)``.
 
     Args:
         base_url: the address of the server, with or without a trailing ``/v1``.

@@ -1,6 +1,6 @@
 """A dialect: how to ask one kind of server for logprobs, and how to read its answers.
 
-A dialect is a small class without state or I/O, except for one greeting. The ones of decodekit are in
+A dialect is a small class without state; its only I/O is `greet`, at the first contact. The ones of decodekit are in
 `decodekit_remote.dialects`; a third party registers its own under the entry-point group ``decodekit.dialects``.
 """
 

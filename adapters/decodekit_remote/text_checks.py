@@ -1,4 +1,4 @@
-"""Checks that a server that takes texts continues the same tokens, and the begun answer."""
+"""Checks that a server that takes texts continues the same tokens, and an answer that was started."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ SpaceInFront = Literal["never", "unless there", "always"]
 class BaseTokenizer:
     """The base of tokenizers: everything but the vocabulary.
 
-    A subclass has `encode` and ``fingerprint``, `_piece`, and `_encode_own` if the model's own tokenizer changes texts.
+    A subclass has `encode` and ``fingerprint``, `_piece`, and `encode_part` if the model's own tokenizer changes texts.
 
     Args:
         vocab_size: the number of tokens.
@@ -86,7 +86,7 @@ class BaseTokenizer:
             ParameterError: as for `encode_messages`.
         """
         utf8(text, "the text")
-        ids = self._encode_own(text, True)
+        ids = self.encode_part(text, True)
         return ids if self.bos_id is None else [self.bos_id, *ids]
 
     @property
@@ -113,10 +113,10 @@ class BaseTokenizer:
         """
         if self.chat_template is None:
             raise ConfigError("this model has no chat template; give it a text prompt instead")
-        bos, eos = self._markup()
+        bos, eos = self.template_tokens()
         chat = render(self.chat_template, messages, bos_token=bos, eos_token=eos)
         utf8(chat.text, "the conversation")
-        ids = encode_chat(chat, self.control_tokens, self._encode_own)
+        ids = encode_chat(chat, self.control_tokens, self.encode_part)
         if self.bos_id is not None and ids[:1] != [self.bos_id]:
             return [self.bos_id, *ids]  # a template that writes BOS itself has it already
         return ids
@@ -133,13 +133,13 @@ class BaseTokenizer:
         """
         if not 0 <= token_id < self.vocab_size:
             raise ParameterError(f"token id {token_id} lies outside the vocabulary of {self.vocab_size} tokens")
-        return self._piece(token_id)
+        return self.known_token_bytes(token_id)
 
-    def _piece(self, token_id: int) -> bytes | None:
+    def known_token_bytes(self, token_id: int) -> bytes | None:
         """The bytes of a token that exists."""
         raise NotImplementedError
 
-    def _encode_own(self, text: str, special: bool) -> list[int]:
+    def encode_part(self, text: str, special: bool) -> list[int]:
         """The ids of a conversation's text, or a part of it, as the model's own tokenizer has them, without BOS.
 
         Without ``special`` it is a part between two control tokens whose own markup is plain text.
@@ -167,7 +167,7 @@ class BaseTokenizer:
         if spelled != text.encode() and not self.loses:
             raise self.unwritable_error(text)
 
-    def _markup(self) -> tuple[str, str]:
+    def template_tokens(self) -> tuple[str, str]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""
         return "", ""
 

@@ -176,7 +176,7 @@ class FastTokenizer(BaseTokenizer):
         own: list[int] = self._encoded(self._own, text).ids
         return marked != own
 
-    def _piece(self, token_id: int) -> bytes | None:
+    def known_token_bytes(self, token_id: int) -> bytes | None:
         return self._table[token_id]
 
     @cached_property
@@ -190,7 +190,7 @@ class FastTokenizer(BaseTokenizer):
         added = self._plain.get_added_tokens_decoder()
         return frozenset(i for i, token in added.items() if not token.special)
 
-    def _encode_own(self, text: str, special: bool) -> list[int]:
+    def encode_part(self, text: str, special: bool) -> list[int]:
         if not special:
             return self.encode_prompt(text) if self._spaces_in_parts else self.encode(text)
         encoding = self._encoded(self._own, text)
@@ -203,7 +203,7 @@ class FastTokenizer(BaseTokenizer):
         ids: list[int] = encoding.ids
         return ids
 
-    def _markup(self) -> tuple[str, str]:
+    def template_tokens(self) -> tuple[str, str]:
         return self._names.get("bos_token", ""), self._names.get("eos_token", "")
 
 

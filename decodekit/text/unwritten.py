@@ -1,4 +1,4 @@
-"""Letters that a vocabulary has no tokens for: refused by name, or said where the model's own 'unknown' stands."""
+"""Letters without a token: refused by name, or logged where the tokenizer writes its unknown token."""
 
 from __future__ import annotations
 

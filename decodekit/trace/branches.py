@@ -28,8 +28,8 @@ def check_branches(trace: Trace, step: Step, before: int, drawn: Drawn) -> None:
     """Compare the first tokens of the branches with what the step's row gives at their attempts.
 
     A branch that was taken back to this place may have others before it that were taken back to a later place on the
-    way; then its first token is as old as the first of these, and it has another token at least. The record does not
-    say which branches are of which kind, so one way to read it must fit.
+    way; then its first token was drawn at the attempt of the first of these, and it has at least two tokens. The record
+    does not say which branches are of which kind, so it is enough that one reading fits.
 
     Args:
         trace: says whether the model gives the same row again.

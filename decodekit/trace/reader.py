@@ -81,7 +81,7 @@ def inspect_trace(path: PathLike) -> tuple[Trace, Fault | None]:
             return trace, Fault(f"{path}: {error}", step=len(trace.steps))
         except (ValueError, RecursionError, MemoryError) as error:
             return trace, Fault(
-                f"line {steps + 2} of {path}, after {steps} steps, is damaged: {_first(error)}", step=steps
+                f"line {steps + 2} of {path}, after {steps} steps, is damaged: {_first_fault(error)}", step=steps
             )
     return trace, None
 
@@ -158,7 +158,7 @@ def _header(line: bytes, ended: bool, path: PathLike) -> tuple[Header, Any]:
             raise ValueError("the header is not written as a header is")
         return parse_header(content), blake2b(memoryview(line)[start:end], digest_size=16)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TraceError(f"{path} is not a decodekit trace: {_first(error)}", step=0) from error
+        raise TraceError(f"{path} is not a decodekit trace: {_first_fault(error)}", step=0) from error
 
 
 def _take(line: bytes, prev: str, trace: Trace, contents: Any) -> str:
@@ -197,7 +197,7 @@ def _content_bytes(line: bytes) -> bytes:
     return line[start : line.rindex(b',"timing":')]
 
 
-def _first(error: BaseException) -> str:
+def _first_fault(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
         return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
