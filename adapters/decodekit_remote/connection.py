@@ -117,7 +117,7 @@ class Connection:
                 fresh.append(replace(wanted, disclosure=reachable(wanted.disclosure, self.list_length.top)))
             else:
                 found[digest] = fault
-        self.streams.crowded = len(fresh) > self.streams.most
+        self.streams.is_full = len(fresh) > self.streams.most
         if fresh:
             await self.streams.close_abandoned(by_digest)
             found |= dict(await self._questions.ask_all(fresh))

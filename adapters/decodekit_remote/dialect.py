@@ -170,7 +170,7 @@ class Reply:
     Args:
         positions: the lists after the prompt, in order, up to the first that is missing.
         prompt: with ``echo``, the lists after each token of the prompt except the last; None where there is none.
-        finished: the server has said that the answer is complete.
+        finished: the server reported that the answer is complete.
         cut: a list is missing here: some tokens came without one.
         model: the name the server gives the model.
         build: what identifies the server's build or configuration.
@@ -216,7 +216,7 @@ class ServerInfo:
         """Raises `TypeError` or `ValueError` for invalid values."""
         names: tuple[object, object] = (self.model, self.build)
         if not all(isinstance(name, str) for name in names):
-            raise TypeError("a name that is no text")
+            raise TypeError("a name that is not text")
         for name, least in (("vocab_size", 1), ("context_length", 2), ("places", 1)):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or not least <= value < 2**31):

@@ -94,7 +94,7 @@ async def contact(transport: Transport, dialect: Dialect | None, model: str | No
         try:
             candidate = dialect_named(name)
         except ConfigError as error:  # a broken third-party dialect does not block the others
-            transport.redaction.log("warning", "dialect left aside", dialect=name, reason=str(error))
+            transport.redaction.log("warning", "dialect skipped", dialect=name, reason=str(error))
             continue
         reported = await _server_info(transport, candidate, model, "debug")
         if reported is None:
@@ -112,7 +112,7 @@ async def contact(transport: Transport, dialect: Dialect | None, model: str | No
         )
         return found
     raise ProviderError(
-        f"{transport.base_url} speaks none of the dialects {', '.join(tried)}; is base_url right? "
+        f"{transport.base_url} matches none of the dialects {', '.join(tried)}; is base_url right? "
         "Name the dialect if you know it"
     )
 

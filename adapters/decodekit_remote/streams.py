@@ -56,7 +56,7 @@ class Streams:
         self.most = most
         self._streaming, self._adapts = bool(always), always is False
         self._running: dict[asyncio.AbstractEventLoop, list[DraftStream]] = {}
-        self.crowded = False
+        self.is_full = False
 
     @property
     def running(self) -> list[DraftStream]:
@@ -97,7 +97,7 @@ class Streams:
             or self._server.room(prefix, self._draft_length.length) < 2 - self._streaming
         ):
             return False
-        if self.crowded or len(self.running) >= self.most:
+        if self.is_full or len(self.running) >= self.most:
             return False
         return self._streaming or (self._adapts and self._draft_length.stream_is_faster)
 

@@ -72,7 +72,9 @@ class ConversationTokenizer:
         for length in sorted({len(start) for start in self._known_messages}, reverse=True):
             if ids[:length] in self._known_messages:
                 return self._known_messages[ids[:length]], ids[length:]
-        raise ParameterError("this server takes conversations, and these ids begin with none given here as messages")
+        raise ParameterError(
+            "this server takes conversations, and these ids do not begin with one that was encoded here; give messages"
+        )
 
 
 class KnownVocabulary:

@@ -39,7 +39,7 @@ def read_bytes(path: PathLike) -> bytes:
             os.set_blocking(file.fileno(), True)  # waits for writers only where there are some
             data = file.read()
             if not data:
-                raise OSError(errno.EPIPE, "it is a pipe that nobody writes to")
+                raise OSError(errno.EPIPE, "it is a pipe without a writer")
             return data
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is neither a regular file nor a pipe")

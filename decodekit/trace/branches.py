@@ -1,7 +1,7 @@
 """The branches that were taken back before a step: could the run have written them?
 
 The first token of each is known: it was drawn from the row of the step, with the noise of an earlier attempt. The rows
-behind it were taken back too, and are not on record.
+behind it were taken back too, and were not recorded.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def check_branches(trace: Trace, step: Step, before: int, drawn: Drawn) -> None:
     if not step.abandoned:
         return
     drawn = cache(drawn)
-    begun = {0}  # where a walk from this place may begin: after each branch that was taken back to it
+    begun = {0}  # where a branch may begin: at the start, and after each branch that was taken back to it
     for at, branch in enumerate(step.abandoned):
         long = len(branch.token_ids) > 1
         starts = begun if long else begun & {at}
@@ -66,7 +66,7 @@ def check_branches(trace: Trace, step: Step, before: int, drawn: Drawn) -> None:
 
 
 def drawn_from_record(trace: Trace, step: Step) -> Drawn:
-    """Draws from the recorded final scores, where all of them are on record and no attempt changes them."""
+    """Draws from the recorded final scores, where all of them were recorded and no attempt changes them."""
     processors = trace.header.chain["processors"]
     known = (
         step.evidence is not None
@@ -91,7 +91,7 @@ def check_spelling(step: Step, tokenizer: Tokenizer) -> None:
         Finding: one does not.
     """
     if hasattr(tokenizer, "relearn"):
-        return  # it made its ids up, and those of abandoned tokens are not on record
+        return  # it made its ids up, and those of abandoned tokens were not recorded
     for branch in step.abandoned:
         for spelling, wanted in spellings(tokenizer, [branch.why]):
             text, ends = spelling.all(branch.token_ids)

@@ -155,7 +155,7 @@ def _header(line: bytes, ended: bool, path: PathLike) -> tuple[Header, Any]:
             raise TraceError(f"{path} has the format {str(content['format'])[:60]!r}; this version reads {FORMAT!r}")
         start, end = len(_HEADER), line.rfind(b',"created":')
         if not line.startswith(_HEADER) or end < start:
-            raise ValueError("the header is not written as a header is")
+            raise ValueError("the header does not have the form in which a header is written")
         return parse_header(content), blake2b(memoryview(line)[start:end], digest_size=16)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TraceError(f"{path} is not a decodekit trace: {_first_fault(error)}", step=0) from error

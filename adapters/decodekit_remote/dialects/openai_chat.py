@@ -45,7 +45,7 @@ class OpenAIChatDialect(Dialect):
         if conversation.answer_start and conversation.begun:
             content = messages[-1].get("content")
             if not isinstance(content, str):
-                raise ParameterError("openai_chat goes on with an assistant's message whose content is one text")
+                raise ParameterError("openai_chat continues an assistant message only if its content is a string")
             messages[-1]["content"] = content + conversation.answer_start
         elif conversation.answer_start:
             messages.append({"role": "assistant", "content": conversation.answer_start})
