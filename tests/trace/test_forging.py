@@ -331,7 +331,7 @@ def test_a_branch_left_out_or_added_is_found(honest: dict[str, list[Line]], tmp_
 
 @pytest.mark.parametrize("run", ["choice", "proof", "full"])
 def test_what_contradicts_another_field_is_found(honest: dict[str, list[Line]], tmp_path: Path, run: str) -> None:
-    for change in ("limit", "error", "no error", "temperature", "temperature inf"):
+    for change in ("limit", "error", "no error", "empty error", "length", "temperature", "temperature inf"):
         lines = copy.deepcopy(honest[run])
         header, step, (end,) = lines[0]["content"], lines[1]["content"], lines[-1]["content"]["ends"]
         match change:
@@ -341,6 +341,11 @@ def test_what_contradicts_another_field_is_found(honest: dict[str, list[Line]], 
                 end["error"] = "the server failed"
             case "no error":
                 end["finish_reason"] = "error"
+            case "empty error":
+                end.update(finish_reason="error", error="")
+            case "length":  # and neither the limit nor the context was reached
+                end["finish_reason"] = "length"
+                header["stop"]["max_tokens"] = end["tokens"] + 1
             case "temperature":
                 step["raw"]["temperature"] = -1.0
             case "temperature inf":
