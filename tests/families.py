@@ -265,7 +265,7 @@ GGUFS: dict[str, tuple[str, Callable[[], list[tuple[str, int, float]]], dict[str
     "legacy, padded.gguf": ("llama", lambda: padded(sentencepiece(), "qz"), {"add_space_prefix": True}),
     "unigram, padded.gguf": (
         "t5",
-        lambda: padded(without(sentencepiece(byte_tokens=False), *"PAD0"), "qz"),
+        lambda: padded(without(sentencepiece(byte_tokens=False), *"PAD"), "qz"),
         {"add_space_prefix": True},
     ),
     "tiktoken.gguf": ("gpt2", byte_level, {}),
