@@ -38,9 +38,9 @@ NORMAL, UNKNOWN, CONTROLS, USER, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 @functools.cache
 def _room() -> Path:
     """A folder that goes when the process ends."""
-    room = tempfile.TemporaryDirectory(prefix="decodekit-families-")
-    atexit.register(room.cleanup)
-    return Path(room.name)
+    folder = tempfile.TemporaryDirectory(prefix="decodekit-families-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 # -- vocabularies ------------------------------------------------------------------------------------------------------

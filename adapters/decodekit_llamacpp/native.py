@@ -61,9 +61,9 @@ def start() -> None:
 
 def recent_complaints() -> str:
     """The last warnings of llama.cpp, for an error message; they are cleared when read."""
-    said = "; ".join(_complaints)
+    complaints = "; ".join(_complaints)
     _complaints.clear()
-    return f" llama.cpp says: {said}" if said else ""
+    return f" llama.cpp says: {complaints}" if complaints else ""
 
 
 def fill(struct: Any, **values: Any) -> Any:

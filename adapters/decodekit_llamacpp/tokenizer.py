@@ -12,7 +12,7 @@ import llama_cpp
 from decodekit.errors import AdapterError, ParameterError
 from decodekit.local.fingerprint import remembered
 from decodekit.text.base import BaseTokenizer
-from decodekit.text.unwritten import is_unused, missing_letters, say_unknown
+from decodekit.text.unwritten import missing_letters, unused_token_error, warn_of_unknown
 from decodekit.text.utf8 import utf8
 from decodekit_llamacpp.native import Model
 from decodekit_llamacpp.pieces import MARKUP, Pieces
@@ -35,18 +35,21 @@ class LlamaCppTokenizer(BaseTokenizer):
     Args:
         model: the loaded model. Once it is closed, the tokenizer raises `AdapterError`.
         fingerprint: the digest of the model file; the tokenizer's own is cached under it.
+
+    Attributes:
+        model: the loaded model.
     """
 
     def __init__(self, model: Model, fingerprint: str) -> None:
-        self._model = model
+        self.model = model
         self._key = f"tokenizer 1 {fingerprint}"
         self._table: list[bytes | None] = [_UNASKED] * model.vocab_size
         vocab, kind = model.vocab, int(llama_cpp.llama_vocab_type(model.vocab))
         unigram = kind == llama_cpp.LLAMA_VOCAB_TYPE_UGM
         sentencepiece = unigram or kind == llama_cpp.LLAMA_VOCAB_TYPE_SPM
-        said = model.text("tokenizer.ggml.add_space_prefix")
+        declared = model.text("tokenizer.ggml.add_space_prefix")
         merges = unigram and model.text("tokenizer.ggml.remove_extra_whitespaces") == "true"
-        spaced = sentencepiece and (said == "true" or (said is None and not unigram) or merges)
+        spaced = sentencepiece and (declared == "true" or (declared is None and not unigram) or merges)
         bos = int(llama_cpp.llama_vocab_bos(vocab))
         super().__init__(
             model.vocab_size,
@@ -59,7 +62,7 @@ class LlamaCppTokenizer(BaseTokenizer):
         self._pieces = Pieces(vocab, model.vocab_size, self._tokenize, unigram=unigram) if sentencepiece else None
         if self._pieces is not None and self._pieces.anchor is None and spaced:
             self.loses = _FRONT_LOSES
-        self._say()
+        self.warn_of_limits()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -78,8 +81,8 @@ class LlamaCppTokenizer(BaseTokenizer):
         self._require_used(ids, text)
         spelled = self._spelled(ids, special)
         if self.loses or spelled != data:
-            self._require_known(text, self._has(ids, _UNKNOWN), special=special)
-        self._require_spelled(text, spelled, special=special)
+            self.require_known(text, self._has(ids, _UNKNOWN), special=special)
+        self.require_spelled(text, spelled, special=special)
         return ids
 
     def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:
@@ -102,7 +105,7 @@ class LlamaCppTokenizer(BaseTokenizer):
         added = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
         return frozenset(i for i in range(self.vocab_size) if self._has([i], added))
 
-    def _encode_own(self, text: str, special: bool) -> list[int]:
+    def encode_part(self, text: str, special: bool) -> list[int]:
         if self._pieces is None:
             ids = self._tokenize(text, special)
         else:
@@ -112,16 +115,16 @@ class LlamaCppTokenizer(BaseTokenizer):
         if not special and not self._has(ids, _UNKNOWN):
             return self.encode_prompt(text)
         if self._pieces is not None or self.loses:  # of these only 'unknown' loses letters
-            self._say_unknown(ids, text, special)
+            self._warn_of_unknown(ids, text, special)
         elif not self._spells(ids, text, special):
-            raise self._unwritten(text, special=special)
+            raise self.unwritable_error(text, special=special)
         return ids
 
-    def _say_unknown(self, ids: Sequence[int], text: str, special: bool) -> None:
+    def _warn_of_unknown(self, ids: Sequence[int], text: str, special: bool) -> None:
         unknown = [i for i in ids if self._has([i], _UNKNOWN)]
         if unknown and len(unknown) > (text.count(self._name_of(unknown[0])) if special else 0):
             cannot = lambda part: self._has(self._tokenize(part, False), _UNKNOWN)  # noqa: E731
-            say_unknown(missing_letters(self._parts(text, special), cannot))
+            warn_of_unknown(missing_letters(self.unmatched_parts(text, special), cannot))
 
     def _spells(self, ids: Sequence[int], text: str, special: bool) -> bool:
         """Whether these tokens spell the text, but for the white space that some tokens take away next to them."""
@@ -139,7 +142,7 @@ class LlamaCppTokenizer(BaseTokenizer):
         """Raises `ParameterError` where a token that only fills the vocabulary stands for a part of the text."""
         for token_id in ids:
             if self._has([token_id], llama_cpp.LLAMA_TOKEN_ATTR_UNUSED):
-                raise is_unused(self._name_of(token_id), text)
+                raise unused_token_error(self._name_of(token_id), text)
 
     def _has(self, ids: Sequence[int], attribute: int) -> bool:
         vocab = self._vocab()
@@ -167,7 +170,7 @@ class LlamaCppTokenizer(BaseTokenizer):
                 raise ParameterError(f"llama.cpp cannot tokenise this text of {len(data)} bytes")
             size = -count
 
-    def _piece(self, token_id: int) -> bytes | None:
+    def known_token_bytes(self, token_id: int) -> bytes | None:
         piece = self._table[token_id]
         if piece is _UNASKED:
             control = llama_cpp.llama_vocab_is_control(self._vocab(), token_id)
@@ -185,10 +188,10 @@ class LlamaCppTokenizer(BaseTokenizer):
             size = -count
 
     @cached_property
-    def _unknown_ids(self) -> Collection[int]:
+    def unknown_ids(self) -> Collection[int]:
         return [i for i in range(self.vocab_size) if self._has([i], _UNKNOWN)]
 
-    def _markup(self) -> tuple[str, str]:
+    def template_tokens(self) -> tuple[str, str]:
         ids = (int(which(self._vocab())) for which in (llama_cpp.llama_vocab_bos, llama_cpp.llama_vocab_eos))
         bos, eos = (self._text_of(i, special=True).decode("utf-8", "replace") if i >= 0 else "" for i in ids)
         return bos, eos
@@ -204,6 +207,6 @@ class LlamaCppTokenizer(BaseTokenizer):
         return "sha256:" + digest.hexdigest()
 
     def _vocab(self) -> object:
-        if not self._model.close.alive:
+        if not self.model.close.alive:
             raise AdapterError("the model is closed, and its tokenizer with it")
-        return self._model.vocab
+        return self.model.vocab

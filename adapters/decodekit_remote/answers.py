@@ -12,7 +12,7 @@ from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
 from decodekit_remote.dialect import Position, Reply, Request
 from decodekit_remote.draft_length import DraftLength
-from decodekit_remote.heads import distribution
+from decodekit_remote.list_distribution import distribution
 from decodekit_remote.server import Server
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.text_checks import TextChecks
@@ -113,7 +113,7 @@ class Answers:
         self._recognise(reply, schedule)
         if place == 0:
             self._checks.after(prefix, reply, schedule)
-            self._checks.note(prefix, position)
+            self._checks.observe(prefix, position)
         answer = distribution(
             position,
             question,

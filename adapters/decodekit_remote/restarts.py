@@ -1,4 +1,4 @@
-"""A server that stops continuing the assistant's answer and begins it again, however long the answer is by then.
+"""Detects a server that ignores a long prefill and starts the answer again.
 
 The test of a prefill looks at two or three tokens. A server may continue these and ignore longer ones; each answer then
 begins as the first one did. This is seen in the answers, without a request. As a model may also repeat itself, one
@@ -18,7 +18,7 @@ __all__ = ["NEAR", "Restarts", "distance"]
 NEAR = 0.5  # nats, on average over the first tokens; another schedule changes them by less
 _FAR = 5.0  # nats; a token that is not listed is as far away as this
 _STEER = " 1, 2, 3, 4, 5, 6,"
-_MOST_TALKS = 1_000
+_MOST_CONVERSATIONS = 1_000
 
 
 @dataclass(slots=True)
@@ -48,14 +48,14 @@ class Restarts:
         self._begun: dict[str, _Begun] = {}
         self._suspect: Conversation | None = None
 
-    def note(self, asked: Conversation, position: Position) -> None:
+    def observe(self, asked: Conversation, position: Position) -> None:
         """Look at the first list of an answer to a conversation."""
-        talk, length = repr(asked.messages), len(asked.said)
-        begun = self._begun.get(talk)
+        messages, length = repr(asked.messages), len(asked.answer_start)
+        begun = self._begun.get(messages)
         if begun is None or length <= begun.length:
-            if len(self._begun) >= _MOST_TALKS:
+            if len(self._begun) >= _MOST_CONVERSATIONS:
                 self._begun.clear()
-            self._begun[talk] = _Begun(length, position)
+            self._begun[messages] = _Begun(length, position)
         elif length >= begun.next and distance(position, begun.position) <= NEAR:
             begun.next = 2 * length
             self._suspect = asked
@@ -67,11 +67,11 @@ class Restarts:
             return ""
         begun = self._begun.get(repr(suspect.messages))
         question = self._server.question([], self._server.capabilities.usual_top)
-        steered = replace(suspect, said=suspect.said + _STEER)
+        steered = replace(suspect, answer_start=suspect.answer_start + _STEER)
         (reply,) = await self._server.put(replace(question, prompts=(steered,)))
         if begun is None or not reply.positions or distance(reply.positions[0], begun.position) > NEAR:
             return ""
-        return f"it began its answer again after a prefill of {len(steered.said)} characters"
+        return f"it began its answer again after a prefill of {len(steered.answer_start)} characters"
 
 
 def distance(one: Position, other: Position) -> float:

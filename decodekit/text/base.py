@@ -15,7 +15,7 @@ from decodekit.errors import ConfigError, ParameterError
 from decodekit.log import get_logger
 from decodekit.text.chat import encode_chat, render
 from decodekit.text.tokenizer import Message
-from decodekit.text.unwritten import missing_letters, parts_between, unwritten
+from decodekit.text.unwritten import missing_letters, parts_between, unwritable_error
 from decodekit.text.utf8 import utf8
 
 __all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids", "server_ids"]
@@ -26,7 +26,8 @@ SpaceInFront = Literal["never", "unless there", "always"]
 class BaseTokenizer:
     """The base of tokenizers: everything but the vocabulary.
 
-    A subclass has `encode` and ``fingerprint``, `_piece`, and `_encode_own` if the model's own tokenizer changes texts.
+    A subclass has `encode`, ``fingerprint`` and `known_token_bytes`, and also `encode_part` if the model's own
+    tokenizer changes texts.
 
     Args:
         vocab_size: the number of tokens.
@@ -86,7 +87,7 @@ class BaseTokenizer:
             ParameterError: as for `encode_messages`.
         """
         utf8(text, "the text")
-        ids = self._encode_own(text, True)
+        ids = self.encode_part(text, True)
         return ids if self.bos_id is None else [self.bos_id, *ids]
 
     @property
@@ -113,16 +114,16 @@ class BaseTokenizer:
         """
         if self.chat_template is None:
             raise ConfigError("this model has no chat template; give it a text prompt instead")
-        bos, eos = self._markup()
+        bos, eos = self.template_tokens()
         chat = render(self.chat_template, messages, bos_token=bos, eos_token=eos)
         utf8(chat.text, "the conversation")
-        ids = encode_chat(chat, self.control_tokens, self._encode_own, unknown=self._unknown_ids)
+        ids = encode_chat(chat, self.control_tokens, self.encode_part, unknown=self.unknown_ids)
         if self.bos_id is not None and ids[:1] != [self.bos_id]:
             return [self.bos_id, *ids]  # a template that writes BOS itself has it already
         return ids
 
     @property
-    def _unknown_ids(self) -> Collection[int]:
+    def unknown_ids(self) -> Collection[int]:
         """The tokens that stand for letters without a token."""
         return ()
 
@@ -138,54 +139,54 @@ class BaseTokenizer:
         """
         if not 0 <= token_id < self.vocab_size:
             raise ParameterError(f"token id {token_id} lies outside the vocabulary of {self.vocab_size} tokens")
-        return self._piece(token_id)
+        return self.known_token_bytes(token_id)
 
-    def _piece(self, token_id: int) -> bytes | None:
+    def known_token_bytes(self, token_id: int) -> bytes | None:
         """The bytes of a token that exists."""
         raise NotImplementedError
 
-    def _encode_own(self, text: str, special: bool) -> list[int]:
+    def encode_part(self, text: str, special: bool) -> list[int]:
         """The ids of a conversation's text, or a part of it, as the model's own tokenizer has them, without BOS.
 
         Without ``special`` it is a part between two control tokens whose own markup is plain text.
         """
         return self.encode_prompt(text, special=special)
 
-    def _unwritten(self, text: str, *, special: bool = False) -> ParameterError:
+    def unwritable_error(self, text: str, *, special: bool = False) -> ParameterError:
         """The error for a text that cannot be written, which names the letters."""
-        return unwritten(text, self._missing(text, special=special))
+        return unwritable_error(text, self.missing_in(text, special=special))
 
-    def _missing(self, text: str, *, special: bool = False) -> list[str]:
+    def missing_in(self, text: str, *, special: bool = False) -> list[str]:
         """The letters of a text that have no token; with ``special``, those of control tokens' markup are not asked."""
-        return missing_letters(self._parts(text, special), lambda part: part == text or self._refuses(part))
+        return missing_letters(self.unmatched_parts(text, special), lambda part: part == text or self.refuses(part))
 
-    def _parts(self, text: str, special: bool) -> list[str]:
+    def unmatched_parts(self, text: str, special: bool) -> list[str]:
         """A text without the tokens that are found in it as wholes."""
         whole = [(self.token_bytes(i) or b"").decode("utf-8", "replace") for i in self.whole_tokens]
         return parts_between(text, [*whole, *(self.control_tokens if special else ())])
 
-    def _refuses(self, text: str) -> bool:
+    def refuses(self, text: str) -> bool:
         try:
             self.encode(text)
         except ParameterError:
             return True
         return False
 
-    def _require_known(self, text: str, unknown: bool, *, special: bool = False) -> None:
+    def require_known(self, text: str, unknown: bool, *, special: bool = False) -> None:
         """Raises `ParameterError` where the 'unknown' token stands for a part of the text."""
         if unknown:
-            raise self._unwritten(text, special=special)
+            raise self.unwritable_error(text, special=special)
 
-    def _require_spelled(self, text: str, spelled: bytes, *, special: bool = False) -> None:
+    def require_spelled(self, text: str, spelled: bytes, *, special: bool = False) -> None:
         """Raises `ParameterError` where these bytes of its tokens are not the text's, unless `loses` says so."""
         if spelled != text.encode() and not self.loses:
-            raise self._unwritten(text, special=special)
+            raise self.unwritable_error(text, special=special)
 
-    def _markup(self) -> tuple[str, str]:
+    def template_tokens(self) -> tuple[str, str]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""
         return "", ""
 
-    def _say(self) -> None:
+    def warn_of_limits(self) -> None:
         """Warn once about what a user would otherwise notice late."""
         if not self.eos_ids:
             get_logger().warning("no file of this model names an end-of-text token; give stop, stop_ids or max_tokens")

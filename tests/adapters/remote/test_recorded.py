@@ -26,7 +26,7 @@ from decodekit_remote.dialects.llama_server import LlamaServerDialect
 from decodekit_remote.dialects.openai_chat import OpenAIChatDialect
 from decodekit_remote.dialects.openai_completions import OpenAICompletionsDialect
 from decodekit_remote.dialects.vllm import VLLMDialect
-from decodekit_remote.heads import distribution
+from decodekit_remote.list_distribution import distribution
 from decodekit_remote.probing import dialect_named
 from decodekit_remote.reading import read_event, read_reply
 from decodekit_remote.refusals import refusal

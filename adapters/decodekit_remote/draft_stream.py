@@ -11,13 +11,13 @@ from decodekit.errors import DecodekitError
 from decodekit.model.prefix import Prefix
 from decodekit_remote.dialect import Position, Reply
 
-__all__ = ["Stream"]
+__all__ = ["DraftStream"]
 
 Read = Callable[[Any, int], Reply]
 Keep = Callable[[Prefix, Position, Reply, int], Prefix | None]
 
 
-class Stream:
+class DraftStream:
     """Reads a stream in the background.
 
     Args:

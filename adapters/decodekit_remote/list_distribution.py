@@ -46,7 +46,7 @@ def distribution(
         DistributionError: positive logprobs, a sum above 1.001, NaN, a token named twice, an empty list.
         Undisclosed: the list shows texts whose tokens are not known.
     """
-    tokens, values = _told(position, capabilities)
+    tokens, values = _listed_values(position, capabilities)
     if vocabulary is None:
         return _by_ids(np.array(tokens, dtype=np.int64), values, question, vocab_size, stage, schedule, bound)
     vocabulary.learn(position)
@@ -66,13 +66,13 @@ def distribution(
     )
 
 
-def _told(position: Position, capabilities: Capabilities) -> tuple[list[Token], np.ndarray]:
+def _listed_values(position: Position, capabilities: Capabilities) -> tuple[list[Token], np.ndarray]:
     """The tokens whose logprobs the server gives, and these: -inf for an excluded one. Raises `DistributionError`."""
     values = np.array(position.logprobs, dtype=np.float64)
     tokens = list(position.tokens)
-    if capabilities.untold is not None and len(values) and values.min() <= capabilities.untold:
-        listed = values > capabilities.untold
-        tokens, values = [token for token, kept in zip(tokens, listed, strict=True) if kept], values[listed]
+    if capabilities.unlisted_below is not None and len(values) and values.min() <= capabilities.unlisted_below:
+        is_listed = values > capabilities.unlisted_below
+        tokens, values = [token for token, kept in zip(tokens, is_listed, strict=True) if kept], values[is_listed]
     if len(values) == 0:
         raise DistributionError("the server sent an empty list of logprobs")
     values[values <= capabilities.impossible] = -math.inf
@@ -104,16 +104,16 @@ def _by_ids(
     bound: float | None,
 ) -> Distribution:
     if len(ids) == vocab_size or (question.everything and vocab_size is None):
-        row = np.full(len(ids), math.nan)
+        scores = np.full(len(ids), math.nan)
         if ids.min() < 0 or ids.max() >= len(ids):
             raise DistributionError(f"a list of {len(ids)} tokens names token {ids.max()}")
-        row[ids] = values
+        scores[ids] = values
         mass = float(np.exp(values).sum())
         if not abs(mass - 1) <= _EXCESS:
             raise DistributionError(
                 f"logprobs up to {values.max():.6g} with a sum of {mass:.6g} are not a distribution"
             )
-        return Distribution.dense(row, origin="logprobs", stage=stage, schedule=schedule)
+        return Distribution.dense(scores, origin="logprobs", stage=stage, schedule=schedule)
     edge = _edge(values, question.top) if bound is None else bound
     return Distribution.head(ids, values, vocab_size, stage=stage, schedule=schedule, max_hidden=max(edge, -1e300))
 

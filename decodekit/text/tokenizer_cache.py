@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from decodekit.text.tokenizer import Tokenizer
 
-__all__ = ["once"]
+__all__ = ["cached_for"]
 
 Value = TypeVar("Value")
 
@@ -22,7 +22,7 @@ _found: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 _found_by_fingerprint: dict[str, dict[Hashable, Any]] = {}
 
 
-def once(tokenizer: Tokenizer | None, question: Hashable, answer: Callable[[], Value]) -> Value:
+def cached_for(tokenizer: Tokenizer | None, question: Hashable, answer: Callable[[], Value]) -> Value:
     """What ``answer()`` returned the first time the question was asked of this tokenizer.
 
     The question names its caller too, and all that the answer depends on. The answers are freed with the tokenizer; for
