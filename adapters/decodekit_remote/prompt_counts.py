@@ -66,10 +66,10 @@ class PromptCounts:
             self._in_streams = not absent
         else:
             self._absent = absent
-        if number is not None and not absent:
+        if not absent:
             if len(self._seen) >= _MOST_KEPT:
                 self._seen.clear()
-            count = PromptCount(number, number + max(reply.cached_tokens, 0))
+            count = _count(reply)
             self._seen[prefix.digest] = count
             if len(prefix) == 1 and isinstance(self._server.vocabulary, HashedVocabulary):
                 self._starts[prefix.token_ids[0]] = count
@@ -118,19 +118,25 @@ class PromptCounts:
         if self.trusted is not None or count is None or prompt is None:
             return
         request = replace(self._server.question([], self._server.capabilities.usual_top), prompts=(prompt,))
-        numbers = []
+        counts = []
         for _ in range(2):
             (reply,) = await self._server.put(request)
-            numbers.append(reply.prompt_tokens or 0)
-        self.trusted = numbers[0] == numbers[1] > count.plain
+            counts.append(_count(reply))
+        one, other = counts
+        self.trusted = one.plain == other.plain > count.plain or one.total == other.total > count.total
         if not self.trusted:
             self._server.transport.redaction.log(
                 "warning",
                 "the server's numbers of prompt tokens are no counts of all tokens, and are ignored",
                 reported=count.plain,
-                of_a_longer_text=numbers[0],
-                and_again=numbers[1],
+                of_a_longer_text=one.plain,
+                and_again=other.plain,
             )
+
+
+def _count(reply: Reply) -> PromptCount:
+    number = reply.prompt_tokens or 0
+    return PromptCount(number, number + max(reply.cached_tokens, 0))
 
 
 def _longer(server: Server, prefix: Prefix) -> str | Conversation | None:

@@ -84,7 +84,7 @@ class TextChecks:
             self._told_unchecked = True
             get_logger().warning(_UNCHECKED, server=self._server.transport.base_url)
         if theirs is not None and (self.counts.trusted is None or not self._allow):
-            error = self._retokenised(prefix, theirs)
+            error = self._retokenised(prefix, theirs, counted=True)
             if self.counts.trusted is None:
                 raise Miscounted(str(error))
             self.counts.forget(prefix)
@@ -168,12 +168,12 @@ class TextChecks:
             self._same.clear()
         self._same.add(prefix.digest)
 
-    def _retokenised(self, prefix: Prefix, theirs: int) -> ProviderError:
+    def _retokenised(self, prefix: Prefix, theirs: int, *, counted: bool = False) -> ProviderError:
         expected, tokenizer = self.counts.expected(prefix), self._server.tokenizer
         ours = len(prefix) if expected is None else expected.plain
         there = f"{theirs} there" if theirs != ours else "others there"
-        begins = tokenizer is not None and prefix.token_ids[0] == tokenizer.bos_id and theirs == ours - 1
-        other = " (or the server does not write BOS, or does not count it)" if begins else ""
+        bos = counted and tokenizer is not None and prefix.token_ids[0] == tokenizer.bos_id and theirs == ours - 1
+        other = ", or does not write BOS, or does not count it" if bos else ""
         return ProviderError(
             f"{self._server.transport.base_url} retokenises the text ({ours} tokens here, {there}){other}, so it would "
             "continue another sequence. Use a dialect that takes ids (llama_server, vllm, sglang), or "

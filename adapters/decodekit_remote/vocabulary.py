@@ -91,17 +91,15 @@ class ConversationTokenizer:
         alone = self.encode(said, special=True)
         if any(self.token_bytes(token) is None for token in alone):  # the server reads a control token
             return [*start, *alone]
-        if messages and messages[-1].get("role") == "assistant":
-            *messages, last = messages
-            content = last.get("content")
-            written = {**last, "content": content + said} if isinstance(content, str) else None
-        else:
-            written = {"role": "assistant", "content": said}
-        if written is not None:
-            with suppress(DecodekitError):
-                together = self._tokenizer.encode_messages([*messages, written])
-                if self.decode(together) == self.decode(start) + said.encode():
-                    return together
+        *others, last = messages
+        begun = last.get("role") == "assistant"
+        written = (
+            {**last, "content": f"{last.get('content')}{said}"} if begun else {"role": "assistant", "content": said}
+        )
+        with suppress(DecodekitError):
+            together = self._tokenizer.encode_messages([*(others if begun else messages), written])
+            if self.decode(together) == self.decode(start) + said.encode():
+                return together
         return [*start, *alone]
 
 

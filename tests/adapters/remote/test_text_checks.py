@@ -138,4 +138,5 @@ def test_a_list_that_lost_entries_says_why_and_what_helps(known: bool) -> None:
         session.generate("hi", max_tokens=2)
     words = str(caught.value)
     assert "lists tokens by their text" in words and "equal texts are one entry" in words and "llama_server" in words
+    assert "showed" not in words  # "needs 3, showed 2" explains nothing
     assert ("on_undisclosed='truncate'" if known else "tokenizer=") in words
