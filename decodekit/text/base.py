@@ -26,7 +26,8 @@ SpaceInFront = Literal["never", "unless there", "always"]
 class BaseTokenizer:
     """The base of tokenizers: everything but the vocabulary.
 
-    A subclass has `encode` and ``fingerprint``, `_piece`, and `encode_part` if the model's own tokenizer changes texts.
+    A subclass has `encode`, ``fingerprint`` and `known_token_bytes`, and also `encode_part` if the model's own
+    tokenizer changes texts.
 
     Args:
         vocab_size: the number of tokens.
