@@ -10,7 +10,7 @@ import decodekit
 from decodekit.errors import AdapterError, ModelNotFound
 from decodekit.plugin.registry import define_group
 from decodekit.testing import check_tokenizer
-from tests.adapters.conftest import MODEL
+from tests.adapters.llamacpp.bare_loop import MODEL
 
 pytestmark = pytest.mark.real_model
 

@@ -20,7 +20,7 @@ import torch
 from decodekit import Distribution, Prefix
 from decodekit_torch import TorchAdapter
 from decodekit_torch.cached import Cached
-from tests.adapters.torch_models import CACHED, FORGETFUL, cache_of, passes_of, prefixes_for, tiny
+from tests.adapters.torch.models import CACHED, FORGETFUL, cache_of, passes_of, prefixes_for, tiny
 
 
 @pytest.mark.parametrize("kind", [*CACHED, *FORGETFUL])

@@ -19,7 +19,7 @@ from decodekit.errors import AdapterError, DistributionError, ParameterError
 from decodekit.testing import check_adapter
 from decodekit_torch import TorchAdapter
 from decodekit_torch.head import heads, statistics
-from tests.adapters.torch_models import DRIFT, ON_A_GPU, tiny
+from tests.adapters.torch.models import DRIFT, ON_A_GPU, tiny
 from tests.benchmarks import device_draws
 
 # -- heads -------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ pytest.importorskip("llama_cpp")
 import llama_cpp
 
 from decodekit import Prefix
-from tests.adapters.conftest import BareLoop, model_path
+from tests.adapters.llamacpp.bare_loop import BareLoop, model_path
 
 pytestmark = pytest.mark.real_model
 

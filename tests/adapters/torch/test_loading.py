@@ -16,7 +16,7 @@ import decodekit
 from decodekit import Prefix
 from decodekit.errors import ModelNotFound, ParameterError
 from decodekit_torch import TorchAdapter
-from tests.adapters.torch_models import tiny
+from tests.adapters.torch.models import tiny
 
 
 def test_attention_and_dtype_are_handed_through(tmp_path: Path) -> None:

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import files
 from typing import Any
 
 import numpy as np
-import pytest
 
 MODEL = "smollm2"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests for a GPU are skipped where torch sees none."""
-    wanting = [item for item in items if item.get_closest_marker("cuda")]
-    if wanting:
-        import torch
-
-        if not torch.cuda.is_available():
-            for item in wanting:
-                item.add_marker(pytest.mark.skip(reason="torch sees no GPU"))
 
 
 def model_path() -> str:
@@ -88,29 +76,3 @@ class BareLoop:
         self.api.llama_batch_free(self.batch)
         self.api.llama_free(self.context)
         self.api.llama_model_free(self.model)
-
-
-@pytest.fixture(scope="package")
-def bare() -> Iterator[BareLoop]:
-    """A bare loop with the adapter's own cache types."""
-    pytest.importorskip("llama_cpp")
-    loop = BareLoop()
-    yield loop
-    loop.close()
-
-
-@pytest.fixture
-def make() -> Iterator[Callable[..., Any]]:
-    """Builds adapters, and closes them after the test. One thread: two crawl when other processes want the cores."""
-    pytest.importorskip("llama_cpp")
-    from decodekit_llamacpp import LlamaCppAdapter
-
-    built: list[Any] = []
-
-    def build(**params: Any) -> Any:
-        built.append(LlamaCppAdapter(**{"model": MODEL, "n_ctx": 700, "n_threads": 1, **params}))
-        return built[-1]
-
-    yield build
-    for adapter in built:
-        adapter.close()

@@ -15,7 +15,7 @@ import torch
 from decodekit import Distribution, Prefix
 from decodekit.errors import AdapterError, ContextOverflow, DistributionError, OutOfMemory, ParameterError
 from decodekit_torch import TorchAdapter
-from tests.adapters.torch_models import DRIFT, VOCAB, Oracle, failing, passes_of, tiny
+from tests.adapters.torch.models import DRIFT, VOCAB, Oracle, failing, passes_of, tiny
 
 
 def test_each_bad_prefix_has_its_own_error_and_the_good_ones_their_answers() -> None:

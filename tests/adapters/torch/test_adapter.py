@@ -13,7 +13,7 @@ import torch
 from decodekit import Distribution, Prefix
 from decodekit.testing import check_adapter
 from decodekit_torch import TorchAdapter
-from tests.adapters.torch_models import (
+from tests.adapters.torch.models import (
     CACHED,
     DRIFT,
     FLOAT32_INSIDE,

@@ -21,7 +21,7 @@ from decodekit.distribution.disclosure import ALL
 from decodekit.errors import AdapterError, ConfigError, ParameterError
 from decodekit.testing import check_adapter
 from decodekit_torch import TorchAdapter
-from tests.adapters.torch_models import tiny
+from tests.adapters.torch.models import tiny
 
 
 def bigram(ids: Any) -> Any:

@@ -155,7 +155,7 @@ def test_a_tokenizer_of_another_model_is_refused() -> None:
 
 
 def test_the_tokenizer_beside_a_model_is_found_and_its_ends_are_those_of_the_generation_config(tmp_path: Any) -> None:
-    from tests.adapters.torch_models import tiny
+    from tests.adapters.torch.models import tiny
 
     model = tiny("Llama", vocab_size=400)
     model.generation_config.eos_token_id = [3, 1]

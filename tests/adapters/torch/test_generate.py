@@ -27,7 +27,7 @@ from decodekit import Chain, Context, Distribution, Prefix, Session
 from decodekit.errors import ConfigError, ParameterError, PluginError
 from decodekit.testing import check_processor
 from decodekit_torch import TorchAdapter, as_logits_processor, hf_logits_processor
-from tests.adapters.torch_models import DRIFT, ON_A_GPU, VOCAB, tiny
+from tests.adapters.torch.models import DRIFT, ON_A_GPU, VOCAB, tiny
 
 MODELS = ("Llama", "GPT2", "Qwen3", "Mixtral", "Mistral")
 EOS, NEW = list(range(20)), 16  # a tenth of the vocabulary ends a text, so that many do end
