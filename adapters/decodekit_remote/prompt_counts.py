@@ -16,6 +16,7 @@ from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
 __all__ = ["Miscounted", "PromptCount", "PromptCounts"]
 
 _LONGER = " 1, 2, 3, 4, 5, 6,"
+_SHORT = "1"
 _MOST_KEPT = 10_000
 
 
@@ -113,7 +114,11 @@ class PromptCounts:
         return at is not None
 
     async def settle(self, prefix: Prefix) -> None:
-        """Find out whether the server counts, with two requests for one longer text: a count grows, and is repeated."""
+        """Find out whether the server counts, with two requests for one longer text: a count grows, and is repeated.
+
+        A number that stays the same for a longer text may be that of a text that was cut; a third request, for a short
+        text, has another number then.
+        """
         count, prompt = self._seen.get(prefix.digest), _longer(self._server, prefix)
         if self.trusted is not None or count is None or prompt is None:
             return
@@ -124,6 +129,12 @@ class PromptCounts:
             counts.append(_count(reply))
         one, other = counts
         self.trusted = one.plain == other.plain > count.plain or one.total == other.total > count.total
+        if one.plain == other.plain == count.plain:
+            short: str | Conversation = _SHORT
+            if isinstance(prompt, Conversation):
+                short = Conversation(({"role": "user", "content": _SHORT},))
+            (reply,) = await self._server.put(replace(request, prompts=(short,)))
+            self.trusted = _count(reply).plain not in (0, count.plain)
         if not self.trusted:
             self._server.transport.redaction.log(
                 "warning",

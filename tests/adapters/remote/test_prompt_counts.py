@@ -157,6 +157,26 @@ def test_without_a_tokenizer_the_count_shows_it_for_every_draft(dialect: str, dr
         assert caught.value.partial.text == "hi"
 
 
+def _at_most(most: int, count: int) -> Any:
+    return {"prompt_tokens": min(count, most)}
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_server_that_cuts_texts_counts_nevertheless(named: bool) -> None:
+    """The number stays the same while the text grows, as if nothing were counted."""
+    for most in (4, 5):
+        with (
+            merging("openai_completions", partial(_at_most, most), merges=False) as server,
+            pytest.raises(ProviderError, match="retokenises the text"),
+        ):
+            generated(remote(server, named=named), 6)
+    with merging("openai_completions", partial(_at_most, 30), merges=False) as server:
+        adapter = remote(server, named=True)
+        asyncio.run(adapter.connect())
+        with Session(adapter) as session, pytest.raises(ProviderError, match="41 tokens here, 30 there"):
+            session.generate("say" * 13 + "s", max_tokens=1)
+
+
 def test_each_stream_costs_one_request_more() -> None:
     with merging("openai_completions", honest, merges=False) as server:
         assert generated(remote(server, named=False, draft="stream"), 3).text == "hoh"
