@@ -99,12 +99,13 @@ class PromptCounts:
         if vocabulary is None or not self.known:
             return []
         wanted = []
-        if isinstance(vocabulary, HashedVocabulary):
-            if len(prefix) > 1 and prefix.token_ids[0] not in self._starts:  # the run was resumed
-                wanted.append(Prefix(prefix.token_ids[:1]))
-            proved = prefix.digest in self._seen
-        else:  # the tokenizer tells how each text is read; that the server has it is shown once for a prompt
-            proved = self._has_counted_start(prefix)
+        resumed = len(prefix) > 1 and prefix.token_ids[0] not in self._starts
+        if isinstance(vocabulary, HashedVocabulary) and resumed:
+            wanted.append(Prefix(prefix.token_ids[:1]))
+        # A named tokenizer tells how each text is read; that the server has it is shown once for a prompt. The start of
+        # an answer may be cut by the server, so it is counted each time.
+        once = isinstance(vocabulary, KnownVocabulary) and not self._server.capabilities.conversations
+        proved = self._has_counted_start(prefix) if once else prefix.digest in self._seen
         return wanted if proved or not stream or self._in_streams else [*wanted, prefix]
 
     def _has_counted_start(self, prefix: Prefix) -> bool:

@@ -177,6 +177,17 @@ def test_a_server_that_cuts_texts_counts_nevertheless(named: bool) -> None:
             session.generate("say" * 13 + "s", max_tokens=1)
 
 
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("draft", DRAFTS)
+def test_an_answer_that_the_server_cuts_is_an_error_for_every_draft(draft: Any, named: bool) -> None:
+    length = len(MergingTokenizer().encode_messages(TALK)) + 4
+    with (
+        merging("openai_chat", partial(_at_most, length), merges=False) as server,
+        pytest.raises(ProviderError, match="retokenises the text"),
+    ):
+        generated(remote(server, named=named, draft=draft), 8)
+
+
 def test_each_stream_costs_one_request_more() -> None:
     with merging("openai_completions", honest, merges=False) as server:
         assert generated(remote(server, named=False, draft="stream"), 3).text == "hoh"
