@@ -23,7 +23,7 @@ from decodekit.plugin.parameters import parameter_schema, without_numpy
 from decodekit.plugin.presets import read_recipe
 from decodekit.types import PathLike
 
-__all__ = ["Config", "config_schema", "load_config"]
+__all__ = ["Config", "config_schema", "load_config", "read_toml"]
 
 _advised: set[str] = set()
 
@@ -117,14 +117,12 @@ def load_config(source: PathLike | Mapping[str, Any]) -> Config:
     else:
         where = str(source)
         try:
-            data = tomllib.loads(read_bytes(source).decode("utf-8-sig"))
+            written = read_bytes(source)
         except OSError as error:
             raise ConfigError(f"cannot read {where}: {error.strerror}") from error
-        except (
-            ValueError,
-            RecursionError,
-        ) as error:  # not TOML or UTF-8, a number of thousands of digits, too deep
-            raise ConfigError(f"{where} is not valid TOML: {message_of(error)}") from error
+        except ValueError as error:  # a name with a zero byte
+            raise ConfigError(f"cannot read {where!r}: {error}") from error
+        data = read_toml(written, where)
     try:
         data, notes = _written_out(data)
         config = Config.model_validate(data)
@@ -134,6 +132,22 @@ def load_config(source: PathLike | Mapping[str, Any]) -> Config:
         raise ConfigError(
             "; ".join(explain(detail, _keys(detail["loc"]), where) for detail in error.errors())
         ) from None
+
+
+def read_toml(written: bytes, where: str) -> dict[str, Any]:
+    """The data of a configuration in TOML, not checked yet.
+
+    Args:
+        written: the bytes of the file; a byte order mark is skipped.
+        where: the name of the file, for the error.
+
+    Raises:
+        ConfigError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(written.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # not TOML or UTF-8, a number of thousands of digits, too deep
+        raise ConfigError(f"{where} is not valid TOML: {message_of(error)}") from error
 
 
 def _written_out(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -65,7 +65,11 @@ def byte_level() -> list[tuple[str, int, float]]:
 
 def padded(vocabulary: list[tuple[str, int, float]], *names: str) -> list[tuple[str, int, float]]:
     """With unused tokens at the end: some of padding, some with a name that is a text like others."""
-    return [*vocabulary, *((name, UNUSED, 0.0) for name in ("[PAD0]", "[PAD1]", *names))]
+    return [
+        *vocabulary,
+        *((name, UNUSED, -10000.0) for name in ("[PAD0]", "[PAD1]")),
+        *((n, UNUSED, 0.0) for n in names),
+    ]
 
 
 def without(vocabulary: list[tuple[str, int, float]], *tokens: str) -> list[tuple[str, int, float]]:
@@ -177,7 +181,12 @@ def _word_piece() -> Tokenizer:
     return _with_added(backend, vocabulary)
 
 
-_MISSING = (spelled("~"), spelled("\x04"), spelled("\U0010fffd")[0])  # the last begins letters of four bytes
+_MISSING = (
+    spelled("~"),
+    spelled("\t"),
+    spelled("\x04"),
+    spelled("\U0010fffd")[0],
+)  # the last begins letters of four bytes
 
 FOLDERS: dict[str, Callable[[], Tokenizer]] = {
     "legacy": _legacy,
@@ -235,7 +244,7 @@ def settings_of(where: Path, **files: Any) -> None:
 
 GGUFS: dict[str, tuple[str, Callable[[], list[tuple[str, int, float]]], dict[str, Any]]] = {
     "legacy.gguf": ("llama", sentencepiece, {"add_space_prefix": True}),
-    "no bytes.gguf": ("llama", lambda: sentencepiece(byte_tokens=False), {"add_space_prefix": True}),
+    "no bytes.gguf": ("llama", lambda: without(sentencepiece(byte_tokens=False), "<"), {"add_space_prefix": True}),
     "never.gguf": ("llama", sentencepiece, {"add_space_prefix": False}),
     "unigram.gguf": ("t5", lambda: sentencepiece(byte_tokens=False), {"add_space_prefix": True}),
     "unigram with bytes.gguf": (
@@ -256,7 +265,7 @@ GGUFS: dict[str, tuple[str, Callable[[], list[tuple[str, int, float]]], dict[str
     "legacy, padded.gguf": ("llama", lambda: padded(sentencepiece(), "qz"), {"add_space_prefix": True}),
     "unigram, padded.gguf": (
         "t5",
-        lambda: padded(sentencepiece(byte_tokens=False), "qz"),
+        lambda: padded(without(sentencepiece(byte_tokens=False), *"PAD"), "qz"),
         {"add_space_prefix": True},
     ),
     "tiktoken.gguf": ("gpt2", byte_level, {}),

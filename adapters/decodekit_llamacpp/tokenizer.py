@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
 import llama_cpp
@@ -12,7 +12,7 @@ import llama_cpp
 from decodekit.errors import AdapterError, ParameterError
 from decodekit.local.fingerprint import remembered
 from decodekit.text.base import BaseTokenizer
-from decodekit.text.unwritten import unused_token_error, warn_of_unknown
+from decodekit.text.unwritten import missing_letters, unused_token_error, warn_of_unknown
 from decodekit.text.utf8 import utf8
 from decodekit_llamacpp.native import Model
 from decodekit_llamacpp.pieces import MARKUP, Pieces
@@ -81,8 +81,8 @@ class LlamaCppTokenizer(BaseTokenizer):
         self._require_used(ids, text)
         spelled = self._spelled(ids, special)
         if self.loses or spelled != data:
-            self.require_known(text, self._has(ids, _UNKNOWN))
-        self.require_spelled(text, spelled)
+            self.require_known(text, self._has(ids, _UNKNOWN), special=special)
+        self.require_spelled(text, spelled, special=special)
         return ids
 
     def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:
@@ -106,22 +106,37 @@ class LlamaCppTokenizer(BaseTokenizer):
         return frozenset(i for i in range(self.vocab_size) if self._has([i], added))
 
     def encode_part(self, text: str, special: bool) -> list[int]:
-        if not special:
-            return self.encode_prompt(text)  # markup that cannot be spelled is refused, and not 'unknown'
-        ids = self._tokenize(text, special) if self._pieces is None else self._pieces.encode_own(text, special)
+        if self._pieces is None:
+            ids = self._tokenize(text, special)
+        else:
+            own = self._pieces.encode_own if special else self._pieces.encode_prompt
+            ids = own(text, special)
         self._require_used(ids, text)
+        if not special and not self._has(ids, _UNKNOWN):
+            return self.encode_prompt(text)
         if self._pieces is not None or self.loses:  # of these only 'unknown' loses letters
-            self._warn_of_unknown(ids, text)
-        elif _without_spaces(self._spelled(ids, special)) != _without_spaces(text.encode()):
-            raise self.unwritable_error(text)
+            self._warn_of_unknown(ids, text, special)
+        elif not self._spells(ids, text, special):
+            raise self.unwritable_error(text, special=special)
         return ids
 
-    def _warn_of_unknown(self, ids: Sequence[int], text: str) -> None:
+    def _warn_of_unknown(self, ids: Sequence[int], text: str, special: bool) -> None:
         unknown = [i for i in ids if self._has([i], _UNKNOWN)]
-        if unknown and len(unknown) > text.count(self._name_of(unknown[0])):
-            warn_of_unknown(
-                letter for letter in dict.fromkeys(text) if self._has(self._tokenize(letter, False), _UNKNOWN)
-            )
+        if unknown and len(unknown) > (text.count(self._name_of(unknown[0])) if special else 0):
+            cannot = lambda part: self._has(self._tokenize(part, False), _UNKNOWN)  # noqa: E731
+            warn_of_unknown(missing_letters(self.unmatched_parts(text, special), cannot))
+
+    def _spells(self, ids: Sequence[int], text: str, special: bool) -> bool:
+        """Whether these tokens spell the text, but for the white space that some tokens take away next to them."""
+        rest = text.encode()
+        for token_id in ids:
+            rest = rest.lstrip() if self._has([token_id], llama_cpp.LLAMA_TOKEN_ATTR_LSTRIP) else rest
+            spelled = self._spelled([token_id], special)
+            if not rest.startswith(spelled):
+                return False
+            rest = rest[len(spelled) :]
+            rest = rest.lstrip() if self._has([token_id], llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP) else rest
+        return not rest
 
     def _require_used(self, ids: Sequence[int], text: str) -> None:
         """Raises `ParameterError` where a token that only fills the vocabulary stands for a part of the text."""
@@ -172,6 +187,10 @@ class LlamaCppTokenizer(BaseTokenizer):
                 return buffer.raw[:count]
             size = -count
 
+    @cached_property
+    def unknown_ids(self) -> Collection[int]:
+        return [i for i in range(self.vocab_size) if self._has([i], _UNKNOWN)]
+
     def template_tokens(self) -> tuple[str, str]:
         ids = (int(which(self._vocab())) for which in (llama_cpp.llama_vocab_bos, llama_cpp.llama_vocab_eos))
         bos, eos = (self._text_of(i, special=True).decode("utf-8", "replace") if i >= 0 else "" for i in ids)
@@ -191,7 +210,3 @@ class LlamaCppTokenizer(BaseTokenizer):
         if not self.model.close.alive:
             raise AdapterError("the model is closed, and its tokenizer with it")
         return self.model.vocab
-
-
-def _without_spaces(data: bytes) -> bytes:
-    return b"".join(data.split())

@@ -121,7 +121,7 @@ class Answers:
         schedule: dict[str, int | str] = {"place": place}
         self._recognise(reply, schedule)
         if place == 0:
-            self._checks.after(prefix, reply, schedule)
+            self._checks.after(prefix, reply, schedule, streamed=question.stream)
             self._checks.observe(prefix, position)
         answer = distribution(
             position,

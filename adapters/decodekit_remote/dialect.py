@@ -174,7 +174,9 @@ class Reply:
         cut: a list is missing here: some tokens came without one.
         model: the name the server gives the model.
         build: what identifies the server's build or configuration.
-        prompt_tokens: how many tokens the server made of the prompt.
+        prompt_tokens: how many tokens the server made of the prompt, as it reports.
+        cached_tokens: how many tokens of it were in the server's cache; some servers leave these out of
+            ``prompt_tokens``.
     """
 
     positions: Sequence[Position]
@@ -184,6 +186,7 @@ class Reply:
     model: str = ""
     build: str = ""
     prompt_tokens: int | None = None
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from decodekit_remote.dialect import Position, Reply, Request
 from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.list_distribution import is_repeated
 from decodekit_remote.list_length import ListLength
+from decodekit_remote.prompt_counts import Miscounted
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import Server
 from decodekit_remote.streams import Streams, Wanted
@@ -72,13 +73,21 @@ class Questions:
 
     async def _ask_alone(self, wanted: Wanted) -> list[tuple[bytes, Answer]]:
         try:
-            return [(wanted.prefix.digest, await self._answer(wanted))]
+            try:
+                answer = await self._answer(wanted)
+            except Miscounted:
+                await self._checks.counts.settle(wanted.prefix)
+                answer = await self._answer(wanted)
+            return [(wanted.prefix.digest, answer)]
         except DecodekitError as error:
             return [(wanted.prefix.digest, error)]
 
     async def _answer(self, wanted: Wanted) -> Distribution:
         prefix, want = wanted.prefix, wanted.disclosure
-        await self._checks.before(prefix)
+        stream = self._streams.next_for(wanted) if wanted.plain else None
+        if stream is None:  # a stream goes on with the tokens that the server chose itself
+            await self._checks.before(prefix)
+            await self._count(self._checks.counts.uncounted(prefix, stream=False))
         for ahead in [
             stream
             for stream in self._streams.running
@@ -89,13 +98,16 @@ class Questions:
             return await self._everything(wanted) if want.kind == "all" else await self._by_name(wanted)
         top = want.top or self._list_length.top
         again = top > self._list_length.top  # a list was too short; its draft is stored already, or unlikely
-        stream = self._streams.next_for(wanted)
-        if stream is None and not again and self._streams.should_open(prefix):
+        opened = stream is None and not again and self._streams.should_open(prefix)
+        if opened:
+            await self._count(self._checks.counts.uncounted(prefix, stream=True))
             stream = self._streams.open(prefix, top)
         if stream is not None:
             streamed = await self._streams.read(stream, wanted)
             if streamed is not None:
                 return streamed
+            if not opened:
+                await self._checks.before(prefix)
         begun = time.perf_counter()
         length = 1 if again else self._server.room(prefix, self._draft_length.length)
         question = self._question([prefix], top, tokens=length)
@@ -103,6 +115,12 @@ class Questions:
         if reply.positions and self._adapts and not again:
             self._draft_length.observe_request(len(reply.positions), time.perf_counter() - begun)
         return await self._take(prefix, reply, question)
+
+    async def _count(self, prefixes: Sequence[Prefix]) -> None:
+        """Request one token after each, for the number of tokens that the server makes of its text."""
+        for prefix in prefixes:
+            (reply,) = await self._server.put(self._question([prefix], min(self._list_length.top, 5)))
+            self._checks.after(prefix, reply, {})
 
     async def _everything(self, wanted: Wanted) -> Distribution:
         question = replace(self._question([wanted.prefix], self._list_length.top), everything=True)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from decodekit.errors import ProviderError
 from decodekit.log import get_logger
 from decodekit.model.prefix import Prefix
-from decodekit.text.base import server_ids
 from decodekit_remote.dialect import Conversation, Position, Reply
+from decodekit_remote.prompt_counts import Miscounted, PromptCounts
 from decodekit_remote.reading import integers, reading
 from decodekit_remote.refusals import Refused
 from decodekit_remote.restarts import NEAR, Restarts, distance
@@ -19,6 +19,10 @@ from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
 __all__ = ["TextChecks"]
 
 _MOST_SAME = 10_000  # prefixes whose tokens are known to be the server's
+_UNCHECKED = (
+    "no tokenizer is named, and the server reports no count of prompt tokens: it cannot be checked whether it reads "
+    "the text as the tokens that were drawn; name the model's tokenizer with tokenizer="
+)
 _STORY = Conversation(({"role": "user", "content": "Tell me a long story about the sea."},))
 _ALTERNATIVES = "another of prefill='last_message', 'continue_final_message' and 'prefix', or a completions dialect"
 
@@ -29,13 +33,18 @@ class TextChecks:
     Args:
         server: the server.
         allow: whether another tokenisation is allowed and noted; otherwise it is an error.
+
+    Attributes:
+        counts: the numbers of prompt tokens that it reports.
+        prefill_proved: whether it is known to continue an answer; None where that was not tried.
     """
 
     def __init__(self, server: Server, *, allow: bool) -> None:
         self._server, self._allow = server, allow
         self._same: set[bytes] = set()
         self._route = True
-        self._counts: dict[int, int] = {}
+        self.counts = PromptCounts(server)
+        self._told_unchecked = False
         self._why_no_prefill = ""
         self._restarts = Restarts(server)
         self.prefill_proved: bool | None = None
@@ -46,35 +55,46 @@ class TextChecks:
         if vocabulary is None:
             return
         prompt = vocabulary.prompt_of(prefix)
-        if isinstance(prompt, Conversation):
-            if prompt.answer_start or prompt.begun:
-                await self.prove_prefill()
-        elif isinstance(vocabulary, KnownVocabulary) and not self._allow:
-            named = server_ids(vocabulary.tokenizer, prompt)
+        if isinstance(prompt, Conversation) and (prompt.answer_start or prompt.begun):
+            await self.prove_prefill()
+        if isinstance(vocabulary, KnownVocabulary) and not self._allow:
+            named = vocabulary.ids_at_server(prefix)
             if named != list(prefix.token_ids):
-                raise self._retokenised(len(prefix), len(named))
-            await self._compare(prefix, prompt)
+                raise self._retokenised(prefix, len(named))
+            if isinstance(prompt, str):
+                await self._compare(prefix, prompt)
 
-    def after(self, prefix: Prefix, reply: Reply, schedule: dict[str, int | str]) -> None:
-        """The check of an answer: the number of the prompt's tokens must be equal. Raises `ProviderError`."""
-        vocabulary, counted = self._server.vocabulary, reply.prompt_tokens
-        ours = len(prefix)
-        if isinstance(vocabulary, KnownVocabulary):
-            if counted in (None, ours):
-                counted = self._recounted(prefix, vocabulary) if self._allow else None
-        elif isinstance(vocabulary, HashedVocabulary) and counted is not None:
-            start = prefix.token_ids[0]  # the full prompt; each following piece is one token
-            if ours == 1:
-                self._counts[start] = counted
-            ours += self._counts.get(start, counted - ours + 1) - 1
-            counted = None if counted == ours else counted
-        else:
+    def after(self, prefix: Prefix, reply: Reply, schedule: dict[str, int | str], *, streamed: bool = False) -> None:
+        """The check of an answer: the number of the prompt's tokens must be equal.
+
+        Raises:
+            Miscounted: it is not, and the server is not yet known to count them; see `settle`.
+            ProviderError: it is not.
+        """
+        vocabulary = self._server.vocabulary
+        if vocabulary is None:
             return
-        if counted is not None:
-            if not self._allow:
-                raise self._retokenised(ours, counted)
-            schedule["retokenised_as"] = counted
-            get_logger().warning("the server tokenised the text differently", ours=ours, theirs=counted)
+        count = self.counts.of(prefix, reply, streamed=streamed)
+        theirs = None
+        if count is not None:
+            expected = self.counts.expected(prefix)
+            if expected is not None and count.plain != expected.plain and count.total != expected.total:
+                theirs = count.plain
+        elif isinstance(vocabulary, HashedVocabulary) and len(prefix) > 1 and not self._told_unchecked:
+            self._told_unchecked = True
+            get_logger().warning(_UNCHECKED, server=self._server.transport.base_url)
+        if theirs is not None and (self.counts.trusted is None or not self._allow):
+            error = self._retokenised(prefix, theirs, counted=True)
+            if self.counts.trusted is None:
+                raise Miscounted(str(error))
+            self.counts.forget(prefix)
+            raise error
+        if theirs is None and self._allow and isinstance(vocabulary, KnownVocabulary):
+            named = vocabulary.ids_at_server(prefix)
+            theirs = None if named == list(prefix.token_ids) else len(named)
+        if theirs is not None:
+            schedule["retokenised_as"] = theirs
+            get_logger().warning("the server tokenised the text differently", ours=len(prefix), theirs=theirs)
 
     async def prove_prefill(self) -> None:
         """Let the server answer, and continue after the first tokens of that answer: it must give the same answer.
@@ -128,14 +148,6 @@ class TextChecks:
         assert tokenizer is not None
         return list(ids[1:] if ids and ids[0] == tokenizer.bos_id else ids)
 
-    def _recounted(self, prefix: Prefix, vocabulary: KnownVocabulary) -> int | None:
-        """How many tokens the named tokenizer gives for a text, where they differ."""
-        prompt = vocabulary.prompt_of(prefix)
-        if isinstance(prompt, Conversation):
-            return None
-        named = server_ids(vocabulary.tokenizer, prompt)
-        return None if named == list(prefix.token_ids) else len(named)
-
     async def _compare(self, prefix: Prefix, text: str) -> None:
         """The server's own tokens of a prompt, where it has a route for them: it may put a space in front.
 
@@ -160,15 +172,19 @@ class TextChecks:
                 theirs = self._without_bos(integers(answer["tokens"]))
             ours = self._without_bos(prefix.token_ids)
             if theirs != ours:
-                raise self._retokenised(len(ours), len(theirs))
+                raise self._retokenised(prefix, len(theirs) + len(prefix) - len(ours))
         if len(self._same) >= _MOST_SAME:
             self._same.clear()
         self._same.add(prefix.digest)
 
-    def _retokenised(self, ours: int, theirs: int) -> ProviderError:
+    def _retokenised(self, prefix: Prefix, theirs: int, *, counted: bool = False) -> ProviderError:
+        expected, tokenizer = self.counts.expected(prefix), self._server.tokenizer
+        ours = len(prefix) if expected is None else expected.plain
         there = f"{theirs} there" if theirs != ours else "others there"
+        bos = counted and tokenizer is not None and prefix.token_ids[0] == tokenizer.bos_id and theirs == ours - 1
+        other = ", or does not write BOS, or does not count it" if bos else ""
         return ProviderError(
-            f"{self._server.transport.base_url} retokenises the text ({ours} tokens here, {there}), so it would "
+            f"{self._server.transport.base_url} retokenises the text ({ours} tokens here, {there}){other}, so it would "
             "continue another sequence. Use a dialect that takes ids (llama_server, vllm, sglang), or "
             "retokenised='allow', which notes it in each step's schedule"
         )

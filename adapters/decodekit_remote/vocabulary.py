@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
-from decodekit.errors import ParameterError
+from decodekit.errors import DecodekitError, ParameterError
 from decodekit.model.prefix import Prefix
 from decodekit.text.base import server_ids
 from decodekit.text.tokenizer import Message, Tokenizer
@@ -73,8 +74,33 @@ class ConversationTokenizer:
             if ids[:length] in self._known_messages:
                 return self._known_messages[ids[:length]], ids[length:]
         raise ParameterError(
-            "this server takes conversations, and these ids do not begin with one that was encoded here; give messages"
+            "this server takes conversations: give the prompt as messages, [{'role': 'user', 'content': ...}]. A text "
+            "is not a conversation, and these ids do not begin with one that was encoded here"
         )
+
+    def ids_at_server(self, ids: tuple[int, ...]) -> list[int]:
+        """The ids that a server with this tokenizer makes of a conversation and the text of its answer so far.
+
+        They are those of the chat template, if it writes the answer as it is; otherwise the answer is encoded alone.
+        """
+        messages, answer_ids = self.conversation_of(ids)
+        if not answer_ids:
+            return list(ids)
+        start = ids[: len(ids) - len(answer_ids)]
+        said = self.decode(answer_ids).decode("utf-8")
+        alone = self.encode(said, special=True)
+        if any(self.token_bytes(token) is None for token in alone):  # the server reads a control token
+            return [*start, *alone]
+        *others, last = messages
+        begun = last.get("role") == "assistant"
+        written = (
+            {**last, "content": f"{last.get('content')}{said}"} if begun else {"role": "assistant", "content": said}
+        )
+        with suppress(DecodekitError):
+            together = self._tokenizer.encode_messages([*(others if begun else messages), written])
+            if self.decode(together) == self.decode(start) + said.encode():
+                return together
+        return [*start, *alone]
 
 
 class KnownVocabulary:
@@ -137,6 +163,14 @@ class KnownVocabulary:
         bare = [piece.removeprefix(b" ") if at else piece for piece, at in zip(pieces, begins, strict=True)]
         ways = (text.removeprefix(" "), _text(bare), text)
         return next((way for way in ways if self._gives(way, ids)), ways[0])
+
+    def ids_at_server(self, prefix: Prefix) -> list[int]:
+        """The ids that a server with this tokenizer makes of the prompt of a prefix. Raises `ParameterError`."""
+        if self._memory is not None:
+            return self._memory.ids_at_server(prefix.token_ids)
+        prompt = self.prompt_of(prefix)
+        assert isinstance(prompt, str)
+        return server_ids(self.tokenizer, prompt)
 
     def _gives(self, text: str, ids: Sequence[int]) -> bool:
         """Whether a server with this tokenizer makes these ids of the text."""

@@ -15,7 +15,8 @@ __all__ = ["GgufFile"]
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
-_CONTROL, _UNUSED, _BYTE = 3, 5, 6
+_NORMAL, _CONTROL, _UNUSED, _BYTE = 1, 3, 5, 6
+_UNKNOWN_BELOW_WORST = 10.0  # how much less 'unknown' scores than the worst token, in llama.cpp and tokenizers
 _LARGEST = 2**28  # bytes of one value
 _ENDS = ("eos", "eot", "eom")
 _END_NAMES = {
@@ -66,6 +67,23 @@ class GgufFile:
     def bytes(self) -> frozenset[int]:
         """The tokens that stand for a byte, which no text matches."""
         return frozenset(i for i, kind in enumerate(self._kinds) if kind == _BYTE)
+
+    @property
+    def never_matched(self) -> frozenset[int]:
+        """The tokens of a unigram vocabulary that llama.cpp finds in no text.
+
+        They are bytes, and those that fill the vocabulary with a score so low that even 'unknown' for each of their
+        letters is better.
+        """
+        scores: list[float] = self._settings.get("tokenizer.ggml.scores", [])
+        unknown = self.worst_score - _UNKNOWN_BELOW_WORST
+        return self.bytes | {i for i in self.unused if scores[i] <= unknown * len(self.tokens[i])}
+
+    @property
+    def worst_score(self) -> float:
+        """The lowest score of the normal tokens, from which that of 'unknown' follows."""
+        scored = zip(self._settings.get("tokenizer.ggml.scores", []), self._kinds, strict=False)
+        return min((score for score, kind in scored if kind == _NORMAL), default=0.0)
 
     @property
     def unknown_id(self) -> int:

@@ -76,8 +76,9 @@ def as_llama_cpp_reads_it(tokenizer: Any, file: GgufFile) -> Any:
         rules["model"]["ignore_merges"] = rules["model"].get("ignore_merges") or file.words_first
     if file.family == "t5":
         rules["model"]["unk_id"] = file.unknown_id
+        hidden, worst = file.never_matched, file.worst_score
         rules["model"]["vocab"] = [
-            [f" {token}" if i in file.bytes else token, score]
+            [f" {token}", worst] if i in hidden else [token, score]
             for i, (token, (_, score)) in enumerate(zip(file.tokens, vocab, strict=False))
         ]  # spaces are spelled another way in texts, so no text matches a token with one
     backend = Tokenizer.from_str(json.dumps(rules))

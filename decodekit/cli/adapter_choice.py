@@ -11,8 +11,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from decodekit.cli.chain_text import parse_setting
+from decodekit.cli.files import read_config
 from decodekit.cli.output import say
-from decodekit.config import load_config
 from decodekit.errors import ConfigError
 from decodekit.plugin import registry
 
@@ -25,7 +25,9 @@ ModelFlag = Annotated[str | None, typer.Option("--model", "-m", help="The model:
 SetFlag = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the adapter. Repeatable.")
 ]
-ConfigFlag = Annotated[Path | None, typer.Option("--config", "-c", help="A decodekit.toml; flags override it.")]
+ConfigFlag = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A decodekit.toml, or '-' for stdin; flags override it.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class AdapterChoice:
 
     def build(self) -> Any | None:
         """The adapter that the flags or the config name; None when they name none."""
-        file = None if self.config is None else load_config(self.config).as_data()["adapter"]
+        file = None if self.config is None else read_config(self.config).as_data()["adapter"]
         part = self.part(file)
         return None if part is None else registry.adapter(part.pop("type"), **part)
 
@@ -70,7 +72,7 @@ class AdapterChoice:
             overrides: 'chain' and 'sampler' where flags replace those of the file.
             session: keys of [session] that flags set; None means not set.
         """
-        file = None if self.config is None else load_config(self.config)
+        file = None if self.config is None else read_config(self.config)
         data: dict[str, Any] = {} if file is None else file.as_data()
         if file is not None and "chain" not in overrides:
             for note in file.notes:

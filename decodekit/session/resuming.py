@@ -59,6 +59,7 @@ def resume(
     Raises:
         TraceError: the trace is damaged before its end, contradicts its footer, or does not have what the state of a
             part of the chain needs (level 'full' has everything).
+        ParameterError: the trace has more than ``max_tokens`` tokens already.
         ConfigError: a part of the chain is not installed, or in another version; the chain or the names of the metadata
             are not the recorded ones.
         DecodekitError: as for `Session.generate`, in a run of one sequence. In a run of several, a failing sequence
@@ -99,6 +100,7 @@ def _session(past: Trace, adapter: Adapter | AsyncAdapter, options: ResumeKeywor
 
 def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Run:
     header, info = past.header, session.adapter.info
+    _require_room(past, options.get("max_tokens"))
     relearn(session.adapter, past)
     for difference in differences(header.adapter, info):
         get_logger().warning("resuming with another model", difference=difference)
@@ -147,6 +149,15 @@ def _read(source: Trace | PathLike) -> tuple[Trace, int]:
                 step=counts[end.stream],
             )
     return past, cut
+
+
+def _require_room(past: Trace, max_tokens: int | None) -> None:
+    """Raises `ParameterError` if the trace has more tokens than the new limit allows."""
+    longest = max(Counter(step.stream for step in past.steps).values(), default=0)
+    if max_tokens is not None and longest > max_tokens >= 0:
+        raise ParameterError(
+            f"max_tokens={max_tokens} counts the recorded tokens too, and the trace already has {longest} tokens"
+        )
 
 
 def _stop(header: Header, max_tokens: int | None, until: Callable[[Step], bool] | None) -> Stop:

@@ -161,9 +161,10 @@ def _final(error: Undisclosed, answer: Distribution) -> Undisclosed:
     why = (answer.schedule or {}).get("shows_less", "")
     shown = f"{len(answer.scores)} tokens" if answer.token_ids is not None else "all it has"
     final = Undisclosed(error.need, error.question)
+    cause = why or f"it needs {error.need}, which was requested, and the adapter showed {shown}"
     message = (
-        f"{error.question} cannot be answered: it needs {error.need}, which was asked for, and the adapter showed "
-        f"{shown}{f': {why}' if why else ''}. Use a chain that needs less, or on_undisclosed='truncate'."
+        f"{error.question} cannot be answered: {cause}. Otherwise use a chain that needs less, or "
+        "on_undisclosed='truncate'."
     )
     final.args = (message,)
     return final

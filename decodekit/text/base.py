@@ -8,14 +8,14 @@ vocabularies add one behind each added token too, and none in front of a text th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from decodekit.errors import ConfigError, ParameterError
 from decodekit.log import get_logger
 from decodekit.text.chat import encode_chat, render
 from decodekit.text.tokenizer import Message
-from decodekit.text.unwritten import unwritable_error
+from decodekit.text.unwritten import missing_letters, parts_between, unwritable_error
 from decodekit.text.utf8 import utf8
 
 __all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids", "server_ids"]
@@ -117,10 +117,15 @@ class BaseTokenizer:
         bos, eos = self.template_tokens()
         chat = render(self.chat_template, messages, bos_token=bos, eos_token=eos)
         utf8(chat.text, "the conversation")
-        ids = encode_chat(chat, self.control_tokens, self.encode_part)
+        ids = encode_chat(chat, self.control_tokens, self.encode_part, unknown=self.unknown_ids)
         if self.bos_id is not None and ids[:1] != [self.bos_id]:
             return [self.bos_id, *ids]  # a template that writes BOS itself has it already
         return ids
+
+    @property
+    def unknown_ids(self) -> Collection[int]:
+        """The tokens that stand for letters without a token."""
+        return ()
 
     def decode(self, ids: Sequence[int]) -> bytes:
         """The bytes of these tokens, control tokens left out."""
@@ -147,26 +152,35 @@ class BaseTokenizer:
         """
         return self.encode_prompt(text, special=special)
 
-    def unwritable_error(self, text: str) -> ParameterError:
-        """The error for a text that `encode` cannot write, which names the letters."""
-        return unwritable_error(text, lambda letter: letter == text or self._refuses(letter))
+    def unwritable_error(self, text: str, *, special: bool = False) -> ParameterError:
+        """The error for a text that cannot be written, which names the letters."""
+        return unwritable_error(text, self.missing_in(text, special=special))
 
-    def _refuses(self, letter: str) -> bool:
+    def missing_in(self, text: str, *, special: bool = False) -> list[str]:
+        """The letters of a text that have no token; with ``special``, those of control tokens' markup are not asked."""
+        return missing_letters(self.unmatched_parts(text, special), lambda part: part == text or self.refuses(part))
+
+    def unmatched_parts(self, text: str, special: bool) -> list[str]:
+        """A text without the tokens that are found in it as wholes."""
+        whole = [(self.token_bytes(i) or b"").decode("utf-8", "replace") for i in self.whole_tokens]
+        return parts_between(text, [*whole, *(self.control_tokens if special else ())])
+
+    def refuses(self, text: str) -> bool:
         try:
-            self.encode(letter)
+            self.encode(text)
         except ParameterError:
             return True
         return False
 
-    def require_known(self, text: str, unknown: bool) -> None:
+    def require_known(self, text: str, unknown: bool, *, special: bool = False) -> None:
         """Raises `ParameterError` where the 'unknown' token stands for a part of the text."""
         if unknown:
-            raise self.unwritable_error(text)
+            raise self.unwritable_error(text, special=special)
 
-    def require_spelled(self, text: str, spelled: bytes) -> None:
+    def require_spelled(self, text: str, spelled: bytes, *, special: bool = False) -> None:
         """Raises `ParameterError` where these bytes of its tokens are not the text's, unless `loses` says so."""
         if spelled != text.encode() and not self.loses:
-            raise self.unwritable_error(text)
+            raise self.unwritable_error(text, special=special)
 
     def template_tokens(self) -> tuple[str, str]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""

@@ -8,7 +8,7 @@ is plain text, and only the template opens and closes turns.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -117,7 +117,11 @@ def render(
 
 
 def encode_chat(
-    chat: RenderedChat, control_tokens: Mapping[str, int], encode: Callable[[str, bool], list[int]]
+    chat: RenderedChat,
+    control_tokens: Mapping[str, int],
+    encode: Callable[[str, bool], list[int]],
+    *,
+    unknown: Collection[int] = (),
 ) -> list[int]:
     """The ids of a rendered conversation, in which only the template writes control tokens.
 
@@ -128,6 +132,7 @@ def encode_chat(
         chat: the conversation.
         control_tokens: the ids of all of them, by their markup.
         encode: the ids of a text; with True, the markup in it is read as control tokens.
+        unknown: those of the control tokens that may stand for letters of plain text.
 
     Raises:
         ConfigError: the template changed a text with such markup so that its origin is unknown; or the vocabulary
@@ -154,15 +159,15 @@ def encode_chat(
     for start, end in [*trusted, (len(chat.text), len(chat.text))]:
         if any(left < start and at < right for left, right in forged):
             ids += encode(chat.text[begun:at], True) if begun < at else []
-            ids += _as_text(chat.text[at:start], control_tokens, encode)
+            ids += _as_text(chat.text[at:start], set(control_tokens.values()).difference(unknown), encode)
             begun = start
         at = end
     return ids + (encode(chat.text[begun:], True) if begun < len(chat.text) else [])
 
 
-def _as_text(text: str, control_tokens: Mapping[str, int], encode: Callable[[str, bool], list[int]]) -> list[int]:
+def _as_text(text: str, control_tokens: Collection[int], encode: Callable[[str, bool], list[int]]) -> list[int]:
     ids = encode(text, False)
-    if not set(ids).isdisjoint(control_tokens.values()):
+    if not set(ids).isdisjoint(control_tokens):
         raise ConfigError(f"this vocabulary reads plain text as control tokens; remove the markup from {text[:60]!r}")
     return ids
 

@@ -27,7 +27,13 @@ from decodekit.log import get_logger
 from decodekit.text import rules
 from decodekit.text.base import BaseTokenizer
 from decodekit.text.folder import Folder
-from decodekit.text.unwritten import unused_token_error, unwritable_error, warn_of_unknown
+from decodekit.text.unwritten import (
+    missing_letters,
+    parts_between,
+    unused_token_error,
+    unwritable_error,
+    warn_of_unknown,
+)
 from decodekit.text.utf8 import utf8
 
 __all__ = ["FastTokenizer", "read_tokenizer"]
@@ -111,9 +117,9 @@ class FastTokenizer(BaseTokenizer):
             ParameterError: the text holds half a surrogate pair, or the vocabulary cannot encode it byte for byte.
         """
         utf8(text, "the text")
-        ids: list[int] = self._encoded(self._special if special else self._plain, text).ids
-        self.require_known(text, self._has_unknown(text, ids, special))
-        self.require_spelled(text, self._spelled(ids, special))
+        ids: list[int] = self._encoded(self._special if special else self._plain, text, special).ids
+        self.require_known(text, self._has_unknown(text, ids, special), special=special)
+        self.require_spelled(text, self._spelled(ids, special), special=special)
         return ids
 
     def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:
@@ -125,18 +131,18 @@ class FastTokenizer(BaseTokenizer):
         exact = self.encode(text, special=special)
         if self.space_in_front == "never":
             return exact
-        ids: list[int] = self._encoded(self._spacing[special], text).ids
-        self.require_known(text, self._has_unknown(text, ids, special))
+        ids: list[int] = self._encoded(self._spacing[special], text, special).ids
+        self.require_known(text, self._has_unknown(text, ids, special), special=special)
         if self._spelled(ids, special).replace(b" ", b"") != text.encode().replace(b" ", b""):
             raise ParameterError(f"this vocabulary cannot encode the text as a prompt: {text[:60]!r}")
         return ids
 
-    def _encoded(self, backend: tokenizers.Tokenizer, text: str) -> Any:
+    def _encoded(self, backend: tokenizers.Tokenizer, text: str, special: bool) -> Any:
         """The library's encoding. Raises `ParameterError` where it finds no token and knows no 'unknown'."""
         try:
             encoding = backend.encode(text, add_special_tokens=False)
         except Exception:  # the library raises a bare Exception
-            raise self.unwritable_error(text) from None
+            raise self.unwritable_error(text, special=special) from None
         unused = next((i for i in encoding.ids if i in self._unused), None)
         if unused is not None:
             raise unused_token_error(str(backend.id_to_token(unused)), text)
@@ -173,7 +179,7 @@ class FastTokenizer(BaseTokenizer):
         if self._marking is None:
             return False
         marked: list[int] = self._marking.encode(text, add_special_tokens=False).ids
-        own: list[int] = self._encoded(self._own, text).ids
+        own: list[int] = self._encoded(self._own, text, True).ids
         return marked != own
 
     def known_token_bytes(self, token_id: int) -> bytes | None:
@@ -192,16 +198,39 @@ class FastTokenizer(BaseTokenizer):
 
     def encode_part(self, text: str, special: bool) -> list[int]:
         if not special:
-            return self.encode_prompt(text) if self._spaces_in_parts else self.encode(text)
-        encoding = self._encoded(self._own, text)
+            return self._encode_plain(text)
+        encoding = self._encoded(self._own, text, True)
         if self._drops(text):
-            raise unwritable_error(text, self._drops)
-        named = zip(encoding.ids, encoding.offsets, strict=True)
-        letters = [text[start:end] for token_id, (start, end) in named if token_id == self._unknown]
-        if any(each != self._unknown_text for each in letters):
-            warn_of_unknown(each for each in letters if each != self._unknown_text)
+            raise unwritable_error(text, missing_letters(parts_between(text, self._whole_names), self._drops))
+        self._warn_where_unknown(encoding, text)
         ids: list[int] = encoding.ids
         return ids
+
+    def _encode_plain(self, text: str) -> list[int]:
+        """A part of a conversation whose markup is plain text; 'unknown' is as good there as in the other parts."""
+        encoding = self._encoded(self._spacing[False] if self._spaces_in_parts else self._plain, text, False)
+        ids: list[int] = encoding.ids
+        if self._has_unknown(text, ids, False):
+            self._warn_where_unknown(encoding, text)
+            return ids
+        return self.encode_prompt(text) if self._spaces_in_parts else self.encode(text)
+
+    def _warn_where_unknown(self, encoding: Any, text: str) -> None:
+        """Warn of the letters that became 'unknown', other than by that token's own name."""
+        named = zip(encoding.ids, encoding.offsets, strict=True)
+        parts = [text[start:end] for token_id, (start, end) in named if token_id == self._unknown]
+        parts = [part for part in parts if part != self._unknown_text]
+        if parts:
+            warn_of_unknown(missing_letters(parts, self.refuses) or parts)
+
+    @cached_property
+    def _whole_names(self) -> list[str]:
+        """The names of the tokens that are found in a conversation as wholes."""
+        return [str(token.content) for token in self._own.get_added_tokens_decoder().values()]
+
+    @property
+    def unknown_ids(self) -> Collection[int]:
+        return () if self._unknown is None else (self._unknown,)
 
     def template_tokens(self) -> tuple[str, str]:
         return self._names.get("bos_token", ""), self._names.get("eos_token", "")

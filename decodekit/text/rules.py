@@ -51,8 +51,8 @@ def reader_of(data: dict[str, Any]) -> Callable[[str], bytes]:
     kinds = {part["type"] for part in parts}
     if "ByteLevel" in kinds:
         return _byte_level
-    if "ByteFallback" in kinds:
-        return _byte_or_text
+    if "ByteFallback" in kinds or ("Metaspace" in kinds and data["model"].get("byte_fallback")):
+        return _byte_or_text  # a model that writes bytes means them, whatever its decoder makes of their names
     if "Metaspace" in kinds or _READS_A_SPACE in parts:
         return _spaced
     if "WordPiece" in kinds:

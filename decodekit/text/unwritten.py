@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from decodekit.errors import ParameterError
 from decodekit.log import get_logger
 
-__all__ = ["unused_token_error", "unwritable_error", "warn_of_unknown"]
+__all__ = ["missing_letters", "parts_between", "unused_token_error", "unwritable_error", "warn_of_unknown"]
 
 _SHOWN = 60  # characters of a text in a message
 _NAMED = 5  # letters in a message
+_SUSPECTED = 20  # letters that are looked at more closely
 _WAY = "leave it out, or use a model whose vocabulary has a token for each byte"
 
 
-def unwritable_error(text: str, cannot: Callable[[str], bool]) -> ParameterError:
-    """The error for a text that a vocabulary cannot write. It names the letters.
+def parts_between(text: str, names: Iterable[str]) -> list[str]:
+    """The parts of a text that are left when the tokens with these names are found in it as wholes, longest first."""
+    longest_first = sorted(filter(None, names), key=len, reverse=True)
+    return list(filter(None, re.split("|".join(map(re.escape, longest_first)), text))) if longest_first else [text]
+
+
+def missing_letters(parts: Sequence[str], cannot: Callable[[str], bool]) -> list[str]:
+    """The letters because of which these parts cannot be written.
+
+    One that has no token when it stands alone may have one inside a word (WordPiece). It is not missing if its part can
+    be written as soon as the other such letters are taken out.
+
+    Args:
+        parts: texts without the names of tokens that are found as wholes.
+        cannot: whether a text cannot be written.
+    """
+    suspects = list(islice(filter(cannot, dict.fromkeys("".join(parts))), _SUSPECTED))
+    if len(suspects) < 2:
+        return suspects
+
+    def is_missing(letter: str) -> bool:
+        others = str.maketrans("", "", "".join(suspects).replace(letter, ""))
+        return any(cannot(part.translate(others)) for part in parts if letter in part)
+
+    return list(islice(filter(is_missing, suspects), _NAMED))
+
+
+def unwritable_error(text: str, letters: Sequence[str]) -> ParameterError:
+    """The error for a text that a vocabulary cannot write.
 
     Args:
         text: the text.
-        cannot: whether one letter alone cannot be written.
+        letters: those that are known to have no token.
     """
-    letters = list(islice(filter(cannot, dict.fromkeys(text)), _NAMED))
     if not letters:
         return ParameterError(f"this vocabulary has no tokens for a part of the text {text[:_SHOWN]!r}; {_WAY}")
     return ParameterError(f"this vocabulary has no token for {_named(letters)} in the text {text[:_SHOWN]!r}; {_WAY}")
@@ -53,5 +81,5 @@ def warn_of_unknown(letters: Iterable[str]) -> None:
     )
 
 
-def _named(letters: list[str]) -> str:
+def _named(letters: Sequence[str]) -> str:
     return ", ".join(map(repr, letters))

@@ -155,7 +155,7 @@ class Trace:
         return [step.token_id for step in self.steps if step.stream == stream]
 
     def wrong_ends(self) -> str | None:
-        """What is wrong with the footer's ends: one per sequence, its tokens counted, an error only for 'error'."""
+        """What is wrong with the footer's ends: one per sequence, its tokens counted, a text for an error only."""
         ends = self.footer.ends if self.footer is not None else []
         streams = [stream for stream, _ in self.header.sequences]
         if [end.stream for end in ends] != streams:
@@ -167,9 +167,28 @@ class Trace:
                     f"the footer counts {end.tokens} tokens in stream {end.stream}, and there are "
                     f"{counts[end.stream]} steps; the steps of a streamed run are only in its trace file"
                 )
-            if (end.error is not None) != (end.finish_reason == "error"):
+            if (end.error is not None) != (end.finish_reason == "error") or end.error == "":
                 return f"stream {end.stream} ended as {end.finish_reason!r}, with the error {end.error!r}"
         return None
+
+    def ended_early(self) -> str | None:
+        """Which sequence ended as 'length' with room for more; None for none, as far as the record says."""
+        ends = self.footer.ends if self.footer is not None else []
+        for end in ends:
+            if end.finish_reason == "length" and not self._was_long_enough(end):
+                return f"stream {end.stream} ended as 'length' after {end.tokens} tokens, with room for more"
+        return None
+
+    def _was_long_enough(self, end: SequenceEnd) -> bool:
+        """Whether a sequence reached its limit or, after a token at least, filled the context."""
+        most = self.header.stop.get("max_tokens")
+        if most is None or end.tokens >= most:
+            return True
+        adapter = self.resumed[-1].adapter if self.resumed else self.header.adapter
+        room = adapter.get("context_length")
+        if not isinstance(room, int) or not adapter.get("deterministic"):  # a server counts in its own way
+            return end.tokens > 0
+        return len(self.prompt_of(end.stream)) + end.tokens > room > 0
 
     def prompt_of(self, stream: int) -> list[int]:
         """The prompt of one sequence. Raises `TraceError` for a stream the header does not name."""

@@ -61,7 +61,7 @@ def verify(trace: Trace | PathLike, *, chain: bool = False, tokenizer: Tokenizer
     if trace.footer is None:
         reason = str(fault) if fault else "there is no footer: the run has no recorded end"
         return Verdict("incomplete", len(trace.steps), f"{reason}; {_summary(counts)}", counts, words)
-    wrong = trace.wrong_ends()
+    wrong = trace.wrong_ends() or trace.ended_early()
     if wrong is not None:
         return Verdict("failed", len(trace.steps), wrong, counts, words)
     if worst is None:

@@ -92,4 +92,8 @@ class ExLlamaV3(Preset):
             *(heat if self.temp_last else []),
             *([part("adaptive_p", self.adaptive_target, decay=self.adaptive_decay)] if adaptive else []),
         ]
-        return Recipe((*history, *shape), MULTINOMIAL)
+        idle = adaptive and self.fused and "fused" in self.model_fields_set
+        notes = (
+            ("fused: exllamav3 has no fused sampler for adaptive_target, and acts as with fused=False",) if idle else ()
+        )
+        return Recipe((*history, *shape), MULTINOMIAL, notes)

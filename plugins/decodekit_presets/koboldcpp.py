@@ -115,6 +115,8 @@ class KoboldCpp(Preset):
                     "sequences too"
                 )
         parts.append(part("top_k", _PREFILTER))
+        if self.top_k > _PREFILTER:
+            notes.append(f"top_k: koboldcpp keeps the {_PREFILTER} most likely tokens before all stages; so here")
         if self.mirostat:
             cuts = ("nsigma", "top_k", "top_a", "top_p", "min_p", "typical", "tfs", "xtc_probability", "dynatemp_range")
             lost = self.given(*cuts, "adaptive_target", "sampler_order")

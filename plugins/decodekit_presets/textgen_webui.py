@@ -214,6 +214,8 @@ class TextGenerationWebUI(Preset):
     def _differences(self, used: set[str]) -> list[str]:
         """Notes on what these processors do differently."""
         notes = []
+        if self.dynamic_temperature and self.dynatemp_low == self.dynatemp_high == 1:
+            notes.append("dynamic_temperature: it does nothing while dynatemp_low and dynatemp_high are 1")
         if self.mirostat_mode == 1:
             notes.append("mirostat_mode: only 2 exists there; 1 is dropped")
         if "top_n_sigma" in used:

@@ -90,8 +90,14 @@ class Transformers(Preset):
             notes.append(ends_note("eos_token_id"))
         if self.min_length and "min_new_tokens" in self.model_fields_set:
             notes.append("min_length: min_new_tokens takes precedence, and transformers drops it")
-        if self.max_length and self.forced_eos_token_id is None:
-            notes.append("max_length: the limit on a text is generate(max_tokens=...), without the prompt")
+        if self.max_length:
+            notes.append(
+                "max_length: the limit on a text is generate(max_tokens=...), without the prompt; a longer text or "
+                "prompt is neither ended nor refused"
+            )
+        if self.max_length and max(self.min_length, self.min_new_tokens) >= self.max_length:
+            lost = listed([name for name in ("min_length", "min_new_tokens") if getattr(self, name) >= self.max_length])
+            notes.append(f"{lost}: transformers ends at max_length even so; here it acts until it is reached")
         if self.renormalize_logits:
             notes.append("renormalize_logits: it shifts all scores alike, and so changes no distribution")
         if self.remove_invalid_values:

@@ -149,8 +149,24 @@ def test_one_failing_sample_leaves_the_others(decodekit: Decodekit) -> None:
 def test_a_trace_is_never_written_over(decodekit: Decodekit, tmp_path: Path) -> None:
     tmp_path.joinpath("run.jsonl").write_text("mine")
     done = decodekit(*RUN, "--trace", "run.jsonl")
-    assert done.returncode == 1 and done.stdout == "" and "run.jsonl exists" in done.stderr
+    assert done.returncode == 2 and done.stdout == "" and "run.jsonl exists" in done.stderr
     assert tmp_path.joinpath("run.jsonl").read_text() == "mine"
+
+
+def test_a_trace_in_a_folder_that_is_not_there_is_a_wrong_call(decodekit: Decodekit) -> None:
+    done = decodekit(*RUN, "--trace", "no such folder/run.jsonl")
+    assert done.returncode == 2 and "there is no folder 'no such folder'" in done.stderr
+
+
+def test_a_config_comes_from_stdin(decodekit: Decodekit) -> None:
+    toml = b"[adapter]\ntype = 'toy'\n"
+    done = decodekit("generate", "the ", *CHAIN, "--seed", "7", "--max-tokens", "20", "--config", "-", stdin=toml)
+    assert (done.returncode, done.stdout) == (0, expected().text + "\n")
+    assert decodekit("config", "check", "-", stdin=toml).returncode == 0
+    wrong = decodekit("generate", "the ", "--config", "-", stdin=b"[adapter\n")
+    assert wrong.returncode == 2 and "the configuration on stdin is not valid TOML" in wrong.stderr
+    both = decodekit("generate", "-", "--config", "-", stdin=toml)
+    assert both.returncode == 2 and "both read stdin" in both.stderr
 
 
 def test_explain_follows_the_text(decodekit: Decodekit) -> None:

@@ -74,7 +74,7 @@ def test_the_model_comes_from_a_trace_only_when_one_says_so(one_after_another: C
     assert asked[0] == 2 and "--adapter toy --set order=2, which --as-recorded uses" in asked[2]
     assert taken[0] == 0 and json.loads(taken[1]) == json.loads(whole[1])
     assert other[0] == 0 and "warning: the trace's model_fingerprint" in other[2]
-    assert wrong[0] == 1 and "cannot come after 2 tokens" in wrong[2]
+    assert wrong[0] == 2 and "the trace already has 5 tokens" in wrong[2]
 
 
 @pytest.mark.parametrize("content", [b"", b"no trace\n"])

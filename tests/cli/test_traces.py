@@ -71,7 +71,7 @@ def test_a_cut_trace_is_incomplete_and_can_be_recovered(
     assert allowed[0] == 0
     assert recovered[0] == 0 and recovered[1].startswith("whole.jsonl: 5 steps kept; ")
     assert whole[0] == 0
-    assert again[0] == 1
+    assert again[0] == 2
 
 
 @pytest.mark.parametrize(

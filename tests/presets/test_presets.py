@@ -174,12 +174,22 @@ def test_what_is_dropped_is_noted_and_logged_once(caplog: pytest.LogCaptureFixtu
         ("sglang", {"stop_token_ids": [5]}, "stop_ids"),
         ("sglang", {"ignore_eos": True}, "goes on"),
         ("koboldcpp", {"dynatemp_exponent": 2.0}, "changes nothing"),
+        ("koboldcpp", {"top_k": 5000}, "top_k: koboldcpp keeps the 3000 most likely"),
+        ("text-generation-webui", {"dynamic_temperature": True}, "it does nothing while dynatemp_low"),
+        ("exllamav3", {"adaptive_target": 0.5, "fused": True}, "fused: exllamav3 has no fused sampler"),
+        ("transformers", {"max_length": 9}, "max_length: the limit on a text is generate"),
+        ("transformers", {"max_length": 9, "forced_eos_token_id": 5}, "prompt is neither ended nor refused"),
     ],
     ids=str,
 )
 def test_what_each_engine_drops_is_noted(name: str, asked: dict[str, Any], said: str) -> None:
     (note,) = Chain.preset(name, **asked).notes
     assert said in note
+
+
+def test_a_minimum_beyond_the_maximum_is_noted() -> None:
+    length, minimum = Chain.preset("transformers", max_length=9, min_length=9, forced_eos_token_id=5).notes
+    assert "max_length" in length and "min_length: transformers ends at max_length even so" in minimum
 
 
 def test_the_scopes_of_the_penalties() -> None:

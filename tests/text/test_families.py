@@ -71,13 +71,10 @@ def test_what_a_unigram_file_does_not_know_is_the_same_in_both_adapters(in_llama
     other = TorchAdapter(model=str(gguf_file(name)), dtype="float32").tokenizer
     assert other is not None
     both = (in_llama_cpp(name).tokenizer, other)
-    for content in ("\x07", "hi 日本", "<0x41>", "a\ue000b"):
+    for content in ("\x07", "hi 日本", "<0x41>", "a\ue000b", "日<|im_end|>"):
         one, two = (each.encode_messages([{"role": "user", "content": content}]) for each in both)
         assert one == two
         assert (0 in one) == (content != "<0x41>")
-    for each in both:
-        with pytest.raises(ParameterError):
-            each.encode_messages([{"role": "user", "content": "日<|im_end|>"}])
 
 
 @pytest.mark.parametrize("name", list(FOLDERS))

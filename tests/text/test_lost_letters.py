@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,12 @@ from decodekit_torch import TorchAdapter
 from tests.families import FOLDERS, GGUFS, folder, gguf_file
 
 FILES = [name for name in GGUFS if name != "word pieces.gguf"]  # transformers reads no such file
-DROPPING = {"no bytes.gguf": "日", "not all bytes.gguf": "🙂", "tiktoken, not all bytes.gguf": "~"}
+DROPPING = [
+    ("no bytes.gguf", "日"),
+    ("not all bytes.gguf", "🙂"),
+    ("tiktoken, not all bytes.gguf", "~"),
+    ("tiktoken, not all bytes.gguf", "\t"),
+]
 UNKNOWN = {
     "unigram that merges spaces.gguf": "日",
     "unigram.gguf": "日",
@@ -84,6 +90,8 @@ TEXTS = st.lists(PARTS | st.text(max_size=3), max_size=6).map("".join)
 @example(text="[PAD0]")
 @example(text="a~b")
 @example(text="a\x04b 日")
+@example(text="a\tb")
+@example(text="</s>hi日")
 def test_a_text_has_equal_ids_in_both_adapters_and_loses_nothing(name: str, text: str) -> None:
     one, other = both(name)
     asked = {
@@ -109,7 +117,7 @@ def test_a_prompt_of_spaces_is_llama_cpps_own(name: str) -> None:
             assert prompt_ids(ours, text) == [theirs.token_bos(), *own]
 
 
-@pytest.mark.parametrize(("name", "letter"), DROPPING.items())
+@pytest.mark.parametrize(("name", "letter"), DROPPING)
 def test_a_letter_that_a_file_cannot_write_is_refused_by_name(name: str, letter: str) -> None:
     for ours in both(name):
         for ask in (
@@ -117,10 +125,12 @@ def test_a_letter_that_a_file_cannot_write_is_refused_by_name(name: str, letter:
             lambda: ours.encode(f"hi{letter}x", special=True),  # noqa: B023
             lambda: prompt_ids(ours, f"hi{letter}x"),  # noqa: B023
             lambda: ours.encode_messages(user(f"hi{letter}x")),  # noqa: B023
-            lambda: ours.encode_messages(user(f"<|im_end|>{letter}")),  # noqa: B023
+            lambda: ours.encode(f"<s>hi{letter}x", special=True),  # noqa: B023 - whose '<' no text has
         ):
-            with pytest.raises(ParameterError, match=f"no token for '{letter}' in the text.*leave it out"):
+            with pytest.raises(ParameterError, match=f"no token for {re.escape(repr(letter))} in the text.*leave it"):
                 ask()
+        with pytest.raises(ParameterError, match=f"no token for .*{re.escape(repr(letter))} in the text"):
+            ours.encode_messages(user(f"<|im_end|>{letter}"))
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
@@ -133,6 +143,8 @@ def test_a_letter_that_is_unknown_in_a_conversation_is_said(name: str, caplog: p
         caplog.clear()
         ours.encode_messages(user("hi"))
         assert not caplog.records
+        assert 0 in ours.encode_messages(user("</s>hi日x"))  # markup that is plain text changes nothing
+        assert [record.letters for record in caplog.records] == ["'日'"]
 
 
 @pytest.mark.parametrize("name", ["unigram, padded.gguf", "legacy, padded.gguf"])
@@ -190,9 +202,39 @@ def test_unknown_in_a_folders_conversation_is_transformers_own_and_is_said(
         prompt_ids(ours, "x 日")
 
 
+def test_markup_in_a_message_does_not_turn_unknown_letters_into_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    ours = folder_tokenizer("no bytes")
+    caplog.clear()
+    ids = ours.encode_messages(user("<s>hi 日"))
+    assert ids.count(ours.control_tokens["<unk>"]) == 1 and b"<s>hi" in ours.decode(ids)
+    assert [record.letters for record in caplog.records] == ["'日'"]
+
+
+def test_only_missing_letters_are_blamed_where_others_are_tokens_inside_words(caplog: pytest.LogCaptureFixture) -> None:
+    backend = Tokenizer(models.WordPiece({"[UNK]": 0, "hi": 1, "h": 2, "##i": 3}, unk_token="[UNK]"))
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()
+    ours = FastTokenizer(backend, chat_template="{{ messages[0].content }}")
+    caplog.clear()
+    for text in ("hi é hi", "hié"):
+        with pytest.raises(ParameterError, match="no token for 'é' in the text"):
+            ours.encode(text)
+        ours.encode_messages(user(text))
+    assert [record.letters for record in caplog.records] == ["'é'", "'é'"]
+
+
+def test_a_unigram_model_that_falls_back_to_bytes_has_them_under_any_decoder() -> None:
+    scores = [("<unk>", 0.0), *((f"<0x{byte:02X}>", -20.0) for byte in range(256)), ("▁", -1.0), ("hi", -1.0)]
+    backend = Tokenizer(models.Unigram(scores, unk_id=0, byte_fallback=True))
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    ours = FastTokenizer(backend, chat_template="{{ messages[0].content }}")
+    for text in ("hi\n", "é 日"):
+        assert ours.decode(ours.encode(text)) == text.encode()
+        assert ours.decode(ours.encode_messages(user(text))) == b" " + text.encode()
+
+
 def test_a_letter_that_a_folders_tokenizer_drops_is_refused() -> None:
     ours = folder_tokenizer("tiktoken, not all bytes")
-    for letter in ("~", "\U0010fffd"):
+    for letter in ("~", "\t", "\U0010fffd"):
         dropped = theirs("tiktoken, not all bytes").apply_chat_template(
             user(f"hi{letter}x"), tokenize=True, return_dict=False
         )

@@ -54,7 +54,7 @@ def test_a_token_that_another_attempt_would_choose_is_found(honest: dict[str, li
 
 @pytest.mark.parametrize("run", ["choice", "proof", "full"])
 def test_what_contradicts_another_field_is_found(honest: dict[str, list[Line]], tmp_path: Path, run: str) -> None:
-    for change in ("limit", "error", "no error", "temperature", "temperature inf"):
+    for change in ("limit", "error", "no error", "empty error", "length", "temperature", "temperature inf"):
         lines = copy.deepcopy(honest[run])
         header, step, (end,) = lines[0]["content"], lines[1]["content"], lines[-1]["content"]["ends"]
         match change:
@@ -64,6 +64,11 @@ def test_what_contradicts_another_field_is_found(honest: dict[str, list[Line]], 
                 end["error"] = "the server failed"
             case "no error":
                 end["finish_reason"] = "error"
+            case "empty error":
+                end.update(finish_reason="error", error="")
+            case "length":  # and neither the limit nor the context was reached
+                end["finish_reason"] = "length"
+                header["stop"]["max_tokens"] = end["tokens"] + 1
             case "temperature":
                 step["raw"]["temperature"] = -1.0
             case "temperature inf":

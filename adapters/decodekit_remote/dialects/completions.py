@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from decodekit.errors import ProviderError
 from decodekit_remote.dialect import Position, Reply, Request, Token
 
-__all__ = ["models_of", "no_logprobs", "plain_body", "position", "read_choices", "read_event"]
+__all__ = ["counts_of", "models_of", "no_logprobs", "plain_body", "position", "read_choices", "read_event"]
 
 Reading = Callable[[str], Token]
 
@@ -35,7 +36,7 @@ def read_choices(data: Any, read: Reading, name: str, lists: int) -> list[Reply]
                 cut=len(positions) < len(listed) - count,
                 model=str(data.get("model") or ""),
                 build=str(data.get("system_fingerprint") or ""),
-                prompt_tokens=(data.get("usage") or {}).get("prompt_tokens") if len(data["choices"]) == 1 else None,
+                **(counts_of(data) if len(data["choices"]) == 1 else {}),
             )
         )
     return replies
@@ -53,7 +54,29 @@ def read_event(data: Any, read: Reading, name: str) -> Reply:
         finished=finished,
         model=str(data.get("model") or ""),
         build=str(data.get("system_fingerprint") or ""),
+        **counts_of(data),
     )
+
+
+def counts_of(data: Any) -> dict[str, Any]:
+    """The counts of a reply from its ``usage``. Raises `TypeError` for one that is no number."""
+    usage = data.get("usage") or {}
+    details = usage.get("prompt_tokens_details") or {}
+    return {
+        "prompt_tokens": _whole_number(usage.get("prompt_tokens")),
+        "cached_tokens": _whole_number(details.get("cached_tokens")) or 0,
+    }
+
+
+def _whole_number(value: Any) -> int | None:
+    """An integer that may be written as 6.0 or "6"."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and re.fullmatch("-?[0-9]{1,18}", value):
+        return int(value)
+    if value is not None and type(value) is not int:
+        raise TypeError("a number of tokens that is not an integer")
+    return value
 
 
 def _lists(choice: Any, read: Reading, name: str) -> list[Position | None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from decodekit.errors import ParameterError
 from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Reply, Request, ServerInfo
-from decodekit_remote.dialects.completions import models_of, no_logprobs
+from decodekit_remote.dialects.completions import counts_of, models_of, no_logprobs
 from decodekit_remote.dialects.content import by_bytes, positions
 
 __all__ = ["OpenAIChatDialect"]
@@ -70,7 +70,7 @@ class OpenAIChatDialect(Dialect):
                 [] if ended and not entries else positions(entries, by_bytes, self.name),
                 model=str(data.get("model") or ""),
                 build=str(data.get("system_fingerprint") or ""),
-                prompt_tokens=(data.get("usage") or {}).get("prompt_tokens"),
+                **counts_of(data),
             )
         ]
 
@@ -88,6 +88,7 @@ class OpenAIChatDialect(Dialect):
             finished=finished,
             model=str(data.get("model") or ""),
             build=str(data.get("system_fingerprint") or ""),
+            **counts_of(data),
         )
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:

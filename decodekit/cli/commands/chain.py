@@ -16,10 +16,10 @@ from decodekit.chain.advice import Advice, advice
 from decodekit.cli.against import Comparison, compare, counterpart, read_row
 from decodekit.cli.chain_text import parse_chain, parse_sampler
 from decodekit.cli.chain_writing import written
+from decodekit.cli.files import read_config
 from decodekit.cli.options import JsonFlag, PresetFlag, preset_recipe
 from decodekit.cli.output import console, put_json, show_table, table
 from decodekit.cli.plugin_facts import doc_of, needs_of, on_a_head, traits_of
-from decodekit.config import load_config
 from decodekit.errors import ConfigError
 from decodekit.plugin import registry
 from decodekit.view.safe_text import safe_text
@@ -31,7 +31,9 @@ _MOST_SHOWN = 8
 
 
 def chain(
-    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A decodekit.toml.")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="A decodekit.toml, or '-' for stdin.")
+    ] = None,
     text: Annotated[str | None, typer.Option("--chain", help="Processors in order, in place of the config's.")] = None,
     preset: PresetFlag = None,
     sampler: Annotated[str | None, typer.Option("--sampler", help="The sampler, in place of the config's.")] = None,
@@ -69,7 +71,7 @@ def chain(
 def _built(config: Path | None, text: str | None, sampler: str | None, preset: str | None) -> Chain:
     if config is None and text is None and sampler is None and preset is None:
         raise ConfigError("which chain? Name a config, or write one with --chain or --preset")
-    file = None if config is None else load_config(config).build_chain()
+    file = None if config is None else read_config(config).build_chain()
     made = file or Chain()
     if preset is not None:
         recipe = preset_recipe(preset, text)

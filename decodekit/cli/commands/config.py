@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from decodekit.config import config_schema, load_config
+from decodekit.cli.files import read_config
+from decodekit.config import config_schema
 from decodekit.plugin import parameter_model, registry, validated
 from decodekit.view.safe_text import safe_text
 
@@ -24,9 +25,9 @@ def schema() -> None:
 
 
 @config_app.command()
-def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A decodekit.toml.")]) -> None:
+def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A decodekit.toml, or '-' for stdin.")]) -> None:
     """Check a configuration without loading a model. Exit 2, with the reason, if it is not valid."""
-    config = load_config(file)
+    config = read_config(file)
     target, _ = registry.load("adapters", config.adapter.type)
     validated(parameter_model(target), config.adapter.parameters(), f"adapter {config.adapter.type!r}")
     config.build_chain()

@@ -11,6 +11,7 @@ import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.cli.chain_text import parse_chain, parse_sampler
+from decodekit.cli.files import new_file
 from decodekit.cli.options import (
     DeadlineFlag,
     ExplainFlag,
@@ -19,7 +20,7 @@ from decodekit.cli.options import (
     preset_recipe,
 )
 from decodekit.cli.output import say
-from decodekit.errors import ParameterError
+from decodekit.errors import ConfigError, ParameterError
 
 __all__ = ["LevelChoice", "PolicyChoice", "generate"]
 
@@ -107,6 +108,9 @@ def generate(
         "top_logprobs": top,
         "on_undisclosed": None if on_undisclosed is None else on_undisclosed.value,
     }
+    new_file(trace)
+    if prompt == "-" == str(chosen.config):
+        raise ConfigError("PROMPT - and --config - both read stdin; give one of them another way")
     resolved = chosen.configuration(_overrides(chain, preset, sampler), wishes)
     text = _text(prompt)
     call: dict[str, Any] = {

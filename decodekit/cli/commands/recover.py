@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from decodekit.cli.files import new_file
 from decodekit.cli.options import TraceArgument
 from decodekit.view.safe_text import safe_text
 
@@ -20,5 +21,6 @@ def recover(
     """Copy the complete lines of a damaged trace into a new file. The original is not changed."""
     from decodekit.trace import recover as recover_trace
 
+    new_file(target)
     kept = recover_trace(trace, target)
     typer.echo(f"{safe_text(str(target))}: {len(kept.steps)} steps kept; the trace stays marked as incomplete")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
+from decodekit.cli.files import new_file, read_config
 from decodekit.cli.options import (
     DeadlineFlag,
     ExplainFlag,
@@ -56,6 +57,7 @@ def resume(
     from decodekit.trace.reader import inspect_trace
     from decodekit.trace.rebuild import chain_of, differences
 
+    new_file(target)
     recorded, fault = inspect_trace(trace)
     if fault is not None and not fault.torn:
         raise fault
@@ -83,8 +85,11 @@ def resume(
 
 def _adapter_part(chosen: AdapterChoice, recorded: dict[str, Any] | None, as_recorded: bool) -> dict[str, Any]:
     """The adapter to build: its type and its parameters."""
-    source = recorded if as_recorded else chosen.config
-    part = chosen.part(None if source is None else load_config(source).as_data()["adapter"])
+    if as_recorded:
+        file = None if recorded is None else load_config(recorded)
+    else:
+        file = None if chosen.config is None else read_config(chosen.config)
+    part = chosen.part(None if file is None else file.as_data()["adapter"])
     if part is None:
         raise ConfigError(f"which model? Name one with --model, or a config with -c{_hint(recorded)}")
     return part

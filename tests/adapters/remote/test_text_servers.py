@@ -147,5 +147,5 @@ def test_the_bos_of_the_server_belongs_to_the_prefix(name: str) -> None:
         assert same(server, name, [ids, ids[1:]]) == [True, False]
     with text_server(name, bos=False) as server:
         ((answer, read),) = asked(server, name, [ids])
-    assert read == [ids[1:]]
+    assert read[0] == ids[1:]  # and then whether it counts at all was tried
     assert isinstance(answer, ProviderError) and "retokenises the text" in str(answer)  # by its count
