@@ -11,7 +11,7 @@ import math
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from operator import index
 from typing import Any
@@ -133,6 +133,7 @@ class BoundRandomness:
     step: int
     domain: int = TOKENS
     draw: int = 0
+    _made: list[NDArray[np.uint64]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def seed(self) -> int:
@@ -145,6 +146,14 @@ class BoundRandomness:
     def words(self, lanes: Lanes) -> NDArray[np.uint64]:
         """uint64[n], the words of these lanes."""
         return self.source.words(lanes, step=self.step, domain=self.domain, draw=self.draw)
+
+    def all_words(self, count: int) -> NDArray[np.uint64]:
+        """uint64[count], the words of the lanes from 0 on, read-only: made once for the draw and for its evidence."""
+        if not self._made or len(self._made[0]) != count:
+            words = self.words(range(count))
+            words.flags.writeable = False
+            self._made[:] = [words]
+        return self._made[0]
 
     def uniform(self, lanes: Lanes) -> Floats:
         """float64[n] strictly inside (0, 1)."""
