@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from decodekit.chain.link import Applied, Link, call_processor, call_sampler
-from decodekit.chain.reshaped import Reshaped, require_choice
+from decodekit.chain.link import Applied, Link, call_processor
+from decodekit.chain.reshaped import Reshaped
 from decodekit.distribution import Distribution
 from decodekit.distribution.together import sum_lists
 from decodekit.draw.choice import Choice
@@ -40,11 +40,22 @@ class StepRow(NamedTuple):
     noise: BoundRandomness
 
 
-Drawn = tuple[Choice, Reshaped]
+class Drawn(NamedTuple):
+    """One row after the processors.
+
+    Args:
+        reshaped: the row, from which a token is to be drawn.
+        choice: the token that was drawn in the race of all lists; None where `Reshaped.choose` draws it.
+    """
+
+    reshaped: Reshaped
+    choice: Choice | None
 
 
 def draw_rows(links: tuple[Link, ...], rows: Sequence[StepRow], *, noted: bool) -> list[Drawn | None]:
-    """What `Chain.reshape` and `Reshaped.choose` give for each row; None where one of them raises.
+    """What `Chain.reshape` gives for each row, and what `Reshaped.choose` gives for lists; None where one raises.
+
+    A whole row is drawn from later, one by one: its noise is larger than a processor's cache.
 
     Args:
         links: the parts of a pure chain, the sampler last.
@@ -78,7 +89,10 @@ def draw_rows(links: tuple[Link, ...], rows: Sequence[StepRow], *, noted: bool) 
         None if dist is None else Reshaped(links, row.dist, tuple(parts), dist, row.ctx, row.states)
         for dist, row, parts in zip(dists, rows, applied, strict=True)
     ]
-    return _chosen(links[-1], reshaped, rows)
+    if links[-1].call is not multinomial:
+        return [None if each is None else Drawn(each, None) for each in reshaped]
+    choices = multinomial_of_lists(dists, [row.noise.within(TOKENS) for row in rows])
+    return [None if each is None else Drawn(each, choice) for each, choice in zip(reshaped, choices, strict=True)]
 
 
 def _together(link: Link, dists: Sequence[Any], ctxs: Sequence[Context]) -> Sequence[Distribution] | None:
@@ -95,24 +109,3 @@ def _together(link: Link, dists: Sequence[Any], ctxs: Sequence[Context]) -> Sequ
         for new, old in zip(after, dists, strict=True)
     )
     return after if fit else None
-
-
-def _chosen(link: Link, reshaped: Sequence[Reshaped | None], rows: Sequence[StepRow]) -> list[Drawn | None]:
-    places = [i for i, each in enumerate(reshaped) if each is not None]
-    finals = [each.final for each in reshaped if each is not None]
-    noises = [rows[i].noise.within(TOKENS) for i in places]
-    drawn: list[Drawn | None] = [None] * len(rows)
-    ready: list[Choice | None] = [None] * len(places)
-    if link.call is multinomial:
-        ready = multinomial_of_lists(finals, noises)
-    for i, choice, dist, noise in zip(places, ready, finals, noises, strict=True):
-        each = reshaped[i]
-        assert each is not None
-        try:
-            if choice is None:
-                choice = call_sampler(link, dist, each.ctx, noise, each.states[-1])
-                require_choice(choice, dist, link, each.ctx)
-        except DecodekitError:
-            continue
-        drawn[i] = (choice, each)
-    return drawn

@@ -15,7 +15,7 @@ from decodekit.draw.context import Context
 from decodekit.draw.randomness import TOKENS, BoundRandomness
 from decodekit.errors import PluginError
 
-__all__ = ["Reshaped", "advance", "require_choice", "reshape"]
+__all__ = ["Reshaped", "advance", "reshape"]
 
 
 class Reshaped(NamedTuple):
@@ -56,7 +56,7 @@ class Reshaped(NamedTuple):
             impure = [part.link.name for part in self.applied if not part.link.traits.pure]
             ran_once = link.name if not link.traits.pure else impure[-1] if impure else ""
             raise refuse(error, ran_once, self.ctx.step) from error
-        require_choice(choice, dist, link, self.ctx)
+        _require_choice(choice, dist, link, self.ctx)
         return choice, self if dist is self.final else self._replace(final=dist)
 
     def states_after(self, choice: Choice) -> tuple[Any, ...]:
@@ -137,8 +137,7 @@ def advance(
     return tuple(after)
 
 
-def require_choice(choice: Any, dist: Distribution, link: Link, ctx: Context) -> None:
-    """Raise `PluginError` unless a sampler's answer is a choice of a token that has probability."""
+def _require_choice(choice: Any, dist: Distribution, link: Link, ctx: Context) -> None:
     if not isinstance(choice, Choice):
         raise PluginError(f"a sampler returns a Choice, not {type(choice).__name__}", plugin=link.name, step=ctx.step)
     if link.trusted:

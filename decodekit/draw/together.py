@@ -15,21 +15,22 @@ from decodekit.draw.randomness import TOKENS, BoundRandomness, gumbel_of, words_
 __all__ = ["multinomial_of_lists"]
 
 
-def multinomial_of_lists(dists: Sequence[Distribution], noises: Sequence[BoundRandomness]) -> list[Choice | None]:
+def multinomial_of_lists(
+    dists: Sequence[Distribution | None], noises: Sequence[BoundRandomness]
+) -> list[Choice | None]:
     """The choice from each distribution; None where `multinomial` must draw it alone.
 
     That is a dense one, one with hidden or masked tokens, and one in which two perturbed scores are equal at the top.
 
     Args:
-        dists: what to draw from.
+        dists: what to draw from; None for nothing.
         noises: the noise of each step, in the domain of the tokens.
     """
     chosen: list[Choice | None] = [None] * len(dists)
-    places = [i for i, dist in enumerate(dists) if dist.row.ids is not None and dist.hidden is None]
-    places = [i for i in places if dists[i].row.values[-1] > -math.inf]
-    if len(places) < 2:
+    lists = {i: dist.row for i, dist in enumerate(dists) if dist is not None and _is_plain_list(dist)}
+    if len(lists) < 2:
         return chosen
-    rows = [dists[i].row for i in places]
+    places, rows = list(lists), list(lists.values())
     sum_lists(rows)  # for the log-probabilities
     counts = [len(row.values) for row in rows]
     each = np.array(counts)
@@ -71,3 +72,7 @@ def multinomial_of_lists(dists: Sequence[Distribution], noises: Sequence[BoundRa
             draw=Draw(TOKENS, noise.stream, noise.step, noise.draw, token, word),
         )
     return chosen
+
+
+def _is_plain_list(dist: Distribution) -> bool:
+    return dist.row.ids is not None and dist.hidden is None and not dist.row.masked

@@ -249,10 +249,14 @@ class Decoder:
         truncate = (final or not self.chain.pure) and self._on_undisclosed == "truncate"
         try:
             if drawn is None:
-                reshaped = self.chain.reshape(dist, self._context, self._states, noise, truncate=truncate)
-                drawn = reshaped.choose(noise, truncate=truncate)
-            choice, reshaped = drawn
-            choice, entries = (choice, ()) if self._level == "none" else reshaped.settle(choice, top=self._top)
+                reshaped, choice = self.chain.reshape(dist, self._context, self._states, noise, truncate=truncate), None
+            else:
+                reshaped, choice = drawn
+            if choice is None:
+                choice, reshaped = reshaped.choose(noise, truncate=truncate)
+            entries: tuple[Entry, ...] = ()
+            if self.noted:
+                choice, entries = reshaped.settle(choice, top=self._top)
         except Undisclosed as error:
             self._need = self._need | error.need
             self._asked.append((error.question, error.need))

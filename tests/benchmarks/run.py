@@ -18,6 +18,7 @@ from tests.benchmarks import (
     history,
     imports,
     remote,
+    rows,
     samplers,
     torch_adapter,
     trips,
@@ -36,6 +37,7 @@ PARTS = (
     ("verifying", verifying),
     ("remote", remote),
     ("trips", trips),
+    ("rows", rows),
 )
 
 
