@@ -74,11 +74,10 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Step, Sequen
     yield from confirmed(run.recalled())
     recorder.resumed(run.resumed)
     while (question := run.question()) is not None:
-        if run.ends_at is not None:
-            for prefix in question.entering:
-                yield from portions(run.settings.adapter, prefix, run.ends_at)
-            if time.monotonic() >= run.ends_at:
-                continue  # `question` ends the run at the deadline
+        for prefix in question.entering:
+            yield from portions(run.settings.adapter, prefix, run.ends_at)
+        if run.ends_at is not None and time.monotonic() >= run.ends_at:
+            continue  # `question` ends the run at the deadline
         started = time.perf_counter()
         try:
             answers = yield question
