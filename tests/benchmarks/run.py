@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 
 from tests.benchmarks import (
+    callers,
     chains,
     decoding,
     device_draws,
@@ -32,6 +33,7 @@ PARTS = (
     ("drawing", drawing),
     ("history", history),
     ("decoding", decoding),
+    ("callers", callers),
     ("torch", torch_adapter),
     ("device", device_draws),
     ("verifying", verifying),
