@@ -12,17 +12,24 @@ from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import DistributionError
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
-from decodekit_torch.head import heads
+from decodekit_torch.head import heads, statistics
 
 __all__ = ["KeptRow", "disclosed", "whole_row"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KeptRow:
-    """Logits [V] that stay where they were computed, and how they were computed."""
+    """Logits [V] that stay where they were computed.
+
+    Args:
+        logits: float[V].
+        schedule: how they were computed.
+        known: the log-normaliser and the entropy, once they were computed: a row may be asked for again.
+    """
 
     logits: torch.Tensor
     schedule: Schedule
+    known: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
 def whole_row(logits: torch.Tensor, origin: Origin, schedule: Schedule) -> Answer:
@@ -70,6 +77,17 @@ def disclosed(
     for (top, ids), places in alike.items():
         rows = [row for place in places if isinstance(row := answers[prefixes[place].digest], KeptRow)]
         stacked = torch.stack([row.logits for row in rows])
-        for place, answer in zip(places, heads(stacked, top, ids, [row.schedule for row in rows]), strict=True):
+        shown = heads(stacked, top, ids, [row.schedule for row in rows], _statistics(rows, stacked))
+        for place, answer in zip(places, shown, strict=True):
             found[place] = answer
     return found  # type: ignore[return-value]  # every place is filled by now
+
+
+def _statistics(rows: Sequence[KeptRow], stacked: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The log-normalisers and entropies of kept rows, float64[n] each; computed once for each row."""
+    if any(row.known is None for row in rows):
+        for row, *pair in zip(rows, *statistics(stacked), strict=True):
+            if row.known is None:
+                row.known = (pair[0], pair[1])
+    pairs = [row.known for row in rows if row.known is not None]
+    return torch.stack([total for total, _ in pairs]), torch.stack([entropy for _, entropy in pairs])

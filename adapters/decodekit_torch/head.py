@@ -25,7 +25,13 @@ def statistics(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return log_normalizer, torch.special.entr(probabilities).sum(-1).clamp_min(0.0)
 
 
-def heads(rows: torch.Tensor, top: int, ids: Sequence[int], schedules: Sequence[Schedule]) -> list[Answer]:
+def heads(
+    rows: torch.Tensor,
+    top: int,
+    ids: Sequence[int],
+    schedules: Sequence[Schedule],
+    summed: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> list[Answer]:
     """The ``top`` most likely tokens of each row and the tokens of ``ids``, with log-probabilities; the rest bounded.
 
     Each head states the entropy of its whole row.
@@ -35,10 +41,11 @@ def heads(rows: torch.Tensor, top: int, ids: Sequence[int], schedules: Sequence[
         top: how many, at least 1.
         ids: tokens requested by id, in every row.
         schedules: how each row was computed.
+        summed: the `statistics` of the rows, if they were computed before.
     """
     count, size = rows.shape
     top = min(top, size)
-    log_normalizer, entropy = statistics(rows)
+    log_normalizer, entropy = statistics(rows) if summed is None else summed
     scores, leaders = torch.topk(rows, top, dim=-1)
     named = torch.tensor(ids, dtype=torch.int64, device=rows.device).expand(count, -1)
     chosen = torch.cat([leaders, named], -1)

@@ -97,7 +97,7 @@ def call_processor(
             step=ctx.step,
         )
     noise = None
-    if rng is not None:
+    if rng is not None and link.traits.random:
         key = link.key if rng.draw == 0 else derive(link.key, rng.draw)  # another attempt has other noise
         noise = _RecordedNoise(rng.source, rng.step, PROCESSORS, key)
         ctx = Context(ctx.prompt_ids, ctx.output_ids, ctx.tokenizer, ctx.metadata, noise)

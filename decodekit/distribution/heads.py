@@ -58,6 +58,10 @@ def scores_of(row: Row, hidden: Hidden | None, token_ids: Ids) -> Floats:
     """float64[n], the scores of tokens that are not hidden; -inf where one has no probability."""
     if hidden is None:
         return row.scores_of(token_ids)
+    assert row.ids is not None
+    count = len(token_ids)
+    if np.array_equal(row.ids[:count], token_ids):  # what a truncation has kept
+        return row.values[:count].copy()
     row.check_ids(token_ids)
     where, found = row.places_of(token_ids)
     if not found.all():

@@ -83,10 +83,11 @@ def leaders(row: NDArray[np.floating[Any]], k: int) -> Ids:
     The k-th largest of the maxima of disjoint blocks is a lower bound on the k-th largest score, and one pass of
     maxima is many times cheaper than a selection.
     """
-    blocks = len(row) // _BLOCK
     if k >= len(row) // 8:
         return np.arange(len(row))
-    maxima = np.maximum.reduce(row[: blocks * _BLOCK].reshape(_BLOCK, blocks), axis=0) if k < blocks else row.copy()
+    size = max(1, min(_BLOCK, len(row) // (2 * k)))  # of a block; with fewer than 2k blocks the bound would be low
+    blocks = len(row) // size
+    maxima = np.maximum.reduce(row[: blocks * size].reshape(size, blocks), axis=0)
     maxima.partition(len(maxima) - k)
     found: Ids = (row >= maxima[len(maxima) - k]).nonzero()[0]
     return found

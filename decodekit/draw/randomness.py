@@ -11,7 +11,7 @@ import math
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from operator import index
 from typing import Any
@@ -20,9 +20,10 @@ import numpy as np
 from numpy.random import Philox
 from numpy.typing import NDArray
 
+from decodekit.draw.philox import WORDS_PER_BLOCK, blocks
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
-from decodekit.types import Floats
+from decodekit.types import Floats, Ids
 
 __all__ = [
     "ALGORITHM",
@@ -37,6 +38,7 @@ __all__ = [
     "gumbel_of",
     "uniform_of",
     "words_above",
+    "words_of_rows",
 ]
 
 ALGORITHM = "decodekit-rng-1"
@@ -46,8 +48,8 @@ TOKENS, SINGLE, PROCESSORS, ESTIMATORS, MODELS = range(5)
 
 Lanes = range | Sequence[int] | NDArray[np.integer]
 
-_WORDS_PER_BLOCK = 4
 _WORDS_PER_JUMP = 300  # jumping to a block costs about as much as this many words in a row
+_MANY_LANES = 128  # from here on, the blocks of all lanes together cost less than a jump to each
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +90,14 @@ class Randomness:
         if min(wanted) < 0:
             raise ParameterError(f"a lane is a token id or another number from 0 on, not {min(wanted)}")
         length = max(wanted) + 1
-        if length < _WORDS_PER_JUMP * (-(-len(wanted) // _WORDS_PER_BLOCK)):  # at least this many blocks are needed
+        if length < _WORDS_PER_JUMP * (-(-len(wanted) // WORDS_PER_BLOCK)):  # at least this many blocks are needed
             return self._first_words(length, domain, step, draw)[wanted]
         philox, state = _here.philox, _state(self, domain, step, draw)
         counter, found = state["state"], []
         for lane in wanted:
-            counter["counter"] = (lane // _WORDS_PER_BLOCK, step, self.stream, draw)
+            counter["counter"] = (lane // WORDS_PER_BLOCK, step, self.stream, draw)
             philox.state = state
-            found.append(philox.random_raw(_WORDS_PER_BLOCK)[lane % _WORDS_PER_BLOCK])
+            found.append(philox.random_raw(WORDS_PER_BLOCK)[lane % WORDS_PER_BLOCK])
         return np.array(found, dtype=np.uint64)
 
     def _first_words(self, count: int, domain: int, step: int, draw: int) -> NDArray[np.uint64]:
@@ -131,6 +133,7 @@ class BoundRandomness:
     step: int
     domain: int = TOKENS
     draw: int = 0
+    _made: list[NDArray[np.uint64]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def seed(self) -> int:
@@ -143,6 +146,14 @@ class BoundRandomness:
     def words(self, lanes: Lanes) -> NDArray[np.uint64]:
         """uint64[n], the words of these lanes."""
         return self.source.words(lanes, step=self.step, domain=self.domain, draw=self.draw)
+
+    def all_words(self, count: int) -> NDArray[np.uint64]:
+        """uint64[count], the words of the lanes from 0 on, read-only: made once for the draw and for its evidence."""
+        if not self._made or len(self._made[0]) != count:
+            words = self.words(range(count))
+            words.flags.writeable = False
+            self._made[:] = [words]
+        return self._made[0]
 
     def uniform(self, lanes: Lanes) -> Floats:
         """float64[n] strictly inside (0, 1)."""
@@ -176,6 +187,26 @@ def words_above(words: NDArray[np.uint64], gumbel: float) -> NDArray[np.bool_]:
     return words >= np.uint64(max(0.0, u - 1e-9) * 2.0**64)
 
 
+def words_of_rows(rows: Sequence[BoundRandomness], counts: Sequence[int], lanes: Ids) -> NDArray[np.uint64]:
+    """The words that `BoundRandomness.words` gives row by row, as uint64[n]: those of the first row, the second, ...
+
+    Args:
+        rows: the noise of each row.
+        counts: how many of the lanes belong to each row.
+        lanes: int64[n], each at least 0.
+    """
+    if len(lanes) < _MANY_LANES:
+        ends = np.add.accumulate(counts).tolist()
+        parts = [row.words(lanes[end - count : end]) for row, count, end in zip(rows, counts, ends, strict=True)]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
+    address = [(row.step, row.stream, row.draw, row.seed, row.domain) for row in rows]
+    places = np.array(address, dtype=np.uint64).reshape(-1, 5).T.repeat(counts, axis=1)
+    within = lanes % WORDS_PER_BLOCK
+    places_of_blocks = (lanes // WORDS_PER_BLOCK + 1).astype(np.uint64)
+    counters = np.concatenate([places_of_blocks[np.newaxis], places[:3]])
+    return blocks(counters, places[3:])[within, np.arange(len(lanes))]
+
+
 def derive(seed: int, *path: int | str) -> int:
     """A child seed from names and numbers, as the u64 of a BLAKE2b hash; see docs/RNG.md for the bytes."""
     hasher = blake2b(b"S" + _u64(seed, "seed").to_bytes(8, "little"), digest_size=8, person=ALGORITHM.encode())
@@ -204,7 +235,7 @@ def _state(source: Randomness, domain: int, step: int, draw: int) -> Any:
         "bit_generator": "Philox",
         "state": {"counter": (0, step, source.stream, draw), "key": (source.seed, domain)},
         "buffer": (0, 0, 0, 0),
-        "buffer_pos": _WORDS_PER_BLOCK,  # used up
+        "buffer_pos": WORDS_PER_BLOCK,  # used up
         "has_uint32": 0,
         "uinteger": 0,
     }

@@ -43,7 +43,7 @@ def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
         Undisclosed: exactly the hidden ids that could win are named, when the vocabulary's size is known.
     """
     noise = randomness.within(TOKENS)
-    token, best, second, runner_up, word = race(*_contenders(dist.row, noise))
+    token, best, second, runner_up, word = race(*_contenders(dist, noise))
     if dist.hidden is not None:
         furthest = _best_hidden(dist.row, dist.hidden, noise, best)
         if furthest >= second:  # a hidden token may be second
@@ -137,25 +137,29 @@ def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     )
 
 
-def _contenders(row: Row, noise: BoundRandomness) -> tuple[Ids, Floats, NDArray[np.uint64]]:
+def _contenders(dist: Distribution, noise: BoundRandomness) -> tuple[Ids, Floats, NDArray[np.uint64]]:
     """Every token that could come first or second in the race: ids, shifted scores, words.
 
     On a whole vocabulary the most likely tokens are compared first. Any other token has at most the score of the last
     of them, so its noise must raise it from there to the second best of them; a comparison of words finds the few for
     which it does, and no exponential or logarithm is computed for the rest.
     """
+    row = dist.row
     if row.ids is not None:
         ids, shifted = row.ids, row.values - row.max_score
         if row.masked:
             alive = shifted > -math.inf
             ids, shifted = ids[alive], shifted[alive]
-        return ids, shifted, noise.words(ids)
-    words = noise.words(range(len(row)))
+        every = dist.hidden is not None and row.vocab_size is not None  # the hidden tokens are looked at, too
+        return ids, shifted, noise.all_words(row.vocab_size or 0)[ids] if every else noise.words(ids)
+    words = noise.all_words(len(row))
     ids = row.candidates(_LEADERS)
     shifted = row.scores_of(ids) - row.max_score
     perturbed = np.sort(shifted + gumbel_of(words[ids]))
     if len(ids) < len(words) and perturbed[-2] > -math.inf:
-        ids = np.union1d(ids, words_above(words, float(perturbed[-2] - shifted.min())).nonzero()[0])
+        contending = words_above(words, float(perturbed[-2] - shifted.min()))
+        contending[ids] = True
+        ids = contending.nonzero()[0]
     else:
         ids = np.arange(len(words))
     shifted = row.scores_of(ids) - row.max_score
@@ -169,15 +173,19 @@ def _best_hidden(row: Row, hidden: Hidden, noise: BoundRandomness, best: float) 
     if row.vocab_size is None:
         raise Undisclosed(ALL, "a draw in which hidden tokens take part")
     bound = hidden.max_score - row.max_score
-    words = noise.words(range(row.vocab_size))
+    words = noise.all_words(row.vocab_size)
     above = words_above(words, best - bound)
     above[row.ids] = False
     ids = above.nonzero()[0]
     possible = ids[gumbel_of(words[ids]) + bound >= best]
     if len(possible):
         raise Undisclosed(Disclosure(len(row), tuple(possible.tolist())), "a draw that hidden tokens could win")
-    words[row.ids] = 0  # the largest word makes the largest number
-    return float(gumbel_of(words.max(keepdims=True))[0] + bound)
+    largest = words.max(keepdims=True)  # the largest word makes the largest number
+    if words[row.ids].max() == largest[0]:  # it belongs to a token that is shown
+        hidden_words = words.copy()
+        hidden_words[row.ids] = 0
+        largest = hidden_words.max(keepdims=True)
+    return float(gumbel_of(largest)[0] + bound)
 
 
 CORE_SAMPLERS: Mapping[str, Callable[[Distribution, Context, BoundRandomness], Choice]] = MappingProxyType(

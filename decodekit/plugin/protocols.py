@@ -25,6 +25,9 @@ class Processor(Protocol):
 
     Optional attributes declare its properties, such as what to ask the adapter for: see
     `decodekit.plugin.traits.Traits`. ``name`` is its name in records; the function's own name by default.
+
+    A stateless one that draws nothing may also have ``many(dists, ctxs)``, which returns for each row, to the last bit,
+    what a call for that row returns. It is used where the rows of a batch cost less together than one by one.
     """
 
     def __call__(self, dist: Distribution, ctx: Context, /) -> Distribution: ...

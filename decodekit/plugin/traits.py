@@ -23,6 +23,7 @@ class Traits:
         needs_logits: the formula depends on the backend's own offset of the scores; it refuses logprobs.
         revives: it may give probability to a token that had none.
         pure: False for a wrapped third-party callable with hidden state; it never runs twice for one step.
+        random: it may use ``ctx.rng``; where it is False, ``ctx.rng`` is None and no noise is prepared.
         argmax_invariant: it never changes which token is most likely.
         looks_back: its ``advance`` also gets the distribution that the plugin was called with.
         kind: what kind of operation it is: 'truncation' removes unlikely tokens, 'penalty' lowers the scores of tokens
@@ -41,6 +42,7 @@ class Traits:
     needs_logits: bool = False
     revives: bool = False
     pure: bool = True
+    random: bool = True
     argmax_invariant: bool = False
     looks_back: bool = False
     kind: Kind | None = None

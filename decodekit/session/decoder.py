@@ -14,6 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from decodekit.chain import Chain, Entry
+from decodekit.chain.batch import Drawn, StepRow, draw_rows
 from decodekit.chain.reshaped import Reshaped
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure, Undisclosed
@@ -31,7 +32,7 @@ from decodekit.trace.recalled import recalled_states
 from decodekit.trace.step import FinishReason, Level, RawSummary, Step, Timing
 from decodekit.types import Ids
 
-__all__ = ["Checkpoint", "Decoder"]
+__all__ = ["Checkpoint", "Decoder", "draw_together"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,11 @@ class Decoder:
         return self._need
 
     @property
+    def noted(self) -> bool:
+        """Whether a step keeps what each processor did."""
+        return self._level != "none"
+
+    @property
     def finished(self) -> bool:
         return self.finish_reason is not None
 
@@ -120,8 +126,24 @@ class Decoder:
         """The ids generated so far."""
         return self._context.output_ids
 
+    def row(self, dist: Distribution) -> StepRow | None:
+        """The next step for `draw_together`; None where this answer must be fed without it.
+
+        That is: a part of the chain must run only once, or the tail of the answer may have to be given up.
+        """
+        if self.finished or not self.chain.pure or (dist.hidden is not None and self._on_undisclosed == "truncate"):
+            return None
+        noise = self.randomness.at(self._context.step, draw=self._attempt)
+        return StepRow(dist, self._context, self._states, noise)
+
     def feed(
-        self, dist: Distribution, *, final: bool = False, waited: float = 0.0, last: FinishReason | None = None
+        self,
+        dist: Distribution,
+        *,
+        final: bool = False,
+        waited: float = 0.0,
+        last: FinishReason | None = None,
+        drawn: Drawn | None = None,
     ) -> Step:
         """Take the distribution that follows `prefix` and choose one token.
 
@@ -130,6 +152,7 @@ class Decoder:
             final: the adapter cannot disclose more; ``on_undisclosed`` decides what happens if it is not enough.
             waited: the seconds the answer took, for the record.
             last: end after this token for this reason, if nothing else ends the sequence.
+            drawn: what a batch drew for this answer, from `row`.
 
         Raises:
             Undisclosed: ask the adapter for `need`, which is now larger, and feed again. Nothing has changed.
@@ -140,7 +163,7 @@ class Decoder:
         started = time.perf_counter()
         index = self._context.step
         noise = self.randomness.at(index, draw=self._attempt)
-        reshaped, choice, entries = self._choose(dist, noise, final)
+        reshaped, choice, entries = self._choose(dist, noise, final, drawn)
         states = reshaped.states_after(choice)
         proof = self._level in ("proof", "full")
         self._advance(choice.token_id, states)
@@ -219,15 +242,21 @@ class Decoder:
         return ""
 
     def _choose(
-        self, dist: Distribution, noise: BoundRandomness, final: bool
+        self, dist: Distribution, noise: BoundRandomness, final: bool, drawn: Drawn | None
     ) -> tuple[Reshaped, Choice, tuple[Entry, ...]]:
         """Run the chain and draw. Where more must be disclosed, the need grows and `Undisclosed` is raised again."""
         # An impure processor runs only once, so the first answer is final.
         truncate = (final or not self.chain.pure) and self._on_undisclosed == "truncate"
         try:
-            reshaped = self.chain.reshape(dist, self._context, self._states, noise, truncate=truncate)
-            drawn, reshaped = reshaped.choose(noise, truncate=truncate)
-            choice, entries = (drawn, ()) if self._level == "none" else reshaped.settle(drawn, top=self._top)
+            if drawn is None:
+                reshaped, choice = self.chain.reshape(dist, self._context, self._states, noise, truncate=truncate), None
+            else:
+                reshaped, choice = drawn
+            if choice is None:
+                choice, reshaped = reshaped.choose(noise, truncate=truncate)
+            entries: tuple[Entry, ...] = ()
+            if self.noted:
+                choice, entries = reshaped.settle(choice, top=self._top)
         except Undisclosed as error:
             self._need = self._need | error.need
             self._asked.append((error.question, error.need))
@@ -260,6 +289,29 @@ class Decoder:
             return step
         held = self.finish(reason)
         return replace(step, text=step.text + held) if held else step
+
+
+def draw_together(decoders: Sequence[Decoder], dists: Sequence[Distribution | None]) -> list[Drawn | None]:
+    """The draws of several sequences at once, each for `Decoder.feed`; None for one that is fed without.
+
+    Nothing has changed afterwards: a step is taken when it is fed.
+
+    Args:
+        decoders: of sequences that share one chain and one level.
+        dists: the adapter's answer for each; None for none.
+    """
+    drawn: list[Drawn | None] = [None] * len(decoders)
+    rows = {
+        i: row
+        for i, (decoder, dist) in enumerate(zip(decoders, dists, strict=True))
+        if dist is not None and (row := decoder.row(dist)) is not None
+    }
+    if len(rows) > 1:
+        one = decoders[0]
+        found = draw_rows(one.chain.links, list(rows.values()), noted=one.noted)
+        for i, each in zip(rows, found, strict=True):
+            drawn[i] = each
+    return drawn
 
 
 def _row(dist: Distribution) -> tuple[Ids | None, NDArray[Any]]:

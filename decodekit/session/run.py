@@ -13,13 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from decodekit.chain.batch import Drawn
+from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import Randomness
 from decodekit.errors import DistributionError, ParameterError, TraceError
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
 from decodekit.session.bans import Ban, HeldSteps
-from decodekit.session.decoder import Checkpoint, Decoder
+from decodekit.session.decoder import Checkpoint, Decoder, draw_together
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Given, Prompt, as_given, as_prefix
 from decodekit.session.result import Result
@@ -134,9 +136,13 @@ class Run:
         """
         late: FinishReason | None = "deadline" if self._late() else None
         room = self.settings.adapter.info.context_length
-        for sequence, answer in zip(self._asked, answers, strict=True):
+        together: Sequence[Drawn | None] = (None,)
+        if len(answers) > 1:
+            shown = [answer if isinstance(answer, Distribution) else None for answer in answers]
+            together = draw_together([sequence.decoder for sequence in self._asked], shown)
+        for sequence, answer, drawn in zip(self._asked, answers, together, strict=True):
             full = room is not None and len(sequence.decoder.prefix) >= room  # this token fills the context
-            yield from sequence.take(answer, waited=waited, last="length" if full else late)
+            yield from sequence.take(answer, waited=waited, last="length" if full else late, drawn=drawn)
 
     def rest(self) -> Iterator[Step]:
         """The steps that are still held when there is nothing more to ask."""

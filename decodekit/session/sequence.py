@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decodekit.chain.batch import Drawn
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
 from decodekit.errors import ContextOverflow, DecodekitError, DistributionError
@@ -57,13 +58,16 @@ class RunSequence:
         """What to ask for next."""
         return self.decoder.need if self._questions < _MOST_QUESTIONS - 1 else ALL
 
-    def take(self, answer: Answer, *, waited: float = 0.0, last: FinishReason | None = None) -> list[Step]:
+    def take(
+        self, answer: Answer, *, waited: float = 0.0, last: FinishReason | None = None, drawn: Drawn | None = None
+    ) -> list[Step]:
         """Take the answer to the question for `need` after the decoder's prefix.
 
         Args:
             answer: the adapter's answer.
             waited: the seconds it took.
             last: end after this token for this reason, if nothing else ends the sequence.
+            drawn: what a batch drew for this answer; see `draw_together`.
 
         Returns:
             The steps that can no longer be taken back; none while `undecided`.
@@ -72,7 +76,7 @@ class RunSequence:
             self.fail(answer)
             return self.settled()
         checkpoint = self.decoder.checkpoint() if self._held is not None else None
-        step = self._decide(answer, waited, last)
+        step = self._decide(answer, waited, last, drawn)
         if self.undecided:
             return []
         return self.settled() if step is None else self._keep(checkpoint, step)
@@ -122,14 +126,16 @@ class RunSequence:
         if isinstance(error, DecodekitError):
             self.error = error
 
-    def _decide(self, answer: Distribution, waited: float, last: FinishReason | None) -> Step | None:
-        shown = 0 if answer.tail is None else len(answer.scores)
+    def _decide(
+        self, answer: Distribution, waited: float, last: FinishReason | None, drawn: Drawn | None
+    ) -> Step | None:
+        shown = 0 if answer.hidden is None else len(answer.row)
         self._questions += 1
-        final = answer.tail is None or shown == self._shown or self._questions == _MOST_QUESTIONS
+        final = answer.hidden is None or shown == self._shown or self._questions == _MOST_QUESTIONS
         self._shown = shown
         step = None
         try:
-            step = self.decoder.feed(answer, final=final, waited=waited, last=last)
+            step = self.decoder.feed(answer, final=final, waited=waited, last=last, drawn=drawn)
         except Undisclosed as error:
             if not final:
                 need = str(self.decoder.need)

@@ -71,14 +71,14 @@ def check_processor(
     subject = _DeclaredProcessor(processor)
     check_parameters(processor)
     rng = np.random.default_rng(seed)
-    answered = 0
+    rows: list[tuple[Distribution, Context, Distribution]] = []
     for dist in dists if dists is not None else distributions(rng):
         assert dist.tail is None, "give check_processor complete distributions; it makes the heads itself"
         for ctx in contexts if contexts is not None else contexts_of(dist, subject.name, seed):
             outcome = _check_run(subject, dist, ctx, names_ids)
             if not isinstance(outcome, Distribution):
                 continue
-            answered += 1
+            rows.append((dist, ctx, outcome))
             if not subject.pure:
                 continue  # it must not run twice for one step
             _check_sparse(subject, dist, ctx, outcome)
@@ -91,8 +91,9 @@ def check_processor(
                 _check_permutation(subject, dist, ctx, outcome, rng)
             if subject.stateful:
                 _check_states(subject, dist, ctx, outcome)
-    assert answered, f"{subject.name} gave no result: it refused or emptied every distribution"
-    return answered
+    assert rows, f"{subject.name} gave no result: it refused or emptied every distribution"
+    _check_many(subject, rows)
+    return len(rows)
 
 
 class _DeclaredProcessor(Declared):
@@ -280,6 +281,18 @@ def _check_true_of(part: Outcome, whole: Outcome, how: str) -> None:
     assert tail.max_logprob is None or float(logprobs.max()) <= tail.max_logprob + _HEAD_SLACK, (
         f"{how} says that no hidden logprob is above {tail.max_logprob}, and one is {float(logprobs.max())}"
     )
+
+
+def _check_many(subject: _DeclaredProcessor, rows: Sequence[tuple[Distribution, Context, Distribution]]) -> None:
+    """Where many rows may be given at once, each gets what it gets alone, to the last bit."""
+    many = getattr(subject.call, "many", None)
+    if many is None or subject.stateful:
+        return
+    together = many([dist for dist, _, _ in rows], [ctx for _, ctx, _ in rows])
+    assert len(together) == len(rows), f"{subject.name} returned {len(together)} distributions for {len(rows)} rows"
+    for (dist, _, alone), got in zip(rows, together, strict=True):
+        same = np.array_equal(got.row.support(), alone.row.support()) and got.scores.tobytes() == alone.scores.tobytes()
+        assert same, f"{subject.name} gave {dist!r} among others {got!r}, and alone {alone!r}"
 
 
 def _check_states(subject: _DeclaredProcessor, dist: Distribution, ctx: Context, first: Distribution) -> None:

@@ -22,7 +22,7 @@ from decodekit.types import Floats, Ids
 __all__ = ["Evidence", "gather"]
 
 _WHOLE_SUPPORT = 128  # up to this size the whole support is kept; a floor would save nothing
-_DEEPEST_FLOOR = 2048
+_DEEPEST_FLOORS = (256, 2048)  # the few leading tokens first: they almost always suffice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,14 +61,18 @@ def gather(dist: Distribution, choice: Choice, sampler: object, noise: BoundRand
 def _with_floor(dist: Distribution, choice: Choice, noise: BoundRandomness) -> Evidence:
     assert dist.vocab_size is not None
     second = choice.score - choice.margin
-    ids, scores = dist.row.first(_DEEPEST_FLOOR)
-    shifted = scores - dist.row.max_score
-    # A Gumbel number exceeds x with probability near exp(-x). So this is the expected number of tokens to list
-    # because of their noise, for each candidate floor.
-    lifted = dist.vocab_size * np.exp(np.minimum(shifted - second, 0.0))
-    cut = int(np.argmin(np.arange(1, len(ids) + 1) + lifted))
+    for deepest in _DEEPEST_FLOORS:
+        ids, scores = dist.row.first(deepest)
+        shifted = scores - dist.row.max_score
+        # A Gumbel number exceeds x with probability near exp(-x). So this is the expected number of tokens to list,
+        # because of their score or of their noise, for each candidate floor.
+        listed = np.arange(1, len(ids) + 1) + dist.vocab_size * np.exp(np.minimum(shifted - second, 0.0))
+        cut = int(np.argmin(listed))
+        if listed[cut] <= deepest:  # a deeper floor would list more than ``deepest`` because of their score alone
+            break
     floor = float(scores[cut])
-    words = noise.words(range(dist.vocab_size))
-    lifted_ids = np.flatnonzero(words_above(words, second - (floor - dist.row.max_score)))
-    listed = np.union1d(ids[: cut + 1], lifted_ids)
-    return Evidence(listed, dist.scores_of(listed), floor)
+    words = noise.all_words(dist.vocab_size)
+    lifted = words_above(words, second - (floor - dist.row.max_score))
+    lifted[ids[: cut + 1]] = True
+    kept = lifted.nonzero()[0]
+    return Evidence(kept, dist.scores_of(kept), floor)

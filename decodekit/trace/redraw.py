@@ -77,7 +77,7 @@ def _from_floor(step: Step, evidence: Evidence, vocab_size: int, noise: BoundRan
     ids, scores = evidence.token_ids, evidence.scores
     alive, largest = scores > -math.inf, float(scores.max())
     floor = evidence.floor - largest
-    words = noise.words(range(vocab_size))
+    words = noise.all_words(vocab_size)
     token, best, second, runner_up, word = race(ids[alive], scores[alive] - largest, words[ids[alive]])
     missing = words_above(words, second - floor)
     missing[ids] = False

@@ -36,6 +36,7 @@ class DynamicTemperature(Plugin):
     """
 
     kind: ClassVar[Kind] = "reshaping"
+    random: ClassVar[bool] = False
 
     argmax_invariant: ClassVar[bool] = True
     needs: ClassVar[Disclosure] = ALL

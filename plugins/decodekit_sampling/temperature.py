@@ -48,6 +48,7 @@ class Temperature(Plugin):
     """
 
     kind: ClassVar[Kind] = "temperature"
+    random: ClassVar[bool] = False
 
     temperature: _Degrees
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from decodekit import Context, Distribution
+from decodekit.distribution.together import sum_lists
 from decodekit_sampling.truncation import ROUNDING, Boundary, Truncation, keep_first, shifted
 
 __all__ = ["TopP"]
@@ -50,6 +52,11 @@ class TopP(Truncation):
         if self.ties == "lowest":
             return kept
         return keep_first(dist, kept.support_size, self.ties, ambiguous=kept.ambiguous)
+
+    def many(self, dists: Sequence[Distribution], ctxs: Sequence[Context]) -> list[Distribution]:
+        """As a call for each row; the cumulative sums of all rows are made together."""
+        sum_lists(dist.row for dist in dists if dist.hidden is None)
+        return [self(dist, ctx) for dist, ctx in zip(dists, ctxs, strict=True)]
 
     def _without_crossing(self, dist: Distribution, kept: Distribution) -> Distribution:
         """What is left without the last token of ``kept``, unless the sum is p exactly."""

@@ -69,6 +69,7 @@ class Truncation(Plugin):
     """Keep some tokens with their scores; at least ``min_keep`` of them."""
 
     kind: ClassVar[Kind] = "truncation"
+    random: ClassVar[bool] = False
 
     min_keep: Annotated[int, Field(ge=1, le=1_000_000, description="at least this many tokens stay")] = 1
     ties: Ties = "lowest"

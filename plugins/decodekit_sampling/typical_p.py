@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from decodekit import ALL, Context, Disclosure, Distribution
+from decodekit import Context, Disclosure, Distribution, Undisclosed
 from decodekit.distribution import AMBIGUITY
 from decodekit_sampling.truncation import Boundary, Ties, Truncation, is_near, near_zero, shifted
 
@@ -36,8 +36,6 @@ class TypicalP(Truncation):
 
     measures: ClassVar[tuple[str, str] | None] = ("entropy", "arXiv 2202.00666")
 
-    needs: ClassVar[Disclosure] = ALL
-
     typical_p: Annotated[float, Field(gt=0, le=1)]
     boundary: Boundary = "drop"
 
@@ -46,12 +44,18 @@ class TypicalP(Truncation):
         return False
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """`Undisclosed` on every head with a tail: the entropy decides the order."""
+        """Exact on a head that states its entropy, where the hidden tokens are too unlikely to be chosen.
+
+        Raises:
+            Undisclosed: the entropy is not known, or a hidden token could be chosen.
+        """
         if self.typical_p == 1:
             return dist
         dist = near_zero(dist)
         log_z = dist.log_normalizer
         centre = log_z - dist.entropy  # a score of surprisal s is log_z - s
+        if dist.tail is not None:
+            return self._on_head(dist, log_z, centre)
         if dist.token_ids is not None:
             weights = np.exp(dist.scores - log_z)
             chosen, near = self._choose(np.abs(dist.scores - centre), weights, dist.scores)
@@ -66,6 +70,17 @@ class TypicalP(Truncation):
                 chosen, near = self._choose(distances, weights, scores)
                 return dist.keep(ids[chosen], ambiguous=near)
             reach *= 2
+
+    def _on_head(self, dist: Distribution, log_z: float, centre: float) -> Distribution:
+        """From the disclosed tokens that are certainly nearer to the entropy than every hidden one."""
+        tail = dist.tail
+        assert tail is not None and tail.max_logprob is not None and dist.token_ids is not None
+        distances, weights = np.abs(dist.scores - centre), np.exp(dist.scores - log_z)
+        nearer = distances < centre - (log_z + tail.max_logprob) - AMBIGUITY
+        if weights[nearer].sum() <= self.typical_p + AMBIGUITY or np.count_nonzero(nearer) <= self.min_keep:
+            raise Undisclosed(Disclosure(4 * len(dist.scores)), f"the typical tokens of {self.typical_p:.9g}")
+        chosen, near = self._choose(distances[nearer], weights[nearer], dist.scores[nearer])
+        return dist.keep(dist.token_ids[nearer][chosen], ambiguous=near)
 
     def _choose(
         self, distances: NDArray[np.float64], weights: NDArray[np.float64], scores: NDArray[np.float64]

@@ -19,6 +19,7 @@ from tests.benchmarks import (
     history,
     imports,
     remote,
+    rows,
     samplers,
     torch_adapter,
     trips,
@@ -38,6 +39,7 @@ PARTS = (
     ("verifying", verifying),
     ("remote", remote),
     ("trips", trips),
+    ("rows", rows),
 )
 
 

@@ -44,11 +44,11 @@ HEADER = (
 )
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """Wall-clock seconds of one call."""
-    started = time.perf_counter()
+def seconds(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds of one call, by the wall clock or by another."""
+    started = clock()
     call()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def paired(
@@ -60,6 +60,7 @@ def paired(
     rounds: int,
     goal: float,
     before: Callable[[], object] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Ratio:
     """Run both in turns, the order alternating, and compare neighbours. ``before`` is not timed: it prepares ours."""
     ours(), theirs()  # once to warm up
@@ -67,9 +68,9 @@ def paired(
     for turn in range(rounds):
         before()
         if turn % 2:
-            other, own = seconds(theirs), seconds(ours)
+            other, own = seconds(theirs, clock), seconds(ours, clock)
         else:
-            own, other = seconds(ours), seconds(theirs)
+            own, other = seconds(ours, clock), seconds(theirs, clock)
         pairs.append((own, other))
     ratios = sorted(other / own for own, other in pairs)
     return Ratio(

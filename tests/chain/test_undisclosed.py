@@ -32,9 +32,9 @@ def test_the_first_question_is_the_union_of_what_the_processors_declare() -> Non
     assert Chain([two]).need(ctx) == CHEAP == Chain().need(ctx)
     assert Chain([two, topk]).need(ctx) == Disclosure(7)
     assert Chain([names, two, topk]).need(ctx) == Disclosure(7, (4, 2))
-    typical = decodekit.processor("typical_p", typical_p=0.9)
-    assert Chain([typical, topk]).need(ctx) == ALL
-    assert Chain([two, topk, names, typical]).need(ctx) == Disclosure(7)  # seven tokens are all there is after top_k
+    whole = decodekit.processor("quadratic", quadratic=0.5)
+    assert Chain([whole, topk]).need(ctx) == ALL
+    assert Chain([two, topk, names, whole]).need(ctx) == Disclosure(7)  # seven tokens are all there is after top_k
 
 
 def test_undisclosed_passes_through_with_its_need() -> None:

@@ -194,3 +194,12 @@ def test_randomness_is_a_value() -> None:
     bound = noise.at(3, draw=4).within(SINGLE)
     assert (bound.seed, bound.stream, bound.step, bound.domain, bound.draw) == (1, 2, 3, SINGLE, 4)
     assert bound.within(PROCESSORS, 9).draw == 9
+
+
+def test_the_words_of_a_whole_vocabulary_are_made_once_and_cannot_be_changed() -> None:
+    noise = Randomness(3, stream=1).at(4)
+    words = noise.all_words(50)
+    assert np.array_equal(words, noise.words(range(50)))
+    assert noise.all_words(50) is words and not words.flags.writeable
+    assert np.array_equal(noise.all_words(60)[:50], words)  # another vocabulary
+    assert noise.words(range(50)).flags.writeable and noise == Randomness(3, stream=1).at(4)

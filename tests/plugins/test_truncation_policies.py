@@ -306,7 +306,10 @@ def test_a_limit_that_the_shown_part_settles_is_answered(name: str, value: float
 
 
 def test_heads_are_asked_for_what_is_missing() -> None:
-    for name, value in (("typical_p", 0.5), ("top_n_sigma", 1.0), ("dynamic_temperature", 1.0), ("quadratic", 0.5)):
+    with pytest.raises(Undisclosed) as caught:
+        apply("typical_p", HEAD, typical_p=0.5)
+    assert caught.value.need == decodekit.ALL
+    for name, value in (("top_n_sigma", 1.0), ("dynamic_temperature", 1.0), ("quadratic", 0.5)):
         plugin = decodekit.processor(name, **{name: value}, **({"spread": 0.5} if name.startswith("dyn") else {}))
         assert plugin.needs == decodekit.ALL
         with pytest.raises(Undisclosed) as caught:

@@ -189,3 +189,20 @@ def test_own_distributions_and_contexts_are_used():
 def test_a_head_is_not_a_distribution_to_check_on():
     with pytest.raises(AssertionError, match="complete distributions"):
         check_processor(draws_and_does_not_use_it, dists=[Distribution.head([1], [-1.0], 5)])
+
+
+def test_rows_given_together_must_get_what_they_get_alone() -> None:
+    class Warmer:
+        def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+            return dist.scaled(0.5)
+
+        def many(self, dists: list[Distribution], ctxs: list[Context]) -> list[Distribution]:
+            return [dist.scaled(0.5 + 1e-15) for dist in dists]
+
+    with pytest.raises(AssertionError, match="among others"):
+        check_processor(Warmer())
+    Warmer.many = lambda self, dists, ctxs: [self(*row) for row in zip(dists, ctxs, strict=True)][1:]  # type: ignore[method-assign]
+    with pytest.raises(AssertionError, match="distributions for"):
+        check_processor(Warmer())
+    Warmer.many = lambda self, dists, ctxs: [self(*row) for row in zip(dists, ctxs, strict=True)]  # type: ignore[method-assign]
+    assert check_processor(Warmer())

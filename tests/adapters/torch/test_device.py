@@ -17,7 +17,7 @@ from decodekit import Chain, Disclosure, Distribution, Prefix, Session
 from decodekit.distribution.disclosure import ALL, CHEAP
 from decodekit.errors import AdapterError, DistributionError, ParameterError
 from decodekit.testing import check_adapter
-from decodekit_torch import TorchAdapter
+from decodekit_torch import TorchAdapter, answers
 from decodekit_torch.head import heads, statistics
 from tests.adapters.torch.models import DRIFT, ON_A_GPU, tiny
 from tests.benchmarks import device_draws
@@ -52,6 +52,32 @@ def test_a_row_with_nan_is_an_error_of_its_own() -> None:
     rows[1, 4] = torch.nan
     kinds = [type(answer) for answer in heads(rows, 5, [], [{}] * 3)]
     assert kinds == [Distribution, DistributionError, Distribution]
+
+
+def test_the_normaliser_of_a_row_is_computed_once_however_often_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    summed: list[int] = []
+
+    def counted(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        summed.append(len(rows))
+        return statistics(rows)
+
+    monkeypatch.setattr(answers, "statistics", counted)
+    monkeypatch.setattr("decodekit_torch.head.statistics", counted)
+    logits = torch.randn(3, 500, generator=torch.Generator().manual_seed(1))
+    prefixes = [Prefix([i]) for i in range(3)]
+    kept = {prefix.digest: answers.KeptRow(row, {}) for prefix, row in zip(prefixes, logits, strict=True)}
+
+    def ask(which: list[Prefix], top: int) -> list[Any]:
+        wanted = [Disclosure(top)] * len(which)
+        return answers.disclosed(which, wanted, kept, head=5, vocab_size=500, origin="logits")
+
+    first, more, again = ask(prefixes[:2], 5), ask(prefixes[:2], 20), ask(prefixes, 20)
+    assert summed == [2, 3]  # the third row was new, and rows of one request are summed together
+    for few, many, same in zip(first, more, again, strict=False):
+        assert few.entropy == many.entropy == same.entropy
+        assert many.logprobs[:5].tolist() == few.logprobs.tolist() and same.logprobs.tolist() == many.logprobs.tolist()
 
 
 @pytest.mark.parametrize(("device", "dtype"), [("cpu", "float32"), *ON_A_GPU])
