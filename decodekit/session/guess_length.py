@@ -1,38 +1,43 @@
-"""How many tokens to guess: by how often guesses were right, and by what a guessed token costs.
+"""How many tokens to guess: by how often guesses were right, and by what they cost.
 
-A call of ``predict`` with k guessed tokens takes ``1 + k * share`` times as long as without. If each guessed token is
-right with probability p, the call decides ``1 + p + ... + p ** k`` tokens. So one more token is guessed while the
-chance that it counts, ``p ** (k + 1)``, is larger than ``share`` times the gain so far. Where even one token is not
-worth it, nothing is guessed, except for rare trials of one token.
+A call of ``predict`` with k guessed tokens takes ``1 + fixed + k * share`` times as long as one without. If each
+guessed token is right with probability p, the call decides ``1 + p + ... + p ** k`` tokens. The k with the most tokens
+per time is taken. Where even the best k gains too little, nothing is guessed, except for rare trials.
 """
 
 from __future__ import annotations
 
-__all__ = ["MOST_GUESSED", "GuessLength", "RowCost"]
+from collections import deque
+from statistics import median
+
+__all__ = ["MOST_GUESSED", "GuessCost", "GuessLength"]
 
 MOST_GUESSED = 16
 """The most tokens of one guess."""
 
-_ASSUMED = 0.5  # the share of a model in this process; on a GPU it is less
-_MARGIN = 1.1  # how much more than its cost a guessed token must be worth
+_ASSUMED = 0.5  # the cost of a guessed token of a model in this process; on a GPU it is less
+_GAIN = 1.05  # what a guess must gain at least
 _FIRST = 4  # steps before the first guess: their times are what others are compared with
-_PAUSE, _LONGEST_PAUSE = 32, 128  # steps without a guess before a trial; each failed trial doubles the pause
-_MEMORY = 0.95  # the weight of what was seen one guessed token earlier
+_PAUSE, _LONGEST_PAUSE = 24, 192  # steps without a guess before a trial; each failed trial doubles the pause
+_MEMORY = 0.95  # the weight of what was seen one call, or one guessed token, earlier
+_OUTLIER = 1.5  # a measurement counts as at most this many times the expected cost: another process may have run
 _WORTH_ASKING = 0.01  # of a call of ``predict``: the time a guesser may take to say that it has no guess
+_PRIOR = ((1.0, _ASSUMED), (8.0, 8 * _ASSUMED))  # (tokens, cost), each counted as a third of a measurement
 
 
-class RowCost:
-    """What a guessed token costs, as a share of what a sequence costs in a call of ``predict`` without guesses.
+class GuessCost:
+    """What guesses cost, as a share of a call of ``predict`` without them.
 
     Args:
-        measured: whether to measure it. Otherwise one half is assumed, and the lengths of guesses follow from counts
-            alone: then equal runs ask equal questions.
+        measured: whether to measure it. Otherwise one half of a call for each token is assumed, and the lengths of
+            guesses follow from counts alone: then equal runs ask equal questions.
     """
 
     def __init__(self, *, measured: bool) -> None:
-        self.share = _ASSUMED
         self._measured = measured
-        self._plain: dict[int, float] = {}  # seconds of a call without guesses, by the number of sequences
+        self._plain: dict[int, deque[float]] = {}  # seconds of calls without guesses, by the number of sequences
+        self._sums = [0.0] * 5  # of weights, tokens, costs, and of tokens * tokens and tokens * costs
+        self.fixed, self.share = 0.0, _ASSUMED
 
     def seen(self, seconds: float, sequences: int, guessed: int) -> None:
         """One call of ``predict``.
@@ -44,64 +49,83 @@ class RowCost:
         """
         if not self._measured:
             return
-        plain = self._plain.get(sequences)
         if not guessed:
-            self._plain[sequences] = seconds if plain is None else 0.8 * plain + 0.2 * seconds
-        elif plain:
-            share = (seconds - plain) * sequences / (guessed * plain)
-            self.share = 0.8 * self.share + 0.2 * min(max(share, 0.02), 2.0)
+            self._plain.setdefault(sequences, deque(maxlen=9)).append(seconds)
+        elif plain := self._usual(sequences):
+            tokens = guessed / sequences
+            expected = self.fixed + self.share * tokens
+            self._fit(tokens, min(max(seconds / plain - 1, 0.0), _OUTLIER * (expected + self.share)))
 
     def too_long(self, seconds: float, sequences: int) -> bool:
         """Whether a guesser took too long for having no guess."""
-        plain = self._plain.get(sequences)
+        plain = self._usual(sequences)
         return plain is not None and seconds > _WORTH_ASKING * plain
+
+    def best(self, rate: float) -> int:
+        """The most profitable length of a guess whose tokens are right at this rate; 0 where none pays."""
+        best, gain = 0, _GAIN
+        decided = chance = 1.0
+        for length in range(1, MOST_GUESSED + 1):
+            chance *= rate
+            decided += chance
+            ratio = decided / (1 + self.fixed + self.share * length)
+            if ratio > gain:
+                best, gain = length, ratio
+        return best
+
+    def _usual(self, sequences: int) -> float | None:
+        plain = self._plain.get(sequences)
+        return median(plain) if plain else None
+
+    def _fit(self, tokens: float, cost: float) -> None:
+        """Take one measurement in, by least squares; older ones count less."""
+        new = (1.0, tokens, cost, tokens * tokens, tokens * cost)
+        self._sums = [_MEMORY * old + each for old, each in zip(self._sums, new, strict=True)]
+        n, x, y, xx, xy = (
+            old + sum(each) / 3
+            for old, each in zip(
+                self._sums, zip(*((1.0, k, c, k * k, k * c) for k, c in _PRIOR), strict=True), strict=True
+            )
+        )
+        share = (n * xy - x * y) / (n * xx - x * x)
+        fixed = (y - share * x) / n
+        if fixed < 0:
+            fixed, share = 0.0, xy / xx
+        self.fixed, self.share = fixed, max(share, 0.01)
 
 
 class GuessLength:
     """The length of the next guess of one sequence."""
 
     def __init__(self) -> None:
-        self._right, self._seen = 1.6, 2.0  # to begin with: four of five are right
+        self._right, self._seen = 1.4, 2.0  # to begin with: seven of ten are right
         self._wait = _FIRST
         self._pause = _PAUSE
 
-    def next(self, share: float) -> int:
-        """How many tokens to guess now; 0 for none. To be called once for each step.
-
-        Args:
-            share: what a guessed token costs; see `RowCost`.
-        """
+    def next(self, cost: GuessCost) -> int:
+        """How many tokens to guess now; 0 for none. To be called once for each step."""
         if self._wait:
             self._wait -= 1
             return 0
-        return max(1, _best(self._right / self._seen, share))
+        return max(1, cost.best(self._right / self._seen))
 
-    def learn(self, known: int, right: int, share: float) -> None:
+    def learn(self, known: int, right: int, cost: GuessCost) -> None:
         """What became of a guess.
 
         Args:
             known: of how many guessed tokens it is known whether they were right.
             right: how many were.
-            share: what a guessed token costs.
+            cost: what guesses cost.
         """
         for i in range(known):
             self._right = _MEMORY * self._right + (i < right)
             self._seen = _MEMORY * self._seen + 1
-        if known == right:
+        if cost.best(self._right / self._seen):
             self._pause = _PAUSE
-        elif _best(self._right / self._seen, share) == 0:
+        elif known > right or self._right > 0.9 * self._seen:  # wrong, or right and still too dear
             self.rest()
 
     def rest(self) -> None:
-        """Guess nothing for a while; twice as long each time until a guess is right."""
+        """Guess nothing for a while, and twice as long the next time, until a guess pays."""
         self._wait = self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-
-
-def _best(rate: float, share: float) -> int:
-    """How many tokens are worth guessing if each is right at this rate."""
-    length, decided, chance = 0, 1.0, rate
-    while length < MOST_GUESSED and chance > _MARGIN * share * decided / (1 + length * share):
-        length, decided = length + 1, decided + chance
-        chance *= rate
-    return length

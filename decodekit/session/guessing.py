@@ -23,7 +23,7 @@ from decodekit.model.asking import BlockingAdapter, is_async
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import registry
 from decodekit.plugin.protocols import Guesser
-from decodekit.session.guess_length import MOST_GUESSED, GuessLength, RowCost
+from decodekit.session.guess_length import MOST_GUESSED, GuessCost, GuessLength
 from decodekit.session.sequence import RunSequence
 
 __all__ = ["GivenGuesser", "Guesses", "NamedGuesser", "guesser_of", "guesses_of"]
@@ -55,7 +55,7 @@ class Guesses:
         self._guesser = guesser
         self._info = adapter.info
         self._most_tokens = most_tokens
-        self._cost = RowCost(measured=bool(self._info.schedule_invariant))
+        self._cost = GuessCost(measured=bool(self._info.schedule_invariant))
         self._lengths: dict[int, GuessLength] = {}
         self._ahead: dict[int, list[Prefix]] = {}
         self._seconds = 0.0  # the guesser's, in this round
@@ -70,7 +70,7 @@ class Guesses:
         room = (max(self._info.concurrency, _MOST_ROWS) - count) // count
         for sequence in sequences:
             length = self._lengths.setdefault(sequence.stream, GuessLength())
-            most = min(length.next(self._cost.share), room, self._room(sequence))
+            most = min(length.next(self._cost), room, self._room(sequence))
             if most <= 0 or not self.on:
                 continue
             started = time.perf_counter()
@@ -104,7 +104,7 @@ class Guesses:
 
     def learn(self, sequence: RunSequence, known: int, right: int) -> None:
         """What became of a sequence's guess; see `GuessLength.learn`."""
-        self._lengths[sequence.stream].learn(known, right, self._cost.share)
+        self._lengths[sequence.stream].learn(known, right, self._cost)
 
     def usable(self, sequence: RunSequence, asked: Disclosure) -> bool:
         """Whether the answer to a guessed prefix is what the sequence would ask for now."""
