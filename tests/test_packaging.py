@@ -34,7 +34,7 @@ def test_a_shelf_is_no_package(shelf: str) -> None:
 def test_every_package_on_a_shelf_is_typed_and_reached_by_an_entry_point(shelf: str) -> None:
     points = {
         point.module.split(".")[0]
-        for group in ("adapters", "presets", "processors", "samplers")
+        for group in ("adapters", "guessers", "presets", "processors", "samplers")
         for point in importlib.metadata.entry_points(group=f"decodekit.{group}")
     }
     assert packages(shelf)

@@ -141,7 +141,7 @@ class Run:
             prefixes += chain
             needs += [need] * len(chain)
         self._needs = question.needs
-        return question._replace(prefixes=prefixes, needs=needs)
+        return Question(prefixes, needs, question.entering)
 
     def at_its_step(self, error: DistributionError) -> DistributionError:
         """The error of all answers to the last question, with the step of its sequences if they share one."""
