@@ -3,6 +3,11 @@
 A call of ``predict`` with k guessed tokens takes ``1 + fixed + k * share`` times as long as one without. If each
 guessed token is right with probability p, the call decides ``1 + p + ... + p ** k`` tokens. The k with the most tokens
 per time is taken. Where even the best k gains too little, nothing is guessed, except for rare trials.
+
+A trial has one token; as long as trials are right they get longer, because a call may cost much for the first guessed
+token and little for the others. Each sequence keeps an account, in tokens: a guess costs ``fixed + k * share`` and earns
+what was right of it. It starts with a little, each step adds 0.01, and a guess whose expected loss is more than the
+account has is not made. So in the long run guesses lose no more than that.
 """
 
 from __future__ import annotations
@@ -18,9 +23,11 @@ MOST_GUESSED = 16
 _ASSUMED = 0.5  # the cost of a guessed token of a model in this process; on a GPU it is less
 _GAIN = 1.05  # what a guess must gain at least
 _FIRST = 4  # steps before the first guess: their times are what others are compared with
-_PAUSE, _LONGEST_PAUSE = 24, 192  # steps without a guess before a trial; each failed trial doubles the pause
+_CREDIT, _STEP, _MOST_CREDIT = 0.5, 0.01, 16.0  # of the account: at the start, for each step, at most
+_PAUSE, _LONGEST_PAUSE = 16, 128  # steps without a guess before a trial; each failed trial doubles the pause
+_LONGEST_TRIAL = 8
 _MEMORY = 0.95  # the weight of what was seen one call, or one guessed token, earlier
-_OUTLIER = 1.5  # a measurement counts as at most this many times the expected cost: another process may have run
+_OUTLIER = 2.0  # a measurement counts as at most this many times the expected cost: another process may have run
 _WORTH_ASKING = 0.01  # of a call of ``predict``: the time a guesser may take to say that it has no guess
 _PRIOR = ((1.0, _ASSUMED), (8.0, 8 * _ASSUMED))  # (tokens, cost), each counted as a third of a measurement
 
@@ -53,13 +60,17 @@ class GuessCost:
             self._plain.setdefault(sequences, deque(maxlen=9)).append(seconds)
         elif plain := self._usual(sequences):
             tokens = guessed / sequences
-            expected = self.fixed + self.share * tokens
-            self._fit(tokens, min(max(seconds / plain - 1, 0.0), _OUTLIER * (expected + self.share)))
+            most = _OUTLIER * (self.fixed + self.share * (tokens + 1))
+            self._fit(tokens, min(max(seconds / plain - 1, 0.0), most))
 
     def too_long(self, seconds: float, sequences: int) -> bool:
         """Whether a guesser took too long for having no guess."""
         plain = self._usual(sequences)
         return plain is not None and seconds > _WORTH_ASKING * plain
+
+    def of(self, length: int) -> float:
+        """The cost of a guess of this length."""
+        return self.fixed + self.share * length if length else 0.0
 
     def best(self, rate: float) -> int:
         """The most profitable length of a guess whose tokens are right at this rate; 0 where none pays."""
@@ -68,7 +79,7 @@ class GuessCost:
         for length in range(1, MOST_GUESSED + 1):
             chance *= rate
             decided += chance
-            ratio = decided / (1 + self.fixed + self.share * length)
+            ratio = decided / (1 + self.of(length))
             if ratio > gain:
                 best, gain = length, ratio
         return best
@@ -101,29 +112,41 @@ class GuessLength:
         self._right, self._seen = 1.4, 2.0  # to begin with: seven of ten are right
         self._wait = _FIRST
         self._pause = _PAUSE
+        self._account = _CREDIT
+        self._trial = 1
 
     def next(self, cost: GuessCost) -> int:
         """How many tokens to guess now; 0 for none. To be called once for each step."""
+        self._account = min(self._account + _STEP, _MOST_CREDIT)
         if self._wait:
             self._wait -= 1
             return 0
-        return max(1, cost.best(self._right / self._seen))
+        rate = self._right / self._seen
+        length = cost.best(rate) or self._trial
+        while length and cost.of(length) - sum(rate**i for i in range(1, length + 1)) > self._account:
+            length -= 1
+        return length
 
-    def learn(self, known: int, right: int, cost: GuessCost) -> None:
+    def learn(self, guessed: int, known: int, right: int, cost: GuessCost) -> None:
         """What became of a guess.
 
         Args:
+            guessed: how many tokens it had.
             known: of how many guessed tokens it is known whether they were right.
             right: how many were.
             cost: what guesses cost.
         """
+        self._account += right - cost.of(guessed)
         for i in range(known):
             self._right = _MEMORY * self._right + (i < right)
             self._seen = _MEMORY * self._seen + 1
+        self._trial = 1
         if cost.best(self._right / self._seen):
             self._pause = _PAUSE
-        elif known > right or self._right > 0.9 * self._seen:  # wrong, or right and still too dear
+        elif known > right or guessed >= _LONGEST_TRIAL:  # wrong, or right and still too dear
             self.rest()
+        else:
+            self._trial = min(2 * guessed, _LONGEST_TRIAL)
 
     def rest(self) -> None:
         """Guess nothing for a while, and twice as long the next time, until a guess pays."""

@@ -104,7 +104,7 @@ class Guesses:
 
     def learn(self, sequence: RunSequence, known: int, right: int) -> None:
         """What became of a sequence's guess; see `GuessLength.learn`."""
-        self._lengths[sequence.stream].learn(known, right, self._cost)
+        self._lengths[sequence.stream].learn(len(self.ahead(sequence)), known, right, self._cost)
 
     def usable(self, sequence: RunSequence, asked: Disclosure) -> bool:
         """Whether the answer to a guessed prefix is what the sequence would ask for now."""
