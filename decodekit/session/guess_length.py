@@ -5,9 +5,9 @@ guessed token is right with probability p, the call decides ``1 + p + ... + p **
 per time is taken. Where even the best k gains too little, nothing is guessed, except for rare trials.
 
 A trial has one token; as long as trials are right they get longer, because a call may cost much for the first guessed
-token and little for the others. Each sequence keeps an account, in tokens: a guess costs ``fixed + k * share`` and earns
-what was right of it. It starts with a little, each step adds 0.01, and a guess whose expected loss is more than the
-account has is not made. So in the long run guesses lose no more than that.
+token and little for the others. Each sequence keeps an account, in tokens: a guess costs ``fixed + k * share`` and
+earns what was right of it. It starts with a little, each step adds 0.01, and a guess whose expected loss is more than
+the account has is not made. So in the long run guesses lose no more than that.
 """
 
 from __future__ import annotations
