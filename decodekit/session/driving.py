@@ -88,11 +88,10 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Step | Work,
     yield from confirmed(run.recalled())
     recorder.resumed(run.resumed)
     while (question := run.question()) is not None:
-        if run.ends_at is not None:
-            for prefix in question.entering:
-                yield from portions(run.settings.adapter, prefix, run.ends_at)
-            if time.monotonic() >= run.ends_at:
-                continue  # `question` ends the run at the deadline
+        for prefix in question.entering:
+            yield from portions(run.settings.adapter, prefix, run.ends_at)
+        if run.ends_at is not None and time.monotonic() >= run.ends_at:
+            continue  # `question` ends the run at the deadline
         if run.guesses is not None:
             if run.guesses.on:
                 yield Work(run.guess, run.guesses.quick)

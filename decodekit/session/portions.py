@@ -1,7 +1,12 @@
-"""A long prompt is evaluated in portions, so that a deadline can end it: a forward pass cannot be interrupted."""
+"""A long prompt is evaluated in portions: between them others get their tokens, and a deadline can end it.
+
+A forward pass cannot be interrupted, and a caller that waits for one cannot be served. On a CPU a token of a prompt
+takes the same time in portions of 16 as of 512; on a GPU the portions grow until they take a tenth of a second.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Sequence
 
@@ -11,34 +16,41 @@ from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, is_async
 from decodekit.model.background import OutOfTime
 from decodekit.model.prefix import Prefix
+from decodekit.session.recent import evaluated, recently_evaluated
 from decodekit.session.run import Question
 
 __all__ = ["portions"]
 
-_PORTION = 32  # tokens; on a CPU a token takes the same time in portions of 16 as of 512
-_QUICK = 0.1  # seconds; after a portion that takes less, portions are twice as long
+_FIRST = 128  # tokens of the first portion
+_FIRST_OF_DEADLINE = 32  # of a call with a deadline
+_QUICK, _SLOW = 0.1, 0.25  # seconds; after a portion that takes less or more, the next one is twice or half as long
 
 
 def portions(
-    adapter: Adapter | AsyncAdapter, prefix: Prefix, until: float
+    adapter: Adapter | AsyncAdapter, prefix: Prefix, until: float | None
 ) -> Generator[Question, Sequence[Answer], None]:
     """Fill the adapter's KV cache with a prefix, by asking for longer and longer beginnings of it, until the deadline.
 
-    Nothing is asked of an async adapter: its calls are cancelled at the deadline. An error here is ignored: it is
-    raised again when the whole prefix is asked for.
+    Nothing is asked of an async adapter: its questions do not wait for one another, and its calls are cancelled at the
+    deadline. What was evaluated lately is not asked for again. An error here is ignored: it is raised again when the
+    whole prefix is asked for.
 
     Args:
         adapter: the model.
         prefix: the prompt.
-        until: the deadline, on the clock of ``time.monotonic``; a portion that starts before it may end after it.
+        until: the deadline, on the clock of ``time.monotonic``; a portion that starts before it may end after it. None
+            for no deadline.
     """
     if isinstance(adapter, BlockingAdapter) or is_async(adapter):
         return
-    portion, done = _PORTION, Prefix()
+    portion, place = _FIRST if until is None else _FIRST_OF_DEADLINE, 0
+    if len(prefix) > portion:
+        place = recently_evaluated(adapter, prefix)
     ids = prefix.since(0)
+    done = Prefix(ids[:place])
     while len(done) + portion < len(prefix):
         begun = time.monotonic()
-        if begun >= until:
+        if begun >= (math.inf if until is None else until):
             return
         done = done.extend(ids[len(done) : len(done) + portion])
         try:
@@ -47,5 +59,9 @@ def portions(
             return
         if isinstance(answer, DecodekitError):
             return
-        if time.monotonic() - begun < _QUICK:
+        taken = time.monotonic() - begun
+        if taken < _QUICK:
             portion *= 2
+        elif taken > _SLOW and portion > _FIRST_OF_DEADLINE:
+            portion //= 2
+    evaluated(adapter, prefix)

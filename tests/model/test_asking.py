@@ -25,10 +25,11 @@ class Waited:
     def __init__(self, wait: float = 0.0, fault: BaseException | None = None, close_fault: Exception | None = None):
         self.inner, self.wait, self.fault, self.close_fault = table(), wait, fault, close_fault
         self.info, self.tokenizer = INFO, None
-        self.closed = self.cancelled = 0
+        self.closed = self.cancelled = self.questions = 0
         self.begun, self.ended = threading.Event(), threading.Event()
 
     async def apredict(self, prefixes, disclose=CHEAP):
+        self.questions += 1
         self.begun.set()
         try:
             await asyncio.sleep(self.wait)
