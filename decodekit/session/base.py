@@ -73,9 +73,14 @@ class BaseSession:
         resolved = load_config(config)
         chain = resolved.build_chain()
         guesser = resolved.build_guesser()
-        session = cls(resolved.build_adapter(), chain, guesser=guesser, **resolved.session_options())
-        session._owns_adapter = True
-        session._close_guesser = getattr(guesser, "close", None)
+        close = getattr(guesser, "close", None)
+        try:
+            session = cls(resolved.build_adapter(), chain, guesser=guesser, **resolved.session_options())
+        except BaseException:
+            if close is not None:
+                close()
+            raise
+        session._owns_adapter, session._close_guesser = True, close
         session.config = resolved.as_data()
         return session
 

@@ -416,3 +416,25 @@ def test_a_prefix_of_a_guess_is_an_ancestor_of_the_next() -> None:
     longest, _ = max(adapter.asked, key=lambda asked: len(asked[0]))
     assert all(isinstance(prefix, Prefix) for prefix in longest)
     assert [prefix.parent for prefix in longest[1:]] == longest[:-1] and len(longest) > 2
+
+
+def test_a_session_from_a_configuration_closes_the_draft_that_it_built(monkeypatch) -> None:
+    closed: list[str] = []
+
+    class Closing(NGramAdapter):
+        def __init__(self, name: str) -> None:
+            super().__init__(TEXT)
+            self.name = name
+
+        def close(self) -> None:
+            closed.append(self.name)
+            super().close()
+
+    monkeypatch.setattr(decodekit, "adapter", lambda type: Closing(type))  # noqa: A006 - as in a configuration
+    monkeypatch.setattr("decodekit.plugin.registry.adapter", lambda type: Closing(type))  # noqa: A006
+    config: dict[str, Any] = {"adapter": {"type": "model"}, "guesser": {"name": "draft", "draft": {"type": "draft"}}}
+    with Session.from_config(config) as session:
+        guessed = session.generate(PROMPT, max_tokens=20, seed=1)
+        assert guessed.token_ids == session.generate(PROMPT, max_tokens=20, seed=1, guesser="none").token_ids
+        assert guessed.trace.header.config["guesser"] == config["guesser"]
+    assert sorted(closed) == ["draft", "model"]
