@@ -1,4 +1,4 @@
-"""Type aliases that every floor uses."""
+"""Type aliases that every layer uses."""
 
 from __future__ import annotations
 

@@ -38,9 +38,9 @@ NORMAL, UNKNOWN, CONTROLS, USER, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 @functools.cache
 def _room() -> Path:
     """A folder that goes when the process ends."""
-    room = tempfile.TemporaryDirectory(prefix="decodekit-families-")
-    atexit.register(room.cleanup)
-    return Path(room.name)
+    folder = tempfile.TemporaryDirectory(prefix="decodekit-families-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 # -- vocabularies ------------------------------------------------------------------------------------------------------
@@ -277,20 +277,37 @@ def gguf_file(name: str) -> Path:
 
     kind, vocabulary, flags = GGUFS[name]
     listed = vocabulary()
-    words = [token for token, _, _ in listed]
     path = _room() / name.replace(" ", "-")
-    size, width, heads, inner = len(words), 32, 2, 64
     writer = gguf.GGUFWriter(str(path), "llama")
+    _add_shape(writer, len(listed))
+    _add_tokenizer(writer, kind, listed, flags)
+    for tensor, value in _weights(len(listed)).items():
+        writer.add_tensor(f"{tensor}.weight", value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+_WIDTH, _HEADS, _INNER = 32, 2, 64
+
+
+def _add_shape(writer: Any, size: int) -> None:
     writer.add_context_length(256)
-    writer.add_embedding_length(width)
+    writer.add_embedding_length(_WIDTH)
     writer.add_block_count(1)
-    writer.add_feed_forward_length(inner)
-    writer.add_head_count(heads)
-    writer.add_head_count_kv(heads)
+    writer.add_feed_forward_length(_INNER)
+    writer.add_head_count(_HEADS)
+    writer.add_head_count_kv(_HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(width // heads)
+    writer.add_rope_dimension_count(_WIDTH // _HEADS)
     writer.add_vocab_size(size)
     writer.add_file_type(0)
+
+
+def _add_tokenizer(writer: Any, kind: str, listed: list[tuple[str, int, float]], flags: dict[str, Any]) -> None:
+    words = [token for token, _, _ in listed]
     writer.add_tokenizer_model(kind)
     if kind == "bert":  # as the conversion writes it: a space in front of what begins a word
         words = [w if k != NORMAL else w[2:] if w.startswith("##") else f"▁{w}" for w, k, _ in listed]
@@ -315,21 +332,18 @@ def gguf_file(name: str) -> Path:
     if "remove_extra_whitespaces" in flags:
         writer.add_remove_extra_whitespaces(flags["remove_extra_whitespaces"])
     writer.add_chat_template(TEMPLATE)
+
+
+def _weights(size: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
 
-    def weights(*shape: int) -> np.ndarray:
+    def random(*shape: int) -> np.ndarray:
         return (rng.normal(size=shape) * 0.2).astype(np.float32)
 
-    for tensor, value in {
-        "token_embd": weights(size, width), "output": weights(size, width), "output_norm": np.ones(width, np.float32),
-        **{f"blk.0.attn_{part}": weights(width, width) for part in ("q", "k", "v", "output")},
-        "blk.0.ffn_gate": weights(inner, width), "blk.0.ffn_up": weights(inner, width),
-        "blk.0.ffn_down": weights(width, inner),
-        **{f"blk.0.{part}_norm": np.ones(width, np.float32) for part in ("attn", "ffn")},
-    }.items():  # fmt: skip
-        writer.add_tensor(f"{tensor}.weight", value)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    return {
+        "token_embd": random(size, _WIDTH), "output": random(size, _WIDTH), "output_norm": np.ones(_WIDTH, np.float32),
+        **{f"blk.0.attn_{part}": random(_WIDTH, _WIDTH) for part in ("q", "k", "v", "output")},
+        "blk.0.ffn_gate": random(_INNER, _WIDTH), "blk.0.ffn_up": random(_INNER, _WIDTH),
+        "blk.0.ffn_down": random(_WIDTH, _INNER),
+        **{f"blk.0.{part}_norm": np.ones(_WIDTH, np.float32) for part in ("attn", "ffn")},
+    }  # fmt: skip

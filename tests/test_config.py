@@ -73,7 +73,7 @@ def test_everything_but_the_adapter_has_a_default() -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_read_if_somebody_writes_to_it_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.toml")
-    with pytest.raises(ConfigError, match=r"pipe.toml: it is a pipe that nobody writes to"):
+    with pytest.raises(ConfigError, match=r"pipe.toml: it is a pipe without a writer"):
         load_config(tmp_path / "pipe.toml")
     with pytest.raises(ConfigError, match="neither a regular file nor a pipe"):
         load_config("/dev/null")

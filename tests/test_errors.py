@@ -23,7 +23,7 @@ from decodekit.testing import NGramAdapter
 
 
 def classes() -> list[type[DecodekitError]]:
-    """Every error of the core and of the shelves that are installed."""
+    """Every error of the core and of the adapters and plugins that are installed."""
     for name in ("decodekit", "decodekit_remote", "decodekit_llamacpp", "decodekit_torch", "decodekit_sampling"):
         try:
             package = importlib.import_module(name)

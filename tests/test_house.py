@@ -1,4 +1,4 @@
-"""The house: imports run down, no two files import each other in a circle, and each contract can be broken."""
+"""The layers: imports run down, no two files import each other in a circle, and each contract can be broken."""
 
 from __future__ import annotations
 
@@ -13,34 +13,38 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+FOLDERS = ("decodekit", "adapters", "plugins")
 LONGEST = 400  # lines of a file
 FUTURE = "from __future__ import annotations\n"
 
 PLANTED = {  # contract: the file, and the import that breaks it
     "the core knows no adapter, no plugin and no backend": ("decodekit/log.py", "import torch"),
-    "shelves are independent of one another": ("plugins/decodekit_sampling/top_k.py", "import decodekit_presets"),
-    "httpx stands behind two modules": ("adapters/decodekit_remote/server.py", "import httpx"),
+    "adapters and plugins are independent of one another": (
+        "plugins/decodekit_sampling/top_k.py",
+        "import decodekit_presets",
+    ),
+    "only two modules import httpx": ("adapters/decodekit_remote/server.py", "import httpx"),
     "inside the core, imports run down": (
         "decodekit/errors.py",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from decodekit.session import Result",
     ),
-    "a distribution is built from the ground up": (
+    "inside the distribution package, imports run down": (
         "decodekit/distribution/disclosure.py",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from decodekit.distribution import Distribution",
     ),
-    "an extra is imported in its own room only": ("decodekit/config.py", "import rich"),
+    "an optional dependency is imported only in its own files": ("decodekit/config.py", "import rich"),
 }
 
 
-def sources() -> Iterator[Path]:
-    for shelf in ("decodekit", "adapters", "plugins"):
-        yield from sorted((ROOT / shelf).rglob("*.py"))
+def sources(*folders: str) -> Iterator[Path]:
+    for folder_name in folders or FOLDERS:
+        yield from sorted((ROOT / folder_name).rglob("*.py"))
 
 
 def copied(folder: Path) -> Path:
     """A copy of the sources and their contracts."""
-    for shelf in ("decodekit", "adapters", "plugins"):
-        shutil.copytree(ROOT / shelf, folder / shelf, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder_name in FOLDERS:
+        shutil.copytree(ROOT / folder_name, folder / folder_name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 
@@ -68,7 +72,7 @@ def test_each_contract_is_broken_by_what_it_forbids(tmp_path: Path) -> None:
         assert f"{name} BROKEN" in said, said
 
 
-def test_a_new_module_must_be_put_on_a_floor(tmp_path: Path) -> None:
+def test_a_new_module_must_be_put_into_a_layer(tmp_path: Path) -> None:
     exhaustive = [contract for contract in CONFIG["contracts"] if contract.get("exhaustive")]
     layered = [contract for contract in CONFIG["contracts"] if contract["type"] == "layers"]
     assert exhaustive == layered and len(layered) == 2
@@ -129,7 +133,8 @@ def test_no_file_is_in_an_import_circle() -> None:
 
 
 def test_no_file_is_long() -> None:
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources()}
+    files = sources(*FOLDERS, "tests", "examples")
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
     assert {path: length for path, length in lengths.items() if length >= LONGEST} == {}
 
 
@@ -140,3 +145,15 @@ def test_every_path_that_the_page_on_architecture_names_is_there() -> None:
     found = [name for name in named if (ROOT / name).exists() or (ROOT / "decodekit" / name).exists()]
     beside = {"commands/"}  # named after the folder it is in
     assert len(named) > 30 and set(named) - set(found) <= beside
+
+
+def test_the_tree_on_that_page_shows_every_folder_of_sources() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    shown, above = set[str](), list[str]()
+    for line in page.partition("```text\n")[2].partition("```")[0].splitlines():
+        depth = (len(line) - len(line.lstrip())) // 4
+        above[depth:] = [line.split()[0]]
+        shown.add("".join(above))
+    assert {name for name in shown if not (ROOT / name).exists()} == set()
+    folders = {f"{path.parent.relative_to(ROOT)}/" for path in sources()}
+    assert folders <= shown | {"plugins/"}

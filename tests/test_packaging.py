@@ -1,4 +1,4 @@
-"""Laws of the house: what is installed, what is imported when, and what is public."""
+"""What is installed, what is imported when, and what is public."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ import pytest
 import decodekit
 
 ROOT = Path(__file__).parent.parent
-SHELVES = ("adapters", "plugins")
+FOLDERS = ("adapters", "plugins")
 
 
-def packages(shelf: str) -> list[str]:
+def packages(folder: str) -> list[str]:
     return sorted(
-        path.name for path in (ROOT / shelf).iterdir() if path.is_dir() and path.name.startswith("decodekit_")
+        path.name for path in (ROOT / folder).iterdir() if path.is_dir() and path.name.startswith("decodekit_")
     )
 
 
-@pytest.mark.parametrize("shelf", SHELVES)
-def test_a_shelf_is_no_package(shelf: str) -> None:
-    assert not (ROOT / shelf / "__init__.py").exists()
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_of_packages_is_no_package(folder: str) -> None:
+    assert not (ROOT / folder / "__init__.py").exists()
 
 
-@pytest.mark.parametrize("shelf", SHELVES)
-def test_every_package_on_a_shelf_is_typed_and_reached_by_an_entry_point(shelf: str) -> None:
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_package_in_a_folder_is_typed_and_reached_by_an_entry_point(folder: str) -> None:
     points = {
         point.module.split(".")[0]
         for group in ("adapters", "guessers", "presets", "processors", "samplers")
         for point in importlib.metadata.entry_points(group=f"decodekit.{group}")
     }
-    assert packages(shelf)
-    for package in packages(shelf):
+    assert packages(folder)
+    for package in packages(folder):
         assert package in points
-        assert (ROOT / shelf / package / "py.typed").exists()
+        assert (ROOT / folder / package / "py.typed").exists()
 
 
 def test_importing_decodekit_loads_no_backend_no_plugin_and_no_extra() -> None:
@@ -90,7 +90,7 @@ def test_every_module_says_what_is_public_and_documents_it(name: str) -> None:
 def test_nothing_reads_code_from_data() -> None:
     """No pickle is read, no eval, no exec, no import of a name that came from outside."""
     forbidden = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
-    for folder in ("decodekit", *SHELVES):
+    for folder in ("decodekit", *FOLDERS):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 names: list[str] = []

@@ -15,7 +15,7 @@ class GGUFTokenizer(LlamaCppTokenizer):
 
     def close(self) -> None:
         """Free the vocabulary. Closing twice does nothing."""
-        self._model.close()
+        self.model.close()
 
 
 def read_vocabulary(source: str, vocab_size: int | None = None) -> GGUFTokenizer:

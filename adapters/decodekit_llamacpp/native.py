@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decodekit.errors import AdapterError, ModelNotFound, OutOfMemory
+from decodekit.local.interrupts import interrupts_wait
 from decodekit.log import get_logger
 
 __all__ = ["Batch", "LlamaContext", "Model", "fill", "recent_complaints", "start"]
@@ -53,15 +54,16 @@ def start() -> None:
     """Redirect llama.cpp's log and start its backend, once per process."""
     if not _state["ready"]:
         llama_cpp.llama_log_set(_callback, ctypes.c_void_p(0))
-        llama_cpp.llama_backend_init()
+        with interrupts_wait():
+            llama_cpp.llama_backend_init()
         _state["ready"] = 1
 
 
 def recent_complaints() -> str:
     """The last warnings of llama.cpp, for an error message; they are cleared when read."""
-    said = "; ".join(_complaints)
+    complaints = "; ".join(_complaints)
     _complaints.clear()
-    return f" llama.cpp says: {said}" if said else ""
+    return f" llama.cpp says: {complaints}" if complaints else ""
 
 
 def fill(struct: Any, **values: Any) -> Any:
@@ -98,7 +100,10 @@ class Model:
         _complaints.clear()
         wishes = {"n_gpu_layers": n_gpu_layers, "vocab_only": vocab_only}
         parameters = fill(llama_cpp.llama_model_default_params(), **wishes)
-        self.handle: Any = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
+        with interrupts_wait():
+            self.handle: Any = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
+            if self.handle:
+                self.close = weakref.finalize(self, llama_cpp.llama_model_free, self.handle)
         if not self.handle:
             raise ModelNotFound(f"llama.cpp cannot load {path}.{recent_complaints()}")
         self.vocab: Any = llama_cpp.llama_model_get_vocab(self.handle)
@@ -106,7 +111,6 @@ class Model:
         self.trained_context = int(llama_cpp.llama_model_n_ctx_train(self.handle))
         self.weights = int(llama_cpp.llama_model_ftype(self.handle))
         """The file's llama_ftype: how most of its weights are quantised."""
-        self.close = weakref.finalize(self, llama_cpp.llama_model_free, self.handle)
 
     @property
     def refusal(self) -> str | None:
@@ -220,7 +224,10 @@ class LlamaContext:
         )
         self.threads = n_threads
         self.parameters: Any = parameters
-        self._handle: Any = llama_cpp.llama_init_from_model(model.handle, parameters)
+        with interrupts_wait():
+            self._handle: Any = llama_cpp.llama_init_from_model(model.handle, parameters)
+            if self._handle:
+                self.close = weakref.finalize(self, llama_cpp.llama_free, self._handle)
         if not self._handle:
             raise OutOfMemory(f"llama.cpp cannot make a context of {cells} tokens.{recent_complaints()}")
         self._memory: Any = llama_cpp.llama_get_memory(self._handle)
@@ -229,7 +236,6 @@ class LlamaContext:
         self._rows_seen: dict[int, NDArray[np.float32]] = {}
         self.cells = int(llama_cpp.llama_n_ctx(self._handle))
         self.batch = Batch(rows, sequences)
-        self.close = weakref.finalize(self, llama_cpp.llama_free, self._handle)
 
     def decode(self) -> int:
         """Evaluate the batch. 0 on success; otherwise llama.cpp's own code, and the content of the cache is unknown."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import llama_cpp
 
-from decodekit.text.unwritten import unwritten
+from decodekit.text.unwritten import unwritable_error
 
 __all__ = ["MARKUP", "Pieces"]
 
@@ -119,7 +119,7 @@ class Pieces:
     def _require(self, part: str) -> None:
         """llama.cpp ends the process where a letter has neither a token nor bytes."""
         if not all(map(self._has_token, dict.fromkeys(part))):
-            raise unwritten(part, lambda letter: not self._has_token(letter))
+            raise unwritable_error(part, lambda letter: not self._has_token(letter))
 
     def _has_token(self, letter: str) -> bool:
         """Whether the letter, or each of its bytes, has a token; a unigram vocabulary has 'unknown' for the others."""

@@ -41,13 +41,13 @@ def segments_of(paths: Sequence[TokenPath], index: ContentIndex) -> list[Segment
     segments: list[Segment] = []
     first = 0
     while first < len(paths):
-        # A family: neighbours with the same tokens in the cache and the same first new token.
+        # Branches of one beginning: neighbours with the same tokens in the cache and the same first new token.
         shared: list[int] = []
         last = first
         while last + 1 < len(paths) and (common := _common_new(paths[last], paths[last + 1], index)):
             shared.append(common)
             last += 1
-        segments += _family_segments(paths[first : last + 1], shared)
+        segments += _branch_segments(paths[first : last + 1], shared)
         first = last + 1
     return segments
 
@@ -59,20 +59,20 @@ def _common_new(a: TokenPath, b: TokenPath, index: ContentIndex) -> int:
     return common_length(a.ids, b.ids)
 
 
-def _family_segments(family: Sequence[TokenPath], shared: Sequence[int]) -> Iterator[Segment]:
+def _branch_segments(branches: Sequence[TokenPath], shared: Sequence[int]) -> Iterator[Segment]:
     """Depth first: what all share, then each branch. ``shared[i]`` is what path i and path i + 1 have in common."""
-    start = family[0].start
-    wanted = [{len(prefix) - start: prefix.digest for prefix in path.asked} for path in family]
-    todo = [(0, len(family), 0)]
+    start = branches[0].start
+    wanted = [{len(prefix) - start: prefix.digest for prefix in path.asked} for path in branches]
+    todo = [(0, len(branches), 0)]
     while todo:
         low, high, done = todo.pop()
         inner = shared[low : high - 1]
-        end = min(inner, default=len(family[low].ids))
+        end = min(inner, default=len(branches[low].ids))
         if end > done:
             answers = {place: digest for path in wanted[low:high] for place, digest in path.items() if place <= end}
             asked = sorted((place - done - 1, digest) for place, digest in answers.items() if place > done)
-            slots = [path.slot for path in family[low:high]]
-            yield Segment(slots, start + done, family[low].ids[done:end], asked)
+            slots = [path.slot for path in branches[low:high]]
+            yield Segment(slots, start + done, branches[low].ids[done:end], asked)
         if high - low > 1:
             cuts = [low, *(low + 1 + i for i, length in enumerate(inner) if length == end), high]
             todo += [(a, b, end) for a, b in reversed(list(pairwise(cuts)))]

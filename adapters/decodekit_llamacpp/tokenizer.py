@@ -12,7 +12,7 @@ import llama_cpp
 from decodekit.errors import AdapterError, ParameterError
 from decodekit.local.fingerprint import remembered
 from decodekit.text.base import BaseTokenizer
-from decodekit.text.unwritten import is_unused, say_unknown
+from decodekit.text.unwritten import unused_token_error, warn_of_unknown
 from decodekit.text.utf8 import utf8
 from decodekit_llamacpp.native import Model
 from decodekit_llamacpp.pieces import MARKUP, Pieces
@@ -35,18 +35,21 @@ class LlamaCppTokenizer(BaseTokenizer):
     Args:
         model: the loaded model. Once it is closed, the tokenizer raises `AdapterError`.
         fingerprint: the digest of the model file; the tokenizer's own is cached under it.
+
+    Attributes:
+        model: the loaded model.
     """
 
     def __init__(self, model: Model, fingerprint: str) -> None:
-        self._model = model
+        self.model = model
         self._key = f"tokenizer 1 {fingerprint}"
         self._table: list[bytes | None] = [_UNASKED] * model.vocab_size
         vocab, kind = model.vocab, int(llama_cpp.llama_vocab_type(model.vocab))
         unigram = kind == llama_cpp.LLAMA_VOCAB_TYPE_UGM
         sentencepiece = unigram or kind == llama_cpp.LLAMA_VOCAB_TYPE_SPM
-        said = model.text("tokenizer.ggml.add_space_prefix")
+        declared = model.text("tokenizer.ggml.add_space_prefix")
         merges = unigram and model.text("tokenizer.ggml.remove_extra_whitespaces") == "true"
-        spaced = sentencepiece and (said == "true" or (said is None and not unigram) or merges)
+        spaced = sentencepiece and (declared == "true" or (declared is None and not unigram) or merges)
         bos = int(llama_cpp.llama_vocab_bos(vocab))
         super().__init__(
             model.vocab_size,
@@ -59,7 +62,7 @@ class LlamaCppTokenizer(BaseTokenizer):
         self._pieces = Pieces(vocab, model.vocab_size, self._tokenize, unigram=unigram) if sentencepiece else None
         if self._pieces is not None and self._pieces.anchor is None and spaced:
             self.loses = _FRONT_LOSES
-        self._say()
+        self.warn_of_limits()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -78,8 +81,8 @@ class LlamaCppTokenizer(BaseTokenizer):
         self._require_used(ids, text)
         spelled = self._spelled(ids, special)
         if self.loses or spelled != data:
-            self._require_known(text, self._has(ids, _UNKNOWN))
-        self._require_spelled(text, spelled)
+            self.require_known(text, self._has(ids, _UNKNOWN))
+        self.require_spelled(text, spelled)
         return ids
 
     def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:
@@ -102,27 +105,29 @@ class LlamaCppTokenizer(BaseTokenizer):
         added = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
         return frozenset(i for i in range(self.vocab_size) if self._has([i], added))
 
-    def _encode_own(self, text: str, special: bool) -> list[int]:
+    def encode_part(self, text: str, special: bool) -> list[int]:
         if not special:
             return self.encode_prompt(text)  # markup that cannot be spelled is refused, and not 'unknown'
         ids = self._tokenize(text, special) if self._pieces is None else self._pieces.encode_own(text, special)
         self._require_used(ids, text)
         if self._pieces is not None or self.loses:  # of these only 'unknown' loses letters
-            self._say_unknown(ids, text)
+            self._warn_of_unknown(ids, text)
         elif _without_spaces(self._spelled(ids, special)) != _without_spaces(text.encode()):
-            raise self._unwritten(text)
+            raise self.unwritable_error(text)
         return ids
 
-    def _say_unknown(self, ids: Sequence[int], text: str) -> None:
+    def _warn_of_unknown(self, ids: Sequence[int], text: str) -> None:
         unknown = [i for i in ids if self._has([i], _UNKNOWN)]
         if unknown and len(unknown) > text.count(self._name_of(unknown[0])):
-            say_unknown(letter for letter in dict.fromkeys(text) if self._has(self._tokenize(letter, False), _UNKNOWN))
+            warn_of_unknown(
+                letter for letter in dict.fromkeys(text) if self._has(self._tokenize(letter, False), _UNKNOWN)
+            )
 
     def _require_used(self, ids: Sequence[int], text: str) -> None:
         """Raises `ParameterError` where a token that only fills the vocabulary stands for a part of the text."""
         for token_id in ids:
             if self._has([token_id], llama_cpp.LLAMA_TOKEN_ATTR_UNUSED):
-                raise is_unused(self._name_of(token_id), text)
+                raise unused_token_error(self._name_of(token_id), text)
 
     def _has(self, ids: Sequence[int], attribute: int) -> bool:
         vocab = self._vocab()
@@ -150,7 +155,7 @@ class LlamaCppTokenizer(BaseTokenizer):
                 raise ParameterError(f"llama.cpp cannot tokenise this text of {len(data)} bytes")
             size = -count
 
-    def _piece(self, token_id: int) -> bytes | None:
+    def known_token_bytes(self, token_id: int) -> bytes | None:
         piece = self._table[token_id]
         if piece is _UNASKED:
             control = llama_cpp.llama_vocab_is_control(self._vocab(), token_id)
@@ -167,7 +172,7 @@ class LlamaCppTokenizer(BaseTokenizer):
                 return buffer.raw[:count]
             size = -count
 
-    def _markup(self) -> tuple[str, str]:
+    def template_tokens(self) -> tuple[str, str]:
         ids = (int(which(self._vocab())) for which in (llama_cpp.llama_vocab_bos, llama_cpp.llama_vocab_eos))
         bos, eos = (self._text_of(i, special=True).decode("utf-8", "replace") if i >= 0 else "" for i in ids)
         return bos, eos
@@ -183,9 +188,9 @@ class LlamaCppTokenizer(BaseTokenizer):
         return "sha256:" + digest.hexdigest()
 
     def _vocab(self) -> object:
-        if not self._model.close.alive:
+        if not self.model.close.alive:
             raise AdapterError("the model is closed, and its tokenizer with it")
-        return self._model.vocab
+        return self.model.vocab
 
 
 def _without_spaces(data: bytes) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr
@@ -20,7 +21,7 @@ from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.connection import Connection, Options, needs_vocabulary, server_of
 from decodekit_remote.dialect import Prefill
 from decodekit_remote.named_tokenizer import named_tokenizer
-from decodekit_remote.probing import Found, dialect_named, meet, unmet
+from decodekit_remote.probing import Found, assumed, contact, dialect_named
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.transport import Transport
 
@@ -39,7 +40,8 @@ class RemoteAdapter:
     Building one does no I/O. The server is contacted, and a tokenizer's file is read, on first use or by `connect`:
     errors of the server, or of settings that do not fit it, are raised there. For blocking code this happens on an
     event loop in a separate thread; inside a running event loop, questions are awaited in that loop, and `info`,
-    `tokenizer`, `capabilities` and `measured` raise `AdapterError` until ``await adapter.connect()``.
+    `tokenizer`, `capabilities` and `measured` raise `AdapterError` until ``await adapter.connect()``. The methods of a
+    server's own tokenizer block there too: ``await asyncio.to_thread(adapter.tokenizer.encode, text)``.
 
     Args:
         base_url: the address of the server, with or without a trailing ``/v1``.
@@ -106,7 +108,8 @@ class RemoteAdapter:
         self._model, self._tokenizer, self._probe = model, tokenizer, probe
         self._options = Options(draft, top, concurrency, prefill, retokenised)
         self._connection: Connection | None = None
-        self._meetings: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
+        self._connecting: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
+        self._one_connection = threading.Lock()
         self._background: Background | None = None
         self._owned: Any = None
         self._closed = False
@@ -116,17 +119,17 @@ class RemoteAdapter:
     @property
     def info(self) -> AdapterInfo:
         """The properties of this adapter."""
-        return self._met().info
+        return self._require_connection().info
 
     @property
     def tokenizer(self) -> Tokenizer | None:
         """The one that was given, the server's own, or one of bytes."""
-        return self._met().server.tokenizer
+        return self._require_connection().server.tokenizer
 
     @property
     def capabilities(self) -> Mapping[str, Any]:
         """What the server can do, by name, and how that is known."""
-        return self._met().capabilities
+        return self._require_connection().capabilities
 
     @property
     def measured(self) -> Mapping[str, float]:
@@ -137,7 +140,7 @@ class RemoteAdapter:
         lists; ``round_trip_s`` and ``token_s``, the times of a request and of a token in it; ``streams``, how many are
         running.
         """
-        connection = self._met()
+        connection = self._require_connection()
         draft = connection.draft_length
         round_trip, token = draft.costs or (0.0, 0.0)
         return {
@@ -156,7 +159,7 @@ class RemoteAdapter:
         dialect = self._connection.server.dialect if self._connection is not None else self._dialect
         return f"RemoteAdapter(base_url={self._transport.base_url!r}, dialect={getattr(dialect, 'name', 'auto')!r})"
 
-    # -- meeting the server ---------------------------------------------------------------------------------------
+    # -- the first contact ----------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
         """Contact the server, if that was not done yet.
@@ -171,31 +174,32 @@ class RemoteAdapter:
         """
         if self._connection is not None:
             return
-        for gone in [loop for loop in self._meetings if loop.is_closed()]:
-            del self._meetings[gone]
-        async with self._meetings.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        for gone in [loop for loop in list(self._connecting) if loop.is_closed()]:
+            self._connecting.pop(gone, None)
+        async with self._connecting.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
             if self._connection is None:
-                await self._guarded(self._meet())
+                await self._guarded(self._contact())
 
-    async def _meet(self) -> None:
+    async def _contact(self) -> None:
         if self._dialect is not None and not self._probe:
-            found = unmet(self._dialect, self._model)
+            found = assumed(self._dialect, self._model)
         else:
-            found = await meet(self._transport, self._dialect, self._model, probe=self._probe)
+            found = await contact(self._transport, self._dialect, self._model, probe=self._probe)
         tokenizer, owned = await asyncio.to_thread(named_tokenizer, self._tokenizer, found.info.vocab_size)
         try:
             if tokenizer is None and found.info.tokenizes and not needs_vocabulary(found):
-                tokenizer = await self._servers_own(found)
-            connection = self._connected(found, tokenizer)
+                tokenizer = await self._server_tokenizer(found)
+            connection = self._new_connection(found, tokenizer)
             if self._probe:
                 await connection.prove_prefill()
-        except BaseException:
+            with self._one_connection:
+                if self._connection is None:  # another loop may have connected meanwhile
+                    self._connection, self._owned, owned = connection, owned, None
+        finally:
             if owned is not None:
                 owned.close()
-            raise
-        self._connection, self._owned = connection, owned
 
-    async def _servers_own(self, found: Found) -> ServerTokenizer:
+    async def _server_tokenizer(self, found: Found) -> ServerTokenizer:
         transport = self._transport
         ask: Callable[[str, Mapping[str, Any]], Any] = lambda path, body: self._wait(  # noqa: E731 - it has a type
             lambda: self._guarded(transport.ask(path, body))
@@ -203,13 +207,13 @@ class RemoteAdapter:
         tokenizer = ServerTokenizer(
             found.dialect, ask, found.info, where=transport.base_url, clean=transport.redaction.text
         )
-        await tokenizer.introduce(transport.ask)
+        await tokenizer.read_fingerprint(transport.ask)
         return tokenizer
 
-    def _connected(self, found: Found, tokenizer: Tokenizer | None) -> Connection:
+    def _new_connection(self, found: Found, tokenizer: Tokenizer | None) -> Connection:
         return Connection(server_of(self._transport, found, tokenizer, self._options.prefill), found, self._options)
 
-    def _met(self) -> Connection:
+    def _require_connection(self) -> Connection:
         if self._connection is None:
             if _inside_an_event_loop():
                 raise AdapterError(
@@ -220,8 +224,14 @@ class RemoteAdapter:
         assert self._connection is not None
         return self._connection
 
-    def _wait(self, question: Callable[[], Awaitable[Value]]) -> Value:
-        """A question from blocking code, on the event loop of the sessions, if there are any; it ends with them."""
+    def _wait(self, question: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
+        """A question from blocking code, on the event loop of the sessions, if there are any; it ends with them.
+
+        A worker thread of the only loop that can be used, where an `AsyncSession` tokenises, asks there.
+        """
+        home = self._transport.home
+        if home is not None and not _inside_an_event_loop():
+            return asyncio.run_coroutine_threadsafe(question(), home).result()
         if self._background is None or not self._background.usable:
             self._background = Background(self, self, "remote", casual=True)
         return self._background.wait(question)
@@ -265,8 +275,8 @@ class RemoteAdapter:
         except DecodekitError as error:
             failed: DecodekitError = self._transport.redaction.error(error)
         except Exception as error:  # for example from a client of the user
-            words = self._transport.redaction.text(f"{type(error).__name__}: {error}")
-            failed = AdapterError(f"{self._transport.base_url} could not be asked: {words}")
+            message = self._transport.redaction.text(f"{type(error).__name__}: {error}")
+            failed = AdapterError(f"{self._transport.base_url} could not be asked: {message}")
         raise failed
 
 

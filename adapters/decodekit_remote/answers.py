@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
 from decodekit_remote.dialect import Position, Reply, Request
 from decodekit_remote.draft_length import DraftLength
-from decodekit_remote.heads import distribution
+from decodekit_remote.list_distribution import distribution
 from decodekit_remote.server import Server
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.text_checks import TextChecks
@@ -22,6 +23,7 @@ __all__ = ["Answers", "StoredAnswer"]
 
 _MOST_KEPT = 2_000_000  # numbers in the answers kept for later
 _MOST_DRAFTED = 10_000
+_MOST_GIVEN = 256  # answers of earlier calls: several calls may be under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class StoredAnswer:
 
 
 class Answers:
-    """The stored answers, by the digest of their prefix: those of the last call, and as many others as fit.
+    """The stored answers, by the digest of their prefix: those of the last calls, and as many others as fit.
 
     Args:
         server: the server that gave them.
@@ -51,7 +53,9 @@ class Answers:
 
     def __init__(self, server: Server, draft_length: DraftLength, checks: TextChecks) -> None:
         self._server, self._draft_length, self._checks = server, draft_length, checks
-        self._last: dict[bytes, StoredAnswer] = {}
+        self._guard = threading.Lock()  # several event loops may store answers
+        self._last: OrderedDict[bytes, StoredAnswer] = OrderedDict()
+        self._just_given: frozenset[bytes] = frozenset()  # by the last call, which may ask again for more
         self._kept: OrderedDict[bytes, StoredAnswer] = OrderedDict()
         self._numbers = 0
         self._drafted: OrderedDict[bytes, bytes] = OrderedDict()
@@ -68,20 +72,25 @@ class Answers:
         return self._kept.get(prefix.digest)
 
     def was_given(self, digest: bytes) -> bool:
-        """Whether the last call was answered with it."""
+        """Whether one of the last calls was answered with it."""
         return digest in self._last
 
     def give(self, found: dict[bytes, Answer]) -> None:
-        """Keep the answers of a call until the next call, whatever else is stored."""
-        self._last = {
-            digest: kept
-            for digest, answer in found.items()
-            if (kept := self._kept.get(digest) or self._last.get(digest)) is not None and kept.answer is answer
-        }
+        """Keep the answers of a call for the next calls, whatever else is stored."""
+        self._just_given = frozenset(found)
+        with self._guard:
+            for digest, answer in found.items():
+                kept = self._kept.get(digest) or self._last.get(digest)
+                self._last.pop(digest, None)
+                if kept is not None and kept.answer is answer:
+                    self._last[digest] = kept
+            while len(self._last) > max(_MOST_GIVEN, len(found)):
+                self._last.popitem(last=False)
 
     def clear(self) -> None:
         """Remove all answers."""
-        self._last, self._kept, self._numbers = {}, OrderedDict(), 0
+        with self._guard:
+            self._last, self._kept, self._numbers = OrderedDict(), OrderedDict(), 0
 
     def mark_unlisted(self, prefix: Prefix) -> None:
         """The server gives no list for a prefix unless a token is forced."""
@@ -95,7 +104,7 @@ class Answers:
         """Count whether the last token of a prefix agrees with the server's draft."""
         parent = prefix.parent
         child = None if parent is None else self._drafted.get(parent.digest)
-        if child is not None and prefix.digest not in self._last:
+        if child is not None and prefix.digest not in self._just_given:
             self._draft_length.observe_draw(child == prefix.digest)
 
     def keep(
@@ -113,7 +122,7 @@ class Answers:
         self._recognise(reply, schedule)
         if place == 0:
             self._checks.after(prefix, reply, schedule)
-            self._checks.note(prefix, position)
+            self._checks.observe(prefix, position)
         answer = distribution(
             position,
             question,
@@ -144,19 +153,21 @@ class Answers:
             return None
         child = prefix.extend([token])
         if question.temperature is None:
-            self._drafted[prefix.digest] = child.digest
-            if len(self._drafted) > _MOST_DRAFTED:
-                self._drafted.popitem(last=False)
+            with self._guard:
+                self._drafted[prefix.digest] = child.digest
+                if len(self._drafted) > _MOST_DRAFTED:
+                    self._drafted.popitem(last=False)
         return child
 
     def _store(self, digest: bytes, kept: StoredAnswer) -> None:
-        gone = self._kept.pop(digest, None)
-        self._numbers -= 0 if gone is None else len(gone.answer.scores)
-        self._kept[digest] = kept
-        self._numbers += len(kept.answer.scores)
-        while self._numbers > _MOST_KEPT and len(self._kept) > 1:
-            _, oldest = self._kept.popitem(last=False)
-            self._numbers -= len(oldest.answer.scores)
+        with self._guard:
+            gone = self._kept.pop(digest, None)
+            self._numbers -= 0 if gone is None else len(gone.answer.scores)
+            self._kept[digest] = kept
+            self._numbers += len(kept.answer.scores)
+            while self._numbers > _MOST_KEPT and len(self._kept) > 1:
+                _, oldest = self._kept.popitem(last=False)
+                self._numbers -= len(oldest.answer.scores)
 
     def _recognise(self, reply: Reply, schedule: dict[str, int | str]) -> None:
         """Detect a model or a build that differs from the one at the beginning of the run."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from decodekit.text.json_weight import json_weight
 
-__all__ = ["Broken", "Refusal", "bounded", "lines", "parsed", "pieces", "whole"]
+__all__ = ["Broken", "Refusal", "bounded", "decoded", "lines", "parsed", "read_all"]
 
 MEBIBYTE = 1 << 20
 MOST_OBJECTS = 64 * MEBIBYTE
@@ -30,35 +30,35 @@ class Broken(Refusal):
     """The answer is incomplete, so the question may be sent again."""
 
 
-async def pieces(raw: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
+async def decoded(raw: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
     """A decoded body, at most a mebibyte at a time. Compression is not requested; some servers compress anyway.
 
     Raises:
         Refusal: an unknown coding, or one that is broken.
     """
     if coding in ("", "identity"):
-        async for piece in raw:
-            yield piece
+        async for chunk in raw:
+            yield chunk
         return
     if coding not in ("gzip", "deflate"):
         raise Refusal(f"compressed its answer with {coding!r}, which was not requested")
     unpack = zlib.decompressobj(47)
     try:
-        async for piece in raw:
-            while piece:
-                yield unpack.decompress(piece, MEBIBYTE)
-                piece = unpack.unconsumed_tail
+        async for chunk in raw:
+            while chunk:
+                yield unpack.decompress(chunk, MEBIBYTE)
+                chunk = unpack.unconsumed_tail
     except zlib.error as error:
         raise Refusal(f"could not be understood: {error}") from None
     if not unpack.eof:
         raise Broken("sent a compressed body that ends too early")
 
 
-async def whole(body: AsyncIterator[bytes], most: int, *, cut: bool = False) -> bytearray:
+async def read_all(body: AsyncIterator[bytes], most: int, *, cut: bool = False) -> bytearray:
     """All of a body. One that is longer than ``most`` bytes is a `Refusal`, or is cut there."""
     data = bytearray()
-    async for piece in body:
-        data += piece
+    async for chunk in body:
+        data += chunk
         if len(data) > most:
             if cut:
                 return data[:most]
@@ -67,24 +67,24 @@ async def whole(body: AsyncIterator[bytes], most: int, *, cut: bool = False) -> 
 
 
 async def bounded(body: AsyncIterator[bytes], most: int, most_line: int) -> AsyncIterator[bytes]:
-    """The pieces of a stream, up to a limit on the length of a line and of the whole."""
+    """The chunks of a stream, up to a limit on the length of a line and of the stream."""
     line = total = 0
-    async for piece in body:
-        total += len(piece)
+    async for chunk in body:
+        total += len(chunk)
         if total > most:
             raise Refusal(f"streamed more than {most:,} bytes, which is refused")
-        for at, part in enumerate(_LINE_END.split(piece)):
+        for at, part in enumerate(_LINE_END.split(chunk)):
             line = len(part) + (0 if at else line)
             if line > most_line:
                 raise Refusal(f"sent a line of more than {most_line:,} bytes, which is refused")
-        yield piece
+        yield chunk
 
 
 async def lines(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """Lines, which end only at LF: a text may contain U+2028. A last part without LF is incomplete and is dropped."""
     held = bytearray()
-    async for piece in body:
-        *ended, rest = piece.split(b"\n")
+    async for chunk in body:
+        *ended, rest = chunk.split(b"\n")
         for part in ended:
             held += part
             if held.strip():

@@ -11,7 +11,7 @@ import httpx
 
 from decodekit.errors import AdapterError
 
-__all__ = ["Clients", "Place"]
+__all__ = ["Clients", "LoopResources"]
 
 _SPARES = 2  # spare connections: streams may end faster than a connection is made
 _IN_EACH = "give a function that makes one, as client=lambda: httpx.AsyncClient(...)"
@@ -24,7 +24,7 @@ Carrier = httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport] | No
 _keepers: set[asyncio.Task[None]] = set()  # keeps references, because an event loop does not keep tasks alive
 
 
-class Place:
+class LoopResources:
     """What belongs to one event loop.
 
     Args:
@@ -36,7 +36,7 @@ class Place:
 
     def __init__(self, client: httpx.AsyncClient, loop: asyncio.AbstractEventLoop, concurrency: int, close: bool):
         self.client = client
-        # The pool itself has no limit, so that a cancelled request cannot lose a place in it; this is the limit.
+        # The pool itself has no limit, so that a cancelled request cannot lose its turn in it; this is the limit.
         self.slots = asyncio.Semaphore(concurrency)
         self._keeper = loop.create_task(_keep(client, close=close))
         _keepers.add(self._keeper)
@@ -75,30 +75,36 @@ class Clients:
     def __init__(self, base_url: str, client: Client, transport: Carrier, concurrency: int) -> None:
         self._base_url, self._concurrency = base_url, concurrency
         self._client, self._transport = client, transport
-        self._places: dict[asyncio.AbstractEventLoop, Place] = {}
+        self._by_loop: dict[asyncio.AbstractEventLoop, LoopResources] = {}
         self._only: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    def here(self) -> Place:
-        """The place of the running loop. Raises `AdapterError` after closing, or for an object of another loop."""
+    def here(self) -> LoopResources:
+        """The resources of the running loop. Raises `AdapterError` after closing, or for an object of another loop."""
         if self._closed:
             raise AdapterError(f"the adapter for {self._base_url} is closed")
         loop = asyncio.get_running_loop()
-        if loop not in self._places:
+        if loop not in self._by_loop:
             if self._one_loop and self._only not in (None, loop):
                 raise AdapterError(f"client and transport are in use in another event loop: {_IN_EACH}")
             self._only = loop
-            for gone in [each for each in self._places if each.is_closed()]:
-                del self._places[gone]
-            self._places[loop] = self._made(loop)
-        return self._places[loop]
+            for gone in [each for each in list(self._by_loop) if each.is_closed()]:
+                self._by_loop.pop(gone, None)
+            self._by_loop[loop] = self._made(loop)
+        return self._by_loop[loop]
+
+    @property
+    def home(self) -> asyncio.AbstractEventLoop | None:
+        """The only event loop that can be used, if there is only one and it runs."""
+        home = self._only if self._one_loop else None
+        return home if home is not None and home.is_running() else None
 
     async def aclose(self) -> None:
         """Close the client of this loop; those of other loops close with their loop. Closing twice does nothing."""
         self._closed = True
-        place = self._places.pop(asyncio.get_running_loop(), None)
-        if place is not None:
-            await place.aclose()
+        resources = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if resources is not None:
+            await resources.aclose()
 
     @property
     def _one_loop(self) -> bool:
@@ -108,19 +114,19 @@ class Clients:
             self._transport, _NO_CONNECTIONS
         )
 
-    def _made(self, loop: asyncio.AbstractEventLoop) -> Place:
+    def _made(self, loop: asyncio.AbstractEventLoop) -> LoopResources:
         given, transport = self._client, self._transport
         if isinstance(given, httpx.AsyncClient):
-            return Place(given, loop, self._concurrency, close=False)
+            return LoopResources(given, loop, self._concurrency, close=False)
         if given is not None:
-            return Place(given(), loop, self._concurrency, close=True)
+            return LoopResources(given(), loop, self._concurrency, close=True)
         client = httpx.AsyncClient(
             transport=transport if isinstance(transport, httpx.AsyncBaseTransport) else transport and transport(),
             verify=_trust(),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._concurrency),
             trust_env=False,
         )
-        return Place(client, loop, self._concurrency, close=not isinstance(transport, httpx.AsyncBaseTransport))
+        return LoopResources(client, loop, self._concurrency, close=not isinstance(transport, httpx.AsyncBaseTransport))
 
 
 async def _keep(client: httpx.AsyncClient, *, close: bool) -> None:

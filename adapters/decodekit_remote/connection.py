@@ -84,7 +84,7 @@ class Connection:
     @property
     def capabilities(self) -> Mapping[str, Any]:
         """What the server can do, by name, and how that is known."""
-        known = {key: value for key, value in asdict(self.server.capabilities).items() if key not in _NOT_TOLD}
+        known = {key: value for key, value in asdict(self.server.capabilities).items() if key not in _NOT_REPORTED}
         how = "seen in a probe" if self.probed else "as declared by the dialect"
         report = {"dialect": self.server.dialect.name, "known": how, **known}
         return report | {"prefill_proved": self._checks.prefill_proved, "retokenised": self._options.retokenised}
@@ -95,38 +95,40 @@ class Connection:
 
     async def predict(self, prefixes: Sequence[Prefix], wants: Sequence[Disclosure]) -> list[Answer]:
         """One answer per prefix: a distribution, or its own error."""
-        reachable = self.server.reachable
-        rows: dict[bytes, Wanted] = {}
+        reachable, proved = self.server.reachable, self._checks.prefill_proved
+        by_digest: dict[bytes, Wanted] = {}
         for prefix, want in zip(prefixes, wants, strict=True):
-            asked = rows.get(prefix.digest)
+            asked = by_digest.get(prefix.digest)
             least = reachable(want, 1)
-            rows[prefix.digest] = Wanted(prefix, least if asked is None else reachable(asked.want | least, 1))
+            if asked is not None:
+                least = reachable(asked.disclosure | least, 1)
+            by_digest[prefix.digest] = Wanted(prefix, least)
         found: dict[bytes, Answer] = {}
         fresh: list[Wanted] = []
-        for digest, row in rows.items():
-            self.answers.observe(row.prefix)
+        for digest, wanted in by_digest.items():
+            self.answers.observe(wanted.prefix)
             kept = self.answers.of(digest)
-            if kept is not None and kept.covers(row.want):
+            if kept is not None and kept.covers(wanted.disclosure):
                 found[digest] = kept.answer
                 continue
-            fault = self.server.fault(row.prefix)
+            fault = self.server.fault(wanted.prefix)
             if fault is None:
                 self.list_length.answered(too_short=self.answers.was_given(digest))
-                fresh.append(replace(row, want=reachable(row.want, self.list_length.top)))
+                fresh.append(replace(wanted, disclosure=reachable(wanted.disclosure, self.list_length.top)))
             else:
                 found[digest] = fault
-        self.streams.crowded = len(fresh) > self.streams.most
+        self.streams.is_full = len(fresh) > self.streams.most
         if fresh:
-            await self.streams.close_abandoned(rows)
+            await self.streams.close_abandoned(by_digest)
             found |= dict(await self._questions.ask_all(fresh))
-            await self._confirmed()
+        await self._confirmed(proved)
         self.answers.give(found)
         return [found[prefix.digest] for prefix in prefixes]
 
-    async def _confirmed(self) -> None:
+    async def _confirmed(self, proved: bool | None) -> None:
         """Answers of a server that began again are not given, now or later. Raises `ProviderError`."""
         try:
-            await self._checks.confirm()
+            await self._checks.confirm(proved)
         except ProviderError:
             self.answers.clear()
             raise
@@ -164,7 +166,7 @@ class Connection:
         )
 
 
-_NOT_TOLD = ("impossible", "untold")
+_NOT_REPORTED = ("impossible", "unlisted_below")
 
 
 def needs_vocabulary(found: Found) -> bool:
@@ -177,11 +179,10 @@ def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, p
     capabilities = replace(found.capabilities, prefill=prefill)
     vocabulary: Vocabulary | None = None
     if needs_vocabulary(found):
-        talks = capabilities.conversations
         if tokenizer is None:
-            vocabulary = HashedVocabulary(conversations=talks)
+            vocabulary = HashedVocabulary(conversations=capabilities.conversations)
         else:
-            vocabulary = KnownVocabulary(tokenizer, capabilities.lossy, conversations=talks)
+            vocabulary = KnownVocabulary(tokenizer, capabilities.lossy, conversations=capabilities.conversations)
         tokenizer = vocabulary.tokenizer
     server = Server(
         transport, found.dialect, found.info, capabilities, vocabulary, tokenizer, found.temperature, prefill

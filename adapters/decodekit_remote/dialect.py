@@ -1,6 +1,6 @@
 """A dialect: how to ask one kind of server for logprobs, and how to read its answers.
 
-A dialect is a small class without state or I/O, except for one greeting. The ones of decodekit are in
+A dialect is a small class without state; its only I/O is `greet`, at the first contact. The ones of decodekit are in
 `decodekit_remote.dialects`; a third party registers its own under the entry-point group ``decodekit.dialects``.
 """
 
@@ -58,8 +58,8 @@ class Capabilities:
         lossy: what happens to bytes that are not UTF-8 in a text: 'replace' (U+FFFD) or 'ignore'.
         usual_top: how many tokens it lists cheaply.
         impossible: a value this low or lower means probability zero, in nats.
-        untold: a value this low or lower means that the token is not in the list, in nats; None where there is no such
-            value.
+        unlisted_below: a value this low or lower means that the token is not in the list, in nats; None where there is
+            no such value.
     """
 
     ids_in: bool = False
@@ -80,19 +80,19 @@ class Capabilities:
     lossy: Literal["replace", "ignore"] = "replace"
     usual_top: int = 20
     impossible: float = -3e38
-    untold: float | None = None
+    unlisted_below: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Messages, and the beginning of the assistant's answer."""
+    """Messages, and the text with which the assistant's answer starts."""
 
     messages: tuple[Message, ...]
-    said: str = ""
+    answer_start: str = ""
 
     @property
     def begun(self) -> bool:
-        """Whether the last message is the assistant's, so that it is to be gone on with, as local templates do."""
+        """Whether the last message is the assistant's, so the server must continue it."""
         return bool(self.messages) and self.messages[-1].get("role") == "assistant"
 
 
@@ -170,7 +170,7 @@ class Reply:
     Args:
         positions: the lists after the prompt, in order, up to the first that is missing.
         prompt: with ``echo``, the lists after each token of the prompt except the last; None where there is none.
-        finished: the server has said that the answer is complete.
+        finished: the server reported that the answer is complete.
         cut: a list is missing here: some tokens came without one.
         model: the name the server gives the model.
         build: what identifies the server's build or configuration.
@@ -216,7 +216,7 @@ class ServerInfo:
         """Raises `TypeError` or `ValueError` for invalid values."""
         names: tuple[object, object] = (self.model, self.build)
         if not all(isinstance(name, str) for name in names):
-            raise TypeError("a name that is no text")
+            raise TypeError("a name that is not text")
         for name, least in (("vocab_size", 1), ("context_length", 2), ("places", 1)):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or not least <= value < 2**31):

@@ -24,7 +24,7 @@ from decodekit_remote.refusals import Refused
 from decodekit_remote.server import put
 from decodekit_remote.transport import Transport
 
-__all__ = ["Found", "dialect_named", "meet", "unmet"]
+__all__ = ["Found", "assumed", "contact", "dialect_named"]
 
 _DIALECTS = define_group("dialects", "dialect")
 
@@ -58,14 +58,14 @@ def dialect_named(name: str) -> Dialect:
     try:
         made: Dialect = target()
     except (Exception, SystemExit) as error:  # a third-party class may raise anything
-        said = f"{type(error).__name__}: {message_of(error)}"
+        error_text = f"{type(error).__name__}: {message_of(error)}"
         raise ConfigError(
-            f"dialect {name!r} of {info.distribution or 'this process'} cannot be made: {said}"
+            f"dialect {name!r} of {info.distribution or 'this process'} cannot be made: {error_text}"
         ) from error
     return made
 
 
-def unmet(dialect: Dialect, model: str | None) -> Found:
+def assumed(dialect: Dialect, model: str | None) -> Found:
     """What is assumed without contact."""
     capabilities = dialect.capabilities
     if capabilities.whole_vocabulary is None:
@@ -73,7 +73,7 @@ def unmet(dialect: Dialect, model: str | None) -> Found:
     return Found(dialect, ServerInfo(model=model or ""), capabilities)
 
 
-async def meet(transport: Transport, dialect: Dialect | None, model: str | None, *, probe: bool) -> Found:
+async def contact(transport: Transport, dialect: Dialect | None, model: str | None, *, probe: bool) -> Found:
     """Contact the server, and request one token twice.
 
     Args:
@@ -86,7 +86,7 @@ async def meet(transport: Transport, dialect: Dialect | None, model: str | None,
         ProviderError: there is no server, its dialect is unknown, or it gives no logprobs.
     """
     if dialect is not None:
-        info = await _greeted(transport, dialect, model, "warning") or ServerInfo()
+        info = await _server_info(transport, dialect, model, "warning") or ServerInfo()
         found = Found(dialect, replace(info, model=model or info.model), dialect.capabilities)
         return await _probed(transport, found) if probe else found
     tried = []
@@ -94,13 +94,13 @@ async def meet(transport: Transport, dialect: Dialect | None, model: str | None,
         try:
             candidate = dialect_named(name)
         except ConfigError as error:  # a broken third-party dialect does not block the others
-            transport.redaction.log("warning", "dialect left aside", dialect=name, reason=str(error))
+            transport.redaction.log("warning", "dialect skipped", dialect=name, reason=str(error))
             continue
-        greeting = await _greeted(transport, candidate, model, "debug")
-        if greeting is None:
+        reported = await _server_info(transport, candidate, model, "debug")
+        if reported is None:
             tried.append(name)
             continue
-        found = Found(candidate, replace(greeting, model=model or greeting.model), candidate.capabilities)
+        found = Found(candidate, replace(reported, model=model or reported.model), candidate.capabilities)
         try:
             found = await _probed(transport, found)
         except ProviderError:
@@ -112,19 +112,19 @@ async def meet(transport: Transport, dialect: Dialect | None, model: str | None,
         )
         return found
     raise ProviderError(
-        f"{transport.base_url} speaks none of the dialects {', '.join(tried)}; is base_url right? "
+        f"{transport.base_url} matches none of the dialects {', '.join(tried)}; is base_url right? "
         "Name the dialect if you know it"
     )
 
 
-async def _greeted(transport: Transport, dialect: Dialect, model: str | None, level: str) -> ServerInfo | None:
+async def _server_info(transport: Transport, dialect: Dialect, model: str | None, level: str) -> ServerInfo | None:
     try:
         return await dialect.greet(transport.ask, model)
     except ParameterError:
         raise
     except SHAPE as error:
-        words = f"{type(error).__name__}: {error}"
-        transport.redaction.log(level, "the server's information about itself is not understood", why=words[:200])
+        message = f"{type(error).__name__}: {error}"
+        transport.redaction.log(level, "the server's information about itself is not understood", why=message[:200])
         return None
     except Refused as error:
         if error.status in (400, 404, 405, 422, 501) or (error.status == 0 and "not JSON" in str(error)):

@@ -16,7 +16,7 @@ from decodekit.model.prefix import Prefix
 from decodekit_remote.answers import Answers
 from decodekit_remote.dialect import Position, Reply, Request
 from decodekit_remote.draft_length import DraftLength
-from decodekit_remote.heads import is_repeated
+from decodekit_remote.list_distribution import is_repeated
 from decodekit_remote.list_length import ListLength
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import Server
@@ -57,44 +57,43 @@ class Questions:
         self._draft_length, self._list_length, self._adapts = draft_length, list_length, adapts
 
     async def ask_all(self, fresh: list[Wanted]) -> list[tuple[bytes, Answer]]:
-        """Rows in as few requests as the server allows."""
+        """Asks for all of these in as few requests as the server allows."""
         chains, rest = self._chains(fresh)
-        alone = [
-            row for row in rest if not row.plain or not self._server.capabilities.batch or self._streams.next_for(row)
-        ]
-        together = [row for row in rest if row not in alone]
+        batches = self._server.capabilities.batch
+        alone = [wanted for wanted in rest if not (wanted.plain and batches) or self._streams.next_for(wanted)]
+        together = [wanted for wanted in rest if wanted not in alone]
         if len(together) == 1:
             alone, together = alone + together, []
         questions: list[Coroutine[Any, Any, list[tuple[bytes, Answer]]]] = [self._ask_chain(chain) for chain in chains]
         questions += [self._ask_batch(together[at : at + _BATCH]) for at in range(0, len(together), _BATCH)]
-        questions += [self._ask_alone(row) for row in alone]
+        questions += [self._ask_alone(wanted) for wanted in alone]
         answers = await asyncio.gather(*questions)
         return [answer for some in answers for answer in some]
 
-    async def _ask_alone(self, row: Wanted) -> list[tuple[bytes, Answer]]:
+    async def _ask_alone(self, wanted: Wanted) -> list[tuple[bytes, Answer]]:
         try:
-            return [(row.prefix.digest, await self._answer(row))]
+            return [(wanted.prefix.digest, await self._answer(wanted))]
         except DecodekitError as error:
-            return [(row.prefix.digest, error)]
+            return [(wanted.prefix.digest, error)]
 
-    async def _answer(self, row: Wanted) -> Distribution:
-        prefix, want = row.prefix, row.want
+    async def _answer(self, wanted: Wanted) -> Distribution:
+        prefix, want = wanted.prefix, wanted.disclosure
         await self._checks.before(prefix)
         for ahead in [
             stream
             for stream in self._streams.running
-            if stream.contains(prefix) and stream is not self._streams.next_for(row)
+            if stream.contains(prefix) and stream is not self._streams.next_for(wanted)
         ]:
             await self._streams.end(ahead)  # a server with one slot would finish it before it answers this
-        if not row.plain:
-            return await self._everything(row) if want.kind == "all" else await self._by_name(row)
+        if not wanted.plain:
+            return await self._everything(wanted) if want.kind == "all" else await self._by_name(wanted)
         top = want.top or self._list_length.top
         again = top > self._list_length.top  # a list was too short; its draft is stored already, or unlikely
-        stream = self._streams.next_for(row)
+        stream = self._streams.next_for(wanted)
         if stream is None and not again and self._streams.should_open(prefix):
             stream = self._streams.open(prefix, top)
         if stream is not None:
-            streamed = await self._streams.read(stream, row)
+            streamed = await self._streams.read(stream, wanted)
             if streamed is not None:
                 return streamed
         begun = time.perf_counter()
@@ -105,47 +104,47 @@ class Questions:
             self._draft_length.observe_request(len(reply.positions), time.perf_counter() - begun)
         return await self._take(prefix, reply, question)
 
-    async def _everything(self, row: Wanted) -> Distribution:
-        question = replace(self._question([row.prefix], self._list_length.top), everything=True)
+    async def _everything(self, wanted: Wanted) -> Distribution:
+        question = replace(self._question([wanted.prefix], self._list_length.top), everything=True)
         (reply,) = await self._server.put(question)
-        return await self._take(row.prefix, reply, question)
+        return await self._take(wanted.prefix, reply, question)
 
-    async def _by_name(self, row: Wanted) -> Distribution:
+    async def _by_name(self, wanted: Wanted) -> Distribution:
         """Requested ids are asked for together with those of the head, so that one answer holds both."""
-        head = self._answers.of(row.prefix.digest)
+        head = self._answers.of(wanted.prefix.digest)
         if head is None or head.answer.token_ids is None:
-            first = await self._answer(replace(row, want=Disclosure(row.want.top)))
+            first = await self._answer(replace(wanted, disclosure=Disclosure(wanted.disclosure.top)))
         else:
             first = head.answer
         ids = first.token_ids
         assert ids is not None and first.tail is not None
-        asked = list(dict.fromkeys([*row.want.ids, *ids.tolist()]))
+        asked = list(dict.fromkeys([*wanted.disclosure.ids, *ids.tolist()]))
         if len(asked) > self._server.capabilities.named_ids:
             asked = asked[: self._server.capabilities.named_ids]
-        question = replace(self._question([row.prefix], len(asked)), named=tuple(asked))
+        question = replace(self._question([wanted.prefix], len(asked)), named=tuple(asked))
         (reply,) = await self._server.put(question)
         if not reply.positions:
             return first
         bound = first.tail.max_logprob
         if set(ids.tolist()) - set(asked):  # the head did not fit in addition
             bound = max(bound or 0.0, float(first.logprobs.max()))
-        self._answers.keep(row.prefix, reply.positions[0], question, 0, reply, bound=bound)
-        return self._given(row.prefix)
+        self._answers.keep(wanted.prefix, reply.positions[0], question, 0, reply, bound=bound)
+        return self._given(wanted.prefix)
 
-    async def _ask_batch(self, rows: Sequence[Wanted]) -> list[tuple[bytes, Answer]]:
+    async def _ask_batch(self, batch: Sequence[Wanted]) -> list[tuple[bytes, Answer]]:
         """Several prompts in one request; one by one if it is refused, to find the one that causes it."""
-        top = max(row.want.top or self._list_length.top for row in rows)
-        length = min(self._server.room(row.prefix, self._draft_length.length) for row in rows)
-        question = self._question([row.prefix for row in rows], top, tokens=length)
+        top = max(wanted.disclosure.top or self._list_length.top for wanted in batch)
+        length = min(self._server.room(wanted.prefix, self._draft_length.length) for wanted in batch)
+        question = self._question([wanted.prefix for wanted in batch], top, tokens=length)
         try:
             replies = await self._server.put(question)
         except AdapterError as error:
             if isinstance(error, Refused) and error.status not in (400, 413, 422):
-                return [(row.prefix.digest, error) for row in rows]
-            return [answer for some in await asyncio.gather(*map(self._ask_alone, rows)) for answer in some]
+                return [(wanted.prefix.digest, error) for wanted in batch]
+            return [answer for some in await asyncio.gather(*map(self._ask_alone, batch)) for answer in some]
         return list(
             await asyncio.gather(
-                *(self._taken(row.prefix, reply, question) for row, reply in zip(rows, replies, strict=True))
+                *(self._taken(wanted.prefix, reply, question) for wanted, reply in zip(batch, replies, strict=True))
             )
         )
 
@@ -155,17 +154,18 @@ class Questions:
         except DecodekitError as error:
             return prefix.digest, error
 
-    def _chains(self, rows: list[Wanted]) -> tuple[list[list[Wanted]], list[Wanted]]:
-        """Rows that are ancestors of one another, shortest first, where one request can score them all."""
-        if not self._server.capabilities.echo or len(rows) < 2:
-            return [], rows
-        plain = {row.prefix.digest: row for row in rows if row.plain and self._streams.next_for(row) is None}
+    def _chains(self, fresh: list[Wanted]) -> tuple[list[list[Wanted]], list[Wanted]]:
+        """Prefixes that are ancestors of one another, shortest first, where one request can score them all."""
+        if not self._server.capabilities.echo or len(fresh) < 2:
+            return [], fresh
+        unstreamed = [wanted for wanted in fresh if wanted.plain and self._streams.next_for(wanted) is None]
+        plain = {wanted.prefix.digest: wanted for wanted in unstreamed}
         chains = []
-        for row in sorted(plain.values(), key=lambda row: -len(row.prefix)):
-            if row.prefix.digest not in plain:
+        for wanted in sorted(plain.values(), key=lambda wanted: -len(wanted.prefix)):
+            if wanted.prefix.digest not in plain:
                 continue
             at, chain = Prefix(), []
-            for token in row.prefix.token_ids:
+            for token in wanted.prefix.token_ids:
                 at = at.extend([token])
                 if at.digest in plain:
                     chain.append(plain[at.digest])
@@ -174,11 +174,11 @@ class Questions:
                 for each in chain:
                     del plain[each.prefix.digest]
         placed = {each.prefix.digest for chain in chains for each in chain}
-        return chains, [row for row in rows if row.prefix.digest not in placed]
+        return chains, [wanted for wanted in fresh if wanted.prefix.digest not in placed]
 
     async def _ask_chain(self, chain: list[Wanted]) -> list[tuple[bytes, Answer]]:
         longest = chain[-1].prefix
-        top = max(row.want.top or self._list_length.top for row in chain)
+        top = max(wanted.disclosure.top or self._list_length.top for wanted in chain)
         question = replace(self._question([longest], top), echo=True)
         try:
             (reply,) = await self._server.put(question)
@@ -186,20 +186,20 @@ class Questions:
                 raise ProviderError(
                     f"{self._server.transport.base_url} scored {len(reply.prompt)} of {len(longest) - 1} tokens"
                 )
-        except DecodekitError:  # so that only the bad row fails: ask them one by one
+        except DecodekitError:  # so that only the bad prefix fails: ask them one by one
             return [answer for some in await asyncio.gather(*map(self._ask_alone, chain)) for answer in some]
         answers: list[tuple[bytes, Answer]] = []
-        for row in chain:
-            listed = reply.positions[0] if row.prefix == longest else reply.prompt[len(row.prefix) - 1]
+        for wanted in chain:
+            listed = reply.positions[0] if wanted.prefix == longest else reply.prompt[len(wanted.prefix) - 1]
             if listed is None:
-                answers += await self._ask_alone(row)
+                answers += await self._ask_alone(wanted)
                 continue
-            position = listed if row.prefix == longest else _unchosen(listed)
+            position = listed if wanted.prefix == longest else _unchosen(listed)
             try:
-                self._answers.keep(row.prefix, position, question, 0, reply)
-                answers.append((row.prefix.digest, self._given(row.prefix)))
+                self._answers.keep(wanted.prefix, position, question, 0, reply)
+                answers.append((wanted.prefix.digest, self._given(wanted.prefix)))
             except DecodekitError as error:
-                answers.append((row.prefix.digest, error))
+                answers.append((wanted.prefix.digest, error))
         return answers
 
     async def _take(self, prefix: Prefix, reply: Reply, question: Request) -> Distribution:

@@ -33,8 +33,8 @@ def reading(dialect: str, where: str, clean: Clean = str) -> Iterator[None]:
     try:
         yield
     except SHAPE as error:
-        words = clean(f"{type(error).__name__}: {error}")[:_LONGEST]
-        raise ProviderError(f"{where} answered in a shape that dialect {dialect!r} does not know ({words})") from None
+        message = clean(f"{type(error).__name__}: {error}")[:_LONGEST]
+        raise ProviderError(f"{where} answered in a shape that dialect {dialect!r} does not know ({message})") from None
 
 
 def read_reply(dialect: Dialect, where: str, data: Any, question: Request, clean: Clean = str) -> list[Reply]:

@@ -105,11 +105,11 @@ class _HttpLogs(logging.Filter):
             logging.getLogger(name).addFilter(self)  # adding it twice does nothing
 
     def filter(self, record: logging.LogRecord) -> bool:
-        words = record.getMessage()
-        cleaned = words
+        message = record.getMessage()
+        cleaned = message
         for redaction in list(self._redactions):
             cleaned = redaction.text(cleaned)
-        if cleaned != words:
+        if cleaned != message:
             record.msg, record.args = cleaned, ()
         return True
 

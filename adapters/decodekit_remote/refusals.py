@@ -12,12 +12,12 @@ from typing import Any
 
 from decodekit.errors import AdapterError, ContextOverflow, ModelNotFound, ProviderError
 
-__all__ = ["Refused", "own_words", "refusal", "retry_after"]
+__all__ = ["Refused", "own_message", "refusal", "retry_after"]
 
 LONGEST_WAIT = 120.0
 """Seconds. If a server asks for a longer wait, there is no retry (as in openai-python)."""
 
-_LONGEST_WORDS = 600
+_LONGEST_MESSAGE = 600
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _CONTEXT = re.compile(r"context (?:length|size|window)|exceed_context|maximum context|too many tokens", re.IGNORECASE)
 _NO_QUOTA = re.compile(r"insufficient_quota|billing|exceeded your current quota", re.IGNORECASE)
@@ -51,33 +51,33 @@ def refusal(
         body: its text.
         clean: removes the key from a text.
     """
-    words = own_words(body, clean)
-    said = f"{where} answered {status}" + (f": {words}" if words else "")
+    message = own_message(body, clean)
+    answered = f"{where} answered {status}" + (f": {message}" if message else "")
     if 300 <= status < 400:
-        target = clean(headers.get("location", ""))[:_LONGEST_WORDS]
+        target = clean(headers.get("location", ""))[:_LONGEST_MESSAGE]
         return Refused(
-            f"{said}; redirects are not followed. Set base_url to where it points ({target!r})", status=status
+            f"{answered}; redirects are not followed. Set base_url to where it points ({target!r})", status=status
         )
-    if status in (400, 413, 422, 500) and _CONTEXT.search(words):
-        return ContextOverflow(said)
-    if status == 404 and re.search(r"model", words, re.IGNORECASE):
-        return ModelNotFound(said)
+    if status in (400, 413, 422, 500) and _CONTEXT.search(message):
+        return ContextOverflow(answered)
+    if status == 404 and re.search(r"model", message, re.IGNORECASE):
+        return ModelNotFound(answered)
     if status in (401, 403):
-        return Refused(f"{said}; name the variable that holds the key with api_key_env", status=status)
+        return Refused(f"{answered}; name the variable that holds the key with api_key_env", status=status)
     if status == 404:
-        return Refused(f"{said}; is base_url right, and the dialect?", status=status)
+        return Refused(f"{answered}; is base_url right, and the dialect?", status=status)
     if (
         status not in _RETRIED
         or headers.get("x-should-retry") == "false"
-        or (status == 429 and _NO_QUOTA.search(words))
+        or (status == 429 and _NO_QUOTA.search(message))
     ):
-        return Refused(said, status=status)
-    if status == 500 and "validation error" in words:  # llama-cpp-python refuses a malformed question with 500
-        return Refused(said, status=status)
+        return Refused(answered, status=status)
+    if status == 500 and "validation error" in message:  # llama-cpp-python refuses a malformed question with 500
+        return Refused(answered, status=status)
     wait = retry_after(headers)
     if wait is not None and wait > LONGEST_WAIT:
-        return Refused(f"{said}; it asks to wait {wait:.0f} s; the limit is {LONGEST_WAIT:.0f} s", status=status)
-    return Refused(said, status=status, again=True, wait=wait)
+        return Refused(f"{answered}; it asks to wait {wait:.0f} s; the limit is {LONGEST_WAIT:.0f} s", status=status)
+    return Refused(answered, status=status, again=True, wait=wait)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -98,15 +98,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def own_words(body: bytes | bytearray, clean: Callable[[str], str] = str) -> str:
+def own_message(body: bytes | bytearray, clean: Callable[[str], str] = str) -> str:
     """The message of an error's body, in one line of at most 600 characters: first cleaned, then shortened."""
     text = body.decode("utf-8", "replace")
     try:
         found = _message(json.loads(text))
     except (ValueError, RecursionError):
         found = None
-    words = clean(" ".join("".join(c if c.isprintable() else " " for c in (found or text)).split()))
-    return words if len(words) <= _LONGEST_WORDS else words[:_LONGEST_WORDS] + "…"
+    message = clean(" ".join("".join(c if c.isprintable() else " " for c in (found or text)).split()))
+    return message if len(message) <= _LONGEST_MESSAGE else message[:_LONGEST_MESSAGE] + "…"
 
 
 def _message(data: Any) -> str | None:

@@ -12,12 +12,13 @@ class SeenTokens:
 
     Attributes:
         listed: False: it gives the bytes of tokens one by one.
+        seen: the bytes of the tokens seen so far, by id.
     """
 
     listed = False
 
     def __init__(self) -> None:
-        self._pieces: dict[int, bytes] = {}
+        self.seen: dict[int, bytes] = {}
 
     def decode(self, ids: Sequence[int]) -> bytes:
         """The bytes of these tokens, those without bytes left out."""

@@ -54,7 +54,7 @@ class ServerTokenizer(SeenTokens):
         self._model = info.model or None
         self._fingerprint = ""
 
-    async def introduce(self, ask: Callable[[str, Mapping[str, Any]], Awaitable[Any]]) -> None:
+    async def read_fingerprint(self, ask: Callable[[str, Mapping[str, Any]], Awaitable[Any]]) -> None:
         """Get the data of the fingerprint, awaiting the answer."""
         path, body = self._tokenizing(_SAMPLE, special=False)
         self._set_fingerprint(self._read(path, await ask(path, body), special=False))
@@ -117,7 +117,7 @@ class ServerTokenizer(SeenTokens):
         A route that gives text cannot give half a character: U+FFFD replaces it, with a warning. Name a tokenizer if
         that matters.
         """
-        if token_id not in self._pieces:
+        if token_id not in self.seen:
             asked: dict[str, Any] = {"tokens": [token_id]} | ({"model": self._model} if self._model else {})
             answer = self._ask("/detokenize", asked)
             with self._reading("/detokenize"):
@@ -127,12 +127,12 @@ class ServerTokenizer(SeenTokens):
                 raise ProviderError(f"{self._where} does not give the bytes of token {token_id}; name a tokenizer")
             if b"\xef\xbf\xbd" in piece:
                 get_logger().warning("a token ends inside a character; name a tokenizer to see it", token=token_id)
-            self._pieces[token_id] = piece
-        return self._pieces[token_id] or None
+            self.seen[token_id] = piece
+        return self.seen[token_id] or None
 
     def learn(self, pieces: Mapping[int, bytes]) -> None:
         """Store the bytes of tokens from an answer."""
-        self._pieces.update(pieces)
+        self.seen.update(pieces)
 
     def _tokenizing(self, text: str, special: bool) -> tuple[str, Mapping[str, Any]]:
         asked = self._dialect.tokenizing(text, special, self._model)
@@ -157,13 +157,13 @@ class ServerTokenizer(SeenTokens):
             ids = integers([each["id"] for each in listed])
             for each in listed:
                 piece = each["piece"]
-                self._pieces[each["id"]] = piece.encode() if isinstance(piece, str) else bytes(integers(piece))
+                self.seen[each["id"]] = piece.encode() if isinstance(piece, str) else bytes(integers(piece))
             return ids
         ids = integers(listed)
         for token, name in zip(ids, answer.get("token_strs") or (), strict=False):
             piece = _bytes_named(name)
             if piece is not None:
-                self._pieces[token] = piece
+                self.seen[token] = piece
         return ids
 
     def _reading(self, path: str) -> AbstractContextManager[None]:

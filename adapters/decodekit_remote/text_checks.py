@@ -1,4 +1,4 @@
-"""Checks that a server that takes texts continues the same tokens, and the begun answer."""
+"""Checks that a server that takes texts continues the same tokens, and an answer that was started."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
 __all__ = ["TextChecks"]
 
 _MOST_SAME = 10_000  # prefixes whose tokens are known to be the server's
-_TOLD = Conversation(({"role": "user", "content": "Tell me a long story about the sea."},))
-_WAYS = "another of prefill='last_message', 'continue_final_message' and 'prefix', or a completions dialect"
+_STORY = Conversation(({"role": "user", "content": "Tell me a long story about the sea."},))
+_ALTERNATIVES = "another of prefill='last_message', 'continue_final_message' and 'prefix', or a completions dialect"
 
 
 class TextChecks:
@@ -47,7 +47,7 @@ class TextChecks:
             return
         prompt = vocabulary.prompt_of(prefix)
         if isinstance(prompt, Conversation):
-            if prompt.said or prompt.begun:
+            if prompt.answer_start or prompt.begun:
                 await self.prove_prefill()
         elif isinstance(vocabulary, KnownVocabulary) and not self._allow:
             named = server_ids(vocabulary.tokenizer, prompt)
@@ -63,7 +63,7 @@ class TextChecks:
             if counted in (None, ours):
                 counted = self._recounted(prefix, vocabulary) if self._allow else None
         elif isinstance(vocabulary, HashedVocabulary) and counted is not None:
-            start = prefix.token_ids[0]  # the whole prompt; each following piece is one token
+            start = prefix.token_ids[0]  # the full prompt; each following piece is one token
             if ours == 1:
                 self._counts[start] = counted
             ours += self._counts.get(start, counted - ours + 1) - 1
@@ -91,25 +91,34 @@ class TextChecks:
         if self._why_no_prefill:
             raise self._no_prefill()
 
-    def note(self, prefix: Prefix, position: Position) -> None:
+    def observe(self, prefix: Prefix, position: Position) -> None:
         """Look at the first list that answers a prefix: a server may begin its answer again."""
         vocabulary = self._server.vocabulary
         if vocabulary is not None and self._server.capabilities.conversations:
             asked = vocabulary.prompt_of(prefix)
             if isinstance(asked, Conversation) and self._server.capabilities.prefill != "no":
-                self._restarts.note(asked, position)
+                self._restarts.observe(asked, position)
 
-    async def confirm(self) -> None:
-        """Settle what was noted, with one request where something is suspicious. Raises `ProviderError`."""
+    async def confirm(self, before: bool | None) -> None:
+        """Settle what was noted, with one request where something is suspicious.
+
+        Args:
+            before: what `prefill_proved` was when the call began: if another call has disproved it since, the answers
+                of this one are not given either.
+
+        Raises:
+            ProviderError: the server begins its answers again.
+        """
         why = await self._restarts.found()
         if why:
             self._why_no_prefill, self.prefill_proved = why, False
+        if why or (before is not False and self.prefill_proved is False):
             raise self._no_prefill()
 
     def _no_prefill(self) -> ProviderError:
         return ProviderError(
             f"{self._server.transport.base_url}: prefill={self._server.capabilities.prefill!r} was tried, and "
-            f"{self._why_no_prefill}. Name {_WAYS}; without prefill only one request's draft is available"
+            f"{self._why_no_prefill}. Name {_ALTERNATIVES}; without prefill only one request's draft is available"
         )
 
     # -- tokens -------------------------------------------------------------------------------------------------------
@@ -168,17 +177,17 @@ class TextChecks:
 
     async def _try_prefill(self) -> str:
         """Why the server is not known to continue an answer; '' when it does."""
-        question = replace(self._server.question([], self._server.capabilities.usual_top, tokens=4), prompts=(_TOLD,))
-        (whole,) = await self._server.put(question)
-        places = [place for place in (2, 3) if place < len(whole.positions) and _said(whole.positions[:place])]
+        question = replace(self._server.question([], self._server.capabilities.usual_top, tokens=4), prompts=(_STORY,))
+        (full,) = await self._server.put(question)
+        places = [place for place in (2, 3) if place < len(full.positions) and _text_of(full.positions[:place])]
         if not places:
             return "its answer was too short to continue"
-        first = whole.positions[0]
-        place = max(places, key=lambda place: distance(first, whole.positions[place]))
-        expected = whole.positions[place]
+        first = full.positions[0]
+        place = max(places, key=lambda place: distance(first, full.positions[place]))
+        expected = full.positions[place]
         if distance(first, expected) < 2 * NEAR:
             return "its answer repeats itself, so a continuation looks like a new answer"
-        begun = replace(_TOLD, said=_said(whole.positions[:place]))
+        begun = replace(_STORY, answer_start=_text_of(full.positions[:place]))
         (rest,) = await self._server.put(replace(question, prompts=(begun,), tokens=1))
         if not rest.positions:
             return "it returned nothing more"
@@ -188,7 +197,7 @@ class TextChecks:
         return "it began its answer again" if restarted else "it did not continue as before"
 
 
-def _said(positions: Sequence[Position]) -> str:
+def _text_of(positions: Sequence[Position]) -> str:
     """The text of the chosen tokens; '' where that is not text."""
     parts = []
     for position in positions:

@@ -20,7 +20,7 @@ from httpx_sse import EventSource
 from pydantic import SecretStr
 
 from decodekit.errors import AdapterError, ParameterError
-from decodekit_remote.body import MEBIBYTE, MOST_OBJECTS, Broken, Refusal, bounded, lines, parsed, pieces, whole
+from decodekit_remote.body import MEBIBYTE, MOST_OBJECTS, Broken, Refusal, bounded, decoded, lines, parsed, read_all
 from decodekit_remote.clients import Carrier, Client, Clients
 from decodekit_remote.redaction import Redaction
 from decodekit_remote.refusals import LONGEST_WAIT, Refused, refusal
@@ -99,7 +99,7 @@ class Transport:
 
         async def once() -> Any:
             async with self._answer(path, body) as response:
-                data = await whole(_pieces(response), self._max_body)
+                data = await read_all(_decoded(response), self._max_body)
                 return self._json(path, data, response.headers.get("content-type", ""), objects)
 
         return await self.patiently(path, once)
@@ -115,7 +115,7 @@ class Transport:
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, Refused) and error.again),
             wait=_pause,
             stop=tenacity.stop_after_attempt(self._attempts),
-            before_sleep=self._tell,
+            before_sleep=self._log_retry,
             reraise=True,
         )
         try:
@@ -137,7 +137,7 @@ class Transport:
         self._clients.here().stock(self._connect)
         async with self._answer(path, body) as response:
             kind = response.headers.get("content-type", "")
-            counted = bounded(_pieces(response), self._max_body, self._max_line)
+            counted = bounded(_decoded(response), self._max_body, self._max_line)
             if kind.startswith("text/event-stream"):
                 texts = _server_sent(counted)
             elif kind.startswith("application/x-ndjson"):
@@ -154,6 +154,11 @@ class Transport:
                     if event is not None:
                         yield event
 
+    @property
+    def home(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop to ask in, where a client or transport that is an object works in no other."""
+        return self._clients.home
+
     async def aclose(self) -> None:
         """Close the client, unless it is the user's. Closing twice does nothing."""
         await self._clients.aclose()
@@ -169,24 +174,24 @@ class Transport:
             request = client.build_request("GET", f"{self.base_url}/v1/models", timeout=_CONNECT)
             response = await client.send(request, stream=True, follow_redirects=False, auth=None)
             async with aclosing(response):
-                await whole(_pieces(response), _LONGEST_ERROR)
+                await read_all(_decoded(response), _LONGEST_ERROR)
 
     # -- one attempt ----------------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def _answer(self, path: str, body: Mapping[str, Any] | None) -> AsyncIterator[httpx.Response]:
         """A response with status 200, its body unread. Everything httpx raises becomes a `ProviderError`."""
-        place = self._clients.here()
-        request = self._request(place.client, path, body)
+        here = self._clients.here()
+        request = self._request(here.client, path, body)
         try:
-            async with place.slots:
+            async with here.slots:
                 self.requests += 1
-                response = await place.client.send(request, stream=True, follow_redirects=False, auth=None)
+                response = await here.client.send(request, stream=True, follow_redirects=False, auth=None)
                 try:
                     if response.status_code != 200:
-                        words = await whole(_pieces(response), _LONGEST_ERROR, cut=True)
+                        message = await read_all(_decoded(response), _LONGEST_ERROR, cut=True)
                         where = f"{self.base_url}{path}"
-                        raise refusal(where, response.status_code, response.headers, words, self.redaction.text)
+                        raise refusal(where, response.status_code, response.headers, message, self.redaction.text)
                     yield response
                 finally:
                     await response.aclose()
@@ -195,13 +200,13 @@ class Transport:
         except httpx.ConnectTimeout:
             raise self.error(path, f"cannot be reached: no connection within {_CONNECT:g} s") from None
         except httpx.ConnectError as error:
-            raise self.error(path, f"cannot be reached: {_words_of(error)}", again=not _is_tls(error)) from None
+            raise self.error(path, f"cannot be reached: {_reason_of(error)}", again=not _is_tls(error)) from None
         except httpx.TimeoutException as error:
             raise self.error(path, f"did not answer in time ({type(error).__name__})") from None
         except httpx.TransportError as error:  # the connection was lost: nothing was accepted, so it may be sent again
-            raise self.error(path, f"broke off: {_words_of(error)}", again=True) from None
+            raise self.error(path, f"broke off: {_reason_of(error)}", again=True) from None
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
-            raise self.error(path, f"could not be understood: {_words_of(error)}") from None
+            raise self.error(path, f"could not be understood: {_reason_of(error)}") from None
 
     def _request(self, client: httpx.AsyncClient, path: str, body: Mapping[str, Any] | None) -> httpx.Request:
         headers = {"accept-encoding": "identity"}
@@ -226,21 +231,21 @@ class Transport:
             sort = f" of type {kind!r}" if kind else ""
             raise self.error(path, f"answered with something{sort} that is not JSON: {start!r}") from None
 
-    def _tell(self, state: tenacity.RetryCallState) -> None:
+    def _log_retry(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
         self.redaction.log("info", "asking again", server=self.base_url, attempt=state.attempt_number, error=str(error))
 
 
-async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+async def _decoded(response: httpx.Response) -> AsyncIterator[bytes]:
     if response.is_stream_consumed:  # by a transport that read it itself, as httpx.MockTransport does
         yield response.content
         return
     coding = response.headers.get("content-encoding", "identity").strip().lower()
-    async for piece in pieces(response.aiter_raw(), coding):
-        yield piece
+    async for chunk in decoded(response.aiter_raw(), coding):
+        yield chunk
 
 
-class _Stream(httpx.AsyncByteStream):
+class _ResponseBody(httpx.AsyncByteStream):
     def __init__(self, body: AsyncIterator[bytes]) -> None:
         self._body = body
 
@@ -250,7 +255,7 @@ class _Stream(httpx.AsyncByteStream):
 
 async def _server_sent(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The data of server-sent events; one without a blank line after it is incomplete and is dropped."""
-    counted = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_Stream(body))
+    counted = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_ResponseBody(body))
     async with aclosing(EventSource(counted).aiter_sse()) as events:
         async for event in events:
             if event.data:
@@ -274,7 +279,7 @@ def _is_tls(error: BaseException) -> bool:
     return False
 
 
-def _words_of(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 

@@ -52,7 +52,7 @@ class ConversationTokenizer:
         self.vocab_size, self.fingerprint = tokenizer.vocab_size, tokenizer.fingerprint
         self.eos_ids, self.bos_id = tokenizer.eos_ids, tokenizer.bos_id
         self.encode, self.decode, self.token_bytes = tokenizer.encode, tokenizer.decode, tokenizer.token_bytes
-        self._talks: dict[tuple[int, ...], tuple[Message, ...]] = {}
+        self._known_messages: dict[tuple[int, ...], tuple[Message, ...]] = {}
 
     def __getattr__(self, name: str) -> Any:
         """Other attributes of the tokenizer, such as its chat template or its control tokens."""
@@ -61,18 +61,20 @@ class ConversationTokenizer:
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """The tokenizer's ids, which are stored with the conversation."""
         ids = self._tokenizer.encode_messages(messages)
-        self._talks[tuple(ids)] = tuple(dict(message) for message in messages)
+        self._known_messages[tuple(ids)] = tuple(dict(message) for message in messages)
         return ids
 
     def relearn(self, schedules: Sequence[Mapping[str, Any]]) -> None:
         """Only conversations would have to be learnt, and those are encoded again."""
 
-    def talk_of(self, ids: tuple[int, ...]) -> tuple[tuple[Message, ...], tuple[int, ...]]:
+    def conversation_of(self, ids: tuple[int, ...]) -> tuple[tuple[Message, ...], tuple[int, ...]]:
         """The conversation at the beginning of these ids, and the ids after it. Raises `ParameterError` for none."""
-        for length in sorted({len(start) for start in self._talks}, reverse=True):
-            if ids[:length] in self._talks:
-                return self._talks[ids[:length]], ids[length:]
-        raise ParameterError("this server takes conversations, and these ids begin with none given here as messages")
+        for length in sorted({len(start) for start in list(self._known_messages)}, reverse=True):
+            if ids[:length] in self._known_messages:
+                return self._known_messages[ids[:length]], ids[length:]
+        raise ParameterError(
+            "this server takes conversations, and these ids do not begin with one that was encoded here; give messages"
+        )
 
 
 class KnownVocabulary:
@@ -123,8 +125,8 @@ class KnownVocabulary:
         """
         ids = prefix.token_ids
         if self._memory is not None:
-            talk, said = self._memory.talk_of(ids)
-            return Conversation(talk, _text(self._pieces(said)))
+            messages, answer_ids = self._memory.conversation_of(ids)
+            return Conversation(messages, _text(self._pieces(answer_ids)))
         sent = ids[1:] if ids and ids[0] == self.tokenizer.bos_id else ids
         pieces = self._pieces(sent)
         if getattr(self.tokenizer, "space_in_front", "never") == "never":
@@ -177,7 +179,7 @@ class HashedVocabulary(SeenTokens):
     def __init__(self, *, conversations: bool = False) -> None:
         super().__init__()
         self._conversations = conversations
-        self._talks: dict[int, tuple[Message, ...]] = {}
+        self._known_messages: dict[int, tuple[Message, ...]] = {}
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -191,18 +193,18 @@ class HashedVocabulary(SeenTokens):
     def prompt_of(self, prefix: Prefix) -> str | Conversation:
         """The texts joined, after the conversation if there is one."""
         ids = prefix.token_ids
-        talk = self._talks.get(ids[0])
+        messages = self._known_messages.get(ids[0])
         try:
-            if talk is None and self._conversations:
-                talk = ({"role": "user", "content": self.decode(ids[:1]).decode("utf-8")},)
-            text = self.decode(ids if talk is None else ids[1:]).decode("utf-8")
+            if messages is None and self._conversations:
+                messages = ({"role": "user", "content": self.decode(ids[:1]).decode("utf-8")},)
+            text = self.decode(ids if messages is None else ids[1:]).decode("utf-8")
         except UnicodeDecodeError:
             raise ParameterError("the prefix ends inside a character, and this server takes only text") from None
-        return text if talk is None else Conversation(talk, text)
+        return text if messages is None else Conversation(messages, text)
 
     def learn(self, position: Position) -> None:
         """Store the bytes of ids, where a server returns both."""
-        self._pieces.update(position.pieces)
+        self.seen.update(position.pieces)
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """One id for the whole text."""
@@ -212,20 +214,20 @@ class HashedVocabulary(SeenTokens):
         """One id for the whole conversation; the server's own template is applied to it there."""
         written = json.dumps([dict(message) for message in messages], ensure_ascii=False, sort_keys=True)
         token = _hash(b"\0conversation\0" + written.encode())
-        self._talks[token] = tuple(dict(message) for message in messages)
+        self._known_messages[token] = tuple(dict(message) for message in messages)
         return [token]
 
     def token_bytes(self, token_id: int) -> bytes | None:
         """The bytes behind a hash; None for a conversation. Raises `ParameterError` for an id never seen here."""
-        if token_id in self._talks:
+        if token_id in self._known_messages:
             return None
-        if token_id not in self._pieces:
+        if token_id not in self.seen:
             raise ParameterError(f"token id {token_id} is the hash of no text seen here; give the prompt as text")
-        return self._pieces[token_id]
+        return self.seen[token_id]
 
     def table(self, ids: Sequence[int]) -> str:
         """The texts of these ids as JSON, for the record: hashes alone cannot be turned into text again."""
-        pieces = {str(token): self._pieces[token].decode("utf-8", "backslashreplace") for token in ids}
+        pieces = {str(token): self.seen[token].decode("utf-8", "backslashreplace") for token in ids}
         return json.dumps(pieces, ensure_ascii=False)
 
     def relearn(self, schedules: Sequence[Mapping[str, Any]]) -> None:
@@ -234,7 +236,7 @@ class HashedVocabulary(SeenTokens):
             for token, text in json.loads(schedule.get("tokens", "{}")).items():
                 for piece in (text.encode(), _ESCAPE.sub(lambda escape: bytes([int(escape[1], 16)]), text.encode())):
                     if _hash(piece) == int(token):
-                        self._pieces[int(token)] = piece
+                        self.seen[int(token)] = piece
 
     def _id_of(self, token: bytes | str) -> int | None:
         if not token or (isinstance(token, str) and _UNREADABLE in token):
@@ -243,8 +245,8 @@ class HashedVocabulary(SeenTokens):
 
     def _kept(self, piece: bytes) -> int:
         token = _hash(piece)
-        if self._pieces.setdefault(token, piece) != piece:
-            raise ParameterError(f"two texts have the same hash of 63 bits: {piece!r} and {self._pieces[token]!r}")
+        if self.seen.setdefault(token, piece) != piece:
+            raise ParameterError(f"two texts have the same hash of 63 bits: {piece!r} and {self.seen[token]!r}")
         return token
 
 

@@ -108,7 +108,7 @@ class TorchAdapter:
         )  # fmt: skip
         module: Any = loaded.module
         if compile and not isinstance(module, torch.nn.Module):
-            raise ParameterError("adapter 'torch': compile is for modules; hand in a compiled function")
+            raise ParameterError("adapter 'torch': compile is for modules; give a compiled function instead")
         if stochastic and isinstance(model, str):
             module.train()
         self._module = module

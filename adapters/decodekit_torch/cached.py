@@ -51,7 +51,7 @@ class Cached:
         self.index = ContentIndex(slots)
         self._rows: list[tuple[RowGroup, int] | None] = [None] * slots  # the group and row of each slot
         self._groups: list[RowGroup] = []
-        self._tick = 0
+        self._evaluations = 0
         self._shapes = shapes
 
     @property
@@ -107,7 +107,7 @@ class Cached:
             if continued is not None:
                 index.put(group.slots[row], continued, keep=len(continued) - 1)
                 emit(continued.digest, logits[row, 0], shape)
-        self._touch(group)
+        self._mark_used(group)
         return True
 
     def evaluate(self, prefixes: Sequence[Prefix], emit: Emit) -> None:
@@ -118,7 +118,7 @@ class Cached:
         for prefix in shared:
             path = TokenPath([prefix])
             self._place([path])
-            self._together([path], None)
+            self._evaluate_group([path], None)
         if shared:
             self._place(paths)
         waiting = sorted(paths, key=lambda path: (len(path.ids), len(path.prefix)), reverse=True)
@@ -138,7 +138,7 @@ class Cached:
                 else:
                     later.append(path)
             waiting = later
-            self._together(bucket, emit)
+            self._evaluate_group(bucket, emit)
 
     def _place(self, paths: Collection[TokenPath]) -> None:
         for path in paths:
@@ -165,7 +165,7 @@ class Cached:
             last = path
         return found
 
-    def _together(self, paths: Sequence[TokenPath], emit: Emit | None) -> None:
+    def _evaluate_group(self, paths: Sequence[TokenPath], emit: Emit | None) -> None:
         """Evaluate paths as the rows of one group."""
         lengths = [len(path.prefix) for path in paths]
         new = max(len(path.ids) for path in paths)
@@ -192,7 +192,7 @@ class Cached:
                 for row, prefix in wanted[column + low]:
                     assert emit is not None
                     emit(prefix.digest, logits[row, place], shape)
-        self._claim(group, paths)
+        self._assign_slots(group, paths)
 
     def _row_of(self, group: RowGroup, path: TokenPath, place: int) -> int:
         found = self._rows[path.slot] if path.slot >= 0 else None
@@ -234,7 +234,7 @@ class Cached:
         self._groups.append(group)
         return group
 
-    def _claim(self, group: RowGroup, paths: Sequence[TokenPath]) -> None:
+    def _assign_slots(self, group: RowGroup, paths: Sequence[TokenPath]) -> None:
         """Give slots to the rows of the group; first those of the rows they were copied from, if no longer needed."""
         taken = {slot for slot in group.slots if slot >= 0}
         for row, path in enumerate(paths):
@@ -249,7 +249,7 @@ class Cached:
                 self._rows[slot] = (group, row)
                 taken.add(slot)
             self.index.put(slot, path.prefix)
-        self._touch(group)
+        self._mark_used(group)
         self._make_room(0, {group})
 
     def _release(self, slot: int) -> None:
@@ -275,9 +275,9 @@ class Cached:
                 if slot >= 0:
                     self._release(slot)
 
-    def _touch(self, group: RowGroup) -> None:
-        self._tick += 1
-        group.used = self._tick
+    def _mark_used(self, group: RowGroup) -> None:
+        self._evaluations += 1
+        group.used = self._evaluations
 
     def _pass(self, group: RowGroup, ids: np.ndarray[Any, Any], columns: Sequence[int]) -> tuple[torch.Tensor, Shape]:
         """One forward pass over ``ids`` [rows, n]; the logits [rows, len(columns), V] of these columns of it."""

@@ -213,7 +213,7 @@ def _explained(model: str, allow_downloads: bool) -> Iterator[None]:
     except (ModelNotFound, ConfigError):
         raise
     except ImportError as error:
-        raise ConfigError(f"model {model!r} needs a library that is missing: {_first(error)}") from error
+        raise ConfigError(f"model {model!r} needs a library that is missing: {_first_line(error)}") from error
     except MemoryError:
         raise
     except Exception as error:  # loaders raise anything: OSError, ValueError, SafetensorError, KeyError
@@ -221,7 +221,7 @@ def _explained(model: str, allow_downloads: bool) -> Iterator[None]:
             hint = "; it is not in the cache of the hub, and downloads are off (allow_downloads=True)"
         else:
             hint = ""
-        raise ModelNotFound(f"model {model!r} cannot be loaded: {_first(error)}{hint}") from error
+        raise ModelNotFound(f"model {model!r} cannot be loaded: {_first_line(error)}{hint}") from error
 
 
 @contextlib.contextmanager
@@ -229,17 +229,17 @@ def _quietly(transformers: Any) -> Iterator[None]:
     """Progress bars and warnings go to the log: a library prints nothing."""
     logging = transformers.utils.logging
     before = logging.get_verbosity()
-    said = io.StringIO()
+    printed = io.StringIO()
     logging.set_verbosity_error()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(printed):
             yield
     finally:
         logging.set_verbosity(before)
-        if said.getvalue():
-            get_logger().debug("transformers said", text=said.getvalue()[-2000:])
+        if printed.getvalue():
+            get_logger().debug("transformers printed", text=printed.getvalue()[-2000:])
 
 
-def _first(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:500] if lines else ''}"

@@ -79,9 +79,9 @@ class Uncached:
             group = list(alike)
             rows = max(1, self._tokens // length)
             for low in range(0, len(group), rows):
-                self._together(group[low : low + rows], emit)
+                self._evaluate_batch(group[low : low + rows], emit)
 
-    def _together(self, paths: Sequence[TokenPath], emit: Emit) -> None:
+    def _evaluate_batch(self, paths: Sequence[TokenPath], emit: Emit) -> None:
         ids = np.stack([path.prefix.since(0) for path in paths])
         columns = sorted({len(prefix) - 1 for path in paths for prefix in path.asked})
         logits = self._pass(ids, columns)

@@ -109,9 +109,11 @@ def _by_factor(before: Row, after: Row, factor: float, logprob: float) -> tuple[
     This holds where tokens were only removed, or all scores only multiplied by one factor.
     """
     gap = kl_divergence(after, before)
-    lead = factor * before.max_score - after.max_score
-    now = min(0.0, factor * (logprob + before.log_total) + lead - after.log_total)
-    return gap, -math.expm1(-gap) if factor == 1.0 else 0.0, now
+    if before.offset_is_small and after.offset_is_small:
+        now = factor * (logprob + before.log_weight) - after.log_weight
+    else:
+        now = factor * (logprob + before.log_total) + (factor * before.max_score - after.max_score) - after.log_total
+    return gap, -math.expm1(-gap) if factor == 1.0 else 0.0, min(0.0, now)
 
 
 def _moved(before: Distribution, after: Distribution) -> tuple[float | None, float | None]:

@@ -20,7 +20,7 @@ from decodekit.errors import ConfigError
 from decodekit.plugin import registry
 from decodekit.plugin.presets import names_of, ported
 
-__all__ = ["Comparison", "Parting", "Reached", "compare", "counterpart", "read_row"]
+__all__ = ["Comparison", "Disagreement", "Reached", "compare", "counterpart", "read_row"]
 
 _SAME = 1e-9
 
@@ -39,7 +39,7 @@ class Reached:
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
+class Disagreement:
     """A token that one chain keeps and the other removes.
 
     Args:
@@ -61,12 +61,12 @@ class Comparison:
 
     Args:
         stages: the stages of each chain.
-        partings: the tokens that only one of them keeps: in the order in which they are removed, then by probability.
+        disagreements: the tokens that only one of them keeps: in the order of their removal, then by probability.
         distance: the total variation between the two final distributions.
     """
 
     stages: tuple[tuple[Reached, ...], tuple[Reached, ...]]
-    partings: tuple[Parting, ...]
+    disagreements: tuple[Disagreement, ...]
     distance: float
 
     @property
@@ -118,14 +118,14 @@ def compare(chains: tuple[Chain, Chain], dist: Distribution, ctx: Context) -> Co
     runs = tuple(_run(chain, dist, ctx) for chain in chains)
     finals = [run[-1][1] for run in runs]
     kept = [set(final.support().tolist()) for final in finals]
-    partings = [
-        Parting(token, side, math.exp(finals[side].logprob(token)), _removed_at(runs[1 - side], token))
+    disagreements = [
+        Disagreement(token, side, math.exp(finals[side].logprob(token)), _removed_at(runs[1 - side], token))
         for side in (0, 1)
         for token in kept[side] - kept[1 - side]
     ]
-    partings.sort(key=lambda parting: (parting.place, -parting.share, parting.token_id))
+    disagreements.sort(key=lambda disagreement: (disagreement.place, -disagreement.share, disagreement.token_id))
     stages = tuple(tuple(Reached(stage, after.support_size) for stage, after in run[1:]) for run in runs)
-    return Comparison((stages[0], stages[1]), tuple(partings), finals[0].tv(finals[1]))
+    return Comparison((stages[0], stages[1]), tuple(disagreements), finals[0].tv(finals[1]))
 
 
 def _run(chain: Chain, dist: Distribution, ctx: Context) -> list[tuple[str, Distribution]]:

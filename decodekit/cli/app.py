@@ -93,8 +93,8 @@ def _verdict(error: BaseException) -> tuple[str, int]:
     if isinstance(error, SystemExit) and error.code in (0, 1):  # rich exits so on a broken pipe
         give_up_stdout()
         return "", 1
-    said = f"{type(error).__name__}: {message_of(error)}"
-    return f"{said} (this is a bug in decodekit or in a plugin; --debug shows where)", 1
+    message = f"{type(error).__name__}: {message_of(error)}"
+    return f"{message} (this is a bug in decodekit or in a plugin; --debug shows where)", 1
 
 
 def _elsewhere(error: Any) -> str:

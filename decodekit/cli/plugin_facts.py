@@ -136,14 +136,14 @@ def on_a_head(part: Any) -> str:
 def traits_of(part: Any) -> tuple[str, ...]:
     """The traits that a processor or sampler declares; of a class, those that hold for all its instances."""
     traits = Traits.of(part)
-    said = {
+    claims = {
         "argmax-invariant: the most likely token stays the most likely": traits.argmax_invariant,
         "needs logits: refuses an adapter that gives logprobs": traits.needs_logits,
         "stateful: its state depends on the chosen tokens": traits.stateful,
         "may give probability to tokens that had none": traits.revives,
         "impure: runs only once in a step, and asks for the whole vocabulary": not traits.pure,
     }
-    return tuple(words for words, holds in said.items() if holds is True)
+    return tuple(words for words, holds in claims.items() if holds is True)
 
 
 def _built(info: registry.PluginInfo, doc: PluginDoc) -> Any | None:

@@ -107,8 +107,8 @@ class Generation:
             return self._cut("cancelled")
 
     def _cut(self, reason: str, error: DecodekitError | None = None) -> RunOutcome:
-        said = None if error is None else str(error)
-        return RunOutcome([Sample.cut(self.steps, reason, stream, said) for stream in self.streams], error=error)
+        message = None if error is None else str(error)
+        return RunOutcome([Sample.cut(self.steps, reason, stream, message) for stream in self.streams], error=error)
 
     def _view(self) -> View:
         if self.as_json or len(self.streams) > 1:

@@ -18,6 +18,8 @@ def kl(p: Row, q: Row) -> float:
         return 0.0
     factor = p.factor_from(q)
     if factor is not None:  # the mean score under p is enough, and p's entropy tells how far that is below the largest
+        if p.offset_is_small and q.offset_is_small:
+            return max(0.0, (p.max_score + p.sums[1]) * (1 - 1 / factor) - p.log_weight + q.log_weight)
         below, above = p.sums[1], p.max_score / factor - q.max_score
         return max(0.0, below * (1 - 1 / factor) - above - p.log_total + q.log_total)
     if p.ids is None and q.ids is None and len(p) == len(q):

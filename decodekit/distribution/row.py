@@ -179,11 +179,16 @@ class Row(Frozen, _RowFields):
         """``log(sum(exp(score)))``, in nats."""
         return self.max_score + self.log_total
 
+    @property
+    def offset_is_small(self) -> bool:
+        """Whether `log_weight` is as precise as the scores are; with a large offset it is not."""
+        return -_SMALL <= self.max_score <= _SMALL
+
     def normalised(self, scores: Scores) -> Scores:
         """Log-probabilities in nats from scores, where no other tokens have probability."""
-        if abs(self.max_score) <= _SMALL:
+        if self.offset_is_small:
             return scores - self.log_weight
-        return (scores - self.max_score) - self.log_total  # with a large offset, `log_weight` is too imprecise
+        return (scores - self.max_score) - self.log_total
 
     @property
     def entropy(self) -> float:

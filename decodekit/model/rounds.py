@@ -41,13 +41,13 @@ class _Question:
         self.adapter, self.prefixes, self.needs = adapter, prefixes, needs
         self.place = place  # in the order of the callers; lower goes first
         self.answers: list[Answer] = []
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.done = False
         self.woken: threading.Event | None = None  # of the thread that drives it
         self.loop: asyncio.AbstractEventLoop | None = None  # of the task that waits for it
         self.answered: Callable[[], None] | None = None  # tells that task
 
-    def end(self, answers: list[Answer], error: Exception | None = None) -> None:
+    def end(self, answers: list[Answer], error: BaseException | None = None) -> None:
         """Answered, or given up."""
         self.answers, self.error, self.done = answers, error, True
         if self.woken is not None:
@@ -145,8 +145,11 @@ class Rounds:
 
         What takes and gives up the lead is written out here: a function call is a place where an interrupt can come.
         """
+        led = False  # a round in which others were answered
         try:
             while not own.done:
+                if led and until is not None and time.monotonic() >= until:
+                    raise OutOfTime
                 with self._guard:
                     if self._leader is None:
                         self._leader = own
@@ -154,6 +157,7 @@ class Rounds:
                     self._round()
                     with self._guard:
                         self._leader = None
+                    led = True
                 elif own.woken is None:
                     own.woken = threading.Event()  # then look again: the lead may have become free before
                 else:
@@ -189,7 +193,10 @@ class Rounds:
                 if own is None:
                     self._served.discard(loop)
                     return
-            self._drive(own)
+            try:
+                self._drive(own)
+            except BaseException as error:  # the task raises it: here it would end the thread that the others wait for
+                own.end([], error)
 
     def _wake(self) -> None:
         """Wake a thread that can run the next round."""

@@ -7,6 +7,7 @@ the same answer. A session closes only an adapter that it built.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Self, Unpack
 
 from decodekit.model.adapter import Adapter, AsyncAdapter
@@ -143,13 +144,13 @@ def _streamed(run: Run) -> Generator[Step, None, Result]:
 
 def _as_completed(run: Run) -> Iterator[Result]:
     completed = Completed(run)
-    steps = stream(run, keep=False)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            yield from completed.rest(end.value)
-            return
-        result = completed.take(step)
-        if result is not None:
-            yield result
+    with closing(stream(run, keep=False)) as steps:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                yield from completed.rest(end.value)
+                return
+            result = completed.take(step)
+            if result is not None:
+                yield result

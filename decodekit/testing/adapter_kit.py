@@ -55,25 +55,25 @@ class Kit:
         self.begin = [] if self.bos is None else [self.bos]
         size = self.info.vocab_size or (None if tokenizer is None else tokenizer.vocab_size)
         given = list(prompts or (_TEXTS if tokenizer is not None else ()))
-        listed: list[Sequence[int]] = []
+        id_lists: list[Sequence[int]] = []
         for prompt in given:
             if not isinstance(prompt, str):
-                listed.append(list(prompt))
+                id_lists.append(list(prompt))
                 continue
             assert tokenizer is not None, "prompts that are texts need an adapter with a tokenizer; give token ids"
             try:
-                listed.append([*self.begin, *tokenizer.encode(prompt)])
+                id_lists.append([*self.begin, *tokenizer.encode(prompt)])
             except DecodekitError:
                 assert prompts is None, f"the adapter's tokenizer cannot encode the prompt {prompt!r}"
         if size is not None:
             self.ordinary = ordinary_ids(tokenizer, size, self.rng)
         else:
-            self.ordinary = sorted({i for ids in listed for i in ids})
-        if prompts is None and len(listed) < 2:
+            self.ordinary = sorted({i for ids in id_lists for i in ids})
+        if prompts is None and len(id_lists) < 2:
             if not self.ordinary:
                 raise ValueError("the vocabulary is unknown and there is no tokenizer: give prompts")
-            listed = [[*self.begin, *self.random_ids(length)] for length in (5, 9, 3, 12)]
-        self.prompts = list(dict.fromkeys(Prefix(ids) for ids in listed if len(ids)))
+            id_lists = [[*self.begin, *self.random_ids(length)] for length in (5, 9, 3, 12)]
+        self.prompts = list(dict.fromkeys(Prefix(ids) for ids in id_lists if len(ids)))
         if len(self.prompts) < 2:
             raise ValueError("give at least two different prompts")
 

@@ -74,7 +74,7 @@ def check_adapter(
         ValueError: the arguments do not allow a check.
     """
     if not exact and not 0 < tolerance < math.inf:
-        raise ValueError("without exact=True, state the tolerance in nats that you hold the adapter to")
+        raise ValueError("without exact=True, give the tolerance in nats")
     if exact and tolerance:
         raise ValueError("exact=True compares bits; a tolerance needs exact=False")
     kit = Kit(make, exact, tolerance, random.Random(seed))  # noqa: S311 - random tests, not a secret

@@ -33,7 +33,7 @@ _TEXTS = (
     "<s> </s> <|im_start|>user<|im_end|> <|endoftext|> [INST]",
 )
 _MARKUP = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "[INST]", "<think>")
-_TALK = (
+_CONVERSATIONS = (
     [{"role": "user", "content": "Hello"}],
     [{"role": "user", "content": " hi"}, {"role": "assistant", "content": "a  b\n"}, {"role": "user", "content": "é"}],
 )
@@ -87,9 +87,9 @@ def check_tokenizer(
         assert tokenizer.decode(drawn) == parts, (
             f"decode({drawn}) is {tokenizer.decode(drawn)!r}, and the tokens' own bytes are {parts!r}"
         )
-    for talk in _TALK:
-        talked = _answer(tokenizer.encode_messages, talk)
-        good = talked is None or (talked and all(0 <= i < size for i in talked))
+    for messages in _CONVERSATIONS:
+        encoded = _answer(tokenizer.encode_messages, messages)
+        good = encoded is None or (encoded and all(0 <= i < size for i in encoded))
         assert good, f"encode_messages gave ids outside the vocabulary of {size}"
     if reference is not None:
         _check_equal(tokenizer, reference, [*_TEXTS, *_MARKUP, *texts, *own], ids)
@@ -174,9 +174,9 @@ def _check_equal(tokenizer: Tokenizer, other: Tokenizer, texts: Sequence[str], i
         for what, ask in asked.items():
             ours, theirs = (_answer(partial(ask, it), text) for it in (tokenizer, other))
             assert ours == theirs, f"{what} of {text!r} is {ours}, and {theirs} in the reference"
-    for talk in _TALK:
-        ours, theirs = (_answer(it.encode_messages, talk) for it in (tokenizer, other))
-        assert ours == theirs, f"the conversation {talk} is {ours}, and {theirs} in the reference"
+    for messages in _CONVERSATIONS:
+        ours, theirs = (_answer(it.encode_messages, messages) for it in (tokenizer, other))
+        assert ours == theirs, f"the conversation {messages} is {ours}, and {theirs} in the reference"
 
 
 def _answer(ask: Callable[[Any], list[int]], what: Any) -> list[int] | None:

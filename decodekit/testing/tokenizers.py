@@ -42,7 +42,7 @@ class PiecesTokenizer(BaseTokenizer):
             data = data[len(match[0]) :]
         return ids
 
-    def _piece(self, token_id: int) -> bytes | None:
+    def known_token_bytes(self, token_id: int) -> bytes | None:
         return self._pieces[token_id]
 
 

@@ -15,7 +15,7 @@ from decodekit.errors import ConfigError, ParameterError
 from decodekit.log import get_logger
 from decodekit.text.chat import encode_chat, render
 from decodekit.text.tokenizer import Message
-from decodekit.text.unwritten import unwritten
+from decodekit.text.unwritten import unwritable_error
 from decodekit.text.utf8 import utf8
 
 __all__ = ["BaseTokenizer", "SpaceInFront", "own_ids", "prompt_ids", "server_ids"]
@@ -26,7 +26,8 @@ SpaceInFront = Literal["never", "unless there", "always"]
 class BaseTokenizer:
     """The base of tokenizers: everything but the vocabulary.
 
-    A subclass has `encode` and ``fingerprint``, `_piece`, and `_encode_own` if the model's own tokenizer changes texts.
+    A subclass has `encode`, ``fingerprint`` and `known_token_bytes`, and also `encode_part` if the model's own
+    tokenizer changes texts.
 
     Args:
         vocab_size: the number of tokens.
@@ -86,7 +87,7 @@ class BaseTokenizer:
             ParameterError: as for `encode_messages`.
         """
         utf8(text, "the text")
-        ids = self._encode_own(text, True)
+        ids = self.encode_part(text, True)
         return ids if self.bos_id is None else [self.bos_id, *ids]
 
     @property
@@ -113,10 +114,10 @@ class BaseTokenizer:
         """
         if self.chat_template is None:
             raise ConfigError("this model has no chat template; give it a text prompt instead")
-        bos, eos = self._markup()
+        bos, eos = self.template_tokens()
         chat = render(self.chat_template, messages, bos_token=bos, eos_token=eos)
         utf8(chat.text, "the conversation")
-        ids = encode_chat(chat, self.control_tokens, self._encode_own)
+        ids = encode_chat(chat, self.control_tokens, self.encode_part)
         if self.bos_id is not None and ids[:1] != [self.bos_id]:
             return [self.bos_id, *ids]  # a template that writes BOS itself has it already
         return ids
@@ -133,22 +134,22 @@ class BaseTokenizer:
         """
         if not 0 <= token_id < self.vocab_size:
             raise ParameterError(f"token id {token_id} lies outside the vocabulary of {self.vocab_size} tokens")
-        return self._piece(token_id)
+        return self.known_token_bytes(token_id)
 
-    def _piece(self, token_id: int) -> bytes | None:
+    def known_token_bytes(self, token_id: int) -> bytes | None:
         """The bytes of a token that exists."""
         raise NotImplementedError
 
-    def _encode_own(self, text: str, special: bool) -> list[int]:
+    def encode_part(self, text: str, special: bool) -> list[int]:
         """The ids of a conversation's text, or a part of it, as the model's own tokenizer has them, without BOS.
 
         Without ``special`` it is a part between two control tokens whose own markup is plain text.
         """
         return self.encode_prompt(text, special=special)
 
-    def _unwritten(self, text: str) -> ParameterError:
+    def unwritable_error(self, text: str) -> ParameterError:
         """The error for a text that `encode` cannot write, which names the letters."""
-        return unwritten(text, lambda letter: letter == text or self._refuses(letter))
+        return unwritable_error(text, lambda letter: letter == text or self._refuses(letter))
 
     def _refuses(self, letter: str) -> bool:
         try:
@@ -157,21 +158,21 @@ class BaseTokenizer:
             return True
         return False
 
-    def _require_known(self, text: str, unknown: bool) -> None:
+    def require_known(self, text: str, unknown: bool) -> None:
         """Raises `ParameterError` where the 'unknown' token stands for a part of the text."""
         if unknown:
-            raise self._unwritten(text)
+            raise self.unwritable_error(text)
 
-    def _require_spelled(self, text: str, spelled: bytes) -> None:
+    def require_spelled(self, text: str, spelled: bytes) -> None:
         """Raises `ParameterError` where these bytes of its tokens are not the text's, unless `loses` says so."""
         if spelled != text.encode() and not self.loses:
-            raise self._unwritten(text)
+            raise self.unwritable_error(text)
 
-    def _markup(self) -> tuple[str, str]:
+    def template_tokens(self) -> tuple[str, str]:
         """``bos_token`` and ``eos_token`` as a chat template has them."""
         return "", ""
 
-    def _say(self) -> None:
+    def warn_of_limits(self) -> None:
         """Warn once about what a user would otherwise notice late."""
         if not self.eos_ids:
             get_logger().warning("no file of this model names an end-of-text token; give stop, stop_ids or max_tokens")

@@ -87,7 +87,7 @@ def render(
             keys, such as ``tool_calls``, hold plain data for the template.
         bos_token: the value of ``bos_token`` in the template.
         eos_token: the same for ``eos_token``.
-        add_generation_prompt: end where the assistant's answer begins, or goes on. Otherwise end with the last turn.
+        add_generation_prompt: end where the assistant's answer begins or continues. Otherwise end with the last turn.
 
     Raises:
         ParameterError: the messages are not of this shape.
@@ -216,8 +216,8 @@ def _errors_of_the_template() -> Iterator[None]:
     except exceptions.TemplateError as error:
         raise ConfigError(f"the chat template failed: {message_of(error)}") from None
     except Exception as error:  # a template can raise anything Python can
-        said = message_of(error)[:500]
-        raise ConfigError(f"the chat template failed: {type(error).__name__}: {said}") from None
+        message = message_of(error)[:500]
+        raise ConfigError(f"the chat template failed: {type(error).__name__}: {message}") from None
 
 
 @cache

@@ -27,7 +27,7 @@ from decodekit.log import get_logger
 from decodekit.text import rules
 from decodekit.text.base import BaseTokenizer
 from decodekit.text.folder import Folder
-from decodekit.text.unwritten import is_unused, say_unknown, unwritten
+from decodekit.text.unwritten import unused_token_error, unwritable_error, warn_of_unknown
 from decodekit.text.utf8 import utf8
 
 __all__ = ["FastTokenizer", "read_tokenizer"]
@@ -93,7 +93,7 @@ class FastTokenizer(BaseTokenizer):
         self._plain, self._special = _pair(data, spaces=False)
         self._names = dict(markup or {})
         self.left_out = rules.left_out(data)
-        self._say()
+        self.warn_of_limits()
         if self.left_out:
             get_logger().info("texts are encoded unchanged, conversations are normalised", by=self.left_out)
 
@@ -112,8 +112,8 @@ class FastTokenizer(BaseTokenizer):
         """
         utf8(text, "the text")
         ids: list[int] = self._encoded(self._special if special else self._plain, text).ids
-        self._require_known(text, self._has_unknown(text, ids, special))
-        self._require_spelled(text, self._spelled(ids, special))
+        self.require_known(text, self._has_unknown(text, ids, special))
+        self.require_spelled(text, self._spelled(ids, special))
         return ids
 
     def encode_prompt(self, text: str, *, special: bool = False) -> list[int]:
@@ -126,7 +126,7 @@ class FastTokenizer(BaseTokenizer):
         if self.space_in_front == "never":
             return exact
         ids: list[int] = self._encoded(self._spacing[special], text).ids
-        self._require_known(text, self._has_unknown(text, ids, special))
+        self.require_known(text, self._has_unknown(text, ids, special))
         if self._spelled(ids, special).replace(b" ", b"") != text.encode().replace(b" ", b""):
             raise ParameterError(f"this vocabulary cannot encode the text as a prompt: {text[:60]!r}")
         return ids
@@ -136,10 +136,10 @@ class FastTokenizer(BaseTokenizer):
         try:
             encoding = backend.encode(text, add_special_tokens=False)
         except Exception:  # the library raises a bare Exception
-            raise self._unwritten(text) from None
+            raise self.unwritable_error(text) from None
         unused = next((i for i in encoding.ids if i in self._unused), None)
         if unused is not None:
-            raise is_unused(str(backend.id_to_token(unused)), text)
+            raise unused_token_error(str(backend.id_to_token(unused)), text)
         return encoding
 
     def _has_unknown(self, text: str, ids: list[int], special: bool) -> bool:
@@ -176,7 +176,7 @@ class FastTokenizer(BaseTokenizer):
         own: list[int] = self._encoded(self._own, text).ids
         return marked != own
 
-    def _piece(self, token_id: int) -> bytes | None:
+    def known_token_bytes(self, token_id: int) -> bytes | None:
         return self._table[token_id]
 
     @cached_property
@@ -190,20 +190,20 @@ class FastTokenizer(BaseTokenizer):
         added = self._plain.get_added_tokens_decoder()
         return frozenset(i for i, token in added.items() if not token.special)
 
-    def _encode_own(self, text: str, special: bool) -> list[int]:
+    def encode_part(self, text: str, special: bool) -> list[int]:
         if not special:
             return self.encode_prompt(text) if self._spaces_in_parts else self.encode(text)
         encoding = self._encoded(self._own, text)
         if self._drops(text):
-            raise unwritten(text, self._drops)
+            raise unwritable_error(text, self._drops)
         named = zip(encoding.ids, encoding.offsets, strict=True)
         letters = [text[start:end] for token_id, (start, end) in named if token_id == self._unknown]
         if any(each != self._unknown_text for each in letters):
-            say_unknown(each for each in letters if each != self._unknown_text)
+            warn_of_unknown(each for each in letters if each != self._unknown_text)
         ids: list[int] = encoding.ids
         return ids
 
-    def _markup(self) -> tuple[str, str]:
+    def template_tokens(self) -> tuple[str, str]:
         return self._names.get("bos_token", ""), self._names.get("eos_token", "")
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from decodekit.errors import ParameterError
-from decodekit.text.once import once
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.text.tokenizer_cache import cached_for
 
 __all__ = ["Spelling", "reading", "spellings"]
 
@@ -24,7 +24,7 @@ def reading(tokenizer: Tokenizer, text: str) -> tuple[str | int, ...]:
 
     A text that names none, or that the vocabulary cannot encode, is one part.
     """
-    return once(tokenizer, (reading, text), lambda: _read(tokenizer, text))
+    return cached_for(tokenizer, (reading, text), lambda: _read(tokenizer, text))
 
 
 def _read(tokenizer: Tokenizer, text: str) -> tuple[str | int, ...]:

@@ -57,9 +57,9 @@ def reader_of(data: dict[str, Any]) -> Callable[[str], bytes]:
         return _spaced
     if "WordPiece" in kinds:
         return _word_piece
-    listed = ", ".join(sorted(kinds)) or "none"
+    names = ", ".join(sorted(kinds)) or "none"
     raise ConfigError(
-        f"a tokenizer whose decoder is {listed} has no bytes for its tokens; pass your own tokenizer object"
+        f"a tokenizer whose decoder is {names} has no bytes for its tokens; pass your own tokenizer object"
     )
 
 

@@ -1,4 +1,4 @@
-"""What chat templates may write beyond jinja2's own syntax, and the price of what they do without a call.
+"""What chat templates may write beyond jinja2's own syntax, and the price of operations that are not calls.
 
 A compiled template loops, compares, joins and slices by itself, where it cannot be charged. `Charging` turns
 these into calls of the sandbox when the template is parsed.

@@ -1,4 +1,4 @@
-"""Letters that a vocabulary has no tokens for: refused by name, or said where the model's own 'unknown' stands."""
+"""Letters without a token: refused by name, or logged where the tokenizer writes its unknown token."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from itertools import islice
 from decodekit.errors import ParameterError
 from decodekit.log import get_logger
 
-__all__ = ["is_unused", "say_unknown", "unwritten"]
+__all__ = ["unused_token_error", "unwritable_error", "warn_of_unknown"]
 
 _SHOWN = 60  # characters of a text in a message
 _NAMED = 5  # letters in a message
 _WAY = "leave it out, or use a model whose vocabulary has a token for each byte"
 
 
-def unwritten(text: str, cannot: Callable[[str], bool]) -> ParameterError:
+def unwritable_error(text: str, cannot: Callable[[str], bool]) -> ParameterError:
     """The error for a text that a vocabulary cannot write. It names the letters.
 
     Args:
@@ -28,7 +28,7 @@ def unwritten(text: str, cannot: Callable[[str], bool]) -> ParameterError:
     return ParameterError(f"this vocabulary has no token for {_named(letters)} in the text {text[:_SHOWN]!r}; {_WAY}")
 
 
-def is_unused(name: str, text: str) -> ParameterError:
+def unused_token_error(name: str, text: str) -> ParameterError:
     """The error for a text whose tokens hold one that only fills the vocabulary.
 
     Args:
@@ -41,7 +41,7 @@ def is_unused(name: str, text: str) -> ParameterError:
     )
 
 
-def say_unknown(letters: Iterable[str]) -> None:
+def warn_of_unknown(letters: Iterable[str]) -> None:
     """Warn that a conversation holds the model's own 'unknown' token in place of letters.
 
     Args:

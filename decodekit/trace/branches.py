@@ -1,7 +1,7 @@
 """The branches that were taken back before a step: could the run have written them?
 
 The first token of each is known: it was drawn from the row of the step, with the noise of an earlier attempt. The rows
-behind it were taken back too, and are not on record.
+behind it were taken back too, and were not recorded.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def check_branches(trace: Trace, step: Step, before: int, drawn: Drawn) -> None:
     """Compare the first tokens of the branches with what the step's row gives at their attempts.
 
     A branch that was taken back to this place may have others before it that were taken back to a later place on the
-    way; then its first token is as old as the first of these, and it has another token at least. The record does not
-    say which branches are of which kind, so one way to read it must fit.
+    way; then its first token was drawn at the attempt of the first of these, and it has at least two tokens. The record
+    does not say which branches are of which kind, so it is enough that one reading fits.
 
     Args:
         trace: says whether the model gives the same row again.
@@ -44,7 +44,7 @@ def check_branches(trace: Trace, step: Step, before: int, drawn: Drawn) -> None:
     if not step.abandoned:
         return
     drawn = cache(drawn)
-    begun = {0}  # where a walk from this place may begin: after each branch that was taken back to it
+    begun = {0}  # where a branch may begin: at the start, and after each branch that was taken back to it
     for at, branch in enumerate(step.abandoned):
         long = len(branch.token_ids) > 1
         starts = begun if long else begun & {at}
@@ -66,7 +66,7 @@ def check_branches(trace: Trace, step: Step, before: int, drawn: Drawn) -> None:
 
 
 def drawn_from_record(trace: Trace, step: Step) -> Drawn:
-    """Draws from the recorded final scores, where all of them are on record and no attempt changes them."""
+    """Draws from the recorded final scores, where all of them were recorded and no attempt changes them."""
     processors = trace.header.chain["processors"]
     known = (
         step.evidence is not None
@@ -91,7 +91,7 @@ def check_spelling(step: Step, tokenizer: Tokenizer) -> None:
         Finding: one does not.
     """
     if hasattr(tokenizer, "relearn"):
-        return  # it made its ids up, and those of abandoned tokens are not on record
+        return  # it made its ids up, and those of abandoned tokens were not recorded
     for branch in step.abandoned:
         for spelling, wanted in spellings(tokenizer, [branch.why]):
             text, ends = spelling.all(branch.token_ids)

@@ -150,7 +150,7 @@ class _FinalSchema(_ClosedSchema):
 
     def evidence(self) -> Evidence:
         if len(self.token_ids) != len(self.scores) or not self.token_ids:
-            raise ValueError(f"{len(self.token_ids)} ids and {len(self.scores)} scores are no final support")
+            raise ValueError(f"{len(self.token_ids)} ids and {len(self.scores)} scores are not a final support")
         ids = np.array(self.token_ids, dtype=np.int64)
         ordered = np.sort(ids)
         if (ordered[1:] == ordered[:-1]).any():

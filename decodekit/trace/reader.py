@@ -81,7 +81,7 @@ def inspect_trace(path: PathLike) -> tuple[Trace, Fault | None]:
             return trace, Fault(f"{path}: {error}", step=len(trace.steps))
         except (ValueError, RecursionError, MemoryError) as error:
             return trace, Fault(
-                f"line {steps + 2} of {path}, after {steps} steps, is damaged: {_first(error)}", step=steps
+                f"line {steps + 2} of {path}, after {steps} steps, is damaged: {_first_fault(error)}", step=steps
             )
     return trace, None
 
@@ -155,10 +155,10 @@ def _header(line: bytes, ended: bool, path: PathLike) -> tuple[Header, Any]:
             raise TraceError(f"{path} has the format {str(content['format'])[:60]!r}; this version reads {FORMAT!r}")
         start, end = len(_HEADER), line.rfind(b',"created":')
         if not line.startswith(_HEADER) or end < start:
-            raise ValueError("the header is not written as a header is")
+            raise ValueError("the header does not have the form in which a header is written")
         return parse_header(content), blake2b(memoryview(line)[start:end], digest_size=16)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TraceError(f"{path} is not a decodekit trace: {_first(error)}", step=0) from error
+        raise TraceError(f"{path} is not a decodekit trace: {_first_fault(error)}", step=0) from error
 
 
 def _take(line: bytes, prev: str, trace: Trace, contents: Any) -> str:
@@ -197,7 +197,7 @@ def _content_bytes(line: bytes) -> bytes:
     return line[start : line.rindex(b',"timing":')]
 
 
-def _first(error: BaseException) -> str:
+def _first_fault(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
         return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"

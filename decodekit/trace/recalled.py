@@ -51,25 +51,25 @@ def recalled_states(
                 f"{link.name!r} has hidden state, which can be rebuilt only from a trace of level 'full'",
                 step=step.index,
             )
-    seen = [_recalled(step, at, link.name) for at, link in enumerate(chain.links)]
+    seen = [_facts_before(step, at, link.name) for at, link in enumerate(chain.links)]
     return advance(chain.links, states, step.choice, ctx, seen)
 
 
-def _recalled(step: Step, at: int, plugin: str) -> Distribution:
+def _facts_before(step: Step, at: int, plugin: str) -> Distribution:
     """A substitute for the distribution that part ``at`` of the chain was called with; the sampler is the last part.
 
     It has ``tail``, ``support_size``, ``entropy``, and ``logprob`` and ``surprisal`` of the chosen token, with the same
     bits as before. Any other attribute raises a `TraceError` that names ``plugin``.
     """
     if at < len(step.entries) and step.entries[at].gave_up is not None:  # these numbers are of a row with its tail
-        return cast("Distribution", _Recalled(step, plugin, {}, None))
+        return cast("Distribution", _RecordedFacts(step, plugin, {}, None))
     before = step.entries[at - 1] if at else step.raw
     chosen = step.entries[at - 1].chosen if at else step.choice.raw_logprob
     known = {"support_size": before.support, "entropy": before.entropy, "logprob": chosen}
-    return cast("Distribution", _Recalled(step, plugin, known, before.tail))
+    return cast("Distribution", _RecordedFacts(step, plugin, known, before.tail))
 
 
-class _Recalled:
+class _RecordedFacts:
     def __init__(self, step: Step, plugin: str, known: dict[str, Any], tail: Tail | None) -> None:
         self._step, self._plugin, self._known, self.tail = step, plugin, known, tail
 

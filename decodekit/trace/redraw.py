@@ -61,7 +61,7 @@ def _from_support(
     try:
         final = Distribution.listed(evidence.token_ids, evidence.scores, vocab_size, stage="processed")
     except DistributionError as error:
-        raise Finding("failed", f"the recorded scores are no distribution: {error}") from error
+        raise Finding("failed", f"the recorded scores are not a distribution: {error}") from error
     choice = CORE_SAMPLERS[sampler](final, _NO_CONTEXT, noise)
     if evidence.floor is None:
         return choice

@@ -160,17 +160,19 @@ def _replay_stream(
     trace: Trace, adapter: Adapter, chain: Chain, stream: int, steps: list[Step]
 ) -> Iterable[ReplayStep]:
     prompt = trace.prompt_of(stream)
-    context = Context(TokenIds(prompt), TokenIds(), adapter.tokenizer)
+    context = asking = Context(TokenIds(prompt), TokenIds(), adapter.tokenizer)
     states = chain.initial(context)
     attempts = Attempts(trace.header)
     prefix = Prefix(prompt)
     for start in range(0, len(steps), _BATCH):
         part = steps[start : start + _BATCH]
         prefixes = []
+        needs: list[Disclosure] = []
         for step in part:  # each prefix is an ancestor of the next: one forward pass for a local model
             prefixes.append(prefix)
-            prefix = prefix.extend([step.token_id])
-        answers = ask(adapter, prefixes, [_wanted(step) for step in part])
+            needs.append(_wanted(step) | chain.need(asking))
+            prefix, asking = prefix.extend([step.token_id]), _followed_by(asking, step.token_id)
+        answers = ask(adapter, prefixes, needs)
         for step, answer in zip(part, answers, strict=True):
             if isinstance(answer, DecodekitError):
                 raise TraceError(f"the adapter could not answer for step {step.index}: {answer}", step=step.index)
@@ -186,9 +188,13 @@ def _replay_stream(
                 recorded, replayed=choice.token_id, drift=drift, margin=choice.margin,
                 explained=agrees or (recorded.explained and 2 * drift >= choice.margin),
             )  # fmt: skip
-            ids = context.output_ids
-            assert isinstance(ids, TokenIds)
-            context = Context(context.prompt_ids, ids.append(step.token_id), context.tokenizer)
+            context = _followed_by(context, step.token_id)
+
+
+def _followed_by(context: Context, token_id: int) -> Context:
+    ids = context.output_ids
+    assert isinstance(ids, TokenIds)
+    return Context(context.prompt_ids, ids.append(token_id), context.tokenizer)
 
 
 def _wanted(step: Step) -> Disclosure:

@@ -11,11 +11,11 @@ from decodekit_presets.shared import (
     GREEDY,
     MULTINOMIAL,
     Bias,
-    Ids,
     Length,
     Penalty,
     Probability,
     Temperature,
+    TokenIdTuple,
     listed,
     part,
     penalties,
@@ -45,7 +45,7 @@ class MlxLm(Preset):
     top_k: Length = 0
     xtc_probability: Probability = 0.0
     xtc_threshold: Annotated[float, Field(ge=0, le=0.5)] = 0.1
-    xtc_special_tokens: Ids = ()
+    xtc_special_tokens: TokenIdTuple = ()
     logit_bias: Bias = Field(default_factory=dict)
     repetition_penalty: Annotated[float, Field(ge=0, le=100)] = 0.0
     repetition_context_size: Annotated[int, Field(ge=1, le=10_000_000)] = 20

@@ -11,12 +11,12 @@ from decodekit_presets.shared import (
     GREEDY,
     MULTINOMIAL,
     Bias,
-    Ids,
     Length,
     OpenAIPenalty,
     Probability,
     Seed,
     Temperature,
+    TokenIdTuple,
     ends_note,
     no_eos_note,
     part,
@@ -49,7 +49,7 @@ class SGLang(Preset):
     presence_penalty: OpenAIPenalty = 0.0
     repetition_penalty: Annotated[float, Field(gt=0, le=2)] = 1.0
     min_new_tokens: Length = 0
-    stop_token_ids: Ids = ()
+    stop_token_ids: TokenIdTuple = ()
     ignore_eos: bool = False
     logit_bias: Bias = Field(default_factory=dict)
     sampling_seed: Seed | None = None

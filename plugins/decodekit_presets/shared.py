@@ -17,7 +17,6 @@ __all__ = [
     "Count",
     "Exponent",
     "Factor",
-    "Ids",
     "Length",
     "Multiplier",
     "OpenAIPenalty",
@@ -28,6 +27,7 @@ __all__ = [
     "Surprise",
     "Temperature",
     "Texts",
+    "TokenIdTuple",
     "dry",
     "ends_note",
     "listed",
@@ -59,7 +59,7 @@ Surprise = Annotated[float, Field(gt=0, le=100)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=-1, lt=2**64)]
 Bias = Annotated[dict[int | str, float | bool], Field(max_length=100_000)]
-Ids = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(strict=False, max_length=1_000_000)]
+TokenIdTuple = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(strict=False, max_length=1_000_000)]
 Texts = Annotated[tuple[str, ...], Field(strict=False, max_length=1000)]
 
 _LEAST = 1e-15  # a top_p or typical_p of 0 keeps one token

@@ -13,9 +13,9 @@ from decodekit_presets.shared import (
     GREEDY,
     MULTINOMIAL,
     Factor,
-    Ids,
     Length,
     Probability,
+    TokenIdTuple,
     ends_note,
     listed,
     part,
@@ -61,15 +61,15 @@ class Transformers(Preset):
     no_repeat_ngram_size: _Size = 0
     encoder_no_repeat_ngram_size: _Size = 0
     sequence_bias: Any = None
-    bad_words_ids: Annotated[tuple[Ids, ...], Field(strict=False, max_length=100_000)] = ()
+    bad_words_ids: Annotated[tuple[TokenIdTuple, ...], Field(strict=False, max_length=100_000)] = ()
     min_length: Length = 0
     min_new_tokens: Length = 0
     max_length: Length = 0
-    eos_token_id: Ids | None = None
-    forced_eos_token_id: Ids | None = None
+    eos_token_id: TokenIdTuple | None = None
+    forced_eos_token_id: TokenIdTuple | None = None
     exponential_decay_length_penalty: tuple[Length, Factor] | None = Field(default=None, strict=False)
-    suppress_tokens: Ids = ()
-    begin_suppress_tokens: Ids = ()
+    suppress_tokens: TokenIdTuple = ()
+    begin_suppress_tokens: TokenIdTuple = ()
     remove_invalid_values: bool = False
     renormalize_logits: bool = False
 

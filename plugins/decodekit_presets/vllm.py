@@ -12,12 +12,12 @@ from decodekit_presets.shared import (
     MULTINOMIAL,
     Bias,
     Count,
-    Ids,
     Length,
     OpenAIPenalty,
     Probability,
     Seed,
     Texts,
+    TokenIdTuple,
     ends_note,
     listed,
     no_eos_note,
@@ -53,11 +53,11 @@ class VLLM(Preset):
     frequency_penalty: OpenAIPenalty = 0.0
     presence_penalty: OpenAIPenalty = 0.0
     min_tokens: Length = 0
-    stop_token_ids: Ids = ()
+    stop_token_ids: TokenIdTuple = ()
     ignore_eos: bool = False
     bad_words: Texts = ()
     logit_bias: Bias = Field(default_factory=dict)
-    allowed_token_ids: Ids = ()
+    allowed_token_ids: TokenIdTuple = ()
     seed: Seed | None = None
 
     @field_validator("top_k")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from decodekit import ParameterError
 from decodekit.text.markup import reading
 from decodekit.text.tokenizer import Tokenizer
-from decodekit_sampling.texts import Words, words_of
+from decodekit_sampling.texts import TokenTexts, token_texts_of
 
 __all__ = ["Breakers", "overlapping"]
 
@@ -63,10 +63,10 @@ def overlapping(tokenizer: Tokenizer, text: str) -> list[tuple[int, ...]]:
     Raises:
         ParameterError: the tokens of this tokenizer cannot be listed.
     """
-    data, words = text.encode(), words_of(tokenizer, f"the breaker {text!r}")
+    data, texts = text.encode(), token_texts_of(tokenizer, f"the breaker {text!r}")
     rests: dict[int, tuple[int, ...] | None] = {}
     sequences: list[tuple[int, ...]] = []
-    for token in np.sort(words.holding(chr(data[0]))).tolist():
+    for token in np.sort(texts.holding(chr(data[0]))).tolist():
         word = tokenizer.token_bytes(token) or b""
         if data in word:
             sequences.append((token,))
@@ -75,7 +75,7 @@ def overlapping(tokenizer: Tokenizer, text: str) -> list[tuple[int, ...]]:
             if not word.endswith(data[:cut]):
                 continue
             if cut not in rests:
-                rests[cut] = _rest(tokenizer, words, data[cut:])
+                rests[cut] = _rest(tokenizer, texts, data[cut:])
             rest = rests[cut]
             if rest is not None:
                 sequences.append((token, *rest))
@@ -85,10 +85,10 @@ def overlapping(tokenizer: Tokenizer, text: str) -> list[tuple[int, ...]]:
     return sequences
 
 
-def _rest(tokenizer: Tokenizer, words: Words, data: bytes) -> tuple[int, ...] | None:
+def _rest(tokenizer: Tokenizer, texts: TokenTexts, data: bytes) -> tuple[int, ...] | None:
     """The tokens of the rest of a text; None where the vocabulary cannot encode it."""
     start = next((at for at, byte in enumerate(data) if byte & 0xC0 != 0x80), len(data))  # of the first whole character
-    bytewise = [words.exactly(chr(byte)) for byte in data[:start]]
+    bytewise = [texts.exactly(chr(byte)) for byte in data[:start]]
     if not all(len(tokens) for tokens in bytewise):
         return None
     try:

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from decodekit import Choice, Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit.text.once import once
+from decodekit.text.tokenizer_cache import cached_for
 from decodekit_sampling.breakers import Breakers, overlapping
 from decodekit_sampling.history import Scope, Window, named, recent
 from decodekit_sampling.ngrams import completions
@@ -75,7 +75,7 @@ class Dry(Plugin):
         tokens at the end, as int32[n]. O(window).
         """
         self._breakers(ctx)
-        return _frozen(suffix_matches(recent(ctx, self.scope, self.window)))
+        return _read_only(suffix_matches(recent(ctx, self.scope, self.window)))
 
     def __call__(self, dist: Distribution, ctx: Context, state: NDArray[np.int32]) -> Distribution:
         """Exact wherever the penalised tokens are disclosed."""
@@ -108,10 +108,10 @@ class Dry(Plugin):
         grown[1:-1] = state[:-1]
         grown[:-1] += 1
         grown[:-1] *= ids == choice.token_id
-        return _frozen(grown if self.window is None else grown[-self.window :])
+        return _read_only(grown if self.window is None else grown[-self.window :])
 
     def _breakers(self, ctx: Context) -> Breakers:
-        return once(ctx.tokenizer, (Dry, self.breakers), lambda: self._resolved(ctx))
+        return cached_for(ctx.tokenizer, (Dry, self.breakers), lambda: self._resolved(ctx))
 
     def _resolved(self, ctx: Context) -> Breakers:
         sequences: list[tuple[int, ...]] = []
@@ -145,6 +145,6 @@ def suffix_matches(ids: NDArray[np.int64]) -> NDArray[np.int32]:
     return np.array(lengths[::-1], dtype=np.int32)
 
 
-def _frozen(state: NDArray[np.int32]) -> NDArray[np.int32]:
+def _read_only(state: NDArray[np.int32]) -> NDArray[np.int32]:
     state.flags.writeable = False
     return state

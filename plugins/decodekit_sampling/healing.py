@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit.text.once import once
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.text.tokenizer_cache import cached_for
 from decodekit_sampling.history import named
 from decodekit_sampling.phrases import Phrase
-from decodekit_sampling.texts import words_of
+from decodekit_sampling.texts import token_texts_of
 
 __all__ = ["TokenHealing", "cut_prompt"]
 
@@ -83,7 +83,7 @@ class TokenHealing(Plugin):
             raise ParameterError("token_healing needs a tokenizer, whose tokens it reads byte by byte")
         tokenizer = ctx.tokenizer
         question = TokenHealing, self.token_healing, self.pieces
-        steps = once(tokenizer, question, partial(_steps, self.token_healing, self.pieces, tokenizer))
+        steps = cached_for(tokenizer, question, partial(_steps, self.token_healing, self.pieces, tokenizer))
         written = 0
         for token in ctx.output_ids:
             if written >= len(steps):
@@ -97,14 +97,14 @@ def _steps(phrase: str | tuple[int, ...], pieces: bool, tokenizer: Tokenizer) ->
     data = phrase.encode() if isinstance(phrase, str) else tokenizer.decode(phrase)
     if not data:
         raise ParameterError(f"token_healing: the tokens {phrase} have no text")
-    words, text = words_of(tokenizer, "token_healing"), data.decode("latin-1")
+    texts, text = token_texts_of(tokenizer, "token_healing"), data.decode("latin-1")
     steps: list[list[int]] = [[] for _ in text]
     for start in reversed(range(len(text))):
         rest = text[start:]
-        steps[start] += words.beginning(rest).tolist()
+        steps[start] += texts.beginning(rest).tolist()
         for size in range(1, len(rest) if pieces else 0):
             if steps[start + size]:
-                steps[start] += words.exactly(rest[:size]).tolist()
+                steps[start] += texts.exactly(rest[:size]).tolist()
     if not steps[0]:
         raise ParameterError(f"token_healing: no token of this vocabulary can begin {data!r}")
     return [np.array(sorted(allowed), dtype=np.int64) for allowed in steps]

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError
 from decodekit.text.tokenizer import TokenId
 
-__all__ = ["Ids", "Scope", "TokenId", "TokenIdTuple", "Window", "named", "recent", "weighed", "within"]
+__all__ = ["NonEmptyTokenIds", "Scope", "TokenId", "TokenIdTuple", "Window", "named", "recent", "weighed", "within"]
 
 Scope = Annotated[Literal["prompt", "output", "both"], Field(description="which tokens count as history")]
 Window = Annotated[int, Field(ge=1, le=10_000_000, description="how many of the most recent tokens count; None: all")]
@@ -24,7 +24,7 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Ids = Annotated[
+NonEmptyTokenIds = Annotated[
     tuple[TokenId, ...], Field(strict=False, min_length=1, max_length=1_000_000), BeforeValidator(_as_tuple)
 ]
 """Token ids; TOML and JSON write a list, and a NumPy array is one, too."""

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from decodekit import CHEAP, Context, Disclosure, Distribution, ParameterError, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit_sampling.history import Ids, TokenId
+from decodekit_sampling.history import NonEmptyTokenIds, TokenId
 from decodekit_sampling.penalties import Law
 from decodekit_sampling.phrases import tokenizer_of
 
@@ -26,7 +26,9 @@ _LARGEST_LOG_GROWTH = 600.0  # a factor of 1e260: no score times it overflows
 class _Ending(Plugin):
     """A processor that acts on the end of text: the ids given, or the tokenizer's."""
 
-    eos_ids: Annotated[Ids | None, Field(description="the end; None: the tokenizer's end-of-text tokens")] = None
+    eos_ids: Annotated[
+        NonEmptyTokenIds | None, Field(description="the end; None: the tokenizer's end-of-text tokens")
+    ] = None
 
     def _ends(self, ctx: Context) -> tuple[int, ...]:
         if self.eos_ids is not None:
@@ -46,7 +48,7 @@ class _Ending(Plugin):
 
 class _NotYet(_Ending):
     kind: ClassVar[Kind] = "mask"
-    stop_ids: Annotated[Ids | None, Field(description="ids to ban in addition to the end")] = None
+    stop_ids: Annotated[NonEmptyTokenIds | None, Field(description="ids to ban in addition to the end")] = None
 
     def _ends(self, ctx: Context) -> tuple[int, ...]:
         return tuple(dict.fromkeys((*super()._ends(ctx), *(self.stop_ids or ()))))
@@ -172,7 +174,7 @@ class ForcedEos(Plugin):
 
     kind: ClassVar[Kind] = "mask"
 
-    forced_eos: Ids
+    forced_eos: NonEmptyTokenIds
     max_length: Annotated[int, Field(ge=1, le=10_000_000)]
     equal: bool = False
 

@@ -44,8 +44,8 @@ class Marks:
             places = range(len(history) - size, -1, -1)
             at = next((at for at in places if tuple(history[at : at + size]) == self._start_ids), None)
             return None if at is None else (at + size, "")
-        words = [self._word(token) for token in history]
-        text, ends = "".join(words), list(accumulate(map(len, words)))
+        texts = [self._text(token) for token in history]
+        text, ends = "".join(texts), list(accumulate(map(len, texts)))
         closes = max((at + len(form) for form in self._start if (at := text.rfind(form)) >= 0), default=0)
         last = bisect_left(ends, closes)
         return (last + 1, text[closes : ends[last]]) if closes else None
@@ -60,7 +60,7 @@ class Marks:
         if self._start_ids:
             return "" if tuple(last[-len(self._start_ids) :]) == self._start_ids else None
         assert self._spelling is not None
-        word = self._word(last[-1])
+        word = self._text(last[-1])
         written = tail(ctx, "both", self._spelling, max(map(len, self._start)) - 1) + word
         closes = max((at + len(form) for form in self._start if (at := written.rfind(form)) >= 0), default=0)
         return written[closes:] if closes > len(written) - len(word) else None
@@ -74,7 +74,7 @@ class Marks:
         """
         if self._end_ids:
             return tuple(block[-len(self._end_ids) :]) == self._end_ids, ""
-        text = begun + (self._word(block[-1]) if block else "")
+        text = begun + (self._text(block[-1]) if block else "")
         return any(form in text for form in self._end), text[max(0, len(text) - self._kept) :]
 
     def _of(self, mark: _Phrase) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -84,6 +84,6 @@ class Marks:
         assert self._spelling is not None
         return (), self._spelling.forms[mark]
 
-    def _word(self, token: int) -> str:
+    def _text(self, token: int) -> str:
         assert self._spelling is not None
         return self._spelling.of(token)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit_sampling.history import Ids, Scope, Window, named, recent, within
+from decodekit_sampling.history import NonEmptyTokenIds, Scope, Window, named, recent, within
 
 __all__ = ["EncoderNoRepeatNgram", "NoRepeatNgram"]
 
@@ -28,7 +28,26 @@ def completions(text: NDArray[np.int64], ending: NDArray[np.int64]) -> NDArray[n
     return np.unique(text[follows])
 
 
-class NoRepeatNgram(Plugin):
+class _Ngrams(Plugin):
+    """Bans tokens; ``given_ids`` is the parameter that holds token ids."""
+
+    kind: ClassVar[Kind] = "mask"
+    given_ids: ClassVar[str]
+
+    def needs(self, ctx: Context) -> Disclosure:
+        """The banned tokens by name."""
+        return named(self._banned(ctx))
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """Exact wherever the banned tokens are disclosed."""
+        within(dist, getattr(self, self.given_ids), self.given_ids)
+        return dist.add(self._banned(ctx), -math.inf)
+
+    def _banned(self, ctx: Context) -> NDArray[np.int64]:
+        raise NotImplementedError
+
+
+class NoRepeatNgram(_Ngrams):
     """Ban every token that would complete an n-gram which occurred before.
 
     Formula: -inf for every i that followed the last n - 1 tokens somewhere in the history
@@ -44,21 +63,12 @@ class NoRepeatNgram(Plugin):
         EmptySupport: every token that had probability would complete one.
     """
 
-    kind: ClassVar[Kind] = "mask"
+    given_ids: ClassVar[str] = "whitelist"
 
     no_repeat_ngram: _Size
     scope: Scope = "both"
     window: Window | None = None
-    whitelist: Ids | None = None
-
-    def needs(self, ctx: Context) -> Disclosure:
-        """The banned tokens by name."""
-        return named(self._banned(ctx))
-
-    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact wherever the banned tokens are disclosed."""
-        within(dist, self.whitelist, "whitelist")
-        return dist.add(self._banned(ctx), -math.inf)
+    whitelist: NonEmptyTokenIds | None = None
 
     def _banned(self, ctx: Context) -> NDArray[np.int64]:
         history = recent(ctx, self.scope, self.window)
@@ -68,7 +78,7 @@ class NoRepeatNgram(Plugin):
         return banned if self.whitelist is None else np.setdiff1d(banned, self.whitelist)
 
 
-class EncoderNoRepeatNgram(Plugin):
+class EncoderNoRepeatNgram(_Ngrams):
     """Ban every token that would complete an n-gram of the prompt, or of other given ids.
 
     Formula: -inf for every i that follows the last n - 1 tokens somewhere in these ids
@@ -81,19 +91,10 @@ class EncoderNoRepeatNgram(Plugin):
         EmptySupport: every token that had probability would complete one.
     """
 
-    kind: ClassVar[Kind] = "mask"
+    given_ids: ClassVar[str] = "ids"
 
     encoder_no_repeat_ngram: _Size
-    ids: Ids | None = None
-
-    def needs(self, ctx: Context) -> Disclosure:
-        """The banned tokens by name."""
-        return named(self._banned(ctx))
-
-    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """Exact wherever the banned tokens are disclosed."""
-        within(dist, self.ids, "ids")
-        return dist.add(self._banned(ctx), -math.inf)
+    ids: NonEmptyTokenIds | None = None
 
     def _banned(self, ctx: Context) -> NDArray[np.int64]:
         before = self.encoder_no_repeat_ngram - 1

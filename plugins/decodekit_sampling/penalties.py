@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit_sampling.history import Ids, Scope, TokenId, Window, named, recent, weighed
+from decodekit_sampling.history import NonEmptyTokenIds, Scope, TokenId, Window, named, recent, weighed
 
 __all__ = ["EncoderRepetitionPenalty", "FrequencyPenalty", "Law", "PresencePenalty", "RepetitionPenalty"]
 
@@ -220,7 +220,7 @@ class EncoderRepetitionPenalty(Plugin):
     kind: ClassVar[Kind] = "penalty"
 
     encoder_repetition_penalty: Annotated[float, Field(gt=0, le=100)]
-    ids: Ids | None = None
+    ids: NonEmptyTokenIds | None = None
     law: Law = "logits"
 
     @property

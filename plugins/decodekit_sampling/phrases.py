@@ -9,12 +9,12 @@ from pydantic import Field
 
 from decodekit import Context, Distribution, ParameterError
 from decodekit.text.tokenizer import Tokenizer
-from decodekit_sampling.history import Ids, within
+from decodekit_sampling.history import NonEmptyTokenIds, within
 
 __all__ = ["Phrase", "Text", "ids_of", "tokenizer_of", "within_each"]
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
-Phrase = Text | Ids
+Phrase = Text | NonEmptyTokenIds
 """A text, in which markup such as ``<think>`` means the control token; or its token ids."""
 
 

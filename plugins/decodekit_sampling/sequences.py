@@ -12,7 +12,7 @@ from pydantic import Field, WithJsonSchema, field_validator
 
 from decodekit import Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit.text.once import once
+from decodekit.text.tokenizer_cache import cached_for
 from decodekit_sampling.history import Scope, named, recent
 from decodekit_sampling.phrases import Phrase, tokenizer_of, within_each
 from decodekit_sampling.texts import Texts
@@ -111,7 +111,7 @@ class SequenceBias(Plugin):
         return dist.add(*self._phrases(ctx).due(ctx, "both"))
 
     def _phrases(self, ctx: Context) -> _Phrases:
-        return once(ctx.tokenizer, (SequenceBias, self.sequence_bias), lambda: self._biased(ctx))
+        return cached_for(ctx.tokenizer, (SequenceBias, self.sequence_bias), lambda: self._biased(ctx))
 
     def _biased(self, ctx: Context) -> _Phrases:
         biased = [(phrase, -math.inf if bias is False else float(bias)) for phrase, bias in self.sequence_bias]
@@ -153,7 +153,7 @@ class BadWords(Plugin):
         return dist.add(*self._phrases(ctx).due(ctx, self.scope))
 
     def _phrases(self, ctx: Context) -> _Phrases:
-        return once(ctx.tokenizer, (BadWords, self.bad_words), lambda: self._banned(ctx))
+        return cached_for(ctx.tokenizer, (BadWords, self.bad_words), lambda: self._banned(ctx))
 
     def _banned(self, ctx: Context) -> _Phrases:
         return _Phrases([(phrase, -math.inf) for phrase in dict.fromkeys(self.bad_words)], ctx, "bad_words")

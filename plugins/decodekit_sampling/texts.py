@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from decodekit import Context, ParameterError
 from decodekit.text.markup import Spelling
-from decodekit.text.once import once
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.text.tokenizer_cache import cached_for
 from decodekit_sampling.history import Scope, recent
 
-__all__ = ["Texts", "Words", "tail", "words_of"]
+__all__ = ["Texts", "TokenTexts", "tail", "token_texts_of"]
 
 _LARGEST = 2**24  # tokens; a larger vocabulary is not listed
 _BETWEEN = "\uffff"  # stands for no byte and for no control token
 
 
-class Words:
+class TokenTexts:
     """The tokens of a vocabulary by their bytes, each byte a character.
 
     Args:
@@ -31,32 +31,32 @@ class Words:
     def __init__(self, tokenizer: Tokenizer) -> None:
         pieces = ((tokenizer.token_bytes(token), token) for token in range(tokenizer.vocab_size))
         found = sorted((piece.decode("latin-1"), token) for piece, token in pieces if piece)
-        self._words = [word for word, _ in found]
+        self._texts = [text for text, _ in found]
         self._ids = np.array([token for _, token in found], dtype=np.int64)
-        self._joined = _BETWEEN.join(self._words)
-        self._ends = list(accumulate(len(word) + 1 for word in self._words))
+        self._joined = _BETWEEN.join(self._texts)
+        self._ends = list(accumulate(len(text) + 1 for text in self._texts))
 
     def exactly(self, text: str) -> NDArray[np.int64]:
         """The tokens with this text, int64[n]."""
-        return self._ids[bisect_left(self._words, text) : bisect_right(self._words, text)]
+        return self._ids[bisect_left(self._texts, text) : bisect_right(self._texts, text)]
 
     def beginning(self, text: str) -> NDArray[np.int64]:
         """The tokens that begin with this text, int64[n]. O(log V)."""
-        at = bisect_left(self._words, text)
-        return self._ids[at : bisect_left(self._words, text + _BETWEEN, lo=at)]
+        at = bisect_left(self._texts, text)
+        return self._ids[at : bisect_left(self._texts, text + _BETWEEN, lo=at)]
 
     def holding(self, text: str) -> NDArray[np.int64]:
         """The tokens that contain this text, int64[n]. One search over all their bytes."""
         found, at = [], self._joined.find(text)
         while at >= 0:
-            word = bisect_right(self._ends, at)
-            found.append(word)
-            at = self._joined.find(text, self._ends[word])
+            place = bisect_right(self._ends, at)
+            found.append(place)
+            at = self._joined.find(text, self._ends[place])
         return self._ids[found]
 
 
-def words_of(tokenizer: Tokenizer, what: str) -> Words:
-    """The words of a tokenizer, listed once.
+def token_texts_of(tokenizer: Tokenizer, what: str) -> TokenTexts:
+    """The texts of a tokenizer's tokens, computed once.
 
     Args:
         tokenizer: the model's.
@@ -70,7 +70,7 @@ def words_of(tokenizer: Tokenizer, what: str) -> Words:
             f"{what} is a text; to find it in tokens, the whole vocabulary must be known, and this adapter does "
             "not give it; name a tokenizer, give token ids, or ban texts with the option ban"
         )
-    return once(tokenizer, Words, lambda: Words(tokenizer))
+    return cached_for(tokenizer, TokenTexts, lambda: TokenTexts(tokenizer))
 
 
 def tail(ctx: Context, scope: Scope, spelling: Spelling, size: int) -> str:
@@ -97,7 +97,7 @@ class Texts:
     """
 
     def __init__(self, biased: Sequence[tuple[str, float]], tokenizer: Tokenizer, what: str) -> None:
-        self._words = words_of(tokenizer, what)
+        self._token_texts = token_texts_of(tokenizer, what)
         self._spelling = Spelling(tokenizer, (text for text, _ in biased))
         self._symbols = {self._spelling.of(token): token for token in self._spelling.controls}
         self._biases: list[float] = []
@@ -107,7 +107,7 @@ class Texts:
             for form in self._spelling.forms[text]:
                 number = len(self._biases)
                 self._biases.append(bias)
-                self._whole.append(self._among(form, self._words.holding(form)))
+                self._whole.append(self._among(form, self._token_texts.holding(form)))
                 for cut in range(1, len(form)):
                     self._begun.setdefault(form[:cut], []).append((number, form[cut:]))
         self._longest = max(map(len, self._begun), default=0)
@@ -128,7 +128,7 @@ class Texts:
     def _after(self, rest: str) -> NDArray[np.int64]:
         """The tokens that begin with what is missing."""
         if rest not in self._completing:
-            self._completing[rest] = self._among(rest, self._words.beginning(rest))
+            self._completing[rest] = self._among(rest, self._token_texts.beginning(rest))
         return self._completing[rest]
 
     def _among(self, text: str, tokens: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from decodekit import Choice, Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit.text.once import once
+from decodekit.text.tokenizer_cache import cached_for
 from decodekit_sampling.history import recent
 from decodekit_sampling.marks import Marks
 from decodekit_sampling.phrases import Phrase, ids_of, within_each
@@ -109,11 +109,13 @@ class ThinkingBudget(Plugin):
         return replace(state, phase="waiting") if _cut_short(data) else Thinking("forcing")
 
     def _marks(self, ctx: Context) -> Marks:
-        return once(ctx.tokenizer, (ThinkingBudget, self.start, self.end), lambda: Marks(self.start, self.end, ctx))
+        return cached_for(
+            ctx.tokenizer, (ThinkingBudget, self.start, self.end), lambda: Marks(self.start, self.end, ctx)
+        )
 
     def _forced(self, ctx: Context) -> tuple[int, ...]:
         phrase = self.end if self.forced is None else self.forced
-        return once(ctx.tokenizer, (ThinkingBudget, phrase), lambda: ids_of(phrase, ctx))
+        return cached_for(ctx.tokenizer, (ThinkingBudget, phrase), lambda: ids_of(phrase, ctx))
 
 
 def _cut_short(data: bytes) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from decodekit import CHEAP, Context, Disclosure, Distribution, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit_sampling.history import Ids, named
+from decodekit_sampling.history import NonEmptyTokenIds, named
 
 __all__ = ["AllowedTokens", "BeginSuppressedTokens", "SuppressedTokens"]
 
@@ -28,7 +28,7 @@ class AllowedTokens(Plugin):
 
     kind: ClassVar[Kind] = "mask"
 
-    allowed_tokens: Ids
+    allowed_tokens: NonEmptyTokenIds
 
     @property
     def needs(self) -> Disclosure:
@@ -54,7 +54,7 @@ class SuppressedTokens(Plugin):
 
     kind: ClassVar[Kind] = "mask"
 
-    suppressed_tokens: Ids
+    suppressed_tokens: NonEmptyTokenIds
 
     @property
     def needs(self) -> Disclosure:
@@ -80,7 +80,7 @@ class BeginSuppressedTokens(Plugin):
 
     kind: ClassVar[Kind] = "mask"
 
-    begin_suppressed_tokens: Ids
+    begin_suppressed_tokens: NonEmptyTokenIds
 
     def needs(self, ctx: Context) -> Disclosure:
         """The banned tokens, at the first step."""

@@ -22,7 +22,7 @@ class TopH(Truncation):
     Edges: the most likely token always stays; 1 keeps all candidates.
     Source: transformers' ``TopHLogitsWarper``, after Potraghloo et al. 2025 (arXiv 2509.02510).
     Engines: transformers, with 100 candidates. Its documentation, and the paper, speak of the entropy of the
-    renormalised prefix instead; its code has the law written here.
+    renormalised prefix instead; its code has the formula written here.
     Example: top_h = 0.6
     """
 

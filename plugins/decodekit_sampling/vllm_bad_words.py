@@ -11,7 +11,7 @@ from pydantic import Field
 
 from decodekit import Context, Disclosure, Distribution, ParameterError, Plugin
 from decodekit.text.base import own_ids
-from decodekit.text.once import once
+from decodekit.text.tokenizer_cache import cached_for
 from decodekit_sampling.history import named, recent
 from decodekit_sampling.phrases import Text, tokenizer_of
 
@@ -47,7 +47,7 @@ class VllmBadWords(Plugin):
         return dist.add(self._banned(ctx), -math.inf)
 
     def _banned(self, ctx: Context) -> NDArray[np.int64]:
-        phrases = once(ctx.tokenizer, (VllmBadWords, self.vllm_bad_words), lambda: self._phrases(ctx))
+        phrases = cached_for(ctx.tokenizer, (VllmBadWords, self.vllm_bad_words), lambda: self._phrases(ctx))
         output = tuple(recent(ctx, "output", max(map(len, phrases))).tolist())
         due = [ids[-1] for ids in phrases if len(ids) == 1 or output[1 - len(ids) :] == ids[:-1]]
         return np.unique(np.array(due, dtype=np.int64))

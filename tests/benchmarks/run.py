@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 
 from tests.benchmarks import (
+    callers,
     chains,
     decoding,
     device_draws,
@@ -33,6 +34,7 @@ PARTS = (
     ("history", history),
     ("decoding", decoding),
     ("guessing", guessing),
+    ("callers", callers),
     ("torch", torch_adapter),
     ("device", device_draws),
     ("verifying", verifying),

@@ -1,7 +1,8 @@
+"""One step on a page, and as data."""
+
 from __future__ import annotations
 
 import io
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,6 @@ from decodekit.cli.explain import explain_data, find_step, show_step
 from decodekit.errors import ParameterError
 from decodekit.testing import NGramAdapter, PiecesTokenizer, TableAdapter
 from decodekit.trace import Trace
-from decodekit.view.stages import grid, share_text
 
 FOUR = PiecesTokenizer([b"a", b"b", b"c", b"d"])
 
@@ -29,38 +29,6 @@ def shown(trace: Trace, width: int = 80) -> str:
     out = Console(file=io.StringIO(), width=width, color_system=None)
     show_step(out, trace, 0, FOUR)
     return out.file.getvalue()  # type: ignore[attr-defined]
-
-
-def test_each_stage_has_the_probabilities_a_hand_calculation_gives() -> None:
-    trace = run([("top_k", {"top_k": 2})])
-    stages, rows = grid(trace.steps[0], trace.header.chain)
-    assert [(stage.name, stage.detail, stage.support) for stage in stages] == [("raw", "", 4), ("top_k", "2", 2)]
-    assert rows[0].shares == pytest.approx((0.5, 0.5 / 0.8))
-    assert rows[1].shares == pytest.approx((0.3, 0.3 / 0.8))
-
-
-def test_a_share_is_unknown_until_the_record_says_it_and_zero_once_removed() -> None:
-    # Two leaders and the chosen token are kept at each stage; of a runner-up beyond them only the final share is known.
-    for seed in range(200):
-        trace = run([("temperature", {"temperature": 2.0}), ("temperature", {"temperature": 1.0})], seed=seed)
-        if (trace.steps[0].token_id, trace.steps[0].choice.runner_up) == (3, 2):
-            break
-    _, rows = grid(trace.steps[0], trace.header.chain)
-    row = next(row for row in rows if row.chosen)
-    total = sum(map(math.sqrt, (0.5, 0.3, 0.15, 0.05)))
-    assert row.shares == pytest.approx((0.05, math.sqrt(0.05) / total, math.sqrt(0.05) / total))
-    row = next(row for row in rows if row.token_id == 2)
-    assert row.shares == pytest.approx((None, None, math.sqrt(0.15) / total))
-    trace = run([("top_k", {"top_k": 1}), ("temperature", {"temperature": 2.0})])
-    _, rows = grid(trace.steps[0], trace.header.chain)
-    assert [row.shares[1:] for row in rows] == [(1.0, 1.0), (0.0, 0.0)]
-
-
-@pytest.mark.parametrize(
-    ("share", "text"), [(None, "?"), (0.0, "-"), (1.0, "100.00 %"), (0.41234, "41.23 %"), (1e-6, "<0.01 %")]
-)
-def test_a_share_is_written_in_eight_columns(share: float | None, text: str) -> None:
-    assert share_text(share) == text and len(text) <= 8
 
 
 def test_the_page_holds_the_draw_and_is_proved() -> None:

@@ -56,8 +56,8 @@ def test_two_chains_side_by_side(one_after_another: Callable[..., list[tuple[int
     assert "token 3: you keep it (10.57 %), llama.cpp removes it at stage 1," in shown[0]
     told = json.loads(data[0])["against"]
     assert told["same"] is False and told["stages"]["theirs"][0]["support"] == 3
-    (parting,) = told["partings"]
-    assert {key: parting[key] for key in ("token_id", "kept_by", "place")} == {
+    (disagreement,) = told["disagreements"]
+    assert {key: disagreement[key] for key in ("token_id", "kept_by", "place")} == {
         "token_id": 3,
         "kept_by": "yours",
         "place": 0,
@@ -70,7 +70,7 @@ def test_two_chains_side_by_side(one_after_another: Callable[..., list[tuple[int
         "same_chain": True,
         "total_variation": 0.0,
         "stages": 0,
-        "partings": [],
+        "disagreements": [],
         "not_carried_over": [],
         "notes": [],
     }

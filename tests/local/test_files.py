@@ -18,7 +18,7 @@ def test_a_regular_file_is_read(tmp_path: Path) -> None:
 def test_nothing_is_waited_for_that_may_never_come(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, of_opening, of_reading in (
-        (tmp_path / "pipe", "not a regular file", "nobody writes to"),
+        (tmp_path / "pipe", "not a regular file", "without a writer"),
         (Path("/dev/null"), "not a regular file", "neither a regular file nor a pipe"),
         (tmp_path, "Is a directory", "Is a directory"),
         (tmp_path / "absent", "No such file", "No such file"),

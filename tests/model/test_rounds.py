@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from decodekit import AdapterError, ContextOverflow, Prefix, Session
 from decodekit.distribution.disclosure import CHEAP, Disclosure
 from decodekit.model import rounds
-from decodekit.model.asking import ask, ask_from_task
+from decodekit.model.asking import ask, ask_from_task, rounds_of
 from decodekit.model.background import OutOfTime
 from decodekit.model.rounds import Rounds
 from tests.interrupts import LOOKS, count_opcodes, interrupt
@@ -38,8 +40,6 @@ class Gate:
 
 def waiting(adapter: object, count: int) -> Callable[[], bool]:
     """Whether so many questions wait for this adapter, the one that is being answered included."""
-    from decodekit.model.asking import rounds_of
-
     return lambda: rounds_of(adapter).waiting == count  # type: ignore[arg-type]
 
 
@@ -190,3 +190,109 @@ def test_sessions_in_threads_have_the_tokens_that_each_has_alone() -> None:
     for thread in threads(len(seeds), work):
         thread.join(20)
     assert found == {seed: Session(table(), seed=seed).generate([seed], max_tokens=12).token_ids for seed in seeds}
+
+
+def test_a_caller_that_leads_for_others_still_leaves_in_time() -> None:
+    """A round has room for one, and whenever an urgent one is answered the next is there already."""
+    over, urgent = threading.Event(), list[threading.Thread]()
+
+    def next_urgent(_: Sequence[Prefix]) -> None:
+        if not over.is_set() and len(urgent) < 2000:
+            before = rounds_of(gate.adapter).waiting
+            urgent.extend(threads(1, lambda _: ask(gate.adapter, [Prefix([1])], priority=1000) and None))
+            assert eventually(waiting(gate.adapter, before + 1))
+
+    gate, ends = Gate(next_urgent, concurrency=1), list[type]()
+
+    def last(_: int) -> None:
+        try:
+            ask(gate.adapter, [Prefix([2])], until=time.monotonic() + 0.1, priority=-1000)
+        except OutOfTime:
+            ends.append(OutOfTime)
+        over.set()
+
+    started = threads(1, lambda _: ask(gate.adapter, [Prefix([0])]) and None)
+    assert gate.entered.wait(20)
+    started += threads(1, last)
+    assert eventually(waiting(gate.adapter, 2))
+    gate.opened.set()
+    for thread in started:
+        thread.join(20)
+    for thread in urgent:
+        thread.join(20)
+    assert ends == [OutOfTime] and len(urgent) < 2000
+
+
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, KeyboardInterrupt])
+def test_no_error_ends_the_thread_that_drives_for_tasks(error: type[BaseException]) -> None:
+    """Even one that is no `Exception` reaches the task that asked, and the others are answered."""
+
+    def act(inner, prefixes, wanted):
+        if Prefix([1]) in prefixes:
+            raise error("from the model")
+        return inner.predict(prefixes, wanted)
+
+    adapter = Around(table(), act)
+
+    async def asked(i: int) -> object:
+        try:
+            return await ask_from_task(adapter, [Prefix([i])], [CHEAP])
+        except BaseException as raised:
+            return raised
+
+    async def main() -> list[object]:
+        async with asyncio.timeout(20):
+            return [await asked(1), *await asyncio.gather(*map(asked, range(4)))]
+
+    first, *found = asyncio.run(main())
+    assert isinstance(first, error)
+    failed = [i for i, each in enumerate(found) if isinstance(each, BaseException)]
+    assert 1 in failed and len(failed) <= 2  # whoever's thread it was learns of it too
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda answers: answers[:-1], "gave . answers to . prefixes"),
+        (lambda answers: answers * 2, "gave . answers to . prefixes"),
+        (lambda _: None, "answered with NoneType"),
+        (lambda answers: ["a", *answers[1:]], "answered with str"),
+    ],
+)
+def test_a_wrong_answer_is_an_error_of_the_question_that_it_answers(answer, message: str) -> None:
+    """The others, which were in the same call, are asked again."""
+
+    def act(inner, prefixes, wanted):
+        answers = inner.predict(prefixes, wanted)
+        return answer(answers) if Prefix([1]) in prefixes else answers
+
+    adapter = Around(table(), act)
+
+    async def main() -> list[object]:
+        calls = (ask_from_task(adapter, [Prefix([i])], [CHEAP]) for i in (1, 0, 2, 3))
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    failed, *found = asyncio.run(main())
+    error = failed if isinstance(failed, Exception) else failed[0]  # type: ignore[index]
+    assert isinstance(error, AdapterError)
+    assert re.search(message, str(error))
+    for i, answers in zip((0, 2, 3), found, strict=True):
+        assert answers[0].scores.tolist() == table().predict([Prefix([i])])[0].scores.tolist()  # type: ignore[index]
+
+
+def test_callers_with_a_deadline_do_not_wait_for_a_model_that_hangs() -> None:
+    gate = Gate()
+    first = threads(1, lambda _: ask(gate.adapter, [Prefix([0])]) and None)
+    assert gate.entered.wait(20)
+
+    async def main() -> list[object]:
+        until = time.monotonic() + 0.05
+        calls = (ask_from_task(gate.adapter, [Prefix([i])], [CHEAP], until=until) for i in range(3))
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        gate.opened.set()  # the worker thread of this loop still waits for it
+        return found
+
+    found = asyncio.run(main())
+    assert [type(each) for each in found] == [OutOfTime] * 3
+    first[0].join(20)
+    assert waiting(gate.adapter, 0)()

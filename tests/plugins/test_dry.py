@@ -181,7 +181,7 @@ def test_a_negative_window_that_llama_cpp_takes_for_off_is_refused() -> None:
 def smollm2() -> Iterator[tuple[Any, Any]]:
     """The tokenizer of SmolLM2, and llama.cpp's vocabulary of the same file."""
     llama_cpp = pytest.importorskip("llama_cpp")
-    from tests.adapters.conftest import model_path
+    from tests.adapters.llamacpp.bare_loop import model_path
 
     parameters = llama_cpp.llama_model_default_params()
     parameters.vocab_only = True

@@ -9,22 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decodekit import CHEAP, Chain, Disclosure, Distribution, EmptySupport, ParameterError, Undisclosed, processor
+from decodekit import CHEAP, Chain, Disclosure, Distribution, ParameterError, Undisclosed, processor
 from decodekit.testing import check_processor
 from decodekit_sampling.history import named, recent
 
 from .cases import TIGHT, apply, cases, context, scores, split
+from .transformers_laws import check_same, torch_scores
 
 INF = np.inf
 short = st.lists(st.integers(0, 4), max_size=25)
-
-
-def torch_scores(processor_of_theirs: Any, ids: list[int], row: np.ndarray) -> np.ndarray:
-    """float64[V], what one of transformers' processors leaves."""
-    import torch
-
-    history = torch.tensor([ids], dtype=torch.long)
-    return processor_of_theirs(history, torch.from_numpy(row)[None].clone())[0].double().numpy()
 
 
 # -- what came before ----------------------------------------------------------------------------------------------
@@ -230,15 +223,6 @@ def test_no_ngram_twice_is_transformers() -> None:
             expected = torch_scores(law, ids, row)
             check_same("encoder_no_repeat_ngram", row, ctx, expected, encoder_no_repeat_ngram=size, ids=encoder)
     assert banned > 75
-
-
-def check_same(name: str, row: np.ndarray, ctx: Any, expected: np.ndarray, **parameters: Any) -> None:
-    """The expected scores, or `EmptySupport` where nothing is left of them."""
-    if np.isneginf(expected).all():
-        with pytest.raises(EmptySupport, match=f"stage '{name}'"):
-            scores(name, row, ctx, **parameters)
-        return
-    np.testing.assert_allclose(scores(name, row, ctx, **parameters), expected, **TIGHT)
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,4 +1,4 @@
-"""What every processor of the shelf promises, on distributions that hypothesis makes up."""
+"""What every processor of decodekit promises, on distributions that hypothesis makes up."""
 
 from __future__ import annotations
 

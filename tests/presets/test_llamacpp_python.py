@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from decodekit import Chain, Context, Distribution, Randomness
-from tests.adapters.conftest import model_path
+from tests.adapters.llamacpp.bare_loop import model_path
 
 llama_cpp = pytest.importorskip("llama_cpp")
 pytestmark = [

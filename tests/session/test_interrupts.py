@@ -10,13 +10,13 @@ import pytest
 
 import decodekit
 from decodekit import Chain, Session
-from decodekit.session import bans, decoder, driving, recording, run, sequence, session
+from decodekit.session import bans, blocking, decoder, driving, recording, run, sequence, session
 from decodekit.testing import NGramAdapter
 from tests.interrupts import count_opcodes, interrupt
 from tests.session.conftest import TEXT
 
 ADAPTER = NGramAdapter(TEXT)
-FILES = {module.__file__ for module in (bans, decoder, driving, recording, run, sequence, session)}
+FILES = {module.__file__ for module in (bans, blocking, decoder, driving, recording, run, sequence, session)}
 CALLS: dict[str, Callable[..., object]] = {
     "one": lambda trace: Session(ADAPTER, seed=7).generate("the ", max_tokens=2, trace=trace),
     "two sequences": lambda trace: Session(ADAPTER, seed=7).generate_many(["the "], n=2, max_tokens=2, trace=trace),

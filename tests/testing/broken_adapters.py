@@ -12,6 +12,7 @@ import numpy as np
 
 from decodekit import CHEAP, AdapterError, AdapterInfo, Disclosure, Distribution, ParameterError
 from decodekit.testing import TableAdapter
+from tests.testing.broken_rows import with_values
 
 V = 40
 
@@ -90,7 +91,7 @@ class AliasesItsBuffer(Broken):
             self.buffer[:] = dist.row.values
             view = self.buffer.view()
             view.flags.writeable = False
-            object.__setattr__(dist.row, "values", view)
+            return with_values(dist, view)
         return dist
 
 
@@ -98,7 +99,7 @@ class LeavesArraysWritable(Broken):
     def answer(self, ids, want):
         dist = super().answer(ids, want)
         if isinstance(dist, Distribution):
-            object.__setattr__(dist.row, "values", dist.row.values.copy())
+            return with_values(dist, dist.row.values.copy())
         return dist
 
 
@@ -302,7 +303,7 @@ class AnswersNaN(Broken):
             spoiled = dist.row.values.copy()
             spoiled[3] = math.nan
             spoiled.flags.writeable = False
-            object.__setattr__(dist.row, "values", spoiled)
+            return with_values(dist, spoiled)
         return dist
 
 

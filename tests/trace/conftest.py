@@ -10,6 +10,9 @@ import pytest
 import decodekit
 from decodekit.testing import NGramAdapter, TableAdapter
 
+from .forged_runs import RUNS, STRONGEST, word_of
+from .forging import Line, load
+
 TEXT = "the cat sat on the mat and the dog sat on the log while the cow ate the hay. " * 4
 
 CHAINS = {
@@ -45,3 +48,18 @@ def written(tmp_path: Path, ngram: NGramAdapter) -> Path:
     path = tmp_path / "run.jsonl"
     decodekit.Session(ngram, chain("truncated"), seed=7).generate("the ", max_tokens=6, trace=path)
     return path
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Line]]:
+    """Traces in which nothing is forged."""
+    folder = tmp_path_factory.mktemp("honest")
+    lines = {}
+    for i, (name, (adapter, parts, prompt, call)) in enumerate(RUNS.items()):
+        path = folder / f"{i}.jsonl"
+        chain = decodekit.Chain([decodekit.processor(part, **params) for part, params in parts])
+        decodekit.Session(adapter, chain, seed=7).generate(prompt, trace=path, **call)
+        lines[name] = load(path)
+        assert word_of(lines[name], folder / "copy.jsonl") == STRONGEST[call["level"]], name
+    assert any("abandoned" in line["content"] for line in lines["proof"])
+    return lines

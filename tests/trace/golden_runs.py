@@ -2,7 +2,7 @@
 
 The files were written by decodekit at commit 092e0b0, before the core was rebuilt; they are never written anew. A new
 golden trace is added as another run: ``python tests/trace/golden_runs.py FOLDER`` writes all of them, with what each
-came to in ``expected.json``.
+came to in ``expected.json``. In ``changed`` are runs whose formula has changed since.
 
 The models do integer arithmetic and logarithms only, so that they say the same everywhere.
 """
@@ -109,6 +109,11 @@ RUNS = [
     ),
     Golden(
         "tail", "heads", [], [[3]], {"max_tokens": 12}, session={"seed": 2}, broken="resumed",
+    ),
+    Golden(
+        "biased", "heads",
+        [("logit_bias", {"logit_bias": {"7": 4.0, "120": -2.0, "33": False}}), ("top_k", {"top_k": 8})], [[3]],
+        {"max_tokens": 8}, session={"seed": 9}, broken="resumed",
     ),
     Golden(
         "given_up", "heads", [("typical_p", {"typical_p": 0.9})], [[3]], {"max_tokens": 8, "level": "full"},

@@ -22,9 +22,16 @@ VERSION = "0.1.0"  # of the chains in the files
 golden = pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 
 
-def readable(run: Golden, folder: Path) -> Path:
+# What a live replay finds now of runs whose ids it did not ask for again at that time.
+ASKED_AGAIN = {
+    "tail": {"equal": 12, "unknown": 0, "explained": True},
+    "biased": {"equal": 8, "unknown": 0, "explained": True},
+}
+
+
+def readable(name: str, folder: Path) -> Path:
     """The trace, with the chain's version made today's, since a chain of another version is not run."""
-    path = GOLDEN / f"{run.name}.jsonl"
+    path = GOLDEN / f"{name}.jsonl"
     if version("decodekit") == VERSION:
         return path
     lines = load(path)
@@ -36,16 +43,16 @@ def readable(run: Golden, folder: Path) -> Path:
 @golden
 def test_it_verifies_and_replays_as_it_did(run: Golden, tmp_path: Path) -> None:
     expected = {name: value for name, value in EXPECTED[run.name].items() if name != "tokens"}
-    found = verdicts(readable(run, tmp_path), ADAPTERS[run.adapter])
-    if run.name == "tail":  # ids that had been asked for by name were not asked for again by a replay
-        assert found.pop("live") == {"equal": 12, "unknown": 0, "explained": True}
+    found = verdicts(readable(run.name, tmp_path), ADAPTERS[run.adapter])
+    if run.name in ASKED_AGAIN:
         assert expected.pop("live") is None
+        assert found.pop("live") == ASKED_AGAIN[run.name]
     assert found == expected
 
 
 @golden
 def test_it_goes_on_to_the_same_tokens(run: Golden, tmp_path: Path) -> None:
-    results = decodekit.resume(readable(run, tmp_path), ADAPTERS[run.adapter], trace=tmp_path / "again")
+    results = decodekit.resume(readable(run.name, tmp_path), ADAPTERS[run.adapter], trace=tmp_path / "again")
     assert [list(result.token_ids) for result in results] == EXPECTED[run.name]["tokens"]
     again = decodekit.read_trace(tmp_path / "again")
     assert again.footer is not None
@@ -99,3 +106,12 @@ def same(old: Any, new: Any, where: str) -> None:
 
 def test_the_files_are_all_there() -> None:
     assert {path.stem for path in GOLDEN.glob("*.jsonl")} == {run.name for run in RUNS} == set(EXPECTED)
+
+
+def test_a_formula_that_was_wrong_is_not_kept_for_old_traces(tmp_path: Path) -> None:
+    """`quadratic` keeps the largest score now; the final scores that it recorded before do not follow."""
+    path = readable("changed/quadratic", tmp_path)
+    assert decodekit.verify(path).word == "proved"
+    verdict = decodekit.verify(path, chain=True)
+    assert (verdict.word, verdict.step) == ("failed", 0)
+    assert "the processors give other final scores than recorded" in verdict.why

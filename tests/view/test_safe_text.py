@@ -4,8 +4,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from decodekit.testing import PiecesTokenizer
-from decodekit.view.labels import token_label
 from decodekit.view.safe_text import safe_text
 
 BIDI = set(range(0x202A, 0x202F)) | set(range(0x2066, 0x206A)) | {0x200E, 0x200F, 0x061C}
@@ -50,10 +48,3 @@ def test_what_can_be_seen_is_left_alone(text: str) -> None:
 )
 def test_escapes_say_what_was_there(text: str, shown: str) -> None:
     assert safe_text(text) == shown
-
-
-def test_a_token_is_quoted_and_half_a_character_is_shown_as_bytes() -> None:
-    tokenizer = PiecesTokenizer([b" Paris", b"\xc3", b"\n", None])
-    labels = [token_label(tokenizer, token) for token in (0, 1, 2, 3, 99)]
-    assert labels == ['" Paris"', '"\\xc3"', '"\\n"', "#3", "#99"]
-    assert token_label(None, 7) == "#7"

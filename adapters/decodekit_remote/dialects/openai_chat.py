@@ -22,16 +22,16 @@ class OpenAIChatDialect(Dialect):
 
     name = "openai_chat"
     capabilities = Capabilities(
-        bytes_out=True, most_top=20, draft=True, stream=True, conversations=True, untold=-9999.0
+        bytes_out=True, most_top=20, draft=True, stream=True, conversations=True, unlisted_below=-9999.0
     )
 
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         """A text prompt is one message of the user."""
         (prompt,) = question.prompts
-        talk = Conversation(({"role": "user", "content": prompt},)) if isinstance(prompt, str) else prompt
-        if not isinstance(talk, Conversation):
+        conversation = Conversation(({"role": "user", "content": prompt},)) if isinstance(prompt, str) else prompt
+        if not isinstance(conversation, Conversation):
             raise ParameterError("openai_chat takes a conversation, not token ids")
-        messages: list[dict[str, Any]] = [dict(message) for message in talk.messages]
+        messages: list[dict[str, Any]] = [dict(message) for message in conversation.messages]
         body: dict[str, Any] = {
             "messages": messages,
             "max_tokens": question.tokens,
@@ -42,14 +42,14 @@ class OpenAIChatDialect(Dialect):
         }
         if question.model is not None:
             body["model"] = question.model
-        if talk.said and talk.begun:
+        if conversation.answer_start and conversation.begun:
             content = messages[-1].get("content")
             if not isinstance(content, str):
-                raise ParameterError("openai_chat goes on with an assistant's message whose content is one text")
-            messages[-1]["content"] = content + talk.said
-        elif talk.said:
-            messages.append({"role": "assistant", "content": talk.said})
-        if talk.said or talk.begun:
+                raise ParameterError("openai_chat continues an assistant message only if its content is a string")
+            messages[-1]["content"] = content + conversation.answer_start
+        elif conversation.answer_start:
+            messages.append({"role": "assistant", "content": conversation.answer_start})
+        if conversation.answer_start or conversation.begun:
             if question.prefill == "no":
                 raise ParameterError(
                     "openai_chat: this server is not known to continue an assistant message; say how "

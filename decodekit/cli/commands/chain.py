@@ -100,9 +100,9 @@ class _Against:
             "same_chain": self.identical,
             "total_variation": self.comparison.distance,
             "stages": {"yours": sides[0], "theirs": sides[1]},
-            "partings": [
-                {**_plain(parting), "kept_by": ("yours", "theirs")[parting.kept_by]}
-                for parting in self.comparison.partings
+            "disagreements": [
+                {**_plain(disagreement), "kept_by": ("yours", "theirs")[disagreement.kept_by]}
+                for disagreement in self.comparison.disagreements
             ],
             "not_carried_over": list(self.left),
             "notes": list(self.notes),
@@ -121,23 +121,23 @@ class _Against:
             out.print(Text(_filled(line, out.width, "  ")[2:]))
 
     def _verdict(self) -> Iterator[str]:
-        shown = self.comparison.partings[:_MOST_SHOWN]
+        shown = self.comparison.disagreements[:_MOST_SHOWN]
         if self.identical:
             yield "the same chain"
         elif self.comparison.same:
             yield "the same distribution here"
         elif not shown:
             yield f"the same tokens with other probabilities: total variation {self.comparison.distance:.4g}"
-        for parting in shown:
-            keeper, remover = ("you", self.preset) if parting.kept_by == 0 else (self.preset, "you")
-            stage = self.comparison.stages[1 - parting.kept_by][parting.place].stage
-            verbs = ("keep", "removes") if parting.kept_by == 0 else ("keeps", "remove")
+        for disagreement in shown:
+            keeper, remover = ("you", self.preset) if disagreement.kept_by == 0 else (self.preset, "you")
+            stage = self.comparison.stages[1 - disagreement.kept_by][disagreement.place].stage
+            verbs = ("keep", "removes") if disagreement.kept_by == 0 else ("keeps", "remove")
             yield (
-                f"token {parting.token_id}: {keeper} {verbs[0]} it ({share_text(parting.share)}), "
-                f"{remover} {verbs[1]} it at stage {parting.place + 1}, {stage}"
+                f"token {disagreement.token_id}: {keeper} {verbs[0]} it ({share_text(disagreement.share)}), "
+                f"{remover} {verbs[1]} it at stage {disagreement.place + 1}, {stage}"
             )
-        if len(self.comparison.partings) > len(shown):
-            yield f"and {len(self.comparison.partings) - len(shown)} more; --json lists them all"
+        if len(self.comparison.disagreements) > len(shown):
+            yield f"and {len(self.comparison.disagreements) - len(shown)} more; --json lists them all"
         if self.left:
             yield f"not used, because {self.preset} has no such name: {', '.join(self.left)}"
         yield from (f"note: {note}" for note in self.notes)

@@ -61,9 +61,9 @@ def _reflowed(text: str, width: int) -> str:
     entries: list[tuple[int, str]] = []
     for line in text.splitlines():
         words, indent = line.strip(), len(line) - len(line.lstrip())
-        before, said = entries[-1] if entries else (0, "")
-        if words and said and not said.endswith(":") and (indent == before == 0 or indent > before):
-            entries[-1] = before, f"{said} {words}"
+        before, label = entries[-1] if entries else (0, "")
+        if words and label and not label.endswith(":") and (indent == before == 0 or indent > before):
+            entries[-1] = before, f"{label} {words}"
         else:
             entries.append((indent, words))
     return "\n".join(
@@ -87,13 +87,15 @@ def _unquoted(text: str) -> str:
 def _show(plugin: Facts) -> None:
     out = console()
     _show_what_it_does(plugin, out)
-    said = {
+    sections = {
         **plugin.doc.notes,
         "Needs": plugin.needs,
         "On a head": plugin.on_a_head,
         "Declares": "; ".join(plugin.traits),
     }
-    _show_pairs([(Text(label.lower(), style="dim"), _unquoted(words)) for label, words in said.items() if words], out)
+    _show_pairs(
+        [(Text(label.lower(), style="dim"), _unquoted(words)) for label, words in sections.items() if words], out
+    )
     _show_parameters(plugin, out)
     rules = plugin.parameters.items()
     _show_pairs([(Text(safe_text(name)), rule["meaning"]) for name, rule in rules if "meaning" in rule], out)
@@ -109,7 +111,7 @@ def _show_what_it_does(plugin: Facts, out: Console) -> None:
 
 
 def _show_pairs(pairs: list[tuple[Text, str]], out: Console) -> None:
-    """A table without headings: what, and what is said of it. Nothing for no pairs."""
+    """A table without headings: a name, and its description. Nothing for no pairs."""
     if pairs:
         out.print()
         listing = table("", "")

@@ -40,7 +40,7 @@ def test_a_server_without_tls_asked_for_tls_is_not_asked_twice() -> None:
 def test_a_server_of_another_kind_is_told_of() -> None:
     with serving() as server:
         server.fault = always(sending(respond(404, {"detail": "Not Found"})))
-        with pytest.raises(ProviderError, match="speaks none of the dialects"):
+        with pytest.raises(ProviderError, match="matches none of the dialects"):
             asyncio.run(RemoteAdapter(base_url=server.url).connect())
 
 

@@ -56,12 +56,13 @@ def test_inside_a_running_loop_everything_is_asked_there() -> None:
         assert adapter.info.vocab_size == 257 and adapter.tokenizer is not None
         (answer,) = await adapter.apredict([PREFIX])
         here = made == [asyncio.get_running_loop()] and not loops()
+        ids = await asyncio.to_thread(adapter.tokenizer.encode, "the")  # it blocks, so the loop must stay free
         await adapter.aclose()
-        return here and isinstance(answer, Distribution)
+        return here and isinstance(answer, Distribution) and ids == [*b"the"]
 
     with serving() as server:
         assert asyncio.run(run(server))
-        assert len(server.asked("/tokenize")) == 4  # two who connect at once meet it once
+        assert len(server.asked("/tokenize")) == 5  # one of them is the text's; two who connect at once connect once
 
 
 @pytest.mark.parametrize("probe", [True, False])

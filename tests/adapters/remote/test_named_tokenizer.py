@@ -22,7 +22,7 @@ from decodekit.text.base import prompt_ids
 from decodekit.text.huggingface import read_tokenizer
 from decodekit_remote import RemoteAdapter
 from decodekit_remote.vocabulary import KnownVocabulary
-from tests.adapters.conftest import MODEL, model_path
+from tests.adapters.llamacpp.bare_loop import MODEL, model_path
 from tests.adapters.remote.recorded import playing
 from tests.adapters.remote.servers import serving
 

@@ -43,7 +43,7 @@ def test_a_broken_third_party_dialect_does_not_block_the_others(
     monkeypatch.setitem(define_group("dialects", "dialect").registered, "a_broken_one", leaves)
     with serving("vllm") as server:
         assert decodekit.adapter("remote", base_url=server.url).capabilities["dialect"] == "vllm"
-    assert "dialect left aside" in caplog.text
+    assert "dialect skipped" in caplog.text
     with pytest.raises(ConfigError, match="a_broken_one"):
         decodekit.adapter("remote", base_url="http://127.0.0.1:9", dialect="a_broken_one")
 

@@ -19,7 +19,7 @@ import decodekit
 from decodekit import Distribution, Prefix, Session, Undisclosed, read_trace, replay
 from decodekit.errors import ProviderError
 from decodekit.session.prompts import as_prefix
-from tests.adapters.conftest import MODEL, model_path
+from tests.adapters.llamacpp.bare_loop import MODEL, model_path
 from tests.adapters.remote.real import answering, free_port
 
 PROMPTS = ["The capital of France is", "Once upon a time", "Water is made of"]

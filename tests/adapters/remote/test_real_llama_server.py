@@ -19,7 +19,7 @@ import decodekit
 from decodekit.model.adapter import Adapter
 from decodekit.model.asking import blocking
 from decodekit.testing import check_adapter
-from tests.adapters.conftest import MODEL, model_path
+from tests.adapters.llamacpp.bare_loop import MODEL, model_path
 from tests.adapters.remote.real import CHAINS, DRAFTS, PROMPTS, answering, decoded, explained, free_port
 
 pytestmark = [pytest.mark.real_server, pytest.mark.slow, pytest.mark.timeout(3600)]

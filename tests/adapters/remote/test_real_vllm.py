@@ -18,7 +18,7 @@ import decodekit
 from decodekit.model.adapter import Adapter
 from decodekit.model.asking import blocking
 from decodekit.testing import check_adapter
-from tests.adapters.conftest import MODEL
+from tests.adapters.llamacpp.bare_loop import MODEL
 from tests.adapters.remote.real import CHAINS, DRAFTS, PROMPTS, decoded, explained
 
 URL = os.environ.get("DECODEKIT_VLLM", "")

@@ -26,7 +26,7 @@ from decodekit_remote.dialects.llama_server import LlamaServerDialect
 from decodekit_remote.dialects.openai_chat import OpenAIChatDialect
 from decodekit_remote.dialects.openai_completions import OpenAICompletionsDialect
 from decodekit_remote.dialects.vllm import VLLMDialect
-from decodekit_remote.heads import distribution
+from decodekit_remote.list_distribution import distribution
 from decodekit_remote.probing import dialect_named
 from decodekit_remote.reading import read_event, read_reply
 from decodekit_remote.refusals import refusal
@@ -56,50 +56,40 @@ def dialect_of(server: str, path: str) -> Any:
     return NATIVE[server]
 
 
-@pytest.mark.parametrize(("server", "name"), names())
-def test_every_recorded_body_is_read_or_refused(server: str, name: str) -> None:
+REFUSED = [(server, name) for server, name in names() if bodies(server)[name]["status"] != 200]
+ANSWERED = [each for each in names() if each not in REFUSED and bodies(each[0])[each[1]]["path"] in READ]
+
+
+@pytest.mark.parametrize(("server", "name"), REFUSED)
+def test_every_recorded_refusal_is_a_typed_error_in_the_servers_words(server: str, name: str) -> None:
     entry = bodies(server)[name]
-    where = f"http://host{entry['path']}"
-    if entry["status"] != 200:
-        error = refusal(where, entry["status"], {}, json.dumps(entry["body"]).encode())
-        assert isinstance(error, AdapterError)
-        words = entry["body"].get("error", {}).get("message", entry["body"].get("detail", ""))
-        assert " ".join(words.split())[:60] in str(error)
-        assert isinstance(error, ContextOverflow) == ("context" in name)
-        assert isinstance(error, ModelNotFound) == (name == "error_model")
-        return
-    if entry["path"] not in READ:
-        return
-    dialect = dialect_of(server, entry["path"])
-    asked = entry["request"]
-    top = asked.get("n_probs") or asked.get("top_logprobs") or asked.get("logprobs") or 1
-    prompts = asked.get("prompt", "")
-    count = len(prompts) if isinstance(prompts, list) and isinstance(prompts[0], str | list) else 1
-    copies = asked.get("n_cmpl", 1) if server == "llama_server" else 1
-    question = Request(
-        (("x",) * count) * copies,
-        top=int(top),
-        echo=bool(asked.get("echo")) and server == "vllm",
-        stream="text" in entry,
-    )
-    if name in READ_BY_NO_DIALECT:
-        with contextlib.suppress(ProviderError):
-            assert not any(len(reply.positions) for reply in read_reply(dialect, where, entry["body"], question))
-        return
-    if "text" in entry:
-        positions = streamed(dialect, where, entry["text"])
-    elif server == "llama_server" and entry["path"] == "/v1/completions" and "choices" in entry["body"]:
-        told = [choice["logprobs"]["content"] for choice in entry["body"]["choices"]]
-        positions = [each for content in told for each in read_chat(content)]
-    else:
-        replies = read_reply(dialect, where, entry["body"], question)
-        positions = [position for reply in replies for position in reply.positions]
-        assert len(replies) == count * copies
+    error = refusal(f"http://host{entry['path']}", entry["status"], {}, json.dumps(entry["body"]).encode())
+    assert isinstance(error, AdapterError)
+    words = entry["body"].get("error", {}).get("message", entry["body"].get("detail", ""))
+    assert " ".join(words.split())[:60] in str(error)
+    assert isinstance(error, ContextOverflow) == ("context" in name)
+    assert isinstance(error, ModelNotFound) == (name == "error_model")
+
+
+@pytest.mark.parametrize(("server", "name"), [each for each in ANSWERED if each[1] in READ_BY_NO_DIALECT])
+def test_what_no_dialect_asks_for_is_not_read_as_something_else(server: str, name: str) -> None:
+    entry = bodies(server)[name]
+    dialect, question = dialect_of(server, entry["path"]), question_of(server, entry)
+    with contextlib.suppress(ProviderError):
+        assert not any(len(reply.positions) for reply in read_reply(dialect, "there", entry["body"], question))
+
+
+@pytest.mark.parametrize(("server", "name"), [each for each in ANSWERED if each[1] not in READ_BY_NO_DIALECT])
+def test_every_recorded_answer_is_read(server: str, name: str) -> None:
+    entry = bodies(server)[name]
+    dialect, question = dialect_of(server, entry["path"]), question_of(server, entry)
+    positions = positions_of(server, dialect, entry, question)
     if name == "completion_emoji":
         assert positions == [] or server == "vllm"  # its first token has no list
         return
-    if asked.get("max_tokens") == 0 and server == "vllm":
-        assert positions == [] and len(replies[0].prompt) == 4
+    if entry["request"].get("max_tokens") == 0 and server == "vllm":
+        (reply,) = read_reply(dialect, "there", entry["body"], question)
+        assert positions == [] and len(reply.prompt) == 4
         return
     assert positions
     for position in positions:
@@ -115,6 +105,28 @@ def test_every_recorded_body_is_read_or_refused(server: str, name: str) -> None:
         assert answer.tail is not None
         total = math.fsum(math.exp(value) for value in position.logprobs)
         assert answer.tail.mass_high <= 1 - total + 1e-5 or len(answer.scores) < len(position.logprobs)
+
+
+def question_of(server: str, entry: dict[str, Any]) -> Request:
+    """The question that a recorded body answers: as many prompts and samples, and as long lists."""
+    asked = entry["request"]
+    top = asked.get("n_probs") or asked.get("top_logprobs") or asked.get("logprobs") or 1
+    prompts = asked.get("prompt", "")
+    count = len(prompts) if isinstance(prompts, list) and isinstance(prompts[0], str | list) else 1
+    copies = asked.get("n_cmpl", 1) if server == "llama_server" else 1
+    echo = bool(asked.get("echo")) and server == "vllm"
+    return Request((("x",) * count) * copies, top=int(top), echo=echo, stream="text" in entry)
+
+
+def positions_of(server: str, dialect: Any, entry: dict[str, Any], question: Request) -> list[Position]:
+    if "text" in entry:
+        return streamed(dialect, "there", entry["text"])
+    if server == "llama_server" and entry["path"] == "/v1/completions" and "choices" in entry["body"]:
+        told = [choice["logprobs"]["content"] for choice in entry["body"]["choices"]]
+        return [each for content in told for each in read_chat(content)]
+    replies = read_reply(dialect, "there", entry["body"], question)
+    assert len(replies) == len(question.prompts)
+    return [position for reply in replies for position in reply.positions]
 
 
 def read_chat(content: Any) -> list[Position]:

@@ -22,7 +22,7 @@ from decodekit.testing import BytesTokenizer, PiecesTokenizer
 from decodekit_remote import Position, RemoteAdapter, Request
 from decodekit_remote.dialects.llama_server import LlamaServerDialect
 from decodekit_remote.dialects.vllm import VLLMDialect
-from decodekit_remote.heads import distribution
+from decodekit_remote.list_distribution import distribution
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from tests.adapters.remote.recorded import bodies, playing
 

@@ -1,0 +1,142 @@
+"""The library's own share of the time, here and in another commit: ``against.py OTHER_PYTHON [session chain verify]``.
+
+The other interpreter is that of an environment in which the other commit is installed. Both run this file in turns,
+each time in a new process, and measure thread time without any model; so only calls that both commits have are used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROUNDS = 6
+Case = tuple[str, Callable[[], object], int, int]
+"""What is measured, the call, how many tokens one call is, and how many calls."""
+
+
+def main(other: str, groups: list[str]) -> None:
+    """Measure in turns, the order alternating, and print a table."""
+    times: dict[str, list[list[float]]] = {}
+    pythons = [other, sys.executable]
+    for turn in range(ROUNDS):
+        for side in (0, 1) if turn % 2 else (1, 0):
+            for what, value in measured(pythons[side], groups).items():
+                times.setdefault(what, [[], []])[side].append(value)
+    print("| what, thread time | other, us | this, us | ratio of the least | median of the pairs' ratios |")
+    print("| --- | --- | --- | --- | --- |")
+    for what, (before, now) in times.items():
+        pairs = statistics.median(b / a for a, b in zip(before, now, strict=True))
+        least = min(before), min(now)
+        print(f"| {what} | {least[0]:.1f} | {least[1]:.1f} | {least[1] / least[0]:.3f} | {pairs:.3f} |")
+
+
+def measured(python: str, groups: list[str]) -> dict[str, float]:
+    """Microseconds per token of each case, in a new process of this interpreter."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [python, "-P", __file__, "--measure", *groups]  # -P: the decodekit of its environment, not of this folder
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measure(groups: list[str]) -> None:
+    """What the other process does: the least of many calls, as JSON."""
+    found = {}
+    for group in groups or list(GROUPS):
+        for what, call, tokens, calls in GROUPS[group]():
+            call()
+            found[what] = min(thread_time(call) for _ in range(calls)) / tokens * 1e6
+    print(json.dumps(found))
+
+
+def thread_time(call: Callable[[], object]) -> float:
+    started = time.thread_time()
+    call()
+    return time.thread_time() - started
+
+
+# -- what is measured --------------------------------------------------------------------------------------------------
+
+USUAL: tuple[tuple[str, float], ...] = (("top_k", 40), ("top_p", 0.95), ("min_p", 0.05), ("temperature", 0.8))
+CHAINS = {"the usual chain": USUAL, "no chain": ()}
+
+
+def rows(count: int, size: int) -> Any:
+    import numpy as np
+
+    return np.random.default_rng(0).normal(0, 3, (count, size)).astype(np.float32)
+
+
+def chain_of(parts: tuple[tuple[str, float], ...]) -> Any:
+    import decodekit
+
+    return decodekit.Chain([decodekit.processor(name, **{name: value}) for name, value in parts])
+
+
+def session_of(parts: tuple[tuple[str, float], ...]) -> Any:
+    """A session over a model that costs nothing."""
+    import decodekit
+
+    prepared = rows(64, 2000)
+
+    class Rows:
+        info = decodekit.AdapterInfo("rows", "rows", vocab_size=2000)
+        tokenizer = None
+
+        def predict(self, prefixes: Any, disclose: Any = decodekit.CHEAP) -> Any:
+            return [decodekit.Distribution.dense(prepared[len(prefix) % 64]) for prefix in prefixes]
+
+        def close(self) -> None: ...
+
+    return decodekit.Session(Rows(), chain_of(parts), seed=1)
+
+
+def sessions() -> Iterator[Case]:
+    for name, parts in CHAINS.items():
+        session = session_of(parts)
+        yield f"session, {name}, V=2,000", lambda session=session: session.generate([1], max_tokens=100), 100, 12
+
+
+def chain_steps() -> Iterator[Case]:
+    import decodekit
+
+    noise = decodekit.Randomness(1).at(0)
+    for size, calls in ((151_936, 3), (257, 60)):
+        prepared = rows(8, size)
+        for parts in (USUAL, USUAL[1:2], USUAL[3:]):
+            chain, ctx = chain_of(parts), decodekit.Context()
+
+            def steps(prepared: Any = prepared, chain: Any = chain, ctx: Any = ctx) -> None:
+                for row in prepared:
+                    chain.step(decodekit.Distribution.dense(row), ctx, chain.initial(ctx), noise)
+
+            names = ", ".join(name for name, _ in parts)
+            yield f"`Chain.step` of {names}, V={size:,}", steps, len(prepared), calls
+
+
+def verifications() -> Iterator[Case]:
+    import decodekit
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, parts in CHAINS.items():
+            path = Path(folder) / name
+            session_of(parts).generate([1], max_tokens=100, trace=path)
+            assert decodekit.verify(path).word == "proved"
+            yield f"verify, {name}, V=2,000", lambda path=path: decodekit.verify(path), 100, 8
+
+
+GROUPS = {"session": sessions, "chain": chain_steps, "verify": verifications}
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--measure":
+        measure(sys.argv[2:])
+    else:
+        main(sys.argv[1], sys.argv[2:])
