@@ -29,8 +29,8 @@ from decodekit.errors import (
 from decodekit.model.adapter import Adapter, AdapterInfo, AsyncAdapter
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import Plugin
-from decodekit.plugin.protocols import Processor, Sampler
-from decodekit.plugin.registry import PluginInfo, adapter, plugins, processor, register_processor, sampler
+from decodekit.plugin.protocols import Guesser, Processor, Sampler
+from decodekit.plugin.registry import PluginInfo, adapter, guesser, plugins, processor, register_processor, sampler
 from decodekit.session import AsyncSession, Result, Session
 from decodekit.session.decoder import Decoder
 from decodekit.session.resuming import resume, resume_stream
@@ -61,6 +61,7 @@ __all__ = [
     "Draw",
     "EmptySupport",
     "Entry",
+    "Guesser",
     "Interval",
     "ModelNotFound",
     "OutOfMemory",
@@ -87,6 +88,7 @@ __all__ = [
     "Verdict",
     "adapter",
     "derive",
+    "guesser",
     "plugins",
     "processor",
     "read_trace",

@@ -72,6 +72,7 @@ class Config(BaseModel):
     adapter: _AdapterPart
     chain: list[_NamedPart] = Field(default_factory=list, max_length=1000)
     sampler: _NamedPart = _NamedPart(name="multinomial")
+    guesser: _NamedPart | None = None
     session: _SessionPart = _SessionPart()
     _notes: tuple[str, ...] = PrivateAttr(default=())
 
@@ -94,13 +95,20 @@ class Config(BaseModel):
                 get_logger().warning("chain advice", rule=item.rule, advice=item.message, source=item.source)
         return chain
 
+    def build_guesser(self) -> Any:
+        """Build the guesser; None where there is none."""
+        return None if self.guesser is None else registry.guesser(self.guesser.name, **self.guesser.parameters())
+
     def session_options(self) -> dict[str, Any]:
         """The keyword arguments of `Session`."""
         return self.session.model_dump()
 
     def as_data(self) -> dict[str, Any]:
         """The resolved configuration, defaults included, as plain data for the record."""
-        return self.model_dump(mode="json")
+        data = self.model_dump(mode="json")
+        if self.guesser is None:
+            del data["guesser"]
+        return data
 
 
 def load_config(source: PathLike | Mapping[str, Any]) -> Config:
@@ -173,9 +181,11 @@ def config_schema() -> dict[str, Any]:
     schema["$defs"]["adapters_by_name"] = {"anyOf": _variants("adapters", "type")}
     schema["$defs"]["processors_by_name"] = {"anyOf": _variants("processors", "name")}
     schema["$defs"]["samplers_by_name"] = {"anyOf": _variants("samplers", "name")}
+    schema["$defs"]["guessers_by_name"] = {"anyOf": _variants("guessers", "name")}
     schema["properties"]["adapter"] = {"$ref": "#/$defs/adapters_by_name"}
     chain = schema["properties"]["chain"]
     chain |= {**_preset_schema(), "type": ["array", "object"], "items": {"$ref": "#/$defs/processors_by_name"}}
+    schema["properties"]["guesser"] = {"$ref": "#/$defs/guessers_by_name"}
     schema["properties"]["sampler"] = {"$ref": "#/$defs/samplers_by_name", "default": {"name": "multinomial"}}
     for part in ("_AdapterPart", "_NamedPart"):
         schema["$defs"].pop(part, None)

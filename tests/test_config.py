@@ -184,7 +184,7 @@ def variant(schema: dict[str, Any], node: dict[str, Any], key: str, name: str) -
 def test_the_schema_describes_the_documented_example_down_to_each_parameter() -> None:
     schema = config_schema()
     top = schema["properties"]
-    assert set(top) == {"adapter", "chain", "sampler", "session"} and schema["required"] == ["adapter"]
+    assert set(top) == {"adapter", "chain", "guesser", "sampler", "session"} and schema["required"] == ["adapter"]
     assert schema["additionalProperties"] is False and "2020-12" in schema["$schema"]
     temperature = variant(schema, top["chain"]["items"], "name", "temperature")
     finite, infinite = temperature["properties"]["temperature"]["anyOf"]

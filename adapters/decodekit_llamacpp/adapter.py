@@ -37,6 +37,7 @@ __all__ = ["LlamaCppAdapter"]
 
 _DEFAULT_CONTEXT = 4096
 _CPU_ROWS, _GPU_ROWS = 64, 512  # on the CPU more rows gave no speedup when measured, and they take memory
+_LONGEST_TAIL = 16  # tokens of a guess that are thrown away rather than kept in a slot of their own
 _F16, _BF16 = 1, 30  # ggml types
 
 # llama.cpp's attention on the CPU has three kernels that sum in different orders, chosen by the number of rows and
@@ -114,6 +115,7 @@ class LlamaCppAdapter:
             raise
         self._kv = KVSlots(self._context, max_sequences)
         self._max_sequences = max_sequences
+        self._chained: dict[int, int] = {}  # by slot: where the last tokens begin that were asked for one by one
         self._tokenizer = LlamaCppTokenizer(self._model, fingerprint)
         self._answers: dict[bytes, Distribution] = {}
         self._schedules: dict[int, Schedule] = {
@@ -199,6 +201,7 @@ class LlamaCppAdapter:
             return None
         for (slot, segment), prefix in zip(segments.items(), prefixes, strict=True):
             kv.hold(slot, prefix, segment.position)
+            self._chained.pop(slot, None)
         self._cache_answers(answers)
         return answers
 
@@ -287,7 +290,8 @@ class LlamaCppAdapter:
         """A slot that holds the first ``start`` tokens of ``base`` and no more; -1 when this wave has no free one."""
         kv, index = self._kv, self._kv.index
         free = base >= 0 and base not in taken
-        if free and index.length(base) - start <= 1:
+        tail = index.length(base) - start if free else 0
+        if free and (tail <= 1 or (tail <= _LONGEST_TAIL and start >= self._chained.get(base, start + 1))):
             kv.truncate(base, start)
             return base
         spare = [slot for slot in index.oldest_first() if slot not in taken and slot != base]
@@ -306,6 +310,7 @@ class LlamaCppAdapter:
             self._decode(portion, answers)
         for path in wave:
             self._kv.hold(path.slot, path.prefix, path.start)
+            self._chained[path.slot] = len(path.asked[0])
 
     def _decode(self, segments: Collection[Segment], answers: dict[bytes, Answer]) -> None:
         """One forward pass."""

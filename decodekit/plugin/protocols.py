@@ -5,14 +5,17 @@ No plugin needs to inherit from these classes. `decodekit.testing` has a check f
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from decodekit.distribution import Distribution
 from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import BoundRandomness
+from decodekit.model.prefix import Prefix
 
 __all__ = [
+    "Guesser",
     "Processor",
     "Sampler",
     "StatefulProcessor",
@@ -57,3 +60,20 @@ class StatefulSampler(Protocol):
     def initial(self, ctx: Context, /) -> Any: ...
     def __call__(self, dist: Distribution, ctx: Context, randomness: BoundRandomness, state: Any, /) -> Choice: ...
     def advance(self, state: Any, choice: Choice, ctx: Context, /) -> Any: ...
+
+
+class Guesser(Protocol):
+    """Says which tokens may come next, so that a model can be asked for several steps at once.
+
+    What it says changes time and nothing else: the chain and the draw decide every token. It depends on the prefix and
+    the context alone, though it may keep a cache. A guess may be of any length, and empty; no more tokens are taken
+    from an iterator than are asked for. If it raises, or an id is none of the vocabulary's, it is switched off until
+    the end of the run, with a warning.
+
+    Optional attributes:
+
+    * ``check(tokenizer)`` is called when a run starts; a `DecodekitError` from it refuses the model's tokenizer;
+    * ``quick`` (bool): it computes so little that an event loop may wait for it; False: it is called in a thread.
+    """
+
+    def guess(self, prefix: Prefix, ctx: Context, /) -> Iterable[int]: ...

@@ -25,6 +25,7 @@ __all__ = [
     "adapter",
     "define_group",
     "describe",
+    "guesser",
     "load",
     "name_of",
     "plugins",
@@ -55,6 +56,7 @@ def define_group(name: str, kind: str, included: Mapping[str, Callable[..., Any]
 _ADAPTERS = define_group("adapters", "adapter")
 _PROCESSORS = define_group("processors", "processor")
 _SAMPLERS = define_group("samplers", "sampler", CORE_SAMPLERS)
+_GUESSERS = define_group("guessers", "guesser")
 
 
 def adapter(type: str, **params: Any) -> Any:  # noqa: A002 - the config file says `type`, so the function does too
@@ -70,6 +72,11 @@ def processor(name: str, **params: Any) -> Any:
 def sampler(name: str, **params: Any) -> Any:
     """Build the sampler of this name. Raises `UnknownPlugin` or `ParameterError`."""
     return _SAMPLERS.build(name, **params)
+
+
+def guesser(name: str, **params: Any) -> Any:
+    """Build the guesser of this name. Raises `UnknownPlugin` or `ParameterError`."""
+    return _GUESSERS.build(name, **params)
 
 
 def register_processor(name: str) -> Callable[[Function], Function]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from decodekit.model.adapter import Answer
 from decodekit.model.asking import ask_from_task, connect_from_task
-from decodekit.session.driving import drive
+from decodekit.session.driving import Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
@@ -51,6 +51,11 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
             try:
                 if isinstance(event, Step):
                     yield event
+                elif isinstance(event, Work):
+                    if event.quick:
+                        event.run()
+                    else:
+                        await asyncio.to_thread(event.run)
                 else:
                     answers = await ask_from_task(
                         adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority

@@ -12,6 +12,8 @@ from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.prefix import Prefix
+from decodekit.plugin.protocols import Guesser
+from decodekit.session.guessing import NamedGuesser, guesser_of
 from decodekit.session.options import GenerationKeywords, GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.settings import Settings
@@ -36,6 +38,7 @@ class BaseSession:
         max_tokens: int = 256,
         metadata: Mapping[str, Any] | None = None,
         top_logprobs: int = 5,
+        guesser: Guesser | NamedGuesser | None = None,
     ) -> None:
         if on_undisclosed not in ("error", "truncate"):
             raise ParameterError(f"on_undisclosed is 'error' or 'truncate', not {on_undisclosed!r}")
@@ -49,7 +52,9 @@ class BaseSession:
         self.max_tokens = Stop(max_tokens).max_tokens
         self.metadata = metadata
         self.top_logprobs = whole(top_logprobs, "top_logprobs", 0, 1000)
+        self.guesser = guesser_of(guesser)
         self._owns_adapter = False
+        self._close_guesser: Callable[[], None] | None = None
         self.config: dict[str, Any] | None = None
 
     def _usable(self, adapter: Adapter | AsyncAdapter) -> Adapter | AsyncAdapter:
@@ -67,8 +72,15 @@ class BaseSession:
 
         resolved = load_config(config)
         chain = resolved.build_chain()
-        session = cls(resolved.build_adapter(), chain, **resolved.session_options())
-        session._owns_adapter = True
+        guesser = resolved.build_guesser()
+        close = getattr(guesser, "close", None)
+        try:
+            session = cls(resolved.build_adapter(), chain, guesser=guesser, **resolved.session_options())
+        except BaseException:
+            if close is not None:
+                close()
+            raise
+        session._owns_adapter, session._close_guesser = True, close
         session.config = resolved.as_data()
         return session
 
@@ -86,6 +98,7 @@ class BaseSession:
             on_undisclosed=self.on_undisclosed,
             top_logprobs=self.top_logprobs,
             metadata=self.metadata,
+            guesser=self.guesser,
             config=self.config,
         )
         return settings if call is None else replace(settings, **call.own_settings())

@@ -8,7 +8,7 @@ from typing import cast
 
 from decodekit.model.adapter import Adapter, Answer
 from decodekit.model.asking import ask, connect
-from decodekit.session.driving import drive
+from decodekit.session.driving import Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
@@ -56,6 +56,8 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
             try:
                 if isinstance(event, Step):
                     yield event
+                elif isinstance(event, Work):
+                    event.run()
                 else:
                     answers = ask(adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority)
             except BaseException as raised:

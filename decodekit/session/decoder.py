@@ -122,6 +122,11 @@ class Decoder:
         return self._text.text
 
     @property
+    def context(self) -> Context:
+        """What a processor may read at the next step, without random numbers."""
+        return self._context
+
+    @property
     def output_ids(self) -> Sequence[int]:
         """The ids generated so far."""
         return self._context.output_ids

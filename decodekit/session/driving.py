@@ -1,13 +1,14 @@
 """How a run is driven: its questions, and its steps once they are recorded. No adapter is called here.
 
-`drive` is a generator of events. A driver answers a `Question` by ``send``, or with ``throw`` if it failed, and returns
-a `Step` to its caller; see `decodekit.session.blocking` and `decodekit.session.awaiting`.
+`drive` is a generator of events. A driver answers a `Question` by ``send``, or with ``throw`` if it failed, returns a
+`Step` to its caller, and runs `Work`; see `decodekit.session.blocking` and `decodekit.session.awaiting`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import NamedTuple
 
 from decodekit.errors import DecodekitError, DistributionError
 from decodekit.log import get_logger
@@ -19,9 +20,22 @@ from decodekit.session.result import Result
 from decodekit.session.run import Question, Run
 from decodekit.trace.step import Step
 
-__all__ = ["Events", "drive", "only_result"]
+__all__ = ["Events", "Work", "drive", "only_result"]
 
-Events = Generator[Question | Step, Sequence[Answer], list[Result]]
+
+class Work(NamedTuple):
+    """Something to run before the next question.
+
+    Args:
+        run: the function.
+        quick: whether an event loop may wait for it.
+    """
+
+    run: Callable[[], None]
+    quick: bool
+
+
+Events = Generator[Question | Step | Work, Sequence[Answer], list[Result]]
 
 
 def drive(run: Run, *, keep: bool) -> Events:
@@ -64,7 +78,7 @@ def only_result(results: list[Result]) -> Result:
     return result
 
 
-def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Step, Sequence[Answer], None]:
+def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Step | Work, Sequence[Answer], None]:
     def confirmed(steps: Iterable[Step]) -> Generator[Step, Sequence[Answer], None]:
         for step in steps:
             recorder.record(step)
@@ -78,13 +92,23 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Step, Sequen
             yield from portions(run.settings.adapter, prefix, run.ends_at)
         if run.ends_at is not None and time.monotonic() >= run.ends_at:
             continue  # `question` ends the run at the deadline
+        if run.guesses is not None:
+            if run.guesses.on:
+                yield Work(run.guess, run.guesses.quick)
+            else:
+                run.guesses.drop()
+            question = run.guessed(question)
         started = time.perf_counter()
         try:
             answers = yield question
         except OutOfTime:
             continue
-        except DistributionError as error:
-            raise run.at_its_step(error) from error
+        except DecodekitError as error:
+            if run.guesses is not None and run.guesses.failed():
+                continue  # asked again without the guess
+            if isinstance(error, DistributionError):
+                raise run.at_its_step(error) from error
+            raise
         yield from confirmed(run.take(answers, time.perf_counter() - started))
     yield from confirmed(run.rest())
 

@@ -12,6 +12,8 @@ import numpy as np
 from decodekit.chain import Chain
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError, did_you_mean
+from decodekit.plugin.protocols import Guesser
+from decodekit.session.guessing import GivenGuesser, NamedGuesser, guesser_of
 from decodekit.session.stop import Stop
 from decodekit.trace.step import Level, Step
 from decodekit.types import PathLike
@@ -27,6 +29,7 @@ class _AnyRun(TypedDict, total=False):
     deadline: float | None
     until: Callable[[Step], bool] | None
     trace: PathLike | None
+    guesser: Guesser | NamedGuesser | None
 
 
 class GenerationKeywords(_AnyRun, total=False):
@@ -63,7 +66,7 @@ class GenerationOptions:
         trace: a file to write the trace to.
         level: 'none', 'choice', 'proof' or 'full'.
         ban: texts that must not be written.
-        chain, top_logprobs, metadata: of this call; the session's when None.
+        chain, top_logprobs, metadata, guesser: of this call; the session's when None.
         priority: among callers that wait for the same model, a higher one goes first.
 
     Raises:
@@ -81,6 +84,7 @@ class GenerationOptions:
     top_logprobs: int | None = None
     metadata: Mapping[str, Any] | None = None
     priority: int = 0
+    guesser: GivenGuesser = None
 
     def __post_init__(self) -> None:
         if self.level not in get_args(Level):
@@ -103,7 +107,12 @@ class GenerationOptions:
 
     def own_settings(self) -> dict[str, Any]:
         """The settings of a session that this call has its own values for."""
-        named = {"chain": self.chain, "top_logprobs": self.top_logprobs, "metadata": self.metadata}
+        named = {
+            "chain": self.chain,
+            "top_logprobs": self.top_logprobs,
+            "metadata": self.metadata,
+            "guesser": self.guesser,
+        }
         return {name: value for name, value in named.items() if value is not None}
 
     @classmethod
@@ -137,6 +146,7 @@ class GenerationOptions:
             top_logprobs=given.get("top_logprobs"),
             metadata=given.get("metadata"),
             priority=given.get("priority", 0),
+            guesser=guesser_of(given.get("guesser")),
         )
 
 

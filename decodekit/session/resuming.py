@@ -52,6 +52,7 @@ def resume(
         trace: a new file for the whole run: it begins with the recorded steps and verifies as one.
         chain: the chain, newly built, if parts of it are not registered by name.
         metadata: as given to the `Session` that started the run; a trace has the names only.
+        guesser: as for `Session`; it changes nothing, so it is not recorded.
 
     Returns:
         One result per sequence, in the order of the header, for the whole run, with the recorded steps.
@@ -95,6 +96,7 @@ def _session(past: Trace, adapter: Adapter | AsyncAdapter, options: ResumeKeywor
         on_undisclosed=header.on_undisclosed,  # type: ignore[arg-type]  # checked there
         metadata=metadata,
         top_logprobs=header.top_logprobs,
+        guesser=options.get("guesser"),
     )
 
 

@@ -17,11 +17,12 @@ from decodekit.chain.batch import Drawn
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import Randomness
-from decodekit.errors import DistributionError, ParameterError, TraceError
+from decodekit.errors import DecodekitError, DistributionError, ParameterError, TraceError
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
 from decodekit.session.bans import Ban, HeldSteps
 from decodekit.session.decoder import Checkpoint, Decoder, draw_together
+from decodekit.session.guessing import Guesses, guesses_of
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Given, Prompt, as_given, as_prefix
 from decodekit.session.result import Result
@@ -37,7 +38,7 @@ class Question(NamedTuple):
     """What to ask the adapter for: the distributions after these prefixes.
 
     Args:
-        prefixes: one per active sequence.
+        prefixes: one per active sequence, each followed by the guessed prefixes of that sequence.
         needs: what to disclose of each.
         entering: those of the prefixes whose sequence starts now: the prompts.
     """
@@ -76,6 +77,7 @@ class Run:
         self.settings, self.options = settings, options
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
+        self.guesses = guesses_of(settings.guesser, settings.adapter, options.stop.max_tokens)
         self._raised: BaseException | None = None  # an error raised by the caller's ``until``
         prefixes = [as_prefix(settings.adapter, prompt, i) for i, prompt in enumerate(prompts)]
         samples = len(streams) // max(len(prefixes), 1)
@@ -92,6 +94,7 @@ class Run:
         self._active: list[RunSequence] = []
         self._asked: list[RunSequence] = []
         self._entering: list[RunSequence] = []
+        self._needs: list[Disclosure] = []
         header = _header(settings, options, seed, prefixes, places, as_given(settings.adapter, prompts))
         self.header = header if past is None else replace(past.header, stop=header.stop)
         self._recalled = [] if past is None else list(self._recall(past))
@@ -122,6 +125,26 @@ class Run:
             entering=[sequence.decoder.prefix for sequence in self._entering],
         )
 
+    def guess(self) -> None:
+        """Guess what follows the last question, unless a sequence asks again for the step that is being decided."""
+        assert self.guesses is not None
+        if not self._asked[0].undecided:
+            self.guesses.make(self._asked)
+        else:
+            self.guesses.drop()
+
+    def guessed(self, question: Question) -> Question:
+        """The last question, and the guessed prefixes."""
+        assert self.guesses is not None
+        prefixes: list[Prefix] = []
+        needs: list[Disclosure] = []
+        for sequence, prefix, need in zip(self._asked, question.prefixes, question.needs, strict=True):
+            chain = [prefix, *self.guesses.ahead(sequence)]
+            prefixes += chain
+            needs += [need] * len(chain)
+        self._needs = question.needs
+        return Question(prefixes, needs, question.entering)
+
     def at_its_step(self, error: DistributionError) -> DistributionError:
         """The error of all answers to the last question, with the step of its sequences if they share one."""
         steps = {len(sequence.decoder.output_ids) for sequence in self._asked}
@@ -134,15 +157,15 @@ class Run:
             answers: one per prefix, in order.
             waited: the seconds they took.
         """
-        late: FinishReason | None = "deadline" if self._late() else None
-        room = self.settings.adapter.info.context_length
+        if self.guesses is not None:
+            yield from self._take_guessed(self.guesses, answers, waited)
+            return
         together: Sequence[Drawn | None] = (None,)
         if len(answers) > 1:
             shown = [answer if isinstance(answer, Distribution) else None for answer in answers]
             together = draw_together([sequence.decoder for sequence in self._asked], shown)
         for sequence, answer, drawn in zip(self._asked, answers, together, strict=True):
-            full = room is not None and len(sequence.decoder.prefix) >= room  # this token fills the context
-            yield from sequence.take(answer, waited=waited, last="length" if full else late, drawn=drawn)
+            yield from self._taken(sequence, answer, waited, drawn)
 
     def rest(self) -> Iterator[Step]:
         """The steps that are still held when there is nothing more to ask."""
@@ -213,6 +236,35 @@ class Run:
             stream=sequence.stream,
             error=sequence.error,
         )
+
+    def _taken(self, sequence: RunSequence, answer: Answer, waited: float, drawn: Drawn | None = None) -> list[Step]:
+        room = self.settings.adapter.info.context_length
+        full = room is not None and len(sequence.decoder.prefix) >= room  # this token fills the context
+        last: FinishReason | None = "length" if full else "deadline" if self._late() else None
+        return sequence.take(answer, waited=waited, last=last, drawn=drawn)
+
+    def _take_guessed(self, guesses: Guesses, answers: Sequence[Answer], waited: float) -> Iterator[Step]:
+        """As `take`: each sequence also takes the answers to the guessed prefixes, as far as it goes there."""
+        if not self._entering:
+            guesses.answered(waited, len(self._asked))
+        at = 0
+        for sequence, need in zip(self._asked, self._needs, strict=True):
+            yield from self._taken(sequence, answers[at], waited)
+            ahead = guesses.ahead(sequence)
+            known = right = 0
+            for prefix, answer in zip(ahead, answers[at + 1 : at + 1 + len(ahead)], strict=True):
+                if sequence.undecided or sequence.error is not None:
+                    break
+                known += 1
+                if sequence.decoder.prefix != prefix:
+                    break
+                right += 1
+                if sequence.finished or isinstance(answer, DecodekitError) or not guesses.usable(sequence, need):
+                    break  # an error is asked for again, without the guess
+                yield from self._taken(sequence, answer, 0.0)
+            if ahead:
+                guesses.learn(sequence, known, right)
+            at += 1 + len(ahead)
 
     def _enter(self) -> list[RunSequence]:
         """The active sequences, and as many new ones as ``concurrency`` allows."""

@@ -37,6 +37,8 @@ class Session(BaseSession):
         max_tokens: the default of every call.
         metadata: given to processors as ``ctx.metadata``.
         top_logprobs: how many leading tokens each step keeps, raw and after each processor.
+        guesser: says which tokens may come next: a `Guesser`, a name, or a mapping of a name and parameters. It can
+            make calls faster, and changes nothing else.
 
     Raises:
         ParameterError: ``on_undisclosed`` or a number is not valid, or the adapter or the chain is not one.
@@ -53,6 +55,8 @@ class Session(BaseSession):
 
     def close(self) -> None:
         """Close the adapter if this session built it. For a given async adapter, only end the thread of its loop."""
+        if self._close_guesser is not None:
+            self._close_guesser()
         if self._owns_adapter:
             self.adapter.close()
         elif isinstance(self.adapter, BlockingAdapter) and self.adapter is not self._given:
@@ -84,7 +88,7 @@ class Session(BaseSession):
             ban: texts that must not be written; names of control tokens are allowed. When one is complete, decoding
                 goes back to the token in which it begins and draws again (see `decodekit.session.bans`). A step is
                 returned when it can no longer be taken back; ``until`` gets it earlier.
-            chain, top_logprobs, metadata: of this call; the session's when None.
+            chain, top_logprobs, metadata, guesser: of this call; the session's when None. No guesser with "none".
             priority: among callers that wait for the same model, a higher one goes first.
 
         Raises:

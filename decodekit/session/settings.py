@@ -8,6 +8,7 @@ from typing import Any
 
 from decodekit.chain import Chain
 from decodekit.model.adapter import Adapter, AsyncAdapter
+from decodekit.session.guessing import GivenGuesser
 from decodekit.session.stop import OnUndisclosed
 from decodekit.text.utf8 import utf8
 
@@ -25,6 +26,7 @@ class Settings:
         on_undisclosed: 'error' or 'truncate'.
         top_logprobs: how many leading tokens each step keeps.
         metadata: given to processors as ``ctx.metadata``.
+        guesser: says which tokens may come next; none with None and with 'none'.
         config: the resolved configuration, if the session was made from one.
 
     Raises:
@@ -37,6 +39,7 @@ class Settings:
     on_undisclosed: OnUndisclosed = "error"
     top_logprobs: int = 5
     metadata: Mapping[str, Any] | None = None
+    guesser: GivenGuesser = None
     config: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:

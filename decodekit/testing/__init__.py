@@ -5,6 +5,7 @@ The checks are plain asserts and need no test framework; each raises `AssertionE
 
 from decodekit.testing.adapters import NGramAdapter, TableAdapter
 from decodekit.testing.check_adapter import check_adapter
+from decodekit.testing.check_guesser import check_guesser
 from decodekit.testing.check_processor import check_processor
 from decodekit.testing.check_sampler import check_sampler
 from decodekit.testing.check_tokenizer import check_tokenizer
@@ -16,6 +17,7 @@ __all__ = [
     "PiecesTokenizer",
     "TableAdapter",
     "check_adapter",
+    "check_guesser",
     "check_processor",
     "check_sampler",
     "check_tokenizer",

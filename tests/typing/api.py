@@ -27,6 +27,8 @@ chain: decodekit.Chain = decodekit.Chain([halve, decodekit.processor("top_p", to
 session: decodekit.Session = decodekit.Session(adapter, chain, seed=7)
 result: Result = session.generate("prompt", max_tokens=3)
 steps: Iterator[Step] = session.stream([1, 2, 3])
+guesser: decodekit.Guesser = decodekit.guesser("prompt_lookup")
+guessed: Result = session.generate("prompt", max_tokens=3, guesser=guesser)
 many: list[list[Result]] = session.generate_many([[{"role": "user", "content": "hello"}], decodekit.Prefix([1])], n=2)
 done: Iterator[Result] = session.as_completed(["prompt"], n=2, chain=[halve], level="none", priority=1)
 scores: NDArray[np.float64] = decodekit.Distribution.dense([0.0, 1.0]).scores

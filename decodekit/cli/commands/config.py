@@ -31,5 +31,8 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A decodekit
     target, _ = registry.load("adapters", config.adapter.type)
     validated(parameter_model(target), config.adapter.parameters(), f"adapter {config.adapter.type!r}")
     config.build_chain()
+    if config.guesser is not None:
+        target, _ = registry.load("guessers", config.guesser.name)
+        validated(parameter_model(target), config.guesser.parameters(), f"guesser {config.guesser.name!r}")
     names = " ".join(part.name for part in config.chain) or "no processors"
     typer.echo(safe_text(f"{file}: ok ({config.adapter.type}; {names}; {config.sampler.name})"))

@@ -124,6 +124,19 @@ def test_a_prefix_whose_logits_are_gone_costs_its_last_token(make: Callable[...,
     assert rows_of(adapter.predict([prefix])) == [1]
 
 
+def test_a_wrong_guess_takes_the_slot_of_no_other_sequence(make: Callable[..., Any]) -> None:
+    adapter = make(max_sequences=2)
+    other, prefix = Prefix(range(200, 230)), Prefix(range(100, 130))
+    adapter.predict([other])
+    adapter.predict([prefix])
+    for token in range(1, 5):
+        chain = [prefix.extend([token]), prefix.extend([token, 7]), prefix.extend([token, 7, 8])]
+        assert rows_of(adapter.predict(chain)) == [3] * 3
+        prefix = chain[0].extend([9])  # not the guessed 7
+        assert rows_of(adapter.predict([prefix])) == [1]
+    assert rows_of(adapter.predict([other.extend([1])])) == [1]
+
+
 def test_a_text_is_scored_in_one_pass_over_its_tokens(make: Callable[..., Any]) -> None:
     ids = list(range(100, 160))
     assert rows_of(make().predict([Prefix(ids[:n]) for n in range(1, 61)])) == [60] * 60
