@@ -66,9 +66,9 @@ class AsyncSession(BaseSession):
 
     async def aclose(self) -> None:
         """Close the adapter if this session built it."""
-        if self._close_guesser is not None:
-            await asyncio.to_thread(self._close_guesser)
-        if not self._owns_adapter:
+        if self.close_guesser is not None:
+            await asyncio.to_thread(self.close_guesser)
+        if not self.owns_adapter:
             return
         if is_async(self.adapter):
             await self.adapter.aclose()

@@ -44,7 +44,7 @@ class BaseSession:
             raise ParameterError(f"on_undisclosed is 'error' or 'truncate', not {on_undisclosed!r}")
         if seed is not None:
             Randomness(seed)
-        self._given = adapter
+        self.given_adapter = adapter
         self.adapter = self._usable(adapter)
         self.chain = Chain.of(chain)
         self.seed = seed
@@ -53,8 +53,8 @@ class BaseSession:
         self.metadata = metadata
         self.top_logprobs = whole(top_logprobs, "top_logprobs", 0, 1000)
         self.guesser = guesser_of(guesser)
-        self._owns_adapter = False
-        self._close_guesser: Callable[[], None] | None = None
+        self.owns_adapter = False
+        self.close_guesser: Callable[[], None] | None = None
         self.config: dict[str, Any] | None = None
 
     def _usable(self, adapter: Adapter | AsyncAdapter) -> Adapter | AsyncAdapter:
@@ -80,7 +80,7 @@ class BaseSession:
             if close is not None:
                 close()
             raise
-        session._owns_adapter, session._close_guesser = True, close
+        session.owns_adapter, session.close_guesser = True, close
         session.config = resolved.as_data()
         return session
 

@@ -55,11 +55,11 @@ class Session(BaseSession):
 
     def close(self) -> None:
         """Close the adapter if this session built it. For a given async adapter, only end the thread of its loop."""
-        if self._close_guesser is not None:
-            self._close_guesser()
-        if self._owns_adapter:
+        if self.close_guesser is not None:
+            self.close_guesser()
+        if self.owns_adapter:
             self.adapter.close()
-        elif isinstance(self.adapter, BlockingAdapter) and self.adapter is not self._given:
+        elif isinstance(self.adapter, BlockingAdapter) and self.adapter is not self.given_adapter:
             self.adapter.release()
 
     def __enter__(self) -> Self:

@@ -25,7 +25,7 @@ CHAINS = [
         (100, 0.8, "multinomial"),
     ]
 ]
-DRIFT = 0.1  # nats that a score may move between a batch and a row alone; measured 0.03
+DRIFT = 0.1  # nats that a score may move between a batch and a row alone; on many CPUs none moves
 
 
 def check(adapter: Any, prompts: list[Any], tokens: int) -> None:
@@ -64,7 +64,7 @@ def test_eight_tasks_on_torch() -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
     from decodekit_torch import TorchAdapter
-    from tests.adapters.torch_models import tiny
+    from tests.adapters.torch.models import tiny
 
     adapter = TorchAdapter(model=tiny("Llama"), max_sequences=8, cells=1000)
     check(adapter, [Prefix([1, 2, 3]), Prefix([4]), Prefix(range(40))], 24)

@@ -157,7 +157,7 @@ def test_no_call_is_given_the_answer_of_a_server_that_another_call_has_caught() 
     for error in found:
         assert isinstance(error, ProviderError)
         partial = error.partial.token_ids
-        assert len(partial) >= 3 and partial == expected[: len(partial)]
+        assert len(partial) >= 1 and partial == expected[: len(partial)]
 
 
 def test_a_client_of_the_running_loop_serves_the_servers_tokenizer_too() -> None:
