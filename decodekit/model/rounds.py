@@ -56,6 +56,9 @@ class _Question:
             self.answered()
 
 
+_ALONE = _Question.__new__(_Question)  # leads where nobody waits: no question is made
+
+
 class Rounds:
     """The rounds of one adapter, or of several that are never merged.
 
@@ -77,7 +80,7 @@ class Rounds:
     @property
     def waiting(self) -> int:
         """How many questions are not answered yet."""
-        return len(self._waiting)
+        return sum(not each.done for each in self._waiting) + (self._leader is _ALONE)
 
     def ask(
         self,
@@ -101,6 +104,22 @@ class Rounds:
             OutOfTime: no answer before ``until``.
             Exception: what ``predict`` raised for this question.
         """
+        alone, answers = False, list[Answer]()
+        try:
+            with self._guard:
+                if self._leader is None and self._expected == 1 and not self._waiting:
+                    alone, self._leader = True, _ALONE
+            if alone:
+                answers = self._predict(adapter, prefixes, needs)
+        finally:
+            if alone:
+                with self._guard:
+                    self._leader = None  # first: `len` is a place where an interrupt can come
+                    self._expected = 1 + len(self._waiting)
+                if self._waiting:
+                    self._wake()
+        if alone:
+            return answers
         own = _Question(adapter, prefixes, needs, next(self._numbers) - _AGE * priority)
         self._add(own)
         self._drive(own, until)

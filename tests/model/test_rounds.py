@@ -156,29 +156,41 @@ def test_an_error_reaches_the_task_that_asked() -> None:
         asyncio.run(ask_from_task(adapter, [Prefix([1])], [CHEAP]))
 
 
-def test_an_interrupt_anywhere_in_a_round_stops_only_its_caller() -> None:
-    def predict(adapter: object, prefixes: Sequence[Prefix], needs: Sequence[Disclosure]) -> list[object]:
-        return table().predict(prefixes, needs)  # type: ignore[return-value]
+@pytest.mark.parametrize("others", [0, 1])
+def test_an_interrupt_anywhere_in_a_round_stops_only_its_caller(others: int) -> None:
+    """Alone, and while another caller is being answered."""
 
-    files = {rounds.__file__}
-
-    def alone(shared: Rounds) -> None:
+    def action(shared: Rounds) -> None:
         shared.ask(table(), [Prefix([1])], [CHEAP])
 
-    total = count_opcodes(lambda: alone(Rounds(predict)), files, LOOKS)  # type: ignore[arg-type]
-    assert total > 30
-    for at in range(total):
+    def rounds_with_others() -> tuple[Rounds, list[threading.Thread]]:
+        entered = threading.Event()
+
+        def predict(adapter: object, prefixes: Sequence[Prefix], needs: Sequence[Disclosure]) -> list[object]:
+            entered.set()
+            if Prefix([9]) in prefixes:  # until the caller waits, if it comes so far
+                any(shared.waiting > 1 or threading.Event().wait(0.002) for _ in range(10))
+            return table().predict(prefixes, needs)  # type: ignore[return-value]
+
         shared = Rounds(predict)  # type: ignore[arg-type]
-        interrupt(lambda shared=shared: alone(shared), files, at, LOOKS)
+        started = threads(others, lambda _: shared.ask(table(), [Prefix([9])], [CHEAP]) and None)
+        assert not others or entered.wait(20)
+        return shared, started
+
+    files = {rounds.__file__}
+    first, _ = rounds_with_others()
+    total = count_opcodes(lambda: action(first), files, LOOKS)
+    assert total > (2, 25)[others]
+    for at in range(total):
+        shared, started = rounds_with_others()
+        interrupt(lambda shared=shared: action(shared), files, at, LOOKS)
         answers: list[object] = []
-        other = threads(
-            1,
-            lambda _, shared=shared, answers=answers: answers.extend(
-                shared.ask(table(), [Prefix([2])], [CHEAP], until=None)
-            ),
+        started += threads(
+            1, lambda _, shared=shared, answers=answers: answers.extend(shared.ask(table(), [Prefix([2])], [CHEAP]))
         )
-        other[0].join(2)
-        assert len(answers) == 1, at
+        for thread in started:
+            thread.join(5)
+        assert len(answers) == 1 and not any(thread.is_alive() for thread in started), at
 
 
 def test_sessions_in_threads_have_the_tokens_that_each_has_alone() -> None:
