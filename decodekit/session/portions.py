@@ -24,6 +24,7 @@ __all__ = ["portions"]
 _FIRST = 128  # tokens of the first portion
 _FIRST_OF_DEADLINE = 32  # of a call with a deadline
 _QUICK, _SLOW = 0.1, 0.25  # seconds; after a portion that takes less or more, the next one is twice or half as long
+_UNCACHED = 1.4  # times the seconds per new token of the portion before: then the model begins at the first token again
 
 
 def portions(
@@ -32,8 +33,9 @@ def portions(
     """Fill the adapter's KV cache with a prefix, by asking for longer and longer beginnings of it, until the deadline.
 
     Nothing is asked of an async adapter: its questions do not wait for one another, and its calls are cancelled at the
-    deadline. What was evaluated lately is not asked for again. An error here is ignored: it is raised again when the
-    whole prefix is asked for.
+    deadline. What was evaluated lately is not asked for again. Without a deadline, a model whose time per new token
+    grows with the prefix is asked for the rest at once: it keeps no cache, so portions would only cost. An error here
+    is ignored: it is raised again when the whole prefix is asked for.
 
     Args:
         adapter: the model.
@@ -47,12 +49,13 @@ def portions(
     if len(prefix) > portion:
         place = recently_evaluated(adapter, prefix)
     ids = prefix.since(0)
-    done = Prefix(ids[:place])
+    done, pace = Prefix(ids[:place]), math.inf
     while len(done) + portion < len(prefix):
         begun = time.monotonic()
         if begun >= (math.inf if until is None else until):
             return
-        done = done.extend(ids[len(done) : len(done) + portion])
+        new = portion
+        done = done.extend(ids[len(done) : len(done) + new])
         try:
             (answer,) = yield Question([done], [Disclosure(top=1)], [])
         except (DecodekitError, OutOfTime):
@@ -62,6 +65,9 @@ def portions(
         taken = time.monotonic() - begun
         if taken < _QUICK:
             portion *= 2
-        elif taken > _SLOW and portion > _FIRST_OF_DEADLINE:
+        elif until is None and taken / new > _UNCACHED * pace:
+            return
+        elif until is None and taken > _SLOW and portion > _FIRST_OF_DEADLINE:
             portion //= 2
+        pace = taken / new
     evaluated(adapter, prefix)

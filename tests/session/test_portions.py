@@ -72,6 +72,20 @@ def test_portions_take_a_tenth_to_a_quarter_of_a_second(clock):
     assert lengths(adapter) == [128, 192, 256, 320, 384, 448, 512, 576, 640, 704, 768, 832, 896, 960, 1000]
 
 
+def test_a_model_without_a_cache_is_asked_for_the_rest_at_once(clock):
+    """Each portion would be evaluated from the first token."""
+    at = clock(0.002)
+
+    def act(inner, prefixes, wanted):
+        at.cached = 0
+        return at.act(inner, prefixes, wanted)
+
+    adapter = Around(table(), act)
+    result = Session(adapter, chain(), seed=1).generate(PROMPT, max_tokens=1)
+    assert lengths(adapter) == [128, 192, 1000]
+    assert result.token_ids == Session(table(), chain(), seed=1).generate(PROMPT, max_tokens=1).token_ids
+
+
 def test_what_was_evaluated_lately_is_not_asked_for_again():
     adapter = Around(table(), plain)
     session = Session(adapter, chain(), seed=1)
