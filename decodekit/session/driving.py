@@ -88,8 +88,9 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Step | Work,
     yield from confirmed(run.recalled())
     recorder.resumed(run.resumed)
     while (question := run.question()) is not None:
-        for prefix in question.entering:
-            yield from portions(run.settings.adapter, prefix, run.ends_at)
+        if run.ends_at is not None or len(set(question.entering)) == 1:  # several prompts are one batch for the model
+            for prefix in question.entering:
+                yield from portions(run.settings.adapter, prefix, run.ends_at)
         if run.ends_at is not None and time.monotonic() >= run.ends_at:
             continue  # `question` ends the run at the deadline
         if run.guesses is not None:

@@ -72,6 +72,12 @@ def test_portions_take_a_tenth_to_a_quarter_of_a_second(clock):
     assert lengths(adapter) == [128, 192, 256, 320, 384, 448, 512, 576, 640, 704, 768, 832, 896, 960, 1000]
 
 
+def test_several_prompts_of_one_call_are_asked_for_in_one_batch():
+    adapter = Around(table(), plain)
+    Session(adapter, chain(), seed=1).generate_many([PROMPT, PROMPT[1:]], max_tokens=1)
+    assert [len(prefixes) for prefixes, _ in adapter.asked] == [2] and lengths(adapter) == [1000, 999]
+
+
 def test_a_model_without_a_cache_is_asked_for_the_rest_at_once(clock):
     """Each portion would be evaluated from the first token."""
     at = clock(0.002)
