@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from decodekit.model.adapter import Answer
 from decodekit.model.asking import ask_from_task, connect_from_task
@@ -20,7 +20,7 @@ __all__ = ["begun_in_task", "stream_in_task"]
 
 
 async def begun_in_task(
-    settings: Settings, prompts: Sequence[Prompt], streams: Sequence[int], options: GenerationOptions
+    settings: Settings, prompts: Iterable[Prompt], streams: Sequence[int] | None, options: GenerationOptions
 ) -> Run:
     """A new run: its deadline counts from now, and its adapter is connected. The arguments are those of `Run`.
 

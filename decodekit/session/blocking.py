@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import cast
 
 from decodekit.model.adapter import Adapter, Answer
@@ -22,8 +22,8 @@ __all__ = ["begun", "finish", "stream"]
 
 def begun(
     settings: Settings,
-    prompts: Sequence[Prompt],
-    streams: Sequence[int],
+    prompts: Iterable[Prompt],
+    streams: Sequence[int] | None,
     options: GenerationOptions,
     past: Trace | None = None,
 ) -> Run:

@@ -51,7 +51,7 @@ def drive(run: Run, *, keep: bool) -> Events:
     """
     log = get_logger()  # kept for the end: at interpreter shutdown nothing can be imported
     recorder = Recorder(run.header, run.options.trace, keep=keep and run.options.level != "none")
-    log.debug("generation started", sequences=len(run.sequences), seed=run.header.seed, level=run.options.level)
+    log.debug("generation started", sequences=run.total, seed=run.seed, level=run.options.level)
     try:
         yield from _recorded(run, recorder)
     except BaseException as error:
@@ -59,13 +59,13 @@ def drive(run: Run, *, keep: bool) -> Events:
         _close(run, recorder, error)
         if isinstance(error, DecodekitError):
             results = run.results(recorder.steps, recorder.footer, recorder.counts)
-            error.partial = results[0] if len(results) == 1 else results
+            error.partial = results[0] if run.total == 1 else results
         raise
     else:
         _close(run, recorder, None)
     finally:
-        reasons = sorted({str(sequence.decoder.finish_reason) for sequence in run.sequences})
-        log.debug("generation finished", tokens=recorder.counts.total(), reasons=reasons)
+        tokens = recorder.counts.total() + recorder.forgotten
+        log.debug("generation finished", tokens=tokens, reasons=run.roster.reasons())
     return run.results(recorder.steps, recorder.footer, recorder.counts)
 
 
@@ -87,7 +87,13 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Step | Work,
 
     yield from confirmed(run.recalled())
     recorder.resumed(run.resumed)
-    while (question := run.question()) is not None:
+    while True:
+        if run.reads:
+            yield Work(run.start, quick=False)
+            recorder.forget(run.forgotten())
+        question = run.question()
+        if question is None:
+            break
         if run.ends_at is not None or len(set(question.entering)) == 1:  # several prompts are one batch for the model
             for prefix in question.entering:
                 yield from portions(run.settings.adapter, prefix, run.ends_at)
@@ -112,6 +118,7 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Step | Work,
             raise
         yield from confirmed(run.take(answers, time.perf_counter() - started))
     yield from confirmed(run.rest())
+    run.finished()
 
 
 def _close(run: Run, recorder: Recorder, error: BaseException | None) -> None:

@@ -26,11 +26,13 @@ class RunSequence:
 
     Attributes:
         error: what ended it, when it failed.
+        recorded: how many of its steps are recorded.
     """
 
     def __init__(self, decoder: Decoder, held: HeldSteps | None = None) -> None:
         self.decoder = decoder
         self.error: DecodekitError | None = None
+        self.recorded = 0
         self._held = held
         self._questions = 0  # asked for the step that is being decided
         self._shown: int | None = None  # how many tokens the last answer disclosed

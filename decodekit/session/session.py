@@ -6,17 +6,17 @@ the same answer. A session closes only an adapter that it built.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Self, Unpack
 
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, blocking
-from decodekit.session.base import BaseSession, streams_of
+from decodekit.session.base import BaseSession, known_prompts, prompts_and_streams
 from decodekit.session.blocking import begun, finish, stream
 from decodekit.session.completed import Completed
 from decodekit.session.driving import only_result
-from decodekit.session.options import GenerationKeywords
+from decodekit.session.options import GenerationKeywords, ManyKeywords
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
 from decodekit.session.run import Run
@@ -105,37 +105,46 @@ class Session(BaseSession):
         """
         return _streamed(self._one(prompt, options))
 
-    def generate_many(
-        self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
-    ) -> list[list[Result]]:
+    def generate_many(self, prompts: Iterable[Prompt], **options: Unpack[ManyKeywords]) -> list[list[Result]]:
         """Continue many prompts, ``n`` times each, in batches; the other options are those of `generate`.
 
         Sample j of prompt i uses stream ``i << 32 | j`` (plus ``stream``), so more prompts or samples do not change the
         noise of the others. A failing sequence ends with ``finish_reason='error'`` and does not end the others.
 
+        Args:
+            prompts: in any form that `generate` takes. An iterator is read to its end first, because all results are
+                returned together; `as_completed` reads it as it goes.
+            n: how many samples of each prompt; 1 by default.
+            progress: a function that gets a `Progress` each time sequences have ended. If it raises, the run ends with
+                that error, as with ``until``.
+            options: those of `generate`.
+
         Returns:
             For each prompt its n results.
         """
-        results = finish(self._many(prompts, n, options))
-        return [results[i * n : (i + 1) * n] for i in range(len(prompts))]
+        known = known_prompts(prompts)
+        run = self._many(known, options)
+        results, n = finish(run), run.options.n
+        return [results[i * n : (i + 1) * n] for i in range(len(known))]
 
-    def as_completed(
-        self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
-    ) -> Iterator[Result]:
+    def as_completed(self, prompts: Iterable[Prompt], **options: Unpack[ManyKeywords]) -> Iterator[Result]:
         """As `generate_many`, each result as soon as its sequence has ended; `Result.stream` tells which it is.
 
-        A result's trace has the steps of its own sequence, and none is kept here: memory is bounded by the sequences
-        that run at the same time.
+        A result's trace has the steps of its own sequence, and none is kept here. An iterator of prompts is read when
+        there is room for another sequence, so memory is bounded by the sequences that run at the same time, however
+        many prompts there are. What is no prompt then ends its own sequences with an error; in a list it is refused
+        before anything is asked. With an iterator no ``trace`` file can be written, since its first line names all
+        prompts. The result of a sequence that failed comes with the next step of another one, or at the end.
         """
-        return _as_completed(self._many(prompts, n, options))
+        return _as_completed(self._many(prompts, options))
 
     def _one(self, prompt: Prompt, options: GenerationKeywords) -> Run:
         given = self.options_of(options)
         return begun(self.settings_of(given), [prompt], [given.stream], given)
 
-    def _many(self, prompts: Sequence[Prompt], n: int, options: GenerationKeywords) -> Run:
-        given = self.options_of(options)
-        return begun(self.settings_of(given), prompts, streams_of(prompts, n, given.stream), given)
+    def _many(self, prompts: Iterable[Prompt], options: ManyKeywords) -> Run:
+        given = self.options_of(options, ManyKeywords)
+        return begun(self.settings_of(given), *prompts_and_streams(prompts, given.n, given.stream), given)
 
 
 def _streamed(run: Run) -> Generator[Step, None, Result]:
@@ -151,6 +160,4 @@ def _as_completed(run: Run) -> Iterator[Result]:
             except StopIteration as end:
                 yield from completed.rest(end.value)
                 return
-            result = completed.take(step)
-            if result is not None:
-                yield result
+            yield from completed.take(step)
