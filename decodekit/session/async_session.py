@@ -8,14 +8,17 @@ from contextlib import aclosing
 from typing import Self, Unpack, cast
 
 from decodekit.model.adapter import Adapter
-from decodekit.model.asking import is_async
-from decodekit.session.awaiting import begun_in_task, stream_in_task
+from decodekit.model.asking import connect_from_task, is_async
+from decodekit.session.awaiting import answered_in_task, begun_in_task, stream_in_task
 from decodekit.session.base import BaseSession, known_prompts, prompts_and_streams
 from decodekit.session.completed import Completed
+from decodekit.session.continuation import Continuation, known_candidates, prefix_and_tokens
 from decodekit.session.driving import only_result
 from decodekit.session.options import GenerationKeywords, GenerationOptions, ManyKeywords
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
+from decodekit.session.score import By, Ranked, Score
+from decodekit.session.scoring import ScoreKeywords, ranked, scores, scoring_options
 from decodekit.trace.step import Step
 
 __all__ = ["AsyncSession", "AsyncSteps"]
@@ -132,6 +135,25 @@ class AsyncSession(BaseSession):
                     yield result
         for result in completed.rest(results):
             yield result
+
+    async def score(self, prompt: Prompt, continuation: Continuation, **options: Unpack[ScoreKeywords]) -> Score:
+        """How likely a continuation of a prompt is; as `Session.score`."""
+        return (await self._scores(prompt, [continuation], options, several=False))[0]
+
+    async def rank(
+        self, prompt: Prompt, candidates: Sequence[Continuation], *, by: By = "total", **options: Unpack[ScoreKeywords]
+    ) -> list[Ranked]:
+        """Continuations of one prompt, the most likely first; as `Session.rank`."""
+        return ranked(await self._scores(prompt, known_candidates(candidates), options, several=True), by)
+
+    async def _scores(
+        self, prompt: Prompt, candidates: Sequence[Continuation], options: ScoreKeywords, *, several: bool
+    ) -> list[Score]:
+        given = scoring_options(options, self.metadata)
+        await connect_from_task(self.adapter)
+        prefix, tokens = await asyncio.to_thread(prefix_and_tokens, self.adapter, prompt, candidates, several=several)
+        questions = scores(self.adapter, prefix, tokens, given)
+        return await answered_in_task(self.adapter, questions, priority=given.priority)
 
     async def _steps(
         self,

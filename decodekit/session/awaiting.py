@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from typing import TypeVar
 
-from decodekit.model.adapter import Answer
+from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.asking import ask_from_task, connect_from_task
 from decodekit.session.driving import Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
-from decodekit.session.run import Run
+from decodekit.session.run import Question, Run
 from decodekit.session.settings import Settings
 from decodekit.trace.step import Step
 
-__all__ = ["begun_in_task", "stream_in_task"]
+__all__ = ["answered_in_task", "begun_in_task", "stream_in_task"]
+
+Value = TypeVar("Value")
 
 
 async def begun_in_task(
@@ -29,6 +32,27 @@ async def begun_in_task(
     ends_at = None if options.deadline is None else time.monotonic() + options.deadline
     await connect_from_task(settings.adapter, ends_at)
     return await asyncio.to_thread(Run, settings, prompts, streams, options, ends_at)
+
+
+async def answered_in_task(
+    adapter: Adapter | AsyncAdapter,
+    questions: Generator[Question, Sequence[Answer], Value],
+    *,
+    priority: int = 0,
+) -> Value:
+    """Ask an adapter these questions. Returns what the generator returns."""
+    try:
+        question = next(questions)
+        while True:
+            try:
+                answers = await ask_from_task(adapter, question.prefixes, question.needs, priority=priority)
+            except BaseException as error:
+                question = questions.throw(error)
+            else:
+                question = questions.send(answers)
+    except StopIteration as end:
+        value: Value = end.value
+        return value
 
 
 async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> AsyncGenerator[Step, None]:

@@ -6,20 +6,23 @@ the same answer. A session closes only an adapter that it built.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Self, Unpack
 
 from decodekit.model.adapter import Adapter, AsyncAdapter
-from decodekit.model.asking import BlockingAdapter, blocking
+from decodekit.model.asking import BlockingAdapter, blocking, connect
 from decodekit.session.base import BaseSession, known_prompts, prompts_and_streams
-from decodekit.session.blocking import begun, finish, stream
+from decodekit.session.blocking import answered, begun, finish, stream
 from decodekit.session.completed import Completed
+from decodekit.session.continuation import Continuation, known_candidates, prefix_and_tokens
 from decodekit.session.driving import only_result
 from decodekit.session.options import GenerationKeywords, ManyKeywords
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
 from decodekit.session.run import Run
+from decodekit.session.score import By, Ranked, Score
+from decodekit.session.scoring import ScoreKeywords, ranked, scores, scoring_options
 from decodekit.trace.step import Step
 
 __all__ = ["Prompt", "Result", "Session"]
@@ -137,6 +140,57 @@ class Session(BaseSession):
         prompts. The result of a sequence that failed comes with the next step of another one, or at the end.
         """
         return _as_completed(self._many(prompts, options))
+
+    def score(self, prompt: Prompt, continuation: Continuation, **options: Unpack[ScoreKeywords]) -> Score:
+        """How likely a continuation of a prompt is: the log-probability of each of its tokens.
+
+        They are those of the adapter's distribution. The session's chain plays no part; with ``chain``,
+        `Score.under_chain` has them under its law too. Nothing is drawn, and nothing given up: ``on_undisclosed`` is
+        'error' here.
+
+        Args:
+            prompt: as for `generate`.
+            continuation: text, or token ids. A text is tokenised together with the prompt, so that the ids are those
+                that the model would see; see `Score.tokenised` for where that is not possible. Markup is plain text.
+            chain: a chain, or a list of processors, whose law is wanted too. Its sampler is multinomial, inverse_cdf
+                or greedy, and no part of it draws random numbers.
+            metadata: for the chain's processors; the session's when None.
+            priority: as for `generate`.
+
+        Raises:
+            Undisclosed: a token is not among those that the adapter can disclose; the message has an upper bound.
+            ParameterError: a prompt, continuation or chain that cannot be scored.
+            DecodekitError: as for `generate`, such as `ContextOverflow`.
+            TypeError: an option that does not exist.
+        """
+        return self._scores(prompt, [continuation], options, several=False)[0]
+
+    def rank(
+        self, prompt: Prompt, candidates: Sequence[Continuation], *, by: By = "total", **options: Unpack[ScoreKeywords]
+    ) -> list[Ranked]:
+        """Continuations of one prompt, the most likely first, with their shares of the probability among them.
+
+        Args:
+            prompt: as for `generate`.
+            candidates: continuations, as for `score`. All are asked for together.
+            by: what is compared: 'total', the log-probability, which prefers short candidates; 'per_token' or
+                'per_byte', that divided by the length.
+            options: those of `score`. With ``chain`` the law of the chain decides.
+
+        Raises:
+            EmptySupport: no candidate has probability under the chain.
+            ParameterError: no candidates, or two with the same tokens; and as `score`.
+            DecodekitError, TypeError: as `score`.
+        """
+        return ranked(self._scores(prompt, known_candidates(candidates), options, several=True), by)
+
+    def _scores(
+        self, prompt: Prompt, candidates: Sequence[Continuation], options: ScoreKeywords, *, several: bool
+    ) -> list[Score]:
+        given = scoring_options(options, self.metadata)
+        connect(self.adapter)
+        prefix, tokens = prefix_and_tokens(self.adapter, prompt, candidates, several=several)
+        return answered(self.adapter, scores(self.adapter, prefix, tokens, given), priority=given.priority)
 
     def _one(self, prompt: Prompt, options: GenerationKeywords) -> Run:
         given = self.options_of(options)
