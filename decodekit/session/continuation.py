@@ -84,12 +84,13 @@ def _ids(adapter: Adapter | AsyncAdapter, given: Any, where: str) -> tuple[int, 
 
 def _together(tokenizer: Any, prompt: Prompt, prefix: Prefix, text: str) -> list[int] | None:
     """The ids of the text in one piece with the prompt; None where the prompt's tokens are not the first of these."""
-    conversation = isinstance(prompt, Sequence) and len(prompt) > 0 and isinstance(prompt[0], Mapping)
+    given: Any = prompt
+    conversation = isinstance(given, Sequence) and len(given) > 0 and isinstance(given[0], Mapping)
     if isinstance(prompt, str):
         whole = prompt_ids(tokenizer, prompt + text)
     elif conversation:
         try:
-            whole = tokenizer.encode_messages(_answered(prompt, text))
+            whole = tokenizer.encode_messages(_answered(given, text))
         except ConfigError:  # the template refuses it, or drops the text
             return None
     else:

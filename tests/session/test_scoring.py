@@ -92,7 +92,7 @@ def test_a_long_continuation_is_one_question_and_candidates_too() -> None:
     adapter.asked.clear()
     session.score([1], ids * 2)
     assert max(len(prefixes) for prefixes, _ in adapter.asked) == 256  # rows take memory
-    big = Around(TableAdapter(lambda ids: np.zeros(200_000, np.float32), 200_000), plain)
+    big = Around(TableAdapter({(): np.zeros(200_000, np.float32)}, 200_000), plain)
     Session(big).score([1], [2] * 100)
     assert max(len(prefixes) for prefixes, _ in big.asked) <= 2**25 // 800_000
 
@@ -240,7 +240,7 @@ def test_tasks_score_as_blocking_code_does_over_any_adapter() -> None:
 
 
 def test_bytes_are_counted() -> None:
-    adapter = TableAdapter(lambda ids: np.zeros(257), 257, tokenizer=BytesTokenizer())
+    adapter = TableAdapter({(): np.zeros(257)}, 257, tokenizer=BytesTokenizer())
     score = Session(adapter).score("a", "é!")
     assert score.size == 3 and score.per_byte == pytest.approx(-math.log(257)) == score.per_token
     assert decodekit.Score((1,), (0.0,), "given", 4).per_byte == 0
