@@ -66,7 +66,7 @@ def portions(
         if taken < _QUICK:
             portion *= 2
         elif until is None and taken / new > _UNCACHED * pace:
-            return
+            break
         elif until is None and taken > _SLOW and portion > _FIRST_OF_DEADLINE:
             portion //= 2
         pace = taken / new
