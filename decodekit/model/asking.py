@@ -16,12 +16,14 @@ from decodekit.fork import after_fork
 from decodekit.model.adapter import Adapter, AdapterInfo, Answer, AsyncAdapter
 from decodekit.model.background import Background, OutOfTime
 from decodekit.model.prefix import Prefix
-from decodekit.model.rounds import Rounds
+from decodekit.model.rounds import Ahead, Rounds
 from decodekit.text.tokenizer import Tokenizer
 
-__all__ = ["BlockingAdapter", "ask", "ask_from_task", "blocking", "connect", "connect_from_task", "is_async"]
+__all__ = ["BlockingAdapter", "ahead", "ask", "ask_from_task", "blocking", "connect", "connect_from_task", "is_async"]
 
 Value = TypeVar("Value")
+
+_LONG = 0.002  # seconds: a call that takes less is not worth a change of threads
 
 _rounds: WeakKeyDictionary[Adapter, Rounds] = WeakKeyDictionary()
 _guard = threading.Lock()
@@ -56,6 +58,26 @@ def ask(
     if isinstance(adapter, BlockingAdapter):
         return _ask_async(adapter, prefixes, disclose, until)
     return rounds_of(adapter).ask(adapter, prefixes, for_each(disclose, len(prefixes)), until=until, priority=priority)
+
+
+def ahead(
+    adapter: Adapter,
+    prefixes: Sequence[Prefix],
+    needs: Sequence[Disclosure],
+    *,
+    until: float | None = None,
+    priority: int = 0,
+) -> Ahead | None:
+    """A question that a worker thread can ask; None where that saves nothing. The arguments are those of `ask`.
+
+    It saves time where the adapter says so by a true attribute ``overlaps``, and its last call was a long one.
+    """
+    if getattr(adapter, "overlaps", False) is not True:
+        return None
+    rounds = rounds_of(adapter)
+    if rounds.calls_take < _LONG:
+        return None
+    return rounds.ahead(adapter, prefixes, needs, until=until, priority=priority)
 
 
 async def ask_from_task(

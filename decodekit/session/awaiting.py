@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from decodekit.model.adapter import Answer
 from decodekit.model.asking import ask_from_task, connect_from_task
-from decodekit.session.driving import Work, drive
+from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
@@ -56,7 +56,7 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                         event.run()
                     else:
                         await asyncio.to_thread(event.run)
-                else:
+                elif not isinstance(event, Begin):
                     answers = await ask_from_task(
                         adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority
                     )
