@@ -10,16 +10,14 @@ interrupt in one of them does not touch the others.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Sequence
 from itertools import count
 
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.model.adapter import Adapter, Answer
-from decodekit.model.background import OutOfTime
+from decodekit.model.loops import EventLoop, OutOfTime, running
 from decodekit.model.prefix import Prefix
 
 __all__ = ["Predict", "Rounds"]
@@ -35,7 +33,7 @@ _AGE = 64  # how many callers that came earlier one unit of priority overtakes
 class _Question:
     """One caller's question until it is answered."""
 
-    __slots__ = ("adapter", "answered", "answers", "done", "error", "loop", "needs", "place", "prefixes", "woken")
+    __slots__ = ("adapter", "answered", "answers", "done", "error", "home", "needs", "place", "prefixes", "woken")
 
     def __init__(self, adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure], place: int) -> None:
         self.adapter, self.prefixes, self.needs = adapter, prefixes, needs
@@ -44,7 +42,7 @@ class _Question:
         self.error: BaseException | None = None
         self.done = False
         self.woken: threading.Event | None = None  # of the thread that drives it
-        self.loop: asyncio.AbstractEventLoop | None = None  # of the task that waits for it
+        self.home: Hashable = None  # the event loop of the task that waits for it
         self.answered: Callable[[], None] | None = None  # tells that task
 
     def end(self, answers: list[Answer], error: BaseException | None = None) -> None:
@@ -75,7 +73,7 @@ class Rounds:
         self._numbers = count()
         self._expected = 1  # callers that wait, and those that were answered in the last round
         self._seconds = 0.0  # of the last call
-        self._served: set[asyncio.AbstractEventLoop] = set()  # loops with a thread that drives their questions
+        self._served: set[Hashable] = set()  # loops with a thread that drives their questions
 
     @property
     def waiting(self) -> int:
@@ -135,22 +133,14 @@ class Rounds:
         priority: int = 0,
     ) -> list[Answer]:
         """As `ask`, from a task: a worker thread of its event loop drives. Cancelling gives the question up."""
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-
-        def answered() -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(ended.set)
-
+        loop = running()
+        ended = loop.signal()
         own = _Question(adapter, prefixes, needs, next(self._numbers) - _AGE * priority)
-        own.loop, own.answered = loop, answered
+        own.home, own.answered = loop.key, ended.set
         self._add(own)
         try:
             self._serve_tasks_of(loop)
-            async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
-                await ended.wait()
-        except TimeoutError:
-            raise OutOfTime from None
+            await ended.wait(until)
         finally:
             if not own.done:
                 self._remove(own)
@@ -193,24 +183,24 @@ class Rounds:
                 self._remove(own)
                 self._wake()
 
-    def _serve_tasks_of(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _serve_tasks_of(self, loop: EventLoop) -> None:
         """Have a worker thread of this loop drive the questions of its tasks, unless one does."""
         with self._guard:
-            if loop in self._served:
+            if loop.key in self._served:
                 return
-            self._served.add(loop)
+            self._served.add(loop.key)
         try:
-            loop.run_in_executor(None, self._serve, loop)
+            loop.start(lambda: self._serve(loop.key))
         except BaseException:
-            self._served.discard(loop)
+            self._served.discard(loop.key)
             raise
 
-    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _serve(self, home: Hashable) -> None:
         while True:
             with self._guard:
-                own = next((each for each in self._waiting if each.loop is loop), None)
+                own = next((each for each in self._waiting if each.home is home), None)
                 if own is None:
-                    self._served.discard(loop)
+                    self._served.discard(home)
                     return
             try:
                 self._drive(own)

@@ -1,13 +1,13 @@
-"""Runs in tasks of an asyncio event loop."""
+"""Runs in tasks of an event loop."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 
 from decodekit.model.adapter import Answer
-from decodekit.model.asking import ask_from_task, connect_from_task
+from decodekit.model.asking_from_task import ask_from_task, connect_from_task
+from decodekit.model.loops import running
 from decodekit.session.driving import Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
@@ -28,7 +28,7 @@ async def begun_in_task(
     """
     ends_at = None if options.deadline is None else time.monotonic() + options.deadline
     await connect_from_task(settings.adapter, ends_at)
-    return await asyncio.to_thread(Run, settings, prompts, streams, options, ends_at)
+    return await running().in_thread(lambda: Run(settings, prompts, streams, options, ends_at))
 
 
 async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> AsyncGenerator[Step, None]:
@@ -55,7 +55,7 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                     if event.quick:
                         event.run()
                     else:
-                        await asyncio.to_thread(event.run)
+                        await running().in_thread(event.run)
                 else:
                     answers = await ask_from_task(
                         adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority
