@@ -1,13 +1,15 @@
-"""Runs in tasks of an asyncio event loop."""
+"""Runs in tasks of an event loop."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
+from typing import cast
 
-from decodekit.model.adapter import Answer
-from decodekit.model.asking import ask_from_task, connect_from_task
+from decodekit.model.adapter import Adapter, Answer
+from decodekit.model.ahead import AheadInTask, ahead_pays
+from decodekit.model.asking_from_task import ask_from_task, connect_from_task
+from decodekit.model.loops import running
 from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
@@ -28,7 +30,7 @@ async def begun_in_task(
     """
     ends_at = None if options.deadline is None else time.monotonic() + options.deadline
     await connect_from_task(settings.adapter, ends_at)
-    return await asyncio.to_thread(Run, settings, prompts, streams, options, ends_at)
+    return await running().in_thread(lambda: Run(settings, prompts, streams, options, ends_at))
 
 
 async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> AsyncGenerator[Step, None]:
@@ -45,6 +47,7 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
     events = drive(run, keep=keep)
     answers: Sequence[Answer] = ()
     error: BaseException | None = None
+    begun: AheadInTask | None = None
     try:
         event = next(events)
         while True:
@@ -55,8 +58,16 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                     if event.quick:
                         event.run()
                     else:
-                        await asyncio.to_thread(event.run)
-                elif not isinstance(event, Begin):
+                        await running().in_thread(event.run)
+                elif isinstance(event, Begin):
+                    if ahead_pays(adapter):
+                        prefixes, needs, _ = event.question
+                        begun = AheadInTask(cast(Adapter, adapter), prefixes, needs, run.ends_at, priority)
+                        await begun.begin()
+                elif begun is not None:
+                    answers = await begun.answers()
+                    begun = None
+                else:
                     answers = await ask_from_task(
                         adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority
                     )
@@ -67,4 +78,8 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
     except StopIteration as end:
         results += end.value
     finally:
-        events.close()
+        try:
+            events.close()
+        finally:
+            if begun is not None:
+                begun.give_up()

@@ -7,8 +7,8 @@ from collections.abc import Generator, Sequence
 from typing import cast
 
 from decodekit.model.adapter import Adapter, Answer
-from decodekit.model.asking import ahead, ask, connect
-from decodekit.model.rounds import Ahead
+from decodekit.model.ahead import Ahead, ahead_pays
+from decodekit.model.asking import ask, connect
 from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
@@ -61,9 +61,9 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                 elif isinstance(event, Work):
                     event.run()
                 elif isinstance(event, Begin):
-                    prefixes, needs, _ = event.question
-                    begun = ahead(adapter, prefixes, needs, until=run.ends_at, priority=priority)
-                    if begun is not None:
+                    if ahead_pays(adapter):
+                        prefixes, needs, _ = event.question
+                        begun = Ahead(adapter, prefixes, needs, run.ends_at, priority)
                         begun.begin()
                 elif begun is not None:
                     answers = begun.answers()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from decodekit.errors import DecodekitError, DistributionError
 from decodekit.log import get_logger
 from decodekit.model.adapter import Answer
-from decodekit.model.background import OutOfTime
+from decodekit.model.loops import OutOfTime
 from decodekit.session.decided import Decided
 from decodekit.session.portions import portions
 from decodekit.session.recording import Recorder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -9,11 +10,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
 import pytest
 
 import decodekit
-from decodekit import Chain, Distribution, Session, processor
+from decodekit import AsyncSession, Chain, Distribution, Session, processor
 from decodekit.model import asking, rounds
 from decodekit.session import blocking, decoder, driving, recording, run, sequence
 from decodekit.testing import NGramAdapter
@@ -167,6 +169,70 @@ def test_no_thread_outlives_the_adapter() -> None:
     for thread in threads:
         thread.join(20)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_a_task_gets_a_step_while_the_next_one_is_computed(loop: str, tmp_path: Path) -> None:
+    path, handed = tmp_path / "t.jsonl", threading.Semaphore(0)
+    waited: list[bool] = []
+
+    def act(inner: Any, prefixes: Any, needs: Any) -> Any:
+        if len(adapter.asked) > 2:
+            waited.append(handed.acquire(timeout=20))
+        return inner.predict(prefixes, needs)
+
+    adapter = Overlapping(act=act)
+
+    async def main() -> None:
+        async with AsyncSession(adapter, CHAIN, seed=3).stream("the ", max_tokens=6, trace=path) as steps:
+            async for step in steps:
+                assert f'"step":{step.index},' in path.read_text().splitlines()[-1]
+                if step.index > 0:
+                    handed.release()
+
+    anyio.run(main, backend=loop)
+    assert waited == [True] * 4
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_tasks_that_overlap_record_what_each_records_alone(loop: str, tmp_path: Path) -> None:
+    adapter = Overlapping()
+
+    async def call(each: int) -> None:
+        session = AsyncSession(adapter, CHAIN, seed=each)
+        await session.generate("the ", max_tokens=10, trace=tmp_path / f"{each}.jsonl")
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            for each in range(3):
+                group.start_soon(call, each)
+
+    anyio.run(main, backend=loop)
+    for each in range(3):
+        alone = tmp_path / f"alone-{each}.jsonl"
+        Session(adapter.inner, CHAIN, seed=each).generate("the ", max_tokens=10, trace=alone)
+        assert content(tmp_path / f"{each}.jsonl") == content(alone)
+
+
+def test_a_cancelled_task_gives_its_question_up() -> None:
+    adapter = Overlapping()
+    session = AsyncSession(adapter, CHAIN, seed=3)
+
+    async def main() -> None:
+        for at in range(1, 6):
+            task = asyncio.ensure_future(collected(at))
+            await asyncio.wait([task])
+            assert asking.rounds_of(adapter).waiting == 0
+
+    async def collected(at: int) -> None:
+        seen = 0
+        async with session.stream("the ", max_tokens=50) as steps:
+            async for _ in steps:
+                seen += 1
+                if seen == at:
+                    asyncio.current_task().cancel()  # type: ignore[union-attr]
+
+    asyncio.run(main())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
