@@ -85,7 +85,7 @@ def test_tasks_share_rounds_and_a_scope_that_is_cancelled_ends_its_own_call(loop
     assert [end.finish_reason for end in trace.footer.ends] == ["cancelled"]
     assert trace.token_ids() == list(alone(9, len(trace.steps))) and len(trace.steps) >= 4
     if kind == "blocking":
-        assert max(len(prefixes) for prefixes, _ in adapter.asked) > 4
+        assert max(len(prefixes) for prefixes, _ in adapter.asked) > 1
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -144,5 +144,5 @@ def test_under_trio_an_async_adapter_leaves_no_thread_when_it_is_dropped() -> No
 
 
 def test_a_loop_that_is_not_known_is_named_at_once() -> None:
-    with pytest.raises(AdapterError, match="works in tasks of asyncio .*trio.*use Session"):
+    with pytest.raises(AdapterError, match=r"works in tasks of asyncio .*trio.*use Session"):
         AsyncSession(table()).generate([1]).send(None)  # as a loop of another kind would
