@@ -237,21 +237,19 @@ class TorchAdapter:
         """
         if not 2 <= passes <= 65_536:
             raise ParameterError(f"passes: a standard error needs 2 to 65536 passes, not {passes}")
-        fault = self._fault(prefix)
-        if fault is not None:
+        if (fault := self._fault(prefix)) is not None:
             raise fault
         with self._in_use.lock:
             self._require_open()
-            if not isinstance(self._engine, Stochastic):
-                raise ParameterError("this model is not stochastic: every pass gives the same distribution")
-            with self._computing():
-                return self._engine.mixture(prefix, passes)
+            if isinstance(self._engine, Stochastic):
+                with self._computing():
+                    return self._engine.mixture(prefix, passes)
+        raise ParameterError("this model is not stochastic: every pass gives the same distribution")
 
     def close(self) -> None:
         """Release the model and its cache, after the call that is running. Closing twice does nothing."""
         with self._in_use.lock:
-            self._closed = True
-            self._answers = {}
+            self._closed, self._answers = True, {}
             self._engine = self._module = None
 
     def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer | KeptRow] | None:
