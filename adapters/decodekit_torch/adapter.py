@@ -162,9 +162,7 @@ class TorchAdapter:
         """
         if self._engine is not None:
             if passes > 1 or noise_seed is not None:
-                raise ParameterError(
-                    "adapter 'torch': passes and noise_seed are for a stochastic model; this one is not"
-                )
+                raise ParameterError("adapter 'torch': passes and noise_seed are for a stochastic model; this is none")
             return {}
         seed = Randomness(noise_seed).seed
         self._engine = Stochastic(self._module, seed=seed, passes=passes)
