@@ -113,6 +113,7 @@ class LlamaCppAdapter:
         except BaseException:
             self._model.close()
             raise
+        self.overlaps = threads < physical_cores()  # a session may record a step while the next one is computed
         self._kv = KVSlots(self._context, max_sequences)
         self._max_sequences = max_sequences
         self._chained: dict[int, int] = {}  # by slot: where the last tokens begin that were asked for one by one

@@ -14,7 +14,8 @@ from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import AdapterError
 from decodekit.fork import after_fork
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
-from decodekit.model.asking import blocking, checked, is_async, raise_typed, rounds_of
+from decodekit.model.ahead import AheadInTask
+from decodekit.model.asking import blocking, checked, is_async, raise_typed
 from decodekit.model.background import Background
 from decodekit.model.loops import OutOfTime, running
 from decodekit.model.prefix import Prefix
@@ -37,8 +38,11 @@ async def ask_from_task(
 ) -> list[Answer]:
     """As `decodekit.model.asking.ask`, from a task. A blocking adapter is called in a worker thread."""
     if not is_async(adapter):
-        rounds = rounds_of(adapter)  # type: ignore[arg-type]
-        return await rounds.ask_from_task(adapter, prefixes, needs, until=until, priority=priority)  # type: ignore[arg-type]
+        question = AheadInTask(adapter, prefixes, needs, until, priority)  # type: ignore[arg-type]
+        try:
+            return await question.answers()
+        finally:
+            question.give_up()
     try:
         answers = await _awaited(adapter, lambda: adapter.apredict(prefixes, needs), until)
     except OutOfTime:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Sequence
+from typing import cast
 
-from decodekit.model.adapter import Answer
+from decodekit.model.adapter import Adapter, Answer
+from decodekit.model.ahead import AheadInTask, ahead_pays
 from decodekit.model.asking_from_task import ask_from_task, connect_from_task
 from decodekit.model.loops import running
-from decodekit.session.driving import Work, drive
+from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
@@ -45,6 +47,7 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
     events = drive(run, keep=keep)
     answers: Sequence[Answer] = ()
     error: BaseException | None = None
+    begun: AheadInTask | None = None
     try:
         event = next(events)
         while True:
@@ -56,6 +59,14 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                         event.run()
                     else:
                         await running().in_thread(event.run)
+                elif isinstance(event, Begin):
+                    if ahead_pays(adapter):
+                        prefixes, needs, _ = event.question
+                        begun = AheadInTask(cast(Adapter, adapter), prefixes, needs, run.ends_at, priority)
+                        await begun.begin()
+                elif begun is not None:
+                    answers = await begun.answers()
+                    begun = None
                 else:
                     answers = await ask_from_task(
                         adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority
@@ -67,4 +78,8 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
     except StopIteration as end:
         results += end.value
     finally:
-        events.close()
+        try:
+            events.close()
+        finally:
+            if begun is not None:
+                begun.give_up()

@@ -7,8 +7,9 @@ from collections.abc import Generator, Sequence
 from typing import cast
 
 from decodekit.model.adapter import Adapter, Answer
+from decodekit.model.ahead import Ahead, ahead_pays
 from decodekit.model.asking import ask, connect
-from decodekit.session.driving import Work, drive
+from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
@@ -50,6 +51,7 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
     events = drive(run, keep=keep)
     answers: Sequence[Answer] = ()
     error: BaseException | None = None
+    begun: Ahead | None = None
     try:
         event = next(events)
         while True:
@@ -58,6 +60,14 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                     yield event
                 elif isinstance(event, Work):
                     event.run()
+                elif isinstance(event, Begin):
+                    if ahead_pays(adapter):
+                        prefixes, needs, _ = event.question
+                        begun = Ahead(adapter, prefixes, needs, run.ends_at, priority)
+                        begun.begin()
+                elif begun is not None:
+                    answers = begun.answers()
+                    begun = None
                 else:
                     answers = ask(adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority)
             except BaseException as raised:
@@ -68,4 +78,8 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
         results: list[Result] = end.value
         return results
     finally:
-        events.close()
+        try:
+            events.close()
+        finally:
+            if begun is not None:
+                begun.give_up()

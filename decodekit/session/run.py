@@ -21,7 +21,8 @@ from decodekit.errors import DecodekitError, DistributionError, ParameterError, 
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
 from decodekit.session.bans import Ban, HeldSteps
-from decodekit.session.decoder import Checkpoint, Decoder, draw_together
+from decodekit.session.decided import Checkpoint, Decided
+from decodekit.session.decoder import Decoder, draw_together
 from decodekit.session.guessing import Guesses, guesses_of
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Given, Prompt, as_given, as_prefix
@@ -160,12 +161,34 @@ class Run:
         if self.guesses is not None:
             yield from self._take_guessed(self.guesses, answers, waited)
             return
-        together: Sequence[Drawn | None] = (None,)
-        if len(answers) > 1:
-            shown = [answer if isinstance(answer, Distribution) else None for answer in answers]
-            together = draw_together([sequence.decoder for sequence in self._asked], shown)
-        for sequence, answer, drawn in zip(self._asked, answers, together, strict=True):
-            yield from self._taken(sequence, answer, waited, drawn)
+        for sequence, answer, drawn in zip(self._asked, answers, self._drawn(answers), strict=True):
+            yield from sequence.take(answer, waited=waited, last=self._last(sequence), drawn=drawn)
+
+    @property
+    def settles_later(self) -> bool:
+        """Whether a step may be made while the next question is answered: `decide` and `settled`, in place of `take`.
+
+        Not where ``until`` or a ban decides after each step whether and from where to go on.
+        """
+        return self.guesses is None and self.options.stop.until is None and not self.sequences[0].holds
+
+    def decide(self, answers: Sequence[Answer], waited: float = 0.0) -> list[tuple[RunSequence, Decided]]:
+        """As `take`; the tokens are chosen, and `settled` makes their steps."""
+        decided = []
+        for sequence, answer, drawn in zip(self._asked, answers, self._drawn(answers), strict=True):
+            if sequence.finished:
+                continue  # its last step failed while this was asked
+            one = sequence.decide(answer, waited=waited, last=self._last(sequence), drawn=drawn)
+            if one is not None:
+                decided.append((sequence, one))
+        return decided
+
+    def settled(self, decided: Sequence[tuple[RunSequence, Decided]]) -> Iterator[Step]:
+        """The steps of decided tokens; each must be recorded and then confirmed."""
+        for sequence, one in decided:
+            step = sequence.settle(one)
+            if step is not None:
+                yield step
 
     def rest(self) -> Iterator[Step]:
         """The steps that are still held when there is nothing more to ask."""
@@ -237,11 +260,19 @@ class Run:
             error=sequence.error,
         )
 
-    def _taken(self, sequence: RunSequence, answer: Answer, waited: float, drawn: Drawn | None = None) -> list[Step]:
+    def _drawn(self, answers: Sequence[Answer]) -> Sequence[Drawn | None]:
+        """What is drawn for all answers to the last question at once."""
+        if len(answers) == 1:
+            return (None,)
+        shown = [answer if isinstance(answer, Distribution) else None for answer in answers]
+        return draw_together([sequence.decoder for sequence in self._asked], shown)
+
+    def _last(self, sequence: RunSequence) -> FinishReason | None:
+        """Why the next token of this sequence is its last one; None where it need not be."""
         room = self.settings.adapter.info.context_length
-        full = room is not None and len(sequence.decoder.prefix) >= room  # this token fills the context
-        last: FinishReason | None = "length" if full else "deadline" if self._late() else None
-        return sequence.take(answer, waited=waited, last=last, drawn=drawn)
+        if room is not None and len(sequence.decoder.prefix) >= room:
+            return "length"  # it fills the context
+        return "deadline" if self._late() else None
 
     def _take_guessed(self, guesses: Guesses, answers: Sequence[Answer], waited: float) -> Iterator[Step]:
         """As `take`: each sequence also takes the answers to the guessed prefixes, as far as it goes there."""
@@ -249,7 +280,7 @@ class Run:
             guesses.answered(waited, len(self._asked))
         at = 0
         for sequence, need in zip(self._asked, self._needs, strict=True):
-            yield from self._taken(sequence, answers[at], waited)
+            yield from sequence.take(answers[at], waited=waited, last=self._last(sequence))
             ahead = guesses.ahead(sequence)
             known = right = 0
             for prefix, answer in zip(ahead, answers[at + 1 : at + 1 + len(ahead)], strict=True):
@@ -261,7 +292,7 @@ class Run:
                 right += 1
                 if sequence.finished or isinstance(answer, DecodekitError) or not guesses.usable(sequence, need):
                     break  # an error is asked for again, without the guess
-                yield from self._taken(sequence, answer, 0.0)
+                yield from sequence.take(answer, last=self._last(sequence))
             if ahead:
                 guesses.learn(sequence, known, right)
             at += 1 + len(ahead)
