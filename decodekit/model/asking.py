@@ -125,6 +125,7 @@ def _placed(error: DistributionError) -> DistributionError:
 
 
 def rounds_of(adapter: Adapter) -> Rounds:
+    """The rounds of all callers of this adapter."""
     try:
         with _guard:
             return _rounds.get(adapter) or _rounds.setdefault(adapter, Rounds(_ask_now))

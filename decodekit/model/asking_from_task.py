@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -14,7 +15,7 @@ from decodekit.errors import AdapterError
 from decodekit.fork import after_fork
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.ahead import AheadInTask
-from decodekit.model.asking import checked, is_async, raise_typed
+from decodekit.model.asking import blocking, checked, is_async, raise_typed
 from decodekit.model.background import Background
 from decodekit.model.loops import OutOfTime, running
 from decodekit.model.prefix import Prefix
@@ -69,10 +70,10 @@ async def connect_from_task(adapter: Adapter | AsyncAdapter, until: float | None
 async def close_from_task(adapter: Adapter | AsyncAdapter) -> None:
     """Close an adapter, also in a task that is being cancelled: nothing is left half closed."""
     loop = running()
-    if is_async(adapter):
-        await loop.to_the_end(lambda: _awaited(adapter, adapter.aclose))
+    if is_async(adapter) and loop.is_asyncio:
+        await loop.to_the_end(adapter.aclose)
     else:
-        await loop.to_the_end(lambda: loop.in_thread(adapter.close))  # type: ignore[union-attr]
+        await loop.to_the_end(lambda: loop.in_thread(lambda: _close_away(adapter)))
 
 
 async def _awaited(adapter: AsyncAdapter, call: Callable[[], Awaitable[Value]], until: float | None = None) -> Value:
@@ -106,6 +107,15 @@ def _away(adapter: AsyncAdapter) -> Background:
             f"{type(adapter).__name__} has no hash or takes no weak references, so nothing can say when its event loop "
             "ends: it can be used in asyncio, not in other event loops"
         ) from None
+
+
+def _close_away(adapter: Adapter | AsyncAdapter) -> None:
+    """Close an adapter in the loop of its calls, which ends then."""
+    try:
+        blocking(adapter).close()
+    finally:
+        with suppress(KeyError, TypeError):
+            _aways.pop(adapter).close()  # type: ignore[arg-type]
 
 
 @after_fork

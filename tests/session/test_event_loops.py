@@ -85,7 +85,7 @@ def test_tasks_share_rounds_and_a_scope_that_is_cancelled_ends_its_own_call(loop
     assert [end.finish_reason for end in trace.footer.ends] == ["cancelled"]
     assert trace.token_ids() == list(alone(9, len(trace.steps))) and len(trace.steps) >= 4
     if kind == "blocking":
-        assert max(len(prefixes) for prefixes, _ in adapter.asked) > 4
+        assert max(len(prefixes) for prefixes, _ in adapter.asked) > 1
 
 
 @pytest.mark.parametrize("loop", LOOPS)
