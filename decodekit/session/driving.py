@@ -108,7 +108,7 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step
         yield from confirmed(run.settled(decided))
         decided = []
         if not begun:
-            yield from _portions(run, question)
+            question = question._replace(tokens=(yield from _portions(run, question)))
             if run.ends_at is not None and time.monotonic() >= run.ends_at:
                 continue  # `question` ends the run at the deadline
         if run.guesses is not None:
@@ -137,11 +137,19 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step
     yield from confirmed(run.rest())
 
 
-def _portions(run: Run, question: Question) -> Generator[Question, Sequence[Answer], None]:
-    """Questions that fill the adapter's cache with the prompts of sequences that start now."""
-    if run.ends_at is not None or len(set(question.entering)) == 1:  # several prompts are one batch for the model
-        for prefix in question.entering:
-            yield from portions(run.settings.adapter, prefix, run.ends_at)
+def _portions(run: Run, question: Question) -> Generator[Question, Sequence[Answer], int]:
+    """Questions that fill the adapter's cache with the prompts of sequences that start now.
+
+    Returns:
+        How many tokens of them are left to evaluate, at most.
+    """
+    prompts = dict.fromkeys(question.entering)
+    if run.ends_at is None and len(prompts) > 1:  # one batch for the model
+        return sum(map(len, prompts))
+    left = 0
+    for prefix in prompts:
+        left += yield from portions(run.settings.adapter, prefix, run.ends_at)
+    return left
 
 
 def _close(run: Run, recorder: Recorder, error: BaseException | None) -> None:
