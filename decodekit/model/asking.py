@@ -14,6 +14,7 @@ from decodekit.errors import AdapterError, DecodekitError, DistributionError
 from decodekit.fork import after_fork
 from decodekit.model.adapter import Adapter, AdapterInfo, Answer, AsyncAdapter
 from decodekit.model.background import Background
+from decodekit.model.in_flight import in_flight
 from decodekit.model.loops import OutOfTime
 from decodekit.model.prefix import Prefix
 from decodekit.model.rounds import Rounds
@@ -76,13 +77,16 @@ def _ask_async(
     disclose: Disclosure | Sequence[Disclosure],
     until: float | None,
 ) -> list[Answer]:
-    info = adapter.info
+    info, asked, own = adapter.info, in_flight(adapter.adapter), object()
     try:
+        asked.add(own)
         answers = adapter.predict(prefixes, disclose, until=until)
     except OutOfTime:
         raise
     except Exception as error:
         raise_typed(error, info.name)
+    finally:
+        asked.discard(own)
     return checked(answers, prefixes, info)
 
 

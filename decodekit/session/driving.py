@@ -14,6 +14,7 @@ from typing import NamedTuple
 from decodekit.errors import DecodekitError, DistributionError
 from decodekit.log import get_logger
 from decodekit.model.adapter import Answer
+from decodekit.model.admission import admit
 from decodekit.model.loops import OutOfTime
 from decodekit.session.decided import Decided
 from decodekit.session.portions import portions
@@ -59,9 +60,11 @@ def drive(run: Run, *, keep: bool) -> Events:
         keep: whether the results' trace has the steps.
 
     Raises:
+        Overloaded: too many callers wait for the adapter; nothing was begun.
         DecodekitError: with what was generated in ``partial``. In a run of several sequences, a failing sequence does
             not end the others.
     """
+    admit(run.settings.adapter, run.options.max_waiting)
     log = get_logger()  # kept for the end: at interpreter shutdown nothing can be imported
     recorder = Recorder(run.header, run.options.trace, keep=keep and run.options.level != "none")
     log.debug("generation started", sequences=len(run.sequences), seed=run.header.seed, level=run.options.level)

@@ -21,6 +21,7 @@ from decodekit.types import PathLike
 __all__ = ["GenerationKeywords", "GenerationOptions", "ResumeKeywords", "checked_deadline"]
 
 
+MOST_WAITING = 10_000  # callers; they wait longer than anybody would, and a program that makes more is in error
 _LONGEST_WAIT = 3.15e9  # seconds
 
 
@@ -45,6 +46,7 @@ class GenerationKeywords(_AnyRun, total=False):
     top_logprobs: int | None
     metadata: Mapping[str, Any] | None
     priority: int
+    max_waiting: int
 
 
 class ResumeKeywords(_AnyRun, total=False):
@@ -68,6 +70,7 @@ class GenerationOptions:
         ban: texts that must not be written.
         chain, top_logprobs, metadata, guesser: of this call; the session's when None.
         priority: among callers that wait for the same model, a higher one goes first.
+        max_waiting: the call begins only if no more callers wait for the model.
 
     Raises:
         ParameterError: a value that no run can have.
@@ -84,6 +87,7 @@ class GenerationOptions:
     top_logprobs: int | None = None
     metadata: Mapping[str, Any] | None = None
     priority: int = 0
+    max_waiting: int = MOST_WAITING
     guesser: GivenGuesser = None
 
     def __post_init__(self) -> None:
@@ -100,6 +104,7 @@ class GenerationOptions:
         object.__setattr__(self, "deadline", checked_deadline(self.deadline))
         object.__setattr__(self, "stream", whole(self.stream, "stream", 0, 2**64 - 1))
         object.__setattr__(self, "priority", whole(self.priority, "priority", -1000, 1000))
+        object.__setattr__(self, "max_waiting", whole(self.max_waiting, "max_waiting", 0, 2**31 - 1))
         if self.top_logprobs is not None:
             object.__setattr__(self, "top_logprobs", whole(self.top_logprobs, "top_logprobs", 0, 1000))
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
@@ -146,6 +151,7 @@ class GenerationOptions:
             top_logprobs=given.get("top_logprobs"),
             metadata=given.get("metadata"),
             priority=given.get("priority", 0),
+            max_waiting=given.get("max_waiting", MOST_WAITING),
             guesser=guesser_of(given.get("guesser")),
         )
 

@@ -51,7 +51,7 @@ def portions(
     portion, place = _FIRST if until is None else _FIRST_OF_DEADLINE, 0
     if len(prefix) > portion:
         place = recently_evaluated(adapter, prefix)
-    ids, rounds = prefix.since(0), rounds_of(adapter)
+    ids, rounds = prefix.since(0), rounds_of(adapter)  # type: ignore[arg-type]
     done, pace = Prefix(ids[:place]), math.inf
     while len(done) + portion < len(prefix):
         alone = rounds.callers == 1
