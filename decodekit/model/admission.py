@@ -10,11 +10,14 @@ from decodekit.model.in_flight import in_flight
 __all__ = ["admit", "waiting_for"]
 
 
-def waiting_for(adapter: Adapter | AsyncAdapter) -> int:
-    """How many questions wait for an answer of this adapter."""
+def waiting_for(adapter: Adapter | AsyncAdapter, beyond: int = -1) -> int:
+    """How many questions wait for an answer of this adapter; where that is at most ``beyond``, perhaps a few more."""
     if isinstance(adapter, BlockingAdapter):
         return len(in_flight(adapter.adapter))
-    return len(in_flight(adapter)) if is_async(adapter) else rounds_of(adapter).crowd  # type: ignore[arg-type]
+    if is_async(adapter):
+        return len(in_flight(adapter))
+    rounds = rounds_of(adapter)  # type: ignore[arg-type]
+    return rounds.waiting if rounds.crowd > beyond else rounds.crowd
 
 
 def admit(adapter: Adapter | AsyncAdapter, most: int) -> None:
@@ -23,7 +26,7 @@ def admit(adapter: Adapter | AsyncAdapter, most: int) -> None:
     Raises:
         Overloaded: more wait.
     """
-    waiting = waiting_for(adapter)
+    waiting = waiting_for(adapter, most)
     if waiting > most:
         raise Overloaded(
             f"max_waiting: {waiting} callers wait for adapter {adapter.info.name!r}, and this call begins only where "

@@ -58,15 +58,15 @@ class Rounds:
 
     @property
     def waiting(self) -> int:
-        """How many questions are not answered yet."""
+        """How many questions are not answered yet. O(questions)."""
         with self._guard:
             waiting = list(self._waiting)
         return sum(not each.done for each in waiting) + (self._leader is _ALONE)
 
     @property
     def crowd(self) -> int:
-        """As `waiting`, or a little more, at once."""
-        return len(self._waiting)
+        """As `waiting`, or a few more: those that were answered just now. O(1)."""
+        return len(self._waiting) + (self._leader is _ALONE)
 
     @property
     def callers(self) -> int:

@@ -9,10 +9,9 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing, suppress
-from itertools import count
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,7 @@ import decodekit
 from decodekit import AdapterError, AsyncSession, Chain, DecodekitError, Prefix, Session, processor
 from decodekit.model.asking import rounds_of
 from decodekit.testing import TableAdapter
-from tests.model.test_asking import Waited
-from tests.session.conftest import Around, V, plain, table, wide
+from tests.session.conftest import Around, V, table, wide
 
 CHAINS = [
     Chain(),
@@ -200,80 +198,6 @@ class Callers(RuleBasedStateMachine):
 
 TestCallers = Callers.TestCase
 TestCallers.settings = settings(max_examples=60, stateful_step_count=12)
-
-
-class CancelledAt:
-    """Awaits a coroutine up to its n-th suspension, and cancels it there."""
-
-    def __init__(self, coroutine: Any, at: int) -> None:
-        self.coroutine, self.at = coroutine, at
-        self.suspensions = 0
-
-    def __await__(self) -> Any:
-        send: Callable[[], Any] = lambda: self.coroutine.send(None)  # noqa: E731 - it changes
-        while True:
-            try:
-                waited_for = send()
-            except StopIteration as end:
-                return end.value
-            if self.suspensions == self.at:
-                send = lambda: self.coroutine.throw(asyncio.CancelledError())  # noqa: E731
-                self.suspensions += 1
-                continue
-            self.suspensions += 1
-            try:
-                yield waited_for
-            except BaseException as error:
-                send = lambda error=error: self.coroutine.throw(error)  # noqa: E731
-            else:
-                send = lambda: self.coroutine.send(None)  # noqa: E731
-
-
-@pytest.mark.parametrize("kind", ["blocking", "async"])
-@pytest.mark.parametrize("method", ["generate", "stream", "generate_many", "as_completed"])
-def test_a_call_cancelled_at_any_await_ends_as_cancelled_and_leaves_nothing(method: str, kind: str, tmp_path) -> None:
-    adapter = Around(table(), plain) if kind == "blocking" else Waited()
-    session, prompt = AsyncSession(adapter, seed=3), [5]
-    expected = Session(table(), seed=3).generate(prompt, max_tokens=4).token_ids
-
-    async def call(trace: Path) -> None:
-        if method == "generate":
-            await session.generate(prompt, max_tokens=4, trace=trace)
-        elif method == "generate_many":
-            await session.generate_many([prompt], max_tokens=4, trace=trace)
-        elif method == "stream":
-            async with session.stream(prompt, max_tokens=4, trace=trace) as steps:
-                async for _ in steps:
-                    pass
-        else:
-            async with aclosing(session.as_completed([prompt], max_tokens=4, trace=trace)) as results:
-                async for _ in results:
-                    pass
-
-    async def main() -> list[str]:
-        ends = []
-        for at in count():
-            trace = tmp_path / f"{at}"
-            cancelled = CancelledAt(call(trace), at)
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait_for(asyncio.ensure_future(awaited(cancelled)), WAIT)
-            assert len(asyncio.all_tasks()) == 1
-            if trace.exists():
-                whole = decodekit.read_trace(trace)
-                assert whole.token_ids() == list(expected[: len(whole.steps)]) and whole.footer is not None
-                ends.append(whole.footer.ends[0].finish_reason)
-            if cancelled.suspensions <= at:
-                return ends
-        raise AssertionError
-
-    ends = asyncio.run(main())
-    assert ends == ["cancelled"] * (len(ends) - 1) + ["length"] and len(ends) >= 5
-    if kind == "blocking":
-        assert rounds_of(adapter).waiting == 0
-
-
-async def awaited(awaitable: Awaitable[object]) -> object:
-    return await awaitable
 
 
 def descriptors() -> int:
