@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Self, Unpack
 
-from decodekit.model.asking_from_task import close_from_task
+from decodekit.model.asking_from_task import close_from_task, connect_from_task
 from decodekit.model.loops import running
-from decodekit.session.awaiting import begun_in_task, stream_in_task
-from decodekit.session.base import BaseSession, streams_of
+from decodekit.session.awaiting import answered_in_task, begun_in_task, stream_in_task
+from decodekit.session.base import BaseSession, known_prompts, prompts_and_streams
 from decodekit.session.completed import Completed
+from decodekit.session.continuation import Continuation, known_candidates, prefix_and_tokens
 from decodekit.session.driving import only_result
-from decodekit.session.options import GenerationKeywords, GenerationOptions
+from decodekit.session.options import GenerationKeywords, GenerationOptions, ManyKeywords
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
+from decodekit.session.score import By, Ranked, Score
+from decodekit.session.scoring import ScoreKeywords, ranked, scores, scoring_options
 from decodekit.trace.step import Step
 
 __all__ = ["AsyncSession", "AsyncSteps"]
@@ -105,34 +108,58 @@ class AsyncSession(BaseSession):
         given, results = self.options_of(options), list[Result]()
         return AsyncSteps(self._steps([prompt], [given.stream], given, results, keep=False), results)
 
-    async def generate_many(
-        self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
-    ) -> list[list[Result]]:
+    async def generate_many(self, prompts: Iterable[Prompt], **options: Unpack[ManyKeywords]) -> list[list[Result]]:
         """Continue many prompts, ``n`` times each; as `Session.generate_many`."""
-        given, results = self.options_of(options), list[Result]()
-        async for _ in self._steps(prompts, streams_of(prompts, n, given.stream), given, results, keep=True):
+        given, results = self.options_of(options, ManyKeywords), list[Result]()
+        known = await running().in_thread(lambda: known_prompts(prompts))
+        _, streams = prompts_and_streams(known, given.n, given.stream)
+        async for _step in self._steps(known, streams, given, results, keep=True):
             pass
-        return [results[i * n : (i + 1) * n] for i in range(len(prompts))]
+        return [results[i * given.n : (i + 1) * given.n] for i in range(len(known))]
 
     async def as_completed(
-        self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
+        self, prompts: Iterable[Prompt], **options: Unpack[ManyKeywords]
     ) -> AsyncGenerator[Result, None]:
-        """As `generate_many`, each result as soon as its sequence has ended; as `Session.as_completed`."""
-        given, results = self.options_of(options), list[Result]()
-        run = await begun_in_task(self.settings_of(given), prompts, streams_of(prompts, n, given.stream), given)
+        """As `generate_many`, each result as soon as its sequence has ended; as `Session.as_completed`.
+
+        An iterator of prompts is read in worker threads, one at a time.
+        """
+        given, results = self.options_of(options, ManyKeywords), list[Result]()
+        known, streams = prompts_and_streams(prompts, given.n, given.stream)
+        run = await begun_in_task(self.settings_of(given), known, streams, given)
         completed = Completed(run)
         async with aclosing(stream_in_task(run, results, keep=False)) as steps:
             async for step in steps:
-                result = completed.take(step)
-                if result is not None:
+                for result in completed.take(step):
                     yield result
         for result in completed.rest(results):
             yield result
 
+    async def score(self, prompt: Prompt, continuation: Continuation, **options: Unpack[ScoreKeywords]) -> Score:
+        """How likely a continuation of a prompt is; as `Session.score`."""
+        return (await self._scores(prompt, [continuation], options, several=False))[0]
+
+    async def rank(
+        self, prompt: Prompt, candidates: Sequence[Continuation], *, by: By = "total", **options: Unpack[ScoreKeywords]
+    ) -> list[Ranked]:
+        """Continuations of one prompt, the most likely first; as `Session.rank`."""
+        return ranked(await self._scores(prompt, known_candidates(candidates), options, several=True), by)
+
+    async def _scores(
+        self, prompt: Prompt, candidates: Sequence[Continuation], options: ScoreKeywords, *, several: bool
+    ) -> list[Score]:
+        given = scoring_options(options, self.metadata)
+        await connect_from_task(self.adapter)
+        prefix, tokens = await running().in_thread(
+            lambda: prefix_and_tokens(self.adapter, prompt, candidates, several=several)
+        )
+        questions = scores(self.adapter, prefix, tokens, given)
+        return await answered_in_task(self.adapter, questions, priority=given.priority)
+
     async def _steps(
         self,
-        prompts: Sequence[Prompt],
-        streams: Sequence[int],
+        prompts: Iterable[Prompt],
+        streams: Sequence[int] | None,
         options: GenerationOptions,
         results: list[Result],
         *,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
-from typing import cast
+from collections.abc import Generator, Iterable, Sequence
+from typing import TypeVar, cast
 
 from decodekit.model.adapter import Adapter, Answer
 from decodekit.model.ahead import Ahead, ahead_pays
@@ -13,18 +13,20 @@ from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
-from decodekit.session.run import Run
+from decodekit.session.run import Question, Run
 from decodekit.session.settings import Settings
 from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
 
-__all__ = ["begun", "finish", "stream"]
+__all__ = ["answered", "begun", "finish", "stream"]
+
+Value = TypeVar("Value")
 
 
 def begun(
     settings: Settings,
-    prompts: Sequence[Prompt],
-    streams: Sequence[int],
+    prompts: Iterable[Prompt],
+    streams: Sequence[int] | None,
     options: GenerationOptions,
     past: Trace | None = None,
 ) -> Run:
@@ -32,6 +34,22 @@ def begun(
     ends_at = None if options.deadline is None else time.monotonic() + options.deadline
     connect(cast(Adapter, settings.adapter), until=ends_at)
     return Run(settings, prompts, streams, options, ends_at, past)
+
+
+def answered(adapter: Adapter, questions: Generator[Question, Sequence[Answer], Value], *, priority: int = 0) -> Value:
+    """Ask an adapter these questions. Returns what the generator returns."""
+    try:
+        question = next(questions)
+        while True:
+            try:
+                answers = ask(adapter, question.prefixes, question.needs, priority=priority)
+            except BaseException as error:
+                question = questions.throw(error)
+            else:
+                question = questions.send(answers)
+    except StopIteration as end:
+        value: Value = end.value
+        return value
 
 
 def finish(run: Run) -> list[Result]:
@@ -79,6 +97,9 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                     )
             except BaseException as raised:
                 error = raised
+                if begun is not None:
+                    begun.give_up()
+                    begun = None
             event = events.send(answers) if error is None else events.throw(error)
             error = None
     except StopIteration as end:

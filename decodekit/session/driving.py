@@ -67,7 +67,7 @@ def drive(run: Run, *, keep: bool) -> Events:
     admit(run.settings.adapter, run.options.max_waiting)
     log = get_logger()  # kept for the end: at interpreter shutdown nothing can be imported
     recorder = Recorder(run.header, run.options.trace, keep=keep and run.options.level != "none")
-    log.debug("generation started", sequences=len(run.sequences), seed=run.header.seed, level=run.options.level)
+    log.debug("generation started", sequences=run.total, seed=run.seed, level=run.options.level)
     try:
         yield from _recorded(run, recorder)
     except BaseException as error:
@@ -75,13 +75,13 @@ def drive(run: Run, *, keep: bool) -> Events:
         _close(run, recorder, error)
         if isinstance(error, DecodekitError):
             results = run.results(recorder.steps, recorder.footer, recorder.counts)
-            error.partial = results[0] if len(results) == 1 else results
+            error.partial = results[0] if run.total == 1 else results
         raise
     else:
         _close(run, recorder, None)
     finally:
-        reasons = sorted({str(sequence.decoder.finish_reason) for sequence in run.sequences})
-        log.debug("generation finished", tokens=recorder.counts.total(), reasons=reasons)
+        tokens = recorder.counts.total() + recorder.forgotten
+        log.debug("generation finished", tokens=tokens, reasons=run.roster.reasons())
     return run.results(recorder.steps, recorder.footer, recorder.counts)
 
 
@@ -104,7 +104,15 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step
     yield from confirmed(run.recalled())
     recorder.resumed(run.resumed)
     decided: list[tuple[RunSequence, Decided]] = []
-    while (question := run.question()) is not None:
+    while True:
+        if run.reads:
+            yield from confirmed(run.settled(decided))
+            decided = []
+            yield Work(run.start, quick=False)
+            recorder.forget(run.forgotten())
+        question = run.question()
+        if question is None:
+            break
         begun = bool(decided) and not question.entering
         if begun:
             yield Begin(question)
@@ -138,6 +146,7 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step
             yield from confirmed(run.take(answers, waited))
     yield from confirmed(run.settled(decided))
     yield from confirmed(run.rest())
+    run.finished()
 
 
 def _portions(run: Run, question: Question) -> Generator[Question, Sequence[Answer], int]:

@@ -32,11 +32,13 @@ class RunSequence:
 
     Attributes:
         error: what ended it, when it failed.
+        recorded: how many of its steps are recorded.
     """
 
     def __init__(self, decoder: Decoder, held: HeldSteps | None = None) -> None:
         self.decoder = decoder
         self.error: DecodekitError | None = None
+        self.recorded = 0
         self._held = held
         self._questions = 0  # asked for the step that is being decided
         self._shown: int | None = None  # how many tokens the last answer disclosed
@@ -53,11 +55,6 @@ class RunSequence:
     def undecided(self) -> bool:
         """Whether the answers for the present step were not enough so far."""
         return self._questions > 0 and not self.finished
-
-    @property
-    def holds(self) -> bool:
-        """Whether its steps are held while a ban may take them back."""
-        return self._held is not None
 
     @property
     def need(self) -> Disclosure:

@@ -56,7 +56,7 @@ def content(path: Path) -> list[Any]:
     "options",
     [{}, {"stop": ["sat"]}, {"level": "choice"}, {"level": "full"}, {"deadline": 60.0}, {"ban": ["cat"]},
      {"until": lambda step: step.index == 5}],
-    ids=str,
+    ids=lambda options: next(iter(options), "nothing"),
 )  # fmt: skip
 def test_the_trace_is_the_same(tmp_path: Path, options: dict[str, Any]) -> None:
     adapter, paths = Overlapping(), [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
@@ -87,6 +87,32 @@ def test_a_step_is_recorded_and_handed_out_while_the_next_one_is_computed(tmp_pa
         if step.index > 0:
             handed.release()
     assert waited == [True] * 4
+
+
+def test_a_deadline_ends_a_call_that_waits_for_others_ahead() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def act(inner: Any, prefixes: Any, needs: Any) -> Any:
+        if any(9 in prefix.token_ids for prefix in prefixes):
+            inside.set()
+            leave.wait(20)
+        return inner.predict(prefixes, needs)
+
+    adapter = Overlapping(table(), act)
+    steps = Session(adapter, CHAIN, seed=3).stream(decodekit.Prefix([1]), max_tokens=50, deadline=0.3)
+    next(steps)
+    other = threading.Thread(target=lambda: Session(adapter, CHAIN, seed=3).generate([9], max_tokens=1))
+    other.start()
+    assert inside.wait(20)
+    reason = ""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        reason = end.value.finish_reason
+    leave.set()
+    other.join()
+    assert reason == "deadline"
 
 
 def test_leaving_a_stream_waits_for_the_call_that_has_begun() -> None:
