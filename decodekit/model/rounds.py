@@ -21,6 +21,7 @@ from decodekit.model.adapter import Adapter, Answer
 from decodekit.model.loops import EventLoop, OutOfTime
 from decodekit.model.prefix import Prefix
 from decodekit.model.question import RoundQuestion
+from decodekit.model.token_budget import TokenBudget
 
 __all__ = ["Predict", "Rounds"]
 
@@ -46,18 +47,31 @@ class Rounds:
         self._predict = predict
         self._guard = threading.Lock()  # around the leader and the list
         self._leader: RoundQuestion | None = None  # the question whose thread runs a round
-        self._waiting: list[RoundQuestion] = []
+        self._waiting: dict[RoundQuestion, None] = {}  # in the order in which they came
         self._arrived = threading.Event()
         self._numbers = count()
         self._expected = 1  # callers that wait, and those that were answered in the last round
         self._seconds = 0.0  # of the last call
+        self._budget = TokenBudget()
         self._aside: ThreadPoolExecutor | None = None  # a thread that drives for a caller in a thread
         self._served: set[Hashable] = set()  # loops with a thread that drives their questions
 
     @property
     def waiting(self) -> int:
-        """How many questions are not answered yet."""
-        return sum(not each.done for each in self._waiting) + (self._leader is _ALONE)
+        """How many questions are not answered yet. O(questions)."""
+        with self._guard:
+            waiting = list(self._waiting)
+        return sum(not each.done for each in waiting) + (self._leader is _ALONE)
+
+    @property
+    def crowd(self) -> int:
+        """As `waiting`, or a few more: those that were answered just now. O(1)."""
+        return len(self._waiting) + (self._leader is _ALONE)
+
+    @property
+    def callers(self) -> int:
+        """How many callers there are: those that wait, and those that were answered in the last round."""
+        return self._expected
 
     def ask(
         self,
@@ -67,6 +81,7 @@ class Rounds:
         *,
         until: float | None = None,
         priority: int = 0,
+        tokens: int = 0,
     ) -> list[Answer]:
         """The answers to one caller's question, from a round that may answer others too.
 
@@ -76,6 +91,7 @@ class Rounds:
             needs: what to disclose, one for each prefix.
             until: when to stop waiting for a round, on the clock of ``time.monotonic``.
             priority: a caller with a higher one goes first; a caller that has waited long overtakes it.
+            tokens: how many tokens of prompts are new, at most; see `TokenBudget`.
 
         Raises:
             OutOfTime: no answer before ``until``.
@@ -99,7 +115,7 @@ class Rounds:
                     self._wake()
         if alone:
             return answers
-        own = self.question(adapter, prefixes, needs, priority)
+        own = self.question(adapter, prefixes, needs, priority, tokens)
         self.add(own)
         self._drive(own, until)
         return own.result()
@@ -110,15 +126,20 @@ class Rounds:
         return self._seconds
 
     def question(
-        self, adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure], priority: int
+        self,
+        adapter: Adapter,
+        prefixes: Sequence[Prefix],
+        needs: Sequence[Disclosure],
+        priority: int,
+        tokens: int = 0,
     ) -> RoundQuestion:
         """A caller's question, which does not wait yet. The arguments are those of `ask`."""
-        return RoundQuestion(adapter, prefixes, needs, next(self._numbers) - _AGE * priority)
+        return RoundQuestion(adapter, prefixes, needs, next(self._numbers) - _AGE * priority, tokens)
 
     def add(self, own: RoundQuestion) -> None:
         """Have a question answered in a round, once somebody drives it."""
         with self._guard:
-            self._waiting.append(own)
+            self._waiting[own] = None
         self._arrived.set()
 
     def give_up(self, own: RoundQuestion) -> None:
@@ -211,14 +232,17 @@ class Rounds:
         """Answer those that wait, as many as fit. Who is not answered still waits afterwards."""
         if len(self._waiting) < self._expected:
             self._linger()
-        batch = self._next_batch()
+        batch, left_out = self._next_batch()
         if not batch:
             return
         started = time.perf_counter()
         self._answer(batch)
         self._seconds = time.perf_counter() - started
+        self._budget.took(sum(each.tokens for each in batch), self._seconds, left_out=left_out)
         with self._guard:
-            self._waiting = [each for each in self._waiting if not each.done]
+            for each in batch:
+                if each.done:
+                    self._waiting.pop(each, None)
             self._expected = len(batch) + len(self._waiting)
 
     def _linger(self) -> None:
@@ -229,19 +253,31 @@ class Rounds:
             if len(self._waiting) >= self._expected or not self._arrived.wait(left):
                 return
 
-    def _next_batch(self) -> list[RoundQuestion]:
-        """The callers of the next round: in order, as many as have room, at least one. They stay in the list."""
+    def _next_batch(self) -> tuple[list[RoundQuestion], bool]:
+        """The callers of the next round: in order, as many as have room, at least one. They stay in the list.
+
+        Returns:
+            The callers, and whether the tokens of a prompt had no room.
+        """
         with self._guard:
             waiting = list(self._waiting)
         if len(waiting) <= 1:
-            return waiting
+            return waiting, False
         first, *others = sorted(waiting, key=lambda each: each.place)
-        batch, room = [first], first.adapter.info.concurrency - len(first.prefixes)
+        batch, left_out = [first], False
+        rows, tokens = first.adapter.info.concurrency - len(first.prefixes), self._budget.tokens - first.tokens
         for each in others:
-            if each.adapter is first.adapter and len(each.prefixes) <= room:
-                batch.append(each)
-                room -= len(each.prefixes)
-        return batch
+            if rows <= 0:
+                break
+            if each.adapter is not first.adapter or len(each.prefixes) > rows:
+                continue
+            if each.tokens > max(0, tokens):
+                left_out = True
+                continue
+            batch.append(each)
+            rows -= len(each.prefixes)
+            tokens -= each.tokens
+        return batch, left_out
 
     def _answer(self, batch: list[RoundQuestion]) -> None:
         first = batch[0]
@@ -259,7 +295,8 @@ class Rounds:
                 first.end([], error)
                 return
             for each in batch:  # one of them may be the cause
-                self._answer([each])
+                if not each.done:  # it was not given up meanwhile
+                    self._answer([each])
             return
         start = 0
         for each in batch:
@@ -271,4 +308,4 @@ class Rounds:
 
     def _remove(self, own: RoundQuestion) -> None:
         with self._guard:
-            self._waiting = [each for each in self._waiting if each is not own]
+            self._waiting.pop(own, None)

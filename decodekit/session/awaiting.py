@@ -83,7 +83,7 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                     else:
                         await running().in_thread(event.run)
                 elif isinstance(event, Begin):
-                    prefixes, needs, _ = event.question
+                    prefixes, needs, _, _ = event.question
                     begun = AheadInTask(cast(Adapter, adapter), prefixes, needs, run.ends_at, priority)
                     await begun.begin()
                 elif begun is not None:
@@ -91,7 +91,12 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                     begun = None
                 else:
                     answers = await ask_from_task(
-                        adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority
+                        adapter,
+                        event.prefixes,
+                        event.needs,
+                        until=run.ends_at,
+                        priority=priority,
+                        tokens=event.tokens,
                     )
             except BaseException as raised:
                 error = raised

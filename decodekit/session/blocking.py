@@ -79,14 +79,21 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                 elif isinstance(event, Work):
                     event.run()
                 elif isinstance(event, Begin):
-                    prefixes, needs, _ = event.question
+                    prefixes, needs, _, _ = event.question
                     begun = Ahead(adapter, prefixes, needs, run.ends_at, priority)
                     begun.begin()
                 elif begun is not None:
                     answers = begun.answers()
                     begun = None
                 else:
-                    answers = ask(adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority)
+                    answers = ask(
+                        adapter,
+                        event.prefixes,
+                        event.needs,
+                        until=run.ends_at,
+                        priority=priority,
+                        tokens=event.tokens,
+                    )
             except BaseException as raised:
                 error = raised
                 if begun is not None:

@@ -46,11 +46,13 @@ class Question(NamedTuple):
         prefixes: one per active sequence, each followed by the guessed prefixes of that sequence.
         needs: what to disclose of each.
         entering: those of the prefixes whose sequence starts now: the prompts.
+        tokens: how many tokens of prompts the adapter has not evaluated yet, at most.
     """
 
     prefixes: list[Prefix]
     needs: list[Disclosure]
     entering: list[Prefix]
+    tokens: int = 0
 
 
 class Run:
@@ -180,7 +182,7 @@ class Run:
             prefixes += chain
             needs += [need] * len(chain)
         self._needs = question.needs
-        return Question(prefixes, needs, question.entering)
+        return Question(prefixes, needs, question.entering, question.tokens)
 
     def at_its_step(self, error: DistributionError) -> DistributionError:
         """The error of all answers to the last question, with the step of its sequences if they share one."""
