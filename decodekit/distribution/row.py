@@ -211,11 +211,9 @@ class Row(Frozen, _RowFields):
             if not 0 <= token_id < len(self.values):
                 raise self._outside(token_id)
             return float(self.values[token_id]) * self.scale
-        if ids[0] == token_id:
-            return float(self.values[0])
-        where = (ids == token_id).nonzero()[0]
-        if len(where):
-            return float(self.values[where[0]])
+        place = int((ids == token_id).argmax())
+        if ids[place] == token_id:
+            return float(self.values[place])
         self.check_ids(np.array([token_id]))
         return None
 
