@@ -223,10 +223,20 @@ class Row(Frozen, _RowFields):
             if not 0 <= token_id < len(self.values):
                 raise self._outside(token_id)
             return float(self.values[token_id]) * self.scale
+        last = Row._last.known(self)
+        if last is not None and last[0] == token_id:
+            return last[1]
         place = int((ids == token_id).argmax())
         if ids[place] == token_id:
-            return float(self.values[place])
+            score = float(self.values[place])
+            Row._last.put(self, (token_id, score))
+            return score
         self.check_ids(np.array([token_id]))
+        return None
+
+    @lazy
+    def _last(self) -> tuple[int, float] | None:
+        """The token of a list whose score was looked up last, with its score."""
         return None
 
     def scores_of(self, token_ids: Ids) -> Floats:

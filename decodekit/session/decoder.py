@@ -167,7 +167,7 @@ class Decoder:
             raise ParameterError(f"the sequence has finished ({self.finish_reason}); there is nothing to feed")
         started = time.perf_counter()
         index = self._context.step
-        noise = self.randomness.at(index, draw=self._attempt)
+        noise = self.randomness.at(index, draw=self._attempt) if drawn is None else drawn.noise
         reshaped, choice, entries = self._choose(dist, noise, final, drawn)
         states = reshaped.states_after(choice)
         proof = self._level in ("proof", "full")
@@ -256,7 +256,7 @@ class Decoder:
             if drawn is None:
                 reshaped, choice = self.chain.reshape(dist, self._context, self._states, noise, truncate=truncate), None
             else:
-                reshaped, choice = drawn
+                reshaped, choice, _ = drawn
             if choice is None:
                 choice, reshaped = reshaped.choose(noise, truncate=truncate)
             entries: tuple[Entry, ...] = ()
