@@ -152,7 +152,8 @@ class Row(Frozen, _RowFields):
             totals, moments = self.running
             return float(totals[-1]), float(moments[-1] / totals[-1])
         if self.values.dtype == np.float32 and self.scale < _SMALL:  # one pass less: a mask shows in the sum
-            total, weighted = self._sums(deep=False)
+            with np.errstate(invalid="ignore"):
+                total, weighted = self._sums(deep=False)
             if not math.isnan(weighted):
                 Row.support_size.put(self, len(self.values))
                 return total, weighted / total
