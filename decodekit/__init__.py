@@ -31,7 +31,7 @@ from decodekit.model.prefix import Prefix
 from decodekit.plugin import Plugin
 from decodekit.plugin.protocols import Guesser, Processor, Sampler
 from decodekit.plugin.registry import PluginInfo, adapter, guesser, plugins, processor, register_processor, sampler
-from decodekit.session import AsyncSession, Result, Session
+from decodekit.session import AsyncSession, Progress, Ranked, Result, Score, Session
 from decodekit.session.decoder import Decoder
 from decodekit.session.resuming import resume, resume_stream
 from decodekit.session.stop import Stop
@@ -71,11 +71,14 @@ __all__ = [
     "PluginInfo",
     "Prefix",
     "Processor",
+    "Progress",
     "ProviderError",
     "Randomness",
+    "Ranked",
     "ReplayReport",
     "Result",
     "Sampler",
+    "Score",
     "Session",
     "Step",
     "Stop",

@@ -14,7 +14,7 @@ from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import DecodekitError
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, is_async
-from decodekit.model.background import OutOfTime
+from decodekit.model.loops import OutOfTime
 from decodekit.model.prefix import Prefix
 from decodekit.session.recent import evaluated, recently_evaluated
 from decodekit.session.run import Question

@@ -75,7 +75,7 @@ class Timing:
     """The time of one step, in seconds.
 
     Args:
-        predict: the time until the adapter answered; the same for all rows of a batch.
+        predict: the time for which the adapter's answer was waited for; the same for all rows of a batch.
         chain: processors, sampler and evidence.
     """
 
