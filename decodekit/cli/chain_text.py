@@ -12,7 +12,7 @@ from typing import Any
 
 from decodekit.errors import ConfigError
 
-__all__ = ["parse_chain", "parse_preset", "parse_sampler", "parse_setting", "parse_value"]
+__all__ = ["parse_chain", "parse_guesser", "parse_preset", "parse_sampler", "parse_setting", "parse_value"]
 
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -57,17 +57,33 @@ def parse_preset(text: str, flag: str = "--preset") -> tuple[str, str | None, di
     Raises:
         ConfigError: the position in the text, and what was expected there.
     """
+    name, parameters = _named(text, flag, "a preset")
+    version = parameters.pop("version", None)
+    return name, None if version is None else str(version), parameters
+
+
+def parse_guesser(text: str) -> dict[str, Any] | None:
+    """``prompt_lookup max_ngram=3`` as a config's [guesser]; None for ``none``.
+
+    Raises:
+        ConfigError: the position in the text, and what was expected there.
+    """
+    name, parameters = _named(text, "--guesser", "a guesser")
+    return None if name == "none" and not parameters else {"name": name, **parameters}
+
+
+def _named(text: str, flag: str, what: str) -> tuple[str, dict[str, Any]]:
+    """A name, and then key=value."""
     parts = parse_chain(text, flag)
     if not parts or len(parts[0]) > 1:
-        raise ConfigError(f"{flag} takes the name of a preset and then key=value, not {text!r}")
+        raise ConfigError(f"{flag} takes the name of {what} and then key=value, not {text!r}")
     parameters: dict[str, Any] = {}
     for part in parts[1:]:
         key = part["name"]
         if set(part) != {"name", key} or key in parameters:
             raise ConfigError(f"{flag}: {key!r} is written once, as key=value")
         parameters[key] = part[key]
-    version = parameters.pop("version", None)
-    return parts[0]["name"], None if version is None else str(version), parameters
+    return parts[0]["name"], parameters
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
