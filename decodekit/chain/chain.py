@@ -63,6 +63,7 @@ class Chain:
         self._fixed_need = reduce(or_, (each.traits.needs for each in asking if not callable(each.traits.needs)), CHEAP)
         if any(link.traits.needs_logits for link in processor_links):
             self._fixed_need = ALL  # a head has logprobs; only the whole row has the backend's own offset
+        self.stateful = any(link.traits.stateful for link in self.links)
         self.pure = all(link.traits.pure for link in self.links)
         self.notes: tuple[str, ...] = ()
 

@@ -17,7 +17,7 @@ from decodekit.cli.prompt_lines import Item, PromptFile
 from decodekit.cli.results_file import Results, ResultsFile
 from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError, message_of
-from decodekit.model.asking import connect_from_task
+from decodekit.model.asking_from_task import connect_from_task
 from decodekit.session import AsyncSession, Result
 from decodekit.trace.header import template_digest
 

@@ -1,14 +1,13 @@
-"""`AsyncSession`: a session for asyncio. Its calls run at the same time, each in its caller's task."""
+"""`AsyncSession`: a session for event loops. Its calls run at the same time, each in its caller's task."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from typing import Self, Unpack, cast
+from typing import Self, Unpack
 
-from decodekit.model.adapter import Adapter
-from decodekit.model.asking import connect_from_task, is_async
+from decodekit.model.asking_from_task import close_from_task, connect_from_task
+from decodekit.model.loops import running
 from decodekit.session.awaiting import answered_in_task, begun_in_task, stream_in_task
 from decodekit.session.base import BaseSession, known_prompts, prompts_and_streams
 from decodekit.session.completed import Completed
@@ -55,11 +54,12 @@ class AsyncSteps(AsyncIterator[Step]):
 
 
 class AsyncSession(BaseSession):
-    """Decodes prompts with one adapter and one chain, in tasks of an asyncio event loop.
+    """Decodes prompts with one adapter and one chain, in tasks of an event loop: asyncio (uvloop too), or trio.
 
-    The calls of all tasks run at the same time. An async adapter is asked in the running loop; a blocking one in a
-    worker thread, with the questions of several calls at once. The result of a call does not depend on the others,
-    where the adapter's answer for a prefix does not depend on the rest of a batch.
+    The calls of all tasks run at the same time. A blocking adapter is asked in a worker thread, with the questions of
+    several calls at once. An async one is asked in the running loop; under trio, in an asyncio loop in a thread. The
+    result of a call does not depend on the others, where the adapter's answer for a prefix does not depend on the rest
+    of a batch.
 
     The arguments are those of `Session`.
     """
@@ -68,15 +68,14 @@ class AsyncSession(BaseSession):
         return f"AsyncSession({type(self.adapter).__name__}, {self.chain!r}, seed={self.seed})"
 
     async def aclose(self) -> None:
-        """Close the adapter if this session built it."""
-        if self.close_guesser is not None:
-            await asyncio.to_thread(self.close_guesser)
-        if not self.owns_adapter:
-            return
-        if is_async(self.adapter):
-            await self.adapter.aclose()
-        else:
-            await asyncio.to_thread(cast(Adapter, self.adapter).close)
+        """Close the adapter if this session built it. A task that is cancelled meanwhile ends when that is done."""
+        loop, close_guesser = running(), self.close_guesser
+        try:
+            if close_guesser is not None:
+                await loop.to_the_end(lambda: loop.in_thread(close_guesser))
+        finally:
+            if self.owns_adapter:
+                await close_from_task(self.adapter)
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,7 +111,7 @@ class AsyncSession(BaseSession):
     async def generate_many(self, prompts: Iterable[Prompt], **options: Unpack[ManyKeywords]) -> list[list[Result]]:
         """Continue many prompts, ``n`` times each; as `Session.generate_many`."""
         given, results = self.options_of(options, ManyKeywords), list[Result]()
-        known = await asyncio.to_thread(known_prompts, prompts)
+        known = await running().in_thread(lambda: known_prompts(prompts))
         _, streams = prompts_and_streams(known, given.n, given.stream)
         async for _step in self._steps(known, streams, given, results, keep=True):
             pass
@@ -151,7 +150,9 @@ class AsyncSession(BaseSession):
     ) -> list[Score]:
         given = scoring_options(options, self.metadata)
         await connect_from_task(self.adapter)
-        prefix, tokens = await asyncio.to_thread(prefix_and_tokens, self.adapter, prompt, candidates, several=several)
+        prefix, tokens = await running().in_thread(
+            lambda: prefix_and_tokens(self.adapter, prompt, candidates, several=several)
+        )
         questions = scores(self.adapter, prefix, tokens, given)
         return await answered_in_task(self.adapter, questions, priority=given.priority)
 

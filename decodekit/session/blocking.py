@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import TypeVar, cast
 
 from decodekit.model.adapter import Adapter, Answer
+from decodekit.model.ahead import Ahead
 from decodekit.model.asking import ask, connect
-from decodekit.session.driving import Work, drive
+from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
@@ -41,7 +42,8 @@ def answered(adapter: Adapter, questions: Generator[Question, Sequence[Answer], 
         question = next(questions)
         while True:
             try:
-                answers = ask(adapter, question.prefixes, question.needs, priority=priority)
+                prefixes, needs, _, tokens = question
+                answers = ask(adapter, prefixes, needs, priority=priority, tokens=tokens)
             except BaseException as error:
                 question = questions.throw(error)
             else:
@@ -68,6 +70,7 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
     events = drive(run, keep=keep)
     answers: Sequence[Answer] = ()
     error: BaseException | None = None
+    begun: Ahead | None = None
     try:
         event = next(events)
         while True:
@@ -76,14 +79,35 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                     yield event
                 elif isinstance(event, Work):
                     event.run()
+                elif isinstance(event, Begin):
+                    prefixes, needs, _, _ = event.question
+                    begun = Ahead(adapter, prefixes, needs, run.ends_at, priority)
+                    begun.begin()
+                elif begun is not None:
+                    answers = begun.answers()
+                    begun = None
                 else:
-                    answers = ask(adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority)
+                    answers = ask(
+                        adapter,
+                        event.prefixes,
+                        event.needs,
+                        until=run.ends_at,
+                        priority=priority,
+                        tokens=event.tokens,
+                    )
             except BaseException as raised:
                 error = raised
+                if begun is not None:
+                    begun.give_up()
+                    begun = None
             event = events.send(answers) if error is None else events.throw(error)
             error = None
     except StopIteration as end:
         results: list[Result] = end.value
         return results
     finally:
-        events.close()
+        try:
+            events.close()
+        finally:
+            if begun is not None:
+                begun.give_up()

@@ -19,16 +19,18 @@ from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError, DistributionError, TraceError
 from decodekit.model.adapter import Answer
+from decodekit.model.ahead import ahead_pays
 from decodekit.model.prefix import Prefix
-from decodekit.session.bans import HeldSteps
-from decodekit.session.decoder import Checkpoint, Decoder, draw_together
+from decodekit.session.decided import Checkpoint, Decided
+from decodekit.session.decoder import draw_together
 from decodekit.session.guessing import Guesses, guesses_of
+from decodekit.session.making import CallersUntil, SequenceMaker
 from decodekit.session.opening import ban_of, check_options, header_of
 from decodekit.session.options import GenerationOptions
 from decodekit.session.progress import Progress
 from decodekit.session.prompts import Given, Prompt
 from decodekit.session.result import Result
-from decodekit.session.roster import Entrant, Outcome, Roster, listed, one_by_one
+from decodekit.session.roster import Outcome, Roster, listed, one_by_one
 from decodekit.session.sequence import RunSequence, at_step
 from decodekit.session.settings import Settings
 from decodekit.trace.header import Footer, Resumption, SequenceEnd, Trace
@@ -44,11 +46,13 @@ class Question(NamedTuple):
         prefixes: one per active sequence, each followed by the guessed prefixes of that sequence.
         needs: what to disclose of each.
         entering: those of the prefixes whose sequence starts now: the prompts.
+        tokens: how many tokens of prompts the adapter has not evaluated yet, at most.
     """
 
     prefixes: list[Prefix]
     needs: list[Disclosure]
     entering: list[Prefix]
+    tokens: int = 0
 
 
 class Run:
@@ -86,7 +90,7 @@ class Run:
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
         self.guesses = guesses_of(settings.guesser, settings.adapter, options.stop.max_tokens)
-        self._raised: BaseException | None = None  # an error raised by the caller's ``until``
+        self._until = CallersUntil(options.stop)
         self.seed = Randomness(settings.seed if options.seed is None else options.seed).seed
         self._ban = ban_of(settings, options)
         self._begun = time.monotonic()
@@ -99,7 +103,9 @@ class Run:
             waiting = one_by_one(settings.adapter, prompts, options.n, options.stream)
         else:
             prefixes, places, given, waiting = listed(settings.adapter, list(prompts), streams)
-        self.roster = Roster(waiting, self._sequence, keep=self._listed)
+        self.roster = Roster(
+            waiting, SequenceMaker(settings, options, self.seed, self._ban, self._until), keep=self._listed
+        )
         self.roster.prepare(1 if past is None else None)
         self.total = len(places) if self._listed else None
         self._asked: list[RunSequence] = []
@@ -149,7 +155,6 @@ class Run:
             self.start()
             asked, self._entering, self._started = self.roster.active, self._started, []
         self._asked = asked
-        self._report()
         if not asked:
             return None
         return Question(
@@ -176,7 +181,7 @@ class Run:
             prefixes += chain
             needs += [need] * len(chain)
         self._needs = question.needs
-        return Question(prefixes, needs, question.entering)
+        return Question(prefixes, needs, question.entering, question.tokens)
 
     def at_its_step(self, error: DistributionError) -> DistributionError:
         """The error of all answers to the last question, with the step of its sequences if they share one."""
@@ -193,12 +198,35 @@ class Run:
         if self.guesses is not None:
             yield from self._take_guessed(self.guesses, answers, waited)
             return
-        together: Sequence[Drawn | None] = (None,)
-        if len(answers) > 1:
-            shown = [answer if isinstance(answer, Distribution) else None for answer in answers]
-            together = draw_together([sequence.decoder for sequence in self._asked], shown)
-        for sequence, answer, drawn in zip(self._asked, answers, together, strict=True):
-            yield from self._taken(sequence, answer, waited, drawn)
+        for sequence, answer, drawn in zip(self._asked, answers, self._drawn(answers), strict=True):
+            yield from sequence.take(answer, waited=waited, last=self._last(sequence), drawn=drawn)
+
+    @property
+    def settles_later(self) -> bool:
+        """Whether steps are made while the next question is answered: `decide` and `settled`, in place of `take`.
+
+        Not where ``until`` or a ban decides after each step whether and from where to go on.
+        """
+        alone = self.guesses is None and self.options.stop.until is None and self._ban is None
+        return alone and ahead_pays(self.settings.adapter)
+
+    def decide(self, answers: Sequence[Answer], waited: float = 0.0) -> list[tuple[RunSequence, Decided]]:
+        """As `take`; the tokens are chosen, and `settled` makes their steps."""
+        decided = []
+        for sequence, answer, drawn in zip(self._asked, answers, self._drawn(answers), strict=True):
+            if sequence.finished:
+                continue  # its last step failed while this was asked
+            one = sequence.decide(answer, waited=waited, last=self._last(sequence), drawn=drawn)
+            if one is not None:
+                decided.append((sequence, one))
+        return decided
+
+    def settled(self, decided: Sequence[tuple[RunSequence, Decided]]) -> Iterator[Step]:
+        """The steps of decided tokens; each must be recorded and then confirmed."""
+        for sequence, one in decided:
+            step = sequence.settle(one)
+            if step is not None:
+                yield step
 
     def rest(self) -> Iterator[Step]:
         """The steps that are still held when there is nothing more to ask."""
@@ -208,7 +236,7 @@ class Run:
     def finished(self) -> None:
         """There is nothing more to ask and to record."""
         self.roster.retire()
-        self._report()
+        self.report()
 
     def confirm(self, step: Step, recorded: int) -> None:
         """Report that a step was recorded, and how many steps of its sequence are recorded now.
@@ -218,9 +246,9 @@ class Run:
         """
         sequence = self.roster.running[step.stream]
         sequence.recorded = recorded
-        if self._raised is not None and recorded == len(sequence.decoder.output_ids):
-            sequence.stop_for(self._raised)
-            raise self._raised
+        if self._until.raised is not None and recorded == len(sequence.decoder.output_ids):
+            sequence.stop_for(self._until.raised)
+            raise self._until.raised
 
     def broken_off(self, error: BaseException, recorded: Mapping[int, int]) -> None:
         """End every sequence because of this error; steps that were not recorded do not count."""
@@ -276,7 +304,7 @@ class Run:
     def _undecided(self) -> list[RunSequence]:
         return [sequence for sequence in self.roster.active if sequence.undecided]
 
-    def _report(self) -> None:
+    def report(self) -> None:
         """Tell the caller how far the run has come, if sequences have ended since the last time."""
         call, roster = self.options.progress, self.roster
         if call is not None and roster.done > self._reported:
@@ -285,11 +313,19 @@ class Run:
             tokens = roster.tokens + sum(len(each.decoder.output_ids) for each in roster.running.values())
             call(Progress(roster.done, total, tokens, roster.failed, time.monotonic() - self._begun))
 
-    def _taken(self, sequence: RunSequence, answer: Answer, waited: float, drawn: Drawn | None = None) -> list[Step]:
+    def _drawn(self, answers: Sequence[Answer]) -> Sequence[Drawn | None]:
+        """What is drawn for all answers to the last question at once."""
+        if len(answers) == 1:
+            return (None,)
+        shown = [answer if isinstance(answer, Distribution) else None for answer in answers]
+        return draw_together([sequence.decoder for sequence in self._asked], shown)
+
+    def _last(self, sequence: RunSequence) -> FinishReason | None:
+        """Why the next token of this sequence is its last one; None where it need not be."""
         room = self.settings.adapter.info.context_length
-        full = room is not None and len(sequence.decoder.prefix) >= room  # this token fills the context
-        last: FinishReason | None = "length" if full else "deadline" if self._late() else None
-        return sequence.take(answer, waited=waited, last=last, drawn=drawn)
+        if room is not None and len(sequence.decoder.prefix) >= room:
+            return "length"  # it fills the context
+        return "deadline" if self._late() else None
 
     def _take_guessed(self, guesses: Guesses, answers: Sequence[Answer], waited: float) -> Iterator[Step]:
         """As `take`: each sequence also takes the answers to the guessed prefixes, as far as it goes there."""
@@ -297,7 +333,7 @@ class Run:
             guesses.answered(waited, len(self._asked))
         at = 0
         for sequence, need in zip(self._asked, self._needs, strict=True):
-            yield from self._taken(sequence, answers[at], waited)
+            yield from sequence.take(answers[at], waited=waited, last=self._last(sequence))
             ahead = guesses.ahead(sequence)
             known = right = 0
             for prefix, answer in zip(ahead, answers[at + 1 : at + 1 + len(ahead)], strict=True):
@@ -309,7 +345,7 @@ class Run:
                 right += 1
                 if sequence.finished or isinstance(answer, DecodekitError) or not guesses.usable(sequence, need):
                     break  # an error is asked for again, without the guess
-                yield from self._taken(sequence, answer, 0.0)
+                yield from sequence.take(answer, last=self._last(sequence))
             if ahead:
                 guesses.learn(sequence, known, right)
             at += 1 + len(ahead)
@@ -320,32 +356,6 @@ class Run:
 
     def _late(self) -> bool:
         return self.ends_at is not None and time.monotonic() >= self.ends_at
-
-    def _sequence(self, entrant: Entrant) -> RunSequence:
-        settings, stop = self.settings, self.options.stop
-        assert isinstance(entrant.prefix, Prefix)
-        decoder = Decoder(
-            settings.chain,
-            Randomness(self.seed, entrant.stream),
-            entrant.prefix,
-            stop if stop.until is None else replace(stop, until=self._until),
-            settings.adapter.tokenizer,
-            settings.on_undisclosed,
-            level=self.options.level,
-            top_logprobs=settings.top_logprobs,
-            metadata=settings.metadata,
-        )
-        return RunSequence(decoder, None if self._ban is None else HeldSteps(self._ban))
-
-    def _until(self, step: Step) -> bool:
-        """The caller's ``until``. An error from it is kept, and raised after the step is recorded."""
-        until = self.options.stop.until
-        assert until is not None
-        try:
-            return until(step)
-        except BaseException as error:
-            self._raised = error
-            return True
 
     def _recall(self, past: Trace) -> Iterator[tuple[RunSequence, Checkpoint | None, Step]]:
         """Advance the decoders through the recorded steps."""
@@ -358,6 +368,6 @@ class Run:
             last: FinishReason | None = "stop" if (step.stream, step.index) in lasts else None
             answer = step.answer(self.settings.adapter.info.vocab_size)
             checkpoint, again = sequence.repeat(step, answer, last)
-            if self._raised is not None:
-                raise self._raised
+            if self._until.raised is not None:
+                raise self._until.raised
             yield sequence, checkpoint, again

@@ -113,14 +113,15 @@ def scores(
     if chain is not None:
         for each in begun:
             each.states = chain.initial(each.context)
-    yield from portions(adapter, prefix, None)
+    left = yield from portions(adapter, prefix, None)
     places = [(each, at, following) for each in begun for at, following in enumerate(_prefixes(prefix, each.ids))]
     rows = _rows(adapter.info.vocab_size)
     for start in range(0, len(places), rows):
         needs: dict[Prefix, Disclosure] = {}
         for each, at, following in places[start : start + rows]:
             needs[following] = needs.get(following, CHEAP) | _need(each, at, chain)
-        answers = yield Question(list(needs), list(needs.values()), [])
+        answers = yield Question(list(needs), list(needs.values()), [], left + len(needs))
+        left = 0
         known = dict(zip(needs, answers, strict=True))
         for each, at, following in places[start : start + rows]:
             known[following] = yield from _scored(each, at, following, needs[following], known[following], chain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -50,7 +51,7 @@ class RawSummary:
     @staticmethod
     def brief(dist: Distribution) -> RawSummary:
         """Only the labels, for a step that is not recorded: nothing is computed."""
-        return RawSummary(len(dist.row), None, None, None, dist.origin, dist.stage, dist.temperature, None, ())
+        return _brief(len(dist.row), dist.origin, dist.stage, dist.temperature)
 
     @staticmethod
     def of(dist: Distribution, top: int) -> RawSummary:
@@ -70,12 +71,17 @@ class RawSummary:
         )
 
 
+@lru_cache(maxsize=256)
+def _brief(disclosed: int, origin: Origin, stage: Stage, temperature: float) -> RawSummary:
+    return RawSummary(disclosed, None, None, None, origin, stage, temperature, None, ())
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The time of one step, in seconds.
 
     Args:
-        predict: the time until the adapter answered; the same for all rows of a batch.
+        predict: the time for which the adapter's answer was waited for; the same for all rows of a batch.
         chain: processors, sampler and evidence.
     """
 

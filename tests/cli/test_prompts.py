@@ -85,7 +85,7 @@ def test_without_a_seed_a_run_goes_on_with_the_seed_it_began_with(one_after_anot
     assert one_after_another(unseeded) == [(0, "", "")] * 2
     found = rows(tmp_path)
     assert len(found) == 4 and len({row["run_seed"] for row in found}) == 1
-    assert len({row["text"] for row in found if row["prompt"] == "the "}) == 2
+    assert {(row["prompt"], row["stream"]) for row in found} == {(text, i) for text in ("the ", "and ") for i in (0, 1)}
 
 
 def test_a_changed_setting_is_refused_and_nothing_is_lost(one_after_another: Together, tmp_path: Path) -> None:
