@@ -1,4 +1,4 @@
-"""Scores over servers: those of the model in process where the server tells a token's number, a typed error elsewhere."""
+"""Scores over servers: those of the model in process where the server tells a number, a typed error elsewhere."""
 
 from __future__ import annotations
 
