@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from decodekit.chain import Chain
-from decodekit.cli.chain_text import parse_chain, parse_sampler
 from decodekit.draw.randomness import derive
 from decodekit.draw.whole import whole
 from decodekit.errors import ConfigError, DecodekitError, ParameterError, did_you_mean
+from decodekit.plugin.one_line import parse_chain, parse_sampler
 from decodekit.session import Prompt
 from decodekit.session.options import GenerationOptions
 

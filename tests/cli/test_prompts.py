@@ -171,7 +171,7 @@ def test_a_guesser_saves_time_and_changes_nothing(one_after_another: Together, t
 
 
 def test_the_guesser_of_the_flag_is_the_one_that_is_used() -> None:
-    from decodekit.cli.chain_text import parse_guesser
+    from decodekit.plugin.one_line import parse_guesser
 
     assert parse_guesser("prompt_lookup max_ngram=3") == {"name": "prompt_lookup", "max_ngram": 3}
     assert parse_guesser("none") is None

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
-from decodekit.cli.chain_text import parse_chain, parse_guesser, parse_sampler
 from decodekit.cli.files import new_file
 from decodekit.cli.options import (
     DeadlineFlag,
@@ -21,6 +20,7 @@ from decodekit.cli.options import (
 )
 from decodekit.cli.output import say
 from decodekit.errors import ConfigError, ParameterError
+from decodekit.plugin.one_line import parse_guesser, parse_sampler, read_chain
 
 __all__ = ["LevelChoice", "PolicyChoice", "generate"]
 
@@ -175,17 +175,25 @@ def _overrides(chain: str | None, preset: str | None, sampler: str | None, guess
     """The chain, sampler and guesser given by flags, in place of a file's."""
     overrides: dict[str, Any] = {}
     if chain is not None:
-        overrides["chain"] = parse_chain(chain)
+        overrides["chain"], named = read_chain(chain, "--chain")
+        if named is not None:
+            overrides["sampler"] = named
     if preset is not None:
         recipe = preset_recipe(preset, chain)
         for note in recipe.notes:
             say(note)
         overrides |= {"chain": list(recipe.parts), "sampler": recipe.sampler}
     if sampler is not None:
-        overrides["sampler"] = parse_sampler(sampler)
+        overrides["sampler"] = _only(parse_sampler(sampler), overrides.get("sampler") if preset is None else None)
     if guesser is not None:
         overrides["guesser"] = parse_guesser(guesser)
     return overrides
+
+
+def _only(sampler: dict[str, Any], other: dict[str, Any] | None) -> dict[str, Any]:
+    if other is not None:
+        raise ConfigError(f"--sampler names {sampler['name']!r}, and --chain ends with the sampler {other['name']!r}")
+    return sampler
 
 
 def _text(prompt: str) -> str:
