@@ -40,7 +40,7 @@ _MOST_QUESTIONS = 6  # for one token; the last one asks for everything
 class ScoreKeywords(TypedDict, total=False):
     """What `Session.score` and `Session.rank` take by keyword; see `score`."""
 
-    chain: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | None
+    chain: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | str | None
     metadata: Mapping[str, Any] | None
     priority: int
     max_waiting: int
