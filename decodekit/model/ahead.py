@@ -77,10 +77,11 @@ class AheadInTask:
         needs: Sequence[Disclosure],
         until: float | None,
         priority: int,
+        portion: bool = False,
     ) -> None:
         self._rounds, self._until, self._loop = rounds_of(adapter), until, running()
         self._ended = self._loop.signal()
-        self._own = self._rounds.question(adapter, prefixes, needs, priority)
+        self._own = self._rounds.question(adapter, prefixes, needs, priority, portion)
         self._own.home, self._own.answered = self._loop.key, self._ended.set
 
     async def begin(self) -> None:

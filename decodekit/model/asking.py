@@ -34,6 +34,7 @@ def ask(
     *,
     until: float | None = None,
     priority: int = 0,
+    portion: bool = False,
 ) -> list[Answer]:
     """Ask an adapter, and check each answer.
 
@@ -47,6 +48,7 @@ def ask(
         until: when to stop waiting, on the clock of ``time.monotonic``: for a round, and for an async adapter, whose
             call is cancelled then. A blocking adapter is not interrupted.
         priority: a caller with a higher one goes first.
+        portion: whether this is a portion of a long prompt, of which a call of ``predict`` has one at most.
 
     Raises:
         AdapterError: the adapter raised, or did not return one item per prefix.
@@ -55,7 +57,8 @@ def ask(
     """
     if isinstance(adapter, BlockingAdapter):
         return _ask_async(adapter, prefixes, disclose, until)
-    return rounds_of(adapter).ask(adapter, prefixes, for_each(disclose, len(prefixes)), until=until, priority=priority)
+    needs = for_each(disclose, len(prefixes))
+    return rounds_of(adapter).ask(adapter, prefixes, needs, until=until, priority=priority, portion=portion)
 
 
 def _ask_now(adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure]) -> list[Answer]:

@@ -35,10 +35,11 @@ async def ask_from_task(
     *,
     until: float | None = None,
     priority: int = 0,
+    portion: bool = False,
 ) -> list[Answer]:
     """As `decodekit.model.asking.ask`, from a task. A blocking adapter is called in a worker thread."""
     if not is_async(adapter):
-        question = AheadInTask(adapter, prefixes, needs, until, priority)  # type: ignore[arg-type]
+        question = AheadInTask(adapter, prefixes, needs, until, priority, portion)  # type: ignore[arg-type]
         try:
             return await question.answers()
         finally:

@@ -21,6 +21,7 @@ class RoundQuestion:
         prefixes: what to continue.
         needs: what to disclose, one for each prefix.
         place: in the order of the callers; lower goes first.
+        portion: whether it is a portion of a long prompt: a round has one at most.
 
     Attributes:
         done: whether it is answered, or given up.
@@ -31,11 +32,20 @@ class RoundQuestion:
     """
 
     __slots__ = (
-        *("adapter", "answered", "answers", "begun", "done", "error", "home", "needs", "place", "prefixes", "woken"),
+        *("adapter", "answered", "answers", "begun", "done", "error", "home", "needs", "place", "portion", "prefixes"),
+        "woken",
     )
 
-    def __init__(self, adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure], place: int) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        prefixes: Sequence[Prefix],
+        needs: Sequence[Disclosure],
+        place: int,
+        portion: bool = False,
+    ) -> None:
         self.adapter, self.prefixes, self.needs, self.place = adapter, prefixes, needs, place
+        self.portion = portion
         self.answers: list[Answer] = []
         self.error: BaseException | None = None
         self.done = False

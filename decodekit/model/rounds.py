@@ -67,6 +67,7 @@ class Rounds:
         *,
         until: float | None = None,
         priority: int = 0,
+        portion: bool = False,
     ) -> list[Answer]:
         """The answers to one caller's question, from a round that may answer others too.
 
@@ -76,6 +77,8 @@ class Rounds:
             needs: what to disclose, one for each prefix.
             until: when to stop waiting for a round, on the clock of ``time.monotonic``.
             priority: a caller with a higher one goes first; a caller that has waited long overtakes it.
+            portion: whether this is a portion of a long prompt. A round has one at most, so that its time stays
+                bounded however many long prompts there are; they take turns.
 
         Raises:
             OutOfTime: no answer before ``until``.
@@ -99,7 +102,7 @@ class Rounds:
                     self._wake()
         if alone:
             return answers
-        own = self.question(adapter, prefixes, needs, priority)
+        own = self.question(adapter, prefixes, needs, priority, portion)
         self.add(own)
         self._drive(own, until)
         return own.result()
@@ -109,11 +112,21 @@ class Rounds:
         """The seconds of the last call of ``predict``; 0.0 before the first."""
         return self._seconds
 
+    @property
+    def callers(self) -> int:
+        """How many callers the last round answered or left waiting."""
+        return self._expected
+
     def question(
-        self, adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure], priority: int
+        self,
+        adapter: Adapter,
+        prefixes: Sequence[Prefix],
+        needs: Sequence[Disclosure],
+        priority: int,
+        portion: bool = False,
     ) -> RoundQuestion:
         """A caller's question, which does not wait yet. The arguments are those of `ask`."""
-        return RoundQuestion(adapter, prefixes, needs, next(self._numbers) - _AGE * priority)
+        return RoundQuestion(adapter, prefixes, needs, next(self._numbers) - _AGE * priority, portion)
 
     def add(self, own: RoundQuestion) -> None:
         """Have a question answered in a round, once somebody drives it."""
@@ -230,17 +243,22 @@ class Rounds:
                 return
 
     def _next_batch(self) -> list[RoundQuestion]:
-        """The callers of the next round: in order, as many as have room, at least one. They stay in the list."""
+        """The callers of the next round: in order, as many as have room, at least one. They stay in the list.
+
+        Of those that bring a portion of a long prompt it is the first.
+        """
         with self._guard:
             waiting = list(self._waiting)
         if len(waiting) <= 1:
             return waiting
         first, *others = sorted(waiting, key=lambda each: each.place)
         batch, room = [first], first.adapter.info.concurrency - len(first.prefixes)
+        portion = first.portion
         for each in others:
-            if each.adapter is first.adapter and len(each.prefixes) <= room:
+            if each.adapter is first.adapter and len(each.prefixes) <= room and not (portion and each.portion):
                 batch.append(each)
                 room -= len(each.prefixes)
+                portion = portion or each.portion
         return batch
 
     def _answer(self, batch: list[RoundQuestion]) -> None:

@@ -12,6 +12,7 @@ from decodekit.model.asking_from_task import ask_from_task, connect_from_task
 from decodekit.model.loops import running
 from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
+from decodekit.session.portions import Portion
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
 from decodekit.session.run import Question, Run
@@ -91,8 +92,10 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                     answers = await begun.answers()
                     begun = None
                 else:
+                    prefixes, needs, _ = event
+                    part = isinstance(event, Portion)
                     answers = await ask_from_task(
-                        adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority
+                        adapter, prefixes, needs, until=run.ends_at, priority=priority, portion=part
                     )
             except BaseException as raised:
                 error = raised

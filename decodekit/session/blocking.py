@@ -11,6 +11,7 @@ from decodekit.model.ahead import Ahead, ahead_pays
 from decodekit.model.asking import ask, connect
 from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
+from decodekit.session.portions import Portion
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
 from decodekit.session.run import Question, Run
@@ -87,7 +88,9 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                     answers = begun.answers()
                     begun = None
                 else:
-                    answers = ask(adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority)
+                    prefixes, needs, _ = event
+                    part = isinstance(event, Portion)
+                    answers = ask(adapter, prefixes, needs, until=run.ends_at, priority=priority, portion=part)
             except BaseException as raised:
                 error = raised
                 if begun is not None:

@@ -13,18 +13,24 @@ from collections.abc import Generator, Sequence
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import DecodekitError
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
-from decodekit.model.asking import BlockingAdapter, is_async
+from decodekit.model.asking import BlockingAdapter, is_async, rounds_of
 from decodekit.model.loops import OutOfTime
 from decodekit.model.prefix import Prefix
 from decodekit.session.recent import evaluated, recently_evaluated
 from decodekit.session.run import Question
 
-__all__ = ["portions"]
+__all__ = ["Portion", "portions"]
 
 _FIRST = 128  # tokens of the first portion
 _FIRST_OF_DEADLINE = 32  # of a call with a deadline
 _QUICK, _SLOW = 0.1, 0.25  # seconds; after a portion that takes less or more, the next one is twice or half as long
 _UNCACHED = 1.4  # times the seconds per new token of the portion before: then the model begins at the first token again
+
+
+class Portion(Question):
+    """The question for a beginning of a prompt. A round has one at most: long prompts take turns."""
+
+    __slots__ = ()
 
 
 def portions(
@@ -33,9 +39,10 @@ def portions(
     """Fill the adapter's KV cache with a prefix, by asking for longer and longer beginnings of it, until the deadline.
 
     Nothing is asked of an async adapter: its questions do not wait for one another, and its calls are cancelled at the
-    deadline. What was evaluated lately is not asked for again. Without a deadline, a model whose time per new token
-    grows with the prefix is asked for the rest at once: it keeps no cache, so portions would only cost. An error here
-    is ignored: it is raised again when the whole prefix is asked for.
+    deadline. What was evaluated lately is not asked for again. Without a deadline, a model without a cache is asked for
+    the rest at once: portions would only cost. An adapter says whether it has one (``caches``); of another it is seen
+    where the time per new token grows with the prefix, as long as nobody else is served. An error here is ignored: it
+    is raised again when the whole prefix is asked for.
 
     Args:
         adapter: the model.
@@ -48,26 +55,27 @@ def portions(
     portion, place = _FIRST if until is None else _FIRST_OF_DEADLINE, 0
     if len(prefix) > portion:
         place = recently_evaluated(adapter, prefix)
-    ids = prefix.since(0)
+    ids, rounds, caches = prefix.since(0), rounds_of(adapter), getattr(adapter, "caches", None)  # type: ignore[arg-type]
+    if caches is False and until is None:
+        return
     done, pace = Prefix(ids[:place]), math.inf
     while len(done) + portion < len(prefix):
-        begun = time.monotonic()
-        if begun >= (math.inf if until is None else until):
+        if until is not None and time.monotonic() >= until:
             return
         new = portion
         done = done.extend(ids[len(done) : len(done) + new])
         try:
-            (answer,) = yield Question([done], [Disclosure(top=1)], [])
+            (answer,) = yield Portion([done], [Disclosure(top=1)], [])
         except (DecodekitError, OutOfTime):
             return
         if isinstance(answer, DecodekitError):
             return
-        taken = time.monotonic() - begun
+        taken, alone = rounds.calls_take, rounds.callers == 1  # the time of the call, not of waiting for a turn
         if taken < _QUICK:
             portion *= 2
-        elif until is None and taken / new > _UNCACHED * pace:
+        elif until is None and caches is None and alone and taken / new > _UNCACHED * pace:
             return
         elif until is None and taken > _SLOW and portion > _FIRST_OF_DEADLINE:
             portion //= 2
-        pace = taken / new
+        pace = taken / new if alone else math.inf
     evaluated(adapter, prefix)
