@@ -90,9 +90,7 @@ class Rounds:
                 if self._leader is None and self._expected == 1 and not self._waiting:
                     alone, self._leader = True, _ALONE
             if alone:
-                started = time.perf_counter()
-                answers = self._predict(adapter, prefixes, needs)
-                self._seconds = time.perf_counter() - started
+                answers = self._timed(adapter, prefixes, needs)
         finally:
             if alone:
                 with self._guard:
@@ -227,9 +225,7 @@ class Rounds:
         batch = self._next_batch()
         if not batch:
             return
-        started = time.perf_counter()
         self._answer(batch)
-        self._seconds = time.perf_counter() - started
         with self._guard:
             self._waiting = [each for each in self._waiting if not each.done]
             self._expected = len(batch) + len(self._waiting)
@@ -261,17 +257,25 @@ class Rounds:
                 portion = portion or each.portion
         return batch
 
+    def _timed(self, adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure]) -> list[Answer]:
+        """Call the adapter. What is known of the call afterwards is there before somebody is told of its answers."""
+        started = time.perf_counter()
+        answers = self._predict(adapter, prefixes, needs)
+        self._seconds = time.perf_counter() - started
+        self._expected = max(len(self._waiting), 1)
+        return answers
+
     def _answer(self, batch: list[RoundQuestion]) -> None:
         first = batch[0]
         for each in batch:
             each.begin()
         try:
             if len(batch) == 1:
-                first.end(self._predict(first.adapter, first.prefixes, first.needs))
+                first.end(self._timed(first.adapter, first.prefixes, first.needs))
                 return
             prefixes = [prefix for each in batch for prefix in each.prefixes]
             needs = [need for each in batch for need in each.needs]
-            answers = self._predict(first.adapter, prefixes, needs)
+            answers = self._timed(first.adapter, prefixes, needs)
         except Exception as error:
             if len(batch) == 1:
                 first.end([], error)

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from decodekit import AsyncSession, Chain, Prefix, Session, processor
+from decodekit import CHEAP, AsyncSession, Chain, Prefix, Session, processor
 from decodekit.model.asking import rounds_of
+from decodekit.model.rounds import Rounds
 from decodekit.session import portions
 from tests.session.conftest import Around, V, table
 
@@ -135,3 +136,24 @@ def test_an_adapter_that_says_whether_it_has_a_cache_is_believed(caches: bool, m
     adapter.caches = caches
     Session(adapter, CHAIN, seed=1).generate(Prefix(prompt(0, 1300)), max_tokens=1)
     assert max(new[0] for new in adapter.rounds) == most
+
+
+def test_what_is_known_of_a_round_is_known_before_its_callers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A portion's length follows from the time of its own round, not from that of the round before."""
+    clock, told = [0.0], list[tuple[float, int]]()
+    seconds = type("Seconds", (), {"perf_counter": lambda: clock[0], "monotonic": time.monotonic})
+    monkeypatch.setattr("decodekit.model.rounds.time", seconds)
+
+    def predict(adapter: Any, prefixes: Any, needs: Any) -> Any:
+        clock[0] += len(prefixes[0])
+        return adapter.predict(prefixes, needs)
+
+    rounds, adapter = Rounds(predict), table()
+    for length in (3, 40, 7):
+        questions = [rounds.question(adapter, [Prefix(prompt(c, length))], [CHEAP], 0) for c in range(2)]
+        for each in questions:
+            each.answered = lambda: told.append((rounds.calls_take, rounds.callers))
+            rounds.add(each)
+        for each in questions:
+            rounds.drive_aside(each, None).result(20)
+    assert told[::2] == [(3, 2), (40, 2), (7, 2)]
