@@ -68,7 +68,7 @@ class Ahead:
 
 
 class AheadInTask:
-    """A question of a caller in a task of an event loop. The arguments are those of `Ahead`."""
+    """A question of a caller in a task of an event loop. The arguments are those of `decodekit.model.asking.ask`."""
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class AheadInTask:
         needs: Sequence[Disclosure],
         until: float | None,
         priority: int,
-        portion: bool = False,
+        tokens: int = 0,
     ) -> None:
         self._rounds, self._until, self._loop = rounds_of(adapter), until, running()
         self._ended = self._loop.signal()
-        self._own = self._rounds.question(adapter, prefixes, needs, priority, portion)
+        self._own = self._rounds.question(adapter, prefixes, needs, priority, tokens)
         self._own.home, self._own.answered = self._loop.key, self._ended.set
 
     async def begin(self) -> None:

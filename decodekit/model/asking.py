@@ -14,6 +14,7 @@ from decodekit.errors import AdapterError, DecodekitError, DistributionError
 from decodekit.fork import after_fork
 from decodekit.model.adapter import Adapter, AdapterInfo, Answer, AsyncAdapter
 from decodekit.model.background import Background
+from decodekit.model.in_flight import in_flight
 from decodekit.model.loops import OutOfTime
 from decodekit.model.prefix import Prefix
 from decodekit.model.rounds import Rounds
@@ -34,7 +35,7 @@ def ask(
     *,
     until: float | None = None,
     priority: int = 0,
-    portion: bool = False,
+    tokens: int = 0,
 ) -> list[Answer]:
     """Ask an adapter, and check each answer.
 
@@ -48,7 +49,7 @@ def ask(
         until: when to stop waiting, on the clock of ``time.monotonic``: for a round, and for an async adapter, whose
             call is cancelled then. A blocking adapter is not interrupted.
         priority: a caller with a higher one goes first.
-        portion: whether this is a portion of a long prompt, of which a call of ``predict`` has one at most.
+        tokens: how many tokens of prompts are new, at most.
 
     Raises:
         AdapterError: the adapter raised, or did not return one item per prefix.
@@ -58,7 +59,7 @@ def ask(
     if isinstance(adapter, BlockingAdapter):
         return _ask_async(adapter, prefixes, disclose, until)
     needs = for_each(disclose, len(prefixes))
-    return rounds_of(adapter).ask(adapter, prefixes, needs, until=until, priority=priority, portion=portion)
+    return rounds_of(adapter).ask(adapter, prefixes, needs, until=until, priority=priority, tokens=tokens)
 
 
 def _ask_now(adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure]) -> list[Answer]:
@@ -76,13 +77,16 @@ def _ask_async(
     disclose: Disclosure | Sequence[Disclosure],
     until: float | None,
 ) -> list[Answer]:
-    info = adapter.info
+    info, asked, own = adapter.info, in_flight(adapter.adapter), object()
     try:
+        asked.add(own)
         answers = adapter.predict(prefixes, disclose, until=until)
     except OutOfTime:
         raise
     except Exception as error:
         raise_typed(error, info.name)
+    finally:
+        asked.discard(own)
     return checked(answers, prefixes, info)
 
 

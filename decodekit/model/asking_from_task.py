@@ -17,6 +17,7 @@ from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.ahead import AheadInTask
 from decodekit.model.asking import blocking, checked, is_async, raise_typed
 from decodekit.model.background import Background
+from decodekit.model.in_flight import in_flight
 from decodekit.model.loops import OutOfTime, running
 from decodekit.model.prefix import Prefix
 
@@ -35,21 +36,25 @@ async def ask_from_task(
     *,
     until: float | None = None,
     priority: int = 0,
-    portion: bool = False,
+    tokens: int = 0,
 ) -> list[Answer]:
     """As `decodekit.model.asking.ask`, from a task. A blocking adapter is called in a worker thread."""
     if not is_async(adapter):
-        question = AheadInTask(adapter, prefixes, needs, until, priority, portion)  # type: ignore[arg-type]
+        question = AheadInTask(adapter, prefixes, needs, until, priority, tokens)  # type: ignore[arg-type]
         try:
             return await question.answers()
         finally:
             question.give_up()
+    asked, own = in_flight(adapter), object()
     try:
+        asked.add(own)
         answers = await _awaited(adapter, lambda: adapter.apredict(prefixes, needs), until)
     except OutOfTime:
         raise
     except Exception as error:
         raise_typed(error, adapter.info.name)
+    finally:
+        asked.discard(own)
     return checked(answers, prefixes, adapter.info)
 
 

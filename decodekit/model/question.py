@@ -21,7 +21,7 @@ class RoundQuestion:
         prefixes: what to continue.
         needs: what to disclose, one for each prefix.
         place: in the order of the callers; lower goes first.
-        portion: whether it is a portion of a long prompt: a round has one at most.
+        tokens: new ones of prompts, which take longer than one token of a prefix that was evaluated.
 
     Attributes:
         done: whether it is answered, or given up.
@@ -32,20 +32,15 @@ class RoundQuestion:
     """
 
     __slots__ = (
-        *("adapter", "answered", "answers", "begun", "done", "error", "home", "needs", "place", "portion", "prefixes"),
+        *("adapter", "answered", "answers", "begun", "done", "error", "home", "needs", "place", "prefixes", "tokens"),
         "woken",
     )
 
     def __init__(
-        self,
-        adapter: Adapter,
-        prefixes: Sequence[Prefix],
-        needs: Sequence[Disclosure],
-        place: int,
-        portion: bool = False,
+        self, adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure], place: int, tokens: int = 0
     ) -> None:
-        self.adapter, self.prefixes, self.needs, self.place = adapter, prefixes, needs, place
-        self.portion = portion
+        self.adapter, self.prefixes, self.needs = adapter, prefixes, needs
+        self.place, self.tokens = place, tokens
         self.answers: list[Answer] = []
         self.error: BaseException | None = None
         self.done = False

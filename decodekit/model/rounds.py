@@ -21,6 +21,7 @@ from decodekit.model.adapter import Adapter, Answer
 from decodekit.model.loops import EventLoop, OutOfTime
 from decodekit.model.prefix import Prefix
 from decodekit.model.question import RoundQuestion
+from decodekit.model.token_budget import TokenBudget
 
 __all__ = ["Predict", "Rounds"]
 
@@ -46,18 +47,31 @@ class Rounds:
         self._predict = predict
         self._guard = threading.Lock()  # around the leader and the list
         self._leader: RoundQuestion | None = None  # the question whose thread runs a round
-        self._waiting: list[RoundQuestion] = []
+        self._waiting: dict[RoundQuestion, None] = {}  # in the order in which they came
         self._arrived = threading.Event()
         self._numbers = count()
         self._expected = 1  # callers that wait, and those that were answered in the last round
         self._seconds = 0.0  # of the last call
+        self._budget = TokenBudget()
         self._aside: ThreadPoolExecutor | None = None  # a thread that drives for a caller in a thread
         self._served: set[Hashable] = set()  # loops with a thread that drives their questions
 
     @property
     def waiting(self) -> int:
-        """How many questions are not answered yet."""
-        return sum(not each.done for each in self._waiting) + (self._leader is _ALONE)
+        """How many questions are not answered yet. O(questions)."""
+        with self._guard:
+            waiting = list(self._waiting)
+        return sum(not each.done for each in waiting) + (self._leader is _ALONE)
+
+    @property
+    def crowd(self) -> int:
+        """As `waiting`, or a few more: those that were answered just now. O(1)."""
+        return len(self._waiting) + (self._leader is _ALONE)
+
+    @property
+    def callers(self) -> int:
+        """How many callers there are: those that wait, and those that were answered in the last round."""
+        return self._expected
 
     def ask(
         self,
@@ -67,7 +81,7 @@ class Rounds:
         *,
         until: float | None = None,
         priority: int = 0,
-        portion: bool = False,
+        tokens: int = 0,
     ) -> list[Answer]:
         """The answers to one caller's question, from a round that may answer others too.
 
@@ -77,8 +91,7 @@ class Rounds:
             needs: what to disclose, one for each prefix.
             until: when to stop waiting for a round, on the clock of ``time.monotonic``.
             priority: a caller with a higher one goes first; a caller that has waited long overtakes it.
-            portion: whether this is a portion of a long prompt. A round has one at most, so that its time stays
-                bounded however many long prompts there are; they take turns.
+            tokens: how many tokens of prompts are new, at most; see `TokenBudget`.
 
         Raises:
             OutOfTime: no answer before ``until``.
@@ -90,7 +103,9 @@ class Rounds:
                 if self._leader is None and self._expected == 1 and not self._waiting:
                     alone, self._leader = True, _ALONE
             if alone:
-                answers = self._timed(adapter, prefixes, needs)
+                started = time.perf_counter()
+                answers = self._predict(adapter, prefixes, needs)
+                self._seconds = time.perf_counter() - started
         finally:
             if alone:
                 with self._guard:
@@ -100,7 +115,7 @@ class Rounds:
                     self._wake()
         if alone:
             return answers
-        own = self.question(adapter, prefixes, needs, priority, portion)
+        own = self.question(adapter, prefixes, needs, priority, tokens)
         self.add(own)
         self._drive(own, until)
         return own.result()
@@ -110,26 +125,21 @@ class Rounds:
         """The seconds of the last call of ``predict``; 0.0 before the first."""
         return self._seconds
 
-    @property
-    def callers(self) -> int:
-        """How many callers the last round answered or left waiting."""
-        return self._expected
-
     def question(
         self,
         adapter: Adapter,
         prefixes: Sequence[Prefix],
         needs: Sequence[Disclosure],
         priority: int,
-        portion: bool = False,
+        tokens: int = 0,
     ) -> RoundQuestion:
         """A caller's question, which does not wait yet. The arguments are those of `ask`."""
-        return RoundQuestion(adapter, prefixes, needs, next(self._numbers) - _AGE * priority, portion)
+        return RoundQuestion(adapter, prefixes, needs, next(self._numbers) - _AGE * priority, tokens)
 
     def add(self, own: RoundQuestion) -> None:
         """Have a question answered in a round, once somebody drives it."""
         with self._guard:
-            self._waiting.append(own)
+            self._waiting[own] = None
         self._arrived.set()
 
     def give_up(self, own: RoundQuestion) -> None:
@@ -222,12 +232,18 @@ class Rounds:
         """Answer those that wait, as many as fit. Who is not answered still waits afterwards."""
         if len(self._waiting) < self._expected:
             self._linger()
-        batch = self._next_batch()
+        batch, left_out = self._next_batch()
         if not batch:
             return
+        self._expected = max(len(self._waiting), 1)  # before one of them is told, who may look
+        started = time.perf_counter()
         self._answer(batch)
+        self._seconds = time.perf_counter() - started
+        self._budget.took(sum(each.tokens for each in batch), self._seconds, left_out=left_out)
         with self._guard:
-            self._waiting = [each for each in self._waiting if not each.done]
+            for each in batch:
+                if each.done:
+                    self._waiting.pop(each, None)
             self._expected = len(batch) + len(self._waiting)
 
     def _linger(self) -> None:
@@ -238,32 +254,31 @@ class Rounds:
             if len(self._waiting) >= self._expected or not self._arrived.wait(left):
                 return
 
-    def _next_batch(self) -> list[RoundQuestion]:
+    def _next_batch(self) -> tuple[list[RoundQuestion], bool]:
         """The callers of the next round: in order, as many as have room, at least one. They stay in the list.
 
-        Of those that bring a portion of a long prompt it is the first.
+        Returns:
+            The callers, and whether the tokens of a prompt had no room.
         """
         with self._guard:
             waiting = list(self._waiting)
         if len(waiting) <= 1:
-            return waiting
+            return waiting, False
         first, *others = sorted(waiting, key=lambda each: each.place)
-        batch, room = [first], first.adapter.info.concurrency - len(first.prefixes)
-        portion = first.portion
+        batch, left_out = [first], False
+        rows, tokens = first.adapter.info.concurrency - len(first.prefixes), self._budget.tokens - first.tokens
         for each in others:
-            if each.adapter is first.adapter and len(each.prefixes) <= room and not (portion and each.portion):
-                batch.append(each)
-                room -= len(each.prefixes)
-                portion = portion or each.portion
-        return batch
-
-    def _timed(self, adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure]) -> list[Answer]:
-        """Call the adapter. What is known of the call afterwards is there before somebody is told of its answers."""
-        started = time.perf_counter()
-        answers = self._predict(adapter, prefixes, needs)
-        self._seconds = time.perf_counter() - started
-        self._expected = max(len(self._waiting), 1)
-        return answers
+            if rows <= 0:
+                break
+            if each.adapter is not first.adapter or len(each.prefixes) > rows:
+                continue
+            if each.tokens > max(0, tokens):
+                left_out = True
+                continue
+            batch.append(each)
+            rows -= len(each.prefixes)
+            tokens -= each.tokens
+        return batch, left_out
 
     def _answer(self, batch: list[RoundQuestion]) -> None:
         first = batch[0]
@@ -271,17 +286,18 @@ class Rounds:
             each.begin()
         try:
             if len(batch) == 1:
-                first.end(self._timed(first.adapter, first.prefixes, first.needs))
+                first.end(self._predict(first.adapter, first.prefixes, first.needs))
                 return
             prefixes = [prefix for each in batch for prefix in each.prefixes]
             needs = [need for each in batch for need in each.needs]
-            answers = self._timed(first.adapter, prefixes, needs)
+            answers = self._predict(first.adapter, prefixes, needs)
         except Exception as error:
             if len(batch) == 1:
                 first.end([], error)
                 return
             for each in batch:  # one of them may be the cause
-                self._answer([each])
+                if not each.done:  # it was not given up meanwhile
+                    self._answer([each])
             return
         start = 0
         for each in batch:
@@ -293,4 +309,4 @@ class Rounds:
 
     def _remove(self, own: RoundQuestion) -> None:
         with self._guard:
-            self._waiting = [each for each in self._waiting if each is not own]
+            self._waiting.pop(own, None)

@@ -54,7 +54,7 @@ def origin(point: EntryPoint) -> tuple[str, str]:
 
 @cache
 def _named(distribution: Distribution) -> tuple[str, str]:
-    """Its name and version. Each reads and parses a file, and a server asks for them with every request."""
+    """Its name and version. Each is read from a file, and a server that makes a chain for each request asks often."""
     return distribution.name, distribution.version
 
 

@@ -7,12 +7,11 @@ from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from typing import TypeVar, cast
 
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
-from decodekit.model.ahead import AheadInTask, ahead_pays
+from decodekit.model.ahead import AheadInTask
 from decodekit.model.asking_from_task import ask_from_task, connect_from_task
 from decodekit.model.loops import running
 from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
-from decodekit.session.portions import Portion
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
 from decodekit.session.run import Question, Run
@@ -84,18 +83,20 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                     else:
                         await running().in_thread(event.run)
                 elif isinstance(event, Begin):
-                    if ahead_pays(adapter):
-                        prefixes, needs, _ = event.question
-                        begun = AheadInTask(cast(Adapter, adapter), prefixes, needs, run.ends_at, priority)
-                        await begun.begin()
+                    prefixes, needs, _, _ = event.question
+                    begun = AheadInTask(cast(Adapter, adapter), prefixes, needs, run.ends_at, priority)
+                    await begun.begin()
                 elif begun is not None:
                     answers = await begun.answers()
                     begun = None
                 else:
-                    prefixes, needs, _ = event
-                    part = isinstance(event, Portion)
                     answers = await ask_from_task(
-                        adapter, prefixes, needs, until=run.ends_at, priority=priority, portion=part
+                        adapter,
+                        event.prefixes,
+                        event.needs,
+                        until=run.ends_at,
+                        priority=priority,
+                        tokens=event.tokens,
                     )
             except BaseException as raised:
                 error = raised

@@ -7,11 +7,10 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import TypeVar, cast
 
 from decodekit.model.adapter import Adapter, Answer
-from decodekit.model.ahead import Ahead, ahead_pays
+from decodekit.model.ahead import Ahead
 from decodekit.model.asking import ask, connect
 from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
-from decodekit.session.portions import Portion
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
 from decodekit.session.run import Question, Run
@@ -80,17 +79,21 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                 elif isinstance(event, Work):
                     event.run()
                 elif isinstance(event, Begin):
-                    if ahead_pays(adapter):
-                        prefixes, needs, _ = event.question
-                        begun = Ahead(adapter, prefixes, needs, run.ends_at, priority)
-                        begun.begin()
+                    prefixes, needs, _, _ = event.question
+                    begun = Ahead(adapter, prefixes, needs, run.ends_at, priority)
+                    begun.begin()
                 elif begun is not None:
                     answers = begun.answers()
                     begun = None
                 else:
-                    prefixes, needs, _ = event
-                    part = isinstance(event, Portion)
-                    answers = ask(adapter, prefixes, needs, until=run.ends_at, priority=priority, portion=part)
+                    answers = ask(
+                        adapter,
+                        event.prefixes,
+                        event.needs,
+                        until=run.ends_at,
+                        priority=priority,
+                        tokens=event.tokens,
+                    )
             except BaseException as raised:
                 error = raised
                 if begun is not None:

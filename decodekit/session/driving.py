@@ -1,7 +1,7 @@
 """How a run is driven: its questions, and its steps once they are recorded. No adapter is called here.
 
 `drive` is a generator of events. A driver answers a `Question` by ``send``, or with ``throw`` if it failed, returns a
-`Step` to its caller, and runs `Work`. After a `Begin` it may have the question answered while it takes the steps that
+`Step` to its caller, and runs `Work`. After a `Begin` it has the question answered while it takes the steps that
 come first. See `decodekit.session.blocking` and `decodekit.session.awaiting`.
 """
 
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from decodekit.errors import DecodekitError, DistributionError
 from decodekit.log import get_logger
 from decodekit.model.adapter import Answer
+from decodekit.model.admission import admit
 from decodekit.model.loops import OutOfTime
 from decodekit.session.decided import Decided
 from decodekit.session.portions import portions
@@ -39,7 +40,7 @@ class Work(NamedTuple):
 
 
 class Begin(NamedTuple):
-    """The next question, which may be asked now: the steps that come before it in the events do not change it.
+    """The next question, which is to be asked now: the steps that come before it in the events do not change it.
 
     Args:
         question: it comes again, as an event of its own, when its answers are needed.
@@ -59,9 +60,11 @@ def drive(run: Run, *, keep: bool) -> Events:
         keep: whether the results' trace has the steps.
 
     Raises:
+        Overloaded: too many callers wait for the adapter; nothing was begun.
         DecodekitError: with what was generated in ``partial``. In a run of several sequences, a failing sequence does
             not end the others.
     """
+    admit(run.settings.adapter, run.options.max_waiting)
     log = get_logger()  # kept for the end: at interpreter shutdown nothing can be imported
     recorder = Recorder(run.header, run.options.trace, keep=keep and run.options.level != "none")
     log.debug("generation started", sequences=run.total, seed=run.seed, level=run.options.level)
@@ -116,7 +119,7 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step
         yield from confirmed(run.settled(decided))
         decided = []
         if not begun:
-            yield from _portions(run, question)
+            question = question._replace(tokens=(yield from _portions(run, question)))
             if run.ends_at is not None and time.monotonic() >= run.ends_at:
                 continue  # `question` ends the run at the deadline
         if run.guesses is not None:
@@ -146,11 +149,19 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step
     run.finished()
 
 
-def _portions(run: Run, question: Question) -> Generator[Question, Sequence[Answer], None]:
-    """Questions that fill the adapter's cache with the prompts of sequences that start now."""
-    if run.ends_at is not None or len(set(question.entering)) == 1:  # several prompts are one batch for the model
-        for prefix in question.entering:
-            yield from portions(run.settings.adapter, prefix, run.ends_at)
+def _portions(run: Run, question: Question) -> Generator[Question, Sequence[Answer], int]:
+    """Questions that fill the adapter's cache with the prompts of sequences that start now.
+
+    Returns:
+        How many tokens of them are left to evaluate, at most.
+    """
+    prompts = dict.fromkeys(question.entering)
+    if run.ends_at is None and len(prompts) > 1:  # one batch for the model
+        return sum(map(len, prompts))
+    left = 0
+    for prefix in prompts:
+        left += yield from portions(run.settings.adapter, prefix, run.ends_at)
+    return left
 
 
 def _close(run: Run, recorder: Recorder, error: BaseException | None) -> None:

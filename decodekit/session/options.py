@@ -22,6 +22,7 @@ from decodekit.types import PathLike
 __all__ = ["GenerationKeywords", "GenerationOptions", "ManyKeywords", "ResumeKeywords", "checked_deadline"]
 
 
+MOST_WAITING = 10_000  # callers; they wait longer than anybody would, and a program that makes more is in error
 _LONGEST_WAIT = 3.15e9  # seconds
 _MOST_SAMPLES = 1_000_000
 
@@ -47,6 +48,7 @@ class GenerationKeywords(_AnyRun, total=False):
     top_logprobs: int | None
     metadata: Mapping[str, Any] | None
     priority: int
+    max_waiting: int
 
 
 class ManyKeywords(GenerationKeywords, total=False):
@@ -77,6 +79,7 @@ class GenerationOptions:
         ban: texts that must not be written.
         chain, top_logprobs, metadata, guesser: of this call; the session's when None.
         priority: among callers that wait for the same model, a higher one goes first.
+        max_waiting: the call begins only if no more callers wait for the model.
         n: how many sequences of each prompt.
         progress: a function that gets a `Progress` each time sequences have ended.
 
@@ -95,6 +98,7 @@ class GenerationOptions:
     top_logprobs: int | None = None
     metadata: Mapping[str, Any] | None = None
     priority: int = 0
+    max_waiting: int = MOST_WAITING
     guesser: GivenGuesser = None
     n: int = 1
     progress: ProgressCallback | None = None
@@ -116,6 +120,7 @@ class GenerationOptions:
         object.__setattr__(self, "deadline", checked_deadline(self.deadline))
         object.__setattr__(self, "stream", whole(self.stream, "stream", 0, 2**64 - 1))
         object.__setattr__(self, "priority", whole(self.priority, "priority", -1000, 1000))
+        object.__setattr__(self, "max_waiting", whole(self.max_waiting, "max_waiting", 0, 2**31 - 1))
         if self.top_logprobs is not None:
             object.__setattr__(self, "top_logprobs", whole(self.top_logprobs, "top_logprobs", 0, 1000))
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
@@ -168,6 +173,7 @@ class GenerationOptions:
             top_logprobs=given.get("top_logprobs"),
             metadata=given.get("metadata"),
             priority=given.get("priority", 0),
+            max_waiting=given.get("max_waiting", MOST_WAITING),
             guesser=guesser_of(given.get("guesser")),
             n=given.get("n", 1),  # type: ignore[arg-type]  # of `ManyKeywords`; checked there
             progress=given.get("progress"),  # type: ignore[arg-type]

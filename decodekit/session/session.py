@@ -93,9 +93,11 @@ class Session(BaseSession):
                 returned when it can no longer be taken back; ``until`` gets it earlier.
             chain, top_logprobs, metadata, guesser: of this call; the session's when None. No guesser with "none".
             priority: among callers that wait for the same model, a higher one goes first.
+            max_waiting: the call begins only if no more callers than this wait for the model; 10,000 by default.
 
         Raises:
             DecodekitError: with everything generated so far in ``partial``.
+            Overloaded: too many callers wait for the model, and this call was not begun.
             TypeError: an option that does not exist.
         """
         return only_result(finish(self._one(prompt, options)))

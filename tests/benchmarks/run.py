@@ -13,6 +13,7 @@ import numpy as np
 from tests.benchmarks import (
     callers,
     chains,
+    choices,
     decoding,
     drawing,
     first_token,
@@ -32,6 +33,7 @@ from tests.benchmarks.timing import HEADER
 
 PARTS = (
     ("chains", chains),
+    ("choices", choices),
     ("samplers", samplers),
     ("drawing", drawing),
     ("history", history),

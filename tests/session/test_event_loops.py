@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -135,6 +136,7 @@ def test_under_trio_an_async_adapter_leaves_no_thread_when_it_is_dropped() -> No
             await AsyncSession(Waited(), seed=1).generate([1], max_tokens=2)
 
     run("trio", main)
+    gc.collect()
     new = [each for each in set(threading.enumerate()) - before if each.name == "decodekit-adapter"]
     for each in new:
         each.join(PATIENCE)

@@ -17,10 +17,11 @@ import pytest
 from decodekit import CHEAP, AsyncSession, Chain, Prefix, Session, processor
 from decodekit.model.asking import rounds_of
 from decodekit.model.rounds import Rounds
+from decodekit.model.token_budget import TokenBudget
 from decodekit.session import portions
 from tests.session.conftest import Around, V, table
 
-PORTION = 128
+PORTION, BUDGET = 128, 512  # tokens of a portion, and of all prompts in a round
 CHAIN = Chain([processor("top_k", top_k=5)])
 
 
@@ -69,8 +70,10 @@ def prompt(caller: int, length: int) -> list[int]:
 
 @pytest.fixture
 def same_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(portions, "_QUICK", 0.0)
-    monkeypatch.setattr(portions, "_SLOW", math.inf)
+    """Portions and rounds neither grow nor shrink, however long they take here."""
+    monkeypatch.setattr(portions, "QUICK", 0.0)
+    monkeypatch.setattr(portions, "LONG", math.inf)
+    monkeypatch.setattr(TokenBudget, "took", lambda *_, **__: None)
 
 
 def test_two_long_prompts_and_ten_short_requests_share_every_round(same_portions: None) -> None:
@@ -79,7 +82,7 @@ def test_two_long_prompts_and_ten_short_requests_share_every_round(same_portions
     found = adapter.run(prompts, 4)
     short = [place for place, new in enumerate(adapter.rounds) if any(caller > 1 for caller in new)]
     assert max(short) < 12, "a short request takes a round a token, and some to join and leave"
-    assert max(sum(new.values()) for new in adapter.rounds) <= PORTION + 10 * 5
+    assert max(sum(new.values()) for new in adapter.rounds) <= 2 * PORTION + 10 * 5
     turns = [caller for new in adapter.rounds for caller in (0, 1) if new[caller] == PORTION]
     assert Counter(turns) == {0: 10, 1: 10}
     lead = [turns[:end].count(0) - turns[:end].count(1) for end in range(len(turns))]
@@ -88,11 +91,15 @@ def test_two_long_prompts_and_ten_short_requests_share_every_round(same_portions
     assert found == {c: alone.generate(ids, stream=c, max_tokens=4).token_ids for c, ids in prompts.items()}
 
 
-def test_a_round_is_no_longer_for_eight_long_prompts_than_for_one(same_portions: None) -> None:
+def test_a_round_of_eight_long_prompts_is_bounded_and_they_take_turns(same_portions: None) -> None:
     adapter = Counting()
     adapter.run({caller: prompt(caller, 600) for caller in range(8)}, 2)
     assert max(max(new.values()) for new in adapter.rounds) <= PORTION
-    assert max(sum(new.values()) for new in adapter.rounds) <= 2 * PORTION + 8  # one may come to its end beside it
+    assert max(sum(new.values()) for new in adapter.rounds) <= BUDGET + 8
+    done: Counter[int] = Counter()
+    for new in adapter.rounds:
+        done.update(caller for caller, tokens in new.items() if tokens == PORTION)
+        assert max(done.values()) - min(done[caller] for caller in range(8)) <= 1
 
 
 def test_a_prompt_beside_others_is_not_taken_for_one_of_a_model_without_a_cache(
@@ -102,8 +109,7 @@ def test_a_prompt_beside_others_is_not_taken_for_one_of_a_model_without_a_cache(
     adapter = Counting()
     del adapter.caches
     clock = [0.0]
-    seconds = type("Seconds", (), {"perf_counter": lambda: clock[0], "monotonic": time.monotonic})
-    monkeypatch.setattr("decodekit.model.rounds.time", seconds)
+    monkeypatch.setattr("decodekit.session.portions.time", type("Work", (), {"monotonic": lambda: clock[0]}))
     joined, count = threading.Event(), adapter.act
 
     def act(inner: Any, prefixes: Any, wanted: Any) -> Any:
@@ -138,22 +144,15 @@ def test_an_adapter_that_says_whether_it_has_a_cache_is_believed(caches: bool, m
     assert max(new[0] for new in adapter.rounds) == most
 
 
-def test_what_is_known_of_a_round_is_known_before_its_callers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A portion's length follows from the time of its own round, not from that of the round before."""
-    clock, told = [0.0], list[tuple[float, int]]()
-    seconds = type("Seconds", (), {"perf_counter": lambda: clock[0], "monotonic": time.monotonic})
-    monkeypatch.setattr("decodekit.model.rounds.time", seconds)
-
-    def predict(adapter: Any, prefixes: Any, needs: Any) -> Any:
-        clock[0] += len(prefixes[0])
-        return adapter.predict(prefixes, needs)
-
-    rounds, adapter = Rounds(predict), table()
-    for length in (3, 40, 7):
-        questions = [rounds.question(adapter, [Prefix(prompt(c, length))], [CHEAP], 0) for c in range(2)]
+def test_how_many_share_a_round_is_known_before_they_are_told() -> None:
+    """Else a prompt would take the time of the others for its own."""
+    rounds, adapter = Rounds(lambda adapter, prefixes, needs: adapter.predict(prefixes, needs)), table()
+    told: list[int] = []
+    for together in (2, 3):
+        questions = [rounds.question(adapter, [Prefix([caller])], [CHEAP], 0) for caller in range(together)]
         for each in questions:
-            each.answered = lambda: told.append((rounds.calls_take, rounds.callers))
+            each.answered = lambda: told.append(rounds.callers)
             rounds.add(each)
         for each in questions:
             rounds.drive_aside(each, None).result(20)
-    assert told[::2] == [(3, 2), (40, 2), (7, 2)]
+    assert told == [2, 2, 3, 3, 3]

@@ -44,8 +44,8 @@ def lengths(adapter: Around) -> list[int]:
 def clock(monkeypatch):
     def made(seconds: float) -> Clock:
         made = Clock(seconds)
-        for name in ("session.portions", "session.driving", "session.run", "session.blocking", "model.rounds"):
-            monkeypatch.setattr(f"decodekit.{name}.time", made)
+        for name in ("portions", "driving", "run", "blocking"):
+            monkeypatch.setattr(f"decodekit.session.{name}.time", made)
         return made
 
     return made

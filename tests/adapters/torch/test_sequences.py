@@ -52,7 +52,7 @@ def kind_and_alone(request: pytest.FixtureRequest) -> tuple[str, list[Result]]:
 def test_in_portions(kind_and_alone: tuple[str, list[Result]], monkeypatch: pytest.MonkeyPatch) -> None:
     kind, alone = kind_and_alone
     monkeypatch.setattr(portions, "_FIRST", 16)
-    monkeypatch.setattr(portions, "_QUICK", 0.0)
+    monkeypatch.setattr(portions, "QUICK", 0.0)
     adapter = adapter_of(kind)
     passes = passes_of(adapter.module, monkeypatch)
     session = Session(adapter, CHAIN, seed=1)
