@@ -125,6 +125,7 @@ class TorchAdapter:
             )  # fmt: skip
         self._engine, self._vocab_size = chosen.engine, chosen.vocab_size
         self._capabilities = chosen.capabilities(compiled=compile)
+        self.caches = self._capabilities["kv_cache"] is True
         noise = self._start_noise(passes, noise_seed)
         self._origin: Origin = "logprobs" if noise and passes > 1 else "logits"
         self._tokenizer = self._tokenizer_for(tokenizer, loaded)
