@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -143,14 +144,29 @@ def test_at_any_index_of_a_batch(tmp_path_factory, parts, place, sample, level) 
     assert found == lines(folder / "alone")
 
 
-def contents(part: int) -> str:
-    """What a call gives in this process."""
-    chain = build([PARTS[part], ("top_p", {"top_p": 0.9})])
-    trace = Session(NOISE, chain).generate(PROMPT, seed=9, max_tokens=LENGTH, level="full").trace
-    return repr([(step.token_id, step.choice, step.entries, step.text) for step in trace.steps])
+WORKER = """
+import numpy as np
+
+from decodekit import Chain, Session, processor
+from decodekit.testing import TableAdapter
+
+CHAINS = [
+    [processor("temperature", temperature=1.3), processor("top_p", top_p=0.9)],
+    [processor("mirostat_v2", mirostat_v2=2.0)],
+    [processor("xtc", xtc=0.5, threshold=0.05), processor("repetition_penalty", repetition_penalty=1.3)],
+]
 
 
-def test_in_another_process() -> None:
-    parts = range(0, len(PARTS), 3)
+def contents(i):
+    adapter = TableAdapter(lambda ids: np.random.default_rng(ids).normal(0, 2, 257), 257)
+    trace = Session(adapter, Chain(CHAINS[i])).generate([104, 5], seed=9, max_tokens=6, level="full").trace
+    return repr([(step.token_id, step.choice, step.entries) for step in trace.steps])
+"""
+
+
+def test_in_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "decodekit_contents.py").write_text(WORKER)  # a spawned process imports it by name
+    monkeypatch.syspath_prepend(tmp_path)
+    contents = importlib.import_module("decodekit_contents").contents
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        assert list(pool.map(contents, parts)) == list(map(contents, parts))
+        assert list(pool.map(contents, range(3))) == list(map(contents, range(3)))
