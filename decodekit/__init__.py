@@ -34,6 +34,8 @@ from decodekit.plugin.protocols import Guesser, Processor, Sampler
 from decodekit.plugin.registry import PluginInfo, adapter, guesser, plugins, processor, register_processor, sampler
 from decodekit.session import AsyncSession, Progress, Ranked, Result, Score, Session
 from decodekit.session.decoder import Decoder
+from decodekit.session.door import aopen
+from decodekit.session.door import open_session as open  # noqa: A004 - the short door
 from decodekit.session.resuming import resume, resume_stream
 from decodekit.session.stop import Stop
 from decodekit.text.tokenizer import Tokenizer
@@ -92,8 +94,10 @@ __all__ = [
     "UnknownPlugin",
     "Verdict",
     "adapter",
+    "aopen",
     "derive",
     "guesser",
+    "open",
     "plugins",
     "processor",
     "read_trace",

@@ -279,7 +279,7 @@ class LlamaCppAdapter:
                     continue
                 if base >= 0 and index.length(base) + need > self._context.cells:
                     kv.truncate(base, start)
-                kv.compact(need, base)
+                kv.compact(need, base, bases)
             slot = self._slot_for(base, start, taken, bases, alone=not wave)
             if slot < 0:
                 later.append(path)

@@ -46,10 +46,12 @@ class Drawn(NamedTuple):
     Args:
         reshaped: the row, from which a token is to be drawn.
         choice: the token that was drawn in the race of all lists; None where `Reshaped.choose` draws it.
+        noise: of this step.
     """
 
     reshaped: Reshaped
     choice: Choice | None
+    noise: BoundRandomness
 
 
 def draw_rows(links: tuple[Link, ...], rows: Sequence[StepRow], *, noted: bool) -> list[Drawn | None]:
@@ -85,14 +87,15 @@ def draw_rows(links: tuple[Link, ...], rows: Sequence[StepRow], *, noted: bool) 
         sum_lists(row.dist.row for row in rows)
         for stage in range(len(links) - 1):
             sum_lists(parts[stage].after.row for parts in applied if len(parts) > stage)
-    reshaped = [
-        None if dist is None else Reshaped(links, row.dist, tuple(parts), dist, row.ctx, row.states)
-        for dist, row, parts in zip(dists, rows, applied, strict=True)
+    choices: list[Choice | None] = [None] * len(rows)
+    if links[-1].call is multinomial:
+        choices = multinomial_of_lists(dists, [row.noise.within(TOKENS) for row in rows])
+    return [
+        None
+        if dist is None
+        else Drawn(Reshaped(links, row.dist, tuple(parts), dist, row.ctx, row.states), choice, row.noise)
+        for dist, row, parts, choice in zip(dists, rows, applied, choices, strict=True)
     ]
-    if links[-1].call is not multinomial:
-        return [None if each is None else Drawn(each, None) for each in reshaped]
-    choices = multinomial_of_lists(dists, [row.noise.within(TOKENS) for row in rows])
-    return [None if each is None else Drawn(each, choice) for each, choice in zip(reshaped, choices, strict=True)]
 
 
 def _together(link: Link, dists: Sequence[Any], ctxs: Sequence[Context]) -> Sequence[Distribution] | None:

@@ -71,12 +71,12 @@ def entry_of(part: Applied, *, chosen: int, logprob: float | None, top: int, ste
     """
     before, after = part.before, part.after
     complete = after.hidden is None
-    factor = None if logprob is None or before.hidden is not None else after.row.factor_from(before.row)
+    factor = None if logprob is None or not complete else after.row.factor_from(before.row)
     kl: float | None
     removed: float | None
     now: float | None
-    if logprob is not None and factor is not None:
-        kl, removed, now = _by_factor(before.row, after.row, factor, logprob)
+    if logprob is not None and factor is not None and (before.hidden is None or before.row.offset_is_small):
+        kl, removed, now = _by_factor(before, after.row, factor, logprob)
         if exact:
             now = after.logprob(chosen)
     else:
@@ -103,11 +103,15 @@ def entry_of(part: Applied, *, chosen: int, logprob: float | None, top: int, ste
     )
 
 
-def _by_factor(before: Row, after: Row, factor: float, logprob: float) -> tuple[float, float, float]:
+def _by_factor(dist: Distribution, after: Row, factor: float, logprob: float) -> tuple[float, float, float]:
     """The divergence, the mass removed and the chosen token's log-probability, from the two normalisers alone.
 
     This holds where tokens were only removed, or all scores only multiplied by one factor.
     """
+    before = dist.row
+    if dist.hidden is not None:  # of a head only tokens can be removed, and its normaliser is that of all tokens
+        gap = max(0.0, dist.log_normalizer - after.log_weight)
+        return gap, -math.expm1(-gap), min(0.0, logprob + dist.log_normalizer - after.log_weight)
     gap = kl_divergence(after, before)
     if before.offset_is_small and after.offset_is_small:
         now = factor * (logprob + before.log_weight) - after.log_weight

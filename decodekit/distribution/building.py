@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from decodekit.distribution.hidden import Hidden
 from decodekit.distribution.passes import check, frozen
 from decodekit.distribution.row import Row
-from decodekit.distribution.transforms import listed
+from decodekit.distribution.transforms import checked, listed
 from decodekit.errors import DistributionError
 from decodekit.types import Floats, Ids
 
@@ -29,10 +29,7 @@ def dense_row(scores: ArrayLike) -> Row:
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float32 if values.dtype == np.float16 else np.float64)
     values = values.copy()
-    largest = check(values)
-    row = Row(None, frozen(values), len(values))
-    Row.largest.put(row, largest)
-    return row
+    return checked(values, len(values))
 
 
 def listed_row(token_ids: ArrayLike, scores: ArrayLike, vocab_size: int | None) -> Row:

@@ -84,7 +84,9 @@ def rank(row: Row, hidden: Hidden | None, token_id: int) -> int:
 
 def certain(row: Row, hidden: Hidden | None, k: int) -> int:
     """How many of the k most likely tokens are certain."""
-    return k if hidden is None else min(k, int(np.count_nonzero(row.values >= hidden.max_score)))
+    if hidden is None or (0 < k <= len(row) and row.values[k - 1] >= hidden.max_score):
+        return k
+    return min(k, int(np.count_nonzero(row.values >= hidden.max_score)))
 
 
 def require_first(row: Row, hidden: Hidden | None, k: int) -> None:
@@ -95,12 +97,9 @@ def require_first(row: Row, hidden: Hidden | None, k: int) -> None:
 
 
 def first(row: Row, hidden: Hidden | None, k: int) -> Row:
-    """The k most likely tokens, with no link to the row they come from where some are hidden."""
-    if hidden is None:
-        return transforms.first(row, k)
+    """The k most likely tokens."""
     require_first(row, hidden, k)
-    assert row.ids is not None
-    return Row(row.ids[:k], row.values[:k], row.vocab_size)
+    return transforms.first(row, k)
 
 
 def reaching(row: Row, hidden: Hidden | None, least: float) -> tuple[Ids, Floats, bool]:

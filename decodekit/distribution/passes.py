@@ -13,22 +13,25 @@ from numpy.typing import NDArray
 from decodekit.errors import DistributionError, EmptySupport
 from decodekit.types import Floats, Ids
 
-__all__ = ["FAR", "check", "frozen", "leaders", "pieces"]
+__all__ = ["FAR", "block_maxima", "check", "frozen", "leaders", "pieces"]
 
 
 FAR = 1e150
 """A score this far below the largest has probability zero in float64, and its square does not overflow."""
 
 _LARGEST = 1e305  # a number that differs from this by 1e308 still fits a float64
-_BLOCK = 128
+_BLOCKS = 1024
 _PIECE = 16_384
 
 _here = threading.local()  # reused buffers: freeing and allocating again costs a page fault for every 512 numbers
 
 
-def check(scores: NDArray[np.floating[Any]]) -> float:
-    """The largest score of a valid row: no NaN, and a largest score between -1e305 and 1e305."""
-    largest = float(np.maximum.reduce(scores))
+def check(scores: NDArray[np.floating[Any]], maxima: NDArray[np.floating[Any]] | None = None) -> float:
+    """The largest score of a valid row: no NaN, and a largest score between -1e305 and 1e305.
+
+    ``maxima``: the row's `block_maxima`, if they are known.
+    """
+    largest = float(np.maximum.reduce(scores if maxima is None else maxima))
     if math.isnan(largest):
         raise DistributionError(f"{int(np.isnan(scores).sum())} of {scores.size} scores are NaN")
     if largest == math.inf:
@@ -64,7 +67,8 @@ def pieces(
         for start in range(0, len(row), _PIECE):
             piece = row[start : start + _PIECE]
             shifted, weights = space[:, : len(piece)]
-            np.subtract(piece, largest, out=shifted, dtype=np.float64)
+            shifted[...] = piece  # faster than a subtraction that converts
+            shifted -= largest
             if deep and scale > 1.0:  # before the product, which could overflow
                 np.maximum(shifted, -FAR / scale, out=shifted)
             if scale != 1.0:
@@ -77,20 +81,45 @@ def pieces(
         spare.append(space)
 
 
-def leaders(row: NDArray[np.floating[Any]], k: int) -> Ids:
+def block_maxima(row: NDArray[np.floating[Any]], blocks: int = _BLOCKS) -> NDArray[np.floating[Any]]:
+    """The largest score of each block of a row; the block of token i is i modulo the number of blocks."""
+    if blocks >= len(row):
+        return row
+    whole = len(row) // blocks * blocks
+    maxima: NDArray[np.floating[Any]] = np.maximum.reduce(row[:whole].reshape(-1, blocks), axis=0)
+    rest = len(row) - whole
+    np.maximum(maxima[:rest], row[whole:], out=maxima[:rest])
+    return maxima
+
+
+def leaders(row: NDArray[np.floating[Any]], k: int, maxima: NDArray[np.floating[Any]]) -> Ids:
     """Rising ids that certainly contain the k largest scores.
 
     The k-th largest of the maxima of disjoint blocks is a lower bound on the k-th largest score, and one pass of
-    maxima is many times cheaper than a selection.
+    maxima is many times cheaper than a selection. Then only the blocks whose maximum reaches it are looked at.
+
+    Args:
+        row: float[V].
+        k: how many.
+        maxima: its `block_maxima`.
     """
     if k >= len(row) // 8:
         return np.arange(len(row))
-    size = max(1, min(_BLOCK, len(row) // (2 * k)))  # of a block; with fewer than 2k blocks the bound would be low
-    blocks = len(row) // size
-    maxima = np.maximum.reduce(row[: blocks * size].reshape(size, blocks), axis=0)
-    maxima.partition(len(maxima) - k)
-    found: Ids = (row >= maxima[len(maxima) - k]).nonzero()[0]
-    return found
+    if len(maxima) < 2 * k:  # the bound would be low
+        maxima = block_maxima(row, 2 * k)
+    blocks = len(maxima)
+    bound = np.partition(maxima, blocks - k)[blocks - k]
+    reaching: Ids = (maxima >= bound).nonzero()[0]
+    if blocks == len(row):
+        return reaching
+    if len(reaching) > blocks // 8:
+        found: Ids = (row >= bound).nonzero()[0]
+        return found
+    whole = len(row) // blocks * blocks
+    looked_at = row[:whole].reshape(-1, blocks).take(reaching, axis=1).ravel()
+    turn, block = np.divmod((looked_at >= bound).nonzero()[0], len(reaching))
+    rest = (row[whole:] >= bound).nonzero()[0]
+    return np.concatenate([turn * blocks + reaching[block], rest + whole])
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decodekit.distribution.frozen import Frozen, lazy
-from decodekit.distribution.passes import FAR, frozen, leaders, pieces
+from decodekit.distribution.passes import FAR, block_maxima, frozen, leaders, pieces
 from decodekit.errors import ParameterError
 from decodekit.types import Floats, Ids
 
@@ -25,6 +25,7 @@ __all__ = ["Row"]
 Source = tuple["ref[Row]", float]
 Scores = TypeVar("Scores", float, Floats)
 
+_DOT = 8192  # numbers in one product of vectors: for more than 10,000 the BLAS starts threads
 _SMALL = 1024.0  # the rounding error of a score up to this is below 1.2e-13
 
 
@@ -118,7 +119,8 @@ class Row(Frozen, _RowFields):
     @property
     def masked(self) -> bool:
         """Whether some token here has no probability."""
-        return self.least == -math.inf
+        size = Row.support_size.known(self)
+        return self.least == -math.inf if size is None else size < len(self.values)
 
     @lazy
     def support_size(self) -> int:
@@ -149,12 +151,23 @@ class Row(Frozen, _RowFields):
         if self.ids is not None:
             totals, moments = self.running
             return float(totals[-1]), float(moments[-1] / totals[-1])
-        total = weighted = 0.0
-        for _, shifted, weights in self.pieces():
-            total += float(np.add.reduce(weights))
-            shifted *= weights
-            weighted += float(np.add.reduce(shifted))
+        if self.values.dtype == np.float32 and self.scale < _SMALL:  # one pass less: a mask shows in the sum
+            with np.errstate(invalid="ignore"):
+                total, weighted = self._sums(deep=False)
+            if not math.isnan(weighted):
+                Row.support_size.put(self, len(self.values))
+                return total, weighted / total
+        total, weighted = self._sums(deep=self.deep)
         return total, weighted / total
+
+    def _sums(self, *, deep: bool) -> tuple[float, float]:
+        """The total of the weights, and of weight times ``score - max score``; NaN where a mask is not expected."""
+        total = weighted = 0.0
+        for _, shifted, weights in pieces(self.values, self.largest, self.scale, deep=deep):
+            total += float(np.add.reduce(weights))
+            for start in range(0, len(weights), _DOT):
+                weighted += float(np.dot(shifted[start : start + _DOT], weights[start : start + _DOT]))
+        return total, weighted
 
     @lazy
     def running(self) -> tuple[Floats, Floats]:
@@ -211,12 +224,20 @@ class Row(Frozen, _RowFields):
             if not 0 <= token_id < len(self.values):
                 raise self._outside(token_id)
             return float(self.values[token_id]) * self.scale
-        if ids[0] == token_id:
-            return float(self.values[0])
-        where = (ids == token_id).nonzero()[0]
-        if len(where):
-            return float(self.values[where[0]])
+        last = Row._last.known(self)
+        if last is not None and last[0] == token_id:
+            return last[1]
+        place = int((ids == token_id).argmax())
+        if ids[place] == token_id:
+            score = float(self.values[place])
+            Row._last.put(self, (token_id, score))
+            return score
         self.check_ids(np.array([token_id]))
+        return None
+
+    @lazy
+    def _last(self) -> tuple[int, float] | None:
+        """The token of a list whose score was looked up last, with its score."""
         return None
 
     def scores_of(self, token_ids: Ids) -> Floats:
@@ -260,12 +281,10 @@ class Row(Frozen, _RowFields):
             return self.ids[:k], self.values[:k]
         ids, scores = self._first
         if len(ids) < k:
-            values, candidates = self.values, self.candidates(k)
-            candidates = candidates[(-values[candidates]).argsort(kind="stable")[:k]]
-            if self.masked:
-                candidates = candidates[values[candidates] > -math.inf]
-            ids, scores = frozen(candidates), frozen(values[candidates].astype(np.float64) * self.scale)
-            Row._first.put(self, (ids, scores))
+            ids = self.ordered_by._ordered(k)
+            if len(ids) != len(scores):
+                scores = frozen(self.values[ids].astype(np.float64) * self.scale)
+                Row._first.put(self, (ids, scores))
         return ids[:k], scores[:k]
 
     @lazy
@@ -273,9 +292,31 @@ class Row(Frozen, _RowFields):
         """The longest result of `first` so far; empty at the beginning."""
         return np.empty(0, dtype=np.int64), np.empty(0)
 
-    def candidates(self, k: int) -> Ids:
-        """Rising ids of a dense row that contain the k most likely; all others score no more than the least of them."""
-        return leaders(self.values, k)
+    @lazy
+    def ordered_by(self) -> Row:
+        """The dense row whose order is this one's: itself, or the row with the same values that was multiplied."""
+        return self
+
+    def _ordered(self, k: int) -> Ids:
+        """The ids of `first`, or of more tokens where more were asked for before."""
+        ids = self._order
+        if len(ids) < k:
+            values, ids = self.values, leaders(self.values, k, self.maxima)
+            ids = ids[(-values[ids]).argsort(kind="stable")[:k]]
+            if values[ids[-1]] == -math.inf:
+                ids = ids[values[ids] > -math.inf]
+            Row._order.put(self, frozen(ids))
+        return ids
+
+    @lazy
+    def _order(self) -> Ids:
+        """The longest result of `_ordered` so far; empty at the beginning."""
+        return np.empty(0, dtype=np.int64)
+
+    @lazy
+    def maxima(self) -> NDArray[Any]:
+        """The largest values of blocks of a dense row; see `passes.block_maxima`."""
+        return block_maxima(self.values)
 
     def rank(self, token_id: int, score: float) -> int:
         """How many tokens score more than this one, whose score is known."""

@@ -12,7 +12,7 @@ from weakref import ref
 import numpy as np
 from numpy.typing import NDArray
 
-from decodekit.distribution.passes import check, frozen
+from decodekit.distribution.passes import block_maxima, check, frozen
 from decodekit.distribution.row import Row
 from decodekit.errors import DistributionError, EmptySupport
 from decodekit.types import Floats, Ids
@@ -21,6 +21,7 @@ __all__ = [
     "AMBIGUITY",
     "added",
     "biased",
+    "checked",
     "first",
     "in_order",
     "kept",
@@ -35,7 +36,8 @@ __all__ = [
 AMBIGUITY = 1e-9
 """A decision closer than this to its boundary is called ambiguous: summation order alone could change it."""
 
-_LARGEST, _LEAST, _SUPPORT_SIZE, _RUNNING = Row.largest, Row.least, Row.support_size, Row.running  # the attributes
+_LARGEST, _LEAST, _SUPPORT_SIZE = Row.largest, Row.least, Row.support_size  # the attributes
+_RUNNING, _MAXIMA, _ORDERED_BY = Row.running, Row.maxima, Row.ordered_by
 _OFFSET = 1e6  # from here on the rounding error of a scaled score is not small compared with 1e-9
 _SCALED = 1e305  # a float64 that is multiplied beyond this overflows
 
@@ -143,8 +145,20 @@ def rescored(row: Row, scores: Floats) -> Row:
     """The same tokens with new scores, aligned with the old ones; -inf removes a token."""
     if scores.shape != row.values.shape:
         raise DistributionError(f"new scores of shape {scores.shape} do not fit {len(row)} tokens")
+    if row.ids is None:
+        return checked(scores, row.vocab_size)
     check(scores)
-    return Row(None, frozen(scores), row.vocab_size) if row.ids is None else listed(row.ids, scores, row.vocab_size)
+    return listed(row.ids, scores, row.vocab_size)
+
+
+def checked(scores: NDArray[np.floating[Any]], vocab_size: int | None) -> Row:
+    """A dense row from a new array. Raises `DistributionError` for one that is not valid."""
+    maxima = block_maxima(scores)
+    largest = check(scores, maxima)
+    row = Row(None, frozen(scores), vocab_size)
+    _LARGEST.put(row, largest)
+    _MAXIMA.put(row, maxima)
+    return row
 
 
 def scaled(row: Row, factor: float, *, complete: bool) -> Row:
@@ -157,6 +171,7 @@ def scaled(row: Row, factor: float, *, complete: bool) -> Row:
         return Row(row.ids, frozen(row.values * factor), row.vocab_size, 1.0, (ref(row), factor))
     result = Row(None, row.values, row.vocab_size, row.scale * factor, (ref(row), factor))
     _LARGEST.put(result, row.largest)
+    _ORDERED_BY.put(result, row.ordered_by)
     least, size = _LEAST.known(row), _SUPPORT_SIZE.known(row)
     if least is not None:
         _LEAST.put(result, least)

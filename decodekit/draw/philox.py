@@ -17,7 +17,7 @@ _ROUNDS = 10
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 _MULTIPLIERS = np.array([[0xD2E7470EE14C6C93], [0xCA5A826395121157]], dtype=np.uint64)
-_LOW_MULTIPLIERS, _HIGH_MULTIPLIERS = _MULTIPLIERS & _LOW, _MULTIPLIERS >> _HALF
+_FACTORS = np.stack([_MULTIPLIERS, _MULTIPLIERS & _LOW, _MULTIPLIERS >> _HALF])
 _WEYL = np.array([[0x9E3779B97F4A7C15], [0xBB67AE8584CAA73B]], dtype=np.uint64)
 
 Words = NDArray[np.uint64]
@@ -36,13 +36,16 @@ def blocks(counters: Words, keys: Words) -> Words:
     Source: Salmon, Moraes, Dror and Shaw 2011, Parallel random numbers: as easy as 1, 2, 3.
     """
     multiplied, kept = counters[0::2].copy(), counters[1::2]
+    count = multiplied.shape[1]
     keys = keys.copy()
     space = np.empty((4, *multiplied.shape), dtype=np.uint64)
+    factors = _FACTORS.repeat(count, axis=2)  # broadcasting takes twice as long
+    weyl = _WEYL.repeat(keys.shape[1], axis=1)
     for turn in range(_ROUNDS):
         if turn:
-            keys += _WEYL
-        low = multiplied * _MULTIPLIERS
-        high = _high_products(multiplied, space)
+            keys += weyl
+        low = multiplied * factors[0]
+        high = _high_products(multiplied, factors, space)
         np.bitwise_xor(high[::-1], kept, out=multiplied)
         multiplied ^= keys
         kept = low[::-1]
@@ -51,21 +54,22 @@ def blocks(counters: Words, keys: Words) -> Words:
     return words
 
 
-def _high_products(values: Words, space: Words) -> Words:
+def _high_products(values: Words, factors: Words, space: Words) -> Words:
     """The upper 64 bits of the 128-bit products with the multipliers; the result lies in ``space``."""
+    _, low_factors, high_factors = factors
     low, high, middle, product = space
     np.bitwise_and(values, _LOW, out=low)
     np.right_shift(values, _HALF, out=high)
-    np.multiply(low, _LOW_MULTIPLIERS, out=middle)
+    np.multiply(low, low_factors, out=middle)
     middle >>= _HALF
-    np.multiply(high, _LOW_MULTIPLIERS, out=product)
+    np.multiply(high, low_factors, out=product)
     middle += product
-    low *= _HIGH_MULTIPLIERS
+    low *= high_factors
     np.bitwise_and(middle, _LOW, out=product)
     low += product
     low >>= _HALF
     middle >>= _HALF
-    high *= _HIGH_MULTIPLIERS
+    high *= high_factors
     high += middle
     high += low
     products: Words = high

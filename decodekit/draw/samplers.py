@@ -153,18 +153,20 @@ def _contenders(dist: Distribution, noise: BoundRandomness) -> tuple[Ids, Floats
         every = dist.hidden is not None and row.vocab_size is not None  # the hidden tokens are looked at, too
         return ids, shifted, noise.all_words(row.vocab_size or 0)[ids] if every else noise.words(ids)
     words = noise.all_words(len(row))
-    ids = row.candidates(_LEADERS)
+    ids, scores = row.first(_LEADERS)
+    shifted = scores - row.max_score
+    if len(ids) < _LEADERS:  # no other token has probability
+        return ids, shifted, words[ids]
+    perturbed = shifted + gumbel_of(words[ids])
+    perturbed.partition(len(ids) - 2)
+    contending = words_above(words, float(perturbed[-2] - shifted[-1]))
+    contending[ids] = True
+    ids = contending.nonzero()[0]
     shifted = row.scores_of(ids) - row.max_score
-    perturbed = np.sort(shifted + gumbel_of(words[ids]))
-    if len(ids) < len(words) and perturbed[-2] > -math.inf:
-        contending = words_above(words, float(perturbed[-2] - shifted.min()))
-        contending[ids] = True
-        ids = contending.nonzero()[0]
-    else:
-        ids = np.arange(len(words))
-    shifted = row.scores_of(ids) - row.max_score
-    alive = shifted > -math.inf
-    return ids[alive], shifted[alive], words[ids[alive]]
+    if row.masked:
+        alive = shifted > -math.inf
+        ids, shifted = ids[alive], shifted[alive]
+    return ids, shifted, words[ids]
 
 
 def _best_hidden(row: Row, hidden: Hidden, noise: BoundRandomness, best: float) -> float:

@@ -40,9 +40,13 @@ def multinomial_of_lists(
     words = words_of_rows([noises[i] for i in places], counts, ids)
     perturbed = scores - scores[starts].repeat(each) + gumbel_of(words)
 
-    within = np.arange(max(counts)) < each[:, np.newaxis]
-    race = np.full(within.shape, -math.inf)
-    race[within] = perturbed
+    longest = max(counts)
+    if longest * len(counts) == len(perturbed):
+        race = perturbed.reshape(-1, longest)
+    else:
+        within = np.arange(longest) < each[:, np.newaxis]
+        race = np.full(within.shape, -math.inf)
+        race[within] = perturbed
     every = np.arange(len(places))
     first = race.argmax(axis=1)
     best = race[every, first]
@@ -75,4 +79,5 @@ def multinomial_of_lists(
 
 
 def _is_plain_list(dist: Distribution) -> bool:
-    return dist.row.ids is not None and dist.hidden is None and not dist.row.masked
+    row = dist.row
+    return row.ids is not None and dist.hidden is None and bool(row.values[-1] > -math.inf)

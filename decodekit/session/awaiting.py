@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from typing import TypeVar, cast
 
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
-from decodekit.model.ahead import AheadInTask, ahead_pays
+from decodekit.model.ahead import AheadInTask
 from decodekit.model.asking_from_task import ask_from_task, connect_from_task
 from decodekit.model.loops import running
 from decodekit.session.driving import Begin, Work, drive
@@ -83,10 +83,9 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                     else:
                         await running().in_thread(event.run)
                 elif isinstance(event, Begin):
-                    if ahead_pays(adapter):
-                        prefixes, needs, _, _ = event.question
-                        begun = AheadInTask(cast(Adapter, adapter), prefixes, needs, run.ends_at, priority)
-                        await begun.begin()
+                    prefixes, needs, _, _ = event.question
+                    begun = AheadInTask(cast(Adapter, adapter), prefixes, needs, run.ends_at, priority)
+                    await begun.begin()
                 elif begun is not None:
                     answers = await begun.answers()
                     begun = None

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import TypeVar, cast
 
 from decodekit.model.adapter import Adapter, Answer
-from decodekit.model.ahead import Ahead, ahead_pays
+from decodekit.model.ahead import Ahead
 from decodekit.model.asking import ask, connect
 from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
@@ -79,10 +79,9 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                 elif isinstance(event, Work):
                     event.run()
                 elif isinstance(event, Begin):
-                    if ahead_pays(adapter):
-                        prefixes, needs, _, _ = event.question
-                        begun = Ahead(adapter, prefixes, needs, run.ends_at, priority)
-                        begun.begin()
+                    prefixes, needs, _, _ = event.question
+                    begun = Ahead(adapter, prefixes, needs, run.ends_at, priority)
+                    begun.begin()
                 elif begun is not None:
                     answers = begun.answers()
                     begun = None

@@ -275,7 +275,8 @@ class Decoder:
             raise ParameterError(f"the sequence has finished ({self.finish_reason}); there is nothing to feed")
         started = time.perf_counter()
         before = self.checkpoint()
-        noise = self.randomness.at(self._context.step, draw=self._attempt)
+        step = self._context.step
+        noise = self.randomness.at(step, draw=self._attempt) if drawn is None else drawn.noise
         reshaped, choice = self._choose(dist, noise, final, drawn)
         if self.noted and self.chain.stateful:
             choice = reshaped.placed(choice)
@@ -294,7 +295,7 @@ class Decoder:
             if drawn is None:
                 reshaped, choice = self.chain.reshape(dist, self._context, self._states, noise, truncate=truncate), None
             else:
-                reshaped, choice = drawn
+                reshaped, choice, _ = drawn
             if choice is None:
                 choice, reshaped = reshaped.choose(noise, truncate=truncate)
         except Undisclosed as error:

@@ -1,7 +1,7 @@
 """How a run is driven: its questions, and its steps once they are recorded. No adapter is called here.
 
 `drive` is a generator of events. A driver answers a `Question` by ``send``, or with ``throw`` if it failed, returns a
-`Step` to its caller, and runs `Work`. After a `Begin` it may have the question answered while it takes the steps that
+`Step` to its caller, and runs `Work`. After a `Begin` it has the question answered while it takes the steps that
 come first. See `decodekit.session.blocking` and `decodekit.session.awaiting`.
 """
 
@@ -40,7 +40,7 @@ class Work(NamedTuple):
 
 
 class Begin(NamedTuple):
-    """The next question, which may be asked now: the steps that come before it in the events do not change it.
+    """The next question, which is to be asked now: the steps that come before it in the events do not change it.
 
     Args:
         question: it comes again, as an event of its own, when its answers are needed.

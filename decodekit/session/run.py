@@ -19,17 +19,18 @@ from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError, DistributionError, TraceError
 from decodekit.model.adapter import Answer
+from decodekit.model.ahead import ahead_pays
 from decodekit.model.prefix import Prefix
-from decodekit.session.bans import HeldSteps
 from decodekit.session.decided import Checkpoint, Decided
-from decodekit.session.decoder import Decoder, draw_together
+from decodekit.session.decoder import draw_together
 from decodekit.session.guessing import Guesses, guesses_of
+from decodekit.session.making import CallersUntil, SequenceMaker
 from decodekit.session.opening import ban_of, check_options, header_of
 from decodekit.session.options import GenerationOptions
 from decodekit.session.progress import Progress
 from decodekit.session.prompts import Given, Prompt
 from decodekit.session.result import Result
-from decodekit.session.roster import Entrant, Outcome, Roster, listed, one_by_one
+from decodekit.session.roster import Outcome, Roster, listed, one_by_one
 from decodekit.session.sequence import RunSequence, at_step
 from decodekit.session.settings import Settings
 from decodekit.trace.header import Footer, Resumption, SequenceEnd, Trace
@@ -89,7 +90,7 @@ class Run:
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
         self.guesses = guesses_of(settings.guesser, settings.adapter, options.stop.max_tokens)
-        self._raised: BaseException | None = None  # an error raised by the caller's ``until``
+        self._until = CallersUntil(options.stop)
         self.seed = Randomness(settings.seed if options.seed is None else options.seed).seed
         self._ban = ban_of(settings, options)
         self._begun = time.monotonic()
@@ -102,7 +103,9 @@ class Run:
             waiting = one_by_one(settings.adapter, prompts, options.n, options.stream)
         else:
             prefixes, places, given, waiting = listed(settings.adapter, list(prompts), streams)
-        self.roster = Roster(waiting, self._sequence, keep=self._listed)
+        self.roster = Roster(
+            waiting, SequenceMaker(settings, options, self.seed, self._ban, self._until), keep=self._listed
+        )
         self.roster.prepare(1 if past is None else None)
         self.total = len(places) if self._listed else None
         self._asked: list[RunSequence] = []
@@ -201,11 +204,12 @@ class Run:
 
     @property
     def settles_later(self) -> bool:
-        """Whether a step may be made while the next question is answered: `decide` and `settled`, in place of `take`.
+        """Whether steps are made while the next question is answered: `decide` and `settled`, in place of `take`.
 
         Not where ``until`` or a ban decides after each step whether and from where to go on.
         """
-        return self.guesses is None and self.options.stop.until is None and self._ban is None
+        alone = self.guesses is None and self.options.stop.until is None and self._ban is None
+        return alone and ahead_pays(self.settings.adapter)
 
     def decide(self, answers: Sequence[Answer], waited: float = 0.0) -> list[tuple[RunSequence, Decided]]:
         """As `take`; the tokens are chosen, and `settled` makes their steps."""
@@ -243,9 +247,9 @@ class Run:
         """
         sequence = self.roster.running[step.stream]
         sequence.recorded = recorded
-        if self._raised is not None and recorded == len(sequence.decoder.output_ids):
-            sequence.stop_for(self._raised)
-            raise self._raised
+        if self._until.raised is not None and recorded == len(sequence.decoder.output_ids):
+            sequence.stop_for(self._until.raised)
+            raise self._until.raised
 
     def broken_off(self, error: BaseException, recorded: Mapping[int, int]) -> None:
         """End every sequence because of this error; steps that were not recorded do not count."""
@@ -354,32 +358,6 @@ class Run:
     def _late(self) -> bool:
         return self.ends_at is not None and time.monotonic() >= self.ends_at
 
-    def _sequence(self, entrant: Entrant) -> RunSequence:
-        settings, stop = self.settings, self.options.stop
-        assert isinstance(entrant.prefix, Prefix)
-        decoder = Decoder(
-            settings.chain,
-            Randomness(self.seed, entrant.stream),
-            entrant.prefix,
-            stop if stop.until is None else replace(stop, until=self._until),
-            settings.adapter.tokenizer,
-            settings.on_undisclosed,
-            level=self.options.level,
-            top_logprobs=settings.top_logprobs,
-            metadata=settings.metadata,
-        )
-        return RunSequence(decoder, None if self._ban is None else HeldSteps(self._ban))
-
-    def _until(self, step: Step) -> bool:
-        """The caller's ``until``. An error from it is kept, and raised after the step is recorded."""
-        until = self.options.stop.until
-        assert until is not None
-        try:
-            return until(step)
-        except BaseException as error:
-            self._raised = error
-            return True
-
     def _recall(self, past: Trace) -> Iterator[tuple[RunSequence, Checkpoint | None, Step]]:
         """Advance the decoders through the recorded steps."""
         stopped = [end for end in (past.footer.ends if past.footer else ()) if end.finish_reason == "stop"]
@@ -391,6 +369,6 @@ class Run:
             last: FinishReason | None = "stop" if (step.stream, step.index) in lasts else None
             answer = step.answer(self.settings.adapter.info.vocab_size)
             checkpoint, again = sequence.repeat(step, answer, last)
-            if self._raised is not None:
-                raise self._raised
+            if self._until.raised is not None:
+                raise self._until.raised
             yield sequence, checkpoint, again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -50,7 +51,7 @@ class RawSummary:
     @staticmethod
     def brief(dist: Distribution) -> RawSummary:
         """Only the labels, for a step that is not recorded: nothing is computed."""
-        return RawSummary(len(dist.row), None, None, None, dist.origin, dist.stage, dist.temperature, None, ())
+        return _brief(len(dist.row), dist.origin, dist.stage, dist.temperature)
 
     @staticmethod
     def of(dist: Distribution, top: int) -> RawSummary:
@@ -68,6 +69,11 @@ class RawSummary:
             tail=dist.tail,
             top=tuple(zip(ids.tolist(), logprobs.tolist(), strict=True)),
         )
+
+
+@lru_cache(maxsize=256)
+def _brief(disclosed: int, origin: Origin, stage: Stage, temperature: float) -> RawSummary:
+    return RawSummary(disclosed, None, None, None, origin, stage, temperature, None, ())
 
 
 @dataclass(frozen=True, slots=True)

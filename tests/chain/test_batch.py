@@ -92,7 +92,7 @@ def row_of(chain: Chain, kind: str, seed: int, written: int) -> StepRow:
 
 def everything(chain: Chain, row: StepRow, drawn: Any) -> Any:
     """All that is recorded of a step, with the last bit of every number; or the error."""
-    reshaped, choice = drawn
+    reshaped, choice = drawn[:2]
     try:
         if choice is None:
             choice, reshaped = reshaped.choose(row.noise)

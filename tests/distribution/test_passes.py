@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decodekit import DistributionError, EmptySupport
-from decodekit.distribution.passes import FAR, check, leaders, pieces
+from decodekit.distribution.passes import FAR, block_maxima, check, leaders, pieces
 
 # Few distinct values make ties; -inf makes masks.
 rows = st.lists(st.integers(-3, 3).map(float) | st.just(-math.inf), min_size=1, max_size=700).filter(
@@ -23,7 +23,7 @@ rows = st.lists(st.integers(-3, 3).map(float) | st.just(-math.inf), min_size=1, 
 def test_the_leaders_hold_every_token_that_could_be_among_the_first_k(row: list[float], data: st.DataObject) -> None:
     values = np.array(row, dtype=np.float32)
     k = data.draw(st.integers(1, len(row)))
-    found = leaders(values, k)
+    found = leaders(values, k, block_maxima(values))
     assert (np.diff(found) > 0).all() and len(found) >= k
     others = np.setdiff1d(np.arange(len(row)), found)
     assert len(others) == 0 or values[others].max() <= values[found].min()
@@ -35,12 +35,13 @@ def test_few_are_found_where_scores_are_spread_out(size: int) -> None:
     values = np.random.default_rng(size).normal(size=size).astype(np.float32)
     for k in (1, 20, 256):
         if k < size // 128:  # k leads its block of 128 in most cases; that many blocks there are
-            assert k <= len(leaders(values, k)) <= 8 * k
+            assert k <= len(leaders(values, k, block_maxima(values))) <= 8 * k
 
 
 def test_a_selection_of_most_tokens_is_all_of_them() -> None:
-    assert leaders(np.zeros(64, dtype=np.float32), 8).tolist() == list(range(64))
-    assert leaders(np.array([3.0]), 1).tolist() == [0]
+    flat = np.zeros(64, dtype=np.float32)
+    assert leaders(flat, 8, flat).tolist() == list(range(64))
+    assert leaders(np.array([3.0]), 1, np.array([3.0])).tolist() == [0]
 
 
 @pytest.mark.parametrize("size", [1, 16_384, 16_385, 40_000])

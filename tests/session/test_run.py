@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from decodekit.errors import ParameterError
 from decodekit.session.options import GenerationOptions
 from decodekit.session.run import Question, Run
 from decodekit.session.settings import Settings
-from decodekit.testing import TableAdapter
+from decodekit.testing import NGramAdapter, TableAdapter
 from tests.session.conftest import V, wide
 
 
@@ -132,3 +135,26 @@ def test_two_sequences_of_one_stream_are_refused() -> None:
 def test_what_cannot_be_asked_is_refused_when_the_run_is_made() -> None:
     with pytest.raises(ParameterError, match="prompt 0"):
         run_of(prompts=([V],))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"until": lambda step: step.index > 8}, {"ban": ["cat"]}, {"guesser": "prompt_lookup"}],
+    ids=["plain", "until", "ban", "guesser"],
+)
+def test_a_call_is_freed_when_it_ends_without_the_collector_of_cycles(options: dict[str, Any]) -> None:
+    """An adapter's model, thread and connections are freed with the last reference to it."""
+    gc.collect()
+    gc.disable()
+    try:
+        adapter = NGramAdapter("the cat sat on the mat. " * 3)
+        gone = weakref.ref(adapter)
+        session = Session(adapter, seed=1)
+        session.generate("the ", max_tokens=3, **options)
+        list(session.stream("the ", max_tokens=3, **options))
+        list(session.as_completed(iter(["the ", "a "]), n=2, max_tokens=3, **options))
+        session.generate_many(["the "], n=2, max_tokens=3, **options)
+        del adapter, session
+        assert gone() is None
+    finally:
+        gc.enable()
