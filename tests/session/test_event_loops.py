@@ -134,6 +134,42 @@ def test_a_session_that_is_left_in_a_cancelled_scope_closes_what_it_built(loop: 
     assert ends == ["guesser", "closed"]
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_session_that_is_closed_while_its_calls_wait_ends_each_with_what_it_has(loop: str) -> None:
+    """And a callback that raises ends its own call only."""
+    adapter, errors = Around(table(), plain), list[Any]()
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: Any) -> bool:
+        raise Stop
+
+    async def main() -> None:
+        session = AsyncSession(adapter, seed=3)
+        session.owns_adapter = True
+        enough = anyio.Event()
+
+        async def call(i: int) -> None:
+            try:
+                await session.generate([i], max_tokens=100_000, until=lambda step: step.index == 20 and enough.set())
+            except AdapterError as error:
+                errors.append((i, error))
+
+        async with anyio.create_task_group() as tasks:
+            for i in range(4):
+                tasks.start_soon(call, i)
+            with pytest.raises(Stop):
+                await session.generate([9], until=stop)
+            await enough.wait()
+            await session.aclose()
+
+    run(loop, main)
+    assert sorted(i for i, _ in errors) == [0, 1, 2, 3]
+    for i, error in errors:
+        assert "closed" in str(error) and error.partial.token_ids == alone(i, len(error.partial.token_ids))
+
+
 def test_under_trio_an_async_adapter_leaves_no_thread_when_it_is_dropped() -> None:
     before = set(threading.enumerate())
 
