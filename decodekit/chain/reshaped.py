@@ -61,7 +61,7 @@ class Reshaped(NamedTuple):
 
     def states_after(self, choice: Choice) -> tuple[Any, ...]:
         """The states after this choice."""
-        if not any([link.traits.stateful for link in self.links]):
+        if not any(link.traits.stateful for link in self.links):
             return self.states
         seen = [part.before for part in self.applied]
         return advance(self.links, self.states, choice, self.ctx, (*seen, self.final))

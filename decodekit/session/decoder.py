@@ -167,7 +167,8 @@ class Decoder:
             raise ParameterError(f"the sequence has finished ({self.finish_reason}); there is nothing to feed")
         started = time.perf_counter()
         index = self._context.step
-        noise = self.randomness.at(index, draw=self._attempt) if drawn is None else drawn.noise
+        raced = drawn is not None and drawn.choice is not None
+        noise = drawn.noise if drawn is not None and raced else self.randomness.at(index, draw=self._attempt)
         reshaped, choice, entries = self._choose(dist, noise, final, drawn)
         states = reshaped.states_after(choice)
         proof = self._level in ("proof", "full")

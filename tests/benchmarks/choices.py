@@ -16,7 +16,7 @@ import decodekit
 from decodekit.chain.batch import StepRow, draw_rows
 from decodekit.draw.context import Context, TokenIds
 
-from .chains import V, synthetic_rows
+from .chains import synthetic_rows
 from .timing import Ratio, paired
 
 ROWS, TOP = 32, 5
