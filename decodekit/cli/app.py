@@ -22,7 +22,7 @@ from decodekit.cli.commands.verify import verify
 from decodekit.cli.output import exit_code, say, say_lines
 from decodekit.cli.streams import give_up_stdout, why_stdout_failed
 from decodekit.errors import DecodekitError, message_of
-from decodekit.view.safe_text import safe_text
+from decodekit.text.safe_text import safe_text
 
 __all__ = ["app", "run"]
 

@@ -12,10 +12,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from decodekit.text.labels import token_label
+from decodekit.text.safe_text import safe_text
+from decodekit.trace.stages import bar, grid, share_text
 from decodekit.trace.step import Step
-from decodekit.view.labels import token_label
-from decodekit.view.safe_text import safe_text
-from decodekit.view.stages import bar, grid, share_text
 
 if TYPE_CHECKING:
     from decodekit.text.tokenizer import Tokenizer

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from decodekit.errors import ConfigError, DecodekitError, ModelNotFound
-from decodekit.view.safe_text import safe_text
+from decodekit.text.safe_text import safe_text
 
 __all__ = ["NARROW", "console", "exit_code", "number", "put", "put_json", "say", "say_lines", "show_table", "table"]
 

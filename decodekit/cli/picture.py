@@ -12,8 +12,8 @@ from decodekit.distribution import Distribution
 from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import PROCESSORS, Randomness
 from decodekit.errors import ConfigError
+from decodekit.trace.stages import bar, share_text
 from decodekit.types import Floats
-from decodekit.view.stages import bar, share_text
 
 __all__ = ["CAPTION", "SAMPLE", "SAMPLE_CONTEXT", "draw_picture", "effect"]
 

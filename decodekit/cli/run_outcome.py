@@ -13,9 +13,9 @@ import typer
 from decodekit.cli.output import put, say
 from decodekit.errors import DecodekitError
 from decodekit.session import Result
+from decodekit.text.safe_text import safe_text
 from decodekit.trace import Trace
 from decodekit.trace.step import Step
-from decodekit.view.safe_text import safe_text
 
 __all__ = ["RunOutcome", "Sample"]
 

@@ -8,8 +8,8 @@ import typer
 
 from decodekit.cli.output import put
 from decodekit.errors import DecodekitError
+from decodekit.text.safe_text import safe_text
 from decodekit.trace.step import Step
-from decodekit.view.safe_text import safe_text
 
 __all__ = ["PipeView", "SilentView", "TerminalView", "View"]
 

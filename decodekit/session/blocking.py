@@ -15,8 +15,8 @@ from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
 from decodekit.session.run import Question, Run
 from decodekit.session.settings import Settings
-from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
+from decodekit.trace.trace import Trace
 
 __all__ = ["answered", "begun", "finish", "stream"]
 

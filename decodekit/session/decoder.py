@@ -29,7 +29,8 @@ from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.evidence import gather
 from decodekit.trace.recalled import recalled_states
-from decodekit.trace.step import FinishReason, Level, RawSummary, Step, Timing
+from decodekit.trace.step import FinishReason, Level, Step, Timing
+from decodekit.trace.summary import RawSummary
 from decodekit.types import Ids
 
 __all__ = ["Checkpoint", "Decided", "Decoder", "draw_together"]

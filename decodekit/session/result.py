@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from decodekit.errors import DecodekitError
-from decodekit.trace.header import Trace
 from decodekit.trace.step import FinishReason
+from decodekit.trace.trace import Trace
 
 __all__ = [
     "Result",

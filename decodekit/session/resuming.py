@@ -25,10 +25,11 @@ from decodekit.session.session import Session
 from decodekit.session.stop import Stop
 from decodekit.trace.codec import to_line
 from decodekit.trace.given import relearn
-from decodekit.trace.header import Header, Resumption, Trace, plain
+from decodekit.trace.header import Header, Resumption, plain
 from decodekit.trace.reader import inspect_trace
 from decodekit.trace.rebuild import chain_of, differences, require_noise
 from decodekit.trace.step import Step
+from decodekit.trace.trace import Trace
 from decodekit.types import PathLike
 
 __all__ = ["resume", "resume_stream"]

@@ -33,8 +33,9 @@ from decodekit.session.result import Result
 from decodekit.session.roster import Outcome, Roster, listed, one_by_one
 from decodekit.session.sequence import RunSequence, at_step
 from decodekit.session.settings import Settings
-from decodekit.trace.header import Footer, Resumption, SequenceEnd, Trace
+from decodekit.trace.header import Footer, Resumption, SequenceEnd
 from decodekit.trace.step import FinishReason, Step
+from decodekit.trace.trace import Trace
 
 __all__ = ["Question", "Run"]
 

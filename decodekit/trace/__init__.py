@@ -1,8 +1,9 @@
 """Traces: the record of a run, token by token, in a form that can be checked without the model."""
 
-from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd, Trace
+from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.reader import read_trace, recover
 from decodekit.trace.replaying import ReplayReport, ReplayStep, replay
+from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Verdict
 from decodekit.trace.verifying import verify
 from decodekit.trace.writer import TraceWriter

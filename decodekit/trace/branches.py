@@ -13,9 +13,9 @@ from decodekit.draw.choice import Choice
 from decodekit.text.markup import spellings
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.comparing import is_close
-from decodekit.trace.header import Trace
 from decodekit.trace.redraw import noise_of, redraw
 from decodekit.trace.step import Step
+from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
 
 __all__ = ["Drawn", "check_branches", "check_spelling", "drawn_from_record"]

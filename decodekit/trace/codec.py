@@ -31,7 +31,8 @@ from decodekit.distribution.disclosure import Tail
 from decodekit.draw.choice import Choice, Draw
 from decodekit.text.json_weight import json_weight
 from decodekit.trace.evidence import Evidence
-from decodekit.trace.step import RawSummary, Step
+from decodekit.trace.step import Step
+from decodekit.trace.summary import RawSummary
 from decodekit.types import Floats, Ids
 
 __all__ = ["LONGEST_LINE", "MOST_OBJECTS", "check_size", "digest", "encode_step", "to_line"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter
-from decodekit.trace.header import Trace
+from decodekit.trace.trace import Trace
 
 __all__ = ["relearn"]
 

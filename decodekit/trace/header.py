@@ -1,10 +1,9 @@
-"""The parts of a trace other than its steps: header, sequence ends, footer, resumptions, and the whole trace."""
+"""The parts of a trace other than its steps: header, sequence ends, footer, resumptions."""
 
 from __future__ import annotations
 
 import platform
 import sys
-from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -12,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from decodekit.draw.randomness import ALGORITHM
-from decodekit.errors import TraceError
 from decodekit.model.adapter import Adapter, AdapterInfo, AsyncAdapter
 from decodekit.plugin.installed import our_version
-from decodekit.trace.step import FinishReason, Level, Step
+from decodekit.trace.step import FinishReason, Level
 
 __all__ = [
     "FORMAT",
@@ -23,7 +21,6 @@ __all__ = [
     "Header",
     "Resumption",
     "SequenceEnd",
-    "Trace",
     "plain",
     "template_digest",
     "versions",
@@ -126,77 +123,6 @@ class Resumption:
     cut: int
     adapter: dict[str, Any]
     versions: dict[str, str] = field(default_factory=lambda: versions())
-
-
-@dataclass(slots=True)
-class Trace:
-    """A run: its header, its steps in the order they were made, and its footer.
-
-    Args:
-        header: what it started from.
-        steps: one per token; `Step.stream` says of which sequence.
-        footer: None if the run has no recorded end: the trace is incomplete.
-        resumed: where it was resumed, if it was.
-    """
-
-    header: Header
-    steps: list[Step]
-    footer: Footer | None
-    resumed: list[Resumption] = field(default_factory=list)
-
-    def __repr__(self) -> str:
-        reasons = [] if self.footer is None else [str(end.finish_reason) for end in self.footer.ends]
-        ends = "incomplete" if self.footer is None else ", ".join(dict.fromkeys(reasons)) or "no sequence"
-        number = len(self.header.sequences)
-        counts = f"{len(self.steps)} steps, {number} sequence{'' if number == 1 else 's'}, {self.header.level!r}"
-        return f"Trace({counts}, seed={self.header.seed}, {ends})"
-
-    def token_ids(self, stream: int = 0) -> list[int]:
-        """The tokens of one sequence."""
-        return [step.token_id for step in self.steps if step.stream == stream]
-
-    def wrong_ends(self) -> str | None:
-        """What is wrong with the footer's ends: one per sequence, its tokens counted, a text for an error only."""
-        ends = self.footer.ends if self.footer is not None else []
-        streams = [stream for stream, _ in self.header.sequences]
-        if [end.stream for end in ends] != streams:
-            return f"the footer ends the streams {[end.stream for end in ends]}, the header begins {streams}"
-        counts = Counter(step.stream for step in self.steps)
-        for end in ends:
-            if counts[end.stream] != end.tokens:
-                return (
-                    f"the footer counts {end.tokens} tokens in stream {end.stream}, and there are "
-                    f"{counts[end.stream]} steps; the steps of a streamed run are only in its trace file"
-                )
-            if (end.error is not None) != (end.finish_reason == "error") or end.error == "":
-                return f"stream {end.stream} ended as {end.finish_reason!r}, with the error {end.error!r}"
-        return None
-
-    def ended_early(self) -> str | None:
-        """Which sequence ended as 'length' with room for more; None for none, as far as the record says."""
-        ends = self.footer.ends if self.footer is not None else []
-        for end in ends:
-            if end.finish_reason == "length" and not self._was_long_enough(end):
-                return f"stream {end.stream} ended as 'length' after {end.tokens} tokens, with room for more"
-        return None
-
-    def _was_long_enough(self, end: SequenceEnd) -> bool:
-        """Whether a sequence reached its limit or, after a token at least, filled the context."""
-        most = self.header.stop.get("max_tokens")
-        if most is None or end.tokens >= most:
-            return True
-        adapter = self.resumed[-1].adapter if self.resumed else self.header.adapter
-        room = adapter.get("context_length")
-        if not isinstance(room, int) or not adapter.get("deterministic"):  # a server counts in its own way
-            return end.tokens > 0
-        return len(self.prompt_of(end.stream)) + end.tokens > room > 0
-
-    def prompt_of(self, stream: int) -> list[int]:
-        """The prompt of one sequence. Raises `TraceError` for a stream the header does not name."""
-        for known, prompt in self.header.sequences:
-            if known == stream and 0 <= prompt < len(self.header.prompts):
-                return self.header.prompts[prompt]
-        raise TraceError(f"the header names no sequence with stream {stream}")
 
 
 def versions() -> dict[str, str]:

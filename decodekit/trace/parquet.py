@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from decodekit.chain import Entry
 from decodekit.errors import ConfigError
 from decodekit.trace.codec import to_line
-from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
+from decodekit.trace.trace import Trace
 from decodekit.types import PathLike
 
 if TYPE_CHECKING:

@@ -30,7 +30,8 @@ from decodekit.draw.context import MOST_TOKENS
 from decodekit.text.tokenizer import TokenId
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.header import Footer, Header, Resumption
-from decodekit.trace.step import Abandoned, Level, RawSummary, Step, Timing
+from decodekit.trace.step import Abandoned, Level, Step, Timing
+from decodekit.trace.summary import RawSummary
 from decodekit.types import Ids
 
 __all__ = ["FOOTER", "RESUMPTION", "parse_header", "parse_json", "parse_step"]

@@ -10,7 +10,7 @@ from decodekit.draw.randomness import ALGORITHM
 from decodekit.errors import ConfigError, TraceError
 from decodekit.model.adapter import AdapterInfo
 from decodekit.plugin import registry
-from decodekit.trace.header import Trace
+from decodekit.trace.trace import Trace
 
 __all__ = [
     "chain_of",

@@ -14,8 +14,8 @@ from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, Randomnes
 from decodekit.draw.samplers import CORE_SAMPLERS, race
 from decodekit.errors import DistributionError
 from decodekit.trace.evidence import Evidence
-from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
+from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
 
 __all__ = ["check_word", "noise_of", "redraw"]

@@ -27,11 +27,11 @@ from decodekit.trace.attempts import Attempts
 from decodekit.trace.branches import check_branches, drawn_from_record
 from decodekit.trace.comparing import check_choice
 from decodekit.trace.given import relearn
-from decodekit.trace.header import Trace
 from decodekit.trace.reader import read_trace
 from decodekit.trace.rebuild import chain_of, differences, require_noise
 from decodekit.trace.redraw import noise_of, redraw
 from decodekit.trace.step import Step
+from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
 from decodekit.types import PathLike
 

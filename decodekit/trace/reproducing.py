@@ -18,9 +18,10 @@ from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.branches import Drawn
 from decodekit.trace.comparing import check_choice, first_difference
 from decodekit.trace.evidence import Evidence, gather
-from decodekit.trace.header import Trace
 from decodekit.trace.redraw import noise_of
-from decodekit.trace.step import RawSummary, Step
+from decodekit.trace.step import Step
+from decodekit.trace.summary import RawSummary
+from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
 
 __all__ = ["NotRecorded", "Rerun", "reproduce"]

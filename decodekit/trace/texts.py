@@ -7,8 +7,8 @@ from collections import Counter
 from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.branches import check_spelling
-from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
+from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
 
 __all__ = ["RecordedTexts"]

@@ -17,13 +17,13 @@ from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.attempts import Attempts
 from decodekit.trace.branches import check_branches, drawn_from_record
 from decodekit.trace.comparing import check_choice, is_close
-from decodekit.trace.header import Trace
 from decodekit.trace.reader import inspect_trace
 from decodekit.trace.rebuild import chain_of, require_noise
 from decodekit.trace.redraw import check_word, redraw
 from decodekit.trace.reproducing import NotRecorded, Rerun, reproduce
 from decodekit.trace.step import Step
 from decodekit.trace.texts import RecordedTexts
+from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import STRENGTH, Finding, Verdict, Word
 from decodekit.types import PathLike
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import decodekit
 from decodekit.draw.context import Context, TokenIds
-from decodekit.trace.step import RawSummary
+from decodekit.trace.summary import RawSummary
 
 from .timing import Ratio, paired
 

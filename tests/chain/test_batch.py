@@ -17,7 +17,7 @@ from decodekit.distribution import Row
 from decodekit.distribution.together import sum_lists
 from decodekit.draw.context import TokenIds
 from decodekit.trace.evidence import gather
-from decodekit.trace.step import RawSummary
+from decodekit.trace.summary import RawSummary
 
 V = 400
 

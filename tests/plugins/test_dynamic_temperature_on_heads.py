@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decodekit import CHEAP, Chain, Context, Distribution, DistributionError, Undisclosed, processor
-from decodekit.trace.step import RawSummary
+from decodekit.trace.summary import RawSummary
 
 
 def head_of(whole: Distribution, shown: int, *, support: bool = True) -> Distribution:

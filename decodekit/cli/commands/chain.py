@@ -22,8 +22,8 @@ from decodekit.cli.plugin_facts import doc_of, needs_of, on_a_head, traits_of
 from decodekit.errors import ConfigError
 from decodekit.plugin import registry
 from decodekit.plugin.one_line import parse_sampler, read_chain
-from decodekit.view.safe_text import safe_text
-from decodekit.view.stages import share_text
+from decodekit.text.safe_text import safe_text
+from decodekit.trace.stages import share_text
 
 __all__ = ["chain"]
 

@@ -11,7 +11,7 @@ import typer
 from decodekit.cli.files import read_config
 from decodekit.config import config_schema
 from decodekit.plugin import parameter_model, registry, validated
-from decodekit.view.safe_text import safe_text
+from decodekit.text.safe_text import safe_text
 
 __all__ = ["config_app"]
 

@@ -22,8 +22,8 @@ from decodekit.model.adapter import Adapter
 from decodekit.model.asking import BlockingAdapter, ask
 from decodekit.model.asking import blocking as as_blocking
 from decodekit.model.prefix import Prefix
+from decodekit.text.safe_text import safe_text
 from decodekit.types import Ids
-from decodekit.view.safe_text import safe_text
 
 __all__ = ["doctor"]
 

@@ -16,7 +16,7 @@ from decodekit.cli.plugin_facts import Facts, facts, facts_or_absent
 from decodekit.cli.reference import reference_page
 from decodekit.errors import UnknownPlugin, did_you_mean
 from decodekit.plugin import registry
-from decodekit.view.safe_text import safe_text
+from decodekit.text.safe_text import safe_text
 
 __all__ = ["plugins"]
 

@@ -9,7 +9,7 @@ import typer
 
 from decodekit.cli.files import new_file
 from decodekit.cli.options import TraceArgument
-from decodekit.view.safe_text import safe_text
+from decodekit.text.safe_text import safe_text
 
 __all__ = ["recover"]
 

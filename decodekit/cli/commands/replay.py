@@ -10,7 +10,7 @@ import typer
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.cli.options import JsonFlag, TraceArgument
 from decodekit.cli.output import console, number, put_json, say
-from decodekit.view.labels import token_label
+from decodekit.text.labels import token_label
 
 if TYPE_CHECKING:
     from decodekit.text.tokenizer import Tokenizer

@@ -9,7 +9,7 @@ import typer
 from decodekit.cli.options import JsonFlag, TraceArgument
 from decodekit.cli.output import console, put_json
 from decodekit.errors import DecodekitError
-from decodekit.view.safe_text import safe_text
+from decodekit.text.safe_text import safe_text
 from decodekit.view.verdicts import GOOD, MEANING, STYLE
 
 __all__ = ["verify"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decodekit.testing import PiecesTokenizer
-from decodekit.view.labels import token_label
+from decodekit.text.labels import token_label
 
 
 def test_a_token_is_quoted_and_half_a_character_is_shown_as_bytes() -> None:

@@ -5,11 +5,35 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from decodekit.trace.step import Step
+from decodekit.chain import Entry
+from decodekit.draw.choice import Choice, Draw
+from decodekit.trace.evidence import Evidence
+from decodekit.trace.summary import RawSummary
 
-__all__ = ["Column", "TokenLine", "bar", "grid", "share_text"]
+__all__ = ["Column", "Recorded", "TokenLine", "bar", "grid", "share_text"]
+
+
+class Recorded(Protocol):
+    """What the table reads of a step."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def token_id(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def raw(self) -> RawSummary: ...
+    @property
+    def entries(self) -> tuple[Entry, ...]: ...
+    @property
+    def choice(self) -> Choice: ...
+    @property
+    def draw(self) -> Draw | None: ...
+    @property
+    def evidence(self) -> Evidence | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +68,7 @@ class TokenLine:
     shares: tuple[float | None, ...]
 
 
-def grid(step: Step, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Column], list[TokenLine]]:
+def grid(step: Recorded, chain: Mapping[str, Any], most: int = 8) -> tuple[list[Column], list[TokenLine]]:
     """The stages of a step, and its leading tokens; the chosen token and the runner-up are always among them.
 
     Args:
@@ -84,7 +108,9 @@ def bar(share: float | None, cells: int, *, unicode: bool = True) -> str:
     return ("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]).ljust(cells)[:cells]
 
 
-def _shares(token_id: int, step: Step, stages: list[Column], tops: list[dict[int, float]]) -> tuple[float | None, ...]:
+def _shares(
+    token_id: int, step: Recorded, stages: list[Column], tops: list[dict[int, float]]
+) -> tuple[float | None, ...]:
     shares: list[float | None] = []
     chosen = [step.choice.raw_logprob, *(entry.chosen for entry in step.entries)]
     for at, (stage, top) in enumerate(zip(stages, tops, strict=True)):
@@ -100,7 +126,7 @@ def _shares(token_id: int, step: Step, stages: list[Column], tops: list[dict[int
     return tuple(shares)
 
 
-def _final(token_id: int, step: Step) -> float | None:
+def _final(token_id: int, step: Recorded) -> float | None:
     """The final log-probability, from the evidence that proves the draw."""
     if token_id == step.token_id:
         return step.choice.logprob

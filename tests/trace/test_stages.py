@@ -10,7 +10,7 @@ import pytest
 import decodekit
 from decodekit.testing import TableAdapter
 from decodekit.trace import Trace
-from decodekit.view.stages import bar, grid, share_text
+from decodekit.trace.stages import bar, grid, share_text
 
 
 def run(parts: list[tuple[str, dict[str, object]]], sampler: str = "multinomial", **call: object) -> Trace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from decodekit.errors import DecodekitError
-from decodekit.view.safe_text import safe_text
+from decodekit.text.safe_text import safe_text
 
 if TYPE_CHECKING:
     from decodekit.text.tokenizer import Tokenizer

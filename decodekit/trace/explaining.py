@@ -1,0 +1,40 @@
+"""The explanation of a step within its trace: with the text before it, and whether its draw is proved."""
+
+from __future__ import annotations
+
+from decodekit.errors import DecodekitError
+from decodekit.text.safe_text import safe_text
+from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.explanation import Explanation, explain_step
+from decodekit.trace.trace import Trace
+from decodekit.trace.verifying import verify
+
+__all__ = ["explain_in"]
+
+_CONTEXT = 40  # characters of the text before
+
+
+def explain_in(trace: Trace, at: int, tokenizer: Tokenizer | None) -> Explanation:
+    """The explanation of a step within its trace: with the text before it, and whether its draw is proved.
+
+    Args:
+        trace: one sequence.
+        at: the index of the step in ``trace.steps``.
+        tokenizer: for the texts of tokens.
+    """
+    before, verified = _before(trace, at, tokenizer), str(verify(trace).words[at])
+    return explain_step(trace.steps[at], trace.header.chain, tokenizer, before=before, verified=verified)
+
+
+def _before(trace: Trace, at: int, tokenizer: Tokenizer | None) -> str:
+    """The end of what the model had read: the prompt and the tokens so far."""
+    if tokenizer is None:
+        return ""
+    stream = trace.steps[at].stream
+    ids = [*trace.prompt_of(stream), *trace.token_ids(stream)[: trace.steps[at].index]]
+    try:
+        read = tokenizer.decode(ids[-_CONTEXT:]).decode("utf-8", "ignore")
+    except DecodekitError:  # a server that is not there any more
+        return ""
+    shown = safe_text(read[-_CONTEXT:])
+    return f"  after ...{shown}" if len(ids) > _CONTEXT or len(read) > _CONTEXT else f"  after {shown}"

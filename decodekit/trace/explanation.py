@@ -1,0 +1,142 @@
+"""Why a token was chosen, as data, as text and as HTML: the stages of its step, the draw, and the check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from decodekit.draw.randomness import gumbel_of, uniform_of
+from decodekit.text.labels import token_label
+from decodekit.text.safe_text import safe_text
+from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.stages import Column, Recorded, TokenLine, grid, share_text
+
+__all__ = ["Explanation", "explain_step"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a token was chosen. As text with ``str``, as a table in a notebook.
+
+    Args:
+        index: the step's.
+        token_id: the token.
+        before: the end of the text that the model had read; '' where that is not known.
+        columns: the model's distribution, and the result of each processor.
+        rows: the leading tokens with their probability at each of these stages.
+        labels: what each token of the rows is called.
+        facts: (name, sentence) of the draw, of the score where there is one, and of the margin.
+        verified: the word of `decodekit.verify` for the step; '' where it was not verified.
+    """
+
+    index: int
+    token_id: int
+    before: str
+    columns: tuple[Column, ...]
+    rows: tuple[TokenLine, ...]
+    labels: Mapping[int, str]
+    facts: tuple[tuple[str, str], ...]
+    verified: str = ""
+
+    @property
+    def title(self) -> str:
+        """The step and its token."""
+        return f"step {self.index}: {self.labels[self.token_id]}"
+
+    def __str__(self) -> str:
+        body = self._body()
+        widths = [max(len(line[at]) for line in body) for at in range(len(body[0]))]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if at < 2 else cell.rjust(width)
+                for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in body
+        ]
+        facts = [f"  {name:<8}{sentence}" for name, sentence in self._all_facts()]
+        return "\n".join([self.title + self.before, "", *lines, "", *facts])
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.title}, {len(self.columns)} stages)"
+
+    def _repr_html_(self) -> str:
+        head, *body = self._body()
+        headings = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+        lines = "".join(_html_line(line, bold=bool(line[0])) for line in body)
+        facts = "<br>".join(f"{escape(name)}: {escape(sentence)}" for name, sentence in self._all_facts())
+        return (
+            f"<table><caption>{escape(self.title + self.before)}</caption><thead><tr>{headings}</tr></thead>"
+            f"<tbody>{lines}</tbody></table><p>{facts}</p>"
+        )
+
+    def _body(self) -> list[list[str]]:
+        """The table: the headings, a line for each token, and what is left at each stage."""
+        headings = [safe_text(f"{column.name} {column.detail}".rstrip()) for column in self.columns]
+        lines = [
+            [">" if row.chosen else "", self.labels[row.token_id], *map(share_text, row.shares)] for row in self.rows
+        ]
+        left = ["?" if column.support is None else str(column.support) for column in self.columns]
+        entropy = ["?" if column.entropy is None else f"{column.entropy:.3f}" for column in self.columns]
+        return [["", "token", *headings], *lines, ["", "tokens left", *left], ["", "entropy (nats)", *entropy]]
+
+    def _all_facts(self) -> list[tuple[str, str]]:
+        return [*self.facts, *([("check", self.verified)] if self.verified else [])]
+
+
+def explain_step(
+    step: Recorded,
+    chain: Mapping[str, Any] | None = None,
+    tokenizer: Tokenizer | None = None,
+    *,
+    before: str = "",
+    verified: str = "",
+) -> Explanation:
+    """The explanation of one step.
+
+    Args:
+        step: the step.
+        chain: as a trace's header describes it; without it, the names of the recorded entries alone.
+        tokenizer: for the texts of tokens; without it, their ids, and the step's own text.
+        before, verified: as of `Explanation`.
+    """
+    if chain is None:
+        chain = {"processors": [{"name": entry.name} for entry in step.entries]}
+    columns, rows = grid(step, chain)
+    labels = {row.token_id: token_label(tokenizer, row.token_id) for row in rows}  # the runner-up is one of them
+    if tokenizer is None and step.text:
+        labels[step.token_id] = f'"{safe_text(step.text)}"'
+    facts = tuple(_facts(step, str(chain.get("sampler", {}).get("name", "")), labels))
+    return Explanation(step.index, step.token_id, before, tuple(columns), tuple(rows), labels, facts, verified)
+
+
+def _facts(step: Recorded, sampler: str, labels: Mapping[int, str]) -> list[tuple[str, str]]:
+    """How the choice was made: the random word, the numbers computed from it, and the margin."""
+    choice, draw = step.choice, step.draw
+    unit = " of the mass" if sampler == "inverse_cdf" else " nats" if sampler in ("multinomial", "greedy") else ""
+    margin = "nothing else was possible"
+    if choice.runner_up is not None:
+        margin = f"{choice.margin:.4f}{unit} to {labels[choice.runner_up]}, the runner-up"
+    lines = [("draw", f"none: {sampler or 'the sampler'} uses no randomness")]
+    if draw is not None:
+        words = np.array([draw.word], dtype=np.uint64)
+        u, gumbel = float(uniform_of(words)[0]), float(gumbel_of(words)[0])
+        lines = [("draw", f"word {draw.word:016x}, u {u:.6f}")]
+        if sampler == "multinomial":
+            sign = "-" if gumbel < 0 else "+"
+            lines = [
+                ("draw", f"{lines[0][1]}, Gumbel {gumbel:.4f}"),
+                ("score", f"{choice.score - gumbel:.4f} {sign} {abs(gumbel):.4f} = {choice.score:.4f}"),
+            ]
+    return [(name, safe_text(line)) for name, line in [*lines, ("margin", margin)]]
+
+
+def _html_line(cells: Sequence[str], *, bold: bool) -> str:
+    """A row of the table: the mark and the token to the left, the numbers to the right."""
+    sides = ["left", "left", *["right"] * (len(cells) - 2)]
+    weight = "bold" if bold else "normal"
+    shown = (f'<td style="text-align:{side}">{escape(cell)}</td>' for side, cell in zip(sides, cells, strict=True))
+    return f'<tr style="font-weight:{weight}">' + "".join(shown) + "</tr>"

@@ -1,0 +1,49 @@
+"""A step as one row of a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from decodekit.trace.step import Step
+
+__all__ = ["row_of"]
+
+
+def row_of(step: Step) -> dict[str, Any]:
+    """A step as a dict of plain types, with the names of the columns of a Parquet table where both have them.
+
+    Returns:
+        ``stream``, ``step``, ``token_id``, ``text``; ``logprob`` after the chain and ``raw_logprob`` of the model, in
+        nats, ``rank``, ``score``, ``margin``, ``runner_up``; ``word`` in hex; ``raw_support``, ``raw_entropy`` in nats,
+        ``raw_top`` as lists of id and logprob; ``processors``, a dict for each; and ``predict_seconds``,
+        ``chain_seconds``. None stands for what is not known.
+    """
+    choice, raw = step.choice, step.raw
+    return {
+        "stream": step.stream,
+        "step": step.index,
+        "token_id": step.token_id,
+        "text": step.text,
+        "logprob": choice.logprob,
+        "raw_logprob": choice.raw_logprob,
+        "rank": choice.rank,
+        "score": choice.score,
+        "margin": choice.margin,
+        "runner_up": choice.runner_up,
+        "word": None if step.draw is None else f"{step.draw.word:016x}",
+        "raw_support": raw.support,
+        "raw_entropy": raw.entropy,
+        "raw_top": [[token_id, logprob] for token_id, logprob in raw.top],
+        "processors": [
+            {
+                "name": entry.name,
+                "support": entry.support,
+                "entropy": entry.entropy,
+                "kl": entry.kl,
+                "mass_removed": entry.mass_removed,
+            }
+            for entry in step.entries
+        ],
+        "predict_seconds": step.timing.predict,
+        "chain_seconds": step.timing.chain,
+    }

@@ -1,0 +1,113 @@
+"""A run as a whole: its header, its steps and its footer; as bytes and as rows."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from decodekit.errors import TraceError
+from decodekit.trace.ends import wrong_ends
+from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
+from decodekit.trace.lines import Lines
+from decodekit.trace.rows import row_of
+from decodekit.trace.step import Step
+from decodekit.trace.unpacking import unpack
+
+__all__ = ["Trace"]
+
+
+@dataclass(slots=True)
+class Trace:
+    """A run: its header, its steps in the order they were made, and its footer.
+
+    Args:
+        header: what it started from.
+        steps: one per token; `Step.stream` says of which sequence.
+        footer: None if the run has no recorded end: the trace is incomplete.
+        resumed: where it was resumed, if it was.
+    """
+
+    header: Header
+    steps: list[Step]
+    footer: Footer | None
+    resumed: list[Resumption] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        reasons = [] if self.footer is None else [str(end.finish_reason) for end in self.footer.ends]
+        ends = "incomplete" if self.footer is None else ", ".join(dict.fromkeys(reasons)) or "no sequence"
+        number = len(self.header.sequences)
+        counts = f"{len(self.steps)} steps, {number} sequence{'' if number == 1 else 's'}, {self.header.level!r}"
+        return f"Trace({counts}, seed={self.header.seed}, {ends})"
+
+    def token_ids(self, stream: int = 0) -> list[int]:
+        """The tokens of one sequence."""
+        return [step.token_id for step in self.steps if step.stream == stream]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One dict of plain types for each step, for a table; its keys are those of `decodekit.trace.rows.row_of`."""
+        return [row_of(step) for step in self.steps]
+
+    def to_bytes(self) -> bytes:
+        """The content of a trace file. An incomplete trace has no footer.
+
+        Raises:
+            TraceError: the footer counts other steps than there are, as after a streamed run, whose steps are only in
+                its trace file.
+        """
+        wrong = self.wrong_ends()
+        if self.footer is not None and wrong is not None:
+            raise TraceError(wrong)
+        lines = Lines()
+        written = [lines.add(lines.header(self.header))]
+        at = {resumption.steps: resumption for resumption in self.resumed}
+        for number in range(len(self.steps) + 1):
+            if number in at:
+                written.append(lines.add(lines.resumed(at[number])))
+            if number < len(self.steps):
+                written.append(lines.add(lines.step(self.steps[number], number)))
+        if self.footer is not None:
+            written.append(lines.footer(self.footer.ends)[0])
+        return b"".join(written)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The trace that these bytes of a file hold, with the digests of its lines checked; as `decodekit.read_trace`.
+
+        Raises:
+            TraceError: another format, a damaged or incomplete line; ``step`` counts the intact steps before.
+        """
+        parts, fault = unpack(((line.rstrip(b"\n"), line.endswith(b"\n")) for line in io.BytesIO(data)), "the data")
+        if fault is not None:
+            raise fault
+        return cls(parts.header, parts.steps, parts.footer, parts.resumed)
+
+    def wrong_ends(self) -> str | None:
+        """What is wrong with the footer's ends: one per sequence, its tokens counted, a text for an error only."""
+        return wrong_ends(self.header, self.steps, self.footer)
+
+    def ended_early(self) -> str | None:
+        """Which sequence ended as 'length' with room for more; None for none, as far as the record says."""
+        ends = self.footer.ends if self.footer is not None else []
+        for end in ends:
+            if end.finish_reason == "length" and not self._was_long_enough(end):
+                return f"stream {end.stream} ended as 'length' after {end.tokens} tokens, with room for more"
+        return None
+
+    def _was_long_enough(self, end: SequenceEnd) -> bool:
+        """Whether a sequence reached its limit or, after a token at least, filled the context."""
+        most = self.header.stop.get("max_tokens")
+        if most is None or end.tokens >= most:
+            return True
+        adapter = self.resumed[-1].adapter if self.resumed else self.header.adapter
+        room = adapter.get("context_length")
+        if not isinstance(room, int) or not adapter.get("deterministic"):  # a server counts in its own way
+            return end.tokens > 0
+        return len(self.prompt_of(end.stream)) + end.tokens > room > 0
+
+    def prompt_of(self, stream: int) -> list[int]:
+        """The prompt of one sequence. Raises `TraceError` for a stream the header does not name."""
+        for known, prompt in self.header.sequences:
+            if known == stream and 0 <= prompt < len(self.header.prompts):
+                return self.header.prompts[prompt]
+        raise TraceError(f"the header names no sequence with stream {stream}")
