@@ -167,6 +167,7 @@ class LlamaCppAdapter:
         with self._context.in_use.lock:
             if not self._context.close.alive:
                 raise AdapterError("this adapter is closed")
+            self._context.in_use.require_whole("llamacpp")
             require_threads("llamacpp", self._context.threads)
             try:
                 answers = self._next_tokens(prefixes) or self._any(prefixes)

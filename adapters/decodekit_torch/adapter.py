@@ -345,6 +345,7 @@ class TorchAdapter:
     def _require_open(self) -> None:
         if self._closed:
             raise AdapterError("this adapter is closed")
+        self._in_use.require_whole("torch")
         require_threads("torch", torch.get_num_threads())
 
     def _computing(self) -> AbstractContextManager[None]:

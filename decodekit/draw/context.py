@@ -9,6 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from decodekit.distribution.frozen import quick_init
 from decodekit.draw.randomness import BoundRandomness
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.types import Ids
@@ -81,6 +82,7 @@ class _Buffer:
     used: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything that a processor or sampler may read in addition to the distribution.

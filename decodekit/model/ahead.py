@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import AdapterError
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.asking import is_async, rounds_of
-from decodekit.model.loops import running
+from decodekit.model.loops import OutOfTime, running
 from decodekit.model.prefix import Prefix
 
 __all__ = ["Ahead", "AheadInTask", "ahead_pays"]
@@ -43,28 +45,33 @@ class Ahead:
     ) -> None:
         self._rounds, self._until, self._process = rounds_of(adapter), until, os.getpid()
         self._own = self._rounds.question(adapter, prefixes, needs, priority)
+        self._ended = threading.Event()
+        self._own.answered = self._ended.set
         self._future: Future[None] | None = None
 
     def begin(self) -> None:
-        """Ask. Returns when the thread that asks leaves the interpreter to others, as far as it does."""
+        """Ask. Returns when the thread that asks leaves the interpreter to others, as far as it does, or in time."""
         begun = self._own.begun = threading.Event()
         self._rounds.add(self._own)
         self._future = self._rounds.drive_aside(self._own, self._until)
-        begun.wait()
+        begun.wait(self._seconds_left())
 
     def answers(self) -> list[Answer]:
         """Wait for the answers. Raises as `decodekit.model.asking.ask`."""
         if self._process != os.getpid():
             raise AdapterError("this process is a fork, and the model was asked before it: start the call again here")
-        assert self._future is not None
-        wait([self._future])
+        if not self._ended.wait(self._seconds_left()):
+            raise OutOfTime
         return self._own.result()
 
     def give_up(self) -> None:
-        """Forget the question. A call that has begun is waited for: the adapter may be closed next."""
+        """Forget the question. A call that has begun for it is waited for: the adapter may be closed next."""
         self._rounds.give_up(self._own)
-        if self._future is not None and self._process == os.getpid():
+        if self._future is not None and self._process == os.getpid() and not self._future.cancel():
             wait([self._future])
+
+    def _seconds_left(self) -> float | None:
+        return None if self._until is None else max(0.0, self._until - time.monotonic())
 
 
 class AheadInTask:
@@ -88,7 +95,8 @@ class AheadInTask:
         """As `Ahead.begin`. Tasks that were answered together ask together before one of them goes on."""
         begun = self._own.begun = self._loop.signal()
         self._ask()
-        await begun.wait(None)
+        with suppress(OutOfTime):  # `answers` raises it
+            await begun.wait(self._until)
 
     async def answers(self) -> list[Answer]:
         """Wait for the answers. Asks, if it was not begun."""

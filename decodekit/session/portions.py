@@ -74,6 +74,7 @@ def portions(
         if taken < QUICK:
             portion *= 2
         elif until is None and caches is None and alone and taken / new > _UNCACHED * pace:
+            evaluated(adapter, prefix)  # the rest is asked for at once
             break
         elif until is None and taken > LONG and portion > _FIRST_OF_DEADLINE:
             portion //= 2

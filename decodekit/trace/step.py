@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from decodekit.chain import Entry
 from decodekit.distribution import Distribution, Origin, Schedule, Stage
 from decodekit.distribution.disclosure import Disclosure, Tail
+from decodekit.distribution.frozen import quick_init
 from decodekit.draw.choice import Choice, Draw
 from decodekit.trace.evidence import Evidence
 from decodekit.types import Ids
@@ -22,13 +23,14 @@ Level = Literal["none", "choice", "proof", "full"]
 FinishReason = Literal["stop", "length", "deadline", "cancelled", "error"]
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class RawSummary:
     """A summary of the adapter's answer.
 
     Args:
         disclosed: how many tokens were shown.
-        support: how many have probability; None on a head with a tail.
+        support: how many have probability; None on a head with a tail, unless the adapter gave it.
         entropy: in nats; None on a head with a tail, unless the adapter gave it.
         log_normalizer: in nats; None where a tail makes it unknown.
         origin: 'logits' or 'logprobs'.
@@ -60,7 +62,7 @@ class RawSummary:
         ids, logprobs = dist.leading(top)
         return RawSummary(
             disclosed=len(row),
-            support=row.support_size if whole else None,
+            support=row.support_size if dist.hidden is None else dist.hidden.support,
             entropy=dist.entropy if dist.knows_entropy else None,
             log_normalizer=dist.log_normalizer if whole or dist.stage == "raw" else None,
             origin=dist.origin,
@@ -76,6 +78,7 @@ def _brief(disclosed: int, origin: Origin, stage: Stage, temperature: float) -> 
     return RawSummary(disclosed, None, None, None, origin, stage, temperature, None, ())
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The time of one step, in seconds.
@@ -104,6 +107,7 @@ class Abandoned:
     token_ids: tuple[int, ...]
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """One generated token and why it was chosen.
@@ -161,4 +165,5 @@ class Step:
             temperature=raw.temperature,
             max_hidden=bound,
             entropy=raw.entropy,
+            support=raw.support,
         )

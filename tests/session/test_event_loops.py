@@ -48,6 +48,12 @@ def test_the_results_are_those_of_a_session(loop: str, kind: str) -> None:
             assert (one.token_ids, two.token_ids) == (alone(1, 4), alone(1, 4, stream=1))
             found = [each.token_ids async for each in session.as_completed([[1], [2]], max_tokens=4)]
             assert sorted(found) == sorted([alone(1, 4), alone(2, 4, stream=1 << 32)])
+            read = [each.token_ids async for each in session.as_completed(iter([[1], [2]]), max_tokens=4)]
+            assert sorted(read) == sorted(found)
+            assert await session.score([1], [2, 3]) == Session(table()).score([1], [2, 3])
+            assert [row.index for row in await session.rank([1], [[0], [2]])] == [
+                row.index for row in Session(table()).rank([1], [[0], [2]])
+            ]
             late = await session.generate([1], deadline=0.0)
             assert (late.token_ids, late.finish_reason) == ((), "deadline")
             with pytest.raises(decodekit.PluginError, match="enough"):
@@ -126,6 +132,42 @@ def test_a_session_that_is_left_in_a_cancelled_scope_closes_what_it_built(loop: 
 
     run(loop, main)
     assert ends == ["guesser", "closed"]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_session_that_is_closed_while_its_calls_wait_ends_each_with_what_it_has(loop: str) -> None:
+    """And a callback that raises ends its own call only."""
+    adapter, errors = Around(table(), plain), list[Any]()
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: Any) -> bool:
+        raise Stop
+
+    async def main() -> None:
+        session = AsyncSession(adapter, seed=3)
+        session.owns_adapter = True
+        enough = anyio.Event()
+
+        async def call(i: int) -> None:
+            try:
+                await session.generate([i], max_tokens=100_000, until=lambda step: step.index == 20 and enough.set())
+            except AdapterError as error:
+                errors.append((i, error))
+
+        async with anyio.create_task_group() as tasks:
+            for i in range(4):
+                tasks.start_soon(call, i)
+            with pytest.raises(Stop):
+                await session.generate([9], until=stop)
+            await enough.wait()
+            await session.aclose()
+
+    run(loop, main)
+    assert sorted(i for i, _ in errors) == [0, 1, 2, 3]
+    for i, error in errors:
+        assert "closed" in str(error) and error.partial.token_ids == alone(i, len(error.partial.token_ids))
 
 
 def test_under_trio_an_async_adapter_leaves_no_thread_when_it_is_dropped() -> None:

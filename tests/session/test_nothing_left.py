@@ -62,7 +62,7 @@ def leaves_nothing(adapter: Any, requests: int, *args: Any) -> None:
         getattr(adapter, "asked", []).clear()  # what a test's adapter keeps
         gc.collect()
         blocks = sys.getallocatedblocks()
-    assert blocks - before < max(500, requests // 10)  # a leak is a block for each request, or more
+    assert blocks - before < max(2000, requests)  # a question that is kept has ten blocks or more
     assert set(threading.enumerate()) <= threads and descriptors() <= files
     assert rounds_of(adapter).waiting == 0
 
@@ -88,7 +88,7 @@ def make() -> Iterator[Callable[[str], Any]]:
             from decodekit_torch import TorchAdapter
             from tests.adapters.torch.models import tiny
 
-            built.append(TorchAdapter(model=tiny("Llama"), max_sequences=8, cells=CELLS))
+            built.append(TorchAdapter(model=tiny("Llama").double(), max_sequences=8, cells=CELLS))
         else:
             pytest.importorskip("llama_cpp")
             from decodekit_llamacpp import LlamaCppAdapter
@@ -112,9 +112,15 @@ REQUESTS = [
 
 @pytest.mark.parametrize(("kind", "requests"), REQUESTS)
 def test_on_a_model_with_few_cells(make: Callable[[str], Any], kind: str, requests: int) -> None:
-    """Fewer cells than the callers' prefixes need: they are taken from one for the next, and none is lost."""
-    adapter, prompt = make(kind), Prefix(range(20, 30))
-    leaves_nothing(adapter, requests, prompt, Prefix([5] * 400), None)
+    """Fewer cells than the callers' prefixes need: they are taken from one for the next, and none is lost.
+
+    In float64 a batch changes a score by 1e-14, and no token.
+    """
+    adapter, prompt, expected = make(kind), Prefix(range(20, 30)), None
+    if kind == "torch":
+        session = Session(make(kind), seed=3)
+        expected = [session.generate(prompt, max_tokens=TOKENS, stream=i).token_ids for i in range(16)]
+    leaves_nothing(adapter, requests, prompt, Prefix([5] * 400), expected)
     (answer,) = adapter.predict([Prefix([7] * (CELLS - 3))])  # all of them can be used
     assert not isinstance(answer, DecodekitError), answer
     assert isinstance(adapter.predict([Prefix([5] * 400)])[0], ContextOverflow)

@@ -304,3 +304,77 @@ def test_an_interrupt_anywhere_loses_nothing(tmp_path: Path, stride: int) -> Non
             assert recorded[: len(shown)] == shown and tuple(recorded) == expected[: len(recorded)], at
         assert session.generate("the ", max_tokens=4).token_ids == expected, at
     assert total > 100
+
+
+@pytest.mark.parametrize("kind", ["threads", "tasks"])
+def test_callers_leave_at_their_deadline_while_the_model_hangs_in_a_call_of_another(kind: str) -> None:
+    hangs, entered, opened = threading.Event(), threading.Event(), threading.Event()
+
+    def act(inner: Any, prefixes: Any, needs: Any) -> Any:
+        if hangs.is_set() and any(prefix.token_ids[0] == ord("t") and len(prefix) > 8 for prefix in prefixes):
+            entered.set()
+            assert opened.wait(60)
+        return inner.predict(prefixes, needs)
+
+    adapter, ends = Overlapping(act=act), list[str | None]()
+    session, calls = Session(adapter, CHAIN, seed=3), {"max_tokens": 10_000, "deadline": 1.0}
+    first = threading.Thread(target=session.generate, args=("the ",), kwargs={"max_tokens": 200})
+
+    def hang() -> None:
+        hangs.set()
+        first.start()
+        assert entered.wait(60)
+
+    def in_a_thread(prompt: str, begun: threading.Barrier) -> None:
+        steps = session.stream(prompt, **calls)  # type: ignore[arg-type]
+        for _ in range(3):
+            next(steps)
+        begun.wait()
+        begun.wait()  # the model hangs now
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                ends.append(end.value.finish_reason)
+                return
+
+    async def in_a_task(prompt: str, begun: list[int], hung: asyncio.Event) -> None:
+        limit = {**calls, "deadline": None if prompt == "a " else 1.0}  # the first one has none, and is asked first
+        steps = AsyncSession(adapter, CHAIN, seed=3).stream(prompt, **limit)  # type: ignore[arg-type]
+        for _ in range(3):
+            await anext(steps)
+        begun.append(1)
+        await hung.wait()
+        async for _ in steps:
+            pass
+        ends.append(steps.result.finish_reason)
+
+    async def main() -> None:
+        begun, hung = list[int](), asyncio.Event()
+        tasks = [asyncio.create_task(in_a_task(prompt, begun, hung)) for prompt in ("a ", "cat ", "sat ")]
+        while len(begun) < 3:
+            await asyncio.sleep(0.001)
+        await asyncio.to_thread(hang)
+        hung.set()
+        await asyncio.wait(tasks[1:], timeout=20)
+        ends.append("deadline" if len(ends) == 2 else None)
+        tasks[0].cancel()
+        opened.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    if kind == "tasks":
+        asyncio.run(main())
+    else:
+        barrier = threading.Barrier(4)
+        started = [threading.Thread(target=in_a_thread, args=(prompt, barrier), daemon=True) for prompt in "acs"]
+        for thread in started:
+            thread.start()
+        barrier.wait()
+        hang()
+        barrier.wait()
+        for thread in started:
+            thread.join(20)
+    late = list(ends)
+    opened.set()
+    first.join(60)
+    assert late == ["deadline"] * 3
