@@ -112,10 +112,8 @@ class TorchAdapter:
             raise ParameterError("adapter 'torch': compile is for modules; give a compiled function instead")
         if stochastic and isinstance(model, str):
             module.train()
-        self._module = module
-        self._closed, self._in_use = False, Exclusive()
-        self._deterministic = deterministic
-        self._compile = compile
+        self._module, self._closed, self._in_use = module, False, Exclusive()
+        self._deterministic, self._compile = deterministic, compile
         self._n_ctx = context_length(module, n_ctx)
         with self._computing(), generators_kept():
             chosen = choose_engine(
