@@ -5,6 +5,8 @@ that is a pure function of seed, stream, step and token id. Each part is recorde
 verified without the model, and replayed.
 """
 
+from typing import TYPE_CHECKING
+
 from decodekit.chain import Chain, Entry
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, Interval, Tail, Undisclosed
@@ -109,3 +111,15 @@ __all__ = [
     "sampler",
     "verify",
 ]
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """``__version__``, which is read from the installed package when it is asked for."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from decodekit.plugin.installed import our_version
+
+        return our_version()

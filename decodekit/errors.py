@@ -162,7 +162,7 @@ class ModelNotFound(AdapterError):
 class ContextOverflow(AdapterError):
     """The prefix is longer than the model's context length.
 
-    While generating, a session turns this into ``finish_reason="length"``; on a prompt it is raised.
+    While generating, a session turns this into ``finish_reason="context"``; on a prompt it is raised.
     """
 
 

@@ -22,7 +22,7 @@ from decodekit.errors import (
 )
 from decodekit.local.fingerprint import file_fingerprint
 from decodekit.local.model_files import find_model
-from decodekit.local.paths import TokenPath, fault_of, paths_of
+from decodekit.local.paths import TokenPath, cached_length, fault_of, paths_of
 from decodekit.local.process import require_threads
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.prefix import Prefix
@@ -176,6 +176,10 @@ class LlamaCppAdapter:
                     self._kv.clear()
                 raise
         return [answers[prefix.digest] for prefix in prefixes]
+
+    def cached_tokens(self, prefix: Prefix) -> int | None:
+        """How many leading tokens of a prefix need no evaluation now; None while another thread computes."""
+        return self._context.in_use.if_free(lambda: cached_length(prefix, self._kv.index, self._answers))
 
     def close(self) -> None:
         """Free the context and the model, after the forward pass that is running. Closing twice does nothing."""

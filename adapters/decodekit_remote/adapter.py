@@ -255,6 +255,10 @@ class RemoteAdapter:
         clean = self._transport.redaction.error
         return [clean(answer) if isinstance(answer, DecodekitError) else answer for answer in answers]
 
+    def cached_tokens(self, prefix: Prefix) -> int | None:
+        """How many tokens of a prefix were in the server's cache, as it reported last; None where it did not."""
+        return None if self._connection is None else self._connection.answers.cached_tokens(prefix)
+
     async def aclose(self) -> None:
         """Close streams and connections. Closing twice does nothing."""
         self._closed = True

@@ -24,6 +24,7 @@ __all__ = ["Answers", "StoredAnswer"]
 _MOST_KEPT = 2_000_000  # numbers in the answers kept for later
 _MOST_DRAFTED = 10_000
 _MOST_GIVEN = 256  # answers of earlier calls: several calls may be under way
+_MOST_COUNTS = 10_000  # reports of cached tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Answers:
         self._just_given: frozenset[bytes] = frozenset()  # by the last call, which may ask again for more
         self._kept: OrderedDict[bytes, StoredAnswer] = OrderedDict()
         self._numbers = 0
+        self._cached: dict[bytes, int] = {}
         self._drafted: OrderedDict[bytes, bytes] = OrderedDict()
         self._unlisted: set[bytes] = set()
         self._seen_model: str | None = None
@@ -100,6 +102,10 @@ class Answers:
         """Whether `mark_unlisted` was called for it."""
         return prefix.digest in self._unlisted
 
+    def cached_tokens(self, prefix: Prefix) -> int | None:
+        """How many tokens of a prefix the server had cached, as it reported last; None where it did not."""
+        return self._cached.get(prefix.digest)
+
     def observe(self, prefix: Prefix) -> None:
         """Count whether the last token of a prefix agrees with the server's draft."""
         parent = prefix.parent
@@ -123,6 +129,8 @@ class Answers:
         if place == 0:
             self._checks.after(prefix, reply, schedule, streamed=question.stream)
             self._checks.observe(prefix, position)
+            if reply.cached_tokens is not None:
+                self._note_cached(prefix, reply.cached_tokens)
         answer = distribution(
             position,
             question,
@@ -142,6 +150,11 @@ class Answers:
         shown = ALL if answer.tail is None else Disclosure(question.top, question.named)
         self._store(prefix.digest, StoredAnswer(answer, shown))
         return self._continuation(prefix, position, question)
+
+    def _note_cached(self, prefix: Prefix, tokens: int) -> None:
+        if len(self._cached) >= _MOST_COUNTS:
+            self._cached.clear()
+        self._cached[prefix.digest] = tokens
 
     def _continuation(self, prefix: Prefix, position: Position, question: Request) -> Prefix | None:
         """The prefix with which the server continued, if its token has an id; a greedy one is counted as its draft."""

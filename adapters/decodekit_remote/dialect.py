@@ -175,7 +175,7 @@ class Reply:
         model: the name the server gives the model.
         build: what identifies the server's build or configuration.
         prompt_tokens: how many tokens the server made of the prompt, as it reports.
-        cached_tokens: how many tokens of it were in the server's cache; some servers leave these out of
+        cached_tokens: how many tokens of it were in the server's cache, as it reports; some servers leave these out of
             ``prompt_tokens``.
     """
 
@@ -186,7 +186,7 @@ class Reply:
     model: str = ""
     build: str = ""
     prompt_tokens: int | None = None
-    cached_tokens: int = 0
+    cached_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

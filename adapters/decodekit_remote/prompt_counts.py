@@ -148,7 +148,7 @@ class PromptCounts:
 
 def _count(reply: Reply) -> PromptCount:
     number = reply.prompt_tokens or 0
-    return PromptCount(number, number + max(reply.cached_tokens, 0))
+    return PromptCount(number, number + max(reply.cached_tokens or 0, 0))
 
 
 def _longer(server: Server, prefix: Prefix) -> str | Conversation | None:

@@ -20,7 +20,7 @@ from decodekit.errors import (
     ParameterError,
 )
 from decodekit.local.exclusive import Exclusive
-from decodekit.local.paths import fault_of
+from decodekit.local.paths import cached_length, fault_of
 from decodekit.local.process import require_threads
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.prefix import Prefix
@@ -30,7 +30,7 @@ from decodekit_torch.answers import KeptRow, disclosed, whole_row
 from decodekit_torch.computing import computing, repeats_its_bits
 from decodekit_torch.description import context_length, device_type, setting, versions
 from decodekit_torch.engines import choose_engine
-from decodekit_torch.loading import Loaded, free_unused_memory, given, load, move, out_of_memory
+from decodekit_torch.loading import Loaded, eos_of, free_unused_memory, given, load, move, out_of_memory
 from decodekit_torch.stochastic import Mixture, Stochastic, generators_kept
 from decodekit_torch.uncached import Shape
 
@@ -220,6 +220,11 @@ class TorchAdapter:
                 raise
         return [answers[prefix.digest] for prefix in prefixes]  # type: ignore[misc]  # rows are kept for heads only
 
+    def cached_tokens(self, prefix: Prefix) -> int | None:
+        """How many leading tokens of a prefix need no evaluation now; None while another thread computes."""
+        index = self._engine.index if self.caches else None
+        return self._in_use.if_free(lambda: cached_length(prefix, index, self._answers))
+
     def mixture(self, prefix: Prefix, passes: int = 64) -> Mixture:
         """The average of a stochastic model's distribution over many passes, with its standard error.
 
@@ -366,7 +371,7 @@ class TorchAdapter:
         return TransformersTokenizer(
             own,
             vocab_size=self._vocab_size,
-            eos_ids=[*_eos_of(self._module), *loaded.eos_ids],
+            eos_ids=[*eos_of(self._module), *loaded.eos_ids],
             unused=loaded.unused if given == "auto" else (),
         )
 
@@ -385,13 +390,3 @@ def _loaded(model: Any, *, device: str | None, with_tokenizer: bool, allow_downl
             raise OutOfMemory(f"there is no room for the model: {error}") from error
         raise
     return loaded
-
-
-def _eos_of(module: Any) -> list[int]:
-    """The end tokens that a transformers model's configs name, including the config of its text model."""
-    found: list[int] = []
-    own = getattr(module, "config", None)
-    for config in (getattr(module, "generation_config", None), own, getattr(own, "text_config", None)):
-        ids = getattr(config, "eos_token_id", None)
-        found += [ids] if isinstance(ids, int) else list(ids or ())
-    return found

@@ -25,6 +25,7 @@ from decodekit_torch.gguf_file import GgufFile
 
 __all__ = [
     "Loaded",
+    "eos_of",
     "free_unused_memory",
     "given",
     "load",
@@ -258,3 +259,13 @@ def _quietly(transformers: Any) -> Iterator[None]:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:500] if lines else ''}"
+
+
+def eos_of(module: Any) -> list[int]:
+    """The end tokens that a transformers model's configs name, including the config of its text model."""
+    found: list[int] = []
+    own = getattr(module, "config", None)
+    for config in (getattr(module, "generation_config", None), own, getattr(own, "text_config", None)):
+        ids = getattr(config, "eos_token_id", None)
+        found += [ids] if isinstance(ids, int) else list(ids or ())
+    return found

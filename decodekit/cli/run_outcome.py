@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import typer
@@ -22,19 +22,25 @@ __all__ = ["RunOutcome", "Sample"]
 
 @dataclass(frozen=True)
 class Sample:
-    """One sequence, complete or not, with or without a `Result`."""
+    """One sequence, complete or not, with or without a `Result`.
+
+    Args:
+        usage: as in `Result.to_dict`; None for a sequence that was ended from outside.
+    """
 
     stream: int
     finish_reason: str
     text: str
     token_ids: tuple[int, ...]
     error: str | None = None
+    usage: dict[str, int | None] | None = None
 
     @classmethod
     def of(cls, result: Result) -> Sample:
         """The sample of a sequence that ended by itself."""
         error = None if result.error is None else str(result.error)
-        return cls(result.stream, result.finish_reason, result.text, result.token_ids, error)
+        usage = asdict(result.usage)
+        return cls(result.stream, result.finish_reason, result.text, result.token_ids, error, usage)
 
     @classmethod
     def cut(cls, steps: Iterable[Step], reason: str, stream: int = 0, error: str | None = None) -> Sample:
@@ -42,10 +48,17 @@ class Sample:
         kept = [step for step in steps if step.stream == stream]
         return cls(stream, reason, "".join(step.text for step in kept), tuple(step.token_id for step in kept), error)
 
-    def data(self) -> dict[str, Any]:
-        """The sample as plain data."""
-        summary = {"text": self.text, "token_ids": self.token_ids, "finish_reason": self.finish_reason}
-        return summary if self.error is None else {**summary, "error": self.error}
+    def data(self, seed: int) -> dict[str, Any]:
+        """The sample as plain data, in the shape of `Result.to_dict`."""
+        return {
+            "text": self.text,
+            "token_ids": list(self.token_ids),
+            "finish_reason": self.finish_reason,
+            "error": self.error,
+            "seed": seed,
+            "stream": self.stream,
+            "usage": self.usage,
+        }
 
 
 @dataclass(frozen=True)
@@ -69,12 +82,10 @@ class RunOutcome:
         return 130 if "cancelled" in reasons else 1 if "error" in reasons else 0
 
     def data(self, call: dict[str, Any]) -> dict[str, Any]:
-        """As plain data, with what is needed to repeat the call."""
-        path = call["trace"]
-        summary = {"seed": call["seed"], "trace": None if path is None else str(path)}
-        if len(self.samples) == 1:
-            return {**self.samples[0].data(), **summary}
-        return {**summary, "results": [{"stream": sample.stream, **sample.data()} for sample in self.samples]}
+        """As plain data of one shape, with what is needed to repeat the call; ``results`` has one item per sample."""
+        path, seed = call["trace"], call["seed"]
+        results = [sample.data(seed) for sample in self.samples]
+        return {"seed": seed, "trace": None if path is None else str(path), "results": results}
 
     def show_samples(self) -> None:
         """Print the texts one below the other."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import TypeVar
 from weakref import WeakSet
 
 from decodekit.errors import AdapterError
 from decodekit.fork import after_fork
 
 __all__ = ["Exclusive"]
+
+Value = TypeVar("Value")
 
 
 class Exclusive:
@@ -29,6 +33,16 @@ class Exclusive:
         self.lock = threading.RLock()
         self.torn = False
         _all.add(self)
+
+    def if_free(self, read: Callable[[], Value]) -> Value | None:
+        """What a function returns while nobody else computes; None where another thread does."""
+        lock = self.lock
+        if not lock.acquire(blocking=False):
+            return None
+        try:
+            return read()
+        finally:
+            lock.release()
 
     def require_whole(self, adapter: str) -> None:
         """Raises `AdapterError`, with the adapter's registered name, where the state is half done."""

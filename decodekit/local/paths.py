@@ -16,7 +16,7 @@ from decodekit.local.content_index import ContentIndex
 from decodekit.model.prefix import Prefix
 from decodekit.types import Ids
 
-__all__ = ["TokenPath", "fault_of", "paths_of"]
+__all__ = ["TokenPath", "cached_length", "fault_of", "paths_of"]
 
 _REPEAT = 4  # evaluating this many known tokens again is cheaper than a slot and a row of its own
 
@@ -72,6 +72,19 @@ def paths_of(prefixes: Sequence[Prefix], index: ContentIndex) -> tuple[list[Toke
                 start, key_below = held, key
         paths += reversed(below)
     return paths, set(groups) - {-1}
+
+
+def cached_length(prefix: Prefix, index: ContentIndex | None, known: Container[bytes]) -> int:
+    """How many leading tokens of a prefix need no evaluation.
+
+    Args:
+        prefix: the prefix.
+        index: what the cache holds; None without a cache.
+        known: digests of the prefixes whose answers are kept.
+    """
+    if prefix.digest in known:
+        return len(prefix)
+    return 0 if index is None else min(index.find(prefix).length, max(len(prefix) - 1, 0))
 
 
 def fault_of(

@@ -20,7 +20,17 @@ from decodekit.model.prefix import Prefix
 from decodekit.model.rounds import Rounds
 from decodekit.text.tokenizer import Tokenizer
 
-__all__ = ["BlockingAdapter", "ask", "blocking", "checked", "connect", "is_async", "raise_typed", "rounds_of"]
+__all__ = [
+    "BlockingAdapter",
+    "ask",
+    "blocking",
+    "cached_tokens",
+    "checked",
+    "connect",
+    "is_async",
+    "raise_typed",
+    "rounds_of",
+]
 
 Value = TypeVar("Value")
 
@@ -129,6 +139,22 @@ def _checked(answer: Answer, vocab_size: int | None, name: str) -> Answer:
 
 def _placed(error: DistributionError) -> DistributionError:
     return error if error.stage is not None else type(error)(error.message, stage="adapter", step=error.step)
+
+
+def cached_tokens(adapter: Adapter | AsyncAdapter, prefix: Prefix, *, asked: bool) -> int | None:
+    """How many leading tokens of a prompt the adapter need not evaluate, as it says itself; None where it does not say.
+
+    Args:
+        adapter: the adapter.
+        prefix: the prompt.
+        asked: whether its first answer is there. An adapter with a cache of its own says it before, others after that.
+    """
+    behind = adapter.adapter if isinstance(adapter, BlockingAdapter) else adapter
+    tell = getattr(behind, "cached_tokens", None)
+    if tell is None or asked == (getattr(behind, "caches", None) is not None):
+        return None
+    told = tell(prefix)
+    return min(told, len(prefix)) if isinstance(told, int) and told >= 0 else None
 
 
 def rounds_of(adapter: Adapter) -> Rounds:

@@ -120,6 +120,7 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step
         decided = []
         run.report()
         if not begun:
+            run.note_cached(asked=False)
             question = question._replace(tokens=(yield from _portions(run, question)))
             if run.ends_at is not None and time.monotonic() >= run.ends_at:
                 continue  # `question` ends the run at the deadline
@@ -141,6 +142,7 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step
                 raise run.at_its_step(error) from error
             raise
         waited = time.perf_counter() - started
+        run.note_cached(asked=True)
         if run.settles_later:
             decided = run.decide(answers, waited)
         else:

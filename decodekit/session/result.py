@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
-from decodekit.errors import DecodekitError
-from decodekit.trace.step import FinishReason
+from decodekit.errors import DecodekitError, ParameterError
+from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.explaining import explain_in
+from decodekit.trace.explanation import Explanation
+from decodekit.trace.step import FinishReason, Step
+from decodekit.trace.token_list import Token, tokens_of
 from decodekit.trace.trace import Trace
 
-__all__ = [
-    "Result",
-]
+__all__ = ["Result", "Usage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a sequence used.
+
+    Args:
+        prompt_tokens: of the prompt.
+        completion_tokens: that were generated.
+        cached_tokens: those of the prompt that needed no evaluation when it was first asked for: the adapter's cache
+            held them, or the server reported so. None where the adapter does not say.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one sequence of a generation.
+    """The result of one sequence of a generation. It can be pickled; the copy has no tokenizer.
 
     Args:
         text: the text, without the end-of-text token and without a matched stop string.
         token_ids: all ids, the end-of-text token and those of a stop string included.
-        finish_reason: 'stop', 'length', 'deadline', 'cancelled' or 'error'.
+        finish_reason: 'stop', 'length' (``max_tokens`` is reached), 'context' (the model's context is full),
+            'deadline', 'cancelled' or 'error'.
         seed: the seed of the run; a random one if none was given.
         trace: every step of the run; in a batch, of all its sequences.
         stream: which sequence of the run this is.
         error: what ended it, when the reason is 'error'.
+        cached_tokens: as in `Usage`.
+        tokenizer: the model's, for the texts in `tokens` and `explain`.
     """
 
     text: str
@@ -34,9 +56,58 @@ class Result:
     trace: Trace
     stream: int = 0
     error: DecodekitError | None = None
+    cached_tokens: int | None = None
+    tokenizer: Tokenizer | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
         more = f", stream={self.stream}" if self.stream else ""
         more += "" if self.error is None else f", error={type(self.error).__name__}"
         return f"Result({text!r}, {len(self.token_ids)} tokens, {self.finish_reason!r}, seed={self.seed}{more})"
+
+    @property
+    def usage(self) -> Usage:
+        """The numbers of tokens."""
+        prompts = self.trace.header.prompts
+        number = dict(self.trace.header.sequences).get(self.stream)
+        prompt = 0 if number is None or number >= len(prompts) else len(prompts[number])
+        return Usage(prompt, len(self.token_ids), self.cached_tokens)
+
+    @property
+    def tokens(self) -> list[Token]:
+        """The tokens one by one, with the log-probabilities that the model gave. Their texts, joined, are `text`.
+
+        Where the steps were not kept (``level="none"``, or a streamed run), there are texts and ids alone.
+        """
+        return tokens_of(self.trace, self.stream, self.token_ids, self.tokenizer)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain JSON types, without the trace; ``error`` is its message, or None."""
+        return {
+            "text": self.text,
+            "token_ids": list(self.token_ids),
+            "finish_reason": self.finish_reason,
+            "error": None if self.error is None else str(self.error),
+            "seed": self.seed,
+            "stream": self.stream,
+            "usage": asdict(self.usage),
+        }
+
+    def explain(self, step: int | Step = -1) -> Explanation:
+        """Why a token was chosen: a table of text with ``str``, of HTML in a notebook.
+
+        Args:
+            step: its index in this sequence, or the step; a negative number counts from the end.
+
+        Raises:
+            ParameterError: there is no such step, or the steps were not kept.
+        """
+        own = [each for each in self.trace.steps if each.stream == self.stream]
+        at = step.index if isinstance(step, Step) else step
+        if not -len(own) <= at < len(own):
+            there = f"there are steps 0 to {len(own) - 1}" if own else "none was kept (level='none', or a streamed run)"
+            raise ParameterError(f"explain: there is no step {at}; {there}")
+        return explain_in(Trace(self.trace.header, own, self.trace.footer), at % len(own), self.tokenizer)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, each.name) for each in fields(self) if each.name != "tokenizer")

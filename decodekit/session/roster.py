@@ -45,6 +45,7 @@ class Outcome:
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     error: DecodekitError | None
+    cached_tokens: int | None = None
 
     @classmethod
     def of(cls, sequence: RunSequence, recorded: int) -> Self:
@@ -56,6 +57,7 @@ class Outcome:
             token_ids=tuple(decoder.output_ids[:recorded]),
             finish_reason=decoder.finish_reason or "cancelled",
             error=sequence.error,
+            cached_tokens=sequence.cached_tokens,
         )
 
     @classmethod

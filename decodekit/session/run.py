@@ -20,6 +20,7 @@ from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError, DistributionError, TraceError
 from decodekit.model.adapter import Answer
 from decodekit.model.ahead import ahead_pays
+from decodekit.model.asking import cached_tokens
 from decodekit.model.prefix import Prefix
 from decodekit.session.decided import Checkpoint, Decided
 from decodekit.session.decoder import draw_together
@@ -164,6 +165,13 @@ class Run:
             entering=[sequence.decoder.prefix for sequence in self._entering],
         )
 
+    def note_cached(self, *, asked: bool) -> None:
+        """Keep how much of the prompts in the last question the adapter has cached; see `cached_tokens`."""
+        for sequence in self._entering:
+            if sequence.cached_tokens is None:
+                found = cached_tokens(self.settings.adapter, sequence.decoder.prefix, asked=asked)
+                sequence.cached_tokens = found
+
     def guess(self) -> None:
         """Guess what follows the last question, unless a sequence asks again for the step that is being decided."""
         assert self.guesses is not None
@@ -300,6 +308,8 @@ class Run:
             trace=trace,
             stream=outcome.stream,
             error=outcome.error,
+            cached_tokens=outcome.cached_tokens,
+            tokenizer=self.settings.adapter.tokenizer,
         )
 
     def _undecided(self) -> list[RunSequence]:
@@ -325,7 +335,7 @@ class Run:
         """Why the next token of this sequence is its last one; None where it need not be."""
         room = self.settings.adapter.info.context_length
         if room is not None and len(sequence.decoder.prefix) >= room:
-            return "length"  # it fills the context
+            return "context"  # it fills it
         return "deadline" if self._late() else None
 
     def _take_guessed(self, guesses: Guesses, answers: Sequence[Answer], waited: float) -> Iterator[Step]:

@@ -33,12 +33,14 @@ class RunSequence:
     Attributes:
         error: what ended it, when it failed.
         recorded: how many of its steps are recorded.
+        cached_tokens: how many tokens of its prompt needed no evaluation; None where the adapter does not say.
     """
 
     def __init__(self, decoder: Decoder, held: HeldSteps | None = None) -> None:
         self.decoder = decoder
         self.error: DecodekitError | None = None
         self.recorded = 0
+        self.cached_tokens: int | None = None
         self._held = held
         self._questions = 0  # asked for the step that is being decided
         self._shown: int | None = None  # how many tokens the last answer disclosed
@@ -120,12 +122,12 @@ class RunSequence:
         return [] if self._held is None else self._held.settled(everything=self.finished)
 
     def fail(self, error: DecodekitError) -> None:
-        """End with this error; with 'length' if the context is full after at least one token."""
+        """End with this error; with 'context' if that is full after at least one token."""
         decoder = self.decoder
         if isinstance(error, DistributionError):
             error = at_step(error, len(decoder.output_ids))
         if isinstance(error, ContextOverflow) and len(decoder.output_ids):
-            decoder.finish("length")
+            decoder.finish("context")
             return
         decoder.finish("error")
         self.error = error

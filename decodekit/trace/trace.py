@@ -87,23 +87,30 @@ class Trace:
         return wrong_ends(self.header, self.steps, self.footer)
 
     def ended_early(self) -> str | None:
-        """Which sequence ended as 'length' with room for more; None for none, as far as the record says."""
+        """Which sequence ended at a limit that it had not reached; None for none, as far as the record says.
+
+        Traces written before there was the reason 'context' say 'length' for a full context too.
+        """
         ends = self.footer.ends if self.footer is not None else []
         for end in ends:
-            if end.finish_reason == "length" and not self._was_long_enough(end):
+            reached = self._was_long_enough(end) or self._filled_the_context(end)
+            if end.finish_reason == "length" and not reached:
                 return f"stream {end.stream} ended as 'length' after {end.tokens} tokens, with room for more"
+            if end.finish_reason == "context" and not self._filled_the_context(end):
+                return f"stream {end.stream} ended as 'context' after {end.tokens} tokens, with room for more"
         return None
 
     def _was_long_enough(self, end: SequenceEnd) -> bool:
-        """Whether a sequence reached its limit or, after a token at least, filled the context."""
         most = self.header.stop.get("max_tokens")
-        if most is None or end.tokens >= most:
-            return True
+        return most is None or end.tokens >= most
+
+    def _filled_the_context(self, end: SequenceEnd) -> bool:
+        """Whether a sequence filled the context, with a token at least."""
         adapter = self.resumed[-1].adapter if self.resumed else self.header.adapter
         room = adapter.get("context_length")
         if not isinstance(room, int) or not adapter.get("deterministic"):  # a server counts in its own way
             return end.tokens > 0
-        return len(self.prompt_of(end.stream)) + end.tokens > room > 0
+        return end.tokens > 0 and len(self.prompt_of(end.stream)) + end.tokens > room > 0
 
     def prompt_of(self, stream: int) -> list[int]:
         """The prompt of one sequence. Raises `TraceError` for a stream the header does not name."""

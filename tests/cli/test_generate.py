@@ -28,13 +28,15 @@ def test_a_pipe_gets_the_text_and_a_newline_and_nothing_else(decodekit: Decodeki
 def test_json_is_one_object_with_the_whole_answer(decodekit: Decodekit) -> None:
     done = decodekit(*RUN, "--json", "--trace", "run.jsonl")
     result = expected()
-    assert json.loads(done.stdout) == {
-        "text": result.text,
-        "token_ids": list(result.token_ids),
-        "finish_reason": "length",
+    usage = {"prompt_tokens": 4, "completion_tokens": 20, "cached_tokens": None}
+    one = {"text": result.text, "token_ids": list(result.token_ids), "finish_reason": "length", "error": None}
+    data = json.loads(done.stdout)
+    assert data == {
         "seed": 7,
         "trace": "run.jsonl",
+        "results": [{**one, "seed": 7, "stream": 0, "usage": usage}],
     }
+    assert data["results"] == [result.to_dict()]
 
 
 def test_without_a_seed_one_is_drawn_and_told_so_that_it_can_be_had_again(decodekit: Decodekit) -> None:
@@ -64,19 +66,20 @@ def test_samples_in_a_pipe_stand_between_lines(decodekit: Decodekit) -> None:
 def test_a_stop_text_ends_it_and_is_cut(decodekit: Decodekit) -> None:
     full = expected().text
     done = decodekit(*RUN, "--stop", full[8:11], "--stop", "never", "--json")
-    data = json.loads(done.stdout)
+    (data,) = json.loads(done.stdout)["results"]
     assert data["text"] == full[: full.index(full[8:11])] and data["finish_reason"] == "stop"
 
 
 def test_a_stop_id_ends_it(decodekit: Decodekit) -> None:
     result = expected()
-    data = json.loads(decodekit(*RUN, "--stop-id", str(result.token_ids[4]), "--json").stdout)
+    (data,) = json.loads(decodekit(*RUN, "--stop-id", str(result.token_ids[4]), "--json").stdout)["results"]
     first = result.token_ids.index(result.token_ids[4])
     assert data["token_ids"] == list(result.token_ids[: first + 1]) and data["finish_reason"] == "stop"
 
 
 def test_a_deadline_ends_it(decodekit: Decodekit) -> None:
-    data = json.loads(decodekit(*RUN, "--deadline", "0.1", "--set", "delay=0.06", "--json").stdout)
+    call = (*RUN, "--deadline", "0.1", "--set", "delay=0.06", "--json")
+    (data,) = json.loads(decodekit(*call).stdout)["results"]
     assert data["finish_reason"] == "deadline" and len(data["token_ids"]) <= 3
 
 
@@ -127,7 +130,7 @@ def test_what_cannot_be_disclosed_is_an_error_unless_told_otherwise(decodekit: D
     call = ("generate", "abc", "--adapter", "top3", "--chain", "top_k=5", "--max-tokens", "2", "--json")
     refused = decodekit(*call)
     assert refused.returncode == 1 and "cannot be answered" in refused.stderr
-    assert json.loads(refused.stdout)["finish_reason"] == "error"
+    assert json.loads(refused.stdout)["results"][0]["finish_reason"] == "error"
     assert decodekit(*call, "--on-undisclosed", "truncate").returncode == 0
 
 

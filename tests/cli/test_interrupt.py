@@ -51,8 +51,8 @@ def test_ctrl_c_leaves_the_text_and_a_whole_trace(environment: dict[str, str], t
 
 def test_ctrl_c_gives_the_json_so_far(environment: dict[str, str], tmp_path: Path) -> None:
     out, _, code = interrupted(environment, tmp_path, "--json", "--explain", "0")
-    data = json.loads(out)
-    assert code == 130 and data["finish_reason"] == "cancelled"
+    (data,) = json.loads(out)["results"]
+    assert code == 130 and data["usage"] is None and data["finish_reason"] == "cancelled"
     assert data["token_ids"] == check(tmp_path).token_ids()
 
 

@@ -32,7 +32,7 @@ def test_the_first_screen_is_proved_and_replayed(decodekit: Decodekit, tmp_path:
 
 def test_a_chat_uses_the_models_template(decodekit: Decodekit, tmp_path: Path) -> None:
     call = ("generate", "Say hello.", *MODEL, "--sampler", "greedy", "--max-tokens", "12", "--chat", "--json")
-    data = json.loads(decodekit(*call, "--trace", "run.jsonl").stdout)
+    (data,) = json.loads(decodekit(*call, "--trace", "run.jsonl").stdout)["results"]
     assert "ello" in data["text"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decodekit import ContextOverflow, Prefix, Session, read_trace
+from decodekit import ContextOverflow, Prefix, Session, read_trace, verify
 from decodekit.testing import BytesTokenizer, NGramAdapter, TableAdapter
 from tests.session.conftest import TEXT, Around, chain, plain, table
 
@@ -147,21 +147,22 @@ def test_a_deadline_ends_the_waiting_sequences_too():
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["context_length known", "found out by asking"])
-def test_a_full_context_while_generating_is_a_length_and_loses_nothing(told, tmp_path):
+def test_a_full_context_while_generating_is_told_and_loses_nothing(told, tmp_path):
     adapter = Around(table(context_length=6), plain, **({} if told else {"context_length": None}))
     path = tmp_path / "run.jsonl"
     result = Session(adapter, seed=4).generate([1, 2, 3], max_tokens=20, trace=path)
     free = Session(table(), seed=4).generate([1, 2, 3], max_tokens=20)
-    assert (result.token_ids, result.finish_reason, result.error) == (free.token_ids[:4], "length", None)
+    assert (result.token_ids, result.finish_reason, result.error) == (free.token_ids[:4], "context", None)
     assert len(adapter.asked) == (4 if told else 5)
-    assert read_trace(path).footer.ends[0].finish_reason == "length"
+    assert read_trace(path).footer.ends[0].finish_reason == "context"
+    assert verify(path).word == "proved"
 
 
 def test_a_full_context_loses_no_text_that_was_held_back():
     adapter = spells("abab")
     adapter.info = type(adapter.info)(**{**_fields(adapter.info), "context_length": 3})
     result = run(adapter, stop="abac")
-    assert (result.text, result.finish_reason) == ("aba", "length")
+    assert (result.text, result.finish_reason) == ("aba", "context")
 
 
 def _fields(info):
@@ -186,7 +187,9 @@ def test_a_prompt_that_does_not_fit_ends_alone_in_a_batch():
 
 def test_a_prompt_that_just_fits_gets_one_token():
     result = Session(table(context_length=6), seed=4).generate([1] * 6)
-    assert (len(result.token_ids), result.finish_reason) == (1, "length")
+    assert (len(result.token_ids), result.finish_reason) == (1, "context")
+    result = Session(table(context_length=6), seed=4).generate([1] * 5, max_tokens=2)
+    assert (len(result.token_ids), result.finish_reason) == (2, "length")  # both limits: the one that was asked for
 
 
 def test_closing_a_stream_early_cancels_the_run_and_leaves_a_whole_trace(session, tmp_path):

@@ -244,11 +244,11 @@ def test_a_disk_that_fills_up_ends_the_run_with_everything_in_partial(tmp_path, 
     assert len(caught.value.partial.token_ids) == 2
 
 
-def test_an_overflow_answered_at_the_first_token_is_an_error_and_later_a_length():
+def test_an_overflow_answered_at_the_first_token_is_an_error_and_later_a_full_context():
     overflow = ContextOverflow("full")
     with pytest.raises(ContextOverflow):
         Session(after(0, lambda p: [overflow] * len(p))).generate([1])
-    assert Session(after(1, lambda p: [overflow] * len(p))).generate([1]).finish_reason == "length"
+    assert Session(after(1, lambda p: [overflow] * len(p))).generate([1]).finish_reason == "context"
 
 
 def test_a_stop_that_is_no_text_is_a_typed_error() -> None:

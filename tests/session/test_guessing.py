@@ -279,7 +279,7 @@ def test_no_question_is_longer_than_the_run_the_context_and_the_adapter_allow() 
     adapter = counted(NGramAdapter(TEXT), concurrency=4, context_length=60)
     session = Session(adapter, seed=5)
     alone = session.generate(PROMPT, max_tokens=100)
-    assert alone.finish_reason == "length" and len(PROMPT) + len(alone.token_ids) == 61
+    assert alone.finish_reason == "context" and len(PROMPT) + len(alone.token_ids) == 61
     adapter.asked.clear()
     same(session.generate(PROMPT, max_tokens=100, guesser=Knowing((*alone.token_ids, *[1] * 50))), alone)
     assert all(len(prefix) <= 60 for prefixes, _ in adapter.asked for prefix in prefixes)

@@ -54,7 +54,7 @@ def test_a_token_that_another_attempt_would_choose_is_found(honest: dict[str, li
 
 @pytest.mark.parametrize("run", ["choice", "proof", "full"])
 def test_what_contradicts_another_field_is_found(honest: dict[str, list[Line]], tmp_path: Path, run: str) -> None:
-    for change in ("limit", "error", "no error", "empty error", "length", "temperature", "temperature inf"):
+    for change in ("limit", "error", "no error", "empty error", "length", "context", "temperature", "temperature inf"):
         lines = copy.deepcopy(honest[run])
         header, step, (end,) = lines[0]["content"], lines[1]["content"], lines[-1]["content"]["ends"]
         match change:
@@ -69,6 +69,8 @@ def test_what_contradicts_another_field_is_found(honest: dict[str, list[Line]], 
             case "length":  # and neither the limit nor the context was reached
                 end["finish_reason"] = "length"
                 header["stop"]["max_tokens"] = end["tokens"] + 1
+            case "context":  # the limit was reached, the context was not
+                end["finish_reason"] = "context"
             case "temperature":
                 step["raw"]["temperature"] = -1.0
             case "temperature inf":

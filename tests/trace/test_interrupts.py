@@ -11,13 +11,13 @@ import pytest
 import decodekit
 from decodekit import TraceError
 from decodekit.testing import NGramAdapter
-from decodekit.trace import Resumption, SequenceEnd, writer
+from decodekit.trace import Resumption, SequenceEnd, lines, writer
 from tests.interrupts import count_opcodes, interrupt
 
 from .conftest import TEXT, chain
 
 ADAPTER = NGramAdapter(TEXT)
-FILES = [writer.__file__]
+FILES = [writer.__file__, lines.__file__]
 
 
 class Recorded:

@@ -64,7 +64,7 @@ def counts_of(data: Any) -> dict[str, Any]:
     details = usage.get("prompt_tokens_details") or {}
     return {
         "prompt_tokens": _whole_number(usage.get("prompt_tokens")),
-        "cached_tokens": _whole_number(details.get("cached_tokens")) or 0,
+        "cached_tokens": _whole_number(details.get("cached_tokens")),
     }
 
 

@@ -279,3 +279,11 @@ def test_a_text_for_a_chat_server_is_told_to_be_messages() -> None:
         pytest.raises(ParameterError, match=r"takes conversations: give the prompt as messages, \[\{'role'"),
     ):
         session.generate("say", max_tokens=1)
+
+
+def test_what_a_server_reports_as_cached_is_in_the_usage() -> None:
+    usages = []
+    for name in ("cached", "no details"):
+        with merging("openai_completions", COUNTS[name](), merges=False) as server:
+            usages.append(generated(remote(server, named=True, draft=1), 2).usage)
+    assert [usage.cached_tokens for usage in usages] == [usages[0].prompt_tokens - 1, None]

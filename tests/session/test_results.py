@@ -1,0 +1,126 @@
+"""A result as data: as a dict, as a list of tokens, as numbers of tokens, and as an explanation of a step."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+
+import decodekit
+from decodekit import ParameterError, Result, Session, Trace, TraceError
+from decodekit.testing import NGramAdapter
+
+TEXT = "the cat sat on the mät. " * 4
+
+
+def session(**options: Any) -> Session:
+    return Session(NGramAdapter(TEXT), "temperature=0.8 top_k=3", seed=7, **options)
+
+
+def test_a_result_is_one_dict_of_json_types() -> None:
+    first, second = session().generate_many(["the ", "a"], n=1, max_tokens=6)
+    for (result,), stream in ((first, 0), (second, 1 << 32)):
+        data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+        assert data == result.to_dict()
+        assert (data["text"], data["stream"], data["error"]) == (result.text, stream, None)
+        usage = {"prompt_tokens": 1 if stream else 4, "completion_tokens": 6, "cached_tokens": None}
+        assert data["usage"] == usage
+
+
+@pytest.mark.parametrize("level", ["none", "choice", "full"])
+def test_the_texts_of_the_tokens_are_the_text(level: Any) -> None:
+    result = session().generate("the ", max_tokens=30, level=level, stop=("mät",))
+    tokens = result.tokens
+    assert "".join(token.text for token in tokens) == result.text and [t.id for t in tokens] == list(result.token_ids)
+    if level == "none":
+        assert {(token.logprob, token.top) for token in tokens} == {(None, ())}
+        return
+    for token, step in zip(tokens, result.trace.steps, strict=True):
+        assert token.logprob == step.choice.raw_logprob
+        assert [(each.id, each.logprob) for each in token.top] == list(step.raw.top)
+    assert [each.text for each in tokens[0].top[:1]] == [chr(tokens[0].top[0].id)]
+
+
+def test_a_streamed_result_has_its_tokens_too() -> None:
+    steps = session().stream("the ", max_tokens=9)
+    texts = []
+    while True:
+        try:
+            texts.append(next(steps).text)
+        except StopIteration as end:
+            result: Result = end.value
+            break
+    assert [token.text for token in result.tokens] == texts
+
+
+def test_a_step_is_explained_alone_and_with_all_that_its_result_knows() -> None:
+    result = session().generate("the ", max_tokens=5)
+    step = result.trace.steps[2]
+    whole = result.explain(2)
+    assert str(whole) == str(result.explain(step)) == str(result.explain(-3))
+    for part in ("step 2: ", "after the ", "temperature 0.8", "top_k 3", "Gumbel", "check   proved", "the runner-up"):
+        assert part in str(whole)
+    chosen = next(line for line in str(whole).splitlines() if line.startswith(">"))
+    assert f'"{step.text}"' in chosen and chosen.count("%") == 3
+    alone = str(step.explain())
+    assert "temperature" in alone and f'"{step.text}"' in alone and "proved" not in alone
+    assert str(step.explain(NGramAdapter(TEXT).tokenizer)).count('"') > alone.count('"')
+    assert "\n" not in repr(whole)
+
+
+def test_an_explanation_in_a_notebook_is_a_table_without_foreign_markup() -> None:
+    result = Session(NGramAdapter("<b>&<i>" * 9), seed=3).generate("<", max_tokens=4)
+    html = result.explain(0)._repr_html_()
+    assert html.startswith("<table>") and html.count("<tr") == 1 + 5 + 2
+    assert "<b>" not in html and "<i>" not in html and "&lt;" in html
+
+
+@pytest.mark.parametrize("at", [5, -6])
+def test_there_is_no_step_beyond_the_last(at: int) -> None:
+    with pytest.raises(ParameterError, match=f"no step {at}; there are steps 0 to 4"):
+        session().generate("the ", max_tokens=5).explain(at)
+    with pytest.raises(ParameterError, match="none was kept"):
+        session().generate("the ", max_tokens=5, level="none").explain(0)
+
+
+def test_a_pickled_result_knows_all_but_the_texts_of_other_tokens() -> None:
+    result = session().generate("the ", max_tokens=5)
+    again: Result = pickle.loads(pickle.dumps(result))
+    assert (again.to_dict(), again.tokenizer) == (result.to_dict(), None)
+    assert [token.text for token in again.tokens] == [token.text for token in result.tokens]
+    assert "proved" in str(again.explain(1))
+
+
+@pytest.mark.parametrize("level", ["choice", "proof", "full"])
+def test_a_trace_is_bytes_and_comes_back(level: Any, tmp_path: Any) -> None:
+    path = tmp_path / "run.jsonl"
+    result = session().generate("the ", max_tokens=5, level=level, trace=path)
+    trace = Trace.from_bytes(result.trace.to_bytes())
+    assert trace.token_ids() == list(result.token_ids) and trace.footer == result.trace.footer
+    assert Trace.from_bytes(path.read_bytes()).footer == trace.footer  # the same contents
+    assert decodekit.verify(trace).word == decodekit.verify(result.trace).word
+    cut = path.read_bytes()[:-30]
+    with pytest.raises(TraceError, match="is incomplete"):
+        Trace.from_bytes(cut)
+    half = Trace(trace.header, trace.steps[:2], None)
+    assert Trace.from_bytes(half.to_bytes()).footer is None
+    with pytest.raises(TraceError, match="counts 5 tokens"):
+        Trace(trace.header, trace.steps[:2], trace.footer).to_bytes()
+
+
+def test_the_rows_of_a_trace_are_plain() -> None:
+    trace = session().generate("the ", max_tokens=3).trace
+    rows = trace.to_rows()
+    assert [row["token_id"] for row in rows] == trace.token_ids()
+    assert [part["name"] for part in rows[0]["processors"]] == ["temperature", "top_k"]
+    assert json.loads(json.dumps(rows)) == rows
+
+
+def test_the_version_is_there_without_a_search_at_import() -> None:
+    from importlib.metadata import version
+
+    assert decodekit.__version__ == version("decodekit")
+    with pytest.raises(AttributeError, match="nothing_like_this"):
+        decodekit.nothing_like_this  # type: ignore[attr-defined]  # noqa: B018
