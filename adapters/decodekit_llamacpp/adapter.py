@@ -62,7 +62,8 @@ class LlamaCppAdapter:
         rows_per_forward: the most tokens per forward pass; 64 on the CPU, 512 with layers on a GPU.
         cells: how many tokens the cache holds in all; ``n_ctx`` and one forward pass by default. Many branches of a
             long prefix need more.
-        n_gpu_layers: how many layers go to a GPU; 0 for none. Refused where llama.cpp was built without one.
+        n_gpu_layers: how many layers go to a GPU; 0 for none, -1 for all. Refused where llama.cpp was built
+            without one.
         cache_type: the types of the cached keys and values. ``bf16-f16`` keeps the bits independent of the schedule
             on the CPU; ``f16`` is llama.cpp's own default, and the default here with layers on a GPU.
         sha256: refuse a model file whose SHA-256 is not this one.
@@ -82,7 +83,7 @@ class LlamaCppAdapter:
         max_sequences: Annotated[int, Field(ge=1, le=250)] = 32,
         rows_per_forward: Annotated[int, Field(ge=1, le=8192)] | None = None,
         cells: Annotated[int, Field(ge=1, le=4_194_304)] | None = None,
-        n_gpu_layers: Annotated[int, Field(ge=0, le=1000)] = 0,
+        n_gpu_layers: Annotated[int, Field(ge=-1, le=1000)] = 0,
         cache_type: Literal["bf16-f16", "f16"] | None = None,
         sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", max_length=64)] | None = None,
     ) -> None:
@@ -351,8 +352,9 @@ class _DecodeFailed(Exception):
 def _require_gpu(n_gpu_layers: int) -> None:
     """Refuse layers on a GPU where llama.cpp was built without one."""
     if n_gpu_layers and not llama_cpp.llama_supports_gpu_offload():
+        layers = "all layers" if n_gpu_layers < 0 else f"{n_gpu_layers} layers"
         raise ParameterError(
-            f"n_gpu_layers: this build of llama.cpp has no GPU to put {n_gpu_layers} layers on; leave it at 0, or "
+            f"n_gpu_layers: this build of llama.cpp has no GPU to put {layers} on; leave it at 0, or "
             "build llama-cpp-python for your GPU (CMAKE_ARGS='-DGGML_CUDA=on' for one of NVIDIA)"
         )
 

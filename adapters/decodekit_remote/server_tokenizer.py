@@ -96,7 +96,11 @@ class ServerTokenizer(SeenTokens):
         return self._read(path, self._ask(path, body), special)
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
-        """The server's ids for a conversation. Raises `ConfigError` where it has no route for that."""
+        """The server's ids for a conversation.
+
+        Raises:
+            ConfigError: it has no route for that, or does not continue the assistant's last message.
+        """
         asked = self._dialect.conversing(messages, self._model)
         if asked is None:
             raise ConfigError(
@@ -109,6 +113,12 @@ class ServerTokenizer(SeenTokens):
             text = answer["prompt"]
             if not isinstance(text, str):
                 raise TypeError("a prompt that is not text")
+        said = messages[-1].get("content") if messages[-1].get("role") == "assistant" else None
+        if isinstance(said, str) and not text.rstrip().endswith(said.rstrip()):
+            raise ConfigError(
+                f"{self._where} does not continue the assistant's last message: its prompt ends with {text[-40:]!r}. "
+                "Start llama-server without --no-prefill-assistant, or name a tokenizer"
+            )
         return self.encode(text, special=True)
 
     def token_bytes(self, token_id: int) -> bytes | None:

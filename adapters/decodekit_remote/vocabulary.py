@@ -209,6 +209,7 @@ class HashedVocabulary(SeenTokens):
     eos_ids: frozenset[int] = frozenset()
     bos_id = None
     fingerprint = "bytes, blake2b 63"
+    whole_texts = True
 
     def __init__(self, *, conversations: bool = False) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from decodekit.session.completed import Completed
 from decodekit.session.continuation import Continuation, known_candidates, prefix_and_tokens
 from decodekit.session.driving import only_result
 from decodekit.session.options import GenerationKeywords, GenerationOptions, ManyKeywords
-from decodekit.session.prompts import Prompt
+from decodekit.session.prompts import Prompt, count_tokens
 from decodekit.session.result import Result
 from decodekit.session.score import By, Ranked, Score
 from decodekit.session.scoring import ScoreKeywords, ranked, scores, scoring_options
@@ -144,6 +144,11 @@ class AsyncSession(BaseSession):
     ) -> list[Ranked]:
         """Continuations of one prompt, the most likely first; as `Session.rank`."""
         return ranked(await self._scores(prompt, known_candidates(candidates), options, several=True), by)
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        """How many tokens the model reads of a prompt; as `Session.count_tokens`."""
+        await connect_from_task(self.adapter)
+        return await running().in_thread(lambda: count_tokens(self.adapter, prompt))
 
     async def _scores(
         self, prompt: Prompt, candidates: Sequence[Continuation], options: ScoreKeywords, *, several: bool

@@ -117,6 +117,11 @@ class Decoder:
         return self._context
 
     @property
+    def prompt_tokens(self) -> int | None:
+        """How many tokens the prompt has; None where the tokenizer gives one id to a whole text."""
+        return None if getattr(self._tokenizer, "whole_texts", False) else self._prompt_length
+
+    @property
     def output_ids(self) -> Sequence[int]:
         """The ids generated so far."""
         return self._context.output_ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,10 @@ from decodekit.text.base import prompt_ids
 from decodekit.text.tokenizer import Message
 from decodekit.text.utf8 import utf8
 
-__all__ = ["Given", "Prompt", "as_given", "as_prefix"]
+__all__ = ["Given", "Prompt", "as_given", "as_prefix", "count_tokens"]
 
 Prompt = str | Sequence[int] | Sequence[Message] | Prefix
-Given = str | list[dict[str, str]] | None
+Given = str | list[dict[str, Any]] | None
 
 
 def as_prefix(adapter: Adapter | AsyncAdapter, prompt: Prompt, index: int = 0) -> Prefix:
@@ -59,6 +60,21 @@ def as_prefix(adapter: Adapter | AsyncAdapter, prompt: Prompt, index: int = 0) -
     if size is not None and largest >= size:
         raise ParameterError(f"{where}: token id {largest} lies outside the vocabulary of {size} tokens")
     return prefix
+
+
+def count_tokens(adapter: Adapter | AsyncAdapter, prompt: Prompt) -> int:
+    """How many tokens `generate` makes of a prompt; 0 for an empty text of a model without a begin-of-text token.
+
+    Raises:
+        ParameterError: as `as_prefix`; or the tokens are not known, because the server takes texts and no tokenizer is
+            named.
+    """
+    tokenizer = adapter.tokenizer
+    if isinstance(prompt, str) and not prompt and tokenizer is not None and tokenizer.bos_id is None:
+        return 0
+    if getattr(tokenizer, "whole_texts", False):
+        raise ParameterError("this server takes texts, and its tokens are not known; name its tokenizer= to count them")
+    return len(as_prefix(adapter, prompt))
 
 
 def as_given(adapter: Adapter | AsyncAdapter, prompts: Sequence[Prompt]) -> list[Given] | None:

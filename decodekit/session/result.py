@@ -21,13 +21,13 @@ class Usage:
     """What a sequence used.
 
     Args:
-        prompt_tokens: of the prompt.
+        prompt_tokens: of the prompt; None where they are not known: on a server that takes texts, without ``tokenizer=``.
         completion_tokens: that were generated.
         cached_tokens: those of the prompt that needed no evaluation when it was first asked for: the adapter's cache
             held them, or the server reported so. None where the adapter does not say.
     """
 
-    prompt_tokens: int
+    prompt_tokens: int | None
     completion_tokens: int
     cached_tokens: int | None
 
@@ -45,7 +45,7 @@ class Result:
         trace: every step of the run; in a batch, of all its sequences.
         stream: which sequence of the run this is.
         error: what ended it, when the reason is 'error'.
-        cached_tokens: as in `Usage`.
+        usage: the numbers of tokens.
         tokenizer: the model's, for the texts in `tokens` and `explain`.
     """
 
@@ -56,7 +56,7 @@ class Result:
     trace: Trace
     stream: int = 0
     error: DecodekitError | None = None
-    cached_tokens: int | None = None
+    usage: Usage = Usage(None, 0, None)
     tokenizer: Tokenizer | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -64,14 +64,6 @@ class Result:
         more = f", stream={self.stream}" if self.stream else ""
         more += "" if self.error is None else f", error={type(self.error).__name__}"
         return f"Result({text!r}, {len(self.token_ids)} tokens, {self.finish_reason!r}, seed={self.seed}{more})"
-
-    @property
-    def usage(self) -> Usage:
-        """The numbers of tokens."""
-        prompts = self.trace.header.prompts
-        number = dict(self.trace.header.sequences).get(self.stream)
-        prompt = 0 if number is None or number >= len(prompts) else len(prompts[number])
-        return Usage(prompt, len(self.token_ids), self.cached_tokens)
 
     @property
     def tokens(self) -> list[Token]:

@@ -45,6 +45,7 @@ class Outcome:
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     error: DecodekitError | None
+    prompt_tokens: int | None = None
     cached_tokens: int | None = None
 
     @classmethod
@@ -57,6 +58,7 @@ class Outcome:
             token_ids=tuple(decoder.output_ids[:recorded]),
             finish_reason=decoder.finish_reason or "cancelled",
             error=sequence.error,
+            prompt_tokens=decoder.prompt_tokens,
             cached_tokens=sequence.cached_tokens,
         )
 

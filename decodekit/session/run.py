@@ -30,7 +30,7 @@ from decodekit.session.opening import ban_of, check_options, header_of
 from decodekit.session.options import GenerationOptions
 from decodekit.session.progress import Progress
 from decodekit.session.prompts import Given, Prompt
-from decodekit.session.result import Result
+from decodekit.session.result import Result, Usage
 from decodekit.session.roster import Outcome, Roster, listed, one_by_one
 from decodekit.session.sequence import RunSequence, at_step
 from decodekit.session.settings import Settings
@@ -308,7 +308,7 @@ class Run:
             trace=trace,
             stream=outcome.stream,
             error=outcome.error,
-            cached_tokens=outcome.cached_tokens,
+            usage=Usage(outcome.prompt_tokens, len(outcome.token_ids), outcome.cached_tokens),
             tokenizer=self.settings.adapter.tokenizer,
         )
 

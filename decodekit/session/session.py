@@ -18,7 +18,7 @@ from decodekit.session.completed import Completed
 from decodekit.session.continuation import Continuation, known_candidates, prefix_and_tokens
 from decodekit.session.driving import only_result
 from decodekit.session.options import GenerationKeywords, ManyKeywords
-from decodekit.session.prompts import Prompt
+from decodekit.session.prompts import Prompt, count_tokens
 from decodekit.session.result import Result
 from decodekit.session.run import Run
 from decodekit.session.score import By, Ranked, Score
@@ -185,6 +185,15 @@ class Session(BaseSession):
             DecodekitError, TypeError: as `score`.
         """
         return ranked(self._scores(prompt, known_candidates(candidates), options, several=True), by)
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """How many tokens the model reads of a prompt, BOS and those of the chat template included. It is not run.
+
+        Raises:
+            ParameterError: it is no prompt, or its tokens are not known (a server that takes texts).
+        """
+        connect(self.adapter)
+        return count_tokens(self.adapter, prompt)
 
     def _scores(
         self, prompt: Prompt, candidates: Sequence[Continuation], options: ScoreKeywords, *, several: bool

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from decodekit.errors import ConfigError, ParameterError
 from decodekit.log import get_logger
 from decodekit.text.chat import encode_chat, render
+from decodekit.text.messages import require_text
 from decodekit.text.tokenizer import Message
 from decodekit.text.unwritten import missing_letters, parts_between, unwritable_error
 from decodekit.text.utf8 import utf8
@@ -114,6 +115,7 @@ class BaseTokenizer:
         """
         if self.chat_template is None:
             raise ConfigError("this model has no chat template; give it a text prompt instead")
+        require_text(messages)
         bos, eos = self.template_tokens()
         chat = render(self.chat_template, messages, bos_token=bos, eos_token=eos)
         utf8(chat.text, "the conversation")

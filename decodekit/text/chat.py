@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from decodekit.errors import ConfigError, message_of
 from decodekit.text.marked import LAST, UNCLEAR, joined, marks_of
-from decodekit.text.messages import checked_messages, mark_last
+from decodekit.text.messages import checked_messages, has_parts, join_parts, mark_last
 
 if TYPE_CHECKING:
     import jinja2
@@ -83,8 +83,9 @@ def render(
 
     Args:
         template: a Jinja template, as in model files.
-        messages: mappings with the string key ``role``, and ``content``: a string, None, or a list of parts. Other
-            keys, such as ``tool_calls``, hold plain data for the template.
+        messages: mappings with the string key ``role``, and ``content``: a string, None, or a list of parts. The
+            texts of parts are joined, a line each, where the template does not read parts. Other keys, such as
+            ``tool_calls``, hold plain data for the template.
         bos_token: the value of ``bos_token`` in the template.
         eos_token: the same for ``eos_token``.
         add_generation_prompt: end where the assistant's answer begins or continues. Otherwise end with the last turn.
@@ -95,6 +96,8 @@ def render(
             drops the text that is to be continued.
     """
     plain = checked_messages(messages)
+    if has_parts(plain) and not _reads_parts(template):
+        join_parts(plain)
     goes_on = add_generation_prompt and plain[-1]["role"] == "assistant"
     if goes_on:
         mark_last(plain)
@@ -176,6 +179,19 @@ def _as_text(text: str, control_tokens: Collection[int], encode: Callable[[str, 
 def _pattern(control_tokens: tuple[str, ...]) -> re.Pattern[str]:
     longest_first = sorted(filter(None, control_tokens), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+
+
+@lru_cache(maxsize=8)
+def _reads_parts(template: str) -> bool:
+    """Whether a template reads the texts of a list of parts, which is tried: others write the list, or nothing."""
+    part = {"type": "text", "text": "seen by it"}
+    message = {"role": "user", "content": [part]}
+    visible = {"messages": [message], "bos_token": "", "eos_token": "", "add_generation_prompt": False}
+    try:
+        text = _written(template, visible | {"tools": None, "documents": None})
+    except ConfigError:
+        return False
+    return part["text"] in text and "'type'" not in text and '"type"' not in text
 
 
 def _written(template: str, visible: dict[str, Any]) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from decodekit.errors import ParameterError
-from decodekit.text.marked import LAST, MESSAGE, Marked
+from decodekit.text.marked import LAST, MESSAGE, Marked, joined
 from decodekit.text.tokenizer import Message
 from decodekit.text.utf8 import utf8
 
-__all__ = ["checked_messages", "mark_last"]
+__all__ = ["checked_messages", "has_parts", "join_parts", "mark_last", "require_text"]
 
 _DEEPEST = 100
 _ROLE = re.compile(r"[\w .-]{0,64}")
@@ -67,6 +67,40 @@ def _data(value: Any, where: str, depth: int) -> Any:
     if isinstance(value, list | tuple):
         return [_data(each, where, depth + 1) for each in value]
     raise ParameterError(f"{where} holds a {type(value).__name__}; a chat template sees plain data only")
+
+
+def has_parts(messages: Sequence[Message]) -> bool:
+    """Whether the content of a message is a list of parts, as OpenAI's API has it."""
+    return any(isinstance(message.get("content"), list | tuple) for message in messages)
+
+
+def require_text(messages: Any) -> None:
+    """Refuse content that a model of texts does not see.
+
+    Raises:
+        ParameterError: a part is not ``{"type": "text", "text": ...}``.
+    """
+    for number, message in enumerate(messages if isinstance(messages, list | tuple) else ()):
+        content = message.get("content") if isinstance(message, Mapping) else None
+        for at, part in enumerate(content if isinstance(content, list | tuple) else ()):
+            kind = part.get("type") if isinstance(part, Mapping) else part
+            if kind != "text" or not isinstance(part.get("text"), str):
+                what = "has no string 'text'" if kind == "text" else f"is of type {kind!r}"
+                raise ParameterError(
+                    f"message {number}: part {at} of its content {what}; this model reads parts "
+                    "{'type': 'text', 'text': ...} only"
+                )
+
+
+def join_parts(messages: list[dict[str, Any]]) -> None:
+    """Make one text of the texts in each content, a line each: for a template that reads a string there.
+
+    vLLM and llama.cpp's server join them so too.
+    """
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, list) and all(isinstance(part, dict) and "text" in part for part in content):
+            message["content"] = joined("\n", [part["text"] for part in content])
 
 
 def mark_last(messages: list[dict[str, Any]]) -> None:

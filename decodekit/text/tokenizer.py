@@ -30,6 +30,7 @@ class Tokenizer(Protocol):
     * ``encode_as_server(text)``: the ids that a server with this tokenizer makes of a text, BOS included; and
       ``whole_tokens``, the ids of the added tokens that have a text;
     * ``loses`` (str): what `encode` does not keep of a text; '': ``decode(encode(text))`` is the text's UTF-8;
+    * ``whole_texts`` (bool): one id stands for a whole text, so that tokens cannot be counted; False;
     * ``listed`` (bool): the bytes of all tokens are available; False where a server gives them one by one; True.
     """
 

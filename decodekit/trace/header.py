@@ -68,7 +68,7 @@ class Header:
     chat_template: str = ""
     format: str = FORMAT
     rng: str = ALGORITHM
-    given: list[str | list[dict[str, str]] | None] | None = None
+    given: list[str | list[dict[str, Any]] | None] | None = None
 
     def content(self) -> dict[str, Any]:
         """As data, for the first line of a file."""

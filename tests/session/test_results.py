@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 from typing import Any
@@ -124,3 +125,18 @@ def test_the_version_is_there_without_a_search_at_import() -> None:
     assert decodekit.__version__ == version("decodekit")
     with pytest.raises(AttributeError, match="nothing_like_this"):
         decodekit.nothing_like_this  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_tokens_are_counted_as_generate_reads_them() -> None:
+    one = session()
+    for prompt in ("the mät", [1, 2, 3], decodekit.Prefix([4])):
+        assert one.count_tokens(prompt) == one.generate(prompt, max_tokens=1).usage.prompt_tokens
+    assert one.count_tokens("mät") == 4 and one.count_tokens("") == 0
+    with pytest.raises(ParameterError, match="prompt 0"):
+        one.count_tokens(b"x")  # type: ignore[arg-type]
+
+    async def counted() -> int:
+        async with decodekit.AsyncSession(NGramAdapter(TEXT)) as another:
+            return await another.count_tokens("mät")
+
+    assert asyncio.run(counted()) == 4

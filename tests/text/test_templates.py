@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from decodekit.errors import ConfigError, ParameterError
+from decodekit.testing import BytesTokenizer
 from decodekit.text.chat import render_chat
 
 pytest.importorskip("jinja2")
@@ -161,3 +162,28 @@ def test_what_cannot_be_continued_is_refused() -> None:
             render_chat(TEMPLATES["parts"], [BEGUN[0], {"role": "assistant", **last}])
     with pytest.raises(ConfigError, match="drops the assistant's last message"):
         render_chat("{{ messages[0].content }}", BEGUN)
+
+
+def test_texts_in_parts_are_one_text_for_a_template_that_reads_a_string() -> None:
+    plain = "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}{% endfor %}"
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    for content, text in ((parts, "one\ntwo"), (tuple(parts[:1]), "one"), ("one", "one")):
+        assert render_chat(plain, [{"role": "user", "content": content}]) == f"<user>{text}"
+    begun = [{"role": "user", "content": "a"}, {"role": "assistant", "content": parts}]
+    assert render_chat(plain, begun).endswith("<assistant>one\ntwo")
+    assert render_chat(TEMPLATES["parts"], [{"role": "user", "content": parts}]).count("\n") == 0  # it reads them
+
+
+def test_what_is_no_text_is_refused_by_name() -> None:
+    tokenizer = BytesTokenizer()
+    tokenizer.chat_template = TEMPLATES["parts"]
+    told = {
+        "'image_url'": {"type": "image_url", "image_url": {"url": "x"}},
+        "'input_audio'": {"type": "input_audio"},
+        "no string 'text'": {"type": "text", "text": 3},
+        "None": {"text": "x"},
+        "'bare'": "bare",
+    }
+    for words, part in told.items():
+        with pytest.raises(ParameterError, match=f"message 1: part 0 of its content .*{words}.*only"):
+            tokenizer.encode_messages([{"role": "system", "content": "x"}, {"role": "user", "content": [part]}])

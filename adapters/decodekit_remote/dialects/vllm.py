@@ -72,7 +72,12 @@ class VLLMDialect(Dialect):
         return "/tokenize", body | ({"model": model} if model else {})
 
     def conversing(self, messages: Sequence[Message], model: str | None) -> tuple[str, dict[str, Any]] | None:
-        body: dict[str, Any] = {"messages": [dict(message) for message in messages], "add_generation_prompt": True}
+        begun = messages[-1].get("role") == "assistant"  # then it goes on with that message
+        body: dict[str, Any] = {
+            "messages": [dict(message) for message in messages],
+            "add_generation_prompt": not begun,
+            "continue_final_message": begun,
+        }
         return "/tokenize", body | ({"model": model} if model else {})
 
 

@@ -254,8 +254,9 @@ def test_an_interrupt_leaves_index_and_memory_in_agreement(
         {"max_sequences": 0},
         {"max_sequences": 251},
         {"rows_per_forward": 0},
-        {"n_gpu_layers": -1},
-        {"n_gpu_layers": 1},  # the build that the tests run has no GPU
+        {"n_gpu_layers": -2},
+        {"n_gpu_layers": -1},  # all of them, but the build that the tests run has no GPU
+        {"n_gpu_layers": 1},
         {"n_threads": True},
         {"n_ctx": 64.0},
         {"cache_type": "q4_0"},

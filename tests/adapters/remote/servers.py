@@ -163,6 +163,11 @@ class TableServer:
             if path != "/v1/chat/completions":
                 raise LookupError("File Not Found")
             return self._chat(body)
+        if path == "/apply-template" and llama:
+            return {"prompt": bytes(self._talk(body["messages"], goes_on=self.prefill != "no")).decode()}
+        if path == "/tokenize" and "messages" in body:
+            assert body["continue_final_message"] != body["add_generation_prompt"]  # vLLM refuses both
+            return {"tokens": self._talk(body["messages"], goes_on=body["continue_final_message"])}
         if path == "/tokenize":
             text = body["content"] if llama else body["prompt"]
             return {"tokens": [256] if text == "<end>" else list(text.encode())}
@@ -195,6 +200,13 @@ class TableServer:
             return made[0] if len(made) == 1 else made
         return {"model": self.name, "choices": made, "system_fingerprint": "table"}
 
+    def _talk(self, messages: list[Any], *, goes_on: bool) -> list[int]:
+        """The ids of a conversation, whose last message may be one to be continued."""
+        last = messages[-1]
+        goes_on = goes_on and last["role"] == "assistant"
+        prompt = TalkingTokenizer().encode_messages(messages[:-1] if goes_on else messages)
+        return prompt + (list(last["content"].encode()) if goes_on else [])
+
     def _chat(self, body: Any) -> Any:
         talk, last = body["messages"], body["messages"][-1]
         asked = {
@@ -207,8 +219,7 @@ class TableServer:
         goes_on = last["role"] == "assistant" and asked
         if self.longest_prefill is not None and goes_on and len(last["content"]) > self.longest_prefill:
             talk, goes_on = talk[:-1], False
-        prompt = TalkingTokenizer().encode_messages(talk[:-1] if goes_on else talk)
-        prompt += list(last["content"].encode()) if goes_on else []
+        prompt = self._talk(talk, goes_on=bool(goes_on))
         entries = []
         for row, chosen in self._greedy(prompt, body["max_tokens"], None, body["temperature"]):
             listed = [_texts(int(i), row) for i in np.lexsort((np.arange(257), -row))[: body["top_logprobs"]]]

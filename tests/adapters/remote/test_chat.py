@@ -176,3 +176,17 @@ def test_an_answer_that_repeats_itself_costs_few_requests_and_no_error() -> None
         asked = server.asked("/v1/chat/completions")
     steered = [body for body in asked if body["messages"][-1]["content"].endswith("6,")]
     assert [len(body["messages"][-1]["content"]) - len(" 1, 2, 3, 4, 5, 6,") for body in steered] == [2, 4, 8, 16, 32]
+
+
+@pytest.mark.parametrize("dialect", ["llama_server", "vllm"])
+def test_a_server_that_tokenises_goes_on_with_the_last_message(dialect: Any) -> None:
+    with serving(dialect) as server:
+        server.prefill = "last_message"
+        with Session(RemoteAdapter(base_url=server.url), decodekit.Chain(CHAIN), seed=1) as session:
+            result = session.generate(BEGUN, max_tokens=3)
+            assert bytes(result.trace.prompt_of(0)) == b"\nuser: what sat on thethe c"
+        if dialect == "llama_server":  # of vLLM it is asked in the question
+            server.prefill = "no"
+            session = Session(RemoteAdapter(base_url=server.url), seed=1)
+            with session, pytest.raises(decodekit.ConfigError, match="--no-prefill-assistant"):
+                session.generate(BEGUN, max_tokens=3)

@@ -282,6 +282,11 @@ def test_a_text_for_a_chat_server_is_told_to_be_messages() -> None:
 
 
 def test_what_a_server_reports_as_cached_is_in_the_usage() -> None:
+    with merging("openai_completions", COUNTS["cached"](), merges=False) as server:
+        adapter = remote(server, named=False)
+        assert generated(adapter, 2).usage.prompt_tokens is None
+        with pytest.raises(ParameterError, match="name its tokenizer"):
+            Session(adapter).count_tokens("hi")
     usages = []
     for name in ("cached", "no details"):
         with merging("openai_completions", COUNTS[name](), merges=False) as server:
