@@ -33,7 +33,17 @@ from decodekit.model.adapter import Adapter, AdapterInfo, AsyncAdapter
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import Plugin
 from decodekit.plugin.protocols import Guesser, Processor, Sampler
-from decodekit.plugin.registry import PluginInfo, adapter, guesser, plugins, processor, register_processor, sampler
+from decodekit.plugin.registry import (
+    PluginInfo,
+    adapter,
+    guesser,
+    plugins,
+    processor,
+    register_adapter,
+    register_processor,
+    register_sampler,
+    sampler,
+)
 from decodekit.session import AsyncSession, Progress, Ranked, Result, Score, Session
 from decodekit.session.decoder import Decoder
 from decodekit.session.door import aopen
@@ -104,7 +114,9 @@ __all__ = [
     "processor",
     "read_trace",
     "recover",
+    "register_adapter",
     "register_processor",
+    "register_sampler",
     "replay",
     "resume",
     "resume_stream",

@@ -205,12 +205,13 @@ def _variants(group: str, key: str) -> list[dict[str, Any]]:
     for info in registry.plugins():
         if info.group != group:
             continue
+        name = registry.spelled(group, info.name, info.distribution)
         try:
-            target, _ = registry.load(group, info.name)
-            schema = parameter_schema(target, repr(info.name))
+            target, _ = registry.load(group, name)
+            schema = parameter_schema(target, repr(name))
         except ConfigError:
             continue  # an extra that is not installed, or a broken plugin: its parameters are not known
-        properties = {key: {"const": info.name}, **schema.get("properties", {})}
+        properties = {key: {"const": name}, **schema.get("properties", {})}
         variant: dict[str, Any] = {
             "type": "object",
             "properties": properties,

@@ -72,8 +72,14 @@ def link_of(part: Any, seen: dict[str, int]) -> Link:
             "processor(...) with the name of the plugin"
         )
     name = registry.name_of(part)
-    if hasattr(part, "initial") != hasattr(part, "advance"):
-        raise ParameterError(f"{name!r} has only one of initial and advance; a stateful part needs both")
+    if hasattr(part, "initial") and not hasattr(part, "advance"):
+        raise ParameterError(
+            f"{name!r} has initial and no advance: add advance(self, state, choice, ctx), which returns the next state"
+        )
+    if hasattr(part, "advance") and not hasattr(part, "initial"):
+        raise ParameterError(
+            f"{name!r} has advance and no initial: add initial(self, ctx), which returns the first state"
+        )
     earlier = seen.get(name, 0)
     seen[name] = earlier + 1
     return Link(

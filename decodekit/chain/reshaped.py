@@ -136,10 +136,17 @@ def advance(
     for link, state, before in zip(links, states, seen, strict=True):
         extra = (before,) if link.traits.looks_back else ()
         try:
-            after.append(link.call.advance(state, choice, ctx, *extra) if link.traits.stateful else None)
+            later = link.call.advance(state, choice, ctx, *extra) if link.traits.stateful else None
         except BaseException as error:
             blame(error, link, ctx)
             raise
+        if later is None and state is not None:
+            raise PluginError(
+                "its advance returned None in place of a state; end it with: return the next state",
+                plugin=link.name,
+                step=ctx.step,
+            )
+        after.append(later)
     return tuple(after)
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from decodekit.errors import ConfigError, ParameterError, UnknownPlugin, did_you_mean, message_of
 from decodekit.log import get_logger
 from decodekit.plugin.installed import OURS, PluginInfo, installed, origin, our_version
-from decodekit.plugin.parameters import FunctionPlugin, parameter_model, validated
+from decodekit.plugin.parameters import FunctionPlugin, parameter_model, require_keywords, validated
 
 __all__ = ["GROUPS", "LOADED", "Function", "Group"]
 
@@ -32,26 +32,44 @@ class Group:
         kind: the kind in the singular, for messages.
         included: plugins that need no entry point, by name.
         registered: plugins of this process, by name; `register` adds to it.
+        passed: what a plugin that is a function is called with, besides its parameters; None where that is not known.
+            With nothing, the function makes the plugin.
     """
 
     name: str
     kind: str
     included: Mapping[str, Callable[..., Any]] = field(default_factory=lambda: MappingProxyType({}))
     registered: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    passed: tuple[str, ...] | None = None
 
     def names(self) -> list[str]:
         """The names of all plugins of the group, sorted. Imports none of them."""
         return sorted({*self.included, *installed().get(self.name, {}), *self.registered})
 
+    def has(self, name: str) -> bool:
+        """Whether there is a plugin of this name, which may have a distribution in front: ``dist:name``."""
+        owner, _, plain = name.rpartition(":")
+        return plain in self.names() and (not owner or owner in self.owners(plain))
+
+    def owners(self, name: str) -> list[str]:
+        """The distributions that provide this name, decodekit first, if it does."""
+        found = {origin(point)[0] for point in installed().get(self.name, {}).get(name, [])}
+        found |= {OURS} if name in self.included else set()
+        return sorted(found, key=lambda owner: (owner != OURS, owner))
+
     def load(self, name: str) -> tuple[Callable[..., Any], PluginInfo]:
         """The code of the plugin of this name, imported now if it was not before, and where it comes from.
 
-        Names of decodekit's own plugins are reserved: a third-party plugin of the same name is ignored with a warning.
+        Names of decodekit's own plugins are reserved: of a third-party plugin with the same name there is a warning.
+        It is reached as ``dist:name``, with its distribution in front, and ours as ``decodekit:name`` too.
 
         Raises:
             UnknownPlugin: no plugin of this name is installed.
             ConfigError: two other distributions provide the name, or the code cannot be imported or called.
         """
+        owner, _, plain = name.rpartition(":")
+        if owner:
+            return self._of(owner, plain)
         points = installed().get(self.name, {}).get(name, [])
         own = self.included.get(name)
         registered = self.registered.get(name)
@@ -63,7 +81,8 @@ class Group:
             return own, PluginInfo(name, self.name, OURS, our_version(), True)
         if len(points) + (registered is not None) > 1:
             owners = [origin(point)[0] for point in points] + (["this process"] if registered is not None else [])
-            raise ConfigError(f"{self.kind} {name!r} is provided by {' and by '.join(owners)}; uninstall or rename one")
+            ways = " or ".join(f"{origin(point)[0]}:{name}" for point in points)
+            raise ConfigError(f"{self.kind} {name!r} is provided by {' and by '.join(owners)}; write {ways}")
         if registered is not None:
             return registered, PluginInfo(name, self.name, "", "", True)
         if not points:
@@ -80,8 +99,12 @@ class Group:
         """
         target, _ = self.load(name)
         owner = f"{self.kind} {name!r}"
+        name = name.rpartition(":")[2]
+        self._require_keywords(target, owner)
         try:
             checked = validated(parameter_model(target, owner), params, owner)
+            if self.passed == () and not isinstance(target, type):
+                return target(**{key: getattr(checked, key) for key in type(checked).model_fields})
             if isinstance(target, type):
                 return (
                     checked if isinstance(checked, target) else target(**{key: getattr(checked, key) for key in params})
@@ -92,31 +115,47 @@ class Group:
             return target
         return FunctionPlugin(target, name, {key: getattr(checked, key) for key in type(checked).model_fields})
 
-    def register(self, name: str) -> Callable[[Function], Function]:
-        """Make a function or class a plugin of this process.
+    def register(self, name: str | Function) -> Callable[[Function], Function] | Function:
+        """Make a function or class a plugin of this process; used without a name, under its own.
 
         Raises:
-            ParameterError: the name is one of decodekit's own, or another function has it already.
+            ParameterError: the name is one of decodekit's own, or another function has it already; or a parameter is
+                not keyword-only.
         """
-
-        given: object = name
-        if not isinstance(given, str) or not given:
+        given: Any = name
+        if isinstance(given, str) and given and ":" not in given:
+            return lambda function: self._register(given, function)
+        own = getattr(given, "__name__", "")
+        if not callable(given) or not own.isidentifier():
             raise ParameterError(
-                f'write @register_{self.kind}("name"): a {self.kind} needs a name, and {given!r} is none'
+                f'write @register_{self.kind} above a function, or @register_{self.kind}("name"): {given!r} has no '
+                "name that can be used"
             )
+        made: Function = self._register(own, given)
+        return made
 
-        def register(function: Function) -> Function:
-            holder = self.registered.get(name)
-            if holder is not None and _place(holder) != _place(function):
-                raise ParameterError(f"{self.kind} {name!r} is registered already, by {holder.__module__}")
-            if name in self.included or any(
-                origin(point)[0] == OURS for point in installed().get(self.name, {}).get(name, [])
-            ):
-                raise ParameterError(f"{self.kind} {name!r} is decodekit's own; register yours under another name")
-            self.registered[name] = function
-            return function
+    def _register(self, name: str, function: Function) -> Function:
+        self._require_keywords(function, f"{self.kind} {name!r}")
+        holder = self.registered.get(name)
+        if holder is not None and _place(holder) != _place(function):
+            raise ParameterError(f"{self.kind} {name!r} is registered already, by {holder.__module__}")
+        if OURS in self.owners(name):
+            raise ParameterError(f"{self.kind} {name!r} is decodekit's own; register yours under another name")
+        self.registered[name] = function
+        return function
 
-        return register
+    def _require_keywords(self, target: Callable[..., Any], owner: str) -> None:
+        if self.passed is not None and target not in self.included.values():
+            require_keywords(target, self.passed, owner)
+
+    def _of(self, owner: str, name: str) -> tuple[Callable[..., Any], PluginInfo]:
+        """The plugin of one distribution."""
+        if owner == OURS and name in self.included:
+            return self.included[name], PluginInfo(name, self.name, OURS, our_version(), True)
+        for point in installed().get(self.name, {}).get(name, []):
+            if origin(point)[0] == owner:
+                return self._imported(point)
+        raise UnknownPlugin(f"no {self.kind} of a distribution {owner!r} is named {name!r}{self._instead(name)}")
 
     def _imported(self, point: EntryPoint) -> tuple[Callable[..., Any], PluginInfo]:
         dist, version = origin(point)
@@ -148,7 +187,9 @@ class Group:
         for dist in distributions:
             if (self.name, name, dist) not in _warned:
                 _warned.add((self.name, name, dist))
-                get_logger().warning("plugin ignored", plugin=name, group=self.name, of=dist, used=OURS)
+                get_logger().warning(
+                    "plugin ignored", plugin=name, group=self.name, of=dist, used=OURS, reached_as=f"{dist}:{name}"
+                )
 
 
 GROUPS: dict[str, Group] = {}

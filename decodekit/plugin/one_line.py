@@ -1,8 +1,8 @@
 """A chain on one line: ``temperature=0.8 top_p(top_p=0.95,min_keep=2) some_plugin``.
 
 ``name=value`` sets the plugin's main parameter, which has the plugin's own name; parentheses name any parameters; a
-name alone takes the defaults. A value is a TOML scalar, and a bare word is a string. A sampler comes last:
-``top_k=40 greedy``.
+name alone takes the defaults. ``dist:name`` is the plugin of that distribution. A value is a TOML scalar, and a bare
+word is a string. A sampler comes last: ``top_k=40 greedy``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = [
 
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_PLUGIN = re.compile(rf"(?:{_NAME.pattern}:)?{_NAME.pattern}")
 _QUOTED = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'")
 _BARE = re.compile(r"[^\s(),='\"]+")
 
@@ -173,10 +174,10 @@ class _Reader:
 
     def part(self) -> dict[str, Any]:
         """``name``, ``name=value`` or ``name(key=value, ...)``."""
-        name = self.name("a name")
+        name = self.name("a name", _PLUGIN)
         part: dict[str, Any] = {"name": name}
         if self.char("="):
-            self.put(part, name, self._at - 1)
+            self.put(part, name.rpartition(":")[2], self._at - 1)
         elif self.char("("):
             self.take(_SPACE)
             while not self.char(")"):
@@ -194,8 +195,8 @@ class _Reader:
                     raise self.error("',' or ')'")
         return part
 
-    def name(self, expected: str) -> str:
-        name = self.take(_NAME)
+    def name(self, expected: str, pattern: re.Pattern[str] = _NAME) -> str:
+        name = self.take(pattern)
         if not name:
             raise self.error(expected)
         return name

@@ -6,7 +6,7 @@ Either way the parameters are a pydantic model: checked, bounded, and refused wh
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_type_hints
 from weakref import WeakKeyDictionary
 
@@ -16,7 +16,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model
 from decodekit.errors import ConfigError, ParameterError, did_you_mean, message_of
 from decodekit.plugin.traits import DECLARED
 
-__all__ = ["FunctionPlugin", "Plugin", "explain", "parameter_model", "parameter_schema", "validated", "without_numpy"]
+__all__ = [
+    "FunctionPlugin",
+    "Plugin",
+    "explain",
+    "parameter_model",
+    "parameter_schema",
+    "require_keywords",
+    "validated",
+    "without_numpy",
+]
 
 _models: WeakKeyDictionary[Callable[..., Any], type[BaseModel]] = WeakKeyDictionary()
 _CONFIG = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -109,6 +118,37 @@ def _model_of(target: Callable[..., Any], owner: str | None) -> type[BaseModel]:
         return create_model(f"{name}_parameters", __base__=_Keywords, **fields)
     except Exception as error:  # a hint can be any expression; pydantic raises several errors for one that is no type
         raise ConfigError(f"the parameters of {owner or repr(name)} cannot be read: {message_of(error)}") from error
+
+
+def require_keywords(target: Callable[..., Any], passed: Sequence[str], owner: str) -> None:
+    """Refuse a plugin with a parameter that could never be set: parameters are keyword-only.
+
+    Args:
+        target: the plugin's class or function.
+        passed: the names of what a function is called with besides its parameters, for the error.
+        owner: how errors name the plugin.
+
+    Raises:
+        ParameterError: a parameter is not keyword-only, or a function takes less than it is called with.
+    """
+    if isinstance(target, type) and issubclass(target, BaseModel):
+        return
+    try:
+        parameters = list(inspect.signature(target).parameters.values())
+    except (TypeError, ValueError):  # a callable without a signature
+        return
+    room = [] if isinstance(target, type) else list(passed)
+    places = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    taken = [each.name for each in places[: len(room)]]
+    if len(places) > len(room):
+        name = places[len(room)].name
+        start = "self, " if isinstance(target, type) else "".join(f"{each}, " for each in taken)
+        raise ParameterError(
+            f"{owner}: its parameter {name!r} is not keyword-only, so it could not be set; write a * before it: "
+            f"def {getattr(target, '__name__', 'plugin') if room else '__init__'}({start}*, {name}, ...)"
+        )
+    if len(places) < len(room) and not any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        raise ParameterError(f"{owner}: it is called with ({', '.join(room)}), and takes only ({', '.join(taken)})")
 
 
 def parameter_schema(target: Callable[..., Any], owner: str) -> dict[str, Any]:

@@ -39,7 +39,8 @@ class Processor(Protocol):
 class StatefulProcessor(Protocol):
     """A processor with a state, which is an explicit immutable value.
 
-    ``advance`` runs once for each chosen token, after the choice. With the attribute ``looks_back`` set to True it
+    ``advance`` runs once for each chosen token, after the choice, and returns the next state, which is None only where
+    ``initial`` returned None. With the attribute ``looks_back`` set to True it
     gets one more argument: the distribution that the processor was called with at this step.
     """
 

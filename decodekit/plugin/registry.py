@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, overload
 
 from pydantic import BaseModel
 
@@ -32,32 +32,42 @@ __all__ = [
     "name_of",
     "plugins",
     "processor",
+    "register_adapter",
     "register_processor",
+    "register_sampler",
     "sampler",
+    "shared_names",
+    "spelled",
 ]
 
 
-def define_group(name: str, kind: str, included: Mapping[str, Callable[..., Any]] | None = None) -> Group:
+def define_group(
+    name: str,
+    kind: str,
+    included: Mapping[str, Callable[..., Any]] | None = None,
+    passed: tuple[str, ...] | None = None,
+) -> Group:
     """Define a group of plugins. Defining it again with the same arguments changes nothing.
 
     Args:
         name: the kind in the plural; the entry points of the group are those of ``decodekit.<name>``.
         kind: the kind in the singular, for messages.
         included: plugins that need no entry point, by name.
+        passed: what a plugin that is a function is called with, besides its parameters; None to check nothing.
 
     Raises:
         ParameterError: the group is already defined with other arguments.
     """
-    made = Group(name, kind, MappingProxyType(dict(included or {})))
+    made = Group(name, kind, MappingProxyType(dict(included or {})), passed=passed)
     known = GROUPS.setdefault(name, made)
     if (known.kind, dict(known.included)) != (made.kind, dict(made.included)):
         raise ParameterError(f"the plugin group {name!r} is already defined, with kind {known.kind!r}")
     return known
 
 
-_ADAPTERS = define_group("adapters", "adapter")
-_PROCESSORS = define_group("processors", "processor")
-_SAMPLERS = define_group("samplers", "sampler", CORE_SAMPLERS)
+_ADAPTERS = define_group("adapters", "adapter", passed=())
+_PROCESSORS = define_group("processors", "processor", passed=("dist", "ctx"))
+_SAMPLERS = define_group("samplers", "sampler", CORE_SAMPLERS, passed=("dist", "ctx", "randomness"))
 _GUESSERS = define_group("guessers", "guesser")
 
 
@@ -83,13 +93,13 @@ def guesser(name: str, **params: Any) -> Any:
 
 def is_adapter(name: str) -> bool:
     """Whether an adapter has this name."""
-    return name in _ADAPTERS.names()
+    return _ADAPTERS.has(name)
 
 
 def is_sampler(part: Any) -> bool:
     """Whether a name, or a plugin that was built by name, is a sampler and no processor."""
     if isinstance(part, str):
-        return part in _SAMPLERS.names() and part not in _PROCESSORS.names()
+        return _SAMPLERS.has(part) and not _PROCESSORS.has(part)
     target = _target(part)
     info = LOADED.get(target)
     if info is not None:
@@ -97,13 +107,69 @@ def is_sampler(part: Any) -> bool:
     return any(target is each for each in (*CORE_SAMPLERS.values(), *_SAMPLERS.registered.values()))
 
 
-def register_processor(name: str) -> Callable[[Function], Function]:
-    """Make a plain function ``(dist, ctx, *, parameters) -> Distribution`` a processor of this process.
+@overload
+def register_adapter(name: str) -> Callable[[Function], Function]: ...
+@overload
+def register_adapter(name: Function) -> Function: ...
+def register_adapter(name: str | Function) -> Callable[[Function], Function] | Function:
+    """Make a function of keyword parameters that returns an adapter, or a class, an adapter of this process.
+
+    As ``@register_adapter`` under its own name, as ``@register_adapter("name")`` under this one.
 
     Raises:
-        ParameterError: the name is one of decodekit's own, or another function has it already.
+        ParameterError: the name is one of decodekit's own, or another function has it already; or a parameter is not
+            keyword-only.
+    """
+    return _ADAPTERS.register(name)
+
+
+@overload
+def register_processor(name: str) -> Callable[[Function], Function]: ...
+@overload
+def register_processor(name: Function) -> Function: ...
+def register_processor(name: str | Function) -> Callable[[Function], Function] | Function:
+    """Make a plain function ``(dist, ctx, *, parameters) -> Distribution``, or a class, a processor of this process.
+
+    As ``@register_processor`` under its own name, as ``@register_processor("name")`` under this one.
+
+    Raises:
+        ParameterError: the name is one of decodekit's own, or another function has it already; or a parameter is not
+            keyword-only.
     """
     return _PROCESSORS.register(name)
+
+
+@overload
+def register_sampler(name: str) -> Callable[[Function], Function]: ...
+@overload
+def register_sampler(name: Function) -> Function: ...
+def register_sampler(name: str | Function) -> Callable[[Function], Function] | Function:
+    """Make a function ``(dist, ctx, randomness, *, parameters) -> Choice``, or a class, a sampler of this process.
+
+    As ``@register_sampler`` under its own name, as ``@register_sampler("name")`` under this one.
+
+    Raises:
+        ParameterError: the name is one of decodekit's own, or another function has it already; or a parameter is not
+            keyword-only.
+    """
+    return _SAMPLERS.register(name)
+
+
+def spelled(group: str, name: str, distribution: str) -> str:
+    """How a plugin is named: with its distribution in front (``dist:name``) where another one has the name too."""
+    owners = GROUPS.get(group, Group(group, group.removesuffix("s"))).owners(name)
+    alone = distribution in ("", OURS) or owners == [distribution] or distribution not in owners
+    return name if alone else f"{distribution}:{name}"
+
+
+def shared_names() -> list[tuple[str, str, list[str]]]:
+    """(group, name, distributions) of each name that several distributions provide."""
+    return [
+        (group.name, name, owners)
+        for group in GROUPS.values()
+        for name in group.names()
+        if len(owners := group.owners(name)) > 1
+    ]
 
 
 def plugins() -> list[PluginInfo]:

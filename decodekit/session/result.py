@@ -21,7 +21,7 @@ class Usage:
     """What a sequence used.
 
     Args:
-        prompt_tokens: of the prompt; None where they are not known: on a server that takes texts, without ``tokenizer=``.
+        prompt_tokens: of the prompt; None where they are not known: on a server of texts, without ``tokenizer=``.
         completion_tokens: that were generated.
         cached_tokens: those of the prompt that needed no evaluation when it was first asked for: the adapter's cache
             held them, or the server reported so. None where the adapter does not say.

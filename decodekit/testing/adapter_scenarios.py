@@ -30,6 +30,7 @@ __all__ = [
     "check_its_tokenizer",
     "check_last_call_again",
     "check_long",
+    "check_scores",
     "check_shared_suffixes",
     "check_traffic",
 ]
@@ -74,6 +75,20 @@ def check_determinism(kit: Kit) -> None:
                 f"info.deterministic, and two fresh adapters disagree on {prefix}",
                 exact=True,
             )
+
+
+def check_scores(kit: Kit) -> None:
+    """Scores are logits or log-probabilities, and no probabilities, which would make every token nearly as likely."""
+    for prefix in kit.prompts[:2]:
+        answer = kit.cold(prefix)
+        if not isinstance(answer, Distribution):
+            continue
+        scores = answer.scores
+        looks = len(scores) > 1 and scores.min() >= 0 and abs(float(scores.sum()) - 1) < 1e-3
+        assert not looks, (
+            f"the scores after {prefix} lie between 0 and 1 and sum to 1: they are probabilities; give logits, or "
+            "their logarithms"
+        )
 
 
 def check_batches(kit: Kit) -> None:

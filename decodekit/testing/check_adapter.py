@@ -90,6 +90,7 @@ def check_adapter(
             "two adapters from the same make() have different tokenizer fingerprints"
         )
     for check in (
+        scenarios.check_scores,
         scenarios.check_determinism,
         scenarios.check_batches,
         scenarios.check_shared_suffixes,

@@ -29,6 +29,9 @@ from decodekit.testing.material import (
     global_chance,
     value_of,
 )
+from decodekit.testing.tokenizers import PiecesTokenizer
+from decodekit.text.tokenizer import Tokenizer
+from decodekit.types import Ids
 
 __all__ = ["check_processor"]
 
@@ -55,7 +58,7 @@ def check_processor(
         processor: the processor, built.
         dists: complete distributions to run on; by default vocabularies of 2 to 3,000 tokens, masked, sparse, tied,
             peaked and flat.
-        contexts: the contexts; by default a short prompt, a few tokens, and repeated tokens.
+        contexts: the contexts; by default a short prompt, a few tokens, and repeated tokens; they have a tokenizer.
         names_ids: the processor has certain ids as parameters (a bias, a grammar): its result may change when the
             vocabulary is permuted, and it may refuse a vocabulary without these ids with a `ParameterError`.
         permutable: False for another processor that depends on the ids on purpose, for example one that draws a random
@@ -217,7 +220,7 @@ def _check_permutation(
     row = np.empty(dist.vocab_size)
     row[to] = dist.scores
     renamed = context(to[list(ctx.prompt_ids)].tolist(), to[list(ctx.output_ids)].tolist(), subject.name, 0)
-    renamed = replace(renamed, rng=ctx.rng, tokenizer=ctx.tokenizer, metadata=ctx.metadata)
+    renamed = replace(renamed, rng=ctx.rng, tokenizer=_renamed(ctx.tokenizer, to), metadata=ctx.metadata)
     outcome = subject.run(Distribution.dense(row, origin=dist.origin), renamed)
     ids = expected.support()
     assert isinstance(outcome, Distribution) and outcome.support_size == len(ids), (
@@ -326,6 +329,17 @@ def _check_states(subject: _DeclaredProcessor, dist: Distribution, ctx: Context,
     assert value_of(subject.run(probe, later[0], copied)) == answers[0], (
         f"{subject.name}: a copied state gives another result"
     )
+
+
+def _renamed(tokenizer: Tokenizer | None, to: Ids) -> Tokenizer | None:
+    """The same tokens with their new ids, for a tokenizer whose tokens are pieces."""
+    if not isinstance(tokenizer, PiecesTokenizer):
+        return tokenizer
+    pieces: list[bytes | None] = [None] * len(to)
+    for old, new in enumerate(to.tolist()):
+        pieces[new] = tokenizer.token_bytes(old)
+    ends = [int(to[token]) for token in tokenizer.eos_ids]
+    return PiecesTokenizer(pieces, eos_ids=ends, bos_id=None if tokenizer.bos_id is None else int(to[tokenizer.bos_id]))
 
 
 def _grown(ctx: Context, token_id: int) -> Context:

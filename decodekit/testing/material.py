@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from decodekit.draw.randomness import PROCESSORS, Randomness, derive
 from decodekit.errors import DecodekitError
 from decodekit.plugin import FunctionPlugin, parameter_model, registry
 from decodekit.plugin.traits import Traits
+from decodekit.testing.tokenizers import PiecesTokenizer
+from decodekit.text.tokenizer import Tokenizer
 from decodekit.types import Floats
 
 __all__ = [
@@ -64,13 +67,23 @@ def contexts_of(dist: Distribution, name: str, seed: int) -> Iterator[Context]:
     """A few contexts that fit a distribution, from a prompt alone to repeated tokens."""
     size = dist.vocab_size or int(dist.support().max()) + 1
     for prompt, output in (([0], []), ([0, 1], [1]), ([1, 0, 1], [0, 0, size - 1, 0])):
-        yield context(prompt, output, name, seed)
+        yield context(prompt, output, name, seed, tokenizer_of(size))
 
 
-def context(prompt: Sequence[int], output: Sequence[int], name: str, seed: int) -> Context:
+def context(
+    prompt: Sequence[int], output: Sequence[int], name: str, seed: int, tokenizer: Tokenizer | None = None
+) -> Context:
     """A context with the noise of a processor of this name."""
     rng = Randomness(seed).at(len(output), PROCESSORS, derive(0, name, 0))
-    return Context(TokenIds(prompt), TokenIds(output), rng=rng)
+    return Context(TokenIds(prompt), TokenIds(output), tokenizer, rng=rng)
+
+
+@lru_cache(maxsize=32)
+def tokenizer_of(size: int) -> PiecesTokenizer:
+    """A tokenizer for a vocabulary of this size: letters, other bytes, and pairs of bytes. It has no end of text."""
+    letters = b"etaoinshrdlu ETAOINSHRDLU.,\n"
+    alone = [bytes([each]) for each in dict.fromkeys([*letters, *range(256)])]
+    return PiecesTokenizer([alone[i] if i < 256 else alone[i // 256 % 256] + alone[i % 256] for i in range(size)])
 
 
 class Declared:

@@ -45,7 +45,7 @@ def chain_of(trace: Trace) -> Chain:
 
 def _part(group: str, described: Mapping[str, Any]) -> dict[str, Any]:
     """A part as in a config. Raises `ConfigError` if the installed version is not the recorded one."""
-    name = described["name"]
+    name = registry.spelled(group, described["name"], described["distribution"])
     _, info = registry.load(group, name)
     recorded = (described["distribution"], described["version"])
     if (info.distribution, info.version) != recorded:

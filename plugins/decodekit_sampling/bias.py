@@ -19,11 +19,12 @@ __all__ = ["LogitBias"]
 
 _Bias = Annotated[float, Field(ge=-1000, le=1000)]
 _Text = Annotated[str, Field(min_length=1, max_length=1000)]
-_KEY = re.compile("-?[0-9]{1,18}")
+_KEY = re.compile("[0-9]{1,18}")
+_NO_TEXT = re.compile("-?[0-9]+")  # an integer is never a text
 _SCHEMA = {
     "type": "object",
     "maxProperties": 100_000,
-    "propertyNames": {"minLength": 1, "maxLength": 1000},
+    "propertyNames": {"maxLength": 1000, "pattern": rf"^{_KEY.pattern}$|^(?!{_NO_TEXT.pattern}$)[\s\S]"},
     "additionalProperties": {"anyOf": [{"type": "number", "minimum": -1000, "maximum": 1000}, {"const": False}]},
 }
 
@@ -52,6 +53,9 @@ class LogitBias(Plugin):
         """TOML and JSON keys are text: '42' is token 42."""
         if not isinstance(value, dict):
             return value
+        wrong = [key for key in value if isinstance(key, str) and _NO_TEXT.fullmatch(key) and not _KEY.fullmatch(key)]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is no token id")
         read = [(int(key) if isinstance(key, str) and _KEY.fullmatch(key) else key, key) for key in value]
         spelling: dict[Any, Any] = {}
         for token, key in read:

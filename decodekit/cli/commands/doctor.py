@@ -22,6 +22,8 @@ from decodekit.model.adapter import Adapter
 from decodekit.model.asking import BlockingAdapter, ask
 from decodekit.model.asking import blocking as as_blocking
 from decodekit.model.prefix import Prefix
+from decodekit.plugin.installed import OURS
+from decodekit.plugin.registry import shared_names
 from decodekit.text.safe_text import safe_text
 from decodekit.types import Ids
 
@@ -40,7 +42,7 @@ def doctor(
 
     Problems go to stderr; exit 1 if there are any, or 2 if the adapter is named wrongly.
     """
-    report: dict[str, Any] = {"versions": _versions(), "extras": _extras(), "adapter": None}
+    report: dict[str, Any] = {"versions": _versions(), "extras": _extras(), "shared_names": _shared(), "adapter": None}
     problems: list[str] = []
     wrong = 0
     try:
@@ -92,6 +94,16 @@ def _extras() -> dict[str, dict[str, Any]]:
         }
         for extra, packages in found.items()
     }
+
+
+def _shared() -> list[str]:
+    """Names of plugins that several distributions provide: whose each name is."""
+    lines = []
+    for group, name, owners in shared_names():
+        ways = ", ".join(f"{owner}:{name}" for owner in owners)
+        whose = f"{name} is decodekit's" if owners[0] == OURS else f"{name} alone is refused"
+        lines.append(f"{group}: {whose}; each is reached as {ways}")
+    return lines
 
 
 def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
@@ -157,6 +169,8 @@ def _show(report: dict[str, Any]) -> None:
     for extra, state in report["extras"].items():
         there = ", ".join(f"{name} {found}" for name, found in state["packages"].items() if found is not None)
         listing.add_row(f"extra {extra}", state["install"] or there)
+    for line in report["shared_names"]:
+        listing.add_row("shared name", safe_text(line))
     checked = report["adapter"]
     if checked is not None:
         for name, value in checked["info"].items():

@@ -1,0 +1,120 @@
+"""Plugins of this process, and the mistakes that their authors make: each has its own message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import decodekit
+from decodekit import Choice, Context, Distribution, ParameterError, PluginError, Session
+from decodekit.plugin.registry import _ADAPTERS, _PROCESSORS, _SAMPLERS
+from decodekit.testing import NGramAdapter, check_adapter, check_processor
+
+pytestmark = pytest.mark.usefixtures("clean")
+
+
+@pytest.fixture
+def clean() -> Any:
+    """Forgets what a test registers."""
+    groups = (_ADAPTERS, _PROCESSORS, _SAMPLERS)
+    before = [dict(group.registered) for group in groups]
+    yield
+    for group, names in zip(groups, before, strict=True):
+        group.registered.clear()
+        group.registered.update(names)
+
+
+def test_each_kind_is_registered_with_a_name_and_without() -> None:
+    @decodekit.register_processor
+    def halve_it(dist: Distribution, ctx: Context) -> Distribution:
+        return dist.scaled(0.5)
+
+    @decodekit.register_sampler
+    def first(dist: Distribution, ctx: Context, randomness: Any) -> Choice:
+        return Choice(int(dist.support()[0]), None)
+
+    @decodekit.register_sampler("another_first")
+    class First:
+        def __call__(self, dist: Distribution, ctx: Context, randomness: Any) -> Choice:
+            return first(dist, ctx, randomness)
+
+    @decodekit.register_adapter
+    def letters(*, text: str = "abab") -> NGramAdapter:
+        return NGramAdapter(text)
+
+    assert halve_it.__name__ == "halve_it"  # still a plain function
+    for sampler in ("first", "another_first"):
+        session = Session(decodekit.adapter("letters", text="xyxy"), f"halve_it {sampler}")
+        assert session.generate("x", max_tokens=2).token_ids == (0, 0)
+        assert session.chain.describe()["sampler"]["name"] == sampler
+    assert decodekit.open({"adapter": {"type": "letters"}}).generate("a", max_tokens=1).token_ids
+    with pytest.raises(ParameterError, match="'greedy' is decodekit's own"):
+        decodekit.register_sampler("greedy")(first)
+
+
+def test_a_parameter_that_could_not_be_set_is_refused() -> None:
+    def shift(dist: Distribution, ctx: Context, shift: float = 1.0) -> Distribution:
+        return dist
+
+    def lonely(dist: Distribution) -> Distribution:
+        return dist
+
+    class Made:
+        def __init__(self, text: str) -> None: ...
+
+    for wrong, register, message in (
+        (shift, decodekit.register_processor, r"'shift' is not keyword-only.*def shift\(dist, ctx, \*, shift, ...\)"),
+        (lonely, decodekit.register_processor, r"is called with \(dist, ctx\), and takes only \(dist\)"),
+        (lonely, decodekit.register_sampler, r"is called with \(dist, ctx, randomness\)"),
+        (Made, decodekit.register_adapter, r"'text' is not keyword-only.*def __init__\(self, \*, text, ...\)"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            register(wrong)  # type: ignore[operator]
+
+
+class Counting:
+    """A stateful processor whose author forgets the return."""
+
+    def initial(self, ctx: Context) -> int:
+        return 0
+
+    def __call__(self, dist: Distribution, ctx: Context, state: int) -> Distribution:
+        return dist
+
+    def advance(self, state: int, choice: Choice, ctx: Context) -> int:
+        state += 1  # type: ignore[return]
+
+
+def test_a_forgotten_return_in_advance_is_named() -> None:
+    session = Session(NGramAdapter("abab"), Counting())
+    with pytest.raises(PluginError, match=r"'Counting'.*its advance returned None in place of a state; end it with"):
+        session.generate("a", max_tokens=3)
+
+
+@pytest.mark.parametrize(("there", "missing"), [("initial", "advance"), ("advance", "initial")])
+def test_half_a_stateful_plugin_is_told_what_is_missing(there: str, missing: str) -> None:
+    part = type("Half", (), {"__call__": Counting.__call__, there: getattr(Counting, there)})()
+    with pytest.raises(ParameterError, match=f"has {there} and no {missing}: add {missing}"):
+        decodekit.Chain([part])
+
+
+def test_probabilities_in_place_of_logits_are_caught() -> None:
+    class Probabilities(NGramAdapter):
+        def predict(self, prefixes: Any, disclose: Any = decodekit.CHEAP) -> Any:
+            return [
+                Distribution.dense(np.exp(each.logprobs)) if isinstance(each, Distribution) else each
+                for each in super().predict(prefixes, disclose)
+            ]
+
+    with pytest.raises(AssertionError, match=r"sum to 1: they are probabilities; give logits, or their logarithms"):
+        check_adapter(lambda: Probabilities("abab"), long=False, rounds=1, many=2)
+
+
+def test_a_processor_that_needs_a_tokenizer_gets_one() -> None:
+    def no_e(dist: Distribution, ctx: Context) -> Distribution:
+        assert ctx.tokenizer is not None
+        return dist.add(ctx.tokenizer.encode("e"), [-2.0])
+
+    assert check_processor(no_e) > 5
