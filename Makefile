@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := .ci/constraints.txt
 WORKERS ?= 2
 
-.PHONY: demo test lint bench clean docs/plugins.md
+.PHONY: demo test lint bench gpu-bundle clean docs/plugins.md
 
 demo: $(VENV)/.demo
 	@rm -f demo.jsonl
@@ -28,8 +28,11 @@ docs/plugins.md: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python tests/benchmarks/run.py
 
+gpu-bundle: $(VENV)/.test
+	.ci/gpu-bundle $(BIN)/python
+
 clean:
-	rm -rf $(VENV) demo.jsonl
+	rm -rf $(VENV) demo.jsonl gpu-bundle
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -20,6 +20,7 @@ from decodekit.errors import (
     EmptySupport,
     ModelNotFound,
     OutOfMemory,
+    Overloaded,
     ParameterError,
     PluginError,
     ProviderError,
@@ -31,8 +32,10 @@ from decodekit.model.prefix import Prefix
 from decodekit.plugin import Plugin
 from decodekit.plugin.protocols import Guesser, Processor, Sampler
 from decodekit.plugin.registry import PluginInfo, adapter, guesser, plugins, processor, register_processor, sampler
-from decodekit.session import AsyncSession, Result, Session
+from decodekit.session import AsyncSession, Progress, Ranked, Result, Score, Session
 from decodekit.session.decoder import Decoder
+from decodekit.session.door import aopen
+from decodekit.session.door import open_session as open  # noqa: A004 - the short door
 from decodekit.session.resuming import resume, resume_stream
 from decodekit.session.stop import Stop
 from decodekit.text.tokenizer import Tokenizer
@@ -65,17 +68,21 @@ __all__ = [
     "Interval",
     "ModelNotFound",
     "OutOfMemory",
+    "Overloaded",
     "ParameterError",
     "Plugin",
     "PluginError",
     "PluginInfo",
     "Prefix",
     "Processor",
+    "Progress",
     "ProviderError",
     "Randomness",
+    "Ranked",
     "ReplayReport",
     "Result",
     "Sampler",
+    "Score",
     "Session",
     "Step",
     "Stop",
@@ -87,8 +94,10 @@ __all__ = [
     "UnknownPlugin",
     "Verdict",
     "adapter",
+    "aopen",
     "derive",
     "guesser",
+    "open",
     "plugins",
     "processor",
     "read_trace",

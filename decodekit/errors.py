@@ -12,6 +12,7 @@
     │   ├── ModelNotFound           no such model, or a file that is not a model
     │   ├── ContextOverflow         the prefix is longer than the model's context length
     │   ├── OutOfMemory             the backend has too little memory, even after its caches were shrunk
+    │   ├── Overloaded              so many callers wait for the model that this call was not begun
     │   └── ProviderError           a remote server answered with an error, or not at all
     └── TraceError                  a trace that cannot be written, read or trusted
 
@@ -35,6 +36,7 @@ __all__ = [
     "EmptySupport",
     "ModelNotFound",
     "OutOfMemory",
+    "Overloaded",
     "ParameterError",
     "PluginError",
     "ProviderError",
@@ -166,6 +168,10 @@ class ContextOverflow(AdapterError):
 
 class OutOfMemory(AdapterError):
     """The backend has too little memory for this prefix, even after its caches were shrunk."""
+
+
+class Overloaded(AdapterError):
+    """So many callers wait for the model that this call was not begun: nothing was asked, and no trace was written."""
 
 
 class ProviderError(AdapterError):

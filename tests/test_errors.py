@@ -131,3 +131,6 @@ def test_an_error_of_a_worker_arrives_and_the_pool_lives_on(tmp_path: Path, monk
         for _ in range(2):
             with pytest.raises(PluginError, match=r"plugin 'failing', step 2: .*RuntimeError: x"):
                 pool.submit(worker.generate).result(timeout=120)
+    with multiprocessing.get_context("spawn").Pool(1) as pool, pytest.raises(PluginError) as caught:
+        pool.apply_async(worker.generate).get(timeout=120)
+    assert (caught.value.plugin, caught.value.step, len(caught.value.partial.token_ids)) == ("failing", 2, 2)

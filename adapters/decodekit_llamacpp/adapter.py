@@ -113,6 +113,8 @@ class LlamaCppAdapter:
         except BaseException:
             self._model.close()
             raise
+        self.caches = True
+        self.overlaps = threads < physical_cores()  # a session may record a step while the next one is computed
         self._kv = KVSlots(self._context, max_sequences)
         self._max_sequences = max_sequences
         self._chained: dict[int, int] = {}  # by slot: where the last tokens begin that were asked for one by one
@@ -162,21 +164,24 @@ class LlamaCppAdapter:
         Raises:
             AdapterError: the adapter is closed, or llama.cpp broke down.
         """
-        if not self._context.close.alive:
-            raise AdapterError("this adapter is closed")
-        require_threads("llamacpp", self._context.threads)
-        try:
-            answers = self._next_tokens(prefixes) or self._any(prefixes)
-        except BaseException:  # an interrupt too: the content of the cells is unknown
-            self._kv.clear()
-            raise
+        with self._context.in_use.lock:
+            if not self._context.close.alive:
+                raise AdapterError("this adapter is closed")
+            self._context.in_use.require_whole("llamacpp")
+            require_threads("llamacpp", self._context.threads)
+            try:
+                answers = self._next_tokens(prefixes) or self._any(prefixes)
+            except BaseException:  # an interrupt too: the content of the cells is unknown
+                if self._context.close.alive:  # a signal handler may have closed it
+                    self._kv.clear()
+                raise
         return [answers[prefix.digest] for prefix in prefixes]
 
     def close(self) -> None:
-        """Free the context and the model. Closing twice does nothing."""
-        self._answers = {}
+        """Free the context and the model, after the forward pass that is running. Closing twice does nothing."""
         self._context.close()
         self._model.close()
+        self._answers = {}
 
     def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer] | None:
         """The most common call, without a plan: each prefix is one token longer than the content of its own slot."""
@@ -275,7 +280,7 @@ class LlamaCppAdapter:
                     continue
                 if base >= 0 and index.length(base) + need > self._context.cells:
                     kv.truncate(base, start)
-                kv.compact(need, base)
+                kv.compact(need, base, bases)
             slot = self._slot_for(base, start, taken, bases, alone=not wave)
             if slot < 0:
                 later.append(path)

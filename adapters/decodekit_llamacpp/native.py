@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decodekit.errors import AdapterError, ModelNotFound, OutOfMemory
+from decodekit.local.exclusive import Exclusive
 from decodekit.local.interrupts import interrupts_wait
 from decodekit.log import get_logger
 
@@ -48,6 +49,12 @@ _logits_address: Callable[[Any, int], int | None] = ctypes.CFUNCTYPE(ctypes.c_vo
 )
 
 _callback = llama_cpp.llama_log_callback(_log_line)  # kept here, because C keeps the pointer
+
+
+def _free(in_use: Exclusive, free: Callable[[Any], None], handle: Any) -> None:
+    """Free memory of llama.cpp when no thread computes with it."""
+    with in_use.lock:
+        free(handle)
 
 
 def start() -> None:
@@ -98,12 +105,13 @@ class Model:
     def __init__(self, path: str, n_gpu_layers: int, *, vocab_only: bool = False) -> None:
         start()
         _complaints.clear()
+        self.in_use = Exclusive()
         wishes = {"n_gpu_layers": n_gpu_layers, "vocab_only": vocab_only}
         parameters = fill(llama_cpp.llama_model_default_params(), **wishes)
         with interrupts_wait():
             self.handle: Any = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
             if self.handle:
-                self.close = weakref.finalize(self, llama_cpp.llama_model_free, self.handle)
+                self.close = weakref.finalize(self, _free, self.in_use, llama_cpp.llama_model_free, self.handle)
         if not self.handle:
             raise ModelNotFound(f"llama.cpp cannot load {path}.{recent_complaints()}")
         self.vocab: Any = llama_cpp.llama_model_get_vocab(self.handle)
@@ -222,12 +230,12 @@ class LlamaContext:
             swa_full=True,  # a sliding window that drops tokens could not be rolled back
             no_perf=True,
         )
-        self.threads = n_threads
+        self.threads, self.in_use = n_threads, Exclusive()
         self.parameters: Any = parameters
         with interrupts_wait():
             self._handle: Any = llama_cpp.llama_init_from_model(model.handle, parameters)
             if self._handle:
-                self.close = weakref.finalize(self, llama_cpp.llama_free, self._handle)
+                self.close = weakref.finalize(self, _free, self.in_use, llama_cpp.llama_free, self._handle)
         if not self._handle:
             raise OutOfMemory(f"llama.cpp cannot make a context of {cells} tokens.{recent_complaints()}")
         self._memory: Any = llama_cpp.llama_get_memory(self._handle)

@@ -157,13 +157,14 @@ class LlamaCppTokenizer(BaseTokenizer):
 
     def _tokenize(self, text: str, special: bool) -> list[int]:
         """llama.cpp's own ids, without BOS."""
-        vocab, data = self._vocab(), text.encode()
+        data = text.encode()
         if len(data) > _LONGEST_TEXT:
             raise ParameterError(f"a text of {len(data)} bytes is too long to tokenise at once")
         size = len(data) + 8  # at most one token per byte, and a few that a tokenizer puts in front
         while True:
             ids = (ctypes.c_int32 * size)()
-            count = llama_cpp.llama_tokenize(vocab, data, len(data), ids, size, False, special)
+            with self.model.in_use.lock:
+                count = llama_cpp.llama_tokenize(self._vocab(), data, len(data), ids, size, False, special)
             if count >= 0:
                 return list(ids[:count])
             if -count <= size:
@@ -179,10 +180,11 @@ class LlamaCppTokenizer(BaseTokenizer):
         return piece
 
     def _text_of(self, token_id: int, *, special: bool) -> bytes:
-        vocab, size = self._vocab(), 64
+        size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
-            count = llama_cpp.llama_token_to_piece(vocab, token_id, buffer, size, 0, special)
+            with self.model.in_use.lock:
+                count = llama_cpp.llama_token_to_piece(self._vocab(), token_id, buffer, size, 0, special)
             if count >= 0:
                 return buffer.raw[:count]
             size = -count

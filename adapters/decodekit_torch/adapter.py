@@ -19,6 +19,7 @@ from decodekit.errors import (
     OutOfMemory,
     ParameterError,
 )
+from decodekit.local.exclusive import Exclusive
 from decodekit.local.paths import fault_of
 from decodekit.local.process import require_threads
 from decodekit.model.adapter import AdapterInfo, Answer
@@ -111,10 +112,8 @@ class TorchAdapter:
             raise ParameterError("adapter 'torch': compile is for modules; give a compiled function instead")
         if stochastic and isinstance(model, str):
             module.train()
-        self._module = module
-        self._closed = False
-        self._deterministic = deterministic
-        self._compile = compile
+        self._module, self._closed, self._in_use = module, False, Exclusive()
+        self._deterministic, self._compile = deterministic, compile
         self._n_ctx = context_length(module, n_ctx)
         with self._computing(), generators_kept():
             chosen = choose_engine(
@@ -124,6 +123,7 @@ class TorchAdapter:
             )  # fmt: skip
         self._engine, self._vocab_size = chosen.engine, chosen.vocab_size
         self._capabilities = chosen.capabilities(compiled=compile)
+        self.caches = self._capabilities["kv_cache"] is True
         noise = self._start_noise(passes, noise_seed)
         self._origin: Origin = "logprobs" if noise and passes > 1 else "logits"
         self._tokenizer = self._tokenizer_for(tokenizer, loaded)
@@ -161,9 +161,7 @@ class TorchAdapter:
         """
         if self._engine is not None:
             if passes > 1 or noise_seed is not None:
-                raise ParameterError(
-                    "adapter 'torch': passes and noise_seed are for a stochastic model; this one is not"
-                )
+                raise ParameterError("adapter 'torch': passes and noise_seed are for a stochastic model; this is none")
             return {}
         seed = Randomness(noise_seed).seed
         self._engine = Stochastic(self._module, seed=seed, passes=passes)
@@ -206,20 +204,20 @@ class TorchAdapter:
         Raises:
             AdapterError: the adapter is closed, or the model broke down.
         """
-        if self._closed:
-            raise AdapterError("this adapter is closed")
-        require_threads("torch", torch.get_num_threads())
-        try:
-            with self._computing():
-                answers = self._next_tokens(prefixes) or self._any(prefixes)
-                if self._head is not None:
-                    return disclosed(
-                        prefixes, for_each(disclose, len(prefixes)), answers,
-                        head=self._head, vocab_size=self._vocab_size, origin=self._origin,
-                    )  # fmt: skip
-        except BaseException:  # an interrupt too: the content of the cache is unknown
-            self._engine.clear()
-            raise
+        with self._in_use.lock:
+            self._require_open()
+            try:
+                with self._computing():
+                    answers = self._next_tokens(prefixes) or self._any(prefixes)
+                    if self._head is not None:
+                        return disclosed(
+                            prefixes, for_each(disclose, len(prefixes)), answers,
+                            head=self._head, vocab_size=self._vocab_size, origin=self._origin,
+                        )  # fmt: skip
+            except BaseException:  # an interrupt too: the content of the cache is unknown
+                if not self._closed:  # a signal handler may have closed it
+                    self._engine.clear()
+                raise
         return [answers[prefix.digest] for prefix in prefixes]  # type: ignore[misc]  # rows are kept for heads only
 
     def mixture(self, prefix: Prefix, passes: int = 64) -> Mixture:
@@ -234,24 +232,22 @@ class TorchAdapter:
             AdapterError: the adapter is closed.
             DecodekitError: what is wrong with the prefix.
         """
-        if self._closed:
-            raise AdapterError("this adapter is closed")
-        require_threads("torch", torch.get_num_threads())
-        if not isinstance(self._engine, Stochastic):
-            raise ParameterError("this model is not stochastic: every pass gives the same distribution")
         if not 2 <= passes <= 65_536:
             raise ParameterError(f"passes: a standard error needs 2 to 65536 passes, not {passes}")
-        fault = self._fault(prefix)
-        if fault is not None:
+        if (fault := self._fault(prefix)) is not None:
             raise fault
-        with self._computing():
-            return self._engine.mixture(prefix, passes)
+        with self._in_use.lock:
+            self._require_open()
+            if isinstance(self._engine, Stochastic):
+                with self._computing():
+                    return self._engine.mixture(prefix, passes)
+        raise ParameterError("this model is not stochastic: every pass gives the same distribution")
 
     def close(self) -> None:
-        """Release the model and its cache. Closing twice does nothing."""
-        self._closed = True
-        self._answers = {}
-        self._engine = self._module = None
+        """Release the model and its cache, after the call that is running. Closing twice does nothing."""
+        with self._in_use.lock:
+            self._closed, self._answers = True, {}
+            self._engine = self._module = None
 
     def _next_tokens(self, prefixes: Sequence[Prefix]) -> dict[bytes, Answer | KeptRow] | None:
         """The most common call, without a plan: each prefix is one token longer than a row of the cache."""
@@ -343,6 +339,12 @@ class TorchAdapter:
 
     def _cache_answers(self, answers: dict[bytes, Answer | KeptRow]) -> None:
         self._answers = {digest: each for digest, each in answers.items() if isinstance(each, Distribution | KeptRow)}
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise AdapterError("this adapter is closed")
+        self._in_use.require_whole("torch")
+        require_threads("torch", torch.get_num_threads())
 
     def _computing(self) -> AbstractContextManager[None]:
         return computing(deterministic=self._deterministic, compiled=self._compile)

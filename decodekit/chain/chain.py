@@ -21,6 +21,7 @@ from decodekit.draw.context import Context
 from decodekit.draw.randomness import BoundRandomness
 from decodekit.errors import ParameterError
 from decodekit.plugin import registry
+from decodekit.plugin.one_line import read_chain
 from decodekit.plugin.presets import read_recipe
 
 __all__ = ["Chain"]
@@ -54,7 +55,7 @@ class Chain:
         seen: dict[str, int] = {}
         processor_links = [link_of(processor, seen) for processor in self.processors]
         for link in processor_links:
-            if link.trusted:
+            if link.trusted or registry.is_sampler(link.call):
                 raise ParameterError(f"{link.name!r} is a sampler; give it as Chain(processors, sampler={link.name!r})")
         self.links = (*processor_links, link_of(self.sampler, {}))  # every part, the sampler last
         cut = next((i for i, link in enumerate(processor_links, 1) if link.traits.truncates), None)
@@ -63,6 +64,7 @@ class Chain:
         self._fixed_need = reduce(or_, (each.traits.needs for each in asking if not callable(each.traits.needs)), CHEAP)
         if any(link.traits.needs_logits for link in processor_links):
             self._fixed_need = ALL  # a head has logprobs; only the whole row has the backend's own offset
+        self.stateful = any(link.traits.stateful for link in self.links)
         self.pure = all(link.traits.pure for link in self.links)
         self.notes: tuple[str, ...] = ()
 
@@ -105,13 +107,22 @@ class Chain:
         return cls.from_parts(recipe.parts, recipe.sampler, recipe.notes)
 
     @classmethod
-    def of(cls, given: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | None) -> Chain:
-        """The given chain, or a new chain from a list of processors, one processor, or None.
+    def of(cls, given: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | str | None) -> Chain:
+        """The given chain, or a new one from a list of processors, one processor, one sampler, a text, or None.
+
+        A text is as on the command line, such as ``"temperature=0.8 top_p(top_p=0.95,min_keep=2) greedy"``.
 
         Raises:
             ParameterError: the argument is none of these.
+            ConfigError, UnknownPlugin: the text cannot be read, or names what is not installed.
         """
-        return given if isinstance(given, Chain) else cls(() if given is None else given)
+        if isinstance(given, Chain):
+            return given
+        if isinstance(given, str):
+            return cls.from_parts(*read_chain(given))
+        if callable(given) and registry.is_sampler(given):
+            return cls((), given)
+        return cls(() if given is None else given)
 
     def __repr__(self) -> str:
         parts = ", ".join(_short(processor) for processor in self.processors)
@@ -212,10 +223,12 @@ class Chain:
 def _listed(processors: Any) -> tuple[Callable[..., Any], ...]:
     if isinstance(processors, Chain):
         raise ParameterError("a chain is not a processor; join two with Chain([*one.processors, *other.processors])")
-    if isinstance(processors, str | bytes | Mapping):
+    if isinstance(processors, str):
+        raise ParameterError(f"a chain that is written as text is read by Chain.of({processors!r})")
+    if isinstance(processors, bytes | Mapping):
         raise ParameterError(
             f"a chain is a list of processors, not {processors!r}; build one by name with processor(...), "
-            "or all from data with Chain.from_parts(...)"
+            "or all from data with Chain.from_parts([...])"
         )
     if callable(processors):
         return (processors,)

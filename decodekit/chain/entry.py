@@ -14,7 +14,6 @@ from decodekit.distribution import Distribution, Row
 from decodekit.distribution.disclosure import Tail, Undisclosed
 from decodekit.distribution.divergence import expected_gap
 from decodekit.distribution.divergence import kl as kl_divergence
-from decodekit.distribution.frozen import quick_init
 from decodekit.errors import PluginError
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
 ]
 
 
-@quick_init
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What one processor did to the distribution.

@@ -73,18 +73,9 @@ class Reshaped(NamedTuple):
             choice: what was chosen.
             top: how many leading tokens each entry keeps.
         """
-        token_id = choice.token_id
-        logprob = known(self.raw.logprob, token_id)
-        choice = Choice(  # a token pays for each microsecond here, and `replace` takes three
-            token_id=token_id,
-            logprob=choice.logprob,
-            raw_logprob=logprob,
-            rank=known(self.raw.rank, token_id),
-            score=choice.score,
-            margin=choice.margin,
-            runner_up=choice.runner_up,
-            draw=choice.draw,
-        )
+        if choice.rank is None:
+            choice = self.placed(choice)
+        token_id, logprob = choice.token_id, choice.raw_logprob
         entries: list[Entry] = []
         for part, following in zip(self.applied, self.links[1:], strict=True):
             exact = following.traits.looks_back
@@ -95,6 +86,19 @@ class Reshaped(NamedTuple):
         if self.final is not drawn_from:
             entries.append(Entry(name=self.links[-1].name, gave_up=drawn_from.tail, chosen=choice.logprob))
         return choice, tuple(entries)
+
+    def placed(self, choice: Choice) -> Choice:
+        """The choice with its log-probability and rank under the model."""
+        return Choice(  # a token pays for each microsecond here, and `replace` takes three
+            token_id=choice.token_id,
+            logprob=choice.logprob,
+            raw_logprob=known(self.raw.logprob, choice.token_id),
+            rank=known(self.raw.rank, choice.token_id),
+            score=choice.score,
+            margin=choice.margin,
+            runner_up=choice.runner_up,
+            draw=choice.draw,
+        )
 
 
 def reshape(

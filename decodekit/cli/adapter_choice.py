@@ -10,11 +10,11 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from decodekit.cli.chain_text import parse_setting
 from decodekit.cli.files import read_config
 from decodekit.cli.output import say
 from decodekit.errors import ConfigError
 from decodekit.plugin import registry
+from decodekit.plugin.one_line import parse_setting
 
 __all__ = ["AdapterChoice", "with_adapter_flags"]
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from decodekit.chain import Chain
-from decodekit.cli.chain_text import parse_preset
 from decodekit.cli.chain_writing import written
 from decodekit.cli.picture import SAMPLE, SAMPLE_CONTEXT
 from decodekit.distribution import Distribution
@@ -18,6 +17,7 @@ from decodekit.draw.context import Context
 from decodekit.draw.randomness import PROCESSORS, Randomness
 from decodekit.errors import ConfigError
 from decodekit.plugin import registry
+from decodekit.plugin.one_line import parse_preset
 from decodekit.plugin.presets import names_of, ported
 
 __all__ = ["Comparison", "Disagreement", "Reached", "compare", "counterpart", "read_row"]

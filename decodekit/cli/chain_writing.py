@@ -1,4 +1,4 @@
-"""Parts of a chain written in the syntax of `decodekit.cli.chain_text`."""
+"""Parts of a chain written in the syntax of `decodekit.plugin.one_line`."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from decodekit.cli.chain_text import parse_preset
 from decodekit.errors import ConfigError
+from decodekit.plugin.one_line import parse_preset
 from decodekit.plugin.presets import Recipe, read_recipe
 
 __all__ = ["DeadlineFlag", "ExplainFlag", "JsonFlag", "PresetFlag", "TraceArgument", "preset_recipe"]

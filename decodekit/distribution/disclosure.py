@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from decodekit.distribution.frozen import quick_init
 from decodekit.errors import DecodekitError, ParameterError
 
 __all__ = ["ALL", "CHEAP", "Disclosure", "Interval", "Tail", "Undisclosed", "for_each"]
@@ -82,7 +81,6 @@ class Interval(NamedTuple):
     high: float
 
 
-@quick_init
 @dataclass(frozen=True, slots=True)
 class Tail:
     """What is known of the tokens that were not disclosed.

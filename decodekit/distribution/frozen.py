@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, Field, fields
 from typing import Any, Generic, NoReturn, TypeVar, overload
 
-__all__ = ["Frozen", "lazy", "quick_init"]
+__all__ = ["Frozen", "lazy"]
 
 T = TypeVar("T")
 
@@ -55,35 +54,3 @@ class lazy(Generic[T]):  # noqa: N801 - it is used as a decorator, and reads as 
     def put(self, owner: object, value: T) -> None:
         """Store the value of one object, so that it is not computed."""
         owner.__dict__[self._name] = value
-
-
-def quick_init(cls: type[T]) -> type[T]:
-    """A frozen dataclass with slots whose instances are made in less than half the time; used as a decorator over it.
-
-    A frozen dataclass sets its fields with ``object.__setattr__``, one call for each. Here an instance is of a class
-    without the guard while its fields are set, as in `Frozen`. A subclass gets the usual ``__init__``.
-    """
-    parts: tuple[Field[Any], ...] = fields(cls)  # type: ignore[arg-type]  # it is a dataclass
-    usual: Any = cls.__init__
-    names = [part.name for part in parts]
-    made_new = {part.name: part.default_factory for part in parts if part.default_factory is not MISSING}
-    defaults = {part.name: part.default for part in parts if part.default is not MISSING or part.name in made_new}
-    parameters = ", ".join(f"{name}=defaults_{name}" if name in defaults else name for name in names)
-    lines = [
-        f"def __init__(self, {parameters}):",
-        *(f"    if {name} is MISSING: {name} = new_{name}()" for name in made_new),
-        "    if type(self) is not cls:",
-        f"        return usual(self, {', '.join(names)})",
-        "    become(self, '__class__', opened)",
-        *(f"    self.{name} = {name}" for name in names),
-        "    self.__class__ = cls",
-    ]
-    opened = type(cls.__name__, (), {"__slots__": names})
-    known = {"cls": cls, "usual": usual, "opened": opened, "become": object.__setattr__, "MISSING": MISSING}
-    known |= {f"defaults_{name}": value for name, value in defaults.items()}
-    known |= {f"new_{name}": make for name, make in made_new.items()}
-    exec("\n".join(lines), known)  # noqa: S102 - as `dataclasses` does
-    made: Any = known["__init__"]
-    made.__qualname__, made.__doc__, made.__annotations__ = usual.__qualname__, usual.__doc__, usual.__annotations__
-    cls.__init__ = made  # type: ignore[method-assign]
-    return cls

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from decodekit.distribution.frozen import quick_init
-
 __all__ = [
     "Choice",
     "Draw",
 ]
 
 
-@quick_init
 @dataclass(frozen=True, slots=True)
 class Draw:
     """Where the deciding random word came from, and the word itself.
@@ -34,7 +31,6 @@ class Draw:
     word: int
 
 
-@quick_init
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One chosen token, and the margin of the choice.

@@ -9,7 +9,6 @@ from typing import Any, overload
 
 import numpy as np
 
-from decodekit.distribution.frozen import quick_init
 from decodekit.draw.randomness import BoundRandomness
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.types import Ids
@@ -82,7 +81,6 @@ class _Buffer:
     used: int
 
 
-@quick_init
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything that a processor or sampler may read in addition to the distribution.

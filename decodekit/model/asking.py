@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,12 +13,14 @@ from decodekit.distribution.disclosure import CHEAP, Disclosure, for_each
 from decodekit.errors import AdapterError, DecodekitError, DistributionError
 from decodekit.fork import after_fork
 from decodekit.model.adapter import Adapter, AdapterInfo, Answer, AsyncAdapter
-from decodekit.model.background import Background, OutOfTime
+from decodekit.model.background import Background
+from decodekit.model.in_flight import in_flight
+from decodekit.model.loops import OutOfTime
 from decodekit.model.prefix import Prefix
 from decodekit.model.rounds import Rounds
 from decodekit.text.tokenizer import Tokenizer
 
-__all__ = ["BlockingAdapter", "ask", "ask_from_task", "blocking", "connect", "connect_from_task", "is_async"]
+__all__ = ["BlockingAdapter", "ask", "blocking", "checked", "connect", "is_async", "raise_typed", "rounds_of"]
 
 Value = TypeVar("Value")
 
@@ -34,6 +35,7 @@ def ask(
     *,
     until: float | None = None,
     priority: int = 0,
+    tokens: int = 0,
 ) -> list[Answer]:
     """Ask an adapter, and check each answer.
 
@@ -47,6 +49,7 @@ def ask(
         until: when to stop waiting, on the clock of ``time.monotonic``: for a round, and for an async adapter, whose
             call is cancelled then. A blocking adapter is not interrupted.
         priority: a caller with a higher one goes first.
+        tokens: how many tokens of prompts are new, at most.
 
     Raises:
         AdapterError: the adapter raised, or did not return one item per prefix.
@@ -55,31 +58,8 @@ def ask(
     """
     if isinstance(adapter, BlockingAdapter):
         return _ask_async(adapter, prefixes, disclose, until)
-    return rounds_of(adapter).ask(adapter, prefixes, for_each(disclose, len(prefixes)), until=until, priority=priority)
-
-
-async def ask_from_task(
-    adapter: Adapter | AsyncAdapter,
-    prefixes: Sequence[Prefix],
-    needs: Sequence[Disclosure],
-    *,
-    until: float | None = None,
-    priority: int = 0,
-) -> list[Answer]:
-    """As `ask`, from a task. A blocking adapter is called in a worker thread of the running event loop."""
-    if not is_async(adapter):
-        rounds = rounds_of(adapter)  # type: ignore[arg-type]
-        return await rounds.ask_from_task(adapter, prefixes, needs, until=until, priority=priority)  # type: ignore[arg-type]
-    try:
-        async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())) as limit:
-            answers = await adapter.apredict(prefixes, needs)
-    except TimeoutError as error:
-        if limit.expired():
-            raise OutOfTime from None
-        raise_typed(error, adapter.info.name)
-    except Exception as error:
-        raise_typed(error, adapter.info.name)
-    return checked(answers, prefixes, adapter.info)
+    needs = for_each(disclose, len(prefixes))
+    return rounds_of(adapter).ask(adapter, prefixes, needs, until=until, priority=priority, tokens=tokens)
 
 
 def _ask_now(adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure]) -> list[Answer]:
@@ -97,13 +77,16 @@ def _ask_async(
     disclose: Disclosure | Sequence[Disclosure],
     until: float | None,
 ) -> list[Answer]:
-    info = adapter.info
+    info, asked, own = adapter.info, in_flight(adapter.adapter), object()
     try:
+        asked.add(own)
         answers = adapter.predict(prefixes, disclose, until=until)
     except OutOfTime:
         raise
     except Exception as error:
         raise_typed(error, info.name)
+    finally:
+        asked.discard(own)
     return checked(answers, prefixes, info)
 
 
@@ -149,6 +132,7 @@ def _placed(error: DistributionError) -> DistributionError:
 
 
 def rounds_of(adapter: Adapter) -> Rounds:
+    """The rounds of all callers of this adapter."""
     try:
         with _guard:
             return _rounds.get(adapter) or _rounds.setdefault(adapter, Rounds(_ask_now))
@@ -194,24 +178,6 @@ def connect(adapter: Adapter, until: float | None = None) -> None:
     """
     if isinstance(adapter, BlockingAdapter):
         adapter.connect(until)
-
-
-async def connect_from_task(adapter: Adapter | AsyncAdapter, until: float | None = None) -> None:
-    """As `connect`, from a task, for an async adapter that has a coroutine function ``connect``.
-
-    Raises:
-        AdapterError: it could not connect, or not in time.
-    """
-    connecting = getattr(adapter, "connect", None)
-    if connecting is None or not is_async(adapter):
-        return
-    try:
-        async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())) as limit:
-            await connecting()
-    except TimeoutError:
-        if limit.expired():
-            raise AdapterError(f"{type(adapter).__name__} could not connect before the deadline") from None
-        raise
 
 
 class BlockingAdapter:

@@ -18,14 +18,11 @@ from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from decodekit.errors import AdapterError
 from decodekit.fork import after_fork
+from decodekit.model.loops import OutOfTime, running
 
-__all__ = ["Background", "OutOfTime"]
+__all__ = ["Background"]
 
 Value = TypeVar("Value")
-
-
-class OutOfTime(Exception):
-    """There was no answer in time. Internal: no caller of this library sees it."""
 
 
 class Background:
@@ -72,18 +69,43 @@ class Background:
             raise AdapterError(f"adapter {self._name!r} was called from within its own event loop; await it there")
         waiting = self._begin(_error_as_value(question))
         try:
-            value, error = waiting.result(seconds)
+            value, error = self._outcome(waiting, seconds)
+        finally:
+            self._end(waiting)
+        if error is not None:
+            raise error
+        return value  # type: ignore[no-any-return]
+
+    async def wait_from_task(self, question: Callable[[], Awaitable[Value]], until: float | None = None) -> Value:
+        """As `wait`, from a task of another event loop, until the time ``until``. Cancelling the task cancels it.
+
+        Raises:
+            OutOfTime: that time has come; what was awaited is cancelled.
+            AdapterError: the loop was closed.
+        """
+        ended, waiting = running().signal(), self._begin(_error_as_value(question))
+        try:
+            waiting.add_done_callback(lambda _: ended.set())
+            await ended.wait(until)
+            value, error = self._outcome(waiting)
+        finally:
+            self._end(waiting)
+        if error is not None:
+            raise error
+        return value  # type: ignore[no-any-return]
+
+    def _outcome(self, waiting: Future[Any], seconds: float | None = None) -> tuple[Any, BaseException | None]:
+        try:
+            return waiting.result(seconds)  # type: ignore[no-any-return]
         except CancelledError:
             raise AdapterError(f"adapter {self._name!r} was closed during a call") from None
         except TimeoutError:  # of `result`: an error of the question itself comes as a value
             raise OutOfTime from None
-        finally:
-            waiting.cancel()
-            self._waiting.discard(waiting)
-            self._loop.answered()
-        if error is not None:
-            raise error
-        return value  # type: ignore[no-any-return]
+
+    def _end(self, waiting: Future[Any]) -> None:
+        waiting.cancel()
+        self._waiting.discard(waiting)
+        self._loop.answered()
 
     def _begin(self, question: Any) -> Future[Any]:
         """A future of the coroutine's result. Raises `AdapterError` once the access or the loop has ended."""

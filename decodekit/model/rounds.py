@@ -10,17 +10,18 @@ interrupt in one of them does not touch the others.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.model.adapter import Adapter, Answer
-from decodekit.model.background import OutOfTime
+from decodekit.model.loops import EventLoop, OutOfTime
 from decodekit.model.prefix import Prefix
+from decodekit.model.question import RoundQuestion
+from decodekit.model.token_budget import TokenBudget
 
 __all__ = ["Predict", "Rounds"]
 
@@ -32,31 +33,7 @@ _LOOK = 0.1  # seconds between two looks at the lead, in case an interrupt came 
 _AGE = 64  # how many callers that came earlier one unit of priority overtakes
 
 
-class _Question:
-    """One caller's question until it is answered."""
-
-    __slots__ = ("adapter", "answered", "answers", "done", "error", "loop", "needs", "place", "prefixes", "woken")
-
-    def __init__(self, adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure], place: int) -> None:
-        self.adapter, self.prefixes, self.needs = adapter, prefixes, needs
-        self.place = place  # in the order of the callers; lower goes first
-        self.answers: list[Answer] = []
-        self.error: BaseException | None = None
-        self.done = False
-        self.woken: threading.Event | None = None  # of the thread that drives it
-        self.loop: asyncio.AbstractEventLoop | None = None  # of the task that waits for it
-        self.answered: Callable[[], None] | None = None  # tells that task
-
-    def end(self, answers: list[Answer], error: BaseException | None = None) -> None:
-        """Answered, or given up."""
-        self.answers, self.error, self.done = answers, error, True
-        if self.woken is not None:
-            self.woken.set()
-        if self.answered is not None:
-            self.answered()
-
-
-_ALONE = _Question.__new__(_Question)  # leads where nobody waits: no question is made
+_ALONE = RoundQuestion.__new__(RoundQuestion)  # leads where nobody waits: no question is made
 
 
 class Rounds:
@@ -69,18 +46,32 @@ class Rounds:
     def __init__(self, predict: Predict) -> None:
         self._predict = predict
         self._guard = threading.Lock()  # around the leader and the list
-        self._leader: _Question | None = None  # the question whose thread runs a round
-        self._waiting: list[_Question] = []
+        self._leader: RoundQuestion | None = None  # the question whose thread runs a round
+        self._waiting: dict[RoundQuestion, None] = {}  # in the order in which they came
         self._arrived = threading.Event()
         self._numbers = count()
         self._expected = 1  # callers that wait, and those that were answered in the last round
         self._seconds = 0.0  # of the last call
-        self._served: set[asyncio.AbstractEventLoop] = set()  # loops with a thread that drives their questions
+        self._budget = TokenBudget()
+        self._aside: ThreadPoolExecutor | None = None  # a thread that drives for a caller in a thread
+        self._served: set[Hashable] = set()  # loops with a thread that drives their questions
 
     @property
     def waiting(self) -> int:
-        """How many questions are not answered yet."""
-        return sum(not each.done for each in self._waiting) + (self._leader is _ALONE)
+        """How many questions are not answered yet. O(questions)."""
+        with self._guard:
+            waiting = list(self._waiting)
+        return sum(not each.done for each in waiting) + (self._leader is _ALONE)
+
+    @property
+    def crowd(self) -> int:
+        """As `waiting`, or a few more: those that were answered just now. O(1)."""
+        return len(self._waiting) + (self._leader is _ALONE)
+
+    @property
+    def callers(self) -> int:
+        """How many callers there are: those that wait, and those that were answered in the last round."""
+        return self._expected
 
     def ask(
         self,
@@ -90,6 +81,7 @@ class Rounds:
         *,
         until: float | None = None,
         priority: int = 0,
+        tokens: int = 0,
     ) -> list[Answer]:
         """The answers to one caller's question, from a round that may answer others too.
 
@@ -99,6 +91,7 @@ class Rounds:
             needs: what to disclose, one for each prefix.
             until: when to stop waiting for a round, on the clock of ``time.monotonic``.
             priority: a caller with a higher one goes first; a caller that has waited long overtakes it.
+            tokens: how many tokens of prompts are new, at most; see `TokenBudget`.
 
         Raises:
             OutOfTime: no answer before ``until``.
@@ -110,7 +103,9 @@ class Rounds:
                 if self._leader is None and self._expected == 1 and not self._waiting:
                     alone, self._leader = True, _ALONE
             if alone:
+                started = time.perf_counter()
                 answers = self._predict(adapter, prefixes, needs)
+                self._seconds = time.perf_counter() - started
         finally:
             if alone:
                 with self._guard:
@@ -120,46 +115,42 @@ class Rounds:
                     self._wake()
         if alone:
             return answers
-        own = _Question(adapter, prefixes, needs, next(self._numbers) - _AGE * priority)
-        self._add(own)
+        own = self.question(adapter, prefixes, needs, priority, tokens)
+        self.add(own)
         self._drive(own, until)
-        return _result(own)
+        return own.result()
 
-    async def ask_from_task(
+    @property
+    def calls_take(self) -> float:
+        """The seconds of the last call of ``predict``; 0.0 before the first."""
+        return self._seconds
+
+    def question(
         self,
         adapter: Adapter,
         prefixes: Sequence[Prefix],
         needs: Sequence[Disclosure],
-        *,
-        until: float | None = None,
-        priority: int = 0,
-    ) -> list[Answer]:
-        """As `ask`, from a task: a worker thread of its event loop drives. Cancelling gives the question up."""
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
+        priority: int,
+        tokens: int = 0,
+    ) -> RoundQuestion:
+        """A caller's question, which does not wait yet. The arguments are those of `ask`."""
+        return RoundQuestion(adapter, prefixes, needs, next(self._numbers) - _AGE * priority, tokens)
 
-        def answered() -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(ended.set)
+    def add(self, own: RoundQuestion) -> None:
+        """Have a question answered in a round, once somebody drives it."""
+        with self._guard:
+            self._waiting[own] = None
+        self._arrived.set()
 
-        own = _Question(adapter, prefixes, needs, next(self._numbers) - _AGE * priority)
-        own.loop, own.answered = loop, answered
-        self._add(own)
-        try:
-            self._serve_tasks_of(loop)
-            async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
-                await ended.wait()
-        except TimeoutError:
-            raise OutOfTime from None
-        finally:
-            if not own.done:
-                self._remove(own)
-                own.end([])  # for the thread that drives it
-        return _result(own)
+    def give_up(self, own: RoundQuestion) -> None:
+        """Its caller waits no more."""
+        if not own.done:
+            self._remove(own)
+            own.end([])  # for the thread that drives it
 
     # -- who drives ---------------------------------------------------------------------------------------------------
 
-    def _drive(self, own: _Question, until: float | None = None) -> None:
+    def _drive(self, own: RoundQuestion, until: float | None = None) -> None:
         """Run rounds, or wait while another thread does, until this question is answered.
 
         What takes and gives up the lead is written out here: a function call is a place where an interrupt can come.
@@ -178,7 +169,8 @@ class Rounds:
                         self._leader = None
                     led = True
                 elif own.woken is None:
-                    own.woken = threading.Event()  # then look again: the lead may have become free before
+                    own.woken = threading.Event()
+                    own.begin()  # then look again: the lead may have become free before
                 else:
                     left = _LOOK if until is None else min(_LOOK, until - time.monotonic())
                     if left <= 0:
@@ -193,29 +185,39 @@ class Rounds:
                 self._remove(own)
                 self._wake()
 
-    def _serve_tasks_of(self, loop: asyncio.AbstractEventLoop) -> None:
+    def drive_aside(self, own: RoundQuestion, until: float | None) -> Future[None]:
+        """Have a worker thread drive a question."""
+        if self._aside is None:
+            self._aside = ThreadPoolExecutor(1, "decodekit-predict")
+        return self._aside.submit(self._drive_for, own, until)
+
+    def serve_tasks_of(self, loop: EventLoop) -> None:
         """Have a worker thread of this loop drive the questions of its tasks, unless one does."""
         with self._guard:
-            if loop in self._served:
+            if loop.key in self._served:
                 return
-            self._served.add(loop)
+            self._served.add(loop.key)
         try:
-            loop.run_in_executor(None, self._serve, loop)
+            loop.start(lambda: self._serve(loop.key))
         except BaseException:
-            self._served.discard(loop)
+            self._served.discard(loop.key)
             raise
 
-    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _serve(self, home: Hashable) -> None:
         while True:
             with self._guard:
-                own = next((each for each in self._waiting if each.loop is loop), None)
+                own = next((each for each in self._waiting if each.home is home), None)
                 if own is None:
-                    self._served.discard(loop)
+                    self._served.discard(home)
                     return
-            try:
-                self._drive(own)
-            except BaseException as error:  # the task raises it: here it would end the thread that the others wait for
-                own.end([], error)
+            self._drive_for(own)
+
+    def _drive_for(self, own: RoundQuestion, until: float | None = None) -> None:
+        """As `_drive`, in a worker thread: the caller raises what is raised here."""
+        try:
+            self._drive(own, until)
+        except BaseException as error:
+            own.end([], error)
 
     def _wake(self) -> None:
         """Wake a thread that can run the next round."""
@@ -230,14 +232,18 @@ class Rounds:
         """Answer those that wait, as many as fit. Who is not answered still waits afterwards."""
         if len(self._waiting) < self._expected:
             self._linger()
-        batch = self._next_batch()
+        batch, left_out = self._next_batch()
         if not batch:
             return
+        self._expected = max(len(self._waiting), 1)  # before one of them is told, who may look
         started = time.perf_counter()
         self._answer(batch)
         self._seconds = time.perf_counter() - started
+        self._budget.took(sum(each.tokens for each in batch), self._seconds, left_out=left_out)
         with self._guard:
-            self._waiting = [each for each in self._waiting if not each.done]
+            for each in batch:
+                if each.done:
+                    self._waiting.pop(each, None)
             self._expected = len(batch) + len(self._waiting)
 
     def _linger(self) -> None:
@@ -248,22 +254,36 @@ class Rounds:
             if len(self._waiting) >= self._expected or not self._arrived.wait(left):
                 return
 
-    def _next_batch(self) -> list[_Question]:
-        """The callers of the next round: in order, as many as have room, at least one. They stay in the list."""
+    def _next_batch(self) -> tuple[list[RoundQuestion], bool]:
+        """The callers of the next round: in order, as many as have room, at least one. They stay in the list.
+
+        Returns:
+            The callers, and whether the tokens of a prompt had no room.
+        """
         with self._guard:
             waiting = list(self._waiting)
         if len(waiting) <= 1:
-            return waiting
+            return waiting, False
         first, *others = sorted(waiting, key=lambda each: each.place)
-        batch, room = [first], first.adapter.info.concurrency - len(first.prefixes)
+        batch, left_out = [first], False
+        rows, tokens = first.adapter.info.concurrency - len(first.prefixes), self._budget.tokens - first.tokens
         for each in others:
-            if each.adapter is first.adapter and len(each.prefixes) <= room:
-                batch.append(each)
-                room -= len(each.prefixes)
-        return batch
+            if rows <= 0:
+                break
+            if each.adapter is not first.adapter or len(each.prefixes) > rows:
+                continue
+            if each.tokens > max(0, tokens):
+                left_out = True
+                continue
+            batch.append(each)
+            rows -= len(each.prefixes)
+            tokens -= each.tokens
+        return batch, left_out
 
-    def _answer(self, batch: list[_Question]) -> None:
+    def _answer(self, batch: list[RoundQuestion]) -> None:
         first = batch[0]
+        for each in batch:
+            each.begin()
         try:
             if len(batch) == 1:
                 first.end(self._predict(first.adapter, first.prefixes, first.needs))
@@ -276,7 +296,8 @@ class Rounds:
                 first.end([], error)
                 return
             for each in batch:  # one of them may be the cause
-                self._answer([each])
+                if not each.done:  # it was not given up meanwhile
+                    self._answer([each])
             return
         start = 0
         for each in batch:
@@ -286,17 +307,6 @@ class Rounds:
 
     # -- the list -----------------------------------------------------------------------------------------------------
 
-    def _add(self, own: _Question) -> None:
+    def _remove(self, own: RoundQuestion) -> None:
         with self._guard:
-            self._waiting.append(own)
-        self._arrived.set()
-
-    def _remove(self, own: _Question) -> None:
-        with self._guard:
-            self._waiting = [each for each in self._waiting if each is not own]
-
-
-def _result(own: _Question) -> list[Answer]:
-    if own.error is not None:
-        raise own.error
-    return own.answers
+            self._waiting.pop(own, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import Distribution, EntryPoint, entry_points, version
 
 __all__ = ["OURS", "PluginInfo", "installed", "origin", "our_version"]
 
@@ -49,7 +49,13 @@ def installed() -> Mapping[str, Mapping[str, list[EntryPoint]]]:
 
 def origin(point: EntryPoint) -> tuple[str, str]:
     """The name and the version of the distribution that an entry point comes from; '' for none."""
-    return (point.dist.name, point.dist.version) if point.dist is not None else ("", "")
+    return _named(point.dist) if point.dist is not None else ("", "")
+
+
+@cache
+def _named(distribution: Distribution) -> tuple[str, str]:
+    """Its name and version. Each is read from a file, and a server that makes a chain for each request asks often."""
+    return distribution.name, distribution.version
 
 
 @cache

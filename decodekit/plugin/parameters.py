@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
@@ -17,6 +18,7 @@ from decodekit.plugin.traits import DECLARED
 
 __all__ = ["FunctionPlugin", "Plugin", "explain", "parameter_model", "parameter_schema", "validated", "without_numpy"]
 
+_models: WeakKeyDictionary[Callable[..., Any], type[BaseModel]] = WeakKeyDictionary()
 _CONFIG = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
@@ -85,6 +87,16 @@ def parameter_model(target: Callable[..., Any], owner: str | None = None) -> typ
     """
     if isinstance(target, type) and issubclass(target, BaseModel):
         return target
+    try:
+        known = _models.get(target)
+    except TypeError:  # a callable object without a hash, or with slots
+        return _model_of(target, owner)
+    if known is None:
+        known = _models[target] = _model_of(target, owner)
+    return known
+
+
+def _model_of(target: Callable[..., Any], owner: str | None) -> type[BaseModel]:
     name = getattr(target, "__name__", "plugin")
     function = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
     try:

@@ -26,6 +26,8 @@ __all__ = [
     "define_group",
     "describe",
     "guesser",
+    "is_adapter",
+    "is_sampler",
     "load",
     "name_of",
     "plugins",
@@ -79,6 +81,22 @@ def guesser(name: str, **params: Any) -> Any:
     return _GUESSERS.build(name, **params)
 
 
+def is_adapter(name: str) -> bool:
+    """Whether an adapter has this name."""
+    return name in _ADAPTERS.names()
+
+
+def is_sampler(part: Any) -> bool:
+    """Whether a name, or a plugin that was built by name, is a sampler and no processor."""
+    if isinstance(part, str):
+        return part in _SAMPLERS.names() and part not in _PROCESSORS.names()
+    target = _target(part)
+    info = LOADED.get(target)
+    if info is not None:
+        return info.group == "samplers"
+    return any(target is each for each in (*CORE_SAMPLERS.values(), *_SAMPLERS.registered.values()))
+
+
 def register_processor(name: str) -> Callable[[Function], Function]:
     """Make a plain function ``(dist, ctx, *, parameters) -> Distribution`` a processor of this process.
 
@@ -109,9 +127,7 @@ def load(group: str, name: str) -> tuple[Callable[..., Any], PluginInfo]:
 
 def describe(plugin: Any) -> dict[str, Any]:
     """Name, parameters, distribution and version of a built plugin, for the record."""
-    target = (
-        plugin.function if isinstance(plugin, FunctionPlugin) else plugin if plugin in _functions() else type(plugin)
-    )
+    target = _target(plugin)
     info = LOADED.get(target)
     if info is None:
         here = [name for name, function in _registered() if function is target]
@@ -131,6 +147,11 @@ def name_of(plugin: Any) -> str:
     if isinstance(name, str):
         return name
     return LOADED[type(plugin)].name if type(plugin) in LOADED else type(plugin).__name__
+
+
+def _target(plugin: Any) -> Any:
+    """The function or class behind a built plugin."""
+    return plugin.function if isinstance(plugin, FunctionPlugin) else plugin if plugin in _functions() else type(plugin)
 
 
 def _functions() -> list[Callable[..., Any]]:

@@ -1,21 +1,23 @@
-"""`AsyncSession`: a session for asyncio. Its calls run at the same time, each in its caller's task."""
+"""`AsyncSession`: a session for event loops. Its calls run at the same time, each in its caller's task."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from typing import Self, Unpack, cast
+from typing import Self, Unpack
 
-from decodekit.model.adapter import Adapter
-from decodekit.model.asking import is_async
-from decodekit.session.awaiting import begun_in_task, stream_in_task
-from decodekit.session.base import BaseSession, streams_of
+from decodekit.model.asking_from_task import close_from_task, connect_from_task
+from decodekit.model.loops import running
+from decodekit.session.awaiting import answered_in_task, begun_in_task, stream_in_task
+from decodekit.session.base import BaseSession, known_prompts, prompts_and_streams
 from decodekit.session.completed import Completed
+from decodekit.session.continuation import Continuation, known_candidates, prefix_and_tokens
 from decodekit.session.driving import only_result
-from decodekit.session.options import GenerationKeywords, GenerationOptions
+from decodekit.session.options import GenerationKeywords, GenerationOptions, ManyKeywords
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
+from decodekit.session.score import By, Ranked, Score
+from decodekit.session.scoring import ScoreKeywords, ranked, scores, scoring_options
 from decodekit.trace.step import Step
 
 __all__ = ["AsyncSession", "AsyncSteps"]
@@ -52,11 +54,12 @@ class AsyncSteps(AsyncIterator[Step]):
 
 
 class AsyncSession(BaseSession):
-    """Decodes prompts with one adapter and one chain, in tasks of an asyncio event loop.
+    """Decodes prompts with one adapter and one chain, in tasks of an event loop: asyncio (uvloop too), or trio.
 
-    The calls of all tasks run at the same time. An async adapter is asked in the running loop; a blocking one in a
-    worker thread, with the questions of several calls at once. The result of a call does not depend on the others,
-    where the adapter's answer for a prefix does not depend on the rest of a batch.
+    The calls of all tasks run at the same time. A blocking adapter is asked in a worker thread, with the questions of
+    several calls at once. An async one is asked in the running loop; under trio, in an asyncio loop in a thread. The
+    result of a call does not depend on the others, where the adapter's answer for a prefix does not depend on the rest
+    of a batch.
 
     The arguments are those of `Session`.
     """
@@ -65,15 +68,14 @@ class AsyncSession(BaseSession):
         return f"AsyncSession({type(self.adapter).__name__}, {self.chain!r}, seed={self.seed})"
 
     async def aclose(self) -> None:
-        """Close the adapter if this session built it."""
-        if self.close_guesser is not None:
-            await asyncio.to_thread(self.close_guesser)
-        if not self.owns_adapter:
-            return
-        if is_async(self.adapter):
-            await self.adapter.aclose()
-        else:
-            await asyncio.to_thread(cast(Adapter, self.adapter).close)
+        """Close the adapter if this session built it. A task that is cancelled meanwhile ends when that is done."""
+        loop, close_guesser = running(), self.close_guesser
+        try:
+            if close_guesser is not None:
+                await loop.to_the_end(lambda: loop.in_thread(close_guesser))
+        finally:
+            if self.owns_adapter:
+                await close_from_task(self.adapter)
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,34 +108,58 @@ class AsyncSession(BaseSession):
         given, results = self.options_of(options), list[Result]()
         return AsyncSteps(self._steps([prompt], [given.stream], given, results, keep=False), results)
 
-    async def generate_many(
-        self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
-    ) -> list[list[Result]]:
+    async def generate_many(self, prompts: Iterable[Prompt], **options: Unpack[ManyKeywords]) -> list[list[Result]]:
         """Continue many prompts, ``n`` times each; as `Session.generate_many`."""
-        given, results = self.options_of(options), list[Result]()
-        async for _ in self._steps(prompts, streams_of(prompts, n, given.stream), given, results, keep=True):
+        given, results = self.options_of(options, ManyKeywords), list[Result]()
+        known = await running().in_thread(lambda: known_prompts(prompts))
+        _, streams = prompts_and_streams(known, given.n, given.stream)
+        async for _step in self._steps(known, streams, given, results, keep=True):
             pass
-        return [results[i * n : (i + 1) * n] for i in range(len(prompts))]
+        return [results[i * given.n : (i + 1) * given.n] for i in range(len(known))]
 
     async def as_completed(
-        self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
+        self, prompts: Iterable[Prompt], **options: Unpack[ManyKeywords]
     ) -> AsyncGenerator[Result, None]:
-        """As `generate_many`, each result as soon as its sequence has ended; as `Session.as_completed`."""
-        given, results = self.options_of(options), list[Result]()
-        run = await begun_in_task(self.settings_of(given), prompts, streams_of(prompts, n, given.stream), given)
+        """As `generate_many`, each result as soon as its sequence has ended; as `Session.as_completed`.
+
+        An iterator of prompts is read in worker threads, one at a time.
+        """
+        given, results = self.options_of(options, ManyKeywords), list[Result]()
+        known, streams = prompts_and_streams(prompts, given.n, given.stream)
+        run = await begun_in_task(self.settings_of(given), known, streams, given)
         completed = Completed(run)
         async with aclosing(stream_in_task(run, results, keep=False)) as steps:
             async for step in steps:
-                result = completed.take(step)
-                if result is not None:
+                for result in completed.take(step):
                     yield result
         for result in completed.rest(results):
             yield result
 
+    async def score(self, prompt: Prompt, continuation: Continuation, **options: Unpack[ScoreKeywords]) -> Score:
+        """How likely a continuation of a prompt is; as `Session.score`."""
+        return (await self._scores(prompt, [continuation], options, several=False))[0]
+
+    async def rank(
+        self, prompt: Prompt, candidates: Sequence[Continuation], *, by: By = "total", **options: Unpack[ScoreKeywords]
+    ) -> list[Ranked]:
+        """Continuations of one prompt, the most likely first; as `Session.rank`."""
+        return ranked(await self._scores(prompt, known_candidates(candidates), options, several=True), by)
+
+    async def _scores(
+        self, prompt: Prompt, candidates: Sequence[Continuation], options: ScoreKeywords, *, several: bool
+    ) -> list[Score]:
+        given = scoring_options(options, self.metadata)
+        await connect_from_task(self.adapter)
+        prefix, tokens = await running().in_thread(
+            lambda: prefix_and_tokens(self.adapter, prompt, candidates, several=several)
+        )
+        questions = scores(self.adapter, prefix, tokens, given)
+        return await answered_in_task(self.adapter, questions, priority=given.priority)
+
     async def _steps(
         self,
-        prompts: Sequence[Prompt],
-        streams: Sequence[int],
+        prompts: Iterable[Prompt],
+        streams: Sequence[int] | None,
         options: GenerationOptions,
         results: list[Result],
         *,

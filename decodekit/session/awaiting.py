@@ -1,26 +1,30 @@
-"""Runs in tasks of an asyncio event loop."""
+"""Runs in tasks of an event loop."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from typing import TypeVar, cast
 
-from decodekit.model.adapter import Answer
-from decodekit.model.asking import ask_from_task, connect_from_task
-from decodekit.session.driving import Work, drive
+from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
+from decodekit.model.ahead import AheadInTask
+from decodekit.model.asking_from_task import ask_from_task, connect_from_task
+from decodekit.model.loops import running
+from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
-from decodekit.session.run import Run
+from decodekit.session.run import Question, Run
 from decodekit.session.settings import Settings
 from decodekit.trace.step import Step
 
-__all__ = ["begun_in_task", "stream_in_task"]
+__all__ = ["answered_in_task", "begun_in_task", "stream_in_task"]
+
+Value = TypeVar("Value")
 
 
 async def begun_in_task(
-    settings: Settings, prompts: Sequence[Prompt], streams: Sequence[int], options: GenerationOptions
+    settings: Settings, prompts: Iterable[Prompt], streams: Sequence[int] | None, options: GenerationOptions
 ) -> Run:
     """A new run: its deadline counts from now, and its adapter is connected. The arguments are those of `Run`.
 
@@ -28,7 +32,29 @@ async def begun_in_task(
     """
     ends_at = None if options.deadline is None else time.monotonic() + options.deadline
     await connect_from_task(settings.adapter, ends_at)
-    return await asyncio.to_thread(Run, settings, prompts, streams, options, ends_at)
+    return await running().in_thread(lambda: Run(settings, prompts, streams, options, ends_at))
+
+
+async def answered_in_task(
+    adapter: Adapter | AsyncAdapter,
+    questions: Generator[Question, Sequence[Answer], Value],
+    *,
+    priority: int = 0,
+) -> Value:
+    """Ask an adapter these questions. Returns what the generator returns."""
+    try:
+        question = next(questions)
+        while True:
+            try:
+                prefixes, needs, _, tokens = question
+                answers = await ask_from_task(adapter, prefixes, needs, priority=priority, tokens=tokens)
+            except BaseException as error:
+                question = questions.throw(error)
+            else:
+                question = questions.send(answers)
+    except StopIteration as end:
+        value: Value = end.value
+        return value
 
 
 async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> AsyncGenerator[Step, None]:
@@ -45,6 +71,7 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
     events = drive(run, keep=keep)
     answers: Sequence[Answer] = ()
     error: BaseException | None = None
+    begun: AheadInTask | None = None
     try:
         event = next(events)
         while True:
@@ -55,16 +82,35 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                     if event.quick:
                         event.run()
                     else:
-                        await asyncio.to_thread(event.run)
+                        await running().in_thread(event.run)
+                elif isinstance(event, Begin):
+                    prefixes, needs, _, _ = event.question
+                    begun = AheadInTask(cast(Adapter, adapter), prefixes, needs, run.ends_at, priority)
+                    await begun.begin()
+                elif begun is not None:
+                    answers = await begun.answers()
+                    begun = None
                 else:
                     answers = await ask_from_task(
-                        adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority
+                        adapter,
+                        event.prefixes,
+                        event.needs,
+                        until=run.ends_at,
+                        priority=priority,
+                        tokens=event.tokens,
                     )
             except BaseException as raised:
                 error = raised
+                if begun is not None:
+                    begun.give_up()
+                    begun = None
             event = events.send(answers) if error is None else events.throw(error)
             error = None
     except StopIteration as end:
         results += end.value
     finally:
-        events.close()
+        try:
+            events.close()
+        finally:
+            if begun is not None:
+                begun.give_up()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from decodekit.chain import Chain
 from decodekit.draw.randomness import Randomness
@@ -20,9 +20,9 @@ from decodekit.session.settings import Settings
 from decodekit.session.stop import OnUndisclosed, Stop
 from decodekit.types import PathLike
 
-__all__ = ["BaseSession", "streams_of"]
+__all__ = ["BaseSession", "known_prompts", "prompts_and_streams"]
 
-_MOST_SAMPLES = 1_000_000
+_MOST_SEQUENCES = 10_000_000  # of a list of prompts: each is named in the header of the record
 
 
 class BaseSession:
@@ -103,18 +103,36 @@ class BaseSession:
         )
         return settings if call is None else replace(settings, **call.own_settings())
 
-    def options_of(self, given: GenerationKeywords) -> GenerationOptions:
-        """The options of one call. Raises as `GenerationOptions.of`."""
-        return GenerationOptions.of(given, self.max_tokens)
+    def options_of(self, given: GenerationKeywords, keywords: type = GenerationKeywords) -> GenerationOptions:
+        """The options of one call. Arguments and errors are those of `GenerationOptions.of`."""
+        return GenerationOptions.of(given, self.max_tokens, keywords)
 
 
-def streams_of(prompts: Sequence[Prompt], n: int, first: int) -> list[int]:
-    """The stream of each of ``n`` samples of each prompt: ``first + (prompt << 32 | sample)``.
+def known_prompts(prompts: Iterable[Prompt]) -> Sequence[Prompt]:
+    """The prompts as a list, if they are none.
 
     Raises:
-        ParameterError: one prompt in place of a list of them, or a number of samples out of range.
+        ParameterError: one prompt in place of several, or what has no order.
     """
-    n = whole(n, "n", 1, _MOST_SAMPLES)
-    if isinstance(prompts, str | Prefix) or not isinstance(prompts, Sequence):
-        raise ParameterError("generate_many takes a list of prompts; for one prompt use generate")
-    return [first + (i << 32 | j) for i in range(len(prompts)) for j in range(n)]
+    return list(prompts) if prompts_and_streams(prompts, 1, 0)[1] is None else cast(Sequence[Prompt], prompts)
+
+
+def prompts_and_streams(prompts: Iterable[Prompt], n: int, first: int) -> tuple[Iterable[Prompt], list[int] | None]:
+    """The arguments of a `Run` for ``n`` samples of each prompt, on the streams ``first + (prompt << 32 | sample)``.
+
+    The streams are None for prompts that are not a list, which the run reads one by one.
+
+    Raises:
+        ParameterError: one prompt in place of several, what has no order, or too many sequences.
+    """
+    alone = isinstance(prompts, str | bytes | bytearray | Prefix | Mapping | Set)
+    if alone or not isinstance(prompts, Iterable):
+        raise ParameterError("generate_many takes a list of prompts or an iterator; for one prompt use generate")
+    if not isinstance(prompts, Sequence):
+        return prompts, None
+    if n * len(prompts) > _MOST_SEQUENCES:
+        raise ParameterError(
+            f"n: {n} samples of {len(prompts)} prompts are more than {_MOST_SEQUENCES} sequences; give the prompts to "
+            "as_completed as an iterator"
+        )
+    return prompts, [first + (i << 32 | j) for i in range(len(prompts)) for j in range(n)]

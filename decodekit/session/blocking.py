@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
-from typing import cast
+from collections.abc import Generator, Iterable, Sequence
+from typing import TypeVar, cast
 
 from decodekit.model.adapter import Adapter, Answer
+from decodekit.model.ahead import Ahead
 from decodekit.model.asking import ask, connect
-from decodekit.session.driving import Work, drive
+from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
-from decodekit.session.run import Run
+from decodekit.session.run import Question, Run
 from decodekit.session.settings import Settings
 from decodekit.trace.header import Trace
 from decodekit.trace.step import Step
 
-__all__ = ["begun", "finish", "stream"]
+__all__ = ["answered", "begun", "finish", "stream"]
+
+Value = TypeVar("Value")
 
 
 def begun(
     settings: Settings,
-    prompts: Sequence[Prompt],
-    streams: Sequence[int],
+    prompts: Iterable[Prompt],
+    streams: Sequence[int] | None,
     options: GenerationOptions,
     past: Trace | None = None,
 ) -> Run:
@@ -31,6 +34,23 @@ def begun(
     ends_at = None if options.deadline is None else time.monotonic() + options.deadline
     connect(cast(Adapter, settings.adapter), until=ends_at)
     return Run(settings, prompts, streams, options, ends_at, past)
+
+
+def answered(adapter: Adapter, questions: Generator[Question, Sequence[Answer], Value], *, priority: int = 0) -> Value:
+    """Ask an adapter these questions. Returns what the generator returns."""
+    try:
+        question = next(questions)
+        while True:
+            try:
+                prefixes, needs, _, tokens = question
+                answers = ask(adapter, prefixes, needs, priority=priority, tokens=tokens)
+            except BaseException as error:
+                question = questions.throw(error)
+            else:
+                question = questions.send(answers)
+    except StopIteration as end:
+        value: Value = end.value
+        return value
 
 
 def finish(run: Run) -> list[Result]:
@@ -50,6 +70,7 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
     events = drive(run, keep=keep)
     answers: Sequence[Answer] = ()
     error: BaseException | None = None
+    begun: Ahead | None = None
     try:
         event = next(events)
         while True:
@@ -58,14 +79,35 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                     yield event
                 elif isinstance(event, Work):
                     event.run()
+                elif isinstance(event, Begin):
+                    prefixes, needs, _, _ = event.question
+                    begun = Ahead(adapter, prefixes, needs, run.ends_at, priority)
+                    begun.begin()
+                elif begun is not None:
+                    answers = begun.answers()
+                    begun = None
                 else:
-                    answers = ask(adapter, event.prefixes, event.needs, until=run.ends_at, priority=priority)
+                    answers = ask(
+                        adapter,
+                        event.prefixes,
+                        event.needs,
+                        until=run.ends_at,
+                        priority=priority,
+                        tokens=event.tokens,
+                    )
             except BaseException as raised:
                 error = raised
+                if begun is not None:
+                    begun.give_up()
+                    begun = None
             event = events.send(answers) if error is None else events.throw(error)
             error = None
     except StopIteration as end:
         results: list[Result] = end.value
         return results
     finally:
-        events.close()
+        try:
+            events.close()
+        finally:
+            if begun is not None:
+                begun.give_up()

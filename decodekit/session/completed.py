@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from decodekit.session.result import Result
+from decodekit.session.roster import Outcome
 from decodekit.session.run import Run
 from decodekit.trace.step import Step
 
@@ -23,21 +23,22 @@ class Completed:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._steps: dict[int, list[Step]] = defaultdict(list)
-        self._taken: set[int] = set()
 
-    def take(self, step: Step) -> Result | None:
-        """The result that this step completes; None while its sequence continues."""
-        steps = self._steps[step.stream]
-        steps.append(step)
-        result = self._run.ended(step.stream, len(steps))
-        return None if result is None else self._with_steps(result)
+    def take(self, step: Step) -> Iterator[Result]:
+        """The results of the sequences that have ended by now: with this step, or with an error before it."""
+        if self._run.options.level != "none":
+            self._steps[step.stream].append(step)
+        outcome = self._run.roster.completed(step.stream)
+        found = [] if outcome is None else [outcome]
+        for outcome in [*self._run.roster.unseen(), *found]:
+            yield self._with_steps(outcome)
 
     def rest(self, results: Sequence[Result]) -> Iterator[Result]:
-        """Those of the results of the whole run that no step completed: of sequences that failed or were cut off."""
+        """Those of the results of the whole run that were not given yet."""
+        roster = self._run.roster
         for result in results:
-            if result.stream not in self._taken:
-                yield self._with_steps(result)
+            if not roster.handed_out(result.stream):
+                yield self._with_steps(roster.outcome(result.stream, len(result.token_ids)))
 
-    def _with_steps(self, result: Result) -> Result:
-        self._taken.add(result.stream)
-        return replace(result, trace=self._run.trace_of(result, self._steps.pop(result.stream, [])))
+    def _with_steps(self, outcome: Outcome) -> Result:
+        return self._run.result_of(outcome, self._steps.pop(outcome.stream, []))

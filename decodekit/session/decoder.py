@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import BoundRandomness, Randomness
 from decodekit.errors import ParameterError, TraceError
 from decodekit.model.prefix import Prefix
+from decodekit.session.decided import Checkpoint, Decided
 from decodekit.session.stop import OnUndisclosed, Stop
-from decodekit.text.stream import TextCheckpoint
 from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.evidence import gather
@@ -32,18 +32,7 @@ from decodekit.trace.recalled import recalled_states
 from decodekit.trace.step import FinishReason, Level, RawSummary, Step, Timing
 from decodekit.types import Ids
 
-__all__ = ["Checkpoint", "Decoder", "draw_together"]
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A state of a `Decoder` to go back to."""
-
-    prefix: Prefix
-    context: Context
-    states: tuple[Any, ...]
-    need: Disclosure
-    text: TextCheckpoint
+__all__ = ["Checkpoint", "Decided", "Decoder", "draw_together"]
 
 
 class Decoder:
@@ -163,33 +152,63 @@ class Decoder:
             Undisclosed: ask the adapter for `need`, which is now larger, and feed again. Nothing has changed.
             DecodekitError: the step failed; nothing has changed.
         """
-        if self.finished:
-            raise ParameterError(f"the sequence has finished ({self.finish_reason}); there is nothing to feed")
+        before, asked = self.checkpoint(), list(self._asked)
+        decided = self._decide(dist, final, waited, drawn)
+        try:
+            step = self.settle(decided)
+        except BaseException:
+            self._restore(before)
+            self._asked = asked
+            raise
+        return self._close(step, last)
+
+    def decide(
+        self,
+        dist: Distribution,
+        *,
+        final: bool = False,
+        waited: float = 0.0,
+        last: FinishReason | None = None,
+        drawn: Drawn | None = None,
+    ) -> Decided:
+        """The first half of `feed`: choose the token and go on. `settle` makes its step, before or after the next call.
+
+        Not for a sequence with ``until``, which wants to see each step before the next one is begun.
+
+        Raises:
+            DecodekitError: as `feed`.
+        """
+        assert self._stop.until is None
+        decided = self._decide(dist, final, waited, drawn)
+        return decided._replace(text=decided.text + self._end(decided.choice.token_id, last))
+
+    def settle(self, decided: Decided) -> Step:
+        """The second half of `feed`: the step of a token, with all that is recorded of it.
+
+        Raises:
+            DecodekitError: as `feed`; to go on without this token, `rewind` to its ``before``.
+        """
         started = time.perf_counter()
-        index = self._context.step
-        raced = drawn is not None and drawn.choice is not None
-        noise = drawn.noise if drawn is not None and raced else self.randomness.at(index, draw=self._attempt)
-        reshaped, choice, entries = self._choose(dist, noise, final, drawn)
-        states = reshaped.states_after(choice)
+        dist, reshaped, choice = decided.dist, decided.reshaped, decided.choice
+        entries: tuple[Entry, ...] = ()
+        if self.noted:
+            choice, entries = reshaped.settle(choice, top=self._top)
         proof = self._level in ("proof", "full")
-        self._advance(choice.token_id, states)
-        step = Step(
-            index=index,
+        return Step(
+            index=decided.noise.step,
             token_id=choice.token_id,
-            text=self._text.take(choice.token_id),
+            text=decided.text,
             raw=RawSummary.brief(dist) if self._level == "none" else RawSummary.of(dist, self._top),
             entries=entries,
             draw=choice.draw,
             choice=choice,
             schedule=dist.schedule,
-            timing=Timing(waited, time.perf_counter() - started),
+            timing=Timing(decided.waited, decided.seconds + time.perf_counter() - started),
             stream=self.randomness.stream,
-            evidence=gather(reshaped.final, choice, self.chain.sampler, noise) if proof else None,
+            evidence=gather(reshaped.final, choice, self.chain.sampler, decided.noise) if proof else None,
             row=_row(dist) if self._level == "full" else None,
-            asked=tuple(self._asked),
+            asked=decided.asked,
         )
-        self._asked.clear()
-        return self._close(step, last)
 
     def repeat(self, step: Step, raw: Distribution | None = None, *, last: FinishReason | None = None) -> Step:
         """Take the next step from its record: nothing is asked and nothing is drawn.
@@ -225,12 +244,15 @@ class Decoder:
 
     def rewind(self, checkpoint: Checkpoint) -> None:
         """Go back to where it stood, unfinished. The attempt rises by one: the same noise would be biased."""
+        self._restore(checkpoint)
+        self._attempt += 1
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
         self.prefix, self._context = checkpoint.prefix, checkpoint.context
         self._states, self._need = checkpoint.states, checkpoint.need
         self._text.rewind(checkpoint.text)
         self._asked.clear()
         self.finish_reason = None
-        self._attempt += 1
 
     def text_of(self, tokens: int) -> str:
         """The text of the first ``tokens`` tokens, as if there were no others. O(tokens)."""
@@ -247,9 +269,26 @@ class Decoder:
             return self._text.finish()
         return ""
 
+    def _decide(self, dist: Distribution, final: bool, waited: float, drawn: Drawn | None) -> Decided:
+        """Choose a token and go on."""
+        if self.finished:
+            raise ParameterError(f"the sequence has finished ({self.finish_reason}); there is nothing to feed")
+        started = time.perf_counter()
+        before = self.checkpoint()
+        step = self._context.step
+        raced = drawn is not None and drawn.choice is not None
+        noise = drawn.noise if drawn is not None and raced else self.randomness.at(step, draw=self._attempt)
+        reshaped, choice = self._choose(dist, noise, final, drawn)
+        if self.noted and self.chain.stateful:
+            choice = reshaped.placed(choice)
+        self._advance(choice.token_id, reshaped.states_after(choice))
+        text, asked = self._text.take(choice.token_id), tuple(self._asked)
+        self._asked.clear()
+        return Decided(dist, reshaped, choice, noise, text, asked, before, waited, time.perf_counter() - started)
+
     def _choose(
         self, dist: Distribution, noise: BoundRandomness, final: bool, drawn: Drawn | None
-    ) -> tuple[Reshaped, Choice, tuple[Entry, ...]]:
+    ) -> tuple[Reshaped, Choice]:
         """Run the chain and draw. Where more must be disclosed, the need grows and `Undisclosed` is raised again."""
         # An impure processor runs only once, so the first answer is final.
         truncate = (final or not self.chain.pure) and self._on_undisclosed == "truncate"
@@ -260,14 +299,11 @@ class Decoder:
                 reshaped, choice, _ = drawn
             if choice is None:
                 choice, reshaped = reshaped.choose(noise, truncate=truncate)
-            entries: tuple[Entry, ...] = ()
-            if self.noted:
-                choice, entries = reshaped.settle(choice, top=self._top)
         except Undisclosed as error:
             self._need = self._need | error.need
             self._asked.append((error.question, error.need))
             raise
-        return reshaped, choice, entries
+        return reshaped, choice
 
     def _advance(self, token_id: int, states: tuple[Any, ...]) -> None:
         context = self._context
@@ -283,18 +319,20 @@ class Decoder:
 
     def _close(self, step: Step, last: FinishReason | None) -> Step:
         """Decide whether this step is the last; if it is, add the text that was held back."""
-        reason: FinishReason | None = None
         wanted = self._stop.until is not None and self._stop.until(step)  # first, so that it sees every step
-        if wanted or step.token_id in self._ends or self._text.stopped:
+        held = self._end(step.token_id, last, wanted=wanted)
+        return replace(step, text=step.text + held) if held else step
+
+    def _end(self, token_id: int, last: FinishReason | None, *, wanted: bool = False) -> str:
+        """End after this token, if it is the last. Returns the text that was held back."""
+        reason: FinishReason | None = None
+        if wanted or token_id in self._ends or self._text.stopped:
             reason = "stop"
         elif self._context.step >= self._stop.max_tokens:
             reason = "length"
         else:
             reason = last
-        if reason is None:
-            return step
-        held = self.finish(reason)
-        return replace(step, text=step.text + held) if held else step
+        return "" if reason is None else self.finish(reason)
 
 
 def draw_together(decoders: Sequence[Decoder], dists: Sequence[Distribution | None]) -> list[Drawn | None]:

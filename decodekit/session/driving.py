@@ -1,7 +1,8 @@
 """How a run is driven: its questions, and its steps once they are recorded. No adapter is called here.
 
 `drive` is a generator of events. A driver answers a `Question` by ``send``, or with ``throw`` if it failed, returns a
-`Step` to its caller, and runs `Work`; see `decodekit.session.blocking` and `decodekit.session.awaiting`.
+`Step` to its caller, and runs `Work`. After a `Begin` it has the question answered while it takes the steps that
+come first. See `decodekit.session.blocking` and `decodekit.session.awaiting`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from typing import NamedTuple
 from decodekit.errors import DecodekitError, DistributionError
 from decodekit.log import get_logger
 from decodekit.model.adapter import Answer
-from decodekit.model.background import OutOfTime
+from decodekit.model.admission import admit
+from decodekit.model.loops import OutOfTime
+from decodekit.session.decided import Decided
 from decodekit.session.portions import portions
 from decodekit.session.recording import Recorder
 from decodekit.session.result import Result
 from decodekit.session.run import Question, Run
+from decodekit.session.sequence import RunSequence
 from decodekit.trace.step import Step
 
-__all__ = ["Events", "Work", "drive", "only_result"]
+__all__ = ["Begin", "Events", "Work", "drive", "only_result"]
 
 
 class Work(NamedTuple):
@@ -35,7 +39,17 @@ class Work(NamedTuple):
     quick: bool
 
 
-Events = Generator[Question | Step | Work, Sequence[Answer], list[Result]]
+class Begin(NamedTuple):
+    """The next question, which is to be asked now: the steps that come before it in the events do not change it.
+
+    Args:
+        question: it comes again, as an event of its own, when its answers are needed.
+    """
+
+    question: Question
+
+
+Events = Generator[Question | Begin | Step | Work, Sequence[Answer], list[Result]]
 
 
 def drive(run: Run, *, keep: bool) -> Events:
@@ -46,12 +60,14 @@ def drive(run: Run, *, keep: bool) -> Events:
         keep: whether the results' trace has the steps.
 
     Raises:
+        Overloaded: too many callers wait for the adapter; nothing was begun.
         DecodekitError: with what was generated in ``partial``. In a run of several sequences, a failing sequence does
             not end the others.
     """
+    admit(run.settings.adapter, run.options.max_waiting)
     log = get_logger()  # kept for the end: at interpreter shutdown nothing can be imported
     recorder = Recorder(run.header, run.options.trace, keep=keep and run.options.level != "none")
-    log.debug("generation started", sequences=len(run.sequences), seed=run.header.seed, level=run.options.level)
+    log.debug("generation started", sequences=run.total, seed=run.seed, level=run.options.level)
     try:
         yield from _recorded(run, recorder)
     except BaseException as error:
@@ -59,13 +75,13 @@ def drive(run: Run, *, keep: bool) -> Events:
         _close(run, recorder, error)
         if isinstance(error, DecodekitError):
             results = run.results(recorder.steps, recorder.footer, recorder.counts)
-            error.partial = results[0] if len(results) == 1 else results
+            error.partial = results[0] if run.total == 1 else results
         raise
     else:
         _close(run, recorder, None)
     finally:
-        reasons = sorted({str(sequence.decoder.finish_reason) for sequence in run.sequences})
-        log.debug("generation finished", tokens=recorder.counts.total(), reasons=reasons)
+        tokens = recorder.counts.total() + recorder.forgotten
+        log.debug("generation finished", tokens=tokens, reasons=run.roster.reasons())
     return run.results(recorder.steps, recorder.footer, recorder.counts)
 
 
@@ -78,7 +94,7 @@ def only_result(results: list[Result]) -> Result:
     return result
 
 
-def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Step | Work, Sequence[Answer], None]:
+def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step | Work, Sequence[Answer], None]:
     def confirmed(steps: Iterable[Step]) -> Generator[Step, Sequence[Answer], None]:
         for step in steps:
             recorder.record(step)
@@ -87,12 +103,26 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Step | Work,
 
     yield from confirmed(run.recalled())
     recorder.resumed(run.resumed)
-    while (question := run.question()) is not None:
-        if run.ends_at is not None or len(set(question.entering)) == 1:  # several prompts are one batch for the model
-            for prefix in question.entering:
-                yield from portions(run.settings.adapter, prefix, run.ends_at)
-        if run.ends_at is not None and time.monotonic() >= run.ends_at:
-            continue  # `question` ends the run at the deadline
+    decided: list[tuple[RunSequence, Decided]] = []
+    while True:
+        if run.reads:
+            yield from confirmed(run.settled(decided))
+            decided = []
+            yield Work(run.start, quick=False)
+            recorder.forget(run.forgotten())
+        question = run.question()
+        if question is None:
+            break
+        begun = bool(decided) and not question.entering
+        if begun:
+            yield Begin(question)
+        yield from confirmed(run.settled(decided))
+        decided = []
+        run.report()
+        if not begun:
+            question = question._replace(tokens=(yield from _portions(run, question)))
+            if run.ends_at is not None and time.monotonic() >= run.ends_at:
+                continue  # `question` ends the run at the deadline
         if run.guesses is not None:
             if run.guesses.on:
                 yield Work(run.guess, run.guesses.quick)
@@ -110,8 +140,29 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Step | Work,
             if isinstance(error, DistributionError):
                 raise run.at_its_step(error) from error
             raise
-        yield from confirmed(run.take(answers, time.perf_counter() - started))
+        waited = time.perf_counter() - started
+        if run.settles_later:
+            decided = run.decide(answers, waited)
+        else:
+            yield from confirmed(run.take(answers, waited))
+    yield from confirmed(run.settled(decided))
     yield from confirmed(run.rest())
+    run.finished()
+
+
+def _portions(run: Run, question: Question) -> Generator[Question, Sequence[Answer], int]:
+    """Questions that fill the adapter's cache with the prompts of sequences that start now.
+
+    Returns:
+        How many tokens of them are left to evaluate, at most.
+    """
+    prompts = dict.fromkeys(question.entering)
+    if run.ends_at is None and len(prompts) > 1:  # one batch for the model
+        return sum(map(len, prompts))
+    left = 0
+    for prefix in prompts:
+        left += yield from portions(run.settings.adapter, prefix, run.ends_at)
+    return left
 
 
 def _close(run: Run, recorder: Recorder, error: BaseException | None) -> None:

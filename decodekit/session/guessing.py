@@ -106,6 +106,12 @@ class Guesses:
         """What became of a sequence's guess; see `GuessLength.learn`."""
         self._lengths[sequence.stream].learn(len(self.ahead(sequence)), known, right, self._cost)
 
+    def forget(self, streams: Iterable[int]) -> None:
+        """Forget sequences that have ended."""
+        for stream in streams:
+            self._lengths.pop(stream, None)
+            self._ahead.pop(stream, None)
+
     def usable(self, sequence: RunSequence, asked: Disclosure) -> bool:
         """Whether the answer to a guessed prefix is what the sequence would ask for now."""
         return self._info.cheap.kind == "all" or sequence.need == asked

@@ -14,14 +14,17 @@ from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError, did_you_mean
 from decodekit.plugin.protocols import Guesser
 from decodekit.session.guessing import GivenGuesser, NamedGuesser, guesser_of
+from decodekit.session.progress import ProgressCallback
 from decodekit.session.stop import Stop
 from decodekit.trace.step import Level, Step
 from decodekit.types import PathLike
 
-__all__ = ["GenerationKeywords", "GenerationOptions", "ResumeKeywords", "checked_deadline"]
+__all__ = ["GenerationKeywords", "GenerationOptions", "ManyKeywords", "ResumeKeywords", "checked_deadline"]
 
 
+MOST_WAITING = 10_000  # callers; they wait longer than anybody would, and a program that makes more is in error
 _LONGEST_WAIT = 3.15e9  # seconds
+_MOST_SAMPLES = 1_000_000
 
 
 class _AnyRun(TypedDict, total=False):
@@ -41,10 +44,18 @@ class GenerationKeywords(_AnyRun, total=False):
     stop_ids: Sequence[int]
     level: Level
     ban: Sequence[str]
-    chain: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | None
+    chain: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | str | None
     top_logprobs: int | None
     metadata: Mapping[str, Any] | None
     priority: int
+    max_waiting: int
+
+
+class ManyKeywords(GenerationKeywords, total=False):
+    """What `Session.generate_many` and `Session.as_completed` take by keyword; see `generate_many`."""
+
+    n: int
+    progress: ProgressCallback | None
 
 
 class ResumeKeywords(_AnyRun, total=False):
@@ -68,6 +79,9 @@ class GenerationOptions:
         ban: texts that must not be written.
         chain, top_logprobs, metadata, guesser: of this call; the session's when None.
         priority: among callers that wait for the same model, a higher one goes first.
+        max_waiting: the call begins only if no more callers wait for the model.
+        n: how many sequences of each prompt.
+        progress: a function that gets a `Progress` each time sequences have ended.
 
     Raises:
         ParameterError: a value that no run can have.
@@ -84,7 +98,10 @@ class GenerationOptions:
     top_logprobs: int | None = None
     metadata: Mapping[str, Any] | None = None
     priority: int = 0
+    max_waiting: int = MOST_WAITING
     guesser: GivenGuesser = None
+    n: int = 1
+    progress: ProgressCallback | None = None
 
     def __post_init__(self) -> None:
         if self.level not in get_args(Level):
@@ -97,9 +114,13 @@ class GenerationOptions:
             raise ParameterError(f"trace is the path of a file, not {self.trace!r}")
         if isinstance(self.ban, str) or not isinstance(self.ban, Sequence):
             raise ParameterError(f"ban is a list of texts, not {self.ban!r}")
+        object.__setattr__(self, "n", whole(self.n, "n", 1, _MOST_SAMPLES))
+        if self.progress is not None and not callable(self.progress):
+            raise ParameterError(f"progress is a function of a Progress, not {self.progress!r}")
         object.__setattr__(self, "deadline", checked_deadline(self.deadline))
         object.__setattr__(self, "stream", whole(self.stream, "stream", 0, 2**64 - 1))
         object.__setattr__(self, "priority", whole(self.priority, "priority", -1000, 1000))
+        object.__setattr__(self, "max_waiting", whole(self.max_waiting, "max_waiting", 0, 2**31 - 1))
         if self.top_logprobs is not None:
             object.__setattr__(self, "top_logprobs", whole(self.top_logprobs, "top_logprobs", 0, 1000))
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
@@ -116,16 +137,22 @@ class GenerationOptions:
         return {name: value for name, value in named.items() if value is not None}
 
     @classmethod
-    def of(cls, given: GenerationKeywords, max_tokens: int) -> GenerationOptions:
+    def of(cls, given: GenerationKeywords, max_tokens: int, keywords: type = GenerationKeywords) -> GenerationOptions:
         """The keywords of a call, with the session's ``max_tokens`` if the call gives none.
+
+        Args:
+            given: the keywords.
+            max_tokens: the session's.
+            keywords: `GenerationKeywords`, or `ManyKeywords`.
 
         Raises:
             TypeError: an unknown keyword.
             ParameterError: a value that no run can have.
         """
-        unknown = sorted(set(given) - set(GenerationKeywords.__annotations__))
+        known = keywords.__annotations__
+        unknown = sorted(set(given) - set(known))
         if unknown:
-            hint = did_you_mean(unknown[0], GenerationKeywords.__annotations__)
+            hint = did_you_mean(unknown[0], known)
             raise TypeError(f"there is no generation option {unknown[0]!r}{hint}")
         own = given.get("max_tokens")
         stop = Stop(
@@ -146,7 +173,10 @@ class GenerationOptions:
             top_logprobs=given.get("top_logprobs"),
             metadata=given.get("metadata"),
             priority=given.get("priority", 0),
+            max_waiting=given.get("max_waiting", MOST_WAITING),
             guesser=guesser_of(given.get("guesser")),
+            n=given.get("n", 1),  # type: ignore[arg-type]  # of `ManyKeywords`; checked there
+            progress=given.get("progress"),  # type: ignore[arg-type]
         )
 
 

@@ -13,9 +13,10 @@ from collections.abc import Generator, Sequence
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import DecodekitError
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
-from decodekit.model.asking import BlockingAdapter, is_async
-from decodekit.model.background import OutOfTime
+from decodekit.model.asking import BlockingAdapter, is_async, rounds_of
+from decodekit.model.loops import OutOfTime
 from decodekit.model.prefix import Prefix
+from decodekit.model.token_budget import LONG, QUICK
 from decodekit.session.recent import evaluated, recently_evaluated
 from decodekit.session.run import Question
 
@@ -23,51 +24,61 @@ __all__ = ["portions"]
 
 _FIRST = 128  # tokens of the first portion
 _FIRST_OF_DEADLINE = 32  # of a call with a deadline
-_QUICK, _SLOW = 0.1, 0.25  # seconds; after a portion that takes less or more, the next one is twice or half as long
 _UNCACHED = 1.4  # times the seconds per new token of the portion before: then the model begins at the first token again
 
 
 def portions(
     adapter: Adapter | AsyncAdapter, prefix: Prefix, until: float | None
-) -> Generator[Question, Sequence[Answer], None]:
+) -> Generator[Question, Sequence[Answer], int]:
     """Fill the adapter's KV cache with a prefix, by asking for longer and longer beginnings of it, until the deadline.
 
     Nothing is asked of an async adapter: its questions do not wait for one another, and its calls are cancelled at the
-    deadline. What was evaluated lately is not asked for again. Without a deadline, a model whose time per new token
-    grows with the prefix is asked for the rest at once: it keeps no cache, so portions would only cost. An error here
-    is ignored: it is raised again when the whole prefix is asked for.
+    deadline. What was evaluated lately is not asked for again. Without a deadline, a model without a cache is asked for
+    the rest at once: portions would only cost. An adapter says whether it has one (``caches``); of another it is seen
+    where the time per new token grows with the prefix, as long as nobody else is served. An error here is ignored: it
+    is raised again when the whole prefix is asked for.
 
     Args:
         adapter: the model.
         prefix: the prompt.
         until: the deadline, on the clock of ``time.monotonic``; a portion that starts before it may end after it. None
             for no deadline.
+
+    Returns:
+        How many tokens are left to evaluate, at most.
     """
     if isinstance(adapter, BlockingAdapter) or is_async(adapter):
-        return
+        return 0
     portion, place = _FIRST if until is None else _FIRST_OF_DEADLINE, 0
     if len(prefix) > portion:
         place = recently_evaluated(adapter, prefix)
-    ids = prefix.since(0)
+    ids, rounds = prefix.since(0), rounds_of(adapter)  # type: ignore[arg-type]
+    caches = getattr(adapter, "caches", None)
+    if caches is False and until is None:
+        return len(prefix)
     done, pace = Prefix(ids[:place]), math.inf
     while len(done) + portion < len(prefix):
+        alone = rounds.callers == 1
         begun = time.monotonic()
         if begun >= (math.inf if until is None else until):
-            return
-        new = portion
-        done = done.extend(ids[len(done) : len(done) + new])
+            break
+        new, more = portion, done.extend(ids[len(done) : len(done) + portion])
         try:
-            (answer,) = yield Question([done], [Disclosure(top=1)], [])
+            (answer,) = yield Question([more], [Disclosure(top=1)], [], new)
         except (DecodekitError, OutOfTime):
-            return
+            break
         if isinstance(answer, DecodekitError):
-            return
-        taken = time.monotonic() - begun
-        if taken < _QUICK:
+            break
+        taken, done = time.monotonic() - begun, more
+        alone = alone and rounds.callers == 1  # else the time of others is in it
+        if taken < QUICK:
             portion *= 2
-        elif until is None and taken / new > _UNCACHED * pace:
-            return
-        elif until is None and taken > _SLOW and portion > _FIRST_OF_DEADLINE:
+        elif until is None and caches is None and alone and taken / new > _UNCACHED * pace:
+            evaluated(adapter, prefix)  # the rest is asked for at once
+            break
+        elif until is None and taken > LONG and portion > _FIRST_OF_DEADLINE:
             portion //= 2
-        pace = taken / new
-    evaluated(adapter, prefix)
+        pace = taken / new if alone else math.inf
+    else:
+        evaluated(adapter, prefix)
+    return len(prefix) - len(done)

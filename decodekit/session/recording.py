@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from decodekit.errors import DecodekitError
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
@@ -24,6 +24,7 @@ class Recorder:
 
     Attributes:
         counts: how many steps of each stream are recorded.
+        forgotten: how many steps were recorded of streams that have no count any more.
         steps: the recorded steps, if they are kept.
         footer: how the run ended; None before the end, or if the footer could not be written.
 
@@ -33,6 +34,7 @@ class Recorder:
 
     def __init__(self, header: Header, path: PathLike | None, *, keep: bool) -> None:
         self.counts: Counter[int] = Counter()
+        self.forgotten = 0
         self.steps: list[Step] = []
         self.footer: Footer | None = None
         self._keep = keep
@@ -45,6 +47,11 @@ class Recorder:
         if self._keep:
             self.steps.append(step)
         self.counts[step.stream] += 1
+
+    def forget(self, streams: Iterable[int]) -> None:
+        """Keep no counts of sequences that have ended; of a run without a file, whose steps are not kept."""
+        for stream in streams:
+            self.forgotten += self.counts.pop(stream, 0)
 
     def resumed(self, resumptions: Sequence[Resumption]) -> None:
         """Record that the run was resumed."""

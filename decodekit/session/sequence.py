@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from decodekit.chain.batch import Drawn
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
@@ -9,10 +12,13 @@ from decodekit.errors import ContextOverflow, DecodekitError, DistributionError
 from decodekit.log import get_logger
 from decodekit.model.adapter import Answer
 from decodekit.session.bans import HeldSteps
-from decodekit.session.decoder import Checkpoint, Decoder
+from decodekit.session.decided import Checkpoint, Decided
+from decodekit.session.decoder import Decoder
 from decodekit.trace.step import FinishReason, Step
 
 __all__ = ["RunSequence", "at_step"]
+
+Decision = TypeVar("Decision", Step, Decided)
 
 _MOST_QUESTIONS = 6  # for one step; the last one asks for everything
 
@@ -26,11 +32,13 @@ class RunSequence:
 
     Attributes:
         error: what ended it, when it failed.
+        recorded: how many of its steps are recorded.
     """
 
     def __init__(self, decoder: Decoder, held: HeldSteps | None = None) -> None:
         self.decoder = decoder
         self.error: DecodekitError | None = None
+        self.recorded = 0
         self._held = held
         self._questions = 0  # asked for the step that is being decided
         self._shown: int | None = None  # how many tokens the last answer disclosed
@@ -47,11 +55,6 @@ class RunSequence:
     def undecided(self) -> bool:
         """Whether the answers for the present step were not enough so far."""
         return self._questions > 0 and not self.finished
-
-    @property
-    def holding(self) -> bool:
-        """Whether there are held steps: neither recorded nor taken back."""
-        return self._held is not None and len(self._held) > 0
 
     @property
     def need(self) -> Disclosure:
@@ -76,10 +79,28 @@ class RunSequence:
             self.fail(answer)
             return self.settled()
         checkpoint = self.decoder.checkpoint() if self._held is not None else None
-        step = self._decide(answer, waited, last, drawn)
+        step = self._answered(self.decoder.feed, answer, waited, last, drawn)
         if self.undecided:
             return []
         return self.settled() if step is None else self._keep(checkpoint, step)
+
+    def decide(
+        self, answer: Answer, *, waited: float = 0.0, last: FinishReason | None = None, drawn: Drawn | None = None
+    ) -> Decided | None:
+        """As `take`, for a sequence that holds no steps; `settle` makes the step. None where there will be none."""
+        if isinstance(answer, DecodekitError):
+            self.fail(answer)
+            return None
+        return self._answered(self.decoder.decide, answer, waited, last, drawn)
+
+    def settle(self, decided: Decided) -> Step | None:
+        """The step of a decided token; None where it failed."""
+        try:
+            return self.decoder.settle(decided)
+        except DecodekitError as error:
+            self.decoder.rewind(decided.before)
+            self.fail(error)
+            return None
 
     def repeat(
         self, step: Step, answer: Distribution | None, last: FinishReason | None
@@ -126,16 +147,22 @@ class RunSequence:
         if isinstance(error, DecodekitError):
             self.error = error
 
-    def _decide(
-        self, answer: Distribution, waited: float, last: FinishReason | None, drawn: Drawn | None
-    ) -> Step | None:
+    def _answered(
+        self,
+        feed: Callable[..., Decision],
+        answer: Distribution,
+        waited: float,
+        last: FinishReason | None,
+        drawn: Drawn | None,
+    ) -> Decision | None:
+        """What the decoder makes of an answer; None where more is asked for, or the sequence failed."""
         shown = 0 if answer.hidden is None else len(answer.row)
         self._questions += 1
         final = answer.hidden is None or shown == self._shown or self._questions == _MOST_QUESTIONS
         self._shown = shown
-        step = None
+        decision = None
         try:
-            step = self.decoder.feed(answer, final=final, waited=waited, last=last, drawn=drawn)
+            decision = feed(answer, final=final, waited=waited, last=last, drawn=drawn)
         except Undisclosed as error:
             if not final:
                 need = str(self.decoder.need)
@@ -145,7 +172,7 @@ class RunSequence:
         except DecodekitError as error:
             self.fail(error)
         self._questions, self._shown = 0, None
-        return step
+        return decision
 
     def _keep(self, checkpoint: Checkpoint | None, step: Step) -> list[Step]:
         if self._held is None:

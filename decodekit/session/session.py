@@ -6,20 +6,23 @@ the same answer. A session closes only an adapter that it built.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Self, Unpack
 
 from decodekit.model.adapter import Adapter, AsyncAdapter
-from decodekit.model.asking import BlockingAdapter, blocking
-from decodekit.session.base import BaseSession, streams_of
-from decodekit.session.blocking import begun, finish, stream
+from decodekit.model.asking import BlockingAdapter, blocking, connect
+from decodekit.session.base import BaseSession, known_prompts, prompts_and_streams
+from decodekit.session.blocking import answered, begun, finish, stream
 from decodekit.session.completed import Completed
+from decodekit.session.continuation import Continuation, known_candidates, prefix_and_tokens
 from decodekit.session.driving import only_result
-from decodekit.session.options import GenerationKeywords
+from decodekit.session.options import GenerationKeywords, ManyKeywords
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
 from decodekit.session.run import Run
+from decodekit.session.score import By, Ranked, Score
+from decodekit.session.scoring import ScoreKeywords, ranked, scores, scoring_options
 from decodekit.trace.step import Step
 
 __all__ = ["Prompt", "Result", "Session"]
@@ -90,9 +93,11 @@ class Session(BaseSession):
                 returned when it can no longer be taken back; ``until`` gets it earlier.
             chain, top_logprobs, metadata, guesser: of this call; the session's when None. No guesser with "none".
             priority: among callers that wait for the same model, a higher one goes first.
+            max_waiting: the call begins only if no more callers than this wait for the model; 10,000 by default.
 
         Raises:
             DecodekitError: with everything generated so far in ``partial``.
+            Overloaded: too many callers wait for the model, and this call was not begun.
             TypeError: an option that does not exist.
         """
         return only_result(finish(self._one(prompt, options)))
@@ -105,37 +110,97 @@ class Session(BaseSession):
         """
         return _streamed(self._one(prompt, options))
 
-    def generate_many(
-        self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
-    ) -> list[list[Result]]:
+    def generate_many(self, prompts: Iterable[Prompt], **options: Unpack[ManyKeywords]) -> list[list[Result]]:
         """Continue many prompts, ``n`` times each, in batches; the other options are those of `generate`.
 
         Sample j of prompt i uses stream ``i << 32 | j`` (plus ``stream``), so more prompts or samples do not change the
         noise of the others. A failing sequence ends with ``finish_reason='error'`` and does not end the others.
 
+        Args:
+            prompts: in any form that `generate` takes. An iterator is read to its end first, because all results are
+                returned together; `as_completed` reads it as it goes.
+            n: how many samples of each prompt; 1 by default.
+            progress: a function that gets a `Progress` each time sequences have ended. If it raises, the run ends with
+                that error, as with ``until``.
+            options: those of `generate`.
+
         Returns:
             For each prompt its n results.
         """
-        results = finish(self._many(prompts, n, options))
-        return [results[i * n : (i + 1) * n] for i in range(len(prompts))]
+        known = known_prompts(prompts)
+        run = self._many(known, options)
+        results, n = finish(run), run.options.n
+        return [results[i * n : (i + 1) * n] for i in range(len(known))]
 
-    def as_completed(
-        self, prompts: Sequence[Prompt], *, n: int = 1, **options: Unpack[GenerationKeywords]
-    ) -> Iterator[Result]:
+    def as_completed(self, prompts: Iterable[Prompt], **options: Unpack[ManyKeywords]) -> Iterator[Result]:
         """As `generate_many`, each result as soon as its sequence has ended; `Result.stream` tells which it is.
 
-        A result's trace has the steps of its own sequence, and none is kept here: memory is bounded by the sequences
-        that run at the same time.
+        A result's trace has the steps of its own sequence, and none is kept here. An iterator of prompts is read when
+        there is room for another sequence, so memory is bounded by the sequences that run at the same time, however
+        many prompts there are. What is no prompt then ends its own sequences with an error; in a list it is refused
+        before anything is asked. With an iterator no ``trace`` file can be written, since its first line names all
+        prompts. The result of a sequence that failed comes with the next step of another one, or at the end.
         """
-        return _as_completed(self._many(prompts, n, options))
+        return _as_completed(self._many(prompts, options))
+
+    def score(self, prompt: Prompt, continuation: Continuation, **options: Unpack[ScoreKeywords]) -> Score:
+        """How likely a continuation of a prompt is: the log-probability of each of its tokens.
+
+        They are those of the adapter's distribution. The session's chain plays no part; with ``chain``,
+        `Score.under_chain` has them under its law too. Nothing is drawn, and nothing given up: ``on_undisclosed`` is
+        'error' here.
+
+        Args:
+            prompt: as for `generate`.
+            continuation: text, or token ids. A text is tokenised together with the prompt, so that the ids are those
+                that the model would see; see `Score.tokenised` for where that is not possible. Markup is plain text.
+            chain: a chain, or a list of processors, whose law is wanted too. Its sampler is multinomial, inverse_cdf
+                or greedy, and no part of it draws random numbers.
+            metadata: for the chain's processors; the session's when None.
+            priority, max_waiting: as for `generate`.
+
+        Raises:
+            Undisclosed: a token is not among those that the adapter can disclose; the message has an upper bound.
+            ParameterError: a prompt, continuation or chain that cannot be scored.
+            DecodekitError: as for `generate`, such as `ContextOverflow`.
+            TypeError: an option that does not exist.
+        """
+        return self._scores(prompt, [continuation], options, several=False)[0]
+
+    def rank(
+        self, prompt: Prompt, candidates: Sequence[Continuation], *, by: By = "total", **options: Unpack[ScoreKeywords]
+    ) -> list[Ranked]:
+        """Continuations of one prompt, the most likely first, with their shares of the probability among them.
+
+        Args:
+            prompt: as for `generate`.
+            candidates: continuations, as for `score`. All are asked for together.
+            by: what is compared: 'total', the log-probability, which prefers short candidates; 'per_token' or
+                'per_byte', that divided by the length.
+            options: those of `score`. With ``chain`` the law of the chain decides.
+
+        Raises:
+            EmptySupport: no candidate has probability under the chain.
+            ParameterError: no candidates, or two with the same tokens; and as `score`.
+            DecodekitError, TypeError: as `score`.
+        """
+        return ranked(self._scores(prompt, known_candidates(candidates), options, several=True), by)
+
+    def _scores(
+        self, prompt: Prompt, candidates: Sequence[Continuation], options: ScoreKeywords, *, several: bool
+    ) -> list[Score]:
+        given = scoring_options(options, self.metadata)
+        connect(self.adapter)
+        prefix, tokens = prefix_and_tokens(self.adapter, prompt, candidates, several=several)
+        return answered(self.adapter, scores(self.adapter, prefix, tokens, given), priority=given.priority)
 
     def _one(self, prompt: Prompt, options: GenerationKeywords) -> Run:
         given = self.options_of(options)
         return begun(self.settings_of(given), [prompt], [given.stream], given)
 
-    def _many(self, prompts: Sequence[Prompt], n: int, options: GenerationKeywords) -> Run:
-        given = self.options_of(options)
-        return begun(self.settings_of(given), prompts, streams_of(prompts, n, given.stream), given)
+    def _many(self, prompts: Iterable[Prompt], options: ManyKeywords) -> Run:
+        given = self.options_of(options, ManyKeywords)
+        return begun(self.settings_of(given), *prompts_and_streams(prompts, given.n, given.stream), given)
 
 
 def _streamed(run: Run) -> Generator[Step, None, Result]:
@@ -151,6 +216,4 @@ def _as_completed(run: Run) -> Iterator[Result]:
             except StopIteration as end:
                 yield from completed.rest(end.value)
                 return
-            result = completed.take(step)
-            if result is not None:
-                yield result
+            yield from completed.take(step)

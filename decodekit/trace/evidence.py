@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from decodekit.distribution import Distribution
-from decodekit.distribution.frozen import quick_init
 from decodekit.draw.choice import Choice
 from decodekit.draw.randomness import BoundRandomness, words_above
 from decodekit.draw.samplers import greedy, multinomial
@@ -26,7 +25,6 @@ _WHOLE_SUPPORT = 128  # up to this size the whole support is kept; a floor would
 _DEEPEST_FLOORS = (128, 512, 2048)  # the few leading tokens first: they almost always suffice
 
 
-@quick_init
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
     """The part of a final distribution that proves its draw.

@@ -14,6 +14,7 @@ import numpy as np
 from decodekit.draw.randomness import ALGORITHM
 from decodekit.errors import TraceError
 from decodekit.model.adapter import Adapter, AdapterInfo, AsyncAdapter
+from decodekit.plugin.installed import our_version
 from decodekit.trace.step import FinishReason, Level, Step
 
 __all__ = [
@@ -200,10 +201,8 @@ class Trace:
 
 def versions() -> dict[str, str]:
     """The versions that influence a run: decodekit, numpy, Python and the machine type."""
-    from importlib.metadata import version
-
     python = ".".join(map(str, sys.version_info[:3]))
-    return {"decodekit": version("decodekit"), "numpy": np.__version__, "python": python, "machine": platform.machine()}
+    return {"decodekit": our_version(), "numpy": np.__version__, "python": python, "machine": platform.machine()}
 
 
 def plain(info: AdapterInfo) -> dict[str, Any]:

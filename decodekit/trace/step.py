@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from decodekit.chain import Entry
 from decodekit.distribution import Distribution, Origin, Schedule, Stage
 from decodekit.distribution.disclosure import Disclosure, Tail
-from decodekit.distribution.frozen import quick_init
 from decodekit.draw.choice import Choice, Draw
 from decodekit.trace.evidence import Evidence
 from decodekit.types import Ids
@@ -23,7 +22,6 @@ Level = Literal["none", "choice", "proof", "full"]
 FinishReason = Literal["stop", "length", "deadline", "cancelled", "error"]
 
 
-@quick_init
 @dataclass(frozen=True, slots=True)
 class RawSummary:
     """A summary of the adapter's answer.
@@ -78,13 +76,12 @@ def _brief(disclosed: int, origin: Origin, stage: Stage, temperature: float) -> 
     return RawSummary(disclosed, None, None, None, origin, stage, temperature, None, ())
 
 
-@quick_init
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The time of one step, in seconds.
 
     Args:
-        predict: the time until the adapter answered; the same for all rows of a batch.
+        predict: the time for which the adapter's answer was waited for; the same for all rows of a batch.
         chain: processors, sampler and evidence.
     """
 
@@ -107,7 +104,6 @@ class Abandoned:
     token_ids: tuple[int, ...]
 
 
-@quick_init
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """One generated token and why it was chosen.

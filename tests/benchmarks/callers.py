@@ -1,4 +1,4 @@
-"""Many callers of one model: against a blocking session, and against the same calls one after the other."""
+"""Many callers of one model: against a blocking session, one batch in bare C, and calls one after the other."""
 
 from __future__ import annotations
 
@@ -7,68 +7,60 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import decodekit
-from decodekit import AsyncSession, Chain, Session, processor
+from decodekit import AsyncSession, processor
 
-from .decoding import Endless
-from .timing import Ratio, paired
+from .bare_batch import BareBatch
+from .decoding import PROMPT, Fresh, parameters_of
+from .timing import Ratio, in_turns, ratio_of, seconds
 
 TOKENS = 32
-PROMPT = "Once upon a time in a small village by the sea"
 
 
-def measure() -> Iterator[Ratio]:
-    adapter: Any = Endless(decodekit.adapter("llamacpp", model="smollm2", n_threads=1, n_ctx=8192))
-    runner = asyncio.Runner()
-    try:
-        yield paired(
-            "one caller, AsyncSession", "Session",
-            tasks(runner, adapter, 1, 4 * TOKENS), in_turn(adapter, 1, 4 * TOKENS), rounds=6, goal=1 / 1.03,
-        )  # fmt: skip
-        for count in (8, 32):
-            yield paired(
-                f"{count} async callers with their own chains", "one after the other",
-                tasks(runner, adapter, count), in_turn(adapter, count), rounds=3, goal=1.5,
-            )  # fmt: skip
-        ids = adapter.tokenizer.encode(PROMPT)
-        long = decodekit.Prefix((ids * 512)[:512])
-        yield paired(
-            "16 samples of a prompt of 512 tokens, 64 new ones", "16 runs, the prompt kept",
-            samples(adapter, long), one_by_one(adapter, long), rounds=2, goal=1.5,
-        )  # fmt: skip
-    finally:
-        runner.close()
-        adapter.close()
+def measure(tokens: int = TOKENS, rounds: int = 3, most: int = 32) -> Iterator[Ratio]:
+    """All rows of the table. Every run starts from an empty cache; making it is not timed."""
+
+    def make() -> Any:
+        return decodekit.adapter("llamacpp", model="smollm2", n_threads=1, n_ctx=4096)
+
+    fresh = Fresh(make, decodekit.Chain())
+    bare = BareBatch(parameters_of(make), (("top_k", 26), ("temperature", 0.9), ("min_p", 0.02)))
+    prompts = [fresh.session.adapter.tokenizer.encode(prompt_of(i)) for i in range(most)]  # type: ignore[union-attr]
+
+    async def together(count: int, tokens: int) -> object:
+        session = AsyncSession(fresh.session.adapter)
+        return await asyncio.gather(*(session.generate(prompt_of(i), **call_of(i, tokens)) for i in range(count)))
+
+    def in_tasks(count: int, tokens: int = tokens) -> float:
+        fresh.renew()
+        return seconds(lambda: runner.run(together(count, tokens)))
+
+    def in_turn(count: int, tokens: int = tokens) -> float:
+        fresh.renew()
+        return seconds(lambda: [fresh.session.generate(prompt_of(i), **call_of(i, tokens)) for i in range(count)])
+
+    def batch() -> float:
+        return seconds(lambda: bare.run(prompts, 1, tokens))
+
+    def row(count: int, against: str, theirs: Callable[[], float], rounds: int, goal: float) -> Ratio:
+        pairs = in_turns(lambda: in_tasks(count), theirs, rounds)
+        return ratio_of(f"{count} async callers with their own chains, {tokens} tokens each", against, pairs, goal)
+
+    with asyncio.Runner() as runner:
+        in_tasks(1), batch()  # once to warm up
+        alone = in_turns(lambda: in_tasks(1, 4 * tokens), lambda: in_turn(1, 4 * tokens), 2 * rounds)
+        yield ratio_of(f"one caller, AsyncSession, {4 * tokens} tokens", "Session", alone, 1 / 1.03)
+        yield row(most, f"bare C API, one batch of {most}, one chain", batch, rounds, 0.8)
+        for count in (most // 4, most):
+            yield row(count, "one after the other", lambda count=count: in_turn(count), 2, 1.5)  # type: ignore[misc]
+    bare.close()
 
 
-def chain_of(caller: int) -> Chain:
+def prompt_of(caller: int) -> str:
+    return f"{caller}. {PROMPT}"
+
+
+def call_of(caller: int, tokens: int) -> dict[str, Any]:
+    """A chain of its own, and equal work: nothing ends it but the number of tokens."""
     chain = [processor("top_k", top_k=10 + caller), processor("temperature", temperature=0.6 + caller / 50)]
-    return Chain([*chain, processor("min_p", min_p=0.02)] if caller % 2 else chain)
-
-
-def calls_of(count: int, tokens: int) -> list[dict[str, Any]]:
-    return [{"chain": chain_of(i), "seed": 1, "stream": i, "max_tokens": tokens} for i in range(count)]
-
-
-def tasks(runner: asyncio.Runner, adapter: Any, count: int, tokens: int = TOKENS) -> Callable[[], object]:
-    session = AsyncSession(adapter)
-
-    async def together() -> object:
-        calls = (session.generate(f"{i}. {PROMPT}", **each) for i, each in enumerate(calls_of(count, tokens)))
-        return await asyncio.gather(*calls)
-
-    return lambda: runner.run(together())
-
-
-def in_turn(adapter: Any, count: int, tokens: int = TOKENS) -> Callable[[], object]:
-    session = Session(adapter)
-    return lambda: [session.generate(f"{i}. {PROMPT}", **each) for i, each in enumerate(calls_of(count, tokens))]
-
-
-def samples(adapter: Any, prompt: decodekit.Prefix) -> Callable[[], object]:
-    session = Session(adapter, chain_of(0), seed=1)
-    return lambda: session.generate_many([prompt], n=16, max_tokens=64)
-
-
-def one_by_one(adapter: Any, prompt: decodekit.Prefix) -> Callable[[], object]:
-    session = Session(adapter, chain_of(0), seed=1)
-    return lambda: [session.generate(prompt, stream=i, max_tokens=64) for i in range(16)]
+    chain += [processor("min_p", min_p=0.02)] if caller % 2 else []
+    return {"chain": chain, "seed": 1, "stream": caller, "max_tokens": tokens}

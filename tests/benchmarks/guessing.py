@@ -33,7 +33,7 @@ def runs(adapter: Any, prompt: str, chain: decodekit.Chain, tokens: int) -> tupl
     return run("prompt_lookup"), run("none")
 
 
-def measure(rounds: int = 8) -> Iterator[Ratio]:
+def measure(rounds: int = 5) -> Iterator[Ratio]:
     """All rows of the table."""
     greedy = decodekit.Chain(sampler="greedy")
     sampled = decodekit.Chain(

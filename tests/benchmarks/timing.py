@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -64,14 +64,28 @@ def paired(
 ) -> Ratio:
     """Run both in turns, the order alternating, and compare neighbours. ``before`` is not timed: it prepares ours."""
     ours(), theirs()  # once to warm up
+
+    def own() -> float:
+        before()
+        return seconds(ours, clock)
+
+    return ratio_of(what, against, in_turns(own, lambda: seconds(theirs, clock), rounds), goal)
+
+
+def in_turns(ours: Callable[[], float], theirs: Callable[[], float], rounds: int) -> list[tuple[float, float]]:
+    """The seconds that both sides report of themselves, in pairs; the order alternates."""
     pairs = []
     for turn in range(rounds):
-        before()
         if turn % 2:
-            other, own = seconds(theirs, clock), seconds(ours, clock)
+            other, own = theirs(), ours()
         else:
-            own, other = seconds(ours, clock), seconds(theirs, clock)
+            own, other = ours(), theirs()
         pairs.append((own, other))
+    return pairs
+
+
+def ratio_of(what: str, against: str, pairs: Sequence[tuple[float, float]], goal: float) -> Ratio:
+    """The row of the table for these pairs of seconds."""
     ratios = sorted(other / own for own, other in pairs)
     return Ratio(
         what,

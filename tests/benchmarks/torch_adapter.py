@@ -11,7 +11,7 @@ import decodekit
 
 from . import torch_memory
 from .decoding import Fresh
-from .timing import Ratio, paired
+from .timing import Ratio, in_turns, paired, ratio_of, seconds
 
 TOKENS = 64
 SAMPLES = 16
@@ -107,9 +107,6 @@ def measure(rounds: int = 4) -> Iterator[Ratio]:
 
 def decoding_part(adapter: Any, fresh: Fresh, long: list[int], rounds: int = 2) -> Ratio:
     """What the tokens after the first cost: the whole less the prefill, on both sides."""
-    import statistics
-
-    from .timing import seconds
 
     def spent(run: Callable[[int], Callable[[], object]]) -> float:
         fresh.renew()
@@ -117,12 +114,9 @@ def decoding_part(adapter: Any, fresh: Fresh, long: list[int], rounds: int = 2) 
         fresh.renew()
         return whole - seconds(run(1))
 
-    ours, theirs = [], []
-    for _ in range(rounds):
-        ours.append(spent(lambda tokens: samples(fresh, long, tokens)))
-        theirs.append(spent(lambda tokens: generate(adapter, long, tokens, SAMPLES, 1)))
-    ratios = sorted(other / own for own, other in zip(ours, theirs, strict=True))
-    return Ratio(
-        f"{SAMPLES} samples: the decode part", "generate(num_return_sequences=16)", statistics.median(ours),
-        statistics.median(theirs), ratios[0], statistics.median(ratios), ratios[-1], 0.95,
-    )  # fmt: skip
+    pairs = in_turns(
+        lambda: spent(lambda tokens: samples(fresh, long, tokens)),
+        lambda: spent(lambda tokens: generate(adapter, long, tokens, SAMPLES, 1)),
+        rounds,
+    )
+    return ratio_of(f"{SAMPLES} samples: the decode part", "generate(num_return_sequences=16)", pairs, 0.95)

@@ -9,8 +9,8 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from decodekit.cli.chain_text import parse_chain
 from decodekit.cli.chain_writing import write_part
+from decodekit.plugin.one_line import parse_chain
 from tests.cli.conftest import Decodekit
 
 CONFIG = """

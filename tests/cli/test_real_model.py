@@ -40,3 +40,30 @@ def test_the_doctor_examines_it(decodekit: Decodekit) -> None:
     done = decodekit("doctor", *MODEL, "--json")
     found = json.loads(done.stdout)["adapter"]
     assert done.returncode == 0 and found["info"]["vocab_size"] == 49152 and found["info"]["model_fingerprint"]
+
+
+def test_many_prompts_are_resumed(decodekit: Decodekit, tmp_path: Path) -> None:
+    lines = ["The capital of France is", {"prompt": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    call = (
+        "generate",
+        *MODEL,
+        *CHAIN,
+        "--seed",
+        "7",
+        "--max-tokens",
+        "6",
+        "--prompts",
+        "in.jsonl",
+        "--out",
+        "out.jsonl",
+    )
+    assert decodekit(*call).returncode == 0
+    out = tmp_path / "out.jsonl"
+    whole = out.read_text()
+    assert {len(json.loads(line)["token_ids"]) for line in whole.splitlines()} == {4, 6}
+    out.write_text(whole[: whole.index("\n") + 20])
+    assert decodekit(*call, "--guesser", "prompt_lookup").returncode == 0
+    assert [json.loads(line)["key"] for line in out.read_text().splitlines()] == [
+        json.loads(line)["key"] for line in whole.splitlines()
+    ]

@@ -10,7 +10,7 @@ from tests.cli.conftest import TOY, Decodekit
 
 WRONG: list[tuple[list[str], str]] = [
     (["generat"], "No such command 'generat'. Did you mean 'generate'?; see decodekit --help"),
-    (["generate"], "Missing argument 'PROMPT'; see decodekit generate --help"),
+    (["generate"], "Missing argument 'PROMPT', or --prompts FILE; see decodekit generate --help"),
     (["generate", "x", "--sed", "1"], "No such option: --sed"),
     (["generate", "x", "--seed", "one"], "Invalid value for '--seed'"),
     (["generate", "x", "--level", "everything"], "Invalid value for '--level'"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -218,6 +220,18 @@ def test_a_session_leaves_an_async_adapter_open_and_ends_only_its_own_thread():
     assert adapter.closed == 0
     with Session(adapter, seed=1) as again:
         assert again.generate([1], max_tokens=1).token_ids
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_sixty_sessions_that_are_dropped_leave_no_thread_and_no_descriptor(shared):
+    files, adapter = Path("/proc/self/fd"), Waited()
+    before = len(list(files.iterdir())) if files.is_dir() else 0
+    for seed in range(60):
+        Session(adapter if shared else Waited(), seed=seed).generate([1], max_tokens=1)
+    gc.collect()
+    for thread in [each for each in threading.enumerate() if each.name == "decodekit-adapter"]:
+        thread.join(PATIENCE)
+    assert threads() == 0 and (len(list(files.iterdir())) if files.is_dir() else 0) <= before
 
 
 def test_a_facade_the_caller_made_is_the_callers():

@@ -14,8 +14,9 @@ import pytest
 from decodekit import AdapterError, ContextOverflow, Prefix, Session
 from decodekit.distribution.disclosure import CHEAP, Disclosure
 from decodekit.model import rounds
-from decodekit.model.asking import ask, ask_from_task, rounds_of
-from decodekit.model.background import OutOfTime
+from decodekit.model.asking import ask, rounds_of
+from decodekit.model.asking_from_task import ask_from_task
+from decodekit.model.loops import OutOfTime
 from decodekit.model.rounds import Rounds
 from tests.interrupts import LOOKS, count_opcodes, interrupt
 from tests.session.conftest import Around, plain, table

@@ -6,99 +6,25 @@ Whatever the others do, a call gets the steps that it gets alone: none lost, non
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
-import weakref
-from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing, suppress
-from itertools import count
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import decodekit
-from decodekit import AdapterError, AsyncSession, Chain, DecodekitError, Prefix, Session, processor
+from decodekit import AdapterError, AsyncSession, DecodekitError, Session
+from decodekit.model import ahead
 from decodekit.model.asking import rounds_of
-from decodekit.testing import TableAdapter
-from tests.model.test_asking import Waited
-from tests.session.conftest import Around, V, plain, table, wide
+from tests.session.callers import CHAINS, FAILS_ALONE, LENGTH, Call, Together, faulty
+from tests.session.conftest import Around, table
 
-CHAINS = [
-    Chain(),
-    Chain([processor("top_k", top_k=5)]),
-    Chain(
-        [processor("temperature", temperature=1.4), processor("repetition_penalty", repetition_penalty=1.2)],
-        "inverse_cdf",
-    ),
-]
-RAISES, NAN = 0, 4  # what is wrong with a prompt that begins so; others are well
-LENGTH = 8
 WAIT = 60  # seconds; nothing here takes as long
-
-
-def faulty(concurrency: int = 16) -> Around:
-    """An adapter that fails for the third token of some prompts, and in other ways for batches, when it is told to."""
-
-    def row(ids: Sequence[int]) -> np.ndarray:
-        return np.full(V, np.nan) if ids[0] == NAN and len(ids) == 3 else wide(ids)
-
-    def act(inner: Any, prefixes: list[Prefix], wanted: list[Any]) -> Any:
-        fault, adapter.fault = adapter.fault, ""
-        if len(prefixes) > 1 and fault == "raise":
-            raise OSError("the whole batch")
-        answers = inner.predict(prefixes, wanted)
-        if len(prefixes) > 1 and fault == "fewer":
-            return answers[:-1]
-        for place, prefix in enumerate(prefixes):
-            if len(prefix) == 3:
-                match prefix.token_ids[0]:
-                    case 0:
-                        raise RuntimeError("this prompt")
-                    case 1:
-                        answers[place] = AdapterError("this prompt")
-                    case 2:
-                        return answers[1:]
-                    case 3:
-                        answers[place] = "this prompt"
-        return answers
-
-    adapter: Any = Around(TableAdapter(row, V), act, concurrency=concurrency)
-    adapter.fault = ""
-    return adapter  # type: ignore[no-any-return]
-
-
-def end_of(error: BaseException | None) -> tuple[object, ...]:
-    return (type(error), str(error).partition(":")[0]) if error is not None else (None, "")
-
-
-class Call:
-    """One call: its steps so far, and what it gives alone."""
-
-    def __init__(self, prompt: int, chain: int, stream: int) -> None:
-        self.options: dict[str, Any] = {"max_tokens": LENGTH, "seed": 3, "stream": stream, "chain": CHAINS[chain]}
-        self.prompt = [prompt]
-        self.tokens: list[int] = []
-        self.ended = False
-        self.error: BaseException | None = None
-        self.expected: list[int] = []
-        self.failure: BaseException | None = None
-        try:
-            for step in Session(faulty()).stream(self.prompt, **self.options):
-                self.expected.append(step.token_id)
-        except DecodekitError as error:
-            self.failure = error
-
-    def check(self) -> None:
-        assert self.tokens == self.expected[: len(self.tokens)]
-        if self.ended:
-            assert len(self.tokens) == len(self.expected)
-            assert end_of(self.error) == end_of(self.failure)
+CHAIN = st.integers(0, len(CHAINS) - 1)
 
 
 class Callers(RuleBasedStateMachine):
@@ -106,20 +32,53 @@ class Callers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.adapter = faulty(concurrency=3)
+        self.adapter: Any = faulty(concurrency=3)
         self.calls: list[tuple[Call, Any]] = []
-        self.pool = ThreadPoolExecutor(8)
+        self.together: list[tuple[Together, Future[Any]]] = []
+        self.pool = ThreadPoolExecutor(10)
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
         self.blocking, self.tasks = Session(self.adapter), AsyncSession(self.adapter)
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(ahead, "_LONG", 0.0)  # however short a call is
+
+    @initialize(overlaps=st.booleans())
+    def kind_of_adapter(self, overlaps: bool) -> None:
+        """With it, the next question is begun before a step is recorded."""
+        self.adapter.overlaps = overlaps
 
     @precondition(lambda self: len(self.calls) < 7)
-    @rule(prompt=st.integers(0, 9), chain=st.integers(0, 2), task=st.booleans(), priority=st.integers(-1, 1))
-    def join(self, prompt: int, chain: int, task: bool, priority: int) -> None:
-        call = Call(prompt, chain, len(self.calls))
+    @rule(
+        prompt=st.integers(0, 9),
+        chain=CHAIN,
+        task=st.booleans(),
+        priority=st.integers(-1, 1),
+        guesses=st.booleans(),
+        deadline=st.sampled_from([None, None, 0.001, 0.02]),
+    )
+    def join(self, prompt: int, chain: int, task: bool, priority: int, guesses: bool, deadline: float | None) -> None:
+        call = Call(prompt, chain, len(self.calls), guesses=guesses, deadline=deadline)
         session: Any = self.tasks if task else self.blocking
         self.calls.append((call, session.stream(call.prompt, priority=priority, **call.options)))
+
+    @precondition(lambda self: len(self.together) < 2)
+    @rule(
+        prompts=st.lists(st.sampled_from([*FAILS_ALONE, 5, 6, 7]).map(lambda i: i + 10), min_size=1, max_size=3),
+        chain=CHAIN,
+        n=st.integers(1, 2),
+        task=st.booleans(),
+    )
+    def join_together(self, prompts: list[int], chain: int, n: int, task: bool) -> None:
+        """Several sequences in one call, which goes on by itself while the others come and go."""
+        call = Together(prompts, chain, n)
+        future: Future[Any]
+        if task:
+            calling = self.tasks.generate_many(call.prompts, n=n, **call.options)
+            future = asyncio.run_coroutine_threadsafe(calling, self.loop)
+        else:
+            future = self.pool.submit(self.blocking.generate_many, call.prompts, n=n, **call.options)
+        self.together.append((call, future))
 
     def begun(self, steps: Any) -> Future[Any]:
         if hasattr(steps, "aclose"):
@@ -140,19 +99,23 @@ class Callers(RuleBasedStateMachine):
             await waiting
         await steps.aclose()
 
+    @staticmethod
+    def took(call: Call, future: Future[Any]) -> None:
+        try:
+            step = future.result(WAIT)
+        except DecodekitError as error:
+            call.error, step = error, None
+        call.ended = step is None
+        if step is not None:
+            call.tokens.append(step.token_id)
+
     @rule(count=st.integers(1, 7), fault=st.sampled_from(["", "", "raise", "fewer"]))
     def advance(self, count: int, fault: str) -> None:
         """Some take a step, all at once; perhaps a call of several rows fails, which no caller may notice."""
-        self.adapter.fault = fault  # type: ignore[attr-defined]
+        self.adapter.fault = fault
         asked = [(call, self.begun(steps)) for call, steps in self.calls[:count] if not call.ended]
         for call, future in asked:
-            try:
-                step = future.result(WAIT)
-            except DecodekitError as error:
-                call.error, step = error, None
-            call.ended = step is None
-            if step is not None:
-                call.tokens.append(step.token_id)
+            self.took(call, future)
             call.check()
         self.calls = self.calls[count:] + self.calls[:count]
 
@@ -167,13 +130,7 @@ class Callers(RuleBasedStateMachine):
         else:
             steps.close()
         for each, waiting in others:
-            try:
-                step = waiting.result(WAIT)
-            except DecodekitError as error:
-                each.error, step = error, None
-            each.ended = step is None
-            if step is not None:
-                each.tokens.append(step.token_id)
+            self.took(each, waiting)
         call.check()
 
     @rule(prompt=st.integers(5, 9))
@@ -190,134 +147,26 @@ class Callers(RuleBasedStateMachine):
         for _ in range(LENGTH + 1):
             self.advance(len(self.calls), "")
         assert all(call.ended for call, _ in self.calls)
+        for call, future in self.together:
+            call.check(future.result(WAIT))
         assert rounds_of(self.adapter).waiting == 0
         asyncio.run_coroutine_threadsafe(self.loop.shutdown_default_executor(), self.loop).result(WAIT)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(WAIT)
         self.loop.close()
         self.pool.shutdown()
+        self.patch.undo()
 
 
 TestCallers = Callers.TestCase
-TestCallers.settings = settings(max_examples=60, stateful_step_count=12)
+TestCallers.settings = settings(max_examples=40, stateful_step_count=12)
 
 
-class CancelledAt:
-    """Awaits a coroutine up to its n-th suspension, and cancels it there."""
+@pytest.mark.slow
+class TestMoreCallers(Callers.TestCase):  # type: ignore[misc,name-defined]
+    """The same, for minutes."""
 
-    def __init__(self, coroutine: Any, at: int) -> None:
-        self.coroutine, self.at = coroutine, at
-        self.suspensions = 0
-
-    def __await__(self) -> Any:
-        send: Callable[[], Any] = lambda: self.coroutine.send(None)  # noqa: E731 - it changes
-        while True:
-            try:
-                waited_for = send()
-            except StopIteration as end:
-                return end.value
-            if self.suspensions == self.at:
-                send = lambda: self.coroutine.throw(asyncio.CancelledError())  # noqa: E731
-                self.suspensions += 1
-                continue
-            self.suspensions += 1
-            try:
-                yield waited_for
-            except BaseException as error:
-                send = lambda error=error: self.coroutine.throw(error)  # noqa: E731
-            else:
-                send = lambda: self.coroutine.send(None)  # noqa: E731
-
-
-@pytest.mark.parametrize("kind", ["blocking", "async"])
-@pytest.mark.parametrize("method", ["generate", "stream", "generate_many", "as_completed"])
-def test_a_call_cancelled_at_any_await_ends_as_cancelled_and_leaves_nothing(method: str, kind: str, tmp_path) -> None:
-    adapter = Around(table(), plain) if kind == "blocking" else Waited()
-    session, prompt = AsyncSession(adapter, seed=3), [5]
-    expected = Session(table(), seed=3).generate(prompt, max_tokens=4).token_ids
-
-    async def call(trace: Path) -> None:
-        if method == "generate":
-            await session.generate(prompt, max_tokens=4, trace=trace)
-        elif method == "generate_many":
-            await session.generate_many([prompt], max_tokens=4, trace=trace)
-        elif method == "stream":
-            async with session.stream(prompt, max_tokens=4, trace=trace) as steps:
-                async for _ in steps:
-                    pass
-        else:
-            async with aclosing(session.as_completed([prompt], max_tokens=4, trace=trace)) as results:
-                async for _ in results:
-                    pass
-
-    async def main() -> list[str]:
-        ends = []
-        for at in count():
-            trace = tmp_path / f"{at}"
-            cancelled = CancelledAt(call(trace), at)
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait_for(asyncio.ensure_future(awaited(cancelled)), WAIT)
-            assert len(asyncio.all_tasks()) == 1
-            if trace.exists():
-                whole = decodekit.read_trace(trace)
-                assert whole.token_ids() == list(expected[: len(whole.steps)]) and whole.footer is not None
-                ends.append(whole.footer.ends[0].finish_reason)
-            if cancelled.suspensions <= at:
-                return ends
-        raise AssertionError
-
-    ends = asyncio.run(main())
-    assert ends == ["cancelled"] * (len(ends) - 1) + ["length"] and len(ends) >= 5
-    if kind == "blocking":
-        assert rounds_of(adapter).waiting == 0
-
-
-async def awaited(awaitable: Awaitable[object]) -> object:
-    return await awaitable
-
-
-def descriptors() -> int:
-    here = Path("/proc/self/fd")
-    return len(list(here.iterdir())) if here.is_dir() else 0
-
-
-@pytest.mark.parametrize("requests", [2000, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_many_short_requests_leave_nothing_behind(requests: int) -> None:
-    """From 64 tasks; some are cancelled, some fail, and all others have the tokens that they have alone."""
-    adapters = [faulty()]
-    expected = [Session(faulty()).generate([9], max_tokens=3, seed=3, stream=i).token_ids for i in range(16)]
-    left = iter(range(requests))
-
-    async def worker(session: AsyncSession) -> int:
-        done = 0
-        for i in left:
-            options: Any = {"max_tokens": 3, "seed": 3, "stream": i % 16, "level": "none"}
-            if i % 31 == 0:
-                with pytest.raises(AdapterError):
-                    await session.generate([RAISES], **options)
-            elif i % 37 == 0:
-                task = asyncio.ensure_future(session.generate([9], **options))
-                await asyncio.sleep(0)
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-            else:
-                assert (await session.generate([9], **options)).token_ids == expected[i % 16]
-            done += 1
-        return done
-
-    async def main() -> int:
-        session = AsyncSession(adapters[0])
-        done = await asyncio.gather(*(worker(session) for _ in range(64)))
-        assert len(asyncio.all_tasks()) == 1
-        return sum(done)
-
-    threads, files = threading.active_count(), descriptors()
-    assert asyncio.run(main()) == requests
-    assert (threading.active_count(), descriptors(), rounds_of(adapters[0]).waiting) == (threads, files, 0)
-    gone = weakref.ref(adapters[0])
-    adapters.clear()
-    gc.collect()
-    assert gone() is None  # nothing keeps it: no round, no question
+    settings = settings(max_examples=500, stateful_step_count=30)
 
 
 def test_closing_while_callers_wait_is_an_error_of_each(tmp_path) -> None:

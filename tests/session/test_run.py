@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ from decodekit.errors import ParameterError
 from decodekit.session.options import GenerationOptions
 from decodekit.session.run import Question, Run
 from decodekit.session.settings import Settings
-from decodekit.testing import TableAdapter
+from decodekit.testing import NGramAdapter, TableAdapter
 from tests.session.conftest import V, wide
 
 
@@ -34,7 +38,7 @@ def answers(question: Question) -> list[Distribution]:
 
 def driven(run: Run) -> dict[int, list[int]]:
     """The tokens of each stream, by the loop of the module's docstring."""
-    tokens: dict[int, list[int]] = {sequence.stream: [] for sequence in run.sequences}
+    tokens: dict[int, list[int]] = {stream: [] for stream, _ in run.header.sequences}
     while (question := run.question()) is not None:
         for step in run.take(answers(question)):
             tokens[step.stream].append(step.token_id)
@@ -102,16 +106,55 @@ def test_a_sequence_whose_answer_is_an_error_ends_alone() -> None:
     assert question is not None
     fault = AdapterError("this prefix alone")
     assert [step.stream for step in run.take([fault, answers(question)[1]])] == [1]
-    assert driven(run)[1] and run.sequences[0].error is fault
+    assert driven(run)[1] and run.results([], None, Counter())[0].error is fault
 
 
 def test_a_run_that_is_late_asks_nothing_more() -> None:
     settings = Settings(Unasked(wide, V), Chain())
     given = GenerationOptions(stop=Stop(max_tokens=3), seed=5)
     run = Run(settings, [[1]], [0], given, ends_at=0.0)  # long ago, on any clock
-    assert run.question() is None and run.sequences[0].decoder.finish_reason == "deadline"
+    assert run.question() is None and run.results([], None, Counter())[0].finish_reason == "deadline"
+
+
+def test_a_sequence_is_made_when_there_is_room_and_only_its_outcome_stays() -> None:
+    run = run_of(streams=range(100))
+    made = set()
+    while (question := run.question()) is not None:
+        made.add(len(run.roster.running))
+        for step in run.take(answers(question)):
+            run.confirm(step, step.index + 1)
+    run.finished()
+    assert made == {16, 100 % 16} and run.roster.running == {} and len(run.roster.outcomes) == 100
+
+
+def test_two_sequences_of_one_stream_are_refused() -> None:
+    with pytest.raises(ParameterError, match="the same stream"):
+        run_of(streams=(3, 4, 3))
 
 
 def test_what_cannot_be_asked_is_refused_when_the_run_is_made() -> None:
     with pytest.raises(ParameterError, match="prompt 0"):
         run_of(prompts=([V],))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"until": lambda step: step.index > 8}, {"ban": ["cat"]}, {"guesser": "prompt_lookup"}],
+    ids=["plain", "until", "ban", "guesser"],
+)
+def test_a_call_is_freed_when_it_ends_without_the_collector_of_cycles(options: dict[str, Any]) -> None:
+    """An adapter's model, thread and connections are freed with the last reference to it."""
+    gc.collect()
+    gc.disable()
+    try:
+        adapter = NGramAdapter("the cat sat on the mat. " * 3)
+        gone = weakref.ref(adapter)
+        session = Session(adapter, seed=1)
+        session.generate("the ", max_tokens=3, **options)
+        list(session.stream("the ", max_tokens=3, **options))
+        list(session.as_completed(iter(["the ", "a "]), n=2, max_tokens=3, **options))
+        session.generate_many(["the "], n=2, max_tokens=3, **options)
+        del adapter, session
+        assert gone() is None
+    finally:
+        gc.enable()

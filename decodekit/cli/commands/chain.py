@@ -14,7 +14,6 @@ from rich.text import Text
 from decodekit.chain import Chain
 from decodekit.chain.advice import Advice, advice
 from decodekit.cli.against import Comparison, compare, counterpart, read_row
-from decodekit.cli.chain_text import parse_chain, parse_sampler
 from decodekit.cli.chain_writing import written
 from decodekit.cli.files import read_config
 from decodekit.cli.options import JsonFlag, PresetFlag, preset_recipe
@@ -22,6 +21,7 @@ from decodekit.cli.output import console, put_json, show_table, table
 from decodekit.cli.plugin_facts import doc_of, needs_of, on_a_head, traits_of
 from decodekit.errors import ConfigError
 from decodekit.plugin import registry
+from decodekit.plugin.one_line import parse_sampler, read_chain
 from decodekit.view.safe_text import safe_text
 from decodekit.view.stages import share_text
 
@@ -77,7 +77,8 @@ def _built(config: Path | None, text: str | None, sampler: str | None, preset: s
         recipe = preset_recipe(preset, text)
         made = Chain.from_parts(recipe.parts, recipe.sampler, recipe.notes)
     elif text is not None:
-        made = Chain(Chain.from_parts(parse_chain(text)).processors, made.sampler)
+        parts, named = read_chain(text, "--chain")
+        made = Chain(Chain.from_parts(parts).processors, made.sampler if named is None else registry.sampler(**named))
     if sampler is not None:
         notes, made = made.notes, Chain(made.processors, registry.sampler(**parse_sampler(sampler)))
         made.notes = notes

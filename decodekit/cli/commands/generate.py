@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
-from decodekit.cli.chain_text import parse_chain, parse_sampler
 from decodekit.cli.files import new_file
 from decodekit.cli.options import (
     DeadlineFlag,
@@ -21,6 +20,7 @@ from decodekit.cli.options import (
 )
 from decodekit.cli.output import say
 from decodekit.errors import ConfigError, ParameterError
+from decodekit.plugin.one_line import parse_guesser, parse_sampler, read_chain
 
 __all__ = ["LevelChoice", "PolicyChoice", "generate"]
 
@@ -41,7 +41,8 @@ class PolicyChoice(StrEnum):
 
 
 PromptArgument = Annotated[
-    str, typer.Argument(metavar="PROMPT", help="Used as it is; '-' reads it from stdin, without a final newline.")
+    str | None,
+    typer.Argument(metavar="PROMPT", help="Used as it is; '-' reads it from stdin, without a final newline."),
 ]
 ChainFlag = Annotated[
     str | None, typer.Option("--chain", help="Processors in order: 'temperature=0.8 top_p(top_p=0.95,min_keep=2)'.")
@@ -63,19 +64,30 @@ BanFlag = Annotated[
 ]
 ChatFlag = Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")]
 TraceFlag = Annotated[Path | None, typer.Option("--trace", help="Write the trace here, as it happens.")]
-LevelFlag = Annotated[LevelChoice, typer.Option("--level", help="How much the trace keeps.")]
+LevelFlag = Annotated[LevelChoice | None, typer.Option("--level", help="How much the trace keeps; proof by default.")]
 PolicyFlag = Annotated[
     PolicyChoice | None, typer.Option("--on-undisclosed", help="When the adapter cannot disclose enough.")
 ]
 TopFlag = Annotated[
     int | None, typer.Option("--top", help="How many of the most likely tokens each step keeps, before and after.")
 ]
+GuesserFlag = Annotated[
+    str | None,
+    typer.Option("--guesser", metavar="TEXT", help="It saves time only: 'prompt_lookup max_ngram=3', or 'none'."),
+]
+PromptsFlag = Annotated[
+    Path | None,
+    typer.Option("--prompts", metavar="FILE", help="Many prompts: on each line a JSON text, or {prompt, id, options}."),
+]
+OutFlag = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Their results, a line each; what is there is not redone.")
+]
 
 
 @with_adapter_flags
 def generate(
-    prompt: PromptArgument,
     chosen: AdapterChoice,
+    prompt: PromptArgument = None,
     chain: ChainFlag = None,
     preset: PresetFlag = None,
     sampler: SamplerFlag = None,
@@ -88,20 +100,25 @@ def generate(
     deadline: DeadlineFlag = None,
     chat: ChatFlag = False,
     trace: TraceFlag = None,
-    level: LevelFlag = LevelChoice.proof,
+    level: LevelFlag = None,
     on_undisclosed: PolicyFlag = None,
     top: TopFlag = None,
     explain: ExplainFlag = None,
     as_json: JsonFlag = False,
+    guesser: GuesserFlag = None,
+    prompts: PromptsFlag = None,
+    out: OutFlag = None,
 ) -> None:
-    """Continue a prompt.
+    """Continue a prompt, or with --prompts many.
 
     In a terminal the text is coloured by surprisal and the current step is shown as bars; into a pipe only the text is
-    written.
+    written. With --prompts the results go to --out; the same call again goes on where the last one ended.
     """
     from decodekit.cli.running import Generation
     from decodekit.session import Session
 
+    one = {"--trace": trace, "--level": level, "--deadline": deadline, "--explain": explain, "--top": top}
+    _require_one_or_many(prompt, prompts, out, {**one, "--json": as_json or None})
     wishes = {
         "seed": seed,
         "max_tokens": max_tokens,
@@ -111,16 +128,13 @@ def generate(
     new_file(trace)
     if prompt == "-" == str(chosen.config):
         raise ConfigError("PROMPT - and --config - both read stdin; give one of them another way")
-    resolved = chosen.configuration(_overrides(chain, preset, sampler), wishes)
+    resolved = chosen.configuration(_overrides(chain, preset, sampler, guesser), wishes)
+    call: dict[str, Any] = {"stop": tuple(stop or ()), "stop_ids": tuple(stop_id or ()), "ban": tuple(ban or ())}
+    if prompts is not None and out is not None:
+        raise typer.Exit(_many(resolved, prompts, out, call, chat=chat, samples=n))
+    assert prompt is not None
     text = _text(prompt)
-    call: dict[str, Any] = {
-        "stop": tuple(stop or ()),
-        "stop_ids": tuple(stop_id or ()),
-        "ban": tuple(ban or ()),
-        "deadline": deadline,
-        "trace": trace,
-        "level": level.value,
-    }
+    call |= {"deadline": deadline, "trace": trace, "level": (level or LevelChoice.proof).value}
     with Session.from_config(resolved) as session:
         asked = [{"role": "user", "content": text}] if chat else text
         run = Generation(
@@ -130,19 +144,56 @@ def generate(
     raise typer.Exit(code)
 
 
-def _overrides(chain: str | None, preset: str | None, sampler: str | None) -> dict[str, Any]:
-    """The chain and sampler given by flags, in place of a file's."""
+def _require_one_or_many(prompt: str | None, prompts: Path | None, out: Path | None, one: dict[str, Any]) -> None:
+    """Raises `ConfigError` for flags that do not fit together; ``one`` are those of a single prompt."""
+    if prompts is None:
+        if prompt is None:
+            raise ConfigError("Missing argument 'PROMPT', or --prompts FILE; see decodekit generate --help")
+        if out is not None:
+            raise ConfigError("--out is for the results of --prompts; the text of one prompt goes to stdout")
+        return
+    if prompt is not None:
+        raise ConfigError("give either PROMPT or --prompts")
+    if out is None:
+        raise ConfigError("--prompts needs --out FILE, where the results go")
+    given = [flag for flag, value in one.items() if value is not None]
+    if given:
+        raise ConfigError(f"{given[0]} is for one prompt; with --prompts each line has its result in --out only")
+
+
+def _many(resolved: dict[str, Any], prompts: Path, out: Path, call: dict[str, Any], *, chat: bool, samples: int) -> int:
+    from decodekit.cli.many import generate_prompts
+    from decodekit.cli.prompt_lines import PromptFile
+    from decodekit.cli.results_file import ResultsFile
+
+    file = PromptFile(prompts, call, chat, samples)
+    file.check()
+    return generate_prompts(resolved, file, ResultsFile(out))
+
+
+def _overrides(chain: str | None, preset: str | None, sampler: str | None, guesser: str | None) -> dict[str, Any]:
+    """The chain, sampler and guesser given by flags, in place of a file's."""
     overrides: dict[str, Any] = {}
     if chain is not None:
-        overrides["chain"] = parse_chain(chain)
+        overrides["chain"], named = read_chain(chain, "--chain")
+        if named is not None:
+            overrides["sampler"] = named
     if preset is not None:
         recipe = preset_recipe(preset, chain)
         for note in recipe.notes:
             say(note)
         overrides |= {"chain": list(recipe.parts), "sampler": recipe.sampler}
     if sampler is not None:
-        overrides["sampler"] = parse_sampler(sampler)
+        overrides["sampler"] = _only(parse_sampler(sampler), overrides.get("sampler") if preset is None else None)
+    if guesser is not None:
+        overrides["guesser"] = parse_guesser(guesser)
     return overrides
+
+
+def _only(sampler: dict[str, Any], other: dict[str, Any] | None) -> dict[str, Any]:
+    if other is not None:
+        raise ConfigError(f"--sampler names {sampler['name']!r}, and --chain ends with the sampler {other['name']!r}")
+    return sampler
 
 
 def _text(prompt: str) -> str:

@@ -75,6 +75,30 @@ def test_eight_threads_get_what_each_gets_alone(draft: Any) -> None:
         assert in_threads(remote(server, draft=draft, top=30)) == alone()
 
 
+def test_tasks_of_trio_get_what_each_gets_alone() -> None:
+    """The adapter is asked in an asyncio loop in a thread. A task that is cancelled leaves the others alone."""
+    trio = pytest.importorskip("trio")
+    found: dict[int, tuple[int, ...]] = {}
+
+    async def call(session: AsyncSession, i: int) -> None:
+        found[i] = (await session.generate(CALLS[i][0], **CALLS[i][1])).token_ids
+
+    async def main(adapter: RemoteAdapter) -> None:
+        async with AsyncSession(adapter) as session:
+            session.owns_adapter = True  # as one from a configuration
+            async with trio.open_nursery() as nursery:
+                for i in range(6):
+                    nursery.start_soon(call, session, i)
+                with trio.CancelScope() as scope:
+                    await session.generate(PROMPTS[0], max_tokens=5000, until=lambda _: scope.cancel())
+                assert scope.cancelled_caught
+
+    with serving() as server:
+        trio.run(main, RemoteAdapter(base_url=server.url, draft="stream", top=30))
+    assert [found[i] for i in range(6)] == alone()[:6]
+    assert not any(thread.name == "decodekit-adapter" for thread in threading.enumerate())
+
+
 def test_tasks_and_threads_may_share_one_adapter() -> None:
     """In two event loops, so in two threads; both meet the server."""
     with serving() as server:

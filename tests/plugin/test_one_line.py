@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from decodekit.cli.chain_text import parse_chain, parse_setting, parse_value
 from decodekit.errors import ConfigError
+from decodekit.plugin.one_line import parse_chain, parse_setting, parse_value
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """A chain on one line: ``temperature=0.8 top_p(top_p=0.95,min_keep=2) some_plugin``.
 
 ``name=value`` sets the plugin's main parameter, which has the plugin's own name; parentheses name any parameters; a
-name alone takes the defaults. A value is a TOML scalar, and a bare word is a string.
+name alone takes the defaults. A value is a TOML scalar, and a bare word is a string. A sampler comes last:
+``top_k=40 greedy``.
 """
 
 from __future__ import annotations
@@ -11,8 +12,17 @@ import tomllib
 from typing import Any
 
 from decodekit.errors import ConfigError
+from decodekit.plugin import registry
 
-__all__ = ["parse_chain", "parse_preset", "parse_sampler", "parse_setting", "parse_value"]
+__all__ = [
+    "parse_chain",
+    "parse_guesser",
+    "parse_preset",
+    "parse_sampler",
+    "parse_setting",
+    "parse_value",
+    "read_chain",
+]
 
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -20,8 +30,26 @@ _QUOTED = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'")
 _BARE = re.compile(r"[^\s(),='\"]+")
 
 
+def read_chain(text: str, where: str = "chain") -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """The processors of a chain as a config would list them, and its sampler; None where it names none.
+
+    Args:
+        text: the chain.
+        where: where it was written, for the error.
+
+    Raises:
+        ConfigError: the position in the text, and what was expected there; or a sampler that is not the last.
+    """
+    parts = parse_chain(text, where)
+    samplers = [place for place, part in enumerate(parts) if registry.is_sampler(part["name"])]
+    if samplers and samplers != [len(parts) - 1]:
+        name = parts[samplers[0]]["name"]
+        raise ConfigError(f"{where}: {name!r} is a sampler; a chain has one, and it is written last")
+    return (parts[:-1], parts[-1]) if samplers else (parts, None)
+
+
 def parse_chain(text: str, flag: str = "--chain") -> list[dict[str, Any]]:
-    """The chain as a config would list it: one table per processor, in order.
+    """One table for each plugin of the text, in order.
 
     Args:
         text: the chain.
@@ -57,17 +85,33 @@ def parse_preset(text: str, flag: str = "--preset") -> tuple[str, str | None, di
     Raises:
         ConfigError: the position in the text, and what was expected there.
     """
+    name, parameters = _named(text, flag, "a preset")
+    version = parameters.pop("version", None)
+    return name, None if version is None else str(version), parameters
+
+
+def parse_guesser(text: str) -> dict[str, Any] | None:
+    """``prompt_lookup max_ngram=3`` as a config's [guesser]; None for ``none``.
+
+    Raises:
+        ConfigError: the position in the text, and what was expected there.
+    """
+    name, parameters = _named(text, "--guesser", "a guesser")
+    return None if name == "none" and not parameters else {"name": name, **parameters}
+
+
+def _named(text: str, flag: str, what: str) -> tuple[str, dict[str, Any]]:
+    """A name, and then key=value."""
     parts = parse_chain(text, flag)
     if not parts or len(parts[0]) > 1:
-        raise ConfigError(f"{flag} takes the name of a preset and then key=value, not {text!r}")
+        raise ConfigError(f"{flag} takes the name of {what} and then key=value, not {text!r}")
     parameters: dict[str, Any] = {}
     for part in parts[1:]:
         key = part["name"]
         if set(part) != {"name", key} or key in parameters:
             raise ConfigError(f"{flag}: {key!r} is written once, as key=value")
         parameters[key] = part[key]
-    version = parameters.pop("version", None)
-    return parts[0]["name"], None if version is None else str(version), parameters
+    return parts[0]["name"], parameters
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

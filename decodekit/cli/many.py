@@ -1,0 +1,144 @@
+"""``decodekit generate --prompts``: many prompts at the same time, each result written when it is whole."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from decodekit.cli.output import say
+from decodekit.cli.prompt_lines import Item, PromptFile
+from decodekit.cli.results_file import Results, ResultsFile
+from decodekit.draw.randomness import Randomness
+from decodekit.errors import DecodekitError, message_of
+from decodekit.model.asking_from_task import connect_from_task
+from decodekit.session import AsyncSession, Result
+from decodekit.trace.header import template_digest
+
+__all__ = ["generate_prompts"]
+
+_MOST_AT_ONCE = 256
+
+
+def generate_prompts(resolved: dict[str, Any], prompts: PromptFile, out: ResultsFile) -> int:
+    """Generate what is not done yet, and return the exit code.
+
+    Raises:
+        DecodekitError: nothing can be generated, or a result cannot be written.
+    """
+    return asyncio.run(_main(resolved, prompts, out))
+
+
+async def _main(resolved: dict[str, Any], prompts: PromptFile, out: ResultsFile) -> int:
+    session = AsyncSession.from_config(resolved)
+    async with session:
+        await connect_from_task(session.adapter)
+        seed = Randomness(session.seed if session.seed is not None else out.seed).seed
+        settings = _settings(session)
+        if out.done:
+            out.require_known({item.key for item in prompts.items(settings, seed, session.chain)})
+        with out.open() as results, _Bar(prompts.lines * prompts.samples, len(out.done)) as bar:
+            items = (item for item in prompts.items(settings, seed, session.chain) if item.key not in out.done)
+            run = _Run(session, seed, results, bar)
+            interrupted = await run.all(items)
+    if run.failed:
+        say(f"{run.failed} of {prompts.lines * prompts.samples} results failed; the same call tries them again")
+    return 130 if interrupted else 1 if run.failed else 0
+
+
+def _settings(session: AsyncSession) -> list[Any]:
+    """What results depend on besides prompts, options, chains and seeds."""
+    info = session.adapter.info
+    model = [info.name, info.model_fingerprint or info.model, info.tokenizer_fingerprint]
+    return [model, template_digest(session.adapter), session.on_undisclosed, session.max_tokens]
+
+
+class _Run:
+    def __init__(self, session: AsyncSession, seed: int, results: Results, bar: _Bar) -> None:
+        self.failed = 0
+        self._session, self._seed, self._results, self._bar = session, seed, results, bar
+
+    async def all(self, items: Iterator[Item]) -> bool:
+        """Generate all items, as many at a time as the adapter serves well. Returns whether it was interrupted."""
+        loop, interrupted = asyncio.get_running_loop(), False
+        at_once = min(max(self._session.adapter.info.concurrency, 1), _MOST_AT_ONCE)
+        tasks = [asyncio.create_task(self._some(items)) for _ in range(at_once)]
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            loop.remove_signal_handler(signal.SIGINT)  # the second one does not wait
+            for task in tasks:
+                task.cancel()
+
+        with suppress(NotImplementedError, RuntimeError):  # not on Windows, nor in another thread
+            loop.add_signal_handler(signal.SIGINT, interrupt)
+        try:
+            await asyncio.gather(*tasks)
+        except asyncio.CancelledError:
+            if not interrupted:
+                raise
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            loop.remove_signal_handler(signal.SIGINT)
+        return interrupted
+
+    async def _some(self, items: Iterator[Item]) -> None:
+        for item in items:
+            self._write(item, await self._generated(item))
+
+    async def _generated(self, item: Item) -> Result | DecodekitError:
+        try:
+            return await self._session.generate(item.asked, **item.call, level="none")
+        except DecodekitError as error:
+            return error
+
+    def _write(self, item: Item, outcome: Result | DecodekitError) -> None:
+        error = outcome if isinstance(outcome, DecodekitError) else None
+        result = outcome if error is None else error.partial
+        row: dict[str, Any] = {} if item.label is None else {"id": item.label}
+        row["prompt"] = item.prompt
+        if isinstance(result, Result):
+            row |= {"text": result.text, "token_ids": result.token_ids, "finish_reason": result.finish_reason}
+        if error is not None:
+            row |= {"finish_reason": "error", "error": message_of(error)}
+        row |= {"seed": item.call["seed"], "stream": item.call["stream"], "run_seed": self._seed, "key": item.key}
+        self._results.write(row)
+        self.failed += error is not None
+        self._bar.step(len(result.token_ids) if isinstance(result, Result) else 0, failed=self.failed)
+
+
+class _Bar:
+    """A progress bar on a terminal's stderr; nothing elsewhere."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self._progress: Progress | None = None
+        if sys.stderr.isatty():
+            shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._progress = Progress(*shown, console=Console(stderr=True), transient=False)
+            self._task = self._progress.add_task("prompts", total=total, completed=done)
+        self._tokens = 0
+
+    def step(self, tokens: int, *, failed: int) -> None:
+        """One more result."""
+        self._tokens += tokens
+        if self._progress is not None:
+            text = f"{self._tokens} tokens" + (f", {failed} failed" if failed else "")
+            self._progress.update(self._task, advance=1, description=text)
+
+    def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
