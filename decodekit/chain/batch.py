@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from decodekit.chain.link import Applied, Link, call_processor
 from decodekit.chain.reshaped import Reshaped
 from decodekit.distribution import Distribution
-from decodekit.distribution.together import sum_lists, sum_rows
+from decodekit.distribution.together import sum_lists
 from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import TOKENS, BoundRandomness
@@ -84,7 +84,7 @@ def draw_rows(links: tuple[Link, ...], rows: Sequence[StepRow], *, noted: bool) 
             applied[i].append(Applied(link, before, after, tosses, None))
             dists[i] = after
     if noted:
-        sum_rows(row.dist.row for row in rows)
+        sum_lists(row.dist.row for row in rows)  # whole rows are summed by the notes, after the draw
         for stage in range(len(links) - 1):
             sum_lists(parts[stage].after.row for parts in applied if len(parts) > stage)
     choices: list[Choice | None] = [None] * len(rows)

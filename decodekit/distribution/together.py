@@ -9,7 +9,7 @@ import numpy as np
 from decodekit.distribution.passes import FAR
 from decodekit.distribution.row import Row
 
-__all__ = ["sum_lists", "sum_rows"]
+__all__ = ["sum_lists"]
 
 _RUNNING, _SUMS = Row.running, Row.sums  # the attributes
 
@@ -49,12 +49,3 @@ def sum_lists(rows: Iterable[Row]) -> None:
     for row, total, moment, count, both in zip(found, totals, moments, counts, sums, strict=True):
         _RUNNING.put(row, (total[:count], moment[:count]))
         _SUMS.put(row, both)
-
-
-def sum_rows(rows: Iterable[Row]) -> None:
-    """Compute the sums of all rows: what each needs for itself stays in the processor's caches from row to row."""
-    found = list(rows)
-    sum_lists(found)
-    for row in found:
-        if row.ids is None:
-            row.sums  # noqa: B018 - it is computed once
