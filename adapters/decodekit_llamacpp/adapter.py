@@ -113,6 +113,7 @@ class LlamaCppAdapter:
         except BaseException:
             self._model.close()
             raise
+        self.caches = True
         self.overlaps = threads < physical_cores()  # a session may record a step while the next one is computed
         self._kv = KVSlots(self._context, max_sequences)
         self._max_sequences = max_sequences

@@ -30,7 +30,7 @@ from decodekit_torch.answers import KeptRow, disclosed, whole_row
 from decodekit_torch.computing import computing, repeats_its_bits
 from decodekit_torch.description import context_length, device_type, setting, versions
 from decodekit_torch.engines import choose_engine
-from decodekit_torch.loading import Loaded, given, load, move, out_of_memory
+from decodekit_torch.loading import Loaded, free_unused_memory, given, load, move, out_of_memory
 from decodekit_torch.stochastic import Mixture, Stochastic, generators_kept
 from decodekit_torch.uncached import Shape
 
@@ -112,10 +112,8 @@ class TorchAdapter:
             raise ParameterError("adapter 'torch': compile is for modules; give a compiled function instead")
         if stochastic and isinstance(model, str):
             module.train()
-        self._module = module
-        self._closed, self._in_use = False, Exclusive()
-        self._deterministic = deterministic
-        self._compile = compile
+        self._module, self._closed, self._in_use = module, False, Exclusive()
+        self._deterministic, self._compile = deterministic, compile
         self._n_ctx = context_length(module, n_ctx)
         with self._computing(), generators_kept():
             chosen = choose_engine(
@@ -125,6 +123,7 @@ class TorchAdapter:
             )  # fmt: skip
         self._engine, self._vocab_size = chosen.engine, chosen.vocab_size
         self._capabilities = chosen.capabilities(compiled=compile)
+        self.caches = self._capabilities["kv_cache"] is True
         noise = self._start_noise(passes, noise_seed)
         self._origin: Origin = "logprobs" if noise and passes > 1 else "logits"
         self._tokenizer = self._tokenizer_for(tokenizer, loaded)
@@ -315,8 +314,7 @@ class TorchAdapter:
 
     def _shrink(self) -> None:
         self._engine.clear()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_unused_memory()
 
     def _into(self, answers: dict[bytes, Answer | KeptRow]) -> Callable[[bytes, torch.Tensor, Shape], None]:
         def emit(digest: bytes, logits: torch.Tensor, shape: Shape) -> None:

@@ -24,12 +24,12 @@ class KeptRow:
     Args:
         logits: float[V].
         schedule: how they were computed.
-        known: the log-normaliser and the entropy, once they were computed: a row may be asked for again.
+        known: the `statistics`, float64[3], once they were computed: a row may be asked for again.
     """
 
     logits: torch.Tensor
     schedule: Schedule
-    known: tuple[torch.Tensor, torch.Tensor] | None = None
+    known: torch.Tensor | None = None
 
 
 def whole_row(logits: torch.Tensor, origin: Origin, schedule: Schedule) -> Answer:
@@ -83,11 +83,10 @@ def disclosed(
     return found  # type: ignore[return-value]  # every place is filled by now
 
 
-def _statistics(rows: Sequence[KeptRow], stacked: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The log-normalisers and entropies of kept rows, float64[n] each; computed once for each row."""
+def _statistics(rows: Sequence[KeptRow], stacked: torch.Tensor) -> torch.Tensor:
+    """The `statistics` of kept rows, float64[3, n]; computed once for each row."""
     if any(row.known is None for row in rows):
-        for row, *pair in zip(rows, *statistics(stacked), strict=True):
+        for row, found in zip(rows, statistics(stacked).unbind(-1), strict=True):
             if row.known is None:
-                row.known = (pair[0], pair[1])
-    pairs = [row.known for row in rows if row.known is not None]
-    return torch.stack([total for total, _ in pairs]), torch.stack([entropy for _, entropy in pairs])
+                row.known = found
+    return torch.stack([row.known for row in rows if row.known is not None], -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -14,7 +14,7 @@ from decodekit.chain import Chain
 from decodekit.draw.randomness import derive
 from decodekit.draw.whole import whole
 from decodekit.errors import ConfigError, DecodekitError, ParameterError, did_you_mean
-from decodekit.plugin.one_line import parse_chain, parse_sampler
+from decodekit.plugin.one_line import parse_sampler, read_chain
 from decodekit.session import Prompt
 from decodekit.session.options import GenerationOptions
 
@@ -66,7 +66,7 @@ class PromptFile:
     chat: bool
     samples: int
     lines: int = 0
-    _chains: dict[tuple[str | None, str | None], Chain] = field(default_factory=dict)
+    _chains: dict[tuple[str | None, str | None], tuple[Any, Any, Chain]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.path.is_file():
@@ -138,18 +138,19 @@ class PromptFile:
         written = (_text_of(data, "chain"), _text_of(data, "sampler"))
         if written == (None, None):
             return None
-        if chain is None:  # it is only checked
-            parts = [] if written[0] is None else parse_chain(written[0], "chain")
-            return Chain.from_parts(parts, None if written[1] is None else parse_sampler(written[1]))
         if written not in self._chains:
-            processors = chain.processors if written[0] is None else _built(parse_chain(written[0], "chain"))
-            sampler = chain.sampler if written[1] is None else Chain.from_parts([], parse_sampler(written[1])).sampler
-            self._chains[written] = Chain(processors, sampler)
-        return self._chains[written]
-
-
-def _built(parts: list[dict[str, Any]]) -> tuple[Callable[..., Any], ...]:
-    return Chain.from_parts(parts).processors
+            parts, named = ([], None) if written[0] is None else read_chain(written[0])
+            if named is not None and written[1] is not None:
+                raise ParameterError(f"sampler: the chain ends with a sampler of its own, {named['name']!r}")
+            named = named if written[1] is None else parse_sampler(written[1])
+            self._chains[written] = (None if written[0] is None else parts, named, Chain.from_parts(parts, named))
+        processors, named, made = self._chains[written]
+        if chain is None:  # it was only checked
+            return made
+        return Chain(
+            chain.processors if processors is None else made.processors,
+            chain.sampler if named is None else made.sampler,
+        )
 
 
 def _parsed(line: bytes, where: str) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def head_of(
     vocab_size: int | None,
     max_hidden: float | None,
     entropy: float | None,
+    support: int | None = None,
 ) -> tuple[Row, Hidden | None]:
     """The disclosed tokens of a head and what is known of the others; None when there are none. See `head`."""
     ids, scores = _tokens(token_ids, logprobs, vocab_size, "a head", "logprobs")
@@ -53,6 +54,8 @@ def head_of(
     most = math.inf if vocab_size is None else math.log(vocab_size) + _ENTROPY_SLACK
     if entropy is not None and not (math.isfinite(entropy) and 0 <= entropy <= most):
         raise DistributionError(f"an entropy of {entropy} nats over {vocab_size} tokens is impossible")
+    if support is not None and not np.count_nonzero(scores > -math.inf) <= support <= (vocab_size or support):
+        raise DistributionError(f"{support} of {vocab_size} tokens cannot be those that have probability")
     check(scores)
     mass = float(np.exp(scores).sum())
     if scores.max() > _MASS_EXCESS or mass > 1 + _MASS_EXCESS:
@@ -68,6 +71,7 @@ def head_of(
         max_score=min(bound, math.log(high)),
         log_normalizer=0.0,
         entropy=None if entropy is None else float(entropy),
+        support=support,
     )
     order = np.lexsort((ids, -scores))
     return Row(frozen(ids[order]), frozen(scores[order]), vocab_size), hidden

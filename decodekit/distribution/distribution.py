@@ -113,6 +113,7 @@ class Distribution(Frozen, Fields):
         schedule: Schedule | None = None,
         max_hidden: float | None = None,
         entropy: float | None = None,
+        support: int | None = None,
     ) -> Distribution:
         """The logprobs of some tokens, the others undisclosed.
 
@@ -124,12 +125,13 @@ class Distribution(Frozen, Fields):
             max_hidden: an upper bound on every undisclosed logprob. The default is the smallest disclosed one, which
                 is right for a top-n list; state it when tokens were asked for by id.
             entropy: the entropy of the whole distribution, in nats, if the maker of the head has seen all of it.
+            support: how many of all tokens have probability, if the maker of the head has seen all of it.
 
         Raises:
             DistributionError: no tokens, duplicate or impossible ids, NaN, a positive logprob, a sum above 1.001, or an
-                entropy that no distribution over so many tokens has.
+                entropy or a support that no distribution over so many tokens has.
         """
-        row, hidden = building.head_of(token_ids, logprobs, vocab_size, max_hidden, entropy)
+        row, hidden = building.head_of(token_ids, logprobs, vocab_size, max_hidden, entropy, support)
         return filled(cls, row, hidden, "logprobs", stage, temperature, schedule)
 
     def _with(self, row: Row, hidden: Hidden | None = None, ambiguous: bool = False) -> Distribution:
@@ -177,7 +179,9 @@ class Distribution(Frozen, Fields):
 
     @property
     def support_size(self) -> int:
-        """How many tokens have probability. Raises `Undisclosed` on a head with a tail."""
+        """How many tokens have probability. Raises `Undisclosed` on a head that was made without it."""
+        if self.hidden is not None and self.hidden.support is not None:
+            return self.hidden.support
         self.require_complete("the size of the support")
         return self.row.support_size
 

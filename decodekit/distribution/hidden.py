@@ -25,6 +25,7 @@ class Hidden:
         max_score: an upper bound on the score of each.
         log_normalizer: of all tokens, hidden ones included, in nats; None where it is not known.
         entropy: of all tokens, hidden ones included, in nats; None where it is not known.
+        support: how many tokens have probability, hidden ones included; None where it is not known.
     """
 
     log_low: float
@@ -33,6 +34,7 @@ class Hidden:
     max_score: float
     log_normalizer: float | None = None
     entropy: float | None = None
+    support: int | None = None
 
     def unnormalized(self) -> Hidden:
         """The same tokens after other scores changed: what was known of all tokens together is no longer true."""

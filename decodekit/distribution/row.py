@@ -91,6 +91,8 @@ class Row(Frozen, _RowFields):
     @lazy
     def scores(self) -> Floats:
         """float64[n] in nats, aligned with `ids`; in id order when dense."""
+        if self.ids is not None:
+            return self.values
         scores = self.values.astype(np.float64)
         if self.scale != 1.0:
             scores *= self.scale
@@ -192,7 +194,7 @@ class Row(Frozen, _RowFields):
         """``log(sum(exp(score)))``, in nats."""
         return self.max_score + self.log_total
 
-    @property
+    @lazy
     def offset_is_small(self) -> bool:
         """Whether `log_weight` is as precise as the scores are; with a large offset it is not."""
         return -_SMALL <= self.max_score <= _SMALL
@@ -203,7 +205,7 @@ class Row(Frozen, _RowFields):
             return scores - self.log_weight
         return (scores - self.max_score) - self.log_total
 
-    @property
+    @lazy
     def entropy(self) -> float:
         """Shannon entropy of these tokens alone, in nats."""
         total, mean = self.sums

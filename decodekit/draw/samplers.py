@@ -23,7 +23,7 @@ from decodekit.types import Floats, Ids
 
 __all__ = ["CORE_SAMPLERS", "greedy", "inverse_cdf", "multinomial", "race"]
 
-_LEADERS = 256
+_LEADERS = 128
 
 
 def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:

@@ -74,7 +74,8 @@ class Adapter(Protocol):
 
     An adapter may have a true attribute ``overlaps``: ``predict`` then computes outside the interpreter's lock and
     leaves a core free, and a session records a step while the next one is computed. ``predict`` is called in a worker
-    thread then, still once at a time.
+    thread then, still once at a time. It may have an attribute ``caches``: true where it evaluates only what it has not
+    evaluated before, false where it evaluates every prefix from its first token. Without it a session finds out.
     """
 
     @property

@@ -235,6 +235,7 @@ class Rounds:
         batch, left_out = self._next_batch()
         if not batch:
             return
+        self._expected = max(len(self._waiting), 1)  # before one of them is told, who may look
         started = time.perf_counter()
         self._answer(batch)
         self._seconds = time.perf_counter() - started

@@ -46,7 +46,8 @@ async def answered_in_task(
         question = next(questions)
         while True:
             try:
-                answers = await ask_from_task(adapter, question.prefixes, question.needs, priority=priority)
+                prefixes, needs, _, tokens = question
+                answers = await ask_from_task(adapter, prefixes, needs, priority=priority, tokens=tokens)
             except BaseException as error:
                 question = questions.throw(error)
             else:

@@ -42,7 +42,8 @@ def answered(adapter: Adapter, questions: Generator[Question, Sequence[Answer], 
         question = next(questions)
         while True:
             try:
-                answers = ask(adapter, question.prefixes, question.needs, priority=priority)
+                prefixes, needs, _, tokens = question
+                answers = ask(adapter, prefixes, needs, priority=priority, tokens=tokens)
             except BaseException as error:
                 question = questions.throw(error)
             else:

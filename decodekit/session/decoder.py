@@ -276,7 +276,8 @@ class Decoder:
         started = time.perf_counter()
         before = self.checkpoint()
         step = self._context.step
-        noise = self.randomness.at(step, draw=self._attempt) if drawn is None else drawn.noise
+        raced = drawn is not None and drawn.choice is not None
+        noise = drawn.noise if drawn is not None and raced else self.randomness.at(step, draw=self._attempt)
         reshaped, choice = self._choose(dist, noise, final, drawn)
         if self.noted and self.chain.stateful:
             choice = reshaped.placed(choice)

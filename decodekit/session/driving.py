@@ -118,6 +118,7 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step
             yield Begin(question)
         yield from confirmed(run.settled(decided))
         decided = []
+        run.report()
         if not begun:
             question = question._replace(tokens=(yield from _portions(run, question)))
             if run.ends_at is not None and time.monotonic() >= run.ends_at:

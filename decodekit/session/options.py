@@ -44,7 +44,7 @@ class GenerationKeywords(_AnyRun, total=False):
     stop_ids: Sequence[int]
     level: Level
     ban: Sequence[str]
-    chain: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | None
+    chain: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | str | None
     top_logprobs: int | None
     metadata: Mapping[str, Any] | None
     priority: int

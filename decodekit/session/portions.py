@@ -33,9 +33,10 @@ def portions(
     """Fill the adapter's KV cache with a prefix, by asking for longer and longer beginnings of it, until the deadline.
 
     Nothing is asked of an async adapter: its questions do not wait for one another, and its calls are cancelled at the
-    deadline. What was evaluated lately is not asked for again. Without a deadline, a model whose time per new token
-    grows with the prefix is asked for the rest at once: it keeps no cache, so portions would only cost. An error here
-    is ignored: it is raised again when the whole prefix is asked for.
+    deadline. What was evaluated lately is not asked for again. Without a deadline, a model without a cache is asked for
+    the rest at once: portions would only cost. An adapter says whether it has one (``caches``); of another it is seen
+    where the time per new token grows with the prefix, as long as nobody else is served. An error here is ignored: it
+    is raised again when the whole prefix is asked for.
 
     Args:
         adapter: the model.
@@ -52,6 +53,9 @@ def portions(
     if len(prefix) > portion:
         place = recently_evaluated(adapter, prefix)
     ids, rounds = prefix.since(0), rounds_of(adapter)  # type: ignore[arg-type]
+    caches = getattr(adapter, "caches", None)
+    if caches is False and until is None:
+        return len(prefix)
     done, pace = Prefix(ids[:place]), math.inf
     while len(done) + portion < len(prefix):
         alone = rounds.callers == 1
@@ -69,7 +73,8 @@ def portions(
         alone = alone and rounds.callers == 1  # else the time of others is in it
         if taken < QUICK:
             portion *= 2
-        elif until is None and alone and taken / new > _UNCACHED * pace:
+        elif until is None and caches is None and alone and taken / new > _UNCACHED * pace:
+            evaluated(adapter, prefix)  # the rest is asked for at once
             break
         elif until is None and taken > LONG and portion > _FIRST_OF_DEADLINE:
             portion //= 2

@@ -155,7 +155,6 @@ class Run:
             self.start()
             asked, self._entering, self._started = self.roster.active, self._started, []
         self._asked = asked
-        self._report()
         if not asked:
             return None
         return Question(
@@ -237,7 +236,7 @@ class Run:
     def finished(self) -> None:
         """There is nothing more to ask and to record."""
         self.roster.retire()
-        self._report()
+        self.report()
 
     def confirm(self, step: Step, recorded: int) -> None:
         """Report that a step was recorded, and how many steps of its sequence are recorded now.
@@ -305,7 +304,7 @@ class Run:
     def _undecided(self) -> list[RunSequence]:
         return [sequence for sequence in self.roster.active if sequence.undecided]
 
-    def _report(self) -> None:
+    def report(self) -> None:
         """Tell the caller how far the run has come, if sequences have ended since the last time."""
         call, roster = self.options.progress, self.roster
         if call is not None and roster.done > self._reported:

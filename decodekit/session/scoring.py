@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict, get_args
 
 import numpy as np
@@ -20,10 +20,12 @@ from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import greedy, inverse_cdf, multinomial
-from decodekit.errors import DecodekitError, EmptySupport, ParameterError, did_you_mean
+from decodekit.errors import DecodekitError, EmptySupport, ParameterError
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
+from decodekit.model.admission import admit
 from decodekit.model.prefix import Prefix
 from decodekit.session.continuation import Tokens
+from decodekit.session.options import GenerationOptions
 from decodekit.session.portions import portions
 from decodekit.session.run import Question
 from decodekit.session.score import By, Ranked, Score
@@ -38,37 +40,27 @@ _MOST_QUESTIONS = 6  # for one token; the last one asks for everything
 class ScoreKeywords(TypedDict, total=False):
     """What `Session.score` and `Session.rank` take by keyword; see `score`."""
 
-    chain: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | None
+    chain: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | str | None
     metadata: Mapping[str, Any] | None
     priority: int
+    max_waiting: int
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreOptions:
-    """The options of `Session.score`, checked: a chain, or None for the adapter's own law."""
-
-    chain: Chain | None
-    metadata: Mapping[str, Any]
-    priority: int
-
-
-def scoring_options(given: ScoreKeywords, defaults: Mapping[str, Any] | None) -> ScoreOptions:
-    """The keywords of a call.
+def scoring_options(given: ScoreKeywords, metadata: Mapping[str, Any] | None) -> GenerationOptions:
+    """The options of `Session.score`, checked: a chain, or None for the adapter's own law.
 
     Args:
-        given: the keywords.
-        defaults: the session's metadata.
+        given: the keywords of the call.
+        metadata: the session's, for a call without its own.
 
     Raises:
         TypeError: an unknown keyword.
-        ParameterError: a chain whose law is not one distribution: a part must run only once, or its sampler does not
-            draw from what the processors return.
+        ParameterError: a value that no call can have, or a chain whose law is not one distribution: a part must run
+            only once, or its sampler does not draw from what the processors return.
     """
-    unknown = sorted(set(given) - set(ScoreKeywords.__annotations__))
-    if unknown:
-        hint = did_you_mean(unknown[0], ScoreKeywords.__annotations__)
-        raise TypeError(f"there is no option {unknown[0]!r} for a score{hint}")
-    chain = None if given.get("chain") is None else Chain.of(given["chain"])
+    keywords: Any = given
+    options = GenerationOptions.of(keywords, 0, ScoreKeywords)
+    chain = options.chain
     if chain is not None and not chain.pure:
         raise ParameterError("chain: a part of it must run only once per step, so its law cannot be computed")
     if chain is not None and chain.sampler not in (multinomial, inverse_cdf, greedy):
@@ -77,8 +69,7 @@ def scoring_options(given: ScoreKeywords, defaults: Mapping[str, Any] | None) ->
             f"chain: the sampler {name!r} may draw from another distribution than the processors return, so their law "
             "is not its law; score with sampler='multinomial'"
         )
-    metadata = given.get("metadata")
-    return ScoreOptions(chain, (defaults or {}) if metadata is None else metadata, given.get("priority", 0))
+    return options if options.metadata is not None else replace(options, metadata=metadata or {})
 
 
 @dataclass(slots=True)
@@ -93,7 +84,7 @@ class _Scored:
 
 
 def scores(
-    adapter: Adapter | AsyncAdapter, prefix: Prefix, continuations: Sequence[Tokens], options: ScoreOptions
+    adapter: Adapter | AsyncAdapter, prefix: Prefix, continuations: Sequence[Tokens], options: GenerationOptions
 ) -> Generator[Question, Sequence[Answer], list[Score]]:
     """The questions for the distributions after each prefix of each continuation; then the scores.
 
@@ -104,23 +95,26 @@ def scores(
         options: of the call.
 
     Raises:
+        Overloaded: too many callers wait for the adapter.
         Undisclosed: a token is among those that the adapter does not disclose.
         DecodekitError: the adapter's answer for a prefix, or an error of the chain.
     """
+    admit(adapter, options.max_waiting)
     chain = options.chain
-    begun = [_Scored(ids, Context(TokenIds(prefix.since(0)), TokenIds(), adapter.tokenizer, options.metadata))
+    begun = [_Scored(ids, Context(TokenIds(prefix.since(0)), TokenIds(), adapter.tokenizer, options.metadata or {}))
              for ids, _, _ in continuations]  # fmt: skip
     if chain is not None:
         for each in begun:
             each.states = chain.initial(each.context)
-    yield from portions(adapter, prefix, None)
+    left = yield from portions(adapter, prefix, None)
     places = [(each, at, following) for each in begun for at, following in enumerate(_prefixes(prefix, each.ids))]
     rows = _rows(adapter.info.vocab_size)
     for start in range(0, len(places), rows):
         needs: dict[Prefix, Disclosure] = {}
         for each, at, following in places[start : start + rows]:
             needs[following] = needs.get(following, CHEAP) | _need(each, at, chain)
-        answers = yield Question(list(needs), list(needs.values()), [])
+        answers = yield Question(list(needs), list(needs.values()), [], left + len(needs))
+        left = 0
         known = dict(zip(needs, answers, strict=True))
         for each, at, following in places[start : start + rows]:
             known[following] = yield from _scored(each, at, following, needs[following], known[following], chain)

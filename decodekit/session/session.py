@@ -157,7 +157,7 @@ class Session(BaseSession):
             chain: a chain, or a list of processors, whose law is wanted too. Its sampler is multinomial, inverse_cdf
                 or greedy, and no part of it draws random numbers.
             metadata: for the chain's processors; the session's when None.
-            priority: as for `generate`.
+            priority, max_waiting: as for `generate`.
 
         Raises:
             Undisclosed: a token is not among those that the adapter can disclose; the message has an upper bound.

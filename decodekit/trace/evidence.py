@@ -22,7 +22,7 @@ from decodekit.types import Floats, Ids
 __all__ = ["Evidence", "gather"]
 
 _WHOLE_SUPPORT = 128  # up to this size the whole support is kept; a floor would save nothing
-_DEEPEST_FLOORS = (256, 2048)  # the few leading tokens first: they almost always suffice
+_DEEPEST_FLOORS = (128, 512, 2048)  # the few leading tokens first: they almost always suffice
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,7 +28,7 @@ class RawSummary:
 
     Args:
         disclosed: how many tokens were shown.
-        support: how many have probability; None on a head with a tail.
+        support: how many have probability; None on a head with a tail, unless the adapter gave it.
         entropy: in nats; None on a head with a tail, unless the adapter gave it.
         log_normalizer: in nats; None where a tail makes it unknown.
         origin: 'logits' or 'logprobs'.
@@ -60,7 +60,7 @@ class RawSummary:
         ids, logprobs = dist.leading(top)
         return RawSummary(
             disclosed=len(row),
-            support=row.support_size if whole else None,
+            support=row.support_size if dist.hidden is None else dist.hidden.support,
             entropy=dist.entropy if dist.knows_entropy else None,
             log_normalizer=dist.log_normalizer if whole or dist.stage == "raw" else None,
             origin=dist.origin,
@@ -161,4 +161,5 @@ class Step:
             temperature=raw.temperature,
             max_hidden=bound,
             entropy=raw.entropy,
+            support=raw.support,
         )

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from decodekit import ALL, Context, Disclosure, Distribution, Plugin
+from decodekit import Context, Distribution, Plugin
 from decodekit.plugin.traits import Kind
 from decodekit_sampling.temperature import at_temperature
 
@@ -39,14 +39,13 @@ class DynamicTemperature(Plugin):
     random: ClassVar[bool] = False
 
     argmax_invariant: ClassVar[bool] = True
-    needs: ClassVar[Disclosure] = ALL
 
     dynamic_temperature: Annotated[float, Field(ge=0, le=1000)]
     spread: Annotated[float, Field(ge=-1000, le=1000)] = 0.0
     exponent: Annotated[float, Field(ge=0, le=100)] = 1.0
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
-        """`Undisclosed` on a head with a tail: the entropy and the number of tokens decide."""
+        """Exact on a head that states its entropy and how many tokens have probability; `Undisclosed` otherwise."""
         if self.spread == 0:
             return at_temperature(dist, self.dynamic_temperature)
         if dist.support_size == 1:
@@ -54,6 +53,7 @@ class DynamicTemperature(Plugin):
         share = min(1.0, dist.entropy / math.log(dist.support_size))
         low, high = (max(0.0, self.dynamic_temperature + spread) for spread in (-self.spread, self.spread))
         temperature = low + (high - low) * share**self.exponent
+        dist.require_top(2)
         first, second = dist.ranked(2)[1]
         if min(low, high) == 0 and first - second > _UNDERFLOW * temperature:
             return dist.top(1)  # an entropy this close to 0 is too imprecise to scale the other scores

@@ -1,7 +1,9 @@
-"""The library's own share of the time, here and in another commit: ``against.py OTHER_PYTHON [session chain verify]``.
+"""The library's own share of the time, here and in another commit: ``against.py OTHER_PYTHON [GROUPS]``.
 
 The other interpreter is that of an environment in which the other commit is installed. Both run this file in turns,
 each time in a new process, and measure thread time without any model; so only calls that both commits have are used.
+The groups are session, chain, verify and rows: sequences of one call, which a commit may take through the chain
+together.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 ROUNDS = 6
 Case = tuple[str, Callable[[], object], int, int]
-"""What is measured, the call, how many tokens one call is, and how many calls."""
+"""What is measured, the call, how many tokens one call is, and how many calls. Seconds that a call returns are of
+others, and do not count."""
 
 
 def main(other: str, groups: list[str]) -> None:
@@ -59,8 +62,8 @@ def measure(groups: list[str]) -> None:
 
 def thread_time(call: Callable[[], object]) -> float:
     started = time.thread_time()
-    call()
-    return time.thread_time() - started
+    others = call()
+    return time.thread_time() - started - (others if isinstance(others, float) else 0.0)
 
 
 # -- what is measured --------------------------------------------------------------------------------------------------
@@ -133,7 +136,79 @@ def verifications() -> Iterator[Case]:
             yield f"verify, {name}, V=2,000", lambda path=path: decodekit.verify(path), 100, 8
 
 
-GROUPS = {"session": sessions, "chain": chain_steps, "verify": verifications}
+def batches() -> Iterator[Case]:
+    """32 sequences of one call, over heads and whole rows; where there is no level 'none', at 'choice' with one
+    logprob."""
+    import decodekit
+    from decodekit import Distribution
+
+    sequences, tokens, listed = 32, 8, 64
+    try:
+        from decodekit.trace.step import Level
+
+        has_none = "none" in get_args(Level)
+    except ImportError:
+        has_none = False
+
+    def rounds(size: int, make: Callable[[Any], Any], parts: Any, level: str) -> Callable[[], float]:
+        spent = [0.0]
+
+        class Rows:
+            info = decodekit.AdapterInfo("rows", "rows", vocab_size=size, concurrency=sequences)
+            tokenizer = None
+
+            def predict(self, prefixes: Any, disclose: Any = decodekit.CHEAP) -> Any:
+                started = time.thread_time()
+                answers = [make(7 * len(prefix) + prefix.token_ids[-1]) for prefix in prefixes]
+                spent[0] += time.thread_time() - started
+                return answers
+
+            def close(self) -> None: ...
+
+        old = level == "none" and not has_none
+        session = decodekit.Session(Rows(), chain_of(parts), seed=1, top_logprobs=1 if old else 5)
+
+        def call() -> float:
+            spent[0] = 0.0
+            session.generate_many([[1]], n=sequences, max_tokens=tokens, level="choice" if old else level)
+            return spent[0]
+
+        return call
+
+    prepared = peaked_rows(8, 151_936)
+    for size, shown, parts in (
+        (151_936, True, USUAL[:1]),
+        (49_152, False, USUAL),
+        (151_936, False, USUAL),
+        (151_936, False, USUAL[3:]),
+    ):
+        wholes = [Distribution.dense(row[:size]) for row in prepared]
+        heads = [(ids := dist.order[:listed], dist.logprobs_of(ids), dist.entropy) for dist in wholes if shown]
+
+        def make(number: int, size: int = size, heads: Any = heads) -> Any:
+            if not heads:
+                return Distribution.dense(prepared[number % 8][:size])
+            ids, logprobs, entropy = heads[number % 8]
+            return Distribution.head(ids, logprobs, size, entropy=entropy)
+
+        for level in ("proof", "none"):
+            names = ", ".join(name for name, _ in parts)
+            what = f"32 {'heads of 64' if shown else 'whole rows'}, {names}, V={size:,}, level {level}"
+            yield what, rounds(size, make, parts, level), sequences * tokens, 4
+
+
+def peaked_rows(count: int, size: int) -> Any:
+    """N(0, 2.2) with 30 tokens raised so that they hold almost all of the mass."""
+    import numpy as np
+
+    noise = np.random.default_rng(0)
+    made = noise.normal(0, 2.2, (count, size)).astype(np.float32)
+    for row in made:
+        row[noise.choice(min(size, 49_152), 30, replace=False)] = noise.normal(20, 1.5, 30)
+    return made
+
+
+GROUPS = {"session": sessions, "chain": chain_steps, "verify": verifications, "rows": batches}
 
 if __name__ == "__main__":
     if sys.argv[1] == "--measure":

@@ -16,7 +16,7 @@ from .timing import Ratio, in_turns, ratio_of, seconds
 TOKENS = 32
 
 
-def measure(tokens: int = TOKENS, rounds: int = 4, most: int = 32) -> Iterator[Ratio]:
+def measure(tokens: int = TOKENS, rounds: int = 3, most: int = 32) -> Iterator[Ratio]:
     """All rows of the table. Every run starts from an empty cache; making it is not timed."""
 
     def make() -> Any:

@@ -80,3 +80,18 @@ def test_a_processor_that_revives_a_token_is_found_out_by_the_notes() -> None:
     drawn, reshaped = chain.reshape(banned, CTX, chain.initial(CTX), noise).choose(noise)
     with pytest.raises(PluginError, match="gave probability to token 7"):
         reshaped.settle(drawn)
+
+
+@pytest.mark.parametrize("parts", [{"top_k": 5}, {"top_k": 5, "temperature": 0.7}, {"top_p": 0.6}, {"min_p": 0.3}])
+def test_the_notes_on_a_head_are_those_on_the_whole_row(parts: dict[str, float]) -> None:
+    whole = Distribution.dense(ROW)
+    head = Distribution.head(whole.order[:30], whole.logprobs_of(whole.order[:30]), 40, entropy=whole.entropy)
+    chain = Chain([processor(name, **{name: value}) for name, value in parts.items()])
+    noise = Randomness(3).at(2)
+    notes = [chain.step(dist, CTX, chain.initial(CTX), noise, top=3)[1:3] for dist in (whole, head)]
+    (choice, entries), (other, others) = notes
+    assert (choice.token_id, choice.rank) == (other.token_id, other.rank)
+    for entry, same in zip(entries, others, strict=True):
+        assert entry.support == same.support and [token for token, _ in entry.top] == [token for token, _ in same.top]
+        for name in ("entropy", "kl", "mass_removed", "chosen"):
+            assert getattr(entry, name) == pytest.approx(getattr(same, name), abs=1e-12)

@@ -28,6 +28,7 @@ WRONG = [
     ('{"prompt": "x", "chain": "top_p="}', "chain, column 7"),
     ('{"prompt": "x", "chain": [1]}', "chain is text, as for --chain"),
     ('{"prompt": "x", "sampler": "greedi"}', "did you mean 'greedy'"),
+    ('{"prompt": "x", "chain": "top_k=2 greedy", "sampler": "greedy"}', "ends with a sampler of its own"),
     ('{"prompt": "x", "id": [1]}', "an id is text or a whole number"),
     ('{"prompt": [1, "a"]}', "a prompt is text, a list of token ids or a list of messages"),
     ('{"prompt": [true]}', "a prompt is text"),
@@ -74,6 +75,7 @@ def test_all_that_a_result_depends_on_is_in_its_key(tmp_path: Path) -> None:
         key(one, {"stop": ("a",)}), key({**one, "max_tokens": 3}), key({**one, "seed": 7}), key({**one, "ban": ["a"]}),
     ]  # fmt: skip
     assert len(set(keys)) == len(keys)
+    assert key({**one, "chain": "greedy"}) == keys[4]
     assert key("x") == key(one) == key({**one, "id": 5}) and key({**one, "sampler": "greedy"}) == keys[4]
     assert key({**one, "max_tokens": 3}) == key(one, {"max_tokens": 3})
 

@@ -23,7 +23,9 @@ rows = st.lists(st.integers(-3, 3).map(float) | st.just(-math.inf), min_size=1, 
 def test_the_leaders_hold_every_token_that_could_be_among_the_first_k(row: list[float], data: st.DataObject) -> None:
     values = np.array(row, dtype=np.float32)
     k = data.draw(st.integers(1, len(row)))
-    found = leaders(values, k, block_maxima(values))
+    maxima = block_maxima(values, data.draw(st.integers(1, len(row))))
+    assert maxima.tolist() == [max(row[block :: len(maxima)]) for block in range(len(maxima))]
+    found = leaders(values, k, maxima)
     assert (np.diff(found) > 0).all() and len(found) >= k
     others = np.setdiff1d(np.arange(len(row)), found)
     assert len(others) == 0 or values[others].max() <= values[found].min()

@@ -152,3 +152,18 @@ def test_what_a_head_knows_of_all_tokens_is_forgotten_when_scores_change() -> No
     for changed in (head.scaled(2.0), head.add([1], [1.0])):
         assert changed.hidden is not None and not changed.knows_normalizer and not changed.knows_entropy
     assert head.truncated().knows_normalizer and head.truncated().hidden is None
+
+
+@pytest.mark.parametrize("size", [5, 40_000])
+@pytest.mark.parametrize("masked", [0, 1, 3])
+@pytest.mark.parametrize("scale", [0.7, 1.0, 5000.0])
+def test_the_sums_of_a_row_with_masks(size: int, masked: int, scale: float) -> None:
+    values = np.random.default_rng(size).normal(0, 4, size).astype(np.float32)
+    values[:masked] = -math.inf
+    alive = (values[masked:].astype(np.float64) - float(values.max())) * scale
+    weights = np.exp(alive)
+    row = Distribution.dense(values).scaled(scale).row
+    total, mean = row.sums
+    assert total == pytest.approx(weights.sum(), rel=1e-12)
+    assert mean == pytest.approx((weights * alive).sum() / weights.sum(), rel=1e-9, abs=1e-300)
+    assert row.support_size == size - masked and row.masked == (masked > 0)

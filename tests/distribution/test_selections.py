@@ -188,7 +188,7 @@ def test_the_leaders_are_exact_however_ties_and_peaks_lie(size: int, kind: str) 
     if kind == "flat":
         row[:] = 1.5
     if kind == "packed":  # all large scores in one of the blocks of which the selection takes the maxima
-        row[:: max(size // 128, 1)] += 100
+        row[::1024] += 100
     if kind == "masked":
         row[rng.random(size) < 0.999] = -np.inf
         row[-1] = 0
@@ -199,6 +199,9 @@ def test_the_leaders_are_exact_however_ties_and_peaks_lie(size: int, kind: str) 
         assert np.array_equal(ids, expected[:k]) and np.array_equal(scores_, row[expected[:k]].astype(np.float64))
         assert np.array_equal(dist.top(k).order, expected[:k])
         assert np.array_equal(dist.row.first(k // 2 + 1)[0], expected[: k // 2 + 1])  # from what is sorted already
+        scaled = dist.scaled(0.5).scaled(3.0).row
+        assert np.array_equal(scaled.first(k)[0], expected[:k])
+        assert np.array_equal(scaled.first(k)[1], row[expected[:k]].astype(np.float64) * 1.5)
 
 
 @pytest.mark.parametrize("size", [300, 5000, 151_936])

@@ -48,6 +48,12 @@ def test_the_results_are_those_of_a_session(loop: str, kind: str) -> None:
             assert (one.token_ids, two.token_ids) == (alone(1, 4), alone(1, 4, stream=1))
             found = [each.token_ids async for each in session.as_completed([[1], [2]], max_tokens=4)]
             assert sorted(found) == sorted([alone(1, 4), alone(2, 4, stream=1 << 32)])
+            read = [each.token_ids async for each in session.as_completed(iter([[1], [2]]), max_tokens=4)]
+            assert sorted(read) == sorted(found)
+            assert await session.score([1], [2, 3]) == Session(table()).score([1], [2, 3])
+            assert [row.index for row in await session.rank([1], [[0], [2]])] == [
+                row.index for row in Session(table()).rank([1], [[0], [2]])
+            ]
             late = await session.generate([1], deadline=0.0)
             assert (late.token_ids, late.finish_reason) == ((), "deadline")
             with pytest.raises(decodekit.PluginError, match="enough"):

@@ -89,6 +89,9 @@ def test_a_model_without_a_cache_is_asked_for_the_rest_at_once(clock):
     adapter = Around(table(), act)
     result = Session(adapter, chain(), seed=1).generate(PROMPT, max_tokens=1)
     assert lengths(adapter) == [128, 192, 1000]
+    adapter.asked.clear()
+    Session(adapter, chain(), seed=1).generate(PROMPT, max_tokens=1)
+    assert lengths(adapter) == [1000]  # nor is it tried again
     assert result.token_ids == Session(table(), chain(), seed=1).generate(PROMPT, max_tokens=1).token_ids
 
 

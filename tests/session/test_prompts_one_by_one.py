@@ -59,7 +59,6 @@ def test_no_more_is_read_than_there_is_room_for_and_nothing_stays() -> None:
         for taken, result in enumerate(results, 1):
             assert len(read) <= taken + CONCURRENCY and decodekit.verify(result.trace).word == "proved"
             if taken % 20 == 0:
-                gc.collect()
                 kinds = (RunSequence, Outcome, Entrant)
                 most = max(most, sum(isinstance(each, kinds) for each in gc.get_objects()))
             if taken == 100:

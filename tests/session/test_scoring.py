@@ -205,6 +205,9 @@ def own(dist: Any, ctx: Any, randomness: Any) -> Any:
             lambda s: s.score([1], [2], chain=[processor("xtc", xtc=1.0, threshold=0.01)]),
             "'xtc' draws random",
         ),
+        (lambda s: s.score([1], [2], priority=1.5), "priority"),
+        (lambda s: s.score([1], [2], metadata=3), "metadata is a mapping"),
+        (lambda s: s.score([1], [2], max_waiting=-1), "max_waiting"),
         (lambda s: s.rank([1], []), "candidates is a list"),
         (lambda s: s.rank([1], "text"), "candidates is a list"),
         (lambda s: s.rank([1], [[2], [3], [2]]), "candidate 2 has the tokens of candidate 0"),
@@ -219,7 +222,7 @@ def test_what_cannot_be_scored_is_refused_by_name(call: Any, message: str) -> No
 
 
 def test_an_unknown_option_and_an_answer_that_is_an_error_are_raised() -> None:
-    with pytest.raises(TypeError, match="no option 'chian' for a score; did you mean 'chain'"):
+    with pytest.raises(TypeError, match="no generation option 'chian'; did you mean 'chain'"):
         Session(table()).score([1], [2], chian=None)  # type: ignore[call-arg]
     with pytest.raises(ContextOverflow):
         Session(table(context_length=3)).score([1], [2, 3, 4, 5])
@@ -237,6 +240,16 @@ def test_tasks_score_as_blocking_code_does_over_any_adapter() -> None:
         expected = session.score([1], [2, 1], chain=COLD), session.rank([1], [[0], [2]])
         session.close()
         assert asyncio.run(main(adapter)) == expected
+
+
+def test_metadata_is_the_sessions_or_the_calls() -> None:
+    def heated(dist: Any, ctx: Any) -> Any:
+        return dist.scaled(ctx.metadata["heat"])
+
+    session = Session(table(), metadata={"heat": 2.0})
+    own = session.score([1], [2], chain=[heated]).under_chain
+    called = session.score([1], [2], chain=[heated], metadata={"heat": 0.5}).under_chain
+    assert own is not None and called is not None and own.total != called.total
 
 
 def test_bytes_are_counted() -> None:

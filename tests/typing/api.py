@@ -31,6 +31,9 @@ guesser: decodekit.Guesser = decodekit.guesser("prompt_lookup")
 guessed: Result = session.generate("prompt", max_tokens=3, guesser=guesser)
 many: list[list[Result]] = session.generate_many([[{"role": "user", "content": "hello"}], decodekit.Prefix([1])], n=2)
 done: Iterator[Result] = session.as_completed(["prompt"], n=2, chain=[halve], level="none", priority=1)
+endless: Iterator[Result] = session.as_completed((f"{i}" for i in range(9)), progress=print)
+score: decodekit.Score = session.score("prompt", " text", chain=[halve])
+best: list[decodekit.Ranked] = session.rank("prompt", [" text", [1, 2]], by="per_byte", priority=1)
 scores: NDArray[np.float64] = decodekit.Distribution.dense([0.0, 1.0]).scores
 verdict: Verdict = decodekit.verify(result.trace)
 resumed: list[Result] = decodekit.resume(result.trace, adapter, max_tokens=9)
@@ -42,6 +45,8 @@ async def asynchronous() -> tuple[Result, list[list[Result]], list[Result], list
     async with decodekit.AsyncSession(adapter, chain, seed=7) as tasks:
         one: Result = await tasks.generate("prompt", max_tokens=3, chain=[halve], metadata={"user": 1})
         several: list[list[Result]] = await tasks.generate_many(["prompt"], n=2)
+        total: float = (await tasks.score("prompt", [1])).total
+        assert (await tasks.rank("prompt", [[1], [2]]))[0].value >= total
         completed = [each async for each in tasks.as_completed(["prompt"], top_logprobs=2)]
         async with tasks.stream("prompt", deadline=2.0) as stream:
             streamed = [step async for step in stream]

@@ -30,15 +30,16 @@ def test_a_head_is_true_of_its_row(dtype: Any) -> None:
     rows = (torch.randn(4, 500, generator=torch.Generator().manual_seed(0)) * 4).to(dtype)
     rows[1, 100:] = -torch.inf  # a row with masked tokens
     rows[2] = 1.0  # a row of ties
-    normalizers, entropies = statistics(rows)
-    for row, head, normalizer, entropy in zip(
-        rows, heads(rows, 7, [450, 3], [{}] * 4), normalizers, entropies, strict=True
+    normalizers, entropies, supports = statistics(rows).tolist()
+    for row, head, normalizer, entropy, support in zip(
+        rows, heads(rows, 7, [450, 3], [{}] * 4), normalizers, entropies, supports, strict=True
     ):
         assert isinstance(head, Distribution)
         whole = Distribution.dense(row.double().numpy())
-        assert whole.log_normalizer == pytest.approx(float(normalizer), abs=1e-12)
-        assert whole.entropy == pytest.approx(float(entropy), abs=1e-9)
-        assert head.entropy == float(entropy) and head.bounds("entropy") == (head.entropy, head.entropy)
+        assert whole.support_size == head.support_size == support
+        assert whole.log_normalizer == pytest.approx(normalizer, abs=1e-12)
+        assert whole.entropy == pytest.approx(entropy, abs=1e-9)
+        assert head.entropy == entropy and head.bounds("entropy") == (head.entropy, head.entropy)
         assert {450, 3} <= set(head.token_ids.tolist())  # type: ignore[union-attr]
         np.testing.assert_allclose(head.logprobs, whole.logprobs_of(head.token_ids), atol=1e-12)  # type: ignore[arg-type]
         assert head.tail is not None and head.tail.max_logprob is not None
@@ -59,7 +60,7 @@ def test_the_normaliser_of_a_row_is_computed_once_however_often_it_is_asked_for(
 ) -> None:
     summed: list[int] = []
 
-    def counted(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def counted(rows: torch.Tensor) -> torch.Tensor:
         summed.append(len(rows))
         return statistics(rows)
 
