@@ -5,7 +5,7 @@ that is a pure function of seed, stream, step and token id. Each part is recorde
 verified without the model, and replayed.
 """
 
-from typing import TYPE_CHECKING
+import typing as _typing
 
 from decodekit.chain import Chain, Entry
 from decodekit.distribution import Distribution
@@ -124,7 +124,7 @@ __all__ = [
     "verify",
 ]
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     __version__: str
 else:
 

@@ -1,0 +1,40 @@
+"""A name that decodekit and another distribution have: each is reached with its distribution in front."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.plugin.test_registry import GOOD, install, run
+
+
+def test_a_name_of_ours_stays_ours_and_the_stranger_has_his_name_in_front(tmp_path: Path) -> None:
+    install(tmp_path, "its-taker", {"top_k": "taker_code:top_k"}, {"taker_code": GOOD.replace("halve", "top_k")})
+    run(
+        """
+        import contextlib, io, json, decodekit
+        from decodekit.config import config_schema
+        from decodekit.plugin.registry import shared_names
+        from decodekit.testing import NGramAdapter
+        from decodekit.trace.rebuild import chain_of
+        chain = decodekit.Chain.of("top_k=7 its-taker:top_k=2.5 decodekit:top_k=3 decodekit:greedy")
+        parts = chain.describe()["processors"]
+        assert [part["distribution"] for part in parts] == ["decodekit", "its-taker", "decodekit"], parts
+        assert [part["name"] for part in parts] == ["top_k"] * 3 and parts[1]["params"] == {"top_k": 2.5}
+        result = decodekit.Session(NGramAdapter("abab"), chain).generate("a", max_tokens=2)
+        assert chain_of(result.trace).describe() == chain.describe()
+        assert shared_names() == [("processors", "top_k", ["decodekit", "its-taker"])]
+        assert "its-taker:top_k" in json.dumps(config_schema())
+        for name in ("nobody:top_k", "its-taker:top_p", ":top_k"):
+            try:
+                decodekit.processor(name, top_k=1)
+            except decodekit.UnknownPlugin as error:
+                assert "named" in str(error), error
+            else:
+                raise SystemExit(name)
+        from typer.testing import CliRunner
+        from decodekit.cli.app import app
+        said = " ".join(CliRunner().invoke(app, ["doctor"]).stdout.split())
+        assert "top_k is decodekit's; each is reached as decodekit:top_k, its-taker:top_k" in said, said
+        """,
+        tmp_path,
+    )
