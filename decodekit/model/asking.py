@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn, TypeGuard, TypeVar
 from weakref import WeakKeyDictionary
@@ -66,9 +67,7 @@ def _ask_now(adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Discl
     name = adapter.info.name
     try:
         answers = adapter.predict(prefixes, needs)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # such as a CancelledError of another task: nobody cancelled this call
+    except (Exception, CancelledError, GeneratorExit) as error:  # nobody cancelled this call or closed it
         raise_typed(error, name)
     return checked(answers, prefixes, adapter.info)
 

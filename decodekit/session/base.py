@@ -133,7 +133,7 @@ def prompts_and_streams(prompts: Iterable[Prompt], n: int, first: int) -> tuple[
     """
     alone = isinstance(prompts, str | bytes | bytearray | Prefix | Mapping | Set)
     if alone or not isinstance(prompts, Iterable):
-        raise ParameterError("several prompts are a list; for one prompt use generate or stream")
+        raise ParameterError("a call of several takes a list of prompts; for one prompt use generate or stream")
     if not isinstance(prompts, Sequence):
         return prompts, None
     if (first & 0xFFFF_FFFF) + n > 2**32 or first + (max(len(prompts) - 1, 0) << 32) + n > 2**64:
