@@ -15,14 +15,18 @@ from decodekit.distribution.disclosure import CHEAP, Disclosure, for_each
 from decodekit.errors import AdapterError, ConfigError, DecodekitError, ParameterError
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.background import Background
+from decodekit.model.drawn import Drawing
 from decodekit.model.loops import running
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
+from decodekit.session.provider_draws import Terms
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.connection import Connection, Options, needs_vocabulary, server_of
 from decodekit_remote.dialect import Prefill
+from decodekit_remote.engines import EngineName
 from decodekit_remote.named_tokenizer import named_tokenizer
 from decodekit_remote.probing import Found, assumed, contact, dialect_named
+from decodekit_remote.server_drawn import ServerDrawn
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.transport import Transport
 
@@ -63,6 +67,8 @@ class RemoteAdapter:
             before use, and later answers are watched.
         retokenised: what to do when a server that takes text tokenises it differently from the prefix, and so continues
             another sequence: ``error``, or ``allow``, which each step's schedule records.
+        engine: which program's sampling parameters the server has, for ``sampler = "provider"``; ``auto`` goes by the
+            name that the server gives, and assumes those of OpenAI's API where it gives none.
         probe: whether to request two or three single tokens first, to see what the server can return and whether values
             are raw.
         client: in code, a function that makes an `httpx.AsyncClient`, called in each event loop; or a client, which you
@@ -89,6 +95,7 @@ class RemoteAdapter:
         concurrency: Annotated[int, Field(ge=1, le=1024)] = 16,
         prefill: Prefill = "no",
         retokenised: Literal["error", "allow"] = "error",
+        engine: EngineName | Literal["auto"] = "auto",
         probe: bool = True,
         client: Any = None,
         transport: Any = None,
@@ -106,7 +113,7 @@ class RemoteAdapter:
         )
         named = dialect_named(dialect) if isinstance(dialect, str) and dialect != "auto" else dialect
         self._dialect = None if named == "auto" else named
-        self._model, self._tokenizer, self._probe = model, tokenizer, probe
+        self._model, self._tokenizer, self._probe, self._engine = model, tokenizer, probe, engine
         self._options = Options(draft, top, concurrency, prefill, retokenised)
         self._connection: Connection | None = None
         self._connecting: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
@@ -255,6 +262,19 @@ class RemoteAdapter:
         answers = await self._guarded(self._connection.predict(prefixes, wants))
         clean = self._transport.redaction.error
         return [clean(answer) if isinstance(answer, DecodekitError) else answer for answer in answers]
+
+    @property
+    def must_draw(self) -> str:
+        """Why the server has to draw; '' where decodekit can."""
+        return self._require_connection().must_draw
+
+    def drawing(self, terms: Terms) -> Drawing:
+        """The answers of one run that the server draws: ``sampler = "provider"``.
+
+        Raises:
+            ParameterError: the server has no parameters with the law of this chain, or its dialect does not draw.
+        """
+        return ServerDrawn(self._require_connection(), terms, self._engine, self._guarded)
 
     async def aclose(self) -> None:
         """Close streams and connections, to the end if it is cancelled meanwhile. Closing twice does nothing."""

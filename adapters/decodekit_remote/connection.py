@@ -82,12 +82,26 @@ class Connection:
         self.info = self._describe()
 
     @property
+    def must_draw(self) -> str:
+        """Why the server has to draw: no list can be asked for after a drawn token. '' where it can."""
+        if not self.server.capabilities.conversations or self._options.prefill != "no":
+            return ""
+        return (
+            f"{self.server.dialect.name}: this server is not known to continue an assistant message; if it does, say "
+            "how with prefill='last_message', 'continue_final_message' or 'prefix'"
+        )
+
+    @property
     def capabilities(self) -> Mapping[str, Any]:
         """What the server can do, by name, and how that is known."""
         known = {key: value for key, value in asdict(self.server.capabilities).items() if key not in _NOT_REPORTED}
         how = "seen in a probe" if self.probed else "as declared by the dialect"
         report = {"dialect": self.server.dialect.name, "known": how, **known}
         return report | {"prefill_proved": self._checks.prefill_proved, "retokenised": self._options.retokenised}
+
+    async def check_before(self, prefix: Prefix) -> None:
+        """Check that the server will read a prefix as its tokens. Raises `ProviderError`."""
+        await self._checks.before(prefix)
 
     async def prove_prefill(self) -> None:
         """Where answers are to be continued by prefill, test that they are. Raises `ProviderError`."""

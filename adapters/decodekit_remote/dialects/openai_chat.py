@@ -7,11 +7,12 @@ supports it (``prefill``); otherwise only one request's draft is available.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from decodekit.errors import ParameterError
-from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Reply, Request, ServerInfo
-from decodekit_remote.dialects.completions import counts_of, models_of, no_logprobs
+from decodekit.errors import ParameterError, ProviderError
+from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Drawn, Entry, Reply, Request, ServerInfo
+from decodekit_remote.dialects.completions import counts_of, ending_of, models_of, no_logprobs
 from decodekit_remote.dialects.content import by_bytes, positions
 
 __all__ = ["OpenAIChatDialect"]
@@ -91,6 +92,28 @@ class OpenAIChatDialect(Dialect):
             **counts_of(data),
         )
 
+    def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        path, body = self.request(question)
+        return path, {**body, **settings}
+
+    def drawn(self, data: Any) -> Drawn:
+        """The token that ends the turn has no content, and is left out."""
+        if not data.get("choices"):
+            return Drawn(())
+        choice = data["choices"][0]
+        delta, ends = choice.get("delta") or {}, ending_of(choice.get("finish_reason"), self.name)
+        if delta.get("tool_calls"):
+            raise ProviderError("openai_chat: the model calls a tool, which is not supported here")
+        listed = (choice.get("logprobs") or {}).get("content") or []
+        entries: list[Entry] = []
+        if listed and (delta.get("content") or ends != "stop"):
+            for entry in listed:
+                top = positions([entry], by_bytes, self.name)[0] if entry.get("top_logprobs") else None
+                entries.append(Entry(by_bytes(entry), entry.get("logprob"), top))
+        elif delta.get("content"):
+            entries.append(Entry(delta["content"]))
+        return Drawn(entries, ends, str(data.get("model") or ""), str(data.get("system_fingerprint") or ""))
+
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
-        return None if listed is None else ServerInfo(model=str(listed["id"]))
+        return None if listed is None else ServerInfo(model=str(listed["id"]), engine=str(listed.get("owned_by") or ""))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo, Token, prompts_of
-from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Drawn, Reply, Request, ServerInfo, Token, prompts_of
+from decodekit_remote.dialects.completions import drawn_choice, models_of, plain_body, read_choices, read_event
 
 __all__ = ["OpenAICompletionsDialect", "text_key"]
 
@@ -25,9 +26,16 @@ class OpenAICompletionsDialect(Dialect):
     def event(self, data: Any, seen: int) -> Reply:
         return read_event(data, text_key, self.name)
 
+    def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        path, body = self.request(question)
+        return path, {**body, **settings}
+
+    def drawn(self, data: Any) -> Drawn:
+        return drawn_choice(data, text_key, self.name)
+
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
-        return None if listed is None else ServerInfo(model=str(listed["id"]))
+        return None if listed is None else ServerInfo(model=str(listed["id"]), engine=str(listed.get("owned_by") or ""))
 
 
 def text_key(key: str) -> Token:
