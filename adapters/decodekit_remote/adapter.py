@@ -102,6 +102,7 @@ class RemoteAdapter:
     ) -> None:
         given = {key: value for key, value in locals().items() if key != "self"}
         validated(parameter_model(type(self)), given, "adapter 'remote'")
+        named = dialect_named(dialect) if isinstance(dialect, str) and dialect != "auto" else dialect
         self._transport = Transport(
             base_url.rstrip("/").removesuffix("/v1"),
             key=_key_from(api_key_env),
@@ -110,8 +111,9 @@ class RemoteAdapter:
             concurrency=concurrency,
             client=client,
             transport=transport,
+            key_header=getattr(named, "key_header", ""),
+            headers=getattr(named, "headers", None),
         )
-        named = dialect_named(dialect) if isinstance(dialect, str) and dialect != "auto" else dialect
         self._dialect = None if named == "auto" else named
         self._model, self._tokenizer, self._probe, self._engine = model, tokenizer, probe, engine
         self._options = Options(draft, top, concurrency, prefill, retokenised)

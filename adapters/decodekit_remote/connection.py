@@ -57,7 +57,7 @@ class Connection:
         most = capabilities.most_top
         grows = options.top is None and not capabilities.distinct_keys  # longer lists have more equal texts there
         usual = min(options.top or capabilities.usual_top, most)
-        if usual < 1:
+        if usual < 1 and not capabilities.draws_only:
             raise ProviderError(f"dialect {server.dialect.name!r} lists no tokens")
         if options.draft == "stream" and not capabilities.stream:
             raise ParameterError(f"draft: dialect {server.dialect.name!r} cannot stream")
@@ -84,6 +84,9 @@ class Connection:
     @property
     def must_draw(self) -> str:
         """Why the server has to draw: no list can be asked for after a drawn token. '' where it can."""
+        only = self.server.capabilities.draws_only
+        if only:
+            return f"{self.server.dialect.name}: this API {only}"
         if not self.server.capabilities.conversations or self._options.prefill != "no":
             return ""
         return (
@@ -109,6 +112,8 @@ class Connection:
 
     async def predict(self, prefixes: Sequence[Prefix], wants: Sequence[Disclosure]) -> list[Answer]:
         """One answer per prefix: a distribution, or its own error."""
+        if self.server.capabilities.draws_only:
+            return [ParameterError(f"{self.must_draw}; use sampler='provider'") for _ in prefixes]
         reachable, proved = self.server.reachable, self._checks.prefill_proved
         by_digest: dict[bytes, Wanted] = {}
         for prefix, want in zip(prefixes, wants, strict=True):
@@ -155,7 +160,7 @@ class Connection:
     def _describe(self) -> AdapterInfo:
         server, capabilities = self.server, self.server.capabilities
         whole = bool(capabilities.whole_vocabulary)
-        named = Disclosure(top=capabilities.most_top)
+        named = Disclosure(top=capabilities.most_top or None)
         if capabilities.named_ids and not whole:
             named = replace(named, ids=())
         clean = server.transport.redaction.text
@@ -166,7 +171,7 @@ class Connection:
             tokenizer_fingerprint="" if server.tokenizer is None else server.tokenizer.fingerprint,
             vocab_size=server.vocab_size,
             context_length=server.longest,
-            cheap=Disclosure(top=self.list_length.top),
+            cheap=Disclosure(top=self.list_length.top or None),
             most=ALL if whole else named,
             stage=capabilities.stage,
             origin="logprobs",
@@ -180,7 +185,7 @@ class Connection:
         )
 
 
-_NOT_REPORTED = ("impossible", "unlisted_below")
+_NOT_REPORTED = ("impossible", "unlisted_below", "draws_only")
 
 
 def needs_vocabulary(found: Found) -> bool:

@@ -62,6 +62,7 @@ class Capabilities:
         impossible: a value this low or lower means probability zero, in nats.
         unlisted_below: a value this low or lower means that the token is not in the list, in nats; None where there is
             no such value.
+        draws_only: why its answers can only be drawn by the server; '' where lists can be asked for.
     """
 
     ids_in: bool = False
@@ -83,6 +84,7 @@ class Capabilities:
     usual_top: int = 20
     impossible: float = -3e38
     unlisted_below: float | None = None
+    draws_only: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +272,9 @@ class Ask(Protocol):
 
 class Dialect(Protocol):
     """One kind of server. Inherit from it, or implement its members.
+
+    A dialect may have two attributes more: ``key_header``, the name of the header that takes the key in place of
+    ``authorization``, and ``headers``, which are sent with every request.
 
     Methods that read an answer may raise `KeyError`, `TypeError`, `ValueError`, `IndexError` or `AttributeError` for an
     answer of another shape: it is reported as such. Other faults they raise as `ProviderError`.

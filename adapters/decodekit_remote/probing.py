@@ -88,11 +88,13 @@ async def contact(transport: Transport, dialect: Dialect | None, model: str | No
     if dialect is not None:
         info = await _server_info(transport, dialect, model, "warning") or ServerInfo()
         found = Found(dialect, replace(info, model=model or info.model), dialect.capabilities)
-        return await _probed(transport, found) if probe else found
+        return await _probed(transport, found) if probe and not found.capabilities.draws_only else found
     tried = []
     for name in _order():
         try:
             candidate = dialect_named(name)
+            if candidate.capabilities.draws_only:
+                continue  # it is chosen by name only
         except ConfigError as error:  # a broken third-party dialect does not block the others
             transport.redaction.log("warning", "dialect skipped", dialect=name, reason=str(error))
             continue

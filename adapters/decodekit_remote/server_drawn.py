@@ -13,6 +13,7 @@ from decodekit.model.drawn import DrawnEnd, DrawnToken
 from decodekit.model.prefix import Prefix
 from decodekit.session.provider_draws import Terms
 from decodekit_remote.connection import Connection
+from decodekit_remote.dialect import Request
 from decodekit_remote.drawn_stream import drawn_tokens
 from decodekit_remote.engines import ENGINES, EngineName, engine_of
 from decodekit_remote.vocabulary import HashedVocabulary
@@ -53,6 +54,7 @@ class ServerDrawn:
                 "sampler 'provider': logit_bias names token ids, and without a tokenizer those of this server are not "
                 "known; name its tokenizer with tokenizer="
             )
+        self._server.dialect.drawing(Request(("a prompt",), top=1), self._settings)  # what it cannot do is said now
         if terms.stop:
             self._settings["stop"] = list(terms.stop[:_MOST_STOPS])
         self._described = {"engine": name, "known": how, "settings": dict(self._settings), "notes": list(notes)}
@@ -102,7 +104,7 @@ class ServerDrawn:
         await self._connection.check_before(prefix)
         top = max(self._terms.top, self._connection.list_length.top)
         question = self._server.question(
-            [prefix], min(top, self._server.capabilities.most_top), tokens=self._terms.max_tokens
+            [prefix], max(0, min(top, self._server.capabilities.most_top)), tokens=self._terms.max_tokens
         )
         async for token in drawn_tokens(self._server, prefix, question, settings):
             yield token
