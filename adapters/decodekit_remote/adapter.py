@@ -16,6 +16,7 @@ from decodekit.errors import AdapterError, ConfigError, DecodekitError, Paramete
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.background import Background
 from decodekit.model.drawn import Drawing
+from decodekit.model.fitness import Fitness
 from decodekit.model.loops import running
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
@@ -264,6 +265,10 @@ class RemoteAdapter:
         answers = await self._guarded(self._connection.predict(prefixes, wants))
         clean = self._transport.redaction.error
         return [clean(answer) if isinstance(answer, DecodekitError) else answer for answer in answers]
+
+    def fitness(self, *, drawn: bool = False) -> list[Fitness]:
+        """What the server is known to do and not to do, where it draws or not. Nothing is asked."""
+        return self._require_connection().fitness(drawn=drawn)
 
     @property
     def must_draw(self) -> str:

@@ -10,11 +10,13 @@ from typing import Any, Literal
 from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import ParameterError, ProviderError
 from decodekit.model.adapter import AdapterInfo, Answer
+from decodekit.model.fitness import Fitness
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.answers import Answers
 from decodekit_remote.dialect import Prefill
 from decodekit_remote.draft_length import DraftLength
+from decodekit_remote.fitness import fitness_of
 from decodekit_remote.list_length import ListLength
 from decodekit_remote.probing import Found
 from decodekit_remote.questions import Questions
@@ -101,6 +103,10 @@ class Connection:
         how = "seen in a probe" if self.probed else "as declared by the dialect"
         report = {"dialect": self.server.dialect.name, "known": how, **known}
         return report | {"prefill_proved": self._checks.prefill_proved, "retokenised": self._options.retokenised}
+
+    def fitness(self, *, drawn: bool) -> list[Fitness]:
+        """What the server is known to do and not to do."""
+        return list(fitness_of(self.server, self._checks, drawn=drawn))
 
     async def check_before(self, prefix: Prefix) -> None:
         """Check that the server will read a prefix as its tokens. Raises `ProviderError`."""

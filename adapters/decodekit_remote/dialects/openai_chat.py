@@ -2,7 +2,7 @@
 
 The API of OpenAI and compatible servers. -9999 means a token outside the twenty. How the values were processed is not
 documented; the end of the turn may be missing from the alternatives. An answer can be continued only if the server
-supports it (``prefill``); otherwise only one request's draft is available.
+supports it (``prefill``); otherwise the server draws the answer, or one token is asked for.
 """
 
 from __future__ import annotations
