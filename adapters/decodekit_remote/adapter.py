@@ -270,10 +270,9 @@ class RemoteAdapter:
         """What the server is known to do and not to do, where it draws or not. Nothing is asked."""
         return self._require_connection().fitness(drawn=drawn)
 
-    @property
-    def must_draw(self) -> str:
-        """Why the server has to draw; '' where decodekit can."""
-        return self._require_connection().must_draw
+    def must_draw(self, tokens: int) -> str:
+        """Why the server has to draw an answer of so many tokens; '' where decodekit can."""
+        return self._require_connection().must_draw(tokens)
 
     def drawing(self, terms: Terms) -> Drawing:
         """The answers of one run that the server draws: ``sampler = "provider"``.

@@ -83,13 +83,12 @@ class Connection:
         )
         self.info = self._describe()
 
-    @property
-    def must_draw(self) -> str:
-        """Why the server has to draw: no list can be asked for after a drawn token. '' where it can."""
+    def must_draw(self, tokens: int) -> str:
+        """Why the server has to draw so many tokens: no list can be asked for, or none after a token. '' elsewhere."""
         only = self.server.capabilities.draws_only
         if only:
             return f"{self.server.dialect.name}: this API {only}"
-        if not self.server.capabilities.conversations or self._options.prefill != "no":
+        if tokens < 2 or not self.server.capabilities.conversations or self._options.prefill != "no":
             return ""
         return (
             f"{self.server.dialect.name}: this server is not known to continue an assistant message; if it does, say "
@@ -119,7 +118,7 @@ class Connection:
     async def predict(self, prefixes: Sequence[Prefix], wants: Sequence[Disclosure]) -> list[Answer]:
         """One answer per prefix: a distribution, or its own error."""
         if self.server.capabilities.draws_only:
-            return [ParameterError(f"{self.must_draw}; use sampler='provider'") for _ in prefixes]
+            return [ParameterError(f"{self.must_draw(1)}; use sampler='provider'") for _ in prefixes]
         reachable, proved = self.server.reachable, self._checks.prefill_proved
         by_digest: dict[bytes, Wanted] = {}
         for prefix, want in zip(prefixes, wants, strict=True):
@@ -191,7 +190,7 @@ class Connection:
         )
 
 
-_NOT_REPORTED = ("impossible", "unlisted_below", "draws_only")
+_NOT_REPORTED = ("impossible", "unlisted_below")
 
 
 def needs_vocabulary(found: Found) -> bool:

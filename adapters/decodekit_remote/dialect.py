@@ -62,6 +62,7 @@ class Capabilities:
         impossible: a value this low or lower means probability zero, in nats.
         unlisted_below: a value this low or lower means that the token is not in the list, in nats; None where there is
             no such value.
+        draws: the server can be asked for answers that it draws itself.
         draws_only: why its answers can only be drawn by the server; '' where lists can be asked for.
     """
 
@@ -84,6 +85,7 @@ class Capabilities:
     usual_top: int = 20
     impossible: float = -3e38
     unlisted_below: float | None = None
+    draws: bool = False
     draws_only: str = ""
 
 

@@ -43,13 +43,11 @@ class Terms:
 
 
 class DrawingAdapter(Protocol):
-    """An adapter whose provider can draw; it is an `AsyncAdapter` too.
+    """An adapter whose provider can draw; it is an `AsyncAdapter` too."""
 
-    Attributes:
-        must_draw: why no distributions can be asked for after drawn tokens; '' where they can.
-    """
-
-    must_draw: str
+    def must_draw(self, tokens: int) -> str:
+        """Why an answer of so many tokens has no distributions to draw from here; '' where it has."""
+        ...
 
     def drawing(self, terms: Terms) -> Drawing:
         """The answers of one run. Nothing is sent before they are asked for.
@@ -64,8 +62,7 @@ def drawn_by_provider(settings: Settings, options: GenerationOptions, seed: int)
     """The settings of a run, and the answers that the provider draws; None where decodekit draws.
 
     With the sampler `provider` it draws. It also draws, and a warning says so once for each adapter, where the adapter
-    has no distributions after drawn tokens, more than one token is wanted, and the sampler is `multinomial`, the
-    default, or `greedy`.
+    says that it must, and the sampler is `multinomial`, the default, or `greedy`.
 
     Raises:
         ParameterError: it cannot draw, or not with this chain or these options.
@@ -73,8 +70,11 @@ def drawn_by_provider(settings: Settings, options: GenerationOptions, seed: int)
     if settings.chain.sampler is provider:
         return settings, _drawing(settings, options, seed)
     adapter, chain = _behind(settings), settings.chain
-    why = getattr(adapter, "must_draw", "")
-    if not why or chain.sampler not in (multinomial, greedy) or options.stop.max_tokens < 2:
+    must = getattr(adapter, "must_draw", None)
+    if must is None or chain.sampler not in (multinomial, greedy):
+        return settings, None
+    why = must(options.stop.max_tokens)
+    if not why:
         return settings, None
     processors = list(chain.processors)
     if chain.sampler is greedy:

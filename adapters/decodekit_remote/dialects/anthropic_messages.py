@@ -22,7 +22,9 @@ class AnthropicMessagesDialect(Dialect):
     """Messages."""
 
     name = "anthropic_messages"
-    capabilities = Capabilities(conversations=True, draws_only="gives no logprobs, so it shows no distribution")
+    capabilities = Capabilities(
+        conversations=True, draws=True, draws_only="gives no logprobs, so it shows no distribution"
+    )
     key_header = "x-api-key"
     headers: ClassVar[Mapping[str, str]] = {"anthropic-version": "2023-06-01"}
 

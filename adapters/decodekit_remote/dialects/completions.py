@@ -11,6 +11,7 @@ from decodekit.errors import ProviderError
 from decodekit_remote.dialect import Drawn, Entry, Position, Reply, Request, Token
 
 __all__ = [
+    "NoLogprobs",
     "counts_of",
     "drawn_choice",
     "ending_of",
@@ -20,6 +21,7 @@ __all__ = [
     "position",
     "read_choices",
     "read_event",
+    "without_logprobs",
 ]
 
 Reading = Callable[[str], Token]
@@ -132,6 +134,11 @@ _ENDINGS: Mapping[str, Literal["stop", "length"]] = {
 }
 
 
+def without_logprobs(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A body that does not ask for logprobs: a server that has none may refuse the question."""
+    return {key: value for key, value in body.items() if key not in ("logprobs", "top_logprobs")}
+
+
 def drawn_choice(data: Any, read: Reading, name: str) -> Drawn:
     """One event of a completion that the server draws. The token that ends the text has no text, and is left out."""
     if not data.get("choices"):
@@ -151,9 +158,13 @@ def drawn_choice(data: Any, read: Reading, name: str) -> Drawn:
     return Drawn(entries, ends, str(data.get("model") or ""), str(data.get("system_fingerprint") or ""))
 
 
-def no_logprobs(name: str) -> ProviderError:
+class NoLogprobs(ProviderError):
+    """A server answered without logprobs."""
+
+
+def no_logprobs(name: str) -> NoLogprobs:
     """The error for a server that answers without logprobs."""
-    return ProviderError(
+    return NoLogprobs(
         f"{name}: the server answered without logprobs, though they were asked for. It or this model does not give them"
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from decodekit.errors import ParameterError, ProviderError
 from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Drawn, Entry, Reply, Request, ServerInfo
-from decodekit_remote.dialects.completions import counts_of, ending_of, models_of, no_logprobs
+from decodekit_remote.dialects.completions import counts_of, ending_of, models_of, no_logprobs, without_logprobs
 from decodekit_remote.dialects.content import by_bytes, positions
 
 __all__ = ["OpenAIChatDialect"]
@@ -23,7 +23,7 @@ class OpenAIChatDialect(Dialect):
 
     name = "openai_chat"
     capabilities = Capabilities(
-        bytes_out=True, most_top=20, draft=True, stream=True, conversations=True, unlisted_below=-9999.0
+        bytes_out=True, most_top=20, draft=True, stream=True, conversations=True, unlisted_below=-9999.0, draws=True
     )
 
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
@@ -94,7 +94,7 @@ class OpenAIChatDialect(Dialect):
 
     def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         path, body = self.request(question)
-        return path, {**body, **settings}
+        return path, {**(body if question.top else without_logprobs(body)), **settings}
 
     def drawn(self, data: Any) -> Drawn:
         """The token that ends the turn has no content, and is left out."""

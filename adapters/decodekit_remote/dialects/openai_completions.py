@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Drawn, Reply, Request, ServerInfo, Token, prompts_of
-from decodekit_remote.dialects.completions import drawn_choice, models_of, plain_body, read_choices, read_event
+from decodekit_remote.dialects.completions import (
+    drawn_choice,
+    models_of,
+    plain_body,
+    read_choices,
+    read_event,
+    without_logprobs,
+)
 
 __all__ = ["OpenAICompletionsDialect", "text_key"]
 
@@ -15,7 +22,7 @@ class OpenAICompletionsDialect(Dialect):
     """Completions of OpenAI: text in, texts out; how the values were processed is not documented."""
 
     name = "openai_completions"
-    capabilities = Capabilities(most_top=5, draft=True, stream=True, distinct_keys=True)
+    capabilities = Capabilities(most_top=5, draft=True, stream=True, distinct_keys=True, draws=True)
 
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         return "/v1/completions", plain_body(question, prompts_of(question))
@@ -28,7 +35,7 @@ class OpenAICompletionsDialect(Dialect):
 
     def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         path, body = self.request(question)
-        return path, {**body, **settings}
+        return path, {**(body if question.top else without_logprobs(body)), **settings}
 
     def drawn(self, data: Any) -> Drawn:
         return drawn_choice(data, text_key, self.name)

@@ -23,7 +23,12 @@ class OpenAIResponsesDialect(Dialect):
 
     name = "openai_responses"
     capabilities = Capabilities(
-        bytes_out=True, most_top=20, conversations=True, unlisted_below=-9999.0, draws_only="continues no answer"
+        bytes_out=True,
+        most_top=20,
+        conversations=True,
+        unlisted_below=-9999.0,
+        draws=True,
+        draws_only="continues no answer",
     )
 
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:

@@ -117,7 +117,7 @@ def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
         start = [tokenizer.bos_id, *start]
     if tokenizer is not None and info.vocab_size not in (None, tokenizer.vocab_size):
         problems.append(f"the model has {info.vocab_size} tokens, its tokenizer {tokenizer.vocab_size}")
-    if getattr(behind, "must_draw", ""):  # no list follows a token that was drawn
+    if hasattr(behind, "must_draw") and behind.must_draw(2):  # no list follows a token that was drawn
         return {"info": properties, "first_answer_s": None, "same_bits": None, "drift": None}
     begun = time.perf_counter()
     try:

@@ -220,7 +220,7 @@ class TableServer:
         else:
             rows = list(self._greedy(prompt, body["max_tokens"], None, body["temperature"]))
         for row, chosen in rows:
-            listed = [_texts(int(i), row) for i in np.lexsort((np.arange(257), -row))[: body["top_logprobs"]]]
+            listed = [_texts(int(i), row) for i in np.lexsort((np.arange(257), -row))[: body.get("top_logprobs", 0)]]
             entries.append({**_texts(chosen, row), "top_logprobs": listed})
         scores: Any = [{"content": [entry]} if self.gives_logprobs else None for entry in entries]
         told: dict[str, Any] = {"model": self.name}
@@ -229,7 +229,8 @@ class TableServer:
         if not body.get("stream"):
             text = "".join(entry["token"] for entry in entries)
             message = {"role": "assistant", "content": text}
-            choice = {"index": 0, "message": message, "finish_reason": ends, "logprobs": {"content": entries}}
+            told_of = {"content": entries} if self.gives_logprobs else None
+            choice = {"index": 0, "message": message, "finish_reason": ends, "logprobs": told_of}
             return told | {"choices": [choice]}
         first = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None, "logprobs": None}
         choices = [first] + [

@@ -133,5 +133,5 @@ def test_what_these_apis_do_not_have_is_refused() -> None:
         with pytest.raises(ParameterError, match="cannot be continued"):
             session.generate([*TALK, {"role": "assistant", "content": "On"}], max_tokens=4, chain=Chain.of("provider"))
         with pytest.raises(ParameterError, match="use sampler='provider'"):
-            session.generate(TALK, max_tokens=1)
+            session.score(TALK, "On")
         assert api.requests == []

@@ -226,3 +226,24 @@ def test_a_key_that_a_server_repeats_is_in_no_error(tmp_path: Any, monkeypatch: 
             with pytest.raises(ProviderError, match="bad key") as caught:
                 session.generate("one ", max_tokens=2)
     assert key not in str(caught.value) and key not in (tmp_path / "run.trace").read_text()
+
+
+@pytest.mark.parametrize("way", ["left out", "refused"])
+def test_a_chat_without_logprobs_is_text_only(way: str, caplog: Any) -> None:
+    def refuse(server: TableServer, connection: socket.socket, response: bytes) -> bool:
+        connection.sendall(respond(400, {"error": {"message": "logprobs is not supported with this model"}}))
+        return True
+
+    with serving("openai_chat") as server, caplog.at_level(logging.WARNING):
+        server.gives_logprobs = False
+        server.fault = lambda _, path: (
+            refuse if path == PATH and way == "refused" and "logprobs" in server.requests[-1][2] else None
+        )
+        with Session(RemoteAdapter(base_url=server.url), "temperature=0.5", seed=7) as session:
+            result = session.generate(ASKED, max_tokens=8)
+            assert len(session.generate(ASKED, max_tokens=1).text) == 1
+            with pytest.raises(ParameterError, match=r"gives no logprobs.*sampler='provider'"):
+                session.score(ASKED, "the")
+        assert "logprobs" not in drawn(server)[-1]
+        assert sum("provider draws" in record.getMessage() for record in caplog.records) == 1
+    assert len(result.text) == 8 and result.trace.steps[0].raw.disclosed == 0
