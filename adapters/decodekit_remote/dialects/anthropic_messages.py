@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from decodekit.errors import ParameterError, ProviderError
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Drawn, Entry, Reply, Request, ServerInfo
-from decodekit_remote.dialects.completions import ending_of, models_of
+from decodekit_remote.dialects.completions import models_of
+from decodekit_remote.dialects.drawn_events import ending_of
 from decodekit_remote.dialects.only_drawn import conversation_of, only
 
 __all__ = ["AnthropicMessagesDialect"]

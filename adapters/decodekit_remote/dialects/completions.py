@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
-from typing import Any, Literal
+from typing import Any
 
 from decodekit.errors import ProviderError
-from decodekit_remote.dialect import Drawn, Entry, Position, Reply, Request, Token
+from decodekit_remote.dialect import Position, Reply, Request, Token
 
 __all__ = [
     "NoLogprobs",
     "counts_of",
-    "drawn_choice",
-    "ending_of",
     "models_of",
     "no_logprobs",
     "plain_body",
@@ -115,47 +113,9 @@ def position(chosen: str, top: Mapping[str, float | None], read: Reading) -> Pos
     return Position(read(chosen), [read(key) for key, _ in shown], [value for _, value in shown])
 
 
-def ending_of(reason: str | None, name: str) -> Literal["stop", "length"] | None:
-    """Why an answer that the server drew is complete; None where it goes on.
-
-    Raises:
-        ProviderError: for a reason that no text has, such as a filter.
-    """
-    if reason is None:
-        return None
-    if reason not in _ENDINGS:
-        raise ProviderError(f"{name}: the server ended its answer for the reason {str(reason)[:40]!r}")
-    return _ENDINGS[reason]
-
-
-_ENDINGS: Mapping[str, Literal["stop", "length"]] = {
-    **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence", "completed"), "stop"),
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens"), "length"),
-}
-
-
 def without_logprobs(body: Mapping[str, Any]) -> dict[str, Any]:
     """A body that does not ask for logprobs: a server that has none may refuse the question."""
     return {key: value for key, value in body.items() if key not in ("logprobs", "top_logprobs")}
-
-
-def drawn_choice(data: Any, read: Reading, name: str) -> Drawn:
-    """One event of a completion that the server draws. The token that ends the text has no text, and is left out."""
-    if not data.get("choices"):
-        return Drawn(())
-    choice = data["choices"][0]
-    ends, text, scored = ending_of(choice.get("finish_reason"), name), choice.get("text"), choice.get("logprobs") or {}
-    entries: list[Entry] = []
-    if scored.get("tokens") and (text or ends != "stop"):
-        count = len(scored["tokens"])
-        tops, own = scored.get("top_logprobs") or [None] * count, scored.get("token_logprobs") or [None] * count
-        for token, logprob, top in zip(scored["tokens"], own, tops, strict=True):
-            listed = None if not top else position(token, top, read)
-            value = (top or {}).get(token) if logprob is None else logprob
-            entries.append(Entry(read(token), value, listed))
-    elif text:
-        entries.append(Entry(text))
-    return Drawn(entries, ends, str(data.get("model") or ""), str(data.get("system_fingerprint") or ""))
 
 
 class NoLogprobs(ProviderError):

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from decodekit.errors import ParameterError, ProviderError
-from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Drawn, Entry, Reply, Request, ServerInfo
-from decodekit_remote.dialects.completions import counts_of, ending_of, models_of, no_logprobs, without_logprobs
+from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Drawn, Reply, Request, ServerInfo
+from decodekit_remote.dialects.completions import counts_of, models_of, no_logprobs, without_logprobs
 from decodekit_remote.dialects.content import by_bytes, positions
+from decodekit_remote.dialects.drawn_events import drawn_choice
 
 __all__ = ["OpenAIChatDialect"]
 
@@ -100,19 +101,10 @@ class OpenAIChatDialect(Dialect):
         """The token that ends the turn has no content, and is left out."""
         if not data.get("choices"):
             return Drawn(())
-        choice = data["choices"][0]
-        delta, ends = choice.get("delta") or {}, ending_of(choice.get("finish_reason"), self.name)
+        delta = data["choices"][0].get("delta") or {}
         if delta.get("tool_calls"):
             raise ProviderError("openai_chat: the model calls a tool, which is not supported here")
-        listed = (choice.get("logprobs") or {}).get("content") or []
-        entries: list[Entry] = []
-        if listed and (delta.get("content") or ends != "stop"):
-            for entry in listed:
-                top = positions([entry], by_bytes, self.name)[0] if entry.get("top_logprobs") else None
-                entries.append(Entry(by_bytes(entry), entry.get("logprob"), top))
-        elif delta.get("content"):
-            entries.append(Entry(delta["content"]))
-        return Drawn(entries, ends, str(data.get("model") or ""), str(data.get("system_fingerprint") or ""))
+        return drawn_choice(data, delta.get("content"), str, self.name)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)

@@ -7,13 +7,13 @@ from typing import Any
 
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Drawn, Reply, Request, ServerInfo, Token, prompts_of
 from decodekit_remote.dialects.completions import (
-    drawn_choice,
     models_of,
     plain_body,
     read_choices,
     read_event,
     without_logprobs,
 )
+from decodekit_remote.dialects.drawn_events import drawn_choice
 
 __all__ = ["OpenAICompletionsDialect", "text_key"]
 
@@ -38,7 +38,9 @@ class OpenAICompletionsDialect(Dialect):
         return path, {**(body if question.top else without_logprobs(body)), **settings}
 
     def drawn(self, data: Any) -> Drawn:
-        return drawn_choice(data, text_key, self.name)
+        if not data.get("choices"):
+            return Drawn(())
+        return drawn_choice(data, data["choices"][0].get("text"), text_key, self.name)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)

@@ -11,8 +11,8 @@ from typing import Any
 
 from decodekit.errors import ParameterError, ProviderError
 from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Drawn, Entry, Reply, Request, ServerInfo
-from decodekit_remote.dialects.completions import ending_of, models_of
-from decodekit_remote.dialects.content import by_bytes, positions
+from decodekit_remote.dialects.completions import models_of
+from decodekit_remote.dialects.drawn_events import ending_of, listed_entries
 from decodekit_remote.dialects.only_drawn import conversation_of, only
 
 __all__ = ["OpenAIResponsesDialect"]
@@ -57,7 +57,7 @@ class OpenAIResponsesDialect(Dialect):
             listed = data.get("logprobs") or []
             if not listed:
                 return Drawn([Entry(data["delta"])] if data["delta"] else ())
-            return Drawn([_entry(each, self.name) for each in listed])
+            return Drawn(listed_entries(listed, self.name))
         if kind in ("response.completed", "response.incomplete", "response.failed"):
             answer = data["response"]
             if kind == "response.failed":
@@ -73,8 +73,3 @@ class OpenAIResponsesDialect(Dialect):
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
         return None if listed is None else ServerInfo(model=str(listed["id"]))
-
-
-def _entry(listed: Any, name: str) -> Entry:
-    top = positions([listed], by_bytes, name)[0] if listed.get("top_logprobs") else None
-    return Entry(by_bytes(listed), listed["logprob"], top)

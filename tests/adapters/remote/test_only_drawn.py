@@ -15,6 +15,7 @@ import decodekit
 from decodekit import Chain, Session
 from decodekit.errors import ParameterError, ProviderError
 from decodekit_remote import RemoteAdapter
+from tests.adapters.remote.recorded import playing
 
 TALK: Any = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Where is the cat?"}]
 WORDS = ["On", " the", " mat", "."]
@@ -135,3 +136,23 @@ def test_what_these_apis_do_not_have_is_refused() -> None:
         with pytest.raises(ParameterError, match="use sampler='provider'"):
             session.score(TALK, "On")
         assert api.requests == []
+
+
+RECORDED = [
+    ("openai_chat", "llama_server", "v1_chat_stream", ["I", "'m"]),
+    ("openai_chat", "llama_cpp_python", "chat_top_logprobs5_stream", ["I", "'m"]),
+    ("openai_completions", "llama_server", "v1_completions_stream", [" Paris", "."]),
+    ("openai_completions", "llama_cpp_python", "completions_logprobs5_stream", [" Paris", ".", "\n"]),
+]
+
+
+@pytest.mark.parametrize(("dialect", "server", "name", "texts"), RECORDED)
+def test_recorded_streams_are_read_as_drawn_tokens(dialect: str, server: str, name: str, texts: list[str]) -> None:
+    adapter = RemoteAdapter(
+        base_url="http://api.test", dialect=dialect, probe=False, transport=lambda: playing(server, name, "models")
+    )
+    with Session(adapter, Chain.of("provider"), seed=1) as session:
+        steps = list(session.stream("The capital of France is", max_tokens=len(texts)))
+    assert [step.text for step in steps] == texts
+    assert [step.choice.rank for step in steps] == [0] * len(texts)  # these servers were greedy
+    assert all(step.choice.raw_logprob is not None and step.choice.raw_logprob < 0 for step in steps)
