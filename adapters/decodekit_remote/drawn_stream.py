@@ -19,6 +19,11 @@ from decodekit_remote.vocabulary import HashedVocabulary
 
 __all__ = ["drawn_tokens"]
 
+_CUT = (
+    "ended its answer without saying why, so it may be cut. llama-cpp-python's server does that when another question "
+    "comes: set concurrency = 1, or start it with --interrupt_requests false"
+)
+
 
 async def drawn_tokens(
     server: Server, prefix: Prefix, question: Request, settings: Mapping[str, Any]
@@ -53,14 +58,16 @@ async def drawn_tokens(
                 return
     if held is not None:
         yield held
-    raise server.transport.error(path, "ended its answer without saying why; it may be cut")
+    raise server.transport.error(path, _CUT)
 
 
 async def _events(server: Server, path: str, body: dict[str, Any]) -> AsyncGenerator[Any, None]:
     """The events of a stream. It is asked for again only before the first: another answer would be another draw."""
 
     async def begin() -> tuple[AsyncGenerator[Any, None], Any]:
-        events = server.transport.events(path, body)
+        events = server.transport.events(
+            path, body, spare=False
+        )  # some servers cut an answer short for another question
         try:
             return events, await anext(events, None)
         except BaseException:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from decodekit.errors import DecodekitError, ParameterError
@@ -14,6 +13,7 @@ from decodekit.model.prefix import Prefix
 from decodekit.session.provider_draws import Terms
 from decodekit_remote.connection import Connection
 from decodekit_remote.dialect import Request
+from decodekit_remote.drawn_answer import DrawnAnswer
 from decodekit_remote.drawn_stream import drawn_tokens
 from decodekit_remote.engines import ENGINES, EngineName, engine_of
 from decodekit_remote.vocabulary import HashedVocabulary
@@ -21,7 +21,6 @@ from decodekit_remote.vocabulary import HashedVocabulary
 __all__ = ["ServerDrawn"]
 
 Value = TypeVar("Value")
-Answers = AsyncGenerator[DrawnToken | DrawnEnd, None]
 Guard = Callable[[Awaitable[Any]], Awaitable[Any]]
 
 _MOST_STOPS = 4  # that OpenAI's API takes; a run looks for all of them itself
@@ -59,7 +58,7 @@ class ServerDrawn:
             self._settings["stop"] = list(terms.stop[:_MOST_STOPS])
         self._described = {"engine": name, "known": how, "settings": dict(self._settings), "notes": list(notes)}
         self._begun: Counter[bytes] = Counter()
-        self._waiting: dict[bytes, list[Answers]] = {}
+        self._waiting: dict[bytes, list[DrawnAnswer]] = {}
 
     @property
     def described(self) -> Mapping[str, Any]:
@@ -69,7 +68,7 @@ class ServerDrawn:
     async def adraw(self, prefixes: Sequence[Prefix]) -> list[DrawnToken | DrawnEnd | DecodekitError]:
         """See `decodekit.model.drawn.Drawing`."""
         waiting, self._waiting = self._waiting, {}
-        taken: list[Answers] = []
+        taken: list[DrawnAnswer] = []
         for prefix in prefixes:
             begun = waiting.get(prefix.digest)
             taken.append(begun.pop() if begun else self._begin(prefix))
@@ -88,16 +87,15 @@ class ServerDrawn:
         """Close the streams."""
         waiting, self._waiting = self._waiting, {}
         for answers in [each for some in waiting.values() for each in some]:
-            with suppress(DecodekitError):
-                await answers.aclose()
+            await answers.aclose()
 
-    def _begin(self, prefix: Prefix) -> Answers:
+    def _begin(self, prefix: Prefix) -> DrawnAnswer:
         number = self._begun[prefix.digest]
         self._begun[prefix.digest] += 1
         seed = (self._terms.seed + (self._terms.stream + number) * _APART) % _SEEDS
-        return self._answers(prefix, self._settings | {"seed": seed})
+        return DrawnAnswer(self._answers(prefix, self._settings | {"seed": seed}))
 
-    async def _answers(self, prefix: Prefix, settings: dict[str, Any]) -> Answers:
+    async def _answers(self, prefix: Prefix, settings: dict[str, Any]) -> AsyncGenerator[DrawnToken | DrawnEnd, None]:
         fault = self._server.fault(prefix)
         if fault is not None:
             raise fault
@@ -109,9 +107,9 @@ class ServerDrawn:
         async for token in drawn_tokens(self._server, prefix, question, settings):
             yield token
 
-    async def _next(self, prefix: Prefix, answers: Answers) -> DrawnToken | DrawnEnd | DecodekitError:
+    async def _next(self, prefix: Prefix, answers: DrawnAnswer) -> DrawnToken | DrawnEnd | DecodekitError:
         try:
-            token: DrawnToken | DrawnEnd = await self._guarded(anext(answers))
+            token: DrawnToken | DrawnEnd = await self._guarded(answers.next())
         except DecodekitError as error:
             await answers.aclose()
             return self._server.transport.redaction.error(error)

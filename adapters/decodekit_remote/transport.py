@@ -145,17 +145,18 @@ class Transport:
         )
         return await retrying(next_attempt)
 
-    async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
+    async def events(self, path: str, body: Mapping[str, Any], *, spare: bool = True) -> AsyncGenerator[Any, None]:
         """The JSON events of a stream, server-sent or one a line, up to its end; close it to stop the server.
 
-        Closing it closes its connection, so a spare one is made meanwhile for the next question. An event that is
+        Closing it closes its connection, so a ``spare`` one is made meanwhile for the next question. An event that is
         ``null`` is ignored. The mark ``[DONE]`` ends the stream; the dialect decides whether a stream without it was
         complete.
 
         Raises:
             ProviderError: as `ask`; an error event in mid-stream; a line that is too long.
         """
-        self._clients.here().stock(self._connect)
+        if spare:
+            self._clients.here().stock(self._connect)
         async with self._answer(path, body) as response:
             kind = response.headers.get("content-type", "")
             counted = bounded(_decoded(response), self._max_body, self._max_line)

@@ -247,3 +247,14 @@ def test_a_chat_without_logprobs_is_text_only(way: str, caplog: Any) -> None:
         assert "logprobs" not in drawn(server)[-1]
         assert sum("provider draws" in record.getMessage() for record in caplog.records) == 1
     assert len(result.text) == 8 and result.trace.steps[0].raw.disclosed == 0
+
+
+def test_runs_that_share_few_connections_do_not_wait_for_one_another() -> None:
+    async def main(server: TableServer) -> list[Any]:
+        async with AsyncSession(remote(server, concurrency=2, deadline=10), Chain.of("provider"), seed=1) as session:
+            runs = [session.generate_many(["one ", "the "], n=2, max_tokens=5 + i) for i in range(4)]
+            return [each for run in await asyncio.gather(*runs) for some in run for each in some]
+
+    with serving("openai_chat") as server:
+        results = asyncio.run(main(server))
+    assert len(results) == 16 and {result.finish_reason for result in results} <= {"length", "stop"}
