@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn, TypeGuard, TypeVar
 from weakref import WeakKeyDictionary
@@ -66,7 +67,7 @@ def _ask_now(adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Discl
     name = adapter.info.name
     try:
         answers = adapter.predict(prefixes, needs)
-    except Exception as error:
+    except (Exception, CancelledError, GeneratorExit) as error:  # nobody cancelled this call or closed it
         raise_typed(error, name)
     return checked(answers, prefixes, adapter.info)
 
@@ -90,7 +91,7 @@ def _ask_async(
     return checked(answers, prefixes, info)
 
 
-def raise_typed(error: Exception, name: str) -> NoReturn:
+def raise_typed(error: BaseException, name: str) -> NoReturn:
     """Raise the error of a whole call, typed."""
     if isinstance(error, DistributionError) and error.stage is None:
         raise _placed(error) from error

@@ -258,7 +258,7 @@ def test_no_error_ends_the_thread_that_drives_for_tasks(error: type[BaseExceptio
             return [await asked(1), *await asyncio.gather(*map(asked, range(4)))]
 
     first, *found = asyncio.run(main())
-    assert isinstance(first, error)
+    assert isinstance(first, AdapterError if error is asyncio.CancelledError else error)
     failed = [i for i, each in enumerate(found) if isinstance(each, BaseException)]
     assert 1 in failed and len(failed) <= 2  # whoever's thread it was learns of it too
 

@@ -44,10 +44,6 @@ def test_an_iterator_gives_what_its_list_gives() -> None:
     many = session.as_completed(given, n=2, max_tokens=5)
     one_by_one = session.as_completed(iter(given), n=2, max_tokens=5)
     assert [essence(result) for result in one_by_one] == [essence(result) for result in many]
-    rows = session.generate_many(iter(given), n=2, max_tokens=5)
-    assert [[r.token_ids for r in row] for row in rows] == [
-        [r.token_ids for r in row] for row in session.generate_many(given, n=2, max_tokens=5)
-    ]
 
 
 def test_no_more_is_read_than_there_is_room_for_and_nothing_stays() -> None:
@@ -173,7 +169,7 @@ def test_tasks_have_all_this_too() -> None:
         session = AsyncSession(narrow(), HOT, seed=3)
         stream: AsyncIterator[Result] = session.as_completed(islice(prompts(), 9), max_tokens=2, progress=told.append)
         results = [result async for result in stream]
-        return results, told, await session.generate_many(islice(prompts(), 3), n=2, max_tokens=2)
+        return results, told, await session.generate_many(list(islice(prompts(), 3)), n=2, max_tokens=2)
 
     results, told, rows = asyncio.run(main())
     expected = Session(narrow(), HOT, seed=3).generate_many(list(islice(prompts(), 9)), max_tokens=2)
