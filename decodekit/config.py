@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from decodekit.chain import Chain
 from decodekit.chain.advice import advice
@@ -75,6 +75,12 @@ class Config(BaseModel):
     guesser: _NamedPart | None = None
     session: _SessionPart = _SessionPart()
     _notes: tuple[str, ...] = PrivateAttr(default=())
+
+    @field_validator("sampler", "guesser", mode="before")
+    @classmethod
+    def _by_name_alone(cls, value: Any) -> Any:
+        """``sampler = "greedy"`` is a part without parameters."""
+        return {"name": value} if isinstance(value, str) else value
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -185,11 +191,18 @@ def config_schema() -> dict[str, Any]:
     schema["properties"]["adapter"] = {"$ref": "#/$defs/adapters_by_name"}
     chain = schema["properties"]["chain"]
     chain |= {**_preset_schema(), "type": ["array", "object"], "items": {"$ref": "#/$defs/processors_by_name"}}
-    schema["properties"]["guesser"] = {"$ref": "#/$defs/guessers_by_name"}
-    schema["properties"]["sampler"] = {"$ref": "#/$defs/samplers_by_name", "default": {"name": "multinomial"}}
+    schema["properties"]["guesser"] = _named_or_table(schema, "guessers_by_name")
+    schema["properties"]["sampler"] = {**_named_or_table(schema, "samplers_by_name"), "default": "multinomial"}
     for part in ("_AdapterPart", "_NamedPart"):
         schema["$defs"].pop(part, None)
     return schema
+
+
+def _named_or_table(schema: dict[str, Any], group: str) -> dict[str, Any]:
+    """The schema of a table, or of the name alone of a plugin that needs no parameters."""
+    alone = [each["properties"]["name"]["const"] for each in schema["$defs"][group]["anyOf"]]
+    needy = [each["properties"]["name"]["const"] for each in schema["$defs"][group]["anyOf"] if each["required"][1:]]
+    return {"anyOf": [{"$ref": f"#/$defs/{group}"}, {"enum": [name for name in alone if name not in needy]}]}
 
 
 def _preset_schema() -> dict[str, Any]:

@@ -191,7 +191,7 @@ def test_the_schema_describes_the_documented_example_down_to_each_parameter() ->
     assert (finite["minimum"], infinite) == (0, {"const": "inf"}) and temperature["additionalProperties"] is False
     assert sorted(temperature["required"]) == ["name", "temperature"] and temperature["description"]
     assert variant(schema, top["chain"]["items"], "name", "top_p")["properties"]["top_p"]["maximum"] == 1
-    assert variant(schema, top["sampler"], "name", "multinomial")["required"] == ["name"]
+    assert variant(schema, top["sampler"]["anyOf"][0], "name", "multinomial")["required"] == ["name"]
     session = resolve(schema, top["session"])["properties"]
     assert session["on_undisclosed"]["enum"] == ["error", "truncate"]
     adapters = [option["properties"]["type"]["const"] for option in resolve(schema, top["adapter"])["anyOf"]]

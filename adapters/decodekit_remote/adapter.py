@@ -15,14 +15,19 @@ from decodekit.distribution.disclosure import CHEAP, Disclosure, for_each
 from decodekit.errors import AdapterError, ConfigError, DecodekitError, ParameterError
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.background import Background
+from decodekit.model.drawn import Drawing
+from decodekit.model.fitness import Fitness
 from decodekit.model.loops import running
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
+from decodekit.session.provider_draws import Terms
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.connection import Connection, Options, needs_vocabulary, server_of
 from decodekit_remote.dialect import Prefill
+from decodekit_remote.engines import EngineName
 from decodekit_remote.named_tokenizer import named_tokenizer
 from decodekit_remote.probing import Found, assumed, contact, dialect_named
+from decodekit_remote.server_drawn import ServerDrawn
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.transport import Transport
 
@@ -63,6 +68,8 @@ class RemoteAdapter:
             before use, and later answers are watched.
         retokenised: what to do when a server that takes text tokenises it differently from the prefix, and so continues
             another sequence: ``error``, or ``allow``, which each step's schedule records.
+        engine: which program's sampling parameters the server has, for ``sampler = "provider"``; ``auto`` goes by the
+            name that the server gives, and assumes those of OpenAI's API where it gives none.
         probe: whether to request two or three single tokens first, to see what the server can return and whether values
             are raw.
         client: in code, a function that makes an `httpx.AsyncClient`, called in each event loop; or a client, which you
@@ -89,12 +96,14 @@ class RemoteAdapter:
         concurrency: Annotated[int, Field(ge=1, le=1024)] = 16,
         prefill: Prefill = "no",
         retokenised: Literal["error", "allow"] = "error",
+        engine: EngineName | Literal["auto"] = "auto",
         probe: bool = True,
         client: Any = None,
         transport: Any = None,
     ) -> None:
         given = {key: value for key, value in locals().items() if key != "self"}
         validated(parameter_model(type(self)), given, "adapter 'remote'")
+        named = dialect_named(dialect) if isinstance(dialect, str) and dialect != "auto" else dialect
         self._transport = Transport(
             base_url.rstrip("/").removesuffix("/v1"),
             key=_key_from(api_key_env),
@@ -103,10 +112,11 @@ class RemoteAdapter:
             concurrency=concurrency,
             client=client,
             transport=transport,
+            key_header=getattr(named, "key_header", ""),
+            headers=getattr(named, "headers", None),
         )
-        named = dialect_named(dialect) if isinstance(dialect, str) and dialect != "auto" else dialect
         self._dialect = None if named == "auto" else named
-        self._model, self._tokenizer, self._probe = model, tokenizer, probe
+        self._model, self._tokenizer, self._probe, self._engine = model, tokenizer, probe, engine
         self._options = Options(draft, top, concurrency, prefill, retokenised)
         self._connection: Connection | None = None
         self._connecting: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
@@ -259,6 +269,22 @@ class RemoteAdapter:
     def cached_tokens(self, prefix: Prefix) -> int | None:
         """How many tokens of a prefix were in the server's cache, as it reported last; None where it did not."""
         return None if self._connection is None else self._connection.answers.cached_tokens(prefix)
+
+    def fitness(self, *, drawn: bool = False) -> list[Fitness]:
+        """What the server is known to do and not to do, where it draws or not. Nothing is asked."""
+        return self._require_connection().fitness(drawn=drawn)
+
+    def must_draw(self, tokens: int) -> str:
+        """Why the server has to draw an answer of so many tokens; '' where decodekit can."""
+        return self._require_connection().must_draw(tokens)
+
+    def drawing(self, terms: Terms) -> Drawing:
+        """The answers of one run that the server draws: ``sampler = "provider"``.
+
+        Raises:
+            ParameterError: the server has no parameters with the law of this chain, or its dialect does not draw.
+        """
+        return ServerDrawn(self._require_connection(), terms, self._engine, self._guarded)
 
     async def aclose(self) -> None:
         """Close streams and connections, to the end if it is cancelled meanwhile. Closing twice does nothing."""

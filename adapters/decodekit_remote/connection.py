@@ -10,11 +10,13 @@ from typing import Any, Literal
 from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import ParameterError, ProviderError
 from decodekit.model.adapter import AdapterInfo, Answer
+from decodekit.model.fitness import Fitness
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.answers import Answers
 from decodekit_remote.dialect import Prefill
 from decodekit_remote.draft_length import DraftLength
+from decodekit_remote.fitness import fitness_of
 from decodekit_remote.list_length import ListLength
 from decodekit_remote.probing import Found
 from decodekit_remote.questions import Questions
@@ -57,7 +59,7 @@ class Connection:
         most = capabilities.most_top
         grows = options.top is None and not capabilities.distinct_keys  # longer lists have more equal texts there
         usual = min(options.top or capabilities.usual_top, most)
-        if usual < 1:
+        if usual < 1 and not capabilities.draws_only:
             raise ProviderError(f"dialect {server.dialect.name!r} lists no tokens")
         if options.draft == "stream" and not capabilities.stream:
             raise ParameterError(f"draft: dialect {server.dialect.name!r} cannot stream")
@@ -81,6 +83,18 @@ class Connection:
         )
         self.info = self._describe()
 
+    def must_draw(self, tokens: int) -> str:
+        """Why the server has to draw so many tokens: no list can be asked for, or none after a token. '' elsewhere."""
+        only = self.server.capabilities.draws_only
+        if only:
+            return f"{self.server.dialect.name}: this API {only}"
+        if tokens < 2 or not self.server.capabilities.conversations or self._options.prefill != "no":
+            return ""
+        return (
+            f"{self.server.dialect.name}: this server is not known to continue an assistant message; if it does, say "
+            "how with prefill='last_message', 'continue_final_message' or 'prefix'"
+        )
+
     @property
     def capabilities(self) -> Mapping[str, Any]:
         """What the server can do, by name, and how that is known."""
@@ -89,12 +103,22 @@ class Connection:
         report = {"dialect": self.server.dialect.name, "known": how, **known}
         return report | {"prefill_proved": self._checks.prefill_proved, "retokenised": self._options.retokenised}
 
+    def fitness(self, *, drawn: bool) -> list[Fitness]:
+        """What the server is known to do and not to do."""
+        return list(fitness_of(self.server, self._checks, drawn=drawn))
+
+    async def check_before(self, prefix: Prefix) -> None:
+        """Check that the server will read a prefix as its tokens. Raises `ProviderError`."""
+        await self._checks.before(prefix)
+
     async def prove_prefill(self) -> None:
         """Where answers are to be continued by prefill, test that they are. Raises `ProviderError`."""
         await self._checks.prove_prefill()
 
     async def predict(self, prefixes: Sequence[Prefix], wants: Sequence[Disclosure]) -> list[Answer]:
         """One answer per prefix: a distribution, or its own error."""
+        if self.server.capabilities.draws_only:
+            return [ParameterError(f"{self.must_draw(1)}; use sampler='provider'") for _ in prefixes]
         reachable, proved = self.server.reachable, self._checks.prefill_proved
         by_digest: dict[bytes, Wanted] = {}
         for prefix, want in zip(prefixes, wants, strict=True):
@@ -141,7 +165,7 @@ class Connection:
     def _describe(self) -> AdapterInfo:
         server, capabilities = self.server, self.server.capabilities
         whole = bool(capabilities.whole_vocabulary)
-        named = Disclosure(top=capabilities.most_top)
+        named = Disclosure(top=capabilities.most_top or None)
         if capabilities.named_ids and not whole:
             named = replace(named, ids=())
         clean = server.transport.redaction.text
@@ -152,7 +176,7 @@ class Connection:
             tokenizer_fingerprint="" if server.tokenizer is None else server.tokenizer.fingerprint,
             vocab_size=server.vocab_size,
             context_length=server.longest,
-            cheap=Disclosure(top=self.list_length.top),
+            cheap=Disclosure(top=self.list_length.top or None),
             most=ALL if whole else named,
             stage=capabilities.stage,
             origin="logprobs",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from decodekit.distribution import Stage
 from decodekit.errors import ParameterError
@@ -19,6 +19,8 @@ __all__ = [
     "Capabilities",
     "Conversation",
     "Dialect",
+    "Drawn",
+    "Entry",
     "Position",
     "Prefill",
     "Reply",
@@ -60,6 +62,8 @@ class Capabilities:
         impossible: a value this low or lower means probability zero, in nats.
         unlisted_below: a value this low or lower means that the token is not in the list, in nats; None where there is
             no such value.
+        draws: the server can be asked for answers that it draws itself.
+        draws_only: why its answers can only be drawn by the server; '' where lists can be asked for.
     """
 
     ids_in: bool = False
@@ -81,6 +85,8 @@ class Capabilities:
     usual_top: int = 20
     impossible: float = -3e38
     unlisted_below: float | None = None
+    draws: bool = False
+    draws_only: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,35 @@ class Reply:
     cached_tokens: int | None = None
 
 
+class Entry(NamedTuple):
+    """A token that the server drew.
+
+    Args:
+        token: the token, or a piece of text where the server does not tell tokens apart.
+        logprob: its own, in nats; None where the server gives none.
+        top: the most likely tokens at its place, with their logprobs; None where the server gives none.
+    """
+
+    token: Token
+    logprob: float | None = None
+    top: Position | None = None
+
+
+class Drawn(NamedTuple):
+    """One event of an answer that the server draws.
+
+    Args:
+        entries: the tokens.
+        ends: why the answer is complete; None where it goes on.
+        model, build: as for `Reply`.
+    """
+
+    entries: Sequence[Entry]
+    ends: Literal["stop", "length"] | None = None
+    model: str = ""
+    build: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
     """What a server reports about itself at the first contact.
@@ -203,6 +238,7 @@ class ServerInfo:
         filler: the id of a token that is one ASCII character, to force where a list would be missing.
         tokenizes: it has a route to tokenise text.
         places: how many sequences it works on at a time; None where it does not say.
+        engine: the program behind the API, as the server names it; '' where it does not say.
     """
 
     model: str = ""
@@ -214,10 +250,11 @@ class ServerInfo:
     filler: int | None = None
     tokenizes: bool = False
     places: int | None = None
+    engine: str = ""
 
     def __post_init__(self) -> None:
         """Raises `TypeError` or `ValueError` for invalid values."""
-        names: tuple[object, object] = (self.model, self.build)
+        names: tuple[object, ...] = (self.model, self.build, self.engine)
         if not all(isinstance(name, str) for name in names):
             raise TypeError("a name that is not text")
         for name, least in (("vocab_size", 1), ("context_length", 2), ("places", 1)):
@@ -237,6 +274,9 @@ class Ask(Protocol):
 
 class Dialect(Protocol):
     """One kind of server. Inherit from it, or implement its members.
+
+    A dialect may have two attributes more: ``key_header``, the name of the header that takes the key in place of
+    ``authorization``, and ``headers``, which are sent with every request.
 
     Methods that read an answer may raise `KeyError`, `TypeError`, `ValueError`, `IndexError` or `AttributeError` for an
     answer of another shape: it is reported as such. Other faults they raise as `ProviderError`.
@@ -267,6 +307,25 @@ class Dialect(Protocol):
     def event(self, data: Any, seen: int) -> Reply:
         """One event of a stream, ``seen`` positions into it; only of a dialect that can ``stream``."""
         raise ValueError("this dialect reads no streams")
+
+    def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The path and the body of a question for a streamed answer that the server draws itself.
+
+        Args:
+            question: the prompt, the number of tokens and of logprobs.
+            settings: the sampling parameters by the server's names, with ``stop`` and ``seed``.
+
+        Raises:
+            ParameterError: such a server has not been taught to draw here.
+        """
+        raise ParameterError(
+            f"sampler 'provider': dialect {self.name!r} continues any prefix, so decodekit draws there: use another "
+            "sampler, such as multinomial, or name a dialect that draws, such as openai_chat"
+        )
+
+    def drawn(self, data: Any) -> Drawn:
+        """One event of such an answer."""
+        raise ValueError("this dialect reads no answers that the server drew")
 
     def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:
         """The path and body that tokenise a text, None where the server has no such route."""

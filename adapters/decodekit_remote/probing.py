@@ -19,6 +19,7 @@ from decodekit.errors import (
 )
 from decodekit.plugin.registry import define_group
 from decodekit_remote.dialect import Capabilities, Dialect, Request, ServerInfo
+from decodekit_remote.dialects.completions import NoLogprobs
 from decodekit_remote.reading import SHAPE
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import put
@@ -88,11 +89,13 @@ async def contact(transport: Transport, dialect: Dialect | None, model: str | No
     if dialect is not None:
         info = await _server_info(transport, dialect, model, "warning") or ServerInfo()
         found = Found(dialect, replace(info, model=model or info.model), dialect.capabilities)
-        return await _probed(transport, found) if probe else found
+        return await _probed(transport, found) if probe and not found.capabilities.draws_only else found
     tried = []
     for name in _order():
         try:
             candidate = dialect_named(name)
+            if candidate.capabilities.draws_only:
+                continue  # it is chosen by name only
         except ConfigError as error:  # a broken third-party dialect does not block the others
             transport.redaction.log("warning", "dialect skipped", dialect=name, reason=str(error))
             continue
@@ -107,6 +110,8 @@ async def contact(transport: Transport, dialect: Dialect | None, model: str | No
             if name != _LAST[0]:
                 raise
             continue  # no completions there, or none with logprobs: perhaps a chat
+        if found.capabilities.draws_only and name == _LAST[0]:
+            continue  # no completions with logprobs: perhaps a chat that has them
         transport.redaction.log(
             "info", "dialect found", server=transport.base_url, dialect=name, model=found.info.model
         )
@@ -135,6 +140,21 @@ async def _server_info(transport: Transport, dialect: Dialect, model: str | None
 
 
 async def _probed(transport: Transport, found: Found) -> Found:
+    """What the server is seen to do; of one without logprobs, that it can only draw, if its dialect reads that."""
+    try:
+        return await _seen(transport, found)
+    except ProviderError as error:
+        if not found.capabilities.draws or not (isinstance(error, NoLogprobs) or _refuses_logprobs(error)):
+            raise
+        why = "gives no logprobs, so it shows no distribution"
+        return replace(found, capabilities=replace(found.capabilities, most_top=0, draws_only=why), probed=True)
+
+
+def _refuses_logprobs(error: ProviderError) -> bool:
+    return isinstance(error, Refused) and error.status in (400, 422) and "logprobs" in str(error)
+
+
+async def _seen(transport: Transport, found: Found) -> Found:
     capabilities, dialect = found.capabilities, found.dialect
     top = min(capabilities.usual_top, capabilities.most_top)
     one = None

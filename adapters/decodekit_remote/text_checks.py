@@ -138,7 +138,7 @@ class TextChecks:
     def _no_prefill(self) -> ProviderError:
         return ProviderError(
             f"{self._server.transport.base_url}: prefill={self._server.capabilities.prefill!r} was tried, and "
-            f"{self._why_no_prefill}. Name {_ALTERNATIVES}; without prefill only one request's draft is available"
+            f"{self._why_no_prefill}. Name {_ALTERNATIVES}; without prefill the server draws"
         )
 
     # -- tokens -------------------------------------------------------------------------------------------------------

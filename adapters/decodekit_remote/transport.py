@@ -44,6 +44,8 @@ class Transport:
         concurrency: how many questions are in flight at once, in each event loop.
         client: as for `Clients`; its own headers are left as they are.
         transport: as for `Clients`.
+        key_header: the header that takes the key in place of ``authorization``.
+        headers: sent with every request.
         max_line: bytes of a line of a stream.
         max_body: bytes of an answer, and of what it decodes to.
 
@@ -65,11 +67,13 @@ class Transport:
         concurrency: int = 16,
         client: Client = None,
         transport: Carrier = None,
+        key_header: str = "",
+        headers: Mapping[str, str] | None = None,
         max_line: int = 32 * MEBIBYTE,
         max_body: int = 64 * MEBIBYTE,
     ) -> None:
         self.base_url = _checked_url(base_url)
-        self._key = key
+        self._key, self._key_header, self._headers = key, key_header, dict(headers or {})
         if key is not None and not (key.get_secret_value().isascii() and key.get_secret_value().isprintable()):
             raise ParameterError("the key is not one line of printable ASCII, so it cannot be sent in a header")
         self.redaction = Redaction(key)
@@ -141,17 +145,18 @@ class Transport:
         )
         return await retrying(next_attempt)
 
-    async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
+    async def events(self, path: str, body: Mapping[str, Any], *, spare: bool = True) -> AsyncGenerator[Any, None]:
         """The JSON events of a stream, server-sent or one a line, up to its end; close it to stop the server.
 
-        Closing it closes its connection, so a spare one is made meanwhile for the next question. An event that is
+        Closing it closes its connection, so a ``spare`` one is made meanwhile for the next question. An event that is
         ``null`` is ignored. The mark ``[DONE]`` ends the stream; the dialect decides whether a stream without it was
         complete.
 
         Raises:
             ProviderError: as `ask`; an error event in mid-stream; a line that is too long.
         """
-        self._clients.here().stock(self._connect)
+        if spare:
+            self._clients.here().stock(self._connect)
         async with self._answer(path, body) as response:
             kind = response.headers.get("content-type", "")
             counted = bounded(_decoded(response), self._max_body, self._max_line)
@@ -226,8 +231,10 @@ class Transport:
             raise self.error(path, f"could not be understood: {_reason_of(error)}") from None
 
     def _request(self, client: httpx.AsyncClient, path: str, body: Mapping[str, Any] | None) -> httpx.Request:
-        headers = {"accept-encoding": "identity"}
-        if self._key is not None:
+        headers = {"accept-encoding": "identity", **self._headers}
+        if self._key is not None and self._key_header:
+            headers[self._key_header] = self._key.get_secret_value()
+        elif self._key is not None:
             headers["authorization"] = f"Bearer {self._key.get_secret_value()}"
         try:
             return client.build_request(

@@ -1,4 +1,4 @@
-"""The three samplers of the core: `multinomial`, `greedy` and `inverse_cdf`.
+"""The samplers of the core: `multinomial`, `greedy` and `inverse_cdf`; and `provider`, which draws nothing here.
 
 They are here and not among the plugins because a verifier must not depend on plugins. Each takes a distribution and
 the step's noise, and returns a `Choice`; all are stateless.
@@ -19,9 +19,10 @@ from decodekit.distribution.hidden import Hidden
 from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, gumbel_of, uniform_of, words_above
+from decodekit.errors import ParameterError
 from decodekit.types import Floats, Ids
 
-__all__ = ["CORE_SAMPLERS", "greedy", "inverse_cdf", "multinomial", "race"]
+__all__ = ["CORE_SAMPLERS", "greedy", "inverse_cdf", "multinomial", "provider", "race"]
 
 _LEADERS = 128
 
@@ -137,6 +138,26 @@ def inverse_cdf(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     )
 
 
+def provider(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choice:
+    """The model's provider draws, with its own random numbers; the chain is translated into its parameters.
+
+    For APIs that return text and cannot continue a given prefix. A session asks such an adapter for tokens in place of
+    distributions, so this function is not called; on a distribution it refuses.
+
+    Formula: the provider's own; the parts of the chain are its parameters, or are refused
+    Edges: a seed is passed on and not believed: nothing is proved, and a trace of it is consistent.
+    Source: docs/decisions/0025-the-provider-draws.md.
+    Engines: those behind an API; see docs/remote.md.
+
+    Raises:
+        ParameterError: always.
+    """
+    raise ParameterError(
+        "sampler 'provider': this adapter gives distributions and draws nothing itself; use another sampler, such as "
+        "multinomial"
+    )
+
+
 def _contenders(dist: Distribution, noise: BoundRandomness) -> tuple[Ids, Floats, NDArray[np.uint64]]:
     """Every token that could come first or second in the race: ids, shifted scores, words.
 
@@ -191,5 +212,5 @@ def _best_hidden(row: Row, hidden: Hidden, noise: BoundRandomness, best: float) 
 
 
 CORE_SAMPLERS: Mapping[str, Callable[[Distribution, Context, BoundRandomness], Choice]] = MappingProxyType(
-    {"greedy": greedy, "inverse_cdf": inverse_cdf, "multinomial": multinomial}
+    {"greedy": greedy, "inverse_cdf": inverse_cdf, "multinomial": multinomial, "provider": provider}
 )

@@ -239,7 +239,7 @@ class BlockingAdapter:
         if not self._connected:
             connect: Callable[[], Awaitable[None]] = self.adapter.connect  # type: ignore[attr-defined]
             try:
-                self._wait(connect, until)
+                self.wait(connect, until)
             except OutOfTime:
                 raise AdapterError(f"adapter {self._name!r} could not connect before the deadline") from None
             self._connected = True
@@ -252,13 +252,13 @@ class BlockingAdapter:
         until: float | None = None,
     ) -> list[Answer]:
         """See `Adapter.predict`. An interrupt while waiting, or the time ``until``, cancels the call."""
-        return self._wait(lambda: self.adapter.apredict(prefixes, disclose), until)
+        return self.wait(lambda: self.adapter.apredict(prefixes, disclose), until)
 
     def close(self) -> None:
         """Close the adapter and end the thread, even if the adapter raises. Does nothing the second time."""
         if self._background is not None:
             try:
-                self._wait(self.adapter.aclose)
+                self.wait(self.adapter.aclose)
             finally:
                 self.release()
 
@@ -268,7 +268,18 @@ class BlockingAdapter:
         if background is not None:
             background.close()
 
-    def _wait(self, question: Callable[[], Awaitable[Value]], until: float | None = None) -> Value:
+    @property
+    def is_open(self) -> bool:
+        """Whether it was not closed or released."""
+        return self._background is not None
+
+    def wait(self, question: Callable[[], Awaitable[Value]], until: float | None = None) -> Value:
+        """Await something on the adapter's loop, until a time on the clock of ``time.monotonic``.
+
+        Raises:
+            OutOfTime: there was no answer before ``until``.
+            AdapterError: it is closed.
+        """
         if self._background is None:
             raise AdapterError(f"adapter {self._name!r} is closed")
         if not self._background.usable:  # this process is a fork

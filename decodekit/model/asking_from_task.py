@@ -21,7 +21,7 @@ from decodekit.model.in_flight import in_flight
 from decodekit.model.loops import OutOfTime, running
 from decodekit.model.prefix import Prefix
 
-__all__ = ["ask_from_task", "close_from_task", "connect_from_task"]
+__all__ = ["ask_from_task", "awaited", "close_from_task", "connect_from_task"]
 
 Value = TypeVar("Value")
 
@@ -48,7 +48,7 @@ async def ask_from_task(
     asked, own = in_flight(adapter), object()
     try:
         asked.add(own)
-        answers = await _awaited(adapter, lambda: adapter.apredict(prefixes, needs), until)
+        answers = await awaited(adapter, lambda: adapter.apredict(prefixes, needs), until)
     except OutOfTime:
         raise
     except asyncio.CancelledError as error:
@@ -73,7 +73,7 @@ async def connect_from_task(adapter: Adapter | AsyncAdapter, until: float | None
     if connecting is None or not is_async(adapter):
         return
     try:
-        await _awaited(adapter, connecting, until)
+        await awaited(adapter, connecting, until)
     except OutOfTime:
         raise AdapterError(f"{type(adapter).__name__} could not connect before the deadline") from None
 
@@ -87,7 +87,7 @@ async def close_from_task(adapter: Adapter | AsyncAdapter) -> None:
         await loop.to_the_end(lambda: loop.in_thread(lambda: _close_away(adapter)))
 
 
-async def _awaited(adapter: AsyncAdapter, call: Callable[[], Awaitable[Value]], until: float | None = None) -> Value:
+async def awaited(adapter: AsyncAdapter, call: Callable[[], Awaitable[Value]], until: float | None = None) -> Value:
     """Await a method of an async adapter, until a time.
 
     Such an adapter is written for asyncio. In another event loop its calls run on an asyncio loop in a thread, which

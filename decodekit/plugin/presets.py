@@ -19,7 +19,7 @@ from decodekit.log import get_logger
 from decodekit.plugin import registry
 from decodekit.plugin.parameters import Plugin, validated
 
-__all__ = ["Part", "Preset", "Recipe", "names_of", "ported", "read_recipe"]
+__all__ = ["Part", "Preset", "Recipe", "names_of", "ported", "read_recipe", "recipe_of"]
 
 Part = dict[str, Any]
 """A processor or sampler as a config writes it: ``name``, and its parameters."""
@@ -94,16 +94,21 @@ def read_recipe(name: str, version: str | None = None, parameters: Mapping[str, 
         UnknownPlugin: no preset has this name.
         ParameterError: a parameter or version the engine does not have, one given twice, a value out of bounds.
     """
+    recipe = recipe_of(name, version, parameters)
+    for note in recipe.notes:
+        get_logger().warning("preset_note", preset=name, note=note)
+    return recipe
+
+
+def recipe_of(name: str, version: str | None = None, parameters: Mapping[str, Any] | None = None) -> Recipe:
+    """As `read_recipe`, and nothing is logged."""
     model, _ = _load(name)
     owner = f"preset {name!r}"
     settings = validated(model, _translated(name, model, parameters or {}), owner)
     assert isinstance(settings, Preset)
     if version is not None and version not in model.versions:
         raise ParameterError(f"{owner}: no version {version!r} is known, only {' and '.join(model.versions)}")
-    recipe = _with_idle(settings, version or model.versions[-1])
-    for note in recipe.notes:
-        get_logger().warning("preset_note", preset=name, note=note)
-    return recipe
+    return _with_idle(settings, version or model.versions[-1])
 
 
 def names_of(name: str) -> dict[str, str]:

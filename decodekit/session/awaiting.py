@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.ahead import AheadInTask
 from decodekit.model.asking_from_task import ask_from_task, connect_from_task
+from decodekit.model.drawn import Taken, close_drawing_from_task, draw_from_task
 from decodekit.model.loops import running
 from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
@@ -69,7 +70,7 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
     """
     adapter, priority = run.settings.adapter, run.options.priority
     events = drive(run, keep=keep)
-    answers: Sequence[Answer] = ()
+    answers: Sequence[Taken] = ()
     error: BaseException | None = None
     begun: AheadInTask | None = None
     try:
@@ -90,6 +91,8 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                 elif begun is not None:
                     answers = await begun.answers()
                     begun = None
+                elif run.drawing is not None:
+                    answers = await draw_from_task(adapter, run.drawing, event.prefixes, run.ends_at)
                 else:
                     answers = await ask_from_task(
                         adapter,
@@ -114,3 +117,4 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
         finally:
             if begun is not None:
                 begun.give_up()
+            await close_drawing_from_task(adapter, run.drawing)

@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 from decodekit.model.adapter import Adapter, Answer
 from decodekit.model.ahead import Ahead
 from decodekit.model.asking import ask, connect
+from decodekit.model.drawn import Taken, close_drawing, draw
 from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
@@ -68,7 +69,7 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
     """The steps of a run as they are made, each recorded before it is returned; see `drive`."""
     adapter, priority = cast(Adapter, run.settings.adapter), run.options.priority  # a `Session` has no other
     events = drive(run, keep=keep)
-    answers: Sequence[Answer] = ()
+    answers: Sequence[Taken] = ()
     error: BaseException | None = None
     begun: Ahead | None = None
     try:
@@ -86,6 +87,8 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                 elif begun is not None:
                     answers = begun.answers()
                     begun = None
+                elif run.drawing is not None:
+                    answers = draw(adapter, run.drawing, event.prefixes, run.ends_at)
                 else:
                     answers = ask(
                         adapter,
@@ -109,5 +112,6 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
         try:
             events.close()
         finally:
+            close_drawing(adapter, run.drawing)
             if begun is not None:
                 begun.give_up()

@@ -22,8 +22,10 @@ from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import BoundRandomness, Randomness
 from decodekit.errors import ParameterError, TraceError
+from decodekit.model.drawn import DrawnToken
 from decodekit.model.prefix import Prefix
 from decodekit.session.decided import Checkpoint, Decided
+from decodekit.session.drawn_step import drawn_step
 from decodekit.session.stop import OnUndisclosed, Stop
 from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
@@ -242,6 +244,20 @@ class Decoder:
         noise = self.randomness.at(step.index, draw=self._attempt)
         self._advance(step.token_id, recalled_states(self.chain, step, raw, self._context, self._states, noise))
         return self._close(replace(step, text=self._text.take(step.token_id)), last)
+
+    def take(self, drawn: DrawnToken, *, waited: float = 0.0, last: FinishReason | None = None) -> Step:
+        """Take a token that the provider drew: nothing is reshaped or drawn here. The arguments are those of `feed`."""
+        step = drawn_step(
+            drawn,
+            index=self._context.step,
+            stream=self.randomness.stream,
+            text=self._text.take(drawn.token_id),
+            level=self._level,
+            top=self._top,
+            waited=waited,
+        )
+        self._advance(drawn.token_id, self._states)
+        return self._close(step, drawn.ends or last)
 
     def checkpoint(self) -> Checkpoint:
         """Where it stands, to be given to `rewind`. O(1): nothing in a checkpoint ever changes."""

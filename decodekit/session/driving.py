@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from decodekit.errors import DecodekitError, DistributionError
 from decodekit.log import get_logger
-from decodekit.model.adapter import Answer
 from decodekit.model.admission import admit
+from decodekit.model.drawn import Taken
 from decodekit.model.loops import OutOfTime
 from decodekit.session.decided import Decided
 from decodekit.session.portions import has_company, portions
@@ -50,7 +50,7 @@ class Begin(NamedTuple):
     question: Question
 
 
-Events = Generator[Question | Begin | Step | Work, Sequence[Answer], list[Result]]
+Events = Generator[Question | Begin | Step | Work, Sequence[Taken], list[Result]]
 
 
 def drive(run: Run, *, keep: bool) -> Events:
@@ -96,8 +96,8 @@ def only_result(results: list[Result]) -> Result:
     return result
 
 
-def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step | Work, Sequence[Answer], None]:
-    def confirmed(steps: Iterable[Step]) -> Generator[Step, Sequence[Answer], None]:
+def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step | Work, Sequence[Taken], None]:
+    def confirmed(steps: Iterable[Step]) -> Generator[Step, Sequence[Taken], None]:
         for step in steps:
             recorder.record(step)
             run.confirm(step, recorder.counts[step.stream])
@@ -154,7 +154,7 @@ def _recorded(run: Run, recorder: Recorder) -> Generator[Question | Begin | Step
     run.finished()
 
 
-def _portions(run: Run, question: Question) -> Generator[Question, Sequence[Answer], int]:
+def _portions(run: Run, question: Question) -> Generator[Question, Sequence[Taken], int]:
     """Questions that fill the adapter's cache with the prompts of sequences that start now.
 
     Returns:

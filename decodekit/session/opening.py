@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from decodekit.errors import ParameterError
+from decodekit.model.drawn import Drawing
 from decodekit.model.prefix import Prefix
 from decodekit.session.bans import Ban
 from decodekit.session.options import GenerationOptions
@@ -56,16 +57,21 @@ def header_of(
     prefixes: Sequence[Prefix],
     places: list[tuple[int, int]],
     given: list[Given] | None,
+    drawing: Drawing | None = None,
 ) -> Header:
-    """What a run starts from, for its record. The arguments are those of the run, and of `listed`."""
+    """What a run starts from, for its record. The arguments are those of the run, and of `listed`.
+
+    Where the provider draws, the adapter's data has ``drawing``: what is asked of the provider.
+    """
     stop = options.stop
+    drawn = {} if drawing is None else {"drawing": dict(drawing.described)}
     return Header(
         seed=seed,
         level=options.level,
         prompts=[list(prefix.token_ids) for prefix in prefixes],
         sequences=places,
         chain=settings.chain.describe(),
-        adapter=plain(settings.adapter.info),
+        adapter=plain(settings.adapter.info) | drawn,
         on_undisclosed=settings.on_undisclosed,
         stop={
             "max_tokens": stop.max_tokens,

@@ -18,9 +18,9 @@ from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError, DistributionError, TraceError
-from decodekit.model.adapter import Answer
 from decodekit.model.ahead import ahead_pays
 from decodekit.model.asking import cached_tokens
+from decodekit.model.drawn import Taken
 from decodekit.model.prefix import Prefix
 from decodekit.session.decided import Checkpoint, Decided
 from decodekit.session.decoder import draw_together
@@ -30,6 +30,7 @@ from decodekit.session.opening import ban_of, check_options, header_of
 from decodekit.session.options import GenerationOptions
 from decodekit.session.progress import Progress
 from decodekit.session.prompts import Given, Prompt
+from decodekit.session.provider_draws import drawn_by_provider
 from decodekit.session.result import Result, Usage
 from decodekit.session.roster import Outcome, Roster, listed, one_by_one
 from decodekit.session.sequence import RunSequence, at_step
@@ -72,6 +73,7 @@ class Run:
 
     Attributes:
         total: how many sequences there are; None where the prompts are read one by one.
+        drawing: the tokens of the provider, where it draws: the questions go there; None elsewhere.
 
     Raises:
         ParameterError: a prompt, a stop string, a stop id or a ban that is not valid; two sequences with one stream.
@@ -88,12 +90,13 @@ class Run:
         past: Trace | None = None,
     ) -> None:
         check_options(settings, options, listed=streams is not None)
+        self.seed = Randomness(settings.seed if options.seed is None else options.seed).seed
+        settings, self.drawing = drawn_by_provider(settings, options, self.seed)
         self.settings, self.options = settings, options
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
         self.guesses = guesses_of(settings.guesser, settings.adapter, options.stop.max_tokens)
         self._until = CallersUntil(options.stop)
-        self.seed = Randomness(settings.seed if options.seed is None else options.seed).seed
         self._ban = ban_of(settings, options)
         self._begun = time.monotonic()
         self._reported = 0
@@ -114,7 +117,7 @@ class Run:
         self._entering: list[RunSequence] = []
         self._started: list[RunSequence] = []  # since the last question
         self._needs: list[Disclosure] = []
-        header = header_of(settings, options, self.seed, prefixes, places, given)
+        header = header_of(settings, options, self.seed, prefixes, places, given, self.drawing)
         self.header = header if past is None else replace(past.header, stop=header.stop)
         self._recalled = [] if past is None else list(self._recall(past))
 
@@ -197,7 +200,7 @@ class Run:
         steps = {len(sequence.decoder.output_ids) for sequence in self._asked}
         return at_step(error, steps.pop() if len(steps) == 1 else None)
 
-    def take(self, answers: Sequence[Answer], waited: float = 0.0) -> Iterator[Step]:
+    def take(self, answers: Sequence[Taken], waited: float = 0.0) -> Iterator[Step]:
         """Take the answers to the last question. Returns the new steps; each must be recorded and then confirmed.
 
         Args:
@@ -219,7 +222,7 @@ class Run:
         alone = self.guesses is None and self.options.stop.until is None and self._ban is None
         return alone and ahead_pays(self.settings.adapter)
 
-    def decide(self, answers: Sequence[Answer], waited: float = 0.0) -> list[tuple[RunSequence, Decided]]:
+    def decide(self, answers: Sequence[Taken], waited: float = 0.0) -> list[tuple[RunSequence, Decided]]:
         """As `take`; the tokens are chosen, and `settled` makes their steps."""
         decided = []
         for sequence, answer, drawn in zip(self._asked, answers, self._drawn(answers), strict=True):
@@ -332,7 +335,7 @@ class Run:
             tokens = roster.tokens + sum(len(each.decoder.output_ids) for each in roster.running.values())
             call(Progress(roster.done, total, tokens, roster.failed, time.monotonic() - self._begun))
 
-    def _drawn(self, answers: Sequence[Answer]) -> Sequence[Drawn | None]:
+    def _drawn(self, answers: Sequence[Taken]) -> Sequence[Drawn | None]:
         """What is drawn for all answers to the last question at once."""
         if len(answers) == 1:
             return (None,)
@@ -346,7 +349,7 @@ class Run:
             return "context"  # it fills it
         return "deadline" if self._late() else None
 
-    def _take_guessed(self, guesses: Guesses, answers: Sequence[Answer], waited: float) -> Iterator[Step]:
+    def _take_guessed(self, guesses: Guesses, answers: Sequence[Taken], waited: float) -> Iterator[Step]:
         """As `take`: each sequence also takes the answers to the guessed prefixes, as far as it goes there."""
         if not self._entering:
             guesses.answered(waited, len(self._asked))

@@ -10,7 +10,7 @@ from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
 from decodekit.errors import ContextOverflow, DecodekitError, DistributionError
 from decodekit.log import get_logger
-from decodekit.model.adapter import Answer
+from decodekit.model.drawn import DrawnEnd, DrawnToken, Taken
 from decodekit.session.bans import HeldSteps
 from decodekit.session.decided import Checkpoint, Decided
 from decodekit.session.decoder import Decoder
@@ -64,12 +64,12 @@ class RunSequence:
         return self.decoder.need if self._questions < _MOST_QUESTIONS - 1 else ALL
 
     def take(
-        self, answer: Answer, *, waited: float = 0.0, last: FinishReason | None = None, drawn: Drawn | None = None
+        self, answer: Taken, *, waited: float = 0.0, last: FinishReason | None = None, drawn: Drawn | None = None
     ) -> list[Step]:
         """Take the answer to the question for `need` after the decoder's prefix.
 
         Args:
-            answer: the adapter's answer.
+            answer: the adapter's answer, or what the provider drew.
             waited: the seconds it took.
             last: end after this token for this reason, if nothing else ends the sequence.
             drawn: what a batch drew for this answer; see `draw_together`.
@@ -80,6 +80,11 @@ class RunSequence:
         if isinstance(answer, DecodekitError):
             self.fail(answer)
             return self.settled()
+        if isinstance(answer, DrawnEnd):
+            self.decoder.finish(answer.reason)
+            return []
+        if isinstance(answer, DrawnToken):
+            return self._given(answer, waited, last)
         checkpoint = self.decoder.checkpoint() if self._held is not None else None
         step = self._answered(self.decoder.feed, answer, waited, last, drawn)
         if self.undecided:
@@ -87,12 +92,13 @@ class RunSequence:
         return self.settled() if step is None else self._keep(checkpoint, step)
 
     def decide(
-        self, answer: Answer, *, waited: float = 0.0, last: FinishReason | None = None, drawn: Drawn | None = None
+        self, answer: Taken, *, waited: float = 0.0, last: FinishReason | None = None, drawn: Drawn | None = None
     ) -> Decided | None:
         """As `take`, for a sequence that holds no steps; `settle` makes the step. None where there will be none."""
         if isinstance(answer, DecodekitError):
             self.fail(answer)
             return None
+        assert isinstance(answer, Distribution)  # a provider that draws is not asked ahead
         return self._answered(self.decoder.decide, answer, waited, last, drawn)
 
     def settle(self, decided: Decided) -> Step | None:
@@ -175,6 +181,13 @@ class RunSequence:
             self.fail(error)
         self._questions, self._shown = 0, None
         return decision
+
+    def _given(self, drawn: DrawnToken, waited: float, last: FinishReason | None) -> list[Step]:
+        try:
+            return [self.decoder.take(drawn, waited=waited, last=last)]
+        except DecodekitError as error:
+            self.fail(error)
+            return []
 
     def _keep(self, checkpoint: Checkpoint | None, step: Step) -> list[Step]:
         if self._held is None:

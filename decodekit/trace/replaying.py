@@ -29,7 +29,7 @@ from decodekit.trace.comparing import check_choice
 from decodekit.trace.given import relearn
 from decodekit.trace.reader import read_trace
 from decodekit.trace.rebuild import chain_of, differences, require_noise
-from decodekit.trace.redraw import noise_of, redraw
+from decodekit.trace.redraw import by_provider, noise_of, redraw
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
@@ -112,7 +112,8 @@ def replay(trace: Trace | PathLike, *, adapter: Adapter | AsyncAdapter | None = 
         adapter: a live model to compare with. You give it: a trace never builds an adapter.
 
     Raises:
-        TraceError: the trace cannot be read, or its random number algorithm is unknown.
+        TraceError: the trace cannot be read, or its random number algorithm is unknown; with a model, also a trace of
+            tokens that a provider drew.
         ConfigError: the recorded chain cannot be built from what is installed (live replay only).
         AdapterError: the model could not answer (live replay only).
     """
@@ -146,6 +147,11 @@ def _from_record(trace: Trace, step: Step, attempts: Attempts) -> ReplayStep:
 
 
 def _live(trace: Trace, adapter: Adapter) -> ReplayReport:
+    if by_provider(trace):
+        raise TraceError(
+            "the provider drew these tokens with random numbers of its own, so no model draws them again; "
+            "Session.score says how likely a model finds them"
+        )
     chain = chain_of(trace)
     relearn(adapter, trace)
     warnings = differences(trace.header.adapter, adapter.info)

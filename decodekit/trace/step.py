@@ -91,7 +91,8 @@ class Step:
 
     def __repr__(self) -> str:
         more = f", stream={self.stream}" if self.stream else ""
-        return f"Step({self.index}, {self.text!r}, token_id={self.token_id}, logprob={self.choice.logprob:.4g}{more})"
+        logprob = "unknown" if self.choice.logprob is None else f"{self.choice.logprob:.4g}"
+        return f"Step({self.index}, {self.text!r}, token_id={self.token_id}, logprob={logprob}{more})"
 
     def explain(self, tokenizer: Tokenizer | None = None) -> Explanation:
         """Why this token was chosen: a table of text with ``str``, of HTML in a notebook.

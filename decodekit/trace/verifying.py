@@ -19,7 +19,7 @@ from decodekit.trace.branches import check_branches, drawn_from_record
 from decodekit.trace.comparing import check_choice, is_close
 from decodekit.trace.reader import inspect_trace
 from decodekit.trace.rebuild import chain_of, require_noise
-from decodekit.trace.redraw import check_word, redraw
+from decodekit.trace.redraw import by_provider, check_word, redraw
 from decodekit.trace.reproducing import NotRecorded, Rerun, reproduce
 from decodekit.trace.step import Step
 from decodekit.trace.texts import RecordedTexts
@@ -83,7 +83,7 @@ class _Check:
         self._texts = None if tokenizer is None else RecordedTexts(trace, _same(trace, tokenizer))
         self._rerun: Rerun | None = None
         self._missing = ""
-        if chain:
+        if chain and not by_provider(trace):
             try:
                 self._rerun = Rerun(chain_of(trace), tokenizer)
             except ConfigError as error:

@@ -8,6 +8,7 @@ from decodekit_presets.koboldcpp import KoboldCpp
 from decodekit_presets.llamacpp import LlamaCpp
 from decodekit_presets.llamacpp_python import LlamaCppPython
 from decodekit_presets.mlx_lm import MlxLm
+from decodekit_presets.openai import OpenAI
 from decodekit_presets.sglang import SGLang
 from decodekit_presets.textgen_webui import TextGenerationWebUI
 from decodekit_presets.tgi import TGI
@@ -22,6 +23,7 @@ __all__ = [
     "LlamaCpp",
     "LlamaCppPython",
     "MlxLm",
+    "OpenAI",
     "SGLang",
     "TextGenerationWebUI",
     "Transformers",

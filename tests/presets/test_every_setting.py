@@ -44,6 +44,7 @@ SWITCHES: dict[str, list[dict[str, Any]]] = {
         {"repetition_penalty": 1.2},
         {"min_p": 0.1, "temp": 1.0},
     ],
+    "openai": [{"temperature": 0.0}],
     "tgi": [{"do_sample": True}, {"temperature": 0.5}],
 }
 SPECIAL: dict[str, list[Any]] = {

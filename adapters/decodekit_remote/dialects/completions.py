@@ -10,7 +10,17 @@ from typing import Any
 from decodekit.errors import ProviderError
 from decodekit_remote.dialect import Position, Reply, Request, Token
 
-__all__ = ["counts_of", "models_of", "no_logprobs", "plain_body", "position", "read_choices", "read_event"]
+__all__ = [
+    "NoLogprobs",
+    "counts_of",
+    "models_of",
+    "no_logprobs",
+    "plain_body",
+    "position",
+    "read_choices",
+    "read_event",
+    "without_logprobs",
+]
 
 Reading = Callable[[str], Token]
 
@@ -103,9 +113,18 @@ def position(chosen: str, top: Mapping[str, float | None], read: Reading) -> Pos
     return Position(read(chosen), [read(key) for key, _ in shown], [value for _, value in shown])
 
 
-def no_logprobs(name: str) -> ProviderError:
+def without_logprobs(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A body that does not ask for logprobs: a server that has none may refuse the question."""
+    return {key: value for key, value in body.items() if key not in ("logprobs", "top_logprobs")}
+
+
+class NoLogprobs(ProviderError):
+    """A server answered without logprobs."""
+
+
+def no_logprobs(name: str) -> NoLogprobs:
     """The error for a server that answers without logprobs."""
-    return ProviderError(
+    return NoLogprobs(
         f"{name}: the server answered without logprobs, though they were asked for. It or this model does not give them"
     )
 

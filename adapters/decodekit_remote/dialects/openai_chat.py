@@ -2,17 +2,19 @@
 
 The API of OpenAI and compatible servers. -9999 means a token outside the twenty. How the values were processed is not
 documented; the end of the turn may be missing from the alternatives. An answer can be continued only if the server
-supports it (``prefill``); otherwise only one request's draft is available.
+supports it (``prefill``); otherwise the server draws the answer, or one token is asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from decodekit.errors import ParameterError
-from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Reply, Request, ServerInfo
-from decodekit_remote.dialects.completions import counts_of, models_of, no_logprobs
+from decodekit.errors import ParameterError, ProviderError
+from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Drawn, Reply, Request, ServerInfo
+from decodekit_remote.dialects.completions import counts_of, models_of, no_logprobs, without_logprobs
 from decodekit_remote.dialects.content import by_bytes, positions
+from decodekit_remote.dialects.drawn_events import drawn_choice
 
 __all__ = ["OpenAIChatDialect"]
 
@@ -22,7 +24,7 @@ class OpenAIChatDialect(Dialect):
 
     name = "openai_chat"
     capabilities = Capabilities(
-        bytes_out=True, most_top=20, draft=True, stream=True, conversations=True, unlisted_below=-9999.0
+        bytes_out=True, most_top=20, draft=True, stream=True, conversations=True, unlisted_below=-9999.0, draws=True
     )
 
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
@@ -91,6 +93,19 @@ class OpenAIChatDialect(Dialect):
             **counts_of(data),
         )
 
+    def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        path, body = self.request(question)
+        return path, {**(body if question.top else without_logprobs(body)), **settings}
+
+    def drawn(self, data: Any) -> Drawn:
+        """The token that ends the turn has no content, and is left out."""
+        if not data.get("choices"):
+            return Drawn(())
+        delta = data["choices"][0].get("delta") or {}
+        if delta.get("tool_calls"):
+            raise ProviderError("openai_chat: the model calls a tool, which is not supported here")
+        return drawn_choice(data, delta.get("content"), str, self.name)
+
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
-        return None if listed is None else ServerInfo(model=str(listed["id"]))
+        return None if listed is None else ServerInfo(model=str(listed["id"]), engine=str(listed.get("owned_by") or ""))

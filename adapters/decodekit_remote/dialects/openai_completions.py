@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request, ServerInfo, Token, prompts_of
-from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
+from decodekit_remote.dialect import Ask, Capabilities, Dialect, Drawn, Reply, Request, ServerInfo, Token, prompts_of
+from decodekit_remote.dialects.completions import (
+    models_of,
+    plain_body,
+    read_choices,
+    read_event,
+    without_logprobs,
+)
+from decodekit_remote.dialects.drawn_events import drawn_choice
 
 __all__ = ["OpenAICompletionsDialect", "text_key"]
 
@@ -14,7 +22,7 @@ class OpenAICompletionsDialect(Dialect):
     """Completions of OpenAI: text in, texts out; how the values were processed is not documented."""
 
     name = "openai_completions"
-    capabilities = Capabilities(most_top=5, draft=True, stream=True, distinct_keys=True)
+    capabilities = Capabilities(most_top=5, draft=True, stream=True, distinct_keys=True, draws=True)
 
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         return "/v1/completions", plain_body(question, prompts_of(question))
@@ -25,9 +33,18 @@ class OpenAICompletionsDialect(Dialect):
     def event(self, data: Any, seen: int) -> Reply:
         return read_event(data, text_key, self.name)
 
+    def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        path, body = self.request(question)
+        return path, {**(body if question.top else without_logprobs(body)), **settings}
+
+    def drawn(self, data: Any) -> Drawn:
+        if not data.get("choices"):
+            return Drawn(())
+        return drawn_choice(data, data["choices"][0].get("text"), text_key, self.name)
+
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
-        return None if listed is None else ServerInfo(model=str(listed["id"]))
+        return None if listed is None else ServerInfo(model=str(listed["id"]), engine=str(listed.get("owned_by") or ""))
 
 
 def text_key(key: str) -> Token:

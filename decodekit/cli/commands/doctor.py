@@ -14,6 +14,7 @@ import numpy as np
 import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
+from decodekit.cli.files import read_config
 from decodekit.cli.options import JsonFlag
 from decodekit.cli.output import console, exit_code, number, put_json, say, show_table, table
 from decodekit.distribution import Distribution
@@ -21,9 +22,12 @@ from decodekit.errors import DecodekitError
 from decodekit.model.adapter import Adapter
 from decodekit.model.asking import BlockingAdapter, ask
 from decodekit.model.asking import blocking as as_blocking
+from decodekit.model.fitness import Fitness
 from decodekit.model.prefix import Prefix
 from decodekit.plugin.installed import OURS
 from decodekit.plugin.registry import shared_names
+from decodekit.session import Session
+from decodekit.session.trial import CHAIN, tried
 from decodekit.text.safe_text import safe_text
 from decodekit.types import Ids
 
@@ -40,9 +44,11 @@ def doctor(
 ) -> None:
     """Show versions and extras; with an adapter, what it can do and whether two answers are equal.
 
-    Problems go to stderr; exit 1 if there are any, or 2 if the adapter is named wrongly.
+    With a config, eight tokens are generated with its chain, and verdicts say what works and at what price. Problems
+    go to stderr; exit 1 if there are any, or 2 if the adapter is named wrongly.
     """
     report: dict[str, Any] = {"versions": _versions(), "extras": _extras(), "shared_names": _shared(), "adapter": None}
+    report["verdicts"] = []
     problems: list[str] = []
     wrong = 0
     try:
@@ -54,6 +60,11 @@ def doctor(
         examined = as_blocking(built)
         try:
             report["adapter"] = _examine(examined, problems)
+            verdicts = _verdicts(chosen, examined)
+            report["verdicts"] = [each._asdict() for each in verdicts]
+            problems += [
+                f"{each.what}: {each.why}" for each in verdicts if each.what == CHAIN and each.word == "cannot"
+            ]
         except DecodekitError as error:  # an adapter may contact its backend only at the first call
             problems.append(str(error))
         finally:
@@ -119,6 +130,8 @@ def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
         start = [tokenizer.bos_id, *start]
     if tokenizer is not None and info.vocab_size not in (None, tokenizer.vocab_size):
         problems.append(f"the model has {info.vocab_size} tokens, its tokenizer {tokenizer.vocab_size}")
+    if hasattr(behind, "must_draw") and behind.must_draw(2):  # no list follows a token that was drawn
+        return {"info": properties, "first_answer_s": None, "same_bits": None, "drift": None}
     begun = time.perf_counter()
     try:
         first = _answer(adapter, start)
@@ -132,6 +145,14 @@ def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
     if info.deterministic and not same and first.schedule == second.schedule:
         problems.append(f"it declares itself deterministic, but the same question changed by {drift:.3g} nats")
     return {"info": properties, "first_answer_s": round(seconds, 4), "same_bits": same, "drift": number(drift)}
+
+
+def _verdicts(chosen: AdapterChoice, adapter: Adapter) -> list[Fitness]:
+    """What a few tokens with the config's chain show; nothing without a config."""
+    if chosen.config is None:
+        return []
+    config = read_config(chosen.config)
+    return tried(Session(adapter, config.build_chain(), **config.session_options()))
 
 
 def _answer(adapter: Adapter, ids: list[int]) -> Distribution:
@@ -185,4 +206,7 @@ def _show(report: dict[str, Any]) -> None:
             listing.add_row("first answer", f"{checked['first_answer_s']:.3f} s")
             moved = "the same bits" if checked["same_bits"] else f"changed by {checked['drift']} nats"
             listing.add_row("asked twice", moved)
+    for each in report["verdicts"]:
+        way_out = f" ({each['remedy']})" if each["remedy"] else ""
+        listing.add_row(each["what"], safe_text(f"{each['word']}: {each['why']}{way_out}"))
     show_table(console(), listing)

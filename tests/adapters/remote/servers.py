@@ -14,6 +14,7 @@ import numpy as np
 
 from decodekit import Prefix
 from decodekit.testing import BytesTokenizer, NGramAdapter
+from tests.adapters.remote.drawing import next_tokens
 
 __all__ = ["Answer", "TableServer", "TalkingTokenizer", "serving"]
 
@@ -62,6 +63,10 @@ class TableServer:
         self.prefill = "no"  # how an answer is to be continued
         self.longest_prefill: int | None = None  # characters; a longer one is ignored, and not counted
         self.after_temperature = False  # whether the values feel the temperature
+        self.owner = dialect  # of its model, as it says
+        self.gives_logprobs = True
+        self.chance = np.random.default_rng(0)
+        self.laws: list[np.ndarray] = []  # of the tokens that it drew
         self._rows: dict[tuple[int, ...], np.ndarray] = {}
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -154,7 +159,7 @@ class TableServer:
     def answer(self, path: str, body: Any) -> Any:
         llama = self.dialect == "llama_server"
         if path == "/v1/models":
-            meta = {"meta": {"n_vocab": 257}} if llama else {"owned_by": self.dialect, "max_model_len": self.context}
+            meta = {"meta": {"n_vocab": 257}} if llama else {"owned_by": self.owner, "max_model_len": self.context}
             return {"object": "list", "data": [{"id": self.name, **meta}]}
         if path == "/props" and llama:
             settings = {"params": {"speculative.types": "none"}, "n_ctx": self.context}
@@ -220,24 +225,30 @@ class TableServer:
         if self.longest_prefill is not None and goes_on and len(last["content"]) > self.longest_prefill:
             talk, goes_on = talk[:-1], False
         prompt = self._talk(talk, goes_on=bool(goes_on))
-        entries = []
-        for row, chosen in self._greedy(prompt, body["max_tokens"], None, body["temperature"]):
-            listed = [_texts(int(i), row) for i in np.lexsort((np.arange(257), -row))[: body["top_logprobs"]]]
+        entries, ends = [], "length"
+        if "seed" in body:
+            rows, ends = next_tokens(self, prompt, body)
+        else:
+            rows = list(self._greedy(prompt, body["max_tokens"], None, body["temperature"]))
+        for row, chosen in rows:
+            listed = [_texts(int(i), row) for i in np.lexsort((np.arange(257), -row))[: body.get("top_logprobs", 0)]]
             entries.append({**_texts(chosen, row), "top_logprobs": listed})
+        scores: Any = [{"content": [entry]} if self.gives_logprobs else None for entry in entries]
         told: dict[str, Any] = {"model": self.name}
         if self.longest_prefill is None:
             told["usage"] = {"prompt_tokens": len(prompt)}
         if not body.get("stream"):
             text = "".join(entry["token"] for entry in entries)
             message = {"role": "assistant", "content": text}
-            choice = {"index": 0, "message": message, "finish_reason": "length", "logprobs": {"content": entries}}
+            told_of = {"content": entries} if self.gives_logprobs else None
+            choice = {"index": 0, "message": message, "finish_reason": ends, "logprobs": told_of}
             return told | {"choices": [choice]}
         first = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None, "logprobs": None}
         choices = [first] + [
-            {"index": 0, "delta": {"content": entry["token"]}, "finish_reason": None, "logprobs": {"content": [entry]}}
-            for entry in entries
+            {"index": 0, "delta": {"content": entry["token"]}, "finish_reason": None, "logprobs": each}
+            for entry, each in zip(entries, scores, strict=True)
         ]
-        choices.append({"index": 0, "delta": {}, "finish_reason": "length", "logprobs": None})
+        choices.append({"index": 0, "delta": {}, "finish_reason": ends, "logprobs": None})
         return [{"model": self.name, "choices": [choice]} for choice in choices]
 
     def _felt(self, row: np.ndarray, temperature: float) -> np.ndarray:

@@ -81,10 +81,11 @@ def test_a_server_that_lists_less_than_it_was_asked_for_is_known_by_what_it_list
         assert adapter.capabilities["most_top"] in (3, 4) and adapter.capabilities["whole_vocabulary"] is False
 
 
-def test_a_server_without_logprobs_is_refused_at_once() -> None:
+def test_a_server_without_logprobs_can_only_draw() -> None:
     transport = playing("llama_server", "v1_chat_top_logprobs0", "models")
-    with pytest.raises(ProviderError, match="without logprobs"):
-        asyncio.run(RemoteAdapter(base_url="http://host", dialect="openai_chat", transport=transport).connect())
+    adapter = RemoteAdapter(base_url="http://host", dialect="openai_chat", transport=transport)
+    asyncio.run(adapter.connect())
+    assert adapter.must_draw(1) == "openai_chat: this API gives no logprobs, so it shows no distribution"
 
 
 def test_an_unknown_dialect_is_told_with_what_there_is() -> None:

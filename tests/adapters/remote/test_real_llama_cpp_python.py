@@ -100,6 +100,25 @@ def test_long_samples_are_those_of_the_model_in_process(server: str, local: Any,
 
 
 @pytest.mark.real_model
+@pytest.mark.parametrize("dialect", ["openai_completions", "openai_chat"])
+def test_what_the_server_draws_is_recorded_as_it_drew(server: str, local: Any, dialect: str) -> None:
+    """At temperature 0 it draws what the model in process does; its own defaults, such as min_p, play no part."""
+    adapter = decodekit.adapter("remote", base_url=server, dialect=dialect)
+    with Session(adapter, "top_k=40 temperature=0 provider") as session:
+        result = session.generate(PROMPTS[0], max_tokens=10)
+        hot = session.generate(
+            PROMPTS[0], max_tokens=10, chain=decodekit.Chain.of("min_p=0.1 temperature=0.7 provider")
+        )
+    drawing = result.trace.header.adapter["drawing"]
+    assert (drawing["engine"], drawing["known"]) == ("llama-cpp-python", "named by the server")
+    assert [step.choice.rank for step in result.trace.steps] == [0] * 10 and len(hot.token_ids) == 10
+    assert decodekit.verify(hot.trace).word == "consistent"
+    if dialect == "openai_completions":
+        with Session(local, "greedy") as session:
+            assert result.text == session.generate(PROMPTS[0], max_tokens=10).text
+
+
+@pytest.mark.real_model
 def test_a_list_that_falls_short_says_why(server: str) -> None:
     chain = decodekit.Chain([decodekit.processor("top_k", top_k=40)])
     with Session(remote(server), chain, seed=7) as session, pytest.raises(Undisclosed, match="by their text"):
