@@ -52,8 +52,9 @@ def open_session(
         chain: a `Chain`, a list of processors, one of them, a sampler, or a text such as
             ``"top_k=40 temperature=0.8"``, in place of a configuration's.
         options: those of `Session` (``seed``, ``max_tokens``, ``top_logprobs``, ``on_undisclosed``, ``metadata``,
-            ``guesser``) and of the adapter (``n_ctx``, ``device``, ``api_key_env`` and others), in place of a
-            configuration's.
+            ``guesser``, ``stop``, ``stop_ids``, ``ban``, ``deadline``) and of the adapter (``n_ctx``, ``device``,
+            ``api_key_env`` and others), in place of a configuration's; and ``profile``, which names one of a
+            configuration's ``[profiles.NAME]``.
 
     Returns:
         A session that closes the adapter it made: use it as a context manager.
@@ -79,9 +80,9 @@ def _opened(kind: type[AnySession], what: object, chain: GivenChain, options: di
         if options:
             raise ParameterError(f"the adapter is made already, and a session{_no_such(options, _session_options())}")
         return kind(what, made, **own)  # type: ignore[arg-type]
-    data = _configuration(what)
+    data = _configuration(what, options)
     own["guesser"] = guesser_of(own["guesser"]) if "guesser" in own else None
-    in_config = {key: own.pop(key) for key in ("seed", "max_tokens", "top_logprobs", "on_undisclosed") if key in own}
+    in_config = {key: own.pop(key) for key in list(own) if key not in ("metadata", "guesser")}
     data["adapter"] = _with_parameters(data["adapter"], options)
     data["session"] = {**data.get("session", {}), **in_config}
     if made is not None:
@@ -95,8 +96,8 @@ def _opened(kind: type[AnySession], what: object, chain: GivenChain, options: di
     return opened
 
 
-def _configuration(what: object) -> dict[str, Any]:
-    """The configuration that ``what`` names, or is.
+def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
+    """The configuration that ``what`` names, or is; its ``profile`` is taken from the options.
 
     Raises:
         ConfigError: it is none.
@@ -104,7 +105,7 @@ def _configuration(what: object) -> dict[str, Any]:
     from decodekit.config import load_config  # not needed to import decodekit
 
     if isinstance(what, Mapping):
-        return load_config(what).as_data()
+        return load_config(what, profile=options.pop("profile", None)).as_data()
     if not isinstance(what, str | os.PathLike):
         raise ConfigError(f"decodekit.open takes {_FORMS}; {type(what).__name__} is none of these")
     name = os.fspath(what)
@@ -116,7 +117,7 @@ def _configuration(what: object) -> dict[str, Any]:
         return {"adapter": {"type": scheme[1], "base_url" if takes_url else "model": scheme[2]}}
     path = Path(name).expanduser()
     if path.suffix == ".toml":
-        return load_config(path).as_data()
+        return load_config(path, profile=options.pop("profile", None)).as_data()
     if path.is_dir():
         return {"adapter": {"type": "torch", "model": str(path)}}
     if scheme is not None and len(scheme[1]) > 1 and not path.exists():

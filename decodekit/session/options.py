@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, get_args
+from typing import Any, TypedDict, cast, get_args
 
 import numpy as np
 
@@ -137,12 +137,14 @@ class GenerationOptions:
         return {name: value for name, value in named.items() if value is not None}
 
     @classmethod
-    def of(cls, given: GenerationKeywords, max_tokens: int, keywords: type = GenerationKeywords) -> GenerationOptions:
-        """The keywords of a call, with the session's ``max_tokens`` if the call gives none.
+    def of(
+        cls, given: GenerationKeywords, defaults: GenerationKeywords, keywords: type = GenerationKeywords
+    ) -> GenerationOptions:
+        """The keywords of a call, and the session's for those that it does not give, or gives as None.
 
         Args:
             given: the keywords.
-            max_tokens: the session's.
+            defaults: the session's; ``max_tokens`` is among them.
             keywords: `GenerationKeywords`, or `ManyKeywords`.
 
         Raises:
@@ -154,9 +156,10 @@ class GenerationOptions:
         if unknown:
             hint = did_you_mean(unknown[0], known)
             raise TypeError(f"there is no generation option {unknown[0]!r}{hint}")
-        own = given.get("max_tokens")
+        own = {key: value for key, value in given.items() if value is not None or key not in defaults}
+        given = cast(GenerationKeywords, {**defaults, **own})
         stop = Stop(
-            max_tokens=max_tokens if own is None else own,
+            max_tokens=given["max_tokens"] or 0,
             strings=_strings(given.get("stop", ())),
             ids=_ids(given.get("stop_ids", ())),
             until=given.get("until"),
