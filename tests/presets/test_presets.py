@@ -148,7 +148,7 @@ def test_what_is_dropped_is_noted_and_logged_once(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING, "decodekit"):
         chain = Chain.preset("llama.cpp", mirostat=2, top_k=5)
     (record,) = caplog.records
-    assert (record.getMessage(), record.levelname) == ("preset_note", "WARNING")
+    assert (record.event, record.levelname) == ("preset_note", "WARNING")
     assert (record.preset, record.note) == ("llama.cpp", *chain.notes)
 
 
