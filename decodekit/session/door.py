@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from decodekit.chain import Chain
 from decodekit.errors import ConfigError, ModelNotFound, ParameterError, did_you_mean
+from decodekit.local.hub import hub_name
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.plugin import parameter_model, registry
 from decodekit.session.async_session import AsyncSession
@@ -30,8 +31,9 @@ AnySession = TypeVar("AnySession", Session, AsyncSession)
 
 _SCHEME = re.compile(r"([A-Za-z][\w.-]+):(.+)", re.DOTALL)
 _FORMS = (
-    "the name of a model package ('smollm2'), a .gguf file, the folder of a transformers model, an adapter and its "
-    "model ('torch:PATH', 'llamacpp:PATH'), the URL of a server, a .toml file, or an adapter"
+    "the name of a model package ('smollm2'), a .gguf file, the folder of a transformers model, "
+    "an adapter and its model ('torch:PATH', 'llamacpp:PATH'), a model of the hub ('hf:org/repo/file.gguf'), "
+    "the URL of a server, a .toml file, or an adapter"
 )
 
 
@@ -45,6 +47,8 @@ def open_session(
 
             * the name of an installed model package, such as ``"smollm2"``, or a ``.gguf`` file: llama.cpp
             * the folder of a transformers model: torch
+            * ``"hf:org/repo/file.gguf@revision"``, a file of the Hugging Face hub: llama.cpp; ``"hf:org/repo"``: torch.
+              It is downloaded only with ``allow_downloads=True``
             * ``"torch:..."``, ``"llamacpp:..."``: an adapter by its name, and the model as that adapter takes it
             * ``"http://127.0.0.1:8080"``: a server that returns logprobs
             * a ``.toml`` configuration, or the same as a mapping
@@ -112,6 +116,9 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
     scheme = _SCHEME.fullmatch(name)
     if name.startswith(("http://", "https://")):
         return {"adapter": {"type": "remote", "base_url": name}}
+    on_hub = hub_name(name)
+    if on_hub is not None:
+        return {"adapter": {"type": "llamacpp" if on_hub.file else "torch", "model": name}}
     if scheme is not None and registry.is_adapter(scheme[1]):
         takes_url = "base_url" in _parameters(scheme[1]) and scheme[2].startswith(("http://", "https://"))
         return {"adapter": {"type": scheme[1], "base_url" if takes_url else "model": scheme[2]}}
@@ -126,7 +133,7 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
     if "/" in name and path.suffix != ".gguf" and not path.exists():
         raise ModelNotFound(
             f"{name!r}: there is no such file or folder. A model of the Hugging Face hub is opened with "
-            f"decodekit.open('torch:{name}', allow_downloads=True)"
+            f"decodekit.open('hf:{name}', allow_downloads=True)"
         )
     return {"adapter": {"type": "llamacpp", "model": name}}
 

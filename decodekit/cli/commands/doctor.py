@@ -27,7 +27,7 @@ from decodekit.view.safe_text import safe_text
 
 __all__ = ["doctor"]
 
-_EXTRAS = ("llamacpp", "torch", "remote", "cli", "parquet")
+_EXTRAS = ("llamacpp", "torch", "remote", "cli", "parquet", "hub")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*;.*extra == ['\"]([\w-]+)['\"]")
 
 
