@@ -29,10 +29,14 @@ class _Part(BaseModel):
 
 
 class AdapterPart(_Part):
+    """The adapter, and its parameters."""
+
     type: str
 
 
 class NamedPart(_Part):
+    """A processor, a sampler or a guesser, and its parameters."""
+
     name: str
 
 

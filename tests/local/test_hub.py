@@ -6,8 +6,11 @@ import hashlib
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
+from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,7 @@ def test_a_repository_of_transformers_is_fetched_without_what_holds_code(
             home,
         )
         own, terminal = pty.openpty()
+        ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
         run([("hf:org/model", {"allow_downloads": True})], endpoint, tmp_path / "other", terminal)
         assert b"Fetching" in os.read(own, 10_000)
         os.close(own)
