@@ -83,11 +83,9 @@ def _resolved(data: Mapping[str, Any], where: str, profile: str | None, environm
         plain.append(Layer(written, layer.origin))
     whole, origins = merged(plain)
     try:
-        config = Config.model_validate(whole)
+        return Config.of(whole, notes, origins)
     except ValidationError as error:
         raise ConfigError(explained(error.errors(), whole, _keys, _blamed(error, origins, where))) from None
-    config._notes, config._origins = notes, origins
-    return config
 
 
 def _written_out(layer: Layer) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
@@ -97,6 +97,13 @@ class Config(BaseModel):
     session: SessionPart = SessionPart()
     _notes: tuple[str, ...] = PrivateAttr(default=())
     _origins: Origins = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], notes: tuple[str, ...], origins: Origins) -> Self:
+        """A configuration from plain data, with its notes and origins. Raises pydantic's ``ValidationError``."""
+        config = cls.model_validate(data)
+        config._notes, config._origins = notes, origins
+        return config
 
     @property
     def notes(self) -> tuple[str, ...]:
