@@ -15,6 +15,7 @@ from decodekit.distribution.disclosure import CHEAP, Disclosure, for_each
 from decodekit.errors import AdapterError, ConfigError, DecodekitError, ParameterError
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.background import Background
+from decodekit.model.loops import running
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
 from decodekit.text.tokenizer import Tokenizer
@@ -256,8 +257,11 @@ class RemoteAdapter:
         return [clean(answer) if isinstance(answer, DecodekitError) else answer for answer in answers]
 
     async def aclose(self) -> None:
-        """Close streams and connections. Closing twice does nothing."""
+        """Close streams and connections, to the end if it is cancelled meanwhile. Closing twice does nothing."""
         self._closed = True
+        await running().to_the_end(self._close)
+
+    async def _close(self) -> None:
         if self._connection is not None:
             await self._connection.aclose()
         await self._transport.aclose()

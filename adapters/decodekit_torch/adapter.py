@@ -30,7 +30,7 @@ from decodekit_torch.answers import KeptRow, disclosed, whole_row
 from decodekit_torch.computing import computing, repeats_its_bits
 from decodekit_torch.description import context_length, device_type, eos_of, setting, versions
 from decodekit_torch.engines import choose_engine
-from decodekit_torch.loading import Loaded, given, load, move, out_of_memory
+from decodekit_torch.loading import Loaded, free_unused_memory, given, load, move, out_of_memory
 from decodekit_torch.stochastic import Mixture, Stochastic, generators_kept
 from decodekit_torch.uncached import Shape
 
@@ -318,8 +318,7 @@ class TorchAdapter:
 
     def _shrink(self) -> None:
         self._engine.clear()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_unused_memory()
 
     def _into(self, answers: dict[bytes, Answer | KeptRow]) -> Callable[[bytes, torch.Tensor, Shape], None]:
         def emit(digest: bytes, logits: torch.Tensor, shape: Shape) -> None:

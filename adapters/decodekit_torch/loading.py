@@ -24,7 +24,16 @@ from decodekit.local.model_files import find_model
 from decodekit.log import get_logger
 from decodekit_torch.gguf_file import GgufFile
 
-__all__ = ["Loaded", "given", "load", "module_fingerprint", "move", "out_of_memory", "transformers_library"]
+__all__ = [
+    "Loaded",
+    "free_unused_memory",
+    "given",
+    "load",
+    "module_fingerprint",
+    "move",
+    "out_of_memory",
+    "transformers_library",
+]
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -143,6 +152,12 @@ def move(module: Any, device: str) -> None:
         if out_of_memory(error):
             raise
         raise ParameterError(f"adapter 'torch': device: {error}") from None
+
+
+def free_unused_memory() -> None:
+    """Give what torch keeps of a GPU's memory, and does not use, back to others."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def out_of_memory(error: BaseException) -> bool:

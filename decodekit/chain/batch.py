@@ -84,7 +84,7 @@ def draw_rows(links: tuple[Link, ...], rows: Sequence[StepRow], *, noted: bool) 
             applied[i].append(Applied(link, before, after, tosses, None))
             dists[i] = after
     if noted:
-        sum_lists(row.dist.row for row in rows)
+        sum_lists(row.dist.row for row in rows)  # whole rows are summed by the notes, after the draw
         for stage in range(len(links) - 1):
             sum_lists(parts[stage].after.row for parts in applied if len(parts) > stage)
     choices: list[Choice | None] = [None] * len(rows)

@@ -73,8 +73,7 @@ class Reshaped(NamedTuple):
             choice: what was chosen.
             top: how many leading tokens each entry keeps.
         """
-        if choice.rank is None:
-            choice = self.placed(choice)
+        choice = self.placed(choice)
         token_id, logprob = choice.token_id, choice.raw_logprob
         entries: list[Entry] = []
         for part, following in zip(self.applied, self.links[1:], strict=True):

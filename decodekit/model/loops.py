@@ -8,12 +8,17 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from decodekit.errors import AdapterError
+from decodekit.fork import after_fork
 
 __all__ = ["EventLoop", "OutOfTime", "Signal", "running"]
 
@@ -135,14 +140,13 @@ class _Trio:
         return _TrioSignal()
 
     def start(self, function: Callable[[], object]) -> None:
-        from trio.lowlevel import start_thread_soon
-
-        start_thread_soon(function, lambda _: None)
+        _workers_of(self.key).submit(function)
 
     async def in_thread(self, function: Callable[[], Value]) -> Value:
-        from trio.to_thread import run_sync
-
-        return await run_sync(function, abandon_on_cancel=True)
+        ended, future = self.signal(), _workers_of(self.key).submit(copy_context().run, function)
+        future.add_done_callback(lambda _: ended.set())
+        await ended.wait(None)
+        return future.result()
 
     async def to_the_end(self, call: Callable[[], Awaitable[object]]) -> None:
         from trio import CancelScope
@@ -171,3 +175,23 @@ class _TrioSignal:
             await self._event.wait()
         if not self._event.is_set():
             raise OutOfTime
+
+
+_workers: WeakKeyDictionary[object, ThreadPoolExecutor] = WeakKeyDictionary()
+_guard = threading.Lock()
+
+
+def _workers_of(run: object) -> ThreadPoolExecutor:
+    """The worker threads of one run of trio; they end with it. trio's own are daemons.
+
+    At the end of the process a daemon in the middle of a forward pass would break it down.
+    """
+    with _guard:
+        return _workers.get(run) or _workers.setdefault(run, ThreadPoolExecutor(thread_name_prefix="decodekit-trio"))
+
+
+@after_fork
+def _forget_workers() -> None:
+    """In a forked process: the threads are gone, and the lock may stay locked."""
+    global _workers, _guard
+    _workers, _guard = WeakKeyDictionary(), threading.Lock()

@@ -152,13 +152,12 @@ class Decoder:
             Undisclosed: ask the adapter for `need`, which is now larger, and feed again. Nothing has changed.
             DecodekitError: the step failed; nothing has changed.
         """
-        before, asked = self.checkpoint(), list(self._asked)
         decided = self._decide(dist, final, waited, drawn)
         try:
             step = self.settle(decided)
         except BaseException:
-            self._restore(before)
-            self._asked = asked
+            self._restore(decided.before)
+            self._asked = list(decided.asked)
             raise
         return self._close(step, last)
 

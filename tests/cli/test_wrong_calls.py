@@ -31,6 +31,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["generate", "x", *TOY, "--stop", ""], "a stop string must be text"),
     (["generate", "", *TOY], "is empty"),
     (["generate", "x", "-c", "nowhere.toml"], "cannot read nowhere.toml"),
+    (["generate", "x", *TOY, "--chain", "greedy top_k=3"], "--chain: 'greedy' is a sampler; a chain has one"),
     (["generate", "x", *TOY, "--chain", "zzzz"], "`decodekit plugins` lists them"),
     (["plugins", "zzzz"], "`decodekit plugins` lists them"),
     (["verify"], "Missing argument"),

@@ -91,6 +91,7 @@ def _asks_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", ADAPTERS)
 @pytest.mark.parametrize("method", ["generate", "stream", "generate_many", "as_completed"])
 def test_a_call_cancelled_at_any_await_ends_as_cancelled_alone(method: str, kind: str, loop: str, tmp_path) -> None:
+    pytest.importorskip(loop)
     adapter = ADAPTERS[kind]()
     session, expected = AsyncSession(adapter, seed=3), alone(5, LENGTH)
     beside = {i: alone(i, LENGTH) for i in NEIGHBOURS}

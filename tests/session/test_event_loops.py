@@ -21,7 +21,7 @@ PATIENCE = 60  # seconds: nothing waits as long unless a test fails
 
 
 def run(loop: str, main: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    pytest.importorskip("uvloop" if loop == "uvloop" else "anyio")
+    pytest.importorskip(loop)
 
     async def limited() -> Any:
         with anyio.fail_after(PATIENCE):
@@ -132,6 +132,26 @@ def test_a_session_that_is_left_in_a_cancelled_scope_closes_what_it_built(loop: 
 
     run(loop, main)
     assert ends == ["guesser", "closed"]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_model_computes_in_threads_that_the_process_waits_for_and_that_end_with_the_loop(loop: str) -> None:
+    """At the end of a process a daemon in the middle of a forward pass breaks torch down."""
+    used: set[threading.Thread] = set()
+
+    def act(inner: Any, prefixes: Any, wanted: Any) -> Any:
+        used.add(threading.current_thread())
+        return inner.predict(prefixes, wanted)
+
+    async def main() -> None:
+        await AsyncSession(Around(table(), act), seed=1).generate([1], max_tokens=3)
+
+    run(loop, main)
+    gc.collect()
+    assert used and not any(thread.daemon for thread in used)
+    for thread in used:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -76,12 +76,13 @@ def forged(value: Any, data: st.DataObject) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
-        return data.draw(st.sampled_from([value + 1, value + 2, value - 1, 0, 1]).filter(lambda other: other != value))
+        others = [other for other in (value + 1, value + 2, value - 1, 0, 1) if other != value]
+        return data.draw(st.sampled_from(others))
     if isinstance(value, float):
         size = max(1.0, abs(value))
         return data.draw(st.sampled_from([value + 0.5, value - 0.5, value + 1e-6 * size, value - 1e-6 * size, 99.0]))
     if isinstance(value, str):
-        return data.draw(st.sampled_from([value + "x", value[::-1] + "0", ""]).filter(lambda other: other != value))
+        return data.draw(st.sampled_from([other for other in (value + "x", value[::-1] + "0", "") if other != value]))
     return data.draw(st.sampled_from([0, 1, 0.5, "x"]))
 
 

@@ -12,12 +12,14 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 
 import decodekit
 from decodekit import Distribution, Session
 from decodekit.errors import AdapterError
+from decodekit.testing import BytesTokenizer
 from decodekit_remote import RemoteAdapter
 from tests.adapters.remote.faults import PREFIX, remote
 from tests.adapters.remote.servers import Answer, TableServer, serving
@@ -105,6 +107,26 @@ def test_sessions_that_are_dropped_leave_nothing(draft: int | str) -> None:
         with Session(adapter, decodekit.Chain(), seed=1) as session:  # and it serves the next
             assert len(session.generate(PREFIX, max_tokens=2).token_ids) == 2
     assert not loops() and descriptors() <= before + 8  # the server's own ends of some connections
+
+
+def test_an_adapter_that_is_closed_in_a_cancelled_scope_leaves_no_connection() -> None:
+    """Each await of the closing is cancelled again, and it goes on: the stream that runs is not its last one."""
+    with serving(pause=0.02) as server:
+
+        async def main() -> None:
+            gc.collect()
+            before, tasks = descriptors(), asyncio.all_tasks()
+            adapter = remote(server, draft="stream", top=5)
+            await adapter.apredict([decodekit.Prefix(BytesTokenizer().encode("the cat "))])
+            assert adapter.measured["streams"] == 1
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await adapter.aclose()
+            assert scope.cancelled_caught
+            while asyncio.all_tasks() != tasks or descriptors() > before + 8:  # the server's own ends of connections
+                await asyncio.sleep(0)
+
+        asyncio.run(asyncio.wait_for(main(), 20))
 
 
 FORKING = """
