@@ -23,6 +23,7 @@ __all__ = ["GenerationKeywords", "GenerationOptions", "ManyKeywords", "ResumeKey
 
 
 MOST_WAITING = 10_000  # callers; they wait longer than anybody would, and a program that makes more is in error
+_NONE_IS_NOT_GIVEN = ("max_tokens", "deadline")
 _LONGEST_WAIT = 3.15e9  # seconds
 _MOST_SAMPLES = 1_000_000
 
@@ -140,7 +141,7 @@ class GenerationOptions:
     def of(
         cls, given: GenerationKeywords, defaults: GenerationKeywords, keywords: type = GenerationKeywords
     ) -> GenerationOptions:
-        """The keywords of a call, and the session's for those that it does not give, or gives as None.
+        """The keywords of a call, and the session's for those that it does not give.
 
         Args:
             given: the keywords.
@@ -156,7 +157,7 @@ class GenerationOptions:
         if unknown:
             hint = did_you_mean(unknown[0], known)
             raise TypeError(f"there is no generation option {unknown[0]!r}{hint}")
-        own = {key: value for key, value in given.items() if value is not None or key not in defaults}
+        own = {key: value for key, value in given.items() if value is not None or key not in _NONE_IS_NOT_GIVEN}
         given = cast(GenerationKeywords, {**defaults, **own})
         stop = Stop(
             max_tokens=given["max_tokens"] or 0,
