@@ -66,7 +66,9 @@ def _ask_now(adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Discl
     name = adapter.info.name
     try:
         answers = adapter.predict(prefixes, needs)
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # such as a CancelledError of another task: nobody cancelled this call
         raise_typed(error, name)
     return checked(answers, prefixes, adapter.info)
 
@@ -90,7 +92,7 @@ def _ask_async(
     return checked(answers, prefixes, info)
 
 
-def raise_typed(error: Exception, name: str) -> NoReturn:
+def raise_typed(error: BaseException, name: str) -> NoReturn:
     """Raise the error of a whole call, typed."""
     if isinstance(error, DistributionError) and error.stage is None:
         raise _placed(error) from error

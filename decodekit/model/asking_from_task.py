@@ -51,6 +51,11 @@ async def ask_from_task(
         answers = await _awaited(adapter, lambda: adapter.apredict(prefixes, needs), until)
     except OutOfTime:
         raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task() if running().is_asyncio else None
+        if task is not None and not task.cancelling():  # the adapter's own: nobody cancelled this call
+            raise_typed(error, adapter.info.name)
+        raise
     except Exception as error:
         raise_typed(error, adapter.info.name)
     finally:

@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
+from threading import get_ident
 
 from decodekit.distribution.disclosure import Disclosure
+from decodekit.errors import AdapterError
 from decodekit.log import OfRuns
 from decodekit.model.adapter import Adapter, Answer
 from decodekit.model.loops import EventLoop, OutOfTime
@@ -53,6 +55,8 @@ class Rounds:
         self._numbers = count()
         self._expected = 1  # callers that wait, and those that were answered in the last round
         self._seconds = 0.0  # of the last call
+        self.asked = 0  # tokens: new ones of prompts, and one for each prefix
+        self._thread = 0  # that runs a round
         self._budget = TokenBudget()
         self._aside: ThreadPoolExecutor | None = None  # a thread that drives for a caller in a thread
         self._served: set[Hashable] = set()  # loops with a thread that drives their questions
@@ -99,11 +103,14 @@ class Rounds:
             Exception: what ``predict`` raised for this question.
         """
         alone, answers = False, list[Answer]()
+        self._refuse_circles(adapter)
         try:
             with self._guard:
                 if self._leader is None and self._expected == 1 and not self._waiting:
                     alone, self._leader = True, _ALONE
             if alone:
+                self._thread = get_ident()
+                self.asked += tokens + len(prefixes)
                 started = time.perf_counter()
                 answers = self._predict(adapter, prefixes, needs)
                 self._seconds = time.perf_counter() - started
@@ -120,6 +127,11 @@ class Rounds:
         self.add(own)
         self._drive(own, until)
         return own.result()
+
+    def _refuse_circles(self, adapter: Adapter) -> None:
+        """Raises `AdapterError` where an adapter's ``predict`` asks the adapter itself: it would wait for ever."""
+        if self._leader is not None and self._thread == get_ident():
+            raise AdapterError(f"adapter {adapter.info.name!r} asked itself while it was computing an answer")
 
     @property
     def calls_take(self) -> float:
@@ -165,6 +177,7 @@ class Rounds:
                     if self._leader is None:
                         self._leader = own
                 if self._leader is own:
+                    self._thread = get_ident()
                     self._round()
                     with self._guard:
                         self._leader = None
@@ -237,6 +250,7 @@ class Rounds:
         if not batch:
             return
         self._expected = max(len(self._waiting), 1)  # before one of them is told, who may look
+        self.asked += sum(each.tokens + len(each.prefixes) for each in batch)
         started = time.perf_counter()
         self._answer(batch)
         self._seconds = time.perf_counter() - started

@@ -90,13 +90,13 @@ def parse_preset(text: str, flag: str = "--preset") -> tuple[str, str | None, di
     return name, None if version is None else str(version), parameters
 
 
-def parse_guesser(text: str) -> dict[str, Any] | None:
+def parse_guesser(text: str, flag: str = "--guesser") -> dict[str, Any] | None:
     """``prompt_lookup max_ngram=3`` as a config's [guesser]; None for ``none``.
 
     Raises:
         ConfigError: the position in the text, and what was expected there.
     """
-    name, parameters = _named(text, "--guesser", "a guesser")
+    name, parameters = _named(text, flag, "a guesser")
     return None if name == "none" and not parameters else {"name": name, **parameters}
 
 

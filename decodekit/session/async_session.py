@@ -16,6 +16,7 @@ from decodekit.session.driving import only_result
 from decodekit.session.options import GenerationKeywords, GenerationOptions, ManyKeywords
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
+from decodekit.session.run import Run
 from decodekit.session.score import By, Ranked, Score
 from decodekit.session.scoring import ScoreKeywords, ranked, scores, scoring_options
 from decodekit.trace.step import Step
@@ -27,12 +28,13 @@ class AsyncSteps(AsyncIterator[Step]):
     """The steps of a call as they are made.
 
     Attributes:
-        result: the result, once the last step was taken; None before.
+        result: the result, once the run has ended: after the last step, or after `aclose`; None before. The session
+            does not keep the steps, so its trace has none.
     """
 
-    def __init__(self, steps: AsyncGenerator[Step, None], results: list[Result]) -> None:
+    def __init__(self, steps: AsyncGenerator[Step, None], results: list[Result], runs: list[Run]) -> None:
         self.result: Result | None = None
-        self._steps, self._results = steps, results
+        self._steps, self._results, self._runs = steps, results, runs
 
     async def __anext__(self) -> Step:
         try:
@@ -45,6 +47,8 @@ class AsyncSteps(AsyncIterator[Step]):
     async def aclose(self) -> None:
         """End the run as 'cancelled', unless it has ended; its trace is complete."""
         await self._steps.aclose()
+        if self.result is None and self._runs:
+            self.result = self._runs[0].outcome()
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,13 +109,13 @@ class AsyncSession(BaseSession):
 
         Left without ``async with`` before its end, the run ends when the iterator is garbage-collected.
         """
-        given, results = self.options_of(options), list[Result]()
-        return AsyncSteps(self._steps([prompt], [given.stream], given, results, keep=False), results)
+        given, results, runs = self.options_of(options), list[Result](), list[Run]()
+        return AsyncSteps(self._steps([prompt], [given.stream], given, results, keep=False, runs=runs), results, runs)
 
     async def generate_many(self, prompts: Iterable[Prompt], **options: Unpack[ManyKeywords]) -> list[list[Result]]:
         """Continue many prompts, ``n`` times each; as `Session.generate_many`."""
         given, results = self.options_of(options, ManyKeywords), list[Result]()
-        known = await running().in_thread(lambda: known_prompts(prompts))
+        known = known_prompts(prompts)
         _, streams = prompts_and_streams(known, given.n, given.stream)
         async for _step in self._steps(known, streams, given, results, keep=True):
             pass
@@ -164,8 +168,11 @@ class AsyncSession(BaseSession):
         results: list[Result],
         *,
         keep: bool,
+        runs: list[Run] | None = None,
     ) -> AsyncGenerator[Step, None]:
         run = await begun_in_task(self.settings_of(options), prompts, streams, options)
+        if runs is not None:
+            runs.append(run)
         async with aclosing(stream_in_task(run, results, keep=keep)) as steps:
             async for step in steps:
                 yield step

@@ -132,12 +132,18 @@ class BaseSession:
 
 
 def known_prompts(prompts: Iterable[Prompt]) -> Sequence[Prompt]:
-    """The prompts as a list, if they are none.
+    """The prompts of `generate_many`, which returns all results together.
 
     Raises:
-        ParameterError: one prompt in place of several, or what has no order.
+        ParameterError: one prompt in place of several, what has no order, or an iterator.
     """
-    return list(prompts) if prompts_and_streams(prompts, 1, 0)[1] is None else cast(Sequence[Prompt], prompts)
+    known, streams = prompts_and_streams(prompts, 1, 0)
+    if streams is None:
+        raise ParameterError(
+            "generate_many returns all results together, so it takes a list of prompts; as_completed reads an iterator "
+            "as it goes"
+        )
+    return cast(Sequence[Prompt], known)
 
 
 def prompts_and_streams(prompts: Iterable[Prompt], n: int, first: int) -> tuple[Iterable[Prompt], list[int] | None]:
@@ -150,9 +156,14 @@ def prompts_and_streams(prompts: Iterable[Prompt], n: int, first: int) -> tuple[
     """
     alone = isinstance(prompts, str | bytes | bytearray | Prefix | Mapping | Set)
     if alone or not isinstance(prompts, Iterable):
-        raise ParameterError("generate_many takes a list of prompts or an iterator; for one prompt use generate")
+        raise ParameterError("several prompts are a list; for one prompt use generate or stream")
     if not isinstance(prompts, Sequence):
         return prompts, None
+    if (first & 0xFFFF_FFFF) + n > 2**32 or first + (max(len(prompts) - 1, 0) << 32) + n > 2**64:
+        raise ParameterError(
+            f"stream: with {n} samples of {len(prompts)} prompts from {first} on, streams would go beyond 2**64 or "
+            "into those of the next prompt; a stream is the prompt's number << 32 | the sample's"
+        )
     if n * len(prompts) > _MOST_SEQUENCES:
         raise ParameterError(
             f"n: {n} samples of {len(prompts)} prompts are more than {_MOST_SEQUENCES} sequences; give the prompts to "

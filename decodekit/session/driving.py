@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from decodekit.errors import DecodekitError, DistributionError
@@ -16,7 +17,7 @@ from decodekit.model.adapter import Answer
 from decodekit.model.admission import admit
 from decodekit.model.loops import OutOfTime
 from decodekit.session.decided import Decided
-from decodekit.session.portions import portions
+from decodekit.session.portions import has_company, portions
 from decodekit.session.recording import Recorder
 from decodekit.session.result import Result
 from decodekit.session.run import Question, Run
@@ -74,9 +75,10 @@ def drive(run: Run, *, keep: bool) -> Events:
     except BaseException as error:
         run.broken_off(error, recorder.counts)
         _close(run, recorder, error)
-        if isinstance(error, DecodekitError):
+        if not isinstance(error, GeneratorExit):
             results = run.results(recorder.steps, recorder.footer, recorder.counts)
-            error.partial = results[0] if run.total == 1 else results
+            with suppress(Exception):  # an error of the caller's own, which may take no attribute
+                error.partial = results[0] if run.total == 1 else results  # type: ignore[attr-defined]
         raise
     else:
         _close(run, recorder, None)
@@ -157,12 +159,12 @@ def _portions(run: Run, question: Question) -> Generator[Question, Sequence[Answ
     Returns:
         How many tokens of them are left to evaluate, at most.
     """
-    prompts = dict.fromkeys(question.entering)
-    if run.ends_at is None and len(prompts) > 1:  # one batch for the model
+    prompts, adapter = dict.fromkeys(question.entering), run.settings.adapter
+    if run.ends_at is None and len(prompts) > 1 and not has_company(adapter):  # one batch for the model
         return sum(map(len, prompts))
     left = 0
     for prefix in prompts:
-        left += yield from portions(run.settings.adapter, prefix, run.ends_at)
+        left += yield from portions(adapter, prefix, run.ends_at)
     return left
 
 

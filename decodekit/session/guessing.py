@@ -22,6 +22,7 @@ from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, is_async
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import registry
+from decodekit.plugin.one_line import parse_guesser
 from decodekit.plugin.protocols import Guesser
 from decodekit.session.guess_length import MOST_GUESSED, GuessCost, GuessLength
 from decodekit.session.sequence import RunSequence
@@ -148,17 +149,20 @@ class Guesses:
 
 
 def guesser_of(given: object) -> GivenGuesser:
-    """The guesser that a caller gave: an object, a name, or a mapping of a name and parameters; 'none' for none.
+    """The guesser that a caller gave: an object, a text, or a mapping of a name and parameters; 'none' for none.
+
+    A text is a name and parameters as on the command line, such as ``"prompt_lookup max_ngram=3"``.
 
     Raises:
         UnknownPlugin: no guesser has this name.
+        ConfigError: the text cannot be read.
         ParameterError: it is no guesser, or its parameters are not valid.
     """
     if given is None or (isinstance(given, str) and given == "none"):
         return given  # type: ignore[return-value]
     if isinstance(given, str):
-        given = registry.guesser(given)
-    elif isinstance(given, Mapping):
+        given = parse_guesser(given, "guesser")
+    if isinstance(given, Mapping):
         params = dict(given)
         name = params.pop("name", None)
         if not isinstance(name, str) or not all(isinstance(key, str) for key in params):

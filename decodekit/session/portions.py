@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Sequence
+from typing import cast
 
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import DecodekitError
@@ -20,11 +21,17 @@ from decodekit.model.token_budget import LONG, QUICK
 from decodekit.session.recent import evaluated, recently_evaluated
 from decodekit.session.run import Question
 
-__all__ = ["portions"]
+__all__ = ["has_company", "portions"]
 
 _FIRST = 128  # tokens of the first portion
 _FIRST_OF_DEADLINE = 32  # of a call with a deadline
 _UNCACHED = 1.4  # times the seconds per new token of the portion before: then the model begins at the first token again
+
+
+def has_company(adapter: Adapter | AsyncAdapter) -> bool:
+    """Whether other callers ask this adapter now, who would wait for a long call."""
+    local = not isinstance(adapter, BlockingAdapter) and not is_async(adapter)
+    return local and rounds_of(cast(Adapter, adapter)).callers > 1
 
 
 def portions(
@@ -49,13 +56,14 @@ def portions(
     """
     if isinstance(adapter, BlockingAdapter) or is_async(adapter):
         return 0
+    adapter = cast(Adapter, adapter)
+    room, caches = adapter.info.context_length, getattr(adapter, "caches", None)
+    if (caches is False and until is None) or (room is not None and len(prefix) > room):
+        return len(prefix)  # a prefix that does not fit is refused at once
     portion, place = _FIRST if until is None else _FIRST_OF_DEADLINE, 0
     if len(prefix) > portion:
         place = recently_evaluated(adapter, prefix)
-    ids, rounds = prefix.since(0), rounds_of(adapter)  # type: ignore[arg-type]
-    caches = getattr(adapter, "caches", None)
-    if caches is False and until is None:
-        return len(prefix)
+    ids, rounds = prefix.since(0), rounds_of(adapter)
     done, pace = Prefix(ids[:place]), math.inf
     while len(done) + portion < len(prefix):
         alone = rounds.callers == 1
@@ -74,11 +82,11 @@ def portions(
         if taken < QUICK:
             portion *= 2
         elif until is None and caches is None and alone and taken / new > _UNCACHED * pace:
-            evaluated(adapter, prefix)  # the rest is asked for at once
+            evaluated(adapter, prefix, len(prefix) - len(done))  # the rest is asked for at once
             break
         elif until is None and taken > LONG and portion > _FIRST_OF_DEADLINE:
             portion //= 2
         pace = taken / new if alone else math.inf
     else:
-        evaluated(adapter, prefix)
+        evaluated(adapter, prefix, len(prefix) - len(done))
     return len(prefix) - len(done)

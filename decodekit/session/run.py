@@ -276,6 +276,14 @@ class Run:
         trace = Trace(self.header, steps, footer, self.resumed)
         return [self._result(outcome, trace) for outcome in self._outcomes(recorded)]
 
+    def outcome(self) -> Result:
+        """The result of a run of one sequence as it stands, without steps."""
+        (stream,) = self.roster.streams() or [self.header.sequences[0][0]]
+        running = self.roster.running.get(stream)
+        return self._result(
+            self.roster.outcome(stream, 0 if running is None else running.recorded), Trace(self.header, [], None)
+        )
+
     def result_of(self, outcome: Outcome, steps: list[Step]) -> Result:
         """The result of one sequence that has ended, with its own steps, as if it were a run of its own."""
         entrant = self.roster.entrant(outcome.stream)

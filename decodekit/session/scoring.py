@@ -20,7 +20,7 @@ from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import greedy, inverse_cdf, multinomial
-from decodekit.errors import DecodekitError, EmptySupport, ParameterError
+from decodekit.errors import ContextOverflow, DecodekitError, EmptySupport, ParameterError
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.admission import admit
 from decodekit.model.prefix import Prefix
@@ -95,11 +95,15 @@ def scores(
         options: of the call.
 
     Raises:
+        ContextOverflow: the longest does not fit the model's context; nothing was evaluated.
         Overloaded: too many callers wait for the adapter.
         Undisclosed: a token is among those that the adapter does not disclose.
         DecodekitError: the adapter's answer for a prefix, or an error of the chain.
     """
     admit(adapter, options.max_waiting)
+    room, longest = adapter.info.context_length, len(prefix) + max((len(each[0]) for each in continuations), default=0)
+    if room is not None and longest - 1 > room:
+        raise ContextOverflow(f"{longest} tokens cannot be scored with a context length of {room}")
     chain = options.chain
     begun = [_Scored(ids, Context(TokenIds(prefix.since(0)), TokenIds(), adapter.tokenizer, options.metadata or {}))
              for ids, _, _ in continuations]  # fmt: skip

@@ -6,7 +6,7 @@ the same answer. A session closes only an adapter that it built.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Self, Unpack
 
@@ -23,7 +23,7 @@ from decodekit.session.result import Result
 from decodekit.session.run import Run
 from decodekit.session.score import By, Ranked, Score
 from decodekit.session.scoring import ScoreKeywords, ranked, scores, scoring_options
-from decodekit.trace.step import Step
+from decodekit.session.steps import Steps
 
 __all__ = ["Prompt", "Result", "Session"]
 
@@ -103,13 +103,14 @@ class Session(BaseSession):
         """
         return only_result(finish(self._one(prompt, options)))
 
-    def stream(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Generator[Step, None, Result]:
+    def stream(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Steps:
         """As `generate`, one `Step` at a time. The texts of the steps, joined, are the result's text.
 
         Closing the iterator early ends the run as 'cancelled'; its trace is complete. The session does not keep the
         steps: an error's ``partial`` has the ids and the text, but no steps.
         """
-        return _streamed(self._one(prompt, options))
+        run = self._one(prompt, options)
+        return Steps(run, stream(run, keep=False))
 
     def generate_many(self, prompts: Iterable[Prompt], **options: Unpack[ManyKeywords]) -> list[list[Result]]:
         """Continue many prompts, ``n`` times each, in batches; the other options are those of `generate`.
@@ -118,8 +119,7 @@ class Session(BaseSession):
         noise of the others. A failing sequence ends with ``finish_reason='error'`` and does not end the others.
 
         Args:
-            prompts: in any form that `generate` takes. An iterator is read to its end first, because all results are
-                returned together; `as_completed` reads it as it goes.
+            prompts: a list, of any form that `generate` takes; `as_completed` takes an iterator too.
             n: how many samples of each prompt; 1 by default.
             progress: a function that gets a `Progress` each time sequences have ended. If it raises, the run ends with
                 that error, as with ``until``.
@@ -202,10 +202,6 @@ class Session(BaseSession):
     def _many(self, prompts: Iterable[Prompt], options: ManyKeywords) -> Run:
         given = self.options_of(options, ManyKeywords)
         return begun(self.settings_of(given), *prompts_and_streams(prompts, given.n, given.stream), given)
-
-
-def _streamed(run: Run) -> Generator[Step, None, Result]:
-    return only_result((yield from stream(run, keep=False)))
 
 
 def _as_completed(run: Run) -> Iterator[Result]:

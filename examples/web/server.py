@@ -39,13 +39,13 @@ def options_of(body: Any) -> dict[str, Any]:
     if unknown := sorted(set(body) - OPTIONS):
         raise ValueError(f"there is no option {unknown[0]!r}; there is {', '.join(sorted(OPTIONS))}")
     tokens, chain = body.get("max_tokens", 64), body.get("chain", {})
-    if not isinstance(tokens, int) or not 1 <= tokens <= MOST_TOKENS:
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens <= MOST_TOKENS:
         raise ValueError(f"max_tokens: 1 to {MOST_TOKENS}")
     if not isinstance(chain, dict):
         raise ValueError('chain: processors by name, such as {"top_k": 20, "dry": {"multiplier": 0.8}}')
-    links = [decodekit.processor(name, **(p if isinstance(p, dict) else {name: p})) for name, p in chain.items()]
+    parts = [{**(p if isinstance(p, dict) else {name: p}), "name": name} for name, p in chain.items()]
     return {
-        "chain": decodekit.Chain(links),
+        "chain": decodekit.Chain.from_parts(parts),
         "seed": body.get("seed"),
         "max_tokens": tokens,
         "priority": body.get("priority", 0),
@@ -98,8 +98,9 @@ class Server:
             return JSONResponse({"error": "too many runs"}, status_code=503, headers={"Retry-After": "1"})
         try:
             body = await request.json()
-            steps = self.session.stream(body["prompt"], **options_of(body))
-        except (ValueError, TypeError, KeyError, decodekit.DecodekitError) as error:
+            options = options_of(body)
+            steps = self.session.stream(body["prompt"], **options)
+        except (ValueError, TypeError, RecursionError, decodekit.DecodekitError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         return Events(self.events(steps), media_type="text/event-stream")
 
