@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := .ci/constraints.txt
 WORKERS ?= 2
+WHEELS := build/wheels
 
 .PHONY: demo test lint bench gpu-bundle clean docs/plugins.md
 
@@ -37,12 +38,18 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: $(BIN)/python pyproject.toml $(CONSTRAINTS)
-	@echo "Installing decodekit and llama-cpp-python. The first time this compiles llama.cpp: 5 to 15 minutes, silently."
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[demo]"
+# Compiles llama.cpp, unless pip's cache or $(WHEELS) has the wheel.
+$(VENV)/.llama: $(BIN)/python $(CONSTRAINTS)
+	@echo "llama-cpp-python: the first time this compiles llama.cpp, for some minutes."
+	$(BIN)/python .ci/llama_wheel.py $(WHEELS)
 	@touch $@
 
-$(VENV)/.test: $(BIN)/python pyproject.toml $(CONSTRAINTS)
-	@echo "Installing decodekit with its test tools. The first time this compiles llama.cpp: 5 to 15 minutes, silently."
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[demo,dev]"
+$(VENV)/.demo: $(VENV)/.llama pyproject.toml
+	@echo "Installing decodekit with a small model."
+	$(BIN)/python -m pip install --quiet --find-links $(WHEELS) --constraint $(CONSTRAINTS) --editable ".[demo]"
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.llama pyproject.toml
+	@echo "Installing decodekit with its test tools."
+	$(BIN)/python -m pip install --quiet --find-links $(WHEELS) --constraint $(CONSTRAINTS) --editable ".[demo,dev]"
 	@touch $@

@@ -32,7 +32,7 @@ PLANTED = {  # contract: the file, and the import that breaks it
         "decodekit/distribution/disclosure.py",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from decodekit.distribution import Distribution",
     ),
-    "an optional dependency is imported only in its own files": ("decodekit/config.py", "import rich"),
+    "an optional dependency is imported only in its own files": ("decodekit/config/model.py", "import rich"),
 }
 
 

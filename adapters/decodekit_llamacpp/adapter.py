@@ -21,6 +21,7 @@ from decodekit.errors import (
     ParameterError,
 )
 from decodekit.local.fingerprint import file_fingerprint
+from decodekit.local.hub import hub_commit
 from decodekit.local.model_files import find_model
 from decodekit.local.paths import TokenPath, cached_length, fault_of, paths_of
 from decodekit.local.process import require_threads
@@ -55,7 +56,8 @@ class LlamaCppAdapter:
     """An `Adapter` for a GGUF model in this process.
 
     Args:
-        model: the path of a ``.gguf`` file, or the name of an installed model package such as ``smollm2``.
+        model: the path of a ``.gguf`` file, the name of an installed model package such as ``smollm2``, or a file of
+            the hub, ``hf:org/repo/file.gguf@revision``.
         n_ctx: the longest prefix in tokens; the smaller of the model's own context and 4096 by default.
         n_threads: threads per forward pass; the physical cores by default.
         max_sequences: how many branches are kept in the cache at a time.
@@ -67,6 +69,7 @@ class LlamaCppAdapter:
         cache_type: the types of the cached keys and values. ``bf16-f16`` keeps the bits independent of the schedule
             on the CPU; ``f16`` is llama.cpp's own default, and the default here with layers on a GPU.
         sha256: refuse a model file whose SHA-256 is not this one.
+        allow_downloads: whether a file of the hub may be fetched; otherwise it must be in the hub's cache.
 
     Raises:
         ParameterError: a parameter is out of range.
@@ -86,13 +89,14 @@ class LlamaCppAdapter:
         n_gpu_layers: Annotated[int, Field(ge=-1, le=1000)] = 0,
         cache_type: Literal["bf16-f16", "f16"] | None = None,
         sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", max_length=64)] | None = None,
+        allow_downloads: bool = False,
     ) -> None:
         given = {key: value for key, value in locals().items() if key != "self"}
         validated(parameter_model(type(self)), given, "adapter 'llamacpp'")
         threads = n_threads or physical_cores()
         require_threads("llamacpp", threads)
         _require_gpu(n_gpu_layers)
-        path = find_model(model)
+        path = find_model(model, allow_downloads=allow_downloads)
         fingerprint = _require_pinned(path, sha256)
         self._rows = rows_per_forward or (_GPU_ROWS if n_gpu_layers else _CPU_ROWS)
         cache = cache_type or ("f16" if n_gpu_layers else "bf16-f16")
@@ -126,6 +130,7 @@ class LlamaCppAdapter:
         }
         # The bits were measured on the CPU, not on a GPU.
         invariant = _INVARIANT.get(self._model.weights, "") if cache == "bf16-f16" and not n_gpu_layers else ""
+        self._hub_commit = hub_commit(path)
         self._info = self._described(model, fingerprint, deterministic=not n_gpu_layers, schedule_invariant=invariant)
 
     def _described(self, model: str, fingerprint: str, *, deterministic: bool, schedule_invariant: str) -> AdapterInfo:
@@ -146,6 +151,7 @@ class LlamaCppAdapter:
             versions={
                 "llama-cpp-python": version("llama-cpp-python"),
                 "llama.cpp system": llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip(" |"),
+                **self._hub_commit,
             },
         )
 

@@ -30,7 +30,7 @@ _state = {"level": 0, "ready": 0}
 
 
 def _log_line(level: int, text: bytes | None, _: object) -> None:
-    """llama.cpp's log, line by line: it goes only to decodekit's logger, at debug level."""
+    """llama.cpp's log, line by line: it goes to the logger ``llama.cpp``, at debug level, and is not printed."""
     try:
         if level != _CONTINUED:
             _state["level"] = level
@@ -38,7 +38,7 @@ def _log_line(level: int, text: bytes | None, _: object) -> None:
         if line and _state["level"] in (_WARNING, _ERROR):
             _complaints.append(line)
         if line.strip(". "):
-            get_logger().debug("llama.cpp", text=line)
+            get_logger("llama.cpp").debug(line)
     except Exception:  # noqa: S110 - a log line must never turn into an exception inside C code
         pass
 

@@ -28,9 +28,9 @@ from decodekit.plugin import parameter_model, validated
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_torch.answers import KeptRow, disclosed, whole_row
 from decodekit_torch.computing import computing, repeats_its_bits
-from decodekit_torch.description import context_length, device_type, setting, versions
+from decodekit_torch.description import context_length, device_type, eos_of, setting, versions
 from decodekit_torch.engines import choose_engine
-from decodekit_torch.loading import Loaded, eos_of, free_unused_memory, given, load, move, out_of_memory
+from decodekit_torch.loading import Loaded, free_unused_memory, given, load, move, out_of_memory
 from decodekit_torch.stochastic import Mixture, Stochastic, generators_kept
 from decodekit_torch.uncached import Shape
 
@@ -43,9 +43,10 @@ class TorchAdapter:
     """An `Adapter` for a torch model.
 
     Args:
-        model: a transformers folder, a hub id, the path of a ``.gguf`` file, or the name of an installed model package
-            such as ``smollm2``. From Python also a module or function: a transformers causal LM, or anything that maps
-            token ids int64[rows, n] to logits [rows, n, V] (position t depends on the ids up to t) or [rows, V].
+        model: a transformers folder, a model of the hub (``org/repo``, ``hf:org/repo@revision``), a ``.gguf`` file, or
+            the name of an installed model package such as ``smollm2``. From Python also a module or function: a
+            transformers causal LM, or anything that maps token ids int64[rows, n] to logits [rows, n, V] (position t
+            depends on the ids up to t) or [rows, V].
         tokenizer: 'auto' takes the one in the model's folder; None for none; from Python also a transformers tokenizer
             or a `decodekit.text.tokenizer.Tokenizer`.
         n_ctx: the longest prefix in tokens; the model's positions by default.
@@ -57,6 +58,8 @@ class TorchAdapter:
         device_map: passed to transformers unchanged.
         attn_implementation: passed to transformers unchanged.
         allow_downloads: whether a hub id may be fetched; otherwise it must be in the hub's cache.
+        sha256: refuse a model whose ``info.model_fingerprint`` is not this one: of its GGUF file, or over the names and
+            digests of its configuration and its weights.
         head: how many of the most likely tokens `CHEAP` gives, computed on the device of the logits; the rest of the
             row stays there until it is requested. By default the whole row on the CPU, and 64 tokens elsewhere.
         stochastic: whether the model's own noise stays on, as in a module with dropout in training mode. By default a
@@ -91,6 +94,7 @@ class TorchAdapter:
         device_map: Annotated[str, Field(min_length=1, max_length=100)] | None = None,
         attn_implementation: Annotated[str, Field(min_length=1, max_length=100)] | None = None,
         allow_downloads: bool = False,
+        sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", max_length=64)] | None = None,
         head: Annotated[int, Field(ge=1, le=1_048_576)] | None = None,
         stochastic: bool | None = None,
         passes: Annotated[int, Field(ge=1, le=65_536)] = 1,
@@ -105,7 +109,7 @@ class TorchAdapter:
         require_threads("torch", torch.get_num_threads())
         loaded = _loaded(
             model, device=device, with_tokenizer=tokenizer == "auto", allow_downloads=allow_downloads,
-            dtype=dtype, device_map=device_map, attn_implementation=attn_implementation,
+            dtype=dtype, device_map=device_map, attn_implementation=attn_implementation, sha256=sha256,
         )  # fmt: skip
         module: Any = loaded.module
         if compile and not isinstance(module, torch.nn.Module):
@@ -132,14 +136,14 @@ class TorchAdapter:
         self._setting = {**setting(module), **noise}
         self._head = self._head_for(head)
         name = model if isinstance(model, str) else type(model).__name__
-        self._info = self._described(name, loaded.fingerprint, stochastic=bool(noise), concurrency=max_sequences)
+        self._info = self._described(name, loaded, stochastic=bool(noise), concurrency=max_sequences)
 
-    def _described(self, name: str, fingerprint: str, *, stochastic: bool, concurrency: int) -> AdapterInfo:
+    def _described(self, name: str, loaded: Loaded, *, stochastic: bool, concurrency: int) -> AdapterInfo:
         device = device_type(self._module)
         return AdapterInfo(
             name="torch",
             model=name,
-            model_fingerprint=fingerprint,
+            model_fingerprint=loaded.fingerprint,
             tokenizer_fingerprint=self._tokenizer.fingerprint if self._tokenizer is not None else "",
             vocab_size=self._vocab_size,
             context_length=self._n_ctx,
@@ -150,7 +154,7 @@ class TorchAdapter:
             deterministic=device is not None and repeats_its_bits(device, deterministic=self._deterministic),
             concurrency=concurrency,
             stochastic=stochastic,
-            versions=versions(),
+            versions={**versions(), **loaded.versions},
         )
 
     def _start_noise(self, passes: int, noise_seed: int | None) -> dict[str, int | str]:

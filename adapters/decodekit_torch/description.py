@@ -10,7 +10,7 @@ import torch
 
 from decodekit.errors import ParameterError
 
-__all__ = ["context_length", "device_type", "setting", "versions"]
+__all__ = ["context_length", "device_type", "eos_of", "setting", "versions"]
 
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 
@@ -57,3 +57,13 @@ def versions() -> dict[str, str]:
 
 def _parameter(module: Any) -> torch.Tensor | None:
     return next(iter(module.parameters()), None) if isinstance(module, torch.nn.Module) else None
+
+
+def eos_of(module: Any) -> list[int]:
+    """The end tokens that a transformers model's configs name, including the config of its text model."""
+    found: list[int] = []
+    own = getattr(module, "config", None)
+    for config in (getattr(module, "generation_config", None), own, getattr(own, "text_config", None)):
+        ids = getattr(config, "eos_token_id", None)
+        found += [ids] if isinstance(ids, int) else list(ids or ())
+    return found

@@ -10,8 +10,8 @@ import contextlib
 import hashlib
 import io
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ import torch
 
 from decodekit.errors import ConfigError, ModelNotFound, ParameterError
 from decodekit.local.fingerprint import file_fingerprint
+from decodekit.local.hub import HubName, hub_commit, hub_folder, hub_name
 from decodekit.local.model_files import find_model
 from decodekit.log import get_logger
 from decodekit_torch.gguf_file import GgufFile
 
 __all__ = [
     "Loaded",
-    "eos_of",
     "free_unused_memory",
     "given",
     "load",
@@ -49,6 +49,7 @@ class Loaded:
         fingerprint: a digest of the files.
         eos_ids: ends that the file names and transformers does not read.
         unused: tokens of the file that only fill the vocabulary.
+        versions: the commit of a model of the hub.
     """
 
     module: Any
@@ -56,6 +57,7 @@ class Loaded:
     fingerprint: str
     eos_ids: tuple[int, ...] = ()
     unused: frozenset[int] = frozenset()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 def transformers_library() -> Any:
@@ -77,16 +79,19 @@ def load(
     attn_implementation: str | None,
     allow_downloads: bool,
     with_tokenizer: bool,
+    sha256: str | None = None,
 ) -> Loaded:
-    """Load a folder, a GGUF file, an installed model package, or a hub id.
+    """Load a folder, a GGUF file, an installed model package, or a model of the hub.
 
     Raises:
-        ModelNotFound: there is no such model, it is incomplete, or transformers cannot load it.
+        ModelNotFound: there is no such model, it is incomplete or not the pinned one, or transformers cannot load it.
         ConfigError: a library is missing.
     """
     transformers = transformers_library()
     where, gguf = _place_of(model, allow_downloads)
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": not allow_downloads}
+    fingerprint = file_fingerprint(gguf) if gguf is not None else _folder_fingerprint(where)
+    _require_pinned(model, fingerprint, sha256)
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     if gguf is not None:
         options["gguf_file"] = gguf.name
     weights: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True}
@@ -95,7 +100,7 @@ def load(
     if attn_implementation is not None:
         weights["attn_implementation"] = attn_implementation
     weights["dtype"] = torch.float32 if gguf is not None and dtype == "auto" else _DTYPES.get(dtype, "auto")
-    with _quietly(transformers), _explained(model, allow_downloads):
+    with _quietly(transformers), _explained(model):
         module, report = transformers.AutoModelForCausalLM.from_pretrained(where, **options, **weights)
         missing = sorted(report["missing_keys"])
         if missing:
@@ -103,7 +108,7 @@ def load(
                 f"model {model!r} is incomplete: {len(missing)} tensors are missing, {missing[0]} among them"
             )
         tokenizer = None
-        if with_tokenizer and (gguf is not None or _has_tokenizer(where, allow_downloads)):
+        if with_tokenizer and (gguf is not None or _has_tokenizer(where)):
             tokenizer = transformers.AutoTokenizer.from_pretrained(where, **options)
         ends: tuple[int, ...] = ()
         unused: frozenset[int] = frozenset()
@@ -113,8 +118,7 @@ def load(
             head = GgufFile(gguf)
             tokenizer = as_llama_cpp_reads_it(tokenizer, head)
             ends, unused = tuple(head.eos_ids), head.unused
-        fingerprint = file_fingerprint(gguf) if gguf is not None else _folder_fingerprint(where, allow_downloads)
-    return Loaded(module.eval(), tokenizer, fingerprint, ends, unused)
+    return Loaded(module.eval(), tokenizer, fingerprint, ends, unused, hub_commit(gguf or where))
 
 
 def module_fingerprint(module: torch.nn.Module) -> str:
@@ -165,64 +169,53 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _place_of(model: str, allow_downloads: bool) -> tuple[str, Path | None]:
-    """What to pass to transformers, and the GGUF file if it is one."""
+def _place_of(model: str, allow_downloads: bool) -> tuple[Path, Path | None]:
+    """The folder to pass to transformers, and the GGUF file if it is one."""
     path = Path(model).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelNotFound(f"folder {model!r} holds no model: there is no config.json in it")
-        return str(path), None
-    hub = _HUB_ID.fullmatch(model) is not None and not model.endswith(".gguf")
-    if hub and "/" in model and not path.exists():
-        return model, None
-    try:
-        file = find_model(model)
-    except ModelNotFound:
-        if hub and not path.exists() and (allow_downloads or _in_hub_cache(model)):
-            return model, None
-        raise
-    return str(file.parent), file
+        return path, None
+    on_hub = hub_name(model)
+    if on_hub is None and "/" in model and _is_hub_id(path):
+        on_hub = HubName(model)
+    if on_hub is None or on_hub.file:
+        try:
+            file = find_model(model, allow_downloads=allow_downloads)
+        except ModelNotFound as missing:
+            if on_hub is not None or not _is_hub_id(path):
+                raise
+            try:  # a name without an organisation, such as gpt2
+                return hub_folder(HubName(model), allow_downloads=allow_downloads), None
+            except ModelNotFound:
+                raise missing from None
+        return file.parent, file
+    return hub_folder(on_hub, allow_downloads=allow_downloads), None
 
 
-def _in_hub_cache(model: str) -> bool:
-    try:
-        from huggingface_hub import try_to_load_from_cache
-
-        return isinstance(try_to_load_from_cache(model, "config.json"), str)
-    except Exception:  # not a valid name on the hub
-        return False
+def _is_hub_id(path: Path) -> bool:
+    return _HUB_ID.fullmatch(str(path)) is not None and path.suffix != ".gguf" and not path.exists()
 
 
-def _has_tokenizer(where: str, allow_downloads: bool) -> bool:
+def _has_tokenizer(folder: Path) -> bool:
     names = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
-    return any(_file(where, name, allow_downloads) is not None for name in names)
+    return any((folder / name).is_file() for name in names)
 
 
-def _folder_fingerprint(where: str, allow_downloads: bool) -> str:
-    config = _file(where, "config.json", allow_downloads)
-    if config is None:
-        return ""
+def _folder_fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
-    for file in [config, *sorted(config.parent.glob("*.safetensors"))]:
+    for file in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
         digest.update(f"{file.name} {file_fingerprint(file)}\n".encode())
     return "sha256:" + digest.hexdigest()
 
 
-def _file(where: str, name: str, allow_downloads: bool) -> Path | None:
-    """A file of a folder or of a model of the hub; None when there is no such file, or it is not on this machine."""
-    folder = Path(where)
-    if folder.is_dir():
-        return folder / name if (folder / name).is_file() else None
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(where, name, local_files_only=not allow_downloads))
-    except Exception:  # its own errors, those of its HTTP client, and OSError
-        return None
+def _require_pinned(model: str, fingerprint: str, sha256: str | None) -> None:
+    if sha256 is not None and fingerprint != f"sha256:{sha256.lower()}":
+        raise ModelNotFound(f"{model} is not the pinned model: it has {fingerprint}, not sha256:{sha256.lower()}")
 
 
 @contextlib.contextmanager
-def _explained(model: str, allow_downloads: bool) -> Iterator[None]:
+def _explained(model: str) -> Iterator[None]:
     """Any exception of a loader becomes one of decodekit's errors."""
     try:
         yield
@@ -233,11 +226,7 @@ def _explained(model: str, allow_downloads: bool) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # loaders raise anything: OSError, ValueError, SafetensorError, KeyError
-        if _HUB_ID.fullmatch(model) and "/" in model and not Path(model).exists() and not allow_downloads:
-            hint = "; it is not in the cache of the hub, and downloads are off (allow_downloads=True)"
-        else:
-            hint = ""
-        raise ModelNotFound(f"model {model!r} cannot be loaded: {_first_line(error)}{hint}") from error
+        raise ModelNotFound(f"model {model!r} cannot be loaded: {_first_line(error)}") from error
 
 
 @contextlib.contextmanager
@@ -259,13 +248,3 @@ def _quietly(transformers: Any) -> Iterator[None]:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:500] if lines else ''}"
-
-
-def eos_of(module: Any) -> list[int]:
-    """The end tokens that a transformers model's configs name, including the config of its text model."""
-    found: list[int] = []
-    own = getattr(module, "config", None)
-    for config in (getattr(module, "generation_config", None), own, getattr(own, "text_config", None)):
-        ids = getattr(config, "eos_token_id", None)
-        found += [ids] if isinstance(ids, int) else list(ids or ())
-    return found

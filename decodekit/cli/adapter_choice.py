@@ -1,4 +1,4 @@
-"""The four flags that choose the model, shared by all commands."""
+"""The flags that choose the model, shared by all commands."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from decodekit.cli.files import read_config
+from decodekit.cli.files import given_config
+from decodekit.cli.options import ProfileFlag
 from decodekit.cli.output import say
+from decodekit.config import Config
 from decodekit.errors import ConfigError
 from decodekit.plugin import registry
 from decodekit.plugin.one_line import parse_setting
@@ -32,12 +34,21 @@ ConfigFlag = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class AdapterChoice:
-    """The flags: an adapter by its type, its model and its other parameters, or a file with these."""
+    """The flags: an adapter by its type, its model and its other parameters, or a file with these and its profile."""
 
     adapter: AdapterFlag = None
     model: ModelFlag = None
     settings: SetFlag = None
     config: ConfigFlag = None
+    profile: ProfileFlag = None
+
+    def file(self) -> Config | None:
+        """The configuration that the flags name; None without one.
+
+        Raises:
+            ConfigError: it cannot be read, or there is a profile and no configuration.
+        """
+        return given_config(self.config, self.profile)
 
     def part(self, file: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """A config's [adapter] table after the flags; None when neither is given.
@@ -61,8 +72,8 @@ class AdapterChoice:
 
     def build(self) -> Any | None:
         """The adapter that the flags or the config name; None when they name none."""
-        file = None if self.config is None else read_config(self.config).as_data()["adapter"]
-        part = self.part(file)
+        file = self.file()
+        part = self.part(None if file is None else file.as_data()["adapter"])
         return None if part is None else registry.adapter(part.pop("type"), **part)
 
     def configuration(self, overrides: Mapping[str, Any], session: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +83,7 @@ class AdapterChoice:
             overrides: 'chain' and 'sampler' where flags replace those of the file.
             session: keys of [session] that flags set; None means not set.
         """
-        file = None if self.config is None else read_config(self.config)
+        file = self.file()
         data: dict[str, Any] = {} if file is None else file.as_data()
         if file is not None and "chain" not in overrides:
             for note in file.notes:

@@ -6,24 +6,38 @@ import os
 import sys
 from pathlib import Path
 
-from decodekit.config import Config, load_config, read_toml
+from decodekit.config import Config, load_config
+from decodekit.config.loading import read_config_bytes
 from decodekit.errors import ConfigError
 
-__all__ = ["new_file", "read_config"]
+__all__ = ["given_config", "new_file", "read_config"]
 
 
-def read_config(path: Path) -> Config:
-    """The configuration in a file; '-' reads it from stdin.
+def read_config(path: Path, profile: str | None = None) -> Config:
+    """The configuration in a file, with one of its profiles; '-' reads it from stdin.
 
     Raises:
         ConfigError: as for `load_config`, or stdin cannot be read.
     """
     if str(path) != "-":
-        return load_config(path)
+        return load_config(path, profile=profile)
     try:
-        return load_config(read_toml(sys.stdin.buffer.read(), "the configuration on stdin"))
+        return read_config_bytes(sys.stdin.buffer.read(), "the configuration on stdin", profile=profile)
     except OSError as error:
         raise ConfigError(f"cannot read the configuration from stdin: {error.strerror}") from error
+
+
+def given_config(path: Path | None, profile: str | None) -> Config | None:
+    """As `read_config`, where a file may be left out.
+
+    Raises:
+        ConfigError: as for `read_config`; or there is a profile and no file.
+    """
+    if path is not None:
+        return read_config(path, profile)
+    if profile is not None:
+        raise ConfigError("--profile names a part of a config; give its file too")
+    return None
 
 
 def new_file(path: Path | None) -> None:

@@ -56,7 +56,8 @@ def _settings(session: AsyncSession) -> list[Any]:
     """What results depend on besides prompts, options, chains and seeds."""
     info = session.adapter.info
     model = [info.name, info.model_fingerprint or info.model, info.tokenizer_fingerprint]
-    return [model, template_digest(session.adapter), session.on_undisclosed, session.max_tokens]
+    own = {key: value for key, value in session.call_defaults().items() if key != "deadline"}
+    return [model, template_digest(session.adapter), session.on_undisclosed, own]
 
 
 class _Run:

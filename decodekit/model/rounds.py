@@ -19,6 +19,7 @@ from threading import get_ident
 
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import AdapterError
+from decodekit.log import OfRuns
 from decodekit.model.adapter import Adapter, Answer
 from decodekit.model.loops import EventLoop, OutOfTime
 from decodekit.model.prefix import Prefix
@@ -300,11 +301,13 @@ class Rounds:
             each.begin()
         try:
             if len(batch) == 1:
-                first.end(self._predict(first.adapter, first.prefixes, first.needs))
+                with OfRuns(first.runs):
+                    first.end(self._predict(first.adapter, first.prefixes, first.needs))
                 return
             prefixes = [prefix for each in batch for prefix in each.prefixes]
             needs = [need for each in batch for need in each.needs]
-            answers = self._predict(first.adapter, prefixes, needs)
+            with OfRuns(dict.fromkeys(run for each in batch for run in each.runs)):
+                answers = self._predict(first.adapter, prefixes, needs)
         except Exception as error:
             if len(batch) == 1:
                 first.end([], error)

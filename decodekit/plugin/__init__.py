@@ -1,5 +1,5 @@
 """Plugins: their parameters, their contracts, and how they are found by name."""
 
-from decodekit.plugin.parameters import FunctionPlugin, Plugin, explain, parameter_model, validated
+from decodekit.plugin.parameters import FunctionPlugin, Plugin, parameter_model, validated
 
-__all__ = ["FunctionPlugin", "Plugin", "explain", "parameter_model", "validated"]
+__all__ = ["FunctionPlugin", "Plugin", "parameter_model", "validated"]

@@ -13,13 +13,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
 
-from decodekit.errors import ConfigError, ParameterError, did_you_mean, message_of
+from decodekit.errors import ConfigError, ParameterError, message_of
 from decodekit.plugin.traits import DECLARED
+from decodekit.plugin.wording import explained
 
 __all__ = [
     "FunctionPlugin",
     "Plugin",
-    "explain",
     "parameter_model",
     "parameter_schema",
     "require_keywords",
@@ -171,14 +171,4 @@ def validated(model: type[BaseModel], parameters: Mapping[str, Any], owner: str)
         return model.model_validate(dict(parameters))
     except ValidationError as error:
         known = [field.alias or name for name, field in model.model_fields.items()]
-        raise ParameterError("; ".join(explain(detail, known, owner) for detail in error.errors())) from None
-
-
-def explain(detail: Any, known: list[str], owner: str) -> str:
-    """One of pydantic's error details in a sentence that names the owner, the field and what was probably meant."""
-    field = ".".join(str(part) for part in detail["loc"]) or owner
-    if detail["type"] == "extra_forbidden":
-        return f"{owner}: unknown parameter {field!r}{did_you_mean(str(detail['loc'][-1]), known)}"
-    if detail["type"] == "missing":
-        return f"{owner}: parameter {field!r} is missing"
-    return f"{owner}: {field}: {detail['msg'][0].lower() + detail['msg'][1:]}, not {detail['input']!r}"
+        raise ParameterError(explained(error.errors(), parameters, lambda _: known, owner)) from None

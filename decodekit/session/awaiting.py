@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from typing import TypeVar, cast
 
+from decodekit.log import OfRuns
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.ahead import AheadInTask
 from decodekit.model.asking_from_task import ask_from_task, connect_from_task
@@ -80,13 +81,15 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                 if isinstance(event, Step):
                     yield event
                 elif isinstance(event, Work):
-                    if event.quick:
-                        event.run()
-                    else:
-                        await running().in_thread(event.run)
+                    with OfRuns((run.log,)):
+                        if event.quick:
+                            event.run()
+                        else:
+                            await running().in_thread(event.run)
                 elif isinstance(event, Begin):
                     prefixes, needs, _, _ = event.question
-                    begun = AheadInTask(cast(Adapter, adapter), prefixes, needs, run.ends_at, priority)
+                    with OfRuns((run.log,)):
+                        begun = AheadInTask(cast(Adapter, adapter), prefixes, needs, run.ends_at, priority)
                     await begun.begin()
                 elif begun is not None:
                     answers = await begun.answers()
@@ -94,14 +97,15 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                 elif run.drawing is not None:
                     answers = await draw_from_task(adapter, run.drawing, event.prefixes, run.ends_at)
                 else:
-                    answers = await ask_from_task(
-                        adapter,
-                        event.prefixes,
-                        event.needs,
-                        until=run.ends_at,
-                        priority=priority,
-                        tokens=event.tokens,
-                    )
+                    with OfRuns((run.log,)):
+                        answers = await ask_from_task(
+                            adapter,
+                            event.prefixes,
+                            event.needs,
+                            until=run.ends_at,
+                            priority=priority,
+                            tokens=event.tokens,
+                        )
             except BaseException as raised:
                 error = raised
                 if begun is not None:

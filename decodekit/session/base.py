@@ -17,7 +17,7 @@ from decodekit.session.guessing import NamedGuesser, guesser_of
 from decodekit.session.options import GenerationKeywords, GenerationOptions
 from decodekit.session.prompts import Prompt
 from decodekit.session.settings import Settings
-from decodekit.session.stop import OnUndisclosed, Stop
+from decodekit.session.stop import OnUndisclosed
 from decodekit.types import PathLike
 
 __all__ = ["BaseSession", "known_prompts", "prompts_and_streams"]
@@ -39,6 +39,10 @@ class BaseSession:
         metadata: Mapping[str, Any] | None = None,
         top_logprobs: int = 5,
         guesser: Guesser | NamedGuesser | None = None,
+        stop: Sequence[str] | str = (),
+        stop_ids: Sequence[int] = (),
+        ban: Sequence[str] = (),
+        deadline: float | None = None,
     ) -> None:
         if on_undisclosed not in ("error", "truncate"):
             raise ParameterError(f"on_undisclosed is 'error' or 'truncate', not {on_undisclosed!r}")
@@ -49,7 +53,12 @@ class BaseSession:
         self.chain = Chain.of(chain)
         self.seed = seed
         self.on_undisclosed: OnUndisclosed = on_undisclosed
-        self.max_tokens = Stop(max_tokens).max_tokens
+        given = GenerationOptions.of(
+            {"stop": stop, "stop_ids": stop_ids, "ban": ban, "deadline": deadline}, {"max_tokens": max_tokens}
+        )
+        self.max_tokens = given.stop.max_tokens
+        self.stop, self.stop_ids = given.stop.strings, tuple(sorted(given.stop.ids))
+        self.ban, self.deadline = tuple(given.ban), given.deadline
         self.metadata = metadata
         self.top_logprobs = whole(top_logprobs, "top_logprobs", 0, 1000)
         self.guesser = guesser_of(guesser)
@@ -62,15 +71,19 @@ class BaseSession:
         return adapter
 
     @classmethod
-    def from_config(cls, config: PathLike | Mapping[str, Any]) -> Self:
+    def from_config(cls, config: PathLike | Mapping[str, Any], *, profile: str | None = None) -> Self:
         """A session from a TOML file or the same structure as a dict; the session closes the adapter it builds.
+
+        Args:
+            config: the file, over which variables of the environment are laid, or the dict.
+            profile: the ``[profiles.NAME]`` of it to use.
 
         Raises:
             ConfigError: the configuration is not valid; the message says what and where.
         """
         from decodekit.config import load_config
 
-        resolved = load_config(config)
+        resolved = load_config(config, profile=profile)
         chain = resolved.build_chain()
         guesser = resolved.build_guesser()
         close = getattr(guesser, "close", None)
@@ -105,7 +118,17 @@ class BaseSession:
 
     def options_of(self, given: GenerationKeywords, keywords: type = GenerationKeywords) -> GenerationOptions:
         """The options of one call. Arguments and errors are those of `GenerationOptions.of`."""
-        return GenerationOptions.of(given, self.max_tokens, keywords)
+        return GenerationOptions.of(given, self.call_defaults(), keywords)
+
+    def call_defaults(self) -> GenerationKeywords:
+        """The options of a call that gives none of its own."""
+        return {
+            "max_tokens": self.max_tokens,
+            "stop": self.stop,
+            "stop_ids": self.stop_ids,
+            "ban": self.ban,
+            "deadline": self.deadline,
+        }
 
 
 def known_prompts(prompts: Iterable[Prompt]) -> Sequence[Prompt]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from typing import TypeVar, cast
 
+from decodekit.log import OfRuns
 from decodekit.model.adapter import Adapter, Answer
 from decodekit.model.ahead import Ahead
 from decodekit.model.asking import ask, connect
@@ -79,10 +80,12 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                 if isinstance(event, Step):
                     yield event
                 elif isinstance(event, Work):
-                    event.run()
+                    with OfRuns((run.log,)):
+                        event.run()
                 elif isinstance(event, Begin):
                     prefixes, needs, _, _ = event.question
-                    begun = Ahead(adapter, prefixes, needs, run.ends_at, priority)
+                    with OfRuns((run.log,)):
+                        begun = Ahead(adapter, prefixes, needs, run.ends_at, priority)
                     begun.begin()
                 elif begun is not None:
                     answers = begun.answers()
@@ -90,14 +93,15 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                 elif run.drawing is not None:
                     answers = draw(adapter, run.drawing, event.prefixes, run.ends_at)
                 else:
-                    answers = ask(
-                        adapter,
-                        event.prefixes,
-                        event.needs,
-                        until=run.ends_at,
-                        priority=priority,
-                        tokens=event.tokens,
-                    )
+                    with OfRuns((run.log,)):
+                        answers = ask(
+                            adapter,
+                            event.prefixes,
+                            event.needs,
+                            until=run.ends_at,
+                            priority=priority,
+                            tokens=event.tokens,
+                        )
             except BaseException as raised:
                 error = raised
                 if begun is not None:

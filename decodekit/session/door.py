@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from decodekit.chain import Chain
 from decodekit.errors import ConfigError, ModelNotFound, ParameterError, did_you_mean
+from decodekit.local.hub import hub_name
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.plugin import parameter_model, registry
 from decodekit.session.async_session import AsyncSession
@@ -30,8 +31,9 @@ AnySession = TypeVar("AnySession", Session, AsyncSession)
 
 _SCHEME = re.compile(r"([A-Za-z][\w.-]+):(.+)", re.DOTALL)
 _FORMS = (
-    "the name of a model package ('smollm2'), a .gguf file, the folder of a transformers model, an adapter and its "
-    "model ('torch:PATH', 'llamacpp:PATH'), the URL of a server, a .toml file, or an adapter"
+    "the name of a model package ('smollm2'), a .gguf file, the folder of a transformers model, "
+    "an adapter and its model ('torch:PATH', 'llamacpp:PATH'), a model of the hub ('hf:org/repo/file.gguf'), "
+    "the URL of a server, a .toml file, or an adapter"
 )
 
 
@@ -45,6 +47,8 @@ def open_session(
 
             * the name of an installed model package, such as ``"smollm2"``, or a ``.gguf`` file: llama.cpp
             * the folder of a transformers model: torch
+            * ``"hf:org/repo/file.gguf@revision"``, a file of the Hugging Face hub: llama.cpp; ``"hf:org/repo"``: torch.
+              It is downloaded only with ``allow_downloads=True``
             * ``"torch:..."``, ``"llamacpp:..."``: an adapter by its name, and the model as that adapter takes it
             * ``"http://127.0.0.1:8080"``: a server that returns logprobs
             * a ``.toml`` configuration, or the same as a mapping
@@ -52,8 +56,9 @@ def open_session(
         chain: a `Chain`, a list of processors, one of them, a sampler, or a text such as
             ``"top_k=40 temperature=0.8"``, in place of a configuration's.
         options: those of `Session` (``seed``, ``max_tokens``, ``top_logprobs``, ``on_undisclosed``, ``metadata``,
-            ``guesser``) and of the adapter (``n_ctx``, ``device``, ``api_key_env`` and others), in place of a
-            configuration's.
+            ``guesser``, ``stop``, ``stop_ids``, ``ban``, ``deadline``) and of the adapter (``n_ctx``, ``device``,
+            ``api_key_env`` and others), in place of a configuration's; and ``profile``, which names one of a
+            configuration's ``[profiles.NAME]``.
 
     Returns:
         A session that closes the adapter it made: use it as a context manager.
@@ -79,9 +84,9 @@ def _opened(kind: type[AnySession], what: object, chain: GivenChain, options: di
         if options:
             raise ParameterError(f"the adapter is made already, and a session{_no_such(options, _session_options())}")
         return kind(what, made, **own)  # type: ignore[arg-type]
-    data = _configuration(what)
+    data = _configuration(what, options)
     own["guesser"] = guesser_of(own["guesser"]) if "guesser" in own else None
-    in_config = {key: own.pop(key) for key in ("seed", "max_tokens", "top_logprobs", "on_undisclosed") if key in own}
+    in_config = {key: own.pop(key) for key in list(own) if key not in ("metadata", "guesser")}
     data["adapter"] = _with_parameters(data["adapter"], options)
     data["session"] = {**data.get("session", {}), **in_config}
     if made is not None:
@@ -95,8 +100,8 @@ def _opened(kind: type[AnySession], what: object, chain: GivenChain, options: di
     return opened
 
 
-def _configuration(what: object) -> dict[str, Any]:
-    """The configuration that ``what`` names, or is.
+def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
+    """The configuration that ``what`` names, or is; its ``profile`` is taken from the options.
 
     Raises:
         ConfigError: it is none.
@@ -104,19 +109,22 @@ def _configuration(what: object) -> dict[str, Any]:
     from decodekit.config import load_config  # not needed to import decodekit
 
     if isinstance(what, Mapping):
-        return load_config(what).as_data()
+        return load_config(what, profile=options.pop("profile", None)).as_data()
     if not isinstance(what, str | os.PathLike):
         raise ConfigError(f"decodekit.open takes {_FORMS}; {type(what).__name__} is none of these")
     name = os.fspath(what)
     scheme = _SCHEME.fullmatch(name)
     if name.startswith(("http://", "https://")):
         return {"adapter": {"type": "remote", "base_url": name}}
+    on_hub = hub_name(name)
+    if on_hub is not None:
+        return {"adapter": {"type": "llamacpp" if on_hub.file else "torch", "model": name}}
     if scheme is not None and registry.is_adapter(scheme[1]):
         takes_url = "base_url" in _parameters(scheme[1]) and scheme[2].startswith(("http://", "https://"))
         return {"adapter": {"type": scheme[1], "base_url" if takes_url else "model": scheme[2]}}
     path = Path(name).expanduser()
     if path.suffix == ".toml":
-        return load_config(path).as_data()
+        return load_config(path, profile=options.pop("profile", None)).as_data()
     if path.is_dir():
         return {"adapter": {"type": "torch", "model": str(path)}}
     if scheme is not None and len(scheme[1]) > 1 and not path.exists():
@@ -125,7 +133,7 @@ def _configuration(what: object) -> dict[str, Any]:
     if "/" in name and path.suffix != ".gguf" and not path.exists():
         raise ModelNotFound(
             f"{name!r}: there is no such file or folder. A model of the Hugging Face hub is opened with "
-            f"decodekit.open('torch:{name}', allow_downloads=True)"
+            f"decodekit.open('hf:{name}', allow_downloads=True)"
         )
     return {"adapter": {"type": "llamacpp", "model": name}}
 

@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from decodekit.errors import DecodekitError, DistributionError
-from decodekit.log import get_logger
 from decodekit.model.admission import admit
 from decodekit.model.drawn import Taken
 from decodekit.model.loops import OutOfTime
@@ -26,6 +25,8 @@ from decodekit.session.sequence import RunSequence
 from decodekit.trace.step import Step
 
 __all__ = ["Begin", "Events", "Work", "drive", "only_result"]
+
+_MOST_NAMED = 16  # streams in an event of the log
 
 
 class Work(NamedTuple):
@@ -66,9 +67,9 @@ def drive(run: Run, *, keep: bool) -> Events:
             not end the others.
     """
     admit(run.settings.adapter, run.options.max_waiting)
-    log = get_logger()  # kept for the end: at interpreter shutdown nothing can be imported
+    log, streams = run.log, [stream for stream, _ in run.header.sequences[:_MOST_NAMED]]
     recorder = Recorder(run.header, run.options.trace, keep=keep and run.options.level != "none")
-    log.debug("generation started", sequences=run.total, seed=run.seed, level=run.options.level)
+    log.debug("generation started", streams=streams, sequences=run.total, seed=run.seed, trace_level=run.options.level)
     try:
         yield from _recorded(run, recorder)
     except BaseException as error:
@@ -83,7 +84,7 @@ def drive(run: Run, *, keep: bool) -> Events:
         _close(run, recorder, None)
     finally:
         tokens = recorder.counts.total() + recorder.forgotten
-        log.debug("generation finished", tokens=tokens, reasons=run.roster.reasons())
+        log.debug("generation finished", streams=streams, tokens=tokens, reasons=run.roster.reasons())
     return run.results(recorder.steps, recorder.footer, recorder.counts)
 
 

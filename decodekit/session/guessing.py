@@ -17,7 +17,7 @@ import numpy as np
 
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import ConfigError, ParameterError, message_of
-from decodekit.log import get_logger
+from decodekit.log import RunLog, get_logger
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, is_async
 from decodekit.model.prefix import Prefix
@@ -173,7 +173,7 @@ def guesser_of(given: object) -> GivenGuesser:
     return given  # type: ignore[return-value]
 
 
-def guesses_of(given: GivenGuesser, adapter: Adapter | AsyncAdapter, most_tokens: int) -> Guesses | None:
+def guesses_of(given: GivenGuesser, adapter: Adapter | AsyncAdapter, most_tokens: int, log: RunLog) -> Guesses | None:
     """The guesses of a run; None without a guesser, and for an async adapter, which is noted.
 
     A server takes one request for each prefix, so that a guess would cost what it saves; and it makes its own guesses.
@@ -183,7 +183,7 @@ def guesses_of(given: GivenGuesser, adapter: Adapter | AsyncAdapter, most_tokens
     assert not isinstance(given, str)
     if isinstance(adapter, BlockingAdapter) or is_async(adapter):
         why = "an async adapter is asked for each prefix by itself"
-        get_logger().warning("guesser not used", guesser=registry.name_of(given), adapter=adapter.info.name, why=why)
+        log.warning("guesser not used", guesser=registry.name_of(given), why=why)
         return None
     return Guesses(given, adapter, most_tokens)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from decodekit.draw.randomness import Randomness
+from decodekit.log import RunLog
 from decodekit.model.prefix import Prefix
 from decodekit.session.bans import Ban, HeldSteps
 from decodekit.session.decoder import Decoder
@@ -46,11 +47,19 @@ class SequenceMaker:
         seed: of the run.
         ban: the banned phrases; None for none.
         until: the caller's.
+        log: the run's.
     """
 
     def __init__(
-        self, settings: Settings, options: GenerationOptions, seed: int, ban: Ban | None, until: CallersUntil
+        self,
+        settings: Settings,
+        options: GenerationOptions,
+        seed: int,
+        ban: Ban | None,
+        until: CallersUntil,
+        log: RunLog,
     ) -> None:
+        self._log = log
         self._settings, self._options, self._seed, self._ban = settings, options, seed, ban
         self._stop = options.stop if options.stop.until is None else replace(options.stop, until=until)
 
@@ -68,4 +77,4 @@ class SequenceMaker:
             top_logprobs=settings.top_logprobs,
             metadata=settings.metadata,
         )
-        return RunSequence(decoder, None if self._ban is None else HeldSteps(self._ban))
+        return RunSequence(decoder, self._log, None if self._ban is None else HeldSteps(self._ban))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, get_args
+from typing import Any, TypedDict, cast, get_args
 
 import numpy as np
 
@@ -23,6 +23,7 @@ __all__ = ["GenerationKeywords", "GenerationOptions", "ManyKeywords", "ResumeKey
 
 
 MOST_WAITING = 10_000  # callers; they wait longer than anybody would, and a program that makes more is in error
+_NONE_IS_NOT_GIVEN = ("max_tokens", "deadline")
 _LONGEST_WAIT = 3.15e9  # seconds
 _MOST_SAMPLES = 1_000_000
 
@@ -137,12 +138,14 @@ class GenerationOptions:
         return {name: value for name, value in named.items() if value is not None}
 
     @classmethod
-    def of(cls, given: GenerationKeywords, max_tokens: int, keywords: type = GenerationKeywords) -> GenerationOptions:
-        """The keywords of a call, with the session's ``max_tokens`` if the call gives none.
+    def of(
+        cls, given: GenerationKeywords, defaults: GenerationKeywords, keywords: type = GenerationKeywords
+    ) -> GenerationOptions:
+        """The keywords of a call, and the session's for those that it does not give.
 
         Args:
             given: the keywords.
-            max_tokens: the session's.
+            defaults: the session's; ``max_tokens`` is among them.
             keywords: `GenerationKeywords`, or `ManyKeywords`.
 
         Raises:
@@ -154,9 +157,10 @@ class GenerationOptions:
         if unknown:
             hint = did_you_mean(unknown[0], known)
             raise TypeError(f"there is no generation option {unknown[0]!r}{hint}")
-        own = given.get("max_tokens")
+        own = {key: value for key, value in given.items() if value is not None or key not in _NONE_IS_NOT_GIVEN}
+        given = cast(GenerationKeywords, {**defaults, **own})
         stop = Stop(
-            max_tokens=max_tokens if own is None else own,
+            max_tokens=given["max_tokens"] or 0,
             strings=_strings(given.get("stop", ())),
             ids=_ids(given.get("stop_ids", ())),
             until=given.get("until"),

@@ -105,8 +105,6 @@ def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Ru
     header, info = past.header, session.adapter.info
     _require_room(past, options.get("max_tokens"))
     relearn(session.adapter, past)
-    for difference in differences(header.adapter, info):
-        get_logger().warning("resuming with another model", difference=difference)
     given = GenerationOptions(
         stop=_stop(header, options.get("max_tokens"), options.get("until")),
         seed=header.seed,
@@ -117,7 +115,10 @@ def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Ru
     )
     resumed = [*past.resumed, Resumption(len(past.steps), cut, plain(info))]
     streams = [stream for stream, _ in header.sequences]
-    return begun(session.settings, header.prompts, streams, given, replace(past, resumed=resumed))
+    run = begun(session.settings, header.prompts, streams, given, replace(past, resumed=resumed))
+    for difference in differences(header.adapter, info):
+        run.log.warning("resuming with another model", difference=difference)
+    return run
 
 
 def _raising(results: list[Result]) -> list[Result]:

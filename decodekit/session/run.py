@@ -18,6 +18,7 @@ from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError, DistributionError, TraceError
+from decodekit.log import RunLog
 from decodekit.model.ahead import ahead_pays
 from decodekit.model.asking import cached_tokens
 from decodekit.model.drawn import Taken
@@ -74,6 +75,7 @@ class Run:
     Attributes:
         total: how many sequences there are; None where the prompts are read one by one.
         drawing: the tokens of the provider, where it draws: the questions go there; None elsewhere.
+        log: its events.
 
     Raises:
         ParameterError: a prompt, a stop string, a stop id or a ban that is not valid; two sequences with one stream.
@@ -95,7 +97,8 @@ class Run:
         self.settings, self.options = settings, options
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
-        self.guesses = guesses_of(settings.guesser, settings.adapter, options.stop.max_tokens)
+        self.log = RunLog(settings.adapter.info.name)
+        self.guesses = guesses_of(settings.guesser, settings.adapter, options.stop.max_tokens, self.log)
         self._until = CallersUntil(options.stop)
         self._ban = ban_of(settings, options)
         self._begun = time.monotonic()
@@ -109,7 +112,7 @@ class Run:
         else:
             prefixes, places, given, waiting = listed(settings.adapter, list(prompts), streams)
         self.roster = Roster(
-            waiting, SequenceMaker(settings, options, self.seed, self._ban, self._until), keep=self._listed
+            waiting, SequenceMaker(settings, options, self.seed, self._ban, self._until, self.log), keep=self._listed
         )
         self.roster.prepare(1 if past is None else None)
         self.total = len(places) if self._listed else None

@@ -59,7 +59,7 @@ def scoring_options(given: ScoreKeywords, metadata: Mapping[str, Any] | None) ->
             only once, or its sampler does not draw from what the processors return.
     """
     keywords: Any = given
-    options = GenerationOptions.of(keywords, 0, ScoreKeywords)
+    options = GenerationOptions.of(keywords, {"max_tokens": 0}, ScoreKeywords)
     chain = options.chain
     if chain is not None and not chain.pure:
         raise ParameterError("chain: a part of it must run only once per step, so its law cannot be computed")

@@ -9,7 +9,7 @@ from decodekit.chain.batch import Drawn
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
 from decodekit.errors import ContextOverflow, DecodekitError, DistributionError
-from decodekit.log import get_logger
+from decodekit.log import RunLog
 from decodekit.model.drawn import DrawnEnd, DrawnToken, Taken
 from decodekit.session.bans import HeldSteps
 from decodekit.session.decided import Checkpoint, Decided
@@ -28,6 +28,7 @@ class RunSequence:
 
     Args:
         decoder: its decoder.
+        log: of the run.
         held: holds its steps while a ban may take them back; None without a ban.
 
     Attributes:
@@ -36,8 +37,8 @@ class RunSequence:
         cached_tokens: how many tokens of its prompt needed no evaluation; None where the adapter does not say.
     """
 
-    def __init__(self, decoder: Decoder, held: HeldSteps | None = None) -> None:
-        self.decoder = decoder
+    def __init__(self, decoder: Decoder, log: RunLog, held: HeldSteps | None = None) -> None:
+        self.decoder, self._log = decoder, log
         self.error: DecodekitError | None = None
         self.recorded = 0
         self.cached_tokens: int | None = None
@@ -137,7 +138,7 @@ class RunSequence:
             return
         decoder.finish("error")
         self.error = error
-        get_logger().warning("a sequence failed", stream=self.stream, step=len(decoder.output_ids), error=str(error))
+        self._log.warning("a sequence failed", stream=self.stream, step=len(decoder.output_ids), error=str(error))
 
     def broken_off(self, error: BaseException, recorded: int) -> None:
         """End because the run ends with this error: only recorded steps count."""
@@ -174,7 +175,7 @@ class RunSequence:
         except Undisclosed as error:
             if not final:
                 need = str(self.decoder.need)
-                get_logger().debug("asking for more", question=error.question, need=need, stream=self.stream)
+                self._log.debug("asking for more", question=error.question, need=need, stream=self.stream)
                 return None
             self.fail(_final(error, answer))
         except DecodekitError as error:

@@ -37,7 +37,7 @@ class Session(BaseSession):
         seed: the seed of every call without one; None takes a new random seed for each call and records it.
         on_undisclosed: what to do when a chain needs more than the adapter can disclose: 'error', or 'truncate' to
             what was shown, which is recorded.
-        max_tokens: the default of every call.
+        max_tokens, stop, stop_ids, ban, deadline: the defaults of every call; see `generate`.
         metadata: given to processors as ``ctx.metadata``.
         top_logprobs: how many leading tokens each step keeps, raw and after each processor.
         guesser: says which tokens may come next: a `Guesser`, a name, or a mapping of a name and parameters. It can
@@ -81,16 +81,17 @@ class Session(BaseSession):
             max_tokens: at most this many; the session's default when None.
             seed: the run's seed; the session's when None.
             stream: which noise of that seed to use; 0 by default.
-            stop: texts that end the generation; they are cut from the text. The name of a control token also stands
-                for that token.
-            stop_ids: ids that end the generation.
-            deadline: seconds from now after which no new token is started.
+            stop: texts that end the generation, in place of the session's; they are cut from the text. The name of a
+                control token also stands for that token.
+            stop_ids: ids that end the generation, in place of the session's.
+            deadline: seconds from now after which no new token is started; the session's when None.
             until: a function that gets each `Step`; a true result ends the generation.
             trace: a file to write the trace to, step by step.
             level: how much is recorded: 'none', 'choice', 'proof' (the default) or 'full'.
-            ban: texts that must not be written; names of control tokens are allowed. When one is complete, decoding
-                goes back to the token in which it begins and draws again (see `decodekit.session.bans`). A step is
-                returned when it can no longer be taken back; ``until`` gets it earlier.
+            ban: texts that must not be written, in place of the session's; names of control tokens are allowed. When
+                one is complete, decoding goes back to the token in which it begins and draws again (see
+                `decodekit.session.bans`). A step is returned when it can no longer be taken back; ``until`` gets it
+                earlier.
             chain, top_logprobs, metadata, guesser: of this call; the session's when None. No guesser with "none".
             priority: among callers that wait for the same model, a higher one goes first.
             max_waiting: the call begins only if no more callers than this wait for the model; 10,000 by default.

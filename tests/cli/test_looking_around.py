@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -107,7 +108,19 @@ def test_a_good_config_is_ok_and_loads_no_model(decodekit: Decodekit, tmp_path: 
         '[adapter]\ntype = "toy"\ndelay = 9.0\n[[chain]]\nname = "top_k"\ntop_k = 3\n'
     )
     done = decodekit("config", "check", "d.toml")
-    assert (done.stdout, done.returncode) == ("d.toml: ok (toy; top_k; multinomial)\n", 0)
+    assert (done.stdout.splitlines()[0], done.returncode) == ("d.toml: ok (toy; top_k; multinomial)", 0)
+    assert re.search(r"^delay = 9.0  +# d.toml$", done.stdout, flags=re.MULTILINE)
+    assert re.search(r"^max_tokens = 256  +# default$", done.stdout, flags=re.MULTILINE)
+    fast = "[profiles.fast.session]\nmax_tokens = 2\n"
+    tmp_path.joinpath("d.toml").write_text(f'chain = "top_k=3"\n[adapter]\nname = "toy"\n{fast}')
+    done = decodekit("config", "check", "d.toml", "--profile", "fast", env={"DECODEKIT__ADAPTER__ORDER": "3"})
+    assert re.search(r"^max_tokens = 2  +# profile fast$", done.stdout, flags=re.MULTILINE)
+    assert re.search(r"^order = 3  +# DECODEKIT__ADAPTER__ORDER$", done.stdout, flags=re.MULTILINE)
+    done = decodekit("generate", "the", "-c", "d.toml", "--profile", "fast", "--json")
+    assert len(json.loads(done.stdout)["token_ids"]) == 2
+    assert decodekit("generate", "the", *TOY, "--profile", "fast").stderr.startswith(
+        "decodekit: --profile names a part"
+    )
 
 
 BAD = [

@@ -115,7 +115,7 @@ def test_equals_at_an_edge_are_as_the_engine_has_them(name: str) -> None:
         (("tgi", {"min_p": 0.1}), "tgi has no 'min_p'"),
         (("llama.cpp", {"temp": 1.0, "temperature": 1.0}), "'temp' and 'temperature' are one parameter"),
         (("llama.cpp", {"max_tokens": 5}), "generate(max_tokens=...)"),
-        (("vllm", {"top_p": 1.5}), "top_p: input should be less than or equal to 1"),
+        (("vllm", {"top_p": 1.5}), "top_p: must be less than or equal to 1"),
         (("vllm", {"temperature": 3.0}), "temperature"),
         (("vllm", {"top_k": True}), "top_k"),
         (("transformers", {"temperature": 0.0}), "temperature"),
@@ -149,7 +149,7 @@ def test_what_is_dropped_is_noted_and_logged_once(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING, "decodekit"):
         chain = Chain.preset("llama.cpp", mirostat=2, top_k=5)
     (record,) = caplog.records
-    assert (record.getMessage(), record.levelname) == ("preset_note", "WARNING")
+    assert (record.event, record.levelname) == ("preset_note", "WARNING")
     assert (record.preset, record.note) == ("llama.cpp", *chain.notes)
 
 

@@ -108,7 +108,7 @@ def test_a_chain_of_functions_needs_no_name() -> None:
         ("missing.gguf", {}, ModelNotFound, "model 'missing.gguf' does not exist"),
         ("missing.toml", {}, ConfigError, "cannot read missing.toml"),
         ("torsh:model", {}, ConfigError, "no adapter is named 'torsh'; did you mean 'torch'"),
-        ("org/name", {}, ModelNotFound, r"decodekit.open\('torch:org/name', allow_downloads=True\)"),
+        ("org/name", {}, ModelNotFound, r"decodekit.open\('hf:org/name', allow_downloads=True\)"),
         (5, {}, ConfigError, r"decodekit.open takes the name of a model package \('smollm2'\), .*int is none of these"),
         ("smollm2", {"n_cxt": 5}, ParameterError, "have no option 'n_cxt'; did you mean 'n_ctx'"),
         ("smollm2", {"max_token": 5}, ParameterError, "have no option 'max_token'; did you mean 'max_tokens'"),

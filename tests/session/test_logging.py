@@ -54,6 +54,11 @@ def test_an_application_that_configured_structlog_gets_the_events():
         "generation started", "asking for more", "a sequence failed", "generation finished",
     ]  # fmt: skip
     failed = events[1]
+    assert [event["run"] for event in events] == [events[0]["run"]] * 3 + [events[3]["run"]] * 4
+    assert events[0]["run"] != events[3]["run"] and len(events[0]["run"]) == 8
+    assert all(event["adapter"] == "table" and event["seconds"] >= 0 for event in events)
+    assert all("stream" in event or event["streams"] == [0] for event in events)
+    assert events[0]["trace_level"] == "proof" and events[0]["log_level"] == "debug"
     assert (failed["log_level"], failed["stream"], failed["step"], failed["error"]) == ("warning", 0, 0, "no luck")
     assert events[0]["seed"] == 1
     assert events[2]["reasons"] == ["error"]
@@ -64,8 +69,10 @@ def test_without_structlog_they_go_to_the_standard_logger_for_those_who_listen(c
     with caplog.at_level(logging.WARNING, logger="decodekit"):
         Session(failing(), seed=1).generate_many([[1]])
     (record,) = caplog.records
-    assert (record.name, record.levelname, record.message) == ("decodekit", "WARNING", "a sequence failed")
-    assert record.error == "no luck"
+    assert (record.name, record.levelname, record.message) == ("decodekit", "WARNING", record.message)
+    assert record.event == "a sequence failed"
+    assert record.error == "no luck" and record.adapter == "table"
+    assert record.message.startswith("a sequence failed run=") and record.message.endswith("error='no luck'")
 
 
 def test_advice_on_a_configured_chain_is_a_warning_once_for_each_message(caplog):
@@ -79,7 +86,7 @@ def test_advice_on_a_configured_chain_is_a_warning_once_for_each_message(caplog)
         for threshold in (0.1003, 0.1003, 0.2003):
             config = {"adapter": {"type": "none"}, "chain": [heated[0], {"name": "min_p", "min_p": threshold}]}
             load_config(config).build_chain()
-    told = [(record.levelname, record.message, record.rule) for record in caplog.records]
+    told = [(record.levelname, record.event, record.rule) for record in caplog.records]
     assert told == [("WARNING", "chain advice", "cut_after_heat")] * 2  # the message names the threshold
     assert "what min_p=0.0159 would keep" in caplog.records[0].advice and "llama.cpp#3841" in caplog.records[0].source
 

@@ -68,7 +68,7 @@ def test_cut_at_any_byte_it_goes_on_and_says_what_was_torn(tmp_path, caplog):
             result = cut.check(cut.killed(2, left))
         (note,) = read_trace(tmp_path / "again").resumed
         assert (note.steps, note.cut) == (2 + left[: len(left) - torn].count(b'"kind":"step"'), torn)
-        assert [record.message for record in caplog.records] == (
+        assert [record.event for record in caplog.records] == (
             ["incomplete last line of the trace left out"] if torn else []
         )
         assert len(result.trace.resumed) == 1

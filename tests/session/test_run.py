@@ -28,7 +28,7 @@ class Unasked(TableAdapter):
 
 
 def run_of(chain: Chain | None = None, streams: Sequence[int] = (0,), prompts: object = ([1, 2],)) -> Run:
-    given = GenerationOptions.of({"max_tokens": 3, "seed": 5}, 99)
+    given = GenerationOptions.of({"max_tokens": 3, "seed": 5}, {"max_tokens": 99})
     return Run(Settings(Unasked(wide, V), chain or Chain()), prompts, streams, given)  # type: ignore[arg-type]
 
 

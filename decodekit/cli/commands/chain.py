@@ -15,10 +15,11 @@ from decodekit.chain import Chain
 from decodekit.chain.advice import Advice, advice
 from decodekit.cli.against import Comparison, compare, counterpart, read_row
 from decodekit.cli.chain_writing import written
-from decodekit.cli.files import read_config
-from decodekit.cli.options import JsonFlag, PresetFlag, preset_recipe
+from decodekit.cli.files import given_config
+from decodekit.cli.options import JsonFlag, PresetFlag, ProfileFlag, preset_recipe
 from decodekit.cli.output import console, put_json, show_table, table
 from decodekit.cli.plugin_facts import doc_of, needs_of, on_a_head, traits_of
+from decodekit.config import Config
 from decodekit.errors import ConfigError
 from decodekit.plugin import registry
 from decodekit.plugin.one_line import parse_sampler, read_chain
@@ -49,12 +50,13 @@ def chain(
         Path | None,
         typer.Option("--logits", metavar="FILE.npy", help="The row for --against; by default a sample of nine tokens."),
     ] = None,
+    profile: ProfileFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show a chain processor by processor, its meaning, and known mistakes. Loads no model; advice is not an error."""
     if logits is not None and against is None:
         raise ConfigError("--logits is the row for --against; name a preset there")
-    built = _built(config, text, sampler, preset)
+    built = _built(given_config(config, profile), text, sampler, preset)
     parts = [_described(part, "processor") for part in built.processors] + [_described(built.sampler, "sampler")]
     found = advice(built)
     comparison = None if against is None else _compared_with(built, against, logits)
@@ -68,11 +70,10 @@ def chain(
         comparison.show()
 
 
-def _built(config: Path | None, text: str | None, sampler: str | None, preset: str | None) -> Chain:
+def _built(config: Config | None, text: str | None, sampler: str | None, preset: str | None) -> Chain:
     if config is None and text is None and sampler is None and preset is None:
         raise ConfigError("which chain? Name a config, or write one with --chain or --preset")
-    file = None if config is None else read_config(config).build_chain()
-    made = file or Chain()
+    made = Chain() if config is None else config.build_chain()
     if preset is not None:
         recipe = preset_recipe(preset, text)
         made = Chain.from_parts(recipe.parts, recipe.sampler, recipe.notes)

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from decodekit.cli.config_text import config_lines
 from decodekit.cli.files import read_config
+from decodekit.cli.options import ProfileFlag
 from decodekit.config import config_schema
-from decodekit.plugin import parameter_model, registry, validated
 from decodekit.text.safe_text import safe_text
 
 __all__ = ["config_app"]
@@ -25,14 +26,18 @@ def schema() -> None:
 
 
 @config_app.command()
-def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A decodekit.toml, or '-' for stdin.")]) -> None:
-    """Check a configuration without loading a model. Exit 2, with the reason, if it is not valid."""
-    config = read_config(file)
-    target, _ = registry.load("adapters", config.adapter.type)
-    validated(parameter_model(target), config.adapter.parameters(), f"adapter {config.adapter.type!r}")
-    config.build_chain()
-    if config.guesser is not None:
-        target, _ = registry.load("guessers", config.guesser.name)
-        validated(parameter_model(target), config.guesser.parameters(), f"guesser {config.guesser.name!r}")
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A decodekit.toml, or '-' for stdin.")],
+    profile: ProfileFlag = None,
+) -> None:
+    """Check a configuration without loading a model, and show it with where each value came from.
+
+    A value is from the file, its profile, a variable of the environment (DECODEKIT__ADAPTER__MODEL) or a default.
+    Secrets are not shown. Exit 2, with the reason, if it is not valid.
+    """
+    config = read_config(file, profile)
+    config.check()
     names = " ".join(part.name for part in config.chain) or "no processors"
     typer.echo(safe_text(f"{file}: ok ({config.adapter.type}; {names}; {config.sampler.name})"))
+    for line in config_lines(config):
+        typer.echo(safe_text(line))

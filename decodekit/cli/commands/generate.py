@@ -129,7 +129,8 @@ def generate(
     if prompt == "-" == str(chosen.config):
         raise ConfigError("PROMPT - and --config - both read stdin; give one of them another way")
     resolved = chosen.configuration(_overrides(chain, preset, sampler, guesser), wishes)
-    call: dict[str, Any] = {"stop": tuple(stop or ()), "stop_ids": tuple(stop_id or ()), "ban": tuple(ban or ())}
+    flags: dict[str, Any] = {"stop": stop, "stop_ids": stop_id, "ban": ban}
+    call: dict[str, Any] = {key: tuple(value) for key, value in flags.items() if value}  # otherwise as in the config
     if prompts is not None and out is not None:
         raise typer.Exit(_many(resolved, prompts, out, call, chat=chat, samples=n))
     assert prompt is not None

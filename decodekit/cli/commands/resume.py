@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
-from decodekit.cli.files import new_file, read_config
+from decodekit.cli.files import new_file
 from decodekit.cli.options import (
     DeadlineFlag,
     ExplainFlag,
@@ -88,7 +88,7 @@ def _adapter_part(chosen: AdapterChoice, recorded: dict[str, Any] | None, as_rec
     if as_recorded:
         file = None if recorded is None else load_config(recorded)
     else:
-        file = None if chosen.config is None else read_config(chosen.config)
+        file = chosen.file()
     part = chosen.part(None if file is None else file.as_data()["adapter"])
     if part is None:
         raise ConfigError(f"which model? Name one with --model, or a config with -c{_hint(recorded)}")

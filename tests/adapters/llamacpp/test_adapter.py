@@ -303,9 +303,10 @@ del dropped
 
 
 def test_llama_cpps_log_is_there_for_who_listens(make: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("DEBUG", logger="decodekit"):
+    with caplog.at_level("DEBUG", logger="llama.cpp"):
         make(n_ctx=64)
-    assert any("llama" in record.getMessage() for record in caplog.records)
+    lines = [record for record in caplog.records if record.name == "llama.cpp"]
+    assert {record.levelname for record in lines} == {"DEBUG"} and any("llama" in record.message for record in lines)
 
 
 def test_without_llama_cpp_the_error_says_what_to_install() -> None:

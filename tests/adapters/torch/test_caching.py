@@ -35,7 +35,7 @@ def test_a_step_costs_one_token_unless_the_model_has_a_state_and_then_that_is_sa
     for token in range(4):
         adapter.predict([prefix])
         prefix = prefix.extend([token])
-    said = [record.getMessage() for record in caplog.records if record.name == "decodekit"]
+    said = [record.event for record in caplog.records if record.name == "decodekit"]
     if kind in CACHED:
         assert shapes == [(1, 20), (1, 1), (1, 1), (1, 1)]
         assert adapter.capabilities == {"kv_cache": True} and said == []

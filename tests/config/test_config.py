@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 
 import decodekit
 from decodekit import ConfigError, ParameterError, UnknownPlugin
-from decodekit.config import config_schema, load_config
+from decodekit.config import load_config
 
 # The example of the documentation.
 EXAMPLE = """
@@ -59,14 +58,15 @@ def test_the_documented_example_is_read_in_its_order(tmp_path: Path) -> None:
     assert chain.sampler is decodekit.sampler("multinomial")
     options = config.session_options()
     assert (options["seed"], options["max_tokens"], options["on_undisclosed"]) == (7, 64, "error")
-    assert load_config(config.as_data()) == config  # the record can be read back
+    assert load_config(config.as_data()).as_data() == config.as_data()  # the record can be read back
 
 
 def test_everything_but_the_adapter_has_a_default() -> None:
     config = load_config(minimal())
     assert config.build_chain().processors == () and config.sampler.name == "multinomial"
     assert config.session_options() == {
-        "seed": None, "max_tokens": 256, "on_undisclosed": "error", "top_logprobs": 5
+        "seed": None, "max_tokens": 256, "on_undisclosed": "error", "top_logprobs": 5,
+        "stop": [], "stop_ids": [], "ban": [], "deadline": None,
     }  # fmt: skip
 
 
@@ -167,53 +167,6 @@ def test_a_config_never_imports_what_it_names(tmp_path: Path, monkeypatch: pytes
     assert "planted" not in sys.modules
 
 
-# -- the schema ----------------------------------------------------------------------------------------------------
-
-
-def resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in node:
-        node = schema["$defs"][node["$ref"].removeprefix("#/$defs/")]
-    return node
-
-
-def variant(schema: dict[str, Any], node: dict[str, Any], key: str, name: str) -> dict[str, Any]:
-    (found,) = [option for option in resolve(schema, node)["anyOf"] if option["properties"][key]["const"] == name]
-    return found
-
-
-def test_the_schema_describes_the_documented_example_down_to_each_parameter() -> None:
-    schema = config_schema()
-    top = schema["properties"]
-    assert set(top) == {"adapter", "chain", "guesser", "sampler", "session"} and schema["required"] == ["adapter"]
-    assert schema["additionalProperties"] is False and "2020-12" in schema["$schema"]
-    temperature = variant(schema, top["chain"]["items"], "name", "temperature")
-    finite, infinite = temperature["properties"]["temperature"]["anyOf"]
-    assert (finite["minimum"], infinite) == (0, {"const": "inf"}) and temperature["additionalProperties"] is False
-    assert sorted(temperature["required"]) == ["name", "temperature"] and temperature["description"]
-    assert variant(schema, top["chain"]["items"], "name", "top_p")["properties"]["top_p"]["maximum"] == 1
-    assert variant(schema, top["sampler"]["anyOf"][0], "name", "multinomial")["required"] == ["name"]
-    session = resolve(schema, top["session"])["properties"]
-    assert session["on_undisclosed"]["enum"] == ["error", "truncate"]
-    adapters = [option["properties"]["type"]["const"] for option in resolve(schema, top["adapter"])["anyOf"]]
-    assert "llamacpp" in adapters
-
-
-def test_every_reference_in_the_schema_leads_somewhere() -> None:
-    schema = config_schema()
-
-    def walk(node: Any) -> None:
-        if isinstance(node, dict):
-            if "$ref" in node:
-                assert node["$ref"].removeprefix("#/$defs/") in schema["$defs"], node["$ref"]
-            for child in node.values():
-                walk(child)
-        elif isinstance(node, list):
-            for child in node:
-                walk(child)
-
-    walk(schema)
-
-
 # -- what a file may hold ------------------------------------------------------------------------------------------
 
 
@@ -240,76 +193,3 @@ def test_a_byte_order_mark_and_the_line_ends_of_windows_are_read(tmp_path: Path)
     file = tmp_path / "c.toml"
     file.write_bytes(b"\xef\xbb\xbf" + HEAD.replace(b"\n", b"\r\n"))
     assert load_config(file).adapter.type == "remote"
-
-
-KINDS: dict[str, Any] = {"object": dict, "array": list, "string": str, "integer": int, "number": int | float}
-
-
-def of_kind(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "boolean"
-    return value is None if kind == "null" else isinstance(value, KINDS.get(kind, ()))
-
-
-def fits(schema: dict[str, Any], rule: dict[str, Any], value: Any) -> bool:
-    """Whether a value fits a JSON Schema, as far as our schemas go."""
-    if "$ref" in rule:
-        return fits(schema, schema["$defs"][rule["$ref"].removeprefix("#/$defs/")], value)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    named = [rule["type"]] if isinstance(rule.get("type"), str) else rule.get("type", [])
-    checks = [
-        not named or any(of_kind(value, kind) for kind in named),
-        "const" not in rule or (rule["const"] == value and type(rule["const"]) is type(value)),
-        "enum" not in rule or value in rule["enum"],
-        "anyOf" not in rule or any(fits(schema, inner, value) for inner in rule["anyOf"]),
-        all(fits(schema, inner, value) for inner in rule.get("allOf", [])),
-        "not" not in rule or not fits(schema, rule["not"], value),
-        "if" not in rule or not fits(schema, rule["if"], value) or fits(schema, rule["then"], value),
-        not number or rule.get("minimum", value) <= value <= rule.get("maximum", value),
-    ]
-    if isinstance(value, dict):
-        known, rest = rule.get("properties", {}), rule.get("additionalProperties", True)
-        checks += [key in value for key in rule.get("required", [])]
-        checks += [fits(schema, known[key], each) for key, each in value.items() if key in known]
-        checks += [rest if isinstance(rest, bool) else fits(schema, rest, value[k]) for k in value if k not in known]
-        pattern = rule.get("propertyNames", {}).get("pattern", "")
-        checks += [re.search(pattern, key) is not None for key in value]
-    if isinstance(value, list):
-        first = rule.get("prefixItems", [])
-        checks += [fits(schema, inner, each) for inner, each in zip(first, value, strict=False)]
-        if isinstance(rule.get("items"), dict):
-            checks += [fits(schema, rule["items"], each) for each in value[len(first) :]]
-    return all(checks)
-
-
-@pytest.mark.parametrize(
-    ("part", "good"),
-    [
-        ({"name": "logit_bias", "logit_bias": {"3": 1.0, "12": False}}, True),
-        ({"name": "logit_bias", "logit_bias": {"x": 1.0}}, True),
-        ({"name": "logit_bias", "logit_bias": {"-1": 1.0}}, False),
-        ({"name": "logit_bias", "logit_bias": {"\u0663": 1.0}}, True),
-        ({"name": "logit_bias", "logit_bias": {"": 1.0}}, False),
-        ({"name": "logit_bias", "logit_bias": {"9" * 19: 1.0}}, False),
-        ({"name": "logit_bias", "logit_bias": {"3": True}}, False),
-        ({"name": "logit_bias", "logit_bias": {"3": 1e9}}, False),
-        ({"name": "sequence_bias", "sequence_bias": [[[3, 1], 2.0], [[0], False]]}, True),
-        ({"name": "sequence_bias", "sequence_bias": [[[3, 1], True]]}, False),
-        ({"name": "repetition_penalty", "repetition_penalty": 1.5, "decay": 3, "window": 8}, True),
-        ({"name": "repetition_penalty", "repetition_penalty": 1.5, "decay": 0}, True),
-        ({"name": "repetition_penalty", "repetition_penalty": 1.5, "decay": 3}, False),
-        ({"name": "repetition_penalty", "repetition_penalty": 1.5, "padding": 0}, False),
-        ({"name": "repetition_penalty", "repetition_penalty": 1.5, "padding": 0, "window": 8}, True),
-        ({"name": "repetition_penalty", "repetition_penalty": 1.5, "slope": 0.5, "decay": 3, "window": 8}, False),
-        ({"name": "presence_penalty", "presence_penalty": 0.5, "decay": 3}, False),
-        ({"name": "temperature", "temperature": 0.5, "warmth": 1}, False),
-    ],
-)
-def test_the_schema_and_the_loader_agree(part: dict[str, Any], good: bool) -> None:
-    schema, data = config_schema(), {"adapter": {"type": "remote", "base_url": "http://127.0.0.1:9"}, "chain": [part]}
-    try:
-        load_config(data).build_chain()
-        loaded = True
-    except ConfigError:
-        loaded = False
-    assert (fits(schema, schema, data), loaded) == (good, good)

@@ -1,0 +1,166 @@
+"""The parts of a configuration as pydantic models, and what is built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
+
+from decodekit.chain import Chain
+from decodekit.chain.advice import advice
+from decodekit.config.layers import Origins
+from decodekit.draw.context import MOST_TOKENS
+from decodekit.log import get_logger
+from decodekit.plugin import parameter_model, registry, validated
+
+__all__ = ["AdapterPart", "Config", "NamedPart", "PresetPart", "SessionPart"]
+
+_advised: set[str] = set()
+
+
+class _Part(BaseModel):
+    """A plugin by name. All other keys are the plugin's parameters, checked by the plugin's own model."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    def parameters(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class AdapterPart(_Part):
+    """The adapter, and its parameters."""
+
+    type: str
+
+
+class NamedPart(_Part):
+    """A processor, a sampler or a guesser, and its parameters."""
+
+    name: str
+
+
+class PresetPart(BaseModel):
+    """The chain of another engine: the engine's name, and settings in the engine's parameter names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    preset: str
+    version: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+def _as_list(given: Any) -> Any:
+    """One text as a list of one, and a tuple or a set as a list."""
+    if isinstance(given, str):
+        return [given]
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, Mapping | bytes) else given
+
+
+_Text = Annotated[str, Field(min_length=1, max_length=100_000)]
+_Texts = Annotated[
+    list[_Text],
+    BeforeValidator(_as_list, json_schema_input_type=Annotated[list[_Text], Field(max_length=10_000)] | _Text),
+    Field(max_length=10_000),
+]
+_Ids = Annotated[
+    list[Annotated[int, Field(ge=0, lt=2**63)]],
+    BeforeValidator(_as_list, json_schema_input_type=list[Annotated[int, Field(ge=0, lt=2**63)]]),
+    Field(max_length=100_000),
+]
+
+
+class SessionPart(BaseModel):
+    """The settings of a session, which are the defaults of its calls."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    seed: Annotated[int, Field(ge=0, lt=2**64)] | None = None
+    max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 256
+    on_undisclosed: Literal["error", "truncate"] = "error"
+    top_logprobs: Annotated[int, Field(ge=0, le=1000)] = 5
+    stop: _Texts = Field(default_factory=list)
+    stop_ids: _Ids = Field(default_factory=list)
+    ban: _Texts = Field(default_factory=list)
+    deadline: Annotated[float, Field(ge=0)] | None = None
+
+
+class Config(BaseModel):
+    """A whole configuration, read and checked. A chain that names a preset is replaced by the preset's processors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    adapter: AdapterPart
+    chain: list[NamedPart] = Field(default_factory=list, max_length=1000)
+    sampler: NamedPart = NamedPart(name="multinomial")
+    guesser: NamedPart | None = None
+    session: SessionPart = SessionPart()
+    _notes: tuple[str, ...] = PrivateAttr(default=())
+    _origins: Origins = PrivateAttr(default_factory=dict)
+
+    @field_validator("sampler", "guesser", mode="before")
+    @classmethod
+    def _by_name_alone(cls, value: Any) -> Any:
+        """``sampler = "greedy"`` is a part without parameters."""
+        return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], notes: tuple[str, ...], origins: Origins) -> Self:
+        """A configuration from plain data, with its notes and origins. Raises pydantic's ``ValidationError``."""
+        config = cls.model_validate(data)
+        config._notes, config._origins = notes, origins
+        return config
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which settings the engine of a preset ignores; empty for a chain that is listed."""
+        return self._notes
+
+    @property
+    def origins(self) -> Origins:
+        """Where each value came from: the file, a profile or a variable of the environment; defaults are not here."""
+        return self._origins
+
+    def build_adapter(self) -> Any:
+        """Build the adapter that the configuration names."""
+        return registry.adapter(self.adapter.type, **self.adapter.parameters())
+
+    def build_chain(self) -> Chain:
+        """Build the chain, in the order of the list. Advice is logged as warnings, each message once per process."""
+        parts = [{"name": part.name, **part.parameters()} for part in (*self.chain, self.sampler)]
+        chain = Chain.from_parts(parts[:-1], parts[-1], self._notes)
+        for item in advice(chain):
+            if item.message not in _advised:
+                _advised.add(item.message)
+                get_logger().warning("chain advice", rule=item.rule, advice=item.message, source=item.source)
+        return chain
+
+    def build_guesser(self) -> Any:
+        """Build the guesser; None where there is none."""
+        return None if self.guesser is None else registry.guesser(self.guesser.name, **self.guesser.parameters())
+
+    def check(self) -> None:
+        """Check the parameters of every plugin, without building an adapter or a guesser.
+
+        Raises:
+            ConfigError: a plugin that is not installed, or a parameter that it does not have.
+        """
+        self.build_chain()
+        for group, name, part in (
+            ("adapters", self.adapter.type, self.adapter),
+            ("guessers", None if self.guesser is None else self.guesser.name, self.guesser),
+        ):
+            if name is not None and part is not None:
+                target, _ = registry.load(group, name)
+                validated(parameter_model(target), part.parameters(), f"{group[:-1]} {name!r}")
+
+    def session_options(self) -> dict[str, Any]:
+        """The keyword arguments of `Session`."""
+        return self.session.model_dump()
+
+    def as_data(self) -> dict[str, Any]:
+        """The resolved configuration, defaults included, as plain data for the record."""
+        data = self.model_dump(mode="json")
+        if self.guesser is None:
+            del data["guesser"]
+        return data

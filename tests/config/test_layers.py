@@ -1,0 +1,196 @@
+"""Profiles, the environment, and the forms in which a configuration may be written."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import decodekit
+from decodekit import ConfigError, Session
+from decodekit.cli.config_text import config_lines
+from decodekit.config import load_config
+from decodekit.testing import NGramAdapter
+
+FILE = """
+chain = "temperature=0.8 top_p=0.95"
+
+[adapter]
+name = "remote"
+base_url = "http://127.0.0.1:9"
+api_key_env = "KEY"
+
+[session]
+seed = 7
+stop = "."
+
+[profiles.fast.session]
+max_tokens = 5
+
+[profiles.cloud.adapter]
+base_url = "https://api.example"
+
+[profiles.local]
+adapter = { type = "llamacpp", model = "smollm2" }
+chain = "top_k=3 greedy"
+
+[[profiles.plain.chain]]
+name = "top_k"
+top_k = 2
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "app.toml"
+    path.write_text(FILE)
+    return path
+
+
+def test_a_profile_is_laid_over_the_rest(file: Path) -> None:
+    whole = load_config(file).as_data()
+    assert load_config(file, profile="fast").as_data() == {**whole, "session": {**whole["session"], "max_tokens": 5}}
+    adapter = load_config(file, profile="cloud").as_data()["adapter"]  # a table is merged by key
+    assert adapter == {"type": "remote", "base_url": "https://api.example", "api_key_env": "KEY"}
+    local = load_config(file, profile="local").as_data()
+    assert local["adapter"] == {"type": "llamacpp", "model": "smollm2"}  # another plugin: nothing is left of the first
+    assert (local["chain"], local["sampler"]) == ([{"name": "top_k", "top_k": 3}], {"name": "greedy"})
+    plain = load_config(file, profile="plain").as_data()
+    assert (plain["chain"], plain["sampler"]) == ([{"name": "top_k", "top_k": 2}], whole["sampler"])
+
+
+def test_the_environment_is_laid_over_a_file_and_its_profile(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "DECODEKIT__SESSION__SEED": "9",
+        "DECODEKIT__SESSION__STOP": '["a", "b"]',
+        "DECODEKIT__ADAPTER__MODEL": "other model",
+        "DECODEKIT__ADAPTER__TYPE": "torch",  # before its parameters, whatever the order of the names
+        "DECODEKIT__CHAIN": "top_k=4 greedy",
+        "DECODEKIT_HOME": "of somebody else",
+    }.items():
+        monkeypatch.setenv(name, value)
+    config = load_config(file, profile="fast")
+    assert (config.session.seed, config.session.stop, config.session.max_tokens) == (9, ["a", "b"], 5)
+    assert config.as_data()["adapter"] == {"type": "torch", "model": "other model"}
+    assert (config.chain[0].name, config.sampler.name) == ("top_k", "greedy")
+    assert config.origins == {
+        ("adapter", "type"): "DECODEKIT__ADAPTER__TYPE",
+        ("adapter", "model"): "DECODEKIT__ADAPTER__MODEL",
+        ("chain", ""): "DECODEKIT__CHAIN",
+        ("sampler", "name"): "DECODEKIT__CHAIN",
+        ("session", "seed"): "DECODEKIT__SESSION__SEED",
+        ("session", "stop"): "DECODEKIT__SESSION__STOP",
+        ("session", "max_tokens"): "profile fast",
+    }
+    assert load_config(tomllib.loads(FILE)).session.seed == 7  # a dict is what a program says
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("DECODEKIT__SESION__SEED", "1", "DECODEKIT__SESION__SEED names no setting; did you mean 'session'?"),
+        ("DECODEKIT__SESSION", "1", "names no setting"),
+        ("DECODEKIT__SESSION__A__B", "1", "names no setting"),
+        ("DECODEKIT__SESSION__SEED", "x", "DECODEKIT__SESSION__SEED: session.seed: must be a whole number, not 'x'"),
+        ("DECODEKIT__SESSION__SED", "1", "unknown parameter 'session.sed'; did you mean 'seed'?"),
+        ("DECODEKIT__SESSION__STOP", '["a', "DECODEKIT__SESSION__STOP: .* is not a TOML value"),
+        ("DECODEKIT__CHAIN", "top_k=", "DECODEKIT__CHAIN: chain, column 7: expected a value"),
+    ],
+)
+def test_what_is_wrong_in_the_environment_names_the_variable(
+    file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=says):
+        load_config(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"profiles": 3}, "profiles must be tables"),
+        ({"profiles": {"fast": 3}}, "profiles.fast must be a table, not 3"),
+        ({"profiles": {"fast": {"sesion": {}}}}, "unknown parameter 'profiles.fast.sesion'; did you mean 'session'"),
+        ({"profiles": {"fist": {}}}, "no profile is named 'fast'; did you mean 'fist'"),
+        ({}, r"no profile is named 'fast'; it has no \[profiles.NAME\]"),
+        (
+            {"profiles": {"fast": {"session": {"seed": -1}}}},
+            "profile fast: session.seed: must be greater than or equal",
+        ),
+        ({"profiles": {"fast": {"chain": {"temperature": 0.8}}}}, r"profile fast: \[chain\] is a table"),
+    ],
+)
+def test_a_wrong_profile_is_named(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_config({"adapter": {"type": "toy"}, **change}, profile="fast")
+
+
+def test_a_chain_that_is_a_table_says_how_a_list_is_written() -> None:
+    with pytest.raises(
+        ConfigError, match=r"write \[\[chain\]\] before each processor, with its name in name = 'top_k'"
+    ):
+        load_config({"adapter": {"type": "toy"}, "chain": {"top_k": 3, "temperature": 0.5}})
+    with pytest.raises(ConfigError, match=r"chain ends with the sampler 'greedy', and \[sampler\] is there too"):
+        load_config({"adapter": {"type": "toy"}, "chain": "greedy", "sampler": {"name": "multinomial"}})
+
+
+def test_what_is_shown_is_the_same_configuration_with_its_origins(file: Path) -> None:
+    config = load_config(file, profile="fast")
+    lines = list(config_lines(config))
+    again = load_config(tomllib.loads("\n".join(lines)))
+    assert again.as_data() == config.as_data()
+    shown = {line.partition("#")[0].strip(): line.partition("#")[2].strip() for line in lines}
+    assert shown['type = "remote"'] == str(file) and shown["max_tokens = 5"] == "profile fast"
+    assert shown["top_logprobs = 5"] == "default"
+
+
+def test_secrets_are_not_shown() -> None:
+    secret = "s3cr3t"
+    adapter = {
+        "type": "toy",
+        "api_key": secret,
+        "token": secret,
+        "headers": {"X-Api-Key": secret},
+        "base_url": f"https://user:{secret}@host/v1?api_key={secret}&top=3",
+        "api_key_env": "NAME_OF_VARIABLE",
+        "max_tokens": 3,
+    }
+    text = "\n".join(config_lines(load_config({"adapter": adapter})))
+    assert secret not in text and "NAME_OF_VARIABLE" in text and "max_tokens = 3" in text and "top=3" in text
+
+
+# -- the defaults of calls -----------------------------------------------------------------------------------------
+
+
+def test_stop_ban_deadline_and_max_tokens_are_the_defaults_of_calls() -> None:
+    adapter = NGramAdapter("abcabcabc")
+    plain = Session(adapter, "greedy").generate("ab", max_tokens=6)
+    assert plain.text == "cabcab"
+    with Session(adapter, "greedy", max_tokens=6, stop="b", deadline=100) as session:
+        assert session.generate("ab").text == "ca"
+        assert session.generate("ab", stop=()).text == plain.text  # a call's own, in place of the session's
+        assert session.generate("ab", stop="c").text == ""
+        assert session.generate("ab", deadline=0, stop=()).finish_reason == "deadline"
+    with Session(adapter, "greedy", max_tokens=6, stop_ids=[ord("a")]) as session:
+        assert session.generate("ab").finish_reason == "stop" and session.generate("ab", stop_ids=[]).text == "cabcab"
+    with Session(adapter, max_tokens=3, ban=["a"], deadline=0) as session:
+        result = session.generate("ab")
+        assert (result.finish_reason, result.token_ids) == ("deadline", ())
+        assert result.trace.header.stop["ban"] == ["a"]
+    for wrong in ({"stop": [""]}, {"ban": "text"}, {"deadline": -1}, {"stop_ids": [-1]}):
+        with pytest.raises(decodekit.ParameterError):
+            Session(adapter, **wrong)
+
+
+def test_a_profile_and_the_defaults_of_calls_come_through_every_door(file: Path) -> None:
+    with decodekit.open(file, profile="local", n_ctx=32, n_threads=1, ban=("x",)) as session:
+        assert (session.adapter.info.name, session.seed, session.stop, session.ban) == ("llamacpp", 7, (".",), ("x",))
+        assert session.chain.describe()["sampler"]["name"] == "greedy"
+        assert session.config is not None and session.config["session"]["stop"] == ["."]
+    file.write_text(FILE.replace('model = "smollm2"', 'model = "smollm2", n_ctx = 32, n_threads = 1'))
+    with Session.from_config(file, profile="local") as same:
+        assert same.stop == (".",)
+    with pytest.raises(decodekit.ParameterError, match="have no option 'profile'"):
+        decodekit.open("smollm2", profile="local")
