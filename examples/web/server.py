@@ -45,6 +45,7 @@ def options_of(body: Any) -> dict[str, Any]:
         raise ValueError('chain: processors by name, such as {"top_k": 20, "dry": {"multiplier": 0.8}}')
     parts = [{**(p if isinstance(p, dict) else {name: p}), "name": name} for name, p in chain.items()]
     return {
+        "prompt": body["prompt"],
         "chain": decodekit.Chain.from_parts(parts),
         "seed": body.get("seed"),
         "max_tokens": tokens,
@@ -97,9 +98,7 @@ class Server:
         if len(self.runs) >= MOST_RUNS:
             return JSONResponse({"error": "too many runs"}, status_code=503, headers={"Retry-After": "1"})
         try:
-            body = await request.json()
-            options = options_of(body)
-            steps = self.session.stream(body["prompt"], **options)
+            steps = self.session.stream(**options_of(await request.json()))
         except (ValueError, TypeError, RecursionError, decodekit.DecodekitError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         return Events(self.events(steps), media_type="text/event-stream")

@@ -117,7 +117,7 @@ def test_a_good_config_is_ok_and_loads_no_model(decodekit: Decodekit, tmp_path: 
     assert re.search(r"^max_tokens = 2  +# profile fast$", done.stdout, flags=re.MULTILINE)
     assert re.search(r"^order = 3  +# DECODEKIT__ADAPTER__ORDER$", done.stdout, flags=re.MULTILINE)
     done = decodekit("generate", "the", "-c", "d.toml", "--profile", "fast", "--json")
-    assert len(json.loads(done.stdout)["token_ids"]) == 2
+    assert len(json.loads(done.stdout)["results"][0]["token_ids"]) == 2
     assert decodekit("generate", "the", *TOY, "--profile", "fast").stderr.startswith(
         "decodekit: --profile names a part"
     )

@@ -13,7 +13,10 @@ from decodekit.plugin import registry
 from decodekit.plugin.registry import PluginInfo
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "plugins.md"
-NO_PICTURE = dict.fromkeys(("token_healing", "vllm_bad_words"), "needs a tokenizer")  # and the sample has none
+NO_PICTURE = {
+    **dict.fromkeys(("token_healing", "vllm_bad_words"), "needs a tokenizer"),  # and the sample has none
+    "provider": "draws nothing itself",
+}
 
 
 def ours() -> list[PluginInfo]:

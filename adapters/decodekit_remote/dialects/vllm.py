@@ -72,7 +72,7 @@ class VLLMDialect(Dialect):
         return "/tokenize", body | ({"model": model} if model else {})
 
     def conversing(self, messages: Sequence[Message], model: str | None) -> tuple[str, dict[str, Any]] | None:
-        begun = messages[-1].get("role") == "assistant"  # then it goes on with that message
+        begun = bool(messages) and messages[-1].get("role") == "assistant"  # then it goes on with that message
         body: dict[str, Any] = {
             "messages": [dict(message) for message in messages],
             "add_generation_prompt": not begun,

@@ -19,7 +19,7 @@ def interrupting_at(line: int):
     seen = [0]
 
     def processor(logger, method, event):
-        if event["event"] == "llama.cpp":
+        if event["event"].startswith(("llama", "load", "print_info")):
             seen[0] += 1
             if seen[0] == line:
                 signal.raise_signal(signal.SIGINT)

@@ -64,7 +64,7 @@ REFUSED = {
     "top_p=0.9 temperature=0.7": "'top_p' of this chain: it comes before temperature in this chain",
     "presence_penalty(presence_penalty=1.0,scope='both')": "here scope is 'both', and openai has 'output'",
     "temperature=0.5 temperature=0.5": "it is in the chain twice",
-    "temperature=3": "temperature: input should be less than or equal to 2",
+    "temperature=3": "temperature: must be less than or equal to 2",
 }
 
 
