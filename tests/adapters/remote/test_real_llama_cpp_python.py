@@ -111,7 +111,7 @@ def test_what_the_server_draws_is_recorded_as_it_drew(server: str, local: Any, d
         )
     drawing = result.trace.header.adapter["drawing"]
     assert (drawing["engine"], drawing["known"]) == ("llama-cpp-python", "named by the server")
-    assert [step.choice.rank for step in result.trace.steps] == [0] * 10 and len(hot.token_ids) == 10
+    assert [step.choice.rank for step in result.trace.steps] == [0] * 10 and 0 < len(hot.token_ids) <= 10
     assert decodekit.verify(hot.trace).word == "consistent"
     if dialect == "openai_completions":
         with Session(local, "greedy") as session:
