@@ -48,7 +48,13 @@ def test_an_iterator_gives_what_its_list_gives() -> None:
 
 def test_no_more_is_read_than_there_is_room_for_and_nothing_stays() -> None:
     """Of an endless iterator; the objects of a run are counted."""
-    gc.collect()  # what other tests left
+    kinds = (RunSequence, Outcome, Entrant)
+
+    def alive() -> int:
+        return sum(type(each) in kinds for each in gc.get_objects())
+
+    gc.collect()
+    before = alive()  # what other tests left
     read: list[int] = []
     session = Session(narrow(), HOT, seed=3)
     most = 0
@@ -56,8 +62,7 @@ def test_no_more_is_read_than_there_is_room_for_and_nothing_stays() -> None:
         for taken, result in enumerate(results, 1):
             assert len(read) <= taken + CONCURRENCY and decodekit.verify(result.trace).word == "proved"
             if taken % 20 == 0:
-                kinds = (RunSequence, Outcome, Entrant)
-                most = max(most, sum(type(each) in kinds for each in gc.get_objects()))
+                most = max(most, alive() - before)
             if taken == 100:
                 break
     assert most <= 4 * CONCURRENCY
