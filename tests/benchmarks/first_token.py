@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 from unittest.mock import patch
 
@@ -12,6 +12,12 @@ import decodekit
 
 from .decoding import PROMPT, Fresh
 from .timing import Ratio, in_turns, ratio_of, seconds
+
+
+def _at_once(_: object, prefix: decodekit.Prefix, __: object) -> Generator[Any, Any, int]:
+    """No portions: the whole prompt is left to evaluate."""
+    yield from ()
+    return len(prefix)
 
 
 def measure(rounds: int = 2, length: int = 3000) -> Iterator[Ratio]:
@@ -44,7 +50,7 @@ def measure(rounds: int = 2, length: int = 3000) -> Iterator[Ratio]:
         return asyncio.run(short())
 
     def theirs() -> float:
-        with patch("decodekit.session.driving.portions", lambda *_: iter(())):
+        with patch("decodekit.session.driving.portions", _at_once):
             return ours()
 
     pairs = in_turns(ours, theirs, rounds)
