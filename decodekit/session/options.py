@@ -109,6 +109,8 @@ class GenerationOptions:
             raise ParameterError(f"level is one of {', '.join(map(repr, get_args(Level)))}, not {self.level!r}")
         if self.level == "none" and self.trace is not None:
             raise ParameterError("level='none' records nothing, so there is nothing for trace=; use level='choice'")
+        if self.level == "none" and self.top_logprobs is not None:
+            raise ParameterError("level='none' records nothing, so there is nothing for top_logprobs=; leave one out")
         if self.stop.until is not None and not callable(self.stop.until):
             raise ParameterError(f"until is a function of a step, not {self.stop.until!r}")
         if self.trace is not None and not isinstance(self.trace, str | os.PathLike):

@@ -45,6 +45,7 @@ def test_a_list_of_processors_is_a_chain_here_too() -> None:
         ({"chain": {"top_k": 3}}, "a chain is a list of processors"),
         ({"level": "all"}, "'none', 'choice', 'proof', 'full'"),
         ({"level": "none", "trace": "x.jsonl"}, "nothing for trace="),
+        ({"level": "none", "top_logprobs": 5}, "nothing for top_logprobs="),
     ],
 )
 def test_a_setting_that_no_call_can_have_is_refused(options, message) -> None:
