@@ -48,6 +48,9 @@ class Connection:
         found: what was found at the first contact.
         options: the settings of the user.
 
+    Attributes:
+        refused_fields: those of a question for a drawn answer that the server refused: they are not sent any more.
+
     Raises:
         ProviderError: the dialect lists no tokens.
         ParameterError: the dialect cannot do what was asked for.
@@ -55,6 +58,7 @@ class Connection:
 
     def __init__(self, server: Server, found: Found, options: Options) -> None:
         self.server, self.probed, self._options = server, found.probed, options
+        self.refused_fields: set[str] = set()
         capabilities = server.capabilities
         most = capabilities.most_top
         grows = options.top is None and not capabilities.distinct_keys  # longer lists have more equal texts there

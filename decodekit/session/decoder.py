@@ -124,6 +124,11 @@ class Decoder:
         return None if getattr(self._tokenizer, "whole_texts", False) else self._prompt_length
 
     @property
+    def most_tokens(self) -> int:
+        """``max_tokens``."""
+        return self._stop.max_tokens
+
+    @property
     def output_ids(self) -> Sequence[int]:
         """The ids generated so far."""
         return self._context.output_ids
@@ -246,7 +251,11 @@ class Decoder:
         return self._close(replace(step, text=self._text.take(step.token_id)), last)
 
     def take(self, drawn: DrawnToken, *, waited: float = 0.0, last: FinishReason | None = None) -> Step:
-        """Take a token that the provider drew: nothing is reshaped or drawn here. The arguments are those of `feed`."""
+        """Take a token that the provider drew: nothing is reshaped or drawn here. The arguments are those of `feed`.
+
+        ``max_tokens`` is the provider's affair: it ends the answer, and its tokens need not be those that are counted
+        here.
+        """
         step = drawn_step(
             drawn,
             index=self._context.step,
@@ -257,7 +266,12 @@ class Decoder:
             waited=waited,
         )
         self._advance(drawn.token_id, self._states)
-        return self._close(step, drawn.ends or last)
+        return self._close(step, drawn.ends or last, limited=False)
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether text of its tokens is held back: half a character, or what may begin a stop string."""
+        return self._text.holds
 
     def checkpoint(self) -> Checkpoint:
         """Where it stands, to be given to `rewind`. O(1): nothing in a checkpoint ever changes."""
@@ -338,18 +352,18 @@ class Decoder:
     def _text_stream(self) -> TokenText:
         return TokenText(self._tokenizer, self._stop.strings, self._ends)
 
-    def _close(self, step: Step, last: FinishReason | None) -> Step:
+    def _close(self, step: Step, last: FinishReason | None, *, limited: bool = True) -> Step:
         """Decide whether this step is the last; if it is, add the text that was held back."""
         wanted = self._stop.until is not None and self._stop.until(step)  # first, so that it sees every step
-        held = self._end(step.token_id, last, wanted=wanted)
+        held = self._end(step.token_id, last, wanted=wanted, limited=limited)
         return replace(step, text=step.text + held) if held else step
 
-    def _end(self, token_id: int, last: FinishReason | None, *, wanted: bool = False) -> str:
+    def _end(self, token_id: int, last: FinishReason | None, *, wanted: bool = False, limited: bool = True) -> str:
         """End after this token, if it is the last. Returns the text that was held back."""
         reason: FinishReason | None = None
         if wanted or token_id in self._ends or self._text.stopped:
             reason = "stop"
-        elif self._context.step >= self._stop.max_tokens:
+        elif limited and self._context.step >= self._stop.max_tokens:
             reason = "length"
         else:
             reason = last

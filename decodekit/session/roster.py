@@ -16,6 +16,7 @@ from decodekit.errors import DecodekitError, ParameterError
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.prefix import Prefix
 from decodekit.session.prompts import Given, Prompt, as_given, as_prefix
+from decodekit.session.result import Usage
 from decodekit.session.sequence import RunSequence
 from decodekit.trace.step import FinishReason
 
@@ -45,8 +46,7 @@ class Outcome:
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     error: DecodekitError | None
-    prompt_tokens: int | None = None
-    cached_tokens: int | None = None
+    usage: Usage = Usage(None, 0, None)
 
     @classmethod
     def of(cls, sequence: RunSequence, recorded: int) -> Self:
@@ -58,14 +58,24 @@ class Outcome:
             token_ids=tuple(decoder.output_ids[:recorded]),
             finish_reason=decoder.finish_reason or "cancelled",
             error=sequence.error,
-            prompt_tokens=decoder.prompt_tokens,
-            cached_tokens=sequence.cached_tokens,
+            usage=_usage(sequence, recorded),
         )
 
     @classmethod
     def without_tokens(cls, stream: int, reason: FinishReason, error: BaseException | None = None) -> Self:
         """The outcome of a sequence that never started."""
         return cls(stream, "", (), reason, error if isinstance(error, DecodekitError) else None)
+
+
+def _usage(sequence: RunSequence, recorded: int) -> Usage:
+    """What is counted here, or by the provider that drew the tokens, where it says so."""
+    counts = sequence.counts
+    told = (None, None, None) if counts is None else (
+        counts.prompt_tokens, counts.completion_tokens, counts.cached_tokens
+    )  # fmt: skip
+    own = sequence.decoder.prompt_tokens, recorded, sequence.cached_tokens
+    prompt, completion, cached = (ours if theirs is None else theirs for ours, theirs in zip(own, told, strict=True))
+    return Usage(prompt, completion or 0, cached)
 
 
 class Roster:

@@ -32,7 +32,7 @@ from decodekit.session.options import GenerationOptions
 from decodekit.session.progress import Progress
 from decodekit.session.prompts import Given, Prompt
 from decodekit.session.provider_draws import drawn_by_provider
-from decodekit.session.result import Result, Usage
+from decodekit.session.result import Result
 from decodekit.session.roster import Outcome, Roster, listed, one_by_one
 from decodekit.session.sequence import RunSequence, at_step
 from decodekit.session.settings import Settings
@@ -322,7 +322,7 @@ class Run:
             trace=trace,
             stream=outcome.stream,
             error=outcome.error,
-            usage=Usage(outcome.prompt_tokens, len(outcome.token_ids), outcome.cached_tokens),
+            usage=outcome.usage,
             tokenizer=self.settings.adapter.tokenizer,
         )
 

@@ -64,6 +64,8 @@ def verify(trace: Trace | PathLike, *, chain: bool = False, tokenizer: Tokenizer
     wrong = trace.wrong_ends() or trace.ended_early()
     if wrong is not None:
         return Verdict("failed", len(trace.steps), wrong, counts, words)
+    if worst is None and by_provider(trace):
+        return Verdict("consistent", None, "the provider drew nothing, which is not proved")
     if worst is None:
         return Verdict("proved", None, "there are no steps to prove")
     word, why = findings[worst]
@@ -135,7 +137,7 @@ def _check_limits(trace: Trace, step: Step) -> None:
     level, most = trace.header.level, trace.header.stop.get("max_tokens")
     if (step.evidence is not None and level == "choice") or (step.row is not None and level != "full"):
         raise Finding("failed", f"step {step.index} holds more than level {level!r} records")
-    if most is not None and step.index >= most:  # a resumed run has its last limit in the header
+    if most is not None and step.index >= most and not by_provider(trace):  # a resumed run has its last limit there
         raise Finding("failed", f"step {step.index} comes after the {most} tokens that the run was allowed")
     if not 0.0 <= step.raw.temperature < math.inf:
         raise Finding("failed", f"step {step.index} has a row of temperature {step.raw.temperature}")

@@ -11,6 +11,7 @@ from decodekit.errors import ProviderError
 from decodekit_remote.dialect import Position, Reply, Request, Token
 
 __all__ = [
+    "COUNTED",
     "NoLogprobs",
     "counts_of",
     "models_of",
@@ -19,10 +20,14 @@ __all__ = [
     "position",
     "read_choices",
     "read_event",
+    "whole_number",
     "without_logprobs",
 ]
 
 Reading = Callable[[str], Token]
+
+COUNTED: Mapping[str, Any] = {"stream_options": {"include_usage": True}}
+"""Asks for the numbers of tokens at the end of a stream."""
 
 
 def read_choices(data: Any, read: Reading, name: str, lists: int) -> list[Reply]:
@@ -73,12 +78,12 @@ def counts_of(data: Any) -> dict[str, Any]:
     usage = data.get("usage") or {}
     details = usage.get("prompt_tokens_details") or {}
     return {
-        "prompt_tokens": _whole_number(usage.get("prompt_tokens")),
-        "cached_tokens": _whole_number(details.get("cached_tokens")),
+        "prompt_tokens": whole_number(usage.get("prompt_tokens")),
+        "cached_tokens": whole_number(details.get("cached_tokens")),
     }
 
 
-def _whole_number(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """An integer that may be written as 6.0 or "6"."""
     if isinstance(value, float) and value.is_integer():
         return int(value)

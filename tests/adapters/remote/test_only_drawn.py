@@ -79,7 +79,7 @@ def test_responses_have_their_lists() -> None:
     assert [step.choice.raw_logprob for step in result.trace.steps] == [-0.5] * 4
     assert result.trace.steps[0].raw.disclosed == 2 and result.trace.steps[0].raw.stage == "unknown"
     assert decodekit.verify(result.trace).word == "consistent"
-    assert (api.body["temperature"], api.body["top_p"], api.body["max_output_tokens"]) == (0.7, 0.9, 9)
+    assert (api.body["temperature"], api.body["top_p"], api.body["max_output_tokens"]) == (0.7, 0.9, 16)
     assert api.body["input"] == TALK and "seed" not in api.body and "stop" not in api.body
 
 
@@ -107,14 +107,14 @@ def test_messages_are_text_only_and_their_key_has_its_own_header(monkeypatch: py
     api = Api(MESSAGES)
     adapter = api.adapter("anthropic_messages", api_key_env="CANARY_KEY")
     with Session(adapter, Chain.of("temperature=0.5 provider"), seed=1) as session:
-        result = session.generate(TALK, max_tokens=9, stop=["\n"])
+        result = session.generate(TALK, max_tokens=9, stop=["\n", "||"])
     assert (result.text, result.finish_reason) == ("On the mat.", "stop")
     headers = api.requests[-1].headers
     assert headers["x-api-key"] == "sk-ant-canary-0123456789" and "authorization" not in headers
     assert headers["anthropic-version"]
     assert api.body == {
         "messages": TALK[1:], "system": "Be short.", "max_tokens": 9, "stream": True, "temperature": 0.5,
-        "stop_sequences": ["\n"], "model": "m",
+        "stop_sequences": ["||"], "model": "m",
     }  # fmt: skip
     step = result.trace.steps[0]
     assert (step.raw.disclosed, step.choice.raw_logprob) == (0, None)
@@ -125,9 +125,9 @@ def test_what_these_apis_do_not_have_is_refused() -> None:
     api = Api(MESSAGES)
     with Session(api.adapter("anthropic_messages"), seed=1) as session:
         for text, why in {
-            "presence_penalty=1 provider": "anthropic_messages has no 'presence_penalty'",
+            "presence_penalty=1 provider": "cannot apply 'presence_penalty'.*anthropic_messages it takes temperature and top_p",
             "temperature=1.5 provider": "a temperature from 0 to 1",
-            "top_k=4": "this API gives no logprobs.*openai has no such parameter",
+            "top_k=4": "this API gives no logprobs.*'top_k' of this chain: with anthropic_messages it takes temperature",
         }.items():
             with pytest.raises(ParameterError, match=why):
                 session.generate(TALK, max_tokens=4, chain=Chain.of(text))
