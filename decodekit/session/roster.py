@@ -8,7 +8,7 @@ from an iterator, an outcome that was handed out is forgotten.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from decodekit.draw.whole import whole
@@ -46,7 +46,7 @@ class Outcome:
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     error: DecodekitError | None
-    usage: Usage = Usage(None, 0, None)
+    usage: Usage = field(default_factory=lambda: Usage(None, 0, None))
 
     @classmethod
     def of(cls, sequence: RunSequence, recorded: int) -> Self:
