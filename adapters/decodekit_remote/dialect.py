@@ -150,7 +150,9 @@ def prompts_of(question: Request) -> list[str] | list[list[int]]:
     prompts: list[Any] = []
     for prompt in question.prompts:
         if isinstance(prompt, Conversation):
-            raise ParameterError("this dialect takes ids or text; a conversation goes to openai_chat")
+            raise ParameterError(
+                "this dialect takes ids or text; a conversation goes to dialect='openai_chat', in a call without texts"
+            )
         prompts.append(prompt if isinstance(prompt, str) else list(prompt))
     return prompts
 

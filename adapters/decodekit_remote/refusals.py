@@ -35,7 +35,7 @@ _OF_ERRORS = frozenset({"error", "message", "detail", "code", "type", "param", "
 
 
 class Refused(ProviderError):
-    """An attempt that failed.
+    """An attempt that failed: a `ProviderError` with what the server said of it.
 
     Attributes:
         status: the HTTP status; 0 when no answer came.

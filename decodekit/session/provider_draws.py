@@ -48,7 +48,7 @@ class DrawingAdapter(Protocol):
     """An adapter whose provider can draw; it is an `AsyncAdapter` too."""
 
     def must_draw(self, tokens: int, conversation: bool = False) -> str:
-        """Why so many tokens, after a conversation or not, have no distributions to draw from here; '' where they have."""
+        """Why the provider has to draw so many tokens, after a conversation or not; '' where it has not."""
         ...
 
     def drawing(self, terms: Terms) -> Drawing:

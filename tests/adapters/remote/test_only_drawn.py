@@ -125,9 +125,9 @@ def test_what_these_apis_do_not_have_is_refused() -> None:
     api = Api(MESSAGES)
     with Session(api.adapter("anthropic_messages"), seed=1) as session:
         for text, why in {
-            "presence_penalty=1 provider": "cannot apply 'presence_penalty'.*anthropic_messages it takes temperature and top_p",
+            "presence_penalty=1 provider": "anthropic_messages it takes temperature and top_p only",
             "temperature=1.5 provider": "a temperature from 0 to 1",
-            "top_k=4": "this API gives no logprobs.*'top_k' of this chain: with anthropic_messages it takes temperature",
+            "top_k=4": "this API gives no logprobs.*'top_k' of this chain: with anthropic_messages",
         }.items():
             with pytest.raises(ParameterError, match=why):
                 session.generate(TALK, max_tokens=4, chain=Chain.of(text))
@@ -136,6 +136,52 @@ def test_what_these_apis_do_not_have_is_refused() -> None:
         with pytest.raises(ParameterError, match="use sampler='provider'"):
             session.score(TALK, "On")
         assert api.requests == []
+
+
+PARTS: Any = [{"type": "text", "text": "Be"}, {"type": "text", "text": "brief."}]
+
+
+def test_messages_of_parts_are_written_as_each_api_has_them() -> None:
+    talk: Any = [
+        {"role": "system", "content": PARTS},
+        {"role": "developer", "content": "No lists."},
+        {"role": "user", "content": PARTS},
+        {"role": "assistant", "content": PARTS},
+        {"role": "user", "content": "Go on.", "name": "bob"},
+    ]
+    api = Api(MESSAGES)
+    with Session(api.adapter("anthropic_messages"), seed=1) as session:
+        session.generate(talk, max_tokens=4)
+    assert api.body["system"] == "Be\nbrief.\n\nNo lists."
+    assert api.body["messages"] == [
+        {"role": "user", "content": PARTS},
+        {"role": "assistant", "content": PARTS},
+        {"role": "user", "content": "Go on."},
+    ]
+    api = Api(responses(COMPLETED))
+    with Session(api.adapter("openai_responses"), seed=1) as session:
+        session.generate(talk, max_tokens=4)
+    assert api.body["input"][0]["content"] == [{**part, "type": "input_text"} for part in PARTS]
+    assert api.body["input"][3]["content"] == [{**part, "type": "output_text"} for part in PARTS]
+    assert api.body["input"][4] == {"role": "user", "content": "Go on."}
+
+
+@pytest.mark.parametrize("dialect", ["anthropic_messages", "openai_responses"])
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ({"role": "user", "content": None}, "'user' has no text: content is None"),
+        ({"role": "user"}, "'user' has no text"),
+        ({"role": "user", "content": [{"type": "image_url"}]}, "'image_url'; only parts of type 'text'"),
+        ({"role": "tool", "content": "7"}, "message 0 has the role 'tool'"),
+        ({"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}, "message 0 calls a tool"),
+    ],
+)
+def test_a_message_that_cannot_be_written_is_refused(dialect: str, message: Any, why: str) -> None:
+    api = Api(MESSAGES)
+    with Session(api.adapter(dialect), seed=1) as session, pytest.raises(ParameterError, match=why):
+        session.generate([message, *TALK[1:]], max_tokens=4)
+    assert api.requests == []
 
 
 RECORDED = [
