@@ -11,7 +11,7 @@ from typing import Any
 
 from decodekit.errors import did_you_mean
 
-__all__ = ["explained"]
+__all__ = ["explained", "first_fault"]
 
 Place = tuple[str | int, ...]
 
@@ -19,6 +19,7 @@ _KINDS = {
     "bool_type": "true or false",
     "bytes_type": "bytes",
     "callable_type": "a function",
+    "dataclass_type": "a table",
     "dict_type": "a table",
     "finite_number": "a finite number",
     "float_type": "a number",
@@ -69,6 +70,21 @@ def explained(
     inner = {place[:depth] for place in fields for depth in range(len(place))}
     shown = {place: found for place, found in fields.items() if place not in inner or _own(found)} or fields
     return "; ".join(_sentence(place, found, known, owner) for place, found in shown.items())
+
+
+def first_fault(errors: Sequence[Mapping[str, Any]], data: Any) -> str:
+    """The first field that pydantic found wrong in data that a program wrote, such as a record.
+
+    The arguments are those of `explained`; nobody is told which names there are, because nobody wrote one by hand.
+    """
+    place = _place(errors[0], data)
+    found = [error for error in errors if _place(error, data) == place]
+    field, kinds = ".".join(map(str, place)), {error["type"] for error in found}
+    if kinds & {"extra_forbidden", "unexpected_keyword_argument"}:
+        return f"{field} is no field of this format"
+    if "missing" in kinds:
+        return f"{field} is missing"
+    return _sentence(place[:0], found, lambda _: (), field or "all of it")
 
 
 def _own(found: Iterable[Mapping[str, Any]]) -> bool:

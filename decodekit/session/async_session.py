@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Self, Unpack
 
+from decodekit.log import RunLog
 from decodekit.model.asking_from_task import close_from_task, connect_from_task
 from decodekit.model.loops import running
 from decodekit.session.awaiting import answered_in_task, begun_in_task, stream_in_task
@@ -162,8 +163,9 @@ class AsyncSession(BaseSession):
         prefix, tokens = await running().in_thread(
             lambda: prefix_and_tokens(self.adapter, prompt, candidates, several=several)
         )
-        questions = scores(self.adapter, prefix, tokens, given)
-        return await answered_in_task(self.adapter, questions, priority=given.priority)
+        log = RunLog(self.adapter.info.name)
+        questions = scores(self.adapter, prefix, tokens, given, log)
+        return await answered_in_task(self.adapter, questions, log, priority=given.priority)
 
     async def _steps(
         self,

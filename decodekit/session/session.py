@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Self, Unpack
 
+from decodekit.log import RunLog
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, blocking, connect
 from decodekit.session.base import BaseSession, known_prompts, prompts_and_streams
@@ -202,7 +203,9 @@ class Session(BaseSession):
         given = scoring_options(options, self.metadata)
         connect(self.adapter)
         prefix, tokens = prefix_and_tokens(self.adapter, prompt, candidates, several=several)
-        return answered(self.adapter, scores(self.adapter, prefix, tokens, given), priority=given.priority)
+        log = RunLog(self.adapter.info.name)
+        questions = scores(self.adapter, prefix, tokens, given, log)
+        return answered(self.adapter, questions, log, priority=given.priority)
 
     def _one(self, prompt: Prompt, options: GenerationKeywords) -> Run:
         given = self.options_of(options)
