@@ -51,7 +51,7 @@ def parse_step(line: bytes) -> Step:
         try:
             read = _LINE.validate_json(line)
         except ValidationError as error:
-            raise ValueError(first_fault(_errors(error), parse_json(line))) from None
+            raise ValueError(first_fault(_errors(error), parse_json(line))) from error
     else:
         read = _checked(_LINE, parse_json(line))
     content = read.content
@@ -102,7 +102,7 @@ def _checked(kind: TypeAdapter[Parsed], data: Any) -> Parsed:
     try:
         return kind.validate_python(data)
     except ValidationError as error:
-        raise ValueError(first_fault(_errors(error), data)) from None
+        raise ValueError(first_fault(_errors(error), data)) from error
 
 
 def _errors(error: ValidationError) -> list[Any]:

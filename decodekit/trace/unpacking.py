@@ -102,7 +102,7 @@ def _header(line: bytes, ended: bool, path: object) -> tuple[Header, Any]:
             raise ValueError("its header does not have the form in which a header is written")
         return parse_header(content), blake2b(memoryview(line)[start:end], digest_size=16)
     except (ValueError, RecursionError) as error:
-        raise TraceError(f"{path} is not a decodekit trace: {_told(error)}", step=0) from error
+        raise TraceError(f"{path} is not a decodekit trace: {_told(error)}", step=0) from None
 
 
 def _take(line: bytes, prev: str, trace: Parts, contents: Any) -> str:

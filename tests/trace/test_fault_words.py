@@ -25,11 +25,11 @@ STEP = [
     ({"schedule": {"batch": []}}, "content.schedule.batch: must be a whole number or text, not []"),
     (
         {"final": {"token_ids": [1, "x"], "scores": [], "floor": None}},
-        "content.final.token_ids.1: must be a whole numb",
+        "content.final.token_ids.1: must be a whole",
     ),
     (
         {"row": {"token_ids": None, "dtype": "object", "scores": ""}},
-        "content.row.dtype: must be 'float32' or 'float64'",
+        "content.row.dtype: must be 'float32' or",
     ),
     ({"surprise": 1}, "content.surprise is no field of this format"),
 ]
