@@ -95,8 +95,9 @@ def environment_layers(environment: Mapping[str, str]) -> list[Layer]:
             continue
         table, *keys = variable.removeprefix(PREFIX).lower().split("__")
         if table not in _PARTS or len(keys) != (0 if table == "chain" else 1) or "" in keys:
+            hint = "" if table in _PARTS else did_you_mean(table, _PARTS)
             raise ConfigError(
-                f"the environment variable {variable} names no setting{did_you_mean(table, _PARTS)}: write "
+                f"the environment variable {variable} names no setting{hint}{'' if hint.endswith('?') else ';'} write "
                 f"{PREFIX}ADAPTER__MODEL, {PREFIX}SESSION__SEED, {PREFIX}CHAIN and so on"
             )
         try:

@@ -48,6 +48,8 @@ _KINDS = {
     "too_short": "at least {min_length} items long",
     "tuple_type": "a list",
 }
+_ONE = {"string_too_short": "text that is not empty", "too_short": "a list that is not empty"}  # of at least one
+_PATTERNS = {"^[0-9a-fA-F]{64}$": "64 hexadecimal digits"}
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 120
 
@@ -95,7 +97,7 @@ def _own(found: Iterable[Mapping[str, Any]]) -> bool:
 def _sentence(
     place: Place, found: Sequence[Mapping[str, Any]], known: Callable[[Place], Iterable[str]], owner: str
 ) -> str:
-    field = ".".join(map(str, place))
+    field = ".".join(str(each) if each != "" else "''" for each in place)
     kinds = {error["type"] for error in found}
     if "extra_forbidden" in kinds:
         return f"{owner}: unknown parameter {field!r}{did_you_mean(str(place[-1]), known(place[:-1]))}"
@@ -113,9 +115,14 @@ def _sentence(
 
 def _wanted(error: Mapping[str, Any]) -> str:
     """What a value must be, after 'must be'."""
+    given = error.get("ctx", {})
+    if given.get("min_length") == 1 and error["type"] in _ONE:
+        return _ONE[error["type"]]
+    if given.get("pattern") in _PATTERNS:
+        return _PATTERNS[given["pattern"]]
     kind = _KINDS.get(error["type"])
     if kind is not None:
-        return kind.format_map({key: getattr(each, "__name__", each) for key, each in error.get("ctx", {}).items()})
+        return kind.format_map({key: getattr(each, "__name__", each) for key, each in given.items()})
     # "Input should be less than or equal to 1" and other kinds, of which a plugin of a stranger may have any
     words = str(error["msg"]).removeprefix("Input should ").removeprefix("be ")
     return words.removeprefix("a valid ") if words else "another value"

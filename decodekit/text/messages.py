@@ -33,7 +33,7 @@ def checked_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
             raise ParameterError(f"{where} must be a mapping with role and content, not {message!r}")
         role, content = message.get("role"), message.get("content")
         if not isinstance(role, str):
-            raise ParameterError(f"{where} needs a string 'role'; it has {role!r}")
+            raise ParameterError(f"{where} needs a 'role', such as 'user'; it has {role!r}")
         if "content" not in message and not message.get("tool_calls"):
             raise ParameterError(f"{where} needs a 'content': a string, None, or a list of parts")
         if not (content is None or isinstance(content, str | list | tuple)):

@@ -67,7 +67,10 @@ def unpack(lines: Iterator[tuple[bytes, bool]], path: object) -> tuple[Parts, Fa
             return trace, Fault(f"{path} has more lines after its footer", step=steps)
         if not ended and len(line) <= LONGEST_LINE:
             return trace, Fault(
-                f"the last line of {path}, after {steps} steps, is incomplete; use recover", step=steps, torn=len(line)
+                f"the last line of {path}, after {steps} steps, is incomplete; decodekit.recover, or the command "
+                "decodekit recover, copies the lines before it",
+                step=steps,
+                torn=len(line),
             )
         try:
             check_size(line)

@@ -23,7 +23,7 @@ from tests.chain.parts import FOUR, HEAD, INF, hot, step, two
 @pytest.mark.parametrize(
     ("wrong", "kind", "says"),
     [
-        (lambda *_: None, PluginError, "returns a Distribution, not NoneType"),
+        (lambda *_: None, PluginError, "returns a Distribution, not None; end it with"),
         (lambda dist, _: dist.scores, PluginError, "returns a Distribution, not ndarray"),
         (lambda *_: Distribution.dense([0.0] * 5), PluginError, "vocabulary of 4 into one of 5"),
         (lambda dist, _: dist.scores.__setitem__(0, 9.0), PluginError, "read-only"),
@@ -62,7 +62,7 @@ def test_a_token_without_probability_cannot_be_brought_back(score: float, dense:
 
 @pytest.mark.parametrize("part", [None, 5, "temperature", [two]])
 def test_a_chain_is_made_of_callables(part: object) -> None:
-    with pytest.raises(ParameterError, match="made of callables"):
+    with pytest.raises(ParameterError, match="is no part of a chain"):
         Chain([two, part])  # type: ignore[list-item]
 
 
@@ -77,7 +77,7 @@ def test_a_sampler_is_checked_like_a_processor() -> None:
         return broken
 
     for answer, says in (
-        (None, "returns a Choice, not NoneType"),
+        (None, "returns a Choice, not None"),
         (3, "returns a Choice, not int"),
         (choice(3), "it chose token 3, which has no probability"),
         (choice(3, None), "it chose token 3, which has no probability"),

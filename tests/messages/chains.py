@@ -40,22 +40,22 @@ CHAINS: dict[str, tuple[str, ...]] = {
     "a sampler by the name of processors": ("processor('greedy')", "sampler('greedy')"),
     "a processor by the name of samplers": ("sampler('top_k', top_k=40)", "processor('top_k', top_k=40)"),
     "a bias of a word": ("processor('logit_bias', logit_bias={'x': 'high'})",),
-    "a bias of a text in several tokens": ("session.generate('x', chain=[processor('logit_bias', "
-                                           "logit_bias={' Paris': 5.0})])",),
+    "a bias of a text in several tokens": (("session.generate('x', chain=[processor('logit_bias', "
+                                           "logit_bias={' Paris': 5.0})])"),),
     "a bias of a negative id": ("processor('logit_bias', logit_bias={-1: 5.0})",),
-    "a bias beyond the vocabulary": ("session.generate('x', chain=[processor('logit_bias', "
-                                     "logit_bias={99_999: 5.0})])",),
+    "a bias beyond the vocabulary": (("session.generate('x', chain=[processor('logit_bias', "
+                                     "logit_bias={99_999: 5.0})])"),),
     "a bias of an empty text": ("session.generate('x', chain=[processor('logit_bias', logit_bias={'': 5.0})])",),
     "a bias in a list": ("processor('logit_bias', logit_bias=[3, 5.0])",),
-    "a bias of text without a tokenizer": ("Session(bare, [processor('logit_bias', logit_bias={'x': 1.0})])"
-                                           ".generate([1])",
-                                           "Session(bare, [processor('logit_bias', logit_bias={3: 1.0})])"
-                                           ".generate([1], max_tokens=1)"),
-    "a bias of a text that is no token": ("smollm2.generate('x', chain=[processor('logit_bias', "
-                                          "logit_bias={'Constantinople': 5.0})])",),
+    "a bias of text without a tokenizer": (("Session(bare, [processor('logit_bias', logit_bias={'x': 1.0})])"
+                                           ".generate([1])"),
+                                           ("Session(bare, [processor('logit_bias', logit_bias={3: 1.0})])"
+                                           ".generate([1], max_tokens=1)")),
+    "a bias of a text that is no token": (("smollm2.generate('x', chain=[processor('logit_bias', "
+                                          "logit_bias={'Constantinople': 5.0})])"),),
     "the provider's draw for a model here": ("Session(model, 'temperature=0.8 provider').generate('x')",
                                              "Session(model, 'temperature=0.8').generate('x', max_tokens=1)"),
-    "a chain that the provider has not": ("decodekit.open('http://127.0.0.1:1', 'mirostat=5 provider', "
-                                          "dialect='openai_chat', model='m').generate('x')",),
-    "an engine that has no preset": ("decodekit.preset('olama')",),
+    "a chain that the provider has not": (("decodekit.open('http://127.0.0.1:1', 'mirostat=5 provider', "
+                                          "dialect='openai_chat', model='m').generate('x')"),),
+
 }  # fmt: skip

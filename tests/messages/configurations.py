@@ -23,8 +23,8 @@ CONFIGURATIONS: dict[str, tuple[str, ...]] = {
     "a setting outside its table": ("configured('seed = 7\\n' + NGRAM)",),
     "a word without quotes": ("configured('[adapter]\\ntype = ngram')", "configured(NGRAM)"),
     "a preset that is not there": ("configured(NGRAM + '[chain]\\npreset = \"vlm\"')",),
-    "a preset's parameter that it has not": ("configured(NGRAM + '[chain]\\npreset = \"vllm\"\\n"
-                                             "[chain.parameters]\\ntopk = 4')",),
+    "a preset's parameter that it has not": (("configured(NGRAM + '[chain]\\npreset = \"vllm\"\\n"
+                                             "[chain.parameters]\\ntopk = 4')"),),
     "a misspelt profile": ("configured(NGRAM + '[profiles.dev.session]\\nseed = 1', profile='dve')",
                            "configured(NGRAM + '[profiles.dev.session]\\nseed = 1', profile='dev')"),
     "a profile where there is none": ("configured(NGRAM, profile='dev')",),

@@ -47,8 +47,8 @@ GENERATING: dict[str, tuple[str, ...]] = {
     "a message without its role": ("smollm2.generate([{'content': 'hi'}])",),
     "a message without its content": ("smollm2.generate([{'role': 'user'}])",),
     "a message of a number": ("smollm2.generate([{'role': 'user', 'content': 3}])",),
-    "a picture": ("smollm2.generate([{'role': 'user', 'content': [{'type': 'image_url', "
-                  "'image_url': {'url': 'x.png'}}]}])",),
+    "a picture": (("smollm2.generate([{'role': 'user', 'content': [{'type': 'image_url', "
+                  "'image_url': {'url': 'x.png'}}]}])"),),
     "messages as texts": ("smollm2.generate([{'role': 'user', 'content': 'hi'}, 'hello'])",),
     "a prompt that is too long": ("Session(narrow).generate([1] * 9)",),
     "a score of nothing": ("session.score('x', '')",),

@@ -43,7 +43,8 @@ def command(line: str) -> None:
         except SystemExit as end:
             code = end.code
     if code:
-        raise CommandFailed(err.buffer.getvalue().decode().rstrip())  # type: ignore[attr-defined]
+        printed, said = (each.buffer.getvalue().decode().strip() for each in (out, err))  # type: ignore[attr-defined]
+        raise CommandFailed((said or printed).replace("\n", "\n    "))
 
 
 def configured(text: str, *, profile: str | None = None, **environment: str) -> Session:
@@ -113,7 +114,13 @@ def names(smollm2: Callable[[], Session]) -> dict[str, Any]:
     closed.close()
     return {
         **{name: getattr(decodekit, name) for name in ("Chain", "Session", "processor", "sampler")},
-        **{"asyncio": asyncio, "command": command, "configured": configured, "decodekit": decodekit, "entered": entered},
+        **{
+            "asyncio": asyncio,
+            "command": command,
+            "configured": configured,
+            "decodekit": decodekit,
+            "entered": entered,
+        },
         **{"np": np, "NGRAM": NGRAM, "NGramAdapter": NGramAdapter, "TableAdapter": TableAdapter},
         **{each.__name__: each for each in (Doubtful, StartsOnly, Silent, Short, Nameless, forgetful, failing)},
         "model": NGramAdapter(TEXT),
@@ -154,6 +161,7 @@ def told(error: BaseException, folder: Path) -> str:
     """The message, without what differs between machines."""
     text = str(error) if isinstance(error, CommandFailed) else f"{type(error).__name__}: {error}"
     text = text.replace(str(folder) + "/", "").replace(str(folder), "FOLDER")
+    text = re.sub(r"\S+/site-packages/", "SITE/", text)
     return re.sub(r"0x[0-9a-f]{6,}", "0x...", text)
 
 

@@ -52,7 +52,11 @@ def page() -> str:
             for name, (call, *mended) in calls.items():
                 lines = [f"-- {name}", call.strip(), f"    {outcome(call, known(), folder)}"]
                 for each in mended:
-                    lines += [f"mended: {each.strip()}"] if (said := outcome(each, known(), folder)) == "NO ERROR" else [f"MENDED FAILS: {each} {said}"]
+                    lines += (
+                        [f"mended: {each.strip()}"]
+                        if (said := outcome(each, known(), folder)) == "NO ERROR"
+                        else [f"MENDED FAILS: {each} {said}"]
+                    )
                 parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 

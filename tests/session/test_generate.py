@@ -191,7 +191,7 @@ def test_a_text_starts_with_the_models_own_begin_of_text_token():
         ("\ud800", "prompt 0 is not valid Unicode text"),
         (7, "not int"),
         (b"bytes", "not bytes"),
-        (None, "not NoneType"),
+        (None, "not None$"),
         ({"role": "user"}, "not dict"),
         (iter([1]), "not list_iterator"),
     ],

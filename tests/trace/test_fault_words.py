@@ -35,7 +35,7 @@ STEP = [
 ]
 HEADER = [
     ({"seed": "7"}, "seed: must be a whole number, not '7'"),
-    ({"prompts": [[]]}, "prompts.0: must be at least 1 items long, not []"),
+    ({"prompts": [[]]}, "prompts.0: must be a list that is not empty, not []"),
     ({"level": "most"}, "level: must be 'none', 'choice', 'proof' or 'full', not 'most'"),
     ({"chain": {"processors": 3}}, "chain.processors: must be a list, not 3"),
     ({"adapter": None}, "adapter: must be a table, not None"),
