@@ -84,6 +84,12 @@ class Chain:
             ParameterError: a parameter that is missing, unknown or out of range.
         """
         chosen = {"name": "multinomial"} if sampler is None else sampler
+        parts = list(parts)
+        given: tuple[object, ...] = (*parts, chosen)
+        for part in given:
+            if not isinstance(part, Mapping) or "name" not in part:
+                form = "{'name': 'top_k', 'top_k': 40}"
+                raise ParameterError(f"a part of a chain is data such as {form}, not {brief(part)}")
         chain = cls([registry.processor(**part) for part in parts], registry.sampler(**chosen))
         chain.notes = tuple(notes)
         return chain

@@ -77,7 +77,9 @@ def read_toml(written: bytes, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(written.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # not TOML or UTF-8, a number of thousands of digits, too deep
-        raise ConfigError(f"{where} is not valid TOML: {message_of(error)}") from error
+        said = message_of(error)
+        hint = "; a text is written in quotes" if said.startswith("Invalid value") else ""
+        raise ConfigError(f"{where} is not valid TOML: {said}{hint}") from error
 
 
 def _resolved(data: Mapping[str, Any], where: str, profile: str | None, environment: Mapping[str, str]) -> Config:
@@ -103,6 +105,9 @@ def _way_out(whole: Mapping[str, Any]) -> str:
     adapter = whole.get("adapter")
     if adapter is None or (isinstance(adapter, Mapping) and "type" not in adapter):
         return '; write [adapter] and below it type = "llamacpp", or another adapter, and its parameters'
+    chain = whole.get("chain")
+    if isinstance(chain, list) and any(isinstance(part, Mapping) and "name" not in part for part in chain):
+        return '; write name = "top_p", or another processor, below [[chain]]'
     outside = next((key for key in whole if key in SessionPart.model_fields), None)
     return "" if outside is None else f"; write {outside} below [session]"
 
@@ -120,7 +125,9 @@ def _written_out(layer: Layer) -> tuple[dict[str, Any], tuple[str, ...]]:
         where = f"{layer.origin}: chain"
         data["chain"], sampler = read_chain(chain, where)
         if sampler is not None and "sampler" in data:
-            raise ConfigError(f"{where} ends with the sampler {sampler['name']!r}, and [sampler] is there too")
+            raise ConfigError(
+                f"{where} ends with the sampler {sampler['name']!r}, and [sampler] is there too; leave one out"
+            )
         return {**data, **({} if sampler is None else {"sampler": sampler})}, ()
     if not isinstance(chain, Mapping):
         return data, ()

@@ -208,7 +208,8 @@ def _no_adapter(given: object) -> str:
         return f"{given.__name__} is a class and no adapter; make one of it: {given.__name__}(...)"
     needed = ("info", "tokenizer", "predict", "close")
     missing = [name for name in needed if inspect.getattr_static(given, name, None) is None]  # asking may connect
-    return f"{brief(given)} is no adapter: it has no {', no '.join(missing)}; see the page on writing an adapter"
+    what = brief(given) if type(given).__module__ == "builtins" else f"this object, of {type(given).__name__},"
+    return f"{what} is no adapter: it has no {', no '.join(missing)}; see the page on writing an adapter"
 
 
 def connect(adapter: Adapter, until: float | None = None) -> None:

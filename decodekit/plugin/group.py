@@ -21,7 +21,7 @@ LOADED: dict[Callable[..., Any], PluginInfo] = {}
 """The code that entry points named and that was imported."""
 
 _warned: set[tuple[str, str, str]] = set()
-_PLACES = {  # of a name that is of the other kind
+_PLACES: dict[tuple[str, ...], str] = {  # of a name that is of the other kind
     ("processor", "sampler"): ", and stands at the end of a chain: 'top_k=40 greedy', or [sampler] in a configuration",
     ("sampler", "processor"): ", and stands before the sampler: 'top_k=40 greedy', or [[chain]] in a configuration",
 }

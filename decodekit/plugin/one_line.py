@@ -83,8 +83,11 @@ def in_chain(name: str, value: object = None, flag: str = "chain=") -> str:
     """
     if not registry.is_part(name):
         return ""
-    plain = isinstance(value, int | float | str) and not registry.is_sampler(name)
-    return f"; it is a part of the chain: {flag}'{name}{f'={value}' if plain else ''}'"
+    written = name
+    if not registry.is_sampler(name):
+        plain = isinstance(value, int | float | str) and not isinstance(value, bool)
+        written = f"{name}={value}" if plain else f"{name}=..."
+    return f"; it is a part of the chain: {flag}'{written}'"
 
 
 def parse_sampler(text: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Never, Self, Unpack
 
 from decodekit.log import RunLog
 from decodekit.model.asking_from_task import close_from_task, connect_from_task
@@ -87,6 +87,13 @@ class AsyncSession(BaseSession):
 
     async def __aexit__(self, *exception: object) -> None:
         await self.aclose()
+
+    if not TYPE_CHECKING:  # type checkers refuse `with` themselves
+
+        def __enter__(self) -> Never:
+            raise TypeError("this session is for 'async with'; decodekit.open, or Session, is for 'with'")
+
+        def __exit__(self, *exception: object) -> None: ...
 
     async def generate(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Result:
         """Continue one prompt; as `Session.generate`.

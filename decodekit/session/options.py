@@ -11,7 +11,7 @@ import numpy as np
 
 from decodekit.chain import Chain
 from decodekit.draw.whole import whole
-from decodekit.errors import ParameterError, did_you_mean
+from decodekit.errors import ParameterError, brief, did_you_mean
 from decodekit.plugin.one_line import in_chain
 from decodekit.plugin.protocols import Guesser
 from decodekit.session.guessing import GivenGuesser, NamedGuesser, guesser_of
@@ -132,7 +132,7 @@ class GenerationOptions:
         if self.top_logprobs is not None:
             object.__setattr__(self, "top_logprobs", whole(self.top_logprobs, "top_logprobs", 0, 1000))
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
-            raise ParameterError(f"metadata is a mapping of names to values, not {self.metadata!r}")
+            raise ParameterError(f"metadata is a dict of names and values, not {brief(self.metadata)}")
 
     def own_settings(self) -> dict[str, Any]:
         """The settings of a session that this call has its own values for."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Never, Self, Unpack
 
 from decodekit.log import RunLog
 from decodekit.model.adapter import Adapter, AsyncAdapter
@@ -71,6 +71,13 @@ class Session(BaseSession):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    if not TYPE_CHECKING:  # type checkers refuse `async with` themselves
+
+        async def __aenter__(self) -> Never:
+            raise TypeError("this session is for 'with'; decodekit.aopen, or AsyncSession, is for 'async with'")
+
+        async def __aexit__(self, *exception: object) -> None: ...
 
     def generate(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Result:
         """Continue one prompt.

@@ -28,6 +28,8 @@ CHAINS: dict[str, tuple[str, ...]] = {
     "a text in a list": ("Session(model, ['top_k=40'])", "Session(model, 'top_k=40')"),
     "a tuple in a list": ("Session(model, [('top_k', 40)])",),
     "a class in a list": ("Session(model, [Doubtful])", "Session(model, [Doubtful()])"),
+    "data without a name": ("Chain.from_parts([{'top_k': 40}])", "Chain.from_parts([{'name': 'top_k', 'top_k': 40}])"),
+    "an engine that has no preset": ("Chain.preset('olama')",),
     "a text for Chain": ("Chain('top_k=40')", "Chain.of('top_k=40')"),
     "a chain in a chain": ("Chain([Chain([])])",),
     "a sampler in the list": ("Chain([sampler('greedy')])", "Chain([], sampler('greedy'))"),
@@ -55,7 +57,12 @@ CHAINS: dict[str, tuple[str, ...]] = {
                                           "logit_bias={'Constantinople': 5.0})])"),),
     "the provider's draw for a model here": ("Session(model, 'temperature=0.8 provider').generate('x')",
                                              "Session(model, 'temperature=0.8').generate('x', max_tokens=1)"),
-    "a chain that the provider has not": (("decodekit.open('http://127.0.0.1:1', 'mirostat=5 provider', "
-                                          "dialect='openai_chat', model='m').generate('x')"),),
-
+    "a chain that the provider has not": (("decodekit.open(server, 'mirostat=5 provider', dialect='openai_chat')"
+                                          ".generate('x')"),
+                                          ("decodekit.open(server, 'temperature=0.8 provider', dialect='openai_chat')"
+                                          ".generate([{'role': 'user', 'content': 'x'}], max_tokens=1)")),
+    "an order that the provider has not": (("decodekit.open(server, 'top_p=0.9 temperature=0.8 provider', "
+                                           "dialect='openai_chat').generate([{'role': 'user', 'content': 'x'}])"),),
+    "a ban that a provider cannot obey": (("decodekit.open(server, 'provider', dialect='openai_chat')"
+                                          ".generate([{'role': 'user', 'content': 'x'}], ban=['bad'])"),),
 }  # fmt: skip

@@ -29,7 +29,7 @@ COMMAND_LINE: dict[str, tuple[str, ...]] = {
     "verify of another file": ("command('verify notes.txt')",),
     "verify of a torn trace": ("command('verify torn.jsonl')",),
     "resume without a model": ("command('resume torn.jsonl')",),
-    "resume with another model": ("command('resume torn.jsonl --adapter ngram --set order=2')",),
+    "resume with an adapter that is not there": ("command('resume good.jsonl --adapter toy')",),
     "recover over a file": ("command('recover torn.jsonl notes.txt')",),
     "a plugin that is not there": ("command('plugins topk')",),
     "an engine that is not there": ("command('chain --preset olama')",),

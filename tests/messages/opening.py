@@ -58,6 +58,7 @@ OPENING: dict[str, tuple[str, ...]] = {
                            "decodekit.open('http://127.0.0.1:1', dialect='openai_chat')"),
     "a key itself in place of its variable": ("decodekit.open('http://127.0.0.1:1', api_key='sk-1')",),
     "a variable for the key that is not set": ("decodekit.open('http://127.0.0.1:1', api_key_env='NO_SUCH_KEY')",),
+    "a key as the name of its variable": ("decodekit.open('http://127.0.0.1:1', api_key_env='sk-proj-1234567890')",),
     "no time for a server": ("decodekit.open('http://127.0.0.1:1', deadline=-1)",),
     "a wrong draft": ("decodekit.open('http://127.0.0.1:1', draft=0)",),
 }  # fmt: skip

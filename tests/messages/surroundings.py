@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -107,22 +106,19 @@ def row(ids: Any) -> Any:
     return np.arange(50, dtype=np.float64) / (1 + len(ids))
 
 
-def names(smollm2: Callable[[], Session]) -> dict[str, Any]:
-    """The names that a call may use."""
+def names(smollm2: Session, server: str) -> dict[str, Any]:
+    """The names that a call may use: a session of a real model, the URL of a server of conversations, and others."""
     session = Session(NGramAdapter(TEXT), "temperature=0.8", seed=7)
     closed = TableAdapter(row, 50)
     closed.close()
+    ours = (Chain, Session, NGramAdapter, TableAdapter, processor, sampler, command, configured, entered)
+    wrong = (Doubtful, StartsOnly, Silent, Short, Nameless, forgetful, failing)
     return {
-        **{name: getattr(decodekit, name) for name in ("Chain", "Session", "processor", "sampler")},
-        **{
-            "asyncio": asyncio,
-            "command": command,
-            "configured": configured,
-            "decodekit": decodekit,
-            "entered": entered,
-        },
-        **{"np": np, "NGRAM": NGRAM, "NGramAdapter": NGramAdapter, "TableAdapter": TableAdapter},
-        **{each.__name__: each for each in (Doubtful, StartsOnly, Silent, Short, Nameless, forgetful, failing)},
+        **{each.__name__: each for each in (*ours, *wrong)},
+        "NGRAM": NGRAM,
+        "asyncio": asyncio,
+        "decodekit": decodekit,
+        "np": np,
         "model": NGramAdapter(TEXT),
         "bare": TableAdapter(row, 50),
         "narrow": TableAdapter(row, 50, context_length=4),
@@ -130,6 +126,7 @@ def names(smollm2: Callable[[], Session]) -> dict[str, Any]:
         "closed": Session(closed),
         "session": session,
         "smollm2": smollm2,
+        "server": server,
         "result": session.generate("the ", max_tokens=3),
     }
 
@@ -162,6 +159,8 @@ def told(error: BaseException, folder: Path) -> str:
     text = str(error) if isinstance(error, CommandFailed) else f"{type(error).__name__}: {error}"
     text = text.replace(str(folder) + "/", "").replace(str(folder), "FOLDER")
     text = re.sub(r"\S+/site-packages/", "SITE/", text)
+    text = re.sub(r"127\.0\.0\.1:\d{5}", "127.0.0.1:PORT", text)
+    text = re.sub(r" +$", "", text, flags=re.MULTILINE)
     return re.sub(r"0x[0-9a-f]{6,}", "0x...", text)
 
 
