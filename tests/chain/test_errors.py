@@ -24,7 +24,7 @@ from tests.chain.parts import FOUR, HEAD, INF, hot, step, two
     ("wrong", "kind", "says"),
     [
         (lambda *_: None, PluginError, "returns a Distribution, not None; end it with"),
-        (lambda dist, _: dist.scores, PluginError, "returns a Distribution, not ndarray"),
+        (lambda dist, _: dist.scores, PluginError, "not an array; dist.with_scores"),
         (lambda *_: Distribution.dense([0.0] * 5), PluginError, "vocabulary of 4 into one of 5"),
         (lambda dist, _: dist.scores.__setitem__(0, 9.0), PluginError, "read-only"),
         (lambda dist, _: dist.with_scores(dist.scores * math.nan), DistributionError, "4 of 4 scores are NaN"),
@@ -78,7 +78,7 @@ def test_a_sampler_is_checked_like_a_processor() -> None:
 
     for answer, says in (
         (None, "returns a Choice, not None"),
-        (3, "returns a Choice, not int"),
+        (3, "returns a Choice, not 3"),
         (choice(3), "it chose token 3, which has no probability"),
         (choice(3, None), "it chose token 3, which has no probability"),
         (choice(99), "token id 99 lies outside"),
