@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -100,11 +101,14 @@ def _verdict(error: BaseException) -> tuple[str, int]:
 
 
 def _in_our_words(error: Any) -> str:
-    """The message of a wrong call. Newer versions of typer have pydantic check values, and show its words."""
+    """The message of a wrong call. Typer has pydantic check values, and shows its words; older ones have their own."""
     cause, message = error.__cause__, str(error.format_message()).rstrip(".")
-    if hasattr(cause, "errors"):
-        fault = first_fault(cause.errors(), None).removeprefix("all of it: ")
-        return message.replace(str(error.message).rstrip("."), f"it {fault}")
+    given = getattr(error, "message", "").rstrip(".")
+    if given and hasattr(cause, "errors"):
+        return message.replace(given, "it " + first_fault(cause.errors(), None).removeprefix("all of it: "))
+    older = re.fullmatch(r"('.*') is not a valid (?:(integer)|float)", given)
+    if older is not None:
+        return message.replace(given, f"it must be a {'whole ' if older[2] else ''}number, not {older[1]}")
     if message.startswith("Got unexpected extra argument"):
         return f"{message}; a text with spaces is written in quotes"
     return message

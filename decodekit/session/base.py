@@ -32,10 +32,13 @@ Init = ParamSpec("Init")
 def _names_unknown_options(init: Callable[Init, None]) -> Callable[Init, None]:
     """An ``__init__`` that says of an option that there is not what was meant."""
 
+    takes = list(signature(init).parameters.values())
+    known = [each.name for each in takes if each.kind is each.KEYWORD_ONLY]
+    named = {each.name for each in takes}
+
     @wraps(init)
     def checked(*args: Init.args, **options: Init.kwargs) -> None:
-        known = [each.name for each in signature(init).parameters.values() if each.kind is each.KEYWORD_ONLY]
-        unknown = [name for name in options if name not in (*known, "adapter", "chain")]
+        unknown = [name for name in options if name not in named]
         if unknown:
             raise TypeError(f"a session has no option {unknown[0]!r}{meant(unknown[0], options, known)}")
         init(*args, **options)

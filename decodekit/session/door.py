@@ -31,7 +31,8 @@ GivenChain = Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | str | N
 AnySession = TypeVar("AnySession", Session, AsyncSession)
 
 _SCHEME = re.compile(r"([A-Za-z][\w.-]+):(.*)", re.DOTALL)
-_ADDRESS = re.compile(r"(?:https?:/*)?((?:localhost|[\w-]+(?:\.[\w-]+)+|\[[0-9a-fA-F:]+\]):\d+(?:/.*)?)")
+_HALF_A_URL = re.compile(r"(https?):/*([\w\[].*)")
+_ADDRESS = re.compile(r"(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[\da-fA-F:]+\]):\d+(?:/.*)?")
 _FORMS = (
     "the name of a model package ('smollm2'), a .gguf file, the folder of a transformers model, "
     "an adapter and its model ('torch:PATH', 'llamacpp:PATH'), a model of the hub ('hf:org/repo/file.gguf'), "
@@ -136,9 +137,9 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
         takes_url = "base_url" in _parameters(scheme[1]) and scheme[2].startswith(("http://", "https://"))
         return {"adapter": {"type": scheme[1], "base_url" if takes_url else "model": scheme[2]}}
     path = Path(name).expanduser()
-    address = _ADDRESS.fullmatch(name)
-    if address is not None and not path.exists():
-        raise ConfigError(f"{name!r}: a server is named by its URL: decodekit.open('http://{address[1]}')")
+    url = _url_meant(name)
+    if url and not path.exists():
+        raise ConfigError(f"{name!r}: a server is named by its URL: decodekit.open({url!r})")
     if path.suffix in (".json", ".yaml", ".yml"):
         raise ConfigError(f"{name!r}: a configuration is a .toml file, or a dict with the same tables")
     if path.suffix == ".toml":
@@ -155,6 +156,14 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
             f"decodekit.open('hf:{name}', allow_downloads=True)"
         )
     return {"adapter": {"type": "llamacpp", "model": name}}
+
+
+def _url_meant(name: str) -> str:
+    """The URL of a server that is named without its slashes or without http; empty where none is."""
+    half = _HALF_A_URL.fullmatch(name)
+    if half is not None:
+        return f"{half[1]}://{half[2]}"
+    return f"http://{name}" if _ADDRESS.fullmatch(name) else ""
 
 
 def _with_parameters(part: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

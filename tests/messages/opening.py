@@ -17,6 +17,7 @@ OPENING: dict[str, tuple[str, ...]] = {
     "an adapter without its model": ("decodekit.open('llamacpp:')", "decodekit.open('llamacpp:smollm2')"),
     "the class of an adapter": ("decodekit.open(NGramAdapter)", "decodekit.open(NGramAdapter('abc'))"),
     "a URL with one slash": ("decodekit.open('http:/127.0.0.1:1')", "decodekit.open('http://127.0.0.1:1')"),
+    "an address without its slashes": ("decodekit.open('https:api.example.com/v1')",),
     "a server without http": ("decodekit.open('127.0.0.1:8080')", "decodekit.open('http://127.0.0.1:8080')"),
     "localhost without http": ("decodekit.open('localhost:8080')", "decodekit.open('http://localhost:8080')"),
     "a server that does not run": ("decodekit.open('http://127.0.0.1:1', attempts=1).generate('x')",),
