@@ -11,6 +11,7 @@ from decodekit.draw.randomness import Randomness
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter, AsyncAdapter
+from decodekit.model.pickling import OfOneProcess
 from decodekit.model.prefix import Prefix
 from decodekit.plugin.protocols import Guesser
 from decodekit.session.guessing import NamedGuesser, guesser_of
@@ -25,7 +26,7 @@ __all__ = ["BaseSession", "known_prompts", "prompts_and_streams"]
 _MOST_SEQUENCES = 10_000_000  # of a list of prompts: each is named in the header of the record
 
 
-class BaseSession:
+class BaseSession(OfOneProcess):
     """An adapter, a chain and a seed. `Session` documents the arguments."""
 
     def __init__(
