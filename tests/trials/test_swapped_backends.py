@@ -68,7 +68,7 @@ def test_the_server_of_llama_cpp_python(local: Swapped, tmp_path: Path) -> None:
             there = scored(tmp_path, [" Paris"])
         except Undisclosed as error:
             there, refused = here, str(error)
-            assert all(word in refused for word in ('(" Paris")', "llama_cpp_python", "at most"))  # noqa: PT017
+            assert all(word in refused for word in ('(" Paris")', "llama_cpp_python", "at most"))
         assert there == pytest.approx(here, abs=ROUNDING)
 
 
