@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("hatchling")
 pytest.importorskip("copier")
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 EXAMPLE = EXAMPLES / "third_party_plugin"
 OTHER = {"distribution": "night-owl", "package": "owl", "processor": "wide_eyed", "sampler": "hoot"}
 
