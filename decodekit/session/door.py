@@ -29,7 +29,7 @@ __all__ = ["aopen", "open_session"]
 GivenChain = Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | str | None
 AnySession = TypeVar("AnySession", Session, AsyncSession)
 
-_SCHEME = re.compile(r"([A-Za-z][\w.-]+):(.+)", re.DOTALL)
+_SCHEME = re.compile(r"([A-Za-z][\w.-]+):(.*)", re.DOTALL)
 _FORMS = (
     "the name of a model package ('smollm2'), a .gguf file, the folder of a transformers model, "
     "an adapter and its model ('torch:PATH', 'llamacpp:PATH'), a model of the hub ('hf:org/repo/file.gguf'), "
@@ -49,7 +49,8 @@ def open_session(
             * the folder of a transformers model: torch
             * ``"hf:org/repo/file.gguf@revision"``, a file of the Hugging Face hub: llama.cpp; ``"hf:org/repo"``: torch.
               It is downloaded only with ``allow_downloads=True``
-            * ``"torch:..."``, ``"llamacpp:..."``: an adapter by its name, and the model as that adapter takes it
+            * ``"torch:..."``, ``"llamacpp:..."``: an adapter by its name, and the model as that adapter takes it;
+              ``"name:"`` is an adapter that needs none
             * ``"http://127.0.0.1:8080"``: a server that returns logprobs
             * a ``.toml`` configuration, or the same as a mapping
             * an adapter, which the session does not close
@@ -120,6 +121,8 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
     if on_hub is not None:
         return {"adapter": {"type": "llamacpp" if on_hub.file else "torch", "model": name}}
     if scheme is not None and registry.is_adapter(scheme[1]):
+        if not scheme[2]:
+            return {"adapter": {"type": scheme[1]}}
         takes_url = "base_url" in _parameters(scheme[1]) and scheme[2].startswith(("http://", "https://"))
         return {"adapter": {"type": scheme[1], "base_url" if takes_url else "model": scheme[2]}}
     path = Path(name).expanduser()
@@ -135,6 +138,8 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
             f"{name!r}: there is no such file or folder. A model of the Hugging Face hub is opened with "
             f"decodekit.open('hf:{name}', allow_downloads=True)"
         )
+    if registry.is_adapter(name) and not path.exists():
+        raise ConfigError(f"{name!r} is an adapter: '{name}:MODEL' names a model of it, and '{name}:' asks it for none")
     return {"adapter": {"type": "llamacpp", "model": name}}
 
 
