@@ -32,7 +32,7 @@ seed = 7
 """
 JOB = ["generate", "-c", "app.toml", "--prompts", "in.jsonl", "--out", "out.jsonl"]
 LINES = [
-    {"id": f"{name}-{i}", "prompt": f"The {name} of a small town", "max_tokens": 1 + 2 * i}
+    {"id": f"{name}-{i}", "prompt": f"The {name} of a small town", "max_tokens": 48 if i == 7 else 1 + 2 * i}
     for i, name in enumerate(["mayor", "river", "school", "garden", "bakery", "station", "library", "market"])
 ]
 
