@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import types
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
 
 from decodekit.chain import Chain
 from decodekit.errors import ParameterError
@@ -43,17 +44,13 @@ class Schema:
             return cls(registry.processor("json_schema", json_schema=dict(given)))
         if not isinstance(given, type) and callable(given) and callable(getattr(given, "parse", None)):
             return cls(given)
-        if isinstance(given, str | bytes | list | tuple) or given is None:
+        kinds = (type, types.GenericAlias, types.UnionType)
+        if not isinstance(given, kinds) and typing.get_origin(given) is None:
             raise ParameterError(
                 f"schema is a JSON Schema (a dict), a pydantic model, a type or a constraint, not {given!r}; for one "
                 "of some texts: schema=processor('choice', choice=[...])"
             )
-        try:
-            type_: TypeAdapter[Any] = TypeAdapter(given)
-            schema = type_.json_schema()
-        except PydanticUserError as error:
-            raise ParameterError(f"schema: {given!r} has no JSON Schema: {error.message.splitlines()[0]}") from error
-        return cls(registry.processor("json_schema", json_schema=schema), type_)
+        return cls(registry.processor("json_schema", json_schema=given), TypeAdapter(given))
 
     def before(self, chain: Chain) -> Chain:
         """The chain with the constraint in front: what it cuts off is measured on the model's own distribution."""

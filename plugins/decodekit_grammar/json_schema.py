@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
 
 from decodekit_grammar.constraint import Constraint
-from decodekit_grammar.schemas import checked_schema
+from decodekit_grammar.schemas import checked_schema, schema_of_type
 
 __all__ = ["Json", "JsonConstraint", "JsonSchema"]
 
@@ -38,9 +39,10 @@ class JsonConstraint(Constraint):
 
 
 class JsonSchema(JsonConstraint):
-    """Allow the JSON texts that are valid by this schema, and no others. In code it may be a pydantic model.
+    """Allow the JSON texts that are valid by this schema, and no others. In code it may be a type.
 
-    Keys come in the order in which the schema names them, then any others. ``whitespace='bounded'`` allows one space,
+    A type is a pydantic model or another type that pydantic knows; its objects have no other keys than it names. Keys
+    come in the order in which the schema names them, then any others. ``whitespace='bounded'`` allows one space,
     or a line break with an indentation, where JSON allows blanks. A number outside of strings has at most
     ``number_length`` characters and an exponent of two digits, unless the schema leaves nothing else. With ``after``
     the text may begin with a block of thinking that ``opened_by`` opens; the constraint begins behind this mark.
@@ -61,10 +63,8 @@ class JsonSchema(JsonConstraint):
 
     @field_validator("json_schema", mode="before")
     @classmethod
-    def _model(cls, given: Any) -> Any:
-        if isinstance(given, type) and issubclass(given, BaseModel):
-            return given.model_json_schema()
-        return given
+    def _of_type(cls, given: Any) -> Any:
+        return given if isinstance(given, Mapping) else schema_of_type(given)
 
     @field_validator("json_schema", mode="after")
     @classmethod

@@ -47,6 +47,9 @@ class Matcher:
         self._forced: list[int] | None = None
         self._require_sound()
 
+    def __deepcopy__(self, memo: object) -> Matcher:
+        return self  # it never changes
+
     @classmethod
     def start(cls, vocabulary: Vocabulary, grammar: str) -> Matcher:
         """The place before the first token.

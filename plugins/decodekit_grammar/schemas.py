@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import types
+import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llguidance import LLMatcher
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
 
 from decodekit import ParameterError
 from decodekit.errors import did_you_mean
 from decodekit_grammar.matcher import require_valid
 
-__all__ = ["checked_schema"]
+__all__ = ["checked_schema", "schema_of_type"]
 
 _ONE = ("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
 _LISTS = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
@@ -44,6 +48,32 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
     if message is None:
         return schema
     raise ParameterError(f"at {_place_of(message, schema) or 'its root'}: {message}; see docs/constraints.md")
+
+
+def schema_of_type(given: Any) -> Any:
+    """The schema of a type that pydantic knows, without keys that it does not name: its values would not hold them.
+
+    Raises:
+        ParameterError: it is no type, or has no JSON Schema.
+    """
+    kinds = (type, types.GenericAlias, types.UnionType)
+    if not isinstance(given, kinds) and typing.get_origin(given) is None:
+        raise ParameterError(f"a JSON Schema is a dict, and a type is a pydantic model or another type, not {given!r}")
+    try:
+        return _closed(TypeAdapter(given).json_schema())
+    except PydanticUserError as error:
+        raise ParameterError(f"{given!r} has no JSON Schema: {error.message.splitlines()[0]}") from error
+
+
+def _closed(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: value if key in ("const", "default", "enum") else _closed(value) for key, value in schema.items()}
+    if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
+        closed.setdefault("additionalProperties", False)
+    return closed
 
 
 def _refused(schema: Any) -> str | None:
