@@ -3,7 +3,8 @@
     DecodekitError
     ├── ConfigError                 a configuration or a call that cannot work
     │   ├── UnknownPlugin           a name that no installed distribution provides
-    │   └── ParameterError          a parameter that is missing, unknown or out of range
+    │   ├── ParameterError          a parameter that is missing, unknown or out of range
+    │   └── NotPicklable            an object that belongs to one process, given to another one
     ├── Undisclosed                 a question that the disclosed part of a distribution cannot answer
     ├── DistributionError           numbers that are not a distribution (NaN, +inf, a sum above one)
     │   └── EmptySupport            every token was masked or removed
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import reprlib
 from collections.abc import Iterable
 from pickle import Pickler
 from typing import Any
@@ -35,6 +37,7 @@ __all__ = [
     "DistributionError",
     "EmptySupport",
     "ModelNotFound",
+    "NotPicklable",
     "OutOfMemory",
     "Overloaded",
     "ParameterError",
@@ -42,12 +45,22 @@ __all__ = [
     "ProviderError",
     "TraceError",
     "UnknownPlugin",
+    "brief",
     "did_you_mean",
     "message_of",
 ]
 
 
 _MOST_LISTED = 12
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 60
+
+
+def brief(value: object) -> str:
+    """A value as a message shows it: as it would be written in Python, cut where it is long."""
+    if isinstance(value, type):
+        return value.__name__
+    return _BRIEF.repr(value) if isinstance(value, str) else " ".join(_BRIEF.repr(value).split())
 
 
 def message_of(error: BaseException) -> str:
@@ -115,6 +128,10 @@ class UnknownPlugin(ConfigError):
 
 class ParameterError(ConfigError, ValueError):
     """A parameter is missing, unknown or out of range; the message names it."""
+
+
+class NotPicklable(ConfigError, TypeError):
+    """An object of one process (a session, an adapter, a stream) was pickled or copied; as for pickle, a TypeError."""
 
 
 class DistributionError(DecodekitError):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Any, Self, cast
+from functools import wraps
+from inspect import signature
+from typing import Any, ParamSpec, Self, cast
 
 from decodekit.chain import Chain
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter, AsyncAdapter
+from decodekit.model.pickling import OfOneProcess
 from decodekit.model.prefix import Prefix
 from decodekit.plugin.protocols import Guesser
 from decodekit.session.guessing import NamedGuesser, guesser_of
-from decodekit.session.options import GenerationKeywords, GenerationOptions
+from decodekit.session.options import GenerationKeywords, GenerationOptions, meant
 from decodekit.session.prompts import Prompt
 from decodekit.session.settings import Settings
 from decodekit.session.stop import OnUndisclosed
@@ -24,10 +27,30 @@ __all__ = ["BaseSession", "known_prompts", "prompts_and_streams"]
 
 _MOST_SEQUENCES = 10_000_000  # of a list of prompts: each is named in the header of the record
 
+Init = ParamSpec("Init")
 
-class BaseSession:
+
+def _names_unknown_options(init: Callable[Init, None]) -> Callable[Init, None]:
+    """An ``__init__`` that says of an option that there is not what was meant."""
+
+    takes = list(signature(init).parameters.values())
+    known = [each.name for each in takes if each.kind is each.KEYWORD_ONLY]
+    named = {each.name for each in takes}
+
+    @wraps(init)
+    def checked(*args: Init.args, **options: Init.kwargs) -> None:
+        unknown = [name for name in options if name not in named]
+        if unknown:
+            raise TypeError(f"a session has no option {unknown[0]!r}{meant(unknown[0], options, known)}")
+        init(*args, **options)
+
+    return checked
+
+
+class BaseSession(OfOneProcess):
     """An adapter, a chain and a seed. `Session` documents the arguments."""
 
+    @_names_unknown_options
     def __init__(
         self,
         adapter: Adapter | AsyncAdapter,
@@ -114,7 +137,10 @@ class BaseSession:
             guesser=self.guesser,
             config=self.config,
         )
-        return settings if call is None else replace(settings, **call.own_settings())
+        if call is None:
+            return settings
+        settings = replace(settings, **call.own_settings())
+        return settings if call.schema is None else replace(settings, chain=call.schema.before(settings.chain))
 
     def options_of(self, given: GenerationKeywords, keywords: type = GenerationKeywords) -> GenerationOptions:
         """The options of one call. Arguments and errors are those of `GenerationOptions.of`."""

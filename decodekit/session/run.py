@@ -100,7 +100,7 @@ class Run:
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
         self.log = RunLog(settings.adapter.info.name)
-        self.guesses = guesses_of(settings.guesser, settings.adapter, options.stop.max_tokens, self.log)
+        self.guesses = guesses_of(settings.guesser, settings.adapter, settings.chain, options.stop.max_tokens, self.log)
         self._until = CallersUntil(options.stop)
         self._ban = ban_of(settings, options)
         self._begun = time.monotonic()
@@ -316,17 +316,7 @@ class Run:
         return [self.roster.outcome(stream, recorded[stream]) for stream in streams]
 
     def _result(self, outcome: Outcome, trace: Trace) -> Result:
-        return Result(
-            text=outcome.text,
-            token_ids=outcome.token_ids,
-            finish_reason=outcome.finish_reason,
-            seed=self.seed,
-            trace=trace,
-            stream=outcome.stream,
-            error=outcome.error,
-            usage=outcome.usage,
-            tokenizer=self.settings.adapter.tokenizer,
-        )
+        return outcome.result(trace, self.seed, self.options.schema, self.settings.adapter.tokenizer)
 
     def _undecided(self) -> list[RunSequence]:
         return [sequence for sequence in self.roster.active if sequence.undecided]

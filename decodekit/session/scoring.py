@@ -21,6 +21,7 @@ from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import greedy, inverse_cdf, multinomial
 from decodekit.errors import ContextOverflow, DecodekitError, EmptySupport, ParameterError
+from decodekit.log import RunLog
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.admission import admit
 from decodekit.model.prefix import Prefix
@@ -29,6 +30,7 @@ from decodekit.session.options import GenerationOptions
 from decodekit.session.portions import portions
 from decodekit.session.run import Question
 from decodekit.session.score import By, Ranked, Score
+from decodekit.text.labels import token_label
 
 __all__ = ["ScoreKeywords", "ranked", "scores", "scoring_options"]
 
@@ -84,7 +86,11 @@ class _Scored:
 
 
 def scores(
-    adapter: Adapter | AsyncAdapter, prefix: Prefix, continuations: Sequence[Tokens], options: GenerationOptions
+    adapter: Adapter | AsyncAdapter,
+    prefix: Prefix,
+    continuations: Sequence[Tokens],
+    options: GenerationOptions,
+    log: RunLog,
 ) -> Generator[Question, Sequence[Answer], list[Score]]:
     """The questions for the distributions after each prefix of each continuation; then the scores.
 
@@ -93,6 +99,7 @@ def scores(
         prefix: the prompt.
         continuations: what to score.
         options: of the call.
+        log: of this call, which is a run too.
 
     Raises:
         ContextOverflow: the longest does not fit the model's context; nothing was evaluated.
@@ -107,6 +114,22 @@ def scores(
     chain = options.chain
     begun = [_Scored(ids, Context(TokenIds(prefix.since(0)), TokenIds(), adapter.tokenizer, options.metadata or {}))
              for ids, _, _ in continuations]  # fmt: skip
+    log.debug("scoring started", continuations=len(begun), tokens=sum(len(each.ids) for each in begun))
+    try:
+        yield from _fill(begun, adapter, prefix, chain, log)
+    finally:
+        log.debug("scoring finished", tokens=sum(len(each.raw) for each in begun))
+    return [
+        Score(ids, tuple(each.raw), tokenised, size,
+              None if chain is None else Score(ids, tuple(each.reshaped), tokenised, size))
+        for each, (ids, tokenised, size) in zip(begun, continuations, strict=True)
+    ]  # fmt: skip
+
+
+def _fill(
+    begun: Sequence[_Scored], adapter: Adapter | AsyncAdapter, prefix: Prefix, chain: Chain | None, log: RunLog
+) -> Generator[Question, Sequence[Answer], None]:
+    """Score every token of these continuations."""
     if chain is not None:
         for each in begun:
             each.states = chain.initial(each.context)
@@ -121,12 +144,7 @@ def scores(
         left = 0
         known = dict(zip(needs, answers, strict=True))
         for each, at, following in places[start : start + rows]:
-            known[following] = yield from _scored(each, at, following, needs[following], known[following], chain)
-    return [
-        Score(ids, tuple(each.raw), tokenised, size,
-              None if chain is None else Score(ids, tuple(each.reshaped), tokenised, size))
-        for each, (ids, tokenised, size) in zip(begun, continuations, strict=True)
-    ]  # fmt: skip
+            known[following] = yield from _scored(each, at, following, needs[following], known[following], chain, log)
 
 
 def ranked(found: Sequence[Score], by: By) -> list[Ranked]:
@@ -172,7 +190,7 @@ def _need(each: _Scored, at: int, chain: Chain | None) -> Disclosure:
 
 
 def _scored(
-    each: _Scored, at: int, prefix: Prefix, need: Disclosure, answer: Answer, chain: Chain | None
+    each: _Scored, at: int, prefix: Prefix, need: Disclosure, answer: Answer, chain: Chain | None, log: RunLog
 ) -> Generator[Question, Sequence[Answer], Distribution]:
     """Score one token; ask again where its answer disclosed too little. Returns the answer that was enough."""
     shown = -1
@@ -184,8 +202,9 @@ def _scored(
             return answer
         except Undisclosed as error:
             if answer.hidden is None or len(answer.row) == shown or question > _MOST_QUESTIONS:
-                raise _hidden(error, answer, each.ids[at], at) from error
+                raise _hidden(error, answer, each, at) from error
             need, shown = need | error.need, len(answer.row)
+            log.debug("asking for more", question=error.question, need=str(need))
         (answer,) = yield Question([prefix], [need if question < _MOST_QUESTIONS else ALL], [])
     raise AssertionError("the last question raises")
 
@@ -210,13 +229,17 @@ def _take(each: _Scored, at: int, answer: Distribution, chain: Chain | None) -> 
     each.context = Context(context.prompt_ids, ids.append(token_id), context.tokenizer, context.metadata)
 
 
-def _hidden(error: Undisclosed, answer: Distribution, token_id: int, at: int) -> Undisclosed:
+def _hidden(error: Undisclosed, answer: Distribution, each: _Scored, at: int) -> Undisclosed:
     """The error when nothing more can be asked for, with what is known of the token."""
+    token_id, tokenizer = each.ids[at], each.context.tokenizer
     why = (answer.schedule or {}).get("shows_less", "") or f"the adapter showed {len(answer.row)} tokens"
     tail, ids = answer.tail, answer.token_ids
     most = None if tail is None or (ids is not None and bool(np.isin(token_id, ids))) else tail.max_logprob
     bound = "" if most is None else f"; its log-probability is at most {most:.4f} nats"
+    if getattr(tokenizer, "whole_texts", False):
+        bound += ". Without the server's tokenizer a text is taken for one token: name it, tokenizer="
+    label = token_label(tokenizer, token_id)
+    token = f"token {token_id}" if label == f"#{token_id}" else f"token {token_id} ({label})"
     final = Undisclosed(error.need, error.question)
-    message = f"token {token_id}, number {at} of the continuation, cannot be scored: {error.question}; {why}{bound}"
-    final.args = (message,)
+    final.args = (f"{token}, number {at} of the continuation, cannot be scored: {error.question}; {why}{bound}",)
     return final

@@ -60,6 +60,12 @@ class RunSequence:
         return self.decoder.finished
 
     @property
+    def complete(self) -> bool | None:
+        """Whether it has ended with a text that may end there; None where no part of the chain says."""
+        complete = self.decoder.complete
+        return complete if complete is None else complete and self.decoder.finish_reason == "stop"
+
+    @property
     def undecided(self) -> bool:
         """Whether the answers for the present step were not enough so far."""
         return self._questions > 0 and not self.finished
@@ -194,7 +200,7 @@ class RunSequence:
     def _given(self, drawn: DrawnToken, waited: float, last: FinishReason | None) -> list[Step]:
         """Take a token that the provider drew. Its step waits while text is held back that may become its own."""
         self._given_tokens += drawn.counted
-        if self._given_tokens > self.decoder.most_tokens:
+        if self._given_tokens > self.decoder.stop.max_tokens:
             self.decoder.finish("length")  # the provider went on beyond what it was asked for
             return self.settled()
         before = self._released()
@@ -203,7 +209,7 @@ class RunSequence:
         except DecodekitError as error:
             self.fail(error)
             return before
-        if self.finished or not self.decoder.holds_text:
+        if self.finished or not self.decoder.texts.holds:
             return [*before, step]
         self._waiting = step, len(self.decoder.text)
         return before

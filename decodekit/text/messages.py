@@ -6,34 +6,49 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from decodekit.errors import ParameterError
+from decodekit.errors import ParameterError, brief
 from decodekit.text.marked import LAST, MESSAGE, Marked, joined
 from decodekit.text.tokenizer import Message
 from decodekit.text.utf8 import utf8
 
-__all__ = ["checked_messages", "has_parts", "join_parts", "mark_last", "require_text"]
+__all__ = ["checked_messages", "has_parts", "join_parts", "mark_last", "messages", "require_text"]
 
 _DEEPEST = 100
 _ROLE = re.compile(r"[\w .-]{0,64}")
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
+def messages(user: str, *, system: str | None = None) -> list[Message]:
+    """A conversation that begins, as a prompt: ``session.generate(messages("What is rain?", system="Be brief."))``.
+
+    Args:
+        user: the user's message.
+        system: the system message before it; none when None.
+
+    Raises:
+        ParameterError: one of them is no text.
+    """
+    given: dict[str, object] = {"system": system, "user": user}
+    for role, text in given.items():
+        if not isinstance(text, str) and not (text is None and role == "system"):
+            raise ParameterError(f"messages: {role} is a text, not {text!r}; write a longer conversation as a list")
+    return [{"role": role, "content": text} for role, text in given.items() if text is not None]
+
+
 def checked_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """The messages as plain data whose texts are marked as such."""
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
-        raise ParameterError(
-            f"messages must be a list of mappings with role and content, not {type(messages).__name__}"
-        )
+        raise ParameterError(f"messages are a list of dicts with role and content, not {brief(messages)}")
     if not messages:
         raise ParameterError("messages is empty; give at least one message")
     checked = []
     for number, message in enumerate(messages):
         where = f"message {number}"
         if not isinstance(message, Mapping):
-            raise ParameterError(f"{where} must be a mapping with role and content, not {message!r}")
+            raise ParameterError(f"{where} must be a dict with role and content, not {brief(message)}")
         role, content = message.get("role"), message.get("content")
         if not isinstance(role, str):
-            raise ParameterError(f"{where} needs a string 'role'; it has {role!r}")
+            raise ParameterError(f"{where} needs a 'role', such as 'user'; it has {role!r}")
         if "content" not in message and not message.get("tool_calls"):
             raise ParameterError(f"{where} needs a 'content': a string, None, or a list of parts")
         if not (content is None or isinstance(content, str | list | tuple)):
