@@ -68,7 +68,7 @@ class ServerDrawn:
         name, how = engine_of(engine, server.info.engine)
         takes = server.capabilities.takes
         try:
-            settings, notes = ENGINES[name].settings(terms.chain)
+            settings, notes = ENGINES[name].settings(terms.chain, server.dialect.name if takes else "")
             if "logit_bias" in settings and isinstance(server.vocabulary, HashedVocabulary):
                 raise ParameterError(
                     "sampler 'provider': logit_bias names token ids, and without a tokenizer those of this server are "

@@ -139,12 +139,22 @@ class Transport:
                     if not error.again:
                         raise
                     last.error = error
-                    return await self._again(attempt, last, ends)
+                    try:
+                        return await self._again(attempt, last, ends)
+                    except Refused as final:
+                        raise self._beyond(final, ends) from None
         except TimeoutError:
             said = f"did not answer within the deadline of {self.deadline:g} s"
             if last.error is None:
                 raise self.error(path, said) from None
             raise self.error(path, f"{said}; its last answer: {last.error}") from None
+
+    def _beyond(self, error: Refused, ends: float) -> Refused:
+        """The error of the last attempt, with the reason why there was no other one, if that is the deadline."""
+        if not error.again or error.wait is None or time.monotonic() + error.wait < ends:
+            return error
+        message = f"{error}; it asks to wait {error.wait:g} s, beyond the deadline of {self.deadline:g} s"
+        return Refused(message, status=error.status, again=True, wait=error.wait)
 
     async def _again(self, attempt: Callable[[], Awaitable[Value]], last: _Last, ends: float) -> Value:
         """Repeat an attempt that failed. The first one is made outside of tenacity, which takes 0.1 ms for each.

@@ -18,7 +18,7 @@ def conversation_of(question: Request, name: str) -> Conversation:
     """The conversation of a question; a text is one message of the user.
 
     Raises:
-        ParameterError: token ids, an answer that was begun, or a message of or for a tool.
+        ParameterError: token ids, an answer that was begun, a message for a tool, or one with more than a content.
     """
     (prompt,) = question.prompts
     conversation = Conversation(({"role": "user", "content": prompt},)) if isinstance(prompt, str) else prompt
@@ -29,8 +29,9 @@ def conversation_of(question: Request, name: str) -> Conversation:
     for at, message in enumerate(conversation.messages):
         if message.get("role") not in _ROLES:
             raise ParameterError(f"{name}: message {at} has the role {message.get('role')!r}; use {', '.join(_ROLES)}")
-        if message.get("tool_calls"):
-            raise ParameterError(f"{name}: message {at} calls a tool, which is not supported here")
+        more = [key for key, value in message.items() if key not in ("role", "content") and value]
+        if more:
+            raise ParameterError(f"{name}: message {at} has {more[0]!r}; only role and content are understood")
     return conversation
 
 

@@ -31,6 +31,7 @@ class Scripted:
         self.asked: list[tuple[str, Any]] = []
         self.gone = threading.Event()
         self.routes: dict[str, Any] = {}
+        self.headers: dict[str, str] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,7 +40,8 @@ class Scripted:
 
             def respond(self, status: int, kind: str, pieces: Sequence[Any]) -> None:
                 self.send_response(status)
-                self.send_header("content-type", kind)
+                for name, value in {"content-type": kind, **outer.headers}.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 try:
                     for piece in pieces:

@@ -83,13 +83,16 @@ def test_a_sign_of_life_does_not_put_off_the_deadline(dialect: str) -> None:
 
 
 def test_the_servers_reason_stands_behind_a_deadline() -> None:
-    late = "answered 429: rate limit reached"
-    with (
-        playing(lambda *_: (429, JSON, [b'{"error": {"message": "rate limit reached"}}'])) as server,
-        pytest.raises(Refused, match=late) as caught,
-    ):
-        generated(server, adapter={"deadline": 0.3, "attempts": 20})
-    assert caught.value.status in (0, 429)
+    limited = (429, JSON, [b'{"error": {"message": "rate limit reached"}}'])
+    with playing(lambda *_: limited) as server:
+        with pytest.raises(Refused, match="answered 429: rate limit reached"):
+            generated(server, adapter={"deadline": 0.3, "attempts": 20})
+        server.headers["retry-after"] = "60"
+        with pytest.raises(
+            Refused, match="429: rate limit reached; it asks to wait 60 s, beyond the deadline"
+        ) as caught:
+            generated(server, adapter={"deadline": 5.0})
+    assert (caught.value.status, caught.value.wait) == (429, 60.0)
 
 
 BUSY = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}

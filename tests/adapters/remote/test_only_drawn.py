@@ -126,6 +126,7 @@ def test_what_these_apis_do_not_have_is_refused() -> None:
     with Session(api.adapter("anthropic_messages"), seed=1) as session:
         for text, why in {
             "presence_penalty=1 provider": "anthropic_messages it takes temperature and top_p only",
+            "top_p=0.9 temperature=0.5 provider": "anthropic_messages applies temperature first",
             "temperature=1.5 provider": "a temperature from 0 to 1",
             "top_k=4": "this API gives no logprobs.*'top_k' of this chain: with anthropic_messages",
         }.items():
@@ -147,7 +148,7 @@ def test_messages_of_parts_are_written_as_each_api_has_them() -> None:
         {"role": "developer", "content": "No lists."},
         {"role": "user", "content": PARTS},
         {"role": "assistant", "content": PARTS},
-        {"role": "user", "content": "Go on.", "name": "bob"},
+        {"role": "user", "content": "Go on.", "name": None},
     ]
     api = Api(MESSAGES)
     with Session(api.adapter("anthropic_messages"), seed=1) as session:
@@ -174,7 +175,7 @@ def test_messages_of_parts_are_written_as_each_api_has_them() -> None:
         ({"role": "user"}, "'user' has no text"),
         ({"role": "user", "content": [{"type": "image_url"}]}, "'image_url'; only parts of type 'text'"),
         ({"role": "tool", "content": "7"}, "message 0 has the role 'tool'"),
-        ({"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}, "message 0 calls a tool"),
+        ({"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}, "message 0 has 'tool_calls'; only role"),
     ],
 )
 def test_a_message_that_cannot_be_written_is_refused(dialect: str, message: Any, why: str) -> None:
