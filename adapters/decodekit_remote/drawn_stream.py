@@ -59,11 +59,12 @@ async def drawn_tokens(
     schedule: dict[str, int | str] = {"drawn_by": server.dialect.name, **noted}
     number = 0
 
-    def tokens(entries: Sequence[Entry]) -> Iterator[DrawnToken]:
+    def tokens(entries: Sequence[Entry], *, is_text: bool = True) -> Iterator[DrawnToken]:
         nonlocal number
-        for token in [token for entry in entries for token in _tokens(server, entry, question, schedule)]:
-            yield replace(token, schedule={**(token.schedule or {}), "position": number})
-            number += 1
+        for entry in entries:
+            for token in _tokens(server, entry, question, schedule, is_text=is_text):
+                yield replace(token, schedule={**(token.schedule or {}), "position": number})
+                number += 1
 
     part: tuple[int, ...] = ()
     counts = Counts()
@@ -82,7 +83,7 @@ async def drawn_tokens(
                     entries = list(event.entries)
                 else:
                     entries = listed.take(event.text, event.entries)
-                for token in tokens(entries):
+                for token in tokens(entries, is_text=event.text is not None):
                     yield token
                 if event.ends is not None:
                     for token in tokens(listed.end()):
@@ -151,11 +152,13 @@ def _read(server: Server, path: str, data: Any) -> Drawn:
         return event if whole == data else event._replace(text=server.dialect.drawn(data).text)
 
 
-def _tokens(server: Server, entry: Entry, question: Request, noted: Mapping[str, int | str]) -> list[DrawnToken]:
+def _tokens(
+    server: Server, entry: Entry, question: Request, noted: Mapping[str, int | str], *, is_text: bool
+) -> list[DrawnToken]:
     """The token of an entry, or those of a piece of text."""
     schedule = dict(noted)
     shown, why = _shown(server, entry, question)
-    ids = _ids(server, entry.token)
+    ids = _ids(server, entry.token, is_text=is_text)
     known = ids if shown is None or shown.token_ids is None else [*ids, *shown.token_ids.tolist()]
     if isinstance(server.vocabulary, HashedVocabulary):
         schedule["tokens"] = server.vocabulary.table(list(dict.fromkeys(known)))
@@ -165,23 +168,27 @@ def _tokens(server: Server, entry: Entry, question: Request, noted: Mapping[str,
     return [DrawnToken(ids[0], shown, schedule=schedule)]
 
 
-def _ids(server: Server, token: Token) -> list[int]:
-    """The id of a token. A text that is none, or that several tokens have, is encoded; an empty one gives nothing."""
+def _ids(server: Server, token: Token, *, is_text: bool) -> list[int]:
+    """The id of a token, or those of a text, whose bytes they have: markup in a text is no control token.
+
+    A text that is no token, or that several tokens have, is encoded; an empty one gives nothing.
+    """
     vocabulary = server.vocabulary
     if isinstance(token, int) or vocabulary is None:
         return [int(token)]
+    written = token.encode() if isinstance(token, str) else token
     (found,) = vocabulary.identify([token])
-    if found is not None:
+    if found is not None and (not is_text or vocabulary.tokenizer.token_bytes(found) == written):
         return [found]
-    try:
-        text = token if isinstance(token, str) else token.decode("utf-8")
-        return vocabulary.tokenizer.encode(text)
-    except (ParameterError, UnicodeDecodeError):
-        drawn = server.transport.redaction.text(repr(token))
-        raise ProviderError(
-            f"{server.transport.base_url} drew {drawn}, which is no token of the tokenizer that was given; "
-            "leave tokenizer= out, or give that of the server's model"
-        ) from None
+    with suppress(ParameterError, UnicodeDecodeError):
+        ids = vocabulary.tokenizer.encode(written.decode("utf-8"))
+        if vocabulary.tokenizer.decode(ids) == written:
+            return ids
+    drawn = server.transport.redaction.text(repr(token))
+    raise ProviderError(
+        f"{server.transport.base_url} drew {drawn}, which is no token of the tokenizer that was given; "
+        "leave tokenizer= out, or give that of the server's model"
+    )
 
 
 def _shown(server: Server, entry: Entry, question: Request) -> tuple[Distribution | None, str]:

@@ -14,6 +14,7 @@ __all__ = [
     "COUNTED",
     "NoLogprobs",
     "counts_of",
+    "first_choice",
     "models_of",
     "no_logprobs",
     "plain_body",
@@ -59,9 +60,9 @@ def read_choices(data: Any, read: Reading, name: str, lists: int) -> list[Reply]
 
 def read_event(data: Any, read: Reading, name: str) -> Reply:
     """One event of a stream: the last one has a reason, and often no lists."""
-    if not data.get("choices"):
+    choice = first_choice(data)
+    if choice is None:
         return Reply([], finished=False)
-    choice = data["choices"][0]
     finished = choice.get("finish_reason") is not None
     listed = [] if finished and not choice.get("logprobs") else _lists(choice, read, name)
     return Reply(
@@ -71,6 +72,11 @@ def read_event(data: Any, read: Reading, name: str) -> Reply:
         build=str(data.get("system_fingerprint") or ""),
         **counts_of(data),
     )
+
+
+def first_choice(data: Any) -> Any:
+    """The choice with index 0, the only one that was asked for; None where an event has none."""
+    return next((choice for choice in data.get("choices") or () if not choice.get("index")), None)
 
 
 def counts_of(data: Any) -> dict[str, Any]:

@@ -16,16 +16,10 @@ __all__ = [
     "counts_in",
     "drawn_choice",
     "ending_of",
-    "first_choice",
     "listed_entries",
     "refuses",
     "text_in",
 ]
-
-
-def first_choice(data: Any) -> Any:
-    """The choice with index 0, the only one that was asked for; None where an event has none."""
-    return next((choice for choice in data.get("choices") or () if not choice.get("index")), None)
 
 
 def drawn_choice(data: Any, choice: Any, text: Any, read: Callable[[str], Token], name: str) -> Drawn:

@@ -12,9 +12,16 @@ from typing import Any
 
 from decodekit.errors import ParameterError
 from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Drawn, Reply, Request, ServerInfo
-from decodekit_remote.dialects.completions import COUNTED, counts_of, models_of, no_logprobs, without_logprobs
+from decodekit_remote.dialects.completions import (
+    COUNTED,
+    counts_of,
+    first_choice,
+    models_of,
+    no_logprobs,
+    without_logprobs,
+)
 from decodekit_remote.dialects.content import by_bytes, positions
-from decodekit_remote.dialects.drawn_events import calls_a_tool, drawn_choice, first_choice, refuses
+from decodekit_remote.dialects.drawn_events import calls_a_tool, drawn_choice, refuses
 
 __all__ = ["OpenAIChatDialect"]
 
@@ -78,9 +85,9 @@ class OpenAIChatDialect(Dialect):
 
     def event(self, data: Any, seen: int) -> Reply:
         """The first event may hold only the role, others only the usage, or no choices at all."""
-        if not data.get("choices"):
+        choice = first_choice(data)
+        if choice is None:
             return Reply([], finished=False)
-        choice = data["choices"][0]
         finished = choice.get("finish_reason") is not None
         entries = (choice.get("logprobs") or {}).get("content")
         if not entries and (choice.get("delta") or {}).get("content"):

@@ -8,13 +8,14 @@ from typing import Any
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Drawn, Reply, Request, ServerInfo, Token, prompts_of
 from decodekit_remote.dialects.completions import (
     COUNTED,
+    first_choice,
     models_of,
     plain_body,
     read_choices,
     read_event,
     without_logprobs,
 )
-from decodekit_remote.dialects.drawn_events import drawn_choice, first_choice
+from decodekit_remote.dialects.drawn_events import drawn_choice
 
 __all__ = ["OpenAICompletionsDialect", "text_key"]
 

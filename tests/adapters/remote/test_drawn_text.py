@@ -13,6 +13,7 @@ import decodekit
 from decodekit import Session
 from decodekit.errors import ProviderError
 from tests.adapters.remote.scripted import TALK, chunk, entry, generated, playing, responses
+from tests.adapters.remote.servers import TalkingTokenizer
 
 STOP = chunk("", None, "stop")
 
@@ -208,3 +209,22 @@ def test_an_error_has_all_that_came_before_it(last: Any) -> None:
     with playing(events) as server, pytest.raises(ProviderError) as caught:
         generated(server)
     assert caught.value.partial.text == "one two"
+
+
+class Lossy(TalkingTokenizer):
+    """Encodes texts in lower case."""
+
+    loses = "capitals"
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        return super().encode(text if special else text.lower(), special=special)
+
+
+def test_with_a_tokenizer_the_tokens_spell_the_text_or_it_is_an_error() -> None:
+    events = [chunk("a <end> b", [entry("a <end>")]), chunk("<end>", [entry("<end>")]), chunk("é"), STOP]
+    with playing(events) as server:
+        result = generated(server, adapter={"tokenizer": TalkingTokenizer()})
+    assert (result.text, result.finish_reason) == ("a <end> b<end>é", "stop")
+    assert bytes(result.token_ids).decode() == result.text
+    with playing([chunk("ABC"), STOP]) as server, pytest.raises(ProviderError, match="'ABC', which is no token of"):
+        generated(server, adapter={"tokenizer": Lossy()})
