@@ -67,21 +67,23 @@ def test_a_run_that_the_provider_drew_is_not_resumed(tmp_path: Path) -> None:
                     resume(source, server.adapter())
 
 
-def test_the_command_replays_with_an_async_adapter(tmp_path: Path) -> None:
-    path, config = tmp_path / "run.trace", tmp_path / "app.toml"
+def test_the_command_says_that_the_provider_drew_and_replays_with_an_async_adapter(tmp_path: Path, capfd: Any) -> None:
+    pytest.importorskip("typer")
+    from decodekit.cli import main
+
+    path, config = str(tmp_path / "run.trace"), str(tmp_path / "app.toml")
+
+    def command(*arguments: str) -> Any:
+        with pytest.raises(SystemExit):
+            main([*arguments, "-c", config])
+        return capfd.readouterr()
+
     with playing(SEVERAL) as server:
-        generated(server, trace=path)
-        config.write_text(
-            'sampler = "provider"\n[adapter]\ntype = "remote"\nprobe = false\ndialect = "openai_chat"\n'
-            f'base_url = "{server.url}"\n'
-        )
-        done = subprocess.run(
-            [sys.executable, "-m", "decodekit.cli", "replay", str(path), "-c", str(config)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert "the provider drew these tokens" in done.stderr and "bug" not in done.stderr, done.stderr
+        adapter = f'type = "remote"\nprobe = false\ndialect = "openai_chat"\nbase_url = "{server.url}"\n'
+        Path(config).write_text(f"[adapter]\n{adapter}")
+        made, again = command("generate", "hi", "--trace", path), command("replay", path)
+    assert made.out.strip() == "cat" and made.err.count("the provider drew these tokens") == 1
+    assert "the provider drew these tokens" in again.err and "bug" not in again.err
 
 
 LEFT_OPEN = """
