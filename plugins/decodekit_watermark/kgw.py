@@ -1,0 +1,166 @@
+"""KGW: the tokens before a token divide the vocabulary into green and red, and green tokens get a bias."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from decodekit import ALL, Context, Detection, Disclosure, Distribution, Undisclosed
+from decodekit.plugin.traits import Kind
+from decodekit_watermark.contexts import Ids, as_ids
+from decodekit_watermark.hashes import philox_uniforms
+from decodekit_watermark.keys import Keyed
+from decodekit_watermark.tails import log_binomial_tail
+from decodekit_watermark.torch_generator import in_permutation_head, permutation_head
+
+__all__ = ["KGW"]
+
+_CANDIDATES = 40  # that the self hash tests
+_TABLE = 1_000_003
+
+
+class KGW(Keyed):
+    """Add a bias to the green tokens: a part of the vocabulary that a key and the tokens before select.
+
+    It changes the distribution. Put it after temperature and truncations. A text with the mark has more green tokens
+    than the share that is green, and who has the key can count them. The recorded final scores show which tokens are
+    green: a trace of level 'proof' or 'full' helps to forge the mark.
+
+    Args:
+        kgw: the bias in nats (delta).
+        gamma: the share of the vocabulary that is green.
+        scheme: 'lefthash' and 'selfhash' are those of transformers on the CPU: the list depends on the last token, or
+            on the candidate and the tokens before it, and then only the 40 most likely candidates can be green.
+            'philox' is vLLM's red_green: a token is green where its keyed uniform number is below gamma.
+        context_width: how many tokens there must be, and on how many the list depends; with 'lefthash' it depends on
+            the last one alone, with 'selfhash' the candidate is one of them.
+
+    Formula: s_i + kgw * [i is green]
+    Edges: with fewer tokens before than context_width nothing is changed; repeated contexts are marked again.
+    Source: Kirchenbauer et al. 2023 (arXiv 2301.10226, 2306.04634); transformers ``WatermarkLogitsProcessor``; vLLM
+    ``RedGreenWatermarker``.
+    Engines: transformers and TGI (gamma 0.5, the last token); the lists of other devices than the CPU differ. The lists
+    are made without torch, from the same random words.
+    Example: kgw = 2.0, gamma = 0.5, key = "public"
+
+    Raises:
+        ConfigError: the key is missing, or none.
+    """
+
+    mark: ClassVar[str] = "kgw"
+    smallest_key: ClassVar[int] = 1
+    largest_key: ClassVar[int] = 2**63 - 1  # torch multiplies in int64
+    kind: ClassVar[Kind] = "reshaping"
+    random: ClassVar[bool] = False
+    needs: ClassVar[Disclosure] = ALL
+
+    kgw: Annotated[float, Field(gt=0, le=100)]
+    gamma: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    scheme: Literal["lefthash", "selfhash", "philox"] = "lefthash"
+    context_width: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @property
+    def width(self) -> int:
+        return self.context_width
+
+    @property
+    def scheme_name(self) -> str:
+        return f"{self.mark}-{self.scheme}"
+
+    def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+        """`Undisclosed` on a head: which hidden tokens are green is known, but not their scores."""
+        dist.require_complete("a bias on a part of the whole vocabulary")
+        if dist.vocab_size is None:
+            raise Undisclosed(ALL, "the size of the vocabulary")
+        before = _last(ctx, self.context_width)
+        if before is None:
+            return dist
+        if self.scheme == "selfhash":
+            candidates = dist.order[:_CANDIDATES].tolist()
+            green = [each for each in candidates if self.is_green(before, each, dist.vocab_size)]
+            return dist.add(green, self.kgw) if green else dist
+        alive = dist.support()
+        chosen = alive[self._green(before, alive, dist.vocab_size)]
+        return dist.add(chosen, self.kgw) if len(chosen) else dist
+
+    def is_green(self, before: Sequence[int], token: int, vocab_size: int) -> bool:
+        """Whether a token is green after these.
+
+        Args:
+            before: the last ``context_width`` ids, oldest first.
+            token: the token.
+            vocab_size: the number of scores of the model, padding included.
+        """
+        (key,) = self._numbers
+        if self.scheme == "philox":
+            return bool(philox_uniforms(key, before, np.array([token]))[0] < np.float32(self.gamma))
+        count = int(vocab_size * self.gamma)
+        if count == 0:
+            return False
+        if self.scheme == "lefthash":
+            seed = key * before[-1] % (2**64 - 1)
+        else:
+            seed = _self_seed(key, (*before, token)[-self.context_width :])
+        return in_permutation_head(token, seed, vocab_size, count)
+
+    def _green(self, before: Sequence[int], ids: Ids, vocab_size: int) -> NDArray[np.bool_]:
+        """Which of these tokens are green, as bool[n]; not for the self hash, where the list depends on the token."""
+        (key,) = self._numbers
+        if self.scheme == "philox":
+            return philox_uniforms(key, before, ids) < np.float32(self.gamma)
+        green = np.zeros(vocab_size, dtype=np.bool_)
+        seed = key * before[-1] % (2**64 - 1)
+        green[permutation_head(seed, vocab_size, int(vocab_size * self.gamma))] = True
+        return green[ids]
+
+    def detect(self, ids: Iterable[int], prompt_ids: Iterable[int] = (), *, vocab_size: int) -> Detection:
+        """Count the green tokens of a text.
+
+        Args:
+            ids: the tokens of the text.
+            prompt_ids: those of its prompt, if they are known: they stand before the first tokens, and are never
+                scored. Without them the first tokens are left out.
+            vocab_size: the number of scores of the model, padding included.
+
+        Returns:
+            How many tokens count, each once after the same context, and how many of them are green: binomial in a text
+            without the mark.
+        """
+        output, prompt = as_ids(ids).tolist(), as_ids(prompt_ids).tolist()
+        width = self.context_width
+        every = [*prompt[-width:], *output]
+        first = len(every) - len(output)
+        used = {"lefthash": 1, "selfhash": width - 1, "philox": width}[self.scheme]  # ids that the list depends on
+        pairs = {
+            (*every[at - used : at], every[at]): tuple(every[at - width : at])
+            for at in range(max(first, width), len(every))
+        }
+        green = sum(self.is_green(before, pair[-1], vocab_size) for pair, before in pairs.items())
+        share = self.gamma if self.scheme == "philox" else int(vocab_size * self.gamma) / vocab_size
+        return Detection(len(pairs), float(green), log_binomial_tail(green, len(pairs), share))
+
+
+def _last(ctx: Context, count: int) -> tuple[int, ...] | None:
+    """The last ids of prompt and output; None where there are fewer."""
+    output = tuple(ctx.output_ids[-count:])
+    missing = count - len(output)
+    ids = (*tuple(ctx.prompt_ids[-missing:]), *output) if missing else output
+    return ids if len(ids) == count else None
+
+
+def _self_seed(key: int, ids: Sequence[int]) -> int:
+    """The smallest product of the key and the table's entries for an id and for the last one, in int64."""
+    entries = _table(key)[np.array(ids) % _TABLE] + 1
+    return int((np.array([key]) * entries * entries[-1:]).min()) % (2**64 - 1)
+
+
+@lru_cache(maxsize=2)
+def _table(key: int) -> Ids:
+    """The permutation that transformers calls ``fixed_table``."""
+    head = permutation_head(key, _TABLE, _TABLE - 1)
+    return np.append(head, _TABLE * (_TABLE - 1) // 2 - int(head.sum()))  # the number that is left
