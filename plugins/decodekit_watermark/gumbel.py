@@ -68,7 +68,7 @@ class GumbelWatermark(Keyed):
     Example: gumbel_watermark = "vllm", context_width = 2, key = "public"
 
     Raises:
-        ConfigError: the key is missing, or none.
+        ParameterError: the key is missing, or none.
     """
 
     mark: ClassVar[str] = "gumbel_watermark"
@@ -99,7 +99,7 @@ class GumbelWatermark(Keyed):
 
     def uniforms(self, context: Sequence[int], ids: Ids) -> NDArray[np.float64]:
         """The numbers of these tokens after this context, as float64[n] strictly inside (0, 1)."""
-        (key,) = self._numbers
+        (key,) = self.secret
         return self._form.uniforms(key, context, ids)
 
     def context(self, prompt: Ids, output: Ids) -> tuple[int, ...] | None:

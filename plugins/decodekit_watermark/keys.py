@@ -22,8 +22,9 @@ from pydantic import (
     field_serializer,
     field_validator,
 )
+from pydantic.config import JsonDict
 
-from decodekit import ConfigError, Plugin
+from decodekit import ParameterError, Plugin
 
 __all__ = ["Keyed"]
 
@@ -51,17 +52,23 @@ _Commitment = Annotated[
     Field(description="filled in and recorded; if it is given, the key must be the one it was made of"),
     WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^{_COMMITMENT.pattern}$"}, {"type": "null"}]}),
 ]
+_ONE_KEY: JsonDict = {
+    "anyOf": [
+        {"required": ["key"], "properties": {"key": {"const": "public"}, "key_env": {"type": "null"}}},
+        {"required": ["key_env"], "properties": {"key_env": {"type": "string"}, "key": {"type": "null"}}},
+    ]
+}
 
 
 class Keyed(Plugin):
     """A watermark with its key. Exactly one of ``key`` and ``key_env`` is given.
 
     Raises:
-        ConfigError: no key, two keys, a key that is no number or another one than was committed to, or an environment
-            variable that is not set. Neither the message nor the error holds the key.
+        ParameterError: no key, two keys, a key that is no number or another one than was committed to, or a variable
+            that is not set. Neither the message nor the error holds the key.
     """
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True, json_schema_extra={"allOf": [_ONE_KEY]})
 
     mark: ClassVar[str] = ""
     public: ClassVar[tuple[int, ...]] = (15_485_863,)
@@ -72,6 +79,11 @@ class Keyed(Plugin):
     key_env: _Variable = None
     commitment: _Commitment = None
     _numbers: tuple[int, ...] = PrivateAttr(default=())
+
+    @property
+    def secret(self) -> tuple[int, ...]:
+        """The numbers of the key. Nothing writes them down."""
+        return self._numbers
 
     @property
     def width(self) -> int:
@@ -88,9 +100,9 @@ class Keyed(Plugin):
     def _wrapped(cls, value: Any) -> Any:
         if value is None or value == "public" or isinstance(value, SecretStr):
             return value
-        raise ConfigError(  # pydantic would keep the value in its own error
-            f"{cls.mark}: key: never a plain number or text, which would stand in a configuration or a record: name "
-            "the environment variable that holds it with key_env, or give a pydantic.SecretStr"
+        raise ParameterError(
+            "never a plain number or text, which would stand in a configuration or a record: name the environment "
+            "variable that holds it with key_env; in code, a SecretStr is taken, too"
         )
 
     @field_validator("key_env", mode="before")
@@ -98,8 +110,8 @@ class Keyed(Plugin):
     def _named(cls, value: Any) -> Any:
         if value is None or (isinstance(value, str) and _VARIABLE.fullmatch(value)):
             return value
-        raise ConfigError(  # it may be the key itself by mistake, so it is not repeated
-            f"{cls.mark}: key_env: the name of an environment variable, in capitals; never the key itself"
+        raise ParameterError(  # it may be the key itself by mistake, so it is not repeated
+            "the name of an environment variable, in capitals; never the key itself"
         )
 
     @field_validator("commitment", mode="before")
@@ -107,7 +119,7 @@ class Keyed(Plugin):
     def _committed(cls, value: Any) -> Any:
         if value is None or (isinstance(value, str) and _COMMITMENT.fullmatch(value)):
             return value
-        raise ConfigError(f"{cls.mark}: commitment: 32 hexadecimal digits, as a record has them; never the key")
+        raise ParameterError("32 hexadecimal digits, as a record has them; never the key itself")
 
     @field_serializer("key", mode="wrap")
     def _unwritten(self, value: Any, handler: SerializerFunctionWrapHandler) -> str | None:
@@ -117,12 +129,12 @@ class Keyed(Plugin):
         self._numbers = self._read()
         commitment = self._commitment()
         if self.commitment not in (None, commitment):
-            raise ConfigError(f"{self.mark}: the key is another one than the one that was committed to")
+            raise ParameterError("commitment: it was made of another key than the one that is given")
         self.__dict__["commitment"] = commitment  # the model is frozen for everybody else
 
     def _read(self) -> tuple[int, ...]:
         if self.key is not None and self.key_env is not None:
-            raise ConfigError(f"{self.mark}: key and key_env are both given; give one")
+            raise ParameterError("key and key_env are both given; give one")
         if self.key == "public":
             return self.public
         if isinstance(self.key, SecretStr):
@@ -130,16 +142,14 @@ class Keyed(Plugin):
         if self.key_env is not None:
             text = os.environ.get(self.key_env, "").strip()
             if not text:
-                raise ConfigError(f"{self.mark}: key_env: the environment variable {self.key_env} is not set")
-            return self._parsed(text, self.key_env)
+                raise ParameterError(f"key_env: the environment variable {self.key_env} is not set")
+            return self._parsed(text, f"key_env: {self.key_env}")
         if self.commitment is not None:
-            raise ConfigError(
-                f"{self.mark}: only the commitment to the key is here, and the key is never recorded; give the chain "
-                "with its key"
+            raise ParameterError(
+                "only the commitment to its key is recorded, never the key; give the chain with its key"
             )
-        raise ConfigError(
-            f"{self.mark}: key_env is missing: the environment variable that holds the key; or key, in a "
-            "pydantic.SecretStr"
+        raise ParameterError(
+            "key_env is missing: the name of the environment variable that holds the key; in code also key, a SecretStr"
         )
 
     def _parsed(self, text: str, where: str) -> tuple[int, ...]:
@@ -153,7 +163,7 @@ class Keyed(Plugin):
         if not 1 <= len(numbers) <= most or not within:
             what = f"1 to {most} whole numbers with commas, each" if several else "a whole number"
             bound = f"2**{self.largest_key.bit_length()} - 1"
-            raise ConfigError(f"{self.mark}: {where}: {what} from {self.smallest_key} to {bound}, decimal or with 0x")
+            raise ParameterError(f"{where}: {what} from {self.smallest_key} to {bound}, decimal or with 0x")
         return numbers
 
     def _commitment(self) -> str:

@@ -49,7 +49,7 @@ class KGW(Keyed):
     Example: kgw = 2.0, gamma = 0.5, key = "public"
 
     Raises:
-        ConfigError: the key is missing, or none.
+        ParameterError: the key is missing, or none.
     """
 
     mark: ClassVar[str] = "kgw"
@@ -96,7 +96,7 @@ class KGW(Keyed):
             token: the token.
             vocab_size: the number of scores of the model, padding included.
         """
-        (key,) = self._numbers
+        (key,) = self.secret
         if self.scheme == "philox":
             return bool(philox_uniforms(key, before, np.array([token]))[0] < np.float32(self.gamma))
         count = int(vocab_size * self.gamma)
@@ -110,7 +110,7 @@ class KGW(Keyed):
 
     def _green(self, before: Sequence[int], ids: Ids, vocab_size: int) -> NDArray[np.bool_]:
         """Which of these tokens are green, as bool[n]; not for the self hash, where the list depends on the token."""
-        (key,) = self._numbers
+        (key,) = self.secret
         if self.scheme == "philox":
             return philox_uniforms(key, before, ids) < np.float32(self.gamma)
         green = np.zeros(vocab_size, dtype=np.bool_)

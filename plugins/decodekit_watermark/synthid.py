@@ -30,7 +30,7 @@ class SynthID(Keyed):
     with commas between them.
 
     Args:
-        synthid: how long the n-grams are: the token and those before it (ngram_len).
+        synthid: how long the n-grams are: the token and those before it (ngram_len; 5 is usual).
         table_size: the size of the table of bits. It takes the hash modulo this, so that of each key number only the
             last bits matter: 16 at the default size.
         table_seed: which table.
@@ -45,7 +45,7 @@ class SynthID(Keyed):
     Example: synthid = 3, key = "public"
 
     Raises:
-        ConfigError: the key is missing, or none.
+        ParameterError: the key is missing, or none.
     """
 
     mark: ClassVar[str] = "synthid"
@@ -55,7 +55,7 @@ class SynthID(Keyed):
     random: ClassVar[bool] = False
     needs: ClassVar[Disclosure] = ALL
 
-    synthid: Annotated[int, Field(ge=2, le=64)] = 5
+    synthid: Annotated[int, Field(ge=2, le=64)]
     table_size: Annotated[int, Field(ge=2, le=2**24)] = 65_536
     table_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     history: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
@@ -95,7 +95,7 @@ class SynthID(Keyed):
         hashed = np.ones(1, dtype=np.int64)
         for token in context.tolist():
             hashed = _added(hashed, np.array([token]))
-        hashed = _added(_added(hashed, ids)[:, np.newaxis], np.array(self._numbers))
+        hashed = _added(_added(hashed, ids)[:, np.newaxis], np.array(self.secret))
         bits: NDArray[np.float64] = _table(self.table_seed, self.table_size)[hashed % self.table_size]
         return bits
 
@@ -115,7 +115,7 @@ class SynthID(Keyed):
         rows, tokens = self._contexts(output)[:-1], output[self.width if self.skip_first else 0 :]
         _, first = np.unique(rows, axis=0, return_index=True) if len(rows) else (None, np.empty(0, dtype=np.int64))
         ones = sum(int(self.bits(rows[at], tokens[at : at + 1]).sum()) for at in first.tolist())
-        count, layers = len(first), len(self._numbers)
+        count, layers = len(first), len(self.secret)
         share = float(_table(self.table_seed, self.table_size).mean())
         mean = ones / (count * layers) if count else 0.0
         return Detection(count, mean, log_binomial_tail(ones, count * layers, share))

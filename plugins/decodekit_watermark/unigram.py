@@ -36,7 +36,7 @@ class Unigram(Keyed):
     Example: unigram = 2.0, gamma = 0.5, key = "public"
 
     Raises:
-        ConfigError: the key is missing, or none.
+        ParameterError: the key is missing, or none.
     """
 
     mark: ClassVar[str] = "unigram"
@@ -59,7 +59,7 @@ class Unigram(Keyed):
         return dist.add(chosen, self.unigram) if len(chosen) else dist
 
     def _green(self, ids: np.ndarray) -> np.ndarray:
-        (key,) = self._numbers
+        (key,) = self.secret
         green: np.ndarray = philox_uniforms(key, (), ids) < np.float32(self.gamma)
         return green
 
