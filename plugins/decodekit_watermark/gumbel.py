@@ -61,7 +61,8 @@ class GumbelWatermark(Keyed):
 
     Formula: argmax of s_i - log(-log(u_i)), u_i = hash(key, the last context_width ids, i)
     Edges: a context that was there before is drawn without the key; with start='ordinary' vLLM's form looks for it in
-    the prompt too, as with deduplicate_contexts='all'; SGLang writes its keys in hexadecimal, here with 0x.
+    the prompt too, as with deduplicate_contexts='all'. A phrase of ``ban`` that the key writes is an error, because it
+    would be written again. SGLang writes its keys in hexadecimal; here they need 0x.
     Source: Aaronson 2022; vLLM 0.32 ``GumbelWatermarker``, SGLang 0.5.23 ``WatermarkState``.
     Engines: vLLM and SGLang. Their uniforms are the same to the last bit; they compare in float32, so another token may
     win where the margin is below about 1e-5. Their two keys at once (dual_key_gumbel, key_b) are not here.

@@ -36,7 +36,7 @@ class KGW(Keyed):
         gamma: the share of the vocabulary that is green.
         scheme: 'lefthash' and 'selfhash' are those of transformers on the CPU: the list depends on the last token, or
             on the candidate and the tokens before it, and then only the 40 most likely candidates can be green.
-            'philox' is vLLM's red_green: a token is green where its keyed uniform number is below gamma.
+            'philox': a token is green where its number, one of vLLM's red_green, is below gamma.
         context_width: how many tokens there must be, and on how many the list depends; with 'lefthash' it depends on
             the last one alone, with 'selfhash' the candidate is one of them.
 
@@ -92,7 +92,7 @@ class KGW(Keyed):
         """Whether a token is green after these.
 
         Args:
-            before: the last ``context_width`` ids, oldest first.
+            before: the last ``context_width`` ids, oldest first; for the self hash one less is enough.
             token: the token.
             vocab_size: the number of scores of the model, padding included.
         """
@@ -134,11 +134,11 @@ class KGW(Keyed):
         output, prompt = as_ids(ids).tolist(), as_ids(prompt_ids).tolist()
         width = self.context_width
         every = [*prompt[-width:], *output]
-        first = len(every) - len(output)
-        used = {"lefthash": 1, "selfhash": width - 1, "philox": width}[self.scheme]  # ids that the list depends on
+        needed = width - 1 if self.scheme == "selfhash" else width
+        used = 1 if self.scheme == "lefthash" else needed  # ids that the list depends on
         pairs = {
-            (*every[at - used : at], every[at]): tuple(every[at - width : at])
-            for at in range(max(first, width), len(every))
+            (*every[at - used : at], every[at]): tuple(every[at - needed : at])
+            for at in range(max(needed, len(every) - len(output)), len(every))
         }
         green = sum(self.is_green(before, pair[-1], vocab_size) for pair, before in pairs.items())
         share = self.gamma if self.scheme == "philox" else int(vocab_size * self.gamma) / vocab_size

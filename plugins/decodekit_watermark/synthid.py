@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, ClassVar
@@ -78,13 +79,11 @@ class SynthID(Keyed):
         ids = dist.support()
         if len(ids) == 1:
             return dist
-        shares = np.exp(dist.logprobs_of(ids))
-        factors = np.ones(len(ids))
+        before = after = dist.logprobs_of(ids)
         for bits in self.bits(rows[-1], ids).T:
-            factor = bits + float(shares[bits == 0].sum())  # 1 + bit - mass of the ones, without a difference
-            shares, factors = shares * factor, factors * factor
-        with np.errstate(divide="ignore"):
-            return dist.add(ids, np.log(factors))
+            zeros = _log_sum(after[bits == 0])  # 1 + bit - mass of the ones is the mass of the zeros + bit
+            after = after + np.where(bits == 0, zeros, np.log1p(np.exp(zeros)))
+        return dist.add(ids, after - before)
 
     def _contexts(self, output: Ids) -> Ids:
         """The contexts so far, the present one last: int64[n, width], without those that are skipped."""
@@ -119,6 +118,12 @@ class SynthID(Keyed):
         share = float(_table(self.table_seed, self.table_size).mean())
         mean = ones / (count * layers) if count else 0.0
         return Detection(count, mean, log_binomial_tail(ones, count * layers, share))
+
+
+def _log_sum(logprobs: NDArray[np.float64]) -> float:
+    """The logarithm of the sum of the probabilities; minus infinity of none."""
+    largest = float(logprobs.max(initial=-math.inf))
+    return largest if largest == -math.inf else largest + math.log(float(np.exp(logprobs - largest).sum()))
 
 
 def _added(hashed: Ids, data: Ids) -> Ids:
