@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -26,12 +26,12 @@ class _Form(NamedTuple):
     """What an engine does.
 
     Args:
-        uniforms: the number of each token, from key, context and ids.
+        uniforms: the number of each token, from key, contexts and ids.
         reads_prompt: whether the ids of the prompt stand in the first contexts.
         history: how far back a context is looked for (vLLM), or how many are marked (SGLang).
     """
 
-    uniforms: Callable[[int, Sequence[int], Ids], NDArray[np.float64]]
+    uniforms: Callable[[int, Ids, Ids], NDArray[np.float64]]
     reads_prompt: bool
     history: int
 
@@ -98,13 +98,21 @@ class GumbelWatermark(Keyed):
             return multinomial(dist, ctx, randomness)
         return _race(dist, lambda ids: self.uniforms(context, ids))
 
-    def uniforms(self, context: Sequence[int], ids: Ids) -> NDArray[np.float64]:
-        """The numbers of these tokens after this context, as float64[n] strictly inside (0, 1)."""
-        (key,) = self.secret
-        return self._form.uniforms(key, context, ids)
+    def uniforms(self, contexts: Ids, ids: Ids) -> NDArray[np.float64]:
+        """The numbers of these tokens, as float64[n] strictly inside (0, 1).
 
-    def context(self, prompt: Ids, output: Ids) -> tuple[int, ...] | None:
-        """The tokens that determine the noise of the next token; None where it is drawn without the key."""
+        Args:
+            contexts: int64[1 or n, context_width], the ids before them; -1 where there is none.
+            ids: int64[n], the tokens.
+        """
+        (key,) = self.secret
+        return self._form.uniforms(key, contexts, ids)
+
+    def context(self, prompt: Ids, output: Ids) -> Ids | None:
+        """The tokens that determine the noise of the next one, as int64[1, context_width], -1 where there is none.
+
+        None where it is drawn without the key.
+        """
         rows = self._contexts(prompt, output)
         if rows is None:
             return None
@@ -116,7 +124,7 @@ class GumbelWatermark(Keyed):
             return None
         if len(earlier) and (earlier == current).all(axis=1).any():
             return None
-        return self._given(current)
+        return rows[-1:]
 
     def _contexts(self, prompt: Ids, output: Ids) -> Ids | None:
         """The contexts so far in which one may be found again, the present one last; None for an ordinary draw."""
@@ -130,11 +138,6 @@ class GumbelWatermark(Keyed):
                 return None
             before = np.concatenate([before, prompt])[-width:]
         return windows(before, output, width)
-
-    def _given(self, row: Ids) -> tuple[int, ...]:
-        """A context as the engine hashes it: SGLang's may be shorter at the beginning, vLLM's has padding."""
-        ids = tuple(row.tolist())
-        return tuple(each for each in ids if each != _NONE) if self._form.reads_prompt else ids
 
     def detect(self, ids: Iterable[int], prompt_ids: Iterable[int] = ()) -> Detection:
         """Look for the mark in a text.
@@ -155,15 +158,15 @@ class GumbelWatermark(Keyed):
             return self._scored(output[width:], rows)
         return self._scored(output, self._contexts(prompt, output))
 
-    def _scored(self, tokens: Ids, rows: Iterable[Ids] | None) -> Detection:
-        seen: dict[tuple[int, ...], int] = {}
-        for row, token in zip(() if rows is None else rows, tokens.tolist(), strict=False):
-            seen.setdefault(self._given(row), token)
-            if self._form.reads_prompt and len(seen) == (self.history or self._form.history):
-                break
-        numbers = [self.uniforms(context, np.array([token]))[0] for context, token in seen.items()]
-        total = float((-np.log1p(-np.array(numbers))).sum())
-        return Detection(len(numbers), total, log_gamma_tail(total, len(numbers)))
+    def _scored(self, tokens: Ids, rows: Ids | None) -> Detection:
+        """The tokens after each different context; ``rows`` has one more, which no token follows."""
+        if rows is None or not len(tokens):
+            return Detection(0, 0.0, 0.0)
+        first = np.sort(np.unique(rows[:-1], axis=0, return_index=True)[1])
+        if self._form.reads_prompt:
+            first = first[: self.history or self._form.history]
+        total = float((-np.log1p(-self.uniforms(rows[first], tokens[first]))).sum())
+        return Detection(len(first), total, log_gamma_tail(total, len(first)))
 
     @property
     def _form(self) -> _Form:

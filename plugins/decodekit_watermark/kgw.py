@@ -98,7 +98,7 @@ class KGW(Keyed):
         """
         (key,) = self.secret
         if self.scheme == "philox":
-            return bool(philox_uniforms(key, before, np.array([token]))[0] < np.float32(self.gamma))
+            return bool(self._green(before, np.array([token]), vocab_size)[0])
         count = int(vocab_size * self.gamma)
         if count == 0:
             return False
@@ -112,7 +112,7 @@ class KGW(Keyed):
         """Which of these tokens are green, as bool[n]; not for the self hash, where the list depends on the token."""
         (key,) = self.secret
         if self.scheme == "philox":
-            return philox_uniforms(key, before, ids) < np.float32(self.gamma)
+            return philox_uniforms(key, np.array([before]), ids) < np.float32(self.gamma)
         green = np.zeros(vocab_size, dtype=np.bool_)
         seed = key * before[-1] % (2**64 - 1)
         green[permutation_head(seed, vocab_size, int(vocab_size * self.gamma))] = True
@@ -140,7 +140,11 @@ class KGW(Keyed):
             (*every[at - used : at], every[at]): tuple(every[at - needed : at])
             for at in range(max(needed, len(every) - len(output)), len(every))
         }
-        green = sum(self.is_green(before, pair[-1], vocab_size) for pair, before in pairs.items())
+        if self.scheme == "philox" and pairs:
+            tokens, before = np.array([pair[-1] for pair in pairs]), np.array(list(pairs.values()))
+            green = int(np.count_nonzero(philox_uniforms(*self.secret, before, tokens) < np.float32(self.gamma)))
+        else:
+            green = sum(self.is_green(ahead, pair[-1], vocab_size) for pair, ahead in pairs.items())
         share = self.gamma if self.scheme == "philox" else int(vocab_size * self.gamma) / vocab_size
         return Detection(len(pairs), float(green), log_binomial_tail(green, len(pairs), share))
 

@@ -80,7 +80,7 @@ class SynthID(Keyed):
         if len(ids) == 1:
             return dist
         before = after = dist.logprobs_of(ids)
-        for bits in self.bits(rows[-1], ids).T:
+        for bits in self.bits(rows[-1:], ids).T:
             zeros = _log_sum(after[bits == 0])  # 1 + bit - mass of the ones is the mass of the zeros + bit
             after = after + np.where(bits == 0, zeros, np.log1p(np.exp(zeros)))
         return dist.add(ids, after - before)
@@ -89,11 +89,16 @@ class SynthID(Keyed):
         """The contexts so far, the present one last: int64[n, width], without those that are skipped."""
         return windows((0,) * self.width, output, self.width)[self.width if self.skip_first else 0 :]
 
-    def bits(self, context: Ids, ids: Ids) -> NDArray[np.float64]:
-        """The bits of these tokens after this context, 0.0 or 1.0, as float64[n, layers]."""
-        hashed = np.ones(1, dtype=np.int64)
-        for token in context.tolist():
-            hashed = _added(hashed, np.array([token]))
+    def bits(self, contexts: Ids, ids: Ids) -> NDArray[np.float64]:
+        """The bits of these tokens, 0.0 or 1.0, as float64[n, layers].
+
+        Args:
+            contexts: int64[1 or n, width], the ids before them.
+            ids: int64[n], the tokens.
+        """
+        hashed = np.ones(len(contexts), dtype=np.int64)
+        for column in contexts.T:
+            hashed = _added(hashed, column)
         hashed = _added(_added(hashed, ids)[:, np.newaxis], np.array(self.secret))
         bits: NDArray[np.float64] = _table(self.table_seed, self.table_size)[hashed % self.table_size]
         return bits
@@ -113,7 +118,7 @@ class SynthID(Keyed):
         output = as_ids(ids)
         rows, tokens = self._contexts(output)[:-1], output[self.width if self.skip_first else 0 :]
         _, first = np.unique(rows, axis=0, return_index=True) if len(rows) else (None, np.empty(0, dtype=np.int64))
-        ones = sum(int(self.bits(rows[at], tokens[at : at + 1]).sum()) for at in first.tolist())
+        ones = int(self.bits(rows[first], tokens[first]).sum())
         count, layers = len(first), len(self.secret)
         share = float(_table(self.table_seed, self.table_size).mean())
         mean = ones / (count * layers) if count else 0.0

@@ -60,7 +60,7 @@ class Unigram(Keyed):
 
     def _green(self, ids: np.ndarray) -> np.ndarray:
         (key,) = self.secret
-        green: np.ndarray = philox_uniforms(key, (), ids) < np.float32(self.gamma)
+        green: np.ndarray = philox_uniforms(key, np.empty((1, 0), dtype=np.int64), ids) < np.float32(self.gamma)
         return green
 
     def detect(self, ids: Iterable[int]) -> Detection:

@@ -99,5 +99,5 @@ def test_a_token_that_is_hardly_possible_keeps_a_finite_score() -> None:
     row = np.array([0.0, -1.0, -900.0])
     mark = synthid()
     scores = mark(Distribution.dense(row), Context(TokenIds([1]))).logprobs
-    zeros = np.count_nonzero(mark.bits(np.zeros(4, dtype=np.int64), np.arange(3))[2] == 0)
+    zeros = np.count_nonzero(mark.bits(np.zeros((1, 4), dtype=np.int64), np.arange(3))[2] == 0)
     assert np.isfinite(scores).all() and zeros > 0 and scores[2] < -900
