@@ -96,27 +96,29 @@ class KGW(Keyed):
             token: the token.
             vocab_size: the number of scores of the model, padding included.
         """
-        (key,) = self.secret
         if self.scheme == "philox":
             return bool(self._green(before, np.array([token]), vocab_size)[0])
-        count = int(vocab_size * self.gamma)
-        if count == 0:
-            return False
-        if self.scheme == "lefthash":
-            seed = key * before[-1] % (2**64 - 1)
-        else:
-            seed = _self_seed(key, (*before, token)[-self.context_width :])
-        return in_permutation_head(token, seed, vocab_size, count)
+        return in_permutation_head(token, self._seed(before, token), vocab_size, int(vocab_size * self.gamma))
 
     def _green(self, before: Sequence[int], ids: Ids, vocab_size: int) -> NDArray[np.bool_]:
         """Which of these tokens are green, as bool[n]; not for the self hash, where the list depends on the token."""
-        (key,) = self.secret
         if self.scheme == "philox":
-            return philox_uniforms(key, np.array([before]), ids) < np.float32(self.gamma)
+            return self._by_number(np.array([before]), ids)
         green = np.zeros(vocab_size, dtype=np.bool_)
-        seed = key * before[-1] % (2**64 - 1)
-        green[permutation_head(seed, vocab_size, int(vocab_size * self.gamma))] = True
+        green[permutation_head(self._seed(before, -1), vocab_size, int(vocab_size * self.gamma))] = True
         return green[ids]
+
+    def _by_number(self, contexts: Ids, ids: Ids) -> NDArray[np.bool_]:
+        (key,) = self.secret
+        return philox_uniforms(key, contexts, ids) < np.float32(self.gamma)
+
+    def _seed(self, before: Sequence[int], token: int) -> int:
+        """What transformers seeds torch's generator with, for the list that decides on a token after these."""
+        (key,) = self.secret
+        if self.scheme == "lefthash":
+            return key * before[-1] % (2**64 - 1)
+        entries = _table(key)[np.array((*before, token)[-self.context_width :]) % _TABLE] + 1
+        return int((np.array([key]) * entries * entries[-1:]).min()) % (2**64 - 1)  # int64 wraps around in torch too
 
     def detect(self, ids: Iterable[int], prompt_ids: Iterable[int] = (), *, vocab_size: int) -> Detection:
         """Count the green tokens of a text.
@@ -128,25 +130,28 @@ class KGW(Keyed):
             vocab_size: the number of scores of the model, padding included.
 
         Returns:
-            How many tokens count, each once after the same context, and how many of them are green: binomial in a text
-            without the mark.
+            How many tokens count, each once for the same list, and how many of them are green: binomial in a text
+            without the mark. transformers counts a token again where other tokens before it lead to the same list,
+            as they often do in 'selfhash'; such tokens are no new evidence.
         """
         output, prompt = as_ids(ids).tolist(), as_ids(prompt_ids).tolist()
         width = self.context_width
         every = [*prompt[-width:], *output]
         needed = width - 1 if self.scheme == "selfhash" else width
-        used = 1 if self.scheme == "lefthash" else needed  # ids that the list depends on
-        pairs = {
-            (*every[at - used : at], every[at]): tuple(every[at - needed : at])
-            for at in range(max(needed, len(every) - len(output)), len(every))
-        }
-        if self.scheme == "philox" and pairs:
-            tokens, before = np.array([pair[-1] for pair in pairs]), np.array(list(pairs.values()))
-            green = int(np.count_nonzero(philox_uniforms(*self.secret, before, tokens) < np.float32(self.gamma)))
-        else:
-            green = sum(self.is_green(ahead, pair[-1], vocab_size) for pair, ahead in pairs.items())
-        share = self.gamma if self.scheme == "philox" else int(vocab_size * self.gamma) / vocab_size
-        return Detection(len(pairs), float(green), log_binomial_tail(green, len(pairs), share))
+        places = range(max(needed, len(every) - len(output)), len(every))
+        windows = dict.fromkeys((tuple(every[at - needed : at]), every[at]) for at in places)
+        if self.scheme == "philox":
+            contexts = np.array([before for before, _ in windows], dtype=np.int64).reshape(-1, width)
+            green = int(np.count_nonzero(self._by_number(contexts, np.array([token for _, token in windows]))))
+            return _counted(green, len(windows), self.gamma)
+        count = int(vocab_size * self.gamma)
+        lists = {(self._seed(before, token), token) for before, token in windows}
+        green = sum(in_permutation_head(token, seed, vocab_size, count) for seed, token in lists)
+        return _counted(green, len(lists), count / vocab_size)
+
+
+def _counted(green: int, count: int, share: float) -> Detection:
+    return Detection(count, float(green), log_binomial_tail(green, count, share))
 
 
 def _last(ctx: Context, count: int) -> tuple[int, ...] | None:
@@ -155,12 +160,6 @@ def _last(ctx: Context, count: int) -> tuple[int, ...] | None:
     missing = count - len(output)
     ids = (*tuple(ctx.prompt_ids[-missing:]), *output) if missing else output
     return ids if len(ids) == count else None
-
-
-def _self_seed(key: int, ids: Sequence[int]) -> int:
-    """The smallest product of the key and the table's entries for an id and for the last one, in int64."""
-    entries = _table(key)[np.array(ids) % _TABLE] + 1
-    return int((np.array([key]) * entries * entries[-1:]).min()) % (2**64 - 1)
 
 
 @lru_cache(maxsize=2)

@@ -8,6 +8,8 @@ Source: torch's ``randperm_cpu`` and ``mt19937``, the same in all versions up to
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,8 @@ Ids = NDArray[np.int64]
 def words(seed: int, count: int) -> NDArray[np.uint32]:
     """The first words after ``manual_seed(seed)``, as uint32[count]."""
     # NumPy's legacy generator is std::mt19937 with the same seeding, frozen by its compatibility policy.
-    return np.frombuffer(np.random.RandomState(seed & 0xFFFFFFFF).bytes(4 * count), dtype="<u4")
+    _here.generator.seed(seed & 0xFFFFFFFF)
+    return np.frombuffer(_here.generator.bytes(4 * count), dtype="<u4")
 
 
 def permutation_head(seed: int, size: int, count: int) -> Ids:
@@ -57,6 +60,16 @@ def in_permutation_head(item: int, seed: int, size: int, count: int) -> bool:
         if place >= count:
             return False
         start, place = place + 1, int(to[place])
+
+
+class _Here(threading.local):
+    """One generator per thread, seeded each time: creating one gathers entropy, which takes a hundred times as long."""
+
+    def __init__(self) -> None:
+        self.generator = np.random.RandomState(0)
+
+
+_here = _Here()
 
 
 def _exchanges(seed: int, size: int, count: int) -> Ids:

@@ -147,9 +147,9 @@ def test_the_contract_is_kept(form: str, start: str) -> None:
 def test_the_law_over_all_keys_is_the_distribution(form: str) -> None:
     weights = np.array([25, 17, 14, 12, 10, 8, 7, 5, 2], dtype=float)
     counts = np.zeros(9)
-    for key in range(1200):
+    for key in range(600):
         counts[chosen(mark(form, str(key)), np.log(weights), (0,), [1, 2, 3, 4]).token_id] += 1
-    expected = weights / weights.sum() * 1200
+    expected = weights / weights.sum() * 600
     statistic = float(((counts - expected) ** 2 / expected).sum())
     half = statistic / 2
     assert math.exp(-half) * sum(half**k / math.factorial(k) for k in range(4)) > 1e-6, counts

@@ -84,7 +84,7 @@ def test_a_key_that_is_no_number_is_refused_and_not_repeated(
         build(group, name, key=SecretStr(text), **parameters)
     assert hides(caught.value)
     monkeypatch.setenv("WATERMARK_KEY", text)
-    with pytest.raises(ParameterError, match="key_env: .*WATERMARK_KEY") as caught:
+    with pytest.raises(ParameterError, match=r"key_env: .*WATERMARK_KEY") as caught:
         build(group, name, key_env="WATERMARK_KEY", **parameters)
     assert hides(caught.value)
 

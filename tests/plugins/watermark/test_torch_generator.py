@@ -15,7 +15,7 @@ def permutation(seed: int, size: int) -> np.ndarray:
     return numbers
 
 
-@pytest.mark.parametrize("seed", [0, 7 * 15_485_863, 2**32 + 5, 2**64 - 2])
+@pytest.mark.parametrize("seed", [7 * 15_485_863, 2**64 - 2])
 @pytest.mark.parametrize(("size", "count"), [(2, 1), (5, 4), (32, 8), (1000, 999), (49_152, 12_288), (151_936, 75_968)])
 def test_a_permutation_begins_as_torchs(seed: int, size: int, count: int) -> None:
     head = permutation_head(seed, size, count)
