@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from decodekit import ALL, Context, Detection, Disclosure, Distribution
 from decodekit.plugin.traits import Kind
-from decodekit_watermark.contexts import as_ids
+from decodekit_watermark.contexts import Ids, as_ids
 from decodekit_watermark.hashes import philox_uniforms
 from decodekit_watermark.keys import Keyed
 from decodekit_watermark.tails import log_binomial_tail
@@ -58,10 +59,9 @@ class Unigram(Keyed):
         chosen = alive[self._green(alive)]
         return dist.add(chosen, self.unigram) if len(chosen) else dist
 
-    def _green(self, ids: np.ndarray) -> np.ndarray:
+    def _green(self, ids: Ids) -> NDArray[np.bool_]:
         (key,) = self.secret
-        green: np.ndarray = philox_uniforms(key, np.empty((1, 0), dtype=np.int64), ids) < np.float32(self.gamma)
-        return green
+        return philox_uniforms(key, np.empty((1, 0), dtype=np.int64), ids) < np.float32(self.gamma)
 
     def detect(self, ids: Iterable[int]) -> Detection:
         """Count the green tokens of a text.
