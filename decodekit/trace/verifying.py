@@ -128,6 +128,8 @@ class _Check:
             check_branches(self._trace, step, before, drawn)
             return (word, why) if word == "ambiguous" else ("reproduced", "")
         missing = self._missing
+        if missing and word == "consistent":
+            return "consistent", missing  # what to do about it, rather than what cannot be done without
         if self._trace.header.level == "full" and step.row is None:
             missing = "the raw row was not recorded, though the level is 'full'"
         return ("consistent", missing) if missing and word == "proved" else (word, why)

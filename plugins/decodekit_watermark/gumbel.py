@@ -46,7 +46,8 @@ class GumbelWatermark(Keyed):
     """Draw from the distribution with noise that a key and the tokens before determine; who has the key finds the mark.
 
     Put it after all that changes the distribution, as the sampler of the chain. Over all keys it draws exactly from the
-    distribution. Each context is used once: where the same tokens stood before already, at the beginning and after a
+    distribution; with one key, one context and one distribution it always draws the same token, as in the picture. Each
+    context is used once: where the same tokens stood before already, at the beginning and after a
     rewind, it draws as `multinomial` does. The choice's ``draw`` is None where the key decided. A trace is
     'consistent'; at level 'full' and with the key it is 'reproduced'.
 
