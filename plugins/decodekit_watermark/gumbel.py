@@ -48,8 +48,8 @@ class GumbelWatermark(Keyed):
     Put it after all that changes the distribution, as the sampler of the chain. Over all keys it draws exactly from the
     distribution; with one key, one context and one distribution it always draws the same token, as in the picture. Each
     context is used once: where the same tokens stood before already, at the beginning and after a rewind, it draws as
-    `multinomial` does. The choice's ``draw`` is None where the key decided. A trace is 'consistent'; at level 'full' and
-    with the key it is 'reproduced'.
+    `multinomial` does. The choice's ``draw`` is None where the key decided. A trace is 'consistent'; at level 'full'
+    and with the key it is 'reproduced'.
 
     Args:
         gumbel_watermark: whose numbers, hash and rules: those of vLLM 0.32 or of SGLang 0.5.23.
