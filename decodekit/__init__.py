@@ -10,8 +10,10 @@ import typing as _typing
 from decodekit.chain import Chain, Entry
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, Interval, Tail, Undisclosed
+from decodekit.draw.attribution import was_drawn_with
 from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import Context
+from decodekit.draw.detection import Detection
 from decodekit.draw.randomness import BoundRandomness, Randomness, derive
 from decodekit.errors import (
     AdapterError,
@@ -72,6 +74,7 @@ __all__ = [
     "ContextOverflow",
     "DecodekitError",
     "Decoder",
+    "Detection",
     "Disclosure",
     "Distribution",
     "DistributionError",
@@ -126,6 +129,7 @@ __all__ = [
     "resume_stream",
     "sampler",
     "verify",
+    "was_drawn_with",
 ]
 
 if _typing.TYPE_CHECKING:

@@ -43,6 +43,7 @@ def row_of(step: Step) -> dict[str, Any]:
                 "entropy": entry.entropy,
                 "kl": entry.kl,
                 "mass_removed": entry.mass_removed,
+                "kept_mass": entry.kept_mass,
             }
             for entry in step.entries
         ],
