@@ -38,14 +38,23 @@ def begun(
     return Run(settings, prompts, streams, options, ends_at, past)
 
 
-def answered(adapter: Adapter, questions: Generator[Question, Sequence[Answer], Value], *, priority: int = 0) -> Value:
-    """Ask an adapter these questions. Returns what the generator returns."""
+def answered(
+    adapter: Adapter,
+    questions: Generator[Question, Sequence[Answer], Value],
+    *,
+    priority: int = 0,
+    until: float | None = None,
+) -> Value:
+    """Ask an adapter these questions. Returns what the generator returns.
+
+    ``until`` is the deadline, on the clock of ``time.monotonic``; `OutOfTime` is thrown into the generator then.
+    """
     try:
         question = next(questions)
         while True:
             try:
                 prefixes, needs, _, tokens = question
-                answers = ask(adapter, prefixes, needs, priority=priority, tokens=tokens)
+                answers = ask(adapter, prefixes, needs, until=until, priority=priority, tokens=tokens)
             except BaseException as error:
                 question = questions.throw(error)
             else:
