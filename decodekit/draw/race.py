@@ -1,4 +1,4 @@
-"""All tokens in the order of the race that `multinomial` decides: a sample without replacement from one draw's noise."""
+"""All tokens in the order of the race that `multinomial` decides: a sample without replacement, of one noise."""
 
 from __future__ import annotations
 

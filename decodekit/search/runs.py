@@ -47,17 +47,25 @@ class _Outcome:
 
     Args:
         reach: the probability of all prefixes not known to be invalid when it began.
-        known_cut: the probability of the texts that had been cut then.
+        known_valid, known_cut: the probability of the different texts that were known then to be valid, or to be cut.
+        fresh: whether it became a valid text that was not known then.
         end: how it ended; None while it is open.
     """
 
     reach: float
+    known_valid: float
     known_cut: float
+    fresh: bool = False
     end: End | None = None
 
     @property
     def cut(self) -> bool:
         return self.end not in ("stop", "complete", "invalid")
+
+    @property
+    def estimate(self) -> float:
+        """Of the probability of a valid text: its mean is that probability, whatever was known."""
+        return self.known_valid + self.reach * self.fresh
 
 
 class Runs:
@@ -87,7 +95,8 @@ class Runs:
         self._root = Known() if learns else None
         self._outcomes: list[_Outcome] = []  # of all runs, in the order in which they began
         self._valid: dict[int, Branch] = {}
-        self._cut: dict[tuple[int, ...], float] = {}  # the probabilities of texts that were cut
+        self._known_valid: dict[tuple[int, ...], float] = {}  # the probabilities of texts, for CARS
+        self._known_cut: dict[tuple[int, ...], float] = {}
         self._settled = 0  # runs that have ended, up to the first that has not
         self._accepted = 0  # of those, the valid ones
         self._count: int | None = None  # how many runs count, once n of them are valid
@@ -109,16 +118,15 @@ class Runs:
             yield from self._one_token(open_)
             open_ = [run for run in open_ if run.branch.end is None]
             if not open_ and self._root is not None:
-                for run in batch:
-                    learn(self._root, run.path, valid=run.branch.valid)
+                self._learn(self._root, batch)
                 batch = []
 
     def found(self, reason: Reason) -> ValidSamples:
         """The valid texts so far, and why there are no more."""
         outcomes = self._outcomes[: self._count]
         ended = [each for each in outcomes if each.end is not None]
-        accepted = [self._valid[stream] for stream in sorted(self._valid)][: self._n]
-        values = [each.reach * (each.end in ("stop", "complete")) for each in ended]
+        accepted = [self._valid[j] for j, each in enumerate(outcomes) if each.end is not None and j in self._valid]
+        values = [each.estimate for each in ended]
         # With the run that ended the search left out, the mean is unbiased (Haldane 1945, for equal `reach`).
         p_valid, error = _mean(values[:-1] if self._count is not None and self._n > 1 else values)
         p_cut, _ = _mean([each.known_cut + each.reach * each.cut for each in outcomes])
@@ -127,7 +135,7 @@ class Runs:
             p_valid = min(max(p_valid, bounds.low), bounds.high)
             error = min(error, bounds.high - bounds.low)
         return self._writer.samples(
-            [(branch, 0.0) for branch in accepted],
+            [(branch, 0.0) for branch in accepted[: self._n]],
             method="rejection" if self._root is None else "cars",
             finish_reason="max_runs" if reason == "stop" and len(accepted) < self._n else reason,
             runs=len(outcomes),
@@ -158,9 +166,11 @@ class Runs:
         elif len(self._valid) >= self._n:
             wanted = 0  # it is only to be decided which
         reach = 1.0 if self._root is None else self._root.alive
-        known_cut = 0.0 if self._root is None else math.fsum(self._cut.values())
+        if reach == 0.0:
+            raise self._nothing_left()
+        valid, cut = math.fsum(self._known_valid.values()), math.fsum(self._known_cut.values())
         streams = range(before, min(before + wanted, self._max_runs))
-        self._outcomes += [_Outcome(reach, known_cut) for _ in streams]
+        self._outcomes += [_Outcome(reach, valid, cut) for _ in streams]
         return [_Run(stream, self._writer.start(), self._root) for stream in streams]
 
     def _one_token(self, runs: Sequence[_Run]) -> Generator[Question, Sequence[Answer], None]:
@@ -173,11 +183,11 @@ class Runs:
             if passed is not None:
                 run.path.append(passed)
                 run.known = None if run.known is None else run.known.after(passed.token_id)
-            self._outcomes[run.stream].end = run.branch.end
+            outcome = self._outcomes[run.stream]
             if run.branch.valid:
                 self._valid[run.stream] = run.branch
-            elif run.branch.cut and self._root is not None and run.branch.logprob is not None:
-                self._cut[run.branch.ids] = math.exp(run.branch.logprob)
+                outcome.fresh = run.branch.ids not in self._known_valid
+            outcome.end = run.branch.end  # last: now it has ended
 
     def _drawn(self, run: _Run, reshaped: Reshaped) -> tuple[Branch, Passed]:
         law, branch, stream, writer = reshaped.final, run.branch, run.stream, self._writer
@@ -200,8 +210,16 @@ class Runs:
         grown = writer.extended(branch, reshaped, token_id, stream)
         return grown, Passed(token_id, math.exp(law.logprob(token_id)), kept, True)
 
+    def _learn(self, root: Known, batch: Sequence[_Run]) -> None:
+        """Take what the runs of a batch have shown away from the next ones."""
+        for run in batch:
+            learn(root, run.path, valid=run.branch.valid)
+            known = self._known_valid if run.branch.valid else self._known_cut if run.branch.cut else {}
+            if run.branch.logprob is not None:
+                known[run.branch.ids] = math.exp(run.branch.logprob)
+
     def _nothing_left(self) -> EmptySupport:
-        why = "; some runs were cut, so a larger max_tokens may help" if self._cut else ""
+        why = "; some runs were cut, so a larger max_tokens may help" if self._known_cut else ""
         return EmptySupport(f"no text is valid: all probability was found to begin an invalid one{why}")
 
     def _bounds(self) -> Interval:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -163,18 +163,20 @@ def sample_valid(
 
 def _searched(adapter: Adapter, search: Runs | Particles, priority: int, until: float | None) -> ValidSamples:
     """Drive a search to its end. An error or interrupt has what was found until then in ``partial``."""
-    log, reason = RunLog(adapter.info.name), cast(Reason, "stop")
+    log = RunLog(adapter.info.name)
+    reason: Reason
     try:
-        answered(adapter, search.write(), priority=priority, until=until)
-    except OutOfTime:
-        reason = "deadline"
+        with suppress(OutOfTime):
+            reason = "deadline"
+            answered(adapter, search.write(), priority=priority, until=until)
+            reason = "stop"
+        found = search.found(reason)
     except BaseException as error:
         with suppress(Exception):  # an error of the caller's own, which may take no attribute
             error.partial = search.found(  # type: ignore[attr-defined]
                 "error" if isinstance(error, Exception) else "cancelled"
             )
         raise
-    found = search.found(reason)
     log.debug(
         "exact sampling finished",
         method=found.method,

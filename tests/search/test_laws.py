@@ -21,9 +21,9 @@ from tests.search.tables import (
     Law,
     Masked,
     NotAgain,
-    odd,
     chained,
     model,
+    odd,
     plain,
     texts,
     valid_of,
@@ -104,7 +104,7 @@ def test_weights_are_unbiased_for_every_text_and_for_the_probability_of_a_valid_
             chain=chain,
             seed=seed,
             resample_below=0.8,
-        )  # fmt: skip
+        )
         for seed in range(150)
     ]
     leading = sorted(truth, key=truth.__getitem__, reverse=True)[:6]
