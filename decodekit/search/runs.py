@@ -160,7 +160,8 @@ class Runs:
 
     def _begun(self, open_: int) -> list[_Run]:
         """New runs, as many as may be written beside the open ones."""
-        before, wanted = len(self._outcomes), self._writer.width - open_
+        before = len(self._outcomes)
+        wanted = min(self._writer.width, max(self._n, before)) - open_
         if self._root is not None:
             wanted = 0 if open_ else min(max(1, before), _MOST_AT_ONCE)
         elif len(self._valid) >= self._n:
