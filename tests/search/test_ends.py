@@ -31,7 +31,7 @@ def never(_: str, ended: bool) -> bool:
 def test_what_is_cut_is_counted_and_estimated_and_never_a_sample(method: Method) -> None:
     """A text that only grows: every run is cut, or ends too early."""
     p_cut = 1 - math.fsum(texts(plain).values())
-    calls = [sampled(odd, method, n=5, seed=seed, max_runs=8) for seed in range(120)]
+    calls = [sampled(odd, method, n=5, seed=seed, max_runs=8) for seed in range(80)]
     for call in calls:
         assert all(each.token_ids[-1] == 3 and len(each.token_ids) <= MAX_TOKENS for each in call.samples)
     cut = np.array([call.p_cut for call in calls])
@@ -95,11 +95,11 @@ def test_a_validator_that_raises_is_named_and_what_was_found_is_kept(method: Met
         return odd(text, ended)
 
     with pytest.raises(PluginError, match=r"plugin 'fragile', step \d: raised ValueError: no parser") as raised:
-        sampled(fragile, method, n=1000, seed=3)
+        sampled(fragile, method, n=200, seed=3)
     found = raised.value.partial
     assert isinstance(found, ValidSamples) and found.finish_reason == "error" and found.checks == 26
     if method in ("rejection", "cars"):
-        whole = sampled(odd, method, n=1000, seed=3)
+        whole = sampled(odd, method, n=200, seed=3)
         assert len(found.samples) > 0 and set(found.samples) <= set(whole.samples)
 
 
@@ -171,9 +171,9 @@ def test_an_interrupt_anywhere_keeps_what_was_accepted(method: Method) -> None:
             raise
 
     total = count_opcodes(action, files)
-    for at in range(total // 3, total - 500, 397):
+    for at in range(total // 3, total - 500, 997):
         assert interrupt(action, files, at)
-    assert len(kept) > 5 and {each.finish_reason for each in kept} == {"cancelled"}
+    assert len(kept) > 3 and {each.finish_reason for each in kept} == {"cancelled"}
     if method != "smc":  # weights change until the end
         assert all(set(each.samples) <= set(whole.samples) for each in kept)
         assert any(each.samples for each in kept)
