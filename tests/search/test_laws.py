@@ -192,25 +192,53 @@ def test_the_same_seed_gives_the_same_samples_however_wide_the_adapter_is(method
     assert first.samples == second.samples and first.p_valid == second.p_valid
 
 
+def toy_rows(ids: tuple[int, ...]) -> np.ndarray:
+    """The toy: a (0.9) must be followed by c (0.01), b (0.1) by anything. Then the text ends."""
+    p = {0: [0.9, 0.1, 0, 0], 1: [0, 0.99, 0.01, 0] if ids[-1] == 0 else [0, 0.5, 0.5, 0]}.get(len(ids) - 1)
+    with np.errstate(divide="ignore"):
+        return np.log(p or [0, 0, 0, 1])
+
+
+class Toy(Masked):
+    """Every text but ab, with the tokens that may come next."""
+
+    def prefix_ok(self, ids: tuple[int, ...]) -> bool:
+        return ids != (0, 1)
+
+    def complete(self, ids: tuple[int, ...]) -> bool:
+        return len(ids) == 2
+
+
+TOY = model(toy_rows)
+TOY_LAW = {"ac": 0.009 / 0.109, "bb": 0.05 / 0.109, "bc": 0.05 / 0.109}
+
+
 def test_the_masked_law_is_another_one() -> None:
-    """The toy: a (0.9) must be followed by c (0.01), b (0.1) by anything. Masks write a in 90 %, the law in 8 %."""
-
-    def rows(ids: tuple[int, ...]) -> np.ndarray:
-        p = {0: [0.9, 0.1, 0, 0], 1: [0, 0.99, 0.01, 0] if ids[-1] == 0 else [0, 0.5, 0.5, 0]}.get(len(ids) - 1)
-        with np.errstate(divide="ignore"):
-            return np.log(p or [0, 0, 0, 1])
-
-    def valid(text: str, ended: bool) -> bool:
-        return text != "ab"
-
-    toy = model(rows)
-    truth = {"ac": 0.009, "bb": 0.05, "bc": 0.05}
-    truth = {text: p / 0.109 for text, p in truth.items()}
+    """Masks write a in 90 %, the law in 8 %."""
     masked = {"ac": 0.9, "bb": 0.05, "bc": 0.05}
-    tv = sum(abs(masked[text] - truth[text]) for text in truth) / 2
-    assert truth["ac"] == pytest.approx(0.0826, abs=1e-4) and tv == pytest.approx(0.8174, abs=1e-4)
+    tv = sum(abs(masked[text] - TOY_LAW[text]) for text in TOY_LAW) / 2
+    assert TOY_LAW["ac"] == pytest.approx(0.0826, abs=1e-4) and tv == pytest.approx(0.8174, abs=1e-4)
     for method, n, error in (("rejection", 300, 0.1), ("cars", 600, 0.1), ("smc", 600, 0.2), ("awrs", 600, 0.2)):
-        found = sample_valid(toy, PROMPT, valid, n=n, method=method, seed=2, max_tokens=3, max_runs=20_000)
-        law = {text: found.mean(lambda each, text=text: float(each.text == text)) for text in truth}
-        assert sum(abs(law[text] - truth[text]) for text in truth) / 2 < error, (method, law)
+        found = sample_valid(TOY, PROMPT, lambda text, _: text != "ab", n=n, method=method, seed=2, max_tokens=3,
+                             max_runs=20_000)  # fmt: skip
+        law = {text: found.mean(lambda each, text=text: float(each.text == text)) for text in TOY_LAW}
+        assert sum(abs(law[text] - TOY_LAW[text]) for text in TOY_LAW) / 2 < error, (method, law)
         assert found.p_valid == pytest.approx(0.109, abs=5 * found.standard_error + 1e-9)
+
+
+def test_the_first_sample_of_cars_is_not_masked_either() -> None:
+    """When nothing is learnt: a in 8 of 100 calls, not in 90."""
+    calls = [sample_valid(TOY, PROMPT, Toy(), seed=seed, max_tokens=3) for seed in range(100)]
+    seen = sum(call.samples[0].text == "ac" for call in calls)
+    assert abs(seen - 100 * TOY_LAW["ac"]) < Z * math.sqrt(100 * TOY_LAW["ac"] * (1 - TOY_LAW["ac"]))
+
+
+def test_resampling_keeps_the_mean_of_the_weights() -> None:
+    """The weights of the toy are made at its second token, and resampled then."""
+    for seed in range(10):
+        without, with_it = (
+            sample_valid(TOY, PROMPT, Toy(), n=20, method="smc", seed=seed, max_tokens=3, resample_below=below)
+            for below in (0.0, 1.0)
+        )
+        assert without.p_valid == pytest.approx(with_it.p_valid, rel=1e-12)
+        assert without.ess < 20 == pytest.approx(with_it.ess)
