@@ -235,10 +235,13 @@ def test_the_first_sample_of_cars_is_not_masked_either() -> None:
 
 def test_resampling_keeps_the_mean_of_the_weights() -> None:
     """The weights of the toy are made at its second token, and resampled then."""
+    spread = 0
     for seed in range(10):
         without, with_it = (
             sample_valid(TOY, PROMPT, Toy(), n=20, method="smc", seed=seed, max_tokens=3, resample_below=below)
             for below in (0.0, 1.0)
         )
         assert without.p_valid == pytest.approx(with_it.p_valid, rel=1e-12)
-        assert without.ess < 20 == pytest.approx(with_it.ess)
+        assert with_it.ess == pytest.approx(20)
+        spread += without.ess < 10
+    assert spread > 3  # there was something to resample
