@@ -165,10 +165,11 @@ def _searched(adapter: Adapter, search: Runs | Particles, priority: int, until: 
     """Drive a search to its end. An error or interrupt has what was found until then in ``partial``."""
     log = RunLog(adapter.info.name)
     reason: Reason
+    log.debug("exact sampling started")
     try:
         with suppress(OutOfTime):
             reason = "deadline"
-            answered(adapter, search.write(), priority=priority, until=until)
+            answered(adapter, search.write(), log, priority=priority, until=until)
             reason = "stop"
         found = search.found(reason)
     except BaseException as error:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from typing import TypeVar, cast
 
-from decodekit.log import OfRuns
+from decodekit.log import OfRuns, RunLog
 from decodekit.model.adapter import Adapter, Answer
 from decodekit.model.ahead import Ahead
 from decodekit.model.asking import ask, connect
@@ -41,11 +41,12 @@ def begun(
 def answered(
     adapter: Adapter,
     questions: Generator[Question, Sequence[Answer], Value],
+    log: RunLog,
     *,
     priority: int = 0,
     until: float | None = None,
 ) -> Value:
-    """Ask an adapter these questions. Returns what the generator returns.
+    """Ask an adapter these questions, for the run of this log. Returns what the generator returns.
 
     ``until`` is the deadline, on the clock of ``time.monotonic``; `OutOfTime` is thrown into the generator then.
     """
@@ -54,7 +55,8 @@ def answered(
         while True:
             try:
                 prefixes, needs, _, tokens = question
-                answers = ask(adapter, prefixes, needs, until=until, priority=priority, tokens=tokens)
+                with OfRuns((log,)):
+                    answers = ask(adapter, prefixes, needs, until=until, priority=priority, tokens=tokens)
             except BaseException as error:
                 question = questions.throw(error)
             else:

@@ -21,6 +21,7 @@ from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import greedy, inverse_cdf, multinomial
 from decodekit.errors import ContextOverflow, DecodekitError, EmptySupport, ParameterError
+from decodekit.log import RunLog
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.admission import admit
 from decodekit.model.prefix import Prefix
@@ -85,7 +86,11 @@ class _Scored:
 
 
 def scores(
-    adapter: Adapter | AsyncAdapter, prefix: Prefix, continuations: Sequence[Tokens], options: GenerationOptions
+    adapter: Adapter | AsyncAdapter,
+    prefix: Prefix,
+    continuations: Sequence[Tokens],
+    options: GenerationOptions,
+    log: RunLog,
 ) -> Generator[Question, Sequence[Answer], list[Score]]:
     """The questions for the distributions after each prefix of each continuation; then the scores.
 
@@ -94,6 +99,7 @@ def scores(
         prefix: the prompt.
         continuations: what to score.
         options: of the call.
+        log: of this call, which is a run too.
 
     Raises:
         ContextOverflow: the longest does not fit the model's context; nothing was evaluated.
@@ -108,6 +114,22 @@ def scores(
     chain = options.chain
     begun = [_Scored(ids, Context(TokenIds(prefix.since(0)), TokenIds(), adapter.tokenizer, options.metadata or {}))
              for ids, _, _ in continuations]  # fmt: skip
+    log.debug("scoring started", continuations=len(begun), tokens=sum(len(each.ids) for each in begun))
+    try:
+        yield from _fill(begun, adapter, prefix, chain, log)
+    finally:
+        log.debug("scoring finished", tokens=sum(len(each.raw) for each in begun))
+    return [
+        Score(ids, tuple(each.raw), tokenised, size,
+              None if chain is None else Score(ids, tuple(each.reshaped), tokenised, size))
+        for each, (ids, tokenised, size) in zip(begun, continuations, strict=True)
+    ]  # fmt: skip
+
+
+def _fill(
+    begun: Sequence[_Scored], adapter: Adapter | AsyncAdapter, prefix: Prefix, chain: Chain | None, log: RunLog
+) -> Generator[Question, Sequence[Answer], None]:
+    """Score every token of these continuations."""
     if chain is not None:
         for each in begun:
             each.states = chain.initial(each.context)
@@ -122,12 +144,7 @@ def scores(
         left = 0
         known = dict(zip(needs, answers, strict=True))
         for each, at, following in places[start : start + rows]:
-            known[following] = yield from _scored(each, at, following, needs[following], known[following], chain)
-    return [
-        Score(ids, tuple(each.raw), tokenised, size,
-              None if chain is None else Score(ids, tuple(each.reshaped), tokenised, size))
-        for each, (ids, tokenised, size) in zip(begun, continuations, strict=True)
-    ]  # fmt: skip
+            known[following] = yield from _scored(each, at, following, needs[following], known[following], chain, log)
 
 
 def ranked(found: Sequence[Score], by: By) -> list[Ranked]:
@@ -173,7 +190,7 @@ def _need(each: _Scored, at: int, chain: Chain | None) -> Disclosure:
 
 
 def _scored(
-    each: _Scored, at: int, prefix: Prefix, need: Disclosure, answer: Answer, chain: Chain | None
+    each: _Scored, at: int, prefix: Prefix, need: Disclosure, answer: Answer, chain: Chain | None, log: RunLog
 ) -> Generator[Question, Sequence[Answer], Distribution]:
     """Score one token; ask again where its answer disclosed too little. Returns the answer that was enough."""
     inquiry = Inquiry()
@@ -188,6 +205,7 @@ def _scored(
             if final:
                 raise _hidden(error, answer, each.ids[at], at) from error
             need |= error.need
+            log.debug("asking for more", question=error.question, need=str(need))
         (answer,) = yield Question([prefix], [inquiry.next_need(need)], [])
 
 
