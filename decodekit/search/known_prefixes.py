@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from decodekit.distribution import Distribution
-from decodekit.types import Ids
+from decodekit.errors import EmptySupport
 
 __all__ = ["Known", "Passed", "learn", "remaining"]
 
@@ -51,25 +51,30 @@ class Passed(NamedTuple):
     allowed: bool
 
 
-def remaining(law: Distribution, known: Known | None, allowed: Ids | None) -> Distribution:
+def remaining(law: Distribution, known: Known | None, masked: Distribution | None) -> Distribution | None:
     """The law of the next token, without what is known to be invalid.
 
     Args:
         law: the chain's.
         known: of the prefix; None where nothing is.
-        allowed: the ids that may come next, rising; None where those are not known.
+        masked: the law on the tokens that are allowed; None where there are none, or where they are not known.
 
-    Raises:
-        EmptySupport: nothing is left.
+    Returns:
+        None where nothing is left.
     """
     if known is None:
         return law
-    if known.masked and allowed is not None:
-        law = law.keep(allowed)
+    if known.masked:
+        if masked is None:
+            return None
+        law = masked
     less = {token_id: child.alive for token_id, (_, child) in known.children.items() if child.alive < 1}
     if not less:
         return law
-    return law.add(list(less), [math.log(alive) if alive > 0 else -math.inf for alive in less.values()])
+    try:
+        return law.add(list(less), [math.log(alive) if alive > 0 else -math.inf for alive in less.values()])
+    except EmptySupport:
+        return None
 
 
 def learn(root: Known, path: Sequence[Passed], *, valid: bool) -> None:

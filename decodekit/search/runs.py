@@ -198,12 +198,14 @@ class Runs:
             return writer.extended(branch, reshaped, token_id, stream), Passed(token_id, 0.0, None, True)
         law.require_complete("the probability of what is left")
         allowed = writer.allowed(branch)
-        kept = None if allowed is None else _mass(law, allowed)
-        try:
-            left = remaining(law, run.known, allowed)
-        except EmptySupport:
+        masked = None if allowed is None else _kept(law, allowed)
+        kept = None if allowed is None else 0.0
+        if masked is not None:
+            kept = min(1.0, math.exp(masked.log_normalizer - law.log_normalizer))
+        left = remaining(law, run.known, masked)
+        if left is None:
             if not branch.ids:
-                raise self._nothing_left() from None
+                raise self._nothing_left()
             return replace(branch, end="invalid"), Passed(None, 0.0, kept, True)
         token_id = multinomial(left, branch.context, noise).token_id
         if allowed is not None and token_id not in allowed:
@@ -231,19 +233,17 @@ class Runs:
         return Interval(min(low, high), high)
 
 
-def _mass(law: Distribution, allowed: Ids) -> float:
-    """The probability of the allowed tokens."""
+def _kept(law: Distribution, allowed: Ids) -> Distribution | None:
+    """The law on the allowed tokens; None where none of them has probability."""
     try:
-        return min(1.0, math.exp(law.keep(allowed).log_normalizer - law.log_normalizer))
+        return law.keep(allowed)
     except EmptySupport:
-        return 0.0
+        return None
 
 
 def _mean(values: Sequence[float]) -> tuple[float, float]:
-    """The mean, and its standard error."""
-    if not values:
-        return 0.0, 0.0
+    """The mean, and its standard error; inf of fewer than two values."""
+    if len(values) < 2:
+        return math.fsum(values), math.inf
     mean = math.fsum(values) / len(values)
-    if len(values) == 1:
-        return mean, 0.0
     return mean, math.sqrt(math.fsum((x - mean) ** 2 for x in values) / (len(values) * (len(values) - 1)))

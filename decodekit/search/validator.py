@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
+from decodekit.distribution.passes import rising
 from decodekit.errors import ParameterError, PluginError, message_of
 from decodekit.model.loops import OutOfTime
 from decodekit.text.token_text import TokenText
@@ -110,7 +111,7 @@ class Checker:
                 raise ValueError
         except (ValueError, TypeError):
             raise self._fault(ids, f"allowed returned {type(given).__name__}, not ids or a mask") from None
-        found: Ids = np.unique(array.astype(np.int64))
+        found = rising(array.astype(np.int64))
         # A mask may be longer than the vocabulary: engines pad it.
         return found if vocab_size is None else found[(found >= 0) & (found < vocab_size)]
 
