@@ -23,6 +23,7 @@ Predicate = Callable[[str, bool], bool]
 Judgement = Literal["open", "ended", "invalid"]
 
 _REMEMBERED = 4096  # judgements; most that come again are of the first tokens
+_MASKS_REMEMBERED = 8  # they may be large
 
 
 class Validator(Protocol):
@@ -76,7 +77,7 @@ class Checker:
 
     Attributes:
         checks: how often the validator was asked.
-        judge: as `_judge`, and remembers.
+        judge, allowed: as `_judge` and `_ids_after`, and remember.
     """
 
     def __init__(
@@ -90,13 +91,14 @@ class Checker:
         self.checks = 0
         self.judge = lru_cache(_REMEMBERED)(self._judge)
         self._allowed = getattr(validator, "allowed", None)
+        self.allowed = lru_cache(_MASKS_REMEMBERED)(self._ids_after)
 
     @property
     def knows_allowed(self) -> bool:
         """Whether the validator says which ids may come next."""
         return self._allowed is not None
 
-    def allowed(self, ids: tuple[int, ...], vocab_size: int | None) -> Ids:
+    def _ids_after(self, ids: tuple[int, ...], vocab_size: int | None) -> Ids:
         """int64[n] rising: the ids that may come next.
 
         Raises:
