@@ -52,6 +52,7 @@ from decodekit.session.door import aopen
 from decodekit.session.door import open_session as open  # noqa: A004 - the short door
 from decodekit.session.resuming import resume, resume_stream
 from decodekit.session.stop import Stop
+from decodekit.text.messages import messages
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace import ReplayReport, Trace, Verdict, read_trace, recover, replay, verify
 from decodekit.trace.step import Step
@@ -115,6 +116,7 @@ __all__ = [
     "aopen",
     "derive",
     "guesser",
+    "messages",
     "open",
     "plugins",
     "processor",
