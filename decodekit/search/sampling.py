@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 
 from decodekit.chain import Chain
-from decodekit.draw.context import MOST_TOKENS
+from decodekit.draw.context import MOST_TOKENS, Context, TokenIds
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import multinomial
 from decodekit.draw.whole import whole
@@ -42,7 +42,7 @@ _MOST_SAMPLES = 1_000_000
 def sample_valid(
     model: Session | Adapter | AsyncAdapter,
     prompt: Prompt,
-    valid: Validator | Predicate,
+    valid: Validator | Predicate | Callable[..., Any] | Mapping[str, Any] | type,
     *,
     n: int = 1,
     method: Method = "cars",
@@ -78,7 +78,8 @@ def sample_valid(
             are undisclosed: ``on_undisclosed`` is 'error' here.
         prompt: as for `Session.generate`.
         valid: a function ``predicate(text, ended) -> bool``, where ``ended`` says whether the text ends there or only
-            begins so; or a `Validator`.
+            begins so; a constraint such as ``processor("regex", regex=...)``, a JSON Schema or a pydantic model; or a
+            `Validator`.
         n: how many valid texts ('rejection', 'cars'), or how many particles ('smc', 'awrs').
         method: see above.
         max_tokens: at most this many; the session's when None. A text that is cut there is no sample; it is counted.
@@ -133,14 +134,15 @@ def sample_valid(
             "stop_ids: this adapter names no end-of-text token, so no text would end; give the ids, or "
             "stop_when_complete=True"
         )
-    checker = Checker(
-        validator_of(valid, tokenizer, ends), ends, stop_when_complete=bool(stop_when_complete), until=until
-    )
+    prefix = as_prefix(model.adapter, prompt)
+    context = Context(TokenIds(prefix.since(0)), TokenIds(), tokenizer, settings.metadata or {})
+    validator = validator_of(valid, context, model.adapter.info.vocab_size, ends)
+    checker = Checker(validator, ends, stop_when_complete=bool(stop_when_complete), until=until)
     own_seed = options.seed if options.seed is not None else settings.seed
     writer = Writer(
         settings,
         Randomness(own_seed).seed,
-        as_prefix(model.adapter, prompt),
+        prefix,
         options.stop.max_tokens,
         checker,
         until,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
-from typing import Any, Literal, Protocol, cast
+from types import UnionType
+from typing import Any, Literal, Protocol, cast, get_origin
 
 import numpy as np
 
 from decodekit.distribution.passes import rising
+from decodekit.draw.context import Context
 from decodekit.errors import ParameterError, PluginError, message_of
 from decodekit.model.loops import OutOfTime
+from decodekit.search.constraint import OfConstraint, is_constraint
+from decodekit.session.schema import Schema
 from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.types import Ids
@@ -45,18 +49,30 @@ class Validator(Protocol):
         ...
 
 
-def validator_of(given: Validator | Predicate, tokenizer: Tokenizer | None, ends: Collection[int]) -> Validator:
-    """The validator that a caller means: the object, or one that asks a function ``predicate(text, ended)``.
+def validator_of(given: Any, context: Context, vocab_size: int | None, ends: Collection[int]) -> Validator:
+    """The validator that a caller means: the object, or one that asks a constraint or a function of the text.
+
+    Args:
+        given: see `decodekit.search.sampling.sample_valid`.
+        context: the prompt's.
+        vocab_size: how many tokens the model has; None where that is not known.
+        ends: the ids that end a text.
 
     Raises:
-        ParameterError: it is neither, or a function and there is no tokenizer to make a text of the ids.
+        ParameterError: it is none of these, or a function and there is no tokenizer to make a text of the ids.
+        UnknownPlugin: a schema, and no installed distribution has the processor ``json_schema``.
     """
+    tokenizer = context.tokenizer
+    if isinstance(given, type | UnionType | Mapping) or get_origin(given) is not None:
+        given = Schema.of(given).constraint
+    if is_constraint(given):
+        return OfConstraint(given, context, vocab_size)
     if all(callable(getattr(given, name, None)) for name in ("prefix_ok", "complete")):
         return cast(Validator, given)
     if not callable(given) or not _takes_two(given):
         raise ParameterError(
-            "valid: give a function predicate(text, ended) -> bool, or an object with prefix_ok(ids) and "
-            f"complete(ids), not {given!r}"
+            "valid: give a function predicate(text, ended) -> bool, a constraint or a schema, or an object with "
+            f"prefix_ok(ids) and complete(ids), not {given!r}"
         )
     if tokenizer is None:
         raise ParameterError(
@@ -145,6 +161,8 @@ class Checker:
         self.checks += 1
         try:
             return question(ids)
+        except PluginError:
+            raise
         except Exception as error:
             raise self._fault(ids, f"raised {type(error).__name__}: {message_of(error)}") from error
 

@@ -188,7 +188,7 @@ class Writer:
         found: dict[int, Decision | Branch] = {}
         for start in range(0, len(branches), self.width):
             open_ = {i: Inquiry() for i in range(start, min(start + self.width, len(branches)))}
-            needs = {i: self.chain.need(branches[i].context) for i in open_}
+            needs = {i: self.chain.need(branches[i].context, branches[i].states) for i in open_}
             while open_:
                 answers = yield from self._answers({i: branches[i].prefix for i in open_},
                                                    {i: open_[i].next_need(needs[i]) for i in open_})  # fmt: skip
