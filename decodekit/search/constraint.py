@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from decodekit.distribution import Distribution
+from decodekit.distribution.passes import rising
 from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context, TokenIds
 from decodekit.errors import EmptySupport, ParameterError
@@ -17,6 +19,7 @@ from decodekit.types import Ids
 __all__ = ["OfConstraint", "is_constraint"]
 
 _PLACES = 1024  # states that are kept
+_MASKS = 8  # they may be large
 
 
 def is_constraint(given: Any) -> bool:
@@ -43,18 +46,24 @@ class OfConstraint:
             raise ParameterError(f"valid: {self.name!r} masks a vocabulary, and this adapter does not know its size")
         self._constraint, self._context = constraint, context
         self._even = Distribution.dense(np.zeros(vocab_size, dtype=np.float32))
+        self.allowed = lru_cache(_MASKS)(self._allowed)
         self._places: OrderedDict[tuple[int, ...], Any] = OrderedDict([((), constraint.initial(context))])
 
     def prefix_ok(self, ids: tuple[int, ...]) -> bool:
-        return not ids or bool(np.isin(ids[-1], self.allowed(ids[:-1])))
+        if not ids:
+            return True
+        allowed = self.allowed(ids[:-1])
+        place = int(np.searchsorted(allowed, ids[-1]))
+        return place < len(allowed) and bool(allowed[place] == ids[-1])
 
     def complete(self, ids: tuple[int, ...]) -> bool:
         return bool(self._constraint.complete(self._place(ids)))
 
-    def allowed(self, ids: tuple[int, ...]) -> Ids:
+    def _allowed(self, ids: tuple[int, ...]) -> Ids:
+        """int64[n] rising, the ids that may come next."""
         try:
             left: Distribution = self._constraint(self._even, self._after(ids), self._place(ids))
-            return left.support()
+            return rising(left.support())
         except EmptySupport:
             return np.empty(0, dtype=np.int64)
 
