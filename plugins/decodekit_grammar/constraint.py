@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from decodekit import CHEAP, Choice, Context, Disclosure, Distribution, ParameterError, Plugin
@@ -17,40 +15,13 @@ from decodekit.plugin.traits import Kind
 from decodekit.text.tokenizer_cache import cached_for
 from decodekit_grammar.matcher import Matcher
 from decodekit_grammar.number_length import NumberLength
+from decodekit_grammar.place import Place
 from decodekit_grammar.thinking import Opening, opening_of, without_thinking
-from decodekit_grammar.vocabulary import Vocabulary, vocabulary_of
+from decodekit_grammar.vocabulary import vocabulary_of
 
-__all__ = ["Constraint", "Place"]
+__all__ = ["Constraint"]
 
 _MOST_NAMED = 128  # allowed tokens that are asked for by name: as many as a server of vLLM gives
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The state of a constraint.
-
-    Args:
-        matcher: the place in the grammar.
-        number: how long the number is that is being written; None where that has no bound.
-        ended: an end-of-text token was written.
-    """
-
-    matcher: Matcher
-    number: NumberLength | None = None
-    ended: bool = False
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """bool[vocabulary], the tokens that may come next."""
-        mask = self.matcher.mask
-        return mask if self.number is None else self.number.bounded(mask)
-
-    def after(self, token_id: int, vocabulary: Vocabulary) -> Place:
-        """The place after this token."""
-        if token_id in vocabulary.eos_ids and self.matcher.accepting:
-            return Place(self.matcher, self.number, True)
-        number = None if self.number is None else self.number.after(vocabulary.tokens[token_id])
-        return Place(self.matcher.after(token_id), number)
 
 
 class Constraint(Plugin):
@@ -133,9 +104,10 @@ class Constraint(Plugin):
         grammar = self.grammar(opening, getattr(ctx.tokenizer, "control_tokens", {}))
         matcher = cached_for(ctx.tokenizer, (Constraint, grammar), lambda: Matcher.start(vocabulary, grammar))
         most = self.longest_number
-        place = Place(matcher, None if most is None else NumberLength.start(ctx.tokenizer, vocabulary, most))
+        number = None if most is None else NumberLength.start(ctx.tokenizer, vocabulary, most)
+        place = Place(vocabulary, matcher, number)
         for token_id in ctx.output_ids:
-            place = place.after(token_id, vocabulary)
+            place = place.after(token_id)
         return place
 
     def __call__(self, dist: Distribution, ctx: Context, place: Place) -> Distribution:
@@ -153,12 +125,12 @@ class Constraint(Plugin):
 
     def advance(self, place: Place, choice: Choice, ctx: Context) -> Place:
         """The place after the chosen token."""
-        return place if place.ended else place.after(choice.token_id, vocabulary_of(ctx.tokenizer))
+        return place if place.ended else place.after(choice.token_id)
 
     def complete(self, place: Place) -> bool:
         """Whether the text may end here."""
         return place.ended or place.matcher.accepting
 
     def forced(self, place: Place) -> list[int]:
-        """The ids of the text that must come next."""
-        return [] if place.ended else place.matcher.forced
+        """The ids of the text that must come next, and of what followed it before."""
+        return [] if place.ended else place.expected()

@@ -37,14 +37,13 @@ class Matcher:
         native: llguidance's object, which nobody else has.
     """
 
-    __slots__ = ("_forced", "_lock", "_mask", "_native", "_vocabulary")
+    __slots__ = ("_lock", "_mask", "_native", "_vocabulary")
 
     def __init__(self, vocabulary: Vocabulary, native: LLMatcher) -> None:
         self._vocabulary = vocabulary
         self._native = native
         self._lock = threading.Lock()
         self._mask: NDArray[np.bool_] | None = None
-        self._forced: list[int] | None = None
         self._require_sound()
 
     def __deepcopy__(self, memo: object) -> Matcher:
@@ -98,17 +97,19 @@ class Matcher:
         return Matcher(self._vocabulary, native)
 
     @property
+    def forced_bytes(self) -> bytes:
+        """The text that must come next; empty where nothing must."""
+        with self._lock:
+            return bytes(self._native.compute_ff_bytes())
+
+    @property
     def forced(self) -> list[int]:
         """The ids of the text that must come next, as the model's tokenizer splits it; empty where nothing must."""
         with self._lock:
-            if self._forced is None:
-                forced = self._native.compute_ff_tokens()
-                if not forced:
-                    data = bytes(self._native.compute_ff_bytes())
-                    forced = self._vocabulary(data)[:-1] if data else []  # the last may be a part of a longer token
-                self._require_sound()
-                self._forced = list(forced)
-            return self._forced
+            forced = self._native.compute_ff_tokens()
+            data = b"" if forced else bytes(self._native.compute_ff_bytes())
+            self._require_sound()
+        return list(forced) or self._vocabulary(data)[:-1]  # the last may be a part of a longer token
 
     def _require_sound(self) -> None:
         if self._native.is_error():

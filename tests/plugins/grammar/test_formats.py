@@ -13,7 +13,6 @@ pytest.importorskip("llguidance")
 from decodekit import Context, processor
 from decodekit.draw.context import TokenIds
 from decodekit.testing.tokenizers import PiecesTokenizer
-from decodekit_grammar.vocabulary import vocabulary_of
 
 
 class Marked(PiecesTokenizer):
@@ -42,7 +41,7 @@ def reached(part: Any, tokens: Marked, *parts: str, prompt: tuple[str, ...] = ("
     for at, token in enumerate(ids):
         if not place.mask[token]:
             return at, part.complete(place)
-        place = place.after(token, vocabulary_of(tokens))
+        place = place.after(token)
     return len(ids), bool(part.complete(place) and place.mask[256])
 
 
