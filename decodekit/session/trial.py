@@ -99,7 +99,7 @@ def _price(result: Result, requests: int) -> Fitness:
     count = len(result.token_ids)
     more = sum(bool(step.asked) for step in result.trace.steps)
     gave_up = any(entry.gave_up is not None for step in result.trace.steps for entry in step.entries)
-    parts = [f"{count} tokens"]
+    parts = [f"{count} token{'' if count == 1 else 's'}"]
     if requests:
         parts.append(f"{requests / max(1, count):.1f} requests a token")
     if more:

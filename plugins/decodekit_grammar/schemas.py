@@ -58,7 +58,9 @@ def schema_of_type(given: Any) -> Any:
     """
     kinds = (type, types.GenericAlias, types.UnionType)
     if not isinstance(given, kinds) and typing.get_origin(given) is None:
-        raise ParameterError(f"a JSON Schema is a mapping; or give a class of your own, whose fields it is made of; not {given!r}")
+        raise ParameterError(
+            f"a JSON Schema is a mapping; or give a class of your own, whose fields it is made of; not {given!r}"
+        )
     try:
         return _closed(TypeAdapter(given).json_schema())
     except PydanticUserError as error:
