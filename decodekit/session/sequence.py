@@ -61,9 +61,9 @@ class RunSequence:
 
     @property
     def complete(self) -> bool | None:
-        """Whether it has ended with a text that may end there; None where no part of the chain says."""
+        """Whether an end-of-text token ended it where the text may end; None where no part of the chain says."""
         complete = self.decoder.complete
-        return complete if complete is None else complete and self.decoder.finish_reason == "stop"
+        return complete if complete is None else complete and self.decoder.ended_itself
 
     @property
     def undecided(self) -> bool:
