@@ -1,7 +1,8 @@
 """A configuration in layers: the file, a profile of it, and the environment, each over the one before.
 
-Tables are merged by key; a parameter that is a table itself is replaced whole, and so is a chain. A table that names
-another plugin replaces the one below, because the parameters there belong to the other plugin.
+Tables are merged by key; a parameter that is a table itself is replaced whole, and so is a chain, with the sampler that
+it brought. A table that names another plugin replaces the one below, because the parameters there belong to the other
+plugin.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ Origins = dict[tuple[str, str], str]
 PREFIX = "DECODEKIT__"
 _NAMES = {"adapter": "type", "sampler": "name", "guesser": "name", "session": None}
 _PARTS = ("adapter", "chain", "sampler", "guesser", "session")
+_DEPTHS = {"adapter": (1,), "chain": (0,), "sampler": (0, 1), "guesser": (0, 1), "session": (1,)}  # keys of a variable
 
 
 class Layer(NamedTuple):
@@ -28,17 +30,23 @@ class Layer(NamedTuple):
     Args:
         data: tables by name, as in a file.
         origin: where they were written.
+        sampler_of_chain: whether the sampler in ``data`` came with the chain: as the end of its text, or of a preset.
     """
 
     data: Mapping[str, Any]
     origin: str
+    sampler_of_chain: bool = False
 
 
 def merged(layers: Iterable[Layer]) -> tuple[dict[str, Any], Origins]:
     """All layers in one, the later over the earlier, and where each value came from."""
     whole: dict[str, Any] = {}
     origins: Origins = {}
-    for data, origin in layers:
+    with_chain = False
+    for data, origin, sampler_of_chain in layers:
+        if with_chain and "chain" in data and whole.pop("sampler", None) is not None:
+            origins = {place: known for place, known in origins.items() if place[0] != "sampler"}
+        with_chain = sampler_of_chain or (with_chain and "sampler" not in data)
         for table, value in data.items():
             below = whole.get(table)
             if _adds(table, below, value):
@@ -85,6 +93,8 @@ def profile_of(data: Mapping[str, Any], profile: str | None, where: str) -> list
 def environment_layers(environment: Mapping[str, str]) -> list[Layer]:
     """``DECODEKIT__SESSION__SEED=7`` as a layer each: a value is TOML, and a bare word is text.
 
+    A chain, a sampler or a guesser may be written as one text, as in a file: ``DECODEKIT__SAMPLER=greedy``.
+
     Raises:
         ConfigError: a name or a value that cannot be read. A name without two underscores after ``DECODEKIT`` is not
             of a configuration.
@@ -94,13 +104,8 @@ def environment_layers(environment: Mapping[str, str]) -> list[Layer]:
         if not variable.startswith(PREFIX):
             continue
         table, *keys = variable.removeprefix(PREFIX).lower().split("__")
-        if table not in _PARTS or len(keys) != (0 if table == "chain" else 1) or "" in keys:
-            hint = "" if table in _PARTS else did_you_mean(table, _PARTS)
-            write = " Write" if hint.endswith("?") else "; write"
-            raise ConfigError(
-                f"the environment variable {variable} names no setting{hint}{write} {PREFIX}ADAPTER__MODEL, "
-                f"{PREFIX}SESSION__SEED, {PREFIX}CHAIN and so on"
-            )
+        if table not in _PARTS or len(keys) not in _DEPTHS[table] or "" in keys:
+            raise ConfigError(f"the environment variable {variable} names no setting{_form(table)}")
         try:
             value = parse_value(environment[variable])
         except ConfigError as error:
@@ -111,4 +116,17 @@ def environment_layers(environment: Mapping[str, str]) -> list[Layer]:
 
 def _plugin_first(variable: str) -> tuple[bool, str]:
     """A variable that names a plugin comes before those of its parameters."""
-    return not variable.endswith(("__TYPE", "__NAME", "__CHAIN")), variable
+    whole = variable.removeprefix(PREFIX).lower() in _PARTS
+    return not (whole or variable.endswith(("__TYPE", "__NAME"))), variable
+
+
+def _form(table: str) -> str:
+    """How a variable of this table is written."""
+    if table == "chain":
+        return f": a chain is one text, {PREFIX}CHAIN='temperature=0.8 top_p=0.95'"
+    if table in _PARTS:
+        key = {"adapter": "MODEL", "session": "SEED"}.get(table, "NAME")
+        return f": it is {PREFIX}{table.upper()}__{key}, or another key, behind two underscores"
+    hint = did_you_mean(table, _PARTS)
+    write = " Write" if hint.endswith("?") else "; write"
+    return f"{hint}{write} {PREFIX}ADAPTER__MODEL, {PREFIX}SESSION__SEED, {PREFIX}CHAIN and so on"

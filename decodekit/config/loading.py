@@ -90,8 +90,8 @@ def _resolved(data: Mapping[str, Any], where: str, profile: str | None, environm
     plain = []
     for layer in layers:
         written, told = _written_out(layer)
-        notes = told if "chain" in written else notes
-        plain.append(Layer(written, layer.origin))
+        notes = told if "chain" in written.data else notes
+        plain.append(written)
     whole, origins = merged(plain)
     try:
         return Config.of(whole, notes, origins)
@@ -112,12 +112,16 @@ def _way_out(whole: Mapping[str, Any]) -> str:
     return "" if outside is None else f"; write {outside} below [session]"
 
 
-def _written_out(layer: Layer) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _written_out(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
     """A layer as plain tables, and the notes of its preset.
 
-    An adapter's ``name`` is its ``type``. A chain that is a text or a preset is a list, and brings its sampler.
+    An adapter's ``name`` is its ``type``, and the name alone of a sampler or guesser is a table; the guesser ``none``
+    is no guesser. A chain that is a text or a preset is a list, and brings its sampler.
     """
     data = dict(layer.data)
+    data |= {key: {"name": data[key]} for key in ("sampler", "guesser") if isinstance(data.get(key), str)}
+    if data.get("guesser") == {"name": "none"}:
+        data["guesser"] = None
     adapter, chain = data.get("adapter"), data.get("chain")
     if isinstance(adapter, Mapping) and "name" in adapter and "type" not in adapter:
         data["adapter"] = {"type" if key == "name" else key: value for key, value in adapter.items()}
@@ -128,15 +132,18 @@ def _written_out(layer: Layer) -> tuple[dict[str, Any], tuple[str, ...]]:
             raise ConfigError(
                 f"{where} ends with the sampler {sampler['name']!r}, and [sampler] is there too; leave one out"
             )
-        return {**data, **({} if sampler is None else {"sampler": sampler})}, ()
+        brought = {} if sampler is None else {"sampler": sampler}
+        return Layer({**data, **brought}, layer.origin, sampler is not None), ()
     if not isinstance(chain, Mapping):
-        return data, ()
+        return Layer(data, layer.origin), ()
     if not difflib.get_close_matches("preset", map(str, chain)):
         raise ConfigError(_no_list(layer.origin, chain))
     asked = validated(PresetPart, chain, f"{layer.origin}: [chain]")
     assert isinstance(asked, PresetPart)
     recipe = read_recipe(asked.preset, asked.version, asked.parameters)
-    return {**data, "chain": list(recipe.parts), "sampler": data.get("sampler", recipe.sampler)}, recipe.notes
+    own = "sampler" in data
+    data |= {"chain": list(recipe.parts), "sampler": data["sampler"] if own else recipe.sampler}
+    return Layer(data, layer.origin, not own), recipe.notes
 
 
 def _no_list(where: str, chain: Mapping[str, Any]) -> str:

@@ -284,9 +284,9 @@ class BlockingAdapter:
             background.close()
 
     @property
-    def is_open(self) -> bool:
-        """Whether it was not closed or released."""
-        return self._background is not None
+    def is_running(self) -> bool:
+        """Whether its event loop runs: it is open, this process is no fork, and the interpreter has not ended it."""
+        return self._background is not None and self._background.usable
 
     def wait(self, question: Callable[[], Awaitable[Value]], until: float | None = None) -> Value:
         """Await something on the adapter's loop, until a time on the clock of ``time.monotonic``.

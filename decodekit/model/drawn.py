@@ -112,8 +112,8 @@ async def draw_from_task(
 
 
 def close_drawing(adapter: Adapter, drawing: Drawing | None) -> None:
-    """Close what a run left open, unless the adapter was closed meanwhile."""
-    if drawing is not None and isinstance(adapter, BlockingAdapter) and adapter.is_open:
+    """Close what a run left open, where the adapter's loop still runs; what is open ends with its loop."""
+    if drawing is not None and isinstance(adapter, BlockingAdapter) and adapter.is_running:
         adapter.wait(drawing.aclose, time.monotonic() + _PATIENCE)
 
 

@@ -20,6 +20,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 LOADED: dict[Callable[..., Any], PluginInfo] = {}
 """The code that entry points named and that was imported."""
 
+_WORDS = ("processors", "samplers")  # a chain's text has names of both, so no name may be of each
 _warned: set[tuple[str, str, str]] = set()
 _PLACES: dict[tuple[str, ...], str] = {  # of a name that is of the other kind
     ("processor", "sampler"): ", and stands at the end of a chain: 'top_k=40 greedy', or [sampler] in a configuration",
@@ -61,6 +62,16 @@ class Group:
         found |= {OURS} if name in self.included else set()
         return sorted(found, key=lambda owner: (owner != OURS, owner))
 
+    def claimed(self, name: str) -> list[str]:
+        """The `owners`, and decodekit where it has a part of a chain of the other kind by this name."""
+        other = self._other_word()
+        taken = other is not None and OURS in other.owners(name) and OURS not in self.owners(name)
+        return [OURS, *self.owners(name)] if taken else self.owners(name)
+
+    def _other_word(self) -> Group | None:
+        """The group of the other parts of a chain: a name in a chain's text is of one kind."""
+        return next((GROUPS[each] for each in _WORDS if self.name in _WORDS and each != self.name), None)
+
     def load(self, name: str) -> tuple[Callable[..., Any], PluginInfo]:
         """The code of the plugin of this name, imported now if it was not before, and where it comes from.
 
@@ -83,6 +94,9 @@ class Group:
             points, registered = ours, None
         if own is not None:
             return own, PluginInfo(name, self.name, OURS, our_version(), True)
+        if points and not ours and OURS in self.claimed(name):
+            ways = " or ".join(f"{origin(point)[0]}:{name}" for point in points)
+            raise UnknownPlugin(f"no {self.kind} is named {name!r} alone: {self._ours_is()}; write {ways}")
         if len(points) + (registered is not None) > 1:
             owners = [origin(point)[0] for point in points] + (["this process"] if registered is not None else [])
             ways = " or ".join(f"{origin(point)[0]}:{name}" for point in points)
@@ -149,8 +163,19 @@ class Group:
             raise ParameterError(f"{self.kind} {name!r} is registered already, by {holder.__module__}")
         if OURS in self.owners(name):
             raise ParameterError(f"{self.kind} {name!r} is decodekit's own; register yours under another name")
+        other = self._other_word()
+        if other is not None and (OURS in other.owners(name) or name in other.registered):
+            whose = "decodekit has" if OURS in other.owners(name) else f"{other.registered[name].__module__} registered"
+            raise ParameterError(
+                f"{self.kind} {name!r}: {whose} a {other.kind} of this name, and in a chain a name is of one kind; "
+                "register yours under another name"
+            )
         self.registered[name] = function
         return function
+
+    def _ours_is(self) -> str:
+        other = self._other_word()
+        return f"that is decodekit's {'plugin' if other is None else other.kind}"
 
     def _require_keywords(self, target: Callable[..., Any], owner: str) -> None:
         if self.passed is not None and target not in self.included.values():

@@ -14,7 +14,7 @@ from typing import Any, Never, overload
 from pydantic import BaseModel
 
 from decodekit.draw.samplers import CORE_SAMPLERS
-from decodekit.errors import ParameterError
+from decodekit.errors import ConfigError, ParameterError
 from decodekit.plugin.group import GROUPS, LOADED, Function, Group
 from decodekit.plugin.installed import OURS, PluginInfo, installed, origin, our_version
 from decodekit.plugin.parameters import FunctionPlugin
@@ -102,9 +102,16 @@ def is_part(name: str) -> bool:
 
 
 def is_sampler(part: Any) -> bool:
-    """Whether a name, or a plugin that was built by name, is a sampler and no processor."""
+    """Whether a name, or a plugin that was built by name, is a sampler and no processor.
+
+    A name of decodekit's is what it is there. Raises `ConfigError` for another name that is of both kinds.
+    """
     if isinstance(part, str):
-        return _SAMPLERS.has(part) and not _PROCESSORS.has(part)
+        if not (_SAMPLERS.has(part) and _PROCESSORS.has(part)):
+            return _SAMPLERS.has(part)
+        if not {OURS} & {*_SAMPLERS.owners(part), *_PROCESSORS.owners(part)}:
+            raise ConfigError(f"{part!r} is the name of a processor and of a sampler; write its distribution in front")
+        return OURS in _SAMPLERS.owners(part)
     target = _target(part)
     info = LOADED.get(target)
     if info is not None:
@@ -162,7 +169,7 @@ def register_sampler(name: str | Function) -> Callable[[Function], Function] | F
 
 def spelled(group: str, name: str, distribution: str) -> str:
     """How a plugin is named: with its distribution in front (``dist:name``) where another one has the name too."""
-    owners = GROUPS.get(group, Group(group, group.removesuffix("s"))).owners(name)
+    owners = GROUPS.get(group, Group(group, group.removesuffix("s"))).claimed(name)
     alone = distribution in ("", OURS) or owners == [distribution] or distribution not in owners
     return name if alone else f"{distribution}:{name}"
 
@@ -173,7 +180,7 @@ def shared_names() -> list[tuple[str, str, list[str]]]:
         (group.name, name, owners)
         for group in GROUPS.values()
         for name in group.names()
-        if len(owners := group.owners(name)) > 1
+        if len(owners := group.claimed(name)) > 1
     ]
 
 

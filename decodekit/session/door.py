@@ -192,8 +192,12 @@ def _session_options() -> list[str]:
 def _written(chain: Chain) -> dict[str, Any]:
     """A chain as a configuration lists it."""
     described = chain.describe()
-    processors = [{"name": part["name"], **part["params"]} for part in described["processors"]]
-    return {"chain": processors, "sampler": {"name": described["sampler"]["name"], **described["sampler"]["params"]}}
+
+    def table(group: str, part: Mapping[str, Any]) -> dict[str, Any]:
+        return {"name": registry.spelled(group, part["name"], part["distribution"]), **part["params"]}
+
+    processors = [table("processors", part) for part in described["processors"]]
+    return {"chain": processors, "sampler": table("samplers", described["sampler"])}
 
 
 def _is_adapter(what: object) -> bool:

@@ -15,6 +15,8 @@ from decodekit.trace.trace import Trace
 
 __all__ = ["Result", "Usage"]
 
+_SAME = ("stream", "index", "token_id", "draw", "choice")  # a copy of a step has these too
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -92,16 +94,37 @@ class Result:
             step: its index in this sequence, or the step; a negative number counts from the end.
 
         Raises:
-            ParameterError: there is no such step, or the steps were not kept.
+            ParameterError: there is no such step, it is of another sequence or run, or the steps were not kept.
         """
         own = [each for each in self.trace.steps if each.stream == self.stream]
-        at = step.index if isinstance(step, Step) else step
+        at = self._place(step, own) if isinstance(step, Step) else step
         if not isinstance(at, int):
             raise ParameterError(f"explain takes a step, or the number of one, not {brief(at)}")
         if not -len(own) <= at < len(own):
-            there = f"there are steps 0 to {len(own) - 1}" if own else "none was kept (level='none', or a streamed run)"
+            there = f"there are steps 0 to {len(own) - 1}" if own else self._why_no_step()
             raise ParameterError(f"explain: there is no step {at}; {there}")
         return explain_in(Trace(self.trace.header, own, self.trace.footer), at % len(own), self.tokenizer)
+
+    def _place(self, step: Step, own: list[Step]) -> int:
+        """Where a step is among those of this sequence: the number alone would name one of each sequence."""
+        for at, each in enumerate(own):
+            if each is step or all(getattr(each, name) == getattr(step, name) for name in _SAME):
+                return at
+        if step.stream != self.stream:
+            raise ParameterError(
+                f"explain: this step is of the sequence with stream={step.stream}, and this is the result of "
+                f"stream={self.stream}; ask the result of that sequence"
+            )
+        if not own:
+            raise ParameterError(f"explain: there is no step {step.index}; {self._why_no_step()}")
+        raise ParameterError(
+            f"explain: {step!r} is of another run, or of a trace that was read; take it of result.trace"
+        )
+
+    def _why_no_step(self) -> str:
+        if not self.token_ids:
+            return "the answer is empty"
+        return "none was kept (level='none', or a streamed run)"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, each.name) for each in fields(self) if each.name != "tokenizer")

@@ -46,6 +46,23 @@ class Toy(NGramAdapter):
         return [broken if len(p) == self._fail_at else a for p, a in zip(prefixes, answers, strict=True)]
 
 
+class Awaited:
+    """The nursery rhyme, from an adapter that is asked by tasks."""
+
+    def __init__(self) -> None:
+        self._rhyme = NGramAdapter(TEXT)
+        self.info, self.tokenizer = self._rhyme.info, self._rhyme.tokenizer
+
+    async def apredict(
+        self, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] = CHEAP
+    ) -> list[Answer]:
+        """As the rhyme does."""
+        return self._rhyme.predict(prefixes, disclose)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
 class Hostile(TableAdapter):
     """A model whose every token is an attack on a terminal, one after the other."""
 

@@ -91,8 +91,10 @@ def test_the_environment_is_laid_over_a_file_and_its_profile(file: Path, monkeyp
     ("variable", "value", "says"),
     [
         ("DECODEKIT__SESION__SEED", "1", "DECODEKIT__SESION__SEED names no setting; did you mean 'session'?"),
-        ("DECODEKIT__SESSION", "1", "names no setting"),
-        ("DECODEKIT__SESSION__A__B", "1", "names no setting"),
+        ("DECODEKIT__SESSION", "1", "names no setting: it is DECODEKIT__SESSION__SEED, or another key"),
+        ("DECODEKIT__SESSION__A__B", "1", "names no setting: it is DECODEKIT__SESSION__SEED, or another key"),
+        ("DECODEKIT__ADAPTER", "torch", "names no setting: it is DECODEKIT__ADAPTER__MODEL, or another key"),
+        ("DECODEKIT__CHAIN__TOP_P", "0.5", "names no setting: a chain is one text, DECODEKIT__CHAIN="),
         ("DECODEKIT__SESSION__SEED", "x", "DECODEKIT__SESSION__SEED: session.seed: must be a whole number, not 'x'"),
         ("DECODEKIT__SESSION__SED", "1", "unknown parameter 'session.sed'; did you mean 'seed'?"),
         ("DECODEKIT__SESSION__STOP", '["a', "DECODEKIT__SESSION__STOP: .* is not a TOML value"),
@@ -105,6 +107,46 @@ def test_what_is_wrong_in_the_environment_names_the_variable(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigError, match=says):
         load_config(file)
+
+
+@pytest.mark.parametrize(
+    "base", ['chain = "top_k=3 greedy"', '[chain]\npreset = "vllm"\nparameters = {temperature = 0.0}']
+)
+def test_the_sampler_that_a_chain_brought_goes_with_it(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "app.toml"
+    path.write_text(f"""
+{base}
+[adapter]
+type = "toy"
+[profiles.warm]
+chain = "temperature=1.2"
+[profiles.listed]
+chain = [{{ name = "top_k", top_k = 2 }}]
+[profiles.own]
+sampler = "inverse_cdf"
+""")
+    assert load_config(path).sampler.name == "greedy"
+    for profile in ("warm", "listed"):
+        config = load_config(path, profile=profile)
+        assert config.sampler.name == "multinomial" and not any(table == "sampler" for table, _ in config.origins)
+    monkeypatch.setenv("DECODEKIT__CHAIN", "temperature=1.2")
+    assert load_config(path).sampler.name == "multinomial"
+    assert load_config(path, profile="own").sampler.name == "inverse_cdf"  # a sampler of its own stays
+
+
+def test_a_name_alone_below_is_a_table_to_those_above(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text('guesser = "prompt_lookup"\n' + FILE + '[profiles.off]\nguesser = "none"\n')
+    monkeypatch.setenv("DECODEKIT__GUESSER__MAX_NGRAM", "3")
+    guesser = load_config(file).guesser
+    assert guesser is not None and guesser.model_dump() == {"name": "prompt_lookup", "max_ngram": 3}
+    monkeypatch.delenv("DECODEKIT__GUESSER__MAX_NGRAM")
+    assert load_config(file, profile="off").guesser is None
+    monkeypatch.setenv("DECODEKIT__SAMPLER", "inverse_cdf")
+    monkeypatch.setenv("DECODEKIT__GUESSER", "none")
+    config = load_config(file, profile="local")
+    assert (config.guesser, config.sampler.name) == (None, "inverse_cdf")
 
 
 @pytest.mark.parametrize(

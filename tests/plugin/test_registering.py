@@ -54,6 +54,21 @@ def test_each_kind_is_registered_with_a_name_and_without() -> None:
         decodekit.register_sampler("greedy")(first)
 
 
+def test_a_name_in_a_chain_is_of_one_kind() -> None:
+    def anything(*given: Any) -> Any:
+        return given[0]
+
+    decodekit.register_processor("one_kind")(anything)
+    for register, name, message in (
+        (decodekit.register_processor, "greedy", "decodekit has a sampler of this name"),
+        (decodekit.register_processor, "provider", "decodekit has a sampler of this name"),
+        (decodekit.register_sampler, "top_k", "decodekit has a processor of this name"),
+        (decodekit.register_sampler, "one_kind", "registered a processor of this name"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            register(name)(anything)
+
+
 def test_a_parameter_that_could_not_be_set_is_refused() -> None:
     def shift(dist: Distribution, ctx: Context, shift: float = 1.0) -> Distribution:
         return dist

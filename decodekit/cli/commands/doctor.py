@@ -14,7 +14,6 @@ import numpy as np
 import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
-from decodekit.cli.files import read_config
 from decodekit.cli.options import JsonFlag
 from decodekit.cli.output import console, exit_code, number, put_json, say, show_table, table
 from decodekit.distribution import Distribution
@@ -149,9 +148,9 @@ def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
 
 def _verdicts(chosen: AdapterChoice, adapter: Adapter) -> list[Fitness]:
     """What a few tokens with the config's chain show; nothing without a config."""
-    if chosen.config is None:
+    config = chosen.file()
+    if config is None:
         return []
-    config = read_config(chosen.config)
     return tried(Session(adapter, config.build_chain(), **config.session_options()))
 
 

@@ -29,11 +29,13 @@ def replay(
 
     Exit 0 when all tokens agree, or differ within what the drift explains; 1 otherwise.
     """
+    from decodekit.model.asking import blocking
     from decodekit.trace import read_trace
     from decodekit.trace import replay as replay_trace
 
     recorded = read_trace(trace)
-    live = chosen.build()
+    chosen_adapter = chosen.build()
+    live = None if chosen_adapter is None else blocking(chosen_adapter)
     try:
         report = replay_trace(recorded, adapter=live)
         for warning in report.warnings:
