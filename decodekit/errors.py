@@ -203,7 +203,7 @@ class TraceError(DecodekitError):
 
 def did_you_mean(word: str, known: Iterable[str], listed_by: str = "") -> str:
     """``"; did you mean 'x'?"``, or the known names; ``listed_by`` in place of more than a dozen."""
-    names = sorted(known)
+    names = sorted(set(known))
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"

@@ -47,7 +47,9 @@ def load_config(source: PathLike | Mapping[str, Any], *, profile: str | None = N
     try:
         written = read_bytes(source)
     except OSError as error:
-        by_name = f"; decodekit.open({where!r}) opens a model by its name" if Path(where).suffix != ".toml" else ""
+        by_name = (
+            f"; decodekit.open({where!r}) opens a model by its name" if Path(where).suffix.lower() != ".toml" else ""
+        )
         raise ConfigError(f"cannot read {where}: {error.strerror}{by_name}") from error
     except ValueError as error:  # a name with a zero byte
         raise ConfigError(f"cannot read {where!r}: {error}") from error

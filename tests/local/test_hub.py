@@ -158,8 +158,8 @@ def test_names_of_the_hub(text: str, name: HubName | None) -> None:
     [
         ("hf:", "names no model of the hub: write hf:org/repo/file.gguf"),
         ("hf:org/repo/file.gguf@", "names no model of the hub"),
-        ("llamacpp:hf:org/repo", "names no .gguf file; write hf:org/repo/file.gguf, or torch:hf:org/repo"),
-        ("org/name", r"decodekit.open\('hf:org/name', allow_downloads=True\)"),
+        ("llamacpp:hf:org/repo", "names no .gguf file; write hf:org/repo/FILE.gguf, or torch:hf:org/repo"),
+        ("org/name", "is named 'hf:org/name', with allow_downloads=True to fetch it"),
     ],
 )
 def test_what_is_no_such_name_is_told(what: str, message: str) -> None:
