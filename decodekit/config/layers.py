@@ -7,13 +7,14 @@ plugin.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from decodekit.errors import ConfigError, did_you_mean
 from decodekit.plugin.one_line import parse_value
 
-__all__ = ["PREFIX", "Layer", "Origins", "environment_layers", "merged", "profile_of"]
+__all__ = ["PREFIX", "Layer", "Merged", "Origins", "environment_layers", "merged", "profile_of", "where_written"]
 
 Origins = dict[tuple[str, str], str]
 """Where the value of a key of a table came from; the key of a chain is the empty text."""
@@ -21,6 +22,7 @@ Origins = dict[tuple[str, str], str]
 PREFIX = "DECODEKIT__"
 _NAMES = {"adapter": "type", "sampler": "name", "guesser": "name", "session": None}
 _PARTS = ("adapter", "chain", "sampler", "guesser", "session")
+_IN_QUOTES = "a variable holds a TOML value, where such a text has quotes of its own"
 _DEPTHS = {"adapter": (1,), "chain": (0,), "sampler": (0, 1), "guesser": (0, 1), "session": (1,)}  # keys of a variable
 
 
@@ -38,10 +40,25 @@ class Layer(NamedTuple):
     sampler_of_chain: bool = False
 
 
-def merged(layers: Iterable[Layer]) -> tuple[dict[str, Any], Origins]:
-    """All layers in one, the later over the earlier, and where each value came from."""
+class Merged(NamedTuple):
+    """All layers in one.
+
+    Args:
+        data: tables by name.
+        origins: where each value came from.
+        left: the plugin whose table was replaced by one of another plugin, by table.
+    """
+
+    data: dict[str, Any]
+    origins: Origins
+    left: Mapping[str, str] = {}
+
+
+def merged(layers: Iterable[Layer]) -> Merged:
+    """All layers in one, the later over the earlier."""
     whole: dict[str, Any] = {}
     origins: Origins = {}
+    left: dict[str, str] = {}
     with_chain = False
     for data, origin, sampler_of_chain in layers:
         if with_chain and "chain" in data and whole.pop("sampler", None) is not None:
@@ -52,11 +69,36 @@ def merged(layers: Iterable[Layer]) -> tuple[dict[str, Any], Origins]:
             if _adds(table, below, value):
                 whole[table] = {**(below or {}), **value}
             else:
+                if table in _NAMES and isinstance(below, Mapping) and isinstance(value, Mapping):
+                    left[table] = str(below.get(_NAMES[table]))
                 whole[table] = value
                 origins = {place: known for place, known in origins.items() if place[0] != table}
             keys = value if table in _NAMES and isinstance(value, Mapping) else ("",)
             origins |= {(table, str(key)): origin for key in keys}
-    return whole, origins
+    return Merged(whole, origins, left)
+
+
+def where_written(message: str, tables: Iterable[str], found: Merged) -> str:
+    """What to add to an error in one of these tables: in which layers over the file its values were written.
+
+    Args:
+        message: of the error; the values that it names are meant, or all, where it names none.
+        tables: by name.
+        found: all layers.
+    """
+    inside = [(key, origin) for (table, key), origin in found.origins.items() if table in tables]
+    named = [(key, origin) for key, origin in inside if key and re.search(rf"\b{re.escape(key)}\b", message)]
+    above = sorted({origin for _, origin in named or inside if origin.startswith((PREFIX, "profile "))})
+    said = f" (written in {', '.join(above)})" if above else ""
+    if "is missing" in message and any(table in found.left for table in tables):
+        others = ", ".join(found.left[table] for table in tables if table in found.left)
+        said += f"; the parameters of {others}, which it replaces, belong to that one"
+    return said + (quoting(message) if any(origin.startswith(PREFIX) for origin in above) else "")
+
+
+def quoting(message: str) -> str:
+    """How a variable holds a text that TOML takes for a number, where that is what an error says."""
+    return f"; {_IN_QUOTES}, such as '\"1234\"'" if re.search(r"must be text\b|[.](stop|ban): must be", message) else ""
 
 
 def _adds(table: str, below: Any, value: Any) -> bool:
@@ -108,8 +150,9 @@ def environment_layers(environment: Mapping[str, str]) -> list[Layer]:
             raise ConfigError(f"the environment variable {variable} names no setting{_form(table)}")
         try:
             value = parse_value(environment[variable])
-        except ConfigError as error:
-            raise ConfigError(f"the environment variable {variable}: {error}") from None
+        except ConfigError:  # its value is not repeated: it may be a secret
+            shape = "begins with a quote or a bracket, and is no TOML value"
+            raise ConfigError(f"the environment variable {variable} {shape}; {_IN_QUOTES}: '\"[x]\"'") from None
         layers.append(Layer({table: {keys[0]: value} if keys else value}, variable))
     return layers
 

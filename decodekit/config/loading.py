@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from decodekit.config.layers import Layer, environment_layers, merged, profile_of
+from decodekit.config.layers import PREFIX, Layer, environment_layers, merged, profile_of, quoting
 from decodekit.config.model import Config, PresetPart, SessionPart
 from decodekit.errors import ConfigError, brief, message_of
 from decodekit.local.files import read_bytes
@@ -94,22 +94,34 @@ def _resolved(data: Mapping[str, Any], where: str, profile: str | None, environm
         written, told = _written_out(layer)
         notes = told if "chain" in written.data else notes
         plain.append(written)
-    whole, origins = merged(plain)
+    found = merged(plain)
     try:
-        return Config.of(whole, notes, origins)
+        return Config.of(found, notes)
     except ValidationError as error:
-        said = explained(error.errors(), whole, _keys, _blamed(error, origins, where))
-        raise ConfigError(said + _way_out(whole)) from None
+        owner = _blamed(error, found.origins, where)
+        said = explained(error.errors(), found.data, _keys, owner)
+        quotes = quoting(said) if owner.startswith(PREFIX) else ""
+        raise ConfigError(said + (quotes or _way_out(found.data))) from None
 
 
 def _way_out(whole: Mapping[str, Any]) -> str:
     """What to write where the adapter is missing, or a setting stands outside its table."""
     adapter = whole.get("adapter")
-    if adapter is None or (isinstance(adapter, Mapping) and "type" not in adapter):
+    if not isinstance(adapter, Mapping) or "type" not in adapter:
         return '; write [adapter] and below it type = "llamacpp", or another adapter, and its parameters'
     chain = whole.get("chain")
-    if isinstance(chain, list) and any(isinstance(part, Mapping) and "name" not in part for part in chain):
-        return '; write name = "top_p", or another processor, below [[chain]]'
+    parts = [("[[chain]]", "top_p", "processor", each) for each in (chain if isinstance(chain, list) else ())]
+    parts += [
+        ("[sampler]", "greedy", "sampler", whole.get("sampler")),
+        ("[guesser]", "prompt_lookup", "guesser", whole.get("guesser")),
+    ]
+    for table, name, kind, part in parts:
+        if table == "[[chain]]" and isinstance(part, str):
+            return f"; a chain of texts is one text: chain = {_toml(' '.join(map(str, whole['chain'])))}"
+        if isinstance(part, Mapping) and "name" not in part:
+            if "type" in part:
+                return f"; what [adapter] calls type is called name: name = {_toml(part['type'])} below {table}"
+            return f'; write name = "{name}", or another {kind}, below {table}'
     outside = next((key for key in whole if key in SessionPart.model_fields), None)
     return "" if outside is None else f"; write {outside} below [session]"
 
@@ -125,7 +137,9 @@ def _written_out(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
     if data.get("guesser") == {"name": "none"}:
         data["guesser"] = None
     adapter, chain = data.get("adapter"), data.get("chain")
-    if isinstance(adapter, Mapping) and "name" in adapter and "type" not in adapter:
+    if isinstance(adapter, Mapping) and {"name", "type"} <= adapter.keys():
+        raise ConfigError(f"{layer.origin}: [adapter] has type and name, which mean the same; leave one out")
+    if isinstance(adapter, Mapping) and "name" in adapter:
         data["adapter"] = {"type" if key == "name" else key: value for key, value in adapter.items()}
     if isinstance(chain, str):
         where = f"{layer.origin}: chain"
@@ -160,9 +174,14 @@ def _no_list(where: str, chain: Mapping[str, Any]) -> str:
 def _blamed(error: ValidationError, origins: Mapping[tuple[str, str], str], where: str) -> str:
     """The layer in which the first value that is refused was written."""
     place = (*map(str, error.errors()[0]["loc"]), "")
-    return origins.get((place[0], place[1]), origins.get((place[0], ""), where))
+    in_table = next((origin for (table, _), origin in origins.items() if table == place[0]), where)
+    return origins.get((place[0], place[1]), origins.get((place[0], ""), in_table))
+
+
+def _toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _keys(place: tuple[str | int, ...]) -> list[str]:
     model: type[BaseModel] = SessionPart if place[:1] == ("session",) else Config
-    return list(model.model_fields)
+    return [*model.model_fields, *(["profiles"] if not place else [])]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from decodekit.errors import did_you_mean
+from decodekit.plugin.secrets import masked
 
 __all__ = ["explained", "first_fault"]
 
@@ -110,7 +111,13 @@ def _sentence(
     wanted = list(dict.fromkeys(map(_wanted, found)))
     if any(error["loc"][-1:] == ("[key]",) for error in found):
         return f"{said}: the name {_SHORT.repr(place[-1])} must be {' or '.join(wanted)}"
-    return f"{said}: must be {' or '.join(wanted)}, not {_SHORT.repr(found[0]['input'])}"
+    return f"{said}: must be {' or '.join(wanted)}, not {_SHORT.repr(_shown(place, found[0]['input']))}"
+
+
+def _shown(place: Place, value: Any) -> Any:
+    """The value without what may be a secret: a wrong type is often a right value in the wrong brackets."""
+    names = [each for each in place if isinstance(each, str)]
+    return masked(names[-1] if names else "", value)
 
 
 def _wanted(error: Mapping[str, Any]) -> str:
