@@ -64,6 +64,8 @@ class Result:
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
         more = f", stream={self.stream}" if self.stream else ""
+        drawn = self.trace.header.chain.get("sampler", {}).get("name") == "provider"
+        more += ", drawn by the provider" if drawn else ""
         more += "" if self.error is None else f", error={type(self.error).__name__}"
         return f"Result({text!r}, {len(self.token_ids)} tokens, {self.finish_reason!r}, seed={self.seed}{more})"
 

@@ -62,6 +62,7 @@ def plugin_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "top3": "Top3",
         "fickle": "Fickle",
         "awaited": "Awaited",
+        "drawing": "Drawing",
         "broken": "Missing",
     }
     points = "".join(f"{name} = toy_adapters:{target}\n" for name, target in names.items())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from decodekit import CHEAP, AdapterError, Disclosure, Prefix
 from decodekit.model.adapter import Answer
+from decodekit.model.drawn import DrawnToken
 from decodekit.testing import NGramAdapter, PiecesTokenizer, TableAdapter
 
 TEXT = "the cat sat on the mat and the dog sat on the log while the cow ate the hay. " * 4
@@ -61,6 +62,24 @@ class Awaited:
 
     async def aclose(self) -> None:
         """Nothing is open."""
+
+
+class Drawing(Awaited):
+    """A provider that draws by itself: it always writes the same letter."""
+
+    described: Mapping[str, str] = {}
+
+    def must_draw(self, tokens: int) -> str:
+        """Why."""
+        return "it gives no logprobs"
+
+    def drawing(self, terms: object) -> Drawing:
+        """The answers of a run."""
+        return self
+
+    async def adraw(self, prefixes: Sequence[Prefix]) -> list[DrawnToken]:
+        """The letter."""
+        return [DrawnToken(ord("a")) for _ in prefixes]
 
 
 class Hostile(TableAdapter):
