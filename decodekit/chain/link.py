@@ -100,8 +100,12 @@ def link_of(part: Any, seen: dict[str, int]) -> Link:
 
 def _meant(given: object) -> str:
     """What to write in place of something that is no plugin."""
+    if isinstance(given, str) and registry.has_sampler(given):
+        return f"a sampler is given as Chain(processors, sampler={given!r})"
     if isinstance(given, str):
         return f"write the whole chain as one text, chain={brief(given)}, or build each part with processor(name, ...)"
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
+        return f"write processor({given[0]!r}, {given[0]}={given[1]!r})"
     if isinstance(given, Mapping):
         return "parts that are data are read by Chain.from_parts([{'name': 'top_k', 'top_k': 40}])"
     if hasattr(given, "processors"):

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from decodekit.distribution import Distribution, Origin, Stage
 from decodekit.distribution.disclosure import CHEAP, Disclosure
+from decodekit.draw.whole import whole
 from decodekit.errors import DecodekitError
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
@@ -58,6 +59,12 @@ class AdapterInfo:
     versions: Mapping[str, str] = field(default_factory=dict)
     concurrency: int = 16
     stochastic: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context_length"):
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, whole(given, f"AdapterInfo: {name}", 0, 2**63 - 1))
 
 
 @runtime_checkable

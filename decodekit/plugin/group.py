@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
@@ -11,9 +12,9 @@ from typing import Any, TypeVar
 from decodekit.errors import ConfigError, ParameterError, UnknownPlugin, brief, did_you_mean, message_of
 from decodekit.log import get_logger
 from decodekit.plugin.installed import OURS, PluginInfo, installed, origin, our_version
-from decodekit.plugin.parameters import FunctionPlugin, parameter_model, require_keywords, validated
+from decodekit.plugin.parameters import FunctionPlugin, keyword_names, parameter_model, require_keywords, validated
 
-__all__ = ["GROUPS", "LOADED", "Function", "Group"]
+__all__ = ["ELSEWHERE", "GROUPS", "LOADED", "NAME", "Function", "Group"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -21,6 +22,9 @@ LOADED: dict[Callable[..., Any], PluginInfo] = {}
 """The code that entry points named and that was imported."""
 
 _WORDS = ("processors", "samplers")  # a chain's text has names of both, so no name may be of each
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+"""What a plugin may be called, and what a chain's text can say."""
+
 _warned: set[tuple[str, str, str]] = set()
 _PLACES: dict[tuple[str, ...], str] = {  # of a name that is of the other kind
     ("processor", "sampler"): ", and stands at the end of a chain: 'top_k=40 greedy', or [sampler] in a configuration",
@@ -104,7 +108,7 @@ class Group:
         if registered is not None:
             return registered, PluginInfo(name, self.name, "", "", True)
         if not points:
-            raise UnknownPlugin(f"no {self.kind} is named {name!r}{self._instead(name)}")
+            raise UnknownPlugin(f"no {self.kind} is named {brief(name)}{self._instead(name)}")
         return self._imported(points[0])
 
     def build(self, name: str, *unnamed: object, **params: Any) -> Any:
@@ -137,16 +141,23 @@ class Group:
             return target
         return FunctionPlugin(target, name, {key: getattr(checked, key) for key in type(checked).model_fields})
 
-    def register(self, name: str | Function) -> Callable[[Function], Function] | Function:
+    def register(self, name: str | Function | None) -> Callable[[Function], Function] | Function:
         """Make a function or class a plugin of this process; used without a name, under its own.
 
         Raises:
-            ParameterError: the name is one of decodekit's own, or another function has it already; or a parameter is
-                not keyword-only.
+            ParameterError: the name is one of decodekit's own, or another function has it already, or a chain's text
+                cannot have it; or a parameter is not keyword-only, or has a name that is taken.
         """
         given: Any = name
-        if isinstance(given, str) and given and ":" not in given:
+        if given is None:  # @register_processor()
+            return lambda function: self.register(function)  # type: ignore[return-value]
+        if isinstance(given, str) and NAME.fullmatch(given):
             return lambda function: self._register(given, function)
+        if isinstance(given, str):
+            raise ParameterError(
+                f"register_{self.kind}: {given!r} is no name of a plugin: a letter, and then letters, digits, "
+                "'_', '-' and '.'"
+            )
         own = getattr(given, "__name__", "")
         if not callable(given) or not own.isidentifier():
             raise ParameterError(
@@ -157,7 +168,14 @@ class Group:
         return made
 
     def _register(self, name: str, function: Function) -> Function:
-        self._require_keywords(function, f"{self.kind} {name!r}")
+        owner = f"{self.kind} {name!r}"
+        self._require_keywords(function, owner)
+        if self.name in _WORDS and isinstance(function, type) and not _can_be_called(function):
+            given = ", ".join(("self", *(self.passed or ())))
+            raise ParameterError(f"{owner}: its objects cannot be called: define __call__({given})")
+        taken = {"name", "type"} if self.name == "adapters" else {"name"}
+        for parameter in sorted(taken & keyword_names(function)):
+            raise ParameterError(f"{owner}: a parameter called {parameter!r} cannot be set, as that names the plugin")
         holder = self.registered.get(name)
         if holder is not None and _place(holder) != _place(function):
             raise ParameterError(f"{self.kind} {name!r} is registered already, by {holder.__module__}")
@@ -188,7 +206,9 @@ class Group:
         for point in installed().get(self.name, {}).get(name, []):
             if origin(point)[0] == owner:
                 return self._imported(point)
-        raise UnknownPlugin(f"no {self.kind} of a distribution {owner!r} is named {name!r}{self._instead(name)}")
+        said = f"no {self.kind} of a distribution {owner!r} is named {name!r}"
+        same = [each for each in self.owners(name) if _plain(each) == _plain(owner)]
+        raise UnknownPlugin(f"{said}; write {same[0]}:{name}" if same else said + self._instead(name))
 
     def _imported(self, point: EntryPoint) -> tuple[Callable[..., Any], PluginInfo]:
         dist, version = origin(point)
@@ -212,6 +232,8 @@ class Group:
         kinds = {each.kind for each in GROUPS.values() if name in each.names()}
         undefined = (group for group, named in installed().items() if name in named and group not in GROUPS)
         kinds |= {group.removesuffix("s") for group in undefined}
+        if not kinds and name in ELSEWHERE:
+            return f"; {name!r} is {ELSEWHERE[name]}"
         if kinds:
             said = (f"; {name!r} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in sorted(kinds))
             return "".join(said) + _PLACES.get((self.kind, *kinds), "")
@@ -226,8 +248,23 @@ class Group:
                 )
 
 
+ELSEWHERE: dict[str, str] = {
+    "preset": "another engine's chain: Chain.preset('vllm'), preset = 'vllm' below [chain], or --preset"
+}
+"""What a name is that is given in a chain and is no plugin; the options of calls are added where they are defined."""
+
 GROUPS: dict[str, Group] = {}
 """The groups that were defined, by name."""
+
+
+def _can_be_called(made: type) -> bool:
+    """Whether the objects of a class can be called."""
+    return any("__call__" in vars(base) for base in made.__mro__)
+
+
+def _plain(distribution: str) -> str:
+    """The name of a distribution as installers compare it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def _place(function: Any) -> tuple[str, str]:

@@ -26,6 +26,7 @@ __all__ = [
     "define_group",
     "describe",
     "guesser",
+    "has_sampler",
     "is_adapter",
     "is_sampler",
     "load",
@@ -101,6 +102,11 @@ def is_part(name: str) -> bool:
     return _PROCESSORS.has(name) or _SAMPLERS.has(name)
 
 
+def has_sampler(name: str) -> bool:
+    """Whether a sampler has this name; a processor may have it too."""
+    return _SAMPLERS.has(name)
+
+
 def is_sampler(part: Any) -> bool:
     """Whether a name, or a plugin that was built by name, is a sampler and no processor.
 
@@ -120,49 +126,49 @@ def is_sampler(part: Any) -> bool:
 
 
 @overload
-def register_adapter(name: str) -> Callable[[Function], Function]: ...
+def register_adapter(name: str | None = None) -> Callable[[Function], Function]: ...
 @overload
 def register_adapter(name: Function) -> Function: ...
-def register_adapter(name: str | Function) -> Callable[[Function], Function] | Function:
+def register_adapter(name: str | Function | None = None) -> Callable[[Function], Function] | Function:
     """Make a function of keyword parameters that returns an adapter, or a class, an adapter of this process.
 
     As ``@register_adapter`` under its own name, as ``@register_adapter("name")`` under this one.
 
     Raises:
-        ParameterError: the name is one of decodekit's own, or another function has it already; or a parameter is not
-            keyword-only.
+        ParameterError: the name is one of decodekit's own, or another function has it already, or a chain's text cannot
+            have it; or a parameter is not keyword-only, or has a name that is taken.
     """
     return _ADAPTERS.register(name)
 
 
 @overload
-def register_processor(name: str) -> Callable[[Function], Function]: ...
+def register_processor(name: str | None = None) -> Callable[[Function], Function]: ...
 @overload
 def register_processor(name: Function) -> Function: ...
-def register_processor(name: str | Function) -> Callable[[Function], Function] | Function:
+def register_processor(name: str | Function | None = None) -> Callable[[Function], Function] | Function:
     """Make a plain function ``(dist, ctx, *, parameters) -> Distribution``, or a class, a processor of this process.
 
     As ``@register_processor`` under its own name, as ``@register_processor("name")`` under this one.
 
     Raises:
-        ParameterError: the name is one of decodekit's own, or another function has it already; or a parameter is not
-            keyword-only.
+        ParameterError: the name is one of decodekit's own, or another function has it already, or a chain's text cannot
+            have it; or a parameter is not keyword-only, or has a name that is taken.
     """
     return _PROCESSORS.register(name)
 
 
 @overload
-def register_sampler(name: str) -> Callable[[Function], Function]: ...
+def register_sampler(name: str | None = None) -> Callable[[Function], Function]: ...
 @overload
 def register_sampler(name: Function) -> Function: ...
-def register_sampler(name: str | Function) -> Callable[[Function], Function] | Function:
+def register_sampler(name: str | Function | None = None) -> Callable[[Function], Function] | Function:
     """Make a function ``(dist, ctx, randomness, *, parameters) -> Choice``, or a class, a sampler of this process.
 
     As ``@register_sampler`` under its own name, as ``@register_sampler("name")`` under this one.
 
     Raises:
-        ParameterError: the name is one of decodekit's own, or another function has it already; or a parameter is not
-            keyword-only.
+        ParameterError: the name is one of decodekit's own, or another function has it already, or a chain's text cannot
+            have it; or a parameter is not keyword-only, or has a name that is taken.
     """
     return _SAMPLERS.register(name)
 

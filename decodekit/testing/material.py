@@ -91,6 +91,7 @@ class Declared:
 
     def __init__(self, call: Any) -> None:
         assert callable(call), f"{call!r} is not callable"
+        assert not isinstance(call, type), f"{call.__name__} is a class; check one that is built: {call.__name__}(...)"
         self.call = call
         self.name = registry.name_of(call)
         traits = Traits.of(call)
