@@ -142,8 +142,14 @@ def _bar_on_a_terminal(hub: Any) -> Any:
 
 def _failed(name: HubName, error: Exception) -> ModelNotFound:
     lines = str(error).strip().splitlines()
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    access = (
+        "; a private or gated model needs a token in HF_TOKEN, of an account that has accepted the model's terms there"
+        if status in (401, 403)
+        else ""
+    )
     return ModelNotFound(
-        f"{name} cannot be had from the hub: {type(error).__name__}: {lines[0][:300] if lines else ''}"
+        f"{name} cannot be had from the hub: {type(error).__name__}: {lines[0][:300] if lines else ''}{access}"
     )
 
 

@@ -34,7 +34,10 @@ def find_model(name: str, *, allow_downloads: bool = False) -> Path:
         if not on_hub.file.lower().endswith(".gguf"):
             whole = f"hf:{on_hub.repo}" + (f"@{on_hub.revision}" if on_hub.revision else "")
             raise ModelNotFound(f"{name!r} names no .gguf file; write hf:{on_hub.repo}/FILE.gguf, or torch:{whole}")
-        return _checked(hub_file(on_hub, allow_downloads=allow_downloads))
+        cached = hub_file(on_hub, allow_downloads=allow_downloads)
+        return _checked(
+            cached, f"; the hub's cache keeps what it was given: remove {cached.resolve()} to fetch it again"
+        )
     try:
         path = Path(name).expanduser()
         is_file = path.is_file()
@@ -80,7 +83,7 @@ def _gguf_files(found: Distribution) -> list[Path]:
     return [Path(str(file.locate())) for file in found.files or () if file.suffix.lower() == ".gguf"]
 
 
-def _checked(path: Path) -> Path:
+def _checked(path: Path, way: str = "") -> Path:
     try:
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))
@@ -89,6 +92,6 @@ def _checked(path: Path) -> Path:
     if magic != _MAGIC:
         raise ModelNotFound(
             f"{path} is not a GGUF file: it starts with {magic!r}, not {_MAGIC!r}. A model is a .gguf file, or the "
-            "folder of a transformers model"
+            f"folder of a transformers model{way}"
         )
     return path
