@@ -10,8 +10,10 @@ import typing as _typing
 from decodekit.chain import Chain, Entry
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, Interval, Tail, Undisclosed
+from decodekit.draw.attribution import was_drawn_with
 from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import Context
+from decodekit.draw.detection import Detection
 from decodekit.draw.randomness import BoundRandomness, Randomness, derive
 from decodekit.errors import (
     AdapterError,
@@ -21,6 +23,7 @@ from decodekit.errors import (
     DistributionError,
     EmptySupport,
     ModelNotFound,
+    NotPicklable,
     OutOfMemory,
     Overloaded,
     ParameterError,
@@ -50,6 +53,7 @@ from decodekit.session.door import aopen
 from decodekit.session.door import open_session as open  # noqa: A004 - the short door
 from decodekit.session.resuming import resume, resume_stream
 from decodekit.session.stop import Stop
+from decodekit.text.messages import messages
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace import ReplayReport, Trace, Verdict, read_trace, recover, replay, verify
 from decodekit.trace.step import Step
@@ -70,6 +74,7 @@ __all__ = [
     "ContextOverflow",
     "DecodekitError",
     "Decoder",
+    "Detection",
     "Disclosure",
     "Distribution",
     "DistributionError",
@@ -79,6 +84,7 @@ __all__ = [
     "Guesser",
     "Interval",
     "ModelNotFound",
+    "NotPicklable",
     "OutOfMemory",
     "Overloaded",
     "ParameterError",
@@ -109,6 +115,7 @@ __all__ = [
     "aopen",
     "derive",
     "guesser",
+    "messages",
     "open",
     "plugins",
     "processor",
@@ -122,6 +129,7 @@ __all__ = [
     "resume_stream",
     "sampler",
     "verify",
+    "was_drawn_with",
 ]
 
 if _typing.TYPE_CHECKING:

@@ -161,7 +161,7 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
         data = json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise ConfigError(
-            f'{where}: it is not JSON ({error}); a line is a text in quotes, or {{"prompt": "..."}}'
+            f'{where}: it is not JSON: {error}; a line is a text in quotes, or {{"prompt": "..."}}'
         ) from None
     if isinstance(data, str):
         data = {"prompt": data}

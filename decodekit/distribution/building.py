@@ -84,7 +84,7 @@ def _tokens(token_ids: ArrayLike, scores: ArrayLike, vocab_size: int | None, wha
     ids, values = np.array(token_ids, dtype=np.int64), np.array(scores, dtype=np.float64)
     if ids.ndim != 1 or ids.shape != values.shape or len(ids) == 0:
         raise DistributionError(
-            f"{what} needs one list of ids and as many {of}, at least one; it has {ids.size} ids and {values.size} {of}"
+            f"{what} needs as many ids as {of}, in one list and at least one; it has {ids.size} and {values.size}"
         )
     rising = ids.copy()
     rising.sort()

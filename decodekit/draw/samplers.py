@@ -199,13 +199,16 @@ def _best_hidden(row: Row, hidden: Hidden, noise: BoundRandomness, best: float) 
     words = noise.all_words(row.vocab_size)
     above = words_above(words, best - bound)
     above[row.ids] = False
+    if hidden.allowed is not None:
+        above &= hidden.allowed
     ids = above.nonzero()[0]
     possible = ids[gumbel_of(words[ids]) + bound >= best]
     if len(possible):
-        raise Undisclosed(Disclosure(len(row), tuple(possible.tolist())), "a draw that hidden tokens could win")
+        need = Disclosure(max(len(row), hidden.disclosed), tuple(possible.tolist()))
+        raise Undisclosed(need, "a draw that hidden tokens could win")
     largest = words.max(keepdims=True)  # the largest word makes the largest number
-    if words[row.ids].max() == largest[0]:  # it belongs to a token that is shown
-        hidden_words = words.copy()
+    if hidden.allowed is not None or words[row.ids].max() == largest[0]:  # it may be of a token that is not hidden
+        hidden_words = words.copy() if hidden.allowed is None else np.where(hidden.allowed, words, np.uint64(0))
         hidden_words[row.ids] = 0
         largest = hidden_words.max(keepdims=True)
     return float(gumbel_of(largest)[0] + bound)

@@ -13,6 +13,7 @@ from decodekit.draw.randomness import Randomness
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter, AsyncAdapter
+from decodekit.model.pickling import OfOneProcess
 from decodekit.model.prefix import Prefix
 from decodekit.plugin.protocols import Guesser
 from decodekit.session.guessing import NamedGuesser, guesser_of
@@ -46,7 +47,7 @@ def _names_unknown_options(init: Callable[Init, None]) -> Callable[Init, None]:
     return checked
 
 
-class BaseSession:
+class BaseSession(OfOneProcess):
     """An adapter, a chain and a seed. `Session` documents the arguments."""
 
     @_names_unknown_options
@@ -136,7 +137,10 @@ class BaseSession:
             guesser=self.guesser,
             config=self.config,
         )
-        return settings if call is None else replace(settings, **call.own_settings())
+        if call is None:
+            return settings
+        settings = replace(settings, **call.own_settings())
+        return settings if call.schema is None else replace(settings, chain=call.schema.before(settings.chain))
 
     def options_of(self, given: GenerationKeywords, keywords: type = GenerationKeywords) -> GenerationOptions:
         """The options of one call. Arguments and errors are those of `GenerationOptions.of`."""

@@ -90,7 +90,7 @@ class Decoder:
         self._context = Context(TokenIds(prompt.since(0)), TokenIds(), tokenizer, metadata or {})
         self._states = chain.initial(self._context)
         self._asked: list[tuple[str, Disclosure]] = []
-        self._need = chain.need(self._context)
+        self._need = chain.need(self._context, self._states)
         if stop.max_tokens == 0:
             self.finish("length")
 
@@ -107,6 +107,15 @@ class Decoder:
     @property
     def finished(self) -> bool:
         return self.finish_reason is not None
+
+    @property
+    def complete(self) -> bool | None:
+        """Whether the text so far may end here; None where no part of the chain says."""
+        return self.chain.complete(self._states)
+
+    def forced(self) -> Sequence[int]:
+        """The next token ids, as far as a part of the chain holds them for all but certain."""
+        return self.chain.forced(self._states)
 
     @property
     def text(self) -> str:
@@ -214,6 +223,7 @@ class Decoder:
             stream=self.randomness.stream,
             evidence=gather(reshaped.final, choice, self.chain.sampler, decided.noise) if proof else None,
             row=_row(dist) if self._level == "full" else None,
+            complete=decided.complete,
             asked=decided.asked,
         )
 
@@ -305,7 +315,8 @@ class Decoder:
         self._advance(choice.token_id, reshaped.states_after(choice))
         text, asked = self._text.take(choice.token_id), tuple(self._asked)
         self._asked.clear()
-        return Decided(dist, reshaped, choice, noise, text, asked, before, waited, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return Decided(dist, reshaped, choice, noise, text, asked, before, self.complete, waited, seconds)
 
     def _choose(
         self, dist: Distribution, noise: BoundRandomness, final: bool, drawn: Drawn | None
@@ -333,7 +344,7 @@ class Decoder:
         self._context = Context(context.prompt_ids, ids.append(token_id), context.tokenizer, context.metadata)
         self._states = states
         self.prefix = self.prefix.extend((token_id,))
-        self._need = self.chain.need(self._context)
+        self._need = self.chain.need(self._context, states)
 
     def _text_stream(self) -> TokenText:
         return TokenText(self._tokenizer, self._stop.strings, self._ends)

@@ -42,7 +42,8 @@ def open_session(
             * the folder of a transformers model: torch
             * ``"hf:org/repo/file.gguf@revision"``, a file of the Hugging Face hub: llama.cpp; ``"hf:org/repo"``: torch.
               It is downloaded only with ``allow_downloads=True``
-            * ``"torch:..."``, ``"llamacpp:..."``: an adapter by its name, and the model as that adapter takes it
+            * ``"torch:..."``, ``"llamacpp:..."``: an adapter by its name, and the model as that adapter takes it;
+              ``"name:"`` is an adapter that needs none
             * ``"http://127.0.0.1:8080"``: a server that returns logprobs
             * a ``.toml`` configuration, or the same as a mapping
             * an adapter, which the session does not close

@@ -86,11 +86,11 @@ def _with_model(adapter: str, model: str) -> dict[str, Any]:
         url = _url_meant(model) or (f"http://{model}" if model else "http://HOST:PORT")
         raise ConfigError(f"the adapter {adapter!r} takes a URL: '{adapter}:{url}'")
     if "model" not in fields:
-        given = ", ".join(f"{each}=..." for each in fields)
-        raise ConfigError(
-            f"the adapter {adapter!r} takes no model; make it and open that: "
-            f"decodekit.open(decodekit.adapter({', '.join(filter(None, [repr(adapter), given]))}))"
-        )
+        if model:
+            raise ConfigError(
+                f"the adapter {adapter!r} takes no model; '{adapter}:' opens it, with its parameters as options"
+            )
+        return {"type": adapter}
     if not model:
         raise ConfigError(f"the adapter {adapter!r} needs a model behind a colon, such as '{adapter}:PATH'")
     return {"type": adapter, "model": model}
@@ -118,7 +118,8 @@ def _refuse(name: str, scheme: str) -> None:
             "session.generate(...), and the text of a configuration into a .toml file"
         )
     if registry.is_adapter(name):
-        _with_model(name, "")
+        whole = _with_model(name, "")
+        raise ConfigError(f"{name!r} is an adapter, and needs a colon: '{whole['type']}:'")
     if Path(name).suffix.lower() in (".json", ".yaml", ".yml"):
         raise _no_toml(name)
     if len(scheme) > 1:

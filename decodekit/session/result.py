@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from decodekit.errors import DecodekitError, ParameterError, brief
+from decodekit.session.schema import Schema
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.explaining import explain_in
 from decodekit.trace.explanation import Explanation
@@ -36,7 +38,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one sequence of a generation. It can be pickled; the copy has no tokenizer.
+    """The result of one sequence of a generation. It can be pickled; the copy has no tokenizer and no schema.
 
     Args:
         text: the text, without the end-of-text token and without a matched stop string.
@@ -48,6 +50,9 @@ class Result:
         stream: which sequence of the run this is.
         error: what ended it, when the reason is 'error'.
         usage: the numbers of tokens.
+        complete: whether the text is a whole one by the constraints of the chain; False for one that was cut, None
+            without constraints.
+        schema: of the call.
         tokenizer: the model's, for the texts in `tokens` and `explain`.
     """
 
@@ -59,6 +64,8 @@ class Result:
     stream: int = 0
     error: DecodekitError | None = None
     usage: Usage = Usage(None, 0, None)
+    complete: bool | None = None
+    schema: Schema | None = field(default=None, compare=False)
     tokenizer: Tokenizer | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -68,6 +75,28 @@ class Result:
         more += ", drawn by the provider" if drawn else ""
         more += "" if self.error is None else f", error={type(self.error).__name__}"
         return f"Result({text!r}, {len(self.token_ids)} tokens, {self.finish_reason!r}, seed={self.seed}{more})"
+
+    @property
+    def parsed(self) -> Any:
+        """The value of the text by the ``schema`` of the call; None without a schema, and for a text that was cut.
+
+        Raises:
+            ParameterError: a check that a pydantic model makes in code refuses the value.
+        """
+        return self.schema.value(self.text) if self.schema is not None and self.complete else None
+
+    @property
+    def log_weight(self) -> float | None:
+        """The sum of log Z over the steps, in nats: how likely the model itself is to stay within the constraints.
+
+        The weight of this text when texts that were drawn under a mask stand for the model's own valid texts. None
+        where no mask acted, hidden tokens make it unknown, or the steps were not kept.
+        """
+        own = [step for step in self.trace.steps if step.stream == self.stream]
+        masks = [entry for step in own for entry in step.entries if entry.kept_mass is not None or entry.kept_bounds]
+        if not masks or len(own) < len(self.token_ids) or any(entry.kept_mass is None for entry in masks):
+            return None
+        return sum(math.log(entry.kept_mass) if entry.kept_mass else -math.inf for entry in masks)
 
     @property
     def tokens(self) -> list[Token]:
@@ -83,6 +112,7 @@ class Result:
             "text": self.text,
             "token_ids": list(self.token_ids),
             "finish_reason": self.finish_reason,
+            "complete": self.complete,
             "error": None if self.error is None else str(self.error),
             "seed": self.seed,
             "stream": self.stream,
@@ -129,4 +159,5 @@ class Result:
         return "none was kept (level='none', or a streamed run)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), tuple(getattr(self, each.name) for each in fields(self) if each.name != "tokenizer")
+        kept = (each.name for each in fields(self) if each.name not in ("schema", "tokenizer"))
+        return type(self), tuple(getattr(self, name) for name in kept)

@@ -16,8 +16,12 @@ from decodekit.errors import DecodekitError, ParameterError
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.prefix import Prefix
 from decodekit.session.prompts import Given, Prompt, as_given, as_prefix
+from decodekit.session.result import Result, Usage
+from decodekit.session.schema import Schema
 from decodekit.session.sequence import RunSequence
+from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.step import FinishReason
+from decodekit.trace.trace import Trace
 
 __all__ = ["Entrant", "Outcome", "Roster", "listed", "one_by_one"]
 
@@ -47,6 +51,7 @@ class Outcome:
     error: DecodekitError | None
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
+    complete: bool | None = None
 
     @classmethod
     def of(cls, sequence: RunSequence, recorded: int) -> Self:
@@ -60,6 +65,23 @@ class Outcome:
             error=sequence.error,
             prompt_tokens=decoder.prompt_tokens,
             cached_tokens=sequence.cached_tokens,
+            complete=sequence.complete,
+        )
+
+    def result(self, trace: Trace, seed: int, schema: Schema | None, tokenizer: Tokenizer | None) -> Result:
+        """The result, with what the sequences of a run share."""
+        return Result(
+            text=self.text,
+            token_ids=self.token_ids,
+            finish_reason=self.finish_reason,
+            seed=seed,
+            trace=trace,
+            stream=self.stream,
+            error=self.error,
+            usage=Usage(self.prompt_tokens, len(self.token_ids), self.cached_tokens),
+            complete=self.complete,
+            schema=schema,
+            tokenizer=tokenizer,
         )
 
     @classmethod

@@ -32,7 +32,7 @@ from decodekit.session.options import GenerationOptions
 from decodekit.session.progress import Progress
 from decodekit.session.prompts import Given, Prompt
 from decodekit.session.provider_draws import drawn_by_provider
-from decodekit.session.result import Result, Usage
+from decodekit.session.result import Result
 from decodekit.session.roster import Outcome, Roster, listed, one_by_one
 from decodekit.session.sequence import RunSequence, at_step
 from decodekit.session.settings import Settings
@@ -98,7 +98,7 @@ class Run:
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
         self.log = RunLog(settings.adapter.info.name)
-        self.guesses = guesses_of(settings.guesser, settings.adapter, options.stop.max_tokens, self.log)
+        self.guesses = guesses_of(settings.guesser, settings.adapter, settings.chain, options.stop.max_tokens, self.log)
         self._until = CallersUntil(options.stop)
         self._ban = ban_of(settings, options)
         self._begun = time.monotonic()
@@ -314,17 +314,7 @@ class Run:
         return [self.roster.outcome(stream, recorded[stream]) for stream in streams]
 
     def _result(self, outcome: Outcome, trace: Trace) -> Result:
-        return Result(
-            text=outcome.text,
-            token_ids=outcome.token_ids,
-            finish_reason=outcome.finish_reason,
-            seed=self.seed,
-            trace=trace,
-            stream=outcome.stream,
-            error=outcome.error,
-            usage=Usage(outcome.prompt_tokens, len(outcome.token_ids), outcome.cached_tokens),
-            tokenizer=self.settings.adapter.tokenizer,
-        )
+        return outcome.result(trace, self.seed, self.options.schema, self.settings.adapter.tokenizer)
 
     def _undecided(self) -> list[RunSequence]:
         return [sequence for sequence in self.roster.active if sequence.undecided]

@@ -55,6 +55,12 @@ class RunSequence:
         return self.decoder.finished
 
     @property
+    def complete(self) -> bool | None:
+        """Whether it has ended with a text that may end there; None where no part of the chain says."""
+        complete = self.decoder.complete
+        return complete if complete is None else complete and self.decoder.finish_reason == "stop"
+
+    @property
     def undecided(self) -> bool:
         """Whether the answers for the present step were not enough so far."""
         return self._questions > 0 and not self.finished

@@ -104,10 +104,10 @@ class _DeclaredProcessor(Declared):
         """The result, or one of the errors that a processor may raise."""
         extra = ((self.initial(ctx) if state is ... else state),) if self.stateful else ()
         try:
-            after = self.call(dist, ctx, *extra)
+            after = self.called(self.call, dist, ctx, *extra)
         except (EmptySupport, Undisclosed, ParameterError) as error:
             return error
-        except Exception as error:
+        except DecodekitError as error:
             raise AssertionError(f"{self.name} raised {error!r} on {dist!r}") from error
         assert isinstance(after, Distribution), f"{self.name} returned {type(after).__name__}, not a Distribution"
         return after
@@ -324,7 +324,9 @@ def _check_states(subject: _DeclaredProcessor, dist: Distribution, ctx: Context,
         f"{subject.name}: advance() from one state by one choice gave two states"
     )
     for c, state, answer in zip(later[::-1], states[::-1], answers[::-1], strict=True):
-        subject.advance(state, chosen, c, dist)
+        after = subject.run(probe, c, state)
+        if isinstance(after, Distribution):  # only of what it left a token is chosen
+            subject.advance(state, greedy(after, c, noise), c, dist)
         assert value_of(subject.run(probe, c, state)) == answer, f"{subject.name}: a branch changed its sibling's state"
     assert [value_of(state) for state in states] == kept, f"{subject.name}: a branch changed its sibling's state"
     try:

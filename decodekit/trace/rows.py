@@ -43,6 +43,7 @@ def row_of(step: Step) -> dict[str, Any]:
                 "entropy": _finite(entry.entropy),
                 "kl": _finite(entry.kl),
                 "mass_removed": _finite(entry.mass_removed),
+                "kept_mass": _finite(entry.kept_mass),
             }
             for entry in step.entries
         ],

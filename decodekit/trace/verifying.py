@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
+from decodekit.chain import Chain
 from decodekit.draw.context import TokenIds
 from decodekit.draw.randomness import BoundRandomness, Randomness
 from decodekit.errors import ConfigError, DecodekitError, ParameterError
@@ -30,26 +31,28 @@ from decodekit.types import PathLike
 __all__ = ["verify"]
 
 
-def verify(trace: Trace | PathLike, *, chain: bool = False, tokenizer: Tokenizer | None = None) -> Verdict:
+def verify(trace: Trace | PathLike, *, chain: bool | Chain = False, tokenizer: Tokenizer | None = None) -> Verdict:
     """Check every step of a trace, and its ends. docs/traces.md lists what is checked at which level.
 
     Args:
         trace: a trace, or the path of one. If the file has a fault, the steps before it are verified too.
         chain: run the recorded chain again on raw rows (level 'full'), with stateful parts and samplers of plugins;
             this loads the plugins that the header names. If one is missing or has another version, the steps are
-            'consistent'.
+            'consistent'. A `Chain` is the recorded one, newly built: for parts that are not registered by name, or have
+            a key that is not recorded.
         tokenizer: that of the run, to check the texts, and for parts of the chain that use it.
 
     Raises:
         TraceError: the file has no usable header, or its random number algorithm is unknown.
         ParameterError: the tokenizer has another fingerprint than that of the run.
+        ConfigError: the given chain is not the recorded one.
     """
     fault = None
     if not isinstance(trace, Trace):
         trace, fault = inspect_trace(trace)
     if fault is None:
         require_noise(trace)
-    check = _Check(trace, chain, tokenizer)
+    check = _Check(trace, chain_of(trace, chain) if isinstance(chain, Chain) else chain, tokenizer)
     findings = [check.step(step) for step in trace.steps]
     words = tuple(word for word, _ in findings)
     counts: dict[Word, int] = dict(Counter(words))
@@ -74,7 +77,7 @@ def verify(trace: Trace | PathLike, *, chain: bool = False, tokenizer: Tokenizer
 class _Check:
     """Verifies the steps of a trace, in order."""
 
-    def __init__(self, trace: Trace, chain: bool, tokenizer: Tokenizer | None) -> None:
+    def __init__(self, trace: Trace, chain: bool | Chain, tokenizer: Tokenizer | None) -> None:
         self._trace = trace
         self._noise = {stream: Randomness(trace.header.seed, stream) for stream, _ in trace.header.sequences}
         self._lengths = dict.fromkeys(self._noise, 0)  # the steps of each stream so far
@@ -85,7 +88,7 @@ class _Check:
         self._missing = ""
         if chain and not by_provider(trace):
             try:
-                self._rerun = Rerun(chain_of(trace), tokenizer)
+                self._rerun = Rerun(chain if isinstance(chain, Chain) else chain_of(trace), tokenizer)
             except ConfigError as error:
                 self._missing = str(error)
 
@@ -125,6 +128,8 @@ class _Check:
             check_branches(self._trace, step, before, drawn)
             return (word, why) if word == "ambiguous" else ("reproduced", "")
         missing = self._missing
+        if missing and word == "consistent":
+            return "consistent", missing  # what to do about it, rather than what cannot be done without
         if self._trace.header.level == "full" and step.row is None:
             missing = "the raw row was not recorded, though the level is 'full'"
         return ("consistent", missing) if missing and word == "proved" else (word, why)

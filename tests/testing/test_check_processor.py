@@ -217,5 +217,5 @@ def test_a_processor_that_encodes_a_word_is_not_blamed_for_a_small_vocabulary() 
 
 
 def test_a_class_is_no_processor_yet() -> None:
-    with pytest.raises(AssertionError, match=r"TopP is a class; check one that is built: TopP\(...\)"):
+    with pytest.raises(AssertionError, match=r"TopP is a class. Build one: TopP\(...\)"):
         check_processor(type(decodekit.processor("top_p", top_p=0.9)))

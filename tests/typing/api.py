@@ -36,6 +36,8 @@ score: decodekit.Score = session.score("prompt", " text", chain=[halve])
 best: list[decodekit.Ranked] = session.rank("prompt", [" text", [1, 2]], by="per_byte", priority=1)
 scores: NDArray[np.float64] = decodekit.Distribution.dense([0.0, 1.0]).scores
 verdict: Verdict = decodekit.verify(result.trace)
+keyed: Verdict = decodekit.verify("run.jsonl", chain=chain)
+attributed: decodekit.Detection = decodekit.was_drawn_with(result.token_ids, 7, offsets=range(3))
 resumed: list[Result] = decodekit.resume(result.trace, adapter, max_tokens=9)
 more: Iterator[Step] = decodekit.resume_stream("run.jsonl", adapter)
 partial: Result | list[Result] | None = decodekit.DecodekitError().partial
