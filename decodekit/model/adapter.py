@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index
 from typing import Protocol, runtime_checkable
 
 from decodekit.distribution import Distribution, Origin, Stage
 from decodekit.distribution.disclosure import CHEAP, Disclosure
-from decodekit.draw.whole import whole
-from decodekit.errors import DecodekitError
+from decodekit.errors import DecodekitError, ParameterError, brief
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
 
@@ -63,8 +63,11 @@ class AdapterInfo:
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length"):
             given = getattr(self, name)
-            if given is not None:
-                object.__setattr__(self, name, whole(given, f"AdapterInfo: {name}", 0, 2**63 - 1))
+            if given is None:
+                continue
+            if isinstance(given, bool) or not hasattr(given, "__index__"):
+                raise ParameterError(f"AdapterInfo: {name} must be an integer or None, not {brief(given)}")
+            object.__setattr__(self, name, index(given))
 
 
 @runtime_checkable
