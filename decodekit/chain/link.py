@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError, current_task
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from inspect import iscoroutine
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -149,6 +150,9 @@ def _instead(returned: object) -> str:
     """What a processor returned in place of a distribution, and what its author meant."""
     if returned is None:
         return "not None; end it with: return the distribution"
+    if iscoroutine(returned):
+        returned.close()
+        return "not a coroutine; define it without async"
     if isinstance(returned, np.ndarray):
         return "not an array; dist.with_scores(array) makes one of it"
     return f"not {brief(returned)}"

@@ -81,6 +81,10 @@ def in_chain(name: str, value: object = None, flag: str = "chain=") -> str:
         value: what it was given.
         flag: how a chain is given there.
     """
+    if name == "sampler" and isinstance(value, str):
+        return f"; a sampler is the last part of the chain: {flag}'top_k=40 {value}'"
+    if name == "preset" and isinstance(value, str):
+        return f"; a preset is a chain: {flag}Chain.preset({value!r})"
     if not registry.is_part(name):
         return ""
     written = name

@@ -130,7 +130,7 @@ class Result:
         """
         own = [each for each in self.trace.steps if each.stream == self.stream]
         at = self._place(step, own) if isinstance(step, Step) else step
-        if not isinstance(at, int):
+        if type(at) is bool or not isinstance(at, int):
             raise ParameterError(f"explain takes a step, or the number of one, not {brief(at)}")
         if not -len(own) <= at < len(own):
             there = f"there are steps 0 to {len(own) - 1}" if own else self._why_no_step()

@@ -144,6 +144,8 @@ def test_a_chain_of_functions_needs_no_name() -> None:
         ("smollm2", {"n_cxt": 5}, ParameterError, "have no option 'n_cxt'; did you mean 'n_ctx'"),
         ("smollm2", {"max_token": 5}, ParameterError, "have no option 'max_token'; did you mean 'max_tokens'"),
         ("smollm2", {"max_tokens": -1}, ConfigError, "decodekit.open: max_tokens: must be greater"),
+        ("smollm2", {"sampler": "greedy"}, ParameterError, "last part of the chain: chain='top_k=40 greedy'"),
+        ("smollm2", {"preset": "vllm"}, ParameterError, r"a preset is a chain: chain=Chain.preset\('vllm'\)"),
         ("smollm2", {"guesser": "prompt_lokup"}, UnknownPlugin, "did you mean 'prompt_lookup'"),
         (
             "smollm2",
