@@ -47,6 +47,7 @@ from decodekit.plugin.registry import (
     register_sampler,
     sampler,
 )
+from decodekit.search import Validator, ValidSample, ValidSamples, sample_valid
 from decodekit.session import AsyncSession, Progress, Ranked, Result, Score, Session
 from decodekit.session.decoder import Decoder
 from decodekit.session.door import aopen
@@ -110,6 +111,9 @@ __all__ = [
     "TraceError",
     "Undisclosed",
     "UnknownPlugin",
+    "ValidSample",
+    "ValidSamples",
+    "Validator",
     "Verdict",
     "adapter",
     "aopen",
@@ -127,6 +131,7 @@ __all__ = [
     "replay",
     "resume",
     "resume_stream",
+    "sample_valid",
     "sampler",
     "verify",
     "was_drawn_with",

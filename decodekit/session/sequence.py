@@ -7,20 +7,21 @@ from typing import TypeVar
 
 from decodekit.chain.batch import Drawn
 from decodekit.distribution import Distribution
-from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
+from decodekit.distribution.disclosure import Disclosure, Undisclosed
 from decodekit.errors import ContextOverflow, DecodekitError, DistributionError
 from decodekit.log import RunLog
 from decodekit.model.drawn import DrawnEnd, DrawnToken, Taken
 from decodekit.session.bans import HeldSteps
 from decodekit.session.decided import Checkpoint, Decided
 from decodekit.session.decoder import Decoder
+from decodekit.session.inquiry import Inquiry, not_enough
 from decodekit.trace.step import FinishReason, Step
 
 __all__ = ["RunSequence", "at_step"]
 
 Decision = TypeVar("Decision", Step, Decided)
 
-_MOST_QUESTIONS = 6  # for one step; the last one asks for everything
+_INSTEAD = "Otherwise use a chain that needs less, or on_undisclosed='truncate'."
 
 
 class RunSequence:
@@ -43,8 +44,7 @@ class RunSequence:
         self.recorded = 0
         self.cached_tokens: int | None = None
         self._held = held
-        self._questions = 0  # asked for the step that is being decided
-        self._shown: int | None = None  # how many tokens the last answer disclosed
+        self._inquiry = Inquiry()  # for the step that is being decided
 
     @property
     def stream(self) -> int:
@@ -63,12 +63,12 @@ class RunSequence:
     @property
     def undecided(self) -> bool:
         """Whether the answers for the present step were not enough so far."""
-        return self._questions > 0 and not self.finished
+        return self._inquiry.questions > 0 and not self.finished
 
     @property
     def need(self) -> Disclosure:
         """What to ask for next."""
-        return self.decoder.need if self._questions < _MOST_QUESTIONS - 1 else ALL
+        return self._inquiry.next_need(self.decoder.need)
 
     def take(
         self, answer: Taken, *, waited: float = 0.0, last: FinishReason | None = None, drawn: Drawn | None = None
@@ -171,11 +171,7 @@ class RunSequence:
         drawn: Drawn | None,
     ) -> Decision | None:
         """What the decoder makes of an answer; None where more is asked for, or the sequence failed."""
-        shown = 0 if answer.hidden is None else len(answer.row)
-        self._questions += 1
-        final = answer.hidden is None or shown == self._shown or self._questions == _MOST_QUESTIONS
-        self._shown = shown
-        decision = None
+        final, decision = self._inquiry.is_final(answer), None
         try:
             decision = feed(answer, final=final, waited=waited, last=last, drawn=drawn)
         except Undisclosed as error:
@@ -183,10 +179,10 @@ class RunSequence:
                 need = str(self.decoder.need)
                 self._log.debug("asking for more", question=error.question, need=need, stream=self.stream)
                 return None
-            self.fail(_final(error, answer))
+            self.fail(not_enough(error, answer, _INSTEAD))
         except DecodekitError as error:
             self.fail(error)
-        self._questions, self._shown = 0, None
+        self._inquiry = Inquiry()
         return decision
 
     def _given(self, drawn: DrawnToken, waited: float, last: FinishReason | None) -> list[Step]:
@@ -206,23 +202,6 @@ class RunSequence:
             if back.error is not None:
                 self.fail(back.error)
         return self.settled()
-
-
-def _final(error: Undisclosed, answer: Distribution) -> Undisclosed:
-    """The error when nothing more can be asked for: what was shown, and why not more, if the adapter gives a reason.
-
-    An adapter gives the reason in the schedule of its answer, as ``shows_less``.
-    """
-    why = (answer.schedule or {}).get("shows_less", "")
-    shown = f"{len(answer.scores)} tokens" if answer.token_ids is not None else "all it has"
-    final = Undisclosed(error.need, error.question)
-    cause = why or f"it needs {error.need}, which was requested, and the adapter showed {shown}"
-    message = (
-        f"{error.question} cannot be answered: {cause}. Otherwise use a chain that needs less, or "
-        "on_undisclosed='truncate'."
-    )
-    final.args = (message,)
-    return final
 
 
 def at_step(error: DistributionError, step: int | None) -> DistributionError:

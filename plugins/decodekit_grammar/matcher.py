@@ -6,6 +6,7 @@ finished. So it is asked for an error after every call.
 
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -123,5 +124,9 @@ class Matcher:
 
 
 def _short(message: str) -> str:
-    """llguidance's words without the state of its parser."""
-    return message.split("\n\n")[0].strip()
+    """llguidance's words without a picture of the source and without the state of its parser."""
+    reason = re.search(r"^error: (.+)$", message, re.MULTILINE)
+    if reason:
+        return reason[1]
+    first = message.splitlines()[0].strip()
+    return re.sub(r"^(?:at )?(\d+)\((\d+)\): ", r"line \1, column \2: ", first)
