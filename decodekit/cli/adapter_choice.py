@@ -78,9 +78,13 @@ class AdapterChoice:
             part[key] = value
         return part
 
-    def build(self) -> Any | None:
-        """The adapter that the flags or the config name; None when they name none."""
-        file = self.file()
+    def build(self, file: Config | None = None) -> Any | None:
+        """The adapter that the flags or the config name; None when they name none.
+
+        Args:
+            file: the configuration, where it was read before: stdin can be read once.
+        """
+        file = file or self.file()
         part = self.part(None if file is None else file.as_data()["adapter"])
         return None if part is None else registry.adapter(part.pop("type"), **part)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,7 @@ def _resolved(data: Mapping[str, Any], where: str, profile: str | None, environm
         written, told = _written_out(layer)
         notes = told if "chain" in written.data else notes
         plain.append(written)
+    _refuse_two_samplers([layer for layer in plain if layer.origin.startswith(PREFIX)])
     found = merged(plain)
     try:
         return Config.of(found, notes)
@@ -102,6 +103,17 @@ def _resolved(data: Mapping[str, Any], where: str, profile: str | None, environm
         said = explained(error.errors(), found.data, _keys, owner)
         quotes = quoting(said) if owner.startswith(PREFIX) else ""
         raise ConfigError(said + (quotes or _way_out(found.data))) from None
+
+
+def _refuse_two_samplers(environment: Sequence[Layer]) -> None:
+    """Refuse variables that name a sampler twice: none of them is laid over the other."""
+    chain = next((layer for layer in environment if layer.sampler_of_chain), None)
+    other = next((layer for layer in environment if "sampler" in layer.data and layer is not chain), None)
+    if chain is not None and other is not None:
+        name = chain.data["sampler"]["name"]
+        raise ConfigError(
+            f"{chain.origin} ends with the sampler {name!r}, and {other.origin} is set too; leave one out"
+        )
 
 
 def _way_out(whole: Mapping[str, Any]) -> str:

@@ -92,6 +92,17 @@ def test_the_doctor_finds_an_adapter_that_does_not_keep_its_word(decodekit: Deco
     assert done.returncode == 1 and "declares itself deterministic, but the same question changed by" in done.stderr
 
 
+def test_the_doctor_tries_the_chain_of_the_profile(decodekit: Decodekit) -> None:
+    config = b"""chain = "top_p=0.9"
+[adapter]
+type = "toy"
+[profiles.wrong]
+chain = "top_p=2"
+"""
+    done = decodekit("doctor", "-c", "-", "--profile", "wrong", stdin=config)
+    assert done.returncode == 1 and "not 2 (written in profile wrong)" in done.stderr
+
+
 @pytest.mark.parametrize(("name", "reason"), [("broken", "cannot be imported"), ("nothing", "no adapter is named")])
 def test_the_doctor_says_why_an_adapter_does_not_start(decodekit: Decodekit, name: str, reason: str) -> None:
     done = decodekit("doctor", "--adapter", name)

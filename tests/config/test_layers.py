@@ -212,6 +212,9 @@ def test_a_name_alone_below_is_a_table_to_those_above(file: Path, monkeypatch: p
     monkeypatch.setenv("DECODEKIT__GUESSER", "none")
     config = load_config(file, profile="local")
     assert (config.guesser, config.sampler.name) == (None, "inverse_cdf")
+    monkeypatch.setenv("DECODEKIT__CHAIN", "top_k=3 greedy")
+    with pytest.raises(ConfigError, match="DECODEKIT__CHAIN ends with the sampler 'greedy', and DECODEKIT__SAMPLER is"):
+        load_config(file)
 
 
 @pytest.mark.parametrize(
