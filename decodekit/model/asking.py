@@ -292,7 +292,7 @@ class BlockingAdapter(OfOneProcess):
 
     @property
     def is_running(self) -> bool:
-        """Whether its event loop runs: it is open, this process is no fork, and the interpreter has not ended it."""
+        """Whether it is open and its event loop runs: at the end of the process none does, and none can be started."""
         return self._background is not None and self._background.usable
 
     def wait(self, question: Callable[[], Awaitable[Value]], until: float | None = None) -> Value:

@@ -17,8 +17,6 @@ from decodekit.trace.trace import Trace
 
 __all__ = ["Result", "Usage"]
 
-_SAME = ("stream", "index", "token_id", "draw", "choice")  # a copy of a step has these too
-
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -26,7 +24,8 @@ class Usage:
 
     Args:
         prompt_tokens: of the prompt; None where they are not known: on a server of texts, without ``tokenizer=``.
-        completion_tokens: that were generated.
+        completion_tokens: that were generated. Where the provider draws, as it reports; where it does not, the recorded
+            ones, which may be pieces of text.
         cached_tokens: those of the prompt that needed no evaluation when it was first asked for: the adapter's cache
             held them, or the server reported so. None where the adapter does not say.
     """
@@ -71,9 +70,8 @@ class Result:
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
         more = f", stream={self.stream}" if self.stream else ""
-        drawn = self.trace.header.chain.get("sampler", {}).get("name") == "provider"
-        more += ", drawn by the provider" if drawn else ""
         more += "" if self.error is None else f", error={type(self.error).__name__}"
+        more += ", drawn by the provider" if self.trace.by_provider else ""
         return f"Result({text!r}, {len(self.token_ids)} tokens, {self.finish_reason!r}, seed={self.seed}{more})"
 
     @property
@@ -126,38 +124,27 @@ class Result:
             step: its index in this sequence, or the step; a negative number counts from the end.
 
         Raises:
-            ParameterError: there is no such step, it is of another sequence or run, or the steps were not kept.
+            ParameterError: there is no such step, or the steps were not kept.
         """
         own = [each for each in self.trace.steps if each.stream == self.stream]
-        at = self._place(step, own) if isinstance(step, Step) else step
-        if type(at) is bool or not isinstance(at, int):
+        at: object = step.index if isinstance(step, Step) else step
+        if not isinstance(at, int) or isinstance(at, bool):
             raise ParameterError(f"explain takes a step, or the number of one, not {brief(at)}")
         if not -len(own) <= at < len(own):
-            there = f"there are steps 0 to {len(own) - 1}" if own else self._why_no_step()
+            why = "none was made" if not self.token_ids else "none was kept (level='none', or a streamed run)"
+            there = f"there are steps 0 to {len(own) - 1}" if own else why
             raise ParameterError(f"explain: there is no step {at}; {there}")
-        return explain_in(Trace(self.trace.header, own, self.trace.footer), at % len(own), self.tokenizer)
-
-    def _place(self, step: Step, own: list[Step]) -> int:
-        """Where a step is among those of this sequence: the number alone would name one of each sequence."""
-        for at, each in enumerate(own):
-            if each is step or all(getattr(each, name) == getattr(step, name) for name in _SAME):
-                return at
-        if step.stream != self.stream:
+        if isinstance(step, Step) and not _same(step, own[at]):
             raise ParameterError(
-                f"explain: this step is of the sequence with stream={step.stream}, and this is the result of "
-                f"stream={self.stream}; ask the result of that sequence"
+                f"explain: this is step {at} of another sequence or run; ask its own result, or use step.explain()"
             )
-        if not own:
-            raise ParameterError(f"explain: there is no step {step.index}; {self._why_no_step()}")
-        raise ParameterError(
-            f"explain: {step!r} is of another run, or of a trace that was read; take it of result.trace"
-        )
-
-    def _why_no_step(self) -> str:
-        if not self.token_ids:
-            return "the answer is empty"
-        return "none was kept (level='none', or a streamed run)"
+        return explain_in(Trace(self.trace.header, own, self.trace.footer), at % len(own), self.tokenizer)
 
     def __reduce__(self) -> tuple[Any, ...]:
         kept = (each.name for each in fields(self) if each.name not in ("schema", "tokenizer"))
         return type(self), tuple(getattr(self, name) for name in kept)
+
+
+def _same(step: Step, own: Step) -> bool:
+    """Whether it is this step or a copy of it, such as the one that was streamed."""
+    return step is own or (step.stream, step.token_id, step.choice) == (own.stream, own.token_id, own.choice)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from decodekit.trace.named_texts import DRAWN_BY
 from decodekit.trace.step import Step
 
 __all__ = ["row_of"]
@@ -21,6 +22,7 @@ def row_of(step: Step) -> dict[str, Any]:
         margin of the only token that is left.
     """
     choice, raw = step.choice, step.raw
+    drawn_here = DRAWN_BY not in (step.schedule or {})
     return {
         "stream": step.stream,
         "step": step.index,
@@ -29,8 +31,8 @@ def row_of(step: Step) -> dict[str, Any]:
         "logprob": _finite(choice.logprob),
         "raw_logprob": _finite(choice.raw_logprob),
         "rank": choice.rank,
-        "score": _finite(choice.score),
-        "margin": _finite(choice.margin),
+        "score": _finite(choice.score) if drawn_here else None,
+        "margin": _finite(choice.margin) if drawn_here else None,
         "runner_up": choice.runner_up,
         "word": None if step.draw is None else f"{step.draw.word:016x}",
         "raw_support": raw.support,

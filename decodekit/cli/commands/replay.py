@@ -34,8 +34,8 @@ def replay(
     from decodekit.trace import replay as replay_trace
 
     recorded = read_trace(trace)
-    chosen_adapter = chosen.build()
-    live = None if chosen_adapter is None else blocking(chosen_adapter)
+    built = chosen.build()
+    live = None if built is None else blocking(built)
     try:
         report = replay_trace(recorded, adapter=live)
         for warning in report.warnings:
