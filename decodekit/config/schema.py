@@ -24,10 +24,11 @@ def config_schema() -> dict[str, Any]:
     """The JSON Schema of a configuration with the parameters of every installed plugin that can be imported.
 
     What the schema accepts, `load_config` and `Config.check` accept too, and the other way round. JSON Schema cannot
-    express seven things: the grammar of a chain written as one text, which may end with a sampler and then allows no
+    express eight things: the grammar of a chain written as one text, which may end with a sampler and then allows no
     other; the parameters of a preset, which have several spellings; that ``min_ngram`` is at most ``max_ngram``; the
-    bytes of UTF-8 that a breaker of ``dry`` may have; that the variable of a watermark's ``key_env`` holds its key; the
-    last details of a URL; and that 7.0 is no integer in TOML.
+    bytes of UTF-8 that a breaker of ``dry`` may have; that the variable of a watermark's ``key_env`` holds its key;
+    what a grammar, a regular expression or a JSON Schema of a constraint may be; the last details of a URL; and that
+    7.0 is no integer in TOML.
     """
     schema = Config.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"

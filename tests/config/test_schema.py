@@ -205,4 +205,7 @@ def test_what_the_schema_takes_loads_and_what_it_refuses_does_not(data: dict[str
             data["guesser"].pop(key, None)
     if isinstance(data.get("chain"), str):
         return  # its grammar is not in the schema either
+    chain = data.get("chain") if isinstance(data.get("chain"), list) else []
+    if any(isinstance(part, dict) and {"lark", "regex", "json_schema", "tools"} & {*part} for part in chain):
+        return  # nor what a grammar, a regular expression or a JSON Schema may be
     assert fits(data) == loads(data), data
