@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, SecretStr
 
 from decodekit.distribution.disclosure import CHEAP, Disclosure, for_each
-from decodekit.errors import AdapterError, ConfigError, DecodekitError, ModelNotFound, ParameterError
+from decodekit.errors import AdapterError, ConfigError, DecodekitError, ModelNotFound
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.background import Background
 from decodekit.model.drawn import Drawing
@@ -27,6 +27,7 @@ from decodekit_remote.connection import Connection, Options, needs_vocabulary, s
 from decodekit_remote.dialect import Prefill
 from decodekit_remote.engines import EngineName
 from decodekit_remote.named_tokenizer import named_tokenizer
+from decodekit_remote.parameters import BaseUrl, KeyVariable
 from decodekit_remote.probing import CHAT, Found, assumed, contact, dialect_named
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server_drawn import ServerDrawn
@@ -88,11 +89,11 @@ class RemoteAdapter(OfOneProcess):
     def __init__(
         self,
         *,
-        base_url: Annotated[str, Field(min_length=1, max_length=2048)],
+        base_url: BaseUrl,
         dialect: Any = "auto",
         model: Annotated[str, Field(min_length=1, max_length=512)] | None = None,
         tokenizer: Any = None,
-        api_key_env: Annotated[str, Field(max_length=4096)] | None = None,
+        api_key_env: KeyVariable | None = None,
         draft: Annotated[int, Field(ge=1, le=64)] | Literal["auto", "stream"] = "auto",
         top: Annotated[int, Field(ge=1, le=1_000_000)] | None = None,
         deadline: Annotated[float, Field(gt=0, le=3600)] = 60.0,
@@ -340,10 +341,6 @@ def _inside_an_event_loop() -> bool:
 def _key_from(variable: str | None) -> SecretStr | None:
     if variable is None:
         return None
-    if not re.fullmatch(
-        "[A-Z_][A-Z0-9_]{0,127}", variable
-    ):  # it may be the key itself by mistake, so it is not repeated
-        raise ParameterError("api_key_env: the name of an environment variable, in capitals; never the key itself")
     value = os.environ.get(variable, "").strip()
     if not value:
         raise ConfigError(f"api_key_env: the environment variable {variable} is not set")

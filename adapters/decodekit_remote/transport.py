@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 import tenacity
@@ -35,6 +34,7 @@ from decodekit_remote.body import (
     utf8,
 )
 from decodekit_remote.clients import Carrier, Client, Clients
+from decodekit_remote.parameters import checked_url
 from decodekit_remote.redaction import Redaction
 from decodekit_remote.refusals import LONGEST_WAIT, Refused, is_error, own_message, refusal, status_of
 
@@ -86,7 +86,7 @@ class Transport:
         max_line: int = 32 * MEBIBYTE,
         max_body: int = 64 * MEBIBYTE,
     ) -> None:
-        self.base_url = _checked_url(base_url)
+        self.base_url = checked_url(base_url)
         self._key, self._key_header, self._headers = key, key_header, dict(headers or {})
         if key is not None and not (key.get_secret_value().isascii() and key.get_secret_value().isprintable()):
             raise ParameterError("the key is not one line of printable ASCII, so it cannot be sent in a header")
@@ -381,17 +381,3 @@ def _is_tls(error: BaseException) -> bool:
 
 def _reason_of(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def _checked_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it checks it
-    except ValueError as error:
-        raise ParameterError(f"base_url: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        bare = url.split("?")[0].rsplit("@")[-1]
-        raise ParameterError(f"base_url: an http or https URL such as http://127.0.0.1:8080, not {bare!r}")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ParameterError("base_url: no user, password, query or fragment; a key goes into a variable: api_key_env")
-    return url.rstrip("/")

@@ -118,6 +118,12 @@ def checked(answers: Any, prefixes: Sequence[Prefix], info: AdapterInfo) -> list
     Raises:
         AdapterError: they are not a list with one answer per prefix.
     """
+    if inspect.iscoroutine(answers):
+        answers.close()
+        raise AdapterError(
+            f"adapter {info.name!r} has an async predict: for tasks, an adapter has apredict and aclose in place of "
+            "predict and close"
+        )
     if not isinstance(answers, list | Sequence):
         raise AdapterError(f"adapter {info.name!r} answered with {_kind(answers)}, not with a list of answers")
     if len(answers) != len(prefixes):

@@ -16,7 +16,10 @@ from decodekit.plugin import registry
 from decodekit.session.options import GenerationOptions
 from decodekit.session.settings import Settings
 
-__all__ = ["DrawingAdapter", "Terms", "drawn_by_provider"]
+__all__ = ["PROVIDER_DRAWS", "DrawingAdapter", "Terms", "drawn_by_provider"]
+
+PROVIDER_DRAWS = "the provider draws the tokens"
+"""The event of the log."""
 
 _warned: WeakSet[Any] = WeakSet()  # adapters
 
@@ -97,7 +100,7 @@ def drawn_by_provider(
     if adapter not in _warned:
         _warned.add(adapter)
         get_logger().warning(
-            "the provider draws the tokens",
+            PROVIDER_DRAWS,
             why=why,
             consequence="its random numbers are not known: steps can be consistent, never proved",
             remedy="sampler='provider' says that this is wanted",
