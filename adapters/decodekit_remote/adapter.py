@@ -222,7 +222,7 @@ class RemoteAdapter:
         return tokenizer
 
     def _new_connection(self, found: Found, tokenizer: Tokenizer | None) -> Connection:
-        return Connection(server_of(self._transport, found, tokenizer, self._options.prefill), found, self._options)
+        return Connection(server_of(self._transport, found, tokenizer, self._options), found, self._options)
 
     def _require_connection(self) -> Connection:
         if self._connection is None:

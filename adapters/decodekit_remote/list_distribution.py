@@ -40,7 +40,7 @@ def distribution(
         vocab_size: the number of tokens, or None.
         stage: whether the values are raw.
         schedule: for the record.
-        bound: an upper bound on the logprobs of tokens not in the list, when they were asked for by id.
+        bound: an upper bound on the logprobs of tokens not in the list, in nats, where more was asked than the list.
 
     Raises:
         DistributionError: positive logprobs, a sum above 1.001, NaN, a token named twice, an empty list.
@@ -59,11 +59,27 @@ def distribution(
     if not known.any() or (fallen and not vocabulary.tokenizer.vocab_size < 2**62):
         raise _merged_entries(expected, int(known.sum()))
     edge = _edge(values, question.top)
-    hidden = 0.0 if fallen else float(max([edge, *values[~known]]))
+    hidden = float(max([edge, *values[~known]]))
+    if bound is not None:
+        hidden = bound
+    elif fallen:
+        hidden = max(edge, _first_shared(tokens, values, known, vocabulary))
     shown = np.array([token for token, kept in zip(ids, known, strict=True) if kept], dtype=np.int64)
     return Distribution.head(
         shown, values[known], vocab_size, stage=stage, schedule=schedule, max_hidden=max(hidden, -1e300)
     )
+
+
+def _first_shared(tokens: Sequence[Token], values: np.ndarray, known: np.ndarray, vocabulary: Vocabulary) -> float:
+    """A bound on the tokens behind texts that several have, in nats: such a text has the place of its first token."""
+    sharing = getattr(vocabulary, "sharing", None)
+    before = 0.0
+    for token, value, is_known in zip(tokens, values, known, strict=True):
+        if is_known:
+            before = float(value)
+        else:
+            return before if sharing is not None and sharing(token) else 0.0
+    return float(values.min())
 
 
 def _listed_values(position: Position, capabilities: Capabilities) -> tuple[list[Token], np.ndarray]:

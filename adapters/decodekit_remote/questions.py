@@ -225,13 +225,15 @@ class Questions:
         if not reply.positions:
             return await self._force_list(prefix, reply, question)
         at: Prefix | None = prefix
-        positions = reply.positions
+        positions, bound = list(reply.positions), None
         if question.force is not None:
             if positions[0].chosen != question.force:
                 raise ProviderError(
                     f"{self._server.transport.base_url} was forced to token {question.force} and returned another one"
                 )
             positions = [_unchosen(positions[0])]
+        if self._answers.same_texts.are_in(positions[0]):
+            positions[0], bound = await self._answers.same_texts.told_apart(prefix, positions[0], question)
         for place, position in enumerate(positions):
             if place and is_repeated(positions[place - 1], position):
                 raise DistributionError(
@@ -240,7 +242,7 @@ class Questions:
             if at is None:
                 break
             try:
-                at = self._answers.keep(at, position, question, place, reply)
+                at = self._answers.keep(at, position, question, place, reply, bound=bound if place == 0 else None)
             except DecodekitError:
                 if place == 0:
                     raise

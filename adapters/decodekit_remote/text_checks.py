@@ -54,6 +54,15 @@ class TextChecks:
         vocabulary = self._server.vocabulary
         if vocabulary is None:
             return
+        sent = self._server.begun(prefix)
+        if sent is not None:
+            start = prefix
+            while start.parent is not None and len(start.parent) >= len(prefix) - len(sent.begin):
+                start = start.parent
+            if len(start) > len(prefix) - len(sent.begin):  # the prompt itself has no text
+                start = Prefix(prefix.token_ids[: len(prefix) - len(sent.begin)])
+            await self._compare(start, sent.text)
+            return
         prompt = vocabulary.prompt_of(prefix)
         if isinstance(prompt, Conversation) and (prompt.answer_start or prompt.begun):
             await self.prove_prefill()

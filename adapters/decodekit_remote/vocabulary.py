@@ -119,12 +119,25 @@ class KnownVocabulary:
         self.tokenizer: Tokenizer = self._memory or tokenizer
         self._by_bytes: dict[bytes, int | None] = {}
         self._by_text: dict[str, int | None] = {"": None}  # control tokens have no text either
+        self._lossy = lossy
+        with_text: dict[str, list[int]] = {}
         for token in range(tokenizer.vocab_size):
             piece = tokenizer.token_bytes(token)
             if piece is not None:
                 self._by_bytes[piece] = None if piece in self._by_bytes else token
-                text = piece.decode("utf-8", lossy)
-                self._by_text[text] = None if text in self._by_text else token
+            text = (piece or b"").decode("utf-8", lossy)
+            with_text.setdefault(text, []).append(token)
+            if piece is not None:
+                self._by_text[text] = None if len(with_text[text]) > 1 or not text else token
+        self._sharing = {text: tuple(ids) for text, ids in with_text.items() if len(ids) > 1 or not text}
+
+    def sharing(self, text: str) -> tuple[int, ...]:
+        """The tokens that this text may stand for, if it does not name one."""
+        return self._sharing.get(text, ()) if self._by_text.get(text) is None else ()
+
+    def text_of(self, token: int) -> str:
+        """A token's text, as the server gives it."""
+        return (self.tokenizer.token_bytes(token) or b"").decode("utf-8", self._lossy)
 
     def identify(self, tokens: Sequence[Token]) -> list[int | None]:
         """Ids as they are; bytes and texts by the tokenizer's table; markup such as ``<|im_end|>`` by the tokenizer."""
