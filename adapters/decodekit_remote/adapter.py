@@ -68,6 +68,8 @@ class RemoteAdapter:
             before use, and later answers are watched.
         retokenised: what to do when a server that takes text tokenises it differently from the prefix, and so continues
             another sequence: ``error``, or ``allow``, which each step's schedule records.
+        same_text: how lists keyed by text are read without a tokenizer (llama_cpp_python): ``assume`` that each text is
+            one token and "" the end of a text, which each step's schedule records as ``assumed``, or ``error``.
         engine: which program's sampling parameters the server has, for ``sampler = "provider"``; ``auto`` goes by the
             name that the server gives, and assumes those of OpenAI's API where it gives none.
         probe: whether to request two or three single tokens first, to see what the server can return and whether values
@@ -96,6 +98,7 @@ class RemoteAdapter:
         concurrency: Annotated[int, Field(ge=1, le=1024)] = 16,
         prefill: Prefill = "no",
         retokenised: Literal["error", "allow"] = "error",
+        same_text: Literal["assume", "error"] = "assume",
         engine: EngineName | Literal["auto"] = "auto",
         probe: bool = True,
         client: Any = None,
@@ -117,7 +120,7 @@ class RemoteAdapter:
         )
         self._dialect = None if named == "auto" else named
         self._model, self._tokenizer, self._probe, self._engine = model, tokenizer, probe, engine
-        self._options = Options(draft, top, concurrency, prefill, retokenised)
+        self._options = Options(draft, top, concurrency, prefill, retokenised, same_text)
         self._connection: Connection | None = None
         self._connecting: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
         self._one_connection = threading.Lock()

@@ -139,6 +139,8 @@ class Answers:
     ) -> Prefix | None:
         """Make and store the answer of a prefix; returns the prefix with which the server continued."""
         schedule: dict[str, int | str] = {"place": place}
+        if self._server.vocabulary is not None and self._server.vocabulary.assumes:
+            schedule["assumed"] = self._server.vocabulary.assumes
         self._recognise(reply, schedule)
         if place == 0:
             self._checks.after(prefix, reply, schedule, streamed=question.stream)

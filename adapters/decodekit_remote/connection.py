@@ -39,6 +39,7 @@ class Options:
     concurrency: int
     prefill: Prefill
     retokenised: Literal["error", "allow"]
+    same_text: Literal["assume", "error"]
 
 
 class Connection:
@@ -207,11 +208,12 @@ def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, o
     begun_answers = None
     if needs_vocabulary(found):
         if tokenizer is None:
-            vocabulary = HashedVocabulary(conversations=capabilities.conversations)
+            assumes = capabilities.distinct_keys and capabilities.biases and options.same_text == "assume"
+            vocabulary = HashedVocabulary(conversations=capabilities.conversations, assumes=assumes)
         else:
             vocabulary = KnownVocabulary(tokenizer, capabilities.lossy, conversations=capabilities.conversations)
-            if capabilities.biases and options.retokenised == "error":
-                begun_answers = BegunAnswers(vocabulary, grammars=found.info.id_grammar)
+        if capabilities.biases and options.retokenised == "error":
+            begun_answers = BegunAnswers(vocabulary, grammars=found.info.id_grammar)
         tokenizer = vocabulary.tokenizer
     server = Server(
         transport,

@@ -47,6 +47,8 @@ def distribution(
         Undisclosed: the list shows texts whose tokens are not known.
     """
     tokens, values = _listed_values(position, capabilities)
+    if vocabulary is not None and vocabulary.assumes:
+        values = np.maximum.accumulate(values[::-1])[::-1]  # a text with a later token's value stands too far in front
     if vocabulary is None:
         return _by_ids(np.array(tokens, dtype=np.int64), values, question, vocab_size, stage, schedule, bound)
     vocabulary.learn(position)
@@ -55,7 +57,7 @@ def distribution(
     twice = {token for token in names if names.count(token) > 1} if len(set(names)) < len(names) else set()
     known = np.array([token is not None and token not in twice for token in ids])
     expected = min(question.top, vocab_size or question.top)
-    fallen = capabilities.distinct_keys and len(values) < expected
+    fallen = capabilities.distinct_keys and len(values) < expected and not vocabulary.assumes
     if not known.any() or (fallen and not vocabulary.tokenizer.vocab_size < 2**62):
         raise _merged_entries(expected, int(known.sum()))
     edge = _edge(values, question.top)

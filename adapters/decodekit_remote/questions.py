@@ -22,10 +22,11 @@ from decodekit_remote.prompt_counts import Miscounted
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import Server
 from decodekit_remote.streams import Streams, Wanted
-from decodekit_remote.text_checks import TextChecks
+from decodekit_remote.text_checks import Retokenised, TextChecks
 
 __all__ = ["Questions"]
 
+_SPARE = 4  # entries more than are wanted, where equal texts are one
 _BATCH = 32  # prompts in one request
 
 
@@ -74,16 +75,27 @@ class Questions:
     async def _ask_alone(self, wanted: Wanted) -> list[tuple[bytes, Answer]]:
         try:
             try:
-                answer = await self._answer(wanted)
+                answer = await self._settled(wanted)
             except Miscounted:
                 await self._checks.counts.settle(wanted.prefix)
-                answer = await self._answer(wanted)
+                answer = await self._settled(wanted)
             return [(wanted.prefix.digest, answer)]
         except DecodekitError as error:
             return [(wanted.prefix.digest, error)]
 
+    async def _settled(self, wanted: Wanted) -> Distribution:
+        """The answer; where the server makes other tokens of the text, its answer begins with those that are meant."""
+        try:
+            return await self._answer(wanted)
+        except Retokenised:
+            if not await self._checks.begin_with_tokens(wanted.prefix):
+                raise
+            return await self._answer(wanted)
+
     async def _answer(self, wanted: Wanted) -> Distribution:
         prefix, want = wanted.prefix, wanted.disclosure
+        if self._server.vocabulary is not None and self._server.vocabulary.assumes and want.top is not None:
+            want = replace(want, top=want.top + _SPARE + want.top // 8)  # equal texts are one entry
         stream = self._streams.next_for(wanted) if wanted.plain else None
         if stream is None:  # a stream goes on with the tokens that the server chose itself
             await self._checks.before(prefix)
@@ -97,7 +109,9 @@ class Questions:
         if not wanted.plain:
             return await self._everything(wanted) if want.kind == "all" else await self._by_name(wanted)
         top = want.top or self._list_length.top
-        again = top > self._list_length.top  # a list was too short; its draft is stored already, or unlikely
+        again = (
+            wanted.disclosure.top or 0
+        ) > self._list_length.top  # a list was too short; its draft is stored already, or unlikely
         opened = stream is None and not again and self._streams.should_open(prefix)
         if opened:
             await self._count(self._checks.counts.uncounted(prefix, stream=True))

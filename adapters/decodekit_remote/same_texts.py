@@ -24,8 +24,8 @@ from decodekit_remote.vocabulary import KnownVocabulary
 __all__ = ["SameTexts"]
 
 _SHORT = 128  # a list up to this length is told apart to its end
-_LEAST = -10.0  # nats; a longer one down to this logprob
-_MOST = 6  # tokens of one text that are looked for in one list
+_LEAST = -13.0  # nats; a longer one down to this logprob
+_MOST = 16  # tokens of one text that are looked for in one list
 _MOST_KEPT = 256  # prefixes
 
 

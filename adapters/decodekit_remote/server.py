@@ -123,8 +123,8 @@ class Server:
         """Ask it. Raises `AdapterError`."""
         replies = await put(self.transport, self.dialect, question, self.vocab_size)
         if question.begin:
-            assert isinstance(self.vocabulary, KnownVocabulary)
-            expected = [*map(self.vocabulary.text_of, question.begin)]
+            assert self.begun_answers is not None
+            expected = [*map(self.begun_answers.text_of, question.begin)]
             if any(list(reply.begun) != expected for reply in replies):
                 raise ProviderError(
                     f"{self.transport.base_url} was asked to begin its answer with the tokens {expected!r}, and began "

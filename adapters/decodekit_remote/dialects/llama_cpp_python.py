@@ -12,16 +12,19 @@ server cannot read, or that no token fits, ends its process, so it is sent only 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from decodekit.errors import ProviderError
 from decodekit_remote.dialect import Ask, Capabilities, Chosen, Dialect, Reply, Request, ServerInfo, prompts_of
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event, without_logprobs
+from decodekit_remote.reading import integers
 
 __all__ = ["LlamaCppPythonDialect"]
 
 _READS_IDS = (0, 3, 36)  # the first version whose grammars are known to take ids
 _STEP = 1000.0  # nats between the raised logits of an answer's first tokens
+_FILLER = "."
 _ONCE = 1e6  # a penalty that leaves nothing of a raised logit once its token was chosen
 
 
@@ -30,12 +33,21 @@ class LlamaCppPythonDialect(Dialect):
 
     name = "llama_cpp_python"
     capabilities = Capabilities(
-        most_top=100_000, stage="raw", draft=True, stream=True, distinct_keys=True, biases=True, lossy="ignore"
+        most_top=100_000,
+        stage="raw",
+        draft=True,
+        stream=True,
+        forces=True,
+        distinct_keys=True,
+        biases=True,
+        lossy="ignore",
     )
 
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         body = plain_body(question, prompts_of(question)) | {"top_k": 1, "repeat_penalty": 1.0}
         bias = dict.fromkeys(question.unwanted, -100.0) | dict(question.bias)
+        if question.force is not None:
+            bias[question.force] = _STEP
         if question.begin:
             body["max_tokens"] = len(question.begin) + question.tokens
             if question.by_grammar:
@@ -49,7 +61,11 @@ class LlamaCppPythonDialect(Dialect):
 
     def reply(self, data: Any, question: Request) -> list[Reply]:
         replies = read_choices(data, str, self.name, 0)
-        return [_after_begin(reply, data, question) for reply in replies] if question.begin else replies
+        if question.begin:
+            replies = [_after_begin(reply, data, question) for reply in replies]
+        if question.force is not None:
+            replies = [_named(reply, question.force) for reply in replies]
+        return replies
 
     def event(self, data: Any, seen: int) -> Reply:
         return read_event(data, str, self.name)
@@ -63,7 +79,9 @@ class LlamaCppPythonDialect(Dialect):
         listed = models_of(await ask("/v1/models"), model)
         if listed is None or "count" not in await ask("/extras/tokenize/count", {"input": "."}):
             return None
-        return ServerInfo(model=str(listed["id"]), tokenizes=True, id_grammar=await _version(ask) >= _READS_IDS)
+        (*_, filler) = integers((await ask("/extras/tokenize", {"input": _FILLER}))["tokens"])
+        reads = await _version(ask) >= _READS_IDS
+        return ServerInfo(model=str(listed["id"]), tokenizes=True, filler=filler, id_grammar=reads)
 
     def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:
         return "/extras/tokenize", {"input": text}
@@ -86,6 +104,13 @@ def _grammar(question: Request) -> str:
     return f"root ::= {begin} (!<[{other}]>)*"
 
 
+def _named(reply: Reply, forced: int) -> Reply:
+    """With the id of the token that was forced in place of its text."""
+    if not reply.positions or reply.positions[0].chosen != _FILLER:
+        return reply
+    return replace(reply, positions=[replace(reply.positions[0], chosen=forced), *reply.positions[1:]])
+
+
 def _after_begin(reply: Reply, data: Any, question: Request) -> Reply:
     """The lists after the tokens with which the answer had to begin, which are part of the prefix."""
     begin, count = len(question.begin), data["usage"]["completion_tokens"]
@@ -94,13 +119,9 @@ def _after_begin(reply: Reply, data: Any, question: Request) -> Reply:
             f"llama_cpp_python: an answer that had to begin with {begin} tokens has {count}, and lists for "
             f"{len(reply.positions)}"
         )
-    counted = None if reply.prompt_tokens is None else reply.prompt_tokens + begin
-    return Reply(
-        reply.positions[begin:],
+    return replace(
+        reply,
+        positions=reply.positions[begin:],
         begun=[position.chosen for position in reply.positions[:begin]],
-        cut=reply.cut,
-        model=reply.model,
-        build=reply.build,
-        prompt_tokens=counted,
-        cached_tokens=reply.cached_tokens,
+        prompt_tokens=None if reply.prompt_tokens is None else reply.prompt_tokens + begin,
     )
