@@ -126,6 +126,7 @@ class Request:
         begin: ids with which the answer must begin; ``tokens`` and the lists are those after them.
         by_grammar: how it is made to: by a grammar of ids, or by raised logits, each once.
         bias: what to add to the logits of these ids for the choice, in nats; the reported values stay.
+        once: no token is chosen twice, so that an answer of half characters ends.
     """
 
     prompts: tuple[tuple[int, ...] | str | Conversation, ...]
@@ -143,6 +144,7 @@ class Request:
     begin: tuple[int, ...] = ()
     by_grammar: bool = True
     bias: tuple[tuple[int, float], ...] = ()
+    once: bool = False
 
 
 def entries_of(question: Request, vocab_size: int | None) -> int:

@@ -15,6 +15,7 @@ NEAR = 2e-4
 """Nats: values that differ by less are taken as equal. Logits that were raised by 100 are kept to 8e-6 in float32."""
 
 _ABOVE = 1.0  # nats by which a raised token exceeds all that are not raised
+_ENDING = 64  # tokens
 
 
 class RaisedLogits:
@@ -39,15 +40,23 @@ class RaisedLogits:
         """Whether the list has a token to compare others with."""
         return bool(self._own)
 
-    async def reach(self, tokens: Sequence[int], value: float) -> bool:
-        """Whether one of these tokens has at least this logprob.
+    def can_raise(self, tokens: Sequence[int]) -> bool:
+        """Whether these can be raised together: no token is chosen twice where some are half characters."""
+        return not any(map(self._is_part, tokens)) or set(tokens).isdisjoint(self._question.begin)
 
-        They are raised as little as that takes: a server goes on after half a character, and would choose them again.
-        """
+    def _is_part(self, token: int) -> bool:
+        piece = self._vocabulary.tokenizer.token_bytes(token) or b""
+        return piece.decode("utf-8", "ignore").encode() != piece
+
+    async def reach(self, tokens: Sequence[int], value: float) -> bool:
+        """Whether one of these tokens has at least this logprob; see `can_raise`."""
         other = max(self._own, key=lambda token: self._known[token])
         raised = _ABOVE - value
         bias = dict.fromkeys(tokens, raised) | {other: raised + value - NEAR / 2 - self._known[other]}
-        chosen = await self._server.choose(replace(self._question, top=0, bias=tuple(bias.items())))
+        once = any(map(self._is_part, tokens))
+        if once:  # after half a character the server goes on: whole ones, a little lower, end the answer
+            bias = {token: _ABOVE - 0.5 - self._known[token] for token in self._own[:_ENDING]} | bias
+        chosen = await self._server.choose(replace(self._question, top=0, bias=tuple(bias.items()), once=once))
         is_other = chosen.text == self._begun + self._vocabulary.text_of(other)
         return not (is_other and chosen.tokens == len(self._question.begin) + 1)
 

@@ -129,6 +129,8 @@ class _List:
 
     async def _is_one(self, sharing: Sequence[int], likely: Sequence[int], value: float) -> bool:
         """Identify the only token of a text in this list, whose value is known then."""
+        if not self._raised.can_raise(sharing):
+            return False
         found = await self._raised.having(sharing, value, likely)
         if found is not None:
             self._told.values[found] = value
@@ -139,7 +141,7 @@ class _List:
         left = [token for token in sharing if token not in self._told.values]
         bound = self._told.others.get(text, 0.0)
         for _ in range(_MOST):
-            if not left or bound <= self._least or self._complete:
+            if not left or bound <= self._least or self._complete or not self._raised.can_raise(left):
                 break
             if not await self._raised.reach(left, self._least):
                 bound = self._least

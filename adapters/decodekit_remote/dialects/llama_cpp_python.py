@@ -46,6 +46,8 @@ class LlamaCppPythonDialect(Dialect):
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         body = plain_body(question, prompts_of(question)) | {"top_k": 1, "repeat_penalty": 1.0}
         bias = dict.fromkeys(question.unwanted, -100.0) | dict(question.bias)
+        if question.once:  # the server goes on until a character is complete
+            body["repeat_penalty"] = _ONCE
         if question.force is not None:
             bias[question.force] = _STEP
         if question.begin:
