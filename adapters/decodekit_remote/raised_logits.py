@@ -86,7 +86,8 @@ class RaisedLogits:
                 high = middle
             else:
                 low = middle + 1
-        unwanted = tuple(sorted(self._vocabulary.tokenizer.eos_ids))
+        # A chosen token's value would take the place of that of the text.
+        unwanted = tuple(sorted(self._vocabulary.tokenizer.eos_ids.union(self._vocabulary.sharing(text))))
         (reply,) = await self._server.put(replace(self._question, top=low + 1, unwanted=unwanted))
         listed = dict(zip(reply.positions[0].tokens, reply.positions[0].logprobs, strict=True))
         value = listed.get(text)

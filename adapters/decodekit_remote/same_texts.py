@@ -109,10 +109,12 @@ class _List:
         values = self._told.values.values()
         return not self._unknown and sum(value >= self._edge - NEAR for value in values) >= self._asked
 
-    async def told_apart(self, ends: Sequence[int]) -> tuple[Position, float]:
+    async def told_apart(self, ends: Sequence[int]) -> tuple[Position, float | None]:
         """As `SameTexts.told_apart`; ``ends`` are the tokens that end a text, the likely one first."""
+        if not self._raised.usable:  # as after half a character, where all are ""
+            return self._position, None
         for text, value in sorted(self._shared.items(), key=lambda each: each[0] == ""):  # the end of a text last
-            if not self._raised.usable or self._complete:
+            if self._complete:
                 break
             sharing = self._vocabulary.sharing(text)
             exact = [i for i in sharing if self._vocabulary.tokenizer.token_bytes(i) == text.encode()]

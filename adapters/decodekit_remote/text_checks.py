@@ -91,7 +91,9 @@ class TextChecks:
         if begun is None or not isinstance(vocabulary, HashedVocabulary):
             return False
         start = prefix
-        while start.parent is not None and (start == prefix or not self.counts.as_expected(start)):
+        while start.parent is not None and (
+            start == prefix or self._server.begun(start) is not None or not self.counts.as_expected(start)
+        ):
             start = start.parent
         pieces = [vocabulary.token_bytes(token) or b"" for token in prefix.token_ids[len(start) :]]
         ids: list[int] = []

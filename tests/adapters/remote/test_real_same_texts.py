@@ -21,7 +21,7 @@ from decodekit.distribution.disclosure import Disclosure
 from tests.adapters.llamacpp.bare_loop import MODEL, model_path
 from tests.adapters.remote.test_real_llama_cpp_python import BF16, ROUNDING, remote, started
 
-CHAINS = {"temperature=0.8 top_p=0.95": 3, "top_k=40": 6, "min_p=0.1": 6, "temperature=0": 10}
+CHAINS = {"temperature=0.8 top_p=0.95": 3, "top_k=40": 4, "min_p=0.1": 6, "temperature=0": 8}
 FEW = ["The capital of France is", "Water is made of", "def fibonacci(n):"]
 MANY = [
     *FEW,
@@ -66,7 +66,7 @@ def tokens_of(adapter: Any, chain: str, prompt: str, tokens: int) -> list[int]:
 @pytest.mark.real_model
 @pytest.mark.parametrize("chain", CHAINS)
 def test_its_tokens_are_those_of_the_model_in_process(server: str, local: Any, chain: str) -> None:
-    for prompt in FEW:
+    for prompt in FEW[:2]:
         there = tokens_of(remote(server), chain, prompt, CHAINS[chain])
         assert there == tokens_of(local, chain, prompt, CHAINS[chain]), prompt
 
@@ -86,9 +86,9 @@ def test_every_token_of_a_list_has_its_id(server: str, local: Any, text: str) ->
 
 
 @pytest.mark.real_model
-@pytest.mark.parametrize("tail", [b"\n|\n", b"\n|\n|Th|e", b" \xf0\x9f", b"caf|\xc3"], ids=repr)
+@pytest.mark.parametrize("tail", [b"\n|\n", b"\n|\n|Th|e"], ids=repr)
 def test_a_prefix_that_no_text_gives_is_continued(server: str, local: Any, tail: bytes) -> None:
-    """Line ends that a tokenizer would join, words in parts, and half characters."""
+    """Line ends that a tokenizer would join, and words in parts."""
     by_bytes = {local.tokenizer.token_bytes(token): token for token in range(local.tokenizer.vocab_size)}
     ids = [by_bytes[piece] for piece in tail.split(b"|")]
     prefix = Prefix([*local.tokenizer.encode("Yes."), *ids])
