@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import reprlib
 from collections.abc import Iterable
 from pickle import Pickler
 from typing import Any
@@ -42,12 +43,22 @@ __all__ = [
     "ProviderError",
     "TraceError",
     "UnknownPlugin",
+    "brief",
     "did_you_mean",
     "message_of",
 ]
 
 
 _MOST_LISTED = 12
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 60
+
+
+def brief(value: object) -> str:
+    """A value as a message shows it: as it would be written in Python, cut where it is long."""
+    if isinstance(value, type):
+        return value.__name__
+    return _BRIEF.repr(value) if isinstance(value, str) else " ".join(_BRIEF.repr(value).split())
 
 
 def message_of(error: BaseException) -> str:

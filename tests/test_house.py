@@ -157,3 +157,16 @@ def test_the_tree_on_that_page_shows_every_folder_of_sources() -> None:
     assert {name for name in shown if not (ROOT / name).exists()} == set()
     folders = {f"{path.parent.relative_to(ROOT)}/" for path in sources()}
     assert folders <= shown | {"plugins/"}
+
+
+def test_that_page_names_every_file_of_sources_once() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text().partition("## The files")[2]
+    named: list[str] = []
+    folder = ""
+    for line in page.partition("```text\n")[2].partition("```")[0].splitlines():
+        if line.startswith(" "):
+            named += [f"{folder}/{name}.py" for name in line[27:].split()]
+        elif line:
+            folder = line
+    there = [str(path.relative_to(ROOT)) for path in sources() if path.name != "__init__.py"]
+    assert sorted(named) == sorted(there)

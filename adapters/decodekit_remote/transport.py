@@ -222,7 +222,8 @@ class Transport:
         except httpx.ConnectTimeout:
             raise self.error(path, f"cannot be reached: no connection within {_CONNECT:g} s") from None
         except httpx.ConnectError as error:
-            raise self.error(path, f"cannot be reached: {_reason_of(error)}", again=not _is_tls(error)) from None
+            hint = "" if _is_tls(error) else "; start the server, or mend base_url"
+            raise self.error(path, f"cannot be reached: {_reason_of(error)}{hint}", again=not _is_tls(error)) from None
         except httpx.TimeoutException as error:
             raise self.error(path, f"did not answer in time ({type(error).__name__})") from None
         except httpx.TransportError as error:  # the connection was lost: nothing was accepted, so it may be sent again

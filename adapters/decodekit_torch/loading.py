@@ -174,7 +174,10 @@ def _place_of(model: str, allow_downloads: bool) -> tuple[Path, Path | None]:
     path = Path(model).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ModelNotFound(f"folder {model!r} holds no model: there is no config.json in it")
+            raise ModelNotFound(
+                f"folder {model!r} holds no model: there is no config.json in it. A model is a folder that "
+                "transformers wrote with save_pretrained, or a .gguf file"
+            )
         return path, None
     on_hub = hub_name(model)
     if on_hub is None and "/" in model and _is_hub_id(path):

@@ -19,7 +19,7 @@ from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
 from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import BoundRandomness
-from decodekit.errors import ParameterError
+from decodekit.errors import ParameterError, brief
 from decodekit.plugin import registry
 from decodekit.plugin.one_line import read_chain
 from decodekit.plugin.presets import read_recipe
@@ -84,6 +84,12 @@ class Chain:
             ParameterError: a parameter that is missing, unknown or out of range.
         """
         chosen = {"name": "multinomial"} if sampler is None else sampler
+        parts = list(parts)
+        given: tuple[object, ...] = (*parts, chosen)
+        for part in given:
+            if not isinstance(part, Mapping) or "name" not in part:
+                form = "{'name': 'top_k', 'top_k': 40}"
+                raise ParameterError(f"a part of a chain is data such as {form}, not {brief(part)}")
         chain = cls([registry.processor(**part) for part in parts], registry.sampler(**chosen))
         chain.notes = tuple(notes)
         return chain
@@ -227,13 +233,15 @@ def _listed(processors: Any) -> tuple[Callable[..., Any], ...]:
         raise ParameterError(f"a chain that is written as text is read by Chain.of({processors!r})")
     if isinstance(processors, bytes | Mapping):
         raise ParameterError(
-            f"a chain is a list of processors, not {processors!r}; build one by name with processor(...), "
+            f"a chain is a list of processors, not {brief(processors)}; build one by name with processor(...), "
             "or all from data with Chain.from_parts([...])"
         )
     if callable(processors):
         return (processors,)
     if not isinstance(processors, Iterable):
-        raise ParameterError(f"a chain is a list of processors, not {processors!r}")
+        raise ParameterError(
+            f"a chain is a text, such as 'top_k=40 temperature=0.8', or a list of processors, not {brief(processors)}"
+        )
     return tuple(processors)
 
 

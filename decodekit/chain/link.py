@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError, current_task
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,7 +15,15 @@ from decodekit.distribution.disclosure import Tail, Undisclosed
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import PROCESSORS, BoundRandomness, Lanes, derive
 from decodekit.draw.samplers import CORE_SAMPLERS
-from decodekit.errors import ConfigError, DecodekitError, DistributionError, ParameterError, PluginError, message_of
+from decodekit.errors import (
+    ConfigError,
+    DecodekitError,
+    DistributionError,
+    ParameterError,
+    PluginError,
+    brief,
+    message_of,
+)
 from decodekit.plugin import registry
 from decodekit.plugin.traits import Traits
 
@@ -63,9 +72,7 @@ class Applied(NamedTuple):
 def link_of(part: Any, seen: dict[str, int]) -> Link:
     """The link of a part; ``seen`` counts the parts of each name so far."""
     if not callable(part):
-        raise ParameterError(
-            f"a chain is made of callables, and {part!r} is not callable. Build plugins by name with processor(...)"
-        )
+        raise ParameterError(f"{brief(part)} is no part of a chain: {_meant(part)}")
     if isinstance(part, type):
         raise ParameterError(
             f"a chain is made of instances, and {part.__name__} is a class. Build one: {part.__name__}(...), or "
@@ -91,6 +98,17 @@ def link_of(part: Any, seen: dict[str, int]) -> Link:
     )
 
 
+def _meant(given: object) -> str:
+    """What to write in place of something that is no plugin."""
+    if isinstance(given, str):
+        return f"write the whole chain as one text, chain={brief(given)}, or build each part with processor(name, ...)"
+    if isinstance(given, Mapping):
+        return "parts that are data are read by Chain.from_parts([{'name': 'top_k', 'top_k': 40}])"
+    if hasattr(given, "processors"):
+        return "two chains are joined by Chain([*one.processors, *other.processors])"
+    return "a part is a function (dist, ctx), or is built with processor('top_k', top_k=40) or sampler('greedy')"
+
+
 def call_processor(
     link: Link, dist: Distribution, ctx: Context, state: Any, rng: BoundRandomness | None
 ) -> tuple[Distribution, tuple[tuple[int, int], ...]]:
@@ -113,9 +131,7 @@ def call_processor(
         blame(error, link, ctx)
         raise
     if not isinstance(after, Distribution):
-        raise PluginError(
-            f"a processor returns a Distribution, not {type(after).__name__}", plugin=link.name, step=ctx.step
-        )
+        raise PluginError(f"a processor returns a Distribution, {_instead(after)}", plugin=link.name, step=ctx.step)
     if after.vocab_size != dist.vocab_size:
         raise PluginError(
             f"it turned a vocabulary of {dist.vocab_size} into one of {after.vocab_size}",
@@ -123,6 +139,15 @@ def call_processor(
             step=ctx.step,
         )
     return after, tuple(noise.tosses) if noise is not None else ()
+
+
+def _instead(returned: object) -> str:
+    """What a processor returned in place of a distribution, and what its author meant."""
+    if returned is None:
+        return "not None; end it with: return the distribution"
+    if isinstance(returned, np.ndarray):
+        return "not an array; dist.with_scores(array) makes one of it"
+    return f"not {brief(returned)}"
 
 
 def call_sampler(link: Link, dist: Distribution, ctx: Context, noise: BoundRandomness, state: Any) -> Any:
@@ -157,7 +182,9 @@ def blame(error: BaseException, link: Link, ctx: Context) -> None:
         return
     if isinstance(error, DistributionError) and error.stage is None:
         raise type(error)(error.message, stage=link.name, step=ctx.step) from error
-    if isinstance(error, ConfigError) or not isinstance(error, DecodekitError):
+    if isinstance(error, ConfigError):
+        raise PluginError(message_of(error), plugin=link.name, step=ctx.step) from error
+    if not isinstance(error, DecodekitError):
         raise PluginError(
             f"raised {type(error).__name__}: {message_of(error)}", plugin=link.name, step=ctx.step
         ) from error

@@ -13,7 +13,7 @@ from decodekit.distribution.disclosure import Undisclosed
 from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import TOKENS, BoundRandomness
-from decodekit.errors import PluginError
+from decodekit.errors import PluginError, brief
 
 __all__ = ["Reshaped", "advance", "reshape"]
 
@@ -151,7 +151,7 @@ def advance(
 
 def _require_choice(choice: Any, dist: Distribution, link: Link, ctx: Context) -> None:
     if not isinstance(choice, Choice):
-        raise PluginError(f"a sampler returns a Choice, not {type(choice).__name__}", plugin=link.name, step=ctx.step)
+        raise PluginError(f"a sampler returns a Choice, not {brief(choice)}", plugin=link.name, step=ctx.step)
     if link.trusted:
         return
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from decodekit.cli.commands.verify import verify
 from decodekit.cli.output import exit_code, say, say_lines
 from decodekit.cli.streams import give_up_stdout, why_stdout_failed
 from decodekit.errors import DecodekitError, message_of
+from decodekit.plugin.one_line import in_chain
+from decodekit.plugin.wording import first_fault
 from decodekit.text.safe_text import safe_text
 
 __all__ = ["app", "run"]
@@ -89,7 +92,7 @@ def _verdict(error: BaseException) -> tuple[str, int]:
             return "", 2
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "decodekit"
-        return f"{error.format_message().rstrip('.')}{_elsewhere(error)}; see {path} --help", 2
+        return f"{_in_our_words(error)}{_elsewhere(error)}; see {path} --help", 2
     if isinstance(error, SystemExit) and error.code in (0, 1):  # rich exits so on a broken pipe
         give_up_stdout()
         return "", 1
@@ -97,11 +100,28 @@ def _verdict(error: BaseException) -> tuple[str, int]:
     return f"{message} (this is a bug in decodekit or in a plugin; --debug shows where)", 1
 
 
+def _in_our_words(error: Any) -> str:
+    """The message of a wrong call. Typer has pydantic check values, and shows its words; older ones have their own."""
+    cause, message = error.__cause__, str(error.format_message()).rstrip(".")
+    given = getattr(error, "message", "").rstrip(".")
+    if given and hasattr(cause, "errors"):
+        return message.replace(given, "it " + first_fault(cause.errors(), None).removeprefix("all of it: "))
+    older = re.fullmatch(r"('.*') is not a valid (?:(integer)|float)", given)
+    if older is not None:
+        return message.replace(given, f"it must be a {'whole ' if older[2] else ''}number, not {older[1]}")
+    if message.startswith("Got unexpected extra argument"):
+        return f"{message}; a text with spaces is written in quotes"
+    return message
+
+
 def _elsewhere(error: Any) -> str:
-    """Which commands have an option that this one lacks."""
+    """Which commands have an option that this one lacks, or that it is a part of a chain."""
     option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if option is None or context is None:
         return ""
+    part = in_chain(option.lstrip("-").replace("-", "_"), flag="--chain ")
+    if part:
+        return part
     commands = getattr(context.find_root().command, "commands", {})
     having = [name for name, each in commands.items() if any(option in known.opts for known in each.params)]
     return f"; {' and '.join(having)} {'has' if len(having) == 1 else 'have'} it" if having else ""

@@ -160,7 +160,9 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
     try:
         data = json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: it is not JSON: {error}") from None
+        raise ConfigError(
+            f'{where}: it is not JSON: {error}; a line is a text in quotes, or {{"prompt": "..."}}'
+        ) from None
     if isinstance(data, str):
         data = {"prompt": data}
     if not isinstance(data, dict) or "prompt" not in data:

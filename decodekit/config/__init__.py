@@ -4,8 +4,8 @@ A config names registered plugins and gives them parameters; it never names code
 adapter that needs one takes the *name* of a variable (``api_key_env``), never the secret.
 """
 
-from decodekit.config.loading import load_config, read_toml
+from decodekit.config.loading import check_session_part, load_config, read_toml
 from decodekit.config.model import Config
 from decodekit.config.schema import config_schema
 
-__all__ = ["Config", "config_schema", "load_config", "read_toml"]
+__all__ = ["Config", "check_session_part", "config_schema", "load_config", "read_toml"]

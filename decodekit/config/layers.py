@@ -95,9 +95,11 @@ def environment_layers(environment: Mapping[str, str]) -> list[Layer]:
             continue
         table, *keys = variable.removeprefix(PREFIX).lower().split("__")
         if table not in _PARTS or len(keys) != (0 if table == "chain" else 1) or "" in keys:
+            hint = "" if table in _PARTS else did_you_mean(table, _PARTS)
+            write = " Write" if hint.endswith("?") else "; write"
             raise ConfigError(
-                f"the environment variable {variable} names no setting{did_you_mean(table, _PARTS)}: write "
-                f"{PREFIX}ADAPTER__MODEL, {PREFIX}SESSION__SEED, {PREFIX}CHAIN and so on"
+                f"the environment variable {variable} names no setting{hint}{write} {PREFIX}ADAPTER__MODEL, "
+                f"{PREFIX}SESSION__SEED, {PREFIX}CHAIN and so on"
             )
         try:
             value = parse_value(environment[variable])

@@ -6,13 +6,14 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from decodekit.config.layers import Layer, environment_layers, merged, profile_of
 from decodekit.config.model import Config, PresetPart, SessionPart
-from decodekit.errors import ConfigError, message_of
+from decodekit.errors import ConfigError, brief, message_of
 from decodekit.local.files import read_bytes
 from decodekit.plugin import validated
 from decodekit.plugin.one_line import read_chain
@@ -21,7 +22,7 @@ from decodekit.plugin.presets import read_recipe
 from decodekit.plugin.wording import explained
 from decodekit.types import PathLike
 
-__all__ = ["load_config", "read_config_bytes", "read_toml"]
+__all__ = ["check_session_part", "load_config", "read_config_bytes", "read_toml"]
 
 
 def load_config(source: PathLike | Mapping[str, Any], *, profile: str | None = None) -> Config:
@@ -38,16 +39,24 @@ def load_config(source: PathLike | Mapping[str, Any], *, profile: str | None = N
         ConfigError: the file cannot be read, is not TOML, has an unknown key or a wrong value, or no such profile; or
             a variable of the environment names no setting.
     """
+    if not isinstance(source, str | os.PathLike | Mapping):
+        raise ConfigError(f"a configuration is the path of a .toml file, or a dict, not {brief(source)}")
     if isinstance(source, Mapping):
         return _resolved(without_numpy(source), "the configuration", profile, {})
     where = str(source)
     try:
         written = read_bytes(source)
     except OSError as error:
-        raise ConfigError(f"cannot read {where}: {error.strerror}") from error
+        by_name = f"; decodekit.open({where!r}) opens a model by its name" if Path(where).suffix != ".toml" else ""
+        raise ConfigError(f"cannot read {where}: {error.strerror}{by_name}") from error
     except ValueError as error:  # a name with a zero byte
         raise ConfigError(f"cannot read {where!r}: {error}") from error
     return read_config_bytes(written, where, profile=profile)
+
+
+def check_session_part(given: Mapping[str, Any], owner: str) -> None:
+    """Check options of a session as those of a configuration. Raises `ParameterError`, which names the owner."""
+    validated(SessionPart, without_numpy(given), owner)
 
 
 def read_config_bytes(written: bytes, where: str, *, profile: str | None = None) -> Config:
@@ -68,7 +77,9 @@ def read_toml(written: bytes, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(written.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # not TOML or UTF-8, a number of thousands of digits, too deep
-        raise ConfigError(f"{where} is not valid TOML: {message_of(error)}") from error
+        said = message_of(error)
+        hint = "; a text is written in quotes" if said.startswith("Invalid value") else ""
+        raise ConfigError(f"{where} is not valid TOML: {said}{hint}") from error
 
 
 def _resolved(data: Mapping[str, Any], where: str, profile: str | None, environment: Mapping[str, str]) -> Config:
@@ -85,7 +96,20 @@ def _resolved(data: Mapping[str, Any], where: str, profile: str | None, environm
     try:
         return Config.of(whole, notes, origins)
     except ValidationError as error:
-        raise ConfigError(explained(error.errors(), whole, _keys, _blamed(error, origins, where))) from None
+        said = explained(error.errors(), whole, _keys, _blamed(error, origins, where))
+        raise ConfigError(said + _way_out(whole)) from None
+
+
+def _way_out(whole: Mapping[str, Any]) -> str:
+    """What to write where the adapter is missing, or a setting stands outside its table."""
+    adapter = whole.get("adapter")
+    if adapter is None or (isinstance(adapter, Mapping) and "type" not in adapter):
+        return '; write [adapter] and below it type = "llamacpp", or another adapter, and its parameters'
+    chain = whole.get("chain")
+    if isinstance(chain, list) and any(isinstance(part, Mapping) and "name" not in part for part in chain):
+        return '; write name = "top_p", or another processor, below [[chain]]'
+    outside = next((key for key in whole if key in SessionPart.model_fields), None)
+    return "" if outside is None else f"; write {outside} below [session]"
 
 
 def _written_out(layer: Layer) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -101,7 +125,9 @@ def _written_out(layer: Layer) -> tuple[dict[str, Any], tuple[str, ...]]:
         where = f"{layer.origin}: chain"
         data["chain"], sampler = read_chain(chain, where)
         if sampler is not None and "sampler" in data:
-            raise ConfigError(f"{where} ends with the sampler {sampler['name']!r}, and [sampler] is there too")
+            raise ConfigError(
+                f"{where} ends with the sampler {sampler['name']!r}, and [sampler] is there too; leave one out"
+            )
         return {**data, **({} if sampler is None else {"sampler": sampler})}, ()
     if not isinstance(chain, Mapping):
         return data, ()

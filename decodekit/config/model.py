@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
 
 from decodekit.chain import Chain
 from decodekit.chain.advice import advice
-from decodekit.config.layers import Origins
+from decodekit.config.layers import PREFIX, Origins
 from decodekit.draw.context import MOST_TOKENS
+from decodekit.errors import ConfigError, message_of
 from decodekit.log import get_logger
 from decodekit.plugin import parameter_model, registry, validated
 
@@ -121,14 +123,28 @@ class Config(BaseModel):
         """Where each value came from: the file, a profile or a variable of the environment; defaults are not here."""
         return self._origins
 
+    @contextmanager
+    def _names_variables(self, *tables: str) -> Iterator[None]:
+        """An error in one of these tables says which variables of the environment are in it."""
+        try:
+            yield
+        except ConfigError as error:
+            from_outside = {origin for (table, _), origin in self._origins.items() if table in tables}
+            variables = sorted(origin for origin in from_outside if origin.startswith(PREFIX))
+            if not variables:
+                raise
+            raise type(error)(f"{message_of(error)} (from the environment: {', '.join(variables)})") from error
+
     def build_adapter(self) -> Any:
         """Build the adapter that the configuration names."""
-        return registry.adapter(self.adapter.type, **self.adapter.parameters())
+        with self._names_variables("adapter"):
+            return registry.adapter(self.adapter.type, **self.adapter.parameters())
 
     def build_chain(self) -> Chain:
         """Build the chain, in the order of the list. Advice is logged as warnings, each message once per process."""
         parts = [{"name": part.name, **part.parameters()} for part in (*self.chain, self.sampler)]
-        chain = Chain.from_parts(parts[:-1], parts[-1], self._notes)
+        with self._names_variables("chain", "sampler"):
+            chain = Chain.from_parts(parts[:-1], parts[-1], self._notes)
         for item in advice(chain):
             if item.message not in _advised:
                 _advised.add(item.message)

@@ -25,7 +25,9 @@ def dense_row(scores: ArrayLike) -> Row:
     """See `Distribution.dense`."""
     values = np.asarray(scores)
     if values.ndim != 1 or values.size == 0:
-        raise DistributionError(f"dense scores must be one row of numbers, not an array of shape {values.shape}")
+        raise DistributionError(
+            f"dense scores are one row, with a number for each token; this is an array of shape {values.shape}"
+        )
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float32 if values.dtype == np.float16 else np.float64)
     values = values.copy()
@@ -81,7 +83,9 @@ def _tokens(token_ids: ArrayLike, scores: ArrayLike, vocab_size: int | None, wha
     """Copies of distinct ids inside the vocabulary and of as many scores."""
     ids, values = np.array(token_ids, dtype=np.int64), np.array(scores, dtype=np.float64)
     if ids.ndim != 1 or ids.shape != values.shape or len(ids) == 0:
-        raise DistributionError(f"{what} needs as many ids as {of}, at least one: {ids.shape}, {values.shape}")
+        raise DistributionError(
+            f"{what} needs as many ids as {of}, in one list and at least one; it has {ids.size} and {values.size}"
+        )
     rising = ids.copy()
     rising.sort()
     if np.count_nonzero(rising[1:] == rising[:-1]):

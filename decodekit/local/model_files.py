@@ -82,5 +82,8 @@ def _checked(path: Path) -> Path:
     except OSError as error:
         raise ModelNotFound(f"model file {path} cannot be read: {error.strerror}") from error
     if magic != _MAGIC:
-        raise ModelNotFound(f"{path} is not a GGUF file: it starts with {magic!r}")
+        raise ModelNotFound(
+            f"{path} is not a GGUF file: it starts with {magic!r}, not {_MAGIC!r}. A model is a .gguf file, or the "
+            "folder of a transformers model"
+        )
     return path

@@ -104,7 +104,10 @@ def fault_of(
         hint = f"; start from [{bos_id}], its BOS token" if bos_id is not None else "; this model has no BOS token"
         return ParameterError(f"there is nothing to predict from: the prefix is empty{hint}")
     if context_length is not None and length > context_length:
-        return ContextOverflow(f"a prefix of {length} tokens does not fit a context length of {context_length}")
+        return ContextOverflow(
+            f"a prefix of {length} tokens does not fit a context length of {context_length}"
+            "; shorten it, or give the model a larger n_ctx"
+        )
     sound = 0
     for node in prefix.ancestors():
         if node.digest in known:

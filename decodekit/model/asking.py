@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from asyncio import CancelledError
@@ -11,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import CHEAP, Disclosure, for_each
-from decodekit.errors import AdapterError, DecodekitError, DistributionError
+from decodekit.errors import AdapterError, DecodekitError, DistributionError, brief
 from decodekit.fork import after_fork
 from decodekit.model.adapter import Adapter, AdapterInfo, Answer, AsyncAdapter
 from decodekit.model.background import Background
@@ -117,10 +118,14 @@ def checked(answers: Any, prefixes: Sequence[Prefix], info: AdapterInfo) -> list
         AdapterError: they are not a list with one answer per prefix.
     """
     if not isinstance(answers, list | Sequence):
-        raise AdapterError(f"adapter {info.name!r} answered with {type(answers).__name__}, not with a list of answers")
+        raise AdapterError(f"adapter {info.name!r} answered with {_kind(answers)}, not with a list of answers")
     if len(answers) != len(prefixes):
         raise AdapterError(f"adapter {info.name!r} gave {len(answers)} answers to {len(prefixes)} prefixes")
     return [_checked(answer, info.vocab_size, info.name) for answer in answers]
+
+
+def _kind(answer: object) -> str:
+    return "None" if answer is None else type(answer).__name__
 
 
 def _checked(answer: Answer, vocab_size: int | None, name: str) -> Answer:
@@ -129,7 +134,7 @@ def _checked(answer: Answer, vocab_size: int | None, name: str) -> Answer:
     if isinstance(answer, DecodekitError):
         return answer
     if not isinstance(answer, Distribution):
-        return AdapterError(f"adapter {name!r} answered with {type(answer).__name__}, not with a Distribution")
+        return AdapterError(f"adapter {name!r} answered with {_kind(answer)}, not with a Distribution")
     if vocab_size is not None and answer.vocab_size != vocab_size:
         return DistributionError(
             f"adapter {name!r} has a vocabulary of {vocab_size} and answered with one of {answer.vocab_size}",
@@ -192,9 +197,19 @@ def blocking(adapter: Adapter | AsyncAdapter) -> Adapter:
         return BlockingAdapter(adapter)
     if isinstance(adapter, BlockingAdapter | Adapter):
         return adapter
-    raise AdapterError(
-        f"{type(adapter).__name__} has neither predict nor apredict; see decodekit.model.adapter.Adapter"
-    )
+    raise AdapterError(_no_adapter(adapter))
+
+
+def _no_adapter(given: object) -> str:
+    """What is given in place of an adapter, and what was meant."""
+    if isinstance(given, str):
+        return f"{brief(given)} is a text and no adapter; decodekit.open({brief(given)}) opens a model by its name"
+    if isinstance(given, type):
+        return f"{given.__name__} is a class and no adapter; make one of it: {given.__name__}(...)"
+    needed = ("info", "tokenizer", "predict", "close")
+    missing = [name for name in needed if inspect.getattr_static(given, name, None) is None]  # asking may connect
+    what = brief(given) if type(given).__module__ == "builtins" else f"this object, of {type(given).__name__},"
+    return f"{what} is no adapter: it has no {', no '.join(missing)}; see the page on writing an adapter"
 
 
 def connect(adapter: Adapter, until: float | None = None) -> None:

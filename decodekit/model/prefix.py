@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from decodekit.errors import ParameterError
+from decodekit.errors import ParameterError, brief
 from decodekit.types import Ids
 
 __all__ = ["Prefix"]
@@ -115,10 +115,10 @@ def _as_ids(ids: Iterable[int]) -> Ids:
         return one
     try:
         array = np.asarray(listed)
-    except ValueError as error:
-        raise ParameterError(f"token ids must be a flat sequence of integers: {error}") from None
+    except (ValueError, OverflowError):
+        raise ParameterError(f"token ids must be a flat sequence of integers, not {brief(listed)}") from None
     if array.dtype.kind not in "iu" or array.ndim != 1:
-        raise ParameterError(f"token ids must be a flat sequence of integers, not {array.dtype} of shape {array.shape}")
+        raise ParameterError(f"token ids must be a flat sequence of integers, not {brief(listed)}")
     if (array < 0).any() or (array > _LARGEST_ID).any():
         raise ParameterError(f"token ids must lie in [0, 2**63); got {int(array.min())} to {int(array.max())}")
     owned = np.array(array, dtype=np.int64)

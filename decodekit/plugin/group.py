@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from decodekit.errors import ConfigError, ParameterError, UnknownPlugin, did_you_mean, message_of
+from decodekit.errors import ConfigError, ParameterError, UnknownPlugin, brief, did_you_mean, message_of
 from decodekit.log import get_logger
 from decodekit.plugin.installed import OURS, PluginInfo, installed, origin, our_version
 from decodekit.plugin.parameters import FunctionPlugin, parameter_model, require_keywords, validated
@@ -21,6 +21,10 @@ LOADED: dict[Callable[..., Any], PluginInfo] = {}
 """The code that entry points named and that was imported."""
 
 _warned: set[tuple[str, str, str]] = set()
+_PLACES: dict[tuple[str, ...], str] = {  # of a name that is of the other kind
+    ("processor", "sampler"): ", and stands at the end of a chain: 'top_k=40 greedy', or [sampler] in a configuration",
+    ("sampler", "processor"): ", and stands before the sampler: 'top_k=40 greedy', or [[chain]] in a configuration",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class Group:
             raise UnknownPlugin(f"no {self.kind} is named {name!r}{self._instead(name)}")
         return self._imported(points[0])
 
-    def build(self, name: str, **params: Any) -> Any:
+    def build(self, name: str, *unnamed: object, **params: Any) -> Any:
         """The plugin of this name with these parameters.
 
         Raises:
@@ -100,6 +104,10 @@ class Group:
         target, _ = self.load(name)
         owner = f"{self.kind} {name!r}"
         name = name.rpartition(":")[2]
+        if unnamed:
+            known = list(parameter_model(target, owner).model_fields)
+            first = next((each for each in (name, *known) if each in known), "parameter")
+            raise ParameterError(f"{owner}: parameters are given by name, such as {first}={brief(unnamed[0])}")
         self._require_keywords(target, owner)
         try:
             checked = validated(parameter_model(target, owner), params, owner)
@@ -180,7 +188,8 @@ class Group:
         undefined = (group for group, named in installed().items() if name in named and group not in GROUPS)
         kinds |= {group.removesuffix("s") for group in undefined}
         if kinds:
-            return "".join(f"; {name!r} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in sorted(kinds))
+            said = (f"; {name!r} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in sorted(kinds))
+            return "".join(said) + _PLACES.get((self.kind, *kinds), "")
         return did_you_mean(name, self.names(), "`decodekit plugins`")
 
     def _warn_of_ignored(self, name: str, distributions: list[str]) -> None:

@@ -15,6 +15,7 @@ from decodekit.errors import ConfigError
 from decodekit.plugin import registry
 
 __all__ = [
+    "in_chain",
     "parse_chain",
     "parse_guesser",
     "parse_preset",
@@ -59,13 +60,34 @@ def parse_chain(text: str, flag: str = "--chain") -> list[dict[str, Any]]:
     Raises:
         ConfigError: the position in the text, and what was expected there.
     """
-    reader, parts = _Reader(text, flag), []
+    reader, parts = _Reader(text, flag), list[dict[str, Any]]()
     reader.take(_SPACE)
     while not reader.done:
+        if parts and not reader.starts(_PLUGIN):
+            raise reader.after(parts[-1])
         parts.append(reader.part())
         if not reader.take(_SPACE) and not reader.done:
-            raise reader.error("a space before the next one")
+            raise reader.after(parts[-1])
     return parts
+
+
+def in_chain(name: str, value: object = None, flag: str = "chain=") -> str:
+    """Where a plugin belongs that was given as an option: ``"; it is a part of the chain: chain='top_k=40'"``.
+
+    Empty for a name that no processor or sampler has.
+
+    Args:
+        name: of the option.
+        value: what it was given.
+        flag: how a chain is given there.
+    """
+    if not registry.is_part(name):
+        return ""
+    written = name
+    if not registry.is_sampler(name):
+        plain = isinstance(value, int | float | str) and not isinstance(value, bool)
+        written = f"{name}={value}" if plain else f"{name}=..."
+    return f"; it is a part of the chain: {flag}'{written}'"
 
 
 def parse_sampler(text: str) -> dict[str, Any]:
@@ -171,6 +193,18 @@ class _Reader:
         rest = self._text[where : where + 20]
         found = repr(rest) if rest else "its end"
         return ConfigError(f"{self._flag}, column {where + 1}: expected {expected}, found {found}")
+
+    def starts(self, pattern: re.Pattern[str]) -> bool:
+        return pattern.match(self._text, self._at) is not None
+
+    def after(self, part: dict[str, Any]) -> ConfigError:
+        """The error of what cannot follow this part, with what may have been meant."""
+        rest = self._text[self._at :]
+        value = re.match(r"[:=]?\s*([-+.\d]\S*)", rest)
+        if len(part) == 1 and value is not None:
+            return self.error(f"{part['name']}={value[1]}, without a space")
+        space = "a space, and no comma, before the next one" if rest.startswith(",") else "a space before the next one"
+        return self.error(space if not self._text[self._at - 1].isspace() else "a name")
 
     def part(self) -> dict[str, Any]:
         """``name``, ``name=value`` or ``name(key=value, ...)``."""

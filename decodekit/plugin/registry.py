@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, overload
+from typing import Any, Never, overload
 
 from pydantic import BaseModel
 
@@ -71,29 +71,34 @@ _SAMPLERS = define_group("samplers", "sampler", CORE_SAMPLERS, passed=("dist", "
 _GUESSERS = define_group("guessers", "guesser")
 
 
-def adapter(type: str, **params: Any) -> Any:  # noqa: A002 - the config file says `type`, so the function does too
+def adapter(type: str, *unnamed: Never, **params: Any) -> Any:  # noqa: A002 - the config file says `type`, so the function does too
     """Build the adapter of this name. Raises `UnknownPlugin`, `ParameterError`, or what the adapter raises."""
-    return _ADAPTERS.build(type, **params)
+    return _ADAPTERS.build(type, *unnamed, **params)
 
 
-def processor(name: str, **params: Any) -> Any:
+def processor(name: str, *unnamed: Never, **params: Any) -> Any:
     """Build the processor of this name. Raises `UnknownPlugin` or `ParameterError`."""
-    return _PROCESSORS.build(name, **params)
+    return _PROCESSORS.build(name, *unnamed, **params)
 
 
-def sampler(name: str, **params: Any) -> Any:
+def sampler(name: str, *unnamed: Never, **params: Any) -> Any:
     """Build the sampler of this name. Raises `UnknownPlugin` or `ParameterError`."""
-    return _SAMPLERS.build(name, **params)
+    return _SAMPLERS.build(name, *unnamed, **params)
 
 
-def guesser(name: str, **params: Any) -> Any:
+def guesser(name: str, *unnamed: Never, **params: Any) -> Any:
     """Build the guesser of this name. Raises `UnknownPlugin` or `ParameterError`."""
-    return _GUESSERS.build(name, **params)
+    return _GUESSERS.build(name, *unnamed, **params)
 
 
 def is_adapter(name: str) -> bool:
     """Whether an adapter has this name."""
     return _ADAPTERS.has(name)
+
+
+def is_part(name: str) -> bool:
+    """Whether a processor or a sampler has this name."""
+    return _PROCESSORS.has(name) or _SAMPLERS.has(name)
 
 
 def is_sampler(part: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from decodekit.errors import did_you_mean
 
-__all__ = ["explained"]
+__all__ = ["explained", "first_fault"]
 
 Place = tuple[str | int, ...]
 
@@ -19,6 +19,7 @@ _KINDS = {
     "bool_type": "true or false",
     "bytes_type": "bytes",
     "callable_type": "a function",
+    "dataclass_type": "a table",
     "dict_type": "a table",
     "finite_number": "a finite number",
     "float_type": "a number",
@@ -47,6 +48,8 @@ _KINDS = {
     "too_short": "at least {min_length} items long",
     "tuple_type": "a list",
 }
+_ONE = {"string_too_short": "text that is not empty", "too_short": "a list that is not empty"}  # of at least one
+_PATTERNS = {"^[0-9a-fA-F]{64}$": "64 hexadecimal digits"}
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 120
 
@@ -71,6 +74,21 @@ def explained(
     return "; ".join(_sentence(place, found, known, owner) for place, found in shown.items())
 
 
+def first_fault(errors: Sequence[Mapping[str, Any]], data: Any) -> str:
+    """The first field that pydantic found wrong in data that a program wrote, such as a record.
+
+    The arguments are those of `explained`; nobody is told which names there are, because nobody wrote one by hand.
+    """
+    place = _place(errors[0], data)
+    found = [error for error in errors if _place(error, data) == place]
+    field, kinds = ".".join(map(str, place)), {error["type"] for error in found}
+    if kinds & {"extra_forbidden", "unexpected_keyword_argument"}:
+        return f"{field} is no field of this format"
+    if "missing" in kinds:
+        return f"{field} is missing"
+    return _sentence(place[:0], found, lambda _: (), field or "all of it")
+
+
 def _own(found: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a place has an error that is not one of a union's other branches."""
     return any(error["type"] in ("value_error", "assertion_error") for error in found)
@@ -79,7 +97,7 @@ def _own(found: Iterable[Mapping[str, Any]]) -> bool:
 def _sentence(
     place: Place, found: Sequence[Mapping[str, Any]], known: Callable[[Place], Iterable[str]], owner: str
 ) -> str:
-    field = ".".join(map(str, place))
+    field = ".".join(str(each) if each != "" else "''" for each in place)
     kinds = {error["type"] for error in found}
     if "extra_forbidden" in kinds:
         return f"{owner}: unknown parameter {field!r}{did_you_mean(str(place[-1]), known(place[:-1]))}"
@@ -97,9 +115,14 @@ def _sentence(
 
 def _wanted(error: Mapping[str, Any]) -> str:
     """What a value must be, after 'must be'."""
+    given = error.get("ctx", {})
+    if given.get("min_length") == 1 and error["type"] in _ONE:
+        return _ONE[error["type"]]
+    if given.get("pattern") in _PATTERNS:
+        return _PATTERNS[given["pattern"]]
     kind = _KINDS.get(error["type"])
     if kind is not None:
-        return kind.format_map({key: getattr(each, "__name__", each) for key, each in error.get("ctx", {}).items()})
+        return kind.format_map({key: getattr(each, "__name__", each) for key, each in given.items()})
     # "Input should be less than or equal to 1" and other kinds, of which a plugin of a stranger may have any
     words = str(error["msg"]).removeprefix("Input should ").removeprefix("be ")
     return words.removeprefix("a valid ") if words else "another value"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Never, Self, Unpack
 
+from decodekit.log import RunLog
 from decodekit.model.asking_from_task import close_from_task, connect_from_task
 from decodekit.model.loops import running
 from decodekit.session.awaiting import answered_in_task, begun_in_task, stream_in_task
@@ -87,6 +88,13 @@ class AsyncSession(BaseSession):
     async def __aexit__(self, *exception: object) -> None:
         await self.aclose()
 
+    if not TYPE_CHECKING:  # type checkers refuse `with` themselves
+
+        def __enter__(self) -> Never:
+            raise TypeError("this session is for 'async with'; decodekit.open, or Session, is for 'with'")
+
+        def __exit__(self, *exception: object) -> None: ...
+
     async def generate(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Result:
         """Continue one prompt; as `Session.generate`.
 
@@ -162,8 +170,9 @@ class AsyncSession(BaseSession):
         prefix, tokens = await running().in_thread(
             lambda: prefix_and_tokens(self.adapter, prompt, candidates, several=several)
         )
-        questions = scores(self.adapter, prefix, tokens, given)
-        return await answered_in_task(self.adapter, questions, priority=given.priority)
+        log = RunLog(self.adapter.info.name)
+        questions = scores(self.adapter, prefix, tokens, given, log)
+        return await answered_in_task(self.adapter, questions, log, priority=given.priority)
 
     async def _steps(
         self,

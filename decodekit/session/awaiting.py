@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from typing import TypeVar, cast
 
-from decodekit.log import OfRuns
+from decodekit.log import OfRuns, RunLog
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.ahead import AheadInTask
 from decodekit.model.asking_from_task import ask_from_task, connect_from_task
@@ -40,16 +40,18 @@ async def begun_in_task(
 async def answered_in_task(
     adapter: Adapter | AsyncAdapter,
     questions: Generator[Question, Sequence[Answer], Value],
+    log: RunLog,
     *,
     priority: int = 0,
 ) -> Value:
-    """Ask an adapter these questions. Returns what the generator returns."""
+    """Ask an adapter these questions, for the run of this log. Returns what the generator returns."""
     try:
         question = next(questions)
         while True:
             try:
                 prefixes, needs, _, tokens = question
-                answers = await ask_from_task(adapter, prefixes, needs, priority=priority, tokens=tokens)
+                with OfRuns((log,)):
+                    answers = await ask_from_task(adapter, prefixes, needs, priority=priority, tokens=tokens)
             except BaseException as error:
                 question = questions.throw(error)
             else:

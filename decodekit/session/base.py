@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Any, Self, cast
+from functools import wraps
+from inspect import signature
+from typing import Any, ParamSpec, Self, cast
 
 from decodekit.chain import Chain
 from decodekit.draw.randomness import Randomness
@@ -14,7 +16,7 @@ from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.prefix import Prefix
 from decodekit.plugin.protocols import Guesser
 from decodekit.session.guessing import NamedGuesser, guesser_of
-from decodekit.session.options import GenerationKeywords, GenerationOptions
+from decodekit.session.options import GenerationKeywords, GenerationOptions, meant
 from decodekit.session.prompts import Prompt
 from decodekit.session.settings import Settings
 from decodekit.session.stop import OnUndisclosed
@@ -24,10 +26,30 @@ __all__ = ["BaseSession", "known_prompts", "prompts_and_streams"]
 
 _MOST_SEQUENCES = 10_000_000  # of a list of prompts: each is named in the header of the record
 
+Init = ParamSpec("Init")
+
+
+def _names_unknown_options(init: Callable[Init, None]) -> Callable[Init, None]:
+    """An ``__init__`` that says of an option that there is not what was meant."""
+
+    takes = list(signature(init).parameters.values())
+    known = [each.name for each in takes if each.kind is each.KEYWORD_ONLY]
+    named = {each.name for each in takes}
+
+    @wraps(init)
+    def checked(*args: Init.args, **options: Init.kwargs) -> None:
+        unknown = [name for name in options if name not in named]
+        if unknown:
+            raise TypeError(f"a session has no option {unknown[0]!r}{meant(unknown[0], options, known)}")
+        init(*args, **options)
+
+    return checked
+
 
 class BaseSession:
     """An adapter, a chain and a seed. `Session` documents the arguments."""
 
+    @_names_unknown_options
     def __init__(
         self,
         adapter: Adapter | AsyncAdapter,

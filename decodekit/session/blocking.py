@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from typing import TypeVar, cast
 
-from decodekit.log import OfRuns
+from decodekit.log import OfRuns, RunLog
 from decodekit.model.adapter import Adapter, Answer
 from decodekit.model.ahead import Ahead
 from decodekit.model.asking import ask, connect
@@ -38,14 +38,17 @@ def begun(
     return Run(settings, prompts, streams, options, ends_at, past)
 
 
-def answered(adapter: Adapter, questions: Generator[Question, Sequence[Answer], Value], *, priority: int = 0) -> Value:
-    """Ask an adapter these questions. Returns what the generator returns."""
+def answered(
+    adapter: Adapter, questions: Generator[Question, Sequence[Answer], Value], log: RunLog, *, priority: int = 0
+) -> Value:
+    """Ask an adapter these questions, for the run of this log. Returns what the generator returns."""
     try:
         question = next(questions)
         while True:
             try:
                 prefixes, needs, _, tokens = question
-                answers = ask(adapter, prefixes, needs, priority=priority, tokens=tokens)
+                with OfRuns((log,)):
+                    answers = ask(adapter, prefixes, needs, priority=priority, tokens=tokens)
             except BaseException as error:
                 question = questions.throw(error)
             else:

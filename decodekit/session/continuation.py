@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from decodekit.errors import ConfigError, ParameterError
+from decodekit.errors import ConfigError, ParameterError, brief
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.prefix import Prefix
 from decodekit.session.prompts import Prompt, as_prefix
@@ -71,11 +71,11 @@ def known_candidates(given: Sequence[Continuation]) -> list[Continuation]:
 
 def _ids(adapter: Adapter | AsyncAdapter, given: Any, where: str) -> tuple[int, ...]:
     if isinstance(given, bytes | bytearray | Mapping | Prefix):
-        raise ParameterError(f"{where} is text or a list of token ids, not {type(given).__name__}")
+        raise ParameterError(f"{where} is text or a list of token ids, not {brief(given)}")
     try:
         ids = Prefix(given).token_ids
-    except (TypeError, ParameterError) as error:
-        raise ParameterError(f"{where} is text or a list of token ids: {error}") from None
+    except (TypeError, ParameterError):
+        raise ParameterError(f"{where} is text or a list of token ids, not {brief(given)}") from None
     size = adapter.info.vocab_size
     if size is not None and max(ids, default=0) >= size:
         raise ParameterError(f"{where}: token id {max(ids)} lies outside the vocabulary of {size} tokens")

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from decodekit.chain import Chain
-from decodekit.errors import ConfigError, ModelNotFound, ParameterError, did_you_mean
+from decodekit.errors import ConfigError, ModelNotFound, ParameterError, brief, did_you_mean
 from decodekit.local.hub import hub_name
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.plugin import parameter_model, registry
 from decodekit.session.async_session import AsyncSession
 from decodekit.session.base import BaseSession
 from decodekit.session.guessing import guesser_of
+from decodekit.session.options import meant
 from decodekit.session.session import Session
 from decodekit.types import PathLike
 
@@ -29,7 +30,9 @@ __all__ = ["aopen", "open_session"]
 GivenChain = Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | str | None
 AnySession = TypeVar("AnySession", Session, AsyncSession)
 
-_SCHEME = re.compile(r"([A-Za-z][\w.-]+):(.+)", re.DOTALL)
+_SCHEME = re.compile(r"([A-Za-z][\w.-]+):(.*)", re.DOTALL)
+_HALF_A_URL = re.compile(r"(https?):/*([\w\[].*)")
+_ADDRESS = re.compile(r"(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[\da-fA-F:]+\]):\d+(?:/.*)?")
 _FORMS = (
     "the name of a model package ('smollm2'), a .gguf file, the folder of a transformers model, "
     "an adapter and its model ('torch:PATH', 'llamacpp:PATH'), a model of the hub ('hf:org/repo/file.gguf'), "
@@ -82,11 +85,18 @@ def _opened(kind: type[AnySession], what: object, chain: GivenChain, options: di
     made = None if chain is None else Chain.of(chain)  # what is wrong with it is said before a model is loaded
     if _is_adapter(what):
         if options:
-            raise ParameterError(f"the adapter is made already, and a session{_no_such(options, _session_options())}")
+            name = next(iter(options))
+            raise ParameterError(
+                f"the adapter is made already, and a session has no option {name!r}"
+                f"{meant(name, options, _session_options())}"
+            )
         return kind(what, made, **own)  # type: ignore[arg-type]
     data = _configuration(what, options)
+    from decodekit.config import check_session_part  # not needed to import decodekit
+
     own["guesser"] = guesser_of(own["guesser"]) if "guesser" in own else None
     in_config = {key: own.pop(key) for key in list(own) if key not in ("metadata", "guesser")}
+    check_session_part(in_config, "decodekit.open")
     data["adapter"] = _with_parameters(data["adapter"], options)
     data["session"] = {**data.get("session", {}), **in_config}
     if made is not None:
@@ -111,8 +121,10 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
     if isinstance(what, Mapping):
         return load_config(what, profile=options.pop("profile", None)).as_data()
     if not isinstance(what, str | os.PathLike):
-        raise ConfigError(f"decodekit.open takes {_FORMS}; {type(what).__name__} is none of these")
+        raise ConfigError(f"decodekit.open takes {_FORMS}; {brief(what)} is none of these")
     name = os.fspath(what)
+    if not name.strip():
+        raise ConfigError(f"decodekit.open takes {_FORMS}; an empty text names nothing")
     scheme = _SCHEME.fullmatch(name)
     if name.startswith(("http://", "https://")):
         return {"adapter": {"type": "remote", "base_url": name}}
@@ -120,16 +132,24 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
     if on_hub is not None:
         return {"adapter": {"type": "llamacpp" if on_hub.file else "torch", "model": name}}
     if scheme is not None and registry.is_adapter(scheme[1]):
+        if not scheme[2]:
+            raise ConfigError(f"{name!r} names no model; write it behind the colon, such as '{scheme[1]}:PATH'")
         takes_url = "base_url" in _parameters(scheme[1]) and scheme[2].startswith(("http://", "https://"))
         return {"adapter": {"type": scheme[1], "base_url" if takes_url else "model": scheme[2]}}
     path = Path(name).expanduser()
+    url = _url_meant(name)
+    if url and not path.exists():
+        raise ConfigError(f"{name!r}: a server is named by its URL: decodekit.open({url!r})")
+    if path.suffix in (".json", ".yaml", ".yml"):
+        raise ConfigError(f"{name!r}: a configuration is a .toml file, or a dict with the same tables")
     if path.suffix == ".toml":
         return load_config(path, profile=options.pop("profile", None)).as_data()
     if path.is_dir():
         return {"adapter": {"type": "torch", "model": str(path)}}
     if scheme is not None and len(scheme[1]) > 1 and not path.exists():
         known = did_you_mean(scheme[1], [info.name for info in registry.plugins() if info.group == "adapters"])
-        raise ConfigError(f"{name!r}: no adapter is named {scheme[1]!r}{known}; decodekit.open takes {_FORMS}")
+        forms = "" if known.endswith("?") else f". decodekit.open takes {_FORMS}"
+        raise ConfigError(f"{name!r}: no adapter is named {scheme[1]!r}{known}{forms}")
     if "/" in name and path.suffix != ".gguf" and not path.exists():
         raise ModelNotFound(
             f"{name!r}: there is no such file or folder. A model of the Hugging Face hub is opened with "
@@ -138,20 +158,26 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
     return {"adapter": {"type": "llamacpp", "model": name}}
 
 
+def _url_meant(name: str) -> str:
+    """The URL of a server that is named without its slashes or without http; empty where none is."""
+    half = _HALF_A_URL.fullmatch(name)
+    if half is not None:
+        return f"{half[1]}://{half[2]}"
+    return f"http://{name}" if _ADDRESS.fullmatch(name) else ""
+
+
 def _with_parameters(part: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """The adapter's table with these parameters. Raises `ParameterError` for one that neither has."""
     known = _parameters(part["type"])
     unknown = [key for key in options if key not in known]
     if unknown:
+        name = unknown[0]
+        hint = "; it selects a part of a .toml configuration, and none is given here" if name == "profile" else ""
         raise ParameterError(
-            f"the adapter {part['type']!r} and a session{_no_such(unknown, [*known, *_session_options()])}"
+            f"the adapter {part['type']!r} and a session have no option {name!r}"
+            f"{hint or meant(name, options, [*known, *_session_options()])}"
         )
     return {**part, **options}
-
-
-def _no_such(options: Iterable[str], known: Iterable[str]) -> str:
-    name = next(iter(options))
-    return f" have no option {name!r}{did_you_mean(name, known)}"
 
 
 def _parameters(adapter: str) -> list[str]:

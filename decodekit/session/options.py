@@ -11,7 +11,8 @@ import numpy as np
 
 from decodekit.chain import Chain
 from decodekit.draw.whole import whole
-from decodekit.errors import ParameterError, did_you_mean
+from decodekit.errors import ParameterError, brief, did_you_mean
+from decodekit.plugin.one_line import in_chain
 from decodekit.plugin.protocols import Guesser
 from decodekit.session.guessing import GivenGuesser, NamedGuesser, guesser_of
 from decodekit.session.progress import ProgressCallback
@@ -19,7 +20,7 @@ from decodekit.session.stop import Stop
 from decodekit.trace.step import Level, Step
 from decodekit.types import PathLike
 
-__all__ = ["GenerationKeywords", "GenerationOptions", "ManyKeywords", "ResumeKeywords", "checked_deadline"]
+__all__ = ["GenerationKeywords", "GenerationOptions", "ManyKeywords", "ResumeKeywords", "checked_deadline", "meant"]
 
 
 MOST_WAITING = 10_000  # callers; they wait longer than anybody would, and a program that makes more is in error
@@ -121,13 +122,17 @@ class GenerationOptions:
         if self.progress is not None and not callable(self.progress):
             raise ParameterError(f"progress is a function of a Progress, not {self.progress!r}")
         object.__setattr__(self, "deadline", checked_deadline(self.deadline))
+        if isinstance(self.stream, bool):
+            raise ParameterError(
+                "stream is the number of a random stream; Session.stream(...) gives steps as they come"
+            )
         object.__setattr__(self, "stream", whole(self.stream, "stream", 0, 2**64 - 1))
         object.__setattr__(self, "priority", whole(self.priority, "priority", -1000, 1000))
         object.__setattr__(self, "max_waiting", whole(self.max_waiting, "max_waiting", 0, 2**31 - 1))
         if self.top_logprobs is not None:
             object.__setattr__(self, "top_logprobs", whole(self.top_logprobs, "top_logprobs", 0, 1000))
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
-            raise ParameterError(f"metadata is a mapping of names to values, not {self.metadata!r}")
+            raise ParameterError(f"metadata is a dict of names and values, not {brief(self.metadata)}")
 
     def own_settings(self) -> dict[str, Any]:
         """The settings of a session that this call has its own values for."""
@@ -157,8 +162,7 @@ class GenerationOptions:
         known = keywords.__annotations__
         unknown = sorted(set(given) - set(known))
         if unknown:
-            hint = did_you_mean(unknown[0], known)
-            raise TypeError(f"there is no generation option {unknown[0]!r}{hint}")
+            raise TypeError(f"there is no generation option {unknown[0]!r}{meant(unknown[0], given, known)}")
         own = {key: value for key, value in given.items() if value is not None or key not in _NONE_IS_NOT_GIVEN}
         given = cast(GenerationKeywords, {**defaults, **own})
         stop = Stop(
@@ -184,6 +188,19 @@ class GenerationOptions:
             n=given.get("n", 1),  # type: ignore[arg-type]  # of `ManyKeywords`; checked there
             progress=given.get("progress"),  # type: ignore[arg-type]
         )
+
+
+def meant(name: str, given: Mapping[str, Any], known: Iterable[str]) -> str:
+    """What was meant by an option that there is not: a part of the chain, one of another call, or one of the known.
+
+    Args:
+        name: of the option.
+        given: all that were given, by name.
+        known: those that there are.
+    """
+    if name in ManyKeywords.__annotations__ and name not in known:
+        return f"; {'generate_many has' if name in ('n', 'progress') else 'generate has'} it"
+    return in_chain(name, given[name]) or did_you_mean(name, known)
 
 
 def checked_deadline(deadline: object) -> float | None:

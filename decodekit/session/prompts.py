@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from decodekit.errors import ParameterError
+from decodekit.errors import ParameterError, brief
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.prefix import Prefix
 from decodekit.text.base import prompt_ids
@@ -30,12 +30,13 @@ def as_prefix(adapter: Adapter | AsyncAdapter, prompt: Prompt, index: int = 0) -
     where = f"prompt {index}"
     given: object = prompt
     if isinstance(given, bytes | bytearray) or not isinstance(given, str | Prefix | Sequence | np.ndarray):
-        raise ParameterError(
-            f"{where}: a prompt is text, a list of token ids, a list of messages or a Prefix, "
-            f"not {type(prompt).__name__}"
-        )
-    if isinstance(given, Sequence) and not isinstance(given, str) and len(given) and isinstance(given[0], str):
-        raise ParameterError(f"{where} is a list of texts; several prompts are for generate_many")
+        alone = "; a message stands in a list: [message]" if isinstance(given, Mapping) else ""
+        forms = "text, a list of token ids, a list of messages or a Prefix"
+        raise ParameterError(f"{where}: a prompt is {forms}, not {brief(prompt)}{alone}")
+    first = given[0] if isinstance(given, Sequence) and not isinstance(given, str | Prefix) and len(given) else None
+    if isinstance(first, str | Sequence | Prefix):
+        what = "texts" if isinstance(first, str) else "lists"
+        raise ParameterError(f"{where} is a list of {what}; several prompts are for generate_many")
     tokenizer = adapter.tokenizer
     if isinstance(prompt, Prefix):
         prefix = prompt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from decodekit.errors import DecodekitError, ParameterError
+from decodekit.errors import DecodekitError, ParameterError, brief
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.explaining import explain_in
 from decodekit.trace.explanation import Explanation
@@ -96,6 +96,8 @@ class Result:
         """
         own = [each for each in self.trace.steps if each.stream == self.stream]
         at = step.index if isinstance(step, Step) else step
+        if not isinstance(at, int):
+            raise ParameterError(f"explain takes a step, or the number of one, not {brief(at)}")
         if not -len(own) <= at < len(own):
             there = f"there are steps 0 to {len(own) - 1}" if own else "none was kept (level='none', or a streamed run)"
             raise ParameterError(f"explain: there is no step {at}; {there}")

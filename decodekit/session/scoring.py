@@ -21,6 +21,7 @@ from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import greedy, inverse_cdf, multinomial
 from decodekit.errors import ContextOverflow, DecodekitError, EmptySupport, ParameterError
+from decodekit.log import RunLog
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.admission import admit
 from decodekit.model.prefix import Prefix
@@ -84,7 +85,11 @@ class _Scored:
 
 
 def scores(
-    adapter: Adapter | AsyncAdapter, prefix: Prefix, continuations: Sequence[Tokens], options: GenerationOptions
+    adapter: Adapter | AsyncAdapter,
+    prefix: Prefix,
+    continuations: Sequence[Tokens],
+    options: GenerationOptions,
+    log: RunLog,
 ) -> Generator[Question, Sequence[Answer], list[Score]]:
     """The questions for the distributions after each prefix of each continuation; then the scores.
 
@@ -93,6 +98,7 @@ def scores(
         prefix: the prompt.
         continuations: what to score.
         options: of the call.
+        log: of this call, which is a run too.
 
     Raises:
         ContextOverflow: the longest does not fit the model's context; nothing was evaluated.
@@ -107,6 +113,22 @@ def scores(
     chain = options.chain
     begun = [_Scored(ids, Context(TokenIds(prefix.since(0)), TokenIds(), adapter.tokenizer, options.metadata or {}))
              for ids, _, _ in continuations]  # fmt: skip
+    log.debug("scoring started", continuations=len(begun), tokens=sum(len(each.ids) for each in begun))
+    try:
+        yield from _fill(begun, adapter, prefix, chain, log)
+    finally:
+        log.debug("scoring finished", tokens=sum(len(each.raw) for each in begun))
+    return [
+        Score(ids, tuple(each.raw), tokenised, size,
+              None if chain is None else Score(ids, tuple(each.reshaped), tokenised, size))
+        for each, (ids, tokenised, size) in zip(begun, continuations, strict=True)
+    ]  # fmt: skip
+
+
+def _fill(
+    begun: Sequence[_Scored], adapter: Adapter | AsyncAdapter, prefix: Prefix, chain: Chain | None, log: RunLog
+) -> Generator[Question, Sequence[Answer], None]:
+    """Score every token of these continuations."""
     if chain is not None:
         for each in begun:
             each.states = chain.initial(each.context)
@@ -121,12 +143,7 @@ def scores(
         left = 0
         known = dict(zip(needs, answers, strict=True))
         for each, at, following in places[start : start + rows]:
-            known[following] = yield from _scored(each, at, following, needs[following], known[following], chain)
-    return [
-        Score(ids, tuple(each.raw), tokenised, size,
-              None if chain is None else Score(ids, tuple(each.reshaped), tokenised, size))
-        for each, (ids, tokenised, size) in zip(begun, continuations, strict=True)
-    ]  # fmt: skip
+            known[following] = yield from _scored(each, at, following, needs[following], known[following], chain, log)
 
 
 def ranked(found: Sequence[Score], by: By) -> list[Ranked]:
@@ -172,7 +189,7 @@ def _need(each: _Scored, at: int, chain: Chain | None) -> Disclosure:
 
 
 def _scored(
-    each: _Scored, at: int, prefix: Prefix, need: Disclosure, answer: Answer, chain: Chain | None
+    each: _Scored, at: int, prefix: Prefix, need: Disclosure, answer: Answer, chain: Chain | None, log: RunLog
 ) -> Generator[Question, Sequence[Answer], Distribution]:
     """Score one token; ask again where its answer disclosed too little. Returns the answer that was enough."""
     shown = -1
@@ -186,6 +203,7 @@ def _scored(
             if answer.hidden is None or len(answer.row) == shown or question > _MOST_QUESTIONS:
                 raise _hidden(error, answer, each.ids[at], at) from error
             need, shown = need | error.need, len(answer.row)
+            log.debug("asking for more", question=error.question, need=str(need))
         (answer,) = yield Question([prefix], [need if question < _MOST_QUESTIONS else ALL], [])
     raise AssertionError("the last question raises")
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Never, Self, Unpack
 
+from decodekit.log import RunLog
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, blocking, connect
 from decodekit.session.base import BaseSession, known_prompts, prompts_and_streams
@@ -70,6 +71,13 @@ class Session(BaseSession):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    if not TYPE_CHECKING:  # type checkers refuse `async with` themselves
+
+        async def __aenter__(self) -> Never:
+            raise TypeError("this session is for 'with'; decodekit.aopen, or AsyncSession, is for 'async with'")
+
+        async def __aexit__(self, *exception: object) -> None: ...
 
     def generate(self, prompt: Prompt, **options: Unpack[GenerationKeywords]) -> Result:
         """Continue one prompt.
@@ -202,7 +210,9 @@ class Session(BaseSession):
         given = scoring_options(options, self.metadata)
         connect(self.adapter)
         prefix, tokens = prefix_and_tokens(self.adapter, prompt, candidates, several=several)
-        return answered(self.adapter, scores(self.adapter, prefix, tokens, given), priority=given.priority)
+        log = RunLog(self.adapter.info.name)
+        questions = scores(self.adapter, prefix, tokens, given, log)
+        return answered(self.adapter, questions, log, priority=given.priority)
 
     def _one(self, prompt: Prompt, options: GenerationKeywords) -> Run:
         given = self.options_of(options)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from decodekit.errors import ParameterError
+from decodekit.errors import ParameterError, brief
 from decodekit.text.marked import LAST, MESSAGE, Marked, joined
 from decodekit.text.tokenizer import Message
 from decodekit.text.utf8 import utf8
@@ -21,19 +21,17 @@ _REASONING = ("reasoning_content", "thinking", "reasoning")
 def checked_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """The messages as plain data whose texts are marked as such."""
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
-        raise ParameterError(
-            f"messages must be a list of mappings with role and content, not {type(messages).__name__}"
-        )
+        raise ParameterError(f"messages are a list of dicts with role and content, not {brief(messages)}")
     if not messages:
         raise ParameterError("messages is empty; give at least one message")
     checked = []
     for number, message in enumerate(messages):
         where = f"message {number}"
         if not isinstance(message, Mapping):
-            raise ParameterError(f"{where} must be a mapping with role and content, not {message!r}")
+            raise ParameterError(f"{where} must be a dict with role and content, not {brief(message)}")
         role, content = message.get("role"), message.get("content")
         if not isinstance(role, str):
-            raise ParameterError(f"{where} needs a string 'role'; it has {role!r}")
+            raise ParameterError(f"{where} needs a 'role', such as 'user'; it has {role!r}")
         if "content" not in message and not message.get("tool_calls"):
             raise ParameterError(f"{where} needs a 'content': a string, None, or a list of parts")
         if not (content is None or isinstance(content, str | list | tuple)):

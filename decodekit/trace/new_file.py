@@ -35,7 +35,8 @@ def write_new(path: PathLike, data: bytes) -> None:
     except FileExistsError:
         raise TraceError(f"{target} exists; a trace is written once. Choose another path or remove it") from None
     except OSError as error:
-        raise TraceError(f"cannot write {target}: {error.strerror}") from error
+        why = error.strerror if target.parent.is_dir() else f"there is no folder {str(target.parent)!r}"
+        raise TraceError(f"cannot write {target}: {why}") from error
     except ValueError as error:  # a name with a zero byte
         raise TraceError(f"cannot write {os.fspath(path)!r}: {error}") from error
 

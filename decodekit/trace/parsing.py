@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from typing import Annotated, Any, Literal, cast
+import re
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetPydanticSchema,
     TypeAdapter,
+    ValidationError,
 )
 from pydantic_core import CoreSchema, from_json
 
@@ -27,6 +29,7 @@ from decodekit.chain import Entry
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import MOST_TOKENS
+from decodekit.plugin.wording import first_fault
 from decodekit.text.tokenizer import TokenId
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.header import Footer, Header, Resumption
@@ -34,7 +37,9 @@ from decodekit.trace.step import Abandoned, Level, Step, Timing
 from decodekit.trace.summary import RawSummary
 from decodekit.types import Ids
 
-__all__ = ["FOOTER", "RESUMPTION", "parse_header", "parse_json", "parse_step"]
+__all__ = ["parse_footer", "parse_header", "parse_json", "parse_resumption", "parse_step"]
+
+Parsed = TypeVar("Parsed")
 
 _SHORT = 2**18
 _U64 = Annotated[int, Field(ge=0, lt=2**64)]
@@ -43,9 +48,12 @@ _U64 = Annotated[int, Field(ge=0, lt=2**64)]
 def parse_step(line: bytes) -> Step:
     """A step from its line. Raises `ValueError` for anything that does not fit the format."""
     if len(line) < _SHORT:  # the parser that checks as it reads is faster, but takes up to 100 bytes for one of JSON
-        read = _LINE.validate_json(line)
+        try:
+            read = _LINE.validate_json(line)
+        except ValidationError as error:
+            raise ValueError(first_fault(_errors(error), parse_json(line))) from error
     else:
-        read = _LINE.validate_python(parse_json(line))
+        read = _checked(_LINE, parse_json(line))
     content = read.content
     choice, draw = content.choice, content.draw
     drawn = None
@@ -83,19 +91,44 @@ def parse_step(line: bytes) -> Step:
 
 def parse_json(line: bytes) -> Any:
     """The data of a line, made without a copy. Raises `ValueError` for what is no JSON, or too deep."""
-    return from_json(line, allow_inf_nan=False)
+    try:
+        return from_json(line, allow_inf_nan=False)
+    except ValueError as error:
+        raise ValueError(f"it is not JSON: {re.sub(' at line 1 column', ' at column', str(error))}") from None
+
+
+def _checked(kind: TypeAdapter[Parsed], data: Any) -> Parsed:
+    """The data as what it has to be. Raises `ValueError`, which names the first field that does not fit."""
+    try:
+        return kind.validate_python(data)
+    except ValidationError as error:
+        raise ValueError(first_fault(_errors(error), data)) from error
+
+
+def _errors(error: ValidationError) -> list[Any]:
+    return list(error.errors(include_url=False))
 
 
 def parse_header(content: Any) -> Header:
     """A header from its content. Raises `ValueError` for anything that does not fit, down to the parts of the chain."""
-    read = _HEADER_SCHEMA.validate_python(content)
+    read = _checked(_HEADER_SCHEMA, content)
     streams = [stream for stream, _ in read.sequences]
     if len(set(streams)) != len(streams):
         raise ValueError("sequences: a stream is named twice")
     if any(prompt >= len(read.prompts) for _, prompt in read.sequences):
         raise ValueError("sequences: one has a prompt that is not in the list")
     del read
-    return _HEADER.validate_python(content)
+    return _checked(_HEADER, content)
+
+
+def parse_footer(content: Any) -> Footer:
+    """A footer from its content. Raises `ValueError` for anything that does not fit."""
+    return _checked(_FOOTER, content)
+
+
+def parse_resumption(content: Any) -> Resumption:
+    """A resumption from its content. Raises `ValueError` for anything that does not fit."""
+    return _checked(_RESUMPTION, content)
 
 
 def _until_the_first_error(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -258,6 +291,5 @@ _FIRST = GetPydanticSchema(_until_the_first_error)
 _LINE: TypeAdapter[_LineSchema] = TypeAdapter(_LineSchema)
 _HEADER_SCHEMA: TypeAdapter[_HeaderSchema] = TypeAdapter(_HeaderSchema)
 _HEADER: TypeAdapter[Header] = TypeAdapter(Annotated[Header, _FIRST])
-
-FOOTER: TypeAdapter[Footer] = TypeAdapter(Annotated[Footer, _FIRST])
-RESUMPTION: TypeAdapter[Resumption] = TypeAdapter(Annotated[Resumption, _FIRST])
+_FOOTER: TypeAdapter[Footer] = TypeAdapter(Annotated[Footer, _FIRST])
+_RESUMPTION: TypeAdapter[Resumption] = TypeAdapter(Annotated[Resumption, _FIRST])

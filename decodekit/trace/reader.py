@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from decodekit.errors import TraceError
+from decodekit.errors import TraceError, brief
 from decodekit.local.files import open_regular
 from decodekit.trace.codec import LONGEST_LINE, digest, to_line
 from decodekit.trace.new_file import write_new
@@ -66,6 +66,8 @@ def recover(path: PathLike, target: PathLike) -> Trace:
 
 def _lines(path: PathLike) -> Iterator[tuple[bytes, bool]]:
     """The lines of a file without their newlines, and whether each had one; only the first part of one too long."""
+    if not isinstance(path, str | os.PathLike):
+        raise TraceError(f"a trace is read from the path of its file, not from {brief(path)}")
     try:
         with open_regular(path) as file:
             while size := _line_size(file):

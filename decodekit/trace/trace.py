@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from decodekit.errors import TraceError
+from decodekit.errors import TraceError, brief
 from decodekit.trace.ends import wrong_ends
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.lines import Lines
@@ -77,6 +77,8 @@ class Trace:
         Raises:
             TraceError: another format, a damaged or incomplete line; ``step`` counts the intact steps before.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TraceError(f"from_bytes takes the bytes of a file, not {brief(data)}; read_trace takes its path")
         parts, fault = unpack(((line.rstrip(b"\n"), line.endswith(b"\n")) for line in io.BytesIO(data)), "the data")
         if fault is not None:
             raise fault

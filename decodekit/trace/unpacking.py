@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from pydantic import ValidationError
-
-from decodekit.errors import TraceError
+from decodekit.errors import TraceError, message_of
 from decodekit.trace.codec import LONGEST_LINE, check_size, digest
 from decodekit.trace.ends import wrong_ends
 from decodekit.trace.header import FORMAT, Footer, Header, Resumption
-from decodekit.trace.parsing import FOOTER, RESUMPTION, parse_header, parse_json, parse_step
+from decodekit.trace.parsing import parse_footer, parse_header, parse_json, parse_resumption, parse_step
 from decodekit.trace.step import Step
 
 __all__ = ["Fault", "Parts", "unpack"]
@@ -69,7 +67,10 @@ def unpack(lines: Iterator[tuple[bytes, bool]], path: object) -> tuple[Parts, Fa
             return trace, Fault(f"{path} has more lines after its footer", step=steps)
         if not ended and len(line) <= LONGEST_LINE:
             return trace, Fault(
-                f"the last line of {path}, after {steps} steps, is incomplete; use recover", step=steps, torn=len(line)
+                f"the last line of {path}, after {steps} steps, is incomplete; decodekit.recover, or the command "
+                "decodekit recover, copies the lines before it",
+                step=steps,
+                torn=len(line),
             )
         try:
             check_size(line)
@@ -79,7 +80,7 @@ def unpack(lines: Iterator[tuple[bytes, bool]], path: object) -> tuple[Parts, Fa
             return trace, Fault(f"{path}: {error}", step=len(trace.steps))
         except (ValueError, RecursionError, MemoryError) as error:
             return trace, Fault(
-                f"line {steps + 2} of {path}, after {steps} steps, is damaged: {_first_fault(error)}", step=steps
+                f"line {steps + 2} of {path}, after {steps} steps, is damaged: {_told(error)}", step=steps
             )
     return trace, None
 
@@ -94,17 +95,17 @@ def _header(line: bytes, ended: bool, path: object) -> tuple[Header, Any]:
             data = parse_json(line)
         except ValueError:
             raise ValueError("its first line is not JSON") from None
-        content = data["content"]
-        if data["kind"] != "header":
-            raise ValueError("the first line is not a header")
+        content = data.get("content") if isinstance(data, dict) and data.get("kind") == "header" else None
+        if not isinstance(content, dict) or "format" not in content:
+            raise ValueError("its first line is not a header")
         if content["format"] != FORMAT:
             raise TraceError(f"{path} has the format {str(content['format'])[:60]!r}; this version reads {FORMAT!r}")
         start, end = len(_HEADER), line.rfind(b',"created":')
         if not line.startswith(_HEADER) or end < start:
-            raise ValueError("the header does not have the form in which a header is written")
+            raise ValueError("its header does not have the form in which a header is written")
         return parse_header(content), blake2b(memoryview(line)[start:end], digest_size=16)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TraceError(f"{path} is not a decodekit trace: {_first_fault(error)}", step=0) from error
+    except (ValueError, RecursionError) as error:
+        raise TraceError(f"{path} is not a decodekit trace: {_told(error)}", step=0) from None
 
 
 def _take(line: bytes, prev: str, trace: Parts, contents: Any) -> str:
@@ -120,14 +121,14 @@ def _take(line: bytes, prev: str, trace: Parts, contents: Any) -> str:
     if data.get("kind") == "recovered":
         return digest(line)
     if data.get("kind") == "resumed":
-        trace.resumed.append(RESUMPTION.validate_python(data.get("content")))
+        trace.resumed.append(parse_resumption(data.get("content")))
         return digest(line)
     if data.get("kind") != "footer":
         raise ValueError(f"a line of kind {str(data.get('kind'))[:40]!r}")
     body, _, check = line.rpartition(_CHECK)
     if check != digest(body).encode() + b'"}':
         raise ValueError("the footer does not match its own digest")
-    footer: Footer = FOOTER.validate_python(data.get("content"))
+    footer = parse_footer(data.get("content"))
     if footer.contents != contents.hexdigest():
         raise ValueError("the footer's digest of all contents does not match the lines above")
     wrong = wrong_ends(trace.header, trace.steps, footer)
@@ -143,8 +144,7 @@ def _content_bytes(line: bytes) -> bytes:
     return line[start : line.rindex(b',"timing":')]
 
 
-def _first_fault(error: BaseException) -> str:
-    if isinstance(error, ValidationError):
-        detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
-    return f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)[:300]
+def _told(error: BaseException) -> str:
+    if isinstance(error, RecursionError | MemoryError):
+        return "it is too deep or too large to be read here"
+    return message_of(error)[:300]

@@ -47,7 +47,9 @@ class TraceWriter:
         except FileExistsError:
             raise TraceError(f"{self.path} exists; a trace is written once. Choose another path or remove it") from None
         except OSError as error:
-            raise TraceError(f"cannot create {self.path}: {error.strerror}") from error
+            folder = self.path.parent
+            why = error.strerror if folder.is_dir() else f"there is no folder {str(folder)!r}"
+            raise TraceError(f"cannot create {self.path}: {why}") from error
         except ValueError as error:  # a name with a zero byte
             raise TraceError(f"cannot create {os.fspath(path)!r}: {error}") from error
         self._open = True

@@ -23,8 +23,8 @@ from tests.chain.parts import FOUR, HEAD, INF, hot, step, two
 @pytest.mark.parametrize(
     ("wrong", "kind", "says"),
     [
-        (lambda *_: None, PluginError, "returns a Distribution, not NoneType"),
-        (lambda dist, _: dist.scores, PluginError, "returns a Distribution, not ndarray"),
+        (lambda *_: None, PluginError, "returns a Distribution, not None; end it with"),
+        (lambda dist, _: dist.scores, PluginError, "not an array; dist.with_scores"),
         (lambda *_: Distribution.dense([0.0] * 5), PluginError, "vocabulary of 4 into one of 5"),
         (lambda dist, _: dist.scores.__setitem__(0, 9.0), PluginError, "read-only"),
         (lambda dist, _: dist.with_scores(dist.scores * math.nan), DistributionError, "4 of 4 scores are NaN"),
@@ -62,7 +62,7 @@ def test_a_token_without_probability_cannot_be_brought_back(score: float, dense:
 
 @pytest.mark.parametrize("part", [None, 5, "temperature", [two]])
 def test_a_chain_is_made_of_callables(part: object) -> None:
-    with pytest.raises(ParameterError, match="made of callables"):
+    with pytest.raises(ParameterError, match="is no part of a chain"):
         Chain([two, part])  # type: ignore[list-item]
 
 
@@ -77,8 +77,8 @@ def test_a_sampler_is_checked_like_a_processor() -> None:
         return broken
 
     for answer, says in (
-        (None, "returns a Choice, not NoneType"),
-        (3, "returns a Choice, not int"),
+        (None, "returns a Choice, not None"),
+        (3, "returns a Choice, not 3"),
         (choice(3), "it chose token 3, which has no probability"),
         (choice(3, None), "it chose token 3, which has no probability"),
         (choice(99), "token id 99 lies outside"),

@@ -195,7 +195,7 @@ def test_no_loop_of_ours_is_left_as_the_callers_event_loop():
 def test_blocking_takes_an_adapter_as_it_is_and_refuses_what_is_none():
     adapter = table()
     assert blocking(adapter) is adapter
-    with pytest.raises(AdapterError, match="int has neither predict nor apredict"):
+    with pytest.raises(AdapterError, match="is no adapter: it has no info, no tokenizer, no predict, no close"):
         Session(7)
 
 

@@ -268,7 +268,7 @@ def test_no_error_ends_the_thread_that_drives_for_tasks(error: type[BaseExceptio
     [
         (lambda answers: answers[:-1], "gave . answers to . prefixes"),
         (lambda answers: answers * 2, "gave . answers to . prefixes"),
-        (lambda _: None, "answered with NoneType"),
+        (lambda _: None, "answered with None, "),
         (lambda answers: ["a", *answers[1:]], "answered with str"),
     ],
 )

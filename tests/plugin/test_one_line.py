@@ -39,7 +39,7 @@ def test_a_chain_reads_as_the_config_would_list_it(text: str, parts: list[dict[s
         ("a(b=1,b=2)", "--chain, column 7: expected each parameter once"),
         ("a(name=1)", "--chain, column 3: expected each parameter once, and none called 'name'"),
         ("a(b=1)c", "--chain, column 7: expected a space before the next one, found 'c'"),
-        ("a=1,b=2", "--chain, column 4: expected a space before the next one"),
+        ("a=1,b=2", "--chain, column 4: expected a space, and no comma, before the next one"),
         ('a="\\q"', "--chain, column 3: expected a TOML string"),
         ('a="x', "--chain, column 3: expected a value for 'a'"),
         ("a=[1]", "--chain, column 3: expected a number, true, false or text"),

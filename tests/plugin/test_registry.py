@@ -107,7 +107,10 @@ def test_a_misspelt_name_is_answered_with_the_likely_one() -> None:
         decodekit.processor("temprature", temperature=1.0)
     with pytest.raises(UnknownPlugin, match="did you mean 'greedy'"):
         decodekit.sampler("gredy")
-    with pytest.raises(UnknownPlugin, match=r"no sampler is named 'temperature'; 'temperature' is a processor$"):
+    with pytest.raises(
+        UnknownPlugin,
+        match=r"no sampler is named 'temperature'; 'temperature' is a processor, and stands before the sampler",
+    ):
         decodekit.sampler("temperature")
     with pytest.raises(UnknownPlugin, match=r"no processor is named 'torch'; 'torch' is an adapter$"):
         decodekit.processor("torch")

@@ -55,7 +55,7 @@ SAID = [
     ({"union": "x"}, "it: union: must be a number or 'inf', not 'x'"),
     ({"ids": 3}, "it: ids: must be a list, not 3"),
     ({"ids": (1, -1)}, "it: ids.1: must be greater than or equal to 0, not -1"),
-    ({"several": []}, "it: several: must be at least 1 items long, not []"),
+    ({"several": []}, "it: several: must be a list that is not empty, not []"),
     ({"several": ["a"] * 3}, "it: several: must be at most 2 items long, not ['a', 'a', 'a']"),
     ({"words": (3,)}, "it: words.0: must be text or a list, not 3"),
     ({"words": ((1, "x"),)}, "it: words.0.1: must be a whole number, not 'x'"),

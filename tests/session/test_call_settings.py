@@ -40,7 +40,7 @@ def test_a_list_of_processors_is_a_chain_here_too() -> None:
     [
         ({"top_logprobs": -1}, "top_logprobs"),
         ({"top_logprobs": 1001}, "top_logprobs"),
-        ({"metadata": [1]}, "metadata is a mapping"),
+        ({"metadata": [1]}, "metadata is a dict"),
         ({"priority": "high"}, "priority"),
         ({"chain": {"top_k": 3}}, "a chain is a list of processors"),
         ({"level": "all"}, "'none', 'choice', 'proof', 'full'"),

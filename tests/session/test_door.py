@@ -109,10 +109,10 @@ def test_a_chain_of_functions_needs_no_name() -> None:
         ("missing.toml", {}, ConfigError, "cannot read missing.toml"),
         ("torsh:model", {}, ConfigError, "no adapter is named 'torsh'; did you mean 'torch'"),
         ("org/name", {}, ModelNotFound, r"decodekit.open\('hf:org/name', allow_downloads=True\)"),
-        (5, {}, ConfigError, r"decodekit.open takes the name of a model package \('smollm2'\), .*int is none of these"),
+        (5, {}, ConfigError, r"decodekit.open takes the name of a model package \('smollm2'\), .*5 is none of these"),
         ("smollm2", {"n_cxt": 5}, ParameterError, "have no option 'n_cxt'; did you mean 'n_ctx'"),
         ("smollm2", {"max_token": 5}, ParameterError, "have no option 'max_token'; did you mean 'max_tokens'"),
-        ("smollm2", {"max_tokens": -1}, ConfigError, "session.max_tokens"),
+        ("smollm2", {"max_tokens": -1}, ConfigError, "decodekit.open: max_tokens: must be greater"),
         ("smollm2", {"guesser": "prompt_lokup"}, UnknownPlugin, "did you mean 'prompt_lookup'"),
         (
             "smollm2",

@@ -16,7 +16,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from decodekit import AsyncSession, Session
+from decodekit import AsyncSession, Disclosure, Session, Undisclosed
 from decodekit.log import asking_runs, get_logger
 from tests.session.conftest import Around, table
 
@@ -92,6 +92,29 @@ def test_threads_that_share_a_round_are_all_named(events: list[Any]) -> None:
     told = [event for event in events if event["event"] == "answering"]
     assert all(len(event["runs"] if "runs" in event else [event["run"]]) == event["prefixes"] for event in told)
     assert sum(event["prefixes"] for event in told) == 32
+
+
+def test_scoring_is_a_run_of_its_own(events: list[Any]) -> None:
+    async def in_task() -> None:
+        async with AsyncSession(talking()) as session:
+            await session.score([1], [2, 3])
+            await session.rank([1], [[2], [3]])
+
+    session = Session(talking())
+    session.score([1], [2, 3])
+    session.rank([1], [[2], [3]])
+    asyncio.run(in_task())
+    assert [event for event in events if "run" not in event] == []
+    runs = list(dict.fromkeys(event["run"] for event in events))
+    assert [of_one(events, run) for run in runs] == [["scoring started", "answering", "scoring finished"]] * 4
+    assert [event["tokens"] for event in events if event["event"] == "scoring finished"] == [2, 2, 2, 2]
+
+
+def test_a_score_that_fails_has_its_last_event_too(events: list[Any]) -> None:
+    with pytest.raises(Undisclosed):
+        Session(table(most=Disclosure(3))).score([1], list(range(20)))
+    assert [event["event"] for event in events] == ["scoring started", "asking for more", "scoring finished"]
+    assert len({event["run"] for event in events}) == 1
 
 
 def test_an_adapters_event_says_its_reason_to_a_plain_formatter(caplog: pytest.LogCaptureFixture) -> None:

@@ -37,10 +37,10 @@ def test_an_empty_prompt_is_the_begin_of_text_where_there_is_one() -> None:
 @pytest.mark.parametrize(
     ("prompt", "why"),
     [
-        (b"the", "prompt 0: a prompt is text, a list of token ids, a list of messages or a Prefix, not bytes"),
-        (7, "not int"),
+        (b"the", "prompt 0: a prompt is text, a list of token ids, a list of messages or a Prefix, not b'the'"),
+        (7, "not 7$"),
         (["the", "cat"], "prompt 0 is a list of texts; several prompts are for generate_many"),
-        ({"role": "user"}, "not dict"),
+        ({"role": "user"}, "a message stands in a list"),
         ("the", "prompt 0: this adapter has no tokenizer"),
         ([{"role": "user", "content": "the"}], "prompt 0: this adapter has no tokenizer"),
         ([V], f"prompt 0: token id {V} lies outside the vocabulary of {V} tokens"),

@@ -206,7 +206,7 @@ def own(dist: Any, ctx: Any, randomness: Any) -> Any:
             "'xtc' draws random",
         ),
         (lambda s: s.score([1], [2], priority=1.5), "priority"),
-        (lambda s: s.score([1], [2], metadata=3), "metadata is a mapping"),
+        (lambda s: s.score([1], [2], metadata=3), "metadata is a dict"),
         (lambda s: s.score([1], [2], max_waiting=-1), "max_waiting"),
         (lambda s: s.rank([1], []), "candidates is a list"),
         (lambda s: s.rank([1], "text"), "candidates is a list"),

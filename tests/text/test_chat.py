@@ -132,7 +132,7 @@ def test_a_long_conversation_is_no_bomb() -> None:
 @pytest.mark.parametrize(
     ("messages", "named"),
     [
-        ("Hello", "str"),
+        ("Hello", "not .Hello."),
         ({"role": "user", "content": "x"}, "dict"),
         (["Hello"], "message 0"),
         ([{"role": "user"}], "'content'"),
