@@ -21,6 +21,7 @@ from decodekit.errors import (
     DistributionError,
     EmptySupport,
     ModelNotFound,
+    NotPicklable,
     OutOfMemory,
     Overloaded,
     ParameterError,
@@ -50,6 +51,7 @@ from decodekit.session.door import aopen
 from decodekit.session.door import open_session as open  # noqa: A004 - the short door
 from decodekit.session.resuming import resume, resume_stream
 from decodekit.session.stop import Stop
+from decodekit.text.messages import messages
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace import ReplayReport, Trace, Verdict, read_trace, recover, replay, verify
 from decodekit.trace.step import Step
@@ -79,6 +81,7 @@ __all__ = [
     "Guesser",
     "Interval",
     "ModelNotFound",
+    "NotPicklable",
     "OutOfMemory",
     "Overloaded",
     "ParameterError",
@@ -109,6 +112,7 @@ __all__ = [
     "aopen",
     "derive",
     "guesser",
+    "messages",
     "open",
     "plugins",
     "processor",

@@ -3,7 +3,8 @@
     DecodekitError
     ├── ConfigError                 a configuration or a call that cannot work
     │   ├── UnknownPlugin           a name that no installed distribution provides
-    │   └── ParameterError          a parameter that is missing, unknown or out of range
+    │   ├── ParameterError          a parameter that is missing, unknown or out of range
+    │   └── NotPicklable            an object that belongs to one process, given to another one
     ├── Undisclosed                 a question that the disclosed part of a distribution cannot answer
     ├── DistributionError           numbers that are not a distribution (NaN, +inf, a sum above one)
     │   └── EmptySupport            every token was masked or removed
@@ -36,6 +37,7 @@ __all__ = [
     "DistributionError",
     "EmptySupport",
     "ModelNotFound",
+    "NotPicklable",
     "OutOfMemory",
     "Overloaded",
     "ParameterError",
@@ -126,6 +128,10 @@ class UnknownPlugin(ConfigError):
 
 class ParameterError(ConfigError, ValueError):
     """A parameter is missing, unknown or out of range; the message names it."""
+
+
+class NotPicklable(ConfigError, TypeError):
+    """An object of one process (a session, an adapter, a stream) was pickled or copied; as for pickle, a TypeError."""
 
 
 class DistributionError(DecodekitError):

@@ -26,6 +26,7 @@ from decodekit.local.model_files import find_model
 from decodekit.local.paths import TokenPath, cached_length, fault_of, paths_of
 from decodekit.local.process import require_threads
 from decodekit.model.adapter import AdapterInfo, Answer
+from decodekit.model.pickling import OfOneProcess
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
 from decodekit_llamacpp.kv_slots import EXTRA_SEQUENCES, KVSlots
@@ -52,7 +53,7 @@ _INVARIANT = {
 }
 
 
-class LlamaCppAdapter:
+class LlamaCppAdapter(OfOneProcess):
     """An `Adapter` for a GGUF model in this process.
 
     Args:

@@ -11,6 +11,7 @@ import llama_cpp
 
 from decodekit.errors import AdapterError, ParameterError
 from decodekit.local.fingerprint import remembered
+from decodekit.model.pickling import OfOneProcess
 from decodekit.text.base import BaseTokenizer
 from decodekit.text.unwritten import missing_letters, unused_token_error, warn_of_unknown
 from decodekit.text.utf8 import utf8
@@ -26,7 +27,7 @@ _WORDS_LOSE = "a space before each word, whatever white space was there, capital
 _FRONT_LOSES = "a space is written in front of each text"
 
 
-class LlamaCppTokenizer(BaseTokenizer):
+class LlamaCppTokenizer(OfOneProcess, BaseTokenizer):
     """Text to token ids and back, with the tokenizer of the model file.
 
     llama.cpp puts the space of a sentencepiece vocabulary in front of every text and after every control token. Here

@@ -18,6 +18,7 @@ from decodekit.model.background import Background
 from decodekit.model.drawn import Drawing
 from decodekit.model.fitness import Fitness
 from decodekit.model.loops import running
+from decodekit.model.pickling import OfOneProcess
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
 from decodekit.session.provider_draws import Terms
@@ -36,7 +37,7 @@ __all__ = ["RemoteAdapter"]
 Value = TypeVar("Value")
 
 
-class RemoteAdapter:
+class RemoteAdapter(OfOneProcess):
     """A model behind a server that returns logprobs. An `AsyncAdapter`; sessions use it through a blocking facade.
 
     One greedy request returns several tokens, each with its list of logprobs. The lists are the answers for the

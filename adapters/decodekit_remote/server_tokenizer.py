@@ -11,6 +11,7 @@ from typing import Any
 
 from decodekit.errors import ConfigError, ParameterError, ProviderError
 from decodekit.log import get_logger
+from decodekit.model.pickling import OfOneProcess
 from decodekit.text.byte_alphabet import BYTES
 from decodekit.text.tokenizer import Message
 from decodekit_remote.dialect import Dialect, ServerInfo
@@ -25,7 +26,7 @@ _MARKUP = re.compile(r"<\|[^<>]*\|>|</?s>|<(bos|eos|pad|unk)>|<(start|end)_of_tu
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 
-class ServerTokenizer(SeenTokens):
+class ServerTokenizer(OfOneProcess, SeenTokens):
     """Asks the server to tokenise; stores the bytes of the tokens seen in answers.
 
     Args:

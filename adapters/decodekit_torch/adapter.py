@@ -23,6 +23,7 @@ from decodekit.local.exclusive import Exclusive
 from decodekit.local.paths import cached_length, fault_of
 from decodekit.local.process import require_threads
 from decodekit.model.adapter import AdapterInfo, Answer
+from decodekit.model.pickling import OfOneProcess
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
 from decodekit.text.tokenizer import Tokenizer
@@ -39,7 +40,7 @@ __all__ = ["TorchAdapter"]
 _HEAD = 64
 
 
-class TorchAdapter:
+class TorchAdapter(OfOneProcess):
     """An `Adapter` for a torch model.
 
     Args:

@@ -18,6 +18,7 @@ from decodekit.model.adapter import Adapter, AdapterInfo, Answer, AsyncAdapter
 from decodekit.model.background import Background
 from decodekit.model.in_flight import in_flight
 from decodekit.model.loops import OutOfTime
+from decodekit.model.pickling import OfOneProcess
 from decodekit.model.prefix import Prefix
 from decodekit.model.rounds import Rounds
 from decodekit.text.tokenizer import Tokenizer
@@ -222,7 +223,7 @@ def connect(adapter: Adapter, until: float | None = None) -> None:
         adapter.connect(until)
 
 
-class BlockingAdapter:
+class BlockingAdapter(OfOneProcess):
     """An async adapter for blocking code: its calls are awaited on an event loop in a separate thread.
 
     All `BlockingAdapter` objects of one adapter share one loop. The thread ends when the last of them is closed or

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Never, Self, Unpack
 from decodekit.log import RunLog
 from decodekit.model.asking_from_task import close_from_task, connect_from_task
 from decodekit.model.loops import running
+from decodekit.model.pickling import OfOneProcess
 from decodekit.session.awaiting import answered_in_task, begun_in_task, stream_in_task
 from decodekit.session.base import BaseSession, known_prompts, prompts_and_streams
 from decodekit.session.completed import Completed
@@ -25,7 +26,7 @@ from decodekit.trace.step import Step
 __all__ = ["AsyncSession", "AsyncSteps"]
 
 
-class AsyncSteps(AsyncIterator[Step]):
+class AsyncSteps(OfOneProcess, AsyncIterator[Step]):
     """The steps of a call as they are made.
 
     Attributes:

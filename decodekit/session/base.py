@@ -13,6 +13,7 @@ from decodekit.draw.randomness import Randomness
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter, AsyncAdapter
+from decodekit.model.pickling import OfOneProcess
 from decodekit.model.prefix import Prefix
 from decodekit.plugin.protocols import Guesser
 from decodekit.session.guessing import NamedGuesser, guesser_of
@@ -46,7 +47,7 @@ def _names_unknown_options(init: Callable[Init, None]) -> Callable[Init, None]:
     return checked
 
 
-class BaseSession:
+class BaseSession(OfOneProcess):
     """An adapter, a chain and a seed. `Session` documents the arguments."""
 
     @_names_unknown_options

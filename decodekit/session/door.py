@@ -52,7 +52,8 @@ def open_session(
             * the folder of a transformers model: torch
             * ``"hf:org/repo/file.gguf@revision"``, a file of the Hugging Face hub: llama.cpp; ``"hf:org/repo"``: torch.
               It is downloaded only with ``allow_downloads=True``
-            * ``"torch:..."``, ``"llamacpp:..."``: an adapter by its name, and the model as that adapter takes it
+            * ``"torch:..."``, ``"llamacpp:..."``: an adapter by its name, and the model as that adapter takes it;
+              ``"name:"`` is an adapter that needs none
             * ``"http://127.0.0.1:8080"``: a server that returns logprobs
             * a ``.toml`` configuration, or the same as a mapping
             * an adapter, which the session does not close
@@ -133,7 +134,9 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
         return {"adapter": {"type": "llamacpp" if on_hub.file else "torch", "model": name}}
     if scheme is not None and registry.is_adapter(scheme[1]):
         if not scheme[2]:
-            raise ConfigError(f"{name!r} names no model; write it behind the colon, such as '{scheme[1]}:PATH'")
+            if "model" in _parameters(scheme[1]):
+                raise ConfigError(f"{name!r} names no model; write it behind the colon, such as '{scheme[1]}:PATH'")
+            return {"adapter": {"type": scheme[1]}}
         takes_url = "base_url" in _parameters(scheme[1]) and scheme[2].startswith(("http://", "https://"))
         return {"adapter": {"type": scheme[1], "base_url" if takes_url else "model": scheme[2]}}
     path = Path(name).expanduser()
@@ -155,6 +158,8 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
             f"{name!r}: there is no such file or folder. A model of the Hugging Face hub is opened with "
             f"decodekit.open('hf:{name}', allow_downloads=True)"
         )
+    if registry.is_adapter(name) and not path.exists():
+        raise ConfigError(f"{name!r} is an adapter: '{name}:MODEL' names a model of it, and '{name}:' asks it for none")
     return {"adapter": {"type": "llamacpp", "model": name}}
 
 

@@ -30,6 +30,7 @@ from decodekit.session.options import GenerationOptions
 from decodekit.session.portions import portions
 from decodekit.session.run import Question
 from decodekit.session.score import By, Ranked, Score
+from decodekit.text.labels import token_label
 
 __all__ = ["ScoreKeywords", "ranked", "scores", "scoring_options"]
 
@@ -201,7 +202,7 @@ def _scored(
             return answer
         except Undisclosed as error:
             if answer.hidden is None or len(answer.row) == shown or question > _MOST_QUESTIONS:
-                raise _hidden(error, answer, each.ids[at], at) from error
+                raise _hidden(error, answer, each, at) from error
             need, shown = need | error.need, len(answer.row)
             log.debug("asking for more", question=error.question, need=str(need))
         (answer,) = yield Question([prefix], [need if question < _MOST_QUESTIONS else ALL], [])
@@ -228,13 +229,17 @@ def _take(each: _Scored, at: int, answer: Distribution, chain: Chain | None) -> 
     each.context = Context(context.prompt_ids, ids.append(token_id), context.tokenizer, context.metadata)
 
 
-def _hidden(error: Undisclosed, answer: Distribution, token_id: int, at: int) -> Undisclosed:
+def _hidden(error: Undisclosed, answer: Distribution, each: _Scored, at: int) -> Undisclosed:
     """The error when nothing more can be asked for, with what is known of the token."""
+    token_id, tokenizer = each.ids[at], each.context.tokenizer
     why = (answer.schedule or {}).get("shows_less", "") or f"the adapter showed {len(answer.row)} tokens"
     tail, ids = answer.tail, answer.token_ids
     most = None if tail is None or (ids is not None and bool(np.isin(token_id, ids))) else tail.max_logprob
     bound = "" if most is None else f"; its log-probability is at most {most:.4f} nats"
+    if getattr(tokenizer, "whole_texts", False):
+        bound += ". Without the server's tokenizer a text is taken for one token: name it, tokenizer="
+    label = token_label(tokenizer, token_id)
+    token = f"token {token_id}" if label == f"#{token_id}" else f"token {token_id} ({label})"
     final = Undisclosed(error.need, error.question)
-    message = f"token {token_id}, number {at} of the continuation, cannot be scored: {error.question}; {why}{bound}"
-    final.args = (message,)
+    final.args = (f"{token}, number {at} of the continuation, cannot be scored: {error.question}; {why}{bound}",)
     return final

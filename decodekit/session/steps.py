@@ -6,6 +6,7 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Self
 
+from decodekit.model.pickling import OfOneProcess
 from decodekit.session.driving import only_result
 from decodekit.session.result import Result
 from decodekit.session.run import Run
@@ -14,7 +15,7 @@ from decodekit.trace.step import Step
 __all__ = ["Steps"]
 
 
-class Steps(Generator[Step, None, Result]):
+class Steps(OfOneProcess, Generator[Step, None, Result]):
     """An iterator of steps, and a context manager that ends the run when it is left.
 
     Attributes:

@@ -104,10 +104,10 @@ class _DeclaredProcessor(Declared):
         """The result, or one of the errors that a processor may raise."""
         extra = ((self.initial(ctx) if state is ... else state),) if self.stateful else ()
         try:
-            after = self.call(dist, ctx, *extra)
+            after = self.called(self.call, dist, ctx, *extra)
         except (EmptySupport, Undisclosed, ParameterError) as error:
             return error
-        except Exception as error:
+        except DecodekitError as error:
             raise AssertionError(f"{self.name} raised {error!r} on {dist!r}") from error
         assert isinstance(after, Distribution), f"{self.name} returned {type(after).__name__}, not a Distribution"
         return after

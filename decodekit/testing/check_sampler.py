@@ -65,6 +65,7 @@ def check_sampler(
     for dist in distributions(rng):
         for step in range(4):
             choice = _check_choice(subject, dist, Randomness(seed, step), step)
+            subject.check_advance(dist, choice, step)
             if law == "greedy":
                 assert choice.token_id == dist.mode, f"{subject.name} chose {choice.token_id}, the mode is {dist.mode}"
             _check_forms(subject, dist, Randomness(seed, step), step, choice, padding)
@@ -75,10 +76,20 @@ def check_sampler(
 
 class _DeclaredSampler(Declared):
     def choose(self, dist: Distribution, randomness: Randomness, step: int, attempt: int = 0) -> Choice:
-        ctx = Context(TokenIds([0]), TokenIds([0] * step))
+        ctx = self._context(step)
         extra = (self.initial(ctx),) if self.stateful else ()
-        choice: Choice = self.call(dist, ctx, randomness.at(step, TOKENS, attempt), *extra)
+        choice: Choice = self.called(self.call, dist, ctx, randomness.at(step, TOKENS, attempt), *extra)
         return choice
+
+    def check_advance(self, dist: Distribution, choice: Choice, step: int) -> None:
+        """A stateful sampler makes the state after a choice."""
+        if self.stateful:
+            ctx = self._context(step)
+            self.advance(self.initial(ctx), choice, ctx, dist)
+
+    @staticmethod
+    def _context(step: int) -> Context:
+        return Context(TokenIds([0]), TokenIds([0] * step))
 
 
 def _check_choice(subject: _DeclaredSampler, dist: Distribution, randomness: Randomness, step: int) -> Choice:

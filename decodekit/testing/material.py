@@ -5,21 +5,21 @@ from __future__ import annotations
 import inspect
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from decodekit.chain.link import link_of
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import PROCESSORS, Randomness, derive
-from decodekit.errors import DecodekitError
+from decodekit.errors import DecodekitError, ParameterError
 from decodekit.plugin import FunctionPlugin, parameter_model, registry
-from decodekit.plugin.traits import Traits
 from decodekit.testing.tokenizers import PiecesTokenizer
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.types import Floats
@@ -90,10 +90,12 @@ class Declared:
     """A plugin and what it declares."""
 
     def __init__(self, call: Any) -> None:
-        assert callable(call), f"{call!r} is not callable"
+        try:
+            link = link_of(call, {})
+        except ParameterError as error:
+            raise AssertionError(str(error)) from None
         self.call = call
-        self.name = registry.name_of(call)
-        traits = Traits.of(call)
+        self.name, traits = link.name, link.traits
         self.stateful = traits.stateful
         self.pure = traits.pure
         self.needs_logits = traits.needs_logits
@@ -103,10 +105,24 @@ class Declared:
         self.looks_back = traits.looks_back
 
     def initial(self, ctx: Context) -> Any:
-        return self.call.initial(ctx) if self.stateful else None
+        return self.called(self.call.initial, ctx) if self.stateful else None
 
     def advance(self, state: Any, choice: Choice, ctx: Context, before: Distribution) -> Any:
-        return self.call.advance(state, choice, ctx, *((before,) if self.looks_back else ()))
+        extra = (before,) if self.looks_back else ()
+        later = self.called(self.call.advance, state, choice, ctx, *extra)
+        assert later is not None or state is None, (
+            f"{self.name}: its advance returned None in place of a state; end it with: return the next state"
+        )
+        return later
+
+    def called(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What it returns. Raises `AssertionError` for an error that is none of decodekit's."""
+        try:
+            return function(*arguments)
+        except DecodekitError:
+            raise
+        except Exception as error:
+            raise AssertionError(f"{self.name} raised {error!r} on {arguments[0]!r}") from error
 
 
 def check_parameters(plugin: Any) -> None:

@@ -11,11 +11,28 @@ from decodekit.text.marked import LAST, MESSAGE, Marked, joined
 from decodekit.text.tokenizer import Message
 from decodekit.text.utf8 import utf8
 
-__all__ = ["checked_messages", "has_parts", "join_parts", "mark_last", "require_text"]
+__all__ = ["checked_messages", "has_parts", "join_parts", "mark_last", "messages", "require_text"]
 
 _DEEPEST = 100
 _ROLE = re.compile(r"[\w .-]{0,64}")
 _REASONING = ("reasoning_content", "thinking", "reasoning")
+
+
+def messages(user: str, *, system: str | None = None) -> list[Message]:
+    """A conversation that begins, as a prompt: ``session.generate(messages("What is rain?", system="Be brief."))``.
+
+    Args:
+        user: the user's message.
+        system: the system message before it; none when None.
+
+    Raises:
+        ParameterError: one of them is no text.
+    """
+    given: dict[str, object] = {"system": system, "user": user}
+    for role, text in given.items():
+        if not isinstance(text, str) and not (text is None and role == "system"):
+            raise ParameterError(f"messages: {role} is a text, not {text!r}; write a longer conversation as a list")
+    return [{"role": role, "content": text} for role, text in given.items() if text is not None]
 
 
 def checked_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import decodekit
 import numpy as np
 import pytest
 from decodekit import Context, Distribution
 from decodekit.testing import NGramAdapter, check_processor, check_sampler
 
-from third_party_plugin import Daring, Sharpen
+import third_party_plugin as plugins
 
-BOTH = [(decodekit.processor, "sharpen"), (decodekit.sampler, "daring")]
+BOTH = [
+    (decodekit.processor, "sharpen"),
+    (decodekit.sampler, "daring"),
+]
 
 
 @pytest.mark.parametrize("value", [0.01, 1.0, 1.7, 100.0])
-def test_the_processor_keeps_the_contract(value):
-    assert check_processor(Sharpen(sharpen=value)) > 0
+def test_the_processor_keeps_the_contract(value: float) -> None:
+    plugin = plugins.Sharpen(sharpen=value)
+    assert check_processor(plugin) > 0
 
 
-def test_the_processor_raises_probabilities_to_a_power():
-    after = Sharpen(sharpen=2.0)(Distribution.dense(np.log([0.75, 0.25])), Context())
+def test_the_processor_raises_probabilities_to_a_power() -> None:
+    plugin = plugins.Sharpen(sharpen=2.0)
+    after = plugin(Distribution.dense(np.log([0.75, 0.25])), Context())
     assert np.exp(after.logprobs) == pytest.approx([0.9, 0.1])  # 9 to 1 is 3 to 1, squared
 
 
-def test_the_sampler_keeps_the_contract_at_both_ends_and_between():
-    assert check_sampler(Daring(daring=1.0)) > 1e-6
-    check_sampler(Daring(daring=0.0), law="greedy", draws=False)
-    check_sampler(Daring(daring=0.5), law=None)
+@pytest.mark.parametrize(("value", "law"), [(1.0, "multinomial"), (0.0, "greedy"), (0.5, None)])
+def test_the_sampler_keeps_the_contract_at_both_ends_and_between(value: float, law: Any) -> None:
+    plugin = plugins.Daring(daring=value)
+    check_sampler(plugin, law=law, draws=value > 0)
 
 
-def test_both_are_found_by_name_and_can_be_recorded(tmp_path):
+def test_both_are_found_by_name_and_can_be_recorded(tmp_path: Path) -> None:
     chain = decodekit.Chain(
         [decodekit.processor("sharpen", sharpen=1.5)],
         decodekit.sampler("daring", daring=0.5),
@@ -43,6 +51,6 @@ def test_both_are_found_by_name_and_can_be_recorded(tmp_path):
 
 @pytest.mark.parametrize(("group", "name"), BOTH)
 @pytest.mark.parametrize("value", [-1.0, 101.0, float("nan"), True, "2"])
-def test_a_value_outside_the_bounds_is_refused(group, name, value):
+def test_a_value_outside_the_bounds_is_refused(group: Any, name: str, value: Any) -> None:
     with pytest.raises(decodekit.ParameterError, match=name):
         group(name, **{name: value})

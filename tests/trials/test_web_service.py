@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from decodekit import Chain, Session, processor
 from decodekit.testing import NGramAdapter
 from tests.session.conftest import TEXT
 
-SERVER = Path(__file__).parent.parent / "examples" / "web" / "server.py"
+SERVER = Path(__file__).parents[2] / "examples" / "web" / "server.py"
 SLOW = "the log"  # a prompt for which the model of the tests takes longer
 STARTED = f"""
 import sys, time
@@ -40,6 +41,13 @@ class Model(NGramAdapter):
         return super().predict(prefixes, disclose)
 
 server.serve(Model({TEXT!r}), 0, int(sys.argv[1]))
+"""
+REAL = f"""
+import sys
+sys.path.insert(0, {str(SERVER.parent)!r})
+import decodekit, server
+server.MOST_RUNS = 5
+server.serve(decodekit.adapter("llamacpp", model="smollm2", n_threads=1), 0, 30)
 """
 
 
@@ -184,21 +192,39 @@ def test_a_signal_lets_runs_end_and_cancels_those_that_take_too_long(grace: int,
 
 
 @pytest.mark.real_model
-def test_it_serves_the_real_model() -> None:
+def test_the_real_model_serves_as_many_as_there_is_room_for_and_each_gets_what_it_gets_alone() -> None:
+    """All places taken: the next user is told so. Four go away: their places are free, and others notice nothing."""
     pytest.importorskip("llama_cpp")
-    bodies = users(3, ["Once upon a time", "The sea"], 6)
+    bodies = users(4, ["Once upon a time", "The sea"], 8)
+    long = {"prompt": "In the year 1969", "max_tokens": 512, "chain": {"top_k": 2}}
 
     async def main(url: str) -> list[Any]:
         async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
-            return [await text_of(client, body) for body in bodies]
 
-    with serving(str(SERVER), "--port", "0") as server:
+            async def begun(stack: contextlib.AsyncExitStack) -> Any:
+                response = await stack.enter_async_context(client.stream("POST", "/generate", json=long))
+                events = events_of(response.aiter_lines())
+                await anext(events)
+                return events
+
+            async with contextlib.AsyncExitStack() as one:
+                stays = [await begun(one)]
+                async with contextlib.AsyncExitStack() as others:
+                    stays += [await begun(others) for _ in range(4)]
+                    refused = await client.post("/generate", json=bodies[0])
+                    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+                    assert refused.json() == {"error": "too many runs"}
+                while (await client.get("/health")).json()["runs"] > 1:
+                    await asyncio.sleep(0)
+                return await asyncio.gather(*(text_of(client, body) for body in bodies))
+
+    with serving("-c", REAL) as server:
         texts = asyncio.run(main(server.url))
+        ends = [server.logged("run")["end"] for _ in range(9)]
         assert '"stopped"' in server.stop()
-    adapter = decodekit.adapter("llamacpp", model="smollm2")
-    session = Session(adapter)
-    assert [text for text, _ in texts] == [alone(session, body) for body in bodies]
-    adapter.close()
+    assert sorted(ends) == [*["cancelled"] * 5, *["length"] * 4]
+    with decodekit.open("smollm2", n_threads=1) as session:
+        assert [text for text, _ in texts] == [alone(session, body) for body in bodies]
 
 
 def test_it_is_one_short_file() -> None:
