@@ -147,6 +147,7 @@ class Answers:
             self._checks.observe(prefix, position)
             if reply.cached_tokens is not None:
                 self._note_cached(prefix, reply.cached_tokens)
+        earlier = self.of(prefix.digest)
         answer = distribution(
             position,
             question,
@@ -156,10 +157,13 @@ class Answers:
             stage=self._server.capabilities.stage,
             schedule=schedule,
             bound=bound,
+            leaves_out=self._server.leaves_out,
+            shorter=None if earlier is None else earlier.answer,
         )
         if isinstance(self._server.vocabulary, HashedVocabulary) and answer.token_ids is not None:
             schedule["tokens"] = self._server.vocabulary.table(answer.token_ids.tolist())
         if self._server.vocabulary is not None and answer.token_ids is not None:
+            self._note_left_out(answer, schedule)
             self._note_lost(len(answer.token_ids), question, schedule)
         if isinstance(self._server.tokenizer, ServerTokenizer):
             self._server.tokenizer.learn(position.pieces)
@@ -218,6 +222,13 @@ class Answers:
                 )
                 schedule["build"] = self._server.transport.redaction.text(reply.build)
             self._seen_build = reply.build
+
+    def _note_left_out(self, answer: Distribution, schedule: dict[str, int | str]) -> None:
+        """Note in the record what was left out of a whole list, if this server may lose tokens with equal texts."""
+        if self._server.leaves_out and answer.tail is None:
+            lost = max(0.0, 1.0 - float(np.exp(answer.scores).sum()))
+            left_out = f"tokens lost among equal texts are left out, {lost:.1e} of the probability"
+            schedule["assumed"] = "; ".join(filter(None, [str(schedule.get("assumed", "")), left_out]))
 
     def _note_lost(self, shown: int, question: Request, schedule: dict[str, int | str]) -> None:
         """Note in the record why a list shows fewer tokens than were requested."""

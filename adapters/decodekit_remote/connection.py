@@ -206,9 +206,9 @@ def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, o
     capabilities = replace(found.capabilities, prefill=options.prefill)
     vocabulary: Vocabulary | None = None
     begun_answers = None
+    assumes = capabilities.distinct_keys and capabilities.biases and options.same_text == "assume"
     if needs_vocabulary(found):
         if tokenizer is None:
-            assumes = capabilities.distinct_keys and capabilities.biases and options.same_text == "assume"
             vocabulary = HashedVocabulary(conversations=capabilities.conversations, assumes=assumes)
         else:
             vocabulary = KnownVocabulary(tokenizer, capabilities.lossy, conversations=capabilities.conversations)
@@ -225,6 +225,7 @@ def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, o
         found.temperature,
         options.prefill,
         begun_answers,
+        leaves_out=assumes,
     )
     size = server.vocab_size
     if size is None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
+from decodekit.errors import ProviderError
 from decodekit_remote.dialect import Request
+from decodekit_remote.dialects.completions import NoLogprobs
 from decodekit_remote.server import Server
 from decodekit_remote.vocabulary import KnownVocabulary
 
@@ -15,6 +18,7 @@ NEAR = 2e-4
 """Nats: values that differ by less are taken as equal. Logits that were raised by 100 are kept to 8e-6 in float32."""
 
 _ABOVE = 1.0  # nats by which a raised token exceeds all that are not raised
+_FAR = 100.0  # nats, more than logits differ by
 _ENDING = 64  # tokens
 
 
@@ -50,18 +54,18 @@ class RaisedLogits:
 
     async def reach(self, tokens: Sequence[int], value: float) -> bool:
         """Whether one of these tokens has at least this logprob; see `can_raise`."""
-        other = max(self._own, key=lambda token: self._known[token])
+        other = self._own[0]
         raised = _ABOVE - value
         bias = dict.fromkeys(tokens, raised) | {other: raised + value - NEAR / 2 - self._known[other]}
         once = any(map(self._is_part, tokens))
         if once:  # after half a character the server goes on: whole ones, a little lower, end the answer
-            bias = {token: _ABOVE - 0.5 - self._known[token] for token in self._own[:_ENDING]} | bias
+            bias = {token: _ABOVE - 0.5 - self._known[token] for token in self._own} | bias
         chosen = await self._server.choose(replace(self._question, top=0, bias=tuple(bias.items()), once=once))
         is_other = chosen.text == self._begun + self._vocabulary.text_of(other)
         return not (is_other and chosen.tokens == len(self._question.begin) + 1)
 
-    async def having(self, tokens: Sequence[int], value: float, likely: Sequence[int]) -> int | None:
-        """The token with this logprob, which is that of the most likely one; None where it is not found."""
+    async def reaching(self, tokens: Sequence[int], value: float, likely: Sequence[int]) -> int | None:
+        """One of these tokens that has at least this logprob; None where none does. The likely ones are tried first."""
         for token in likely:
             if token in tokens and await self.reach([token], value):
                 return token
@@ -73,31 +77,59 @@ class RaisedLogits:
             left = half if await self.reach(half, value) else left[len(half) :]
         return left[0]
 
-    async def highest(self, tokens: Sequence[int], text: str) -> float | None:
-        """The logprob of the most likely of these tokens; None where it is not found.
+    async def value_of(self, token: int) -> float:
+        """The logprob of a token: when the server chooses it, its own value is in the list.
 
-        It lies between two known ones, and a list that ends there shows it as that of the text.
+        Tokens that end a text, and BOS, come with no list; their value is found to `NEAR`.
+
+        Raises:
+            ProviderError: the server chose another one.
         """
+        ends = self._vocabulary.tokenizer.eos_ids
+        if token in ends:
+            return await self._placed(token)
+        once = self._is_part(token)
+        bias = dict.fromkeys(self._own if once else (), _FAR / 2) | {token: _FAR}
+        question = replace(self._question, top=1, bias=tuple(bias.items()), once=once, unwanted=tuple(sorted(ends)))
+        try:
+            (reply,) = await self._server.put(question)
+        except NoLogprobs:
+            return await self._placed(token)
+        text = self._vocabulary.text_of(token)
+        listed = dict(zip(reply.positions[0].tokens, reply.positions[0].logprobs, strict=True))
+        if reply.positions[0].chosen != text:
+            chosen = reply.positions[0].chosen
+            raise ProviderError(f"the logit of token {token} ({text!r}) was raised, and the server chose {chosen!r}")
+        return float(listed[text])
+
+    async def _placed(self, token: int) -> float:
+        """The logprob of a token that comes with no list: it lies between two known ones."""
         values = sorted(self._known.values(), reverse=True)
         low, high = 0, len(values)  # how many of them are above it
         while low < high:
             middle = (low + high) // 2
-            if await self.reach(tokens, values[middle]):
+            if await self.reach([token], values[middle]):
                 high = middle
             else:
                 low = middle + 1
-        # A chosen token's value would take the place of that of the text.
+        # A list that ends with it shows it as the value of its text; a chosen token's value would take that place.
+        text = self._vocabulary.text_of(token)
         unwanted = tuple(sorted(self._vocabulary.tokenizer.eos_ids.union(self._vocabulary.sharing(text))))
         (reply,) = await self._server.put(replace(self._question, top=low + 1, unwanted=unwanted))
         listed = dict(zip(reply.positions[0].tokens, reply.positions[0].logprobs, strict=True))
         value = listed.get(text)
-        if value is None or (low and value > values[low - 1] + NEAR) or not await self.reach(tokens, value):
-            return None
-        return float(value)
+        if value is not None and not (low and value > values[low - 1] + NEAR) and await self.reach([token], value):
+            return float(value)
+        return values[min(low, len(values) - 1)]
 
-    @property
+    @cached_property
     def _own(self) -> list[int]:
-        """The known tokens with a readable text of their own, which this answer does not begin with."""
-        begin = self._question.begin
-        texts = {token: self._vocabulary.text_of(token) for token in self._known if token not in begin}
-        return [token for token, text in texts.items() if text.strip() and not self._vocabulary.sharing(text)]
+        """Likely tokens with a readable text of their own, which this answer does not begin with, by falling value."""
+        found: list[int] = []
+        for token in sorted(self._known, key=lambda token: -self._known[token]):
+            text = self._vocabulary.text_of(token)
+            if token not in self._question.begin and text.strip() and not self._vocabulary.sharing(text):
+                found.append(token)
+                if len(found) == _ENDING:
+                    break
+        return found

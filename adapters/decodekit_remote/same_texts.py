@@ -8,9 +8,7 @@ is raised together with a token of known value, which is raised a little less th
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from decodekit.errors import AdapterError
@@ -24,9 +22,9 @@ from decodekit_remote.vocabulary import KnownVocabulary
 __all__ = ["SameTexts"]
 
 _SHORT = 128  # a list up to this length is told apart to its end
-_LEAST = -13.0  # nats; a longer one down to this logprob
-_MOST = 16  # tokens of one text that are looked for in one list
+_LEAST = -12.0  # nats; a longer one down to this logprob
 _MOST_KEPT = 256  # prefixes
+_MOST_LIKELY = 24  # tokens that were found before, tried first
 
 
 @dataclass
@@ -47,7 +45,7 @@ class SameTexts:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._kept: OrderedDict[bytes, _Told] = OrderedDict()
-        self._ends: list[int] = []  # the one that was found last comes first
+        self._likely: list[int] = []  # the token that was found last comes first
 
     def are_in(self, position: Position) -> bool:
         """Whether a list has texts of several tokens, and the server can be asked which ones are meant."""
@@ -64,18 +62,16 @@ class SameTexts:
         told = self._kept.pop(prefix.digest, None) or _Told()
         vocabulary = self._server.vocabulary
         assert isinstance(vocabulary, KnownVocabulary)
-        ends = vocabulary.tokenizer.eos_ids
-        self._ends = [*self._ends, *sorted(ends.difference(self._ends))]
+        if not self._likely:
+            self._likely = sorted(vocabulary.tokenizer.eos_ids)
         try:
-            answer = await _List(self._server, vocabulary, position, question, told).told_apart(self._ends)
+            answer = await _List(self._server, vocabulary, position, question, told, self._likely).told_apart()
         except AdapterError as error:
             get_logger().warning("tokens with one text could not be told apart", why=str(error))
             return position, None
         self._kept[prefix.digest] = told
         if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
-        found = [token for token in self._ends if token in told.values]
-        self._ends = [*found, *(token for token in self._ends if token not in found)]
         return answer
 
 
@@ -83,8 +79,15 @@ class _List:
     """One list: which of its texts are one token, and which may be several."""
 
     def __init__(
-        self, server: Server, vocabulary: KnownVocabulary, position: Position, question: Request, told: _Told
+        self,
+        server: Server,
+        vocabulary: KnownVocabulary,
+        position: Position,
+        question: Request,
+        told: _Told,
+        likely: list[int],
     ) -> None:
+        self._likely = likely
         self._vocabulary, self._position, self._told = vocabulary, position, told
         self._shared: dict[str, float] = {}
         self._unknown = False
@@ -109,18 +112,15 @@ class _List:
         values = self._told.values.values()
         return not self._unknown and sum(value >= self._edge - NEAR for value in values) >= self._asked
 
-    async def told_apart(self, ends: Sequence[int]) -> tuple[Position, float | None]:
-        """As `SameTexts.told_apart`; ``ends`` are the tokens that end a text, the likely one first."""
+    async def told_apart(self) -> tuple[Position, float | None]:
+        """As `SameTexts.told_apart`."""
         if not self._raised.usable:  # as after half a character, where all are ""
             return self._position, None
         for text, value in sorted(self._shared.items(), key=lambda each: each[0] == ""):  # the end of a text last
             if self._complete:
                 break
-            sharing = self._vocabulary.sharing(text)
-            exact = [i for i in sharing if self._vocabulary.tokenizer.token_bytes(i) == text.encode()]
-            likely = [*exact, *(token for token in ends if token in sharing)]
-            if self._merged or not await self._is_one(sharing, likely, value):
-                await self._several(sharing, likely, text)
+            if self._merged or not await self._is_one(text, value):
+                await self._several(text)
         told = self._told.values
         bound = self._edge
         if not self._complete:
@@ -129,29 +129,40 @@ class _List:
         tokens = sorted(told, key=lambda token: -told[token])
         return Position(self._position.chosen, tokens, [told[token] for token in tokens]), bound
 
-    async def _is_one(self, sharing: Sequence[int], likely: Sequence[int], value: float) -> bool:
+    async def _is_one(self, text: str, value: float) -> bool:
         """Identify the only token of a text in this list, whose value is known then."""
+        sharing, told = self._vocabulary.sharing(text), self._told.values
+        if any(told.get(token) == value for token in sharing):
+            return True
         if not self._raised.can_raise(sharing):
             return False
-        found = await self._raised.having(sharing, value, likely)
+        exact = [token for token in sharing if self._vocabulary.tokenizer.token_bytes(token) == text.encode()]
+        found = await self._raised.reaching(sharing, value, [*exact, *self._likely])
         if found is not None:
-            self._told.values[found] = value
+            told[found] = value
+            self._found(found)
         return found is not None
 
-    async def _several(self, sharing: Sequence[int], likely: Sequence[int], text: str) -> None:
-        """Identify the tokens of a text down to the least value, the most likely first, and bound the others."""
-        left = [token for token in sharing if token not in self._told.values]
-        bound = self._told.others.get(text, 0.0)
-        for _ in range(_MOST):
-            if not left or bound <= self._least or self._complete or not self._raised.can_raise(left):
+    async def _several(self, text: str) -> None:
+        """Identify the tokens of a text down to the least value, and bound the others."""
+        told = self._told.values
+        left = [token for token in self._vocabulary.sharing(text) if token not in told]
+        if self._told.others.get(text, 0.0) <= self._least:
+            return
+        if not self._raised.can_raise(left):
+            self._told.others[text] = 0.0
+            return
+        while left and await self._raised.reach(left, self._least):
+            found = await self._raised.reaching(left, self._least, self._likely)
+            if found is None:
                 break
-            if not await self._raised.reach(left, self._least):
-                bound = self._least
-                break
-            value = await self._raised.highest(left, text)
-            found = None if value is None else await self._raised.having(left, value, likely)
-            if found is None or value is None:
-                break
-            self._told.values[found] = bound = value
+            told[found] = await self._raised.value_of(found)
+            self._found(found)
             left.remove(found)
-        self._told.others[text] = bound if left else -math.inf
+        self._told.others[text] = self._least
+
+    def _found(self, token: int) -> None:
+        if token in self._likely:
+            self._likely.remove(token)
+        self._likely.insert(0, token)
+        del self._likely[_MOST_LIKELY:]

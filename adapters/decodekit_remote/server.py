@@ -44,6 +44,7 @@ class Server:
         prefill: how a conversation is continued.
         begun_answers: how prefixes that no text gives are sent; None where the server cannot be made to begin its
             answer with given tokens.
+        leaves_out: whether tokens that a whole list has lost among equal texts are left out; see `distribution`.
     """
 
     transport: Transport
@@ -55,6 +56,7 @@ class Server:
     temperature: float | None
     prefill: Prefill
     begun_answers: BegunAnswers | None = None
+    leaves_out: bool = False
 
     @property
     def vocab_size(self) -> int | None:

@@ -5,7 +5,6 @@ With -m real_server also the whole table of docs/remote.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,8 +17,9 @@ pytest.importorskip("starlette_context")
 import decodekit
 from decodekit import Distribution, Prefix, Session, Undisclosed
 from decodekit.distribution.disclosure import Disclosure
-from tests.adapters.llamacpp.bare_loop import MODEL, model_path
-from tests.adapters.remote.test_real_llama_cpp_python import BF16, ROUNDING, remote, started
+from tests.adapters.llamacpp.bare_loop import model_path
+from tests.adapters.remote.real import llama_cpp_python
+from tests.adapters.remote.test_real_llama_cpp_python import ROUNDING, remote
 
 CHAINS = {"temperature=0.8 top_p=0.95": 3, "top_k=40": 4, "min_p=0.1": 6, "temperature=0": 8}
 FEW = ["The capital of France is", "Water is made of", "def fibonacci(n):"]
@@ -45,19 +45,6 @@ MANY = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with started(model_path(), "--n_ctx", "512", "--flash_attn", "true", "--type_k", BF16) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[Any]:
-    adapter = decodekit.adapter("llamacpp", model=MODEL, n_ctx=512, n_threads=1)
-    yield adapter
-    adapter.close()
-
-
 def tokens_of(adapter: Any, chain: str, prompt: str, tokens: int) -> list[int]:
     with Session(adapter, chain, seed=7) as session:
         return [int(token) for token in session.generate(prompt, max_tokens=tokens).token_ids]
@@ -65,20 +52,20 @@ def tokens_of(adapter: Any, chain: str, prompt: str, tokens: int) -> list[int]:
 
 @pytest.mark.real_model
 @pytest.mark.parametrize("chain", CHAINS)
-def test_its_tokens_are_those_of_the_model_in_process(server: str, local: Any, chain: str) -> None:
+def test_its_tokens_are_those_of_the_model_in_process(python_server: str, in_process: Any, chain: str) -> None:
     for prompt in FEW[:2]:
-        there = tokens_of(remote(server), chain, prompt, CHAINS[chain])
-        assert there == tokens_of(local, chain, prompt, CHAINS[chain]), prompt
+        there = tokens_of(remote(python_server), chain, prompt, CHAINS[chain])
+        assert there == tokens_of(in_process, chain, prompt, CHAINS[chain]), prompt
 
 
 @pytest.mark.real_model
 @pytest.mark.parametrize("text", ["What is 2+2? It is 4.", "She said:", "1 + 1 ="])
-def test_every_token_of_a_list_has_its_id(server: str, local: Any, text: str) -> None:
+def test_every_token_of_a_list_has_its_id(python_server: str, in_process: Any, text: str) -> None:
     """Ends of text, spaces, and spaces with a part of a character are in these lists."""
-    adapter = remote(server, draft=1)
+    adapter = remote(python_server, draft=1)
     with Session(adapter) as session:
-        prefix = Prefix(local.tokenizer.encode(text))
-        (there,), (here,) = session.adapter.predict([prefix], Disclosure(40)), local.predict([prefix])
+        prefix = Prefix(in_process.tokenizer.encode(text))
+        (there,), (here,) = session.adapter.predict([prefix], Disclosure(40)), in_process.predict([prefix])
         assert isinstance(there, Distribution) and isinstance(here, Distribution)
         ids, values = here.leading(40)
         assert there.leading(40)[0].tolist() == ids.tolist()
@@ -87,13 +74,13 @@ def test_every_token_of_a_list_has_its_id(server: str, local: Any, text: str) ->
 
 @pytest.mark.real_model
 @pytest.mark.parametrize("tail", [b"\n|\n", b"\n|\n|Th|e"], ids=repr)
-def test_a_prefix_that_no_text_gives_is_continued(server: str, local: Any, tail: bytes) -> None:
+def test_a_prefix_that_no_text_gives_is_continued(python_server: str, in_process: Any, tail: bytes) -> None:
     """Line ends that a tokenizer would join, and words in parts."""
-    by_bytes = {local.tokenizer.token_bytes(token): token for token in range(local.tokenizer.vocab_size)}
+    by_bytes = {in_process.tokenizer.token_bytes(token): token for token in range(in_process.tokenizer.vocab_size)}
     ids = [by_bytes[piece] for piece in tail.split(b"|")]
-    prefix = Prefix([*local.tokenizer.encode("Yes."), *ids])
-    with Session(remote(server, draft=1)) as session:
-        (there,), (here,) = session.adapter.predict([prefix]), local.predict([prefix])
+    prefix = Prefix([*in_process.tokenizer.encode("Yes."), *ids])
+    with Session(remote(python_server, draft=1)) as session:
+        (there,), (here,) = session.adapter.predict([prefix]), in_process.predict([prefix])
         assert isinstance(there, Distribution) and isinstance(here, Distribution), there
         assert "retokenised_as" not in there.schedule
         leading = there.leading(5)[0]
@@ -101,26 +88,26 @@ def test_a_prefix_that_no_text_gives_is_continued(server: str, local: Any, tail:
 
 
 @pytest.mark.real_model
-def test_without_a_tokenizer_what_is_assumed_is_recorded_and_can_be_switched_off(server: str) -> None:
+def test_without_a_tokenizer_what_is_assumed_is_recorded_and_can_be_switched_off(python_server: str) -> None:
     chain = "top_k=40"
-    with Session(decodekit.adapter("remote", base_url=server), chain, seed=7) as session:
+    with Session(decodekit.adapter("remote", base_url=python_server), chain, seed=7) as session:
         steps = session.generate(FEW[0], max_tokens=6).trace.steps
     assert all("is the end of a text" in step.schedule["assumed"] for step in steps)
-    adapter = decodekit.adapter("remote", base_url=server, same_text="error")
+    adapter = decodekit.adapter("remote", base_url=python_server, same_text="error")
     with Session(adapter, chain, seed=7) as session, pytest.raises(Undisclosed, match="by their text"):
         session.generate(FEW[0], max_tokens=6)
 
 
 @pytest.mark.real_server
 @pytest.mark.parametrize("chain", CHAINS)
-def test_the_whole_table(server: str, local: Any, chain: str) -> None:
+def test_the_whole_table(python_server: str, in_process: Any, chain: str) -> None:
     for prompt in MANY:
-        assert tokens_of(remote(server), chain, prompt, 64) == tokens_of(local, chain, prompt, 64), prompt
+        assert tokens_of(remote(python_server), chain, prompt, 64) == tokens_of(in_process, chain, prompt, 64), prompt
 
 
 @pytest.mark.real_server
 @pytest.mark.parametrize("chain", CHAINS)
 def test_with_default_flags_every_run_finishes(chain: str) -> None:
-    with started(model_path()) as url:
+    with llama_cpp_python(model_path()) as url:
         for prompt in MANY:
             assert tokens_of(remote(url), chain, prompt, 64)
