@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from decodekit.distribution import Distribution
-from decodekit.distribution.disclosure import Disclosure
+from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import AdapterError, DecodekitError, DistributionError, ProviderError
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
@@ -128,7 +128,7 @@ class Questions:
         (reply,) = await self._server.put(question)
         if reply.positions and self._adapts and not again:
             self._draft_length.observe_request(len(reply.positions), time.perf_counter() - begun)
-        return await self._take(prefix, reply, question)
+        return await self._take(prefix, reply, question, wanted.least)
 
     async def _count(self, prefixes: Sequence[Prefix]) -> None:
         """Request one token after each, for the number of tokens that the server makes of its text."""
@@ -234,10 +234,10 @@ class Questions:
                 answers.append((wanted.prefix.digest, error))
         return answers
 
-    async def _take(self, prefix: Prefix, reply: Reply, question: Request) -> Distribution:
-        """Store a reply's lists for their prefixes, and return the first."""
+    async def _take(self, prefix: Prefix, reply: Reply, question: Request, least: Disclosure = ALL) -> Distribution:
+        """Store a reply's lists for their prefixes, and return the first, which must cover ``least`` if it can."""
         if not reply.positions:
-            return await self._force_list(prefix, reply, question)
+            return await self._force_list(prefix, reply, question, least)
         at: Prefix | None = prefix
         positions, bound = list(reply.positions), None
         if question.force is not None:
@@ -246,7 +246,7 @@ class Questions:
                     f"{self._server.transport.base_url} was forced to token {question.force} and returned another one"
                 )
             positions = [_unchosen(positions[0])]
-        if self._answers.same_texts.are_in(positions[0]):
+        if self._answers.same_texts.are_in(positions[0], least):
             positions[0], bound = await self._answers.same_texts.told_apart(prefix, positions[0], question)
         for place, position in enumerate(positions):
             if place and is_repeated(positions[place - 1], position):
@@ -265,7 +265,7 @@ class Questions:
             self._answers.mark_unlisted(at)
         return self._given(prefix)
 
-    async def _force_list(self, prefix: Prefix, reply: Reply, question: Request) -> Distribution:
+    async def _force_list(self, prefix: Prefix, reply: Reply, question: Request, least: Disclosure) -> Distribution:
         """A list that is missing because its token ends inside a character is returned when another token is forced."""
         filler = self._server.info.filler
         if not self._server.capabilities.forces or filler is None or question.force is not None:
@@ -276,7 +276,7 @@ class Questions:
         self._answers.mark_unlisted(prefix)
         forced = self._question([prefix], question.top)
         (again,) = await self._server.put(forced)
-        return await self._take(prefix, again, forced)
+        return await self._take(prefix, again, forced, least)
 
     def _question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1) -> Request:
         unlisted = len(prefixes) == 1 and self._answers.is_unlisted(prefixes[0])

@@ -77,8 +77,8 @@ class RaisedLogits:
             left = half if await self.reach(half, value) else left[len(half) :]
         return left[0]
 
-    async def value_of(self, token: int) -> float:
-        """The logprob of a token: when the server chooses it, its own value is in the list.
+    async def value_of(self, token: int, least: float) -> float:
+        """The logprob of a token that has at least ``least``: when the server chooses it, its own value is in the list.
 
         Tokens that end a text, and BOS, come with no list; their value is found to `NEAR`.
 
@@ -87,14 +87,14 @@ class RaisedLogits:
         """
         ends = self._vocabulary.tokenizer.eos_ids
         if token in ends:
-            return await self._placed(token)
+            return await self._placed(token, least)
         once = self._is_part(token)
         bias = dict.fromkeys(self._own if once else (), _FAR / 2) | {token: _FAR}
         question = replace(self._question, top=1, bias=tuple(bias.items()), once=once, unwanted=tuple(sorted(ends)))
         try:
             (reply,) = await self._server.put(question)
         except NoLogprobs:
-            return await self._placed(token)
+            return await self._placed(token, least)
         text = self._vocabulary.text_of(token)
         listed = dict(zip(reply.positions[0].tokens, reply.positions[0].logprobs, strict=True))
         if reply.positions[0].chosen != text:
@@ -102,25 +102,19 @@ class RaisedLogits:
             raise ProviderError(f"the logit of token {token} ({text!r}) was raised, and the server chose {chosen!r}")
         return float(listed[text])
 
-    async def _placed(self, token: int) -> float:
-        """The logprob of a token that comes with no list: it lies between two known ones."""
-        values = sorted(self._known.values(), reverse=True)
-        low, high = 0, len(values)  # how many of them are above it
-        while low < high:
-            middle = (low + high) // 2
-            if await self.reach([token], values[middle]):
-                high = middle
-            else:
-                low = middle + 1
-        # A list that ends with it shows it as the value of its text; a chosen token's value would take that place.
-        text = self._vocabulary.text_of(token)
+    async def _placed(self, token: int, least: float) -> float:
+        """The logprob of a token that comes with no list: exact where a list that is cut there shows it."""
+        low, high = least, 0.0
+        while high - low > NEAR / 2:
+            middle = (low + high) / 2
+            low, high = (middle, high) if await self.reach([token], middle) else (low, middle)
+        # A chosen token's value would take the place of that of the text.
+        text, above = self._vocabulary.text_of(token), sum(value > high for value in self._known.values())
         unwanted = tuple(sorted(self._vocabulary.tokenizer.eos_ids.union(self._vocabulary.sharing(text))))
-        (reply,) = await self._server.put(replace(self._question, top=low + 1, unwanted=unwanted))
+        (reply,) = await self._server.put(replace(self._question, top=above + 1, unwanted=unwanted))
         listed = dict(zip(reply.positions[0].tokens, reply.positions[0].logprobs, strict=True))
-        value = listed.get(text)
-        if value is not None and not (low and value > values[low - 1] + NEAR) and await self.reach([token], value):
-            return float(value)
-        return values[min(low, len(values) - 1)]
+        value = listed.get(text, 0.0)
+        return float(value) if abs(value - low) <= NEAR else low
 
     @cached_property
     def _own(self) -> list[int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import AdapterError
 from decodekit.log import get_logger
 from decodekit.model.prefix import Prefix
@@ -47,12 +48,13 @@ class SameTexts:
         self._kept: OrderedDict[bytes, _Told] = OrderedDict()
         self._likely: list[int] = []  # the token that was found last comes first
 
-    def are_in(self, position: Position) -> bool:
-        """Whether a list has texts of several tokens, and the server can be asked which ones are meant."""
+    def are_in(self, position: Position, least: Disclosure = ALL) -> bool:
+        """Whether a list has texts of several tokens among those wanted, and the server can be asked which they are."""
         vocabulary = self._server.vocabulary
         if not self._server.capabilities.biases or not isinstance(vocabulary, KnownVocabulary):
             return False
-        return any(isinstance(token, str) and vocabulary.sharing(token) for token in position.tokens)
+        wanted = None if least.kind == "all" or least.ids else least.top
+        return any(isinstance(token, str) and vocabulary.sharing(token) for token in position.tokens[:wanted])
 
     async def told_apart(self, prefix: Prefix, position: Position, question: Request) -> tuple[Position, float | None]:
         """The list with ids where they were found, and an upper bound on the logprobs of all other tokens, in nats.
@@ -156,7 +158,7 @@ class _List:
             found = await self._raised.reaching(left, self._least, self._likely)
             if found is None:
                 break
-            told[found] = await self._raised.value_of(found)
+            told[found] = await self._raised.value_of(found, self._least)
             self._found(found)
             left.remove(found)
         self._told.others[text] = self._least
