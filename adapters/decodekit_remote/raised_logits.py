@@ -95,12 +95,12 @@ class RaisedLogits:
             (reply,) = await self._server.put(question)
         except NoLogprobs:
             return await self._placed(token, least)
-        text = self._vocabulary.text_of(token)
-        listed = dict(zip(reply.positions[0].tokens, reply.positions[0].logprobs, strict=True))
-        if reply.positions[0].chosen != text:
-            chosen = reply.positions[0].chosen
-            raise ProviderError(f"the logit of token {token} ({text!r}) was raised, and the server chose {chosen!r}")
-        return float(listed[text])
+        if not reply.positions:
+            return await self._placed(token, least)
+        text, position = self._vocabulary.text_of(token), reply.positions[0]
+        if position.chosen != text:
+            raise ProviderError(f"token {token} ({text!r}) was raised, and the server chose {position.chosen!r}")
+        return float(position.logprobs[position.tokens.index(text)])
 
     async def _placed(self, token: int, least: float) -> float:
         """The logprob of a token that comes with no list: exact where a list that is cut there shows it."""
@@ -112,8 +112,8 @@ class RaisedLogits:
         text, above = self._vocabulary.text_of(token), sum(value > high for value in self._known.values())
         unwanted = tuple(sorted(self._vocabulary.tokenizer.eos_ids.union(self._vocabulary.sharing(text))))
         (reply,) = await self._server.put(replace(self._question, top=above + 1, unwanted=unwanted))
-        listed = dict(zip(reply.positions[0].tokens, reply.positions[0].logprobs, strict=True))
-        value = listed.get(text, 0.0)
+        (position, *_) = reply.positions
+        value = position.logprobs[position.tokens.index(text)] if text in position.tokens else 0.0
         return float(value) if abs(value - low) <= NEAR else low
 
     @cached_property
