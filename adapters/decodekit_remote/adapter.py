@@ -69,8 +69,9 @@ class RemoteAdapter(OfOneProcess):
             before use, and later answers are watched.
         retokenised: what to do when a server that takes text tokenises it differently from the prefix, and so continues
             another sequence: ``error``, or ``allow``, which each step's schedule records.
-        same_text: how lists keyed by text are read without a tokenizer (llama_cpp_python): ``assume`` that each text is
-            one token and "" the end of a text, which each step's schedule records as ``assumed``, or ``error``.
+        same_text: how lists keyed by text are read (llama_cpp_python): ``assume`` that tokens which a list of the whole
+            vocabulary has lost among equal texts have no probability, and without a tokenizer that each text is one
+            token and "" the end of a text, which each step's schedule records as ``assumed``; or ``error``.
         engine: which program's sampling parameters the server has, for ``sampler = "provider"``; ``auto`` goes by the
             name that the server gives, and assumes those of OpenAI's API where it gives none.
         probe: whether to request two or three single tokens first, to see what the server can return and whether values
