@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -112,6 +113,12 @@ def test_a_batch_goes_on_where_it_ended(folder: Path, capsys: pytest.CaptureFixt
 @pytest.mark.real_model
 def test_a_label_is_chosen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed("choose", capsys) == " positive\n"
+
+
+@pytest.mark.real_model
+def test_a_schema_is_kept_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("llguidance")
+    assert re.fullmatch(r"name='.*' age=-?\d+\n|None\n", printed("structured", capsys))
 
 
 @pytest.mark.real_model

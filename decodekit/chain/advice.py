@@ -132,6 +132,20 @@ def _addition_after_cut(parts: Sequence[_Placed], sampler: str) -> Iterator[Advi
             )
 
 
+def _mask_after_cut(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
+    """A mask that depends on what was written, such as a grammar, after a truncation."""
+    for part in parts:
+        cuts = [p for p in parts[: part.place] if p.removes]
+        if part.traits.kind == "mask" and part.traits.needs_state and cuts:
+            yield Advice(
+                "mask_after_cut",
+                (*(p.place for p in cuts), part.place),
+                f"{part.name} comes after {_listed(cuts)}: the law is another one than with the mask first, all "
+                "allowed tokens may be removed already, and the mass that the mask keeps is measured on what is left; "
+                f"put {part.name} first",
+            )
+
+
 def _after_the_last_token(parts: Sequence[_Placed], sampler: str) -> Iterator[Advice]:
     for part in parts:
         after = list(takewhile(lambda p: not p.traits.revives, parts[part.place + 1 :]))
@@ -163,6 +177,7 @@ _RULES: tuple[Callable[[Sequence[_Placed], str], Iterator[Advice]], ...] = (
     _cut_after_heat,
     _measure_after_cut,
     _addition_after_cut,
+    _mask_after_cut,
     _after_the_last_token,
     _greedy_and_order,
 )

@@ -60,10 +60,12 @@ class Chain:
         self.links = (*processor_links, link_of(self.sampler, {}))  # every part, the sampler last
         cut = next((i for i, link in enumerate(processor_links, 1) if link.traits.truncates), None)
         asking = processor_links[:cut]  # there is no tail after a truncation
-        self._moving = [link for link in asking if callable(link.traits.needs)]
+        self._moving = [(at, link) for at, link in enumerate(asking) if callable(link.traits.needs)]
         self._fixed_need = reduce(or_, (each.traits.needs for each in asking if not callable(each.traits.needs)), CHEAP)
         if any(link.traits.needs_logits for link in processor_links):
             self._fixed_need = ALL  # a head has logprobs; only the whole row has the backend's own offset
+        self._ending = [(at, link) for at, link in enumerate(self.links) if hasattr(link.call, "complete")]
+        self._forcing = [(at, link) for at, link in enumerate(self.links) if hasattr(link.call, "forced")]
         self.stateful = any(link.traits.stateful for link in self.links)
         self.pure = all(link.traits.pure for link in self.links)
         self.notes: tuple[str, ...] = ()
@@ -141,18 +143,45 @@ class Chain:
             "sampler": registry.describe(self.sampler),
         }
 
-    def need(self, ctx: Context) -> Disclosure:
-        """What to ask the adapter for at first: the union of what the processors declare."""
+    def need(self, ctx: Context, states: Sequence[Any] = ()) -> Disclosure:
+        """What to ask the adapter for at first: the union of what the processors declare.
+
+        Args:
+            ctx: the ids so far.
+            states: those of the parts; without them a part whose needs depend on its state asks for what is cheap.
+        """
         if not self.pure:
             return ALL  # an impure part must not run twice, so the first answer must disclose everything
         need = self._fixed_need
-        for link in self._moving:
+        for at, link in self._moving:
+            if link.traits.needs_state and not states:
+                continue
+            own = (ctx, states[at]) if link.traits.needs_state else (ctx,)
             try:
-                need |= link.traits.needs(ctx)  # type: ignore[operator]
+                need |= link.traits.needs(*own)  # type: ignore[operator]
             except BaseException as error:
                 blame(error, link, ctx)
                 raise
         return need
+
+    def complete(self, states: Sequence[Any]) -> bool | None:
+        """Whether the text may end here; None where no part of the chain says."""
+        if not self._ending:
+            return None
+        return all(link.call.complete(states[at]) for at, link in self._ending)
+
+    def forced(self, states: Sequence[Any]) -> Sequence[int]:
+        """The next token ids, as far as a part of the chain holds them for all but certain."""
+        for at, link in self._forcing:
+            ids: Sequence[int] = link.call.forced(states[at])
+            if len(ids):
+                return ids
+        return ()
+
+    @property
+    def forces(self) -> bool:
+        """Whether `forced` may say anything."""
+        return bool(self._forcing)
 
     def initial(self, ctx: Context) -> tuple[Any, ...]:
         """The states before the first token: one per processor, then the sampler's; None for a stateless part."""

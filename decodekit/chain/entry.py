@@ -11,7 +11,7 @@ import numpy as np
 
 from decodekit.chain.link import Applied
 from decodekit.distribution import Distribution, Row
-from decodekit.distribution.disclosure import Tail, Undisclosed
+from decodekit.distribution.disclosure import Interval, Tail, Undisclosed
 from decodekit.distribution.divergence import expected_gap
 from decodekit.distribution.divergence import kl as kl_divergence
 from decodekit.errors import PluginError
@@ -33,6 +33,9 @@ class Entry:
         entropy: in nats; None on a head with a tail.
         kl: Kullback-Leibler divergence D(this stage || the stage before), in nats; None where a tail makes it unknown.
         mass_removed: the probability, at the stage before, of the tokens that this stage removed; None as for ``kl``.
+        kept_mass: Z, the probability at the stage before of the tokens that a mask left; None where no mask acted, or
+            hidden tokens make it unknown.
+        kept_bounds: an interval for it where hidden tokens make it unknown.
         ambiguous: whether a decision here lay within 1e-9 of its boundary.
         tail: what is undisclosed at this stage; None when nothing is.
         gave_up: the tail that was given up here under ``on_undisclosed='truncate'``; None when none was.
@@ -47,6 +50,8 @@ class Entry:
     entropy: float | None = None
     kl: float | None = None
     mass_removed: float | None = None
+    kept_mass: float | None = None
+    kept_bounds: Interval | None = None
     ambiguous: bool = False
     tail: Tail | None = None
     gave_up: Tail | None = None
@@ -70,6 +75,7 @@ def entry_of(part: Applied, *, chosen: int, logprob: float | None, top: int, ste
         PluginError: it gave probability to a token that had none.
     """
     before, after = part.before, part.after
+    mask = part.link.traits.kind == "mask"
     complete = after.hidden is None
     factor = None if logprob is None or not complete else after.row.factor_from(before.row)
     kl: float | None
@@ -94,6 +100,8 @@ def entry_of(part: Applied, *, chosen: int, logprob: float | None, top: int, ste
         entropy=after.row.entropy if complete else None,
         kl=kl,
         mass_removed=removed,
+        kept_mass=math.exp(-kl) if mask and kl is not None else None,
+        kept_bounds=_kept_bounds(before, after) if mask and kl is None else None,
         ambiguous=after.ambiguous and not before.ambiguous,
         tail=after.tail,
         gave_up=part.gave_up,
@@ -134,6 +142,14 @@ def _moved(before: Distribution, after: Distribution) -> tuple[float | None, flo
         return after.kl(before), removed
     except Undisclosed:
         return None, None
+
+
+def _kept_bounds(before: Distribution, after: Distribution) -> Interval:
+    """Bounds on the mass that a mask left of a head with a tail. A mask leaves the scores as they are."""
+    total, shown = before.bounds("log_normalizer"), after.row.log_weight
+    most = shown if after.hidden is None else float(np.logaddexp(shown, after.hidden.log_high))
+    low, high = (math.exp(min(part - whole, 0.0)) for part, whole in ((shown, total.high), (most, total.low)))
+    return Interval(low, high)
 
 
 def _pairs(dist: Distribution, top: int) -> tuple[tuple[int, float], ...]:

@@ -16,9 +16,9 @@ def config_schema() -> dict[str, Any]:
     """The JSON Schema of a configuration with the parameters of every installed plugin that can be imported.
 
     What the schema accepts, `load_config` and `Config.check` accept too, and the other way round. JSON Schema cannot
-    express five things: the grammar of a chain written as one text; the parameters of a preset, which have several
-    spellings; that ``min_ngram`` is at most ``max_ngram``; the bytes of UTF-8 that a breaker of ``dry`` may have; and
-    that 7.0 is no integer in TOML.
+    express six things: the grammar of a chain written as one text; the parameters of a preset, which have several
+    spellings; that ``min_ngram`` is at most ``max_ngram``; the bytes of UTF-8 that a breaker of ``dry`` may have; that
+    the variable of a watermark's ``key_env`` holds its key; and that 7.0 is no integer in TOML.
     """
     schema = Config.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"

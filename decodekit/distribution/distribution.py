@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from decodekit.distribution import building, divergence, heads, notebook, transforms
 from decodekit.distribution.bounds import Quantity, bounds_of
@@ -273,8 +273,7 @@ class Distribution(Frozen, Fields):
         return ids, self._normalised(scores) if len(ids) else scores
 
     def reaching(self, score: float) -> tuple[Ids, Floats]:
-        """The tokens whose score is at least ``score`` (nats): ids int64[n], scores float64[n], in the order of
-        `token_ids`.
+        """The tokens of at least this score (nats): ids int64[n], scores float64[n], in the order of `token_ids`.
 
         Raises `Undisclosed` when a hidden token could be among them.
         """
@@ -336,6 +335,10 @@ class Distribution(Frozen, Fields):
             Undisclosed: a mask on a head with a tail (which of the hidden tokens stay?), or an id that is hidden.
         """
         return self._with(heads.kept(self.row, self.hidden, which), None, ambiguous)
+
+    def allow(self, mask: NDArray[np.bool_]) -> Distribution:
+        """The tokens of a mask, bool[vocabulary] in id order; hidden ones stay hidden. `Undisclosed`: none is shown."""
+        return self._with(*heads.allowed(self.row, self.hidden, mask))
 
     def with_scores(self, scores: ArrayLike) -> Distribution:
         """The same tokens with new scores, aligned with the old ones; -inf removes a token."""

@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from decodekit.distribution import transforms
 from decodekit.distribution.disclosure import ALL, Disclosure, Interval, Undisclosed
 from decodekit.distribution.hidden import Hidden
-from decodekit.distribution.passes import check, frozen
+from decodekit.distribution.passes import check, frozen, rising
 from decodekit.distribution.row import Row
 from decodekit.distribution.transforms import AMBIGUITY
 from decodekit.errors import DistributionError, ParameterError
@@ -24,6 +24,7 @@ from decodekit.types import Floats, Ids
 
 __all__ = [
     "added",
+    "allowed",
     "certain",
     "first",
     "kept",
@@ -37,9 +38,12 @@ __all__ = [
 ]
 
 
-def _larger(row: Row) -> Disclosure:
+_MOST_NAMED = 256  # allowed tokens that are asked for by name; where more are allowed, a longer head is asked for
+
+
+def _larger(row: Row, hidden: Hidden | None = None) -> Disclosure:
     """Four times what is disclosed now, so that asking again makes progress."""
-    more = 4 * len(row)
+    more = 4 * max(len(row), hidden.disclosed if hidden is not None else 0)
     return Disclosure(more if row.vocab_size is None else min(more, row.vocab_size))
 
 
@@ -64,10 +68,11 @@ def scores_of(row: Row, hidden: Hidden | None, token_ids: Ids) -> Floats:
         return row.values[:count].copy()
     row.check_ids(token_ids)
     where, found = row.places_of(token_ids)
-    if not found.all():
-        missing = tuple(token_ids[~found].tolist())
-        raise Undisclosed(Disclosure(len(row), missing), "the score of a token")
-    scores: Floats = row.values[where]
+    unknown = ~found if hidden.allowed is None else ~found & hidden.allowed[token_ids]
+    if unknown.any():
+        missing = tuple(token_ids[unknown].tolist())
+        raise Undisclosed(Disclosure(max(len(row), hidden.disclosed), missing), "the score of a token")
+    scores: Floats = np.where(found, row.values[where], -math.inf) if not found.all() else row.values[where]
     return scores
 
 
@@ -92,7 +97,7 @@ def certain(row: Row, hidden: Hidden | None, k: int) -> int:
 def require_first(row: Row, hidden: Hidden | None, k: int) -> None:
     """Raise `Undisclosed` unless the k most likely tokens are certain."""
     if hidden is not None and (k > len(row) or row.values[k - 1] < hidden.max_score):
-        need = Disclosure(k) if k > len(row) else _larger(row)
+        need = Disclosure(k) if k > len(row) else _larger(row, hidden)
         raise Undisclosed(need, f"the {k} most likely tokens" if k > 1 else "the most likely token")
 
 
@@ -105,7 +110,7 @@ def first(row: Row, hidden: Hidden | None, k: int) -> Row:
 def reaching(row: Row, hidden: Hidden | None, least: float) -> tuple[Ids, Floats, bool]:
     """As `transforms.reaching`."""
     if hidden is not None and hidden.max_score >= least:
-        raise Undisclosed(_larger(row), "which tokens reach the threshold")
+        raise Undisclosed(_larger(row, hidden), "which tokens reach the threshold")
     return transforms.reaching(row, least)
 
 
@@ -117,7 +122,7 @@ def nucleus(row: Row, hidden: Hidden | None, p: float, min_keep: int) -> tuple[R
     cuts = [int(np.searchsorted(np.cumsum(np.exp(row.values - log_z)), p)) + 1 for log_z in bounds]
     count = max(cuts[0], min_keep)
     if cuts[0] != cuts[1] or count > len(row) or row.values[count - 1] < hidden.max_score:
-        raise Undisclosed(_larger(row), f"the nucleus of {p:.9g}")
+        raise Undisclosed(_larger(row, hidden), f"the nucleus of {p:.9g}")
     mass = np.cumsum(np.exp(row.values - bounds.low))
     near = bool((np.abs(mass[max(count - 2, 0) : count] - p) < AMBIGUITY).any())
     return first(row, hidden, count), near
@@ -132,10 +137,34 @@ def kept(row: Row, hidden: Hidden | None, which: ArrayLike | Iterable[int]) -> R
         if hidden is not None:
             raise Undisclosed(ALL, "a mask")
         return transforms.masked(row, chosen)
-    ids = np.unique(chosen.astype(np.int64)) if len(chosen) else np.empty(0, dtype=np.int64)
+    ids = rising(chosen.astype(np.int64).ravel())
     scores = scores_of(row, hidden, ids)
     alive = scores > -math.inf
     return transforms.kept(row, ids[alive], scores[alive])
+
+
+def allowed(row: Row, hidden: Hidden | None, mask: NDArray[np.bool_]) -> tuple[Row, Hidden | None]:
+    """The tokens of a mask over the vocabulary; see `Distribution.allow`."""
+    if row.vocab_size is not None and len(mask) != row.vocab_size:
+        raise ParameterError(f"a mask of {len(mask)} tokens does not fit a vocabulary of {row.vocab_size}")
+    if hidden is None or row.ids is None:
+        return transforms.masked(row, mask if row.ids is None else mask[row.ids]), None
+    if hidden.allowed is not None:
+        mask = mask & hidden.allowed
+    shown = mask[row.ids] & (row.values > -math.inf)
+    unseen = mask.copy()
+    unseen[row.ids] = False
+    count = int(np.count_nonzero(unseen))
+    disclosed = max(len(row), hidden.disclosed)
+    if count == 0:
+        return transforms.masked(row, shown), None
+    if not shown.any():
+        few = tuple(unseen.nonzero()[0].tolist()) if count <= _MOST_NAMED else ()
+        need = Disclosure(disclosed, few) if few else _larger(row, hidden)
+        raise Undisclosed(need, "which of the allowed tokens have probability")
+    most = hidden.max_score + math.log(count)
+    left = Hidden(-math.inf, min(hidden.log_high, most), count, hidden.max_score, allowed=mask, disclosed=disclosed)
+    return transforms.masked(row, shown), left
 
 
 # -- all tokens together ----------------------------------------------------------------------------------------------
@@ -157,9 +186,12 @@ def added(row: Row, hidden: Hidden | None, ids: Ids, values: ArrayLike) -> tuple
     if hidden is None:
         return transforms.biased(row, ids, by), None
     scores_of(row, hidden, ids)  # raises for a hidden one
+    if hidden.allowed is not None:  # a mask has taken the others away
+        here = row.places_of(ids)[1]
+        ids, by = ids[here], by[here]
     scores = transforms.added(row, ids, by)
     if scores.max() == -math.inf:
-        raise Undisclosed(_larger(row), "what is left when all disclosed tokens are banned")
+        raise Undisclosed(_larger(row, hidden), "what is left when all disclosed tokens are banned")
     check(scores)
     assert row.ids is not None
     listed, scores = transforms.in_order(row.ids, scores)

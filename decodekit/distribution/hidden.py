@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from decodekit.distribution.disclosure import Tail
 
@@ -26,6 +27,8 @@ class Hidden:
         log_normalizer: of all tokens, hidden ones included, in nats; None where it is not known.
         entropy: of all tokens, hidden ones included, in nats; None where it is not known.
         support: how many tokens have probability, hidden ones included; None where it is not known.
+        allowed: bool[vocabulary], the tokens that a mask has left, of which the hidden ones are; None without a mask.
+        disclosed: how many tokens were disclosed before a mask took some of them away.
     """
 
     log_low: float
@@ -35,10 +38,12 @@ class Hidden:
     log_normalizer: float | None = None
     entropy: float | None = None
     support: int | None = None
+    allowed: NDArray[np.bool_] | None = field(default=None, compare=False)
+    disclosed: int = 0
 
     def unnormalized(self) -> Hidden:
         """The same tokens after other scores changed: what was known of all tokens together is no longer true."""
-        return Hidden(self.log_low, self.log_high, self.count, self.max_score)
+        return replace(self, log_normalizer=None, entropy=None, support=None)
 
     def scaled(self, factor: float) -> Hidden:
         """The bounds after every score was multiplied by ``factor > 0``.
@@ -50,7 +55,8 @@ class Hidden:
             low, high = self._packed(self.log_low, factor), self._spread(self.log_high, factor, math.inf)
         else:
             low, high = self._spread(self.log_low, factor, -math.inf), self._packed(self.log_high, factor)
-        return Hidden(low, high, self.count, self.max_score * factor)
+        scaled = replace(self, log_low=low, log_high=high, max_score=self.max_score * factor)
+        return scaled.unnormalized()
 
     def tail(self, log_shown: float) -> Tail:
         """The bounds as probabilities; ``log_shown`` is the log of the disclosed tokens' total weight."""

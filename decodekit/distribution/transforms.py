@@ -96,7 +96,11 @@ def kept(row: Row, ids: Ids, scores: Floats) -> Row:
 def masked(row: Row, mask: NDArray[np.bool_]) -> Row:
     """The tokens where a mask, aligned with the row, is true."""
     if row.ids is None:
-        ids = np.flatnonzero(mask & (row.values > -math.inf))
+        alive = mask & (row.values > -math.inf)
+        if np.count_nonzero(alive) * 8 > len(row.values):  # as `kept` would make it, without the ids
+            values = np.where(alive, row.values, row.values.dtype.type(-math.inf))
+            return Row(None, frozen(values), row.vocab_size, row.scale, (ref(row), 1.0))
+        ids = np.flatnonzero(alive)
         return kept(row, ids, row.scores_of(ids))
     return _nonempty(row.ids[mask], row.values[mask], row.vocab_size, (ref(row), 1.0))
 

@@ -285,9 +285,9 @@ class BlockingAdapter(OfOneProcess):
             background.close()
 
     @property
-    def is_open(self) -> bool:
-        """Whether it was not closed or released."""
-        return self._background is not None
+    def is_running(self) -> bool:
+        """Whether it is open and its event loop runs: at the end of the process none does, and none can be started."""
+        return self._background is not None and self._background.usable
 
     def wait(self, question: Callable[[], Awaitable[Value]], until: float | None = None) -> Value:
         """Await something on the adapter's loop, until a time on the clock of ``time.monotonic``.

@@ -171,4 +171,5 @@ def validated(model: type[BaseModel], parameters: Mapping[str, Any], owner: str)
         return model.model_validate(dict(parameters))
     except ValidationError as error:
         known = [field.alias or name for name, field in model.model_fields.items()]
-        raise ParameterError(explained(error.errors(), parameters, lambda _: known, owner)) from None
+        said = explained(error.errors(), parameters, lambda _: known, owner)
+    raise ParameterError(said)  # out here it does not hold pydantic's error, which holds the values, secrets too

@@ -42,6 +42,12 @@ class StatefulProcessor(Protocol):
     ``advance`` runs once for each chosen token, after the choice, and returns the next state, which is None only where
     ``initial`` returned None. With the attribute ``looks_back`` set to True it
     gets one more argument: the distribution that the processor was called with at this step.
+
+    Two optional methods are for processors that allow only some texts:
+
+    * ``complete(state)``: whether the text may end here;
+    * ``forced(state)``: the next token ids, as far as they are all but certain, so that one call of the model may
+      answer for all of them; what it says changes time and nothing else.
     """
 
     def initial(self, ctx: Context, /) -> Any: ...

@@ -34,10 +34,11 @@ class Traits:
         leaves_one: with these parameters it leaves one token.
         after_heat: for a truncation by probability: a function from a temperature to a text that says what the
             truncation does after that temperature.
+        needs_state: ``needs`` is a function of the context and the state.
         stateful: it has ``initial`` and ``advance``; this is detected, not declared.
     """
 
-    needs: Disclosure | Callable[[Any], Disclosure] = CHEAP
+    needs: Disclosure | Callable[..., Disclosure] = CHEAP
     truncates: bool = False
     needs_logits: bool = False
     revives: bool = False
@@ -49,6 +50,7 @@ class Traits:
     measures: tuple[str, str] | None = None
     leaves_one: bool = False
     after_heat: Callable[[float], str] | None = None
+    needs_state: bool = False
     stateful: bool = False
 
     @classmethod

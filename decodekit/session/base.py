@@ -137,7 +137,10 @@ class BaseSession(OfOneProcess):
             guesser=self.guesser,
             config=self.config,
         )
-        return settings if call is None else replace(settings, **call.own_settings())
+        if call is None:
+            return settings
+        settings = replace(settings, **call.own_settings())
+        return settings if call.schema is None else replace(settings, chain=call.schema.before(settings.chain))
 
     def options_of(self, given: GenerationKeywords, keywords: type = GenerationKeywords) -> GenerationOptions:
         """The options of one call. Arguments and errors are those of `GenerationOptions.of`."""

@@ -39,6 +39,7 @@ class Decided(NamedTuple):
         text: that the token adds.
         asked: what had to be asked for after the first answer.
         before: where the decoder stood before this token.
+        complete: whether the text may end after it; None where no part of the chain says.
         waited: the seconds that the answer took.
         seconds: that the choice took.
     """
@@ -50,5 +51,6 @@ class Decided(NamedTuple):
     text: str
     asked: tuple[tuple[str, Disclosure], ...]
     before: Checkpoint
+    complete: bool | None
     waited: float
     seconds: float

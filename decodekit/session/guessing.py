@@ -8,13 +8,14 @@ nothing else; one that raises, or says what is no token, is switched off until t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 
+from decodekit.chain import Chain
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import ConfigError, ParameterError, message_of
 from decodekit.log import RunLog, get_logger
@@ -38,10 +39,10 @@ _MOST_ROWS = 16  # prefixes of one question, where the adapter does not take mor
 
 
 class Guesses:
-    """The guesses of one run.
+    """The guesses of one run: what a part of the chain forces, and otherwise what a guesser says.
 
     Args:
-        guesser: says what may come.
+        guesser: says what may come; None for no guesser.
         adapter: the model.
         most_tokens: the most tokens of a sequence.
 
@@ -49,7 +50,7 @@ class Guesses:
         DecodekitError: the guesser refuses the model: its ``check(tokenizer)`` raised.
     """
 
-    def __init__(self, guesser: Guesser, adapter: Adapter | AsyncAdapter, most_tokens: int) -> None:
+    def __init__(self, guesser: Guesser | None, adapter: Adapter | AsyncAdapter, most_tokens: int) -> None:
         check = getattr(guesser, "check", None)
         if callable(check):
             check(adapter.tokenizer)
@@ -59,17 +60,21 @@ class Guesses:
         self._cost = GuessCost(measured=bool(self._info.schedule_invariant))
         self._lengths: dict[int, GuessLength] = {}
         self._ahead: dict[int, list[Prefix]] = {}
+        self._forced: set[int] = set()  # the sequences of `_ahead` whose guess is forced
         self._seconds = 0.0  # the guesser's, in this round
         self.on = True
-        self.quick = getattr(guesser, "quick", False) is True
+        self.quick = guesser is None or getattr(guesser, "quick", False) is True
 
     def make(self, sequences: Sequence[RunSequence]) -> None:
         """Guess for these sequences, which are about to ask."""
         self._ahead.clear()
+        self._forced.clear()
         self._seconds = 0.0
         count = len(sequences)
         room = (max(self._info.concurrency, _MOST_ROWS) - count) // count
         for sequence in sequences:
+            if self._make_forced(sequence, room) or self._guesser is None:
+                continue
             length = self._lengths.setdefault(sequence.stream, GuessLength())
             most = min(length.next(self._cost), room, self._room(sequence))
             if most <= 0 or not self.on:
@@ -83,6 +88,15 @@ class Guesses:
             elif self._cost.too_long(took, count):
                 length.rest()
 
+    def _make_forced(self, sequence: RunSequence, room: int) -> bool:
+        """Ask for what the chain forces. It is asked for whatever it costs: each token of it is needed anyhow."""
+        most = min(MOST_GUESSED, room, self._room(sequence))
+        ids = self._taken(sequence.decoder.forced, most, "what the chain forces") if self.on and most > 0 else []
+        if ids:
+            self._ahead[sequence.stream] = _prefixes(sequence.decoder.prefix, ids)
+            self._forced.add(sequence.stream)
+        return bool(ids)
+
     def ahead(self, sequence: RunSequence) -> list[Prefix]:
         """The guessed prefixes of a sequence in the question that is being asked, shortest first."""
         return self._ahead.get(sequence.stream, [])
@@ -95,7 +109,7 @@ class Guesses:
 
     def failed(self) -> bool:
         """The whole question failed: guess nothing for a while. Returns whether the question had a guess."""
-        for stream in self._ahead:
+        for stream in self._ahead.keys() - self._forced:
             self._lengths[stream].rest()
         return self.drop()
 
@@ -105,7 +119,8 @@ class Guesses:
 
     def learn(self, sequence: RunSequence, known: int, right: int) -> None:
         """What became of a sequence's guess; see `GuessLength.learn`."""
-        self._lengths[sequence.stream].learn(len(self.ahead(sequence)), known, right, self._cost)
+        if sequence.stream not in self._forced:
+            self._lengths[sequence.stream].learn(len(self.ahead(sequence)), known, right, self._cost)
 
     def forget(self, streams: Iterable[int]) -> None:
         """Forget sequences that have ended."""
@@ -124,9 +139,14 @@ class Guesses:
         return min(room, self._most_tokens - len(decoder.output_ids) - 1)
 
     def _guess(self, sequence: RunSequence, most: int) -> list[int]:
-        decoder = sequence.decoder
+        decoder, guesser = sequence.decoder, self._guesser
+        assert guesser is not None
+        return self._taken(lambda: guesser.guess(decoder.prefix, decoder.context), most, guesser)
+
+    def _taken(self, guess: Callable[[], Iterable[int]], most: int, whose: object) -> list[int]:
+        """The first ids of a guess. If it raises, nothing is guessed any more."""
         try:
-            given = iter(self._guesser.guess(decoder.prefix, decoder.context))
+            given = iter(guess())
             try:
                 return [self._token(each) for each in islice(given, most)]
             finally:
@@ -136,9 +156,8 @@ class Guesses:
         except (Exception, SystemExit) as error:
             self.on = False
             with suppress(Exception):  # its name or its error may raise too
-                get_logger().warning(
-                    "guesser switched off", guesser=registry.name_of(self._guesser), error=message_of(error)
-                )
+                name = whose if isinstance(whose, str) else registry.name_of(whose)
+                get_logger().warning("guesser switched off", guesser=name, error=message_of(error))
             return []
 
     def _token(self, given: object) -> int:
@@ -173,19 +192,24 @@ def guesser_of(given: object) -> GivenGuesser:
     return given  # type: ignore[return-value]
 
 
-def guesses_of(given: GivenGuesser, adapter: Adapter | AsyncAdapter, most_tokens: int, log: RunLog) -> Guesses | None:
-    """The guesses of a run; None without a guesser, and for an async adapter, which is noted.
+def guesses_of(
+    given: GivenGuesser, adapter: Adapter | AsyncAdapter, chain: Chain, most_tokens: int, log: RunLog
+) -> Guesses | None:
+    """The guesses of a run; None if there is no guesser and the chain forces nothing.
 
-    A server takes one request for each prefix, so that a guess would cost what it saves; and it makes its own guesses.
+    None for an async adapter too, which is noted: a server takes one request for each prefix, so that a guess would
+    cost what it saves; and it makes its own guesses.
     """
-    if given is None or given == "none":
+    guesser = None if given == "none" else given
+    if guesser is None and not chain.forces:
         return None
-    assert not isinstance(given, str)
+    assert not isinstance(guesser, str)
     if isinstance(adapter, BlockingAdapter) or is_async(adapter):
-        why = "an async adapter is asked for each prefix by itself"
-        log.warning("guesser not used", guesser=registry.name_of(given), why=why)
+        if guesser is not None:
+            why = "an async adapter is asked for each prefix by itself"
+            log.warning("guesser not used", guesser=registry.name_of(guesser), why=why)
         return None
-    return Guesses(given, adapter, most_tokens)
+    return Guesses(guesser, adapter, most_tokens)
 
 
 def _prefixes(prefix: Prefix, ids: Iterable[int]) -> list[Prefix]:

@@ -16,6 +16,7 @@ from decodekit.plugin.one_line import in_chain
 from decodekit.plugin.protocols import Guesser
 from decodekit.session.guessing import GivenGuesser, NamedGuesser, guesser_of
 from decodekit.session.progress import ProgressCallback
+from decodekit.session.schema import Schema
 from decodekit.session.stop import Stop
 from decodekit.trace.step import Level, Step
 from decodekit.types import PathLike
@@ -49,6 +50,7 @@ class GenerationKeywords(_AnyRun, total=False):
     chain: Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | str | None
     top_logprobs: int | None
     metadata: Mapping[str, Any] | None
+    schema: Any
     priority: int
     max_waiting: int
 
@@ -80,6 +82,7 @@ class GenerationOptions:
         level: 'none', 'choice', 'proof' or 'full'.
         ban: texts that must not be written.
         chain, top_logprobs, metadata, guesser: of this call; the session's when None.
+        schema: what the texts must be.
         priority: among callers that wait for the same model, a higher one goes first.
         max_waiting: the call begins only if no more callers wait for the model.
         n: how many sequences of each prompt.
@@ -99,6 +102,7 @@ class GenerationOptions:
     chain: Chain | None = None
     top_logprobs: int | None = None
     metadata: Mapping[str, Any] | None = None
+    schema: Schema | None = None
     priority: int = 0
     max_waiting: int = MOST_WAITING
     guesser: GivenGuesser = None
@@ -182,6 +186,7 @@ class GenerationOptions:
             chain=None if given.get("chain") is None else Chain.of(given["chain"]),
             top_logprobs=given.get("top_logprobs"),
             metadata=given.get("metadata"),
+            schema=None if given.get("schema") is None else Schema.of(given["schema"]),
             priority=given.get("priority", 0),
             max_waiting=given.get("max_waiting", MOST_WAITING),
             guesser=guesser_of(given.get("guesser")),

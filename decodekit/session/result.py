@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from decodekit.errors import DecodekitError, ParameterError, brief
+from decodekit.session.schema import Schema
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.explaining import explain_in
 from decodekit.trace.explanation import Explanation
@@ -22,7 +24,8 @@ class Usage:
 
     Args:
         prompt_tokens: of the prompt; None where they are not known: on a server of texts, without ``tokenizer=``.
-        completion_tokens: that were generated.
+        completion_tokens: that were generated. Where the provider draws, as it reports; where it does not, the recorded
+            ones, which may be pieces of text.
         cached_tokens: those of the prompt that needed no evaluation when it was first asked for: the adapter's cache
             held them, or the server reported so. None where the adapter does not say.
     """
@@ -34,7 +37,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one sequence of a generation. It can be pickled; the copy has no tokenizer.
+    """The result of one sequence of a generation. It can be pickled; the copy has no tokenizer and no schema.
 
     Args:
         text: the text, without the end-of-text token and without a matched stop string.
@@ -46,6 +49,9 @@ class Result:
         stream: which sequence of the run this is.
         error: what ended it, when the reason is 'error'.
         usage: the numbers of tokens.
+        complete: whether the text is a whole one by the constraints of the chain; False for one that was cut, None
+            without constraints.
+        schema: of the call.
         tokenizer: the model's, for the texts in `tokens` and `explain`.
     """
 
@@ -57,13 +63,38 @@ class Result:
     stream: int = 0
     error: DecodekitError | None = None
     usage: Usage = Usage(None, 0, None)
+    complete: bool | None = None
+    schema: Schema | None = field(default=None, compare=False)
     tokenizer: Tokenizer | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
         more = f", stream={self.stream}" if self.stream else ""
         more += "" if self.error is None else f", error={type(self.error).__name__}"
+        more += ", drawn by the provider" if self.trace.by_provider else ""
         return f"Result({text!r}, {len(self.token_ids)} tokens, {self.finish_reason!r}, seed={self.seed}{more})"
+
+    @property
+    def parsed(self) -> Any:
+        """The value of the text by the ``schema`` of the call; None without a schema, and for a text that was cut.
+
+        Raises:
+            ParameterError: a check that a pydantic model makes in code refuses the value.
+        """
+        return self.schema.value(self.text) if self.schema is not None and self.complete else None
+
+    @property
+    def log_weight(self) -> float | None:
+        """The sum of log Z over the steps, in nats: how likely the model itself is to stay within the constraints.
+
+        The weight of this text when texts that were drawn under a mask stand for the model's own valid texts. None
+        where no mask acted, hidden tokens make it unknown, or the steps were not kept.
+        """
+        own = [step for step in self.trace.steps if step.stream == self.stream]
+        masks = [entry for step in own for entry in step.entries if entry.kept_mass is not None or entry.kept_bounds]
+        if not masks or len(own) < len(self.token_ids) or any(entry.kept_mass is None for entry in masks):
+            return None
+        return sum(math.log(entry.kept_mass) if entry.kept_mass else -math.inf for entry in masks)
 
     @property
     def tokens(self) -> list[Token]:
@@ -79,6 +110,7 @@ class Result:
             "text": self.text,
             "token_ids": list(self.token_ids),
             "finish_reason": self.finish_reason,
+            "complete": self.complete,
             "error": None if self.error is None else str(self.error),
             "seed": self.seed,
             "stream": self.stream,
@@ -95,13 +127,24 @@ class Result:
             ParameterError: there is no such step, or the steps were not kept.
         """
         own = [each for each in self.trace.steps if each.stream == self.stream]
-        at = step.index if isinstance(step, Step) else step
-        if not isinstance(at, int):
+        at: object = step.index if isinstance(step, Step) else step
+        if not isinstance(at, int) or isinstance(at, bool):
             raise ParameterError(f"explain takes a step, or the number of one, not {brief(at)}")
         if not -len(own) <= at < len(own):
-            there = f"there are steps 0 to {len(own) - 1}" if own else "none was kept (level='none', or a streamed run)"
+            why = "none was made" if not self.token_ids else "none was kept (level='none', or a streamed run)"
+            there = f"there are steps 0 to {len(own) - 1}" if own else why
             raise ParameterError(f"explain: there is no step {at}; {there}")
+        if isinstance(step, Step) and not _same(step, own[at]):
+            raise ParameterError(
+                f"explain: this is step {at} of another sequence or run; ask its own result, or use step.explain()"
+            )
         return explain_in(Trace(self.trace.header, own, self.trace.footer), at % len(own), self.tokenizer)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), tuple(getattr(self, each.name) for each in fields(self) if each.name != "tokenizer")
+        kept = (each.name for each in fields(self) if each.name not in ("schema", "tokenizer"))
+        return type(self), tuple(getattr(self, name) for name in kept)
+
+
+def _same(step: Step, own: Step) -> bool:
+    """Whether it is this step or a copy of it, such as the one that was streamed."""
+    return step is own or (step.stream, step.token_id, step.choice) == (own.stream, own.token_id, own.choice)

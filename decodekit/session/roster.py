@@ -8,7 +8,7 @@ from an iterator, an outcome that was handed out is forgotten.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from decodekit.draw.whole import whole
@@ -16,8 +16,12 @@ from decodekit.errors import DecodekitError, ParameterError
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.prefix import Prefix
 from decodekit.session.prompts import Given, Prompt, as_given, as_prefix
+from decodekit.session.result import Result, Usage
+from decodekit.session.schema import Schema
 from decodekit.session.sequence import RunSequence
+from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.step import FinishReason
+from decodekit.trace.trace import Trace
 
 __all__ = ["Entrant", "Outcome", "Roster", "listed", "one_by_one"]
 
@@ -45,8 +49,8 @@ class Outcome:
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     error: DecodekitError | None
-    prompt_tokens: int | None = None
-    cached_tokens: int | None = None
+    usage: Usage = field(default_factory=lambda: Usage(None, 0, None))
+    complete: bool | None = None
 
     @classmethod
     def of(cls, sequence: RunSequence, recorded: int) -> Self:
@@ -58,14 +62,41 @@ class Outcome:
             token_ids=tuple(decoder.output_ids[:recorded]),
             finish_reason=decoder.finish_reason or "cancelled",
             error=sequence.error,
-            prompt_tokens=decoder.prompt_tokens,
-            cached_tokens=sequence.cached_tokens,
+            usage=_usage(sequence, recorded),
+            complete=sequence.complete,
+        )
+
+    def result(self, trace: Trace, seed: int, schema: Schema | None, tokenizer: Tokenizer | None) -> Result:
+        """The result, with what the sequences of a run share."""
+        return Result(
+            text=self.text,
+            token_ids=self.token_ids,
+            finish_reason=self.finish_reason,
+            seed=seed,
+            trace=trace,
+            stream=self.stream,
+            error=self.error,
+            usage=self.usage,
+            complete=self.complete,
+            schema=schema,
+            tokenizer=tokenizer,
         )
 
     @classmethod
     def without_tokens(cls, stream: int, reason: FinishReason, error: BaseException | None = None) -> Self:
         """The outcome of a sequence that never started."""
         return cls(stream, "", (), reason, error if isinstance(error, DecodekitError) else None)
+
+
+def _usage(sequence: RunSequence, recorded: int) -> Usage:
+    """What is counted here, or by the provider that drew the tokens, where it says so."""
+    counts = sequence.counts
+    told = (None, None, None) if counts is None else (
+        counts.prompt_tokens, counts.completion_tokens, counts.cached_tokens
+    )  # fmt: skip
+    own = sequence.decoder.prompt_tokens, recorded, sequence.cached_tokens
+    prompt, completion, cached = (ours if theirs is None else theirs for ours, theirs in zip(own, told, strict=True))
+    return Usage(prompt, completion or 0, cached)
 
 
 class Roster:

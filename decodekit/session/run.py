@@ -30,9 +30,9 @@ from decodekit.session.making import CallersUntil, SequenceMaker
 from decodekit.session.opening import ban_of, check_options, header_of
 from decodekit.session.options import GenerationOptions
 from decodekit.session.progress import Progress
-from decodekit.session.prompts import Given, Prompt
+from decodekit.session.prompts import Given, Prompt, are_conversations
 from decodekit.session.provider_draws import drawn_by_provider
-from decodekit.session.result import Result, Usage
+from decodekit.session.result import Result
 from decodekit.session.roster import Outcome, Roster, listed, one_by_one
 from decodekit.session.sequence import RunSequence, at_step
 from decodekit.session.settings import Settings
@@ -93,12 +93,14 @@ class Run:
     ) -> None:
         check_options(settings, options, listed=streams is not None)
         self.seed = Randomness(settings.seed if options.seed is None else options.seed).seed
-        settings, self.drawing = drawn_by_provider(settings, options, self.seed)
+        settings, self.drawing = drawn_by_provider(
+            settings, options, self.seed, conversation=are_conversations(prompts)
+        )
         self.settings, self.options = settings, options
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
         self.log = RunLog(settings.adapter.info.name)
-        self.guesses = guesses_of(settings.guesser, settings.adapter, options.stop.max_tokens, self.log)
+        self.guesses = guesses_of(settings.guesser, settings.adapter, settings.chain, options.stop.max_tokens, self.log)
         self._until = CallersUntil(options.stop)
         self._ban = ban_of(settings, options)
         self._begun = time.monotonic()
@@ -314,17 +316,7 @@ class Run:
         return [self.roster.outcome(stream, recorded[stream]) for stream in streams]
 
     def _result(self, outcome: Outcome, trace: Trace) -> Result:
-        return Result(
-            text=outcome.text,
-            token_ids=outcome.token_ids,
-            finish_reason=outcome.finish_reason,
-            seed=self.seed,
-            trace=trace,
-            stream=outcome.stream,
-            error=outcome.error,
-            usage=Usage(outcome.prompt_tokens, len(outcome.token_ids), outcome.cached_tokens),
-            tokenizer=self.settings.adapter.tokenizer,
-        )
+        return outcome.result(trace, self.seed, self.options.schema, self.settings.adapter.tokenizer)
 
     def _undecided(self) -> list[RunSequence]:
         return [sequence for sequence in self.roster.active if sequence.undecided]

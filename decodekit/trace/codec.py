@@ -81,6 +81,8 @@ def encode_step(step: Step) -> dict[str, Any]:
         content["final"] = _final(step.evidence)
     if step.row is not None:
         content["row"] = _row(*step.row)
+    if step.complete is not None:
+        content["complete"] = step.complete
     if step.asked:
         content["asked"] = [[question, asdict(need)] for question, need in step.asked]
     if step.abandoned:
@@ -112,6 +114,10 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "chosen": _number(entry.chosen),
         "top": entry.top,
     }
+    if entry.kept_mass is not None:
+        written["kept_mass"] = entry.kept_mass
+    if entry.kept_bounds is not None:
+        written["kept_bounds"] = list(map(_number, entry.kept_bounds))
     if entry.ambiguous:
         written["ambiguous"] = True
     if entry.tail is not None:

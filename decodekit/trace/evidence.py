@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from decodekit.distribution import Distribution
+from decodekit.distribution.hidden import Hidden
 from decodekit.draw.choice import Choice
 from decodekit.draw.randomness import BoundRandomness, words_above
 from decodekit.draw.samplers import greedy, multinomial
@@ -45,7 +46,7 @@ def gather(dist: Distribution, choice: Choice, sampler: object, noise: BoundRand
     """The evidence for this choice; the whole support if a floor cannot make it smaller."""
     if dist.hidden is not None:
         assert dist.token_ids is not None
-        return Evidence(dist.token_ids, dist.scores, dist.hidden.max_score)
+        return _of_head(dist, dist.hidden, choice, noise)
     if dist.token_ids is not None and len(dist.token_ids) <= _WHOLE_SUPPORT:
         return Evidence(dist.token_ids, dist.scores, None)
     if sampler is greedy and choice.runner_up is not None:
@@ -56,6 +57,19 @@ def gather(dist: Distribution, choice: Choice, sampler: object, noise: BoundRand
         ids = dist.support()
         return Evidence(ids, dist.scores_of(ids), None)
     return _with_floor(dist, choice, noise)
+
+
+def _of_head(dist: Distribution, hidden: Hidden, choice: Choice, noise: BoundRandomness) -> Evidence:
+    """What is disclosed; and, as removed, the tokens that a mask forbids and whose noise would lift them too far."""
+    ids, scores, floor = dist.token_ids, dist.scores, hidden.max_score
+    assert ids is not None
+    if hidden.allowed is None or dist.vocab_size is None or choice.draw is None:
+        return Evidence(ids, scores, floor)
+    second = choice.score - choice.margin
+    lifted = words_above(noise.all_words(dist.vocab_size), second - (floor - dist.row.max_score)) & ~hidden.allowed
+    lifted[ids] = False
+    removed = lifted.nonzero()[0]
+    return Evidence(np.concatenate([ids, removed]), np.concatenate([scores, np.full(len(removed), -math.inf)]), floor)
 
 
 def _with_floor(dist: Distribution, choice: Choice, noise: BoundRandomness) -> Evidence:

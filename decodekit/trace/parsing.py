@@ -84,6 +84,7 @@ def parse_step(line: bytes) -> Step:
         stream=content.stream,
         evidence=None if content.final is None else content.final.evidence(),
         row=None if content.row is None else content.row.arrays(),
+        complete=content.complete,
         asked=content.asked,
         abandoned=content.abandoned,
     )
@@ -224,6 +225,7 @@ class _ContentSchema(_ClosedSchema):
     schedule: dict[str, int | str] | None = None
     final: _FinalSchema | None = None
     row: _RowSchema | None = None
+    complete: bool | None = None
     asked: tuple[tuple[str, Disclosure], ...] = ()
     abandoned: tuple[Abandoned, ...] = ()
 

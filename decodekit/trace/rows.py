@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from decodekit.trace.named_texts import DRAWN_BY
 from decodekit.trace.step import Step
 
 __all__ = ["row_of"]
@@ -19,6 +20,7 @@ def row_of(step: Step) -> dict[str, Any]:
         ``chain_seconds``. None stands for what is not known.
     """
     choice, raw = step.choice, step.raw
+    drawn_here = DRAWN_BY not in (step.schedule or {})
     return {
         "stream": step.stream,
         "step": step.index,
@@ -27,8 +29,8 @@ def row_of(step: Step) -> dict[str, Any]:
         "logprob": choice.logprob,
         "raw_logprob": choice.raw_logprob,
         "rank": choice.rank,
-        "score": choice.score,
-        "margin": choice.margin,
+        "score": choice.score if drawn_here else None,
+        "margin": choice.margin if drawn_here else None,
         "runner_up": choice.runner_up,
         "word": None if step.draw is None else f"{step.draw.word:016x}",
         "raw_support": raw.support,
@@ -41,6 +43,7 @@ def row_of(step: Step) -> dict[str, Any]:
                 "entropy": entry.entropy,
                 "kl": entry.kl,
                 "mass_removed": entry.mass_removed,
+                "kept_mass": entry.kept_mass,
             }
             for entry in step.entries
         ],

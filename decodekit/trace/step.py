@@ -70,6 +70,7 @@ class Step:
         evidence: what proves the draw; None at level 'choice'.
         row: the raw scores as the adapter gave them, at level 'full': (ids, scores); ids is None if the scores are of
             all tokens in id order.
+        complete: whether the text may end here; None where no part of the chain says.
         asked: what was asked for after the first answer: (the question, the disclosure it needs).
         abandoned: the branches that were taken back before this step was settled, oldest first.
     """
@@ -86,6 +87,7 @@ class Step:
     stream: int = 0
     evidence: Evidence | None = None
     row: tuple[Ids | None, NDArray[np.floating]] | None = None
+    complete: bool | None = None
     asked: tuple[tuple[str, Disclosure], ...] = ()
     abandoned: tuple[Abandoned, ...] = ()
 

@@ -32,7 +32,6 @@ LIBRARIES = {  # folder: name, and the version with which the programs were run
 }
 RUNS_MODELS = "runs models in its own process; {} takes no address of an API (`{}`)"
 NONE = {
-    "decodekit": {"structured": "has no constraint by a grammar or a schema"},
     "transformers": {
         "hosted": RUNS_MODELS.format("`pipeline`", "transformers/pipelines/__init__.py"),
         "structured": "has no constraint by a grammar or a schema (`transformers/generation/logits_process.py`)",

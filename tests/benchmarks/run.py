@@ -14,6 +14,7 @@ from tests.benchmarks import (
     callers,
     chains,
     choices,
+    constraints,
     decoding,
     drawing,
     first_token,
@@ -34,6 +35,7 @@ from tests.benchmarks.timing import HEADER
 PARTS = (
     ("chains", chains),
     ("choices", choices),
+    ("constraints", constraints),
     ("samplers", samplers),
     ("drawing", drawing),
     ("history", history),

@@ -34,7 +34,7 @@ def test_json_is_one_object_with_the_whole_answer(decodekit: Decodekit) -> None:
     assert data == {
         "seed": 7,
         "trace": "run.jsonl",
-        "results": [{**one, "seed": 7, "stream": 0, "usage": usage}],
+        "results": [{**one, "complete": None, "seed": 7, "stream": 0, "usage": usage}],
     }
     assert data["results"] == [result.to_dict()]
 

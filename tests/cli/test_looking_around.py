@@ -158,7 +158,7 @@ def test_version_and_verify_load_no_backend_and_no_plugin(decodekit: Decodekit, 
         "    except SystemExit: pass\n"
         "print(sorted(set(sys.modules) & {'llama_cpp', 'torch', 'httpx', 'pyarrow', 'jinja2', 'toy_adapters',"
         " 'decodekit_llamacpp', 'decodekit_sampling',"
-        " 'decodekit_torch'}))"
+        " 'decodekit_torch', 'decodekit_watermark'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.count("decodekit") > 3 and done.stdout.endswith("\n[]\n"), done.stdout

@@ -15,6 +15,7 @@ from decodekit.plugin.registry import PluginInfo
 PAGE = Path(__file__).parent.parent.parent / "docs" / "plugins.md"
 NO_PICTURE = {
     **dict.fromkeys(("token_healing", "vllm_bad_words"), "needs a tokenizer"),  # and the sample has none
+    **dict.fromkeys(("choice", "json", "json_schema", "lark", "regex", "tools"), "needs a tokenizer"),
     "provider": "draws nothing itself",
 }
 

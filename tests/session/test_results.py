@@ -140,3 +140,18 @@ def test_tokens_are_counted_as_generate_reads_them() -> None:
             return await another.count_tokens("mät")
 
     assert asyncio.run(counted()) == 4
+
+
+def test_a_step_of_another_sequence_or_run_is_not_explained_as_an_own_one() -> None:
+    one = Session(NGramAdapter(TEXT), "temperature=2", seed=1)
+    results = one.generate_many(["the "], n=2, max_tokens=3)[0]
+    (first, second) = (next(step for step in each.trace.steps if step.stream == each.stream) for each in results)
+    assert str(results[1].explain(second)) == str(results[1].explain(0))
+    assert str(results[0].explain(pickle.loads(pickle.dumps(first)))) == str(results[0].explain(0))
+    with pytest.raises(ParameterError, match="step 0 of another sequence or run"):
+        results[0].explain(second)
+    for wrong in ("x", None, 1.0, True):
+        with pytest.raises(ParameterError, match="explain takes a step, or the number of one"):
+            results[0].explain(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="none was made"):
+        one.generate("the ", max_tokens=0).explain()

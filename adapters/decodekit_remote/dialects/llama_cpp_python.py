@@ -83,7 +83,8 @@ class LlamaCppPythonDialect(Dialect):
             return None
         (*_, filler) = integers((await ask("/extras/tokenize", {"input": _FILLER}))["tokens"])
         reads = await _version(ask) >= _READS_IDS
-        return ServerInfo(model=str(listed["id"]), tokenizes=True, filler=filler, id_grammar=reads)
+        engine = str(listed.get("owned_by") or "")
+        return ServerInfo(model=str(listed["id"]), tokenizes=True, filler=filler, engine=engine, id_grammar=reads)
 
     def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:
         return "/extras/tokenize", {"input": text}

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
+from decodekit.cli.constraint import constraint_of
 from decodekit.cli.files import new_file
 from decodekit.cli.options import (
     DeadlineFlag,
@@ -62,6 +63,13 @@ StopIdFlag = Annotated[
 BanFlag = Annotated[
     list[str] | None, typer.Option("--ban", metavar="TEXT", help="A text that the output must not contain. Repeatable.")
 ]
+SchemaFlag = Annotated[
+    Path | None, typer.Option("--json-schema", metavar="FILE", help="The text is JSON that is valid by this schema.")
+]
+RegexFlag = Annotated[str | None, typer.Option("--regex", help="The whole text matches this regular expression.")]
+ChoiceFlag = Annotated[
+    list[str] | None, typer.Option("--choice", metavar="TEXT", help="The text is one of these. Repeatable.")
+]
 ChatFlag = Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")]
 TraceFlag = Annotated[Path | None, typer.Option("--trace", help="Write the trace here, as it happens.")]
 LevelFlag = Annotated[LevelChoice | None, typer.Option("--level", help="How much the trace keeps; proof by default.")]
@@ -108,6 +116,9 @@ def generate(
     guesser: GuesserFlag = None,
     prompts: PromptsFlag = None,
     out: OutFlag = None,
+    json_schema: SchemaFlag = None,
+    regex: RegexFlag = None,
+    choice: ChoiceFlag = None,
 ) -> None:
     """Continue a prompt, or with --prompts many.
 
@@ -129,6 +140,9 @@ def generate(
     if prompt == "-" == str(chosen.config):
         raise ConfigError("PROMPT - and --config - both read stdin; give one of them another way")
     resolved = chosen.configuration(_overrides(chain, preset, sampler, guesser), wishes)
+    constraint = constraint_of(json_schema, regex, choice)
+    if constraint is not None:
+        resolved["chain"] = [constraint, *resolved.get("chain", ())]
     flags: dict[str, Any] = {"stop": stop, "stop_ids": stop_id, "ban": ban}
     call: dict[str, Any] = {key: tuple(value) for key, value in flags.items() if value}  # otherwise as in the config
     if prompts is not None and out is not None:

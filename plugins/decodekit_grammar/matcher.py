@@ -1,0 +1,132 @@
+"""A place in a grammar: which tokens may come next, and the place after one. Nothing in a place ever changes.
+
+llguidance does not raise: after an error its mask holds the end of text alone, which looks like a model that has
+finished. So it is asked for an error after every call.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import numpy as np
+from llguidance import LLMatcher
+from numpy.typing import NDArray
+
+from decodekit import ParameterError
+from decodekit_grammar.vocabulary import BYTES, Vocabulary
+
+__all__ = ["Matcher", "require_valid"]
+
+_ENDED = ("NotStopped", "EndOfSentence", "NoExtension")  # reasons to stop that are no errors
+
+
+def require_valid(grammar: str) -> None:
+    """Raise `ParameterError` with llguidance's own words for a grammar that it does not take."""
+    message = LLMatcher.validate_grammar(grammar, BYTES)
+    if message:
+        raise ParameterError(_short(message))
+
+
+class Matcher:
+    """A place in a grammar.
+
+    llguidance changes an object when it is asked, so each place has its own, behind a lock.
+
+    Args:
+        vocabulary: the model's.
+        native: llguidance's object, which nobody else has.
+    """
+
+    __slots__ = ("_lock", "_mask", "_native", "_vocabulary")
+
+    def __init__(self, vocabulary: Vocabulary, native: LLMatcher) -> None:
+        self._vocabulary = vocabulary
+        self._native = native
+        self._lock = threading.Lock()
+        self._mask: NDArray[np.bool_] | None = None
+        self._require_sound()
+
+    def __deepcopy__(self, memo: object) -> Matcher:
+        return self  # it never changes
+
+    @classmethod
+    def start(cls, vocabulary: Vocabulary, grammar: str) -> Matcher:
+        """The place before the first token.
+
+        Raises:
+            ParameterError: the grammar is not valid, or too large.
+        """
+        return cls(vocabulary, LLMatcher(vocabulary.native, grammar, log_level=0))
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """bool[vocabulary], the tokens that may come next.
+
+        Raises:
+            ParameterError: no token of this vocabulary can continue, or the grammar is too complex.
+        """
+        with self._lock:
+            if self._mask is None:
+                bits = np.frombuffer(self._native.compute_bitmask(), dtype=np.uint8)
+                self._require_sound()
+                size = len(self._vocabulary.tokens)
+                mask = np.unpackbits(bits, count=size, bitorder="little").view(np.bool_)
+                if self._native.is_stopped() and not self._native.is_accepting():
+                    self._refuse()
+                mask.flags.writeable = False
+                self._mask = mask
+            return self._mask
+
+    @property
+    def accepting(self) -> bool:
+        """Whether the text may end here."""
+        with self._lock:
+            return bool(self._native.is_accepting())
+
+    def after(self, token_id: int) -> Matcher:
+        """The place after this token.
+
+        Raises:
+            ParameterError: the grammar does not allow it.
+        """
+        with self._lock:
+            native = self._native.deep_copy()
+        if not native.consume_token(token_id):
+            data = self._vocabulary.tokens[token_id] if token_id < len(self._vocabulary.tokens) else b""
+            raise ParameterError(f"the grammar does not allow the token {token_id} ({data!r}) here")
+        return Matcher(self._vocabulary, native)
+
+    @property
+    def forced_bytes(self) -> bytes:
+        """The text that must come next; empty where nothing must."""
+        with self._lock:
+            return bytes(self._native.compute_ff_bytes())
+
+    @property
+    def forced(self) -> list[int]:
+        """The ids of the text that must come next, as the model's tokenizer splits it; empty where nothing must."""
+        with self._lock:
+            forced = self._native.compute_ff_tokens()
+            data = b"" if forced else bytes(self._native.compute_ff_bytes())
+            self._require_sound()
+        return list(forced) or self._vocabulary(data)[:-1]  # the last may be a part of a longer token
+
+    def _require_sound(self) -> None:
+        if self._native.is_error():
+            raise ParameterError(_short(self._native.get_error()))
+
+    def _refuse(self) -> None:
+        raise ParameterError(
+            f"no token of this vocabulary continues the grammar here ({self._native.stop_reason()}); a byte that it "
+            "needs has no token"
+        )
+
+
+def _short(message: str) -> str:
+    """llguidance's words without a picture of the source and without the state of its parser."""
+    reason = re.search(r"^error: (.+)$", message, re.MULTILINE)
+    if reason:
+        return reason[1]
+    first = message.splitlines()[0].strip()
+    return re.sub(r"^(?:at )?(\d+)\((\d+)\): ", r"line \1, column \2: ", first)

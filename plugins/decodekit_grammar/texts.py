@@ -1,0 +1,103 @@
+"""Choices, regular expressions and grammars."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from decodekit_grammar.constraint import Constraint
+from decodekit_grammar.matcher import require_valid
+
+__all__ = ["Choice", "Lark", "Regex"]
+
+
+class Choice(Constraint):
+    """Allow one of these texts, and no other.
+
+    Formula: -inf for every token that none of the texts continues with
+    Edges: where one text begins another, the end-of-text token decides between them.
+    Source: llguidance.
+    Engines: vLLM's structured_outputs choice, SGLang, outlines.
+    Example: choice = ["yes", "no"]
+
+    Raises:
+        ParameterError: there is no tokenizer.
+        EmptySupport: no allowed token has probability.
+    """
+
+    choice: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100_000)]], Field(min_length=1, max_length=20_000)
+    ]
+
+    @property
+    def expression(self) -> str:
+        return " | ".join(json.dumps(text, ensure_ascii=False) for text in dict.fromkeys(self.choice))
+
+
+class Regex(Constraint):
+    """Allow the texts that a regular expression matches from their first to their last character.
+
+    Formula: -inf for every token that no matching text continues with
+    Edges: a dot is any character but a line break; there is no look-around and no back-reference.
+    Source: the syntax of Rust's regex crate, as llguidance reads it.
+    Engines: vLLM's structured_outputs regex, SGLang, outlines.
+    Example: regex = "[0-9]{4}"
+
+    Raises:
+        ParameterError: the expression is not valid or not supported; there is no tokenizer.
+        EmptySupport: no allowed token has probability.
+    """
+
+    regex: Annotated[str, Field(min_length=1, max_length=100_000)]
+
+    @field_validator("regex")
+    @classmethod
+    def _valid(cls, regex: str) -> str:
+        require_valid(f"start: {_literal(regex)}")
+        return regex
+
+    @property
+    def expression(self) -> str:
+        return _literal(self.regex)
+
+
+class Lark(Constraint):
+    """Allow the texts of a context-free grammar, written in llguidance's dialect of Lark; its first rule is ``start``.
+
+    Formula: -inf for every token that no text of the grammar continues with
+    Edges: as for json_schema.
+    Source: llguidance, docs/syntax.md.
+    Engines: vLLM's structured_outputs grammar with its guidance backend.
+    Example: lark = "start: \\"a\\" | \\"b\\""
+
+    Raises:
+        ParameterError: the grammar is not valid; there is no tokenizer.
+        EmptySupport: no allowed token has probability.
+    """
+
+    lark: Annotated[str, Field(min_length=1, max_length=400_000)]
+
+    @field_validator("lark")
+    @classmethod
+    def _valid(cls, lark: str) -> str:
+        if re.search(r"^\s*%llguidance", lark, re.MULTILINE):
+            raise ValueError("%llguidance is set by this processor; leave the line out, and use forcing=")
+        require_valid(lark)
+        return lark
+
+    @property
+    def expression(self) -> str:
+        return "@side"
+
+    @property
+    def side(self) -> str:
+        return self.lark
+
+
+def _literal(regex: str) -> str:
+    """A regular expression between slashes."""
+    escaped = re.sub(r"(?<!\\)((?:\\\\)*)/", r"\1\\/", regex)
+    return "/" + escaped.replace("\n", "\\n") + "/"

@@ -1,0 +1,88 @@
+"""Calls of tools in free text: after a trigger comes a JSON object that one of the tools accepts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from decodekit import ParameterError
+from decodekit_grammar.json_schema import JsonConstraint
+from decodekit_grammar.schemas import checked_schema
+
+__all__ = ["Tools"]
+
+_BLANKS = "/[ \\n]{0,2}/"
+
+
+class Tools(JsonConstraint):
+    """Allow free text with calls of these tools, given in OpenAI's format.
+
+    A call is the text ``trigger``, an object with the ``name`` of a tool and its ``arguments``, and the text ``end``.
+    Use the form that the model was trained on. A mark that is a control token of the model is that token.
+
+    Formula: -inf for every token that cannot continue a call that was begun
+    Edges: outside of a call every text is allowed; with ``required`` the text holds at least one call.
+    Source: OpenAI's tools; the lazy lexemes of llguidance.
+    Engines: vLLM and SGLang under tool_choice; llama.cpp.
+    Example: tools = [{name = "now", parameters = {type = "object"}}]
+
+    Raises:
+        ParameterError: a tool has no name, or parameters that are not supported; there is no tokenizer.
+        EmptySupport: no allowed token has probability.
+    """
+
+    tools: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1000)]
+    trigger: Annotated[str, Field(min_length=1, max_length=200)] = "<tool_call>"
+    end: Annotated[str, Field(min_length=1, max_length=200)] = "</tool_call>"
+    required: bool = False
+
+    @field_validator("tools")
+    @classmethod
+    def _callable(cls, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        checked_schema(_call_of(tools))
+        return tools
+
+    def parse(self, text: str) -> list[Any]:
+        """The calls in a text: objects with ``name`` and ``arguments``."""
+        _, *calls = self.constrained(text).split(self.trigger)
+        return [json.loads(call.partition(self.end)[0]) for call in calls]
+
+    @property
+    def expression(self) -> str:
+        return f"call{'+' if self.required else '*'} TEXT"
+
+    def more_rules(self, control: Mapping[str, int]) -> str:
+        head = (
+            f"call_head: TEXT <[{control[self.trigger]}]>"
+            if self.trigger in control
+            else f"call_head[lazy]: TEXT {json.dumps(self.trigger, ensure_ascii=False)}"
+        )
+        end = f"<[{control[self.end]}]>" if self.end in control else json.dumps(self.end, ensure_ascii=False)
+        call = self.written(_call_of(self.tools))
+        return f"call: call_head {_BLANKS} call_body {_BLANKS} {end}\n{head}\ncall_body: {call}\nTEXT: /(.|\\n)*/"
+
+
+def _call_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
+    """The schema of a call."""
+    calls = []
+    for at, tool in enumerate(tools):
+        function = tool.get("function", tool)
+        name = function.get("name") if isinstance(function, Mapping) else None
+        if not isinstance(name, str) or not name:
+            raise ParameterError(
+                f"tools[{at}]: a tool is {{'type': 'function', 'function': {{'name': ..., 'parameters': {{...}}}}}}, "
+                "and this one has no name"
+            )
+        parameters = function.get("parameters") or {"type": "object", "properties": {}, "additionalProperties": False}
+        calls.append(
+            {
+                "type": "object",
+                "properties": {"name": {"const": name}, "arguments": parameters},
+                "required": ["name", "arguments"],
+                "additionalProperties": False,
+            }
+        )
+    return calls[0] if len(calls) == 1 else {"anyOf": calls}

@@ -1,0 +1,113 @@
+"""A model's vocabulary as llguidance reads it: the bytes of every token, and a way to split bytes into tokens."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from llguidance import LLTokenizer, TokenizerWrapper
+
+from decodekit import ParameterError
+from decodekit.log import get_logger
+from decodekit.text.tokenizer import Tokenizer
+
+__all__ = ["BYTES", "Vocabulary", "vocabulary_of"]
+
+BYTES = LLTokenizer("byte")
+"""A vocabulary of single bytes, to check a grammar before there is a model."""
+
+_MOST_KEPT = 4  # a vocabulary of 152,000 tokens takes about 200 MB with its lists
+
+
+class Vocabulary:
+    """A vocabulary, read once.
+
+    Args:
+        tokenizer: the model's.
+
+    Attributes:
+        native: what llguidance makes of it.
+        tokens: the bytes of each token; b"" for a control token.
+        eos_ids: the tokens that end a text.
+
+    Raises:
+        ParameterError: the tokenizer does not list the bytes of its tokens, or has no end-of-text token.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        if not getattr(tokenizer, "listed", True) or getattr(tokenizer, "whole_texts", False):
+            raise ParameterError(
+                "a constraint reads the bytes of every token, and this tokenizer gives them one by one; give the "
+                "adapter a tokenizer of its own (tokenizer=...)"
+            )
+        self.eos_ids = sorted(tokenizer.eos_ids)
+        if not self.eos_ids:
+            raise ParameterError(
+                "a constraint ends a text with an end-of-text token, and this model's files name none; use a model or "
+                "a tokenizer that has one"
+            )
+        size = tokenizer.vocab_size
+        get_logger().debug("reading a vocabulary for constraints", tokens=size)
+        found = [tokenizer.token_bytes(token_id) for token_id in range(size)]
+        self.tokens = [data or b"" for data in found]
+        # Read by llguidance's wrapper:
+        self.eos_token_id = self.eos_ids[0]
+        self.bos_token_id = tokenizer.bos_id
+        self.special_token_ids = [token_id for token_id, data in enumerate(found) if not data]
+        self._tokenizer = tokenizer
+        self._by_bytes: dict[bytes, int] = {}
+        for token_id, data in enumerate(self.tokens):
+            if data:
+                self._by_bytes.setdefault(data, token_id)
+        self._longest = max(map(len, self._by_bytes), default=0)
+        self.native = LLTokenizer(TokenizerWrapper(self), n_vocab=size, eos_token=self.eos_ids)
+
+    def __call__(self, data: bytes | str) -> list[int]:
+        """Token ids whose bytes are exactly these: the model's own where there are such, else the longest first."""
+        data = data if isinstance(data, bytes) else data.encode()
+        try:
+            ids = self._tokenizer.encode(data.decode())
+            if self._tokenizer.decode(ids) == data:
+                return ids
+        except (ParameterError, UnicodeDecodeError):  # letters without a token, or half a letter
+            pass
+        return self._longest_first(data)
+
+    def _longest_first(self, data: bytes) -> list[int]:
+        ids, at = [], 0
+        while at < len(data):
+            for size in range(min(self._longest, len(data) - at), 0, -1):
+                found = self._by_bytes.get(data[at : at + size])
+                if found is not None:
+                    ids.append(found)
+                    at += size
+                    break
+            else:
+                return []  # a byte that no token has: llguidance makes an error of it
+        return ids
+
+
+_kept: OrderedDict[str, Vocabulary] = OrderedDict()
+_lock = threading.Lock()
+
+
+def vocabulary_of(tokenizer: Tokenizer | None) -> Vocabulary:
+    """The vocabulary of a tokenizer; the same one for tokenizers with the same fingerprint.
+
+    Raises:
+        ParameterError: there is no tokenizer, or as for `Vocabulary`.
+    """
+    if tokenizer is None:
+        raise ParameterError(
+            "a constraint needs a tokenizer, whose tokens it reads byte by byte, and this adapter has none; give it "
+            "one with tokenizer=..."
+        )
+    key = tokenizer.fingerprint
+    with _lock:
+        found = _kept.get(key)
+        if found is None:
+            found = _kept[key] = Vocabulary(tokenizer)
+            while len(_kept) > _MOST_KEPT:
+                _kept.popitem(last=False)
+        _kept.move_to_end(key)
+        return found

@@ -1,0 +1,42 @@
+"""Small exact models whose tokens are bytes and a few longer pieces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from decodekit import Disclosure
+from decodekit.distribution.disclosure import ALL
+from decodekit.testing import TableAdapter
+from decodekit.testing.tokenizers import PiecesTokenizer
+
+LONGER = [b'{"', b'":', b'": "', b'", "', b"true", b"name", b" name", b"hello", b"he", b"llo", b"12", b"\n  ", b"ye"]
+PIECES: list[bytes | None] = [*(bytes([i]) for i in range(256)), *LONGER, None, None]
+EOS = len(PIECES) - 1
+SIZE = len(PIECES)
+
+
+def tokenizer() -> PiecesTokenizer:
+    return PiecesTokenizer(PIECES, eos_ids=[EOS])
+
+
+def rows_of(seed: int, spread: float = 2.0) -> Any:
+    """A function from ids to a row of scores, different after each prefix."""
+
+    def row(ids: tuple[int, ...]) -> Any:
+        scores = np.random.default_rng([seed, *ids]).normal(0.0, spread, SIZE)
+        letters = [i for i, piece in enumerate(PIECES) if piece and piece.isascii() and piece.isalnum()]
+        scores[letters] += 2.0
+        scores[[ord('"'), ord("}"), ord("]"), EOS]] += 3.0
+        return scores
+
+    return row
+
+
+def model(seed: int = 0, most: Disclosure = ALL, spread: float = 2.0) -> TableAdapter:
+    return TableAdapter(rows_of(seed, spread), SIZE, tokenizer=tokenizer(), most=most)
+
+
+def text_of(ids: Any) -> bytes:
+    return b"".join(PIECES[i] or b"" for i in ids)

@@ -1,0 +1,121 @@
+"""Constraints after a block of thinking, and calls of tools in free text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llguidance")
+
+from decodekit import Context, processor
+from decodekit.draw.context import TokenIds
+from decodekit.testing.tokenizers import PiecesTokenizer
+
+
+class Marked(PiecesTokenizer):
+    """Bytes, and some control tokens."""
+
+    def __init__(self, *markup: str) -> None:
+        super().__init__([*(bytes([i]) for i in range(256)), None, *(None for _ in markup)], eos_ids=[256])
+        self._markup = {name: 257 + at for at, name in enumerate(markup)}
+
+    @property
+    def control_tokens(self) -> dict[str, int]:
+        return self._markup
+
+
+def ids_of(tokens: Marked, *parts: str) -> list[int]:
+    return [
+        i for part in parts for i in ([tokens.control_tokens[part]] if part in tokens.control_tokens else part.encode())
+    ]
+
+
+def reached(part: Any, tokens: Marked, *parts: str, prompt: tuple[str, ...] = ("x",)) -> tuple[int, bool]:
+    """How many tokens of a text the masks allow, and whether it may end after them."""
+    ctx = Context(TokenIds(ids_of(tokens, *prompt)), TokenIds(), tokens)
+    place = part.initial(ctx)
+    ids = ids_of(tokens, *parts)
+    for at, token in enumerate(ids):
+        if not place.mask[token]:
+            return at, part.complete(place)
+        place = place.after(token)
+    return len(ids), bool(part.complete(place) and place.mask[256])
+
+
+MARKS = [(), ("<think>", "</think>")]
+
+
+@pytest.mark.parametrize("markup", MARKS, ids=["texts", "control tokens"])
+def test_thinking_comes_first_or_not_at_all(markup: tuple[str, ...]) -> None:
+    tokens = Marked(*markup)
+    part = processor("choice", choice=["yes", "no"], after="</think>", forcing="free")
+    for text in (("<think>", "Is it?", "</think>", "\n\nyes"), ("<think>", "</think>", "no"), ("yes",)):
+        assert reached(part, tokens, *text) == (len(ids_of(tokens, *text)), True), text
+    assert reached(part, tokens, "maybe") == (0, False)
+    begun = ("<think>", "x", "</think>")
+    assert reached(part, tokens, *begun, "maybe") == (len(ids_of(tokens, *begun)), False)
+    assert not reached(part, tokens, "<think>", "yes")[1]
+
+
+@pytest.mark.parametrize("markup", MARKS, ids=["texts", "control tokens"])
+def test_a_prompt_that_opened_the_block_is_seen(markup: tuple[str, ...]) -> None:
+    tokens = Marked(*markup)
+    part = processor("choice", choice=["yes", "no"], after="</think>", forcing="free")
+    text = ("Hm, maybe.", "</think>", "yes")
+    whole = len(ids_of(tokens, *text))
+    assert reached(part, tokens, *text, prompt=("x", "<think>", "\n")) == (whole, True)
+    assert reached(part, tokens, *text, prompt=("x", "<think>", "a", "</think>")) == (0, False)
+
+
+def test_the_value_is_that_of_the_answer() -> None:
+    part = processor("json_schema", json_schema={"type": "integer"}, after="</think>")
+    assert part.parse("<think>4?</think>\n\n5") == part.parse("4?</think>5") == part.parse("5") == 5
+
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"enum": ["Bern", "Oslo"]}},
+                "required": ["city"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    {"name": "now"},
+]
+CALL = '{"name": "weather", "arguments": {"city": "Oslo"}}'
+
+
+@pytest.mark.parametrize("markup", [(), ("<tool_call>", "</tool_call>")], ids=["texts", "control tokens"])
+@pytest.mark.parametrize("required", [False, True])
+def test_tools(markup: tuple[str, ...], required: bool) -> None:
+    tokens = Marked(*markup)
+    part = processor("tools", tools=TOOLS, required=required, forcing="free")
+    called = ("Let me see. ", "<tool_call>", f"\n{CALL}\n", "</tool_call>", " Done.")
+    assert reached(part, tokens, *called) == (len(ids_of(tokens, *called)), True)
+    twice = (*called, "<tool_call>", '{"name": "now", "arguments": {}}', "</tool_call>")
+    assert reached(part, tokens, *twice) == (len(ids_of(tokens, *twice)), True)
+    assert reached(part, tokens, "No tool, a < b.") == (15, not required)
+    wrong = ("<tool_call>", '{"name": "weather", "arguments": {"city": "P')
+    assert reached(part, tokens, *wrong) == (len(ids_of(tokens, *wrong)) - 1, False)
+    assert not reached(part, tokens, "<tool_call>")[1]
+
+
+def test_the_calls_in_a_text() -> None:
+    part = processor("tools", tools=TOOLS)
+    text = f"Let me see. <tool_call>\n{CALL}\n</tool_call> Done. <tool_call>{CALL}</tool_call>"
+    assert part.parse(text) == [json.loads(CALL)] * 2
+    assert part.parse("No tool.") == []
+
+
+def test_the_mask_outside_of_a_call_is_every_text() -> None:
+    tokens = Marked()
+    place = processor("tools", tools=TOOLS).initial(Context(TokenIds([1]), TokenIds(), tokens))
+    assert np.count_nonzero(place.mask) > 120

@@ -1,0 +1,80 @@
+"""What no constraint can be made of is refused when it is built, and the message names the keyword and its place."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+pytest.importorskip("llguidance")
+
+from decodekit import ParameterError, processor
+
+
+@pytest.mark.parametrize(
+    ("schema", "place", "words"),
+    [
+        ({"not": {"type": "string"}}, "its root", "not"),
+        ({"properties": {"a": {"items": {"uniqueItems": True}}}}, "/properties/a/items", "uniqueItems"),
+        ({"items": {"if": {}, "then": {}}}, "/items", "if"),
+        ({"$defs": {"x": {"contains": {}}}, "$ref": "#/$defs/x"}, "/$defs/x", "contains"),
+        ({"anyOf": [{"type": "integer"}, {"type": "string", "format": "colour"}]}, "/anyOf/1", "colour"),
+        ({"properties": {"a/b": {"pattern": "(?=a)b"}}}, "/properties/a~1b", "look-around"),
+        ({"type": "integer", "minimum": 3, "maximum": 1}, "its root", "greater than maximum"),
+        ({"enum": []}, "its root", "empty"),
+        ({"$ref": "#/nowhere"}, "its root", "nowhere"),
+        ({"properties": {"n": {"type": "number", "minimun": 0}}}, "/properties/n", "did you mean 'minimum'"),
+        ({"type": "object", "x-guidance": {"lenient": True}}, "its root", "x-guidance"),
+        ({"const": float("nan")}, "", "JSON values"),
+        ({"const": {1}}, "", "JSON values"),
+    ],
+)
+def test_a_schema(schema: dict[str, Any], place: str, words: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        processor("json_schema", json_schema=schema)
+    message = str(caught.value)
+    assert message.startswith("processor 'json_schema': json_schema: ") and words in message
+    assert not place or f"at {place}: " in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("choice", [], "choice"),
+        ("choice", ["a", ""], "choice.1"),
+        ("regex", "(?<!a)b", "look-around"),
+        ("regex", "a(", "regex"),
+        ("regex", "", "regex"),
+        ("lark", "start: thing", "thing"),
+        ("lark", '%llguidance {"no_forcing": true}\nstart: "a"', "forcing="),
+        ("json_schema", "text", "json_schema"),
+        ("json_schema", dict.fromkeys, "json_schema"),
+        ("tools", [], "tools"),
+        ("tools", [{"type": "function", "function": {}}], "tools[0]"),
+        ("tools", [{"name": "f", "parameters": {"not": {}}}], "/properties/arguments"),
+    ],
+)
+def test_another_constraint(name: str, value: Any, words: str) -> None:
+    with pytest.raises(ParameterError, match=re.escape(words)):
+        processor(name, **{name: value})
+
+
+HOSTILE = [
+    "(a+)+b",
+    "((a{0,100}){0,100}){0,100}",
+    "(a|aa)*" * 40,
+    "[a-z]{0,100000}",
+    "(.*a.*b.*c.*d.*)*",
+    "|".join(f"word{i}" for i in range(5000)),
+    "(" * 300 + "a" + ")" * 300,
+    "\\p{L}{0,20000}",
+]
+
+
+@pytest.mark.parametrize("regex", HOSTILE, ids=lambda regex: regex[:20])
+def test_a_hostile_expression_is_refused_or_compiled_and_the_next_one_works(regex: str) -> None:
+    with suppress(ParameterError):
+        processor("regex", regex=regex)
+    processor("regex", regex="[0-9]+")
