@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llguidance import LLMatcher
@@ -13,37 +12,26 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from decodekit import ParameterError
-from decodekit.errors import did_you_mean
+from decodekit_grammar.keywords import parts, rebuilt, require_kept
 from decodekit_grammar.matcher import require_valid
 
 __all__ = ["checked_schema", "schema_of_type"]
-
-_ONE = ("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
-_LISTS = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
-_MAPS = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
-_OTHERS = (
-    "$ref const contentEncoding contentMediaType default dependentRequired deprecated description enum "
-    "examples exclusiveMaximum exclusiveMinimum format maxContains maxItems maxLength maxProperties "
-    "maximum minContains minItems minLength minProperties minimum multipleOf pattern readOnly required "
-    "title type unevaluatedItems unevaluatedProperties uniqueItems writeOnly "
-)
-_KEYWORDS = frozenset((*_ONE, *_LISTS, *_MAPS, *_OTHERS.split()))
-_DEEPEST = 400
 
 
 def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema, if a constraint can be made of it.
 
     Raises:
-        ParameterError: it is not valid or not supported, with the place as a JSON pointer; or a keyword is misspelled,
-            which JSON Schema itself would ignore.
+        ParameterError: it is not valid or not supported, with the place as a JSON pointer; or a word in it is no
+            keyword, which JSON Schema itself would ignore.
     """
     try:
         json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ParameterError(f"a JSON Schema is made of JSON values: {error}") from error
-    for place, part in _parts(schema):
-        _require_spelled(place, part)
+    draft = str(schema.get("$schema", ""))
+    for place, part in parts(schema):
+        require_kept(place, part, draft)
     message = _refused(schema)
     if message is None:
         return schema
@@ -60,20 +48,15 @@ def schema_of_type(given: Any) -> Any:
     if not isinstance(given, kinds) and typing.get_origin(given) is None:
         raise ParameterError(f"a JSON Schema is a dict, and a type is a pydantic model or another type, not {given!r}")
     try:
-        return _closed(TypeAdapter(given).json_schema())
+        return rebuilt(TypeAdapter(given).json_schema(), _closed)
     except PydanticUserError as error:
         raise ParameterError(f"{given!r} has no JSON Schema: {error.message.splitlines()[0]}") from error
 
 
-def _closed(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_closed(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {key: value if key in ("const", "default", "enum") else _closed(value) for key, value in schema.items()}
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
     if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
-        closed.setdefault("additionalProperties", False)
-    return closed
+        return {"additionalProperties": False, **schema}
+    return schema
 
 
 def _refused(schema: Any) -> str | None:
@@ -89,44 +72,8 @@ def _place_of(message: str, schema: dict[str, Any]) -> str:
     """The deepest place whose schema alone is refused with the same words."""
     shared = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
     found = ""
-    for place, part in _parts(schema):
+    for place, part in parts(schema):
         inside = place != found and place.startswith(found)
         if inside and _refused({**shared, **part}) == message:
             found = place
     return found
-
-
-def _require_spelled(place: str, part: Mapping[str, Any]) -> None:
-    if "x-guidance" in part:
-        raise ParameterError(f"at {place or 'its root'}: x-guidance is set by the processor; use its own parameters")
-    for key in part:
-        if key not in _KEYWORDS and not key.startswith(("$", "x-")):
-            hint = did_you_mean(key, _KEYWORDS)
-            if hint:
-                raise ParameterError(
-                    f"at {place or 'its root'}: {key!r} is no keyword of JSON Schema{hint} A name of your own begins "
-                    "with x-"
-                )
-
-
-def _parts(schema: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every schema in a schema with its place, as a JSON pointer; the outer ones first."""
-    if not isinstance(schema, Mapping):
-        return
-    if depth > _DEEPEST:
-        raise ParameterError(f"a JSON Schema is at most {_DEEPEST} levels deep")
-    yield place, schema
-    for key in _ONE:
-        yield from _parts(schema.get(key), f"{place}/{key}", depth + 1)
-    for key in _LISTS:
-        each = schema.get(key)
-        for at, part in enumerate(each if isinstance(each, list) else ()):
-            yield from _parts(part, f"{place}/{key}/{at}", depth + 1)
-    for key in _MAPS:
-        named = schema.get(key)
-        for name, part in named.items() if isinstance(named, Mapping) else ():
-            yield from _parts(part, f"{place}/{key}/{_escaped(name)}", depth + 1)
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")

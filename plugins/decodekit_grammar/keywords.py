@@ -1,0 +1,110 @@
+"""The keywords of JSON Schema: where schemas are inside of a schema, and which words a constraint cannot keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from decodekit import ParameterError
+from decodekit.errors import did_you_mean
+
+__all__ = ["parts", "rebuilt", "require_kept"]
+
+_ONE = ("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
+_LISTS = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
+_MAPS = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
+_OTHERS = (
+    "$anchor $dynamicAnchor $dynamicRef $id $ref const dependencies dependentRequired enum exclusiveMaximum "
+    "exclusiveMinimum format maxContains maxItems maxLength maxProperties maximum minContains minItems minLength "
+    "minProperties minimum multipleOf pattern required type unevaluatedItems unevaluatedProperties uniqueItems "
+    "$recursiveAnchor $recursiveRef "
+)
+_NOTES = (  # words that allow and forbid nothing; the last line is of OpenAPI and of editors
+    "$comment $schema default deprecated description examples readOnly title writeOnly "
+    "discriminator enumDescriptions example externalDocs markdownDescription xml"
+)
+_NOT_KEPT = {
+    "contentEncoding": "what a string encodes is not constrained; leave the word out",
+    "contentMediaType": "what a string holds is not constrained; leave the word out",
+    "contentSchema": "what a string holds is not constrained; leave the word out",
+    "$vocabulary": "it changes what other keywords mean; leave the word out",
+}
+_KEYWORDS = frozenset((*_ONE, *_LISTS, *_MAPS, *_OTHERS.split(), *_NOTES.split()))
+_BESIDE_REF = frozenset((*_NOTES.split(), "$defs", "$id", "$ref", "definitions"))
+_REF_ALONE = ("draft-03", "draft-04", "draft-06", "draft-07")
+_DEEPEST = 400
+
+
+def parts(schema: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every schema in a schema with its place, as a JSON pointer; the outer ones first.
+
+    Raises:
+        ParameterError: it is more than 400 levels deep.
+    """
+    if not isinstance(schema, Mapping):
+        return
+    if depth > _DEEPEST:
+        raise ParameterError(f"a JSON Schema is at most {_DEEPEST} levels deep")
+    yield place, schema
+    for key in _ONE:
+        yield from parts(schema.get(key), f"{place}/{key}", depth + 1)
+    for key in _LISTS:
+        each = schema.get(key)
+        for at, part in enumerate(each if isinstance(each, list) else ()):
+            yield from parts(part, f"{place}/{key}/{at}", depth + 1)
+    for key in _MAPS:
+        named = schema.get(key)
+        for name, part in named.items() if isinstance(named, Mapping) else ():
+            yield from parts(part, f"{place}/{key}/{_escaped(name)}", depth + 1)
+
+
+def rebuilt(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """The schema with every schema in it changed, the inner ones first. Values of const, default and enum are kept."""
+    if not isinstance(schema, dict):
+        return schema
+    new = dict(schema)
+    for key, value in schema.items():
+        if key in _MAPS and isinstance(value, dict):
+            new[key] = named = dict(value)
+            for name in value:
+                named[name] = rebuilt(value[name], change)
+        elif key in _LISTS and isinstance(value, list):
+            new[key] = listed = list(value)
+            for at in range(len(value)):
+                listed[at] = rebuilt(value[at], change)
+        elif key in _ONE:
+            new[key] = rebuilt(value, change)
+    return change(new)
+
+
+def require_kept(place: str, part: Mapping[str, Any], draft: str) -> None:
+    """Raise `ParameterError` for a word that llguidance would ignore although it may mean something.
+
+    Args:
+        place: of the part, as a JSON pointer.
+        part: one schema of a schema.
+        draft: the ``$schema`` of the whole.
+    """
+    where = f"at {place or 'its root'}"
+    if "x-guidance" in part:
+        raise ParameterError(f"{where}: x-guidance is set by the processor; use its own parameters")
+    for key in part:
+        if key in _NOT_KEPT:
+            raise ParameterError(f"{where}: {key!r} is not supported: {_NOT_KEPT[key]}")
+        if key not in _KEYWORDS and not key.startswith("x-"):
+            hint = did_you_mean(key, _KEYWORDS)
+            hint = hint if "did you mean" in hint else ", which would ignore it."
+            raise ParameterError(
+                f"{where}: {key!r} is no keyword of JSON Schema{hint} A name of your own begins with x-"
+            )
+    if "$ref" in part and any(name in draft for name in _REF_ALONE):
+        beside = sorted(key for key in part if key not in _BESIDE_REF and not key.startswith("x-"))
+        if beside:
+            raise ParameterError(
+                f"{where}: beside $ref, {', '.join(beside)} has no effect in the draft that $schema names, and one in "
+                "later drafts; put both into allOf"
+            )
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
