@@ -18,6 +18,9 @@ from decodekit_grammar.matcher import require_valid
 __all__ = ["checked_schema", "schema_of_type"]
 
 
+_NO_VALUE = "Unsatisfiable schema"  # its cause stands in the message of the innermost schema
+
+
 def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema, if a constraint can be made of it.
 
@@ -35,7 +38,8 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
     message = _refused(schema)
     if message is None:
         return schema
-    raise ParameterError(f"at {_place_of(message, schema) or 'its root'}: {message}; see docs/constraints.md")
+    place, message = _deepest(message, schema)
+    raise ParameterError(f"at {place or 'its root'}: {message}; see docs/constraints.md")
 
 
 def schema_of_type(given: Any) -> Any:
@@ -68,12 +72,13 @@ def _refused(schema: Any) -> str | None:
     return None
 
 
-def _place_of(message: str, schema: dict[str, Any]) -> str:
-    """The deepest place whose schema alone is refused with the same words."""
+def _deepest(message: str, schema: dict[str, Any]) -> tuple[str, str]:
+    """The deepest place whose schema alone is refused for the same reason, and the message there."""
     shared = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
     found = ""
     for place, part in parts(schema):
-        inside = place != found and place.startswith(found)
-        if inside and _refused({**shared, **part}) == message:
-            found = place
-    return found
+        if place != found and place.startswith(found):
+            here = _refused({**shared, **part})
+            if here is not None and (here == message or (here.startswith(_NO_VALUE) and message.startswith(_NO_VALUE))):
+                found, message = place, here
+    return found, message
