@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
+from urllib.parse import unquote
 
 from decodekit import ParameterError
 from decodekit.errors import did_you_mean
 
-__all__ = ["parts", "rebuilt", "require_kept"]
+__all__ = ["parts", "rebuilt", "require_kept", "require_shallow"]
 
 _ONE = ("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
 _LISTS = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
@@ -33,29 +36,52 @@ _KEYWORDS = frozenset((*_ONE, *_LISTS, *_MAPS, *_OTHERS.split(), *_NOTES.split()
 _BESIDE_REF = frozenset((*_NOTES.split(), "$defs", "$id", "$ref", "definitions"))
 _REF_ALONE = ("draft-03", "draft-04", "draft-06", "draft-07")
 _DEEPEST = 400
+_MOST_REMAINDERS = 20_000
 
 
-def parts(schema: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every schema in a schema with its place, as a JSON pointer; the outer ones first.
+def parts(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every schema in a schema with its place, as a JSON pointer; the outer ones first."""
+    waiting = [("", schema)]
+    while waiting:
+        place, part = waiting.pop()
+        if isinstance(part, Mapping):
+            yield place, part
+            waiting.extend(reversed([(place + step, each) for step, each in _inner(part)]))
 
-    Raises:
-        ParameterError: it is more than 400 levels deep.
-    """
-    if not isinstance(schema, Mapping):
-        return
-    if depth > _DEEPEST:
-        raise ParameterError(f"a JSON Schema is at most {_DEEPEST} levels deep")
-    yield place, schema
+
+def require_shallow(schema: Mapping[str, Any]) -> None:
+    """Raise `ParameterError` for more than 400 levels, through references too: llguidance follows them by recursion."""
+    targets: dict[str, Any] = {}
+    for place, part in parts(schema):
+        targets[f"#{place}"] = part
+        targets[f"#{part.get('$anchor')}"] = targets[str(part.get("$id"))] = part
+    seen: set[int] = set()
+    waiting: list[tuple[Any, int]] = [(schema, 0)]
+    while waiting:
+        part, depth = waiting.pop()
+        if not isinstance(part, Mapping) or id(part) in seen:
+            continue
+        if depth > _DEEPEST:
+            raise ParameterError(
+                f"a JSON Schema is at most {_DEEPEST} levels deep, with the references that it follows"
+            )
+        seen.add(id(part))
+        inner = [each for _, each in _inner(part)] + [targets.get(unquote(str(part.get("$ref"))))]
+        waiting.extend((each, depth + 1) for each in reversed(inner))
+
+
+def _inner(part: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What may be a schema directly in a schema, with the step to it."""
     for key in _ONE:
-        yield from parts(schema.get(key), f"{place}/{key}", depth + 1)
+        yield f"/{key}", part.get(key)
     for key in _LISTS:
-        each = schema.get(key)
-        for at, part in enumerate(each if isinstance(each, list) else ()):
-            yield from parts(part, f"{place}/{key}/{at}", depth + 1)
+        each = part.get(key)
+        for at, listed in enumerate(each if isinstance(each, list) else ()):
+            yield f"/{key}/{at}", listed
     for key in _MAPS:
-        named = schema.get(key)
-        for name, part in named.items() if isinstance(named, Mapping) else ():
-            yield from parts(part, f"{place}/{key}/{_escaped(name)}", depth + 1)
+        named = part.get(key)
+        for name, value in named.items() if isinstance(named, Mapping) else ():
+            yield f"/{key}/{_escaped(name)}", value
 
 
 def rebuilt(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
@@ -97,6 +123,7 @@ def require_kept(place: str, part: Mapping[str, Any], draft: str) -> None:
             raise ParameterError(
                 f"{where}: {key!r} is no keyword of JSON Schema{hint} A name of your own begins with x-"
             )
+    _require_small_multiples(where, part)
     if "$ref" in part and any(name in draft for name in _REF_ALONE):
         beside = sorted(key for key in part if key not in _BESIDE_REF and not key.startswith("x-"))
         if beside:
@@ -104,6 +131,21 @@ def require_kept(place: str, part: Mapping[str, Any], draft: str) -> None:
                 f"{where}: beside $ref, {', '.join(beside)} has no effect in the draft that $schema names, and one in "
                 "later drafts; put both into allOf"
             )
+
+
+def _require_small_multiples(where: str, part: Mapping[str, Any]) -> None:
+    """llguidance builds as many states as there are remainders: without a bound that is minutes and gigabytes."""
+    together = [part, *(each for _, each in parts({"allOf": part.get("allOf")}))]
+    states = 1
+    for each in together:
+        value = each.get("multipleOf")
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+            states = math.lcm(states, Decimal(repr(value)).as_integer_ratio()[0])
+    for factor in (2, 5):
+        while states % factor == 0:  # they say how a decimal number ends
+            states //= factor
+    if states > _MOST_REMAINDERS:
+        raise ParameterError(f"{where}: multipleOf with more than {_MOST_REMAINDERS} remainders is not supported")
 
 
 def _escaped(name: str) -> str:

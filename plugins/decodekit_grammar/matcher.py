@@ -6,6 +6,7 @@ finished. So it is asked for an error after every call.
 
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -17,14 +18,22 @@ from decodekit_grammar.vocabulary import BYTES, Vocabulary
 
 __all__ = ["Matcher", "require_valid"]
 
+_NO_TEXT = "NoExtension"
+_MOST_FORCED = 4096  # bytes
+_MOST_GUESSED = 1024  # bytes: no more can be asked for in one call
+_LONGEST_MESSAGE = 600
+
 _ENDED = ("NotStopped", "EndOfSentence", "NoExtension")  # reasons to stop that are no errors
 
 
 def require_valid(grammar: str) -> None:
-    """Raise `ParameterError` with llguidance's own words for a grammar that it does not take."""
-    message = LLMatcher.validate_grammar(grammar, BYTES)
-    if message:
-        raise ParameterError(_short(message))
+    """Raise `ParameterError` with llguidance's own words for a grammar that it does not take, or that has no text."""
+    native = LLMatcher(BYTES, grammar, log_level=0)
+    if not native.is_error():
+        native.compute_bitmask()
+    if native.is_error():
+        message = native.get_error()
+        raise ParameterError("no text satisfies the grammar" if message.startswith(_NO_TEXT) else _short(message))
 
 
 class Matcher:
@@ -68,6 +77,7 @@ class Matcher:
         """
         with self._lock:
             if self._mask is None:
+                self._require_choices()
                 bits = np.frombuffer(self._native.compute_bitmask(), dtype=np.uint8)
                 self._require_sound()
                 size = len(self._vocabulary.tokens)
@@ -93,6 +103,8 @@ class Matcher:
         with self._lock:
             native = self._native.deep_copy()
         if not native.consume_token(token_id):
+            if self._mask is not None and token_id < len(self._mask) and self._mask[token_id]:
+                raise ParameterError(_short(native.get_error()))  # the grammar allows it, and is too complex
             data = self._vocabulary.tokens[token_id] if token_id < len(self._vocabulary.tokens) else b""
             raise ParameterError(f"the grammar does not allow the token {token_id} ({data!r}) here")
         return Matcher(self._vocabulary, native)
@@ -104,7 +116,7 @@ class Matcher:
             if self._forced is None:
                 forced = self._native.compute_ff_tokens()
                 if not forced:
-                    data = bytes(self._native.compute_ff_bytes())
+                    data = bytes(self._native.compute_ff_bytes())[:_MOST_GUESSED]
                     forced = self._vocabulary(data)[:-1] if data else []  # the last may be a part of a longer token
                 self._require_sound()
                 self._forced = list(forced)
@@ -112,7 +124,19 @@ class Matcher:
 
     def _require_sound(self) -> None:
         if self._native.is_error():
-            raise ParameterError(_short(self._native.get_error()))
+            message = self._native.get_error()
+            if message.startswith(_NO_TEXT):
+                self._refuse()
+            raise ParameterError(_short(message))
+
+    def _require_choices(self) -> None:
+        """The text that must follow is split into tokens at every step, so a long one would never come to an end."""
+        forced = len(self._native.compute_ff_bytes())
+        if forced > _MOST_FORCED:
+            raise ParameterError(
+                f"the grammar leaves no choice for the next {forced} bytes, and at most {_MOST_FORCED} are supported; "
+                "write such a text into the prompt"
+            )
 
     def _refuse(self) -> None:
         raise ParameterError(
@@ -122,5 +146,10 @@ class Matcher:
 
 
 def _short(message: str) -> str:
-    """llguidance's words without the state of its parser."""
-    return message.split("\n\n")[0].strip()
+    """llguidance's words without the state of its parser and without the most of a long grammar."""
+    text = re.split(r"\n\n|\n<state>", message)[0].strip()
+    return (
+        text
+        if len(text) <= _LONGEST_MESSAGE
+        else f"{text[: _LONGEST_MESSAGE // 2]} ... {text[-_LONGEST_MESSAGE // 2 :]}"
+    )

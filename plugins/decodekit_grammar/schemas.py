@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 import typing
+from itertools import islice
 from typing import Any
 
 from llguidance import LLMatcher
@@ -12,12 +13,14 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from decodekit import ParameterError
-from decodekit_grammar.keywords import parts, rebuilt, require_kept
+from decodekit_grammar.keywords import parts, rebuilt, require_kept, require_shallow
 from decodekit_grammar.matcher import require_valid
 
 __all__ = ["checked_schema", "schema_of_type"]
 
 
+_LONGEST_PLACE = 300
+_MOST_READ = 5_000_000  # characters of schemas that are tried to find a place: about a second
 _NO_VALUE = "Unsatisfiable schema"  # its cause stands in the message of the innermost schema
 
 
@@ -32,6 +35,7 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
         json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ParameterError(f"a JSON Schema is made of JSON values: {error}") from error
+    require_shallow(schema)
     draft = str(schema.get("$schema", ""))
     for place, part in parts(schema):
         require_kept(place, part, draft)
@@ -39,6 +43,8 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
     if message is None:
         return schema
     place, message = _deepest(message, schema)
+    if len(place) > _LONGEST_PLACE:
+        place = f"{place[: _LONGEST_PLACE // 2]} ... {place[-_LONGEST_PLACE // 2 :]}"
     raise ParameterError(f"at {place or 'its root'}: {message}; see docs/constraints.md")
 
 
@@ -76,7 +82,8 @@ def _deepest(message: str, schema: dict[str, Any]) -> tuple[str, str]:
     """The deepest place whose schema alone is refused for the same reason, and the message there."""
     shared = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
     found = ""
-    for place, part in parts(schema):
+    most = 10 + _MOST_READ // len(json.dumps(schema))
+    for place, part in islice(parts(schema), most):
         if place != found and place.startswith(found):
             here = _refused({**shared, **part})
             if here is not None and (here == message or (here.startswith(_NO_VALUE) and message.startswith(_NO_VALUE))):

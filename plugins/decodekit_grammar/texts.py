@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -12,6 +13,8 @@ from decodekit_grammar.constraint import Constraint
 from decodekit_grammar.matcher import require_valid
 
 __all__ = ["Choice", "Lark", "Regex"]
+
+_MOST_RULES = 1000
 
 
 class Choice(Constraint):
@@ -34,7 +37,11 @@ class Choice(Constraint):
 
     @property
     def expression(self) -> str:
-        return " | ".join(json.dumps(text, ensure_ascii=False) for text in dict.fromkeys(self.choice))
+        return "CHOICE"
+
+    def more_rules(self, control: Mapping[str, int]) -> str:
+        """One terminal: of rules there could be 2,000."""
+        return f"CHOICE: {' | '.join(json.dumps(text, ensure_ascii=False) for text in dict.fromkeys(self.choice))}"
 
 
 class Regex(Constraint):
@@ -85,6 +92,8 @@ class Lark(Constraint):
     def _valid(cls, lark: str) -> str:
         if re.search(r"^\s*%llguidance", lark, re.MULTILINE):
             raise ValueError("%llguidance is set by this processor; leave the line out, and use forcing=")
+        if len(re.findall(r"^[^\S\n]*[?!]?\w+[^\S\n]*[\[{(.:]", lark, re.MULTILINE)) > _MOST_RULES:
+            raise ValueError(f"a grammar has at most {_MOST_RULES} rules")  # llguidance follows them by recursion
         require_valid(lark)
         return lark
 
@@ -97,7 +106,9 @@ class Lark(Constraint):
         return self.lark
 
 
+_WRITTEN = {"/": "\\/", "\n": "\\n", "\\\n": "\\n"}
+
+
 def _literal(regex: str) -> str:
     """A regular expression between slashes."""
-    escaped = re.sub(r"(?<!\\)((?:\\\\)*)/", r"\1\\/", regex)
-    return "/" + escaped.replace("\n", "\\n") + "/"
+    return "/" + re.sub(r"\\[\s\S]|[/\n]", lambda found: _WRITTEN.get(found.group(), found.group()), regex) + "/"

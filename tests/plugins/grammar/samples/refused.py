@@ -26,6 +26,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (obj(a={"type": "string", "minLength": 3, "maxLength": 2}), "minLength", "/properties/a"),
     (obj(a={"type": "integer", "minimum": 1.2, "maximum": 1.8}), "contains no integer", "/properties/a"),
     ({"patternProperties": {"a*": INT, "b*": STR}}, "patternProperty", "its root"),
+    (obj(a={"type": "integer", "multipleOf": 1_000_003}), "multipleOf", "/properties/a"),
+    ({"allOf": [{"multipleOf": 97}, {"multipleOf": 101}, {"multipleOf": 103}]}, "multipleOf", "its root"),
     (obj(a={"type": "text"}), "text", "/properties/a"),
     ({"type": "object", "properties": [], "required": "a"}, "properties", "its root"),
 ]
