@@ -49,8 +49,8 @@ class Place:
         """The place after this token."""
         if token_id in vocabulary.eos_ids and self.matcher.accepting:
             return Place(self.matcher, self.number, True)
-        number = None if self.number is None else self.number.after(vocabulary.tokens[token_id])
-        return Place(self.matcher.after(token_id), number)
+        matcher = self.matcher.after(token_id)  # first: it refuses an id that is no token
+        return Place(matcher, None if self.number is None else self.number.after(vocabulary.tokens[token_id]))
 
 
 class Constraint(Plugin):
