@@ -33,6 +33,13 @@ def _uri(value: object) -> bool:
     return not isinstance(value, str) or len(value.partition("://")[2]) > 0
 
 
+def validator_of(schema: Any) -> Any:
+    """jsonschema's validator, with formats."""
+    found = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
+    found.check_schema(schema)
+    return found(schema, format_checker=FORMATS)
+
+
 def written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
@@ -43,9 +50,7 @@ def test_there_are_two_hundred() -> None:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 def test_a_sample(sample: Sample) -> None:
-    validator = jsonschema.validators.validator_for(sample.schema, jsonschema.Draft202012Validator)
-    validator.check_schema(sample.schema)
-    oracle = validator(sample.schema, format_checker=FORMATS)
+    oracle = validator_of(sample.schema)
     part = processor("json_schema", json_schema=sample.schema, forcing="free")
     for document in sample.valid:
         assert oracle.is_valid(document) and accepts(part, written(document)), written(document)
