@@ -10,8 +10,10 @@ import typing as _typing
 from decodekit.chain import Chain, Entry
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, Interval, Tail, Undisclosed
+from decodekit.draw.attribution import was_drawn_with
 from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import Context
+from decodekit.draw.detection import Detection
 from decodekit.draw.randomness import BoundRandomness, Randomness, derive
 from decodekit.errors import (
     AdapterError,
@@ -45,6 +47,7 @@ from decodekit.plugin.registry import (
     register_sampler,
     sampler,
 )
+from decodekit.search import Validator, ValidSample, ValidSamples, sample_valid
 from decodekit.session import AsyncSession, Progress, Ranked, Result, Score, Session
 from decodekit.session.decoder import Decoder
 from decodekit.session.door import aopen
@@ -72,6 +75,7 @@ __all__ = [
     "ContextOverflow",
     "DecodekitError",
     "Decoder",
+    "Detection",
     "Disclosure",
     "Distribution",
     "DistributionError",
@@ -107,6 +111,9 @@ __all__ = [
     "TraceError",
     "Undisclosed",
     "UnknownPlugin",
+    "ValidSample",
+    "ValidSamples",
+    "Validator",
     "Verdict",
     "adapter",
     "aopen",
@@ -124,8 +131,10 @@ __all__ = [
     "replay",
     "resume",
     "resume_stream",
+    "sample_valid",
     "sampler",
     "verify",
+    "was_drawn_with",
 ]
 
 if _typing.TYPE_CHECKING:

@@ -25,7 +25,7 @@ class Sample:
     """One sequence, complete or not, with or without a `Result`.
 
     Args:
-        usage: as in `Result.to_dict`; None for a sequence that was ended from outside.
+        usage, complete: as in `Result.to_dict`; None for a sequence that was ended from outside.
     """
 
     stream: int
@@ -34,13 +34,21 @@ class Sample:
     token_ids: tuple[int, ...]
     error: str | None = None
     usage: dict[str, int | None] | None = None
+    complete: bool | None = None
 
     @classmethod
     def of(cls, result: Result) -> Sample:
         """The sample of a sequence that ended by itself."""
         error = None if result.error is None else str(result.error)
-        usage = asdict(result.usage)
-        return cls(result.stream, result.finish_reason, result.text, result.token_ids, error, usage)
+        return cls(
+            result.stream,
+            result.finish_reason,
+            result.text,
+            result.token_ids,
+            error,
+            asdict(result.usage),
+            result.complete,
+        )
 
     @classmethod
     def cut(cls, steps: Iterable[Step], reason: str, stream: int = 0, error: str | None = None) -> Sample:
@@ -54,6 +62,7 @@ class Sample:
             "text": self.text,
             "token_ids": list(self.token_ids),
             "finish_reason": self.finish_reason,
+            "complete": self.complete,
             "error": self.error,
             "seed": seed,
             "stream": self.stream,

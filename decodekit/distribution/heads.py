@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from decodekit.distribution import transforms
 from decodekit.distribution.disclosure import ALL, Disclosure, Interval, Undisclosed
 from decodekit.distribution.hidden import Hidden
-from decodekit.distribution.passes import check, frozen
+from decodekit.distribution.passes import check, frozen, rising
 from decodekit.distribution.row import Row
 from decodekit.distribution.transforms import AMBIGUITY
 from decodekit.errors import DistributionError, ParameterError
@@ -137,7 +137,7 @@ def kept(row: Row, hidden: Hidden | None, which: ArrayLike | Iterable[int]) -> R
         if hidden is not None:
             raise Undisclosed(ALL, "a mask")
         return transforms.masked(row, chosen)
-    ids = np.unique(chosen.astype(np.int64)) if len(chosen) else np.empty(0, dtype=np.int64)
+    ids = rising(chosen.astype(np.int64).ravel())
     scores = scores_of(row, hidden, ids)
     alive = scores > -math.inf
     return transforms.kept(row, ids[alive], scores[alive])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from decodekit.errors import DistributionError, EmptySupport
 from decodekit.types import Floats, Ids
 
-__all__ = ["FAR", "block_maxima", "check", "frozen", "leaders", "pieces"]
+__all__ = ["FAR", "block_maxima", "check", "frozen", "leaders", "pieces", "rising"]
 
 
 FAR = 1e150
@@ -120,6 +120,11 @@ def leaders(row: NDArray[np.floating[Any]], k: int, maxima: NDArray[np.floating[
     turn, block = np.divmod((looked_at >= bound).nonzero()[0], len(reaching))
     rest = (row[whole:] >= bound).nonzero()[0]
     return np.concatenate([turn * blocks + reaching[block], rest + whole])
+
+
+def rising(ids: Ids) -> Ids:
+    """The distinct ids in rising order: the array itself where it is so, which costs a hundredth of a sort."""
+    return ids if (ids[1:] > ids[:-1]).all() else np.unique(ids)
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -22,7 +22,7 @@ from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, gumbel_of
 from decodekit.errors import ParameterError
 from decodekit.types import Floats, Ids
 
-__all__ = ["CORE_SAMPLERS", "greedy", "inverse_cdf", "multinomial", "provider", "race"]
+__all__ = ["CORE_SAMPLERS", "best_hidden", "greedy", "inverse_cdf", "multinomial", "provider", "race"]
 
 _LEADERS = 128
 
@@ -46,7 +46,7 @@ def multinomial(dist: Distribution, ctx: Context, randomness: BoundRandomness) -
     noise = randomness.within(TOKENS)
     token, best, second, runner_up, word = race(*_contenders(dist, noise))
     if dist.hidden is not None:
-        furthest = _best_hidden(dist.row, dist.hidden, noise, best)
+        furthest = best_hidden(dist.row, dist.hidden, noise, best)
         if furthest >= second:  # a hidden token may be second
             second, runner_up = furthest, None
     return Choice(
@@ -190,7 +190,7 @@ def _contenders(dist: Distribution, noise: BoundRandomness) -> tuple[Ids, Floats
     return ids, shifted, words[ids]
 
 
-def _best_hidden(row: Row, hidden: Hidden, noise: BoundRandomness, best: float) -> float:
+def best_hidden(row: Row, hidden: Hidden, noise: BoundRandomness, best: float) -> float:
     """The largest perturbed score a hidden token can have. Raises `Undisclosed` if it reaches the winner's."""
     assert row.ids is not None
     if row.vocab_size is None:

@@ -39,16 +39,24 @@ def begun(
 
 
 def answered(
-    adapter: Adapter, questions: Generator[Question, Sequence[Answer], Value], log: RunLog, *, priority: int = 0
+    adapter: Adapter,
+    questions: Generator[Question, Sequence[Answer], Value],
+    log: RunLog,
+    *,
+    priority: int = 0,
+    until: float | None = None,
 ) -> Value:
-    """Ask an adapter these questions, for the run of this log. Returns what the generator returns."""
+    """Ask an adapter these questions, for the run of this log. Returns what the generator returns.
+
+    ``until`` is the deadline, on the clock of ``time.monotonic``; `OutOfTime` is thrown into the generator then.
+    """
     try:
         question = next(questions)
         while True:
             try:
                 prefixes, needs, _, tokens = question
                 with OfRuns((log,)):
-                    answers = ask(adapter, prefixes, needs, priority=priority, tokens=tokens)
+                    answers = ask(adapter, prefixes, needs, until=until, priority=priority, tokens=tokens)
             except BaseException as error:
                 question = questions.throw(error)
             else:
@@ -94,7 +102,8 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                     answers = begun.answers()
                     begun = None
                 elif run.drawing is not None:
-                    answers = draw(adapter, run.drawing, event.prefixes, run.ends_at)
+                    with OfRuns((run.log,)):
+                        answers = draw(adapter, run.drawing, event.prefixes, run.ends_at)
                 else:
                     with OfRuns((run.log,)):
                         answers = ask(

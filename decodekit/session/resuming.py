@@ -12,8 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Unpack
 
-from decodekit.chain import Chain
-from decodekit.errors import ConfigError, ParameterError, TraceError, did_you_mean
+from decodekit.errors import ParameterError, TraceError, did_you_mean
 from decodekit.log import get_logger
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.session.blocking import begun, finish, stream
@@ -23,7 +22,6 @@ from decodekit.session.result import Result
 from decodekit.session.run import Run
 from decodekit.session.session import Session
 from decodekit.session.stop import Stop
-from decodekit.trace.codec import to_line
 from decodekit.trace.given import relearn
 from decodekit.trace.header import Header, Resumption, plain
 from decodekit.trace.reader import inspect_trace
@@ -51,7 +49,7 @@ def resume(
         deadline: seconds from now after which no new token is started.
         until: as for `Session.generate`; it sees the recorded steps first.
         trace: a new file for the whole run: it begins with the recorded steps and verifies as one.
-        chain: the chain, newly built, if parts of it are not registered by name.
+        chain: the chain, newly built, if parts of it are not registered by name, or have a key that is not recorded.
         metadata: as given to the `Session` that started the run; a trace has the names only.
         guesser: as for `Session`; it changes nothing, so it is not recorded.
 
@@ -93,7 +91,7 @@ def _session(past: Trace, adapter: Adapter | AsyncAdapter, options: ResumeKeywor
         raise ParameterError(f"the run had metadata with the names {header.metadata}, not {names}")
     return Session(
         adapter,
-        _chain(past, options.get("chain")),
+        chain_of(past, options.get("chain")),
         on_undisclosed=header.on_undisclosed,  # type: ignore[arg-type]  # checked there
         metadata=metadata,
         top_logprobs=header.top_logprobs,
@@ -139,6 +137,8 @@ def _read(source: Trace | PathLike) -> tuple[Trace, int]:
             cut = fault.torn
             get_logger().warning("incomplete last line of the trace left out", path=str(source), bytes=cut)
     require_noise(past)
+    if past.by_provider:
+        raise TraceError("the provider drew these tokens, and goes on with none of its answers: generate anew")
     header = past.header
     samples = len(header.sequences) // max(len(header.prompts), 1)
     prompts = [at for at in range(len(header.prompts)) for _ in range(samples)]
@@ -171,11 +171,3 @@ def _stop(header: Header, max_tokens: int | None, until: Callable[[Step], bool] 
     except (KeyError, TypeError) as error:
         raise TraceError(f"the header's stop conditions are not readable: {error!r}") from error
     return Stop(recorded if max_tokens is None else max_tokens, strings, ids, until)
-
-
-def _chain(past: Trace, given: Chain | None) -> Chain:
-    if given is None:
-        return chain_of(past)
-    if to_line(given.describe()) != to_line(past.header.chain):
-        raise ConfigError(f"the chain is {given.describe()}, the recorded one {past.header.chain}")
-    return given

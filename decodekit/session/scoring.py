@@ -15,7 +15,7 @@ import numpy as np
 
 from decodekit.chain import Chain
 from decodekit.distribution import Distribution
-from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, Undisclosed
+from decodekit.distribution.disclosure import CHEAP, Disclosure, Undisclosed
 from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import Randomness
@@ -26,6 +26,8 @@ from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.admission import admit
 from decodekit.model.prefix import Prefix
 from decodekit.session.continuation import Tokens
+from decodekit.session.inquiry import Inquiry
+from decodekit.session.law import law_of, require_pure
 from decodekit.session.options import GenerationOptions
 from decodekit.session.portions import portions
 from decodekit.session.run import Question
@@ -36,7 +38,6 @@ __all__ = ["ScoreKeywords", "ranked", "scores", "scoring_options"]
 
 _BYTES = 2**25  # of the rows of one question
 _MOST_ROWS = 256
-_MOST_QUESTIONS = 6  # for one token; the last one asks for everything
 
 
 class ScoreKeywords(TypedDict, total=False):
@@ -63,8 +64,8 @@ def scoring_options(given: ScoreKeywords, metadata: Mapping[str, Any] | None) ->
     keywords: Any = given
     options = GenerationOptions.of(keywords, {"max_tokens": 0}, ScoreKeywords)
     chain = options.chain
-    if chain is not None and not chain.pure:
-        raise ParameterError("chain: a part of it must run only once per step, so its law cannot be computed")
+    if chain is not None:
+        require_pure(chain)
     if chain is not None and chain.sampler not in (multinomial, inverse_cdf, greedy):
         name = chain.links[-1].name
         raise ParameterError(
@@ -193,20 +194,20 @@ def _scored(
     each: _Scored, at: int, prefix: Prefix, need: Disclosure, answer: Answer, chain: Chain | None, log: RunLog
 ) -> Generator[Question, Sequence[Answer], Distribution]:
     """Score one token; ask again where its answer disclosed too little. Returns the answer that was enough."""
-    shown = -1
-    for question in range(2, _MOST_QUESTIONS + 2):
+    inquiry = Inquiry()
+    while True:
         if isinstance(answer, DecodekitError):
             raise answer
+        final = inquiry.is_final(answer)
         try:
             _take(each, at, answer, chain)
             return answer
         except Undisclosed as error:
-            if answer.hidden is None or len(answer.row) == shown or question > _MOST_QUESTIONS:
+            if final:
                 raise _hidden(error, answer, each, at) from error
-            need, shown = need | error.need, len(answer.row)
+            need |= error.need
             log.debug("asking for more", question=error.question, need=str(need))
-        (answer,) = yield Question([prefix], [need if question < _MOST_QUESTIONS else ALL], [])
-    raise AssertionError("the last question raises")
+        (answer,) = yield Question([prefix], [inquiry.next_need(need)], [])
 
 
 def _take(each: _Scored, at: int, answer: Distribution, chain: Chain | None) -> None:
@@ -215,10 +216,7 @@ def _take(each: _Scored, at: int, answer: Distribution, chain: Chain | None) -> 
     if chain is not None:
         noise = Randomness(0).at(context.step)
         reshaped = chain.reshape(answer, context, each.states, noise)
-        tossing = next((part.link.name for part in reshaped.applied if part.tosses), None)
-        if tossing is not None:
-            raise ParameterError(f"chain: {tossing!r} draws random numbers, so its law is not one distribution")
-        law = reshaped.final.top(1) if chain.sampler is greedy else reshaped.final
+        law = law_of(reshaped).top(1) if chain.sampler is greedy else law_of(reshaped)
         logprob = law.logprob(token_id)
         choice, _ = reshaped.settle(Choice(token_id, logprob))
         each.states = reshaped.states_after(choice)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from decodekit.chain.batch import Drawn
 from decodekit.distribution import Distribution
-from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
+from decodekit.distribution.disclosure import Disclosure, Undisclosed
 from decodekit.errors import ContextOverflow, DecodekitError, DistributionError
 from decodekit.log import RunLog
 from decodekit.model.drawn import DrawnEnd, DrawnToken, Taken
 from decodekit.session.bans import HeldSteps
 from decodekit.session.decided import Checkpoint, Decided
 from decodekit.session.decoder import Decoder
+from decodekit.session.inquiry import Inquiry, not_enough
 from decodekit.trace.step import FinishReason, Step
 
 __all__ = ["RunSequence", "at_step"]
 
 Decision = TypeVar("Decision", Step, Decided)
 
-_MOST_QUESTIONS = 6  # for one step; the last one asks for everything
+_INSTEAD = "Otherwise use a chain that needs less, or on_undisclosed='truncate'."
 
 
 class RunSequence:
@@ -35,6 +37,7 @@ class RunSequence:
         error: what ended it, when it failed.
         recorded: how many of its steps are recorded.
         cached_tokens: how many tokens of its prompt needed no evaluation; None where the adapter does not say.
+        counts: the end of an answer that the provider drew, with its numbers of tokens; None elsewhere.
     """
 
     def __init__(self, decoder: Decoder, log: RunLog, held: HeldSteps | None = None) -> None:
@@ -43,8 +46,10 @@ class RunSequence:
         self.recorded = 0
         self.cached_tokens: int | None = None
         self._held = held
-        self._questions = 0  # asked for the step that is being decided
-        self._shown: int | None = None  # how many tokens the last answer disclosed
+        self._inquiry = Inquiry()  # for the step that is being decided
+        self.counts: DrawnEnd | None = None
+        self._given_tokens = 0  # by the provider, as far as they can be counted
+        self._waiting: tuple[Step, int] | None = None  # a step whose text is held back, and the text before that
 
     @property
     def stream(self) -> int:
@@ -56,19 +61,19 @@ class RunSequence:
 
     @property
     def complete(self) -> bool | None:
-        """Whether it has ended with a text that may end there; None where no part of the chain says."""
+        """Whether an end-of-text token ended it where the text may end; None where no part of the chain says."""
         complete = self.decoder.complete
-        return complete if complete is None else complete and self.decoder.finish_reason == "stop"
+        return complete if complete is None else complete and self.decoder.ended_itself
 
     @property
     def undecided(self) -> bool:
         """Whether the answers for the present step were not enough so far."""
-        return self._questions > 0 and not self.finished
+        return self._inquiry.questions > 0 and not self.finished
 
     @property
     def need(self) -> Disclosure:
         """What to ask for next."""
-        return self.decoder.need if self._questions < _MOST_QUESTIONS - 1 else ALL
+        return self._inquiry.next_need(self.decoder.need)
 
     def take(
         self, answer: Taken, *, waited: float = 0.0, last: FinishReason | None = None, drawn: Drawn | None = None
@@ -89,7 +94,8 @@ class RunSequence:
             return self.settled()
         if isinstance(answer, DrawnEnd):
             self.decoder.finish(answer.reason)
-            return []
+            self.counts = answer
+            return self.settled()
         if isinstance(answer, DrawnToken):
             return self._given(answer, waited, last)
         checkpoint = self.decoder.checkpoint() if self._held is not None else None
@@ -132,7 +138,9 @@ class RunSequence:
 
     def settled(self) -> list[Step]:
         """Release the held steps that can no longer be taken back."""
-        return [] if self._held is None else self._held.settled(everything=self.finished)
+        if self._held is None:
+            return self._released() if self.finished else []
+        return self._held.settled(everything=self.finished)
 
     def fail(self, error: DecodekitError) -> None:
         """End with this error; with 'context' if that is full after at least one token."""
@@ -171,11 +179,7 @@ class RunSequence:
         drawn: Drawn | None,
     ) -> Decision | None:
         """What the decoder makes of an answer; None where more is asked for, or the sequence failed."""
-        shown = 0 if answer.hidden is None else len(answer.row)
-        self._questions += 1
-        final = answer.hidden is None or shown == self._shown or self._questions == _MOST_QUESTIONS
-        self._shown = shown
-        decision = None
+        final, decision = self._inquiry.is_final(answer), None
         try:
             decision = feed(answer, final=final, waited=waited, last=last, drawn=drawn)
         except Undisclosed as error:
@@ -183,18 +187,35 @@ class RunSequence:
                 need = str(self.decoder.need)
                 self._log.debug("asking for more", question=error.question, need=need, stream=self.stream)
                 return None
-            self.fail(_final(error, answer))
+            self.fail(not_enough(error, answer, _INSTEAD))
         except DecodekitError as error:
             self.fail(error)
-        self._questions, self._shown = 0, None
+        self._inquiry = Inquiry()
         return decision
 
     def _given(self, drawn: DrawnToken, waited: float, last: FinishReason | None) -> list[Step]:
+        """Take a token that the provider drew. Its step waits while text is held back that may become its own."""
+        self._given_tokens += drawn.counted
+        if self._given_tokens > self.decoder.stop.max_tokens:
+            self.decoder.finish("length")  # the provider went on beyond what it was asked for
+            return self.settled()
+        before = self._released()
         try:
-            return [self.decoder.take(drawn, waited=waited, last=last)]
+            step = self.decoder.take(drawn, waited=waited, last=None if last == "context" else last)
         except DecodekitError as error:
             self.fail(error)
+            return before
+        if self.finished or not self.decoder.texts.holds:
+            return [*before, step]
+        self._waiting = step, len(self.decoder.text)
+        return before
+
+    def _released(self) -> list[Step]:
+        """The step that waited; at the end of the sequence, with the text that was held back."""
+        if self._waiting is None:
             return []
+        (step, before), self._waiting = self._waiting, None
+        return [replace(step, text=step.text + self.decoder.text[before:]) if self.finished else step]
 
     def _keep(self, checkpoint: Checkpoint | None, step: Step) -> list[Step]:
         if self._held is None:
@@ -206,23 +227,6 @@ class RunSequence:
             if back.error is not None:
                 self.fail(back.error)
         return self.settled()
-
-
-def _final(error: Undisclosed, answer: Distribution) -> Undisclosed:
-    """The error when nothing more can be asked for: what was shown, and why not more, if the adapter gives a reason.
-
-    An adapter gives the reason in the schedule of its answer, as ``shows_less``.
-    """
-    why = (answer.schedule or {}).get("shows_less", "")
-    shown = f"{len(answer.scores)} tokens" if answer.token_ids is not None else "all it has"
-    final = Undisclosed(error.need, error.question)
-    cause = why or f"it needs {error.need}, which was requested, and the adapter showed {shown}"
-    message = (
-        f"{error.question} cannot be answered: {cause}. Otherwise use a chain that needs less, or "
-        "on_undisclosed='truncate'."
-    )
-    final.args = (message,)
-    return final
 
 
 def at_step(error: DistributionError, step: int | None) -> DistributionError:

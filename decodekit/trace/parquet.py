@@ -87,7 +87,7 @@ def _columns(pa: Any) -> dict[str, Callable[[Sequence[Step]], pa.Array]]:
 
 def _processors(pa: Any, steps: Sequence[Step]) -> pa.Array:
     """The column of what each processor did: a list of structures."""
-    numbers = ("entropy", "kl", "mass_removed")
+    numbers = ("entropy", "kl", "mass_removed", "kept_mass")
 
     def entries(flat: Sequence[Entry], kind: None) -> pa.Array:
         names = [pa.array([entry.name for entry in flat], pa.string())]

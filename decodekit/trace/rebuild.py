@@ -10,6 +10,7 @@ from decodekit.draw.randomness import ALGORITHM
 from decodekit.errors import ConfigError, TraceError
 from decodekit.model.adapter import AdapterInfo
 from decodekit.plugin import registry
+from decodekit.trace.codec import to_line
 from decodekit.trace.trace import Trace
 
 __all__ = [
@@ -29,13 +30,18 @@ def require_noise(trace: Trace) -> None:
         )
 
 
-def chain_of(trace: Trace) -> Chain:
-    """The chain a header names, built from registered plugins only.
+def chain_of(trace: Trace, given: Chain | None = None) -> Chain:
+    """The chain a header names, built from registered plugins only; or the given one, if it is the recorded one.
 
     Raises:
-        ConfigError: a part is not registered under its name, or its version is not the recorded one.
+        ConfigError: a part is not registered under its name, or its version is not the recorded one; or the given chain
+            is another one.
     """
     described = trace.header.chain
+    if given is not None:
+        if to_line(given.describe()) != to_line(described):
+            raise ConfigError(f"the chain is {given.describe()}, the recorded one {described}")
+        return given
     try:
         parts = [_part("processors", part) for part in described["processors"]]
         return Chain.from_parts(parts, _part("samplers", described["sampler"]))

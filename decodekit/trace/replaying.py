@@ -29,7 +29,7 @@ from decodekit.trace.comparing import check_choice
 from decodekit.trace.given import relearn
 from decodekit.trace.reader import read_trace
 from decodekit.trace.rebuild import chain_of, differences, require_noise
-from decodekit.trace.redraw import by_provider, noise_of, redraw
+from decodekit.trace.redraw import noise_of, redraw
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
@@ -104,17 +104,22 @@ class ReplayReport:
         return all(step.explained for step in self.steps)
 
 
-def replay(trace: Trace | PathLike, *, adapter: Adapter | AsyncAdapter | None = None) -> ReplayReport:
+def replay(
+    trace: Trace | PathLike, *, adapter: Adapter | AsyncAdapter | None = None, chain: Chain | None = None
+) -> ReplayReport:
     """Draw every token of a trace again.
 
     Args:
         trace: a trace, or the path of one.
         adapter: a live model to compare with. You give it: a trace never builds an adapter.
+        chain: for a live replay, the recorded chain, newly built, if parts of it are not registered by name, or have a
+            key that is not recorded.
 
     Raises:
         TraceError: the trace cannot be read, or its random number algorithm is unknown; with a model, also a trace of
             tokens that a provider drew.
-        ConfigError: the recorded chain cannot be built from what is installed (live replay only).
+        ConfigError: the recorded chain cannot be built from what is installed, or the given one is another (live replay
+            only).
         AdapterError: the model could not answer (live replay only).
     """
     if not isinstance(trace, Trace):
@@ -123,7 +128,7 @@ def replay(trace: Trace | PathLike, *, adapter: Adapter | AsyncAdapter | None = 
     if adapter is None:
         attempts = Attempts(trace.header)
         return ReplayReport([_from_record(trace, step, attempts) for step in trace.steps], live=False)
-    return _live(trace, blocking(adapter))
+    return _live(trace, blocking(adapter), chain)
 
 
 def _from_record(trace: Trace, step: Step, attempts: Attempts) -> ReplayStep:
@@ -146,13 +151,13 @@ def _from_record(trace: Trace, step: Step, attempts: Attempts) -> ReplayStep:
     )  # fmt: skip
 
 
-def _live(trace: Trace, adapter: Adapter) -> ReplayReport:
-    if by_provider(trace):
+def _live(trace: Trace, adapter: Adapter, given: Chain | None) -> ReplayReport:
+    if trace.by_provider:
         raise TraceError(
             "the provider drew these tokens with random numbers of its own, so no model draws them again; "
             "Session.score says how likely a model finds them"
         )
-    chain = chain_of(trace)
+    chain = chain_of(trace, given)
     relearn(adapter, trace)
     warnings = differences(trace.header.adapter, adapter.info)
     results: list[ReplayStep] = []

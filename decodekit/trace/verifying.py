@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
+from decodekit.chain import Chain
 from decodekit.draw.context import TokenIds
 from decodekit.draw.randomness import BoundRandomness, Randomness
 from decodekit.errors import ConfigError, DecodekitError, ParameterError
@@ -19,7 +20,7 @@ from decodekit.trace.branches import check_branches, drawn_from_record
 from decodekit.trace.comparing import check_choice, is_close
 from decodekit.trace.reader import inspect_trace
 from decodekit.trace.rebuild import chain_of, require_noise
-from decodekit.trace.redraw import by_provider, check_word, redraw
+from decodekit.trace.redraw import check_word, redraw
 from decodekit.trace.reproducing import NotRecorded, Rerun, reproduce
 from decodekit.trace.step import Step
 from decodekit.trace.texts import RecordedTexts
@@ -30,26 +31,28 @@ from decodekit.types import PathLike
 __all__ = ["verify"]
 
 
-def verify(trace: Trace | PathLike, *, chain: bool = False, tokenizer: Tokenizer | None = None) -> Verdict:
+def verify(trace: Trace | PathLike, *, chain: bool | Chain = False, tokenizer: Tokenizer | None = None) -> Verdict:
     """Check every step of a trace, and its ends. docs/traces.md lists what is checked at which level.
 
     Args:
         trace: a trace, or the path of one. If the file has a fault, the steps before it are verified too.
         chain: run the recorded chain again on raw rows (level 'full'), with stateful parts and samplers of plugins;
             this loads the plugins that the header names. If one is missing or has another version, the steps are
-            'consistent'.
+            'consistent'. A `Chain` is the recorded one, newly built: for parts that are not registered by name, or have
+            a key that is not recorded.
         tokenizer: that of the run, to check the texts, and for parts of the chain that use it.
 
     Raises:
         TraceError: the file has no usable header, or its random number algorithm is unknown.
         ParameterError: the tokenizer has another fingerprint than that of the run.
+        ConfigError: the given chain is not the recorded one.
     """
     fault = None
     if not isinstance(trace, Trace):
         trace, fault = inspect_trace(trace)
     if fault is None:
         require_noise(trace)
-    check = _Check(trace, chain, tokenizer)
+    check = _Check(trace, chain_of(trace, chain) if isinstance(chain, Chain) else chain, tokenizer)
     findings = [check.step(step) for step in trace.steps]
     words = tuple(word for word, _ in findings)
     counts: dict[Word, int] = dict(Counter(words))
@@ -64,6 +67,8 @@ def verify(trace: Trace | PathLike, *, chain: bool = False, tokenizer: Tokenizer
     wrong = trace.wrong_ends() or trace.ended_early()
     if wrong is not None:
         return Verdict("failed", len(trace.steps), wrong, counts, words)
+    if worst is None and trace.by_provider:
+        return Verdict("consistent", None, "the provider drew nothing, which is not proved")
     if worst is None:
         return Verdict("proved", None, "there are no steps to prove")
     word, why = findings[worst]
@@ -74,7 +79,7 @@ def verify(trace: Trace | PathLike, *, chain: bool = False, tokenizer: Tokenizer
 class _Check:
     """Verifies the steps of a trace, in order."""
 
-    def __init__(self, trace: Trace, chain: bool, tokenizer: Tokenizer | None) -> None:
+    def __init__(self, trace: Trace, chain: bool | Chain, tokenizer: Tokenizer | None) -> None:
         self._trace = trace
         self._noise = {stream: Randomness(trace.header.seed, stream) for stream, _ in trace.header.sequences}
         self._lengths = dict.fromkeys(self._noise, 0)  # the steps of each stream so far
@@ -83,9 +88,9 @@ class _Check:
         self._texts = None if tokenizer is None else RecordedTexts(trace, _same(trace, tokenizer))
         self._rerun: Rerun | None = None
         self._missing = ""
-        if chain and not by_provider(trace):
+        if chain and not trace.by_provider:
             try:
-                self._rerun = Rerun(chain_of(trace), tokenizer)
+                self._rerun = Rerun(chain if isinstance(chain, Chain) else chain_of(trace), tokenizer)
             except ConfigError as error:
                 self._missing = str(error)
 
@@ -125,6 +130,8 @@ class _Check:
             check_branches(self._trace, step, before, drawn)
             return (word, why) if word == "ambiguous" else ("reproduced", "")
         missing = self._missing
+        if missing and word == "consistent":
+            return "consistent", missing  # what to do about it, rather than what cannot be done without
         if self._trace.header.level == "full" and step.row is None:
             missing = "the raw row was not recorded, though the level is 'full'"
         return ("consistent", missing) if missing and word == "proved" else (word, why)
@@ -135,7 +142,7 @@ def _check_limits(trace: Trace, step: Step) -> None:
     level, most = trace.header.level, trace.header.stop.get("max_tokens")
     if (step.evidence is not None and level == "choice") or (step.row is not None and level != "full"):
         raise Finding("failed", f"step {step.index} holds more than level {level!r} records")
-    if most is not None and step.index >= most:  # a resumed run has its last limit in the header
+    if most is not None and step.index >= most and not trace.by_provider:  # a resumed run has its last limit there
         raise Finding("failed", f"step {step.index} comes after the {most} tokens that the run was allowed")
     if not 0.0 <= step.raw.temperature < math.inf:
         raise Finding("failed", f"step {step.index} has a row of temperature {step.raw.temperature}")

@@ -4,53 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from decodekit import CHEAP, Choice, Context, Disclosure, Distribution, ParameterError, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit.text.tokenizer_cache import cached_for
-from decodekit_grammar.matcher import Matcher
+from decodekit_grammar.json_region import Region
+from decodekit_grammar.matcher import Matcher, matches
 from decodekit_grammar.number_length import NumberLength
+from decodekit_grammar.place import Place
 from decodekit_grammar.thinking import Opening, opening_of, without_thinking
-from decodekit_grammar.vocabulary import Vocabulary, vocabulary_of
+from decodekit_grammar.vocabulary import vocabulary_of
 
-__all__ = ["Constraint", "Place"]
+__all__ = ["Constraint"]
 
 _MOST_NAMED = 128  # allowed tokens that are asked for by name: as many as a server of vLLM gives
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The state of a constraint.
-
-    Args:
-        matcher: the place in the grammar.
-        number: how long the number is that is being written; None where that has no bound.
-        ended: an end-of-text token was written.
-    """
-
-    matcher: Matcher
-    number: NumberLength | None = None
-    ended: bool = False
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """bool[vocabulary], the tokens that may come next."""
-        mask = self.matcher.mask
-        return mask if self.number is None else self.number.bounded(mask)
-
-    def after(self, token_id: int, vocabulary: Vocabulary) -> Place:
-        """The place after this token."""
-        if token_id in vocabulary.eos_ids and self.matcher.accepting:
-            return Place(self.matcher, self.number, True)
-        matcher = self.matcher.after(token_id)  # first: it refuses an id that is no token
-        return Place(matcher, None if self.number is None else self.number.after(vocabulary.tokens[token_id]))
 
 
 class Constraint(Plugin):
@@ -77,6 +48,10 @@ class Constraint(Plugin):
         """A grammar of its own that `expression` refers to; None for none."""
         return None
 
+    def json_after(self, opening: Opening | None) -> Region:
+        """Where in a text JSON stands, to which `longest_number` applies."""
+        return Region() if opening is None or self.after is None else Region(self.after, self.opened_by, opening.opened)
+
     def more_rules(self, control: Mapping[str, int]) -> str:
         """Further rules in Lark that `expression` refers to.
 
@@ -96,7 +71,9 @@ class Constraint(Plugin):
 
     def constrained(self, text: str) -> str:
         """The part of a text that the constraint is for: what follows the thinking."""
-        return text if self.after is None else without_thinking(text, self.after, self.opened_by)
+        if self.after is None or (not text.startswith(self.opened_by) and matches(self.grammar(), text)):
+            return text
+        return without_thinking(text, self.after, self.opened_by)
 
     def grammar(self, opening: Opening | None = None, control: Mapping[str, int] = MappingProxyType({})) -> str:
         """The whole grammar as llguidance reads it: Lark, or where there are two grammars, a JSON object of them.
@@ -131,11 +108,12 @@ class Constraint(Plugin):
         vocabulary = vocabulary_of(ctx.tokenizer)
         opening = None if self.after is None else opening_of(ctx, self.after, self.opened_by)
         grammar = self.grammar(opening, getattr(ctx.tokenizer, "control_tokens", {}))
-        matcher = cached_for(ctx.tokenizer, (Constraint, grammar), lambda: Matcher.start(vocabulary, grammar))
+        matcher = vocabulary.started(grammar, lambda: Matcher.start(vocabulary, grammar))
         most = self.longest_number
-        place = Place(matcher, None if most is None else NumberLength.start(ctx.tokenizer, vocabulary, most))
+        number = None if most is None else NumberLength.start(ctx.tokenizer, vocabulary, most, self.json_after(opening))
+        place = Place(vocabulary, matcher, number)
         for token_id in ctx.output_ids:
-            place = place.after(token_id, vocabulary)
+            place = place.after(token_id)
         return place
 
     def __call__(self, dist: Distribution, ctx: Context, place: Place) -> Distribution:
@@ -153,12 +131,12 @@ class Constraint(Plugin):
 
     def advance(self, place: Place, choice: Choice, ctx: Context) -> Place:
         """The place after the chosen token."""
-        return place if place.ended else place.after(choice.token_id, vocabulary_of(ctx.tokenizer))
+        return place if place.ended else place.after(choice.token_id)
 
     def complete(self, place: Place) -> bool:
         """Whether the text may end here."""
         return place.ended or place.matcher.accepting
 
     def forced(self, place: Place) -> list[int]:
-        """The ids of the text that must come next."""
-        return [] if place.ended else place.matcher.forced
+        """The ids of the text that must come next, and of what followed it before."""
+        return [] if place.ended else place.expected()

@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from decodekit import ParameterError
 from decodekit_grammar.vocabulary import BYTES, Vocabulary
 
-__all__ = ["Matcher", "require_valid"]
+__all__ = ["Matcher", "matches", "require_valid"]
 
-_NO_TEXT = "NoExtension"
 _MOST_FORCED = 4096  # bytes
 _MOST_GUESSED = 1024  # bytes: no more can be asked for in one call
 _LONGEST_MESSAGE = 600
-
-_ENDED = ("NotStopped", "EndOfSentence", "NoExtension")  # reasons to stop that are no errors
+_NO_TOKEN = "NoExtensionBias"  # noqa: S105 - a reason of llguidance
 
 
 def require_valid(grammar: str) -> None:
@@ -33,7 +31,13 @@ def require_valid(grammar: str) -> None:
         native.compute_bitmask()
     if native.is_error():
         message = native.get_error()
-        raise ParameterError("no text satisfies the grammar" if message.startswith(_NO_TEXT) else _short(message))
+        raise ParameterError("no text satisfies the grammar" if _NO_TOKEN in message else _short(message))
+
+
+def matches(grammar: str, text: str) -> bool:
+    """Whether a grammar without control tokens has this text."""
+    matcher, data = LLMatcher(BYTES, grammar, log_level=0), list(text.encode())
+    return matcher.try_consume_tokens(data) == len(data) and bool(matcher.is_accepting())
 
 
 class Matcher:
@@ -46,14 +50,13 @@ class Matcher:
         native: llguidance's object, which nobody else has.
     """
 
-    __slots__ = ("_forced", "_lock", "_mask", "_native", "_vocabulary")
+    __slots__ = ("_lock", "_mask", "_native", "_vocabulary")
 
     def __init__(self, vocabulary: Vocabulary, native: LLMatcher) -> None:
         self._vocabulary = vocabulary
         self._native = native
         self._lock = threading.Lock()
         self._mask: NDArray[np.bool_] | None = None
-        self._forced: list[int] | None = None
         self._require_sound()
 
     def __deepcopy__(self, memo: object) -> Matcher:
@@ -83,7 +86,7 @@ class Matcher:
                 size = len(self._vocabulary.tokens)
                 mask = np.unpackbits(bits, count=size, bitorder="little").view(np.bool_)
                 if self._native.is_stopped() and not self._native.is_accepting():
-                    self._refuse()
+                    raise self._no_token()
                 mask.flags.writeable = False
                 self._mask = mask
             return self._mask
@@ -103,31 +106,31 @@ class Matcher:
         with self._lock:
             native = self._native.deep_copy()
         if not native.consume_token(token_id):
-            if self._mask is not None and token_id < len(self._mask) and self._mask[token_id]:
-                raise ParameterError(_short(native.get_error()))  # the grammar allows it, and is too complex
+            if token_id < len(self._vocabulary.tokens) and self.mask[token_id]:
+                raise ParameterError(_short(native.get_error()))  # too complex to go on
             data = self._vocabulary.tokens[token_id] if token_id < len(self._vocabulary.tokens) else b""
             raise ParameterError(f"the grammar does not allow the token {token_id} ({data!r}) here")
         return Matcher(self._vocabulary, native)
 
     @property
+    def forced_bytes(self) -> bytes:
+        """The text that must come next; empty where nothing must."""
+        with self._lock:
+            return bytes(self._native.compute_ff_bytes())
+
+    @property
     def forced(self) -> list[int]:
         """The ids of the text that must come next, as the model's tokenizer splits it; empty where nothing must."""
         with self._lock:
-            if self._forced is None:
-                forced = self._native.compute_ff_tokens()
-                if not forced:
-                    data = bytes(self._native.compute_ff_bytes())[:_MOST_GUESSED]
-                    forced = self._vocabulary(data)[:-1] if data else []  # the last may be a part of a longer token
-                self._require_sound()
-                self._forced = list(forced)
-            return self._forced
+            forced = self._native.compute_ff_tokens()
+            data = b"" if forced else bytes(self._native.compute_ff_bytes())[:_MOST_GUESSED]
+            self._require_sound()
+        return list(forced) or self._vocabulary(data)[:-1]  # the last may be a part of a longer token
 
     def _require_sound(self) -> None:
         if self._native.is_error():
             message = self._native.get_error()
-            if message.startswith(_NO_TEXT):
-                self._refuse()
-            raise ParameterError(_short(message))
+            raise ParameterError(_short(message)) if _NO_TOKEN not in message else self._no_token()
 
     def _require_choices(self) -> None:
         """The text that must follow is split into tokens at every step, so a long one would never come to an end."""
@@ -138,18 +141,15 @@ class Matcher:
                 "write such a text into the prompt"
             )
 
-    def _refuse(self) -> None:
-        raise ParameterError(
-            f"no token of this vocabulary continues the grammar here ({self._native.stop_reason()}); a byte that it "
-            "needs has no token"
+    def _no_token(self) -> ParameterError:
+        return ParameterError(
+            "no token of this vocabulary continues the grammar here; a byte that it needs has no token"
         )
 
 
 def _short(message: str) -> str:
-    """llguidance's words without the state of its parser and without the most of a long grammar."""
-    text = re.split(r"\n\n|\n<state>", message)[0].strip()
-    return (
-        text
-        if len(text) <= _LONGEST_MESSAGE
-        else f"{text[: _LONGEST_MESSAGE // 2]} ... {text[-_LONGEST_MESSAGE // 2 :]}"
-    )
+    """llguidance's words without a picture of the source and without the state of its parser."""
+    reason = re.search(r"^error: (.+)$", message, re.MULTILINE)
+    first = reason[1] if reason else message.splitlines()[0].strip()
+    text = re.sub(r"^(?:at )?(\d+)\((\d+)\): ", r"line \1, column \2: ", first)
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:300]} ... {text[-300:]}"

@@ -56,7 +56,9 @@ def schema_of_type(given: Any) -> Any:
     """
     kinds = (type, types.GenericAlias, types.UnionType)
     if not isinstance(given, kinds) and typing.get_origin(given) is None:
-        raise ParameterError(f"a JSON Schema is a dict, and a type is a pydantic model or another type, not {given!r}")
+        raise ParameterError(
+            f"a JSON Schema is a mapping; or give a class of your own, whose fields it is made of; not {given!r}"
+        )
     try:
         return rebuilt(TypeAdapter(given).json_schema(), _closed)
     except PydanticUserError as error:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -15,6 +13,8 @@ from decodekit_grammar.matcher import require_valid
 __all__ = ["Choice", "Lark", "Regex"]
 
 _MOST_RULES = 1000
+_SPECIAL = "\\.+*?()|[]{}^$#&-~"
+_WRITTEN = {"/": "\\/", "\n": "\\n", "\r": "\\r"}
 
 
 class Choice(Constraint):
@@ -37,11 +37,7 @@ class Choice(Constraint):
 
     @property
     def expression(self) -> str:
-        return "CHOICE"
-
-    def more_rules(self, control: Mapping[str, int]) -> str:
-        """One terminal: of rules there could be 2,000."""
-        return f"CHOICE: {' | '.join(json.dumps(text, ensure_ascii=False) for text in dict.fromkeys(self.choice))}"
+        return _literal("|".join(map(_escaped, dict.fromkeys(self.choice))))
 
 
 class Regex(Constraint):
@@ -106,9 +102,15 @@ class Lark(Constraint):
         return self.lark
 
 
-_WRITTEN = {"/": "\\/", "\n": "\\n", "\\\n": "\\n"}
-
-
 def _literal(regex: str) -> str:
     """A regular expression between slashes."""
-    return "/" + re.sub(r"\\[\s\S]|[/\n]", lambda found: _WRITTEN.get(found.group(), found.group()), regex) + "/"
+    return (
+        "/"
+        + re.sub(r"\\?[/\n\r]|\\.", lambda found: _WRITTEN.get(found[0][-1], found[0]), regex, flags=re.DOTALL)
+        + "/"
+    )
+
+
+def _escaped(text: str) -> str:
+    """A text as a regular expression."""
+    return "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in text)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decodekit import DistributionError, EmptySupport
-from decodekit.distribution.passes import FAR, block_maxima, check, leaders, pieces
+from decodekit.distribution.passes import FAR, block_maxima, check, leaders, pieces, rising
 
 # Few distinct values make ties; -inf makes masks.
 rows = st.lists(st.integers(-3, 3).map(float) | st.just(-math.inf), min_size=1, max_size=700).filter(
@@ -93,3 +93,10 @@ def test_a_sound_row_answers_with_its_largest_score() -> None:
 def test_a_row_that_is_not_sound_is_a_typed_error(row: list[float], kind: type, says: str) -> None:
     with pytest.raises(kind, match=says):
         check(np.array(row))
+
+
+@given(st.lists(st.integers(0, 9), max_size=6))
+def test_distinct_ids_in_rising_order(ids: list[int]) -> None:
+    given_ids = np.array(ids, dtype=np.int64)
+    found = rising(given_ids)
+    assert found.tolist() == sorted(set(ids)) and (found is given_ids) == (ids == sorted(set(ids)))

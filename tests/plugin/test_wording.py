@@ -82,6 +82,12 @@ def test_each_kind_of_error_has_its_words(given: dict[str, Any], said: str) -> N
     assert str(caught.value) == said
 
 
+def test_the_error_does_not_hold_pydantics_which_holds_the_values() -> None:
+    with pytest.raises(ParameterError) as caught:
+        validated(Every, {"whole": "x"}, "it")
+    assert caught.value.__context__ is None and caught.value.__cause__ is None
+
+
 def test_a_long_value_is_cut() -> None:
     with pytest.raises(ParameterError) as caught:
         validated(Every, {"whole": "x" * 10_000}, "it")

@@ -274,5 +274,5 @@ BROKEN = [
     (KeepsItOnItself(), "two answers to one question"),
     (ChangesItsStateWhenCalled(), "changed its state when it was called"),
     (AdvancesByChance(), "gave two states"),
-    ("temperature", "is not callable"),
+    ("temperature", "is no part of a chain"),
 ]

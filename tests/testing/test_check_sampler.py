@@ -190,7 +190,7 @@ BROKEN = [
     (gives_a_numpy_integer, "an int, not int64"),
     (gives_the_id_alone, "returned int, not a Choice"),
     (mutates, "changed the distribution it was given"),
-    (42, "is not callable"),
+    (42, "is no part of a chain"),
 ]
 
 

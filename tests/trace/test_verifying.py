@@ -214,6 +214,23 @@ def test_the_chain_of_another_version_is_not_run(wide_adapter: TableAdapter) -> 
     assert "0.0.1" in verdict.why
 
 
+def test_a_given_chain_takes_the_place_of_one_that_cannot_be_built(wide_adapter: TableAdapter) -> None:
+    def halved(dist: Distribution, ctx: Context) -> Distribution:
+        return dist.scaled(0.5)
+
+    session = decodekit.Session(wide_adapter, Chain([halved]), seed=7)
+    trace = session.generate([1, 2], max_tokens=5, level="full").trace
+    assert decodekit.verify(trace, chain=True).word == "consistent"  # it is registered nowhere
+    assert decodekit.verify(trace, chain=Chain([halved])).counts == {"reproduced": 5}
+    report = decodekit.replay(trace, adapter=wide_adapter, chain=Chain([halved]))
+    assert report.equal == 5 and report.max_drift == 0.0
+    for wrong in (Chain([]), Chain([halved], "greedy")):
+        with pytest.raises(decodekit.ConfigError, match="the recorded one"):
+            decodekit.verify(trace, chain=wrong)
+        with pytest.raises(decodekit.ConfigError, match="the recorded one"):
+            decodekit.replay(trace, adapter=wide_adapter, chain=wrong)
+
+
 def test_a_chain_in_a_header_names_plugins_and_never_code(wide_adapter: TableAdapter) -> None:
     trace = decodekit.Session(wide_adapter, chain("truncated"), seed=3).generate([5], max_tokens=1).trace
     trace.header.chain["processors"][0]["name"] = "os:system"

@@ -20,6 +20,10 @@ def first(dist: Distribution, ctx: Context, randomness: BoundRandomness) -> Choi
     return Choice(dist.mode, dist.logprob(dist.mode), None, 0, 0.0, 0.0)
 
 
+def whole(text: str, ended: bool) -> bool:
+    return bool(text) or not ended
+
+
 processor: decodekit.Processor = halve
 sampler: decodekit.Sampler = first
 adapter: decodekit.Adapter = NGramAdapter("text")
@@ -34,8 +38,12 @@ done: Iterator[Result] = session.as_completed(["prompt"], n=2, chain=[halve], le
 endless: Iterator[Result] = session.as_completed((f"{i}" for i in range(9)), progress=print)
 score: decodekit.Score = session.score("prompt", " text", chain=[halve])
 best: list[decodekit.Ranked] = session.rank("prompt", [" text", [1, 2]], by="per_byte", priority=1)
+valid: decodekit.ValidSamples = decodekit.sample_valid(session, "prompt", whole, n=2, method="smc")
+length: float = valid.mean(lambda sample: len(sample.text) + valid.weights[0])
 scores: NDArray[np.float64] = decodekit.Distribution.dense([0.0, 1.0]).scores
 verdict: Verdict = decodekit.verify(result.trace)
+keyed: Verdict = decodekit.verify("run.jsonl", chain=chain)
+attributed: decodekit.Detection = decodekit.was_drawn_with(result.token_ids, 7, offsets=range(3))
 resumed: list[Result] = decodekit.resume(result.trace, adapter, max_tokens=9)
 more: Iterator[Step] = decodekit.resume_stream("run.jsonl", adapter)
 partial: Result | list[Result] | None = decodekit.DecodekitError().partial
