@@ -26,7 +26,6 @@ SOME = [
     "regex: bounded bounds",
     "regex: look-ahead",
     "lark: ambiguous sum",
-    "json_schema: 400 deep, items",
     "json_schema: enum of 5,000",
     "json_schema: references that double",
     "json_schema: long chain",
