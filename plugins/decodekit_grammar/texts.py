@@ -13,6 +13,7 @@ from decodekit_grammar.matcher import require_valid
 __all__ = ["Choice", "Lark", "Regex"]
 
 _MOST_RULES = 1000
+_MOST_LETTERS = 1_000_000
 _SPECIAL = "\\.+*?()|[]{}^$#&-~"
 _WRITTEN = {"/": "\\/", "\n": "\\n", "\r": "\\r"}
 
@@ -34,6 +35,13 @@ class Choice(Constraint):
     choice: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=100_000)]], Field(min_length=1, max_length=20_000)
     ]
+
+    @field_validator("choice")
+    @classmethod
+    def _bounded(cls, choice: list[str]) -> list[str]:
+        if sum(map(len, choice)) > _MOST_LETTERS:  # llguidance takes some 100 bytes for each
+            raise ValueError(f"the texts have at most {_MOST_LETTERS} characters together")
+        return choice
 
     @property
     def expression(self) -> str:

@@ -186,6 +186,7 @@ HOSTILE: dict[str, tuple[str, Made]] = {
     **{f"json_schema: {name}": ("json_schema", made) for name, made in _SCHEMAS.items()},
     "choice: 20,000": ("choice", lambda: [f"choice number {i}" for i in range(20_000)]),
     "choice: 20,000 that begin alike": ("choice", lambda: ["x" * 200 + str(i) for i in range(20_000)]),
+    "choice: 20,000 of some length": ("choice", lambda: ["x" * 40 + str(i) for i in range(20_000)]),
     "choice: long ones": ("choice", lambda: ["ab"[i % 2] * 90_000 + str(i) for i in range(5)]),
     "choice: all prefixes": ("choice", lambda: ["a" * i for i in range(1, 2000)]),
     "tools: 500": (
