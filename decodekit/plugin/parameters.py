@@ -34,13 +34,24 @@ _CONFIG = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=Fal
 
 
 def without_numpy(value: Any) -> Any:
-    """NumPy's scalars as Python's own, in lists, tuples and dicts too."""
+    """NumPy's scalars as Python's own, in lists, tuples and dicts too.
+
+    Raises:
+        ParameterError: a value is nested too deep, or holds itself.
+    """
+    try:
+        return _plain(value)
+    except RecursionError:
+        raise ParameterError("a value is nested too deep, or holds itself") from None
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {without_numpy(key): without_numpy(each) for key, each in value.items()}
+        return {_plain(key): _plain(each) for key, each in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(map(without_numpy, value))
+        return type(value)(map(_plain, value))
     return value
 
 

@@ -86,7 +86,7 @@ class Result:
 
     @property
     def log_weight(self) -> float | None:
-        """log p - log q, in nats: the importance weight of this text, drawn by the chain from q, for the model's law p.
+        """log p - log q, in nats: the importance weight of a text drawn from q, for the model's own law p.
 
         Where a constraint is the whole chain it is the sum of log Z over the steps. The mean of ``exp(log_weight)`` over
         finished texts, the others counted as 0, is an unbiased estimate of the probability that the model itself writes

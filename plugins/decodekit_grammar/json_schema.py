@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from decodekit_grammar.constraint import Constraint
-from decodekit_grammar.schemas import checked_schema, schema_of_type
+from decodekit_grammar.schemas import checked_schema, prepared, schema_of_type
 
 __all__ = ["Json", "JsonConstraint", "JsonSchema"]
 
@@ -35,7 +35,7 @@ class JsonConstraint(Constraint):
         """A schema with these settings, as an expression."""
         pattern = _WHITESPACE[self.whitespace]
         options = {"whitespace_flexible": False} if pattern is None else {"whitespace_pattern": pattern}
-        return f"%json {json.dumps({**schema, 'x-guidance': options})}"
+        return f"%json {json.dumps({**prepared(schema), 'x-guidance': options})}"
 
 
 class JsonSchema(JsonConstraint):

@@ -18,14 +18,20 @@ from decodekit_grammar.vocabulary import BYTES, Vocabulary
 
 __all__ = ["Matcher", "matches", "require_valid"]
 
+_MOST_FORCED = 4096  # bytes
+_MOST_GUESSED = 1024  # bytes: no more can be asked for in one call
+_LONGEST_MESSAGE = 600
 _NO_TOKEN = "NoExtensionBias"  # noqa: S105 - a reason of llguidance
 
 
 def require_valid(grammar: str) -> None:
-    """Raise `ParameterError` with llguidance's own words for a grammar that it does not take."""
-    message = LLMatcher.validate_grammar(grammar, BYTES)
-    if message:
-        raise ParameterError(_short(message))
+    """Raise `ParameterError` with llguidance's own words for a grammar that it does not take, or that has no text."""
+    native = LLMatcher(BYTES, grammar, log_level=0)
+    if not native.is_error():
+        native.compute_bitmask()
+    if native.is_error():
+        message = native.get_error()
+        raise ParameterError("no text satisfies the grammar" if _NO_TOKEN in message else _short(message))
 
 
 def matches(grammar: str, text: str) -> bool:
@@ -74,6 +80,7 @@ class Matcher:
         """
         with self._lock:
             if self._mask is None:
+                self._require_choices()
                 bits = np.frombuffer(self._native.compute_bitmask(), dtype=np.uint8)
                 self._require_sound()
                 size = len(self._vocabulary.tokens)
@@ -116,7 +123,7 @@ class Matcher:
         """The ids of the text that must come next, as the model's tokenizer splits it; empty where nothing must."""
         with self._lock:
             forced = self._native.compute_ff_tokens()
-            data = b"" if forced else bytes(self._native.compute_ff_bytes())
+            data = b"" if forced else bytes(self._native.compute_ff_bytes())[:_MOST_GUESSED]
             self._require_sound()
         return list(forced) or self._vocabulary(data)[:-1]  # the last may be a part of a longer token
 
@@ -124,6 +131,15 @@ class Matcher:
         if self._native.is_error():
             message = self._native.get_error()
             raise ParameterError(_short(message)) if _NO_TOKEN not in message else self._no_token()
+
+    def _require_choices(self) -> None:
+        """The text that must follow is split into tokens at every step, so a long one would never come to an end."""
+        forced = len(self._native.compute_ff_bytes())
+        if forced > _MOST_FORCED:
+            raise ParameterError(
+                f"the grammar leaves no choice for the next {forced} bytes, and at most {_MOST_FORCED} are supported; "
+                "write such a text into the prompt"
+            )
 
     def _no_token(self) -> ParameterError:
         return ParameterError(
@@ -134,7 +150,6 @@ class Matcher:
 def _short(message: str) -> str:
     """llguidance's words without a picture of the source and without the state of its parser."""
     reason = re.search(r"^error: (.+)$", message, re.MULTILINE)
-    if reason:
-        return reason[1]
-    first = message.splitlines()[0].strip()
-    return re.sub(r"^(?:at )?(\d+)\((\d+)\): ", r"line \1, column \2: ", first)
+    first = reason[1] if reason else message.splitlines()[0].strip()
+    text = re.sub(r"^(?:at )?(\d+)\((\d+)\): ", r"line \1, column \2: ", first)
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:300]} ... {text[-300:]}"

@@ -70,7 +70,7 @@ class Place:
             more = place.matcher.forced or place._usual(self.habits)
             if not more:
                 break
-            for token_id in more:
+            for token_id in more[: _MOST_EXPECTED - len(ids)]:
                 if not place.mask[token_id]:
                     return ids
                 ids.append(token_id)

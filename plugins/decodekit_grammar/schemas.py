@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from llguidance import LLMatcher
@@ -13,41 +13,46 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from decodekit import ParameterError
-from decodekit.errors import did_you_mean
+from decodekit_grammar.formats import with_dates
+from decodekit_grammar.keys import with_plain_keys
+from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow
 from decodekit_grammar.matcher import require_valid
 
-__all__ = ["checked_schema", "schema_of_type"]
+__all__ = ["checked_schema", "prepared", "schema_of_type"]
 
-_ONE = ("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
-_LISTS = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
-_MAPS = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
-_OTHERS = (
-    "$ref const contentEncoding contentMediaType default dependentRequired deprecated description enum "
-    "examples exclusiveMaximum exclusiveMinimum format maxContains maxItems maxLength maxProperties "
-    "maximum minContains minItems minLength minProperties minimum multipleOf pattern readOnly required "
-    "title type unevaluatedItems unevaluatedProperties uniqueItems writeOnly "
-)
-_KEYWORDS = frozenset((*_ONE, *_LISTS, *_MAPS, *_OTHERS.split()))
-_DEEPEST = 400
+_FORMATS_OF_TYPES = ("binary", "path", "file-path", "directory-path", "password")  # of pydantic; any text will do
+_LONGEST_PLACE = 300
+_MOST_READ = 5_000_000  # characters of schemas that are tried to find a place: about a second
+_NO_VALUE = "Unsatisfiable schema"  # its cause stands in the message of the innermost schema
 
 
 def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema, if a constraint can be made of it.
 
     Raises:
-        ParameterError: it is not valid or not supported, with the place as a JSON pointer; or a keyword is misspelled,
-            which JSON Schema itself would ignore.
+        ParameterError: it is not valid or not supported, with the place as a JSON pointer; or a word in it is no
+            keyword, which JSON Schema itself would ignore.
     """
     try:
         json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ParameterError(f"a JSON Schema is made of JSON values: {error}") from error
-    for place, part in _parts(schema):
-        _require_spelled(place, part)
+    require_shallow(schema)
+    draft = str(schema.get("$schema", ""))
+    for place, part in parts(schema):
+        require_kept(place, part, draft)
     message = _refused(schema)
     if message is None:
         return schema
-    raise ParameterError(f"at {_place_of(message, schema) or 'its root'}: {message}; see docs/constraints.md")
+    place, message = _deepest(message, schema)
+    if len(place) > _LONGEST_PLACE:
+        place = f"{place[: _LONGEST_PLACE // 2]} ... {place[-_LONGEST_PLACE // 2 :]}"
+    raise ParameterError(f"at {place or 'its root'}: {message}; see docs/constraints.md")
+
+
+def prepared(schema: Any) -> Any:
+    """The schema as llguidance gets it: with dates that exist, and with keys that no escape can disguise."""
+    return with_plain_keys(with_dates(schema))
 
 
 def schema_of_type(given: Any) -> Any:
@@ -62,73 +67,38 @@ def schema_of_type(given: Any) -> Any:
             f"a JSON Schema is a mapping; or give a class of your own, whose fields it is made of; not {given!r}"
         )
     try:
-        return _closed(TypeAdapter(given).json_schema())
+        return rebuilt(TypeAdapter(given).json_schema(), _of_a_type)
     except PydanticUserError as error:
         raise ParameterError(f"{given!r} has no JSON Schema: {error.message.splitlines()[0]}") from error
 
 
-def _closed(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_closed(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {key: value if key in ("const", "default", "enum") else _closed(value) for key, value in schema.items()}
-    if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
-        closed.setdefault("additionalProperties", False)
-    return closed
+def _of_a_type(schema: dict[str, Any]) -> dict[str, Any]:
+    """One schema of a type, without what its value does not need: it makes a set of an array, and keeps no notes."""
+    kept = {key: value for key, value in schema.items() if is_keyword(key) and key != "uniqueItems"}
+    if kept.get("format") in _FORMATS_OF_TYPES:
+        del kept["format"]
+    if kept.get("type") == "object" and isinstance(kept.get("properties"), dict):
+        return {"additionalProperties": False, **kept}
+    return kept
 
 
 def _refused(schema: Any) -> str | None:
     """llguidance's words for a schema that it does not take."""
     try:
-        require_valid(LLMatcher.grammar_from_json_schema(json.dumps(schema)))
+        require_valid(LLMatcher.grammar_from_json_schema(json.dumps(prepared(schema))))
     except ParameterError as error:
         return str(error)
     return None
 
 
-def _place_of(message: str, schema: dict[str, Any]) -> str:
-    """The deepest place whose schema alone is refused with the same words."""
+def _deepest(message: str, schema: dict[str, Any]) -> tuple[str, str]:
+    """The deepest place whose schema alone is refused for the same reason, and the message there."""
     shared = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
     found = ""
-    for place, part in _parts(schema):
-        inside = place != found and place.startswith(found)
-        if inside and _refused({**shared, **part}) == message:
-            found = place
-    return found
-
-
-def _require_spelled(place: str, part: Mapping[str, Any]) -> None:
-    if "x-guidance" in part:
-        raise ParameterError(f"at {place or 'its root'}: x-guidance is set by the processor; use its own parameters")
-    for key in part:
-        if key not in _KEYWORDS and not key.startswith(("$", "x-")):
-            hint = did_you_mean(key, _KEYWORDS)
-            if hint:
-                raise ParameterError(
-                    f"at {place or 'its root'}: {key!r} is no keyword of JSON Schema{hint} A name of your own begins "
-                    "with x-"
-                )
-
-
-def _parts(schema: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every schema in a schema with its place, as a JSON pointer; the outer ones first."""
-    if not isinstance(schema, Mapping):
-        return
-    if depth > _DEEPEST:
-        raise ParameterError(f"a JSON Schema is at most {_DEEPEST} levels deep")
-    yield place, schema
-    for key in _ONE:
-        yield from _parts(schema.get(key), f"{place}/{key}", depth + 1)
-    for key in _LISTS:
-        each = schema.get(key)
-        for at, part in enumerate(each if isinstance(each, list) else ()):
-            yield from _parts(part, f"{place}/{key}/{at}", depth + 1)
-    for key in _MAPS:
-        named = schema.get(key)
-        for name, part in named.items() if isinstance(named, Mapping) else ():
-            yield from _parts(part, f"{place}/{key}/{_escaped(name)}", depth + 1)
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+    most = 10 + _MOST_READ // len(json.dumps(schema))
+    for place, part in islice(parts(schema), most):
+        if place != found and place.startswith(found):
+            here = _refused({**shared, **part})
+            if here is not None and (here == message or (here.startswith(_NO_VALUE) and message.startswith(_NO_VALUE))):
+                found, message = place, here
+    return found, message

@@ -13,6 +13,8 @@ from decodekit_grammar.matcher import require_valid
 __all__ = ["Choice", "Lark", "Regex"]
 
 _CONTROL = re.compile(r"<[\[|a-zA-Z]")
+_MOST_RULES = 1000
+_MOST_LETTERS = 1_000_000
 _SPECIAL = "\\.+*?()|[]{}^$#&-~"
 
 
@@ -33,6 +35,13 @@ class Choice(Constraint):
     choice: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=100_000)]], Field(min_length=1, max_length=20_000)
     ]
+
+    @field_validator("choice")
+    @classmethod
+    def _bounded(cls, choice: list[str]) -> list[str]:
+        if sum(map(len, choice)) > _MOST_LETTERS:  # llguidance takes some 100 bytes for each
+            raise ValueError(f"the texts have at most {_MOST_LETTERS} characters together")
+        return choice
 
     @property
     def expression(self) -> str:
@@ -87,6 +96,8 @@ class Lark(Constraint):
     def _valid(cls, lark: str) -> str:
         if re.search(r"^\s*%llguidance", lark, re.MULTILINE):
             raise ValueError("%llguidance is set by this processor; leave the line out, and use forcing=")
+        if len(re.findall(r"^[^\S\n]*[?!]?\w+[^\S\n]*[\[{(.:]", lark, re.MULTILINE)) > _MOST_RULES:
+            raise ValueError(f"a grammar has at most {_MOST_RULES} rules")  # llguidance follows them by recursion
         if not _CONTROL.search(lark):  # else it is checked when the vocabulary is known
             require_valid(lark)
         return lark

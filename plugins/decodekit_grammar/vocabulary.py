@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from llguidance import LLTokenizer, TokenizerWrapper
 
-from decodekit import ParameterError
+from decodekit import AdapterError, ParameterError
 from decodekit.log import get_logger
 from decodekit.text.tokenizer import Tokenizer
 
@@ -63,7 +64,8 @@ class Vocabulary:
         self.eos_token_id = self.eos_ids[0]
         self.bos_token_id = tokenizer.bos_id
         self.special_token_ids = [token_id for token_id, data in enumerate(found) if not data]
-        self._tokenizer = tokenizer
+        self._readers: list[Callable[[], Tokenizer | None]] = []
+        self.read_with(tokenizer)
         self._by_bytes: dict[bytes, int] = {}
         for token_id, data in enumerate(self.texts):
             if data:
@@ -72,6 +74,16 @@ class Vocabulary:
         self._starts: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()
         self.native = LLTokenizer(TokenizerWrapper(self), n_vocab=size, eos_token=self.eos_ids)
+
+    def read_with(self, tokenizer: Tokenizer) -> None:
+        """Split with this tokenizer from now on, which has the same tokens: a model may be closed before another."""
+        if self._readers and self._readers[0]() is tokenizer:
+            return
+        others = [each for each in self._readers if each() not in (None, tokenizer)]
+        try:
+            self._readers = [weakref.ref(tokenizer), *others]
+        except TypeError:  # it has no weak references
+            self._readers = [lambda: tokenizer, *others]
 
     def started(self, grammar: str, start: Callable[[], Start]) -> Start:
         """What ``start()`` returned for this grammar, if it is one of the last that were asked for."""
@@ -86,12 +98,16 @@ class Vocabulary:
     def __call__(self, data: bytes | str) -> list[int]:
         """Token ids whose bytes are exactly these: the model's own where there are such, else the longest first."""
         data = data if isinstance(data, bytes) else data.encode()
-        try:
-            ids = self._tokenizer.encode(data.decode())
-            if self._tokenizer.decode(ids) == data:
-                return ids
-        except (ParameterError, UnicodeDecodeError):  # letters without a token, or half a letter
-            pass
+        for reader in self._readers:
+            tokenizer = reader()
+            try:
+                ids = tokenizer.encode(data.decode()) if tokenizer is not None else []
+                if tokenizer is not None and tokenizer.decode(ids) == data:
+                    return ids
+            except AdapterError:  # its model is closed
+                continue
+            except (ParameterError, UnicodeDecodeError):  # letters without a token, or half a letter
+                break
         return self._longest_first(data)
 
     def _longest_first(self, data: bytes) -> list[int]:
@@ -131,4 +147,5 @@ def vocabulary_of(tokenizer: Tokenizer | None) -> Vocabulary:
             while len(_kept) > _MOST_KEPT:
                 _kept.popitem(last=False)
         _kept.move_to_end(key)
+        found.read_with(tokenizer)
         return found

@@ -86,6 +86,15 @@ def test_a_pipe_is_read_if_somebody_writes_to_it_and_is_not_waited_for(tmp_path:
         os.close(reader)
 
 
+def test_values_that_are_nested_too_deep_are_refused_by_name() -> None:
+    deep: Any = []
+    deep.append(deep)
+    with pytest.raises(ParameterError, match="nested too deep, or holds itself"):
+        decodekit.open({"adapter": {"type": "llamacpp", "model": deep}})
+    with pytest.raises(ParameterError, match=r"'logit_bias': .*nested too deep"):
+        decodekit.processor("logit_bias", logit_bias=deep)
+
+
 def test_numpy_numbers_of_a_dict_are_plain_ones() -> None:
     given = {"top_logprobs": np.int64(3), "max_tokens": np.int32(2), "seed": np.uint64(2**63)}
     config = load_config(

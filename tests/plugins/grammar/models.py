@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from decodekit import Disclosure
+from decodekit import Choice, Context, Disclosure
 from decodekit.distribution.disclosure import ALL
+from decodekit.draw.context import TokenIds
 from decodekit.testing import TableAdapter
 from decodekit.testing.tokenizers import PiecesTokenizer
 
@@ -40,3 +41,19 @@ def model(seed: int = 0, most: Disclosure = ALL, spread: float = 2.0) -> TableAd
 
 def text_of(ids: Any) -> bytes:
     return b"".join(PIECES[i] or b"" for i in ids)
+
+
+BYTES = PiecesTokenizer([*(bytes([i]) for i in range(256)), None], eos_ids=[256])
+"""A vocabulary of single bytes."""
+
+
+def accepts(part: Any, text: str, tokens: Any = BYTES) -> bool:
+    """Whether the masks of a constraint allow this text byte by byte, and its end after it."""
+    ctx = Context(TokenIds([0]), TokenIds(), tokens)
+    place = part.initial(ctx)
+    for byte in text.encode():
+        if not place.mask[byte]:
+            return False
+        place = part.advance(place, Choice(byte, 0.0), ctx)
+    (end,) = tokens.eos_ids
+    return bool(place.mask[end]) and part.complete(place)

@@ -18,7 +18,7 @@ from decodekit.testing import TableAdapter, check_processor
 from decodekit.testing.material import context
 from decodekit.testing.tokenizers import PiecesTokenizer
 from decodekit_grammar.vocabulary import vocabulary_of
-from tests.plugins.grammar.models import EOS, PIECES, SIZE, rows_of, tokenizer
+from tests.plugins.grammar.models import EOS, PIECES, SIZE, accepts, rows_of, tokenizer
 
 ALPHABET = "abé0 "
 
@@ -70,6 +70,22 @@ def test_a_canonical_mask_splits_what_must_follow_as_the_tokenizer_does() -> Non
 def test_where_one_text_begins_another_the_end_of_text_decides() -> None:
     part = processor("choice", choice=["ye", "yellow"], forcing="free")
     assert {PIECES[i] for i in allowed(part, tokenizer().encode("ye"))} == {b"l", b"llo", None}
+
+
+@pytest.mark.parametrize(
+    ("regex", "text"),
+    [
+        ("a/b", "a/b"),
+        ("a\\/b", "a/b"),
+        ("a\\\\/b", "a\\/b"),
+        ("[/]", "/"),
+        ("a\nb", "a\nb"),
+        ("a\\\nb", "a\nb"),
+        ("\\\\n", "\\n"),
+    ],
+)
+def test_slashes_and_line_breaks_of_a_regex_are_its_own(regex: str, text: str) -> None:
+    assert re.fullmatch(regex, text) and accepts(processor("regex", regex=regex, forcing="free"), text)
 
 
 def test_thousands_of_choices() -> None:
