@@ -186,13 +186,9 @@ class _FinalSchema(_ClosedSchema):
     def evidence(self) -> Evidence:
         if len(self.token_ids) != len(self.scores) or not self.token_ids:
             raise ValueError(f"{len(self.token_ids)} ids and {len(self.scores)} scores are not a final support")
-        ids = np.array(self.token_ids, dtype=np.int64)
-        ordered = np.sort(ids)
-        if (ordered[1:] == ordered[:-1]).any():
-            raise ValueError("the final support names a token twice")
+        ids = _distinct(self.token_ids, "the final support")
         scores = np.array(self.scores, dtype=np.float64)
-        if not math.isfinite(np.maximum.reduce(scores)):  # NaN where one of them is
-            raise ValueError("the final scores hold NaN or +inf, or nothing finite")
+        _require_scores(scores, "the final scores")
         return Evidence(ids, scores, self.floor)
 
 
@@ -207,10 +203,24 @@ class _RowSchema(_ClosedSchema):
             row = np.frombuffer(base64.b64decode(self.scores, validate=True), dtype=dtype)
         except (binascii.Error, ValueError) as error:
             raise ValueError(f"the raw row is not base64 of {self.dtype}: {error}") from error
-        ids = None if self.token_ids is None else np.array(self.token_ids, dtype=np.int64)
-        if ids is not None and len(ids) != len(row):
-            raise ValueError(f"{len(ids)} ids and {len(row)} raw scores do not fit")
+        ids = None if self.token_ids is None else _distinct(self.token_ids, "the raw row")
+        if len(row) == 0 or (ids is not None and len(ids) != len(row)):
+            raise ValueError(f"{len(row) if ids is None else len(ids)} ids and {len(row)} raw scores are not a raw row")
+        _require_scores(row, "the raw scores")
         return ids, row
+
+
+def _distinct(token_ids: list[int], what: str) -> Ids:
+    ids = np.array(token_ids, dtype=np.int64)
+    ordered = np.sort(ids)
+    if (ordered[1:] == ordered[:-1]).any():
+        raise ValueError(f"{what} names a token twice")
+    return ids
+
+
+def _require_scores(scores: NDArray[Any], what: str) -> None:
+    if not math.isfinite(np.maximum.reduce(scores)):  # NaN where one of them is
+        raise ValueError(f"{what} hold NaN or +inf, or nothing finite")
 
 
 class _ContentSchema(_ClosedSchema):
