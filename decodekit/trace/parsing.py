@@ -37,7 +37,7 @@ from decodekit.trace.step import Abandoned, Level, Step, Timing
 from decodekit.trace.summary import RawSummary
 from decodekit.types import Ids
 
-__all__ = ["parse_footer", "parse_header", "parse_json", "parse_resumption", "parse_step"]
+__all__ = ["check_recovered", "parse_footer", "parse_header", "parse_json", "parse_resumption", "parse_step"]
 
 Parsed = TypeVar("Parsed")
 
@@ -130,6 +130,11 @@ def parse_footer(content: Any) -> Footer:
 def parse_resumption(content: Any) -> Resumption:
     """A resumption from its content. Raises `ValueError` for anything that does not fit."""
     return _checked(_RESUMPTION, content)
+
+
+def check_recovered(content: Any) -> None:
+    """Raise `ValueError` for a note of a recovery that does not fit."""
+    _checked(_RECOVERED, content)
 
 
 def _until_the_first_error(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -297,6 +302,13 @@ class _HeaderSchema(_Untrusted):
     metadata: list[str]
     config: dict[str, Any] | None
     versions: dict[str, str]
+    format: str
+    rng: str
+
+
+class _RecoveredSchema(_OpenSchema):
+    steps: Annotated[int, Field(ge=0)]
+    cut: Annotated[int, Field(ge=0)]
 
 
 _FIRST = GetPydanticSchema(_until_the_first_error)
@@ -304,4 +316,5 @@ _LINE: TypeAdapter[_LineSchema] = TypeAdapter(_LineSchema)
 _HEADER_SCHEMA: TypeAdapter[_HeaderSchema] = TypeAdapter(_HeaderSchema)
 _HEADER: TypeAdapter[Header] = TypeAdapter(Annotated[Header, _FIRST])
 _FOOTER: TypeAdapter[Footer] = TypeAdapter(Annotated[Footer, _FIRST])
+_RECOVERED: TypeAdapter[_RecoveredSchema] = TypeAdapter(_RecoveredSchema)
 _RESUMPTION: TypeAdapter[Resumption] = TypeAdapter(Annotated[Resumption, _FIRST])

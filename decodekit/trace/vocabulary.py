@@ -13,16 +13,16 @@ def check_ids(trace: Trace, step: Step) -> None:
     """Compare every id of a step with the size of the vocabulary, if that was recorded.
 
     Raises:
-        Finding: 'failed'; an id is too large.
+        Finding: 'failed'; an id is negative or too large.
     """
-    size = trace.header.adapter.get("vocab_size")
-    if size is None:
-        return
-    if (largest := _largest(step)) >= size:
-        raise Finding("failed", f"step {step.index} names token {largest} of a vocabulary of {size}")
+    size, ids = trace.header.adapter.get("vocab_size"), _ids(step)
+    for wrong, is_wrong in ((min(ids), min(ids) < 0), (max(ids), size is not None and max(ids) >= size)):
+        if is_wrong:
+            raise Finding("failed", f"step {step.index} names token {wrong} of a vocabulary of {size}")
 
 
-def _largest(step: Step) -> int:
+def _ids(step: Step) -> list[int]:
+    """The ids of a step, of its arrays the largest only: those were read as ids."""
     ids = [step.token_id, step.choice.runner_up or 0]
     for top in (step.raw.top, *(entry.top for entry in step.entries)):
         ids += [token for token, _ in top]
@@ -32,4 +32,4 @@ def _largest(step: Step) -> int:
         ids.append(int(step.evidence.token_ids.max()))
     if step.row is not None and step.row[0] is not None:
         ids.append(int(step.row[0].max()))
-    return max(ids)
+    return ids

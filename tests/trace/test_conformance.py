@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 
+from jsonschema import Draft202012Validator
+
 import decodekit
 
+from . import independent
 from .forging import dump, load
 
-FOLDER = Path(__file__).parent / "conformance"
+HERE = Path(__file__).parent
+FOLDER, GOLDEN = HERE / "conformance", HERE / "golden"
+SCHEMA = Draft202012Validator(json.loads((HERE.parents[1] / "docs" / "trace-format.schema.json").read_text()))
 VERDICTS: dict[str, dict[str, Any]] = json.loads((FOLDER / "verdicts.json").read_text())
 RUN_AGAIN = [name for name, row in VERDICTS.items() if "chain" in row]
 
@@ -45,3 +50,15 @@ def test_the_table_names_every_file_and_every_word() -> None:
     words = {row["verify"]["word"] for row in VERDICTS.values()}
     assert words == {"proved", "ambiguous", "consistent", "incomplete", "failed", "refused"}
     assert max(path.stat().st_size for path in FOLDER.glob("*.jsonl")) < 12_000
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_a_verifier_written_from_the_page_alone_gives_the_same_verdict(name: str) -> None:
+    row = VERDICTS[name]["verify"]
+    assert independent.verify(FOLDER / name, SCHEMA.is_valid) == (row["word"], row["step"])
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_the_two_verifiers_agree_on_older_traces(path: Path) -> None:
+    verdict = decodekit.verify(path)
+    assert independent.verify(path, SCHEMA.is_valid) == (verdict.word, verdict.step)
