@@ -23,7 +23,8 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import CoreSchema, from_json
+from pydantic_core import CoreSchema, PydanticKnownError, from_json
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from decodekit.chain import Entry
 from decodekit.distribution.disclosure import Disclosure
@@ -42,6 +43,8 @@ __all__ = ["check_recovered", "parse_footer", "parse_header", "parse_json", "par
 Parsed = TypeVar("Parsed")
 
 _SHORT = 2**18
+_INFINITE = {"chosen", "kept_bounds", "kl", "margin", "max_logprob", "raw_logprob", "scores", "top"}
+_ANY_INTEGER = {"schedule"}
 _U64 = Annotated[int, Field(ge=0, lt=2**64)]
 
 
@@ -137,30 +140,59 @@ def check_recovered(content: Any) -> None:
     _checked(_RECOVERED, content)
 
 
-def _until_the_first_error(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """The schema of a type, with each list read only up to the first item that does not fit."""
+def _as_written(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """The schema of a type, with the limits of the format.
+
+    A list is read only up to the first item that does not fit. No integer is negative and no number is NaN; a number is
+    infinite only in fields where a writer writes that.
+    """
     schema = handler(source)
-    parts, seen = [cast("Any", schema)], set()
+    parts, seen = [(cast("Any", schema), "")], set()
     while parts:
-        part = parts.pop()
+        part, field = parts.pop()
         if id(part) in seen:  # a recursive type, such as a JSON value
             continue
         seen.add(id(part))
-        if isinstance(part, dict):
-            if part.get("type") in ("list", "tuple"):
-                part["fail_fast"] = True
-            elif part.get("type") == "definition-ref":
-                parts.append(handler.resolve_ref_schema(part))
-            parts.extend(part.values())
-        elif isinstance(part, list | tuple):
-            parts.extend(part)
+        if isinstance(part, list | tuple):
+            parts.extend((each, field) for each in part)
+        elif isinstance(part, dict):
+            if part.get("type") == "definition-ref":
+                parts.append((handler.resolve_ref_schema(part), field))
+            if part.get("type") == "dataclass-field":
+                field = part["name"]
+            parts.extend((each, name if _is_field(each) else field) for name, each in part.items())
+            _limit(part, field)
     return schema
+
+
+def _limit(part: dict[str, Any], field: str) -> None:
+    match part.get("type"):
+        case "list" | "tuple":
+            part["fail_fast"] = True
+        case "int" if field not in _ANY_INTEGER:
+            part.setdefault("ge", 0)
+        case "float" if field not in _INFINITE:
+            part["allow_inf_nan"] = False
+        case "float":
+            inner = dict(part)
+            part.clear()
+            part.update(no_info_after_validator_function(_not_nan, cast("CoreSchema", inner)))
+
+
+def _is_field(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "model-field"
+
+
+def _not_nan(value: float) -> float:
+    if math.isnan(value):
+        raise PydanticKnownError("finite_number")
+    return value
 
 
 class _Untrusted(BaseModel):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return _until_the_first_error(source, handler)
+        return _as_written(source, handler)
 
 
 class _ClosedSchema(_Untrusted):
@@ -311,10 +343,10 @@ class _RecoveredSchema(_OpenSchema):
     cut: Annotated[int, Field(ge=0)]
 
 
-_FIRST = GetPydanticSchema(_until_the_first_error)
+_AS_WRITTEN = GetPydanticSchema(_as_written)
 _LINE: TypeAdapter[_LineSchema] = TypeAdapter(_LineSchema)
 _HEADER_SCHEMA: TypeAdapter[_HeaderSchema] = TypeAdapter(_HeaderSchema)
-_HEADER: TypeAdapter[Header] = TypeAdapter(Annotated[Header, _FIRST])
-_FOOTER: TypeAdapter[Footer] = TypeAdapter(Annotated[Footer, _FIRST])
+_HEADER: TypeAdapter[Header] = TypeAdapter(Annotated[Header, _AS_WRITTEN])
+_FOOTER: TypeAdapter[Footer] = TypeAdapter(Annotated[Footer, _AS_WRITTEN])
 _RECOVERED: TypeAdapter[_RecoveredSchema] = TypeAdapter(_RecoveredSchema)
-_RESUMPTION: TypeAdapter[Resumption] = TypeAdapter(Annotated[Resumption, _FIRST])
+_RESUMPTION: TypeAdapter[Resumption] = TypeAdapter(Annotated[Resumption, _AS_WRITTEN])

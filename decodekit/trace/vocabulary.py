@@ -13,16 +13,14 @@ def check_ids(trace: Trace, step: Step) -> None:
     """Compare every id of a step with the size of the vocabulary, if that was recorded.
 
     Raises:
-        Finding: 'failed'; an id is negative or too large.
+        Finding: 'failed'; an id is too large.
     """
-    size, ids = trace.header.adapter.get("vocab_size"), _ids(step)
-    for wrong, is_wrong in ((min(ids), min(ids) < 0), (max(ids), size is not None and max(ids) >= size)):
-        if is_wrong:
-            raise Finding("failed", f"step {step.index} names token {wrong} of a vocabulary of {size}")
+    size, largest = trace.header.adapter.get("vocab_size"), _largest(step)
+    if size is not None and largest >= size:
+        raise Finding("failed", f"step {step.index} names token {largest} of a vocabulary of {size}")
 
 
-def _ids(step: Step) -> list[int]:
-    """The ids of a step, of its arrays the largest only: those were read as ids."""
+def _largest(step: Step) -> int:
     ids = [step.token_id, step.choice.runner_up or 0]
     for top in (step.raw.top, *(entry.top for entry in step.entries)):
         ids += [token for token, _ in top]
@@ -32,4 +30,4 @@ def _ids(step: Step) -> list[int]:
         ids.append(int(step.evidence.token_ids.max()))
     if step.row is not None and step.row[0] is not None:
         ids.append(int(step.row[0].max()))
-    return ids
+    return max(ids)

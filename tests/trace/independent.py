@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ def verify(path: Path, fits: Callable[[Data], bool]) -> Result:
         return "refused", None
     if not fits(header):
         return "refused", None
+    sequences, prompts = header["content"]["sequences"], header["content"]["prompts"]
+    if len(dict(sequences)) < len(sequences) or any(prompt >= len(prompts) for _, prompt in sequences):
+        return "refused", None
     steps, resumed, footer, fault = read(lines, header, fits)
     if fault is None and (header["content"]["rng"] != "decodekit-rng-1" or header["content"]["level"] == "none"):
         return "refused", None
@@ -65,7 +69,7 @@ def read(lines: list[bytes], header: Data, fits: Callable[[Data], bool]) -> tupl
     resumed: list[Data] = []
     footer = None
     contents = lines[0][len(b'{"kind":"header","content":') : lines[0].rindex(b',"created":')]
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in pairwise(lines):
         if footer is not None:
             return steps, resumed, footer, len(steps)
         try:

@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import decodekit
 
 from . import independent
 from .forging import dump, load
+from .test_forging import forged, leaves
 
 HERE = Path(__file__).parent
 FOLDER, GOLDEN = HERE / "conformance", HERE / "golden"
 SCHEMA = Draft202012Validator(json.loads((HERE.parents[1] / "docs" / "trace-format.schema.json").read_text()))
 VERDICTS: dict[str, dict[str, Any]] = json.loads((FOLDER / "verdicts.json").read_text())
+SOUND = [name for name, row in VERDICTS.items() if row["kind"] == "sound"]
 RUN_AGAIN = [name for name, row in VERDICTS.items() if "chain" in row]
 
 
@@ -62,3 +65,20 @@ def test_a_verifier_written_from_the_page_alone_gives_the_same_verdict(name: str
 def test_the_two_verifiers_agree_on_older_traces(path: Path) -> None:
     verdict = decodekit.verify(path)
     assert independent.verify(path, SCHEMA.is_valid) == (verdict.word, verdict.step)
+
+
+@settings(max_examples=80)
+@given(data=st.data())
+def test_the_two_verifiers_agree_on_what_is_forged_at_random(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    lines = load(FOLDER / data.draw(st.sampled_from(SOUND), "trace"))
+    line = data.draw(st.sampled_from(lines), "line")
+    *way, last = data.draw(st.sampled_from([way for _, way in leaves(line["content"], line["kind"])]), "place")
+    holder = line["content"]
+    for key in way:
+        holder = holder[key]
+    holder[last] = forged(holder[last], data)
+    path = dump(lines, tmp_path_factory.getbasetemp() / "forged.jsonl")
+    ours = found(path)
+    assert independent.verify(path, SCHEMA.is_valid) == (ours["word"], ours["step"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,3 +96,9 @@ def test_what_is_missing_or_of_a_wrong_type_is_refused_by_schema_and_reader(
     path = dump(lines, tmp_path_factory.getbasetemp() / "wrong.jsonl")
     with pytest.raises(decodekit.TraceError):
         decodekit.read_trace(path)
+
+
+def test_the_page_names_every_key() -> None:
+    page = (HERE.parents[1] / "docs" / "trace-format.md").read_text()
+    keys = {name for kind in SCHEMA["$defs"].values() for name in kind.get("properties", {})}
+    assert keys - set(re.findall(r"`(\w+)`", page)) - {"kind", "content"} == set()
