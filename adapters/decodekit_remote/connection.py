@@ -14,7 +14,8 @@ from decodekit.model.fitness import Fitness
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.answers import Answers
-from decodekit_remote.dialect import Prefill
+from decodekit_remote.begun_answers import BegunAnswers
+from decodekit_remote.dialect import Dialect, Prefill
 from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.fitness import fitness_of
 from decodekit_remote.list_length import ListLength
@@ -26,7 +27,7 @@ from decodekit_remote.text_checks import TextChecks
 from decodekit_remote.transport import Transport
 from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary, Vocabulary
 
-__all__ = ["Connection", "Options", "needs_vocabulary", "server_of"]
+__all__ = ["Connection", "Options", "needs_vocabulary", "server_of", "takes_texts_only"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Options:
     concurrency: int
     prefill: Prefill
     retokenised: Literal["error", "allow"]
+    same_text: Literal["assume", "error"]
 
 
 class Connection:
@@ -47,14 +49,20 @@ class Connection:
         server: the server.
         found: what was found at the first contact.
         options: the settings of the user.
+        chat: asks the same server for answers to conversations, where its own dialect takes none.
+
+    Attributes:
+        talking: the connection for conversations; None where there is no other.
+        refused_fields: those of a question for a drawn answer that the server refused: they are not sent any more.
 
     Raises:
         ProviderError: the dialect lists no tokens.
         ParameterError: the dialect cannot do what was asked for.
     """
 
-    def __init__(self, server: Server, found: Found, options: Options) -> None:
+    def __init__(self, server: Server, found: Found, options: Options, chat: Dialect | None = None) -> None:
         self.server, self.probed, self._options = server, found.probed, options
+        self.refused_fields: set[str] = set()
         capabilities = server.capabilities
         most = capabilities.most_top
         grows = options.top is None and not capabilities.distinct_keys  # longer lists have more equal texts there
@@ -82,10 +90,19 @@ class Connection:
             adapts=options.draft == "auto",
         )
         self.info = self._describe()
+        self.talking: Connection | None = None
+        if chat is not None:
+            talking = replace(server, dialect=chat, capabilities=chat.capabilities, temperature=None)
+            self.talking = Connection(talking, found, options)
 
-    def must_draw(self, tokens: int) -> str:
+    def must_draw(self, tokens: int, conversation: bool = False) -> str:
         """Why the server has to draw so many tokens: no list can be asked for, or none after a token. '' elsewhere."""
         only = self.server.capabilities.draws_only
+        if conversation and self.talking is not None:
+            return (
+                f"{self.server.dialect.name}: this server takes texts, and without tokenizer= nothing here writes a "
+                f"conversation as its model wants it, so it goes to {self.talking.server.dialect.name}"
+            )
         if only:
             return f"{self.server.dialect.name}: this API {only}"
         if tokens < 2 or not self.server.capabilities.conversations or self._options.prefill != "no":
@@ -138,7 +155,8 @@ class Connection:
             fault = self.server.fault(wanted.prefix)
             if fault is None:
                 self.list_length.answered(too_short=self.answers.was_given(digest))
-                fresh.append(replace(wanted, disclosure=reachable(wanted.disclosure, self.list_length.top)))
+                more = reachable(wanted.disclosure, self.list_length.top)
+                fresh.append(Wanted(wanted.prefix, more, least=wanted.disclosure))
             else:
                 found[digest] = fault
         self.streams.is_full = len(fresh) > self.streams.most
@@ -198,18 +216,36 @@ def needs_vocabulary(found: Found) -> bool:
     return not (found.capabilities.ids_in and found.capabilities.ids_out)
 
 
-def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, prefill: Prefill) -> Server:
+def takes_texts_only(server: Server) -> bool:
+    """Whether nothing here can make a prompt of a conversation: texts are sent, and there is no chat template."""
+    return isinstance(server.vocabulary, HashedVocabulary) and not server.capabilities.conversations
+
+
+def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, options: Options) -> Server:
     """The server that was found, with the tokenizer that was given, or its own."""
-    capabilities = replace(found.capabilities, prefill=prefill)
+    capabilities = replace(found.capabilities, prefill=options.prefill)
     vocabulary: Vocabulary | None = None
+    begun_answers = None
+    assumes = capabilities.distinct_keys and capabilities.biases and options.same_text == "assume"
     if needs_vocabulary(found):
         if tokenizer is None:
-            vocabulary = HashedVocabulary(conversations=capabilities.conversations)
+            vocabulary = HashedVocabulary(conversations=capabilities.conversations, assumes=assumes)
         else:
             vocabulary = KnownVocabulary(tokenizer, capabilities.lossy, conversations=capabilities.conversations)
+        if capabilities.biases and options.retokenised == "error":
+            begun_answers = BegunAnswers(vocabulary, grammars=found.info.id_grammar)
         tokenizer = vocabulary.tokenizer
     server = Server(
-        transport, found.dialect, found.info, capabilities, vocabulary, tokenizer, found.temperature, prefill
+        transport,
+        found.dialect,
+        found.info,
+        capabilities,
+        vocabulary,
+        tokenizer,
+        found.temperature,
+        options.prefill,
+        begun_answers,
+        leaves_out=assumes,
     )
     size = server.vocab_size
     if size is None:

@@ -132,6 +132,7 @@ def parse_footer(content: Any) -> Footer:
 
 def parse_resumption(content: Any) -> Resumption:
     """A resumption from its content. Raises `ValueError` for anything that does not fit."""
+    _checked(_RESUMED, content)
     return _checked(_RESUMPTION, content)
 
 
@@ -338,6 +339,10 @@ class _HeaderSchema(_Untrusted):
     rng: str
 
 
+class _ResumedSchema(_OpenSchema):
+    adapter: _AdapterSchema
+
+
 class _RecoveredSchema(_OpenSchema):
     steps: Annotated[int, Field(ge=0)]
     cut: Annotated[int, Field(ge=0)]
@@ -348,5 +353,6 @@ _LINE: TypeAdapter[_LineSchema] = TypeAdapter(_LineSchema)
 _HEADER_SCHEMA: TypeAdapter[_HeaderSchema] = TypeAdapter(_HeaderSchema)
 _HEADER: TypeAdapter[Header] = TypeAdapter(Annotated[Header, _AS_WRITTEN])
 _FOOTER: TypeAdapter[Footer] = TypeAdapter(Annotated[Footer, _AS_WRITTEN])
+_RESUMED: TypeAdapter[_ResumedSchema] = TypeAdapter(_ResumedSchema)
 _RECOVERED: TypeAdapter[_RecoveredSchema] = TypeAdapter(_RecoveredSchema)
 _RESUMPTION: TypeAdapter[Resumption] = TypeAdapter(Annotated[Resumption, _AS_WRITTEN])

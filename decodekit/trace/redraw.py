@@ -18,7 +18,7 @@ from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
 
-__all__ = ["by_provider", "check_word", "noise_of", "redraw"]
+__all__ = ["check_word", "noise_of", "redraw"]
 
 _CLOSE = 1e-9
 _NO_CONTEXT = Context()  # no sampler of the core looks at it
@@ -118,14 +118,8 @@ def check_word(trace: Trace, step: Step, noise: BoundRandomness) -> None:
         raise Finding("failed", f"the word of lane {draw.lane} is {word:016x}, the record says {draw.word:016x}")
 
 
-def by_provider(trace: Trace) -> bool:
-    """Whether the provider drew the tokens: neither a draw nor a reshaping was done here."""
-    described = trace.header.chain.get("sampler", {})
-    return (described.get("distribution"), described.get("name")) == ("decodekit", "provider")
-
-
 def _core_sampler(trace: Trace) -> str:
-    if by_provider(trace):
+    if trace.by_provider:
         raise Finding("consistent", "the provider drew this token with random numbers of its own")
     name = _name_of_core(trace)
     if name is None:

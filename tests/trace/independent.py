@@ -16,6 +16,7 @@ import numpy as np
 
 Data = dict[str, Any]
 Result = tuple[str, int | None]
+CORE = ("multinomial", "greedy", "inverse_cdf", "provider")
 STRENGTH = ("failed", "consistent", "ambiguous", "proved")
 
 
@@ -57,10 +58,11 @@ def verify(path: Path, fits: Callable[[Data], bool]) -> Result:
         return "failed", steps[words.index("failed")]["step"]
     if footer is None or rest:
         return "incomplete", len(steps)
-    if any(ended_early(end, header["content"], resumed) for end in footer["ends"]):
+    provider = check.sampler == "provider"
+    if not provider and any(ended_early(end, header["content"], resumed) for end in footer["ends"]):
         return "failed", len(steps)
-    word = min(words, key=STRENGTH.index, default="proved")
-    return word, None if word == "proved" else steps[words.index(word)]["step"]
+    word = min(words, key=STRENGTH.index, default="consistent" if provider else "proved")
+    return word, None if word == "proved" or not words else steps[words.index(word)]["step"]
 
 
 def read(lines: list[bytes], header: Data, fits: Callable[[Data], bool]) -> tuple[list[Data], list[Data], Any, Any]:
@@ -136,8 +138,7 @@ class Steps:
         self.attempts: Counter[int] = Counter()
         sampler = header["chain"]["sampler"]
         self.named = sampler["name"]
-        core = sampler["distribution"] == "decodekit" and self.named in ("multinomial", "greedy", "inverse_cdf")
-        self.sampler = self.named if core else None
+        self.sampler = self.named if sampler["distribution"] == "decodekit" and self.named in CORE else None
 
     def word(self, step: Data) -> str:
         try:
@@ -162,7 +163,8 @@ class Steps:
         require(step["step"] == length)
         level = self.header["level"]
         require(not (final and level == "choice") and not (step.get("row") and level != "full"))
-        require(step["step"] < stop.get("max_tokens", math.inf) and 0 <= step["raw"]["temperature"] < math.inf)
+        most = math.inf if self.sampler == "provider" else stop.get("max_tokens", math.inf)
+        require(step["step"] < most and 0 <= step["raw"]["temperature"] < math.inf)
         size = self.header["adapter"].get("vocab_size")
         require(size is None or max(ids_of(step)) < size)
         word = self.draw(step, attempt, size)
@@ -203,7 +205,7 @@ class Steps:
     def again(self, step: Data, attempt: int, size: int | None) -> Any:
         """Token, score, margin, runner-up, logprob, (domain, lane); None where it cannot be drawn again."""
         final = step.get("final")
-        if self.sampler is None or final is None:
+        if self.sampler in (None, "provider") or final is None:
             return None
         floor = final["floor"]
         pairs = zip(final["token_ids"], map(number, final["scores"]), strict=True)
