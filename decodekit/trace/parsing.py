@@ -132,8 +132,9 @@ def parse_footer(content: Any) -> Footer:
 
 def parse_resumption(content: Any) -> Resumption:
     """A resumption from its content. Raises `ValueError` for anything that does not fit."""
+    resumption = _checked(_RESUMPTION, content)
     _checked(_RESUMED, content)
-    return _checked(_RESUMPTION, content)
+    return resumption
 
 
 def check_recovered(content: Any) -> None:
