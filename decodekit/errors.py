@@ -88,8 +88,8 @@ class DecodekitError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep the message and the attributes, whatever ``__init__`` takes; what cannot be pickled is left out."""
-        args = tuple(each if _pickles(each) else str(each) for each in self.args)
-        return _rebuilt, (type(self), args), {name: value for name, value in vars(self).items() if _pickles(value)}
+        args = tuple(each if pickles(each) else str(each) for each in self.args)
+        return _rebuilt, (type(self), args), {name: value for name, value in vars(self).items() if pickles(value)}
 
     def __copy__(self) -> DecodekitError:
         copied = _rebuilt(type(self), self.args)
@@ -109,7 +109,8 @@ class _Trial(Pickler):
         return "error" if isinstance(value, DecodekitError) else None
 
 
-def _pickles(value: Any) -> bool:
+def pickles(value: Any) -> bool:
+    """Whether a value can be pickled."""
     if value is None or isinstance(value, str | int | float | bytes):
         return True
     try:

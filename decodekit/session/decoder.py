@@ -109,12 +109,6 @@ class Decoder:
         return self.finish_reason is not None
 
     @property
-    def ended_itself(self) -> bool:
-        """Whether the last token is an end-of-text token of the model."""
-        ids, tokenizer = self.output_ids, self._tokenizer
-        return tokenizer is not None and len(ids) > 0 and ids[-1] in tokenizer.eos_ids
-
-    @property
     def complete(self) -> bool | None:
         """Whether the text so far may end here; None where no part of the chain says."""
         return self.chain.complete(self._states)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from decodekit.errors import DecodekitError, ParameterError, brief
+from decodekit.errors import DecodekitError, ParameterError, brief, pickles
 from decodekit.session.schema import Schema
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.explaining import explain_in
@@ -37,7 +36,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one sequence of a generation. It can be pickled; the copy has no tokenizer and no schema.
+    """The result of one sequence of a generation. It can be pickled; the copy has no tokenizer.
 
     Args:
         text: the text, without the end-of-text token and without a matched stop string.
@@ -81,20 +80,30 @@ class Result:
         Raises:
             ParameterError: a check that a pydantic model makes in code refuses the value.
         """
-        return self.schema.value(self.text) if self.schema is not None and self.complete else None
+        if self.schema is None or not self.complete:
+            return None
+        return self.schema.value(self.text, self.token_ids, self.tokenizer)
 
     @property
     def log_weight(self) -> float | None:
-        """The sum of log Z over the steps, in nats: how likely the model itself is to stay within the constraints.
+        """log p - log q, in nats: the importance weight of this text, drawn by the chain from q, for the model's law p.
 
-        The weight of this text when texts that were drawn under a mask stand for the model's own valid texts. None
-        where no mask acted, hidden tokens make it unknown, or the steps were not kept.
+        Where a constraint is the whole chain it is the sum of log Z over the steps. The mean of ``exp(log_weight)`` over
+        finished texts, the others counted as 0, is an unbiased estimate of the probability that the model itself writes
+        a text of the constraint, if the chain removes nothing else. None where a probability is not known, the sampler
+        does not draw from q, branches were taken back, or the steps were not kept.
         """
         own = [step for step in self.trace.steps if step.stream == self.stream]
-        masks = [entry for step in own for entry in step.entries if entry.kept_mass is not None or entry.kept_bounds]
-        if not masks or len(own) < len(self.token_ids) or any(entry.kept_mass is None for entry in masks):
+        sampler = self.trace.header.chain.get("sampler", {}).get("name")
+        if sampler not in ("multinomial", "inverse_cdf") or len(own) < len(self.token_ids):
             return None
-        return sum(math.log(entry.kept_mass) if entry.kept_mass else -math.inf for entry in masks)
+        total = 0.0
+        for step in own:
+            raw, final = step.choice.raw_logprob, step.choice.logprob
+            if raw is None or final is None or step.abandoned:
+                return None
+            total += raw - final
+        return total
 
     @property
     def tokens(self) -> list[Token]:
@@ -141,8 +150,12 @@ class Result:
         return explain_in(Trace(self.trace.header, own, self.trace.footer), at % len(own), self.tokenizer)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kept = (each.name for each in fields(self) if each.name not in ("schema", "tokenizer"))
-        return type(self), tuple(getattr(self, name) for name in kept)
+        left_out = ["tokenizer"] if pickles(self.schema) else ["schema", "tokenizer"]
+        return _copied, ({each.name: getattr(self, each.name) for each in fields(self) if each.name not in left_out},)
+
+
+def _copied(values: dict[str, Any]) -> Result:
+    return Result(**values)
 
 
 def _same(step: Step, own: Step) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from decodekit.chain import Chain
 from decodekit.errors import ParameterError
 from decodekit.plugin import registry
+from decodekit.text.tokenizer import Tokenizer
 
 __all__ = ["Schema"]
 
@@ -28,7 +29,7 @@ class Schema:
     """
 
     constraint: Any
-    type: TypeAdapter[Any] | None = None
+    type: Any = None
 
     @classmethod
     def of(cls, given: Any) -> Schema:
@@ -50,7 +51,7 @@ class Schema:
                 f"schema is a JSON Schema (a dict), a pydantic model, a type or a constraint, not {given!r}; for one "
                 "of some texts: schema=processor('choice', choice=[...])"
             )
-        return cls(registry.processor("json_schema", json_schema=given), TypeAdapter(given))
+        return cls(registry.processor("json_schema", json_schema=given), given)
 
     def before(self, chain: Chain) -> Chain:
         """The chain with the constraint in front: what it cuts off is measured on the model's own distribution."""
@@ -58,17 +59,20 @@ class Schema:
         joined.notes = chain.notes
         return joined
 
-    def value(self, text: str) -> Any:
-        """The value of a complete text.
+    def value(self, text: str, token_ids: Sequence[int] = (), tokenizer: Tokenizer | None = None) -> Any:
+        """The value of a complete text. The ids and the tokenizer tell of marks that are control tokens.
 
         Raises:
             ParameterError: a check that the type makes in code refuses the value.
         """
+        marked = getattr(self.constraint, "marked", None)
+        if marked is not None and self.constraint.marks and tokenizer is not None:
+            text = marked(token_ids, tokenizer)
         if self.type is None:
             return self.constraint.parse(text)
         part: Callable[[str], str] = getattr(self.constraint, "constrained", str)
         try:
-            return self.type.validate_json(part(text))
+            return TypeAdapter(self.type).validate_json(part(text))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "the value"

@@ -62,8 +62,9 @@ class RunSequence:
     @property
     def complete(self) -> bool | None:
         """Whether an end-of-text token ended it where the text may end; None where no part of the chain says."""
-        complete = self.decoder.complete
-        return complete if complete is None else complete and self.decoder.ended_itself
+        complete, context = self.decoder.complete, self.decoder.context
+        ends = () if context.tokenizer is None else context.tokenizer.eos_ids
+        return complete and len(context.output_ids) > 0 and context.output_ids[-1] in ends
 
     @property
     def undecided(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from decodekit import CHEAP, Choice, Context, Disclosure, Distribution, ParameterError, Plugin
 from decodekit.plugin.traits import Kind
+from decodekit.text.tokenizer import Tokenizer
 from decodekit_grammar.json_region import Region
 from decodekit_grammar.matcher import Matcher, matches
 from decodekit_grammar.number_length import NumberLength
@@ -65,9 +66,21 @@ class Constraint(Plugin):
         """The most characters of a number outside of strings; None for no bound."""
         return None
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The marks that `parse` looks for."""
+        return () if self.after is None else (self.after, self.opened_by)
+
     def parse(self, text: str) -> Any:
-        """The value of a complete text."""
+        """The value of a complete text, in which marks that are control tokens are written; see `marked`."""
         return self.constrained(text)
+
+    def marked(self, token_ids: Sequence[int], tokenizer: Tokenizer) -> str:
+        """The text of generated ids, with the marks that are control tokens."""
+        control = getattr(tokenizer, "control_tokens", {})
+        marks = {control[mark]: mark.encode() for mark in self.marks if mark in control}
+        data = (marks.get(token_id) or tokenizer.token_bytes(token_id) or b"" for token_id in token_ids)
+        return b"".join(data).decode("utf-8", "replace")
 
     def constrained(self, text: str) -> str:
         """The part of a text that the constraint is for: what follows the thinking."""
@@ -112,6 +125,8 @@ class Constraint(Plugin):
         most = self.longest_number
         number = None if most is None else NumberLength.start(ctx.tokenizer, vocabulary, most, self.json_after(opening))
         place = Place(vocabulary, matcher, number)
+        if not place.mask.any():
+            raise ParameterError("no text of this vocabulary is in the grammar")
         for token_id in ctx.output_ids:
             place = place.after(token_id)
         return place

@@ -92,8 +92,8 @@ class NumberLength:
 
 
 def _runs(vocabulary: Vocabulary) -> _Runs:
-    found = np.zeros((4, len(vocabulary.tokens)), dtype=np.int64)
-    for token_id, data in enumerate(vocabulary.tokens):
+    found = np.zeros((4, len(vocabulary.texts)), dtype=np.int64)
+    for token_id, data in enumerate(vocabulary.texts):
         run = _matched(_RUN, data)
         if run:
             first, _, exponent = run.lower().partition(b"e")

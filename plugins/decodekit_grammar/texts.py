@@ -12,8 +12,8 @@ from decodekit_grammar.matcher import require_valid
 
 __all__ = ["Choice", "Lark", "Regex"]
 
+_CONTROL = re.compile(r"<[\[|a-zA-Z]")
 _SPECIAL = "\\.+*?()|[]{}^$#&-~"
-_WRITTEN = {"/": "\\/", "\n": "\\n", "\r": "\\r"}
 
 
 class Choice(Constraint):
@@ -87,7 +87,8 @@ class Lark(Constraint):
     def _valid(cls, lark: str) -> str:
         if re.search(r"^\s*%llguidance", lark, re.MULTILINE):
             raise ValueError("%llguidance is set by this processor; leave the line out, and use forcing=")
-        require_valid(lark)
+        if not _CONTROL.search(lark):  # else it is checked when the vocabulary is known
+            require_valid(lark)
         return lark
 
     @property
@@ -100,12 +101,15 @@ class Lark(Constraint):
 
 
 def _literal(regex: str) -> str:
-    """A regular expression between slashes."""
-    return (
-        "/"
-        + re.sub(r"\\?[/\n\r]|\\.", lambda found: _WRITTEN.get(found[0][-1], found[0]), regex, flags=re.DOTALL)
-        + "/"
-    )
+    """A regular expression between slashes, on one line."""
+    return "/" + re.sub(r"\\?[/\x00-\x1f\x7f]|\\.", _on_one_line, regex, flags=re.DOTALL) + "/"
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    letter = found[0][-1]
+    if letter == "/":
+        return "\\/"
+    return found[0] if letter.isprintable() else f"\\x{{{ord(letter):x}}}"
 
 
 def _escaped(text: str) -> str:

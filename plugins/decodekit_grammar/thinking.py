@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from decodekit import Context, ParameterError
 
-__all__ = ["Opening", "opening_of", "without_thinking"]
+__all__ = ["Opening", "opening_of", "quoted", "without_thinking"]
 
+_LAST = 300  # tokens: more than a mark and some blanks take
 _BLANKS = "/[ \\n]{0,4}/"  # models write line breaks between their thinking and the answer
 
 
@@ -23,6 +25,11 @@ class Opening:
 
     rules: str
     opened: bool
+
+
+def quoted(text: str) -> str:
+    """A text as a literal in Lark."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def opening_of(ctx: Context, after: str, opened_by: str) -> Opening:
@@ -41,8 +48,8 @@ def opening_of(ctx: Context, after: str, opened_by: str) -> Opening:
     if after in control:
         ends = f"thinking: /(.|\\n)*/ <[{control[after]}]>"
     else:
-        ends = f"thinking[suffix={json.dumps(after)}]: /(.|\\n)*/"
-    begin = f"<[{control[opened_by]}]>" if opened_by in control else json.dumps(opened_by)
+        ends = f"thinking[suffix={quoted(after)}]: /(.|\\n)*/"
+    begin = f"<[{control[opened_by]}]>" if opened_by in control else quoted(opened_by)
     opened = _open(ctx, after, opened_by, control)
     first = "thinking" if opened else f"({begin} thinking)?"
     return Opening(f"start: {first} {_BLANKS} body\n{ends}", opened)
@@ -56,14 +63,18 @@ def without_thinking(text: str, after: str, opened_by: str) -> str:
     return text.removeprefix(opened_by).lstrip(" \n") if text.startswith(opened_by) else head.lstrip(" \n")
 
 
-def _open(ctx: Context, after: str, opened_by: str, control: dict[str, int]) -> bool:
-    """Whether the prompt has opened a block that is not closed."""
+def _open(ctx: Context, after: str, opened_by: str, control: Mapping[str, int]) -> bool:
+    """Whether the template has opened a block that is not closed.
+
+    A control token is nobody's text, so one in the prompt counts wherever it stands. A mark that is a text counts at
+    the end of the prompt only: a user may have written it before.
+    """
     if ctx.tokenizer is None:
         raise ParameterError("after= needs a tokenizer")
     ids = list(ctx.prompt_ids)
-    written = b"".join(
-        mark.encode() if (mark := names.get(token_id)) else ctx.tokenizer.token_bytes(token_id) or b""
-        for names in ({token_id: name for name, token_id in control.items()},)
-        for token_id in ids
-    )
-    return written.rfind(opened_by.encode()) > written.rfind(after.encode())
+    if opened_by in control:
+        closed = control.get(after, -1)
+        last = next((token_id for token_id in reversed(ids) if token_id in (control[opened_by], closed)), closed)
+        return last == control[opened_by]
+    written = b"".join(ctx.tokenizer.token_bytes(token_id) or b"" for token_id in ids[-_LAST:])
+    return written.rstrip(b" \n").endswith(opened_by.encode())

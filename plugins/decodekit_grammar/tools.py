@@ -12,7 +12,7 @@ from decodekit import ParameterError
 from decodekit_grammar.json_region import Region
 from decodekit_grammar.json_schema import JsonConstraint
 from decodekit_grammar.schemas import checked_schema
-from decodekit_grammar.thinking import Opening
+from decodekit_grammar.thinking import Opening, quoted
 
 __all__ = ["Tools"]
 
@@ -44,8 +44,18 @@ class Tools(JsonConstraint):
     @field_validator("tools")
     @classmethod
     def _callable(cls, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        checked_schema(_call_of(tools))
+        call = _call_of(tools)
+        for at, tool in enumerate(tools):
+            try:
+                checked_schema(_parameters(tool))
+            except ParameterError as error:
+                raise ParameterError(f"tools[{at}], parameters, {error}") from error
+        checked_schema(call)
         return tools
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        return (*super().marks, self.trigger, self.end)
 
     def parse(self, text: str) -> list[Any]:
         """The calls in a text: objects with ``name`` and ``arguments``."""
@@ -68,16 +78,17 @@ class Tools(JsonConstraint):
         head = (
             f"call_head: TEXT <[{control[self.trigger]}]>"
             if self.trigger in control
-            else f"call_head[lazy]: TEXT {json.dumps(self.trigger, ensure_ascii=False)}"
+            else f"call_head[lazy]: TEXT {quoted(self.trigger)}"
         )
-        end = f"<[{control[self.end]}]>" if self.end in control else json.dumps(self.end, ensure_ascii=False)
+        end = f"<[{control[self.end]}]>" if self.end in control else quoted(self.end)
         call = self.written(_call_of(self.tools))
         return f"call: call_head {_BLANKS} call_body {_BLANKS} {end}\n{head}\ncall_body: {call}\nTEXT: /(.|\\n)*/"
 
 
 def _call_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
     """The schema of a call."""
-    calls = []
+    calls: list[dict[str, Any]] = []
+    names: set[str] = set()
     for at, tool in enumerate(tools):
         function = tool.get("function", tool)
         name = function.get("name") if isinstance(function, Mapping) else None
@@ -86,20 +97,28 @@ def _call_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
                 f"tools[{at}]: a tool is {{'type': 'function', 'function': {{'name': ..., 'parameters': {{...}}}}}}, "
                 "and this one has no name"
             )
-        parameters = function.get("parameters") or {"type": "object", "properties": {}, "additionalProperties": False}
+        if name in names:
+            raise ParameterError(f"tools[{at}]: there is another tool named {name!r}")
+        names.add(name)
         place = "#" if len(tools) == 1 else f"#/anyOf/{at}"
         calls.append(
             {
                 "type": "object",
                 "properties": {
                     "name": {"const": name},
-                    "arguments": _moved(parameters, f"{place}/properties/arguments"),
+                    "arguments": _moved(_parameters(tool), f"{place}/properties/arguments"),
                 },
                 "required": ["name", "arguments"],
                 "additionalProperties": False,
             }
         )
     return calls[0] if len(calls) == 1 else {"anyOf": calls}
+
+
+def _parameters(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a tool's arguments."""
+    given: dict[str, Any] | None = tool.get("function", tool).get("parameters")
+    return given or {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 def _moved(schema: Any, place: str) -> Any:

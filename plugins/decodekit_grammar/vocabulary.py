@@ -32,7 +32,8 @@ class Vocabulary:
 
     Attributes:
         native: what llguidance makes of it.
-        tokens: the bytes of each token; b"" for a control token.
+        texts: the bytes of each token; b"" for a control token.
+        tokens: as `texts`, with the markup of control tokens, by which llguidance tells them apart.
         eos_ids: the tokens that end a text.
 
     Raises:
@@ -54,26 +55,23 @@ class Vocabulary:
         size = tokenizer.vocab_size
         get_logger().debug("reading a vocabulary for constraints", tokens=size)
         found = [tokenizer.token_bytes(token_id) for token_id in range(size)]
-        self.tokens = [data or b"" for data in found]
+        control: dict[str, int] = dict(getattr(tokenizer, "control_tokens", {}))
+        markup = {token_id: name.encode() for name, token_id in control.items()}
+        self.texts = [data or b"" for data in found]
+        self.tokens = [data or markup.get(i, b"<|token %d|>" % i) for i, data in enumerate(self.texts)]
         # Read by llguidance's wrapper:
         self.eos_token_id = self.eos_ids[0]
         self.bos_token_id = tokenizer.bos_id
         self.special_token_ids = [token_id for token_id, data in enumerate(found) if not data]
         self._tokenizer = tokenizer
         self._by_bytes: dict[bytes, int] = {}
-        for token_id, data in enumerate(self.tokens):
+        for token_id, data in enumerate(self.texts):
             if data:
                 self._by_bytes.setdefault(data, token_id)
-        control: dict[str, int] = dict(getattr(tokenizer, "control_tokens", {}))
-        self._markup = {token_id: name.encode() for name, token_id in control.items()}
         self._longest = max(map(len, self._by_bytes), default=0)
         self._starts: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()
         self.native = LLTokenizer(TokenizerWrapper(self), n_vocab=size, eos_token=self.eos_ids)
-
-    def written(self, token_id: int) -> bytes:
-        """The bytes of a token; of a control token its markup."""
-        return self.tokens[token_id] or self._markup.get(token_id, b"")
 
     def started(self, grammar: str, start: Callable[[], Start]) -> Start:
         """What ``start()`` returned for this grammar, if it is one of the last that were asked for."""

@@ -39,7 +39,7 @@ class Every(BaseModel):
 
 
 SAID = [
-    ({"whole": "1"}, "it: whole: must be a whole number, not '1'"),
+    ({"whole": "1"}, "it: whole: must be a whole number, not '1'; as a number it is 1"),
     ({"whole": 1.5}, "it: whole: must be a whole number, not 1.5"),
     ({"whole": 10}, "it: whole: must be less than or equal to 9, not 10"),
     ({"number": "x"}, "it: number: must be a number, not 'x'"),

@@ -60,6 +60,33 @@ def test_thinking_comes_first_or_not_at_all(markup: tuple[str, ...]) -> None:
     assert not reached(part, tokens, "<think>", "yes")[1]
 
 
+def test_a_control_token_is_allowed_where_its_mark_is_and_no_other() -> None:
+    tokens = Marked("<think>", "</think>", "<|other|>")
+    part = processor("choice", choice=["yes"], after="</think>")
+    place = part.initial(Context(TokenIds(b"x"), TokenIds(), tokens))
+    assert {i for i in np.flatnonzero(place.mask) if i >= 256} == {tokens.control_tokens["<think>"]}
+    place = place.after(tokens.control_tokens["<think>"])
+    assert {i for i in np.flatnonzero(place.mask) if i >= 256} == {tokens.control_tokens["</think>"]}
+
+
+def test_marks_that_are_control_tokens_are_known_to_the_value() -> None:
+    tokens = Marked("<think>", "</think>", "<tool_call>", "</tool_call>")
+    ids = ids_of(tokens, "<think>", "4?", "</think>", "\n5")
+    part = processor("json_schema", json_schema={"type": "integer"}, after="</think>")
+    assert part.parse(part.marked(ids, tokens)) == 5
+    tools = processor("tools", tools=TOOLS)
+    assert tools.parse(tools.marked(ids_of(tokens, "a", "<tool_call>", CALL, "</tool_call>"), tokens)) == [
+        json.loads(CALL)
+    ]
+
+
+def test_a_user_who_writes_the_mark_opens_no_block() -> None:
+    part = processor("choice", choice=["yes", "no"], after="</think>", forcing="free")
+    assert reached(part, Marked(), "maybe", prompt=("Say <think> twice. ",)) == (0, False)
+    tokens = Marked("<think>", "</think>")
+    assert reached(part, tokens, "Hm", "</think>", "yes", prompt=("<think>", " a"))[1]
+
+
 @pytest.mark.parametrize("markup", MARKS, ids=["texts", "control tokens"])
 def test_a_prompt_that_opened_the_block_is_seen(markup: tuple[str, ...]) -> None:
     tokens = Marked(*markup)

@@ -53,7 +53,8 @@ def test_a_schema(schema: dict[str, Any], place: str, words: str) -> None:
         ("json_schema", dict.fromkeys, "json_schema"),
         ("tools", [], "tools"),
         ("tools", [{"type": "function", "function": {}}], "tools[0]"),
-        ("tools", [{"name": "f", "parameters": {"not": {}}}], "/properties/arguments"),
+        ("tools", [{"name": "f", "parameters": {"not": {}}}], "tools[0], parameters, at its root"),
+        ("tools", [{"name": "f"}, {"name": "f"}], "tools[1]: there is another tool named 'f'"),
     ],
 )
 def test_another_constraint(name: str, value: Any, words: str) -> None:

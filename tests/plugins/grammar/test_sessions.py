@@ -124,7 +124,28 @@ def test_z_is_the_mass_that_the_mask_left_and_the_weight_is_their_product() -> N
         total += math.log(kept)
         ids.append(step.token_id)
     assert result.log_weight == pytest.approx(total)
-    assert Session(adapter, seed=5).generate("x", max_tokens=2).log_weight is None
+    assert Session(adapter, seed=5).generate("x", max_tokens=2).log_weight == pytest.approx(0.0, abs=1e-12)
+    assert Session(adapter, "greedy", seed=5).generate("x", max_tokens=2).log_weight is None
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_the_mean_weight_is_the_probability_of_a_valid_text(temperature: float) -> None:
+    """|z| < 5, one in 1.7 million by chance; also where a processor after the constraint changes the law."""
+    adapter = model(3, spread=1.0)
+    exact = 0.0
+    for text in (b"no", b"n"):
+        ids, total = [ord("x")], 0.0
+        for token in (*text, EOS):
+            scores = np.asarray(adapter._row(tuple(ids)))
+            total += scores[token] - np.logaddexp.reduce(scores)
+            ids.append(token)
+        exact += math.exp(total)
+    part = processor("choice", choice=["no", "n"], forcing="free")
+    chain = [part, processor("temperature", temperature=temperature)]
+    results = Session(adapter, chain, seed=5).generate_many(["x"], n=400)[0]
+    only_bytes = [each for each in results if all(i < 256 or i == EOS for i in each.token_ids)]
+    weights = np.array([math.exp(each.log_weight or 0.0) if each in only_bytes else 0.0 for each in results])
+    assert abs(weights.mean() - exact) < 5 * weights.std() / math.sqrt(len(weights))
 
 
 def test_a_run_goes_on_from_its_trace(tmp_path: Path) -> None:
