@@ -59,6 +59,8 @@ def head_of(
     if support is not None and not np.count_nonzero(scores > -math.inf) <= support <= (vocab_size or support):
         raise DistributionError(f"{support} of {vocab_size} tokens cannot be those that have probability")
     check(scores)
+    order = np.lexsort((ids, -scores))  # that of a record, from which every sum must come out again
+    ids, scores = ids[order], scores[order]
     mass = float(np.exp(scores).sum())
     if scores.max() > _MASS_EXCESS or mass > 1 + _MASS_EXCESS:
         raise DistributionError(f"logprobs up to {scores.max():.6g} with a sum of {mass:.6g} are not log-probabilities")
@@ -70,13 +72,12 @@ def head_of(
         log_low=math.log(low) if low > 0 else -math.inf,
         log_high=math.log(high),
         count=None if vocab_size is None else vocab_size - len(ids),
-        max_score=min(bound, math.log(high)),
+        max_score=min(bound, math.log(high / (high + mass))),  # as probabilities, which sum to one
         log_normalizer=0.0,
         entropy=None if entropy is None else float(entropy),
         support=support,
     )
-    order = np.lexsort((ids, -scores))
-    return Row(frozen(ids[order]), frozen(scores[order]), vocab_size), hidden
+    return Row(frozen(ids), frozen(scores), vocab_size), hidden
 
 
 def _tokens(token_ids: ArrayLike, scores: ArrayLike, vocab_size: int | None, what: str, of: str) -> tuple[Ids, Floats]:

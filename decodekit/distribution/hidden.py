@@ -61,7 +61,9 @@ class Hidden:
     def tail(self, log_shown: float) -> Tail:
         """The bounds as probabilities; ``log_shown`` is the log of the disclosed tokens' total weight."""
         low, high = (_share(log_weight, log_shown) for log_weight in (self.log_low, self.log_high))
-        least = self.log_normalizer if self.log_normalizer is not None else float(np.logaddexp(log_shown, self.log_low))
+        if self.log_normalizer is not None:  # a head as it was given: a record of this bound gives the same head again
+            return Tail(low, high, self.count, self.max_score - self.log_normalizer)
+        least = float(np.logaddexp(log_shown, self.log_low))
         bound = min(self.max_score - least, math.log(high) if high > 0 else -math.inf)
         return Tail(low, high, self.count, bound)
 

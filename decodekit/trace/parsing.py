@@ -23,7 +23,8 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import CoreSchema, from_json
+from pydantic_core import CoreSchema, PydanticKnownError, from_json
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from decodekit.chain import Entry
 from decodekit.distribution.disclosure import Disclosure
@@ -37,11 +38,13 @@ from decodekit.trace.step import Abandoned, Level, Step, Timing
 from decodekit.trace.summary import RawSummary
 from decodekit.types import Ids
 
-__all__ = ["parse_footer", "parse_header", "parse_json", "parse_resumption", "parse_step"]
+__all__ = ["check_recovered", "parse_footer", "parse_header", "parse_json", "parse_resumption", "parse_step"]
 
 Parsed = TypeVar("Parsed")
 
 _SHORT = 2**18
+_INFINITE = {"chosen", "kept_bounds", "kl", "margin", "max_logprob", "raw_logprob", "scores", "top"}
+_ANY_INTEGER = {"schedule"}
 _U64 = Annotated[int, Field(ge=0, lt=2**64)]
 
 
@@ -129,33 +132,69 @@ def parse_footer(content: Any) -> Footer:
 
 def parse_resumption(content: Any) -> Resumption:
     """A resumption from its content. Raises `ValueError` for anything that does not fit."""
-    return _checked(_RESUMPTION, content)
+    resumption = _checked(_RESUMPTION, content)
+    _checked(_RESUMED, content)
+    return resumption
 
 
-def _until_the_first_error(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """The schema of a type, with each list read only up to the first item that does not fit."""
+def check_recovered(content: Any) -> None:
+    """Raise `ValueError` for a note of a recovery that does not fit."""
+    _checked(_RECOVERED, content)
+
+
+def _as_written(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """The schema of a type, with the limits of the format.
+
+    A list is read only up to the first item that does not fit. No integer is negative and no number is NaN; a number is
+    infinite only in fields where a writer writes that.
+    """
     schema = handler(source)
-    parts, seen = [cast("Any", schema)], set()
+    parts, seen = [(cast("Any", schema), "")], set()
     while parts:
-        part = parts.pop()
+        part, field = parts.pop()
         if id(part) in seen:  # a recursive type, such as a JSON value
             continue
         seen.add(id(part))
-        if isinstance(part, dict):
-            if part.get("type") in ("list", "tuple"):
-                part["fail_fast"] = True
-            elif part.get("type") == "definition-ref":
-                parts.append(handler.resolve_ref_schema(part))
-            parts.extend(part.values())
-        elif isinstance(part, list | tuple):
-            parts.extend(part)
+        if isinstance(part, list | tuple):
+            parts.extend((each, field) for each in part)
+        elif isinstance(part, dict):
+            if part.get("type") == "definition-ref":
+                parts.append((handler.resolve_ref_schema(part), field))
+            if part.get("type") == "dataclass-field":
+                field = part["name"]
+            parts.extend((each, name if _is_field(each) else field) for name, each in part.items())
+            _limit(part, field)
     return schema
+
+
+def _limit(part: dict[str, Any], field: str) -> None:
+    match part.get("type"):
+        case "list" | "tuple":
+            part["fail_fast"] = True
+        case "int" if field not in _ANY_INTEGER:
+            part.setdefault("ge", 0)
+        case "float" if field not in _INFINITE:
+            part["allow_inf_nan"] = False
+        case "float":
+            inner = dict(part)
+            part.clear()
+            part.update(no_info_after_validator_function(_not_nan, cast("CoreSchema", inner)))
+
+
+def _is_field(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "model-field"
+
+
+def _not_nan(value: float) -> float:
+    if math.isnan(value):
+        raise PydanticKnownError("finite_number")
+    return value
 
 
 class _Untrusted(BaseModel):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return _until_the_first_error(source, handler)
+        return _as_written(source, handler)
 
 
 class _ClosedSchema(_Untrusted):
@@ -186,13 +225,9 @@ class _FinalSchema(_ClosedSchema):
     def evidence(self) -> Evidence:
         if len(self.token_ids) != len(self.scores) or not self.token_ids:
             raise ValueError(f"{len(self.token_ids)} ids and {len(self.scores)} scores are not a final support")
-        ids = np.array(self.token_ids, dtype=np.int64)
-        ordered = np.sort(ids)
-        if (ordered[1:] == ordered[:-1]).any():
-            raise ValueError("the final support names a token twice")
+        ids = _distinct(self.token_ids, "the final support")
         scores = np.array(self.scores, dtype=np.float64)
-        if not math.isfinite(np.maximum.reduce(scores)):  # NaN where one of them is
-            raise ValueError("the final scores hold NaN or +inf, or nothing finite")
+        _require_scores(scores, "the final scores")
         return Evidence(ids, scores, self.floor)
 
 
@@ -207,10 +242,24 @@ class _RowSchema(_ClosedSchema):
             row = np.frombuffer(base64.b64decode(self.scores, validate=True), dtype=dtype)
         except (binascii.Error, ValueError) as error:
             raise ValueError(f"the raw row is not base64 of {self.dtype}: {error}") from error
-        ids = None if self.token_ids is None else np.array(self.token_ids, dtype=np.int64)
-        if ids is not None and len(ids) != len(row):
-            raise ValueError(f"{len(ids)} ids and {len(row)} raw scores do not fit")
+        ids = None if self.token_ids is None else _distinct(self.token_ids, "the raw row")
+        if len(row) == 0 or (ids is not None and len(ids) != len(row)):
+            raise ValueError(f"{len(row) if ids is None else len(ids)} ids and {len(row)} raw scores are not a raw row")
+        _require_scores(row, "the raw scores")
         return ids, row
+
+
+def _distinct(token_ids: list[int], what: str) -> Ids:
+    ids = np.array(token_ids, dtype=np.int64)
+    ordered = np.sort(ids)
+    if (ordered[1:] == ordered[:-1]).any():
+        raise ValueError(f"{what} names a token twice")
+    return ids
+
+
+def _require_scores(scores: NDArray[Any], what: str) -> None:
+    if not math.isfinite(np.maximum.reduce(scores)):  # NaN where one of them is
+        raise ValueError(f"{what} hold NaN or +inf, or nothing finite")
 
 
 class _ContentSchema(_ClosedSchema):
@@ -287,11 +336,24 @@ class _HeaderSchema(_Untrusted):
     metadata: list[str]
     config: dict[str, Any] | None
     versions: dict[str, str]
+    format: str
+    rng: str
 
 
-_FIRST = GetPydanticSchema(_until_the_first_error)
+class _ResumedSchema(_OpenSchema):
+    adapter: _AdapterSchema
+
+
+class _RecoveredSchema(_OpenSchema):
+    steps: Annotated[int, Field(ge=0)]
+    cut: Annotated[int, Field(ge=0)]
+
+
+_AS_WRITTEN = GetPydanticSchema(_as_written)
 _LINE: TypeAdapter[_LineSchema] = TypeAdapter(_LineSchema)
 _HEADER_SCHEMA: TypeAdapter[_HeaderSchema] = TypeAdapter(_HeaderSchema)
-_HEADER: TypeAdapter[Header] = TypeAdapter(Annotated[Header, _FIRST])
-_FOOTER: TypeAdapter[Footer] = TypeAdapter(Annotated[Footer, _FIRST])
-_RESUMPTION: TypeAdapter[Resumption] = TypeAdapter(Annotated[Resumption, _FIRST])
+_HEADER: TypeAdapter[Header] = TypeAdapter(Annotated[Header, _AS_WRITTEN])
+_FOOTER: TypeAdapter[Footer] = TypeAdapter(Annotated[Footer, _AS_WRITTEN])
+_RESUMED: TypeAdapter[_ResumedSchema] = TypeAdapter(_ResumedSchema)
+_RECOVERED: TypeAdapter[_RecoveredSchema] = TypeAdapter(_RecoveredSchema)
+_RESUMPTION: TypeAdapter[Resumption] = TypeAdapter(Annotated[Resumption, _AS_WRITTEN])

@@ -98,9 +98,17 @@ def _from_floor(step: Step, evidence: Evidence, vocab_size: int, noise: BoundRan
     return replace(step.choice, token_id=token, score=best, margin=best - second, runner_up=runner_up, draw=draw)
 
 
-def check_word(step: Step, noise: BoundRandomness) -> None:
-    """Check that the recorded word is the one that RNG.md gives for its address."""
+def check_word(trace: Trace, step: Step, noise: BoundRandomness) -> None:
+    """Check that the draw has the address that its sampler uses, and the word that RNG.md gives for this address."""
     draw = step.draw
+    name = _name_of_core(trace)
+    if name is not None:
+        used = {"multinomial": (TOKENS, step.token_id), "inverse_cdf": (SINGLE, 0)}.get(name)
+        found = None if draw is None else (draw.domain, draw.lane)
+        if found != used:
+            raise Finding(
+                "failed", f"{name} draws token {step.token_id} with (domain, lane) {used}, the record says {found}"
+            )
     if draw is None:
         return
     if draw.domain not in (TOKENS, SINGLE):
@@ -111,13 +119,20 @@ def check_word(step: Step, noise: BoundRandomness) -> None:
 
 
 def _core_sampler(trace: Trace) -> str:
-    described = trace.header.chain.get("sampler", {})
-    name = described.get("name")
     if trace.by_provider:
         raise Finding("consistent", "the provider drew this token with random numbers of its own")
-    if described.get("distribution") != "decodekit" or name not in CORE_SAMPLERS:
-        raise Finding("consistent", f"the sampler {name!r} is not one of the core, so its draw is not repeated")
-    return str(name)
+    name = _name_of_core(trace)
+    if name is None:
+        named = trace.header.chain["sampler"]["name"]
+        raise Finding("consistent", f"the sampler {named!r} is not one of the core, so its draw is not repeated")
+    return name
+
+
+def _name_of_core(trace: Trace) -> str | None:
+    """The sampler's name if it is one of the core, otherwise None."""
+    described = trace.header.chain.get("sampler", {})
+    name = described.get("name")
+    return str(name) if described.get("distribution") == "decodekit" and name in CORE_SAMPLERS else None
 
 
 def noise_of(trace: Trace, step: Step, attempt: int) -> BoundRandomness:

@@ -11,7 +11,14 @@ from decodekit.errors import TraceError, message_of
 from decodekit.trace.codec import LONGEST_LINE, check_size, digest
 from decodekit.trace.ends import wrong_ends
 from decodekit.trace.header import FORMAT, Footer, Header, Resumption
-from decodekit.trace.parsing import parse_footer, parse_header, parse_json, parse_resumption, parse_step
+from decodekit.trace.parsing import (
+    check_recovered,
+    parse_footer,
+    parse_header,
+    parse_json,
+    parse_resumption,
+    parse_step,
+)
 from decodekit.trace.step import Step
 
 __all__ = ["Fault", "Parts", "unpack"]
@@ -119,6 +126,7 @@ def _take(line: bytes, prev: str, trace: Parts, contents: Any) -> str:
     if not isinstance(data, dict) or data.get("prev") != prev:
         raise _Unchained(f"the digest in line {len(trace.steps) + 2} is not that of the line before; one was changed")
     if data.get("kind") == "recovered":
+        check_recovered(data.get("content"))
         return digest(line)
     if data.get("kind") == "resumed":
         trace.resumed.append(parse_resumption(data.get("content")))

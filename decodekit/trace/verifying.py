@@ -26,6 +26,7 @@ from decodekit.trace.step import Step
 from decodekit.trace.texts import RecordedTexts
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import STRENGTH, Finding, Verdict, Word
+from decodekit.trace.vocabulary import check_ids
 from decodekit.types import PathLike
 
 __all__ = ["verify"]
@@ -118,6 +119,7 @@ class _Check:
         if step.index != length:
             raise Finding("failed", f"stream {step.stream} goes from step {length - 1} to step {step.index}")
         _check_limits(self._trace, step)
+        check_ids(self._trace, step)
         if self._texts is not None:
             self._texts.check(step)
         noise = self._noise[step.stream].at(step.index, draw=attempt)
@@ -153,7 +155,7 @@ def _drawn_again(trace: Trace, step: Step, noise: BoundRandomness) -> tuple[Word
     try:
         again = redraw(trace, step, noise)
     except Finding as finding:
-        check_word(step, noise)  # the draw cannot be repeated, but its random word can be checked
+        check_word(trace, step, noise)  # the draw cannot be repeated, but its random word can be checked
         if finding.word == "failed":
             raise
         return finding.word, finding.why

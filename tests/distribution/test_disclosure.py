@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 
 import numpy as np
@@ -268,3 +269,17 @@ def test_what_is_wanted_of_each_prefix() -> None:
     assert for_each((ALL, CHEAP), 2) == [ALL, CHEAP]
     with pytest.raises(ParameterError, match="1 disclosures for 2 prefixes"):
         for_each([ALL], 2)
+
+
+@given(st.lists(st.floats(-12, 0), min_size=2, max_size=12), st.floats(-12, 0), st.randoms())
+def test_a_head_built_again_from_its_record_has_the_same_bounds(
+    scores: list[float], edge: float, order: random.Random
+) -> None:
+    """To the last bit: a trace that is run again must give the same floor."""
+    logprobs = np.array(scores) - np.log(np.exp(scores).sum() + 0.001)
+    ids = list(range(len(scores)))
+    order.shuffle(ids)
+    head = Distribution.head(ids, logprobs, 20, max_hidden=edge)
+    assert head.tail is not None
+    again = Distribution.head(head.row.ids, head.row.values, 20, max_hidden=head.tail.max_logprob)
+    assert again.hidden == head.hidden and again.tail == head.tail

@@ -34,7 +34,7 @@ class Recorded:
         try:
             for at, step in enumerate(self.whole.steps):
                 if at:
-                    into.resumed(Resumption(at, 0, {}))
+                    into.resumed(Resumption(at, 0, {"name": "a", "model": "b"}))
                 into.write(step)
                 self.shown.append(step.token_id)
         finally:
