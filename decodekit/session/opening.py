@@ -28,8 +28,8 @@ def check_options(settings: Settings, options: GenerationOptions, *, listed: boo
     """
     if options.trace and not listed:
         raise ParameterError(
-            "trace: a trace begins with its prompts, and those of an iterator are not known then; give a list, or write "
-            "the trace of each result"
+            "trace: a trace begins with its prompts, and those of an iterator are not known then; give a list, or "
+            "write the trace of each result"
         )
     size, largest = settings.adapter.info.vocab_size, max(options.stop.ids, default=0)
     if size is not None and largest >= size:

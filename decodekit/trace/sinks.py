@@ -142,7 +142,8 @@ def _sink_of(target: Any) -> Sink:
         return Jsonl(jsonl=target)
     if not callable(getattr(target, "open", None)) or isinstance(target, type):
         raise ParameterError(
-            f"trace is the path of a file, a sink (an object with a method open), or a list of them, not {brief(target)}"
+            "trace is the path of a file, a sink (an object with a method open), or a list of them, "
+            f"not {brief(target)}"
         )
     sink: Sink = target
     return sink
