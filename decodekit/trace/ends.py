@@ -31,10 +31,4 @@ def wrong_ends(header: Header, steps: Sequence[Step], footer: Footer | None) -> 
 
 def without_surplus(steps: Sequence[Step], ends: Sequence[SequenceEnd]) -> Sequence[Step]:
     """The steps without a last one that no end counts: a sink had it when another one refused it."""
-    kept = len(steps)
-    counts = Counter(step.stream for step in steps)
-    tokens = {end.stream: end.tokens for end in ends}
-    while kept and counts[steps[kept - 1].stream] > tokens.get(steps[kept - 1].stream, 0):
-        kept -= 1
-        counts[steps[kept].stream] -= 1
-    return steps[:kept]
+    return steps[: sum(end.tokens for end in ends)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from decodekit.errors import DecodekitError, PluginError, message_of
+from decodekit.errors import DecodekitError, PluginError, brief, message_of
 from decodekit.plugin.registry import name_of
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.sinks import Sink, SinkWriter
@@ -14,6 +14,8 @@ from decodekit.trace.step import Step
 from decodekit.trace.writer import TraceWriter
 
 __all__ = ["Fanout"]
+
+_METHODS = ("write", "resumed", "close")
 
 
 class Fanout:
@@ -38,7 +40,7 @@ class Fanout:
         try:
             for sink in sinks:
                 name = name_of(sink)
-                opened.append((name, _called(name, None, sink.open, header)))
+                opened.append((name, _writer(name, _called(name, None, sink.open, header))))
         except BaseException:
             for _, writer in opened:
                 with suppress(Exception):
@@ -81,6 +83,14 @@ def _called(name: str, step: int | None, method: Callable[..., Any], given: Any)
     except Exception as error:  # a third-party sink may raise anything
         why = f"the sink raised {type(error).__name__}: {message_of(error)}"
         raise PluginError(why, plugin=name, step=step) from error
+
+
+def _writer(name: str, given: Any) -> SinkWriter:
+    missing = [method for method in _METHODS if not callable(getattr(given, method, None))]
+    if missing:
+        raise PluginError(f"its open returned {brief(given)}, which has no method {missing[0]}", plugin=name)
+    writer: SinkWriter = given
+    return writer
 
 
 def _discard(writer: SinkWriter) -> None:

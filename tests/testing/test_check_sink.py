@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import count
 from pathlib import Path
 
@@ -27,6 +28,17 @@ def test_a_new_trace_file_for_each_run_verifies(tmp_path: Path) -> None:
     assert words.count("failed") == 1  # the branch is invented
     assert words.count("incomplete") == 1  # the ends count one step less than it has
     assert set(words) == {"proved", "consistent", "failed", "incomplete"}
+
+
+def test_a_new_table_for_each_run_has_all_its_steps(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    numbers = count()
+    written = check_sink(lambda: decodekit.sink("parquet", parquet=tmp_path / f"{next(numbers)}.parquet"))
+    files = [parquet.read_metadata(path) for path in sorted(tmp_path.iterdir())]
+    assert len(files) == written
+    for file in files:
+        ends = json.loads(file.metadata[b"decodekit.ends"])["ends"]
+        assert file.num_rows == sum(end["tokens"] for end in ends)
 
 
 class Broken:
@@ -55,6 +67,10 @@ def forgets(step) -> None:
     step.abandoned or object.__setattr__(step, "text", "x")
 
 
+def no_note(note) -> None:
+    raise NotImplementedError
+
+
 def no_error(ends) -> None:
     assert all(end.error is None for end in ends)
 
@@ -68,11 +84,12 @@ def test_a_sink_that_keeps_the_contract_passes() -> None:
     ("make", "message"),
     [
         (NoOpen, "an object with a method open"),
-        (lambda: Broken(open=bool), "'bool' object has no attribute 'write'"),
+        (lambda: Broken(open=bool), "its open returned True, which has no method write"),
         (lambda: Broken(write=no_draw), "level choice.*has no attribute 'word'"),
         (lambda: Broken(write=forgets), "changed a step"),
-        (lambda: Broken(resumed=None), "a resumed one"),
+        (lambda: Broken(resumed=None), "no method resumed"),
         (lambda: Broken(close=no_error), "an error"),
+        (lambda: Broken(resumed=no_note), "a resumed one"),
     ],
 )
 def test_a_broken_sink_is_found(make, message: str) -> None:
