@@ -21,7 +21,21 @@ from decodekit.trace.step import Step
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["DELTA", "DICTIONARIES", "SCHEMA", "SPLIT", "batch", "ends_of", "pyarrow", "run_of", "schema"]
+__all__ = [
+    "BATCH",
+    "DELTA",
+    "DICTIONARIES",
+    "SCHEMA",
+    "SPLIT",
+    "batch",
+    "ends_of",
+    "pyarrow",
+    "run_of",
+    "schema",
+    "stream",
+]
+
+BATCH = 1024  # steps that are made columns at a time
 
 SCHEMA = "decodekit-steps/1"
 """The name and version of the columns; docs/traces.md describes them."""
@@ -82,6 +96,13 @@ def batch(steps: Sequence[Step], run: str, of: pa.Schema) -> pa.RecordBatch:
     made = {name: column(steps) for name, (_, column) in _columns(pa).items()}
     names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(steps), np.int32)), pa.array([run], pa.string()))
     return pa.RecordBatch.from_arrays([names, *made.values()], schema=of)
+
+
+def stream(header: Header, steps: Sequence[Step]) -> pa.RecordBatchReader:
+    """The steps of a run in batches, each made when it is read."""
+    of, run = schema(header), run_of(header)
+    batches = (batch(steps[at : at + BATCH], run, of) for at in range(0, len(steps), BATCH))
+    return pyarrow().RecordBatchReader.from_batches(of, batches)
 
 
 def _fields() -> list[tuple[str, Any]]:

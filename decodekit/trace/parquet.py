@@ -11,7 +11,7 @@ from typing import Any
 
 from decodekit.draw.whole import whole
 from decodekit.errors import TraceError, message_of
-from decodekit.trace.columns import DELTA, DICTIONARIES, SPLIT, batch, ends_of, pyarrow, run_of, schema
+from decodekit.trace.columns import BATCH, DELTA, DICTIONARIES, SPLIT, batch, ends_of, pyarrow, run_of, schema
 from decodekit.trace.header import Header, Resumption, SequenceEnd
 from decodekit.trace.new_file import NewFile
 from decodekit.trace.step import Step
@@ -20,7 +20,6 @@ from decodekit.types import PathLike
 
 __all__ = ["Parquet", "write_parquet"]
 
-_BATCH = 1024  # steps that are made columns at a time
 _BATCH_BYTES = 32 * 2**20  # of evidence; a step of an untruncated draw has up to 2,048 scores, and of a head any number
 
 
@@ -87,7 +86,7 @@ class _ParquetWriter:
 
     def write(self, step: Step) -> None:
         """Collect one step. The last one always waits here: `close` may have to leave it out."""
-        if len(self._steps) >= _BATCH or self._bytes >= _BATCH_BYTES:
+        if len(self._steps) >= BATCH or self._bytes >= _BATCH_BYTES:
             self._hand_over(self._steps)
             self._steps, self._bytes = [], 0
         self._steps.append(step if step.row is None else replace(step, row=None))

@@ -16,6 +16,7 @@ from decodekit.testing import NGramAdapter
 from .conftest import TEXT, chain
 
 pytest.importorskip("pyarrow")
+import pyarrow
 from pyarrow import parquet
 
 from decodekit.trace.columns import DELTA, DICTIONARIES, SPLIT, run_of
@@ -148,6 +149,18 @@ def test_no_file_is_left_where_it_cannot_be_written(tmp_path: Path, monkeypatch:
     assert len(caught.value.partial.token_ids) == 4
     assert decodekit.verify(tmp_path / "run.jsonl").word == "proved"
     assert {path.name for path in tmp_path.iterdir()} == {"there.parquet", "run.jsonl"}
+
+
+def test_a_trace_is_read_by_whatever_reads_arrow(tmp_path: Path, ngram: NGramAdapter) -> None:
+    result = decodekit.Session(ngram, chain("short"), seed=7).generate(
+        "the ", max_tokens=9, trace=tmp_path / "a.parquet"
+    )
+    table = pyarrow.table(result.trace)
+    assert table.equals(parquet.read_table(tmp_path / "a.parquet"))
+    many = decodekit.Trace(result.trace.header, [result.trace.steps[at % 9] for at in range(2500)], None)
+    assert pyarrow.table(many).column("token_id").to_pylist() == many.token_ids()
+    empty = pyarrow.table(decodekit.Trace(result.trace.header, [], None))
+    assert empty.num_rows == 0 and empty.schema == table.schema
 
 
 @pytest.mark.parametrize("row_group", [4095, 65537, 1.5])
