@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,7 +29,7 @@ class NewFile:
 
     def __init__(self, path: PathLike) -> None:
         self._target = Path(path)
-        self.draft = self._target.with_name(f".{self._target.name}.{os.getpid()}.part")
+        self.draft = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.part")
         with self.typed():
             if self._target.exists():
                 raise FileExistsError

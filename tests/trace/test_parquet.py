@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import decodekit
 from decodekit.testing import NGramAdapter
+from tests.interrupts import count_opcodes, interrupt
 
 from .conftest import TEXT, chain
 
@@ -19,6 +21,7 @@ pytest.importorskip("pyarrow")
 import pyarrow
 from pyarrow import parquet
 
+import decodekit.trace.fanout
 from decodekit.trace.columns import DELTA, DICTIONARIES, SPLIT, run_of
 from decodekit.trace.header import SequenceEnd
 from decodekit.trace.parquet import write_parquet
@@ -71,6 +74,8 @@ def test_a_table_holds_the_numbers_of_the_trace(tmp_path: Path, ngram: NGramAdap
     assert metadata[b"decodekit.schema"] == b"decodekit-steps/1"
     assert [end["tokens"] for end in json.loads(metadata[b"decodekit.ends"])["ends"]] == [6, 6]
     assert set(table.column("run").to_pylist()) == {run_of(trace.header)}
+    with pytest.raises(decodekit.TraceError, match="a Parquet table.*give the JSON Lines"):
+        decodekit.read_trace(path)
 
 
 def test_the_columns_are_the_same_whatever_was_recorded(tmp_path: Path, ngram: NGramAdapter) -> None:
@@ -161,6 +166,27 @@ def test_a_trace_is_read_by_whatever_reads_arrow(tmp_path: Path, ngram: NGramAda
     assert pyarrow.table(many).column("token_id").to_pylist() == many.token_ids()
     empty = pyarrow.table(decodekit.Trace(result.trace.header, [], None))
     assert empty.num_rows == 0 and empty.schema == table.schema
+
+
+def test_an_interrupt_anywhere_leaves_a_whole_table_or_none(tmp_path: Path) -> None:
+    session, numbers = decodekit.Session(NGramAdapter(TEXT), seed=7), count()
+    expected, shown = list(session.generate("the ", max_tokens=3).token_ids), []
+
+    def streamed(path: Path) -> None:
+        shown.clear()
+        for step in session.stream("the ", max_tokens=3, trace=path):
+            shown.append(step.token_id)  # noqa: PERF401 - one by one: an interrupt comes in between
+
+    files = [decodekit.trace.parquet.__file__, decodekit.trace.fanout.__file__]
+    whole = 0
+    for at in range(0, count_opcodes(lambda: streamed(tmp_path / "run.parquet"), files), 9):
+        path = tmp_path / f"{next(numbers)}.parquet"
+        interrupt(lambda path=path: streamed(path), files, at)
+        if path.exists():
+            found = parquet.read_table(path).column("token_id").to_pylist()
+            assert found[: len(shown)] == shown and found == expected[: len(found)], at
+            whole += 1
+    assert whole > 10
 
 
 @pytest.mark.parametrize("row_group", [4095, 65537, 1.5])
