@@ -51,6 +51,7 @@ __all__ = [
 ]
 
 
+_FEWEST, _LONGEST_NAME = 3, 100  # letters of a word that may be short for a name, and of one that is compared
 _MOST_LISTED = 12
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 60
@@ -208,9 +209,14 @@ class TraceError(DecodekitError):
 
 
 def did_you_mean(word: str, known: Iterable[str], listed_by: str = "") -> str:
-    """``"; did you mean 'x'?"``, or the known names; ``listed_by`` in place of more than a dozen."""
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    """``"; did you mean 'x'?"``, or the known names; ``listed_by`` in place of more than a dozen.
+
+    A name that begins with the word is meant, or the most similar one.
+    """
+    names = sorted(set(known))
+    close = difflib.get_close_matches(word[:_LONGEST_NAME], names, n=1, cutoff=0.6)
+    if not close and len(word) >= _FEWEST:
+        close = [name for name in names if name.startswith(word)][:1]  # 'temp' is short for 'temperature'
     if close:
         return f"; did you mean {close[0]!r}?"
     if listed_by and len(names) > _MOST_LISTED:

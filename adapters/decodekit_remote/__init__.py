@@ -15,13 +15,29 @@ except ImportError as error:
     ) from error
 
 from decodekit_remote.adapter import RemoteAdapter
-from decodekit_remote.dialect import Capabilities, Conversation, Dialect, Position, Reply, Request, ServerInfo
+from decodekit_remote.dialect import (
+    Capabilities,
+    Conversation,
+    Counts,
+    Dialect,
+    Drawn,
+    Entry,
+    Position,
+    Reply,
+    Request,
+    ServerInfo,
+)
+from decodekit_remote.refusals import Refused
 
 __all__ = [
     "Capabilities",
     "Conversation",
+    "Counts",
     "Dialect",
+    "Drawn",
+    "Entry",
     "Position",
+    "Refused",
     "RemoteAdapter",
     "Reply",
     "Request",

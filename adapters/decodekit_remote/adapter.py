@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, SecretStr
 
 from decodekit.distribution.disclosure import CHEAP, Disclosure, for_each
-from decodekit.errors import AdapterError, ConfigError, DecodekitError, ParameterError
+from decodekit.errors import AdapterError, ConfigError, DecodekitError, ModelNotFound
 from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.background import Background
 from decodekit.model.drawn import Drawing
@@ -23,11 +23,13 @@ from decodekit.model.prefix import Prefix
 from decodekit.plugin import parameter_model, validated
 from decodekit.session.provider_draws import Terms
 from decodekit.text.tokenizer import Tokenizer
-from decodekit_remote.connection import Connection, Options, needs_vocabulary, server_of
+from decodekit_remote.connection import Connection, Options, needs_vocabulary, server_of, takes_texts_only
 from decodekit_remote.dialect import Prefill
 from decodekit_remote.engines import EngineName
 from decodekit_remote.named_tokenizer import named_tokenizer
-from decodekit_remote.probing import Found, assumed, contact, dialect_named
+from decodekit_remote.parameters import BaseUrl, KeyVariable
+from decodekit_remote.probing import CHAT, Found, assumed, contact, dialect_named
+from decodekit_remote.refusals import Refused
 from decodekit_remote.server_drawn import ServerDrawn
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.transport import Transport
@@ -35,6 +37,8 @@ from decodekit_remote.transport import Transport
 __all__ = ["RemoteAdapter"]
 
 Value = TypeVar("Value")
+
+_NO_MODEL = re.compile(r"answered 4\d\d: .*\bmodel\b", re.IGNORECASE)
 
 
 class RemoteAdapter(OfOneProcess):
@@ -85,11 +89,11 @@ class RemoteAdapter(OfOneProcess):
     def __init__(
         self,
         *,
-        base_url: Annotated[str, Field(min_length=1, max_length=2048)],
+        base_url: BaseUrl,
         dialect: Any = "auto",
         model: Annotated[str, Field(min_length=1, max_length=512)] | None = None,
         tokenizer: Any = None,
-        api_key_env: Annotated[str, Field(max_length=4096)] | None = None,
+        api_key_env: KeyVariable | None = None,
         draft: Annotated[int, Field(ge=1, le=64)] | Literal["auto", "stream"] = "auto",
         top: Annotated[int, Field(ge=1, le=1_000_000)] | None = None,
         deadline: Annotated[float, Field(gt=0, le=3600)] = 60.0,
@@ -223,7 +227,9 @@ class RemoteAdapter(OfOneProcess):
         return tokenizer
 
     def _new_connection(self, found: Found, tokenizer: Tokenizer | None) -> Connection:
-        return Connection(server_of(self._transport, found, tokenizer, self._options.prefill), found, self._options)
+        server = server_of(self._transport, found, tokenizer, self._options.prefill)
+        chat = dialect_named(CHAT) if self._dialect is None and takes_texts_only(server) else None
+        return Connection(server, found, self._options, chat)
 
     def _require_connection(self) -> Connection:
         if self._connection is None:
@@ -275,9 +281,9 @@ class RemoteAdapter(OfOneProcess):
         """What the server is known to do and not to do, where it draws or not. Nothing is asked."""
         return self._require_connection().fitness(drawn=drawn)
 
-    def must_draw(self, tokens: int) -> str:
-        """Why the server has to draw an answer of so many tokens; '' where decodekit can."""
-        return self._require_connection().must_draw(tokens)
+    def must_draw(self, tokens: int, conversation: bool = False) -> str:
+        """Why the server has to draw an answer of so many tokens, to a conversation or not; '' where decodekit can."""
+        return self._require_connection().must_draw(tokens, conversation)
 
     def drawing(self, terms: Terms) -> Drawing:
         """The answers of one run that the server draws: ``sampler = "provider"``.
@@ -285,7 +291,9 @@ class RemoteAdapter(OfOneProcess):
         Raises:
             ParameterError: the server has no parameters with the law of this chain, or its dialect does not draw.
         """
-        return ServerDrawn(self._require_connection(), terms, self._engine, self._guarded)
+        connection = self._require_connection()
+        talking = connection.talking if terms.conversation else None
+        return ServerDrawn(talking or connection, terms, self._engine, self._guarded)
 
     async def aclose(self) -> None:
         """Close streams and connections, to the end if it is cancelled meanwhile. Closing twice does nothing."""
@@ -308,11 +316,18 @@ class RemoteAdapter(OfOneProcess):
         try:
             return await question
         except DecodekitError as error:
-            failed: DecodekitError = self._transport.redaction.error(error)
+            failed: DecodekitError = self._transport.redaction.error(self._named(error))
         except Exception as error:  # for example from a client of the user
             message = self._transport.redaction.text(f"{type(error).__name__}: {error}")
             failed = AdapterError(f"{self._transport.base_url} could not be asked: {message}")
         raise failed
+
+    def _named(self, error: DecodekitError) -> DecodekitError:
+        """The error of a server that misses the name of a model, with the way out."""
+        known = self._model or (self._connection.server.info.model if self._connection is not None else "")
+        if not known and isinstance(error, Refused | ModelNotFound) and _NO_MODEL.search(str(error)):
+            return type(error)(f"{error}; this server lists no models, so name one with model=")
+        return error
 
 
 def _inside_an_event_loop() -> bool:
@@ -326,10 +341,6 @@ def _inside_an_event_loop() -> bool:
 def _key_from(variable: str | None) -> SecretStr | None:
     if variable is None:
         return None
-    if not re.fullmatch(
-        "[A-Z_][A-Z0-9_]{0,127}", variable
-    ):  # it may be the key itself by mistake, so it is not repeated
-        raise ParameterError("api_key_env: the name of an environment variable, in capitals; never the key itself")
     value = os.environ.get(variable, "").strip()
     if not value:
         raise ConfigError(f"api_key_env: the environment variable {variable} is not set")

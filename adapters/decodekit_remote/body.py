@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import zlib
@@ -10,7 +11,7 @@ from typing import Any
 
 from decodekit.text.json_weight import json_weight
 
-__all__ = ["Broken", "Refusal", "bounded", "decoded", "lines", "parsed", "read_all"]
+__all__ = ["HALF", "Broken", "Refusal", "bounded", "decoded", "lines", "mended", "parsed", "read_all", "utf8"]
 
 MEBIBYTE = 1 << 20
 MOST_OBJECTS = 64 * MEBIBYTE
@@ -18,7 +19,8 @@ MOST_OBJECTS = 64 * MEBIBYTE
 PER_ENTRY = 1536
 """The same for each entry of a requested list: llama-server's take 440 bytes, counted as up to 1,400."""
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+HALF = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair, which is no character."""
 _LINE_END = re.compile(rb"[\r\n]")
 
 
@@ -93,8 +95,19 @@ async def lines(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         held += rest
 
 
-def parsed(data: bytes | bytearray, most: int = MOST_OBJECTS) -> Any:
-    """Parsed JSON, with U+FFFD in place of lone surrogates.
+async def utf8(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks of a text, without a byte order mark at its start. Raises `Refusal` for bytes that are no UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    try:
+        async for chunk in body:
+            yield decoder.decode(chunk).encode()
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise Refusal(f"sent a text that is not UTF-8 (the byte {error.object[error.start]:#04x})") from None
+
+
+def parsed(data: bytes | bytearray, most: int = MOST_OBJECTS, *, halves: bool = False) -> Any:
+    """Parsed JSON, with U+FFFD in place of lone surrogates, unless ``halves`` are kept.
 
     Raises:
         Refusal: its objects would take more than ``most`` bytes.
@@ -103,14 +116,15 @@ def parsed(data: bytes | bytearray, most: int = MOST_OBJECTS) -> Any:
     if json_weight(data) > most:
         raise Refusal(f"sent JSON whose parts would take more than {most >> 20} MiB, which is refused")
     answer = json.loads(data.decode("utf-8-sig"))
-    return _texts_mended(answer) if b"\\u" in data else answer
+    return mended(answer) if b"\\u" in data and not halves else answer
 
 
-def _texts_mended(value: Any) -> Any:
+def mended(value: Any) -> Any:
+    """The same JSON with U+FFFD in place of lone surrogates."""
     if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
+        return HALF.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_texts_mended(each) for each in value]
+        return [mended(each) for each in value]
     if isinstance(value, dict):
-        return {_texts_mended(name): _texts_mended(each) for name, each in value.items()}
+        return {mended(name): mended(each) for name, each in value.items()}
     return value

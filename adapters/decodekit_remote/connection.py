@@ -14,7 +14,7 @@ from decodekit.model.fitness import Fitness
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.answers import Answers
-from decodekit_remote.dialect import Prefill
+from decodekit_remote.dialect import Dialect, Prefill
 from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.fitness import fitness_of
 from decodekit_remote.list_length import ListLength
@@ -26,7 +26,7 @@ from decodekit_remote.text_checks import TextChecks
 from decodekit_remote.transport import Transport
 from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary, Vocabulary
 
-__all__ = ["Connection", "Options", "needs_vocabulary", "server_of"]
+__all__ = ["Connection", "Options", "needs_vocabulary", "server_of", "takes_texts_only"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,20 @@ class Connection:
         server: the server.
         found: what was found at the first contact.
         options: the settings of the user.
+        chat: asks the same server for answers to conversations, where its own dialect takes none.
+
+    Attributes:
+        talking: the connection for conversations; None where there is no other.
+        refused_fields: those of a question for a drawn answer that the server refused: they are not sent any more.
 
     Raises:
         ProviderError: the dialect lists no tokens.
         ParameterError: the dialect cannot do what was asked for.
     """
 
-    def __init__(self, server: Server, found: Found, options: Options) -> None:
+    def __init__(self, server: Server, found: Found, options: Options, chat: Dialect | None = None) -> None:
         self.server, self.probed, self._options = server, found.probed, options
+        self.refused_fields: set[str] = set()
         capabilities = server.capabilities
         most = capabilities.most_top
         grows = options.top is None and not capabilities.distinct_keys  # longer lists have more equal texts there
@@ -82,10 +88,19 @@ class Connection:
             adapts=options.draft == "auto",
         )
         self.info = self._describe()
+        self.talking: Connection | None = None
+        if chat is not None:
+            talking = replace(server, dialect=chat, capabilities=chat.capabilities, temperature=None)
+            self.talking = Connection(talking, found, options)
 
-    def must_draw(self, tokens: int) -> str:
+    def must_draw(self, tokens: int, conversation: bool = False) -> str:
         """Why the server has to draw so many tokens: no list can be asked for, or none after a token. '' elsewhere."""
         only = self.server.capabilities.draws_only
+        if conversation and self.talking is not None:
+            return (
+                f"{self.server.dialect.name}: this server takes texts, and without tokenizer= nothing here writes a "
+                f"conversation as its model wants it, so it goes to {self.talking.server.dialect.name}"
+            )
         if only:
             return f"{self.server.dialect.name}: this API {only}"
         if tokens < 2 or not self.server.capabilities.conversations or self._options.prefill != "no":
@@ -196,6 +211,11 @@ _NOT_REPORTED = ("impossible", "unlisted_below")
 def needs_vocabulary(found: Found) -> bool:
     """Whether the server returns or takes texts, so that ids are made on this side."""
     return not (found.capabilities.ids_in and found.capabilities.ids_out)
+
+
+def takes_texts_only(server: Server) -> bool:
+    """Whether nothing here can make a prompt of a conversation: texts are sent, and there is no chat template."""
+    return isinstance(server.vocabulary, HashedVocabulary) and not server.capabilities.conversations
 
 
 def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, prefill: Prefill) -> Server:

@@ -18,6 +18,7 @@ __all__ = [
     "Ask",
     "Capabilities",
     "Conversation",
+    "Counts",
     "Dialect",
     "Drawn",
     "Entry",
@@ -64,6 +65,7 @@ class Capabilities:
             no such value.
         draws: the server can be asked for answers that it draws itself.
         draws_only: why its answers can only be drawn by the server; '' where lists can be asked for.
+        takes: the sampling parameters that its API has; () where the program behind it decides that.
     """
 
     ids_in: bool = False
@@ -87,6 +89,7 @@ class Capabilities:
     unlisted_below: float | None = None
     draws: bool = False
     draws_only: str = ""
+    takes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,9 @@ def prompts_of(question: Request) -> list[str] | list[list[int]]:
     prompts: list[Any] = []
     for prompt in question.prompts:
         if isinstance(prompt, Conversation):
-            raise ParameterError("this dialect takes ids or text; a conversation goes to openai_chat")
+            raise ParameterError(
+                "this dialect takes ids or text; a conversation goes to dialect='openai_chat', in a call without texts"
+            )
         prompts.append(prompt if isinstance(prompt, str) else list(prompt))
     return prompts
 
@@ -209,19 +214,35 @@ class Entry(NamedTuple):
     top: Position | None = None
 
 
+class Counts(NamedTuple):
+    """Numbers of tokens as a server reports them; None where it does not."""
+
+    prompt: int | None = None
+    completion: int | None = None
+    cached: int | None = None
+
+
 class Drawn(NamedTuple):
     """One event of an answer that the server draws.
 
     Args:
-        entries: the tokens.
+        entries: the tokens. Where ``text`` is given they are only a record of it, and need not be all of it.
         ends: why the answer is complete; None where it goes on.
         model, build: as for `Reply`.
+        text: the text that the event adds; None where it is that of the entries.
+        part: which part of the answer the text belongs to; parts come in ascending order.
+        counts: what it reports.
+        idle: it says only that the connection is alive.
     """
 
     entries: Sequence[Entry]
     ends: Literal["stop", "length"] | None = None
     model: str = ""
     build: str = ""
+    text: str | None = None
+    part: tuple[int, ...] = ()
+    counts: Counts = Counts()
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

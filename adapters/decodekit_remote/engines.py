@@ -33,13 +33,13 @@ class Engine:
     window: str = ""
     order: Mapping[str, str] | None = None
 
-    def settings(self, chain: Chain) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The parameters of a request that have the law of this chain, and notes.
+    def settings(self, chain: Chain, called: str = "") -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The parameters of a request that have the law of this chain, and notes; ``called`` is for messages.
 
         Raises:
             ParameterError: there are none.
         """
-        translated = in_terms_of(self.preset, chain, off=self.off, window=self.window, order=self.order)
+        translated = in_terms_of(self.preset, chain, off=self.off, window=self.window, order=self.order, called=called)
         settings = {self.spelling.get(name, name): value for name, value in translated.parameters.items()}
         if "logit_bias" in settings:
             settings["logit_bias"] = {str(token): _number(bias) for token, bias in settings["logit_bias"].items()}

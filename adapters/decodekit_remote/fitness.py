@@ -21,7 +21,8 @@ def fitness_of(server: Server, checks: TextChecks, *, drawn: bool) -> Iterator[F
     """
     capabilities = server.capabilities
     if capabilities.draws_only:
-        yield Fitness("lists", "cannot", f"this API {capabilities.draws_only}", "leave the draw to the provider")
+        remedy = "" if drawn else "leave the draw to the provider"
+        yield Fitness("lists", "cannot", f"this API {capabilities.draws_only}", remedy)
         return
     if capabilities.conversations:
         yield _continuing(server, checks)

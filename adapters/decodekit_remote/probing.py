@@ -25,11 +25,14 @@ from decodekit_remote.refusals import Refused
 from decodekit_remote.server import put
 from decodekit_remote.transport import Transport
 
-__all__ = ["Found", "assumed", "contact", "dialect_named"]
+__all__ = ["CHAT", "Found", "assumed", "contact", "dialect_named"]
 
 _DIALECTS = define_group("dialects", "dialect")
 
-_LAST = ("openai_completions", "openai_chat")  # they match any server with /v1/models, so they are tried last
+CHAT = "openai_chat"
+"""The dialect for conversations, which many servers of texts have too."""
+
+_LAST = ("openai_completions", CHAT)  # they match any server with /v1/models, so they are tried last
 _PROBE = "The capital of France is"
 _MOVED = 0.05  # nats; schedules change values by less, a temperature of 2 by more
 
@@ -118,7 +121,8 @@ async def contact(transport: Transport, dialect: Dialect | None, model: str | No
         return found
     raise ProviderError(
         f"{transport.base_url} matches none of the dialects {', '.join(tried)}; is base_url right? "
-        "Name the dialect if you know it"
+        "Name the dialect if you know it, such as dialect='openai_chat', and the model with model=: a hosted API need "
+        "not list its models"
     )
 
 

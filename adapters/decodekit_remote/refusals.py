@@ -12,7 +12,7 @@ from typing import Any
 
 from decodekit.errors import AdapterError, ContextOverflow, ModelNotFound, ProviderError
 
-__all__ = ["Refused", "own_message", "refusal", "retry_after"]
+__all__ = ["Refused", "is_error", "own_message", "refusal", "retry_after", "status_of"]
 
 LONGEST_WAIT = 120.0
 """Seconds. If a server asks for a longer wait, there is no retry (as in openai-python)."""
@@ -23,8 +23,19 @@ _CONTEXT = re.compile(r"context (?:length|size|window)|exceed_context|maximum co
 _NO_QUOTA = re.compile(r"insufficient_quota|billing|exceeded your current quota", re.IGNORECASE)
 
 
+_STATUS = {
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "overloaded_error": 529,
+}
+_OF_ERRORS = frozenset({"error", "message", "detail", "code", "type", "param", "status", "status_code", "object"})
+
+
 class Refused(ProviderError):
-    """An attempt that failed.
+    """An attempt that failed: a `ProviderError` with what the server said of it.
 
     Attributes:
         status: the HTTP status; 0 when no answer came.
@@ -96,6 +107,26 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if math.isfinite(seconds):
             return max(0.0, seconds)
     return None
+
+
+def is_error(event: Any) -> bool:
+    """Whether an event of a stream is an error, in one of the forms that servers have."""
+    if not isinstance(event, dict):
+        return False
+    if event.get("error") or event.get("object") == "error":
+        return True
+    said = isinstance(event.get("message"), str) or bool(event.get("detail"))
+    return said and event.keys() <= _OF_ERRORS
+
+
+def status_of(event: Any) -> int:
+    """The status of HTTP that an error in a stream stands for; 200, that of the stream, where it names none."""
+    error = event.get("error") if isinstance(event, dict) else None
+    said = error if isinstance(error, dict) else event if isinstance(event, dict) else {}
+    code = said.get("code")
+    if type(code) is int and 400 <= code < 600:
+        return code
+    return next((_STATUS[kind] for kind in (said.get("type"), code) if isinstance(kind, str) and kind in _STATUS), 200)
 
 
 def own_message(body: bytes | bytearray, clean: Callable[[str], str] = str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -10,12 +11,14 @@ from typing import Any, TypeVar
 from decodekit.errors import DecodekitError, ParameterError
 from decodekit.model.drawn import DrawnEnd, DrawnToken
 from decodekit.model.prefix import Prefix
+from decodekit.plugin import registry
 from decodekit.session.provider_draws import Terms
 from decodekit_remote.connection import Connection
 from decodekit_remote.dialect import Request
 from decodekit_remote.drawn_answer import DrawnAnswer
 from decodekit_remote.drawn_stream import drawn_tokens
 from decodekit_remote.engines import ENGINES, EngineName, engine_of
+from decodekit_remote.refusals import Refused
 from decodekit_remote.vocabulary import HashedVocabulary
 
 __all__ = ["ServerDrawn"]
@@ -24,6 +27,7 @@ Value = TypeVar("Value")
 Guard = Callable[[Awaitable[Any]], Awaitable[Any]]
 
 _MOST_STOPS = 4  # that OpenAI's API takes; a run looks for all of them itself
+_OPTIONAL = ("seed", "stream_options", "stop", "stop_sequences")  # no law depends on them
 _SEEDS = 2**31 - 1
 _APART = 0x9E3779B1  # so that the samples of one prompt have different seeds
 
@@ -45,18 +49,10 @@ class ServerDrawn:
 
     def __init__(self, connection: Connection, terms: Terms, engine: Any, guarded: Guard) -> None:
         self._connection, self._server, self._terms, self._guarded = connection, connection.server, terms, guarded
-        name: EngineName
-        name, how = engine_of(engine, self._server.info.engine)
-        self._settings, notes = ENGINES[name].settings(terms.chain)
-        if "logit_bias" in self._settings and isinstance(self._server.vocabulary, HashedVocabulary):
-            raise ParameterError(
-                "sampler 'provider': logit_bias names token ids, and without a tokenizer those of this server are not "
-                "known; name its tokenizer with tokenizer="
-            )
-        self._server.dialect.drawing(Request(("a prompt",), top=1), self._settings)  # what it cannot do is said now
+        self._described = self._translated(engine)
+        self._settings: dict[str, Any] = dict(self._described["settings"])
         if terms.stop:
             self._settings["stop"] = list(terms.stop[:_MOST_STOPS])
-        self._described = {"engine": name, "known": how, "settings": dict(self._settings), "notes": list(notes)}
         self._begun: Counter[bytes] = Counter()
         self._waiting: dict[bytes, list[DrawnAnswer]] = {}
 
@@ -64,6 +60,37 @@ class ServerDrawn:
     def described(self) -> Mapping[str, Any]:
         """The engine, how it is known, the parameters that are sent, and notes."""
         return self._described
+
+    def _translated(self, engine: Any) -> dict[str, Any]:
+        """The chain in the server's terms, for the record. Raises `ParameterError`."""
+        server, terms = self._server, self._terms
+        name: EngineName
+        name, how = engine_of(engine, server.info.engine)
+        takes = server.capabilities.takes
+        try:
+            settings, notes = ENGINES[name].settings(terms.chain, server.dialect.name if takes else "")
+            if "logit_bias" in settings and isinstance(server.vocabulary, HashedVocabulary):
+                raise ParameterError(
+                    "sampler 'provider': logit_bias names token ids, and without a tokenizer those of this server are "
+                    "not known; name its tokenizer with tokenizer="
+                )
+            question = Request(("a prompt",), top=1, tokens=terms.max_tokens)
+            _, body = server.dialect.drawing(question, settings)  # what it cannot do is said now
+        except ParameterError as error:
+            parts = [registry.describe(part)["name"] for part in terms.chain.processors]
+            foreign = next((part for part in parts if part not in takes), None) if takes else None
+            if foreign is None:
+                raise
+            raise ParameterError(
+                f"sampler 'provider': the provider cannot apply {foreign!r} of this chain: with "
+                f"{server.dialect.name} it takes {' and '.join(takes)} only. Change the chain"
+            ) from error
+        fewest = body.get("max_output_tokens", 0)
+        if fewest > terms.max_tokens:
+            notes = (*notes, f"the API writes {fewest} tokens at least; more than max_tokens are left out if counted")
+        if takes:
+            name, how = server.dialect.name, "the dialect's own"  # type: ignore[assignment]  # no engine is assumed
+        return {"engine": name, "known": how, "settings": settings, "notes": list(notes)}
 
     async def adraw(self, prefixes: Sequence[Prefix]) -> list[DrawnToken | DrawnEnd | DecodekitError]:
         """See `decodekit.model.drawn.Drawing`."""
@@ -104,8 +131,23 @@ class ServerDrawn:
         question = self._server.question(
             [prefix], max(0, min(top, self._server.capabilities.most_top)), tokens=self._terms.max_tokens
         )
-        async for token in drawn_tokens(self._server, prefix, question, settings):
-            yield token
+        refused = self._connection.refused_fields
+        while True:
+            begun = False
+            noted = {"not_sent": ", ".join(sorted(refused))} if refused else {}
+            try:
+                async for token in drawn_tokens(self._server, prefix, question, settings, noted, without=refused):
+                    begun = True
+                    yield token
+                return
+            except Refused as error:
+                field = next((name for name in _OPTIONAL if re.search(rf"\b{name}\b", str(error))), None)
+                if begun or error.status not in (400, 422) or field is None or field in refused:
+                    raise
+                refused.add(field)
+                self._server.transport.redaction.log(
+                    "warning", "asking again without a parameter that is refused", parameter=field, error=str(error)
+                )
 
     async def _next(self, prefix: Prefix, answers: DrawnAnswer) -> DrawnToken | DrawnEnd | DecodekitError:
         try:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 import tenacity
@@ -20,16 +21,29 @@ from httpx_sse import EventSource
 from pydantic import SecretStr
 
 from decodekit.errors import AdapterError, ParameterError
-from decodekit_remote.body import MEBIBYTE, MOST_OBJECTS, Broken, Refusal, bounded, decoded, lines, parsed, read_all
+from decodekit_remote.body import (
+    MEBIBYTE,
+    MOST_OBJECTS,
+    Broken,
+    Refusal,
+    bounded,
+    decoded,
+    lines,
+    parsed,
+    read_all,
+    utf8,
+)
 from decodekit_remote.clients import Carrier, Client, Clients
+from decodekit_remote.parameters import checked_url
 from decodekit_remote.redaction import Redaction
-from decodekit_remote.refusals import LONGEST_WAIT, Refused, refusal
+from decodekit_remote.refusals import LONGEST_WAIT, Refused, is_error, own_message, refusal, status_of
 
 __all__ = ["Transport"]
 
 Value = TypeVar("Value")
 
 _LONGEST_ERROR = 64 << 10  # bytes of an error's body that are read
+_LONGEST_START = 200  # characters of an answer that is no stream that are quoted
 _CONNECT = 4.0  # seconds; a server that is down is reported within five
 
 
@@ -72,7 +86,7 @@ class Transport:
         max_line: int = 32 * MEBIBYTE,
         max_body: int = 64 * MEBIBYTE,
     ) -> None:
-        self.base_url = _checked_url(base_url)
+        self.base_url = checked_url(base_url)
         self._key, self._key_header, self._headers = key, key_header, dict(headers or {})
         if key is not None and not (key.get_secret_value().isascii() and key.get_secret_value().isprintable()):
             raise ParameterError("the key is not one line of printable ASCII, so it cannot be sent in a header")
@@ -116,6 +130,7 @@ class Transport:
         through stamina: stamina reports every retry to structlog, which prints on stdout if an application did not
         configure it.
         """
+        ends, last = time.monotonic() + self.deadline, _Last()
         try:
             async with asyncio.timeout(self.deadline):
                 try:
@@ -123,34 +138,63 @@ class Transport:
                 except Refused as error:
                     if not error.again:
                         raise
-                    return await self._again(attempt, error)
+                    last.error = error
+                    try:
+                        return await self._again(attempt, last, ends)
+                    except Refused as final:
+                        raise self._beyond(final, ends) from None
         except TimeoutError:
-            raise self.error(path, f"did not answer within the deadline of {self.deadline:g} s") from None
+            said = f"did not answer within the deadline of {self.deadline:g} s"
+            if last.error is None:
+                raise self.error(path, said) from None
+            raise self.error(path, f"{said}; its last answer: {last.error}") from None
 
-    async def _again(self, attempt: Callable[[], Awaitable[Value]], first: Refused) -> Value:
-        """Repeat an attempt that failed. The first one is made outside of tenacity, which takes 0.1 ms for each."""
-        failures = [first]
+    def _beyond(self, error: Refused, ends: float) -> Refused:
+        """The error of the last attempt, with the reason why there was no other one, if that is the deadline."""
+        if not error.again or error.wait is None or time.monotonic() + error.wait < ends:
+            return error
+        message = f"{error}; it asks to wait {error.wait:g} s, beyond the deadline of {self.deadline:g} s"
+        return Refused(message, status=error.status, again=True, wait=error.wait)
+
+    async def _again(self, attempt: Callable[[], Awaitable[Value]], last: _Last, ends: float) -> Value:
+        """Repeat an attempt that failed. The first one is made outside of tenacity, which takes 0.1 ms for each.
+
+        There is no wait that would end after the deadline: the error of the last attempt is raised instead.
+        """
+        first = last.error
 
         async def next_attempt() -> Value:
-            if failures:
-                raise failures.pop()
-            return await attempt()
+            nonlocal first
+            if first is not None:
+                failed, first = first, None
+                raise failed
+            try:
+                return await attempt()
+            except Refused as error:
+                last.error = error
+                raise
+
+        def stop(state: tenacity.RetryCallState) -> bool:
+            return state.attempt_number >= self._attempts or time.monotonic() + state.upcoming_sleep >= ends
 
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, Refused) and error.again),
             wait=_pause,
-            stop=tenacity.stop_after_attempt(self._attempts),
+            stop=stop,
             before_sleep=self._log_retry,
             reraise=True,
         )
         return await retrying(next_attempt)
 
-    async def events(self, path: str, body: Mapping[str, Any], *, spare: bool = True) -> AsyncGenerator[Any, None]:
+    async def events(
+        self, path: str, body: Mapping[str, Any], *, spare: bool = True, drawn: bool = False
+    ) -> AsyncGenerator[Any, None]:
         """The JSON events of a stream, server-sent or one a line, up to its end; close it to stop the server.
 
         Closing it closes its connection, so a ``spare`` one is made meanwhile for the next question. An event that is
         ``null`` is ignored. The mark ``[DONE]`` ends the stream; the dialect decides whether a stream without it was
-        complete.
+        complete. Of an answer that the server has ``drawn``, lone halves of surrogate pairs are kept, and it may come
+        as one JSON body, of a server that does not stream.
 
         Raises:
             ProviderError: as `ask`; an error event in mid-stream; a line that is too long.
@@ -160,21 +204,33 @@ class Transport:
         async with self._answer(path, body) as response:
             kind = response.headers.get("content-type", "")
             counted = bounded(_decoded(response), self._max_body, self._max_line)
-            if kind.startswith("text/event-stream"):
-                texts = _server_sent(counted)
-            elif kind.startswith("application/x-ndjson"):
-                texts = lines(counted)
-            else:
-                raise self.error(path, f"was asked for a stream and answered with {kind or 'no content type'!r}")
+            texts: AsyncGenerator[tuple[str, bytes], None]
+            match kind.partition(";")[0].strip().lower():
+                case "text/event-stream":
+                    texts = _server_sent(counted)
+                case "application/x-ndjson":
+                    texts = _named(lines(counted))
+                case other:
+                    texts = _named(_at_once(counted, self._max_body))
+                    if not (drawn and other == "application/json"):
+                        await self._refuse_body(path, kind, texts)
             async with aclosing(texts):
-                async for text in texts:
+                async for name, text in texts:
                     if text == b"[DONE]":
                         return
-                    event = self._json(path, text, "", MOST_OBJECTS)
-                    if isinstance(event, dict) and event.get("error"):
-                        raise refusal(f"{self.base_url}{path}", 200, {}, text, self.redaction.text)
+                    event = self._json(path, text, "", MOST_OBJECTS, halves=drawn)
+                    if name == "error" or is_error(event):
+                        raise refusal(f"{self.base_url}{path}", status_of(event), {}, text, self.redaction.text)
                     if event is not None:
                         yield event
+
+    async def _refuse_body(self, path: str, kind: str, texts: AsyncGenerator[tuple[str, bytes], None]) -> None:
+        """Raises the error for an answer that is no stream, with what it says."""
+        async with aclosing(texts):
+            body = b"".join([text async for _, text in texts])
+        message = own_message(body, self.redaction.text)[:_LONGEST_START]
+        said = f": {message}" if message else ""
+        raise self.error(path, f"was asked for a stream and answered with {kind or 'no content type'!r}{said}")
 
     @property
     def home(self) -> asyncio.AbstractEventLoop | None:
@@ -248,9 +304,9 @@ class Transport:
         except (TypeError, ValueError) as error:  # such as a text with half a surrogate pair
             raise ParameterError(f"a question for {self.base_url}{path} cannot be written as JSON: {error}") from None
 
-    def _json(self, path: str, data: bytes | bytearray, kind: str, objects: int) -> Any:
+    def _json(self, path: str, data: bytes | bytearray, kind: str, objects: int, *, halves: bool = False) -> Any:
         try:
-            return parsed(data, objects)
+            return parsed(data, objects, halves=halves)
         except (ValueError, RecursionError):
             start = " ".join(self.redaction.text(data[:1000].decode("utf-8", "replace")).split())[:200]
             sort = f" of type {kind!r}" if kind else ""
@@ -270,6 +326,13 @@ async def _decoded(response: httpx.Response) -> AsyncIterator[bytes]:
         yield chunk
 
 
+@dataclass(slots=True)
+class _Last:
+    """The error of the last attempt."""
+
+    error: Refused | None = None
+
+
 class _ResponseBody(httpx.AsyncByteStream):
     def __init__(self, body: AsyncIterator[bytes]) -> None:
         self._body = body
@@ -278,13 +341,25 @@ class _ResponseBody(httpx.AsyncByteStream):
         return self._body
 
 
-async def _server_sent(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The data of server-sent events; one without a blank line after it is incomplete and is dropped."""
-    counted = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_ResponseBody(body))
+async def _server_sent(body: AsyncIterator[bytes]) -> AsyncGenerator[tuple[str, bytes], None]:
+    """The names and data of server-sent events; one without a blank line after it is incomplete and is dropped."""
+    counted = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_ResponseBody(utf8(body)))
     async with aclosing(EventSource(counted).aiter_sse()) as events:
         async for event in events:
             if event.data:
-                yield event.data.encode()
+                yield event.event, event.data.encode()
+
+
+async def _named(texts: AsyncGenerator[bytes, None]) -> AsyncGenerator[tuple[str, bytes], None]:
+    """Events without names."""
+    async with aclosing(texts):
+        async for text in texts:
+            yield "", text
+
+
+async def _at_once(body: AsyncIterator[bytes], most: int) -> AsyncGenerator[bytes, None]:
+    """A body as one event."""
+    yield bytes(await read_all(body, most))
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
@@ -306,17 +381,3 @@ def _is_tls(error: BaseException) -> bool:
 
 def _reason_of(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def _checked_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it checks it
-    except ValueError as error:
-        raise ParameterError(f"base_url: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        bare = url.split("?")[0].rsplit("@")[-1]
-        raise ParameterError(f"base_url: an http or https URL such as http://127.0.0.1:8080, not {bare!r}")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ParameterError("base_url: no user, password, query or fragment; a key goes into a variable: api_key_env")
-    return url.rstrip("/")

@@ -260,10 +260,13 @@ def _listed(processors: Any) -> tuple[Callable[..., Any], ...]:
         raise ParameterError("a chain is not a processor; join two with Chain([*one.processors, *other.processors])")
     if isinstance(processors, str):
         raise ParameterError(f"a chain that is written as text is read by Chain.of({processors!r})")
+    if isinstance(processors, Mapping) and processors and all(map(registry.is_part, map(str, processors))):
+        text = " ".join(f"{name}={value}" for name, value in processors.items())
+        raise ParameterError(f"a chain is a text or a list of processors, not {brief(processors)}; write {text!r}")
     if isinstance(processors, bytes | Mapping):
         raise ParameterError(
-            f"a chain is a list of processors, not {brief(processors)}; build one by name with processor(...), "
-            "or all from data with Chain.from_parts([...])"
+            f"a chain is a text or a list of processors, not {brief(processors)}; build one by name with "
+            "processor(...), or all from data with Chain.from_parts([...])"
         )
     if callable(processors):
         return (processors,)
@@ -271,7 +274,10 @@ def _listed(processors: Any) -> tuple[Callable[..., Any], ...]:
         raise ParameterError(
             f"a chain is a text, such as 'top_k=40 temperature=0.8', or a list of processors, not {brief(processors)}"
         )
-    return tuple(processors)
+    listed = tuple(processors)
+    if len(listed) > 1 and all(isinstance(each, str) for each in listed):
+        raise ParameterError(f"a chain of texts is written as one text: {brief(' '.join(listed))}")
+    return listed
 
 
 def _short(processor: Any) -> str:

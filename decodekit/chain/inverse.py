@@ -52,7 +52,13 @@ class _Placed(NamedTuple):
 
 
 def in_terms_of(
-    preset: str, chain: Chain, *, off: Mapping[str, Any], window: str = "", order: Mapping[str, str] | None = None
+    preset: str,
+    chain: Chain,
+    *,
+    off: Mapping[str, Any],
+    window: str = "",
+    order: Mapping[str, str] | None = None,
+    called: str = "",
 ) -> Translated:
     """The parameters of an engine that give the law of a chain. The sampler plays no part.
 
@@ -61,20 +67,21 @@ def in_terms_of(
         chain: the chain.
         off: the engine's parameters with which it changes nothing, where its defaults do.
         window: the parameter that takes the ``window`` of penalties; '' for none.
+        called: what has these parameters, in messages; the engine by default.
         order: of an engine whose parameter ``samplers`` orders its stages: the stage of each part; None for others.
 
     Raises:
         ParameterError: it has none; the message names the part of the chain and the reason.
         UnknownPlugin: the preset, or a plugin that it needs, is not installed.
     """
-    wanted = _effective(chain)
+    wanted, called = _effective(chain), called or preset
     names, parameters = names_of(preset), dict(off)
     for part in wanted:
         if part.name not in names:
             has = ", ".join(sorted({name for name in names if name in _CHANGES_NOTHING or name == "top_k"}))
-            raise _refused(part.name, f"{preset} has no such parameter; it has {has}")
+            raise _refused(part.name, f"{called} has no such parameter; it has {has}")
         if [each.name for each in wanted].count(part.name) > 1:
-            raise _refused(part.name, f"it is in the chain twice, and {preset} has it once")
+            raise _refused(part.name, f"it is in the chain twice, and {called} has it once")
         parameters[names[part.name]] = part.parameters.get(part.name)
         if window and part.parameters.get("window") is not None:
             parameters[window] = part.parameters["window"]
@@ -85,8 +92,8 @@ def in_terms_of(
     meant = _effective(theirs)
     if theirs.sampler is greedy and not any(part.parameters.get("temperature") == 0 for part in meant):
         meant.append(_Placed("temperature", {"temperature": 0.0}))
-    notes = _compared(preset, wanted, meant)
-    _require_order(preset, wanted, [part.name for part in meant])
+    notes = _compared(called, wanted, meant)
+    _require_order(called, wanted, [part.name for part in meant])
     return Translated(parameters, notes)
 
 

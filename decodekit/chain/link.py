@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError, current_task
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from inspect import iscoroutine
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,8 +101,12 @@ def link_of(part: Any, seen: dict[str, int]) -> Link:
 
 def _meant(given: object) -> str:
     """What to write in place of something that is no plugin."""
+    if isinstance(given, str) and registry.has_sampler(given):
+        return f"a sampler is given as Chain(processors, sampler={given!r})"
     if isinstance(given, str):
         return f"write the whole chain as one text, chain={brief(given)}, or build each part with processor(name, ...)"
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
+        return f"write processor({given[0]!r}, {given[0]}={given[1]!r})"
     if isinstance(given, Mapping):
         return "parts that are data are read by Chain.from_parts([{'name': 'top_k', 'top_k': 40}])"
     if hasattr(given, "processors"):
@@ -145,6 +150,9 @@ def _instead(returned: object) -> str:
     """What a processor returned in place of a distribution, and what its author meant."""
     if returned is None:
         return "not None; end it with: return the distribution"
+    if iscoroutine(returned):
+        returned.close()
+        return "not a coroutine; define it without async"
     if isinstance(returned, np.ndarray):
         return "not an array; dist.with_scores(array) makes one of it"
     return f"not {brief(returned)}"

@@ -23,7 +23,9 @@ __all__ = ["AdapterChoice", "with_adapter_flags"]
 AdapterFlag = Annotated[
     str | None, typer.Option("--adapter", help="The adapter's registered name; llamacpp by default.")
 ]
-ModelFlag = Annotated[str | None, typer.Option("--model", "-m", help="The model: a path, or a name the adapter knows.")]
+ModelFlag = Annotated[
+    str | None, typer.Option("--model", "-m", help="The model: as of decodekit.open, or a name the --adapter knows.")
+]
 SetFlag = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the adapter. Repeatable.")
 ]
@@ -57,11 +59,17 @@ class AdapterChoice:
         """
         if file is None and self.adapter is None and self.model is None and not self.settings:
             return None
+        if file is None and self.adapter is None and self.model is not None:
+            from decodekit.session.named_model import adapter_named, is_configuration  # not needed by every command
+
+            if is_configuration(self.model):
+                raise ConfigError(f"--model names a model; a configuration is given with -c {self.model}")
+            file = adapter_named(self.model)
         part = dict(file or {})
         if self.adapter is not None and self.adapter != part.get("type"):
             part = {"type": self.adapter}
         part.setdefault("type", "llamacpp")
-        if self.model is not None:
+        if self.model is not None and part.get("base_url") != self.model:
             part["model"] = self.model
         for setting in self.settings or ():
             key, value = parse_setting(setting)
@@ -70,9 +78,13 @@ class AdapterChoice:
             part[key] = value
         return part
 
-    def build(self) -> Any | None:
-        """The adapter that the flags or the config name; None when they name none."""
-        file = self.file()
+    def build(self, file: Config | None = None) -> Any | None:
+        """The adapter that the flags or the config name; None when they name none.
+
+        Args:
+            file: the configuration, where it was read before: stdin can be read once.
+        """
+        file = file or self.file()
         part = self.part(None if file is None else file.as_data()["adapter"])
         return None if part is None else registry.adapter(part.pop("type"), **part)
 

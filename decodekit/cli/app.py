@@ -29,6 +29,8 @@ from decodekit.text.safe_text import safe_text
 
 __all__ = ["app", "run"]
 
+_DOWNLOADS = ("allow_downloads=True", "--set allow_downloads=true")  # an option of decodekit.open, as a flag
+
 app = typer.Typer(
     name="decodekit",
     help="Decoding for language models: a distribution of any backend, your chain, a recorded draw.",
@@ -81,7 +83,7 @@ def run(arguments: Sequence[str], *, debug: bool = False) -> int:
 def _verdict(error: BaseException) -> tuple[str, int]:
     """The line to print and the exit code."""
     if isinstance(error, DecodekitError):
-        return str(error), exit_code(error)
+        return str(error).replace(*_DOWNLOADS), exit_code(error)
     why = why_stdout_failed(error) if isinstance(error, OSError) else None
     if why is not None:
         give_up_stdout()

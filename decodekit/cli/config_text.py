@@ -8,14 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from decodekit.config import Config
+from decodekit.plugin.secrets import masked
 
-__all__ = ["config_lines", "masked"]
+__all__ = ["config_lines"]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_SECRET = re.compile(r"(^|[_-])(key|secret|password|passwd|authorization|auth|token|credentials?|headers?)$", re.I)
-_USER = re.compile(r"(?<=//)[^/@\s]+(?=@)")
-_QUERY = re.compile(r"((?:key|secret|password|auth|token|signature|sig)=)[^&\s]+", re.I)
-_HIDDEN = "[hidden]"
 
 
 def config_lines(config: Config) -> Iterator[str]:
@@ -30,17 +27,6 @@ def config_lines(config: Config) -> Iterator[str]:
             lines = [(_line(key, each), config.origins.get((table, key), "default")) for key, each in shown.items()]
             width = min(max(len(line) for line, _ in lines), 60)
             yield from ("", f"[{table}]", *(f"{line:{width}}  # {where}" for line, where in lines))
-
-
-def masked(key: str, value: Any) -> Any:
-    """A value without what may be a secret: by its name, or within an address."""
-    if _SECRET.search(key):
-        return _HIDDEN
-    if isinstance(value, str):
-        return _QUERY.sub(rf"\1{_HIDDEN}", _USER.sub(_HIDDEN, value))
-    if isinstance(value, Mapping):
-        return {name: masked(str(name), each) for name, each in value.items()}
-    return [masked(key, each) for each in value] if isinstance(value, list) else value
 
 
 def _line(key: str, value: Any) -> str:

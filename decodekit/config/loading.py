@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from decodekit.config.layers import Layer, environment_layers, merged, profile_of
+from decodekit.config.layers import PREFIX, Layer, environment_layers, merged, profile_of, quoting
 from decodekit.config.model import Config, PresetPart, SessionPart
 from decodekit.errors import ConfigError, brief, message_of
 from decodekit.local.files import read_bytes
@@ -47,7 +47,9 @@ def load_config(source: PathLike | Mapping[str, Any], *, profile: str | None = N
     try:
         written = read_bytes(source)
     except OSError as error:
-        by_name = f"; decodekit.open({where!r}) opens a model by its name" if Path(where).suffix != ".toml" else ""
+        by_name = (
+            f"; decodekit.open({where!r}) opens a model by its name" if Path(where).suffix.lower() != ".toml" else ""
+        )
         raise ConfigError(f"cannot read {where}: {error.strerror}{by_name}") from error
     except ValueError as error:  # a name with a zero byte
         raise ConfigError(f"cannot read {where!r}: {error}") from error
@@ -90,36 +92,66 @@ def _resolved(data: Mapping[str, Any], where: str, profile: str | None, environm
     plain = []
     for layer in layers:
         written, told = _written_out(layer)
-        notes = told if "chain" in written else notes
-        plain.append(Layer(written, layer.origin))
-    whole, origins = merged(plain)
+        notes = told if "chain" in written.data else notes
+        plain.append(written)
+    _refuse_two_samplers([layer for layer in plain if layer.origin.startswith(PREFIX)])
+    found = merged(plain)
     try:
-        return Config.of(whole, notes, origins)
+        return Config.of(found, notes)
     except ValidationError as error:
-        said = explained(error.errors(), whole, _keys, _blamed(error, origins, where))
-        raise ConfigError(said + _way_out(whole)) from None
+        owner = _blamed(error, found.origins, where)
+        said = explained(error.errors(), found.data, _keys, owner)
+        quotes = quoting(said) if owner.startswith(PREFIX) else ""
+        raise ConfigError(said + (quotes or _way_out(found.data))) from None
+
+
+def _refuse_two_samplers(environment: Sequence[Layer]) -> None:
+    """Refuse variables that name a sampler twice: none of them is laid over the other."""
+    chain = next((layer for layer in environment if layer.sampler_of_chain), None)
+    other = next((layer for layer in environment if "sampler" in layer.data and layer is not chain), None)
+    if chain is not None and other is not None:
+        name = chain.data["sampler"]["name"]
+        raise ConfigError(
+            f"{chain.origin} ends with the sampler {name!r}, and {other.origin} is set too; leave one out"
+        )
 
 
 def _way_out(whole: Mapping[str, Any]) -> str:
     """What to write where the adapter is missing, or a setting stands outside its table."""
     adapter = whole.get("adapter")
-    if adapter is None or (isinstance(adapter, Mapping) and "type" not in adapter):
+    if not isinstance(adapter, Mapping) or "type" not in adapter:
         return '; write [adapter] and below it type = "llamacpp", or another adapter, and its parameters'
     chain = whole.get("chain")
-    if isinstance(chain, list) and any(isinstance(part, Mapping) and "name" not in part for part in chain):
-        return '; write name = "top_p", or another processor, below [[chain]]'
+    parts = [("[[chain]]", "top_p", "processor", each) for each in (chain if isinstance(chain, list) else ())]
+    parts += [
+        ("[sampler]", "greedy", "sampler", whole.get("sampler")),
+        ("[guesser]", "prompt_lookup", "guesser", whole.get("guesser")),
+    ]
+    for table, name, kind, part in parts:
+        if table == "[[chain]]" and isinstance(part, str):
+            return f"; a chain of texts is one text: chain = {_toml(' '.join(map(str, whole['chain'])))}"
+        if isinstance(part, Mapping) and "name" not in part:
+            if "type" in part:
+                return f"; what [adapter] calls type is called name: name = {_toml(part['type'])} below {table}"
+            return f'; write name = "{name}", or another {kind}, below {table}'
     outside = next((key for key in whole if key in SessionPart.model_fields), None)
     return "" if outside is None else f"; write {outside} below [session]"
 
 
-def _written_out(layer: Layer) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _written_out(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
     """A layer as plain tables, and the notes of its preset.
 
-    An adapter's ``name`` is its ``type``. A chain that is a text or a preset is a list, and brings its sampler.
+    An adapter's ``name`` is its ``type``, and the name alone of a sampler or guesser is a table; the guesser ``none``
+    is no guesser. A chain that is a text or a preset is a list, and brings its sampler.
     """
     data = dict(layer.data)
+    data |= {key: {"name": data[key]} for key in ("sampler", "guesser") if isinstance(data.get(key), str)}
+    if data.get("guesser") == {"name": "none"}:
+        data["guesser"] = None
     adapter, chain = data.get("adapter"), data.get("chain")
-    if isinstance(adapter, Mapping) and "name" in adapter and "type" not in adapter:
+    if isinstance(adapter, Mapping) and {"name", "type"} <= adapter.keys():
+        raise ConfigError(f"{layer.origin}: [adapter] has type and name, which mean the same; leave one out")
+    if isinstance(adapter, Mapping) and "name" in adapter:
         data["adapter"] = {"type" if key == "name" else key: value for key, value in adapter.items()}
     if isinstance(chain, str):
         where = f"{layer.origin}: chain"
@@ -128,15 +160,18 @@ def _written_out(layer: Layer) -> tuple[dict[str, Any], tuple[str, ...]]:
             raise ConfigError(
                 f"{where} ends with the sampler {sampler['name']!r}, and [sampler] is there too; leave one out"
             )
-        return {**data, **({} if sampler is None else {"sampler": sampler})}, ()
+        brought = {} if sampler is None else {"sampler": sampler}
+        return Layer({**data, **brought}, layer.origin, sampler is not None), ()
     if not isinstance(chain, Mapping):
-        return data, ()
+        return Layer(data, layer.origin), ()
     if not difflib.get_close_matches("preset", map(str, chain)):
         raise ConfigError(_no_list(layer.origin, chain))
     asked = validated(PresetPart, chain, f"{layer.origin}: [chain]")
     assert isinstance(asked, PresetPart)
     recipe = read_recipe(asked.preset, asked.version, asked.parameters)
-    return {**data, "chain": list(recipe.parts), "sampler": data.get("sampler", recipe.sampler)}, recipe.notes
+    own = "sampler" in data
+    data |= {"chain": list(recipe.parts), "sampler": data["sampler"] if own else recipe.sampler}
+    return Layer(data, layer.origin, not own), recipe.notes
 
 
 def _no_list(where: str, chain: Mapping[str, Any]) -> str:
@@ -151,9 +186,14 @@ def _no_list(where: str, chain: Mapping[str, Any]) -> str:
 def _blamed(error: ValidationError, origins: Mapping[tuple[str, str], str], where: str) -> str:
     """The layer in which the first value that is refused was written."""
     place = (*map(str, error.errors()[0]["loc"]), "")
-    return origins.get((place[0], place[1]), origins.get((place[0], ""), where))
+    in_table = next((origin for (table, _), origin in origins.items() if table == place[0]), where)
+    return origins.get((place[0], place[1]), origins.get((place[0], ""), in_table))
+
+
+def _toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _keys(place: tuple[str | int, ...]) -> list[str]:
     model: type[BaseModel] = SessionPart if place[:1] == ("session",) else Config
-    return list(model.model_fields)
+    return [*model.model_fields, *(["profiles"] if not place else [])]

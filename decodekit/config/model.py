@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from decodekit.chain import Chain
 from decodekit.chain.advice import advice
-from decodekit.config.layers import PREFIX, Origins
+from decodekit.config.layers import Merged, Origins, where_written
 from decodekit.draw.context import MOST_TOKENS
 from decodekit.errors import ConfigError, message_of
 from decodekit.log import get_logger
@@ -98,7 +98,7 @@ class Config(BaseModel):
     guesser: NamedPart | None = None
     session: SessionPart = SessionPart()
     _notes: tuple[str, ...] = PrivateAttr(default=())
-    _origins: Origins = PrivateAttr(default_factory=dict)
+    _merged: Merged = PrivateAttr(default=Merged({}, {}))
 
     @field_validator("sampler", "guesser", mode="before")
     @classmethod
@@ -107,10 +107,10 @@ class Config(BaseModel):
         return {"name": value} if isinstance(value, str) else value
 
     @classmethod
-    def of(cls, data: Mapping[str, Any], notes: tuple[str, ...], origins: Origins) -> Self:
-        """A configuration from plain data, with its notes and origins. Raises pydantic's ``ValidationError``."""
-        config = cls.model_validate(data)
-        config._notes, config._origins = notes, origins
+    def of(cls, merged: Merged, notes: tuple[str, ...]) -> Self:
+        """A configuration from its layers, with its notes. Raises pydantic's ``ValidationError``."""
+        config = cls.model_validate(merged.data)
+        config._notes, config._merged = notes, merged
         return config
 
     @property
@@ -121,29 +121,29 @@ class Config(BaseModel):
     @property
     def origins(self) -> Origins:
         """Where each value came from: the file, a profile or a variable of the environment; defaults are not here."""
-        return self._origins
+        return self._merged.origins
 
     @contextmanager
-    def _names_variables(self, *tables: str) -> Iterator[None]:
-        """An error in one of these tables says which variables of the environment are in it."""
+    def _says_where(self, *tables: str) -> Iterator[None]:
+        """An error in one of these tables says which profile or variable of the environment is in it."""
         try:
             yield
         except ConfigError as error:
-            from_outside = {origin for (table, _), origin in self._origins.items() if table in tables}
-            variables = sorted(origin for origin in from_outside if origin.startswith(PREFIX))
-            if not variables:
+            message = message_of(error)
+            where = where_written(message, tables, self._merged)
+            if not where:
                 raise
-            raise type(error)(f"{message_of(error)} (from the environment: {', '.join(variables)})") from error
+            raise type(error)(message + where) from error
 
     def build_adapter(self) -> Any:
         """Build the adapter that the configuration names."""
-        with self._names_variables("adapter"):
+        with self._says_where("adapter"):
             return registry.adapter(self.adapter.type, **self.adapter.parameters())
 
     def build_chain(self) -> Chain:
         """Build the chain, in the order of the list. Advice is logged as warnings, each message once per process."""
         parts = [{"name": part.name, **part.parameters()} for part in (*self.chain, self.sampler)]
-        with self._names_variables("chain", "sampler"):
+        with self._says_where("chain", "sampler"):
             chain = Chain.from_parts(parts[:-1], parts[-1], self._notes)
         for item in advice(chain):
             if item.message not in _advised:
@@ -153,7 +153,10 @@ class Config(BaseModel):
 
     def build_guesser(self) -> Any:
         """Build the guesser; None where there is none."""
-        return None if self.guesser is None else registry.guesser(self.guesser.name, **self.guesser.parameters())
+        if self.guesser is None:
+            return None
+        with self._says_where("guesser"):
+            return registry.guesser(self.guesser.name, **self.guesser.parameters())
 
     def check(self) -> None:
         """Check the parameters of every plugin, without building an adapter or a guesser.
@@ -167,8 +170,9 @@ class Config(BaseModel):
             ("guessers", None if self.guesser is None else self.guesser.name, self.guesser),
         ):
             if name is not None and part is not None:
-                target, _ = registry.load(group, name)
-                validated(parameter_model(target), part.parameters(), f"{group[:-1]} {name!r}")
+                with self._says_where(group[:-1]):
+                    target, _ = registry.load(group, name)
+                    validated(parameter_model(target), part.parameters(), f"{group[:-1]} {name!r}")
 
     def session_options(self) -> dict[str, Any]:
         """The keyword arguments of `Session`."""

@@ -7,18 +7,28 @@ from typing import Any
 from decodekit.config.model import Config, PresetPart
 from decodekit.errors import ConfigError
 from decodekit.plugin import registry
+from decodekit.plugin.installed import PluginInfo
 from decodekit.plugin.parameters import parameter_schema
 
 __all__ = ["config_schema"]
+
+_NO_GUESSER = {
+    "type": "object",
+    "properties": {"name": {"enum": ["none"]}},
+    "required": ["name"],
+    "additionalProperties": False,
+}
 
 
 def config_schema() -> dict[str, Any]:
     """The JSON Schema of a configuration with the parameters of every installed plugin that can be imported.
 
     What the schema accepts, `load_config` and `Config.check` accept too, and the other way round. JSON Schema cannot
-    express six things: the grammar of a chain written as one text; the parameters of a preset, which have several
-    spellings; that ``min_ngram`` is at most ``max_ngram``; the bytes of UTF-8 that a breaker of ``dry`` may have; that
-    the variable of a watermark's ``key_env`` holds its key; and that 7.0 is no integer in TOML.
+    express eight things: the grammar of a chain written as one text, which may end with a sampler and then allows no
+    other; the parameters of a preset, which have several spellings; that ``min_ngram`` is at most ``max_ngram``; the
+    bytes of UTF-8 that a breaker of ``dry`` may have; that the variable of a watermark's ``key_env`` holds its key;
+    what a grammar, a regular expression or a JSON Schema of a constraint may be; the last details of a URL; and that
+    7.0 is no integer in TOML.
     """
     schema = Config.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -26,7 +36,7 @@ def config_schema() -> dict[str, Any]:
     schema["$defs"]["adapters_by_name"] = {"anyOf": [_also_by_name(each) for each in _variants("adapters", "type")]}
     schema["$defs"]["processors_by_name"] = {"anyOf": _variants("processors", "name")}
     schema["$defs"]["samplers_by_name"] = {"anyOf": _variants("samplers", "name")}
-    schema["$defs"]["guessers_by_name"] = {"anyOf": _variants("guessers", "name")}
+    schema["$defs"]["guessers_by_name"] = {"anyOf": [*_variants("guessers", "name"), _NO_GUESSER]}
     properties = schema["properties"]
     properties["adapter"] = {"$ref": "#/$defs/adapters_by_name"}
     chain = properties["chain"]
@@ -60,17 +70,25 @@ def _also_by_name(variant: dict[str, Any]) -> dict[str, Any]:
 
 def _named_or_table(schema: dict[str, Any], group: str) -> dict[str, Any]:
     """The schema of a table, or of the name alone of a plugin that needs no parameters."""
-    alone = [each["properties"]["name"]["const"] for each in schema["$defs"][group]["anyOf"]]
-    needy = [each["properties"]["name"]["const"] for each in schema["$defs"][group]["anyOf"] if each["required"][1:]]
-    return {"anyOf": [{"$ref": f"#/$defs/{group}"}, {"enum": [name for name in alone if name not in needy]}]}
+    simple = [each for each in schema["$defs"][group]["anyOf"] if not each["required"][1:]]
+    names = [name for each in simple for name in each["properties"]["name"]["enum"]]
+    return {"anyOf": [{"$ref": f"#/$defs/{group}"}, {"enum": names}]}
 
 
 def _preset_schema() -> dict[str, Any]:
     """The schema of a chain that is a table: a preset, with its parameters by any of their spellings."""
     schema = PresetPart.model_json_schema()
-    names = [info.name for info in registry.plugins() if info.group == "presets"]
+    presets = [info for info in registry.plugins() if info.group == "presets"]
+    names = [name for info in presets for name in _names(info)]
     properties = {**schema["properties"], "preset": {"enum": names}}
     return {"properties": properties, "required": schema["required"], "additionalProperties": False}
+
+
+def _names(info: PluginInfo) -> list[str]:
+    """How a plugin may be named: its name, unless that is of another one, and its name behind its distribution."""
+    alone = registry.spelled(info.group, info.name, info.distribution)
+    in_front = f"{info.distribution}:{info.name}"
+    return [alone] if alone == in_front or not info.distribution else [alone, in_front]
 
 
 def _variants(group: str, key: str) -> list[dict[str, Any]]:
@@ -78,13 +96,14 @@ def _variants(group: str, key: str) -> list[dict[str, Any]]:
     for info in registry.plugins():
         if info.group != group:
             continue
-        name = registry.spelled(group, info.name, info.distribution)
+        names = _names(info)
+        name = names[0]
         try:
             target, _ = registry.load(group, name)
             schema = parameter_schema(target, repr(name))
         except ConfigError:
             continue  # an extra that is not installed, or a broken plugin: its parameters are not known
-        properties = {key: {"const": name}, **schema.get("properties", {})}
+        properties = {key: {"enum": names}, **schema.get("properties", {})}
         variant: dict[str, Any] = {
             "type": "object",
             "properties": properties,

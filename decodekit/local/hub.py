@@ -59,7 +59,12 @@ def hub_name(text: str) -> HubName | None:
     found = _NAME.fullmatch(text)
     if found is None:
         raise ModelNotFound(f"{text!r} names no model of the hub: write hf:org/repo/file.gguf, or hf:org/repo@revision")
-    return HubName(found[1], found[2] or "", found[3])
+    repo, file, revision = found.groups()
+    if revision and revision.lower().endswith(".gguf"):
+        branch, _, path = revision.partition("/")
+        meant = f"hf:{repo}/{path or branch}" + (f"@{branch}" if path else "")
+        raise ModelNotFound(f"{text!r}: a revision is written last, behind the file: {meant}")
+    return HubName(repo, file or "", revision)
 
 
 def hub_file(name: HubName, *, allow_downloads: bool) -> Path:
@@ -137,8 +142,14 @@ def _bar_on_a_terminal(hub: Any) -> Any:
 
 def _failed(name: HubName, error: Exception) -> ModelNotFound:
     lines = str(error).strip().splitlines()
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    access = (
+        "; a private or gated model needs a token in HF_TOKEN, of an account that has accepted the model's terms there"
+        if status in (401, 403)
+        else ""
+    )
     return ModelNotFound(
-        f"{name} cannot be had from the hub: {type(error).__name__}: {lines[0][:300] if lines else ''}"
+        f"{name} cannot be had from the hub: {type(error).__name__}: {lines[0][:300] if lines else ''}{access}"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
-from decodekit.errors import ModelNotFound, did_you_mean
+from decodekit.errors import ModelNotFound, brief, did_you_mean, message_of
 from decodekit.local.hub import hub_file, hub_name
 
 __all__ = ["find_model", "installed_models"]
@@ -31,13 +31,21 @@ def find_model(name: str, *, allow_downloads: bool = False) -> Path:
     """
     on_hub = hub_name(name)
     if on_hub is not None:
-        if not on_hub.file.endswith(".gguf"):
-            raise ModelNotFound(f"{name!r} names no .gguf file; write hf:org/repo/file.gguf, or torch:{name}")
-        return _checked(hub_file(on_hub, allow_downloads=allow_downloads))
-    path = Path(name).expanduser()
-    if path.is_file():
+        if not on_hub.file.lower().endswith(".gguf"):
+            whole = f"hf:{on_hub.repo}" + (f"@{on_hub.revision}" if on_hub.revision else "")
+            raise ModelNotFound(f"{name!r} names no .gguf file; write hf:{on_hub.repo}/FILE.gguf, or torch:{whole}")
+        cached = hub_file(on_hub, allow_downloads=allow_downloads)
+        return _checked(
+            cached, f"; the hub's cache keeps what it was given: remove {cached.resolve()} to fetch it again"
+        )
+    try:
+        path = Path(name).expanduser()
+        is_file = path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # too long; with a zero byte; a home of nobody
+        raise ModelNotFound(f"model {brief(name)} is the name of no file: {message_of(error)}") from error
+    if is_file:
         return _checked(path)
-    if name.endswith(".gguf") or "/" in name or "\\" in name or path.exists():
+    if name.lower().endswith(".gguf") or "/" in name or "\\" in name or path.exists():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise ModelNotFound(f"model {name!r} {what}; give the path of a .gguf file, or the name of a model package")
     for candidate in (_PREFIX + name, name):
@@ -75,7 +83,7 @@ def _gguf_files(found: Distribution) -> list[Path]:
     return [Path(str(file.locate())) for file in found.files or () if file.suffix.lower() == ".gguf"]
 
 
-def _checked(path: Path) -> Path:
+def _checked(path: Path, way: str = "") -> Path:
     try:
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))
@@ -84,6 +92,6 @@ def _checked(path: Path) -> Path:
     if magic != _MAGIC:
         raise ModelNotFound(
             f"{path} is not a GGUF file: it starts with {magic!r}, not {_MAGIC!r}. A model is a .gguf file, or the "
-            "folder of a transformers model"
+            f"folder of a transformers model{way}"
         )
     return path

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index
 from typing import Protocol, runtime_checkable
 
 from decodekit.distribution import Distribution, Origin, Stage
 from decodekit.distribution.disclosure import CHEAP, Disclosure
-from decodekit.errors import DecodekitError
+from decodekit.errors import DecodekitError, ParameterError, brief
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
 
@@ -58,6 +59,15 @@ class AdapterInfo:
     versions: Mapping[str, str] = field(default_factory=dict)
     concurrency: int = 16
     stochastic: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "context_length"):
+            given = getattr(self, name)
+            if given is None:
+                continue
+            if isinstance(given, bool) or not hasattr(given, "__index__"):
+                raise ParameterError(f"AdapterInfo: {name} must be an integer or None, not {brief(given)}")
+            object.__setattr__(self, name, index(given))
 
 
 @runtime_checkable

@@ -118,6 +118,12 @@ def checked(answers: Any, prefixes: Sequence[Prefix], info: AdapterInfo) -> list
     Raises:
         AdapterError: they are not a list with one answer per prefix.
     """
+    if inspect.iscoroutine(answers):
+        answers.close()
+        raise AdapterError(
+            f"adapter {info.name!r} has an async predict: for tasks, an adapter has apredict and aclose in place of "
+            "predict and close"
+        )
     if not isinstance(answers, list | Sequence):
         raise AdapterError(f"adapter {info.name!r} answered with {_kind(answers)}, not with a list of answers")
     if len(answers) != len(prefixes):
@@ -285,9 +291,9 @@ class BlockingAdapter(OfOneProcess):
             background.close()
 
     @property
-    def is_open(self) -> bool:
-        """Whether it was not closed or released."""
-        return self._background is not None
+    def is_running(self) -> bool:
+        """Whether it is open and its event loop runs: at the end of the process none does, and none can be started."""
+        return self._background is not None and self._background.usable
 
     def wait(self, question: Callable[[], Awaitable[Value]], until: float | None = None) -> Value:
         """Await something on the adapter's loop, until a time on the clock of ``time.monotonic``.

@@ -41,21 +41,31 @@ class DrawnToken:
     Args:
         token_id: the token.
         shown: the list of logprobs that came with it; None where the provider gives none.
-        ends: why the provider's answer ends after this token; None where it goes on.
+        ends: why the provider's answer ends after this token; None where it goes on, or where a `DrawnEnd` says so.
         schedule: for the record.
+        counted: whether it is one token of the provider. A piece of text is not known to be one.
     """
 
     token_id: int
     shown: Distribution | None = None
     ends: Ending | None = None
     schedule: Schedule | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnEnd:
-    """The provider's answer ended without a token."""
+    """The provider's answer has ended.
+
+    Args:
+        reason: why.
+        prompt_tokens, completion_tokens, cached_tokens: as the provider counts them; None where it does not say.
+    """
 
     reason: Ending
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
 
 
 Taken = Answer | DrawnToken | DrawnEnd
@@ -112,8 +122,8 @@ async def draw_from_task(
 
 
 def close_drawing(adapter: Adapter, drawing: Drawing | None) -> None:
-    """Close what a run left open, unless the adapter was closed meanwhile."""
-    if drawing is not None and isinstance(adapter, BlockingAdapter) and adapter.is_open:
+    """Close what a run left open, unless the adapter was closed meanwhile, or the process ends: its loop has ended."""
+    if drawing is not None and isinstance(adapter, BlockingAdapter) and adapter.is_running:
         adapter.wait(drawing.aclose, time.monotonic() + _PATIENCE)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from decodekit.errors import ConfigError
 from decodekit.plugin import registry
+from decodekit.plugin.group import NAME as _NAME
 
 __all__ = [
     "in_chain",
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 _SPACE = re.compile(r"\s*")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _PLUGIN = re.compile(rf"(?:{_NAME.pattern}:)?{_NAME.pattern}")
 _QUOTED = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'")
 _BARE = re.compile(r"[^\s(),='\"]+")
@@ -81,6 +81,10 @@ def in_chain(name: str, value: object = None, flag: str = "chain=") -> str:
         value: what it was given.
         flag: how a chain is given there.
     """
+    if name == "sampler" and isinstance(value, str):
+        return f"; a sampler is the last part of the chain: {flag}'top_k=40 {value}'"
+    if name == "preset" and isinstance(value, str):
+        return f"; a preset is a chain: {flag}Chain.preset({value!r})"
     if not registry.is_part(name):
         return ""
     written = name
@@ -239,6 +243,8 @@ class _Reader:
         if key in part:
             raise self.error("each parameter once, and none called 'name'", at)
         start = self._at
+        if self._text[start : start + 1] in ("{", "["):
+            raise self.error("a number, true, false or text; lists and tables go into a config file", start)
         written = self.take(_QUOTED) or self.take(_BARE)
         if not written:
             raise self.error(f"a value for {key!r}")
@@ -246,6 +252,4 @@ class _Reader:
             value = parse_value(written)
         except ConfigError:
             raise self.error("a TOML string", start) from None
-        if isinstance(value, list | dict):
-            raise self.error("a number, true, false or text; lists and tables go into a config file", start)
         part[key] = value

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any, get_type_hints
 from weakref import WeakKeyDictionary
 
@@ -20,6 +21,7 @@ from decodekit.plugin.wording import explained
 __all__ = [
     "FunctionPlugin",
     "Plugin",
+    "keyword_names",
     "parameter_model",
     "parameter_schema",
     "require_keywords",
@@ -143,12 +145,24 @@ def require_keywords(target: Callable[..., Any], passed: Sequence[str], owner: s
     if len(places) > len(room):
         name = places[len(room)].name
         start = "self, " if isinstance(target, type) else "".join(f"{each}, " for each in taken)
-        raise ParameterError(
-            f"{owner}: its parameter {name!r} is not keyword-only, so it could not be set; write a * before it: "
-            f"def {getattr(target, '__name__', 'plugin') if room else '__init__'}({start}*, {name}, ...)"
-        )
+        called = "__init__" if isinstance(target, type) else getattr(target, "__name__", "plugin")
+        way = f"write a * before it: def {called}({start}*, {name}, ...)"
+        if is_dataclass(target):
+            way = "write @dataclass(kw_only=True)"
+        raise ParameterError(f"{owner}: its parameter {name!r} is not keyword-only, so it could not be set; {way}")
     if len(places) < len(room) and not any(each.kind is each.VAR_POSITIONAL for each in parameters):
         raise ParameterError(f"{owner}: it is called with ({', '.join(room)}), and takes only ({', '.join(taken)})")
+
+
+def keyword_names(target: Callable[..., Any]) -> set[str]:
+    """The names of a plugin's parameters, as far as it has a signature. Its type hints are not read."""
+    if isinstance(target, type) and issubclass(target, BaseModel):
+        return set(target.model_fields)
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):  # a callable without a signature
+        return set()
+    return {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
 
 
 def parameter_schema(target: Callable[..., Any], owner: str) -> dict[str, Any]:

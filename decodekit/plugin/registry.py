@@ -14,7 +14,7 @@ from typing import Any, Never, overload
 from pydantic import BaseModel
 
 from decodekit.draw.samplers import CORE_SAMPLERS
-from decodekit.errors import ParameterError
+from decodekit.errors import ConfigError, ParameterError
 from decodekit.plugin.group import GROUPS, LOADED, Function, Group
 from decodekit.plugin.installed import OURS, PluginInfo, installed, origin, our_version
 from decodekit.plugin.parameters import FunctionPlugin
@@ -26,6 +26,7 @@ __all__ = [
     "define_group",
     "describe",
     "guesser",
+    "has_sampler",
     "is_adapter",
     "is_sampler",
     "load",
@@ -108,10 +109,22 @@ def is_part(name: str) -> bool:
     return _PROCESSORS.has(name) or _SAMPLERS.has(name)
 
 
+def has_sampler(name: str) -> bool:
+    """Whether a sampler has this name; a processor may have it too."""
+    return _SAMPLERS.has(name)
+
+
 def is_sampler(part: Any) -> bool:
-    """Whether a name, or a plugin that was built by name, is a sampler and no processor."""
+    """Whether a name, or a plugin that was built by name, is a sampler and no processor.
+
+    A name of decodekit's is what it is there. Raises `ConfigError` for another name that is of both kinds.
+    """
     if isinstance(part, str):
-        return _SAMPLERS.has(part) and not _PROCESSORS.has(part)
+        if not (_SAMPLERS.has(part) and _PROCESSORS.has(part)):
+            return _SAMPLERS.has(part)
+        if not {OURS} & {*_SAMPLERS.owners(part), *_PROCESSORS.owners(part)}:
+            raise ConfigError(f"{part!r} is the name of a processor and of a sampler; write its distribution in front")
+        return OURS in _SAMPLERS.owners(part)
     target = _target(part)
     info = LOADED.get(target)
     if info is not None:
@@ -120,56 +133,56 @@ def is_sampler(part: Any) -> bool:
 
 
 @overload
-def register_adapter(name: str) -> Callable[[Function], Function]: ...
+def register_adapter(name: str | None = None) -> Callable[[Function], Function]: ...
 @overload
 def register_adapter(name: Function) -> Function: ...
-def register_adapter(name: str | Function) -> Callable[[Function], Function] | Function:
+def register_adapter(name: str | Function | None = None) -> Callable[[Function], Function] | Function:
     """Make a function of keyword parameters that returns an adapter, or a class, an adapter of this process.
 
     As ``@register_adapter`` under its own name, as ``@register_adapter("name")`` under this one.
 
     Raises:
-        ParameterError: the name is one of decodekit's own, or another function has it already; or a parameter is not
-            keyword-only.
+        ParameterError: the name is one of decodekit's own, or another function has it already, or a chain's text cannot
+            have it; or a parameter is not keyword-only, or has a name that is taken.
     """
     return _ADAPTERS.register(name)
 
 
 @overload
-def register_processor(name: str) -> Callable[[Function], Function]: ...
+def register_processor(name: str | None = None) -> Callable[[Function], Function]: ...
 @overload
 def register_processor(name: Function) -> Function: ...
-def register_processor(name: str | Function) -> Callable[[Function], Function] | Function:
+def register_processor(name: str | Function | None = None) -> Callable[[Function], Function] | Function:
     """Make a plain function ``(dist, ctx, *, parameters) -> Distribution``, or a class, a processor of this process.
 
     As ``@register_processor`` under its own name, as ``@register_processor("name")`` under this one.
 
     Raises:
-        ParameterError: the name is one of decodekit's own, or another function has it already; or a parameter is not
-            keyword-only.
+        ParameterError: the name is one of decodekit's own, or another function has it already, or a chain's text cannot
+            have it; or a parameter is not keyword-only, or has a name that is taken.
     """
     return _PROCESSORS.register(name)
 
 
 @overload
-def register_sampler(name: str) -> Callable[[Function], Function]: ...
+def register_sampler(name: str | None = None) -> Callable[[Function], Function]: ...
 @overload
 def register_sampler(name: Function) -> Function: ...
-def register_sampler(name: str | Function) -> Callable[[Function], Function] | Function:
+def register_sampler(name: str | Function | None = None) -> Callable[[Function], Function] | Function:
     """Make a function ``(dist, ctx, randomness, *, parameters) -> Choice``, or a class, a sampler of this process.
 
     As ``@register_sampler`` under its own name, as ``@register_sampler("name")`` under this one.
 
     Raises:
-        ParameterError: the name is one of decodekit's own, or another function has it already; or a parameter is not
-            keyword-only.
+        ParameterError: the name is one of decodekit's own, or another function has it already, or a chain's text cannot
+            have it; or a parameter is not keyword-only, or has a name that is taken.
     """
     return _SAMPLERS.register(name)
 
 
 def spelled(group: str, name: str, distribution: str) -> str:
     """How a plugin is named: with its distribution in front (``dist:name``) where another one has the name too."""
-    owners = GROUPS.get(group, Group(group, group.removesuffix("s"))).owners(name)
+    owners = GROUPS.get(group, Group(group, group.removesuffix("s"))).claimed(name)
     alone = distribution in ("", OURS) or owners == [distribution] or distribution not in owners
     return name if alone else f"{distribution}:{name}"
 
@@ -180,7 +193,7 @@ def shared_names() -> list[tuple[str, str, list[str]]]:
         (group.name, name, owners)
         for group in GROUPS.values()
         for name in group.names()
-        if len(owners := group.owners(name)) > 1
+        if len(owners := group.claimed(name)) > 1
     ]
 
 

@@ -5,11 +5,13 @@ One sentence for each field: ``processor 'temperature': temperature: must be at 
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from decodekit.errors import did_you_mean
+from decodekit.plugin.secrets import masked
 
 __all__ = ["explained", "first_fault"]
 
@@ -50,6 +52,7 @@ _KINDS = {
 }
 _ONE = {"string_too_short": "text that is not empty", "too_short": "a list that is not empty"}  # of at least one
 _PATTERNS = {"^[0-9a-fA-F]{64}$": "64 hexadecimal digits"}
+_NUMBER = re.compile(r"[+-]?(\d{1,18}\.?\d{0,18}|\.\d{1,18})", re.ASCII)
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 120
 
@@ -110,7 +113,23 @@ def _sentence(
     wanted = list(dict.fromkeys(map(_wanted, found)))
     if any(error["loc"][-1:] == ("[key]",) for error in found):
         return f"{said}: the name {_SHORT.repr(place[-1])} must be {' or '.join(wanted)}"
-    return f"{said}: must be {' or '.join(wanted)}, not {_SHORT.repr(found[0]['input'])}"
+    given = found[0]["input"]
+    return f"{said}: must be {' or '.join(wanted)}, not {_SHORT.repr(_shown(place, given))}{_as_number(given, wanted)}"
+
+
+def _as_number(given: object, wanted: Sequence[str]) -> str:
+    """What to write where a number is a text: it has quotes, or no digit before its point."""
+    if not isinstance(given, str) or not any("number" in each for each in wanted):
+        return ""
+    if not _NUMBER.fullmatch(given):
+        return ""
+    return f"; as a number it is {int(given) if given.strip('+-').isdigit() else float(given)}"
+
+
+def _shown(place: Place, value: Any) -> Any:
+    """The value without what may be a secret: a wrong type is often a right value in the wrong brackets."""
+    names = [each for each in place if isinstance(each, str)]
+    return masked(names[-1] if names else "", value)
 
 
 def _wanted(error: Mapping[str, Any]) -> str:

@@ -97,7 +97,8 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                     answers = await begun.answers()
                     begun = None
                 elif run.drawing is not None:
-                    answers = await draw_from_task(adapter, run.drawing, event.prefixes, run.ends_at)
+                    with OfRuns((run.log,)):
+                        answers = await draw_from_task(adapter, run.drawing, event.prefixes, run.ends_at)
                 else:
                     with OfRuns((run.log,)):
                         answers = await ask_from_task(

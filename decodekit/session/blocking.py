@@ -102,7 +102,8 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                     answers = begun.answers()
                     begun = None
                 elif run.drawing is not None:
-                    answers = draw(adapter, run.drawing, event.prefixes, run.ends_at)
+                    with OfRuns((run.log,)):
+                        answers = draw(adapter, run.drawing, event.prefixes, run.ends_at)
                 else:
                     with OfRuns((run.log,)):
                         answers = ask(

@@ -79,14 +79,14 @@ class Decoder:
         self.prefix = prompt
         self.finish_reason: FinishReason | None = None
         self._prompt_length = len(prompt)
-        self._stop = stop
+        self.stop = stop
         self._ends = stop.ids | (tokenizer.eos_ids if tokenizer is not None else frozenset())
         self._tokenizer = tokenizer
         self._on_undisclosed = on_undisclosed
         self._level = level
         self._top = top_logprobs
         self._attempt = attempt
-        self._text = self._text_stream()
+        self.texts = self._text_stream()  # so far, and what is held back
         self._context = Context(TokenIds(prompt.since(0)), TokenIds(), tokenizer, metadata or {})
         self._states = chain.initial(self._context)
         self._asked: list[tuple[str, Disclosure]] = []
@@ -109,6 +109,12 @@ class Decoder:
         return self.finish_reason is not None
 
     @property
+    def ended_itself(self) -> bool:
+        """Whether the last token is an end-of-text token of the model."""
+        ids, tokenizer = self.output_ids, self._tokenizer
+        return tokenizer is not None and len(ids) > 0 and ids[-1] in tokenizer.eos_ids
+
+    @property
     def complete(self) -> bool | None:
         """Whether the text so far may end here; None where no part of the chain says."""
         return self.chain.complete(self._states)
@@ -120,7 +126,7 @@ class Decoder:
     @property
     def text(self) -> str:
         """The text so far, without bytes that may still change; all of it once finished."""
-        return self._text.text
+        return self.texts.text
 
     @property
     def context(self) -> Context:
@@ -194,7 +200,7 @@ class Decoder:
         Raises:
             DecodekitError: as `feed`.
         """
-        assert self._stop.until is None
+        assert self.stop.until is None
         decided = self._decide(dist, final, waited, drawn)
         return decided._replace(text=decided.text + self._end(decided.choice.token_id, last))
 
@@ -253,25 +259,28 @@ class Decoder:
             self._attempt = step.draw.attempt
         noise = self.randomness.at(step.index, draw=self._attempt)
         self._advance(step.token_id, recalled_states(self.chain, step, raw, self._context, self._states, noise))
-        return self._close(replace(step, text=self._text.take(step.token_id)), last)
+        return self._close(replace(step, text=self.texts.take(step.token_id)), last)
 
     def take(self, drawn: DrawnToken, *, waited: float = 0.0, last: FinishReason | None = None) -> Step:
-        """Take a token that the provider drew: nothing is reshaped or drawn here. The arguments are those of `feed`."""
+        """Take a token that the provider drew: nothing is reshaped or drawn here. The arguments are those of `feed`.
+
+        ``max_tokens`` is the provider's affair, whose tokens need not be those that are counted here.
+        """
         step = drawn_step(
             drawn,
             index=self._context.step,
             stream=self.randomness.stream,
-            text=self._text.take(drawn.token_id),
+            text=self.texts.take(drawn.token_id),
             level=self._level,
             top=self._top,
             waited=waited,
         )
         self._advance(drawn.token_id, self._states)
-        return self._close(step, drawn.ends or last)
+        return self._close(step, drawn.ends or last, limited=False)
 
     def checkpoint(self) -> Checkpoint:
         """Where it stands, to be given to `rewind`. O(1): nothing in a checkpoint ever changes."""
-        return Checkpoint(self.prefix, self._context, self._states, self._need, self._text.checkpoint())
+        return Checkpoint(self.prefix, self._context, self._states, self._need, self.texts.checkpoint())
 
     def rewind(self, checkpoint: Checkpoint) -> None:
         """Go back to where it stood, unfinished. The attempt rises by one: the same noise would be biased."""
@@ -281,7 +290,7 @@ class Decoder:
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.prefix, self._context = checkpoint.prefix, checkpoint.context
         self._states, self._need = checkpoint.states, checkpoint.need
-        self._text.rewind(checkpoint.text)
+        self.texts.rewind(checkpoint.text)
         self._asked.clear()
         self.finish_reason = None
 
@@ -297,7 +306,7 @@ class Decoder:
         """End the sequence. Returns the text that was held back until now."""
         if self.finish_reason is None:
             self.finish_reason = reason
-            return self._text.finish()
+            return self.texts.finish()
         return ""
 
     def _decide(self, dist: Distribution, final: bool, waited: float, drawn: Drawn | None) -> Decided:
@@ -313,7 +322,7 @@ class Decoder:
         if self.noted and self.chain.stateful:
             choice = reshaped.placed(choice)
         self._advance(choice.token_id, reshaped.states_after(choice))
-        text, asked = self._text.take(choice.token_id), tuple(self._asked)
+        text, asked = self.texts.take(choice.token_id), tuple(self._asked)
         self._asked.clear()
         seconds = time.perf_counter() - started
         return Decided(dist, reshaped, choice, noise, text, asked, before, self.complete, waited, seconds)
@@ -347,20 +356,20 @@ class Decoder:
         self._need = self.chain.need(self._context, states)
 
     def _text_stream(self) -> TokenText:
-        return TokenText(self._tokenizer, self._stop.strings, self._ends)
+        return TokenText(self._tokenizer, self.stop.strings, self._ends)
 
-    def _close(self, step: Step, last: FinishReason | None) -> Step:
+    def _close(self, step: Step, last: FinishReason | None, *, limited: bool = True) -> Step:
         """Decide whether this step is the last; if it is, add the text that was held back."""
-        wanted = self._stop.until is not None and self._stop.until(step)  # first, so that it sees every step
-        held = self._end(step.token_id, last, wanted=wanted)
+        wanted = self.stop.until is not None and self.stop.until(step)  # first, so that it sees every step
+        held = self._end(step.token_id, last, wanted=wanted, limited=limited)
         return replace(step, text=step.text + held) if held else step
 
-    def _end(self, token_id: int, last: FinishReason | None, *, wanted: bool = False) -> str:
+    def _end(self, token_id: int, last: FinishReason | None, *, wanted: bool = False, limited: bool = True) -> str:
         """End after this token, if it is the last. Returns the text that was held back."""
         reason: FinishReason | None = None
-        if wanted or token_id in self._ends or self._text.stopped:
+        if wanted or token_id in self._ends or self.texts.stopped:
             reason = "stop"
-        elif self._context.step >= self._stop.max_tokens:
+        elif limited and self._context.step >= self.stop.max_tokens:
             reason = "length"
         else:
             reason = last

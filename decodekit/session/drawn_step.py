@@ -6,6 +6,7 @@ from decodekit.chain.entry import known
 from decodekit.distribution.disclosure import Tail
 from decodekit.draw.choice import Choice
 from decodekit.model.drawn import DrawnToken
+from decodekit.trace.named_texts import DRAWN_BY
 from decodekit.trace.step import Level, Step, Timing
 from decodekit.trace.summary import RawSummary
 
@@ -41,7 +42,7 @@ def drawn_step(drawn: DrawnToken, *, index: int, stream: int, text: str, level: 
         entries=(),
         draw=None,
         choice=choice,
-        schedule=drawn.schedule,
+        schedule={DRAWN_BY: "the provider", **(drawn.schedule or {})},
         timing=Timing(waited, 0.0),
         stream=stream,
         row=row,

@@ -11,6 +11,7 @@ import numpy as np
 from decodekit.chain import Chain
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError, brief, did_you_mean
+from decodekit.plugin.group import ELSEWHERE
 from decodekit.plugin.one_line import in_chain
 from decodekit.plugin.protocols import Guesser
 from decodekit.session.guessing import GivenGuesser, NamedGuesser, guesser_of
@@ -66,6 +67,9 @@ class ResumeKeywords(_AnyRun, total=False):
 
     chain: Chain | None
     metadata: Mapping[str, Any] | None
+
+
+ELSEWHERE.update(dict.fromkeys(ManyKeywords.__annotations__, "an option of the call, and no part of a chain"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from decodekit.text.base import prompt_ids
 from decodekit.text.tokenizer import Message
 from decodekit.text.utf8 import utf8
 
-__all__ = ["Given", "Prompt", "as_given", "as_prefix", "count_tokens"]
+__all__ = ["Given", "Prompt", "are_conversations", "as_given", "as_prefix", "count_tokens"]
 
 Prompt = str | Sequence[int] | Sequence[Message] | Prefix
 Given = str | list[dict[str, Any]] | None
@@ -76,6 +76,17 @@ def count_tokens(adapter: Adapter | AsyncAdapter, prompt: Prompt) -> int:
     if getattr(tokenizer, "whole_texts", False):
         raise ParameterError("this server takes texts, and its tokens are not known; name its tokenizer= to count them")
     return len(as_prefix(adapter, prompt))
+
+
+def are_conversations(prompts: object) -> bool:
+    """Whether these prompts, in a list, are all messages. Of an iterator that is not known before it is read."""
+    return (
+        isinstance(prompts, Sequence)
+        and bool(prompts)
+        and all(
+            isinstance(prompt, Sequence) and len(prompt) > 0 and isinstance(prompt[0], Mapping) for prompt in prompts
+        )
+    )
 
 
 def as_given(adapter: Adapter | AsyncAdapter, prompts: Sequence[Prompt]) -> list[Given] | None:

@@ -16,7 +16,10 @@ from decodekit.plugin import registry
 from decodekit.session.options import GenerationOptions
 from decodekit.session.settings import Settings
 
-__all__ = ["DrawingAdapter", "Terms", "drawn_by_provider"]
+__all__ = ["PROVIDER_DRAWS", "DrawingAdapter", "Terms", "drawn_by_provider"]
+
+PROVIDER_DRAWS = "the provider draws the tokens"
+"""The event of the log."""
 
 _warned: WeakSet[Any] = WeakSet()  # adapters
 
@@ -32,6 +35,7 @@ class Terms:
         seed: of the run. It is passed on where the provider takes one.
         stream: of the run's first sequence.
         top: how many leading tokens the record keeps.
+        conversation: all prompts are conversations.
     """
 
     chain: Chain
@@ -40,13 +44,14 @@ class Terms:
     seed: int
     stream: int
     top: int
+    conversation: bool = False
 
 
 class DrawingAdapter(Protocol):
     """An adapter whose provider can draw; it is an `AsyncAdapter` too."""
 
-    def must_draw(self, tokens: int) -> str:
-        """Why an answer of so many tokens has no distributions to draw from here; '' where it has."""
+    def must_draw(self, tokens: int, conversation: bool = False) -> str:
+        """Why the provider has to draw so many tokens, after a conversation or not; '' where it has not."""
         ...
 
     def drawing(self, terms: Terms) -> Drawing:
@@ -58,22 +63,28 @@ class DrawingAdapter(Protocol):
         ...
 
 
-def drawn_by_provider(settings: Settings, options: GenerationOptions, seed: int) -> tuple[Settings, Drawing | None]:
+def drawn_by_provider(
+    settings: Settings, options: GenerationOptions, seed: int, *, conversation: bool = False
+) -> tuple[Settings, Drawing | None]:
     """The settings of a run, and the answers that the provider draws; None where decodekit draws.
 
     With the sampler `provider` it draws. It also draws, and a warning says so once for each adapter, where the adapter
     says that it must, and the sampler is `multinomial`, the default, or `greedy`.
 
+    Args:
+        settings, options, seed: of the run.
+        conversation: all its prompts are conversations.
+
     Raises:
         ParameterError: it cannot draw, or not with this chain or these options.
     """
     if settings.chain.sampler is provider:
-        return settings, _drawing(settings, options, seed)
+        return settings, _drawing(settings, options, seed, conversation)
     adapter, chain = _behind(settings), settings.chain
     must = getattr(adapter, "must_draw", None)
     if must is None or chain.sampler not in (multinomial, greedy):
         return settings, None
-    why = must(options.stop.max_tokens)
+    why = must(options.stop.max_tokens, conversation)
     if not why:
         return settings, None
     processors = list(chain.processors)
@@ -83,13 +94,13 @@ def drawn_by_provider(settings: Settings, options: GenerationOptions, seed: int)
     drawn.notes = chain.notes
     settings = replace(settings, chain=drawn)
     try:
-        drawing = _drawing(settings, options, seed)
+        drawing = _drawing(settings, options, seed, conversation)
     except ParameterError as error:
         raise ParameterError(f"{why}. Otherwise the provider has to draw: {error}") from error
     if adapter not in _warned:
         _warned.add(adapter)
         get_logger().warning(
-            "the provider draws the tokens",
+            PROVIDER_DRAWS,
             why=why,
             consequence="its random numbers are not known: steps can be consistent, never proved",
             remedy="sampler='provider' says that this is wanted",
@@ -97,7 +108,7 @@ def drawn_by_provider(settings: Settings, options: GenerationOptions, seed: int)
     return settings, drawing
 
 
-def _drawing(settings: Settings, options: GenerationOptions, seed: int) -> Drawing:
+def _drawing(settings: Settings, options: GenerationOptions, seed: int, conversation: bool) -> Drawing:
     make = getattr(_behind(settings), "drawing", None)
     if make is None:
         raise ParameterError(
@@ -110,7 +121,7 @@ def _drawing(settings: Settings, options: GenerationOptions, seed: int) -> Drawi
         raise ParameterError("guesser: where the provider draws there is nothing to guess; leave it out, or use 'none'")
     stop = options.stop
     drawing: Drawing = make(
-        Terms(settings.chain, stop.max_tokens, stop.strings, seed, options.stream, settings.top_logprobs)
+        Terms(settings.chain, stop.max_tokens, stop.strings, seed, options.stream, settings.top_logprobs, conversation)
     )
     return drawing
 

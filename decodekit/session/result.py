@@ -24,7 +24,8 @@ class Usage:
 
     Args:
         prompt_tokens: of the prompt; None where they are not known: on a server of texts, without ``tokenizer=``.
-        completion_tokens: that were generated.
+        completion_tokens: that were generated. Where the provider draws, as it reports; where it does not, the recorded
+            ones, which may be pieces of text.
         cached_tokens: those of the prompt that needed no evaluation when it was first asked for: the adapter's cache
             held them, or the server reported so. None where the adapter does not say.
     """
@@ -70,6 +71,7 @@ class Result:
         text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
         more = f", stream={self.stream}" if self.stream else ""
         more += "" if self.error is None else f", error={type(self.error).__name__}"
+        more += ", drawn by the provider" if self.trace.by_provider else ""
         return f"Result({text!r}, {len(self.token_ids)} tokens, {self.finish_reason!r}, seed={self.seed}{more})"
 
     @property
@@ -125,14 +127,24 @@ class Result:
             ParameterError: there is no such step, or the steps were not kept.
         """
         own = [each for each in self.trace.steps if each.stream == self.stream]
-        at = step.index if isinstance(step, Step) else step
-        if not isinstance(at, int):
+        at: object = step.index if isinstance(step, Step) else step
+        if not isinstance(at, int) or isinstance(at, bool):
             raise ParameterError(f"explain takes a step, or the number of one, not {brief(at)}")
         if not -len(own) <= at < len(own):
-            there = f"there are steps 0 to {len(own) - 1}" if own else "none was kept (level='none', or a streamed run)"
+            why = "none was made" if not self.token_ids else "none was kept (level='none', or a streamed run)"
+            there = f"there are steps 0 to {len(own) - 1}" if own else why
             raise ParameterError(f"explain: there is no step {at}; {there}")
+        if isinstance(step, Step) and not _same(step, own[at]):
+            raise ParameterError(
+                f"explain: this is step {at} of another sequence or run; ask its own result, or use step.explain()"
+            )
         return explain_in(Trace(self.trace.header, own, self.trace.footer), at % len(own), self.tokenizer)
 
     def __reduce__(self) -> tuple[Any, ...]:
         kept = (each.name for each in fields(self) if each.name not in ("schema", "tokenizer"))
         return type(self), tuple(getattr(self, name) for name in kept)
+
+
+def _same(step: Step, own: Step) -> bool:
+    """Whether it is this step or a copy of it, such as the one that was streamed."""
+    return step is own or (step.stream, step.token_id, step.choice) == (own.stream, own.token_id, own.choice)

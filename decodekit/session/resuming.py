@@ -139,6 +139,8 @@ def _read(source: Trace | PathLike) -> tuple[Trace, int]:
             cut = fault.torn
             get_logger().warning("incomplete last line of the trace left out", path=str(source), bytes=cut)
     require_noise(past)
+    if past.by_provider:
+        raise TraceError("the provider drew these tokens, and goes on with none of its answers: generate anew")
     header = past.header
     samples = len(header.sequences) // max(len(header.prompts), 1)
     prompts = [at for at in range(len(header.prompts)) for _ in range(samples)]

@@ -8,7 +8,7 @@ from an iterator, an outcome that was handed out is forgotten.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from decodekit.draw.whole import whole
@@ -49,8 +49,7 @@ class Outcome:
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     error: DecodekitError | None
-    prompt_tokens: int | None = None
-    cached_tokens: int | None = None
+    usage: Usage = field(default_factory=lambda: Usage(None, 0, None))
     complete: bool | None = None
 
     @classmethod
@@ -63,8 +62,7 @@ class Outcome:
             token_ids=tuple(decoder.output_ids[:recorded]),
             finish_reason=decoder.finish_reason or "cancelled",
             error=sequence.error,
-            prompt_tokens=decoder.prompt_tokens,
-            cached_tokens=sequence.cached_tokens,
+            usage=_usage(sequence, recorded),
             complete=sequence.complete,
         )
 
@@ -78,7 +76,7 @@ class Outcome:
             trace=trace,
             stream=self.stream,
             error=self.error,
-            usage=Usage(self.prompt_tokens, len(self.token_ids), self.cached_tokens),
+            usage=self.usage,
             complete=self.complete,
             schema=schema,
             tokenizer=tokenizer,
@@ -88,6 +86,17 @@ class Outcome:
     def without_tokens(cls, stream: int, reason: FinishReason, error: BaseException | None = None) -> Self:
         """The outcome of a sequence that never started."""
         return cls(stream, "", (), reason, error if isinstance(error, DecodekitError) else None)
+
+
+def _usage(sequence: RunSequence, recorded: int) -> Usage:
+    """What is counted here, or by the provider that drew the tokens, where it says so."""
+    counts = sequence.counts
+    told = (None, None, None) if counts is None else (
+        counts.prompt_tokens, counts.completion_tokens, counts.cached_tokens
+    )  # fmt: skip
+    own = sequence.decoder.prompt_tokens, recorded, sequence.cached_tokens
+    prompt, completion, cached = (ours if theirs is None else theirs for ours, theirs in zip(own, told, strict=True))
+    return Usage(prompt, completion or 0, cached)
 
 
 class Roster:

@@ -30,7 +30,7 @@ from decodekit.session.making import CallersUntil, SequenceMaker
 from decodekit.session.opening import ban_of, check_options, header_of
 from decodekit.session.options import GenerationOptions
 from decodekit.session.progress import Progress
-from decodekit.session.prompts import Given, Prompt
+from decodekit.session.prompts import Given, Prompt, are_conversations
 from decodekit.session.provider_draws import drawn_by_provider
 from decodekit.session.result import Result
 from decodekit.session.roster import Outcome, Roster, listed, one_by_one
@@ -93,7 +93,9 @@ class Run:
     ) -> None:
         check_options(settings, options, listed=streams is not None)
         self.seed = Randomness(settings.seed if options.seed is None else options.seed).seed
-        settings, self.drawing = drawn_by_provider(settings, options, self.seed)
+        settings, self.drawing = drawn_by_provider(
+            settings, options, self.seed, conversation=are_conversations(prompts)
+        )
         self.settings, self.options = settings, options
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from decodekit.chain.batch import Drawn
@@ -36,6 +37,7 @@ class RunSequence:
         error: what ended it, when it failed.
         recorded: how many of its steps are recorded.
         cached_tokens: how many tokens of its prompt needed no evaluation; None where the adapter does not say.
+        counts: the end of an answer that the provider drew, with its numbers of tokens; None elsewhere.
     """
 
     def __init__(self, decoder: Decoder, log: RunLog, held: HeldSteps | None = None) -> None:
@@ -45,6 +47,9 @@ class RunSequence:
         self.cached_tokens: int | None = None
         self._held = held
         self._inquiry = Inquiry()  # for the step that is being decided
+        self.counts: DrawnEnd | None = None
+        self._given_tokens = 0  # by the provider, as far as they can be counted
+        self._waiting: tuple[Step, int] | None = None  # a step whose text is held back, and the text before that
 
     @property
     def stream(self) -> int:
@@ -56,9 +61,9 @@ class RunSequence:
 
     @property
     def complete(self) -> bool | None:
-        """Whether it has ended with a text that may end there; None where no part of the chain says."""
+        """Whether an end-of-text token ended it where the text may end; None where no part of the chain says."""
         complete = self.decoder.complete
-        return complete if complete is None else complete and self.decoder.finish_reason == "stop"
+        return complete if complete is None else complete and self.decoder.ended_itself
 
     @property
     def undecided(self) -> bool:
@@ -89,7 +94,8 @@ class RunSequence:
             return self.settled()
         if isinstance(answer, DrawnEnd):
             self.decoder.finish(answer.reason)
-            return []
+            self.counts = answer
+            return self.settled()
         if isinstance(answer, DrawnToken):
             return self._given(answer, waited, last)
         checkpoint = self.decoder.checkpoint() if self._held is not None else None
@@ -132,7 +138,9 @@ class RunSequence:
 
     def settled(self) -> list[Step]:
         """Release the held steps that can no longer be taken back."""
-        return [] if self._held is None else self._held.settled(everything=self.finished)
+        if self._held is None:
+            return self._released() if self.finished else []
+        return self._held.settled(everything=self.finished)
 
     def fail(self, error: DecodekitError) -> None:
         """End with this error; with 'context' if that is full after at least one token."""
@@ -186,11 +194,28 @@ class RunSequence:
         return decision
 
     def _given(self, drawn: DrawnToken, waited: float, last: FinishReason | None) -> list[Step]:
+        """Take a token that the provider drew. Its step waits while text is held back that may become its own."""
+        self._given_tokens += drawn.counted
+        if self._given_tokens > self.decoder.stop.max_tokens:
+            self.decoder.finish("length")  # the provider went on beyond what it was asked for
+            return self.settled()
+        before = self._released()
         try:
-            return [self.decoder.take(drawn, waited=waited, last=last)]
+            step = self.decoder.take(drawn, waited=waited, last=None if last == "context" else last)
         except DecodekitError as error:
             self.fail(error)
+            return before
+        if self.finished or not self.decoder.texts.holds:
+            return [*before, step]
+        self._waiting = step, len(self.decoder.text)
+        return before
+
+    def _released(self) -> list[Step]:
+        """The step that waited; at the end of the sequence, with the text that was held back."""
+        if self._waiting is None:
             return []
+        (step, before), self._waiting = self._waiting, None
+        return [replace(step, text=step.text + self.decoder.text[before:]) if self.finished else step]
 
     def _keep(self, checkpoint: Checkpoint | None, step: Step) -> list[Step]:
         if self._held is None:

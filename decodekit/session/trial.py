@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from decodekit.distribution.disclosure import Undisclosed
+from decodekit.draw.samplers import greedy, multinomial, provider
 from decodekit.errors import DecodekitError
 from decodekit.model.asking import BlockingAdapter
 from decodekit.model.fitness import Fitness
@@ -32,7 +33,7 @@ def tried(session: Session) -> list[Fitness]:
     adapter: Any = session.adapter.adapter if isinstance(session.adapter, BlockingAdapter) else session.adapter
     verdicts: list[Fitness] = []
     before = _requests(adapter)
-    drawn = False
+    drawn = _is_drawn(session, adapter)
     try:
         result = session.generate(_prompt(session, adapter), max_tokens=_TOKENS, seed=0, deadline=_DEADLINE)
     except Undisclosed as error:
@@ -54,6 +55,14 @@ def _prompt(session: Session, adapter: Any) -> Prompt:
         return [1]
     talks = getattr(adapter, "capabilities", {}).get("conversations", False)
     return [{"role": "user", "content": _PROMPT}] if talks else _PROMPT
+
+
+def _is_drawn(session: Session, adapter: Any) -> bool:
+    """Whether the provider is to draw, even if it then cannot."""
+    sampler, must = session.settings.chain.sampler, getattr(adapter, "must_draw", None)
+    with suppress(DecodekitError):
+        return sampler is provider or (must is not None and sampler in (multinomial, greedy) and bool(must(_TOKENS)))
+    return False
 
 
 def _requests(adapter: Any) -> int:
@@ -90,7 +99,7 @@ def _price(result: Result, requests: int) -> Fitness:
     count = len(result.token_ids)
     more = sum(bool(step.asked) for step in result.trace.steps)
     gave_up = any(entry.gave_up is not None for step in result.trace.steps for entry in step.entries)
-    parts = [f"{count} tokens"]
+    parts = [f"{count} token{'' if count == 1 else 's'}"]
     if requests:
         parts.append(f"{requests / max(1, count):.1f} requests a token")
     if more:

@@ -9,7 +9,11 @@ from decodekit.errors import ParameterError
 from decodekit.text.base import BaseTokenizer
 from decodekit.text.utf8 import utf8
 
-__all__ = ["BytesTokenizer", "PiecesTokenizer"]
+__all__ = ["BytesTokenizer", "NoPiece", "PiecesTokenizer"]
+
+
+class NoPiece(ParameterError):
+    """A text that these pieces cannot write."""
 
 
 class PiecesTokenizer(BaseTokenizer):
@@ -37,7 +41,7 @@ class PiecesTokenizer(BaseTokenizer):
         while data:
             match = next((item for item in self._by_length if data.startswith(item[0])), None)
             if match is None:
-                raise ParameterError(f"no token begins {data[:8]!r}")
+                raise NoPiece(f"no token begins {data[:8]!r}")
             ids.append(match[1])
             data = data[len(match[0]) :]
         return ids

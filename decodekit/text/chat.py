@@ -83,9 +83,9 @@ def render(
 
     Args:
         template: a Jinja template, as in model files.
-        messages: mappings with the string key ``role``, and ``content``: a string, None, or a list of parts. The
-            texts of parts are joined, a line each, where the template does not read parts. Other keys, such as
-            ``tool_calls``, hold plain data for the template.
+        messages: mappings with the string key ``role``, and ``content``: a string, or a list of parts; it
+            may be None beside ``tool_calls``. The texts of parts are joined, a line each, where the template does not
+            read parts. Other keys, such as ``tool_calls``, hold plain data for the template.
         bos_token: the value of ``bos_token`` in the template.
         eos_token: the same for ``eos_token``.
         add_generation_prompt: end where the assistant's answer begins or continues. Otherwise end with the last turn.

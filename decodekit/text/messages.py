@@ -49,10 +49,10 @@ def checked_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
         role, content = message.get("role"), message.get("content")
         if not isinstance(role, str):
             raise ParameterError(f"{where} needs a 'role', such as 'user'; it has {role!r}")
-        if "content" not in message and not message.get("tool_calls"):
-            raise ParameterError(f"{where} needs a 'content': a string, None, or a list of parts")
+        if content is None and not message.get("tool_calls"):  # templates fail at it, or write None
+            raise ParameterError(f"{where} needs a 'content': a string or a list of parts; only 'tool_calls' need none")
         if not (content is None or isinstance(content, str | list | tuple)):
-            raise ParameterError(f"{where} needs a 'content': a string, None, or a list of parts, not {content!r}")
+            raise ParameterError(f"{where} needs a 'content': a string or a list of parts, not {content!r}")
         given: Mapping[str, Any] = message
         data = {key: _data(value, where, 1) for key, value in given.items() if value is not None}
         if _ROLE.fullmatch(role):

@@ -51,6 +51,11 @@ class TextStream:
         """All text released so far."""
         return "".join(self._released)
 
+    @property
+    def holds(self) -> bool:
+        """Whether something is held back that `finish` or `push` would still release."""
+        return bool(self._held or self._decoder.getstate()[0])
+
     def push(self, data: bytes, token_id: int | None = None) -> str:
         """Take the bytes of one token and return the text that is now certain. Sets `stopped` at a match.
 

@@ -13,6 +13,7 @@ from decodekit.draw.randomness import gumbel_of, uniform_of
 from decodekit.text.labels import token_label
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.named_texts import DRAWN_BY, named_texts
 from decodekit.trace.stages import Column, Recorded, TokenLine, grid, share_text
 
 __all__ = ["Explanation", "explain_step"]
@@ -106,16 +107,23 @@ def explain_step(
     if chain is None:
         chain = {"processors": [{"name": entry.name} for entry in step.entries]}
     columns, rows = grid(step, chain)
-    labels = {row.token_id: token_label(tokenizer, row.token_id) for row in rows}  # the runner-up is one of them
+    named = named_texts(step.schedule)
+    labels = {row.token_id: _label(tokenizer, row.token_id, named) for row in rows}  # the runner-up is one of them
     if tokenizer is None and step.text:
         labels[step.token_id] = f'"{safe_text(step.text)}"'
     facts = tuple(_facts(step, str(chain.get("sampler", {}).get("name", "")), labels))
     return Explanation(step.index, step.token_id, before, tuple(columns), tuple(rows), labels, facts, verified)
 
 
+def _label(tokenizer: Tokenizer | None, token_id: int, named: Mapping[int, str]) -> str:
+    return f'"{safe_text(named[token_id])}"' if token_id in named else token_label(tokenizer, token_id)
+
+
 def _facts(step: Recorded, sampler: str, labels: Mapping[int, str]) -> list[tuple[str, str]]:
     """How the choice was made: the random word, the numbers computed from it, and the margin."""
     choice, draw = step.choice, step.draw
+    if DRAWN_BY in (step.schedule or {}):
+        return [("draw", "by the provider, with random numbers of its own"), ("margin", "not known")]
     unit = " of the mass" if sampler == "inverse_cdf" else " nats" if sampler in ("multinomial", "greedy") else ""
     margin = "nothing else was possible"
     if choice.runner_up is not None:

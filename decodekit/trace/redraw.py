@@ -18,7 +18,7 @@ from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
 
-__all__ = ["by_provider", "check_word", "noise_of", "redraw"]
+__all__ = ["check_word", "noise_of", "redraw"]
 
 _CLOSE = 1e-9
 _NO_CONTEXT = Context()  # no sampler of the core looks at it
@@ -110,16 +110,10 @@ def check_word(step: Step, noise: BoundRandomness) -> None:
         raise Finding("failed", f"the word of lane {draw.lane} is {word:016x}, the record says {draw.word:016x}")
 
 
-def by_provider(trace: Trace) -> bool:
-    """Whether the provider drew the tokens: neither a draw nor a reshaping was done here."""
-    described = trace.header.chain.get("sampler", {})
-    return (described.get("distribution"), described.get("name")) == ("decodekit", "provider")
-
-
 def _core_sampler(trace: Trace) -> str:
     described = trace.header.chain.get("sampler", {})
     name = described.get("name")
-    if by_provider(trace):
+    if trace.by_provider:
         raise Finding("consistent", "the provider drew this token with random numbers of its own")
     if described.get("distribution") != "decodekit" or name not in CORE_SAMPLERS:
         raise Finding("consistent", f"the sampler {name!r} is not one of the core, so its draw is not repeated")

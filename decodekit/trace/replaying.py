@@ -29,7 +29,7 @@ from decodekit.trace.comparing import check_choice
 from decodekit.trace.given import relearn
 from decodekit.trace.reader import read_trace
 from decodekit.trace.rebuild import chain_of, differences, require_noise
-from decodekit.trace.redraw import by_provider, noise_of, redraw
+from decodekit.trace.redraw import noise_of, redraw
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
@@ -152,7 +152,7 @@ def _from_record(trace: Trace, step: Step, attempts: Attempts) -> ReplayStep:
 
 
 def _live(trace: Trace, adapter: Adapter, given: Chain | None) -> ReplayReport:
-    if by_provider(trace):
+    if trace.by_provider:
         raise TraceError(
             "the provider drew these tokens with random numbers of its own, so no model draws them again; "
             "Session.score says how likely a model finds them"

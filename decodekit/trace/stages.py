@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from decodekit.chain import Entry
+from decodekit.distribution import Schedule
 from decodekit.draw.choice import Choice, Draw
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.summary import RawSummary
@@ -34,6 +35,8 @@ class Recorded(Protocol):
     def draw(self) -> Draw | None: ...
     @property
     def evidence(self) -> Evidence | None: ...
+    @property
+    def schedule(self) -> Schedule | None: ...
 
 
 @dataclass(frozen=True, slots=True)

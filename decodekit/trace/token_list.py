@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decodekit.errors import DecodekitError
 from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.named_texts import named_texts
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 
@@ -49,7 +50,9 @@ def tokens_of(trace: Trace, stream: int, token_ids: Sequence[int], tokenizer: To
 
 
 def _of(step: Step, tokenizer: Tokenizer | None) -> Token:
-    top = tuple(Token(_own_text(tokenizer, token_id), token_id, logprob) for token_id, logprob in step.raw.top)
+    named = named_texts(step.schedule)
+    texts = [(named[each] if each in named else _own_text(tokenizer, each), each) for each, _ in step.raw.top]
+    top = tuple(Token(*each, logprob) for each, (_, logprob) in zip(texts, step.raw.top, strict=True))
     return Token(step.text, step.token_id, step.choice.raw_logprob, top)
 
 

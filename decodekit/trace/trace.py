@@ -41,6 +41,12 @@ class Trace:
         counts = f"{len(self.steps)} steps, {number} sequence{'' if number == 1 else 's'}, {self.header.level!r}"
         return f"Trace({counts}, seed={self.header.seed}, {ends})"
 
+    @property
+    def by_provider(self) -> bool:
+        """Whether the provider drew the tokens: neither a draw nor a reshaping was done here."""
+        described = self.header.chain.get("sampler", {})
+        return (described.get("distribution"), described.get("name")) == ("decodekit", "provider")
+
     def token_ids(self, stream: int = 0) -> list[int]:
         """The tokens of one sequence."""
         return [step.token_id for step in self.steps if step.stream == stream]
@@ -105,9 +111,10 @@ class Trace:
     def ended_early(self) -> str | None:
         """Which sequence ended at a limit that it had not reached; None for none, as far as the record says.
 
+        Where the provider drew, it counted: tokens that are no text, such as those of reasoning, and its own limits.
         Traces written before there was the reason 'context' say 'length' for a full context too.
         """
-        ends = self.footer.ends if self.footer is not None else []
+        ends = self.footer.ends if self.footer is not None and not self.by_provider else []
         for end in ends:
             reached = self._was_long_enough(end) or self._filled_the_context(end)
             if end.finish_reason == "length" and not reached:

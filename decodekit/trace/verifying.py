@@ -20,7 +20,7 @@ from decodekit.trace.branches import check_branches, drawn_from_record
 from decodekit.trace.comparing import check_choice, is_close
 from decodekit.trace.reader import inspect_trace
 from decodekit.trace.rebuild import chain_of, require_noise
-from decodekit.trace.redraw import by_provider, check_word, redraw
+from decodekit.trace.redraw import check_word, redraw
 from decodekit.trace.reproducing import NotRecorded, Rerun, reproduce
 from decodekit.trace.step import Step
 from decodekit.trace.texts import RecordedTexts
@@ -67,6 +67,8 @@ def verify(trace: Trace | PathLike, *, chain: bool | Chain = False, tokenizer: T
     wrong = trace.wrong_ends() or trace.ended_early()
     if wrong is not None:
         return Verdict("failed", len(trace.steps), wrong, counts, words)
+    if worst is None and trace.by_provider:
+        return Verdict("consistent", None, "the provider drew nothing, which is not proved")
     if worst is None:
         return Verdict("proved", None, "there are no steps to prove")
     word, why = findings[worst]
@@ -86,7 +88,7 @@ class _Check:
         self._texts = None if tokenizer is None else RecordedTexts(trace, _same(trace, tokenizer))
         self._rerun: Rerun | None = None
         self._missing = ""
-        if chain and not by_provider(trace):
+        if chain and not trace.by_provider:
             try:
                 self._rerun = Rerun(chain if isinstance(chain, Chain) else chain_of(trace), tokenizer)
             except ConfigError as error:
@@ -140,7 +142,7 @@ def _check_limits(trace: Trace, step: Step) -> None:
     level, most = trace.header.level, trace.header.stop.get("max_tokens")
     if (step.evidence is not None and level == "choice") or (step.row is not None and level != "full"):
         raise Finding("failed", f"step {step.index} holds more than level {level!r} records")
-    if most is not None and step.index >= most:  # a resumed run has its last limit in the header
+    if most is not None and step.index >= most and not trace.by_provider:  # a resumed run has its last limit there
         raise Finding("failed", f"step {step.index} comes after the {most} tokens that the run was allowed")
     if not 0.0 <= step.raw.temperature < math.inf:
         raise Finding("failed", f"step {step.index} has a row of temperature {step.raw.temperature}")

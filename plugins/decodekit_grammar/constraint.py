@@ -12,8 +12,8 @@ from pydantic import Field
 
 from decodekit import CHEAP, Choice, Context, Disclosure, Distribution, ParameterError, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit.text.tokenizer_cache import cached_for
-from decodekit_grammar.matcher import Matcher
+from decodekit_grammar.json_region import Region
+from decodekit_grammar.matcher import Matcher, matches
 from decodekit_grammar.number_length import NumberLength
 from decodekit_grammar.place import Place
 from decodekit_grammar.thinking import Opening, opening_of, without_thinking
@@ -48,6 +48,10 @@ class Constraint(Plugin):
         """A grammar of its own that `expression` refers to; None for none."""
         return None
 
+    def json_after(self, opening: Opening | None) -> Region:
+        """Where in a text JSON stands, to which `longest_number` applies."""
+        return Region() if opening is None or self.after is None else Region(self.after, self.opened_by, opening.opened)
+
     def more_rules(self, control: Mapping[str, int]) -> str:
         """Further rules in Lark that `expression` refers to.
 
@@ -67,7 +71,9 @@ class Constraint(Plugin):
 
     def constrained(self, text: str) -> str:
         """The part of a text that the constraint is for: what follows the thinking."""
-        return text if self.after is None else without_thinking(text, self.after, self.opened_by)
+        if self.after is None or (not text.startswith(self.opened_by) and matches(self.grammar(), text)):
+            return text
+        return without_thinking(text, self.after, self.opened_by)
 
     def grammar(self, opening: Opening | None = None, control: Mapping[str, int] = MappingProxyType({})) -> str:
         """The whole grammar as llguidance reads it: Lark, or where there are two grammars, a JSON object of them.
@@ -102,9 +108,9 @@ class Constraint(Plugin):
         vocabulary = vocabulary_of(ctx.tokenizer)
         opening = None if self.after is None else opening_of(ctx, self.after, self.opened_by)
         grammar = self.grammar(opening, getattr(ctx.tokenizer, "control_tokens", {}))
-        matcher = cached_for(ctx.tokenizer, (Constraint, grammar), lambda: Matcher.start(vocabulary, grammar))
+        matcher = vocabulary.started(grammar, lambda: Matcher.start(vocabulary, grammar))
         most = self.longest_number
-        number = None if most is None else NumberLength.start(ctx.tokenizer, vocabulary, most)
+        number = None if most is None else NumberLength.start(ctx.tokenizer, vocabulary, most, self.json_after(opening))
         place = Place(vocabulary, matcher, number)
         for token_id in ctx.output_ids:
             place = place.after(token_id)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from decodekit import ParameterError
 from decodekit_grammar.vocabulary import BYTES, Vocabulary
 
-__all__ = ["Matcher", "require_valid"]
+__all__ = ["Matcher", "matches", "require_valid"]
 
-_ENDED = ("NotStopped", "EndOfSentence", "NoExtension")  # reasons to stop that are no errors
+_NO_TOKEN = "NoExtensionBias"  # noqa: S105 - a reason of llguidance
 
 
 def require_valid(grammar: str) -> None:
@@ -26,6 +26,12 @@ def require_valid(grammar: str) -> None:
     message = LLMatcher.validate_grammar(grammar, BYTES)
     if message:
         raise ParameterError(_short(message))
+
+
+def matches(grammar: str, text: str) -> bool:
+    """Whether a grammar without control tokens has this text."""
+    matcher, data = LLMatcher(BYTES, grammar, log_level=0), list(text.encode())
+    return matcher.try_consume_tokens(data) == len(data) and bool(matcher.is_accepting())
 
 
 class Matcher:
@@ -73,7 +79,7 @@ class Matcher:
                 size = len(self._vocabulary.tokens)
                 mask = np.unpackbits(bits, count=size, bitorder="little").view(np.bool_)
                 if self._native.is_stopped() and not self._native.is_accepting():
-                    self._refuse()
+                    raise self._no_token()
                 mask.flags.writeable = False
                 self._mask = mask
             return self._mask
@@ -93,6 +99,8 @@ class Matcher:
         with self._lock:
             native = self._native.deep_copy()
         if not native.consume_token(token_id):
+            if token_id < len(self._vocabulary.tokens) and self.mask[token_id]:
+                raise ParameterError(_short(native.get_error()))  # too complex to go on
             data = self._vocabulary.tokens[token_id] if token_id < len(self._vocabulary.tokens) else b""
             raise ParameterError(f"the grammar does not allow the token {token_id} ({data!r}) here")
         return Matcher(self._vocabulary, native)
@@ -114,12 +122,12 @@ class Matcher:
 
     def _require_sound(self) -> None:
         if self._native.is_error():
-            raise ParameterError(_short(self._native.get_error()))
+            message = self._native.get_error()
+            raise ParameterError(_short(message)) if _NO_TOKEN not in message else self._no_token()
 
-    def _refuse(self) -> None:
-        raise ParameterError(
-            f"no token of this vocabulary continues the grammar here ({self._native.stop_reason()}); a byte that it "
-            "needs has no token"
+    def _no_token(self) -> ParameterError:
+        return ParameterError(
+            "no token of this vocabulary continues the grammar here; a byte that it needs has no token"
         )
 
 

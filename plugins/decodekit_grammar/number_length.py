@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.text.tokenizer_cache import cached_for
+from decodekit_grammar.json_region import Region
 from decodekit_grammar.vocabulary import Vocabulary
 
 __all__ = ["NumberLength"]
@@ -45,26 +46,24 @@ class NumberLength:
         most: the most characters of a number.
         runs: of the vocabulary.
         written: the characters of the present number; 0 outside of one.
+        region: where in the text JSON stands.
         exponent: the digits of its exponent; None where it has none so far.
-        in_string: whether a string is open.
-        escaped: whether the last character was a backslash in a string.
     """
 
     most: int
     runs: _Runs
+    region: Region
     written: int = 0
     exponent: int | None = None
-    in_string: bool = False
-    escaped: bool = False
 
     @classmethod
-    def start(cls, tokenizer: Tokenizer | None, vocabulary: Vocabulary, most: int) -> NumberLength:
+    def start(cls, tokenizer: Tokenizer | None, vocabulary: Vocabulary, most: int, region: Region) -> NumberLength:
         """Where nothing is written."""
-        return cls(most, cached_for(tokenizer, (NumberLength,), lambda: _runs(vocabulary)))
+        return cls(most, cached_for(tokenizer, (NumberLength,), lambda: _runs(vocabulary)), region)
 
     def bounded(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A mask without the tokens that make a number too long; the same one where nothing else is allowed."""
-        if self.in_string:
+        if not self.region.in_json:
             return mask
         runs = self.runs
         left = mask & ((runs.inside if self.written else runs.outside) <= self.most - self.written)
@@ -76,11 +75,10 @@ class NumberLength:
 
     def after(self, data: bytes) -> NumberLength:
         """The same after these bytes."""
-        written, exponent, in_string, escaped = self.written, self.exponent, self.in_string, self.escaped
+        written, exponent, region = self.written, self.exponent, self.region
         for byte in data:
-            if in_string:
-                in_string = escaped or byte != 0x22
-                escaped = byte == 0x5C and not escaped
+            if not region.in_json:
+                written, exponent = 0, None
             elif byte in (_GOES_ON if written else _BEGINS):
                 written += 1
                 if exponent is not None:
@@ -88,8 +86,9 @@ class NumberLength:
                 elif byte in b"eE":
                     exponent = 0
             else:
-                written, exponent, in_string, escaped = 0, None, byte == 0x22, False
-        return replace(self, written=written, exponent=exponent, in_string=in_string, escaped=escaped)
+                written, exponent = 0, None
+            region = region.after(byte)
+        return replace(self, written=written, exponent=exponent, region=region)
 
 
 def _runs(vocabulary: Vocabulary) -> _Runs:

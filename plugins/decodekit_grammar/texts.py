@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Annotated
 
@@ -12,6 +11,9 @@ from decodekit_grammar.constraint import Constraint
 from decodekit_grammar.matcher import require_valid
 
 __all__ = ["Choice", "Lark", "Regex"]
+
+_SPECIAL = "\\.+*?()|[]{}^$#&-~"
+_WRITTEN = {"/": "\\/", "\n": "\\n", "\r": "\\r"}
 
 
 class Choice(Constraint):
@@ -34,7 +36,7 @@ class Choice(Constraint):
 
     @property
     def expression(self) -> str:
-        return " | ".join(json.dumps(text, ensure_ascii=False) for text in dict.fromkeys(self.choice))
+        return _literal("|".join(map(_escaped, dict.fromkeys(self.choice))))
 
 
 class Regex(Constraint):
@@ -99,5 +101,13 @@ class Lark(Constraint):
 
 def _literal(regex: str) -> str:
     """A regular expression between slashes."""
-    escaped = re.sub(r"(?<!\\)((?:\\\\)*)/", r"\1\\/", regex)
-    return "/" + escaped.replace("\n", "\\n") + "/"
+    return (
+        "/"
+        + re.sub(r"\\?[/\n\r]|\\.", lambda found: _WRITTEN.get(found[0][-1], found[0]), regex, flags=re.DOTALL)
+        + "/"
+    )
+
+
+def _escaped(text: str) -> str:
+    """A text as a regular expression."""
+    return "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in text)

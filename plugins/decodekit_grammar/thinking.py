@@ -18,9 +18,11 @@ class Opening:
 
     Args:
         rules: the rule ``start`` in Lark, which goes on to ``body``.
+        opened: whether the prompt has opened a block.
     """
 
     rules: str
+    opened: bool
 
 
 def opening_of(ctx: Context, after: str, opened_by: str) -> Opening:
@@ -37,12 +39,13 @@ def opening_of(ctx: Context, after: str, opened_by: str) -> Opening:
     """
     control = getattr(ctx.tokenizer, "control_tokens", {})
     if after in control:
-        ends, closing = f"thinking: /(.|\\n)*/ <[{control[after]}]>", ""
+        ends = f"thinking: /(.|\\n)*/ <[{control[after]}]>"
     else:
-        ends, closing = f"thinking[suffix={json.dumps(after)}]: /(.|\\n)*/", ""
+        ends = f"thinking[suffix={json.dumps(after)}]: /(.|\\n)*/"
     begin = f"<[{control[opened_by]}]>" if opened_by in control else json.dumps(opened_by)
-    first = "thinking" if _open(ctx, after, opened_by, control) else f"({begin} thinking)?"
-    return Opening(f"start: {first} {_BLANKS} body\n{ends}{closing}")
+    opened = _open(ctx, after, opened_by, control)
+    first = "thinking" if opened else f"({begin} thinking)?"
+    return Opening(f"start: {first} {_BLANKS} body\n{ends}", opened)
 
 
 def without_thinking(text: str, after: str, opened_by: str) -> str:

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from decodekit import ParameterError
+from decodekit_grammar.json_region import Region
 from decodekit_grammar.json_schema import JsonConstraint
 from decodekit_grammar.schemas import checked_schema
+from decodekit_grammar.thinking import Opening
 
 __all__ = ["Tools"]
 
@@ -47,8 +49,16 @@ class Tools(JsonConstraint):
 
     def parse(self, text: str) -> list[Any]:
         """The calls in a text: objects with ``name`` and ``arguments``."""
-        _, *calls = self.constrained(text).split(self.trigger)
-        return [json.loads(call.partition(self.end)[0]) for call in calls]
+        text, calls, at = self.constrained(text), [], 0
+        while (found := text.find(self.trigger, at)) >= 0:
+            begin = found + len(self.trigger)
+            begin += len(text[begin:]) - len(text[begin:].lstrip(" \n"))
+            call, at = json.JSONDecoder().raw_decode(text, begin)
+            calls.append(call)
+        return calls
+
+    def json_after(self, opening: Opening | None) -> Region:
+        return Region(self.trigger, again=True)
 
     @property
     def expression(self) -> str:
@@ -77,12 +87,26 @@ def _call_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
                 "and this one has no name"
             )
         parameters = function.get("parameters") or {"type": "object", "properties": {}, "additionalProperties": False}
+        place = "#" if len(tools) == 1 else f"#/anyOf/{at}"
         calls.append(
             {
                 "type": "object",
-                "properties": {"name": {"const": name}, "arguments": parameters},
+                "properties": {
+                    "name": {"const": name},
+                    "arguments": _moved(parameters, f"{place}/properties/arguments"),
+                },
                 "required": ["name", "arguments"],
                 "additionalProperties": False,
             }
         )
     return calls[0] if len(calls) == 1 else {"anyOf": calls}
+
+
+def _moved(schema: Any, place: str) -> Any:
+    """A schema at another place: what it refers to in itself is there now."""
+    if isinstance(schema, list):
+        return [_moved(each, place) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    refers = {"$ref": place + ref[1:]} if isinstance(ref := schema.get("$ref"), str) and ref.startswith("#") else {}
+    return {key: value if key in ("const", "enum") else _moved(value, place) for key, value in schema.items()} | refers

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from llguidance import LLTokenizer, TokenizerWrapper
 
@@ -16,6 +18,9 @@ __all__ = ["BYTES", "Vocabulary", "vocabulary_of"]
 BYTES = LLTokenizer("byte")
 """A vocabulary of single bytes, to check a grammar before there is a model."""
 
+Start = TypeVar("Start")
+
+_MOST_STARTED = 32  # grammars of one vocabulary
 _MOST_KEPT = 4  # a vocabulary of 152,000 tokens takes about 200 MB with its lists
 
 
@@ -59,8 +64,26 @@ class Vocabulary:
         for token_id, data in enumerate(self.tokens):
             if data:
                 self._by_bytes.setdefault(data, token_id)
+        control: dict[str, int] = dict(getattr(tokenizer, "control_tokens", {}))
+        self._markup = {token_id: name.encode() for name, token_id in control.items()}
         self._longest = max(map(len, self._by_bytes), default=0)
+        self._starts: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
         self.native = LLTokenizer(TokenizerWrapper(self), n_vocab=size, eos_token=self.eos_ids)
+
+    def written(self, token_id: int) -> bytes:
+        """The bytes of a token; of a control token its markup."""
+        return self.tokens[token_id] or self._markup.get(token_id, b"")
+
+    def started(self, grammar: str, start: Callable[[], Start]) -> Start:
+        """What ``start()`` returned for this grammar, if it is one of the last that were asked for."""
+        with self._lock:
+            found: Start | None = self._starts.pop(grammar, None)
+            found = start() if found is None else found
+            self._starts[grammar] = found
+            while len(self._starts) > _MOST_STARTED:
+                self._starts.popitem(last=False)
+            return found
 
     def __call__(self, data: bytes | str) -> list[int]:
         """Token ids whose bytes are exactly these: the model's own where there are such, else the longest first."""

@@ -20,10 +20,15 @@ from decodekit import (
 from tests.chain.parts import FOUR, HEAD, INF, hot, step, two
 
 
+async def _awaited(dist: Distribution, _: Context) -> Distribution:
+    return dist
+
+
 @pytest.mark.parametrize(
     ("wrong", "kind", "says"),
     [
         (lambda *_: None, PluginError, "returns a Distribution, not None; end it with"),
+        (_awaited, PluginError, "not a coroutine; define it without async"),
         (lambda dist, _: dist.scores, PluginError, "not an array; dist.with_scores"),
         (lambda *_: Distribution.dense([0.0] * 5), PluginError, "vocabulary of 4 into one of 5"),
         (lambda dist, _: dist.scores.__setitem__(0, 9.0), PluginError, "read-only"),

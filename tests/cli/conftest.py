@@ -56,7 +56,15 @@ def plugin_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info = path / "toy_adapters-1.5.dist-info"
     info.mkdir()
     info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: toy-adapters\nVersion: 1.5\n")
-    names = {"toy": "Toy", "hostile": "Hostile", "top3": "Top3", "fickle": "Fickle", "broken": "Missing"}
+    names = {
+        "toy": "Toy",
+        "hostile": "Hostile",
+        "top3": "Top3",
+        "fickle": "Fickle",
+        "awaited": "Awaited",
+        "drawing": "Drawing",
+        "broken": "Missing",
+    }
     points = "".join(f"{name} = toy_adapters:{target}\n" for name, target in names.items())
     info.joinpath("entry_points.txt").write_text(
         f"[decodekit.adapters]\n{points}[decodekit.processors]\nabsent = an_extra_that_is_not_here:Absent\n"

@@ -216,3 +216,12 @@ def test_a_reader_that_leaves_early_is_no_drama(environment: dict[str, str], tmp
     assert process.stderr.read() == b"" and process.wait(20) == 1
     process.stderr.close()
     assert library.verify(tmp_path / "run.jsonl").word == "proved"
+
+
+def test_who_draws_is_said_where_it_is_not_decodekit(decodekit: Decodekit, tmp_path: Path) -> None:
+    done = decodekit("generate", "a", "--adapter", "drawing", "--max-tokens", "3")
+    assert (done.returncode, done.stdout.strip()) == (0, "aaa")
+    assert done.stderr.startswith("decodekit: the provider draws the tokens: it gives no logprobs; its random numbers")
+    assert done.stderr.count("\n") == 1
+    wanted = decodekit("generate", "a", "--adapter", "drawing", "--max-tokens", "3", "--sampler", "provider")
+    assert (wanted.returncode, wanted.stderr) == (0, "")

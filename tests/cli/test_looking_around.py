@@ -92,6 +92,17 @@ def test_the_doctor_finds_an_adapter_that_does_not_keep_its_word(decodekit: Deco
     assert done.returncode == 1 and "declares itself deterministic, but the same question changed by" in done.stderr
 
 
+def test_the_doctor_tries_the_chain_of_the_profile(decodekit: Decodekit) -> None:
+    config = b"""chain = "top_p=0.9"
+[adapter]
+type = "toy"
+[profiles.wrong]
+chain = "top_p=2"
+"""
+    done = decodekit("doctor", "-c", "-", "--profile", "wrong", stdin=config)
+    assert done.returncode == 1 and "not 2 (written in profile wrong)" in done.stderr
+
+
 @pytest.mark.parametrize(("name", "reason"), [("broken", "cannot be imported"), ("nothing", "no adapter is named")])
 def test_the_doctor_says_why_an_adapter_does_not_start(decodekit: Decodekit, name: str, reason: str) -> None:
     done = decodekit("doctor", "--adapter", name)
@@ -146,7 +157,7 @@ def test_a_bad_config_is_refused_with_the_reason(
 def test_the_schema_knows_the_parameters_of_installed_plugins(decodekit: Decodekit) -> None:
     schema = json.loads(decodekit("config", "schema").stdout)
     adapters = schema["$defs"]["adapters_by_name"]["anyOf"]
-    assert "order" in next(a for a in adapters if a["properties"]["type"]["const"] == "toy")["properties"]
+    assert "order" in next(a for a in adapters if "toy" in a["properties"]["type"]["enum"])["properties"]
 
 
 def test_version_and_verify_load_no_backend_and_no_plugin(decodekit: Decodekit, environment: dict[str, str]) -> None:

@@ -129,6 +129,16 @@ def test_the_same_model_replays_without_drift(decodekit: Decodekit, trace: Path)
     assert done.stdout == "12 of 12 tokens are drawn again from the model\ndrift, in nats: median 0, largest 0\n"
 
 
+def test_an_adapter_that_is_awaited_replays_too(decodekit: Decodekit, tmp_path: Path) -> None:
+    written = decodekit("generate", "the ", "--adapter", "awaited", "--max-tokens", "3", "--trace", "awaited.jsonl")
+    assert written.returncode == 0, written.stderr
+    again = decodekit("replay", "awaited.jsonl", "--adapter", "awaited")
+    assert (again.returncode, again.stderr) == (
+        0,
+        "",
+    ) and "3 of 3 tokens are drawn again from the model" in again.stdout
+
+
 def test_another_model_replays_with_a_warning_and_its_drift(decodekit: Decodekit, trace: Path, tmp_path: Path) -> None:
     tmp_path.joinpath("d.toml").write_text('[adapter]\ntype = "toy"\norder = 1\n')
     done = decodekit("replay", "run.jsonl", "-c", "d.toml", "--json")

@@ -45,6 +45,10 @@ WRONG: list[tuple[list[str], str]] = [
     (["chain", "nowhere.toml"], "cannot read nowhere.toml"),
     (["chain", "--chain", "top_k=4", "--against", "vllm", "--logits", "nowhere.npy"], "nowhere.npy"),
     (["generate", "x", "--model", "nowhere.gguf"], "model 'nowhere.gguf' does not exist"),
+    (["generate", "x", "--model", "localhost:8080"], "a server is named by its URL: 'http://localhost:8080'"),
+    (["generate", "x", "--model", "a.toml"], "a configuration is given with -c a.toml"),
+    (["generate", "x", "--model", "hf:o/r/m.gguf"], "--set allow_downloads=true would download m.gguf"),
+    (["generate", "x", "--model", "http://127.0.0.1:9", "--set", "attempts=0"], "adapter 'remote': attempts"),
     (["verify", "x.jsonl", "--explain", "1"], "; generate and resume have it; see decodekit verify --help"),
     (["config", "check", "nowhere.toml"], "cannot read nowhere.toml"),
 ]

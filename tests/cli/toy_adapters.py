@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from decodekit import CHEAP, AdapterError, Disclosure, Prefix
 from decodekit.model.adapter import Answer
+from decodekit.model.drawn import DrawnToken
 from decodekit.testing import NGramAdapter, PiecesTokenizer, TableAdapter
 
 TEXT = "the cat sat on the mat and the dog sat on the log while the cow ate the hay. " * 4
@@ -44,6 +45,41 @@ class Toy(NGramAdapter):
         answers = super().predict(prefixes, disclose)
         broken = AdapterError("the model \x1b[31mbroke")
         return [broken if len(p) == self._fail_at else a for p, a in zip(prefixes, answers, strict=True)]
+
+
+class Awaited:
+    """The nursery rhyme, from an adapter that is asked by tasks."""
+
+    def __init__(self) -> None:
+        self._rhyme = NGramAdapter(TEXT)
+        self.info, self.tokenizer = self._rhyme.info, self._rhyme.tokenizer
+
+    async def apredict(
+        self, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] = CHEAP
+    ) -> list[Answer]:
+        """As the rhyme does."""
+        return self._rhyme.predict(prefixes, disclose)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class Drawing(Awaited):
+    """A provider that draws by itself: it always writes the same letter."""
+
+    described: Mapping[str, str] = {}
+
+    def must_draw(self, tokens: int) -> str:
+        """Why."""
+        return "it gives no logprobs"
+
+    def drawing(self, terms: object) -> Drawing:
+        """The answers of a run."""
+        return self
+
+    async def adraw(self, prefixes: Sequence[Prefix]) -> list[DrawnToken]:
+        """The letter."""
+        return [DrawnToken(ord("a")) for _ in prefixes]
 
 
 class Hostile(TableAdapter):

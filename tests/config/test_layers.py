@@ -91,11 +91,19 @@ def test_the_environment_is_laid_over_a_file_and_its_profile(file: Path, monkeyp
     ("variable", "value", "says"),
     [
         ("DECODEKIT__SESION__SEED", "1", "DECODEKIT__SESION__SEED names no setting; did you mean 'session'?"),
-        ("DECODEKIT__SESSION", "1", "names no setting"),
-        ("DECODEKIT__SESSION__A__B", "1", "names no setting"),
+        ("DECODEKIT__SESSION", "1", "names no setting: it is DECODEKIT__SESSION__SEED, or another key"),
+        ("DECODEKIT__SESSION__A__B", "1", "names no setting: it is DECODEKIT__SESSION__SEED, or another key"),
+        ("DECODEKIT__ADAPTER", "torch", "names no setting: it is DECODEKIT__ADAPTER__MODEL, or another key"),
+        ("DECODEKIT__CHAIN__TOP_P", "0.5", "names no setting: a chain is one text, DECODEKIT__CHAIN="),
         ("DECODEKIT__SESSION__SEED", "x", "DECODEKIT__SESSION__SEED: session.seed: must be a whole number, not 'x'"),
         ("DECODEKIT__SESSION__SED", "1", "unknown parameter 'session.sed'; did you mean 'seed'?"),
-        ("DECODEKIT__SESSION__STOP", '["a', "DECODEKIT__SESSION__STOP: .* is not a TOML value"),
+        (
+            "DECODEKIT__SESSION__STOP",
+            '["a',
+            "STOP begins with a quote or a bracket, and is no TOML value; a variable",
+        ),
+        ("DECODEKIT__SESSION__STOP", "5", r"session.stop: must be .*, not 5; a variable holds a TOML value"),
+        ("DECODEKIT__GUESSER__MAX_NGRAM", "3", "^DECODEKIT__GUESSER__MAX_NGRAM: parameter 'guesser.name' is missing"),
         ("DECODEKIT__CHAIN", "top_k=", "DECODEKIT__CHAIN: chain, column 7: expected a value"),
     ],
 )
@@ -104,6 +112,108 @@ def test_what_is_wrong_in_the_environment_names_the_variable(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigError, match=says):
+        load_config(file)
+
+
+@pytest.mark.parametrize(
+    "base", ['chain = "top_k=3 greedy"', '[chain]\npreset = "vllm"\nparameters = {temperature = 0.0}']
+)
+def test_the_sampler_that_a_chain_brought_goes_with_it(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "app.toml"
+    path.write_text(f"""
+{base}
+[adapter]
+type = "toy"
+[profiles.warm]
+chain = "temperature=1.2"
+[profiles.listed]
+chain = [{{ name = "top_k", top_k = 2 }}]
+[profiles.own]
+sampler = "inverse_cdf"
+""")
+    assert load_config(path).sampler.name == "greedy"
+    for profile in ("warm", "listed"):
+        config = load_config(path, profile=profile)
+        assert config.sampler.name == "multinomial" and not any(table == "sampler" for table, _ in config.origins)
+    monkeypatch.setenv("DECODEKIT__CHAIN", "temperature=1.2")
+    assert load_config(path).sampler.name == "multinomial"
+    assert load_config(path, profile="own").sampler.name == "inverse_cdf"  # a sampler of its own stays
+
+
+def test_a_wrong_value_of_a_plugin_names_the_layer_it_is_in(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(profile: str | None = None) -> str:
+        with pytest.raises(ConfigError) as caught:
+            load_config(file, profile=profile).check()
+        return str(caught.value)
+
+    file.write_text(FILE.replace("https://api.example", "api.example"))
+    assert "base_url: an http or https URL" in told("cloud") and told("cloud").endswith("(written in profile cloud)")
+    monkeypatch.setenv("DECODEKIT__ADAPTER__ATTEMPTS", "none")
+    assert told().endswith("attempts: must be a whole number, not 'none' (written in DECODEKIT__ADAPTER__ATTEMPTS)")
+    monkeypatch.setenv("DECODEKIT__ADAPTER__ATTEMPTS", "3")
+    monkeypatch.setenv("DECODEKIT__ADAPTER__MODEL", "1234")
+    assert told().endswith("where such a text has quotes of its own, such as '\"1234\"'")
+    monkeypatch.delenv("DECODEKIT__ADAPTER__MODEL")
+    monkeypatch.setenv("DECODEKIT__ADAPTER__TYPE", "llamacpp")
+    monkeypatch.delenv("DECODEKIT__ADAPTER__ATTEMPTS")
+    assert told().endswith(
+        "parameter 'model' is missing (written in DECODEKIT__ADAPTER__TYPE); the parameters of remote, which it "
+        "replaces, belong to that one"
+    )
+
+
+@pytest.mark.parametrize("secret", ["http://user:hunter2@h", "http://h/?code=hunter2"])
+def test_a_secret_in_the_wrong_place_is_not_told(file: Path, monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    remote = {"type": "remote", "base_url": "http://h"}
+    for wrong in (
+        {**remote, "base_url": [secret]},
+        {**remote, "base_url": secret},
+        {**remote, "api_key_env": "sk-hunter2"},
+        {**remote, "api_key_env": ["hunter2"]},
+        {**remote, "attempts": secret},
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load_config({"adapter": wrong}).check()
+        assert "hunter2" not in str(caught.value)
+        assert "hunter2" not in "\n".join(config_lines(load_config({"adapter": wrong})))
+    monkeypatch.setenv("DECODEKIT__ADAPTER__BASE_URL", f"[{secret}")
+    with pytest.raises(ConfigError, match="no TOML value") as caught:
+        load_config(file)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"adapter": "torch"}, 'write .adapter. and below it type = "llamacpp"'),
+        ({"adapter": {"type": "toy", "name": "toy"}}, "has type and name, which mean the same; leave one out"),
+        ({"adapter": {"type": "toy"}, "sampler": {"type": "greedy"}}, 'is called name: name = "greedy" below .sampler'),
+        ({"adapter": {"type": "toy"}, "guesser": {"max_ngram": 3}}, 'write name = "prompt_lookup", or another guesser'),
+        ({"adapter": {"type": "toy"}, "chain": [{"type": "top_k"}]}, 'name: name = "top_k" below ..chain'),
+        ({"adapter": {"type": "toy"}, "chain": ["top_k=3", "greedy"]}, 'is one text: chain = "top_k=3 greedy"'),
+        ({"adapter": {"type": "toy"}, "profile": {}}, "unknown parameter 'profile'; did you mean 'profiles'"),
+    ],
+)
+def test_a_table_in_the_wrong_form_says_the_right_one(data: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_config(data)
+
+
+def test_a_name_alone_below_is_a_table_to_those_above(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text('guesser = "prompt_lookup"\n' + FILE + '[profiles.off]\nguesser = "none"\n')
+    monkeypatch.setenv("DECODEKIT__GUESSER__MAX_NGRAM", "3")
+    guesser = load_config(file).guesser
+    assert guesser is not None and guesser.model_dump() == {"name": "prompt_lookup", "max_ngram": 3}
+    monkeypatch.delenv("DECODEKIT__GUESSER__MAX_NGRAM")
+    assert load_config(file, profile="off").guesser is None
+    monkeypatch.setenv("DECODEKIT__SAMPLER", "inverse_cdf")
+    monkeypatch.setenv("DECODEKIT__GUESSER", "none")
+    config = load_config(file, profile="local")
+    assert (config.guesser, config.sampler.name) == (None, "inverse_cdf")
+    monkeypatch.setenv("DECODEKIT__CHAIN", "top_k=3 greedy")
+    with pytest.raises(ConfigError, match="DECODEKIT__CHAIN ends with the sampler 'greedy', and DECODEKIT__SAMPLER is"):
         load_config(file)
 
 
@@ -152,12 +262,16 @@ def test_secrets_are_not_shown() -> None:
         "type": "toy",
         "api_key": secret,
         "token": secret,
+        "cookie": secret,
         "headers": {"X-Api-Key": secret},
-        "base_url": f"https://user:{secret}@host/v1?api_key={secret}&top=3",
+        "base_url": f"https://user:{secret}@host/v1?api_key={secret}&code={secret}&top=3",
         "api_key_env": "NAME_OF_VARIABLE",
         "max_tokens": 3,
     }
-    text = "\n".join(config_lines(load_config({"adapter": adapter})))
+    biases = [{"name": "logit_bias", "logit_bias": {"token": 2.0, " key": 1.0}}]
+    data = load_config({"adapter": adapter, "chain": biases})
+    text = "\n".join(config_lines(data))
+    assert load_config(tomllib.loads(text)).as_data()["chain"] == biases
     assert secret not in text and "NAME_OF_VARIABLE" in text and "max_tokens = 3" in text and "top=3" in text
 
 

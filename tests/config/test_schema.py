@@ -45,7 +45,7 @@ def resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 
 
 def variant(schema: dict[str, Any], node: dict[str, Any], key: str, name: str) -> dict[str, Any]:
-    (found,) = [option for option in resolve(schema, node)["anyOf"] if option["properties"][key]["const"] == name]
+    (found,) = [option for option in resolve(schema, node)["anyOf"] if name in option["properties"][key]["enum"]]
     return found
 
 
@@ -64,8 +64,8 @@ def test_the_schema_describes_the_documented_example_down_to_each_parameter() ->
     assert variant(schema, top["sampler"]["anyOf"][0], "name", "multinomial")["required"] == ["name"]
     session = resolve(schema, top["session"])["properties"]
     assert session["on_undisclosed"]["enum"] == ["error", "truncate"]
-    adapters = [option["properties"]["type"]["const"] for option in resolve(schema, top["adapter"])["anyOf"]]
-    assert "llamacpp" in adapters
+    adapters = [option["properties"]["type"]["enum"] for option in resolve(schema, top["adapter"])["anyOf"]]
+    assert ["llamacpp", "decodekit:llamacpp"] in adapters
 
 
 def test_every_reference_in_the_schema_leads_somewhere() -> None:
@@ -138,6 +138,9 @@ def values(rule: dict[str, Any], depth: int = 0) -> st.SearchStrategy[Any]:
         made += [st.sampled_from(near if kind == "integer" else [*near, *map(float, near)])] * 4
     elif kind == "string":
         made += [st.text("ab", min_size=rule.get("minLength", 0), max_size=3)] * 3
+        if "pattern" in rule:  # of a URL and of a variable's name
+            near = ["http://h", "HTTPS://h:1/v1", "ftp://h", "http://u:p@h", "http://h?a=b", "KEY", "key"]
+            made += [st.sampled_from(near)] * 3
     elif kind == "array" and depth < 3:
         items = rule.get("items") if isinstance(rule.get("items"), dict) else {}
         first = [values(each, depth + 1) for each in rule.get("prefixItems", [])]
@@ -155,9 +158,9 @@ def parts(draw: st.DrawFn, group: str) -> dict[str, Any]:
     variant = draw(st.sampled_from(SCHEMA["$defs"][group]["anyOf"]))
     chosen = {}
     for key, rule in variant["properties"].items():
-        if "const" in rule:
+        if key in ("name", "type"):
             if key != "name" or "type" not in variant["properties"] or draw(st.integers(0, 9)) == 0:
-                chosen[key] = rule["const"]
+                chosen[key] = draw(st.sampled_from(rule["enum"]))
         elif draw(st.integers(0, 9)) < (8 if key in variant["required"] else 2):
             chosen[key] = draw(values(rule))
     if draw(st.integers(0, 19)) == 0:
@@ -169,10 +172,18 @@ def parts(draw: st.DrawFn, group: str) -> dict[str, Any]:
 def configs(draw: st.DrawFn) -> dict[str, Any]:
     data: dict[str, Any] = {"adapter": REMOTE}
     session = followed(SCHEMA["properties"]["session"])["properties"]
-    kinds = ["adapter", "chain", "chain", "chain", "sampler", "guesser", "session", "profiles", "odd"]
-    part = draw(st.sampled_from(kinds))
+    kinds = ["adapter", "chain", "preset", "sampler", "guesser", "alone", "session", "profiles", "odd"]
+    part = draw(st.sampled_from([*kinds, "chain", "chain"]))
     if part == "chain":
         data["chain"] = draw(st.lists(parts("processors_by_name"), min_size=1, max_size=2) | ODD)
+    elif part == "preset":
+        named = SCHEMA["properties"]["chain"]["properties"]["preset"]["enum"]
+        data["chain"] = {"preset": draw(st.sampled_from([*named, "decodekit:nobody", ""]))}
+    elif part == "alone":
+        kind = draw(st.sampled_from(["sampler", "guesser"]))
+        options = SCHEMA["$defs"][f"{kind}s_by_name"]["anyOf"]
+        named = [each for option in options for each in option["properties"]["name"]["enum"]]
+        data[kind] = draw(st.sampled_from([*named, "decodekit:nobody"]))
     elif part in ("adapter", "sampler", "guesser"):
         data[part] = draw(parts(f"{part}s_by_name"))
     elif part == "session":
@@ -194,4 +205,7 @@ def test_what_the_schema_takes_loads_and_what_it_refuses_does_not(data: dict[str
             data["guesser"].pop(key, None)
     if isinstance(data.get("chain"), str):
         return  # its grammar is not in the schema either
+    chain = data.get("chain") if isinstance(data.get("chain"), list) else []
+    if any(isinstance(part, dict) and {"lark", "regex", "json_schema", "tools"} & {*part} for part in chain):
+        return  # nor what a grammar, a regular expression or a JSON Schema may be
     assert fits(data) == loads(data), data

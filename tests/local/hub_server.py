@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,8 +18,8 @@ _API = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>revision|tree)
 
 
 @contextmanager
-def hub(repositories: Mapping[str, Mapping[str, Path]]) -> Iterator[tuple[str, list[str]]]:
-    """The address of a hub with these repositories' files, and the requests that it gets."""
+def hub(repositories: Mapping[str, Mapping[str, Path]], gated: Sequence[str] = ()) -> Iterator[tuple[str, list[str]]]:
+    """The address of a hub with these repositories' files, and the requests that it gets; it refuses those gated."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -34,6 +34,8 @@ def hub(repositories: Mapping[str, Mapping[str, Path]]) -> Iterator[tuple[str, l
             file, api = _FILE.fullmatch(self.path), _API.fullmatch(self.path)
             found = (file or api or {"repo": ""})["repo"]
             revision = (file or api or {"revision": None})["revision"] or "main"
+            if found in gated:
+                return self.send(b"", 403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "gated"}, with_body)
             if found not in repositories or revision not in ("main", COMMIT):
                 missing = "RepoNotFound" if found not in repositories else "RevisionNotFound"
                 return self.send(b"", 404, {"X-Error-Code": missing}, with_body)

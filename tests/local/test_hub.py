@@ -69,7 +69,9 @@ def test_a_gguf_file_is_fetched_with_leave_only_and_then_used_without(tmp_path: 
     sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
     name, small = "hf:org/small/q4/model.gguf", {"n_ctx": 32, "n_threads": 1}
     allowed = {**small, "allow_downloads": True}
-    with hub({"org/small": {"q4/model.gguf": model}}) as (endpoint, asked):
+    page = tmp_path / "page.html"
+    page.write_text("<html>")
+    with hub({"org/small": {"q4/model.gguf": model, "page.gguf": page}}, gated=["org/gated"]) as (endpoint, asked):
         refused, fetched, *others = run(
             [
                 (name, small),
@@ -79,6 +81,8 @@ def test_a_gguf_file_is_fetched_with_leave_only_and_then_used_without(tmp_path: 
                 ("hf:org/small/other.gguf", allowed),
                 (f"{name}@v9", allowed),
                 ("hf:org/none/model.gguf", allowed),
+                ("hf:org/gated/model.gguf", allowed),
+                ("hf:org/small/page.gguf", allowed),
             ],
             endpoint,
             tmp_path,
@@ -88,7 +92,10 @@ def test_a_gguf_file_is_fetched_with_leave_only_and_then_used_without(tmp_path: 
         f"allow_downloads=True would download q4/model.gguf from {endpoint}/org/small"
     )
     assert fetched == ["llamacpp", name, f"sha256:{sha256}", COMMIT]
-    cached, another, no_file, no_revision, no_repository = others
+    cached, another, no_file, no_revision, no_repository, gated, no_model = others
+    assert "a private or gated model needs a token in HF_TOKEN" in gated
+    assert "not a GGUF file: it starts with b'<htm'" in no_model and "to fetch it again" in no_model
+    assert Path(no_model.partition("remove ")[2].partition(" to fetch")[0]).read_text() == "<html>"
     assert cached == ["llamacpp", f"{name}@{COMMIT}", f"sha256:{sha256}", COMMIT]
     assert "is not the pinned model: it has sha256:" in another
     assert "other.gguf of org/small at revision main cannot be had from the hub: " in no_file
@@ -158,8 +165,8 @@ def test_names_of_the_hub(text: str, name: HubName | None) -> None:
     [
         ("hf:", "names no model of the hub: write hf:org/repo/file.gguf"),
         ("hf:org/repo/file.gguf@", "names no model of the hub"),
-        ("llamacpp:hf:org/repo", "names no .gguf file; write hf:org/repo/file.gguf, or torch:hf:org/repo"),
-        ("org/name", r"decodekit.open\('hf:org/name', allow_downloads=True\)"),
+        ("llamacpp:hf:org/repo", "names no .gguf file; write hf:org/repo/FILE.gguf, or torch:hf:org/repo"),
+        ("org/name", "is named 'hf:org/name', with allow_downloads=True to fetch it"),
     ],
 )
 def test_what_is_no_such_name_is_told(what: str, message: str) -> None:

@@ -47,6 +47,7 @@ GENERATING: dict[str, tuple[str, ...]] = {
     "a conversation without a template": ("session.generate([{'role': 'user', 'content': 'hi'}])",),
     "a message without its role": ("smollm2.generate([{'content': 'hi'}])",),
     "a message without its content": ("smollm2.generate([{'role': 'user'}])",),
+    "a message of None": ("smollm2.generate([{'role': 'user', 'content': None}])",),
     "a message of a number": ("smollm2.generate([{'role': 'user', 'content': 3}])",),
     "a picture": (("smollm2.generate([{'role': 'user', 'content': [{'type': 'image_url', "
                   "'image_url': {'url': 'x.png'}}]}])"),),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from decodekit import CHEAP, AdapterError, AdapterInfo, ContextOverflow, Distribution, Prefix, Session
+from decodekit import CHEAP, AdapterError, AdapterInfo, ContextOverflow, Distribution, ParameterError, Prefix, Session
 from decodekit.model.asking import BlockingAdapter, ask, blocking
 from decodekit.model.background import Background
 from tests.session.conftest import Around, V, plain, table
@@ -355,3 +355,19 @@ def test_two_adapters_have_two_locks():
     leaf = Around(table(), plain)
     whole = Around(table(), lambda _, prefixes, wanted: ask(leaf, prefixes, wanted))
     assert ask(whole, [Prefix([1])])[0].vocab_size == V
+
+
+def test_an_async_predict_is_told_its_name() -> None:
+    class Mixed:
+        info, tokenizer = INFO, None
+
+        async def predict(self, prefixes, disclose=CHEAP):
+            return table().predict(prefixes, disclose)
+
+        def close(self):
+            pass
+
+    with pytest.raises(AdapterError, match="an adapter has apredict and aclose in place of predict and close"):
+        Session(Mixed(), seed=1).generate([1], max_tokens=1)
+    with pytest.raises(ParameterError, match="AdapterInfo: vocab_size must be an integer"):
+        replace(INFO, vocab_size="8")

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import decodekit
 from decodekit.errors import ConfigError
 from decodekit.plugin.one_line import parse_chain, parse_setting, parse_value
+from decodekit.testing import NGramAdapter
 
 
 @pytest.mark.parametrize(
@@ -102,3 +106,24 @@ def test_a_setting_is_toml_and_otherwise_the_text_itself(text: str, value: objec
 def test_a_setting_that_begins_as_toml_and_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="not a TOML value"):
         parse_value('"open')
+
+
+@pytest.mark.parametrize(
+    ("chain", "says"),
+    [
+        ("temp=0.8", "did you mean 'temperature'"),
+        ("max_tokens=5", "'max_tokens' is an option of the call, and no part of a chain"),
+        ("preset=vllm", r"another engine's chain: Chain.preset\('vllm'\)"),
+        ("top_p=.9", "must be a number, not '.9'; as a number it is 0.9"),
+        ("x" * 100_000, "no processor is named 'x{27}...x{28}'"),
+        ("logit_bias={'a'=1}", "lists and tables go into a config file, found"),
+        ("DecodeKit:top_p=0.9", "no processor of a distribution 'DecodeKit' is named 'top_p'; write decodekit:top_p"),
+        (["top_p=0.9", "greedy"], "a chain of texts is written as one text: 'top_p=0.9 greedy'"),
+        ([print, "greedy"], r"a sampler is given as Chain\(processors, sampler='greedy'\)"),
+        ([("top_p", 0.9)], r"write processor\('top_p', top_p=0.9\)"),
+        ({"top_k": 3, "top_p": 0.9}, "write 'top_k=3 top_p=0.9'"),
+    ],
+)
+def test_what_is_nearly_a_chain_says_which_form_was_meant(chain: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        decodekit.Session(NGramAdapter("abab"), chain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,62 @@ def test_each_kind_is_registered_with_a_name_and_without() -> None:
     assert decodekit.open({"adapter": {"type": "letters"}}).generate("a", max_tokens=1).token_ids
     with pytest.raises(ParameterError, match="'greedy' is decodekit's own"):
         decodekit.register_sampler("greedy")(first)
+
+
+def test_what_could_not_be_used_is_refused_when_it_is_registered() -> None:
+    @decodekit.register_processor()
+    def with_brackets(dist: Distribution, ctx: Context, *, with_brackets: float = 1.0) -> Distribution:
+        return dist.scaled(with_brackets)
+
+    assert Session(NGramAdapter("abab"), "with_brackets=2", seed=1).generate("a", max_tokens=1).token_ids
+
+    def named(dist: Distribution, ctx: Context, *, name: str = "x") -> Distribution:
+        return dist
+
+    def of_type(*, type: str = "x") -> NGramAdapter:  # noqa: A002 - the fault
+        return NGramAdapter(type)
+
+    def with_model(model: str) -> NGramAdapter:
+        return NGramAdapter(model)
+
+    class Silent:
+        pass
+
+    @dataclass
+    class Data:
+        data: float = 1.0
+
+        def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+            return dist
+
+    processor, adapter = decodekit.register_processor, decodekit.register_adapter
+    for register, name, wrong, message in (
+        (processor, "my proc", named, "'my proc' is no name of a plugin: a letter, and then"),
+        (processor, "0.5", named, "'0.5' is no name of a plugin"),
+        (processor, "dist:mine", named, "'dist:mine' is no name of a plugin"),
+        (processor, "mine", named, "a parameter called 'name' cannot be set"),
+        (adapter, "mine", of_type, "a parameter called 'type' cannot be set"),
+        (adapter, "mine", with_model, r"write a \* before it: def with_model\(\*, model, ...\)"),
+        (processor, "mine", Silent, r"define __call__\(self, dist, ctx\)"),
+        (processor, "mine", Data, r"write @dataclass\(kw_only=True\)"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            register(name)(wrong)  # type: ignore[operator]
+
+
+def test_a_name_in_a_chain_is_of_one_kind() -> None:
+    def anything(*given: Any) -> Any:
+        return given[0]
+
+    decodekit.register_processor("one_kind")(anything)
+    for register, name, message in (
+        (decodekit.register_processor, "greedy", "decodekit has a sampler of this name"),
+        (decodekit.register_processor, "provider", "decodekit has a sampler of this name"),
+        (decodekit.register_sampler, "top_k", "decodekit has a processor of this name"),
+        (decodekit.register_sampler, "one_kind", "registered a processor of this name"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            register(name)(anything)
 
 
 def test_a_parameter_that_could_not_be_set_is_refused() -> None:

@@ -29,12 +29,14 @@ def run(code: str, *paths: Path) -> str:
     return done.stdout.strip()
 
 
-def install(folder: Path, name: str, points: dict[str, str], modules: dict[str, str]) -> Path:
+def install(
+    folder: Path, name: str, points: dict[str, str], modules: dict[str, str], group: str = "processors"
+) -> Path:
     """A distribution as an installer would leave it."""
     info = folder / f"{name}-1.5.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n")
-    lines = ["[decodekit.processors]", *(f"{point} = {target}" for point, target in points.items())]
+    lines = [f"[decodekit.{group}]", *(f"{point} = {target}" for point, target in points.items())]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     for module, code in modules.items():
         (folder / f"{module}.py").write_text(textwrap.dedent(code))

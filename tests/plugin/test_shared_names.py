@@ -38,3 +38,38 @@ def test_a_name_of_ours_stays_ours_and_the_stranger_has_his_name_in_front(tmp_pa
         """,
         tmp_path,
     )
+
+
+def test_a_processor_does_not_take_the_name_of_a_sampler_of_ours(tmp_path: Path) -> None:
+    code = GOOD.replace("halve", "greedy") + GOOD.replace("halve", "both")
+    install(tmp_path, "its-taker", {"greedy": "taker_code:greedy", "both": "taker_code:both"}, {"taker_code": code})
+    install(tmp_path, "another", {"both": "taker_code:both"}, {}, group="samplers")
+    run(
+        """
+        import decodekit, json
+        from decodekit.config import config_schema
+        from decodekit.plugin.registry import shared_names
+        from decodekit.testing import NGramAdapter
+        from decodekit.trace.rebuild import chain_of
+        chain = decodekit.Chain.of("its-taker:greedy=2.5 greedy")
+        described = chain.describe()
+        assert described["sampler"]["distribution"] == "decodekit", described
+        assert described["processors"][0]["distribution"] == "its-taker", described
+        result = decodekit.Session(NGramAdapter("abab"), chain).generate("a", max_tokens=2)
+        assert chain_of(result.trace).describe() == chain.describe()
+        assert ("processors", "greedy", ["decodekit", "its-taker"]) in shared_names(), shared_names()
+        assert "its-taker:greedy" in json.dumps(config_schema())
+        for wrong, said in (
+            (lambda: decodekit.Chain.of("its-taker:greedy=2"), None),
+            (lambda: decodekit.processor("greedy"), "that is decodekit's sampler; write its-taker:greedy"),
+            (lambda: decodekit.Chain.of("both"), "'both' is the name of a processor and of a sampler"),
+        ):
+            try:
+                wrong()
+            except decodekit.ConfigError as error:
+                assert said is not None and said in str(error), error
+            else:
+                assert said is None
+        """,
+        tmp_path,
+    )

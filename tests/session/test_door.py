@@ -10,6 +10,7 @@ import pytest
 
 import decodekit
 from decodekit import AsyncSession, Chain, ConfigError, ModelNotFound, ParameterError, Session, UnknownPlugin, processor
+from decodekit.plugin import registry
 from decodekit.testing import NGramAdapter
 from tests import families
 from tests.adapters.remote.servers import TableServer
@@ -76,9 +77,25 @@ def test_a_folder_is_a_transformers_model() -> None:
 
 def test_a_url_is_a_server() -> None:
     server = TableServer("llama_server")
-    for what in (server.url, f"remote:{server.url}"):
+    for what in (server.url, f"remote:{server.url}", server.url.replace("http", "HTTP")):
         with decodekit.open(what, "top_k=3 greedy", draft=1) as session:
             assert session.generate("the cat", max_tokens=3).text
+
+
+def test_an_adapter_without_a_model_has_its_colon_alone() -> None:
+    decodekit.register_adapter("modelless")(_modelless)
+    try:
+        with decodekit.open("modelless:", text="abab", seed=1) as session:
+            assert session.generate("a", max_tokens=1).text
+        for name, says in (("modelless:x", "takes no model; 'modelless:' opens it"), ("modelless", "'modelless:'$")):
+            with pytest.raises(ConfigError, match=says):
+                decodekit.open(name)
+    finally:
+        registry.GROUPS["adapters"].registered.pop("modelless")
+
+
+def _modelless(*, text: str = "abab") -> NGramAdapter:
+    return NGramAdapter(text)
 
 
 def test_an_adapter_stays_the_callers_and_aopen_is_for_tasks() -> None:
@@ -108,11 +125,27 @@ def test_a_chain_of_functions_needs_no_name() -> None:
         ("missing.gguf", {}, ModelNotFound, "model 'missing.gguf' does not exist"),
         ("missing.toml", {}, ConfigError, "cannot read missing.toml"),
         ("torsh:model", {}, ConfigError, "no adapter is named 'torsh'; did you mean 'torch'"),
-        ("org/name", {}, ModelNotFound, r"decodekit.open\('hf:org/name', allow_downloads=True\)"),
+        ("org/name", {}, ModelNotFound, "named 'hf:org/name', with allow_downloads=True"),
+        ("./nodir", {}, ModelNotFound, "'./nodir': there is no such file or folder$"),
+        ("x" * 300, {}, ConfigError, "a text of 300 characters, names no model; a prompt belongs into"),
+        ("models/" + "word " * 99, {}, ConfigError, "a text of 502 characters, names no model"),
+        ("Once upon\na time", {}, ConfigError, "a text of 16 characters, names no model"),
+        ("torch", {}, ConfigError, "the adapter 'torch' needs a model behind a colon, such as 'torch:PATH'"),
+        ("decodekit:torch:", {}, ConfigError, "such as 'decodekit:torch:PATH'"),
+        ("remote", {}, ConfigError, "'remote' takes a URL: 'remote:http://HOST:PORT'"),
+        ("remote:localhost:80", {}, ConfigError, "'remote' takes a URL: 'remote:http://localhost:80'"),
+        ("http//x", {}, ConfigError, "a server is named by its URL: 'http://x'"),
+        ("https://huggingface.co/org/repo", {}, ConfigError, "is a page of the hub; its model is named 'hf:org/repo'"),
+        ("hf.co/o/r/blob/v1/a/m.gguf", {}, ConfigError, "its model is named 'hf:o/r/a/m.gguf@v1'"),
+        ("missing.TOML", {}, ConfigError, "cannot read missing.TOML: No such file or directory$"),
+        ("hf:o/r@main/m.gguf", {}, ModelNotFound, "a revision is written last, behind the file: hf:o/r/m.gguf@main"),
+        ("hf:o/r/m.gguf?x", {}, ModelNotFound, "write hf:o/r/FILE.gguf, or torch:hf:o/r"),
         (5, {}, ConfigError, r"decodekit.open takes the name of a model package \('smollm2'\), .*5 is none of these"),
         ("smollm2", {"n_cxt": 5}, ParameterError, "have no option 'n_cxt'; did you mean 'n_ctx'"),
         ("smollm2", {"max_token": 5}, ParameterError, "have no option 'max_token'; did you mean 'max_tokens'"),
         ("smollm2", {"max_tokens": -1}, ConfigError, "decodekit.open: max_tokens: must be greater"),
+        ("smollm2", {"sampler": "greedy"}, ParameterError, "last part of the chain: chain='top_k=40 greedy'"),
+        ("smollm2", {"preset": "vllm"}, ParameterError, r"a preset is a chain: chain=Chain.preset\('vllm'\)"),
         ("smollm2", {"guesser": "prompt_lokup"}, UnknownPlugin, "did you mean 'prompt_lookup'"),
         (
             "smollm2",

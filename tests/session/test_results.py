@@ -78,6 +78,19 @@ def test_an_explanation_in_a_notebook_is_a_table_without_foreign_markup() -> Non
     assert "<b>" not in html and "<i>" not in html and "&lt;" in html
 
 
+def test_a_step_is_explained_by_the_result_it_is_of() -> None:
+    first, _, second = session().generate_many(["the "], n=3, max_tokens=4)[0]
+    here, there = ([step for step in first.trace.steps if step.stream == stream] for stream in (0, 2))
+    assert second.explain(there[0]).token_id == there[0].token_id != here[0].token_id
+    with pytest.raises(ParameterError, match="is step 0 of another sequence or run"):
+        first.explain(there[0])
+    with pytest.raises(ParameterError, match="is step 1 of another sequence or run"):
+        first.explain(session().generate("a", max_tokens=2).trace.steps[1])
+    assert pickle.loads(pickle.dumps(first)).explain(here[1]).token_id == here[1].token_id
+    with pytest.raises(ParameterError, match="no step -1; none was made"):
+        session().generate("the ", max_tokens=0).explain()
+
+
 @pytest.mark.parametrize("at", [5, -6])
 def test_there_is_no_step_beyond_the_last(at: int) -> None:
     with pytest.raises(ParameterError, match=f"no step {at}; there are steps 0 to 4"):
@@ -112,6 +125,8 @@ def test_a_trace_is_bytes_and_comes_back(level: Any, tmp_path: Any) -> None:
 
 
 def test_the_rows_of_a_trace_are_plain() -> None:
+    alone = Session(NGramAdapter(TEXT), "top_k=1", seed=7).generate("the ", max_tokens=2).trace.to_rows()
+    assert json.loads(json.dumps(alone, allow_nan=False)) == alone and alone[0]["margin"] is None
     trace = session().generate("the ", max_tokens=3).trace
     rows = trace.to_rows()
     assert [row["token_id"] for row in rows] == trace.token_ids()
@@ -140,3 +155,18 @@ def test_tokens_are_counted_as_generate_reads_them() -> None:
             return await another.count_tokens("mät")
 
     assert asyncio.run(counted()) == 4
+
+
+def test_a_step_of_another_sequence_or_run_is_not_explained_as_an_own_one() -> None:
+    one = Session(NGramAdapter(TEXT), "temperature=2", seed=1)
+    results = one.generate_many(["the "], n=2, max_tokens=3)[0]
+    (first, second) = (next(step for step in each.trace.steps if step.stream == each.stream) for each in results)
+    assert str(results[1].explain(second)) == str(results[1].explain(0))
+    assert str(results[0].explain(pickle.loads(pickle.dumps(first)))) == str(results[0].explain(0))
+    with pytest.raises(ParameterError, match="step 0 of another sequence or run"):
+        results[0].explain(second)
+    for wrong in ("x", None, 1.0, True):
+        with pytest.raises(ParameterError, match="explain takes a step, or the number of one"):
+            results[0].explain(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="none was made"):
+        one.generate("the ", max_tokens=0).explain()

@@ -206,3 +206,16 @@ def test_rows_given_together_must_get_what_they_get_alone() -> None:
         check_processor(Warmer())
     Warmer.many = lambda self, dists, ctxs: [self(*row) for row in zip(dists, ctxs, strict=True)]  # type: ignore[method-assign]
     assert check_processor(Warmer())
+
+
+def test_a_processor_that_encodes_a_word_is_not_blamed_for_a_small_vocabulary() -> None:
+    def looks_up_x(dist: Distribution, ctx: Context) -> Distribution:
+        assert ctx.tokenizer is not None
+        return dist.scaled(1.0 + len(ctx.tokenizer.encode("x")))
+
+    assert check_processor(looks_up_x) > 0
+
+
+def test_a_class_is_no_processor_yet() -> None:
+    with pytest.raises(AssertionError, match=r"TopP is a class. Build one: TopP\(...\)"):
+        check_processor(type(decodekit.processor("top_p", top_p=0.9)))

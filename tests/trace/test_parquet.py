@@ -74,7 +74,7 @@ def test_a_table_holds_the_numbers_of_the_trace(tmp_path: Path, ngram: NGramAdap
     assert metadata[b"decodekit.schema"] == b"decodekit-steps/1"
     assert [end["tokens"] for end in json.loads(metadata[b"decodekit.ends"])["ends"]] == [6, 6]
     assert set(table.column("run").to_pylist()) == {run_of(trace.header)}
-    with pytest.raises(decodekit.TraceError, match="a Parquet table.*give the JSON Lines"):
+    with pytest.raises(decodekit.TraceError, match=r"a Parquet table.*give the JSON Lines"):
         decodekit.read_trace(path)
 
 

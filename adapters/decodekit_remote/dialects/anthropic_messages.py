@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from decodekit.errors import ParameterError, ProviderError
-from decodekit_remote.dialect import Ask, Capabilities, Dialect, Drawn, Entry, Reply, Request, ServerInfo
+from decodekit.errors import ParameterError
+from decodekit_remote.dialect import Ask, Capabilities, Counts, Dialect, Drawn, Reply, Request, ServerInfo
 from decodekit_remote.dialects.completions import models_of
-from decodekit_remote.dialects.drawn_events import ending_of
-from decodekit_remote.dialects.only_drawn import conversation_of, only
+from decodekit_remote.dialects.drawn_events import calls_a_tool, counts_in, ending_of, refuses, text_in
+from decodekit_remote.dialects.only_drawn import content_of, conversation_of, only, text_of
 
 __all__ = ["AnthropicMessagesDialect"]
 
 _LARGEST_TEMPERATURE = 1.0
+_ABOVE = ("system", "developer")  # one field there, not messages
 
 
 class AnthropicMessagesDialect(Dialect):
@@ -24,7 +25,10 @@ class AnthropicMessagesDialect(Dialect):
 
     name = "anthropic_messages"
     capabilities = Capabilities(
-        conversations=True, draws=True, draws_only="gives no logprobs, so it shows no distribution"
+        conversations=True,
+        draws=True,
+        draws_only="gives no logprobs, so it shows no distribution",
+        takes=("temperature", "top_p"),
     )
     key_header = "x-api-key"
     headers: ClassVar[Mapping[str, str]] = {"anthropic-version": "2023-06-01"}
@@ -38,32 +42,57 @@ class AnthropicMessagesDialect(Dialect):
     def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Settings that change nothing are left out: its newer models refuse to get temperature and top_p together."""
         conversation = conversation_of(question, self.name)
-        given = only(settings, ("temperature", "top_p", "stop"), self.name)
+        given = only(settings, (*self.capabilities.takes, "stop"), self.name)
         if given.get("temperature", 1.0) > _LARGEST_TEMPERATURE:
             raise ParameterError("sampler 'provider': anthropic_messages takes a temperature from 0 to 1")
+        talk = [each for each in conversation.messages if each["role"] not in _ABOVE]
         body: dict[str, Any] = {
-            "messages": [dict(each) for each in conversation.messages if each.get("role") != "system"],
+            "messages": [{"role": each["role"], "content": content_of(each, self.name)} for each in talk],
             "max_tokens": question.tokens,
             "stream": True,
             **{name: given[name] for name in ("temperature", "top_p") if given.get(name, 1.0) != 1.0},
         }
-        system = [str(each["content"]) for each in conversation.messages if each.get("role") == "system"]
+        system = [text_of(each, self.name) for each in conversation.messages if each["role"] in _ABOVE]
         if system:
             body["system"] = "\n\n".join(system)
-        if "stop" in given:
-            body["stop_sequences"] = given["stop"]
+        stop = [text for text in given.get("stop", ()) if text.strip()]  # white space alone is refused
+        if stop:
+            body["stop_sequences"] = stop
         return "/v1/messages", body if question.model is None else {**body, "model": question.model}
 
     def drawn(self, data: Any) -> Drawn:
         """A piece of text is recorded as one token, of which nothing is known but its text."""
         kind = data["type"]
-        if kind == "content_block_start" and data["content_block"]["type"] == "tool_use":
-            raise ProviderError("anthropic_messages: the model calls a tool, which is not supported here")
+        if kind == "message":  # of a server that does not stream
+            for block in data["content"]:
+                self._check_block(block)
+            text = "".join(text_in(block["text"]) for block in data["content"] if block["type"] == "text")
+            return self._end(data, data)._replace(text=text)
+        if kind == "message_start":
+            return self._end({}, data["message"])
+        if kind == "content_block_start":
+            self._check_block(data["content_block"])
         if kind == "content_block_delta" and data["delta"]["type"] == "text_delta":
-            return Drawn([Entry(data["delta"]["text"])])
+            return Drawn((), text=text_in(data["delta"]["text"]), part=(int(data.get("index", 0)),))
         if kind == "message_delta":
-            return Drawn((), ending_of(data["delta"].get("stop_reason"), self.name))
-        return Drawn(())
+            return self._end(data["delta"], data)
+        return Drawn((), idle=kind == "ping")
+
+    def _check_block(self, block: Any) -> None:
+        if block["type"] not in ("text", "thinking", "redacted_thinking"):
+            raise calls_a_tool(self.name, str(block["type"])[:40])
+
+    def _end(self, delta: Any, event: Any) -> Drawn:
+        """What an event says of the end of the message, and of its tokens."""
+        if delta.get("stop_reason") == "refusal":
+            raise refuses(self.name, "stop_reason is refusal")
+        counts = counts_in(event.get("usage"), "input_tokens", "output_tokens")
+        read, written = (
+            counts_in(event.get("usage"), f"cache_{way}_input_tokens").prompt for way in ("read", "creation")
+        )
+        if counts.prompt is not None:  # the numbers from the cache are not in it
+            counts = Counts(counts.prompt + (read or 0) + (written or 0), counts.completion, read)
+        return Drawn((), ending_of(delta.get("stop_reason"), self.name), str(event.get("model") or ""), counts=counts)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)

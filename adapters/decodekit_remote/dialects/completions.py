@@ -11,18 +11,24 @@ from decodekit.errors import ProviderError
 from decodekit_remote.dialect import Position, Reply, Request, Token
 
 __all__ = [
+    "COUNTED",
     "NoLogprobs",
     "counts_of",
+    "first_choice",
     "models_of",
     "no_logprobs",
     "plain_body",
     "position",
     "read_choices",
     "read_event",
+    "whole_number",
     "without_logprobs",
 ]
 
 Reading = Callable[[str], Token]
+
+COUNTED: Mapping[str, Any] = {"stream_options": {"include_usage": True}}
+"""Asks for the numbers of tokens at the end of a stream."""
 
 
 def read_choices(data: Any, read: Reading, name: str, lists: int) -> list[Reply]:
@@ -54,9 +60,9 @@ def read_choices(data: Any, read: Reading, name: str, lists: int) -> list[Reply]
 
 def read_event(data: Any, read: Reading, name: str) -> Reply:
     """One event of a stream: the last one has a reason, and often no lists."""
-    if not data.get("choices"):
+    choice = first_choice(data)
+    if choice is None:
         return Reply([], finished=False)
-    choice = data["choices"][0]
     finished = choice.get("finish_reason") is not None
     listed = [] if finished and not choice.get("logprobs") else _lists(choice, read, name)
     return Reply(
@@ -68,17 +74,22 @@ def read_event(data: Any, read: Reading, name: str) -> Reply:
     )
 
 
+def first_choice(data: Any) -> Any:
+    """The choice with index 0, the only one that was asked for; None where an event has none."""
+    return next((choice for choice in data.get("choices") or () if not choice.get("index")), None)
+
+
 def counts_of(data: Any) -> dict[str, Any]:
     """The counts of a reply from its ``usage``. Raises `TypeError` for one that is no number."""
     usage = data.get("usage") or {}
     details = usage.get("prompt_tokens_details") or {}
     return {
-        "prompt_tokens": _whole_number(usage.get("prompt_tokens")),
-        "cached_tokens": _whole_number(details.get("cached_tokens")),
+        "prompt_tokens": whole_number(usage.get("prompt_tokens")),
+        "cached_tokens": whole_number(details.get("cached_tokens")),
     }
 
 
-def _whole_number(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """An integer that may be written as 6.0 or "6"."""
     if isinstance(value, float) and value.is_integer():
         return int(value)

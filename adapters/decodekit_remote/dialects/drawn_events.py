@@ -3,45 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from decodekit.errors import ProviderError
-from decodekit_remote.dialect import Drawn, Entry, Token
-from decodekit_remote.dialects.completions import position
+from decodekit_remote.dialect import Counts, Drawn, Entry, Position, Token
+from decodekit_remote.dialects.completions import position, whole_number
 from decodekit_remote.dialects.content import by_bytes, positions
 
-__all__ = ["drawn_choice", "ending_of", "listed_entries"]
+__all__ = [
+    "calls_a_tool",
+    "counts_in",
+    "drawn_choice",
+    "ending_of",
+    "listed_entries",
+    "refuses",
+    "text_in",
+]
 
 
-def drawn_choice(data: Any, text: str | None, read: Callable[[str], Token], name: str) -> Drawn:
-    """The only choice of an event. The token that ends the text has no text, and is left out.
+def drawn_choice(data: Any, choice: Any, text: Any, read: Callable[[str], Token], name: str) -> Drawn:
+    """What an event adds to its choice.
 
     Args:
         data: the event.
-        text: the text that it adds.
+        choice: the choice; None where the event has none.
+        text: the text that it adds, or None.
         read: what a key of a list is.
         name: of the dialect, for errors.
     """
-    choice = data["choices"][0]
-    ends, scored = ending_of(choice.get("finish_reason"), name), choice.get("logprobs") or {}
-    entries: list[Entry] = []
-    if text or ends != "stop":
-        entries = listed_entries(scored["content"], name) if scored.get("content") else _keyed_entries(scored, read)
-        if text and not entries:
-            entries = [Entry(text)]
-    return Drawn(entries, ends, str(data.get("model") or ""), str(data.get("system_fingerprint") or ""))
+    counts = counts_in(data.get("usage"))
+    if choice is None:
+        return Drawn((), counts=counts)
+    scored = choice.get("logprobs") or {}
+    return Drawn(
+        listed_entries(scored["content"], name) if scored.get("content") else _keyed_entries(scored, read),
+        ending_of(choice.get("finish_reason"), name),
+        str(data.get("model") or ""),
+        str(data.get("system_fingerprint") or ""),
+        text_in(text),
+        counts=counts,
+    )
+
+
+def text_in(value: Any) -> str:
+    """A text; '' for None. Raises `TypeError` for anything else."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"a text that is {type(value).__name__}")
+    return value or ""
+
+
+def counts_in(usage: Any, prompt: str = "prompt_tokens", completion: str = "completion_tokens") -> Counts:
+    """The numbers of tokens in a ``usage``, by the names that the API has; those that are no numbers are left out."""
+    if not isinstance(usage, Mapping):
+        return Counts()
+    details = usage.get(f"{prompt}_details")
+    cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
+    return Counts(_count(usage.get(prompt)), _count(usage.get(completion)), _count(cached))
+
+
+def _count(value: Any) -> int | None:
+    with suppress(TypeError):
+        number = whole_number(value)
+        return None if number is None or number < 0 else number
+    return None
 
 
 def listed_entries(listed: Any, name: str) -> list[Entry]:
     """Tokens in the form of chat answers, which llama-server's completions have too."""
-    return [
-        Entry(
-            by_bytes(each),
-            each.get("logprob"),
-            positions([each], by_bytes, name)[0] if each.get("top_logprobs") else None,
-        )
-        for each in listed
-    ]
+    return [Entry(by_bytes(each), each.get("logprob"), _top(each, name)) for each in listed]
+
+
+def _top(entry: Any, name: str) -> Position | None:
+    """The alternatives of an entry; None where there are none with a value: a list is only a record here."""
+    if entry.get("top_logprobs"):
+        with suppress(ProviderError):
+            return positions([entry], by_bytes, name)[0]
+    return None
 
 
 def _keyed_entries(scored: Any, read: Callable[[str], Token]) -> list[Entry]:
@@ -51,7 +89,10 @@ def _keyed_entries(scored: Any, read: Callable[[str], Token]) -> list[Entry]:
     entries = []
     for token, logprob, top in zip(tokens, own, tops, strict=True):
         value = (top or {}).get(token) if logprob is None else logprob
-        entries.append(Entry(read(token), value, position(token, top, read) if top else None))
+        found = None
+        with suppress(ProviderError):
+            found = position(token, top, read) if top else None
+        entries.append(Entry(read(token), value, found))
     return entries
 
 
@@ -66,6 +107,17 @@ def ending_of(reason: str | None, name: str) -> Literal["stop", "length"] | None
     if reason not in _ENDINGS:
         raise ProviderError(f"{name}: the server ended its answer for the reason {str(reason)[:40]!r}")
     return _ENDINGS[reason]
+
+
+def calls_a_tool(name: str, what: str = "") -> ProviderError:
+    """The error for an answer that is the call of a tool."""
+    called = f" ({what})" if what else ""
+    return ProviderError(f"{name}: the model calls a tool{called}, which is not supported here")
+
+
+def refuses(name: str, refusal: Any) -> ProviderError:
+    """The error for an answer that the API marks as a refusal: it is not the text that was asked for."""
+    return ProviderError(f"{name}: the model refuses to answer: {str(refusal)[:200]!r}")
 
 
 _ENDINGS: Mapping[str, Literal["stop", "length"]] = {

@@ -41,7 +41,7 @@ class LlamaCppPythonDialect(Dialect):
         listed = models_of(await ask("/v1/models"), model)
         if listed is None or "count" not in await ask("/extras/tokenize/count", {"input": "."}):
             return None
-        return ServerInfo(model=str(listed["id"]), tokenizes=True)
+        return ServerInfo(model=str(listed["id"]), tokenizes=True, engine=str(listed.get("owned_by") or ""))
 
     def tokenizing(self, text: str, special: bool, model: str | None) -> tuple[str, dict[str, Any]] | None:
         return "/extras/tokenize", {"input": text}

@@ -8,16 +8,17 @@ from typing import Any
 from decodekit.errors import ParameterError
 from decodekit_remote.dialect import Conversation, Request
 
-__all__ = ["conversation_of", "only"]
+__all__ = ["content_of", "conversation_of", "only", "text_of"]
 
 _NOT_OF_THE_LAW = ("seed", "stop")  # a seed is not believed anyway, and a run looks for its stop texts itself
+_ROLES = ("system", "developer", "user", "assistant")
 
 
 def conversation_of(question: Request, name: str) -> Conversation:
     """The conversation of a question; a text is one message of the user.
 
     Raises:
-        ParameterError: token ids, or an answer that was begun.
+        ParameterError: token ids, an answer that was begun, a message for a tool, or one with more than a content.
     """
     (prompt,) = question.prompts
     conversation = Conversation(({"role": "user", "content": prompt},)) if isinstance(prompt, str) else prompt
@@ -25,7 +26,37 @@ def conversation_of(question: Request, name: str) -> Conversation:
         raise ParameterError(f"{name} takes a conversation, not token ids")
     if conversation.answer_start or conversation.begun:
         raise ParameterError(f"{name}: an answer that was begun cannot be continued; end with a message of the user")
+    for at, message in enumerate(conversation.messages):
+        if message.get("role") not in _ROLES:
+            raise ParameterError(f"{name}: message {at} has the role {message.get('role')!r}; use {', '.join(_ROLES)}")
+        more = [key for key, value in message.items() if key not in ("role", "content") and value]
+        if more:
+            raise ParameterError(f"{name}: message {at} has {more[0]!r}; only role and content are understood")
     return conversation
+
+
+def content_of(message: Mapping[str, Any], name: str, kind: str = "text") -> str | list[dict[str, str]]:
+    """The content of a message: a text, or parts with their texts, of this type.
+
+    Raises:
+        ParameterError: it has no text, or a part of another type than 'text'.
+    """
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, Sequence) or not content:
+        raise ParameterError(f"{name}: a message of {message.get('role')!r} has no text: content is {content!r}")
+    for part in content:
+        if not isinstance(part, Mapping) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+            found = part.get("type") if isinstance(part, Mapping) else type(part).__name__
+            raise ParameterError(f"{name}: a part of a message is {found!r}; only parts of type 'text' are understood")
+    return [{"type": kind, "text": part["text"]} for part in content]
+
+
+def text_of(message: Mapping[str, Any], name: str) -> str:
+    """The text of a message; of parts, a line each. Raises `ParameterError` as `content_of`."""
+    content = content_of(message, name)
+    return content if isinstance(content, str) else "\n".join(part["text"] for part in content)
 
 
 def only(settings: Mapping[str, Any], known: Sequence[str], name: str) -> dict[str, Any]:

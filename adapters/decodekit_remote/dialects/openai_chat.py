@@ -10,11 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from decodekit.errors import ParameterError, ProviderError
+from decodekit.errors import ParameterError
 from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Drawn, Reply, Request, ServerInfo
-from decodekit_remote.dialects.completions import counts_of, models_of, no_logprobs, without_logprobs
+from decodekit_remote.dialects.completions import (
+    COUNTED,
+    counts_of,
+    first_choice,
+    models_of,
+    no_logprobs,
+    without_logprobs,
+)
 from decodekit_remote.dialects.content import by_bytes, positions
-from decodekit_remote.dialects.drawn_events import drawn_choice
+from decodekit_remote.dialects.drawn_events import calls_a_tool, drawn_choice, refuses
 
 __all__ = ["OpenAIChatDialect"]
 
@@ -78,9 +85,9 @@ class OpenAIChatDialect(Dialect):
 
     def event(self, data: Any, seen: int) -> Reply:
         """The first event may hold only the role, others only the usage, or no choices at all."""
-        if not data.get("choices"):
+        choice = first_choice(data)
+        if choice is None:
             return Reply([], finished=False)
-        choice = data["choices"][0]
         finished = choice.get("finish_reason") is not None
         entries = (choice.get("logprobs") or {}).get("content")
         if not entries and (choice.get("delta") or {}).get("content"):
@@ -95,16 +102,17 @@ class OpenAIChatDialect(Dialect):
 
     def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         path, body = self.request(question)
-        return path, {**(body if question.top else without_logprobs(body)), **settings}
+        return path, {**(body if question.top else without_logprobs(body)), **COUNTED, **settings}
 
     def drawn(self, data: Any) -> Drawn:
-        """The token that ends the turn has no content, and is left out."""
-        if not data.get("choices"):
-            return Drawn(())
-        delta = data["choices"][0].get("delta") or {}
-        if delta.get("tool_calls"):
-            raise ProviderError("openai_chat: the model calls a tool, which is not supported here")
-        return drawn_choice(data, delta.get("content"), str, self.name)
+        """A server that does not stream answers with the whole ``message`` in place of a ``delta``."""
+        choice = first_choice(data)
+        added = (choice.get("delta") or choice.get("message") or {}) if choice is not None else {}
+        if added.get("tool_calls") or added.get("function_call"):
+            raise calls_a_tool(self.name)
+        if added.get("refusal"):
+            raise refuses(self.name, added["refusal"])
+        return drawn_choice(data, choice, added.get("content"), str, self.name)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)

@@ -7,6 +7,8 @@ from typing import Any
 
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Drawn, Reply, Request, ServerInfo, Token, prompts_of
 from decodekit_remote.dialects.completions import (
+    COUNTED,
+    first_choice,
     models_of,
     plain_body,
     read_choices,
@@ -35,12 +37,11 @@ class OpenAICompletionsDialect(Dialect):
 
     def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         path, body = self.request(question)
-        return path, {**(body if question.top else without_logprobs(body)), **settings}
+        return path, {**(body if question.top else without_logprobs(body)), **COUNTED, **settings}
 
     def drawn(self, data: Any) -> Drawn:
-        if not data.get("choices"):
-            return Drawn(())
-        return drawn_choice(data, data["choices"][0].get("text"), text_key, self.name)
+        choice = first_choice(data)
+        return drawn_choice(data, choice, None if choice is None else choice.get("text"), text_key, self.name)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)

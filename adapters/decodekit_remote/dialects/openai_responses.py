@@ -10,12 +10,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from decodekit.errors import ParameterError, ProviderError
-from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Drawn, Entry, Reply, Request, ServerInfo
+from decodekit.text.tokenizer import Message
+from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Drawn, Reply, Request, ServerInfo
 from decodekit_remote.dialects.completions import models_of
-from decodekit_remote.dialects.drawn_events import ending_of, listed_entries
-from decodekit_remote.dialects.only_drawn import conversation_of, only
+from decodekit_remote.dialects.drawn_events import (
+    calls_a_tool,
+    counts_in,
+    ending_of,
+    listed_entries,
+    refuses,
+    text_in,
+)
+from decodekit_remote.dialects.only_drawn import content_of, conversation_of, only
 
 __all__ = ["OpenAIResponsesDialect"]
+
+
+_FEWEST = 16
 
 
 class OpenAIResponsesDialect(Dialect):
@@ -29,6 +40,7 @@ class OpenAIResponsesDialect(Dialect):
         unlisted_below=-9999.0,
         draws=True,
         draws_only="continues no answer",
+        takes=("temperature", "top_p"),
     )
 
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
@@ -38,37 +50,67 @@ class OpenAIResponsesDialect(Dialect):
         raise ValueError("this dialect reads only answers that the server drew")
 
     def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The fewest tokens that OpenAI's API takes are 16; a run of fewer ends by itself."""
         conversation: Conversation = conversation_of(question, self.name)
         body: dict[str, Any] = {
-            "input": [dict(message) for message in conversation.messages],
-            "max_output_tokens": question.tokens,
+            "input": [self._written(each) for each in conversation.messages],
+            "max_output_tokens": max(_FEWEST, question.tokens),
             "include": ["message.output_text.logprobs"],
             "top_logprobs": question.top,
             "store": False,
             "stream": True,
-            **only(settings, ("temperature", "top_p"), self.name),
+            **only(settings, self.capabilities.takes, self.name),
         }
         return "/v1/responses", body if question.model is None else {**body, "model": question.model}
 
+    def _written(self, message: Message) -> dict[str, Any]:
+        kind = "output_text" if message["role"] == "assistant" else "input_text"
+        return {"role": message["role"], "content": content_of(message, self.name, kind)}
+
     def drawn(self, data: Any) -> Drawn:
         """Events of other types, such as those of reasoning, are passed over."""
-        kind = data["type"]
+        kind = data.get("type")
+        if kind is None and data.get("object") == "response":
+            return self._whole(data)
         if kind == "response.output_text.delta":
-            listed = data.get("logprobs") or []
-            if not listed:
-                return Drawn([Entry(data["delta"])] if data["delta"] else ())
-            return Drawn(listed_entries(listed, self.name))
+            listed = listed_entries(data.get("logprobs") or (), self.name)
+            place = data.get("output_index", 0), data.get("content_index", 0)
+            return Drawn(listed, text=text_in(data["delta"]), part=tuple(map(int, place)))
         if kind in ("response.completed", "response.incomplete", "response.failed"):
-            answer = data["response"]
-            if kind == "response.failed":
-                raise ProviderError(f"openai_responses: {str((answer.get('error') or {}).get('message'))[:200]}")
-            reason = (answer.get("incomplete_details") or {}).get("reason")
-            return Drawn((), ending_of(reason or "completed", self.name), str(answer.get("model") or ""))
+            return self._end(data["response"], kind.removeprefix("response."))
         if kind == "error":
             raise ProviderError(f"openai_responses: {str(data.get('message'))[:200]}")
-        if "function_call" in kind:
-            raise ProviderError("openai_responses: the model calls a tool, which is not supported here")
-        return Drawn(())
+        if kind == "response.output_item.added":
+            self._check_item(data.get("item") or {})
+        if kind == "response.refusal.delta":
+            raise refuses(self.name, data.get("delta"))
+        if "_call" in kind:
+            raise calls_a_tool(self.name)
+        return Drawn((), idle=kind == "keepalive")
+
+    def _whole(self, answer: Any) -> Drawn:
+        """The answer of a server that does not stream."""
+        items = answer.get("output") or []
+        for item in items:
+            self._check_item(item)
+        parts = [part for item in items if item.get("type") == "message" for part in item["content"]]
+        for part in parts:
+            if part["type"] != "output_text":
+                raise refuses(self.name, part.get("refusal"))
+        listed = [entry for part in parts for entry in listed_entries(part.get("logprobs") or (), self.name)]
+        text = "".join(text_in(part["text"]) for part in parts)
+        return self._end(answer, answer.get("status") or "completed")._replace(entries=listed, text=text)
+
+    def _check_item(self, item: Any) -> None:
+        if item.get("type") not in ("message", "reasoning", None):
+            raise calls_a_tool(self.name, str(item["type"])[:40])
+
+    def _end(self, answer: Any, status: str) -> Drawn:
+        if status == "failed":
+            raise ProviderError(f"openai_responses: {str((answer.get('error') or {}).get('message'))[:200]}")
+        reason = (answer.get("incomplete_details") or {}).get("reason") or status
+        counts = counts_in(answer.get("usage"), "input_tokens", "output_tokens")
+        return Drawn((), ending_of(reason, self.name), str(answer.get("model") or ""), counts=counts)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)

@@ -14,9 +14,9 @@ import numpy as np
 import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
-from decodekit.cli.files import read_config
 from decodekit.cli.options import JsonFlag
 from decodekit.cli.output import console, exit_code, number, put_json, say, show_table, table
+from decodekit.config import Config
 from decodekit.distribution import Distribution
 from decodekit.errors import DecodekitError
 from decodekit.model.adapter import Adapter
@@ -51,8 +51,10 @@ def doctor(
     report["verdicts"] = []
     problems: list[str] = []
     wrong = 0
+    config = None
     try:
-        built = chosen.build()
+        config = chosen.file()
+        built = chosen.build(config)
     except DecodekitError as error:
         problems.append(str(error))
         built, wrong = None, exit_code(error)
@@ -60,7 +62,7 @@ def doctor(
         examined = as_blocking(built)
         try:
             report["adapter"] = _examine(examined, problems)
-            verdicts = _verdicts(chosen, examined)
+            verdicts = _verdicts(config, examined)
             report["verdicts"] = [each._asdict() for each in verdicts]
             problems += [
                 f"{each.what}: {each.why}" for each in verdicts if each.what == CHAIN and each.word == "cannot"
@@ -147,11 +149,10 @@ def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
     return {"info": properties, "first_answer_s": round(seconds, 4), "same_bits": same, "drift": number(drift)}
 
 
-def _verdicts(chosen: AdapterChoice, adapter: Adapter) -> list[Fitness]:
+def _verdicts(config: Config | None, adapter: Adapter) -> list[Fitness]:
     """What a few tokens with the config's chain show; nothing without a config."""
-    if chosen.config is None:
+    if config is None:
         return []
-    config = read_config(chosen.config)
     return tried(Session(adapter, config.build_chain(), **config.session_options()))
 
 

@@ -127,6 +127,7 @@ def generate(
     In a terminal the text is coloured by surprisal and the current step is shown as bars; into a pipe only the text is
     written. With --prompts the results go to --out; the same call again goes on where the last one ended.
     """
+    from decodekit.cli.log_lines import told_who_draws
     from decodekit.cli.running import Generation
     from decodekit.session import Session
 
@@ -148,11 +149,13 @@ def generate(
     flags: dict[str, Any] = {"stop": stop, "stop_ids": stop_id, "ban": ban}
     call: dict[str, Any] = {key: tuple(value) for key, value in flags.items() if value}  # otherwise as in the config
     if prompts is not None and out is not None:
-        raise typer.Exit(_many(resolved, prompts, out, call, chat=chat, samples=n))
+        with told_who_draws():
+            code = _many(resolved, prompts, out, call, chat=chat, samples=n)
+        raise typer.Exit(code)
     assert prompt is not None
     text = _text(prompt)
     call |= {"deadline": deadline, "trace": trace, "level": (level or LevelChoice.proof).value}
-    with Session.from_config(resolved) as session:
+    with told_who_draws(), Session.from_config(resolved) as session:
         asked = [{"role": "user", "content": text}] if chat else text
         run = Generation(
             session=session, prompt=asked, call=call, streams=list(range(n)), as_json=as_json, explain=explain

@@ -31,7 +31,7 @@ def plugins(
     """List the installed plugins without importing them, or show one."""
     found = registry.plugins()
     if name is not None:
-        found = [info for info in found if info.name == name]
+        found = [info for info in found if name in (info.name, f"{info.distribution}:{info.name}")]
         if not found:
             known = {info.name for info in registry.plugins()}
             raise UnknownPlugin(f"no plugin is named {name!r}{did_you_mean(name, known, '`decodekit plugins`')}")

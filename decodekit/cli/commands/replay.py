@@ -29,11 +29,13 @@ def replay(
 
     Exit 0 when all tokens agree, or differ within what the drift explains; 1 otherwise.
     """
+    from decodekit.model.asking import blocking
     from decodekit.trace import read_trace
     from decodekit.trace import replay as replay_trace
 
     recorded = read_trace(trace)
-    live = chosen.build()
+    built = chosen.build()
+    live = None if built is None else blocking(built)
     try:
         report = replay_trace(recorded, adapter=live)
         for warning in report.warnings:

@@ -79,7 +79,7 @@ def test_responses_have_their_lists() -> None:
     assert [step.choice.raw_logprob for step in result.trace.steps] == [-0.5] * 4
     assert result.trace.steps[0].raw.disclosed == 2 and result.trace.steps[0].raw.stage == "unknown"
     assert decodekit.verify(result.trace).word == "consistent"
-    assert (api.body["temperature"], api.body["top_p"], api.body["max_output_tokens"]) == (0.7, 0.9, 9)
+    assert (api.body["temperature"], api.body["top_p"], api.body["max_output_tokens"]) == (0.7, 0.9, 16)
     assert api.body["input"] == TALK and "seed" not in api.body and "stop" not in api.body
 
 
@@ -107,14 +107,14 @@ def test_messages_are_text_only_and_their_key_has_its_own_header(monkeypatch: py
     api = Api(MESSAGES)
     adapter = api.adapter("anthropic_messages", api_key_env="CANARY_KEY")
     with Session(adapter, Chain.of("temperature=0.5 provider"), seed=1) as session:
-        result = session.generate(TALK, max_tokens=9, stop=["\n"])
+        result = session.generate(TALK, max_tokens=9, stop=["\n", "||"])
     assert (result.text, result.finish_reason) == ("On the mat.", "stop")
     headers = api.requests[-1].headers
     assert headers["x-api-key"] == "sk-ant-canary-0123456789" and "authorization" not in headers
     assert headers["anthropic-version"]
     assert api.body == {
         "messages": TALK[1:], "system": "Be short.", "max_tokens": 9, "stream": True, "temperature": 0.5,
-        "stop_sequences": ["\n"], "model": "m",
+        "stop_sequences": ["||"], "model": "m",
     }  # fmt: skip
     step = result.trace.steps[0]
     assert (step.raw.disclosed, step.choice.raw_logprob) == (0, None)
@@ -125,9 +125,10 @@ def test_what_these_apis_do_not_have_is_refused() -> None:
     api = Api(MESSAGES)
     with Session(api.adapter("anthropic_messages"), seed=1) as session:
         for text, why in {
-            "presence_penalty=1 provider": "anthropic_messages has no 'presence_penalty'",
+            "presence_penalty=1 provider": "anthropic_messages it takes temperature and top_p only",
+            "top_p=0.9 temperature=0.5 provider": "anthropic_messages applies temperature first",
             "temperature=1.5 provider": "a temperature from 0 to 1",
-            "top_k=4": "this API gives no logprobs.*openai has no such parameter",
+            "top_k=4": "this API gives no logprobs.*'top_k' of this chain: with anthropic_messages",
         }.items():
             with pytest.raises(ParameterError, match=why):
                 session.generate(TALK, max_tokens=4, chain=Chain.of(text))
@@ -136,6 +137,52 @@ def test_what_these_apis_do_not_have_is_refused() -> None:
         with pytest.raises(ParameterError, match="use sampler='provider'"):
             session.score(TALK, "On")
         assert api.requests == []
+
+
+PARTS: Any = [{"type": "text", "text": "Be"}, {"type": "text", "text": "brief."}]
+
+
+def test_messages_of_parts_are_written_as_each_api_has_them() -> None:
+    talk: Any = [
+        {"role": "system", "content": PARTS},
+        {"role": "developer", "content": "No lists."},
+        {"role": "user", "content": PARTS},
+        {"role": "assistant", "content": PARTS},
+        {"role": "user", "content": "Go on.", "name": None},
+    ]
+    api = Api(MESSAGES)
+    with Session(api.adapter("anthropic_messages"), seed=1) as session:
+        session.generate(talk, max_tokens=4)
+    assert api.body["system"] == "Be\nbrief.\n\nNo lists."
+    assert api.body["messages"] == [
+        {"role": "user", "content": PARTS},
+        {"role": "assistant", "content": PARTS},
+        {"role": "user", "content": "Go on."},
+    ]
+    api = Api(responses(COMPLETED))
+    with Session(api.adapter("openai_responses"), seed=1) as session:
+        session.generate(talk, max_tokens=4)
+    assert api.body["input"][0]["content"] == [{**part, "type": "input_text"} for part in PARTS]
+    assert api.body["input"][3]["content"] == [{**part, "type": "output_text"} for part in PARTS]
+    assert api.body["input"][4] == {"role": "user", "content": "Go on."}
+
+
+@pytest.mark.parametrize("dialect", ["anthropic_messages", "openai_responses"])
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ({"role": "user", "content": None}, "'user' has no text: content is None"),
+        ({"role": "user"}, "'user' has no text"),
+        ({"role": "user", "content": [{"type": "image_url"}]}, "'image_url'; only parts of type 'text'"),
+        ({"role": "tool", "content": "7"}, "message 0 has the role 'tool'"),
+        ({"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}, "message 0 has 'tool_calls'; only role"),
+    ],
+)
+def test_a_message_that_cannot_be_written_is_refused(dialect: str, message: Any, why: str) -> None:
+    api = Api(MESSAGES)
+    with Session(api.adapter(dialect), seed=1) as session, pytest.raises(ParameterError, match=why):
+        session.generate([message, *TALK[1:]], max_tokens=4)
+    assert api.requests == []
 
 
 RECORDED = [

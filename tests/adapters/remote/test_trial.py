@@ -47,7 +47,7 @@ def test_a_chain_that_the_server_cannot_apply_cannot_be_used() -> None:
     with serving("openai_chat") as server:
         found = verdicts(server, "temperature=0.7 top_k=3")
     assert found[CHAIN].word == "cannot" and "'top_k' of this chain" in found[CHAIN].why
-    assert found["lists"].word == found["prompts"].word == found["end of text"].word == "works but"
+    assert "lists" not in found and "end of text" not in found  # the remedies there are for a draw of decodekit
 
 
 def test_prefill_that_is_ignored_is_named() -> None:

@@ -75,6 +75,30 @@ def test_the_value_is_that_of_the_answer() -> None:
     assert part.parse("<think>4?</think>\n\n5") == part.parse("4?</think>5") == part.parse("5") == 5
 
 
+def test_an_answer_that_holds_the_mark_is_not_cut_there() -> None:
+    part = processor("choice", choice=["a</think>b", "c"], after="</think>")
+    assert part.parse("a</think>b") == part.parse("<think>x</think>a</think>b") == "a</think>b"
+    assert part.parse("Hm, c?</think>c") == "c"
+    text = processor("json_schema", json_schema={"type": "string"}, after="</think>")
+    assert text.parse('"a</think>"') == "a</think>"
+
+
+@pytest.mark.parametrize("markup", MARKS, ids=["texts", "control tokens"])
+def test_numbers_have_a_bound_in_the_answer_and_none_in_the_thinking(markup: tuple[str, ...]) -> None:
+    tokens = Marked(*markup)
+    part = processor("json_schema", json_schema={"type": "number"}, after="</think>", forcing="free")
+    thinking = ("<think>", f'He said "{"7" * 30} and 1e999', "</think>")
+    begun = len(ids_of(tokens, *thinking))
+    assert reached(part, tokens, *thinking, "1e99") == (begun + 4, True)
+    assert reached(part, tokens, *thinking, "1e999")[0] == begun + 4
+    assert reached(part, tokens, *thinking, "7" * 30)[0] == begun + 24
+    assert reached(part, tokens, "7" * 30)[0] == 24
+    assert (
+        reached(part, tokens, *thinking[1:], "7" * 30, prompt=("x", "<think>"))[0]
+        == begun - len(ids_of(tokens, "<think>")) + 24
+    )
+
+
 TOOLS = [
     {
         "type": "function",
@@ -113,6 +137,45 @@ def test_the_calls_in_a_text() -> None:
     text = f"Let me see. <tool_call>\n{CALL}\n</tool_call> Done. <tool_call>{CALL}</tool_call>"
     assert part.parse(text) == [json.loads(CALL)] * 2
     assert part.parse("No tool.") == []
+
+
+def test_marks_in_an_argument_are_text() -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "string"}}, "required": ["x"]}
+    part = processor("tools", tools=[{"name": "f", "parameters": schema}])
+    call = json.dumps({"name": "f", "arguments": {"x": "</tool_call> and <tool_call>"}})
+    assert part.parse(f"a <tool_call>{call}</tool_call> b") == [json.loads(call)]
+
+
+def test_numbers_have_a_bound_in_calls_alone() -> None:
+    tokens = Marked()
+    schema = {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}
+    part = processor("tools", tools=[{"name": "f", "parameters": schema}], forcing="free")
+    free, head = "9" * 30 + ' "', '<tool_call>{"name": "f", "arguments": {"x": '
+    assert reached(part, tokens, free)[0] == len(free)
+    assert reached(part, tokens, free, head, "9" * 30)[0] == len(free) + len(head) + 24
+    whole = f"{free}{head}1}}}}</tool_call>{free}"
+    assert reached(part, tokens, whole) == (len(whole), True)
+
+
+def test_parameters_of_tools_refer_to_themselves() -> None:
+    item = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    schema = {
+        "type": "object",
+        "properties": {"items": {"type": "array", "items": {"$ref": "#/$defs/Item"}}},
+        "required": ["items"],
+        "$defs": {"Item": item},
+    }
+    tokens = Marked()
+    for tools in ([{"name": "f", "parameters": schema}], [{"name": "now"}, {"name": "f", "parameters": schema}]):
+        part = processor("tools", tools=tools, forcing="free")
+        begun = '<tool_call>{"name": "f", "arguments": {"items": [{"n": 1}'
+        assert reached(part, tokens, begun, "]}}</tool_call>") == (len(begun) + 15, True)
+        assert reached(part, tokens, begun, ', {"m')[0] == len(begun) + 4
 
 
 def test_the_mask_outside_of_a_call_is_every_text() -> None:

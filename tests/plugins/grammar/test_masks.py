@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from decodekit.draw.context import TokenIds
 from decodekit.testing import TableAdapter, check_processor
 from decodekit.testing.material import context
 from decodekit.testing.tokenizers import PiecesTokenizer
+from decodekit_grammar.vocabulary import vocabulary_of
 from tests.plugins.grammar.models import EOS, PIECES, SIZE, rows_of, tokenizer
 
 ALPHABET = "abé0 "
@@ -68,6 +70,29 @@ def test_a_canonical_mask_splits_what_must_follow_as_the_tokenizer_does() -> Non
 def test_where_one_text_begins_another_the_end_of_text_decides() -> None:
     part = processor("choice", choice=["ye", "yellow"], forcing="free")
     assert {PIECES[i] for i in allowed(part, tokenizer().encode("ye"))} == {b"l", b"llo", None}
+
+
+def test_thousands_of_choices() -> None:
+    texts = [f"word {i:05d}" for i in range(20_000)]
+    part = processor("choice", choice=texts, forcing="free")
+    place = part.initial(Context(TokenIds([0]), TokenIds(tokenizer().encode("word 1234")), tokenizer()))
+    assert {PIECES[i] for i in np.flatnonzero(place.mask)} == {str(i).encode() for i in range(10)}
+
+
+@pytest.mark.parametrize(
+    "text", ["a.b*c", "a/b", "a\\n\nb", "[x](y){z}|^$", "<b>c</b>", "'`!%;:=@,_", '"quoted" & ~odd', "é 東\t"]
+)
+def test_a_choice_is_taken_letter_by_letter(text: str) -> None:
+    for part in (processor("choice", choice=[text]), processor("regex", regex=re.escape(text))):
+        place = part.initial(Context(TokenIds([0]), TokenIds(list(text.encode())), tokenizer()))
+        assert np.flatnonzero(place.mask).tolist() == [EOS]
+
+
+def test_grammars_are_kept_for_a_while() -> None:
+    vocabulary = vocabulary_of(tokenizer())
+    for i in range(100):
+        processor("regex", regex=f"a{{{i + 1}}}").initial(Context(TokenIds([0]), TokenIds(), tokenizer()))
+    assert len(vocabulary._starts) <= 32
 
 
 def test_a_text_ends_only_where_it_is_whole() -> None:

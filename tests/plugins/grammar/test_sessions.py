@@ -85,6 +85,10 @@ def test_a_text_that_was_cut_has_no_value() -> None:
     assert (result.finish_reason, result.complete, result.parsed) == ("length", False, None)
     number = Session(model(), seed=1).generate("x", schema={"type": "integer", "minimum": 100}, max_tokens=3)
     assert number.trace.steps[-1].complete and (number.complete, number.parsed) == (False, None)  # 123 of 1234?
+    for schema, stop in (("choice", "o"), ({"type": "integer"}, "1"), ({"type": "array"}, "]")):
+        given = processor("choice", choice=["no", "oo"]) if schema == "choice" else schema
+        for result in Session(model(), seed=1).generate_many(["x"], n=8, schema=given, stop=[stop], max_tokens=60)[0]:
+            assert result.complete == (result.token_ids[-1] == EOS) and (result.complete or result.parsed is None)
     stopped = Session(model(), seed=1).generate("x", schema=SCHEMA, stop=[":"], max_tokens=50)
     assert (stopped.finish_reason, stopped.complete, stopped.parsed) == ("stop", False, None)
 
