@@ -30,7 +30,8 @@ class Parquet:
     (``trace=["run.jsonl", "run.parquet"]``) where the run must be proved, replayed or resumed.
 
     Steps are collected and written in another thread. The file has its name when the run has ended, also by an error or
-    an interrupt. A killed process leaves no such file, and the steps are then only in the other sinks.
+    an interrupt. A killed process leaves no such file, and the steps are then only in the other sinks. The end of
+    a run waits for its last steps, at most 1,024, and for the disk; an event loop waits too.
 
     Args:
         parquet: the file; it must not exist.
