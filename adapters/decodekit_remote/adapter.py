@@ -73,6 +73,9 @@ class RemoteAdapter(OfOneProcess):
             before use, and later answers are watched.
         retokenised: what to do when a server that takes text tokenises it differently from the prefix, and so continues
             another sequence: ``error``, or ``allow``, which each step's schedule records.
+        same_text: how lists keyed by text are read (llama_cpp_python): ``assume`` that tokens which a list of the whole
+            vocabulary has lost among equal texts have no probability, and without a tokenizer that each text is one
+            token and "" the end of a text, which each step's schedule records as ``assumed``; or ``error``.
         engine: which program's sampling parameters the server has, for ``sampler = "provider"``; ``auto`` goes by the
             name that the server gives, and assumes those of OpenAI's API where it gives none.
         probe: whether to request two or three single tokens first, to see what the server can return and whether values
@@ -101,6 +104,7 @@ class RemoteAdapter(OfOneProcess):
         concurrency: Annotated[int, Field(ge=1, le=1024)] = 16,
         prefill: Prefill = "no",
         retokenised: Literal["error", "allow"] = "error",
+        same_text: Literal["assume", "error"] = "assume",
         engine: EngineName | Literal["auto"] = "auto",
         probe: bool = True,
         client: Any = None,
@@ -122,7 +126,7 @@ class RemoteAdapter(OfOneProcess):
         )
         self._dialect = None if named == "auto" else named
         self._model, self._tokenizer, self._probe, self._engine = model, tokenizer, probe, engine
-        self._options = Options(draft, top, concurrency, prefill, retokenised)
+        self._options = Options(draft, top, concurrency, prefill, retokenised, same_text)
         self._connection: Connection | None = None
         self._connecting: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
         self._one_connection = threading.Lock()
@@ -227,7 +231,7 @@ class RemoteAdapter(OfOneProcess):
         return tokenizer
 
     def _new_connection(self, found: Found, tokenizer: Tokenizer | None) -> Connection:
-        server = server_of(self._transport, found, tokenizer, self._options.prefill)
+        server = server_of(self._transport, found, tokenizer, self._options)
         chat = dialect_named(CHAT) if self._dialect is None and takes_texts_only(server) else None
         return Connection(server, found, self._options, chat)
 

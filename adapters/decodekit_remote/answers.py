@@ -6,6 +6,8 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
+import numpy as np
+
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import ProviderError
@@ -14,6 +16,7 @@ from decodekit.model.prefix import Prefix
 from decodekit_remote.dialect import Position, Reply, Request
 from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.list_distribution import distribution
+from decodekit_remote.same_texts import SameTexts
 from decodekit_remote.server import Server
 from decodekit_remote.server_tokenizer import ServerTokenizer
 from decodekit_remote.text_checks import TextChecks
@@ -29,10 +32,17 @@ _MOST_COUNTS = 10_000  # reports of cached tokens
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer, and the disclosures that it covers."""
+    """An answer, and the disclosures that it covers.
+
+    Args:
+        answer: the distribution.
+        shown: what it covers.
+        tellable: tokens of the list share a text, and the server can be asked which ones they are.
+    """
 
     answer: Distribution
     shown: Disclosure
+    tellable: bool = False
 
     def covers(self, want: Disclosure) -> bool:
         """Whether it shows what is requested."""
@@ -50,10 +60,14 @@ class Answers:
         server: the server that gave them.
         draft_length: counts how often a draw agrees with the server's draft.
         checks: the checks of how a server tokenised texts.
+
+    Attributes:
+        same_texts: finds out which tokens are behind texts that several have.
     """
 
     def __init__(self, server: Server, draft_length: DraftLength, checks: TextChecks) -> None:
         self._server, self._draft_length, self._checks = server, draft_length, checks
+        self.same_texts = SameTexts(server)
         self._guard = threading.Lock()  # several event loops may store answers
         self._last: OrderedDict[bytes, StoredAnswer] = OrderedDict()
         self._just_given: frozenset[bytes] = frozenset()  # by the last call, which may ask again for more
@@ -125,12 +139,15 @@ class Answers:
     ) -> Prefix | None:
         """Make and store the answer of a prefix; returns the prefix with which the server continued."""
         schedule: dict[str, int | str] = {"place": place}
+        if self._server.vocabulary is not None and self._server.vocabulary.assumes:
+            schedule["assumed"] = self._server.vocabulary.assumes
         self._recognise(reply, schedule)
         if place == 0:
             self._checks.after(prefix, reply, schedule, streamed=question.stream)
             self._checks.observe(prefix, position)
             if reply.cached_tokens is not None:
                 self._note_cached(prefix, reply.cached_tokens)
+        earlier = self.of(prefix.digest)
         answer = distribution(
             position,
             question,
@@ -140,15 +157,22 @@ class Answers:
             stage=self._server.capabilities.stage,
             schedule=schedule,
             bound=bound,
+            leaves_out=self._server.leaves_out,
+            shorter=None if earlier is None else earlier.answer,
         )
         if isinstance(self._server.vocabulary, HashedVocabulary) and answer.token_ids is not None:
             schedule["tokens"] = self._server.vocabulary.table(answer.token_ids.tolist())
         if self._server.vocabulary is not None and answer.token_ids is not None:
+            self._note_left_out(answer, schedule)
             self._note_lost(len(answer.token_ids), question, schedule)
         if isinstance(self._server.tokenizer, ServerTokenizer):
             self._server.tokenizer.learn(position.pieces)
         shown = ALL if answer.tail is None else Disclosure(question.top, question.named)
-        self._store(prefix.digest, StoredAnswer(answer, shown))
+        tellable = bound is None and self.same_texts.are_in(position)
+        if tellable and answer.tail is not None:
+            certain = int(np.count_nonzero(answer.scores >= (answer.tail.max_logprob or 0.0)))
+            shown = Disclosure(certain) if certain else Disclosure()
+        self._store(prefix.digest, StoredAnswer(answer, shown, tellable))
         return self._continuation(prefix, position, question)
 
     def _note_cached(self, prefix: Prefix, tokens: int) -> None:
@@ -198,6 +222,13 @@ class Answers:
                 )
                 schedule["build"] = self._server.transport.redaction.text(reply.build)
             self._seen_build = reply.build
+
+    def _note_left_out(self, answer: Distribution, schedule: dict[str, int | str]) -> None:
+        """Note in the record what was left out of a whole list, if this server may lose tokens with equal texts."""
+        if self._server.leaves_out and answer.tail is None:
+            lost = max(0.0, 1.0 - float(np.exp(answer.scores).sum()))
+            left_out = f"tokens lost among equal texts are left out, {lost:.1e} of the probability"
+            schedule["assumed"] = "; ".join(filter(None, [str(schedule.get("assumed", "")), left_out]))
 
     def _note_lost(self, shown: int, question: Request, schedule: dict[str, int | str]) -> None:
         """Note in the record why a list shows fewer tokens than were requested."""

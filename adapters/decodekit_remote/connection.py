@@ -14,6 +14,7 @@ from decodekit.model.fitness import Fitness
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
 from decodekit_remote.answers import Answers
+from decodekit_remote.begun_answers import BegunAnswers
 from decodekit_remote.dialect import Dialect, Prefill
 from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.fitness import fitness_of
@@ -38,6 +39,7 @@ class Options:
     concurrency: int
     prefill: Prefill
     retokenised: Literal["error", "allow"]
+    same_text: Literal["assume", "error"]
 
 
 class Connection:
@@ -153,7 +155,8 @@ class Connection:
             fault = self.server.fault(wanted.prefix)
             if fault is None:
                 self.list_length.answered(too_short=self.answers.was_given(digest))
-                fresh.append(replace(wanted, disclosure=reachable(wanted.disclosure, self.list_length.top)))
+                more = reachable(wanted.disclosure, self.list_length.top)
+                fresh.append(Wanted(wanted.prefix, more, least=wanted.disclosure))
             else:
                 found[digest] = fault
         self.streams.is_full = len(fresh) > self.streams.most
@@ -218,18 +221,31 @@ def takes_texts_only(server: Server) -> bool:
     return isinstance(server.vocabulary, HashedVocabulary) and not server.capabilities.conversations
 
 
-def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, prefill: Prefill) -> Server:
+def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, options: Options) -> Server:
     """The server that was found, with the tokenizer that was given, or its own."""
-    capabilities = replace(found.capabilities, prefill=prefill)
+    capabilities = replace(found.capabilities, prefill=options.prefill)
     vocabulary: Vocabulary | None = None
+    begun_answers = None
+    assumes = capabilities.distinct_keys and capabilities.biases and options.same_text == "assume"
     if needs_vocabulary(found):
         if tokenizer is None:
-            vocabulary = HashedVocabulary(conversations=capabilities.conversations)
+            vocabulary = HashedVocabulary(conversations=capabilities.conversations, assumes=assumes)
         else:
             vocabulary = KnownVocabulary(tokenizer, capabilities.lossy, conversations=capabilities.conversations)
+        if capabilities.biases and options.retokenised == "error":
+            begun_answers = BegunAnswers(vocabulary, grammars=found.info.id_grammar)
         tokenizer = vocabulary.tokenizer
     server = Server(
-        transport, found.dialect, found.info, capabilities, vocabulary, tokenizer, found.temperature, prefill
+        transport,
+        found.dialect,
+        found.info,
+        capabilities,
+        vocabulary,
+        tokenizer,
+        found.temperature,
+        options.prefill,
+        begun_answers,
+        leaves_out=assumes,
     )
     size = server.vocab_size
     if size is None:

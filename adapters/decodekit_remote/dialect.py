@@ -17,6 +17,7 @@ from decodekit.text.tokenizer import Message
 __all__ = [
     "Ask",
     "Capabilities",
+    "Chosen",
     "Conversation",
     "Counts",
     "Dialect",
@@ -58,6 +59,8 @@ class Capabilities:
         prefill: how the assistant's last message is continued; 'no' when it cannot be.
         forces: a token can be forced without moving the reported values.
         distinct_keys: a list is a mapping with texts as keys, so tokens with the same text become one entry.
+        biases: the logits of named tokens can be raised for the server's choice while the reported values stay, so it
+            can be asked which of several tokens is the most likely, and an answer can be made to begin with given ids.
         lossy: what happens to bytes that are not UTF-8 in a text: 'replace' (U+FFFD) or 'ignore'.
         usual_top: how many tokens it lists cheaply.
         impossible: a value this low or lower means probability zero, in nats.
@@ -83,6 +86,7 @@ class Capabilities:
     prefill: Prefill = "no"
     forces: bool = False
     distinct_keys: bool = False
+    biases: bool = False
     lossy: Literal["replace", "ignore"] = "replace"
     usual_top: int = 20
     impossible: float = -3e38
@@ -122,6 +126,10 @@ class Request:
         model: the name to ask for, or None.
         unwanted: ids that would end the text; a dialect prevents the server from choosing them if it can.
         prefill: how a conversation is continued.
+        begin: ids with which the answer must begin; ``tokens`` and the lists are those after them.
+        by_grammar: how it is made to: by a grammar of ids, or by raised logits, each once.
+        bias: what to add to the logits of these ids for the choice, in nats; the reported values stay.
+        once: no token is chosen twice, so that an answer of half characters ends.
     """
 
     prompts: tuple[tuple[int, ...] | str | Conversation, ...]
@@ -136,13 +144,17 @@ class Request:
     model: str | None = None
     unwanted: tuple[int, ...] = ()
     prefill: Prefill = "no"
+    begin: tuple[int, ...] = ()
+    by_grammar: bool = True
+    bias: tuple[tuple[int, float], ...] = ()
+    once: bool = False
 
 
 def entries_of(question: Request, vocab_size: int | None) -> int:
     """How many entries the lists of an answer have in all, at most; 262,144 for a vocabulary of unknown size."""
     top = (vocab_size or 262_144) if question.everything else question.top + len(question.named)
     scored = sum(map(len, question.prompts)) if question.echo else 0  # type: ignore[arg-type]  # ids, never messages
-    return (len(question.prompts) * question.tokens + scored) * (top + 1)
+    return (len(question.prompts) * (question.tokens + len(question.begin)) + scored) * (top + 1)
 
 
 def prompts_of(question: Request) -> list[str] | list[list[int]]:
@@ -188,6 +200,7 @@ class Reply:
         prompt_tokens: how many tokens the server made of the prompt, as it reports.
         cached_tokens: how many tokens of it were in the server's cache, as it reports; some servers leave these out of
             ``prompt_tokens``.
+        begun: the tokens with which the answer had to begin, as the server gives them.
     """
 
     positions: Sequence[Position]
@@ -198,6 +211,19 @@ class Reply:
     build: str = ""
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
+    begun: Sequence[Token | None] = ()
+
+
+class Chosen(NamedTuple):
+    """What a server chose where logits were raised.
+
+    Args:
+        text: of all chosen tokens, those of ``begin`` included.
+        tokens: how many there were; an end of text is none.
+    """
+
+    text: str
+    tokens: int
 
 
 class Entry(NamedTuple):
@@ -260,6 +286,7 @@ class ServerInfo:
         tokenizes: it has a route to tokenise text.
         places: how many sequences it works on at a time; None where it does not say.
         engine: the program behind the API, as the server names it; '' where it does not say.
+        id_grammar: its grammars are known to take token ids.
     """
 
     model: str = ""
@@ -272,6 +299,7 @@ class ServerInfo:
     tokenizes: bool = False
     places: int | None = None
     engine: str = ""
+    id_grammar: bool = False
 
     def __post_init__(self) -> None:
         """Raises `TypeError` or `ValueError` for invalid values."""
@@ -328,6 +356,10 @@ class Dialect(Protocol):
     def event(self, data: Any, seen: int) -> Reply:
         """One event of a stream, ``seen`` positions into it; only of a dialect that can ``stream``."""
         raise ValueError("this dialect reads no streams")
+
+    def chosen(self, data: Any, question: Request) -> Chosen:
+        """What the server chose, from its answer to a question with ``bias``; only of a dialect that ``biases``."""
+        raise ValueError("this dialect raises no logits")
 
     def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """The path and the body of a question for a streamed answer that the server draws itself.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decodekit.model.fitness import Fitness
 from decodekit_remote.server import Server
 from decodekit_remote.text_checks import TextChecks
-from decodekit_remote.vocabulary import HashedVocabulary
+from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
 
 __all__ = ["fitness_of"]
 
@@ -52,6 +52,11 @@ def _prompts(server: Server, checks: TextChecks) -> Fitness:
 def _lists(server: Server) -> Fitness:
     if server.capabilities.whole_vocabulary:
         return Fitness("lists", "works", "of the whole vocabulary")
+    if server.leaves_out:
+        known = isinstance(server.vocabulary, KnownVocabulary)
+        how = "told apart by further questions, or left out" if known else "taken as one"
+        switch = "same_text = 'error' allows only what is proved"
+        return Fitness("lists", "works but", f"tokens with equal texts are {how}, which each step records", switch)
     remedy = "a chain that begins with top_k or min_p, or on_undisclosed = 'truncate'"
     return Fitness(
         "lists", "works but", f"{server.capabilities.most_top} tokens at most; a chain may need more", remedy
@@ -76,4 +81,10 @@ def _end_of_text(server: Server) -> Fitness:
         return Fitness(what, "works but", why, "name the model's tokenizer with tokenizer=")
     if server.vocabulary is None or capabilities.bytes_out:
         return Fitness(what, "works", "a token of the lists")
+    if capabilities.biases and isinstance(server.vocabulary, KnownVocabulary):
+        return Fitness(what, "works", "the server is asked which of the tokens without a text it is")
+    if server.vocabulary.assumes:
+        return Fitness(
+            what, "works but", "an empty text in a list is taken as it", "name the tokenizer with tokenizer="
+        )
     return Fitness(what, "works but", "it cannot be told apart from other tokens whose text is empty", _IDS)

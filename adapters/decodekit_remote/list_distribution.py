@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from decodekit_remote.vocabulary import Vocabulary
 __all__ = ["distribution", "is_repeated"]
 
 _EXCESS = 1e-3
+_FEW = 0.01  # of the probability
 _CERTAIN = -1e-4  # a list whose first token is this likely may occur twice by chance
 
 
@@ -29,8 +31,10 @@ def distribution(
     stage: Stage,
     schedule: Schedule | None = None,
     bound: float | None = None,
+    leaves_out: bool = False,
+    shorter: Distribution | None = None,
 ) -> Distribution:
-    """The distribution that a list proves, and nothing beyond it.
+    """The distribution that a list proves, and nothing beyond it but what ``leaves_out`` allows.
 
     Args:
         position: the list.
@@ -40,7 +44,10 @@ def distribution(
         vocab_size: the number of tokens, or None.
         stage: whether the values are raw.
         schedule: for the record.
-        bound: an upper bound on the logprobs of tokens not in the list, when they were asked for by id.
+        bound: an upper bound on the logprobs of tokens not in the list, in nats, where more was asked than the list.
+        leaves_out: whether a list of the whole vocabulary that has lost less than 1 % among equal texts is taken as all
+            tokens that have probability.
+        shorter: a shorter list for the same position, where fewer texts are equal.
 
     Raises:
         DistributionError: positive logprobs, a sum above 1.001, NaN, a token named twice, an empty list.
@@ -51,19 +58,59 @@ def distribution(
         return _by_ids(np.array(tokens, dtype=np.int64), values, question, vocab_size, stage, schedule, bound)
     vocabulary.learn(position)
     ids = vocabulary.identify(tokens)
-    names = [token for token in ids if token is not None]
-    twice = {token for token in names if names.count(token) > 1} if len(set(names)) < len(names) else set()
+    if vocabulary.assumes:
+        values = _by_place(ids, values, shorter)
+    counts = Counter(token for token in ids if token is not None)
+    twice = {token for token, count in counts.items() if count > 1}
     known = np.array([token is not None and token not in twice for token in ids])
     expected = min(question.top, vocab_size or question.top)
-    fallen = capabilities.distinct_keys and len(values) < expected
+    shown = np.array([token for token, kept in zip(ids, known, strict=True) if kept], dtype=np.int64)
+    whole = leaves_out and _is_whole(len(values), question.top, vocab_size)
+    if whole and 1.0 - float(np.exp(values[known]).sum()) < _FEW:
+        return Distribution.listed(shown, values[known], vocab_size, origin="logprobs", stage=stage, schedule=schedule)
+    fallen = capabilities.distinct_keys and len(values) < expected and not vocabulary.assumes
     if not known.any() or (fallen and not vocabulary.tokenizer.vocab_size < 2**62):
         raise _merged_entries(expected, int(known.sum()))
     edge = _edge(values, question.top)
-    hidden = 0.0 if fallen else float(max([edge, *values[~known]]))
-    shown = np.array([token for token, kept in zip(ids, known, strict=True) if kept], dtype=np.int64)
+    hidden = float(max([edge, *values[~known]]))
+    if bound is not None:
+        hidden = bound
+    elif fallen:
+        hidden = max(edge, _first_shared(tokens, values, known, vocabulary))
     return Distribution.head(
         shown, values[known], vocab_size, stage=stage, schedule=schedule, max_hidden=max(hidden, -1e300)
     )
+
+
+def _by_place(ids: Sequence[int | None], values: np.ndarray, shorter: Distribution | None) -> np.ndarray:
+    """The values, where a text with the value of a later token has that of a shorter list, or else of the next entry.
+
+    The server may compute a position again with other rounding, so no other value is taken from an earlier list.
+    """
+    least = np.maximum.accumulate(values[::-1])[::-1]
+    before: dict[int | None, float] = {}
+    if shorter is not None and shorter.token_ids is not None:
+        before.update(zip(shorter.token_ids.tolist(), shorter.logprobs.tolist(), strict=True))
+    for place in np.flatnonzero(least > values).tolist():
+        least[place] = max(least[place], before.get(ids[place], -math.inf))
+    return least
+
+
+def _is_whole(listed: int, asked: int, vocab_size: int | None) -> bool:
+    """Whether a list has every token: where their number is not known, equal texts account for less than an eighth."""
+    return asked >= vocab_size if vocab_size is not None else listed < asked - asked // 8
+
+
+def _first_shared(tokens: Sequence[Token], values: np.ndarray, known: np.ndarray, vocabulary: Vocabulary) -> float:
+    """A bound on the tokens behind texts that several have, in nats: such a text has the place of its first token."""
+    sharing = getattr(vocabulary, "sharing", None)
+    before = 0.0
+    for token, value, is_known in zip(tokens, values, known, strict=True):
+        if is_known:
+            before = float(value)
+        else:
+            return before if sharing is not None and sharing(token) else 0.0
+    return float(values.min())
 
 
 def _listed_values(position: Position, capabilities: Capabilities) -> tuple[list[Token], np.ndarray]:

@@ -84,6 +84,11 @@ class PromptCounts:
         start = self._starts.get(prefix.token_ids[0])  # the full prompt; each following piece is one token
         return start and PromptCount(start.plain + ours - 1, start.total + ours - 1)
 
+    def as_expected(self, prefix: Prefix) -> bool:
+        """Whether a prefix was counted, and has the tokens that are meant."""
+        seen, expected = self._seen.get(prefix.digest), self.expected(prefix)
+        return seen is not None and expected is not None and expected.plain in (seen.plain, seen.total)
+
     def forget(self, prefix: Prefix) -> None:
         """Remove the count of a prefix, so that it is requested again."""
         self._seen.pop(prefix.digest, None)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from decodekit.distribution import Distribution
-from decodekit.distribution.disclosure import Disclosure
+from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import AdapterError, DecodekitError, DistributionError, ProviderError
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
@@ -22,10 +22,11 @@ from decodekit_remote.prompt_counts import Miscounted
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import Server
 from decodekit_remote.streams import Streams, Wanted
-from decodekit_remote.text_checks import TextChecks
+from decodekit_remote.text_checks import Retokenised, TextChecks
 
 __all__ = ["Questions"]
 
+_SPARE = 4  # entries more than are wanted, where equal texts are one
 _BATCH = 32  # prompts in one request
 
 
@@ -74,16 +75,27 @@ class Questions:
     async def _ask_alone(self, wanted: Wanted) -> list[tuple[bytes, Answer]]:
         try:
             try:
-                answer = await self._answer(wanted)
+                answer = await self._settled(wanted)
             except Miscounted:
                 await self._checks.counts.settle(wanted.prefix)
-                answer = await self._answer(wanted)
+                answer = await self._settled(wanted)
             return [(wanted.prefix.digest, answer)]
         except DecodekitError as error:
             return [(wanted.prefix.digest, error)]
 
+    async def _settled(self, wanted: Wanted) -> Distribution:
+        """The answer; where the server makes other tokens of the text, its answer begins with those that are meant."""
+        try:
+            return await self._answer(wanted)
+        except Retokenised:
+            if not await self._checks.begin_with_tokens(wanted.prefix):
+                raise
+            return await self._answer(wanted)
+
     async def _answer(self, wanted: Wanted) -> Distribution:
         prefix, want = wanted.prefix, wanted.disclosure
+        if self._server.vocabulary is not None and self._server.vocabulary.assumes and want.top is not None:
+            want = replace(want, top=want.top + _SPARE + want.top // 8)  # equal texts are one entry
         stream = self._streams.next_for(wanted) if wanted.plain else None
         if stream is None:  # a stream goes on with the tokens that the server chose itself
             await self._checks.before(prefix)
@@ -97,7 +109,9 @@ class Questions:
         if not wanted.plain:
             return await self._everything(wanted) if want.kind == "all" else await self._by_name(wanted)
         top = want.top or self._list_length.top
-        again = top > self._list_length.top  # a list was too short; its draft is stored already, or unlikely
+        again = (
+            wanted.disclosure.top or 0
+        ) > self._list_length.top  # a list was too short; its draft is stored already, or unlikely
         opened = stream is None and not again and self._streams.should_open(prefix)
         if opened:
             await self._count(self._checks.counts.uncounted(prefix, stream=True))
@@ -114,7 +128,7 @@ class Questions:
         (reply,) = await self._server.put(question)
         if reply.positions and self._adapts and not again:
             self._draft_length.observe_request(len(reply.positions), time.perf_counter() - begun)
-        return await self._take(prefix, reply, question)
+        return await self._take(prefix, reply, question, wanted.least)
 
     async def _count(self, prefixes: Sequence[Prefix]) -> None:
         """Request one token after each, for the number of tokens that the server makes of its text."""
@@ -220,18 +234,20 @@ class Questions:
                 answers.append((wanted.prefix.digest, error))
         return answers
 
-    async def _take(self, prefix: Prefix, reply: Reply, question: Request) -> Distribution:
-        """Store a reply's lists for their prefixes, and return the first."""
+    async def _take(self, prefix: Prefix, reply: Reply, question: Request, least: Disclosure = ALL) -> Distribution:
+        """Store a reply's lists for their prefixes, and return the first, which must cover ``least`` if it can."""
         if not reply.positions:
-            return await self._force_list(prefix, reply, question)
+            return await self._force_list(prefix, reply, question, least)
         at: Prefix | None = prefix
-        positions = reply.positions
+        positions, bound = list(reply.positions), None
         if question.force is not None:
             if positions[0].chosen != question.force:
                 raise ProviderError(
                     f"{self._server.transport.base_url} was forced to token {question.force} and returned another one"
                 )
             positions = [_unchosen(positions[0])]
+        if self._answers.same_texts.are_in(positions[0], least):
+            positions[0], bound = await self._answers.same_texts.told_apart(prefix, positions[0], question)
         for place, position in enumerate(positions):
             if place and is_repeated(positions[place - 1], position):
                 raise DistributionError(
@@ -240,7 +256,7 @@ class Questions:
             if at is None:
                 break
             try:
-                at = self._answers.keep(at, position, question, place, reply)
+                at = self._answers.keep(at, position, question, place, reply, bound=bound if place == 0 else None)
             except DecodekitError:
                 if place == 0:
                     raise
@@ -249,7 +265,7 @@ class Questions:
             self._answers.mark_unlisted(at)
         return self._given(prefix)
 
-    async def _force_list(self, prefix: Prefix, reply: Reply, question: Request) -> Distribution:
+    async def _force_list(self, prefix: Prefix, reply: Reply, question: Request, least: Disclosure) -> Distribution:
         """A list that is missing because its token ends inside a character is returned when another token is forced."""
         filler = self._server.info.filler
         if not self._server.capabilities.forces or filler is None or question.force is not None:
@@ -260,7 +276,7 @@ class Questions:
         self._answers.mark_unlisted(prefix)
         forced = self._question([prefix], question.top)
         (again,) = await self._server.put(forced)
-        return await self._take(prefix, again, forced)
+        return await self._take(prefix, again, forced, least)
 
     def _question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1) -> Request:
         unlisted = len(prefixes) == 1 and self._answers.is_unlisted(prefixes[0])

@@ -6,12 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from decodekit.distribution.disclosure import ALL, Disclosure
-from decodekit.errors import ContextOverflow, DecodekitError, ParameterError
+from decodekit.errors import ContextOverflow, DecodekitError, ParameterError, ProviderError
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
+from decodekit_remote.begun_answers import BegunAnswers, Sent
 from decodekit_remote.body import MOST_OBJECTS, PER_ENTRY
-from decodekit_remote.dialect import Capabilities, Dialect, Prefill, Reply, Request, ServerInfo, entries_of
-from decodekit_remote.reading import read_reply
+from decodekit_remote.dialect import (
+    Capabilities,
+    Chosen,
+    Conversation,
+    Dialect,
+    Prefill,
+    Reply,
+    Request,
+    ServerInfo,
+    entries_of,
+)
+from decodekit_remote.reading import read_reply, reading
 from decodekit_remote.transport import Transport
 from decodekit_remote.vocabulary import KnownVocabulary, Vocabulary
 
@@ -31,6 +42,9 @@ class Server:
         tokenizer: the adapter's.
         temperature: None for greedy questions; 1.0 where the temperature affects its values.
         prefill: how a conversation is continued.
+        begun_answers: how prefixes that no text gives are sent; None where the server cannot be made to begin its
+            answer with given tokens.
+        leaves_out: whether tokens that a whole list has lost among equal texts are left out; see `distribution`.
     """
 
     transport: Transport
@@ -41,6 +55,8 @@ class Server:
     tokenizer: Tokenizer | None
     temperature: float | None
     prefill: Prefill
+    begun_answers: BegunAnswers | None = None
+    leaves_out: bool = False
 
     @property
     def vocab_size(self) -> int | None:
@@ -83,11 +99,11 @@ class Server:
     def question(self, prefixes: Sequence[Prefix], top: int, *, tokens: int = 1, force: int | None = None) -> Request:
         """A question for the tokens after these prefixes; ``force`` allows only one token."""
         known = self.tokenizer if isinstance(self.vocabulary, KnownVocabulary) else None
+        sent = self.begun(prefixes[0]) if len(prefixes) == 1 else None
         return Request(
-            tuple(
-                prefix.token_ids if self.vocabulary is None else self.vocabulary.prompt_of(prefix)
-                for prefix in prefixes
-            ),
+            (sent.text,) if sent is not None else tuple(map(self._prompt_of, prefixes)),
+            begin=sent.begin if sent is not None else (),
+            by_grammar=sent is None or sent.by_grammar,
             top=top,
             tokens=1 if force is not None else tokens,
             force=force,
@@ -97,9 +113,33 @@ class Server:
             prefill=self.prefill,
         )
 
+    def begun(self, prefix: Prefix) -> Sent | None:
+        """The start of a prefix as text and the ids with which the answer begins; None where its text gives it."""
+        sent = None if self.begun_answers is None else self.begun_answers.of(prefix)
+        return sent if sent is not None and sent.begin else None
+
+    def _prompt_of(self, prefix: Prefix) -> tuple[int, ...] | str | Conversation:
+        return prefix.token_ids if self.vocabulary is None else self.vocabulary.prompt_of(prefix)
+
     async def put(self, question: Request) -> list[Reply]:
         """Ask it. Raises `AdapterError`."""
-        return await put(self.transport, self.dialect, question, self.vocab_size)
+        replies = await put(self.transport, self.dialect, question, self.vocab_size)
+        if question.begin:
+            assert self.begun_answers is not None
+            expected = [*map(self.begun_answers.text_of, question.begin)]
+            if any(list(reply.begun) != expected for reply in replies):
+                raise ProviderError(
+                    f"{self.transport.base_url} was asked to begin its answer with the tokens {expected!r}, and began "
+                    f"with {list(replies[0].begun)!r}"
+                )
+        return replies
+
+    async def choose(self, question: Request) -> Chosen:
+        """What it chooses where logits are raised. Raises `AdapterError`."""
+        path, body = self.dialect.request(question)
+        data = await self.transport.ask(path, body)
+        with reading(self.dialect.name, f"{self.transport.base_url}{path}", self.transport.redaction.text):
+            return self.dialect.chosen(data, question)
 
 
 async def put(transport: Transport, dialect: Dialect, question: Request, vocab_size: int | None) -> list[Reply]:

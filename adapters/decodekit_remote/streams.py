@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from decodekit.distribution import Distribution
-from decodekit.distribution.disclosure import Disclosure
+from decodekit.distribution.disclosure import CHEAP, Disclosure
 from decodekit.errors import DistributionError
 from decodekit.model.prefix import Prefix
 from decodekit_remote.answers import Answers
@@ -26,10 +26,11 @@ _LONGEST_STREAM = 64  # tokens a stream may run
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A prefix, and what is requested of the distribution after it."""
+    """A prefix, what is requested of the distribution after it, and how little would do."""
 
     prefix: Prefix
     disclosure: Disclosure
+    least: Disclosure = CHEAP
 
     @property
     def plain(self) -> bool:
@@ -94,6 +95,7 @@ class Streams:
         if (
             not self._server.capabilities.stream
             or self._answers.is_unlisted(prefix)
+            or self._server.begun(prefix) is not None
             or self._server.room(prefix, self._draft_length.length) < 2 - self._streaming
         ):
             return False
@@ -138,7 +140,7 @@ class Streams:
         finally:
             stream.readers -= 1
         kept = self._answers.fresh(wanted.prefix)
-        if kept is not None and kept.covers(wanted.disclosure):
+        if kept is not None and (kept.covers(wanted.disclosure) or (kept.tellable and kept.covers(wanted.least))):
             return kept.answer
         if isinstance(stream.failure, DistributionError):
             raise stream.failure

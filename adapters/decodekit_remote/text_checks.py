@@ -16,7 +16,7 @@ from decodekit_remote.restarts import NEAR, Restarts, distance
 from decodekit_remote.server import Server
 from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
 
-__all__ = ["TextChecks"]
+__all__ = ["Retokenised", "TextChecks"]
 
 _MOST_SAME = 10_000  # prefixes whose tokens are known to be the server's
 _UNCHECKED = (
@@ -25,6 +25,10 @@ _UNCHECKED = (
 )
 _STORY = Conversation(({"role": "user", "content": "Tell me a long story about the sea."},))
 _ALTERNATIVES = "another of prefill='last_message', 'continue_final_message' and 'prefix', or a completions dialect"
+
+
+class Retokenised(ProviderError):
+    """A server makes other tokens of a text than those of the prefix."""
 
 
 class TextChecks:
@@ -43,6 +47,7 @@ class TextChecks:
         self._server, self._allow = server, allow
         self._same: set[bytes] = set()
         self._route = True
+        self._tokens: dict[bytes, list[int]] = {}  # of texts that were drawn, as the server has them
         self.counts = PromptCounts(server)
         self._told_unchecked = False
         self._why_no_prefill = ""
@@ -54,6 +59,19 @@ class TextChecks:
         vocabulary = self._server.vocabulary
         if vocabulary is None:
             return
+        if isinstance(vocabulary, HashedVocabulary):
+            parent = prefix.parent
+            if parent is not None and self._server.begun(parent) is not None:
+                await self.begin_with_tokens(prefix)
+        sent = self._server.begun(prefix)
+        if sent is not None and isinstance(vocabulary, KnownVocabulary):
+            start = prefix
+            while start.parent is not None and len(start.parent) >= len(prefix) - len(sent.begin):
+                start = start.parent
+            if len(start) > len(prefix) - len(sent.begin):  # the prompt itself has no text
+                start = Prefix(prefix.token_ids[: len(prefix) - len(sent.begin)])
+            await self._compare(start, sent.text)
+            return
         prompt = vocabulary.prompt_of(prefix)
         if isinstance(prompt, Conversation) and (prompt.answer_start or prompt.begun):
             await self.prove_prefill()
@@ -63,6 +81,34 @@ class TextChecks:
                 raise self._retokenised(prefix, len(named))
             if isinstance(prompt, str):
                 await self._compare(prefix, prompt)
+
+    async def begin_with_tokens(self, prefix: Prefix) -> bool:
+        """Send a prefix of texts as a start that was counted, and the server's tokens of the texts after that.
+
+        Returns whether that can be done: the server has a route that tokenises, and each text is one token.
+        """
+        vocabulary, begun = self._server.vocabulary, self._server.begun_answers
+        if begun is None or not isinstance(vocabulary, HashedVocabulary):
+            return False
+        start = prefix
+        while start.parent is not None and (
+            start == prefix or self._server.begun(start) is not None or not self.counts.as_expected(start)
+        ):
+            start = start.parent
+        pieces = [vocabulary.token_bytes(token) or b"" for token in prefix.token_ids[len(start) :]]
+        ids: list[int] = []
+        for piece in pieces:
+            if piece not in self._tokens:
+                asked = self._server.dialect.tokenizing(piece.decode("utf-8"), False, self._server.info.model or None)
+                if asked is None:
+                    return False
+                answer = await self._server.transport.ask(*asked)
+                with reading(self._server.dialect.name, self._server.transport.base_url):
+                    self._tokens[piece] = integers(answer["tokens"])
+            if len(self._tokens[piece]) != 1:
+                return False
+            ids += self._tokens[piece]
+        return bool(ids) and len(start) > 0 and begun.continue_with(prefix, start, ids, pieces)
 
     def after(self, prefix: Prefix, reply: Reply, schedule: dict[str, int | str], *, streamed: bool = False) -> None:
         """The check of an answer: the number of the prompt's tokens must be equal.
@@ -183,7 +229,7 @@ class TextChecks:
         there = f"{theirs} there" if theirs != ours else "others there"
         bos = counted and tokenizer is not None and prefix.token_ids[0] == tokenizer.bos_id and theirs == ours - 1
         other = ", or does not write BOS, or does not count it" if bos else ""
-        return ProviderError(
+        return Retokenised(
             f"{self._server.transport.base_url} retokenises the text ({ours} tokens here, {there}){other}, so it would "
             "continue another sequence. Use a dialect that takes ids (llama_server, vllm, sglang), or "
             "retokenised='allow', which notes it in each step's schedule"

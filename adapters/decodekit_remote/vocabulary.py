@@ -28,6 +28,11 @@ class Vocabulary(Protocol):
     @property
     def tokenizer(self) -> Tokenizer: ...
 
+    @property
+    def assumes(self) -> str:
+        """What is assumed of texts that several tokens may have; '' for nothing."""
+        ...
+
     def identify(self, tokens: Sequence[Token]) -> list[int | None]:
         """The id of each token; None where the text may be that of another token as well."""
         ...
@@ -112,6 +117,8 @@ class KnownVocabulary:
         conversations: the server takes conversations.
     """
 
+    assumes = ""
+
     def __init__(
         self, tokenizer: Tokenizer, lossy: Literal["replace", "ignore"], *, conversations: bool = False
     ) -> None:
@@ -119,12 +126,25 @@ class KnownVocabulary:
         self.tokenizer: Tokenizer = self._memory or tokenizer
         self._by_bytes: dict[bytes, int | None] = {}
         self._by_text: dict[str, int | None] = {"": None}  # control tokens have no text either
+        self._lossy = lossy
+        with_text: dict[str, list[int]] = {}
         for token in range(tokenizer.vocab_size):
             piece = tokenizer.token_bytes(token)
             if piece is not None:
                 self._by_bytes[piece] = None if piece in self._by_bytes else token
-                text = piece.decode("utf-8", lossy)
-                self._by_text[text] = None if text in self._by_text else token
+            text = (piece or b"").decode("utf-8", lossy)
+            with_text.setdefault(text, []).append(token)
+            if piece is not None:
+                self._by_text[text] = None if len(with_text[text]) > 1 or not text else token
+        self._sharing = {text: tuple(ids) for text, ids in with_text.items() if len(ids) > 1 or not text}
+
+    def sharing(self, text: str) -> tuple[int, ...]:
+        """The tokens that this text may stand for, if it does not name one."""
+        return self._sharing.get(text, ()) if self._by_text.get(text) is None else ()
+
+    def text_of(self, token: int) -> str:
+        """A token's text, as the server gives it."""
+        return (self.tokenizer.token_bytes(token) or b"").decode("utf-8", self._lossy)
 
     def identify(self, tokens: Sequence[Token]) -> list[int | None]:
         """Ids as they are; bytes and texts by the tokenizer's table; markup such as ``<|im_end|>`` by the tokenizer."""
@@ -203,17 +223,20 @@ class HashedVocabulary(SeenTokens):
 
     Args:
         conversations: the server takes conversations, so a text is the user's message in one.
+        assumes: whether a list that is keyed by text is read as if each text were one token, with a logprob that the
+            entries behind it allow, and "" the end of a text.
     """
 
     vocab_size = 2**63
-    eos_ids: frozenset[int] = frozenset()
     bos_id = None
     fingerprint = "bytes, blake2b 63"
     whole_texts = True
 
-    def __init__(self, *, conversations: bool = False) -> None:
+    def __init__(self, *, conversations: bool = False, assumes: bool = False) -> None:
         super().__init__()
         self._conversations = conversations
+        self.assumes = _TEXTS_ARE_ONE if assumes else ""
+        self.eos_ids = frozenset([_END]) if assumes else frozenset[int]()
         self._known_messages: dict[int, tuple[Message, ...]] = {}
 
     @property
@@ -254,7 +277,7 @@ class HashedVocabulary(SeenTokens):
 
     def token_bytes(self, token_id: int) -> bytes | None:
         """The bytes behind a hash; None for a conversation. Raises `ParameterError` for an id never seen here."""
-        if token_id in self._known_messages:
+        if token_id in self._known_messages or token_id in self.eos_ids:
             return None
         if token_id not in self.seen:
             raise ParameterError(f"token id {token_id} is the hash of no text seen here; give the prompt as text")
@@ -262,7 +285,8 @@ class HashedVocabulary(SeenTokens):
 
     def table(self, ids: Sequence[int]) -> str:
         """The texts of these ids as JSON, for the record: hashes alone cannot be turned into text again."""
-        pieces = {str(token): self.seen[token].decode("utf-8", "backslashreplace") for token in ids}
+        shown = [token for token in ids if token not in self.eos_ids]
+        pieces = {str(token): self.seen[token].decode("utf-8", "backslashreplace") for token in shown}
         return json.dumps(pieces, ensure_ascii=False)
 
     def relearn(self, schedules: Sequence[Mapping[str, Any]]) -> None:
@@ -274,6 +298,8 @@ class HashedVocabulary(SeenTokens):
                         self.seen[int(token)] = piece
 
     def _id_of(self, token: bytes | str) -> int | None:
+        if token == "" and self.eos_ids:
+            return _END
         if not token or (isinstance(token, str) and _UNREADABLE in token):
             return None
         return self._kept(token.encode() if isinstance(token, str) else token)
@@ -287,6 +313,10 @@ class HashedVocabulary(SeenTokens):
 
 def _hash(data: bytes) -> int:
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little") >> 1
+
+
+_END = _hash(b"\0end of text\0")
+_TEXTS_ARE_ONE = "each text is one token, and '' is the end of a text"
 
 
 def _text(pieces: Sequence[bytes]) -> str:

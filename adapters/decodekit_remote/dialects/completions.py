@@ -102,12 +102,10 @@ def whole_number(value: Any) -> int | None:
 
 def _lists(choice: Any, read: Reading, name: str) -> list[Position | None]:
     scored = choice.get("logprobs")
-    if not scored:
+    tops = scored["top_logprobs"] if scored else None
+    if not scored or not tops:
         if choice.get("finish_reason") == "stop" and not choice.get("text"):
             return []
-        raise no_logprobs(name)
-    tops = scored["top_logprobs"]
-    if not tops:
         raise no_logprobs(name)
     if len(tops) != len(scored["tokens"]):
         raise ProviderError(f"{name}: {len(scored['tokens'])} tokens came with {len(tops)} lists")

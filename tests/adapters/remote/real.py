@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 
@@ -16,8 +17,21 @@ from decodekit import Distribution, Prefix, Session, Step
 from decodekit.model.adapter import Adapter
 from decodekit.session.prompts import as_prefix
 
-__all__ = ["CHAINS", "DRAFTS", "PROMPTS", "acceptance", "answering", "decoded", "explained", "free_port", "trips"]
+__all__ = [
+    "BF16",
+    "CHAINS",
+    "DRAFTS",
+    "PROMPTS",
+    "acceptance",
+    "answering",
+    "decoded",
+    "explained",
+    "free_port",
+    "llama_cpp_python",
+    "trips",
+]
 
+BF16 = "30"  # as ggml numbers types
 PROMPTS = [
     "The capital of France is",
     "Once upon a time in a small village by the sea",
@@ -62,6 +76,14 @@ def answering(command: Sequence[str], url: str, *, patience: float = 60) -> Iter
     finally:
         running.terminate()
         running.wait(10)
+
+
+def llama_cpp_python(model: str, *more: str) -> AbstractContextManager[str]:
+    """llama-cpp-python's own server with a model, on one thread."""
+    port = free_port()
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", model, "--port", str(port), *more]
+    command += ["--host", "127.0.0.1", "--n_threads", "1", "--n_threads_batch", "1"]
+    return answering(command, f"http://127.0.0.1:{port}")
 
 
 def decoded(adapter: Adapter, chain: str, *, tokens: int, seed: int = 7) -> list[list[Step]]:

@@ -132,6 +132,7 @@ def test_a_conversation_goes_to_the_chat_of_a_server_of_texts(caplog: Any) -> No
 
     with playing(answer, owner="me") as server:
         server.routes["/extras/tokenize/count"] = {"count": 1}
+        server.routes["/extras/tokenize"] = {"tokens": [1]}
         with Session(server.adapter("auto", probe=True), "top_p=0.9 temperature=0.8", seed=1) as session:
             results = [session.generate(TALK, max_tokens=4) for _ in range(2)]
             assert session.adapter.info.versions["dialect"] == "llama_cpp_python"

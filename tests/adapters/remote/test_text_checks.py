@@ -132,7 +132,7 @@ def test_without_a_tokenizer_tokens_are_counted_from_the_prompt_on() -> None:
 def test_a_list_that_lost_entries_says_why_and_what_helps(known: bool) -> None:
     """The end of a text is '' in such a list, and equal texts are one entry."""
     server = Texts([3], {"hi": -0.5, "": -2.0})
-    params = {} if known else {"tokenizer": None}
+    params = {} if known else {"tokenizer": None, "same_text": "error"}
     chain = decodekit.Chain([decodekit.processor("top_k", top_k=3)])
     with Session(server.adapter(**params), chain, seed=1) as session, pytest.raises(Undisclosed) as caught:
         session.generate("hi", max_tokens=2)
