@@ -46,6 +46,7 @@ from decodekit.plugin.registry import (
     register_processor,
     register_sampler,
     sampler,
+    sink,
 )
 from decodekit.search import Validator, ValidSample, ValidSamples, sample_valid
 from decodekit.session import AsyncSession, Progress, Ranked, Result, Score, Session
@@ -57,6 +58,7 @@ from decodekit.session.stop import Stop
 from decodekit.text.messages import messages
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace import ReplayReport, Trace, Verdict, read_trace, recover, replay, verify
+from decodekit.trace.sinks import Sink
 from decodekit.trace.step import Step
 
 __all__ = [
@@ -103,6 +105,7 @@ __all__ = [
     "Sampler",
     "Score",
     "Session",
+    "Sink",
     "Step",
     "Stop",
     "Tail",
@@ -133,6 +136,7 @@ __all__ = [
     "resume_stream",
     "sample_valid",
     "sampler",
+    "sink",
     "verify",
     "was_drawn_with",
 ]

@@ -34,7 +34,7 @@ def test_a_folder_of_packages_is_no_package(folder: str) -> None:
 def test_every_package_in_a_folder_is_typed_and_reached_by_an_entry_point(folder: str) -> None:
     points = {
         point.module.split(".")[0]
-        for group in ("adapters", "guessers", "presets", "processors", "samplers")
+        for group in ("adapters", "guessers", "presets", "processors", "samplers", "sinks")
         for point in importlib.metadata.entry_points(group=f"decodekit.{group}")
     }
     assert packages(folder)

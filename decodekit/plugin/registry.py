@@ -38,6 +38,7 @@ __all__ = [
     "register_sampler",
     "sampler",
     "shared_names",
+    "sink",
     "spelled",
 ]
 
@@ -70,6 +71,7 @@ _ADAPTERS = define_group("adapters", "adapter", passed=())
 _PROCESSORS = define_group("processors", "processor", passed=("dist", "ctx"))
 _SAMPLERS = define_group("samplers", "sampler", CORE_SAMPLERS, passed=("dist", "ctx", "randomness"))
 _GUESSERS = define_group("guessers", "guesser")
+_SINKS = define_group("sinks", "sink")
 
 
 def adapter(type: str, *unnamed: Never, **params: Any) -> Any:  # noqa: A002 - the config file says `type`, so the function does too
@@ -90,6 +92,11 @@ def sampler(name: str, *unnamed: Never, **params: Any) -> Any:
 def guesser(name: str, *unnamed: Never, **params: Any) -> Any:
     """Build the guesser of this name. Raises `UnknownPlugin` or `ParameterError`."""
     return _GUESSERS.build(name, *unnamed, **params)
+
+
+def sink(name: str, *unnamed: Never, **params: Any) -> Any:
+    """Build the sink of this name, for ``trace=``. Raises `UnknownPlugin` or `ParameterError`."""
+    return _SINKS.build(name, *unnamed, **params)
 
 
 def is_adapter(name: str) -> bool:

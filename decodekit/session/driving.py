@@ -75,13 +75,14 @@ def drive(run: Run, *, keep: bool) -> Events:
     except BaseException as error:
         run.broken_off(error, recorder.counts)
         _close(run, recorder, error)
-        if not isinstance(error, GeneratorExit):
-            results = run.results(recorder.steps, recorder.footer, recorder.counts)
-            with suppress(Exception):  # an error of the caller's own, which may take no attribute
-                error.partial = results[0] if run.total == 1 else results  # type: ignore[attr-defined]
+        _give_partial(error, run, recorder)
         raise
     else:
-        _close(run, recorder, None)
+        try:
+            _close(run, recorder, None)
+        except BaseException as error:
+            _give_partial(error, run, recorder)
+            raise
     finally:
         tokens = recorder.counts.total() + recorder.forgotten
         log.debug("generation finished", streams=streams, tokens=tokens, reasons=run.roster.reasons())
@@ -172,3 +173,12 @@ def _portions(run: Run, question: Question) -> Generator[Question, Sequence[Take
 
 def _close(run: Run, recorder: Recorder, error: BaseException | None) -> None:
     recorder.close(run.ends(error, recorder.counts), error)
+
+
+def _give_partial(error: BaseException, run: Run, recorder: Recorder) -> None:
+    """Keep what was generated in an error."""
+    if isinstance(error, GeneratorExit):
+        return
+    results = run.results(recorder.steps, recorder.footer, recorder.counts)
+    with suppress(Exception):  # an error of the caller's own, which may take no attribute
+        error.partial = results[0] if run.total == 1 else results  # type: ignore[attr-defined]

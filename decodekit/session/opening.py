@@ -24,12 +24,12 @@ def check_options(settings: Settings, options: GenerationOptions, *, listed: boo
         listed: whether all prompts are known before the run.
 
     Raises:
-        ParameterError: a stop id outside the vocabulary, or a trace file for prompts that are read one by one.
+        ParameterError: a stop id outside the vocabulary, or a trace for prompts that are read one by one.
     """
-    if options.trace is not None and not listed:
+    if options.trace and not listed:
         raise ParameterError(
-            "trace: the first line of a trace names its prompts, and those of an iterator are not known then; give a "
-            "list, or write the trace of each result"
+            "trace: a trace begins with its prompts, and those of an iterator are not known then; give a list, or "
+            "write the trace of each result"
         )
     size, largest = settings.adapter.info.vocab_size, max(options.stop.ids, default=0)
     if size is not None and largest >= size:

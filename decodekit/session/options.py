@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, cast, get_args
@@ -19,8 +18,8 @@ from decodekit.session.guessing import GivenGuesser, NamedGuesser, guesser_of
 from decodekit.session.progress import ProgressCallback
 from decodekit.session.schema import Schema
 from decodekit.session.stop import Stop
+from decodekit.trace.sinks import Sink, TraceTarget, sinks_of
 from decodekit.trace.step import Level, Step
-from decodekit.types import PathLike
 
 __all__ = ["GenerationKeywords", "GenerationOptions", "ManyKeywords", "ResumeKeywords", "checked_deadline", "meant"]
 
@@ -35,7 +34,7 @@ class _AnyRun(TypedDict, total=False):
     max_tokens: int | None
     deadline: float | None
     until: Callable[[Step], bool] | None
-    trace: PathLike | None
+    trace: TraceTarget | None
     guesser: Guesser | NamedGuesser | None
 
 
@@ -82,7 +81,7 @@ class GenerationOptions:
         seed: of the run; the session's when None.
         stream: which noise of that seed to use.
         deadline: seconds from the start after which no new token is started; None for no limit.
-        trace: a file to write the trace to.
+        trace: where the steps are written.
         level: 'none', 'choice', 'proof' or 'full'.
         ban: texts that must not be written.
         chain, top_logprobs, metadata, guesser: of this call; the session's when None.
@@ -100,7 +99,7 @@ class GenerationOptions:
     seed: int | None = None
     stream: int = 0
     deadline: float | None = None
-    trace: PathLike | None = None
+    trace: tuple[Sink, ...] = ()
     level: Level = "proof"
     ban: Sequence[str] = ()
     chain: Chain | None = None
@@ -116,14 +115,12 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         if self.level not in get_args(Level):
             raise ParameterError(f"level is one of {', '.join(map(repr, get_args(Level)))}, not {self.level!r}")
-        if self.level == "none" and self.trace is not None:
+        if self.level == "none" and self.trace:
             raise ParameterError("level='none' records nothing, so there is nothing for trace=; use level='choice'")
         if self.level == "none" and self.top_logprobs is not None:
             raise ParameterError("level='none' records nothing, so there is nothing for top_logprobs=; leave one out")
         if self.stop.until is not None and not callable(self.stop.until):
             raise ParameterError(f"until is a function of a step, not {self.stop.until!r}")
-        if self.trace is not None and not isinstance(self.trace, str | os.PathLike):
-            raise ParameterError(f"trace is the path of a file, not {self.trace!r}")
         if isinstance(self.ban, str) or not isinstance(self.ban, Sequence):
             raise ParameterError(f"ban is a list of texts, not {self.ban!r}")
         object.__setattr__(self, "n", whole(self.n, "n", 1, _MOST_SAMPLES))
@@ -184,7 +181,7 @@ class GenerationOptions:
             seed=given.get("seed"),
             stream=given.get("stream", 0),
             deadline=given.get("deadline"),
-            trace=given.get("trace"),
+            trace=sinks_of(given.get("trace")),
             level=given.get("level", "proof"),
             ban=given.get("ban", ()),
             chain=None if given.get("chain") is None else Chain.of(given["chain"]),

@@ -1,4 +1,4 @@
-"""Recording the steps of a run: a file, a list, and a count for each sequence."""
+"""Recording the steps of a run: its sinks, a list, and a count for each sequence."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from decodekit.errors import DecodekitError
+from decodekit.trace.fanout import Fanout
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
+from decodekit.trace.sinks import Sink
 from decodekit.trace.step import Step
-from decodekit.trace.writer import TraceWriter
-from decodekit.types import PathLike
 
 __all__ = ["Recorder"]
 
@@ -19,7 +19,7 @@ class Recorder:
 
     Args:
         header: what the run starts from.
-        path: the file of the trace; None writes none.
+        sinks: where the steps are written.
         keep: whether the steps are kept in `steps` too.
 
     Attributes:
@@ -29,21 +29,21 @@ class Recorder:
         footer: how the run ended; None before the end, or if the footer could not be written.
 
     Raises:
-        TraceError: the file exists or cannot be created; later, a line could not be written in full.
+        TraceError: a file exists or cannot be created; later, a line could not be written in full.
+        PluginError: another sink raised, here or later.
     """
 
-    def __init__(self, header: Header, path: PathLike | None, *, keep: bool) -> None:
+    def __init__(self, header: Header, sinks: Sequence[Sink], *, keep: bool) -> None:
         self.counts: Counter[int] = Counter()
         self.forgotten = 0
         self.steps: list[Step] = []
         self.footer: Footer | None = None
         self._keep = keep
-        self._writer = None if path is None else TraceWriter(path, header)
+        self._sinks = Fanout(sinks, header)
 
     def record(self, step: Step) -> None:
-        """Record one step: in the file first."""
-        if self._writer is not None:
-            self._writer.write(step)
+        """Record one step: in the sinks first."""
+        self._sinks.write(step)
         if self._keep:
             self.steps.append(step)
         self.counts[step.stream] += 1
@@ -55,23 +55,21 @@ class Recorder:
 
     def resumed(self, resumptions: Sequence[Resumption]) -> None:
         """Record that the run was resumed."""
-        if self._writer is not None:
-            for resumption in resumptions:
-                self._writer.resumed(resumption)
+        for resumption in resumptions:
+            self._sinks.resumed(resumption)
 
     def close(self, ends: Sequence[SequenceEnd], error: BaseException | None) -> None:
-        """Write the footer. After an interrupt in the middle of a step there is none: the trace is then incomplete.
+        """Close the sinks. After an interrupt in the middle of a step a trace file gets no footer: it is incomplete.
 
         Raises:
-            TraceError: the footer could not be written, and there was no ``error`` before.
+            TraceError, PluginError: a sink could not be closed, and there was no ``error`` before.
         """
         if self._keep and len(self.steps) != self.counts.total():
             del self.steps[self.counts.total() :]
-        if self._writer is None:
-            self.footer = Footer(list(ends), "")
-            return
         try:
-            self.footer = self._writer.close(ends)
+            self._sinks.close(ends)
         except DecodekitError:
             if error is None:
                 raise
+        finally:
+            self.footer = self._sinks.footer

@@ -88,10 +88,10 @@ class Result:
     def log_weight(self) -> float | None:
         """log p - log q, in nats: the importance weight of a text drawn from q, for the model's own law p.
 
-        Where a constraint is the whole chain it is the sum of log Z over the steps. The mean of ``exp(log_weight)`` over
-        finished texts, the others counted as 0, is an unbiased estimate of the probability that the model itself writes
-        a text of the constraint, if the chain removes nothing else. None where a probability is not known, the sampler
-        does not draw from q, branches were taken back, or the steps were not kept.
+        Where a constraint is the whole chain it is the sum of log Z over the steps. The mean of ``exp(log_weight)``
+        over finished texts, the others counted as 0, is an unbiased estimate of the probability that the model itself
+        writes a text of the constraint, if the chain removes nothing else. None where a probability is not known, the
+        sampler does not draw from q, branches were taken back, or the steps were not kept.
         """
         own = [step for step in self.trace.steps if step.stream == self.stream]
         sampler = self.trace.header.chain.get("sampler", {}).get("name")

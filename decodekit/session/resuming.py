@@ -26,6 +26,7 @@ from decodekit.trace.given import relearn
 from decodekit.trace.header import Header, Resumption, plain
 from decodekit.trace.reader import inspect_trace
 from decodekit.trace.rebuild import chain_of, differences, require_noise
+from decodekit.trace.sinks import sinks_of
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.types import PathLike
@@ -48,7 +49,8 @@ def resume(
         max_tokens: at most this many tokens in total, the recorded ones included; the recorded limit when None.
         deadline: seconds from now after which no new token is started.
         until: as for `Session.generate`; it sees the recorded steps first.
-        trace: a new file for the whole run: it begins with the recorded steps and verifies as one.
+        trace: a new file for the whole run, a sink, or a list of them: it begins with the recorded steps, and a file
+            verifies as one.
         chain: the chain, newly built, if parts of it are not registered by name, or have a key that is not recorded.
         metadata: as given to the `Session` that started the run; a trace has the names only.
         guesser: as for `Session`; it changes nothing, so it is not recorded.
@@ -107,7 +109,7 @@ def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Ru
         stop=_stop(header, options.get("max_tokens"), options.get("until")),
         seed=header.seed,
         deadline=options.get("deadline"),
-        trace=options.get("trace"),
+        trace=sinks_of(options.get("trace")),
         level=header.level,
         ban=header.stop.get("ban", ()),
     )

@@ -94,7 +94,8 @@ class Session(BaseSession):
             stop_ids: ids that end the generation, in place of the session's.
             deadline: seconds from now after which no new token is started; the session's when None.
             until: a function that gets each `Step`; a true result ends the generation.
-            trace: a file to write the trace to, step by step.
+            trace: where the trace is written, step by step: the path of a new file (``.parquet``: a Parquet table, else
+                JSON Lines), a sink (`decodekit.sink`), or a list of them.
             level: how much is recorded: 'none', 'choice', 'proof' (the default) or 'full'.
             ban: texts that must not be written, in place of the session's; names of control tokens are allowed. When
                 one is complete, decoding goes back to the token in which it begins and draws again (see

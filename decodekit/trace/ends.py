@@ -1,14 +1,14 @@
-"""Whether the ends in a footer fit the header and the steps above it."""
+"""Whether the ends of a run fit its header and its steps."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
-from decodekit.trace.header import Footer, Header
+from decodekit.trace.header import Footer, Header, SequenceEnd
 from decodekit.trace.step import Step
 
-__all__ = ["wrong_ends"]
+__all__ = ["without_surplus", "wrong_ends"]
 
 
 def wrong_ends(header: Header, steps: Sequence[Step], footer: Footer | None) -> str | None:
@@ -27,3 +27,8 @@ def wrong_ends(header: Header, steps: Sequence[Step], footer: Footer | None) -> 
         if (end.error is not None) != (end.finish_reason == "error") or end.error == "":
             return f"stream {end.stream} ended as {end.finish_reason!r}, with the error {end.error!r}"
     return None
+
+
+def without_surplus(steps: Sequence[Step], ends: Sequence[SequenceEnd]) -> Sequence[Step]:
+    """The steps without a last one that no end counts: a sink had it when another one refused it."""
+    return steps[: sum(end.tokens for end in ends)]

@@ -3,13 +3,66 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from decodekit.errors import TraceError
 from decodekit.types import PathLike
 
-__all__ = ["write_new"]
+__all__ = ["NewFile", "write_new"]
+
+
+class NewFile:
+    """An empty file beside its final name, readable by its owner only, until it is published or discarded.
+
+    Args:
+        path: the final name.
+
+    Attributes:
+        draft: the file to write to.
+
+    Raises:
+        TraceError: there is a file of the final name, or none can be created; here and in `publish`.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self._target = Path(path)
+        self.draft = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.part")
+        with self.typed():
+            if self._target.exists():
+                raise FileExistsError
+            os.close(os.open(self.draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+    def publish(self) -> None:
+        """Give the file its name once it is on the disk. If that fails, no file remains."""
+        try:
+            with self.typed():
+                with self.draft.open("rb") as file:
+                    os.fsync(file.fileno())  # some file systems report a full disk only here
+                _name(self.draft, self._target)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove the draft, if it is there."""
+        with suppress(OSError):
+            self.draft.unlink()
+
+    @contextmanager
+    def typed(self) -> Iterator[None]:
+        """Raise what the system raises in this block as a `TraceError` that names the file."""
+        target = self._target
+        try:
+            yield
+        except FileExistsError:
+            raise TraceError(f"{target} exists; a trace is written once. Choose another path or remove it") from None
+        except OSError as error:
+            why = (error.strerror or error) if target.parent.is_dir() else f"there is no folder {str(target.parent)!r}"
+            raise TraceError(f"cannot write {target}: {why}") from error
+        except ValueError as error:  # a name with a zero byte
+            raise TraceError(f"cannot write {os.fspath(target)!r}: {error}") from error
 
 
 def write_new(path: PathLike, data: bytes) -> None:
@@ -18,27 +71,13 @@ def write_new(path: PathLike, data: bytes) -> None:
     Raises:
         TraceError: it exists, or cannot be written; then no file remains.
     """
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    file = NewFile(path)
     try:
-        if target.exists():
-            raise FileExistsError
-        try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())  # some file systems report a full disk only here
-            _name(draft, target)
-        finally:
-            with suppress(OSError):
-                draft.unlink()
-    except FileExistsError:
-        raise TraceError(f"{target} exists; a trace is written once. Choose another path or remove it") from None
-    except OSError as error:
-        why = error.strerror if target.parent.is_dir() else f"there is no folder {str(target.parent)!r}"
-        raise TraceError(f"cannot write {target}: {why}") from error
-    except ValueError as error:  # a name with a zero byte
-        raise TraceError(f"cannot write {os.fspath(path)!r}: {error}") from error
+        with file.typed():
+            file.draft.write_bytes(data)
+        file.publish()
+    finally:
+        file.discard()
 
 
 def _name(draft: Path, target: Path) -> None:

@@ -1,110 +1,178 @@
-"""A trace as a Parquet table, one row per step, for analysis with other tools. Extra: ``parquet``."""
+"""A trace as a Parquet file, one row per step, for analysis with other tools. Extra: ``parquet``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from decodekit.chain import Entry
-from decodekit.errors import ConfigError
-from decodekit.trace.codec import to_line
+from decodekit.draw.whole import whole
+from decodekit.errors import TraceError, message_of
+from decodekit.trace.columns import BATCH, DELTA, DICTIONARIES, SPLIT, batch, ends_of, pyarrow, run_of, schema
+from decodekit.trace.header import Header, Resumption, SequenceEnd
+from decodekit.trace.new_file import NewFile
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.types import PathLike
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+__all__ = ["Parquet", "write_parquet"]
 
-__all__ = ["write_parquet"]
+_BATCH_BYTES = 32 * 2**20  # of evidence; a step of an untruncated draw has up to 2,048 scores, and of a head any number
 
-_ROWS = 4096  # steps written at a time; a step at level 'proof' has up to a few thousand final scores
+
+class Parquet:
+    """A Parquet file, for analysis: a table of steps whose columns docs/traces.md describes.
+
+    It is no proof: scores and the lists are rounded to 32 bits. Give a path of JSON Lines beside it
+    (``trace=["run.jsonl", "run.parquet"]``) where the run must be proved, replayed or resumed.
+
+    Steps are collected and written in another thread. The file has its name when the run has ended, also by an error or
+    an interrupt. A killed process leaves no such file, and the steps are then only in the other sinks. The end of
+    a run waits for its last steps, at most 1,024, and for the disk; an event loop waits too.
+
+    Args:
+        parquet: the file; it must not exist.
+        row_group: steps in each row group, from 4,096 to 65,536. More make a smaller file, fewer a faster search.
+
+    Raises:
+        ConfigError: when a run begins: pyarrow is not installed.
+        TraceError: the file exists, or cannot be written.
+    """
+
+    def __init__(self, *, parquet: PathLike, row_group: int = 16384) -> None:
+        self.path = parquet
+        self.row_group = whole(row_group, "row_group", 4096, 65536)
+
+    def __repr__(self) -> str:
+        return f"Parquet(parquet={os.fspath(self.path)!r})"
+
+    def open(self, header: Header) -> _ParquetWriter:
+        """Begin the file."""
+        return _ParquetWriter(self.path, header, self.row_group)
+
+
+class _ParquetWriter:
+    """Collects steps; one thread makes columns of them and writes row groups, one batch behind at most."""
+
+    def __init__(self, path: PathLike, header: Header, row_group: int) -> None:
+        pa = pyarrow()
+        from pyarrow import parquet
+
+        self._path, self._run, self._schema = path, run_of(header), schema(header)
+        self._table, self._row_group = pa.Table, row_group
+        self._steps: list[Step] = []
+        self._bytes = 0
+        self._written = 0
+        self._batches: list[Any] = []  # of the next row group; the thread's own
+        self._file = NewFile(path)
+        try:
+            with self._file.typed():
+                self._parquet = parquet.ParquetWriter(
+                    str(self._file.draft),
+                    self._schema,
+                    compression="zstd",
+                    use_dictionary=list(DICTIONARIES),
+                    column_encoding=dict.fromkeys(SPLIT, "BYTE_STREAM_SPLIT")
+                    | dict.fromkeys(DELTA, "DELTA_BINARY_PACKED"),
+                    write_page_index=True,
+                )
+        except BaseException:
+            self._file.discard()
+            raise
+        self._thread = ThreadPoolExecutor(1, "decodekit-parquet")
+        self._busy: Future[None] | None = None
+
+    def write(self, step: Step) -> None:
+        """Collect one step. The last one always waits here: `close` may have to leave it out."""
+        if len(self._steps) >= BATCH or self._bytes >= _BATCH_BYTES:
+            self._hand_over(self._steps)
+            self._steps, self._bytes = [], 0
+        self._steps.append(step if step.row is None else replace(step, row=None))
+        self._bytes += 0 if step.evidence is None else step.evidence.scores.nbytes
+
+    def resumed(self, resumption: Resumption) -> None:
+        """A table of steps has no place for it."""
+
+    def close(self, ends: Sequence[SequenceEnd]) -> None:
+        """Write the rest, and give the file its name."""
+        total = sum(end.tokens for end in ends)
+        self._steps = self._steps[: max(0, total - self._written)]
+        self.finish(ends)
+
+    def finish(self, ends: Sequence[SequenceEnd] | None) -> None:
+        """As `close`, with all steps; no ends are written where there are None."""
+        try:
+            self._hand_over(self._steps)
+            self._wait()
+            self._raising(lambda: self._end(ends))
+            self._file.publish()
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove what is not published."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        with suppress(Exception):
+            self._parquet.close()
+        self._file.discard()
+
+    def _hand_over(self, steps: Sequence[Step]) -> None:
+        self._wait()
+        self._written += len(steps)
+        self._busy = self._thread.submit(self._add, steps)
+
+    def _wait(self) -> None:
+        if self._busy is not None:
+            busy, self._busy = self._busy, None
+            self._raising(busy.result)
+
+    def _raising(self, act: Any) -> None:
+        try:
+            with self._file.typed():
+                act()
+        except TraceError:
+            raise
+        except Exception as error:  # of pyarrow, which has its own
+            raise TraceError(f"cannot write {self._path}: {message_of(error)}", step=self._written) from error
+
+    def _add(self, steps: Sequence[Step]) -> None:
+        """In the thread: make columns, and write a row group when there are enough."""
+        if steps:
+            self._batches.append(batch(steps, self._run, self._schema))
+        if sum(each.num_rows for each in self._batches) >= self._row_group:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._batches:
+            self._parquet.write_table(self._table.from_batches(self._batches), row_group_size=self._row_group)
+            self._batches = []
+
+    def _end(self, ends: Sequence[SequenceEnd] | None) -> None:
+        self._flush()
+        if ends is not None:
+            self._parquet.add_key_value_metadata({"decodekit.ends": ends_of(ends)})
+        self._parquet.close()
 
 
 def write_parquet(trace: Trace, path: PathLike) -> None:
-    """Write the steps of a trace to a Parquet file. The header goes into the schema's metadata, as JSON.
+    """Write the steps of a trace to a new Parquet file, with the columns of `Parquet`.
 
     Args:
         trace: a trace.
-        path: the file to write.
+        path: the file to write; it must not exist.
 
     Raises:
         ConfigError: pyarrow is not installed.
+        TraceError: the file exists, or cannot be written.
     """
+    writer = Parquet(parquet=path).open(trace.header)
     try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ConfigError("Parquet needs pyarrow: pip install 'decodekit[parquet]'") from error
-
-    columns = _columns(pa)
-    schema = pa.schema(
-        [pa.field(name, build([]).type) for name, build in columns.items()],
-        metadata={"decodekit": to_line(trace.header.content())},
-    )
-    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for start in range(0, len(trace.steps), _ROWS):
-            steps = trace.steps[start : start + _ROWS]
-            writer.write_table(pa.Table.from_arrays([build(steps) for build in columns.values()], schema=schema))
-
-
-def _columns(pa: Any) -> dict[str, Callable[[Sequence[Step]], pa.Array]]:
-    """For each column a function from steps to an array; its type does not depend on the steps."""
-
-    def scalars(of: Callable[[Step], Any], kind: Any) -> Callable[[Sequence[Step]], pa.Array]:
-        return lambda steps: pa.array([of(step) for step in steps], kind)
-
-    def lists(of: Callable[[Step], NDArray[Any] | None], kind: Any) -> Callable[[Sequence[Step]], pa.Array]:
-        return lambda steps: _listed(pa, [of(step) for step in steps], pa.array, kind)
-
-    integer, number, text, seconds = pa.int64(), pa.float64(), pa.string(), pa.float64()
-    return {
-        "stream": scalars(lambda step: step.stream, pa.uint64()),
-        "step": scalars(lambda step: step.index, integer),
-        "token_id": scalars(lambda step: step.token_id, integer),
-        "text": scalars(lambda step: step.text, text),
-        "logprob": scalars(lambda step: step.choice.logprob, number),
-        "raw_logprob": scalars(lambda step: step.choice.raw_logprob, number),
-        "rank": scalars(lambda step: step.choice.rank, integer),
-        "score": scalars(lambda step: step.choice.score, number),
-        "margin": scalars(lambda step: step.choice.margin, number),
-        "runner_up": scalars(lambda step: step.choice.runner_up, integer),
-        "word": scalars(lambda step: None if step.draw is None else step.draw.word.to_bytes(8, "big"), pa.binary()),
-        "raw_entropy": scalars(lambda step: step.raw.entropy, number),
-        "raw_top_ids": lists(lambda step: np.array([token for token, _ in step.raw.top], np.int64), integer),
-        "raw_top_logprobs": lists(lambda step: np.array([logprob for _, logprob in step.raw.top]), number),
-        "processors": lambda steps: _processors(pa, steps),
-        "final_ids": lists(lambda step: None if step.evidence is None else step.evidence.token_ids, integer),
-        "final_scores": lists(lambda step: None if step.evidence is None else step.evidence.scores, number),
-        "final_floor": scalars(lambda step: None if step.evidence is None else step.evidence.floor, number),
-        "predict_seconds": scalars(lambda step: step.timing.predict, seconds),
-        "chain_seconds": scalars(lambda step: step.timing.chain, seconds),
-    }
-
-
-def _processors(pa: Any, steps: Sequence[Step]) -> pa.Array:
-    """The column of what each processor did: a list of structures."""
-    numbers = ("entropy", "kl", "mass_removed", "kept_mass")
-
-    def entries(flat: Sequence[Entry], kind: None) -> pa.Array:
-        names = [pa.array([entry.name for entry in flat], pa.string())]
-        supports = [pa.array([entry.support for entry in flat], pa.int64())]
-        floats = [pa.array([getattr(entry, number) for entry in flat], pa.float64()) for number in numbers]
-        return pa.StructArray.from_arrays([*names, *supports, *floats], names=["name", "support", *numbers])
-
-    return _listed(pa, [step.entries for step in steps], entries, None)
-
-
-def _listed(pa: Any, parts: Sequence[Any], build: Callable[[Any, Any], pa.Array], kind: Any) -> pa.Array:
-    """A column of lists; None stands for a missing list."""
-    present = [part for part in parts if part is not None]
-    if present and isinstance(present[0], np.ndarray):
-        flat: Any = np.concatenate(present)
-    else:
-        flat = [item for part in present for item in part]
-    ends = list(accumulate((0 if part is None else len(part) for part in parts), initial=0))
-    absent = pa.array([part is None for part in parts], pa.bool_()) if len(present) < len(parts) else None
-    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), build(flat, kind), mask=absent)
+        for step in trace.steps:
+            writer.write(step)
+        writer.finish(None if trace.footer is None else trace.footer.ends)
+    except BaseException:
+        writer.discard()
+        raise

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from decodekit.errors import TraceError, brief
+from decodekit.trace.columns import stream
 from decodekit.trace.ends import wrong_ends
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.lines import Lines
@@ -53,6 +54,19 @@ class Trace:
     def to_rows(self) -> list[dict[str, Any]]:
         """One dict of plain types for each step, for a table; its keys are those of `decodekit.trace.rows.row_of`."""
         return [row_of(step) for step in self.steps]
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The steps as a stream of Arrow batches: ``pyarrow.table(trace)``, ``polars.DataFrame(trace)``.
+
+        pandas and DuckDB read it too. The columns are those of a Parquet file; docs/traces.md describes them.
+
+        Args:
+            requested_schema: a schema of Arrow's C interface to cast to, if that is possible.
+
+        Raises:
+            ConfigError: pyarrow is not installed.
+        """
+        return stream(self.header, self.steps).__arrow_c_stream__(requested_schema)
 
     def to_bytes(self) -> bytes:
         """The content of a trace file. An incomplete trace has no footer.

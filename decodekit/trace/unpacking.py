@@ -97,6 +97,8 @@ def _header(line: bytes, ended: bool, path: object) -> tuple[Header, Any]:
     try:
         if not ended and line.startswith(_HEADER[:8]):
             raise TraceError(f"the header of {path} is incomplete; no step was written, so start the run again", step=0)
+        if line.startswith(b"PAR1"):
+            raise ValueError("it is a Parquet table, which is for analysis; give the JSON Lines of the run")
         check_size(line)
         try:
             data = parse_json(line)

@@ -56,9 +56,7 @@ class TraceWriter:
         try:
             self._append(first)
         except BaseException:  # a file without a header is useless, and would block the next attempt
-            self.abandon()
-            with suppress(OSError):
-                self.path.unlink()
+            self.discard()
             raise
 
     def write(self, step: Step) -> None:
@@ -94,6 +92,12 @@ class TraceWriter:
         if self._open:
             self._open = False
             os.close(self._file)
+
+    def discard(self) -> None:
+        """Close and remove the file: the run did not begin."""
+        self.abandon()
+        with suppress(OSError):
+            self.path.unlink()
 
     def _append(self, line: Line, stream: int | None = None) -> None:
         """Write a line and count it; everything that can fail is done before the write."""

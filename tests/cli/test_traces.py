@@ -43,6 +43,15 @@ def test_choices_alone_are_consistent(decodekit: Decodekit, trace: Path) -> None
     assert done.returncode == 0 and done.stdout.startswith("consistent: ") and "at step 0: " in done.stdout
 
 
+def test_a_trace_may_be_a_table(decodekit: Decodekit, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    done = decodekit("generate", "the ", *TOY, "--seed", "7", "--max-tokens", "5", "--trace", "run.parquet")
+    assert done.returncode == 0, done.stderr
+    assert "".join(parquet.read_table(tmp_path / "run.parquet").column("text").to_pylist()) == done.stdout.rstrip("\n")
+    again = decodekit("generate", "the ", *TOY, "--max-tokens", "5", "--trace", "run.parquet")
+    assert again.returncode == 2 and "exists" in again.stderr
+
+
 def test_a_flipped_byte_fails(decodekit: Decodekit, trace: Path) -> None:
     data = bytearray(trace.read_bytes())
     at = data.index(b'"step":5') + 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ chain: decodekit.Chain = decodekit.Chain([halve, decodekit.processor("top_p", to
 session: decodekit.Session = decodekit.Session(adapter, chain, seed=7)
 result: Result = session.generate("prompt", max_tokens=3)
 steps: Iterator[Step] = session.stream([1, 2, 3])
+sink: decodekit.Sink = decodekit.sink("memory")
+traced: Result = session.generate("prompt", trace=["run.jsonl", Path("run.parquet"), sink])
 guesser: decodekit.Guesser = decodekit.guesser("prompt_lookup")
 guessed: Result = session.generate("prompt", max_tokens=3, guesser=guesser)
 many: list[list[Result]] = session.generate_many([[{"role": "user", "content": "hello"}], decodekit.Prefix([1])], n=2)

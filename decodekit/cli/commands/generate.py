@@ -71,7 +71,9 @@ ChoiceFlag = Annotated[
     list[str] | None, typer.Option("--choice", metavar="TEXT", help="The text is one of these. Repeatable.")
 ]
 ChatFlag = Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")]
-TraceFlag = Annotated[Path | None, typer.Option("--trace", help="Write the trace here, as it happens.")]
+TraceFlag = Annotated[
+    Path | None, typer.Option("--trace", help="Write the trace here, as it happens; or a table.parquet.")
+]
 LevelFlag = Annotated[LevelChoice | None, typer.Option("--level", help="How much the trace keeps; proof by default.")]
 PolicyFlag = Annotated[
     PolicyChoice | None, typer.Option("--on-undisclosed", help="When the adapter cannot disclose enough.")
