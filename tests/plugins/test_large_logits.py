@@ -16,6 +16,7 @@ from decodekit.testing import NGramAdapter, TableAdapter
 
 SIGNED = {"repetition_penalty", "encoder_repetition_penalty", "exponential_length_decay"}  # their law knows the offset
 TEXTS = {"bad_words", "sequence_bias", "thinking_budget", "token_healing", "vllm_bad_words"}  # these look at no scores
+TEXTS |= {"choice", "json", "json_schema", "lark", "regex", "tools"}
 
 
 def example(name: str) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def test_a_list_of_processors_is_a_chain_here_too() -> None:
         ({"top_logprobs": 1001}, "top_logprobs"),
         ({"metadata": [1]}, "metadata is a dict"),
         ({"priority": "high"}, "priority"),
-        ({"chain": {"top_k": 3}}, "a chain is a list of processors"),
+        ({"chain": {"top_k": 3}}, "a chain is a text or a list of processors"),
         ({"level": "all"}, "'none', 'choice', 'proof', 'full'"),
         ({"level": "none", "trace": "x.jsonl"}, "nothing for trace="),
         ({"level": "none", "top_logprobs": 5}, "nothing for top_logprobs="),

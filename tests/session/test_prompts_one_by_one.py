@@ -108,7 +108,7 @@ def test_options_that_no_sequence_can_have_are_refused_at_once() -> None:
     for options in ({"stop": "x"}, {"stop_ids": [V]}, {"n": 0}, {"n": 10**7}, {"progress": 3}):
         with pytest.raises(ParameterError):
             Session(table()).as_completed(prompts(), **options)
-    with pytest.raises(ParameterError, match="names its prompts"):
+    with pytest.raises(ParameterError, match="begins with its prompts"):
         Session(table()).as_completed(prompts(), trace="run.jsonl")
     with pytest.raises(ParameterError, match=r"10000000 sequences.*iterator"):
         Session(table()).as_completed([[1]] * 11, n=10**6)

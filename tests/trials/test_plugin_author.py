@@ -76,11 +76,11 @@ MISTAKES = {
     "forgets": f"PluginError: plugin 'forgets', step 0: {FORGOTTEN}",
     "forgets, checked": f"AssertionError: forgets: {FORGOTTEN}",
     "a sampler forgets, checked": f"AssertionError: absent_minded: {FORGOTTEN}",
-    "returns nothing": "PluginError: plugin 'returns_nothing', step 0: .* returns a Distribution, not NoneType",
+    "returns nothing": "PluginError: plugin 'returns_nothing', step 0: .* returns a Distribution, not None",
     "returns nothing, checked": "AssertionError: returns_nothing returned NoneType, not a Distribution",
     "probabilities": "AssertionError: .*they are probabilities; give logits, or their logarithms",
     "missing": "ConfigError: processor 'missing' of night-owl 0.1.0 cannot be imported: .*no attribute 'NotThere'",
-    "no model": "ConfigError: 'nest' is an adapter: 'nest:MODEL' names a model of it, and 'nest:' asks it for none",
+    "no model": "ConfigError: 'nest' is an adapter, and needs a colon: 'nest:'",
 }
 
 

@@ -82,7 +82,7 @@ def test_the_command_says_that_the_provider_drew_and_replays_with_an_async_adapt
         adapter = f'type = "remote"\nprobe = false\ndialect = "openai_chat"\nbase_url = "{server.url}"\n'
         Path(config).write_text(f"[adapter]\n{adapter}")
         made, again = command("generate", "hi", "--trace", path), command("replay", path)
-    assert made.out.strip() == "cat" and made.err.count("the provider drew these tokens") == 1
+    assert made.out.strip() == "cat" and made.err.count("the provider draws the tokens") == 1
     assert "the provider drew these tokens" in again.err and "bug" not in again.err
 
 
