@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from decodekit import ParameterError
 from decodekit_grammar.json_region import Region
 from decodekit_grammar.json_schema import JsonConstraint
+from decodekit_grammar.keywords import rebuilt
 from decodekit_grammar.schemas import checked_schema
 from decodekit_grammar.thinking import Opening, quoted
 
@@ -44,13 +45,13 @@ class Tools(JsonConstraint):
     @field_validator("tools")
     @classmethod
     def _callable(cls, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        call = _call_of(tools)
+        _require_named(tools)
         for at, tool in enumerate(tools):
             try:
                 checked_schema(_parameters(tool))
             except ParameterError as error:
                 raise ParameterError(f"tools[{at}], parameters, {error}") from error
-        checked_schema(call)
+        checked_schema(_call_of(tools))
         return tools
 
     @property
@@ -85,9 +86,8 @@ class Tools(JsonConstraint):
         return f"call: call_head {_BLANKS} call_body {_BLANKS} {end}\n{head}\ncall_body: {call}\nTEXT: /(.|\\n)*/"
 
 
-def _call_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
-    """The schema of a call."""
-    calls: list[dict[str, Any]] = []
+def _require_named(tools: list[dict[str, Any]]) -> None:
+    """Raise `ParameterError` for a tool without a name, or with that of another."""
     names: set[str] = set()
     for at, tool in enumerate(tools):
         function = tool.get("function", tool)
@@ -100,12 +100,18 @@ def _call_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
         if name in names:
             raise ParameterError(f"tools[{at}]: there is another tool named {name!r}")
         names.add(name)
+
+
+def _call_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
+    """The schema of a call."""
+    calls: list[dict[str, Any]] = []
+    for at, tool in enumerate(tools):
         place = "#" if len(tools) == 1 else f"#/anyOf/{at}"
         calls.append(
             {
                 "type": "object",
                 "properties": {
-                    "name": {"const": name},
+                    "name": {"const": tool.get("function", tool)["name"]},
                     "arguments": _moved(_parameters(tool), f"{place}/properties/arguments"),
                 },
                 "required": ["name", "arguments"],
@@ -117,15 +123,17 @@ def _call_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _parameters(tool: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of a tool's arguments."""
-    given: dict[str, Any] | None = tool.get("function", tool).get("parameters")
+    given = tool.get("function", tool).get("parameters")
+    if given is not None and not isinstance(given, dict):
+        raise ParameterError(f"a JSON Schema of an object, which is a mapping, not {given!r}")
     return given or {"type": "object", "properties": {}, "additionalProperties": False}
 
 
-def _moved(schema: Any, place: str) -> Any:
+def _moved(schema: dict[str, Any], place: str) -> Any:
     """A schema at another place: what it refers to in itself is there now."""
-    if isinstance(schema, list):
-        return [_moved(each, place) for each in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    refers = {"$ref": place + ref[1:]} if isinstance(ref := schema.get("$ref"), str) and ref.startswith("#") else {}
-    return {key: value if key in ("const", "enum") else _moved(value, place) for key, value in schema.items()} | refers
+
+    def moved(part: dict[str, Any]) -> dict[str, Any]:
+        ref = part.get("$ref")
+        return {**part, "$ref": place + ref[1:]} if isinstance(ref, str) and ref.startswith("#") else part
+
+    return rebuilt(schema, moved)

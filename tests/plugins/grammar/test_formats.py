@@ -193,7 +193,7 @@ def test_parameters_of_tools_refer_to_themselves() -> None:
     }
     schema = {
         "type": "object",
-        "properties": {"items": {"type": "array", "items": {"$ref": "#/$defs/Item"}}},
+        "properties": {"items": {"type": "array", "items": {"$ref": "#/$defs/Item"}}, "enum": {"$ref": "#/$defs/Item"}},
         "required": ["items"],
         "$defs": {"Item": item},
     }

@@ -75,6 +75,7 @@ def test_a_schema(schema: dict[str, Any], place: str, words: str) -> None:
         ("tools", [], "tools"),
         ("tools", [{"type": "function", "function": {}}], "tools[0]"),
         ("tools", [{"name": "f", "parameters": {"not": {}}}], "tools[0], parameters, at its root"),
+        ("tools", [{"name": "f", "parameters": ["x"]}], "tools[0], parameters, a JSON Schema"),
         ("tools", [{"name": "f"}, {"name": "f"}], "tools[1]: there is another tool named 'f'"),
     ],
 )
