@@ -111,6 +111,15 @@ def test_a_bias_after_a_cut_cannot_bring_a_token_back(value: dict[int, object]) 
     assert rules(("logit_bias", value), ("top_k", 2)) == []
 
 
+def test_a_mask_that_depends_on_the_text_belongs_before_a_cut() -> None:
+    def found(*parts: object) -> list[tuple[int, ...]]:
+        return [item.places for item in advice(Chain(parts)) if item.rule == "mask_after_cut"]
+
+    cut, fixed = processor("top_k", top_k=4), processor("allowed_tokens", allowed_tokens=[1, 2])
+    grammar = Named("grammar", kind="mask", needs_state=True)
+    assert found(cut, grammar) == [(0, 1)] and found(grammar, cut) == found(cut, fixed) == []
+
+
 def test_what_follows_the_last_token_changes_nothing() -> None:
     for one in (("temperature", 0.0), ("top_k", 1)):
         alone, followed = chain(one), chain(one, ("min_p", 0.5), ("temperature", 0.7))
