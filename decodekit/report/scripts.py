@@ -11,7 +11,7 @@ __all__ = ["asset", "joined"]
 _IMPORT = re.compile(r'^import\s*\{([^}]*)\}\s*from\s*"\./([a-z_]+)\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|const|class)\s+(\w+))", re.MULTILINE)
 _NAMED = re.compile(r"^export \{([^}]*)\};\n", re.MULTILINE)
-_COMMENT = re.compile(r"^\s*//.*\n|^\s*/\*\*.*?\*/\n", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"^ *//[^\n]*\n|^ */\*\*.*?\*/\n| // [^\n\"'`]*$|^\n|^ +", re.MULTILINE | re.DOTALL)
 
 
 def asset(name: str) -> str:

@@ -69,7 +69,7 @@ class StepColumns:
 
     def rest(self, columns: Columns) -> None:
         """Write everything else."""
-        names = ("runner_up", "score", "logprob", "domain", "attempt", "lane", "high", "low", "complete")
+        names = ("runner_up", "score", "logprob", "domain", "attempt", "lane", "high", "low", "flags")
         kinds = ("id", "f8", "f8", "id", "id", "id", "u4", "u4", "u1")
         for at, (name, kind) in enumerate(zip(names, kinds, strict=True), 8):
             columns.add(name, kind, [each[at] for each in self._plain])
@@ -103,7 +103,7 @@ class StepColumns:
                 0 if draw is None else draw.lane,
                 0 if draw is None else draw.word >> 32,
                 0 if draw is None else draw.word & 0xFFFFFFFF,
-                2 if step.complete is None else int(step.complete),
+                (2 if step.complete is None else int(step.complete)) + 4 * (step.row is not None),
             )
         )
 

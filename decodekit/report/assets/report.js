@@ -4,7 +4,8 @@ import { checkStep } from "./step.js";
 import { unknown } from "./words.js";
 
 const CORE = ["multinomial", "greedy", "inverse_cdf", "provider"];
-const orNull = (value) => (Number.isNaN(value) || value === -1 ? null : value);
+const known = (value) => (Number.isNaN(value) ? null : value);
+const counted = (value) => (value < 0 ? null : value);
 
 /** What checkStep needs of a run. */
 function checkHeader({ header }) {
@@ -17,6 +18,7 @@ export function openReport(first, opened) {
   const { head } = first;
   const report = { ...head, column: first.column, ready: false, step: null, opened: null };
   report.sequences = head.runs.flatMap((run) => run.streams.map((stream) => ({ ...stream, run })));
+  report.marked = (at) => at === head.difference?.a || at === head.difference?.b;
   report.sequenceOf = (at) => report.sequences.find(({ from, to }) => at >= from && at < to);
   opened.then((rest) => {
     report.step = (at) => stepOf(report, rest, at);
@@ -34,7 +36,7 @@ function stagesOf(report, rest, at) {
     const part = parts[stage - 1];
     return {
       name: stage ? part.name : "raw", detail: stage ? parameterOf(part) : "", sentence: rest.head.sentences[from + stage],
-      support: orNull(value("support")), entropy: value("spread"), kl: value("kl"), removed: value("removed"),
+      support: counted(value("support")), entropy: value("spread"), kl: value("kl"), removed: value("removed"),
       kept: value("kept"), keptLow: value("kept_low"), keptHigh: value("kept_high"),
     };
   });
@@ -72,7 +74,7 @@ function evidenceOf(rest, at) {
   let id = 0;
   const ids = Array.from(rest.column("evidence_ids").subarray(from, from + size), (difference) => (id += difference));
   const scores = Array.from(rest.column("evidence_scores").subarray(from, from + size));
-  return { ids, scores, floor: orNull(rest.column("floor")[at]), left: false };
+  return { ids, scores, floor: known(rest.column("floor")[at]), left: false };
 }
 
 function drawOf(rest, at) {
@@ -87,18 +89,18 @@ function stepOf(report, rest, at) {
   const token = report.column("token")[at];
   const text = report.texts[at];
   const stages = stagesOf(report, rest, at);
-  const runnerUp = rest.column("runner_up")[at];
   const choice = {
-    logprob: orNull(rest.column("logprob")[at]), score: rest.column("score")[at], margin: report.column("margin")[at],
-    runner_up: runnerUp < 0 ? null : runnerUp,
+    logprob: known(rest.column("logprob")[at]), score: rest.column("score")[at], margin: report.column("margin")[at],
+    runner_up: counted(rest.column("runner_up")[at]),
   };
+  const flags = rest.column("flags")[at];
   const { left, ...evidence } = evidenceOf(rest, at);
   const record = {
-    stream: sequence.stream, index: report.column("index")[at], token, ...evidence, choice, draw: drawOf(rest, at), row: true,
+    stream: sequence.stream, index: report.column("index")[at], token, ...evidence, choice, draw: drawOf(rest, at), row: flags >= 4,
   };
   return {
     at, token, text, sequence, stages, rows: rowsOf(rest, at, stages.length), runnerUp: choice.runner_up, choice, record, left,
-    remarks: rest.head.remarks[at] ?? {}, complete: rest.column("complete")[at],
+    remarks: rest.head.remarks[at] ?? {}, complete: flags & 3,
     label: (id) => rest.head.labels[id] ?? (id === token && text ? JSON.stringify(text) : `#${id}`),
     check: () => checkStep(checkHeader(sequence.run), record),
   };
