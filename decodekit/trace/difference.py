@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from decodekit.errors import ParameterError
 from decodekit.trace.difference_parts import Cause, FieldDifference, SequenceDifference
-from decodekit.trace.difference_text import headline, lines_of_fields, lines_of_sequence
+from decodekit.trace.difference_text import headline, lines_of_fields, lines_of_sequence, named_streams
 
 __all__ = ["Difference"]
+
+_MOST_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -43,28 +46,70 @@ class Difference:
     @property
     def first(self) -> SequenceDifference | None:
         """The sequence that parts first; None if none does."""
-        found = (each for each in self.sequences if each.stream_a == self.stream_a)
-        return next(found, None) if self.stream_a is not None else None
+        return next((each for each in self.sequences if each.stream_a == self.stream_a), None)
+
+    def only(self, stream: int) -> Difference:
+        """The same of one pair of sequences alone.
+
+        Args:
+            stream: that of the first trace.
+
+        Raises:
+            ParameterError: it is in no pair.
+        """
+        pair = next((each for each in self.sequences if each.stream_a == stream), None)
+        if pair is None:
+            raise ParameterError(f"stream {stream} of the first trace is not beside one of the second")
+        parted = pair.cause != "none"
+        return replace(
+            self, equal=not parted, cause=pair.cause, where=pair.where, step=pair.step, why=pair.why or self.unimportant,
+            stream_a=pair.stream_a if parted else None, stream_b=pair.stream_b if parted else None,
+            sequences=(pair,), only_a=(), only_b=(),
+            fields=tuple(replace(each, mattered=each.field == pair.where) for each in self.fields),
+        )  # fmt: skip
+
+    @property
+    def unimportant(self) -> str:
+        """What differs in the headers and did not matter, in a sentence."""
+        names = [field.field for field in self.fields if not field.mattered]
+        if not names:
+            return "nothing else that the headers record differs"
+        more = f" and {len(names) - _MOST_NAMES} other fields" if len(names) > _MOST_NAMES else ""
+        verb = "differs" if len(names) == 1 else "differ"
+        return f"{', '.join(names[:_MOST_NAMES])}{more} {verb}, and did not matter"
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data that JSON can hold: an infinite number is the text 'inf' or '-inf'."""
         data: dict[str, Any] = _plain(asdict(self))
         return data
 
+    def lines(self, *, everything: bool = False) -> list[str]:
+        """The story as lines of text, made safe to show: the answer first.
+
+        Args:
+            everything: every pair of sequences; otherwise the one that parts first.
+        """
+        first = self.first or next(iter(self.sequences), None)
+        shown = self.sequences if everything else () if first is None else (first,)
+        lines = [headline(self.equal, self.cause, self.where, self.step, self.why)]
+        for sequence in shown:
+            lines += lines_of_sequence(sequence, named=sequence is first)
+        hidden = sum(each.cause != "none" for each in self.sequences) - sum(each.cause != "none" for each in shown)
+        lines += [f"  {hidden} other sequences part too"] if hidden else []
+        lines += lines_of_fields(self.fields)
+        for name, streams in (("first", self.only_a), ("second", self.only_b)):
+            lines += [f"  only in the {name}: {named_streams(streams)}"] if streams else []
+        return [*lines, *(f"  note: {note}" for note in self.notes)]
+
     def __repr__(self) -> str:
         if self.equal:
-            return f"Difference(equal tokens, {len(self.fields)} fields differ)"
+            number = len(self.fields)
+            return f"Difference(equal tokens, {number} field{'' if number == 1 else 's'} of the headers differ)"
         at = "" if self.step is None else f" at step {self.step}"
         return f"Difference({self.cause}: {self.where}{at})"
 
     def __str__(self) -> str:
-        lines = [headline(self.equal, self.cause, self.where, self.step, self.why)]
-        first = self.first or next(iter(self.sequences), None)
-        lines += [] if first is None else lines_of_sequence(first)
-        lines += lines_of_fields(self.fields)
-        for name, streams in (("first", self.only_a), ("second", self.only_b)):
-            lines += [f"  only in the {name}: streams {', '.join(map(str, streams))}"] if streams else []
-        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+        return "\n".join(self.lines())
 
 
 def _plain(value: Any) -> Any:

@@ -17,26 +17,34 @@ from decodekit.trace.difference_parts import (
     StageDifference,
 )
 
-__all__ = ["STAGE_HEADINGS", "headline", "lines_of_fields", "lines_of_sequence", "stage_cells"]
+__all__ = ["STAGE_HEADINGS", "headline", "lines_of_fields", "lines_of_sequence", "named_streams", "stage_cells"]
 
 _MOST_FIELDS = 12
-STAGE_HEADINGS = ("stage", "compared", "drift", "total variation", "entropy", "tokens left", "")
+STAGE_HEADINGS = ("stage", "drift", "TV", "entropy", "tokens left", "compared", "")
+"""Drift and entropies in nats; TV is the total variation distance, or its bounds."""
 
 
 def headline(equal: bool, cause: Cause, where: str, step: int | None, why: str) -> str:
     """The answer in one line."""
     if equal:
-        return f"equal tokens: {safe_text(why)}"
+        return f"equal tokens; {safe_text(why)}" if why else "equal tokens"
     at = "" if step is None else f" at step {step}"
     return f"{cause}: {safe_text(where)}{at}: {safe_text(why)}"
 
 
-def lines_of_sequence(sequence: SequenceDifference) -> list[str]:
-    """One pair of sequences: where they part, the stages of that step, and the steps before."""
+def lines_of_sequence(sequence: SequenceDifference, *, named: bool = True) -> list[str]:
+    """One pair of sequences: where they part, the stages of that step, and the steps before.
+
+    Args:
+        sequence: the pair.
+        named: whether a headline has named its cause.
+    """
     streams = str(sequence.stream_a)
     if sequence.stream_a != sequence.stream_b:
         streams += f" and {sequence.stream_b}"
     lines = [f"  stream {streams}: {sequence.tokens_a} and {sequence.tokens_b} tokens, paired by {sequence.paired_by}"]
+    if not named:
+        lines.append("  " + headline(sequence.equal, sequence.cause, sequence.where, sequence.step, sequence.why))
     if sequence.aligned_by == "texts" or (not sequence.equal and sequence.same_text):
         lines.append(f"  the texts are {'equal' if sequence.same_text else 'different'}")
     if sequence.parting is not None:
@@ -56,6 +64,12 @@ def lines_of_fields(fields: Sequence[FieldDifference]) -> list[str]:
     ]
     more = [f"    and {len(fields) - _MOST_FIELDS} more"] if len(fields) > _MOST_FIELDS else []
     return ["  headers differ in", *shown, *more]
+
+
+def named_streams(streams: Sequence[int]) -> str:
+    """Streams in words."""
+    more = f" and {len(streams) - _MOST_FIELDS} more" if len(streams) > _MOST_FIELDS else ""
+    return f"stream{'' if len(streams) == 1 else 's'} {', '.join(map(str, streams[:_MOST_FIELDS]))}{more}"
 
 
 def stage_cells(stage: StageDifference) -> tuple[str, ...]:
@@ -79,11 +93,11 @@ def stage_cells(stage: StageDifference) -> tuple[str, ...]:
         )
     return (
         safe_text(stage.name),
-        str(stage.compared),
         _number(stage.drift),
         tv,
         f"{_number(stage.entropy_a)}, {_number(stage.entropy_b)}",
         f"{'?' if stage.support_a is None else stage.support_a}, {'?' if stage.support_b is None else stage.support_b}",
+        str(stage.compared) if stage.in_both else "",
         only,
     )
 

@@ -69,14 +69,15 @@ def _named(
         why = f"{len(only_a)} sequences are only in the first trace, and {len(only_b)} only in the second"
         found = "configuration", "sequences", None, why
     else:
-        found = "none", "", None, _what_did_not_matter(fields)
+        found = "none", "", None, ""
     cause, where, step, why = found
-    return Difference(
+    made = Difference(
         equal=cause == "none", cause=cause, where=where, step=step, why=why,
         stream_a=None if first is None else first.stream_a, stream_b=None if first is None else first.stream_b,
         fields=tuple(replace(each, mattered=each.field == where) for each in fields),
         sequences=sequences, only_a=only_a, only_b=only_b, notes=notes,
     )  # fmt: skip
+    return made if why else replace(made, why=made.unimportant)
 
 
 class _Comparison:
@@ -221,11 +222,3 @@ def _notes(a: Run, b: Run, ids_agree: bool) -> list[str]:
     if not ids_agree:
         notes.append("the same ids are other tokens in the two traces: texts are compared, and no scores")
     return notes
-
-
-def _what_did_not_matter(fields: Sequence[FieldDifference]) -> str:
-    if not fields:
-        return "nothing that a header records differs"
-    names = ", ".join(field.field for field in fields[:5])
-    more = f" and {len(fields) - 5} other fields" if len(fields) > 5 else ""
-    return f"the tokens are equal, though {names}{more} differ{'s' if len(fields) == 1 else ''}"

@@ -12,8 +12,8 @@ from decodekit.trace.reasons import Reason
 __all__ = ["reasons_to_end"]
 
 _UNTOLD = {
-    "stop": "a stop that is not recorded, such as `until`, or another end of text",
-    "length": "a limit that is not recorded",
+    "stop": "by `until`, which is not recorded, or by another end of text",
+    "length": "by a limit that is not recorded",
     "context": "its context was full",
     "deadline": "its deadline had passed",
     "cancelled": "it was cancelled",
@@ -38,9 +38,9 @@ def reasons_to_end(run: Run, stream: int, other: Run, fields: Sequence[FieldDiff
             field = differ[name]
             found.append(Reason("configuration", name, f"{name} is {brief(field.a)} and {brief(field.b)}", field))
     end = run.end(stream)
-    told = f"{run.name} ended as {ended!r} ({_UNTOLD.get(ended, '')})"
+    told = f"{run.name} ended as {ended!r}" + ("" if found else f": {_UNTOLD[ended]}")
     if end is not None and end.error:
-        told += f": {brief(end.error)}"
+        told += f", {brief(end.error)}"
     return [*found, Reason("end", ended, told)]
 
 
