@@ -14,7 +14,7 @@ from decodekit.trace.ended import reasons_to_end
 from decodekit.trace.header_diff import header_fields
 from decodekit.trace.pairing import Pair, Run, ids_mean_the_same, pairs_of
 from decodekit.trace.reader import read_trace
-from decodekit.trace.reasons import Meeting, Reason, reasons_of
+from decodekit.trace.reasons import Meeting, Reason, other_vocabulary, reasons_of
 from decodekit.trace.stage_diff import Stages
 from decodekit.trace.stage_values import final_values
 from decodekit.trace.step import Step
@@ -119,12 +119,13 @@ class _Comparison:
         return a.token_id == b.token_id if self._ids_agree else a.text == b.text
 
     def _other_ids(self, a: Sequence[Step], b: Sequence[Step]) -> tuple[int | None, list[Reason]]:
-        """Where equal texts first have other ids."""
-        pairs = enumerate(zip(a, b, strict=True))
-        at = next((i for i, (one, other) in pairs if one.token_id != other.token_id), None)
-        where = "adapter.tokenizer_fingerprint"
+        """Where tokens of another vocabulary begin, in sequences that no text tells apart."""
+        pairs = list(zip(a, b, strict=True))
+        at = next((i for i, (one, other) in enumerate(pairs) if one.token_id != other.token_id), None)
+        if pairs and not any(step.text for step in (*a, *b)):
+            return 0, [other_vocabulary(self._fields, "no texts are recorded, and the vocabularies differ")]
         text = "the texts are equal, and their tokens have other ids: another vocabulary"
-        return at, [] if at is None else [Reason("tokenisation", where, text)]
+        return at, [] if at is None else [other_vocabulary(self._fields, text)]
 
     def _parting(self, pair: Pair, at: int) -> tuple[Parting, list[Reason]]:
         a, b = self._a.steps[pair.a], self._b.steps[pair.b]

@@ -48,6 +48,8 @@ def _settings(run: Run, stream: int, other: Run, ended: str) -> list[str]:
     """The settings that end a sequence so."""
     if ended == "length":
         return ["stop.max_tokens"]
+    if ended == "error" and run.header.on_undisclosed == "error":
+        return ["on_undisclosed"]
     if ended != "stop":
         return []
     steps = run.steps[stream]

@@ -17,7 +17,7 @@ from decodekit.trace.step import Step
 from decodekit.trace.swapping import with_noise, with_sampler, with_scores
 from decodekit.trace.trace import Trace
 
-__all__ = ["Meeting", "Reason", "reasons_of"]
+__all__ = ["Meeting", "Reason", "other_vocabulary", "reasons_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,13 @@ def reasons_of(meeting: Meeting) -> list[Reason]:
     return [*found, Reason("choice", "unknown", "nothing that is recorded before the choice explains the other token")]
 
 
+def other_vocabulary(fields: Sequence[FieldDifference], why: str) -> Reason:
+    """That ids mean other tokens; it names the first field that says so."""
+    names = ("adapter.tokenizer_fingerprint", "adapter.vocab_size", "adapter.model")
+    field = next((each for name in names for each in fields if each.field == name), None)
+    return Reason("tokenisation", names[0] if field is None else field.field, why, field)
+
+
 def _configuration(meeting: Meeting) -> Iterator[Reason]:
     for field in meeting.fields:
         known = _setting(meeting, field)
@@ -165,14 +172,8 @@ def _tokenisation(meeting: Meeting) -> Iterator[Reason]:
         matters = not meeting.stages or any(stage.same is not True for stage in meeting.stages)
         yield Reason("tokenisation", "prompts", meeting.prompt, matters=matters and _scores_matter(meeting))
     if not meeting.ids_agree:
-        names = ("adapter.tokenizer_fingerprint", "adapter.vocab_size", "adapter.model")
-        field = next((each for name in names for each in meeting.fields if each.field == name), None)
-        yield Reason(
-            "tokenisation",
-            field.field if field is not None else names[0],
-            "the same ids are other tokens in the two traces, so rows and draws cannot be compared",
-            field,
-        )
+        text = "the same ids are other tokens in the two traces, so rows and draws cannot be compared"
+        yield other_vocabulary(meeting.fields, text)
 
 
 def _distribution(meeting: Meeting) -> Iterator[Reason]:

@@ -83,16 +83,22 @@ def final_values(step: Step) -> Values:
     order = np.argsort(step.evidence.token_ids)
     ids, scores = step.evidence.token_ids[order], step.evidence.scores[order].astype(np.float64)
     whole = step.evidence.floor is None
-    here = np.flatnonzero(ids == step.token_id)
-    largest = float(scores.max())
-    if step.choice.logprob is not None and len(here) and scores[here[0]] > -math.inf:
-        logprobs, known = scores - scores[here[0]] + step.choice.logprob, True
-    elif whole:
-        logprobs, known = scores - largest - math.log(float(np.exp(scores - largest).sum())), True
+    shifted = scores - float(scores.max())
+    if whole:
+        constant: float | None = -math.log(float(np.exp(shifted).sum()))
     else:
-        logprobs, known = scores - largest, False
+        constant = _constant(dict(zip(ids.tolist(), shifted.tolist(), strict=True)), step)
+    logprobs, known = shifted + (constant or 0.0), constant is not None
     what = "the whole support" if whole else f"{len(ids)} tokens of the final scores"
     return Values(ids, logprobs, whole, known, entropy, support, what)
+
+
+def _constant(scores: dict[int, float], step: Step) -> float | None:
+    """What makes scores log-probabilities: by a leading token of the last stage, or else by the chosen one."""
+    top = step.entries[-1].top if step.entries else step.raw.top
+    chosen = [] if step.choice.logprob is None else [(step.token_id, step.choice.logprob)]
+    pairs = ((logprob, scores.get(token_id, -math.inf)) for token_id, logprob in (*top, *chosen))
+    return next((logprob - score for logprob, score in pairs if math.isfinite(logprob - score)), None)
 
 
 def _listed(
@@ -104,7 +110,7 @@ def _listed(
 ) -> Values:
     pairs = dict(top)
     if chosen is not None:
-        pairs[step.token_id] = chosen
+        pairs.setdefault(step.token_id, chosen)
     ids = np.array(sorted(pairs), dtype=np.int64)
     logprobs = np.array([pairs[each] for each in ids.tolist()], dtype=np.float64)
     whole = support is not None and int(np.count_nonzero(logprobs > -math.inf)) >= support
