@@ -2,7 +2,7 @@
 
 import { CLOSE, Finding, drawAgain, obstacle } from "./draw.js";
 
-/** Throws a Finding if the branches of a step do not follow from its scores; `before` is the attempt before the step. */
+/** Throws a Finding if a step's branches do not follow from its scores; `before` is the attempt before the step. */
 export function checkBranches(trace, run, step, record, before) {
   const branches = step.abandoned ?? [];
   const known = canDraw(trace, run, step, record);

@@ -1,16 +1,5 @@
-// The check of a trace, or of one of its steps, by docs/trace-format.md and docs/RNG.md alone.
-//
-//   checkTrace(bytesOrText) -> {word, step, why, steps}
-//
-//   bytesOrText  the whole file: a Uint8Array, or its text
-//   word         of the trace, as `decodekit verify` says it: "proved", "ambiguous", "consistent", "incomplete", "failed";
-//                "refused" for what is no trace of this format (there decodekit raises TraceError). "proved" stands for
-//                "reproduced" too: the chain is not run here
-//   step         the number of the step that the word speaks of, or null
-//   why          a sentence; "" if all is proved
-//   steps        [{stream, index, word, why}] of all steps that could be read, in the order of the file
-//
-// It always returns: nothing that a file can hold makes it throw.
+// The check of one step, by docs/trace-format.md and docs/RNG.md: its draw again, compared with the record.
+// check_trace.js checks a whole trace.
 //
 //   checkStep(header, step) -> {word, why, race}
 //
@@ -31,128 +20,73 @@
 //   word    "proved", "ambiguous", "consistent" or "failed"
 //   why     a sentence; "" if it is proved
 //   race    the contenders, winner first: [{token, score, gumbel, total}]; empty where the draw cannot be repeated.
-//           `score` is less the largest score, `total` is score + gumbel; with `hidden: true` it is the missing token with
-//           the most noise, its score the floor. greedy: gumbel 0, score as recorded. inverse_cdf: [{token, score, from,
-//           to}], the token's place on the cumulative curve from 0 to 1, where the choice's `score` points.
+//           `score` is less the largest score, `total` is score + gumbel. With `hidden: true` it is the missing token
+//           that has the most noise, its score the floor. greedy: gumbel 0, score as recorded.
+//           inverse_cdf: [{token, score, from, to}], its part of the cumulative curve from 0 to 1; the choice's `score`
+//           points into that of the winner.
 
-import { CORE, Finding, require } from "./draw.js";
-import { checkBranches } from "./branches.js";
-import { Refused, readTrace } from "./lines.js";
-import { checkStep } from "./step.js";
+import { CLOSE, CORE, Finding, drawAgain, inOrder, numberOf, obstacle, require, stepNoise } from "./draw.js";
 
-export { checkStep };
-
-const STRENGTH = ["failed", "consistent", "ambiguous", "proved"];
-const MOST_BRANCHES = 1000; // before one token
-
-export function checkTrace(bytesOrText) {
-  const bytes = typeof bytesOrText === "string" ? new TextEncoder().encode(bytesOrText) : bytesOrText;
+export function checkStep(header, step) {
+  const attempt = step.attempt ?? step.draw?.attempt ?? 0;
+  const why = obstacle(header, step);
+  const again = why === "" ? drawAgain(header, step, attempt) : null;
+  const race = again === null ? [] : inOrder(again);
   try {
-    const trace = readTrace(bytes);
-    if (trace.fault === null && trace.header.level === "none") throw new Refused("the level is none: nothing was recorded");
-    if (trace.fault === null && trace.header.rng !== "decodekit-rng-1") throw new Refused("the random numbers are unknown");
-    const check = stepCheck(trace);
-    return verdict(trace, trace.steps.map((step) => ({ stream: step.stream, index: step.step, ...check(step) })));
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    return { word: "refused", step: null, why: error.message, steps: [] };
-  }
-}
-
-/** The name of the sampler, if it is one of the core; else null. */
-function coreSampler({ chain: { sampler } }) {
-  return sampler.distribution === "decodekit" && CORE.includes(sampler.name) ? sampler.name : null;
-}
-
-/** The word of the whole, from the words of its steps. */
-function verdict(trace, steps) {
-  const { header, fault, footer } = trace;
-  const byProvider = coreSampler(header) === "provider";
-  const says = (word, step, why) => ({ word, step, why, steps });
-  if (fault !== null && !fault.torn) return says("failed", steps.length, fault.why);
-  const weakest = Math.min(...new Set(steps.map(({ word }) => STRENGTH.indexOf(word))), STRENGTH.length - 1);
-  const word = STRENGTH[weakest];
-  const first = steps.find((step) => step.word === word);
-  if (word === "failed") return says(word, first.index, first.why);
-  if (footer === null || fault !== null) return says("incomplete", steps.length, fault?.why ?? "there is no footer");
-  const early = byProvider ? undefined : footer.ends.find((end) => endedEarly(trace, end));
-  if (early !== undefined) return says("failed", steps.length, `stream ${early.stream} ended with room for more`);
-  if (steps.length === 0) return byProvider ? says("consistent", null, "the provider drew nothing") : says(word, null, "");
-  return says(word, word === "proved" ? null : first.index, first.why);
-}
-
-function endedEarly({ header, resumed }, { stream, tokens, finish_reason: reason }) {
-  const { context_length: room, deterministic } = (resumed.at(-1) ?? header).adapter;
-  const prompt = header.prompts[header.sequences.find(([named]) => named === stream)[1]];
-  const unknown = room === null || !deterministic;
-  const full = tokens > 0 && (unknown || (room > 0 && prompt.length + Number(tokens) > room));
-  const most = header.stop.max_tokens;
-  return (reason === "length" && most !== null && tokens < most && !full) || (reason === "context" && !full);
-}
-
-/** A function that gives the word of each step, in order. */
-function stepCheck(trace) {
-  const { header } = trace;
-  const sampler = coreSampler(header);
-  const run = { seed: header.seed, vocab_size: header.adapter.vocab_size, sampler, level: header.level };
-  const reached = new Map(header.sequences.map(([stream]) => [stream, { length: 0, attempt: 0 }]));
-  const phrases = new Set(header.stop.ban);
-  return (step) => {
-    try {
-      const sequence = reached.get(step.stream);
-      require(sequence !== undefined, `the header names no sequence with stream ${step.stream}`);
-      const length = sequence.length++;
-      const before = sequence.attempt;
-      const branches = step.abandoned ?? [];
-      sequence.attempt += branches.length;
-      checkAttempts(header, step, branches, before, phrases);
-      require(step.step === length, `stream ${step.stream} goes from step ${length - 1} to step ${step.step}`);
-      checkLimits(header, step, sampler);
-      checkIds(step, branches, run.vocab_size);
-      const record = recordOf(step, before + branches.length);
-      const { word, why } = checkStep(run, record);
-      if (word !== "failed") checkBranches(trace, run, step, record, before);
-      return { word, why };
-    } catch (error) {
-      if (!(error instanceof Finding)) throw error;
-      return { word: error.word, why: error.why };
+    if (again === null) {
+      checkWord(header, step, attempt);
+      return { word: "consistent", why, race };
     }
-  };
-}
-
-/** The step as checkStep takes it. */
-function recordOf({ stream, step: index, token, final, choice, draw, row }, attempt) {
-  const support = { ids: final?.token_ids ?? null, scores: final?.scores ?? null, floor: final?.floor ?? null };
-  return { stream, index, token, ...support, choice, draw, attempt, row: row !== null };
-}
-
-function checkAttempts(header, step, branches, before, phrases) {
-  require(branches.length < MOST_BRANCHES, "a run ends before it goes back so often");
-  const drawn = ["multinomial", "inverse_cdf"].includes(header.chain.sampler.name);
-  branches.forEach(({ why, attempt, token_ids: ids }, i) => {
-    require(phrases.has(why), "a branch was taken back without a banned phrase");
-    require(drawn ? attempt === before + i : attempt <= before + i, `a branch cannot be of attempt ${attempt}`);
-    require(ids.length > 0, "a branch has no tokens");
-  });
-  const attempt = before + branches.length;
-  require(step.draw === null || step.draw.attempt === attempt, `the draw is not of attempt ${attempt}`);
-}
-
-function checkLimits(header, step, sampler) {
-  const { level, stop } = header;
-  require(step.final === null || level !== "choice", "it holds more than its level records");
-  require(step.row === null || level === "full", "it holds more than its level records");
-  const most = sampler === "provider" ? null : stop.max_tokens;
-  require(most === null || step.step < most, `it comes after the ${most} tokens that the run was allowed`);
-  require(step.raw.temperature >= 0, "the temperature is negative");
-}
-
-/** Every id of a step is of the vocabulary. */
-function checkIds(step, branches, size) {
-  if (size === null) return;
-  const tops = [step.raw.top, ...step.entries.map((entry) => entry.top ?? [])].flat();
-  const lists = [...branches, step.final, step.row].map((part) => part?.token_ids ?? []);
-  for (const ids of [[step.token, step.choice.runner_up ?? 0], tops.map(([id]) => id), ...lists]) {
-    for (const id of ids) require(id < size, `token ${id} is not of a vocabulary of ${size}`);
+    compare(header, step, attempt, again);
+  } catch (found) {
+    if (!(found instanceof Finding)) throw found;
+    return { word: found.word, why: found.why, race };
   }
+  const says = (word, because) => ({ word, why: because, race });
+  if (again.margin < CLOSE) return says("ambiguous", `the margin is ${again.margin}: rounding may have decided`);
+  if (header.level === "full" && !step.row) return says("consistent", "the model's answer was not recorded");
+  return says("proved", "");
+}
+
+/** What can be checked of a draw that cannot be repeated: its address and its word. */
+function checkWord(header, step, attempt) {
+  const { sampler, draw, token } = { ...header, ...step };
+  if (CORE.includes(sampler)) {
+    const used = { multinomial: [0, token], inverse_cdf: [1, 0] }[sampler];
+    const same = used ? draw !== null && draw.domain === used[0] && draw.lane === used[1] : draw === null;
+    require(same, "the draw is not the one that the sampler makes");
+  }
+  if (draw !== null && (draw.domain === 0 || draw.domain === 1)) checkNoise(header, step, attempt);
+}
+
+function checkNoise(header, step, attempt) {
+  const { domain, lane, word } = step.draw;
+  const found = stepNoise(header, step, domain, attempt).word(lane);
+  require(found === word, `the word of lane ${lane} is ${found}, the record says ${word}`);
+}
+
+/** Whether two numbers are equal up to rounding. */
+const agree = (recorded, computed) =>
+  recorded === computed ||
+  (recorded !== null && Math.abs(recorded - computed) <= CLOSE * Math.max(1, Math.abs(computed)));
+
+function compare(header, step, attempt, again) {
+  require(!again.wrong, again.wrong);
+  let { token, runnerUp, draw } = again;
+  if (again.margin < CLOSE && step.token === runnerUp) {
+    [token, runnerUp] = [runnerUp, token];
+    if (draw?.domain === 0) draw = { ...draw, lane: token };
+  }
+  const { choice } = step;
+  require(token === step.token, `the scores and the noise choose token ${token}, the record ${step.token}`);
+  const computed = { score: again.score, margin: again.margin };
+  if (step.floor === null) computed.logprob = again.logprobOf(token);
+  for (const [name, value] of Object.entries(computed)) {
+    require(agree(numberOf(choice[name]), value), `the ${name} is ${value}, the record says ${choice[name]}`);
+  }
+  require(runnerUp === choice.runner_up, `the runner-up is ${runnerUp}, the record says ${choice.runner_up}`);
+  require((draw === null) === (step.draw === null), draw === null ? "a draw is recorded" : "no draw is recorded");
+  if (draw === null) return;
+  require(draw.domain === step.draw.domain && draw.lane === step.draw.lane, "the draw has another domain or lane");
+  checkNoise(header, step, attempt);
 }

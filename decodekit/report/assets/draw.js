@@ -96,6 +96,9 @@ function inverseCdf(alive, best, header, step, noise) {
   return { token: race[at].token, score: uniform, margin: margin / total, runnerUp, draw, race };
 }
 
+/** Each with the domain of its noise. */
+const SAMPLERS = { multinomial: [multinomial, 0], greedy: [greedy, 0], inverse_cdf: [inverseCdf, 1] };
+
 /** Why a draw cannot be repeated; "" if it can. */
 export function obstacle(header, step) {
   const { sampler, vocab_size: size } = header;
@@ -125,8 +128,8 @@ export function drawAgain(header, step, attempt) {
     if (score > -Infinity) alive.push({ token: step.ids[i], score });
   }
   const best = alive.reduce((most, each) => Math.max(most, each.score), -Infinity);
-  const sampler = { multinomial, greedy, inverse_cdf: inverseCdf }[header.sampler];
-  const again = sampler(alive, best, header, step, stepNoise(header, step, header.sampler === "inverse_cdf" ? 1 : 0, attempt));
+  const [sampler, domain] = SAMPLERS[header.sampler];
+  const again = sampler(alive, best, header, step, stepNoise(header, step, domain, attempt));
   const total = Math.log(alive.reduce((sum, each) => sum + Math.exp(each.score - best), 0));
   again.logprobOf = (token) => alive.find((each) => each.token === token).score - best - total;
   return again;

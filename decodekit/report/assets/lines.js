@@ -2,7 +2,8 @@
 
 import { Blake2b, digest } from "./digest.js";
 import { NotJson, parseJson } from "./json.js";
-import { Misfit, footerContent, headerContent, recoveredContent, resumedContent, stepLine } from "./shapes.js";
+import { Misfit, isObject } from "./shapes.js";
+import { footerContent, headerContent, recoveredContent, resumedContent, stepLine } from "./shapes.js";
 
 const LONGEST_LINE = 2 ** 24; // bytes
 const END = 0x0a;
@@ -35,7 +36,6 @@ function find(line, text, last = false) {
 }
 
 const startsWith = (line, text) => encode(text).every((byte, i) => line[i] === byte);
-const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 function dataOf(line) {
   if (line.length > LONGEST_LINE) throw new Fault("a line is too long");
@@ -95,8 +95,10 @@ function takeFooter(line, data, trace, contents) {
   const { sequences } = trace.header;
   const same = footer.ends.length === sequences.length && footer.ends.every((end, i) => end.stream === sequences[i][0]);
   if (!same) throw new Fault("the ends are not those of the sequences");
+  const counts = new Map();
+  for (const { stream } of trace.steps) counts.set(stream, (counts.get(stream) ?? 0) + 1);
   for (const { stream, tokens, finish_reason: reason, error } of footer.ends) {
-    const counted = trace.steps.filter((step) => step.stream === stream).length;
+    const counted = counts.get(stream) ?? 0;
     if (counted !== tokens) throw new Fault(`stream ${stream} has ${counted} steps, the footer counts ${tokens}`);
     if ((error !== null) !== (reason === "error") || error === "") throw new Fault(`stream ${stream}: a wrong error`);
   }

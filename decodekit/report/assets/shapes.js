@@ -33,7 +33,7 @@ const filled = shape((value) => typeof value === "string" && value !== "", "a te
 const boolean = shape((value) => typeof value === "boolean", "true or false");
 const matching = (pattern) => shape((value) => typeof value === "string" && pattern.test(value), `like ${pattern}`);
 const oneOf = (...words) => shape((value) => words.includes(value), `one of ${words.join(", ")}`);
-const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+export const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const anyObject = shape(isObject, "an object");
 const orNull = (inner) => (value) => (value === null ? null : inner(value));
 const optional = (inner) => Object.assign((value) => (value === undefined ? null : inner(value)), { optional: true });
@@ -71,7 +71,7 @@ const open = (keys) => (value) => {
   return read;
 };
 const closed = (keys) => (value) => {
-  for (const key of Object.keys(anyObject(value))) need(Object.hasOwn(keys, key), `an unknown key, ${key.slice(0, 40)}`);
+  for (const key of Object.keys(anyObject(value))) need(Object.hasOwn(keys, key), `unknown key: ${key.slice(0, 40)}`);
   return open(keys)(value);
 };
 
@@ -82,7 +82,7 @@ const digest = matching(/^[0-9a-f]{32}$/);
 const top = list(pair(token, wide));
 const optionalList = (item) => optional(list(item));
 
-// -- steps --------------------------------------------------------------------------------------------------------------
+// -- steps ------------------------------------------------------------------------------------------------------------
 
 const tail = closed({ mass_low: real, mass_high: real, count: orNull(count), max_logprob: orNull(wide) });
 const raw = closed({
@@ -129,7 +129,7 @@ function requireSupport(ids, scores, what) {
   need(scores.length > 0 && (ids === null || ids.length === scores.length), `${what} has other scores than ids`);
   need(ids === null || new Set(ids).size === ids.length, `${what} names a token twice`);
   need(!scores.some(Number.isNaN), `${what} holds NaN`);
-  need(Number.isFinite(scores.reduce((most, score) => Math.max(most, score), -Infinity)), `${what} has no largest score`);
+  need(Number.isFinite(scores.reduce((most, score) => Math.max(most, score), -Infinity)), `${what} has no largest`);
 }
 
 const final = (value) => {
@@ -178,7 +178,7 @@ export const stepLine = closed({
   timing: closed({ predict: real, chain: real }),
 });
 
-// -- the other lines ----------------------------------------------------------------------------------------------------
+// -- the other lines --------------------------------------------------------------------------------------------------
 
 const part = open({ name: text, distribution: text, version: text, params: anyObject });
 const adapterKeys = {
