@@ -19,6 +19,7 @@ from decodekit.cli.commands.generate import generate
 from decodekit.cli.commands.plugins import plugins
 from decodekit.cli.commands.recover import recover
 from decodekit.cli.commands.replay import replay
+from decodekit.cli.commands.report import report
 from decodekit.cli.commands.resume import resume
 from decodekit.cli.commands.verify import verify
 from decodekit.cli.output import exit_code, say, say_lines
@@ -41,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (generate, resume, verify, replay, diff, recover, chain, plugins, doctor):
+for command in (generate, resume, verify, replay, diff, report, recover, chain, plugins, doctor):
     app.command()(command)
 app.add_typer(config_app, name="config")
 

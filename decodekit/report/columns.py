@@ -19,7 +19,7 @@ _DROPPED_BITS = 11  # of the 23 of a float32: 12 are left, a relative error of 2
 class Columns:
     """Collects arrays; the table says where each is.
 
-    The bytes of an array lie by their significance: all lowest bytes first. So zeros and equal exponents are neighbours.
+    The bytes of an array lie by their significance, all lowest bytes first: zeros and equal exponents are neighbours.
     """
 
     def __init__(self) -> None:

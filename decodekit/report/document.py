@@ -7,18 +7,20 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from decodekit.errors import DecodekitError
 from decodekit.plugin.installed import our_version
 from decodekit.report.columns import Columns, packed
+from decodekit.report.comparing import difference_of
+from decodekit.report.remarks import remarks_of
 from decodekit.report.sources import Source
 from decodekit.report.steps import StepColumns
 from decodekit.text.labels import token_label
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
-from decodekit.trace.named_texts import DRAWN_BY, named_texts
-from decodekit.trace.step import Step
+from decodekit.trace.header import Header
+from decodekit.trace.named_texts import named_texts
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import STRENGTH
+from decodekit.view.run_story import RunStory, run_story
 from decodekit.view.verdicts import MEANING
 
 __all__ = ["islands"]
@@ -33,18 +35,21 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
     Returns:
         Each in base64: deflated, the length of a head in 4 bytes, the head as JSON, the columns.
     """
-    steps, texts, remarks, runs = StepColumns(), [], {}, []
+    steps, texts, remarks, runs, places = StepColumns(), [], {}, [], []
     for source in sources:
-        ordered, streams = _by_stream(source, len(texts))
+        story = run_story(source.trace, source.tokenizer, verdict=source.verdict)
+        ordered = _by_stream(source.trace)
+        place = {number: len(texts) + at for at, number in enumerate(ordered)}
         words = source.verdict.words
-        word_of = {id(step): word for step, word in zip(source.trace.steps, words, strict=False)}
-        steps.add(source.trace, ordered, [word_of.get(id(step), "") for step in ordered], source.tokenizer)
-        for at, step in enumerate(ordered, len(texts)):
-            said = _remarks(step)
+        own = [source.trace.steps[number] for number in ordered]
+        steps.add(source.trace, own, [words[n] if n < len(words) else "" for n in ordered], source.tokenizer)
+        for at, step in enumerate(own, len(texts)):
+            said = remarks_of(step)
             if said:
                 remarks[at] = said
-        texts += [safe_text(step.text, newlines=True) for step in ordered]
-        runs.append(_run(source, streams))
+        runs.append(_run(source, story, len(texts)))
+        texts += [story.tokens.text[number] for number in ordered]
+        places.append({(step.stream, step.index): place[number] for number, step in enumerate(source.trace.steps)})
     first, rest = Columns(), Columns()
     steps.first(first)
     steps.rest(rest)
@@ -54,9 +59,15 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
         "meaning": MEANING,
         "texts": texts,
         "runs": runs,
+        "difference": difference_of(sources, places),
         "columns": first.table,
     }
-    more = {"columns": rest.table, "labels": _labels(sources, steps.labelled), "remarks": remarks, "sentences": steps.sentences}
+    more = {
+        "columns": rest.table,
+        "labels": _labels(sources, steps.labelled),
+        "remarks": remarks,
+        "sentences": steps.sentences,
+    }
     return _island(head, first), _island(more, rest)
 
 
@@ -66,103 +77,63 @@ def _island(head: Mapping[str, Any], columns: Columns) -> str:
     return packed(struct.pack("<I", len(text)) + text + columns.data())
 
 
-def _by_stream(source: Source, start: int) -> tuple[list[Step], list[dict[str, Any]]]:
-    """The steps of a trace, one sequence after another, and what the page knows of each sequence."""
-    trace = source.trace
-    parts: dict[int, list[Step]] = {stream: [] for stream, _ in trace.header.sequences}
-    for step in trace.steps:
-        parts.setdefault(step.stream, []).append(step)
-    ends = {end.stream: end for end in (trace.footer.ends if trace.footer is not None else ())}
-    prompts = dict(trace.header.sequences)
-    ordered: list[Step] = []
-    described = []
-    for stream, own in parts.items():
-        end = ends.get(stream)
-        described.append(
+def _by_stream(trace: Trace) -> list[int]:
+    """The places of the steps of a trace, one sequence after another."""
+    order = {stream: at for at, (stream, _) in enumerate(trace.header.sequences)}
+    known = [number for number, step in enumerate(trace.steps) if step.stream in order]
+    return sorted(known, key=lambda number: order[trace.steps[number].stream])
+
+
+def _run(source: Source, story: RunStory, start: int) -> dict[str, Any]:
+    trace, header = source.trace, source.trace.header
+    streams = []
+    for sequence, (_, prompt) in zip(story.sequences, header.sequences, strict=True):
+        streams.append(
             {
-                "stream": str(stream),
-                "from": start + len(ordered),
-                "to": start + len(ordered) + len(own),
-                "prompt": _prompt(source, prompts.get(stream)),
-                "end": None if end is None else {"reason": end.finish_reason, "error": _shown(end.error or "")},
+                "stream": str(sequence.stream),
+                "from": start,
+                "to": start + sequence.tokens,
+                "prompt": {
+                    "tokens": sequence.prompt_tokens,
+                    "text": _end_of(sequence.prompt or _given(header, prompt)),
+                },
+                "end": None if sequence.finish_reason is None else sequence.finish_reason,
+                "error": sequence.error,
             }
         )
-        ordered += own
-    return ordered, described
-
-
-def _prompt(source: Source, index: int | None) -> dict[str, Any]:
-    header = source.trace.header
-    if index is None or not 0 <= index < len(header.prompts):
-        return {"index": -1, "tokens": 0, "text": None}
-    ids = header.prompts[index]
-    given = header.given[index] if header.given is not None and index < len(header.given) else None
-    text: str | None = None
-    if given is not None:
-        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, default=str)
-    elif source.tokenizer is not None:
-        try:
-            text = source.tokenizer.decode(ids).decode("utf-8", "replace")
-        except DecodekitError:  # a server that is not there any more, or ids that it never had
-            text = None
-    if text is not None and len(text) > _PROMPT_END:
-        text = f"... {text[-_PROMPT_END:]}"
-    return {"index": index, "tokens": len(ids), "text": None if text is None else safe_text(text, newlines=True)}
-
-
-def _run(source: Source, streams: list[dict[str, Any]]) -> dict[str, Any]:
-    trace, verdict = source.trace, source.verdict
-    header = {key: value for key, value in trace.header.content().items() if key not in ("prompts", "given", "sequences")}
+        start += sequence.tokens
+    kept = {"vocab_size", "name", "model"}
     return {
         "name": safe_text(source.name),
-        "header": _safe({**header, "seed": str(trace.header.seed)}),
-        "verdict": {
-            "word": verdict.word,
-            "step": verdict.step,
-            "why": safe_text(verdict.why),
-            "counts": dict(verdict.counts),
-        },
+        "facts": story.facts,
+        "header": _safe(
+            {
+                "seed": str(header.seed),
+                "level": header.level,
+                "chain": header.chain,
+                "adapter": {key: value for key, value in header.adapter.items() if key in kept},
+            }
+        ),
+        "verdict": {"word": story.verdict, "step": source.verdict.step, "why": story.why},
         "complete": trace.footer is not None,
         "fault": safe_text(source.fault),
         "by_provider": trace.by_provider,
-        "labelled": source.tokenizer is not None,
         "resumed": [each.steps for each in trace.resumed],
+        "lost": len(trace.steps) - sum(sequence.tokens for sequence in story.sequences),
         "streams": streams,
     }
 
 
-def _remarks(step: Step) -> dict[str, Any]:
-    """What few steps have: branches that were taken back, further questions, a tail that was given up."""
-    said: dict[str, Any] = {}
-    if step.abandoned:
-        said["abandoned"] = [
-            {"why": safe_text(branch.why), "attempt": branch.attempt, "token_ids": list(branch.token_ids)}
-            for branch in step.abandoned
-        ]
-    notes = [f"the model was asked again: {safe_text(why)}" for why, _ in step.asked]
-    notes += [
-        f"{safe_text(entry.name)} gave up a tail of up to {entry.gave_up.mass_high:.2%} of the mass"
-        for entry in step.entries
-        if entry.gave_up is not None
-    ]
-    notes += [f"{safe_text(entry.name)} decided within 1e-9 of its boundary" for entry in step.entries if entry.ambiguous]
-    if step.raw.tail is not None:
-        tail = step.raw.tail
-        notes.append(f"the model showed {step.raw.disclosed} tokens; the others have {_mass(tail.mass_low, tail.mass_high)}")
-    if step.schedule and DRAWN_BY in step.schedule:
-        notes.append("the provider drew this token with random numbers of its own")
-    elif step.schedule:
-        row = ", ".join(f"{key} {value}" for key, value in step.schedule.items() if key != "tokens")
-        notes += [f"schedule: {_shown(row)}"] if row else []
-    if notes:
-        said["notes"] = notes
-    if any(entry.tosses for entry in step.entries):
-        said["tosses"] = True
-    return said
+def _given(header: Header, prompt: int) -> str | None:
+    """A prompt as it was given, where its ids alone do not say it."""
+    given = header.given[prompt] if header.given is not None and 0 <= prompt < len(header.given) else None
+    if given is None or isinstance(given, str):
+        return None if given is None else safe_text(given, newlines=True)
+    return safe_text(json.dumps(given, ensure_ascii=False, default=str), newlines=True)
 
 
-def _mass(low: float, high: float) -> str:
-    return f"{low:.3%} of the mass" if f"{low:.3%}" == f"{high:.3%}" else f"{low:.3%} to {high:.3%} of the mass"
+def _end_of(text: str | None) -> str | None:
+    return f"... {text[-_PROMPT_END:]}" if text is not None and len(text) > _PROMPT_END else text
 
 
 def _labels(sources: Sequence[Source], wanted: set[int]) -> dict[int, str]:
@@ -202,5 +173,3 @@ def _safe(value: Any) -> Any:
 
 def _shown(text: str) -> str:
     return safe_text(text, newlines=True)
-
-

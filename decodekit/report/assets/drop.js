@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { badge } from "./proof.js";
-import { checkTrace } from "./check.js";
+import { checkTrace } from "./check_trace.js";
 import { many, visible } from "./words.js";
 
 export function dropZone() {

@@ -32,12 +32,16 @@ function show(at, { pin = false, scroll = false } = {}) {
   if (report.ready) story.replaceChildren(panel(report, report.step(at)));
 }
 
-const pick = (at) => show(at, { pin: true, scroll: true });
+/** A step that was asked for. On a narrow screen its story stays in sight; the same token again puts it back. */
+function pick(at) {
+  story.classList.toggle("asked", at !== state.pinned || !story.classList.contains("asked"));
+  show(at, { pin: true, scroll: true });
+}
 
 function legend() {
-  return h("p", { class: "legend", id: "legend" }, MEASURES.find(({ name }) => name === state.measure).about, ": ",
+  return h("p", { class: "legend", id: "legend" }, h("span", {}, `${MEASURES.find(({ name }) => name === state.measure).about}:`),
     steps(state.measure).map((text, at) => h("span", { class: `t c${at}` }, text)),
-    h("span", { class: "t cx u" }, "dotted"), " under 50 % for the model");
+    h("span", { class: "t cx u" }, "dotted"), h("span", {}, "under 50 % for the model"));
 }
 
 function colourControl() {
@@ -54,9 +58,8 @@ function promptLine({ prompt }) {
   return h("p", { class: "prompt" }, prompt.text);
 }
 
-function endLine({ end }) {
-  if (end === null) return h("p", { class: "note" }, "… no recorded end");
-  return h("p", { class: "note" }, `end: ${end.reason}`, end.error ? ` (${end.error})` : "");
+function endLine({ end, error }) {
+  return h("p", { class: "note" }, end === null ? "… no recorded end" : `end: ${end}`, error ? ` (${error})` : "");
 }
 
 function choose(sequence, at = sequence.from) {
@@ -100,7 +103,8 @@ function onKey(event) {
   if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
   const { from, to } = state.sequence;
   const inText = event.target.getAttribute("role") === "listbox" || event.target === document.body;
-  if (event.key === "/") state.find.focus();
+  if (event.key === "Escape") story.classList.remove("asked");
+  else if (event.key === "/") state.find.focus();
   else if (event.key === "m") state.find.nextOf("margin");
   else if (event.key === "e") state.find.nextOf("entropy");
   else if (event.key in MOVES && inText && to > from) pick(Math.max(from, Math.min(to - 1, (state.shown ?? from) + MOVES[event.key])));

@@ -24,7 +24,8 @@ export function checkAll(report, run) {
     }
     worked += performance.now() - began;
     const words = Object.entries(counts).map(([word, number]) => `${count(number)} ${word}`).join(", ") || "none";
-    line.textContent = `Checked in this page, from the scores in it: ${words}, of ${many(places.length, "draw")}. `;
+    const of = report.runs.length > 1 ? ` of ${run.name}` : "";
+    line.textContent = `Checked in this page${of}, from the scores in it: ${words}, of ${many(places.length, "draw")}. `;
     if (next === places.length) return;
     if (worked > patience) line.append(more);
     else setTimeout(() => go(patience), 0);

@@ -1,6 +1,6 @@
 // The columns of both islands as runs and steps.
 
-import { checkStep } from "./step.js";
+import { checkStep } from "./check.js";
 import { unknown } from "./words.js";
 
 const CORE = ["multinomial", "greedy", "inverse_cdf", "provider"];

@@ -12,17 +12,9 @@ function chainLine({ header }) {
   return h("ol", { class: "chain", "aria-label": "the chain" }, h("li", {}, "model"), parts, h("li", {}, sampler.name));
 }
 
-function settings({ header }) {
-  const { adapter } = header;
-  const list = [
-    ["seed", header.seed], ["level", header.level], ["backend", adapter.name], ["vocabulary", adapter.vocab_size ?? "not known"],
-    ["deterministic", adapter.deterministic ? "yes" : "no"], ["hidden tokens", header.on_undisclosed],
-    ["fingerprint", (adapter.model_fingerprint ?? "").slice(0, 16)], ["stop", JSON.stringify(header.stop)],
-    ...Object.entries(header.versions ?? {}), ["chain", JSON.stringify(header.chain)],
-  ];
-  const shown = list.filter(([, value]) => value !== "");
+function settings({ facts }) {
   return h("details", {}, h("summary", {}, "all settings"),
-    h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
+    h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
 }
 
 /** What is missing in a run, in sentences. */
@@ -33,6 +25,7 @@ function missing(run) {
   if (run.by_provider) said.push("The provider drew these tokens: no draw is recorded, and none can be proved.");
   else if (run.header.level === "choice") said.push("Level 'choice': the final scores were not recorded, so that no draw can be proved.");
   if (run.resumed.length) said.push(`The run was resumed after ${run.resumed.join(" and ")} steps.`);
+  if (run.lost) said.push(`${many(run.lost, "step")} of streams that the header does not name cannot be shown.`);
   if (!run.streams.some(({ from, to }) => to > from)) said.push("There are no steps.");
   return said;
 }
@@ -58,7 +51,7 @@ export function sampleStrip(report, current, choose) {
     let sum = 0;
     for (let at = from; at < to; at++) sum += report.column("surprisal")[at];
     const mean = to > from ? `${number(sum / (to - from), 2)} nats a token` : "";
-    const about = [many(to - from, "token"), mean, end?.reason ?? "no end"].filter(Boolean).join(", ");
+    const about = [many(to - from, "token"), mean, end ?? "no end"].filter(Boolean).join(", ");
     return h("button", { type: "button", "aria-pressed": String(sequence === current), onclick: () => choose(sequence) },
       h("b", {}, several ? `${run.name} · ${stream}` : `stream ${stream}`), h("span", {}, text || "(no text)"), h("small", {}, about));
   });
