@@ -35,7 +35,11 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
     Returns:
         Each in base64: deflated, the length of a head in 4 bytes, the head as JSON, the columns.
     """
-    steps, texts, remarks, runs, places = StepColumns(), [], {}, [], []
+    steps = StepColumns()
+    texts: list[str] = []
+    remarks: dict[int, dict[str, Any]] = {}
+    runs: list[dict[str, Any]] = []
+    places: list[dict[tuple[int, int], int]] = []
     for source in sources:
         story = run_story(source.trace, source.tokenizer, verdict=source.verdict)
         ordered = _by_stream(source.trace)
@@ -93,11 +97,9 @@ def _run(source: Source, story: RunStory, start: int) -> dict[str, Any]:
                 "stream": str(sequence.stream),
                 "from": start,
                 "to": start + sequence.tokens,
-                "prompt": {
-                    "tokens": sequence.prompt_tokens,
-                    "text": _end_of(sequence.prompt or _given(header, prompt)),
-                },
-                "end": None if sequence.finish_reason is None else sequence.finish_reason,
+                "prompt": _end_of(sequence.prompt or _given(header, prompt)),
+                "prompt_tokens": sequence.prompt_tokens,
+                "end": sequence.finish_reason,
                 "error": sequence.error,
             }
         )

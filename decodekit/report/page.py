@@ -37,7 +37,7 @@ def page(first: str, rest: str) -> str:
 <style>{style}</style>
 </head>
 <body>
-<main id="page"><noscript>This report draws itself with the script in this file, which is switched off.</noscript></main>
+<main id="page"><noscript>This report is drawn by the script in this file, which is switched off.</noscript></main>
 <script type="application/octet-stream" id="first">{first}</script>
 <script type="application/octet-stream" id="rest">{rest}</script>
 <script type="module">{script}</script>

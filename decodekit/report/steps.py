@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from decodekit.report.columns import Columns, coarse
 from decodekit.report.packed_evidence import PackedEvidence
 from decodekit.text.tokenizer import Tokenizer
@@ -94,7 +92,7 @@ class StepColumns:
                 choice.margin,
                 _or(choice.rank, -1),
                 math.exp(min(_or(choice.raw_logprob, _UNKNOWN), 0.0)),
-                STRENGTH.index(word) if word else 255,  # type: ignore[arg-type]
+                STRENGTH.index(word) if word else 255,
                 _or(choice.runner_up, -1),
                 choice.score,
                 logprob,

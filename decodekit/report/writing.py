@@ -56,6 +56,8 @@ def _is_report(path: Path) -> bool:
     Raises:
         TraceError: there is another file of this name.
     """
+    if path.is_dir():
+        raise TraceError(f"{path} is a folder; give the report a file name")
     try:
         with path.open("rb") as file:
             if file.read(len(MARK)) == MARK.encode():

@@ -34,7 +34,7 @@ def report(
 
     if not out.parent.is_dir():
         raise ConfigError(f"cannot create {out}: there is no folder {str(out.parent)!r}")
-    read = None if tokenizer is None else _tokenizer(tokenizer)
+    read: Any = None if tokenizer is None else _tokenizer(tokenizer)
     with closing(read) if hasattr(read, "close") else nullcontext():
         page = write_report(traces, out, tokenizer=read)
     size = page.stat().st_size

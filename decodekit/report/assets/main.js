@@ -53,9 +53,9 @@ function colourControl() {
   return h("label", { class: "control" }, "colour by ", choose);
 }
 
-function promptLine({ prompt }) {
-  if (prompt.text === null) return h("p", { class: "prompt note" }, `after a prompt of ${prompt.tokens} tokens, whose text is not known here`);
-  return h("p", { class: "prompt" }, prompt.text);
+function promptLine({ prompt, prompt_tokens: size }) {
+  if (prompt === null) return h("p", { class: "prompt note" }, `after a prompt of ${size} tokens, whose text is not known here`);
+  return h("p", { class: "prompt", tabindex: "0", role: "region", "aria-label": "the prompt" }, prompt);
 }
 
 function endLine({ end, error }) {
