@@ -48,7 +48,7 @@ def tampered(source: Path, chance: Random, target: Path) -> Path:
 
 
 def _forge(lines: list[Line], chance: Random) -> None:
-    line = chance.choice(lines) if chance.random() < 0.8 else lines[0]
+    line = chance.choice(lines)
     holder: Any = line["content"]
     while True:
         keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
