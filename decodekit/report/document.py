@@ -43,7 +43,6 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
     for source in sources:
         story = run_story(source.trace, source.tokenizer, verdict=source.verdict)
         ordered = _by_stream(source.trace)
-        place = {number: len(texts) + at for at, number in enumerate(ordered)}
         words = source.verdict.words
         own = [source.trace.steps[number] for number in ordered]
         steps.add(source.trace, own, [words[n] if n < len(words) else "" for n in ordered], source.tokenizer)
@@ -53,7 +52,7 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
                 remarks[at] = said
         runs.append(_run(source, story, len(texts)))
         texts += [story.tokens.text[number] for number in ordered]
-        places.append({(step.stream, step.index): place[number] for number, step in enumerate(source.trace.steps)})
+        places.append({(step.stream, step.index): at for at, step in enumerate(own, len(texts) - len(own))})
     first, rest = Columns(), Columns()
     steps.first(first)
     steps.rest(rest)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from decodekit.report.columns import Columns, coarse
 from decodekit.report.packed_evidence import PackedEvidence
+from decodekit.text.labels import token_label
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.explanation import labels_for
 from decodekit.trace.stages import grid
@@ -43,9 +45,11 @@ class StepColumns:
     def add(self, trace: Trace, steps: Iterable[Step], words: Iterable[str], tokenizer: Tokenizer | None) -> None:
         """Add the steps of one sequence, each with the word of its verification; '' where it has none."""
         chain = trace.header.chain
+        plain = cache(lambda token_id: token_label(tokenizer, token_id))
         for step, word in zip(steps, words, strict=True):
             columns, lines = grid(step, chain)
-            rows = rows_of(lines, step.choice.runner_up, labels_for(step, tokenizer))
+            label = plain if tokenizer is not None and "tokens" not in (step.schedule or {}) else labels_for(step, tokenizer)
+            rows = rows_of(lines, step.choice.runner_up, label)
             self._add_numbers(step, word)
             self._add_stages(stages_of(columns, rows, step))
             self._add_rows(rows)

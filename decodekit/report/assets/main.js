@@ -85,7 +85,7 @@ function choose(sequence, at = sequence.from) {
 function draw() {
   const { report, sequence } = state;
   document.title = `${sequence.run.header.adapter.model || sequence.run.name} · decodekit report`;
-  const parts = [runHeader(report, sequence.run), proof, partingLine(report, jump), sampleStrip(report, sequence, (other) => choose(other)),
+  const parts = [runHeader(report, sequence.run, jump), proof, partingLine(report, jump), sampleStrip(report, sequence, (other) => choose(other)),
     h("div", { class: "columns" }, text, story), dropZone(), h("footer", { class: "note" }, `decodekit ${report.decodekit}. This file loads nothing and sends nothing.`)];
   page.replaceChildren(...parts.filter(Boolean));
 }

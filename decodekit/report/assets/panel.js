@@ -70,8 +70,11 @@ function remarks(step) {
 export function panel(report, step) {
   const checked = step.check();
   const number = report.column("index")[step.at];
+  const said = report.wordOf(step.at);
+  const other = said && said !== checked.word && said !== "reproduced";
   return h("article", { class: "step" },
-    h("header", {}, h("h2", {}, h("small", {}, `step ${number}`), " ", h("span", { class: "name" }, step.label(step.token))), badge(checked.word, "this draw, checked by this page")),
+    h("header", {}, h("h2", {}, h("small", {}, `step ${number}`), " ", h("span", { class: "name" }, step.label(step.token))), h("span", {}, badge(checked.word, "this draw, checked by this page"),
+      other && h("small", {}, " verify said "), other && badge(said, "by decodekit verify, when this page was written"))),
     checked.why ? h("p", { class: "note" }, checked.why) : null,
     facts(report, step), stageTable(step), drawSection(step, checked), stories(step) || null, remarks(step).filter(Boolean));
 }

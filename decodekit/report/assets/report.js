@@ -19,6 +19,7 @@ export function openReport(first, opened) {
   const report = { ...head, column: first.column, ready: false, step: null, opened: null };
   report.sequences = head.runs.flatMap((run) => run.streams.map((stream) => ({ ...stream, run })));
   report.marked = (at) => at === head.difference?.a || at === head.difference?.b;
+  report.wordOf = (at) => report.words[first.column("word")[at]] ?? "";
   report.sequenceOf = (at) => report.sequences.find(({ from, to }) => at >= from && at < to);
   opened.then((rest) => {
     report.step = (at) => stepOf(report, rest, at);

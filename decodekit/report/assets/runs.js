@@ -20,7 +20,7 @@ function settings({ facts }) {
 /** What is missing in a run, in sentences. */
 function missing(run) {
   const said = [];
-  if (run.fault) said.push(`The file is damaged: ${run.fault}. What could be read before is shown.`);
+  if (run.fault) said.push(`${run.verdict.word === "failed" ? "The file is damaged" : "The file was cut short"}: ${run.fault}. What could be read before is shown.`);
   else if (!run.complete) said.push("The run has no recorded end: it was cut short.");
   if (run.by_provider) said.push("The provider drew these tokens: no draw is recorded, and none can be proved.");
   else if (run.header.level === "choice") said.push("Level 'choice': the final scores were not recorded, so that no draw can be proved.");
@@ -30,15 +30,25 @@ function missing(run) {
   return said;
 }
 
-export function runHeader(report, run) {
+export function runHeader(report, run, jump) {
   const { verdict, header } = run;
   const where = verdict.step === null ? "" : ` at step ${verdict.step}`;
+  const bad = placeOfWord(report, run);
   const steps = run.streams.reduce((sum, { from, to }) => sum + to - from, 0);
   return h("header", { class: "run" },
     h("div", { class: "title" }, h("h1", {}, header.adapter.model || header.adapter.name), badge(verdict.word, "by decodekit verify, when this page was written")),
     h("p", {}, `${run.name}: ${many(steps, "token")}, seed `, h("b", {}, header.seed), ". ",
       `decodekit verify: ${verdict.word}${where}, ${report.meaning[verdict.word] ?? ""}${/^(proved|reproduced)$/.test(verdict.word) ? "" : ` (${verdict.why})`}.`),
+    bad !== null && h("p", { class: "warning" }, `Step ${report.column("index")[bad]} fails${report.column("index")[bad] === verdict.step ? `: ${verdict.why}` : ""}. `, h("button", { type: "button", onclick: () => jump(bad) }, "see it")),
     missing(run).map((text) => h("p", { class: "warning" }, text)), chainLine(run), settings(run));
+}
+
+/** The first step of a run that failed; null for none. */
+function placeOfWord(report, run) {
+  for (const { from, to } of run.streams) {
+    for (let at = from; at < to; at++) if (report.wordOf(at) === "failed") return at;
+  }
+  return null;
 }
 
 /** One button a sequence; null where there is only one. */

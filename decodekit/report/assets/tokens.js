@@ -25,7 +25,8 @@ export function tokenList(report, sequence, on) {
     const sure = report.column("share")[at] >= 0.5;
     const step = level(measure, value);
     node.className = `t c${step < 0 ? "x" : step}${sure ? "" : " u"}${report.texts[at] ? "" : " empty"}`;
-    if (report.marked?.(at)) node.classList.add("parted");
+    if (report.wordOf(at) === "failed") node.classList.add("bad");
+    if (report.marked(at)) node.classList.add("parted");
     if (at === active) node.setAttribute("aria-selected", "true");
   }
 
