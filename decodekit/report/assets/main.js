@@ -1,6 +1,6 @@
 // The page: opens the data, draws the text, and follows what is selected.
 
-import { h } from "./dom.js";
+import { h, painted } from "./dom.js";
 import { openIsland } from "./island.js";
 import { openReport } from "./report.js";
 import { MEASURES, steps } from "./colour.js";
@@ -120,7 +120,7 @@ const parsed = () => new Promise((done) => {
 
 async function start() {
   const first = await openIsland(document.getElementById("first"));
-  const opened = parsed().then(() => openIsland(document.getElementById("rest")));
+  const opened = parsed().then(painted).then(() => openIsland(document.getElementById("rest")));
   const report = openReport(first, opened);
   state.report = report;
   const place = placeOf(report);
