@@ -37,7 +37,7 @@ def replay(
     built = chosen.build()
     live = None if built is None else blocking(built)
     try:
-        report = replay_trace(recorded, adapter=live)
+        report = replay_trace(recorded) if live is None else replay_trace(recorded, adapter=live)
         for warning in report.warnings:
             say(f"warning: {warning}")
         if as_json:
