@@ -14,6 +14,7 @@ import typer
 from decodekit.cli.commands.chain import chain
 from decodekit.cli.commands.config import config_app
 from decodekit.cli.commands.doctor import doctor
+from decodekit.cli.commands.explain import explain
 from decodekit.cli.commands.generate import generate
 from decodekit.cli.commands.plugins import plugins
 from decodekit.cli.commands.recover import recover
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (generate, resume, verify, replay, recover, chain, plugins, doctor):
+for command in (generate, resume, verify, replay, explain, recover, chain, plugins, doctor):
     app.command()(command)
 app.add_typer(config_app, name="config")
 

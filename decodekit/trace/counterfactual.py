@@ -7,7 +7,7 @@ record proves the answer, unknown elsewhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,7 +35,7 @@ from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
 from decodekit.trace.what_if import Drawn, Unknown, Walk
 
-__all__ = ["Counterfactual", "CounterfactualStep", "ask_again"]
+__all__ = ["Counterfactual", "CounterfactualStep", "ask_again", "chain_as_if"]
 
 Asked = Chain | Iterable[Callable[..., Any]] | Callable[..., Any] | str
 
@@ -183,7 +183,7 @@ def _question(trace: Trace, given: Asked | None, temperature: float | None) -> _
             return _Question(trace.header.chain, (link_of(sampler, {}),), len(recorded), False)
     asked = chain_of(trace) if given is None else Chain.of(given)
     if temperature is not None:
-        asked = _at_temperature(asked, temperature)
+        asked = chain_as_if(asked, [{"name": "temperature", "temperature": temperature}])
     described = asked.describe()
     common = 0
     for one, other in zip(described["processors"], recorded, strict=False):
@@ -201,18 +201,31 @@ def _recorded_sampler(trace: Trace) -> Callable[..., Any]:
     return CORE_SAMPLERS[described["name"]]
 
 
-def _at_temperature(chain: Chain, temperature: float) -> Chain:
-    """The chain with another temperature in the place of its own."""
-    described = chain.describe()["processors"]
-    places = [at for at, part in enumerate(described) if (part["name"], part["distribution"]) == ("temperature", OURS)]
-    if len(places) != 1:
-        raise ParameterError(
-            f"temperature= replaces the temperature of the chain, which has {len(places) or 'none'}; give the whole "
-            'chain instead, such as chain="temperature=1.2 top_p=0.9"'
-        )
-    (other,) = Chain.from_parts([{"name": "temperature", "temperature": temperature}]).processors
-    parts = [other if at == places[0] else part for at, part in enumerate(chain.processors)]
-    return Chain(parts, chain.sampler)
+def chain_as_if(chain: Chain, parts: Sequence[Mapping[str, Any]], sampler: Mapping[str, Any] | None = None) -> Chain:
+    """A chain in which some parts have other parameters; those that are not named stay as they are.
+
+    Args:
+        chain: the chain.
+        parts: processors as data, such as ``{"name": "temperature", "temperature": 1.2}``; each replaces the one of
+            its name.
+        sampler: another sampler as data; None for that of the chain.
+
+    Raises:
+        ParameterError: the chain has no such part, or several; or a parameter is unknown or out of range.
+    """
+    described, processors = chain.describe()["processors"], list(chain.processors)
+    for part in parts:
+        places = [at for at, each in enumerate(described) if each["name"] == part["name"]]
+        if len(places) != 1:
+            has = ", ".join(each["name"] for each in described) or "no processors"
+            raise ParameterError(
+                f"{part['name']!r} replaces the part of that name, and the chain has {len(places) or 'none'} ({has}); "
+                "give the whole chain in its place, such as chain='temperature=1.2 top_p=0.9'"
+            )
+        (processors[places[0]],) = Chain.from_parts([{**described[places[0]]["params"], **part}]).processors
+    if sampler is None:
+        return Chain(processors, chain.sampler)
+    return Chain(processors, Chain.from_parts([], sampler).sampler)
 
 
 class _Sequence:

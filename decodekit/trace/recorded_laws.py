@@ -80,13 +80,18 @@ def _of_evidence(evidence: Evidence, step: Step, vocab_size: int | None) -> Reco
     ids, scores, floor = evidence.token_ids, evidence.scores, evidence.floor
     if floor is None:
         return RecordedLaw(Distribution.listed(ids, scores, vocab_size, stage="processed"))
-    known = step.choice.logprob is not None and bool((ids == step.token_id).any())
-    shift = _FAR_BELOW - max(float(scores.max()), floor)
-    if known:
-        assert step.choice.logprob is not None
-        shift = step.choice.logprob - float(scores[ids == step.token_id][0])
-    head = Distribution.head(ids, scores + shift, vocab_size, stage="processed", max_hidden=floor + shift)
-    return RecordedLaw(head, known)
+    if step.choice.logprob is None or step.token_id not in ids:
+        shift = _FAR_BELOW - max(float(scores.max()), floor)
+        head = Distribution.head(ids, scores + shift, vocab_size, stage="processed", max_hidden=floor + shift)
+        return RecordedLaw(head, normalised=False)
+    shift = step.choice.logprob - float(scores[ids == step.token_id][0])
+    last = step.entries[-1].top if step.entries else step.raw.top
+    known = {**dict(last), **dict(zip(ids.tolist(), (scores + shift).tolist(), strict=True))}
+    bound = min([floor + shift, *(logprob for _, logprob in last)])
+    head = Distribution.head(
+        list(known), list(known.values()), vocab_size, stage="processed", max_hidden=max(bound, _FAR_BELOW)
+    )
+    return RecordedLaw(head)
 
 
 def _of_leaders(

@@ -8,10 +8,10 @@ import numpy as np
 
 import decodekit
 from decodekit import Context, Randomness
+from decodekit.distribution.disclosure import ALL
 from decodekit.draw.context import TokenIds
 from decodekit.model.asking import ask
 from decodekit.model.prefix import Prefix
-from decodekit.distribution.disclosure import ALL
 from decodekit.testing import TableAdapter
 from decodekit.trace import Trace
 
