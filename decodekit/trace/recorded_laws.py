@@ -18,6 +18,7 @@ from decodekit.errors import DecodekitError
 from decodekit.plugin.installed import OURS
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.step import Step
+from decodekit.types import Floats
 
 __all__ = ["RecordedLaw", "final_law", "heat_of", "is_leading", "law_after"]
 
@@ -78,7 +79,7 @@ def law_after(
 
 def _of_evidence(evidence: Evidence, step: Step, vocab_size: int | None) -> RecordedLaw:
     ids, scores, floor = evidence.token_ids, evidence.scores, evidence.floor
-    if floor is None:
+    if floor is None or _nothing_is_missing(step, scores):
         return RecordedLaw(Distribution.listed(ids, scores, vocab_size, stage="processed"))
     if step.choice.logprob is None or step.token_id not in ids:
         shift = _FAR_BELOW - max(float(scores.max()), floor)
@@ -156,8 +157,10 @@ def _from_the_end(step: Step, count: int, later: Sequence[Mapping[str, Any]]) ->
     kept = alive if removing else np.ones(len(values), dtype=bool)
     known = dict(zip(evidence.token_ids[kept].tolist(), values[kept].tolist(), strict=True))
     floor = -math.inf if evidence.floor is None else (evidence.floor - here) / factor + anchor
+    if _nothing_is_missing(step, evidence.scores):
+        floor = -math.inf
     if not removing:
-        return known, floor if evidence.floor is not None else float(values[alive].min())
+        return known, floor if floor > -math.inf else float(values[alive].min())
     if not all(is_leading(part) for part, _ in removing):
         return known, None
     edge = float(values[alive].min())
@@ -165,6 +168,12 @@ def _from_the_end(step: Step, count: int, later: Sequence[Mapping[str, Any]]) ->
         part, scale = removing[0]  # the most likely token is there, so the edge itself is known
         edge = min(edge, float(values.max()) + math.log(part["params"]["min_p"]) / scale)
     return known, max(edge, floor)
+
+
+def _nothing_is_missing(step: Step, scores: Floats) -> bool:
+    """Whether the recorded final scores are those of all tokens that the chain left."""
+    left = step.entries[-1].support if step.entries else step.raw.support
+    return left is not None and left == np.count_nonzero(scores > -math.inf)
 
 
 def is_leading(part: Mapping[str, Any]) -> bool:
