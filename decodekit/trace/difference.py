@@ -62,7 +62,8 @@ class Difference:
             raise ParameterError(f"stream {stream} of the first trace is not beside one of the second")
         parted = pair.cause != "none"
         return replace(
-            self, equal=not parted, cause=pair.cause, where=pair.where, step=pair.step, why=pair.why or self.unimportant,
+            self, equal=not parted, cause=pair.cause, where=pair.where, step=pair.step,
+            why=pair.why or self.unimportant,
             stream_a=pair.stream_a if parted else None, stream_b=pair.stream_b if parted else None,
             sequences=(pair,), only_a=(), only_b=(),
             fields=tuple(replace(each, mattered=each.field == pair.where) for each in self.fields),

@@ -182,13 +182,23 @@ def _distribution(meeting: Meeting) -> Iterator[Reason]:
         return
     matters = not meeting.final_is_same and meeting.parting.explained is not False and _scores_matter(meeting)
     if first.name == "raw":
-        yield Reason("distribution", "raw", f"the model's answers differ{_how_far(meeting)}", matters=matters)
+        text = f"the model's answers differ{_labels(meeting)}{_how_far(meeting)}"
+        yield Reason("distribution", "raw", text, matters=matters)
     elif first.name == "final":
         text = "the final scores differ, and what is recorded of the stages before does not"
         yield Reason("processors", "final", text, matters=matters)
     elif not _chains_differ(meeting):
         text = f"{first.name} gives another result for the same answer of the model{_how_far(meeting)}"
         yield Reason("processors", first.name, text, matters=matters)
+
+
+def _labels(meeting: Meeting) -> str:
+    """What a provider had done to only one of the answers, or another thing to each."""
+    labels = [(step.raw.stage, step.raw.temperature) for step in (meeting.step_a, meeting.step_b)]
+    if labels[0] == labels[1]:
+        return ""
+    told = " and ".join(f"{stage!r} at temperature {temperature:g}" for stage, temperature in labels)
+    return f", which are {told}"
 
 
 def _chains_differ(meeting: Meeting) -> bool:

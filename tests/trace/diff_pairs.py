@@ -7,6 +7,7 @@ case changes one argument, or the file.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,8 @@ def run(
 
     def make(path: Path) -> Trace:
         made = decodekit.Session(adapter or model(), decodekit.Chain(parts, sampler), seed=seed, **(session or {}))
-        try:
+        with suppress(decodekit.DecodekitError):  # the end of the run is in its trace
             made.generate_many(prompts, n=n, trace=path, **{"max_tokens": 12, **call})
-        except decodekit.DecodekitError:
-            pass  # the end of the run is in its trace
         return decodekit.read_trace(path)
 
     return make
