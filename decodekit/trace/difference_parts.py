@@ -30,7 +30,7 @@ class FieldDifference:
     Args:
         field: its path in the header, such as 'seed' or 'chain.processors[0].params.temperature'.
         a, b: both values, as plain data; None where the field is absent.
-        mattered: whether it is a cause of the parting, as far as the record shows.
+        mattered: whether it is the named cause.
     """
 
     field: str
@@ -174,7 +174,7 @@ class SequenceDifference:
         aligned_by: 'ids', or 'texts' where the same ids mean other tokens.
         tokens_a, tokens_b: how many tokens each has.
         equal: whether the tokens are equal, and where ids mean other tokens, never.
-        same_text: whether the texts are equal, also where the tokens are not.
+        same_text: whether the texts are equal, also where the tokens are not; None where no text is recorded.
         cause: why they part; 'none' if they do not.
         where: the field, the stage or the reason: such as 'seed', 'raw', 'top_p', 'stream', 'stop.max_tokens',
             'deadline'; '' if they do not part.
@@ -192,7 +192,7 @@ class SequenceDifference:
     tokens_a: int
     tokens_b: int
     equal: bool
-    same_text: bool
+    same_text: bool | None
     cause: Cause
     where: str
     step: int | None

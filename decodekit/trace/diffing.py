@@ -106,7 +106,7 @@ class _Comparison:
             stream_a=pair.a, stream_b=pair.b, paired_by=pair.by,
             aligned_by="ids" if self._ids_agree else "texts",
             tokens_a=len(a), tokens_b=len(b), equal=named is None,
-            same_text="".join(step.text for step in a) == "".join(step.text for step in b),
+            same_text=_same_text(a, b),
             cause="none" if named is None else named.cause,
             where="" if named is None else named.where,
             step=None if named is None else at,
@@ -188,6 +188,11 @@ def _side(run: Run, stream: int, at: int) -> Side:
         attempt=None if draw is None else draw.attempt, word=None if draw is None else f"{draw.word:016x}",
         finish_reason=None, sound=is_sound(run.trace, step),
     )  # fmt: skip
+
+
+def _same_text(a: Sequence[Step], b: Sequence[Step]) -> bool | None:
+    one, other = ("".join(step.text for step in steps) for steps in (a, b))
+    return one == other if one or other else None
 
 
 def _explained(a: Step, b: Step, drift: float | None, margins: Sequence[float]) -> bool | None:

@@ -212,7 +212,7 @@ def _how_far(meeting: Meeting) -> str:
         return ""
     told = f"; the final log-probabilities by up to {drift:.3g} nats, and the larger margin is {max(margins):.3g}"
     if explained is None:
-        return told
+        return f"{told}; a final score of one of the two tokens is recorded on one side only"
     return told + (": a drift of the model explains the other token" if explained else ": the drift is too small")
 
 
