@@ -1,7 +1,7 @@
 """Traces: the record of a run, token by token, in a form that can be checked without the model."""
 
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
-from decodekit.trace.reader import read_trace, recover
+from decodekit.trace.reader import TraceReader, open_trace, read_trace, recover
 from decodekit.trace.replaying import ReplayReport, ReplayStep, replay
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Verdict
@@ -16,8 +16,10 @@ __all__ = [
     "Resumption",
     "SequenceEnd",
     "Trace",
+    "TraceReader",
     "TraceWriter",
     "Verdict",
+    "open_trace",
     "read_trace",
     "recover",
     "replay",

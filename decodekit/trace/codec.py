@@ -34,7 +34,16 @@ from decodekit.trace.step import Step
 from decodekit.trace.summary import RawSummary
 from decodekit.types import Floats, Ids
 
-__all__ = ["LONGEST_LINE", "MOST_OBJECTS", "check_size", "digest", "encode_optional", "encode_step", "may_hold_infinities", "to_line"]
+__all__ = [
+    "LONGEST_LINE",
+    "MOST_OBJECTS",
+    "check_size",
+    "digest",
+    "encode_optional",
+    "encode_step",
+    "may_hold_infinities",
+    "to_line",
+]
 
 LONGEST_LINE = 16 * 2**20  # bytes; the longest that a run needs holds a whole row of 262,144 tokens and its raw row
 MOST_OBJECTS = 40 * 2**20  # bytes that a parsed line may take by `json_weight`: prompts of a million tokens in all
@@ -62,7 +71,7 @@ def to_line(data: Mapping[str, Any]) -> bytes:
 
 
 def may_hold_infinities(line: bytes) -> bool:
-    """Whether JSON may have numbers that JSON does not have, as this serializer writes them; or a text with such words."""
+    """Whether a line may have NaN or an infinity, as the serializer writes them. A text may have these words too."""
     if b"N" not in line and b"I" not in line:  # a letter is found many times faster than a word
         return False
     return b"NaN" in line or b"Infinity" in line
@@ -87,7 +96,12 @@ def encode_optional(step: Step) -> dict[str, Any]:
     content: dict[str, Any] = {}
     draw, evidence = step.draw, step.evidence
     if draw is not None:
-        content["draw"] = {"domain": draw.domain, "attempt": draw.attempt, "lane": draw.lane, "word": f"{draw.word:016x}"}
+        content["draw"] = {
+            "domain": draw.domain,
+            "attempt": draw.attempt,
+            "lane": draw.lane,
+            "word": f"{draw.word:016x}",
+        }
     if step.schedule is not None:
         content["schedule"] = dict(step.schedule)
     if evidence is not None:

@@ -1,7 +1,7 @@
 """The content of a step as bytes, without plain data in between.
 
-A serializer that knows the types reads the objects of a step directly. It writes what `encode_step` and `to_line` write,
-except for infinities, which are strings in the format: such a step goes through those two.
+A serializer that knows the types reads the objects of a step directly. It writes what `encode_step` and `to_line`
+write, except for infinities, which are strings in the format: such a step goes through those two.
 """
 
 from __future__ import annotations

@@ -38,7 +38,9 @@ def test_all_steps_of_all_traces_that_are_kept() -> None:
 
 @pytest.fixture(scope="module")
 def step() -> Step:
-    return decodekit.Session(NGramAdapter(TEXT), chain("truncated"), seed=7).generate("the ", max_tokens=1).trace.steps[0]
+    return (
+        decodekit.Session(NGramAdapter(TEXT), chain("truncated"), seed=7).generate("the ", max_tokens=1).trace.steps[0]
+    )
 
 
 TAIL = Tail(0.1, 0.2, None, -inf)
