@@ -73,6 +73,7 @@ def info(
         put_json(facts)
     else:
         made = table("", "")
+        made.show_header = False
         for name, value in facts.items():
             if value is not None:
                 made.add_row(name, safe_text(_in_words(value)))
