@@ -20,6 +20,7 @@ from decodekit.cli.commands.plugins import plugins
 from decodekit.cli.commands.recover import recover
 from decodekit.cli.commands.replay import replay
 from decodekit.cli.commands.resume import resume
+from decodekit.cli.commands.trace import trace_app
 from decodekit.cli.commands.verify import verify
 from decodekit.cli.output import exit_code, say, say_lines
 from decodekit.cli.streams import give_up_stdout, why_stdout_failed
@@ -44,6 +45,7 @@ app = typer.Typer(
 for command in (generate, resume, verify, replay, diff, recover, chain, plugins, doctor):
     app.command()(command)
 app.add_typer(config_app, name="config")
+app.add_typer(trace_app, name="trace")
 
 
 def _version(wanted: bool) -> None:

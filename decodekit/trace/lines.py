@@ -12,6 +12,7 @@ from decodekit.errors import TraceError
 from decodekit.trace.codec import check_size, digest, encode_step, to_line
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.step import Step
+from decodekit.trace.step_content import content_of
 
 __all__ = ["Line", "Lines"]
 
@@ -53,7 +54,10 @@ class Lines:
 
     def step(self, step: Step, number: int) -> Line:
         """The line of a step; ``number`` names it in an error."""
-        content = _line_of(encode_step(step))
+        try:
+            content = content_of(step)
+        except (TypeError, ValueError):  # it says what is wrong, or writes invalid Unicode with escapes
+            content = _line_of(encode_step(step))
         timing = b'{"predict":%.7f,"chain":%.7f}' % (step.timing.predict, step.timing.chain)
         head = b'{"kind":"step","prev":"%s","content":' % self._prev.encode()
         line = head + content + b',"timing":' + timing + b"}"
@@ -65,10 +69,13 @@ class Lines:
         content = asdict(resumption)
         return Line(_line_of({"kind": "resumed", "prev": self._prev, "content": content, "created": _now()}), b"")
 
-    def footer(self, ends: Sequence[SequenceEnd]) -> tuple[bytes, Footer]:
+    def footer(self, ends: Sequence[SequenceEnd], shortened: int = 0) -> tuple[bytes, Footer]:
         """The last line with its newline, and the footer in it."""
-        footer = Footer(list(ends), self._contents.hexdigest())
-        body = _line_of({"kind": "footer", "prev": self._prev, "content": asdict(footer)})[:-1]
+        footer = Footer(list(ends), self._contents.hexdigest(), shortened)
+        content = asdict(footer)
+        if not shortened:
+            del content["shortened"]
+        body = _line_of({"kind": "footer", "prev": self._prev, "content": content})[:-1]
         return body + b',"check":"' + digest(body).encode() + b'"}\n', footer
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from decodekit import processor
 from decodekit.testing import PiecesTokenizer, TableAdapter
 
 from .diff_pairs import HEADS, LARGE, SAME, SIZE, TOP_P, WORDS, model, run, scores
+from .forging import dump, load
 
 FULL = run(level="full")
 NOISES = [0.02, 0.1, 0.4, 1.5]
@@ -154,3 +157,30 @@ def test_a_text_of_another_vocabulary_is_followed_to_where_it_parts(tmp_path: Pa
     sequence = found.sequences[0]
     assert (sequence.aligned_by, sequence.same_text, sequence.parting.stages) == ("texts", False, ())
     assert "texts are compared, and no scores" in str(found)
+
+
+def long(path: Path, tokens: int) -> Path:
+    """A trace of so many tokens: twelve steps again and again."""
+    run()(path)
+    head, *steps, foot = load(path)
+    copies = [copy.deepcopy(steps[at % 12]) for at in range(tokens)]
+    for at, step in enumerate(copies):
+        step["content"]["step"] = at
+    head["content"]["stop"]["max_tokens"] = foot["content"]["ends"][0]["tokens"] = tokens
+    path.unlink()
+    return dump([head, *copies, foot], path)
+
+
+def test_files_are_read_in_bounded_memory(tmp_path: Path) -> None:
+    """The steps of a file take five times the memory and more of comparing it."""
+    files, peaks = (long(tmp_path / "a.jsonl", 1000), long(tmp_path / "b.jsonl", 900)), []
+    for work in (decodekit.read_trace, lambda first: decodekit.diff(first, files[1])):
+        tracemalloc.start()
+        try:
+            work(files[0])
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < peaks[0] / 5
+    found = decodekit.diff(*files)
+    assert (found.where, found.step) == ("stop.max_tokens", 900)
