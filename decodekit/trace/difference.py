@@ -71,13 +71,15 @@ class Difference:
 
     @property
     def unimportant(self) -> str:
-        """What differs in the headers and did not matter, in a sentence."""
+        """What is equal in the headers, and what differs and did not matter, in a sentence."""
         names = [field.field for field in self.fields if not field.mattered]
+        equal = [part for part in ("seed", "chain", "prompts") if not any(name.startswith(part) for name in names)]
         if not names:
-            return "nothing else that the headers record differs"
+            return "the headers are equal"
         more = f" and {len(names) - _MOST_NAMES} other fields" if len(names) > _MOST_NAMES else ""
         verb = "differs" if len(names) == 1 else "differ"
-        return f"{', '.join(names[:_MOST_NAMES])}{more} {verb}, and did not matter"
+        told = f"{', '.join(names[:_MOST_NAMES])}{more} {verb}, and did not matter"
+        return f"{', '.join(equal)} equal; {told}" if equal else told
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data that JSON can hold: an infinite number is the text 'inf' or '-inf'."""

@@ -127,7 +127,8 @@ class Parting:
         drift: the largest change of a final log-probability, in nats; None where none can be compared.
         margin: the smaller margin of the two draws; None where one side has ended or drew nothing.
         explained: whether twice the drift reaches the larger margin of the two draws, so that the change of the
-            distribution explains the other token; None where the drift of the two tokens is not known.
+            distribution explains the other token; None where the noise is another, or a final score of one of the two
+            tokens is not known on both sides.
     """
 
     a: Side

@@ -142,7 +142,7 @@ class _Comparison:
         stages = self._stages.of(a, b)
         drift = stages[-1].drift if stages else None
         margins = [side.margin for side in sides if side.margin is not None]
-        parting = Parting(*sides, stages, drift, min(margins, default=None), _explained(a, b, drift, margins))
+        parting = Parting(*sides, stages, drift, min(margins, default=None), _explained(sides, a, b, drift))
         prompt = self._prompts(pair)
         return parting, reasons_of(
             Meeting(self._a.bare, self._b.bare, a, b, self._fields, parting, self._ids_agree, prompt)
@@ -188,13 +188,15 @@ def _side(run: Opened, step: Step) -> Side:
     )  # fmt: skip
 
 
-def _explained(a: Step, b: Step, drift: float | None, margins: Sequence[float]) -> bool | None:
-    """Whether twice the drift reaches both margins; None where a final score of one of the two tokens is not known."""
+def _explained(sides: tuple[Side, Side], a: Step, b: Step, drift: float | None) -> bool | None:
+    """Whether twice the drift reaches both margins; None under other noise, or where a final score is not known."""
+    one, other = sides
     tokens = {a.token_id, b.token_id}
     known = all(tokens <= set(final_values(step).ids.tolist()) for step in (a, b))
-    if drift is None or not known or len(margins) < 2:
+    same_noise = (one.seed, one.stream, one.attempt) == (other.seed, other.stream, other.attempt)
+    if drift is None or one.margin is None or other.margin is None or not (known and same_noise):
         return None
-    return 2 * drift >= max(margins)
+    return 2 * drift >= max(one.margin, other.margin)
 
 
 def _given(run: Opened, stream: int) -> object:

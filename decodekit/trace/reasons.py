@@ -7,7 +7,7 @@ still has its own token. Where this is not known, it may be the cause.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from decodekit.errors import brief
@@ -72,6 +72,11 @@ class Meeting:
         return bool(self.stages) and self.stages[-1].same is True
 
     @property
+    def samplers_differ(self) -> bool:
+        """Whether the tokens were drawn in another way."""
+        return any(field.field.startswith("chain.sampler") for field in self.fields)
+
+    @property
     def tosses_differ(self) -> bool:
         """Whether a processor drew other random words."""
         tossed = [[entry.tosses for entry in step.entries if entry.tosses] for step in (self.step_a, self.step_b)]
@@ -93,6 +98,9 @@ def reasons_of(meeting: Meeting) -> list[Reason]:
     ]
     if any(reason.matters for reason in found):
         return found
+    if len(found) > 1:  # each alone changes nothing
+        first = replace(found[0], why=f"{found[0].why}, together with what else differs", matters=True)
+        return [first, *found[1:]]
     return [*found, Reason("choice", "unknown", "nothing that is recorded before the choice explains the other token")]
 
 
@@ -116,8 +124,8 @@ def _setting(meeting: Meeting, field: FieldDifference) -> bool | None:
     a, b = meeting.step_a, meeting.step_b
     match field.field.split(".")[0], field.field:
         case ("seed" | "rng", _):
-            if a.draw is None and b.draw is None and not meeting.tosses_differ:
-                return None
+            if None in (a.draw, b.draw) and not meeting.tosses_differ:
+                return None  # of two samplers one draws nothing
             stays = meeting.stays(with_noise(meeting.a, a, meeting.b, b))
             return meeting.tosses_differ or not stays
         case ("chain", name) if name.startswith("chain.sampler"):
@@ -180,7 +188,8 @@ def _distribution(meeting: Meeting) -> Iterator[Reason]:
     first = first_different(meeting.stages)
     if first is None:
         return
-    matters = not meeting.final_is_same and meeting.parting.explained is not False and _scores_matter(meeting)
+    too_small = meeting.parting.explained is False and not meeting.samplers_differ
+    matters = not meeting.final_is_same and not too_small and _scores_matter(meeting)
     if first.name == "raw":
         text = f"the model's answers differ{_labels(meeting)}{_how_far(meeting)}"
         yield Reason("distribution", "raw", text, matters=matters)
@@ -211,9 +220,11 @@ def _how_far(meeting: Meeting) -> str:
     if drift is None or not margins:
         return ""
     told = f"; the final log-probabilities by up to {drift:.3g} nats, and the larger margin is {max(margins):.3g}"
-    if explained is None:
-        return f"{told}; a final score of one of the two tokens is recorded on one side only"
-    return told + (": a drift of the model explains the other token" if explained else ": the drift is too small")
+    return (
+        told
+        if explained is None
+        else told + (": a drift of the model explains the other token" if explained else ": the drift is too small")
+    )
 
 
 def _draw(meeting: Meeting) -> Iterator[Reason]:

@@ -39,7 +39,7 @@ def test_where_two_traces_part(one_after_another: Calls, tmp_path: Path) -> None
     found = json.loads(data[1])
     assert (data[0], found["cause"], found["where"], found["equal"]) == (1, "configuration", "seed", False)
     assert [each["stream_a"] for each in found["sequences"]] == [0, 1 << 32]
-    assert equal[0] == 0 and equal[1].startswith("equal tokens; level differs, and did not matter\n")
+    assert equal[0] == 0 and equal[1].startswith("equal tokens; seed, chain, prompts equal; level differs, ")
     assert equal[1].count("  stream ") == 1 and all_of_it[1].count("  stream ") == 2
     assert [each["stream_a"] for each in json.loads(one[1])["sequences"]] == [1 << 32]
     assert no_stream[0] == 2 and "--stream 5: no such sequence" in no_stream[2] and second in no_stream[2]

@@ -212,6 +212,7 @@ TINY, LARGE = 1e-7, 1.5
 CONFIGURATION = [
     Case("seed", SAME, run(seed=8), "configuration", "seed"),
     Case("seed, with a small drift too", SAME, run(model(TINY), seed=8), "configuration", "seed"),
+    Case("seed and sampler", SAME, run(sampler="greedy", seed=8), "configuration", "chain.sampler.name"),
     Case("seed and stop strings", SAME, run(seed=8, stop=["zz"]), "configuration", "seed"),
     Case("seed of a processor's coin", run(parts=[processor("xtc", xtc=0.5, threshold=0.01)], sampler="greedy"),
          run(parts=[processor("xtc", xtc=0.5, threshold=0.01)], sampler="greedy", seed=8), "configuration", "seed"),
