@@ -128,6 +128,8 @@ def _setting(meeting: Meeting, field: FieldDifference) -> bool | None:
                 return None  # of two samplers one draws nothing
             stays = meeting.stays(with_noise(meeting.a, a, meeting.b, b))
             return meeting.tosses_differ or not stays
+        case ("chain", "chain.sampler.version" | "chain.sampler.distribution") if not meeting.final_is_same:
+            return None  # another version of the code is suspected only where all before it is equal
         case ("chain", name) if name.startswith("chain.sampler"):
             return not meeting.stays(with_sampler(meeting.a, a, meeting.b))
         case ("chain", name):
@@ -146,15 +148,24 @@ def _part_matters(meeting: Meeting, field: str) -> bool | None:
     """Whether a processor that differs may matter; None if its result does not differ."""
     if meeting.final_is_same:
         return None
-    if field.startswith("chain.processors["):
+    if not field.startswith("chain.processors["):
+        changed = [stage for stage in meeting.stages if not stage.in_both]
+    else:
         place = int(field.removeprefix("chain.processors[").split("]")[0])
-        stage = next((each for each in meeting.stages if each.place_a == place), None)
-        if stage is not None and stage.same is True:
-            return None
+        changed = [stage for stage in meeting.stages if stage.place_a == place]
         about_code = field.endswith((".version", ".distribution"))
-        if about_code and stage is not None and first_different(meeting.stages) is not stage:
+        if any(stage.same or (about_code and first_different(meeting.stages) is not stage) for stage in changed):
             return None
+    if changed and not any(_acted(meeting.step_a, each.place_a, meeting.step_b, each.place_b) for each in changed):
+        return None
     return _scores_matter(meeting) and not _greedy_on_other_rows(meeting)
+
+
+def _acted(a: Step, place_a: int | None, b: Step, place_b: int | None) -> bool:
+    """Whether a processor changed the distribution on one of the two sides, or may have."""
+    places = [(step, place) for step, place in ((a, place_a), (b, place_b)) if place is not None]
+    entries = [step.entries[place] for step, place in places if place < len(step.entries)]
+    return any(entry.kl is None or entry.kl > 0 for entry in entries)
 
 
 def _greedy_on_other_rows(meeting: Meeting) -> bool:

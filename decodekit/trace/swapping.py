@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from decodekit.draw.randomness import ALGORITHM
 from decodekit.errors import DecodekitError
 from decodekit.trace.comparing import is_close
 from decodekit.trace.redraw import noise_of, redraw
@@ -24,6 +25,8 @@ def attempt_of(step: Step) -> int:
 
 def is_sound(trace: Trace, step: Step) -> bool | None:
     """Whether the recorded scores and noise give the recorded token; None where too little is recorded."""
+    if trace.header.rng != ALGORITHM:
+        return None
     try:
         again = redraw(trace, step, noise_of(trace, step, attempt_of(step)))
     except Finding as finding:
@@ -35,6 +38,8 @@ def is_sound(trace: Trace, step: Step) -> bool | None:
 
 def with_noise(a: Trace, step: Step, b: Trace, other: Step) -> int | None:
     """The token of the first step's scores with the noise of the second."""
+    if b.header.rng != ALGORITHM:  # the words of another algorithm are not known
+        return None
     try:
         return redraw(a, step, noise_of(b, other, attempt_of(other))).token_id
     except (Finding, DecodekitError):

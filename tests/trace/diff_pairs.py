@@ -273,6 +273,14 @@ DISTRIBUTION = [
     Case("a seed that is not used", run(parts=TOP1), run(model(LARGE), parts=TOP1, seed=8), "distribution", "raw"),
     Case("a temperature that changes no mode", run(parts=TOP_P[:1], sampler="greedy"),
          run(model(LARGE), parts=[processor("temperature", temperature=0.5)], sampler="greedy"), "distribution", "raw"),
+    Case("a processor that does nothing here", SAME,
+         run(model(LARGE), parts=[processor("top_k", top_k=40), *TOP_P[:1], processor("min_p", min_p=1e-9), TOP_P[1]]),
+         "distribution", "raw"),
+    Case("a parameter that does nothing here", run(parts=[*TOP_P, processor("top_k", top_k=38)]),
+         run(model(LARGE), parts=[*TOP_P, processor("top_k", top_k=35)]), "distribution", "raw"),
+    Case("another version of the sampler", SAME, changed(
+        lambda lines: lines[0]["content"]["chain"]["sampler"].update(version="0.0.1"), run(model(LARGE))
+    ), "distribution", "raw"),
     Case("another model", SAME, run(described(model(LARGE), model_fingerprint="sha256:77")), "distribution", "raw"),
 ]  # fmt: skip
 LATER = [
@@ -313,6 +321,7 @@ UNIMPORTANT = {  # the field that differs, and another run
     "chain.processors[1].version": changed(
         lambda lines: lines[0]["content"]["chain"]["processors"][1].update(version="0.0.1")
     ),
+    "rng": changed(header(rng="another")),
     "adapter.model_fingerprint": run(described(model(), model_fingerprint="sha256:77")),
     "adapter.tokenizer_fingerprint": run(described(model(), tokenizer_fingerprint="another digest of it")),
     "stop.strings": run(stop=["zz"]),
