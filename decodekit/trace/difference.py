@@ -98,7 +98,7 @@ class Difference:
         for sequence in shown:
             lines += lines_of_sequence(sequence, named=sequence is first)
         hidden = sum(each.cause != "none" for each in self.sequences) - sum(each.cause != "none" for each in shown)
-        lines += [f"  {hidden} other sequences part too"] if hidden else []
+        lines += [f"  {hidden} more sequence{'' if hidden == 1 else 's'} with other tokens"] if hidden else []
         lines += lines_of_fields(self.fields)
         for name, streams in (("first", self.only_a), ("second", self.only_b)):
             lines += [f"  only in the {name}: {named_streams(streams)}"] if streams else []

@@ -56,7 +56,7 @@ class StageDifference:
         support_a, support_b: how many tokens have probability; None where not known.
         top_a, top_b: (token id, log-probability in nats) of the leading recorded tokens.
         same: whether nothing recorded differs, up to the rounding of a sum; None where nothing can be compared.
-        missing: what was not recorded, in words; '' where the whole of both distributions was.
+        missing: how much is recorded, in words; '' where the whole of both distributions is.
     """
 
     name: str

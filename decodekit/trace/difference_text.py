@@ -111,7 +111,10 @@ def _parting_lines(parting: Parting) -> list[str]:
     lines += [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
     ]
-    return [*lines, *(f"  {safe_text(stage.name)}: {stage.missing}" for stage in parting.stages[:1] if stage.missing)]
+    return [
+        *lines,
+        *(f"  {safe_text(stage.name)}: {stage.missing}" for stage in parting.stages[:1] if stage.missing),
+    ]
 
 
 def _side(side: Side) -> str:

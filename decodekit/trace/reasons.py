@@ -202,7 +202,8 @@ def _distribution(meeting: Meeting) -> Iterator[Reason]:
     too_small = meeting.parting.explained is False and not meeting.samplers_differ
     matters = not meeting.final_is_same and not too_small and _scores_matter(meeting)
     if first.name == "raw":
-        text = f"the model's answers differ{_labels(meeting)}{_how_far(meeting)}"
+        by = "" if first.drift is None else f" by up to {first.drift:.3g} nats"
+        text = f"the model's answers differ{by}{_labels(meeting)}{_how_far(meeting)}"
         yield Reason("distribution", "raw", text, matters=matters)
     elif first.name == "final":
         text = "the final scores differ, and what is recorded of the stages before does not"
