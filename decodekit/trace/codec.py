@@ -28,22 +28,14 @@ from pydantic_core import to_json
 
 from decodekit.chain import Entry
 from decodekit.distribution.disclosure import Tail
-from decodekit.draw.choice import Choice
+from decodekit.draw.choice import Choice, Draw
 from decodekit.text.json_weight import json_weight
+from decodekit.trace.evidence import Evidence
 from decodekit.trace.step import Step
 from decodekit.trace.summary import RawSummary
-from decodekit.types import Floats, Ids
+from decodekit.types import Ids
 
-__all__ = [
-    "LONGEST_LINE",
-    "MOST_OBJECTS",
-    "check_size",
-    "digest",
-    "encode_optional",
-    "encode_step",
-    "may_hold_infinities",
-    "to_line",
-]
+__all__ = ["LONGEST_LINE", "MOST_OBJECTS", "check_size", "digest", "encode_step", "to_line"]
 
 LONGEST_LINE = 16 * 2**20  # bytes; the longest that a run needs holds a whole row of 262,144 tokens and its raw row
 MOST_OBJECTS = 40 * 2**20  # bytes that a parsed line may take by `json_weight`: prompts of a million tokens in all
@@ -65,16 +57,9 @@ def check_size(line: bytes) -> None:
 def to_line(data: Mapping[str, Any]) -> bytes:
     """One JSON line without its newline, compact, in UTF-8. Raises `ValueError` for NaN."""
     line = to_json(data)  # several times faster than json, but less strict
-    if may_hold_infinities(line):
+    if (b"N" in line or b"I" in line) and (b"NaN" in line or b"Infinity" in line):  # a letter is found much faster
         return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
     return line
-
-
-def may_hold_infinities(line: bytes) -> bool:
-    """Whether a line may have NaN or an infinity, as the serializer writes them. A text may have these words too."""
-    if b"N" not in line and b"I" not in line:  # a letter is found many times faster than a word
-        return False
-    return b"NaN" in line or b"Infinity" in line
 
 
 def encode_step(step: Step) -> dict[str, Any]:
@@ -88,25 +73,12 @@ def encode_step(step: Step) -> dict[str, Any]:
         "entries": [_entry(entry) for entry in step.entries],
         "choice": _choice(step.choice),
     }
-    return content | encode_optional(step)
-
-
-def encode_optional(step: Step) -> dict[str, Any]:
-    """Those of the optional fields of a step that it has, as plain data."""
-    content: dict[str, Any] = {}
-    draw, evidence = step.draw, step.evidence
-    if draw is not None:
-        content["draw"] = {
-            "domain": draw.domain,
-            "attempt": draw.attempt,
-            "lane": draw.lane,
-            "word": f"{draw.word:016x}",
-        }
+    if step.draw is not None:
+        content["draw"] = _draw(step.draw)
     if step.schedule is not None:
         content["schedule"] = dict(step.schedule)
-    if evidence is not None:
-        ids, scores = evidence.token_ids.tolist(), _scores(evidence.scores)
-        content["final"] = {"token_ids": ids, "scores": scores, "floor": evidence.floor}
+    if step.evidence is not None:
+        content["final"] = _final(step.evidence)
     if step.row is not None:
         content["row"] = _row(*step.row)
     if step.complete is not None:
@@ -168,6 +140,17 @@ def _choice(choice: Choice) -> dict[str, Any]:
     }
 
 
+def _draw(draw: Draw) -> dict[str, Any]:
+    return {"domain": draw.domain, "attempt": draw.attempt, "lane": draw.lane, "word": f"{draw.word:016x}"}
+
+
+def _final(evidence: Evidence) -> dict[str, Any]:
+    scores: list[float | str] = evidence.scores.tolist()
+    if not math.isfinite(sum(scores)):  # type: ignore[arg-type]
+        scores = ["-inf" if score == -math.inf else score for score in scores]
+    return {"token_ids": evidence.token_ids.tolist(), "scores": scores, "floor": evidence.floor}
+
+
 def _row(ids: Ids | None, scores: NDArray[Any]) -> dict[str, Any]:
     little_endian = np.ascontiguousarray(scores, dtype=scores.dtype.newbyteorder("<"))
     return {
@@ -190,10 +173,3 @@ def _tail(tail: Tail | None) -> dict[str, Any] | None:
 
 def _number(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(value)
-
-
-def _scores(values: Floats) -> list[float | str]:
-    scores: list[float | str] = values.tolist()
-    if math.isfinite(sum(scores)):  # type: ignore[arg-type]
-        return scores
-    return ["-inf" if score == -math.inf else score for score in scores]

@@ -12,7 +12,6 @@ from decodekit.errors import TraceError
 from decodekit.trace.codec import check_size, digest, encode_step, to_line
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.step import Step
-from decodekit.trace.step_content import content_of
 
 __all__ = ["Line", "Lines"]
 
@@ -54,10 +53,7 @@ class Lines:
 
     def step(self, step: Step, number: int) -> Line:
         """The line of a step; ``number`` names it in an error."""
-        try:
-            content = content_of(step)
-        except (TypeError, ValueError):  # it says what is wrong, or writes invalid Unicode with escapes
-            content = _line_of(encode_step(step))
+        content = _line_of(encode_step(step))
         timing = b'{"predict":%.7f,"chain":%.7f}' % (step.timing.predict, step.timing.chain)
         head = b'{"kind":"step","prev":"%s","content":' % self._prev.encode()
         line = head + content + b',"timing":' + timing + b"}"
