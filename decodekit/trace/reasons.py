@@ -268,5 +268,7 @@ def _broken(meeting: Meeting) -> Iterator[Reason]:
         names = " and ".join({"a": "the first", "b": "the second"}[side] for side in broken)
         where = "both" if len(broken) == 2 else broken[0]
         yield Reason(
-            "choice", where, f"the recorded scores and noise of {names} give another token: a forged or broken record"
+            "choice",
+            where,
+            f"the recorded scores and noise of {names} do not give the token: a forged or broken record",
         )

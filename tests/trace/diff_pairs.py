@@ -86,6 +86,15 @@ def chosen(lines: list[Line], at: int = 4) -> None:
     step["token"] = step["draw"]["lane"] = other
 
 
+def named(lines: list[Line], at: int = 4, word: str = "") -> None:
+    """Another token in a step of level choice; with the word of that token, or the one that was there."""
+    step = lines[at + 1]["content"]
+    step["token"] = step["draw"]["lane"] = (step["token"] + 1) % SIZE
+    if word == "fits":
+        noise = decodekit.Randomness(7, 0).words([step["token"]], step=at)
+        step["draw"]["word"] = f"{int(noise[0]):016x}"
+
+
 def scored(lines: list[Line], at: int = 4) -> None:
     """Final scores under which another token wins, and the choice that follows from them."""
     step = lines[at + 1]["content"]
@@ -291,6 +300,14 @@ LATER = [
     Case("attempt", hasty(hurry=False), hasty(hurry=True), "draw", "attempt"),
     Case("provider", run(Drawing(3), parts=[]), run(Drawing(7), parts=[]), "draw", "provider"),
     Case("forged choice", SAME, changed(chosen), "choice", "b"),
+    Case("forged choice without scores", run(level="choice"), changed(named, run(level="choice")), "choice", "b"),
+    Case(
+        "forged choice and word without scores",
+        run(level="choice"),
+        changed(lambda lines: named(lines, word="fits"), run(level="choice")),
+        "choice",
+        "unknown",
+    ),
     Case("forged choice in the first", changed(chosen), SAME, "choice", "a"),
     Case("forged choice under a floor", run(WIDE, parts=[]), changed(chosen, run(WIDE, parts=[])), "choice", "b"),
     Case("forged choice and a small drift", SAME, changed(chosen, run(model(TINY))), "choice", "b"),
