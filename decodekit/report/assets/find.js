@@ -18,9 +18,8 @@ export function finder(report, sequence, current, go) {
   let text = "";
   for (let at = from; at < to; at++) {
     starts.push(text.length);
-    text += report.texts[at];
+    text += report.texts[at].toLowerCase(); // each by itself: it may change the length
   }
-  text = text.toLowerCase();
   const said = h("output", { class: "note" });
 
   /** The last token that starts at or before this character. */
