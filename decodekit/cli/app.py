@@ -13,6 +13,7 @@ import typer
 
 from decodekit.cli.commands.chain import chain
 from decodekit.cli.commands.config import config_app
+from decodekit.cli.commands.diff import diff
 from decodekit.cli.commands.doctor import doctor
 from decodekit.cli.commands.generate import generate
 from decodekit.cli.commands.plugins import plugins
@@ -41,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (generate, resume, verify, replay, recover, chain, plugins, doctor):
+for command in (generate, resume, verify, replay, diff, recover, chain, plugins, doctor):
     app.command()(command)
 app.add_typer(config_app, name="config")
 app.add_typer(trace_app, name="trace")
