@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -30,10 +31,8 @@ def honest(folder: Path) -> Iterator[Path]:
     for i, ((adapter, prompt, more), chain, sampler, level) in enumerate(cases):
         path = folder / f"honest{i}.jsonl"
         session = decodekit.Session(adapter, decodekit.Chain.of(f"{chain} {sampler}"), seed=i, top_logprobs=2)
-        try:
+        with suppress(decodekit.DecodekitError):  # hidden tokens matter: the footer says that it ended in an error
             session.generate(prompt, max_tokens=3, level=level, trace=path, **more)
-        except decodekit.DecodekitError:  # hidden tokens matter here: what was written has no good end
-            pass
         yield path
 
 
@@ -80,7 +79,7 @@ def _change(holder: Any, key: Any, chance: Random) -> None:
 
 
 def _others(value: Any) -> list[Any]:
-    """Other values, some of which fit. None that only a lenient reader takes: a number as text, a boolean as a number."""
+    """Other values, some of which fit; none that only a lenient reader takes, such as a number as text."""
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):
