@@ -120,9 +120,9 @@ def _header(line: bytes, ended: bool, path: object) -> tuple[Header, Any]:
 def _take(line: bytes, prev: str, trace: Parts, contents: Any) -> str:
     """Check one line, add what it holds to the trace, and return its digest."""
     if line.startswith(b'{"kind":"step","prev":"' + prev.encode() + b'"'):
-        step = parse_step(line)
+        step, content = parse_step(line), _content_bytes(line)
         trace.steps.append(step)
-        contents.update(_content_bytes(line))
+        contents.update(content)
         return digest(line)
     data = parse_json(line)
     if not isinstance(data, dict) or data.get("prev") != prev:
