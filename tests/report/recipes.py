@@ -215,7 +215,7 @@ def _invent_branches(lines: list[Line], at: int, chance: Random) -> None:
         holder[key] = value
     if chance.random() < 0.9:
         refit(lines, at)
-    _end_after(lines, at)
+    end_after(lines, at)
 
 
 BRANCH: list[Content] = [{"why": "x"}, {"token_ids": []}, {"attempt": 0}, {"attempt": 1}, {"attempt": 2}]
@@ -235,7 +235,7 @@ def _around(header: Content, content: Content) -> list[tuple[Content, str, Any]]
     ]
 
 
-def _end_after(lines: list[Line], at: int) -> None:
+def end_after(lines: list[Line], at: int) -> None:
     """Leave out the steps behind this one, and let the footer count those that are left."""
     footer = lines[-1]
     if footer["kind"] != "footer":

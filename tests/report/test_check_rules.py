@@ -14,7 +14,7 @@ from decodekit import Randomness
 from tests.trace.forging import Line, load, packed
 
 from .checking import by_page, differences
-from .recipes import TAIL, refit
+from .recipes import TAIL, end_after, refit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -106,6 +106,28 @@ def one_branch_long(lines: list[Line]) -> None:
         {**first, "token_ids": [first["token_ids"][0] ^ 1]},
         {**first, "attempt": first["attempt"] + 1, "token_ids": first["token_ids"][:1]},
     ]
+    at = next(at for at, line in enumerate(lines) if line["content"] is content)
+    refit(lines, at)
+    end_after(lines, at)
+
+
+def branch_of_the_runner_up(lines: list[Line]) -> None:
+    """A branch that begins with the runner-up of a close choice."""
+    header(lines)["stop"]["ban"] = ["ca"]
+    content = lines[1]["content"]
+    content["abandoned"] = [{"why": "ca", "attempt": 0, "token_ids": [content["choice"]["runner_up"]]}]
+    refit(lines, 1)
+
+
+def word_of(domain: int, lane: int) -> Change:
+    """A draw with the word of another address."""
+
+    def change(lines: list[Line]) -> None:
+        content = lines[2]["content"]
+        noise = Randomness(header(lines)["seed"]).at(content["step"], domain)
+        content["draw"].update(domain=domain, lane=lane, word=f"{int(noise.words([lane])[0]):016x}")
+
+    return change
 
 
 def support(ids: list[int], scores: list[Any], at: int = 2) -> Change:
@@ -134,18 +156,20 @@ def both(*changes: Change) -> Change:
 
 FAR = 10**6
 CASES: list[tuple[str, Change]] = [
-    ("abandoned", unfollowed(both())),
-    ("abandoned", unfollowed(adapter(deterministic=False))),
-    ("abandoned", unfollowed(adapter(stochastic=True))),
-    ("abandoned", unfollowed(lambda lines: first_with_branches(lines).update(schedule={"x": 1}))),
-    ("abandoned", unfollowed(resumed_with(model="another"))),
-    ("abandoned", unfollowed(resumed_with())),
-    ("abandoned", unfollowed(lambda lines: header(lines)["chain"]["processors"][0].update(distribution="x"))),
-    ("abandoned", unfollowed(lambda lines: first_with_branches(lines)["entries"][0].update(tosses=[[0, 1]]))),
-    ("abandoned", unfollowed(lambda lines: first_with_branches(lines)["entries"][0].update(gave_up=TAIL))),
-    ("abandoned", one_branch_long),
+    ("../golden/ban", unfollowed(both())),
+    ("../golden/ban", unfollowed(adapter(deterministic=False))),
+    ("../golden/ban", unfollowed(adapter(stochastic=True))),
+    ("../golden/ban", unfollowed(lambda lines: first_with_branches(lines).update(schedule={"x": 1}))),
+    ("../golden/ban", unfollowed(resumed_with(model="another"))),
+    ("../golden/ban", unfollowed(resumed_with())),
+    ("../golden/ban", unfollowed(lambda lines: header(lines)["chain"]["processors"][0].update(distribution="x"))),
+    ("../golden/ban", unfollowed(lambda lines: first_with_branches(lines)["entries"][0].update(tosses=[[0, 1]]))),
+    ("../golden/ban", unfollowed(lambda lines: first_with_branches(lines)["entries"][0].update(gave_up=TAIL))),
+    ("../golden/ban", one_branch_long),
     ("abandoned", lambda lines: first_with_branches(lines)["abandoned"][-1]["token_ids"].append(FAR)),
     ("abandoned", lambda lines: first_with_branches(lines)["abandoned"][-1].update(attempt=99)),
+    ("abandoned", lambda lines: first_with_branches(lines)["abandoned"][-1].update(attempt=0)),
+    ("ambiguous", branch_of_the_runner_up),
     ("abandoned", lambda lines: first_with_branches(lines)["abandoned"][-1].update(token_ids=[])),
     ("abandoned", lambda lines: header(lines)["stop"].update(ban=[])),
     ("abandoned", both(lambda lines: header(lines)["chain"]["sampler"].update(name="x"),
@@ -162,6 +186,7 @@ CASES: list[tuple[str, Change]] = [
     ("level_full", row([-math.inf])),
     ("level_full", row([0.0, 1.0], dtype="float64")),
     ("level_full", row([0.0], dtype="float64")),
+    ("level_full", row([0.0, 1.0, 2.0], dtype="float64")),
     ("level_full", row([0.0], scores="AAAAAA")),
     ("level_full", row([0.0], scores="AAAA AA==")),
     ("level_full", row([0.0], scores="AAA=AAA=")),
@@ -182,6 +207,10 @@ CASES: list[tuple[str, Change]] = [
     ("top_p", lambda lines: lines[1]["content"]["choice"].update(runner_up=None)),
     ("top_p", within("draw", lane=3)),
     ("top_p", within("draw", domain=1)),
+    ("top_p", within("draw", attempt=1)),
+    ("top_p", word_of(1, 0)),
+    ("level_choice", word_of(1, 0)),
+    ("level_choice", word_of(2, 0)),
     ("top_p", step(draw=None)),
     ("greedy", step(draw={"domain": 0, "attempt": 0, "lane": 0, "word": "0" * 16})),
     ("top_p", runner_up_instead),
