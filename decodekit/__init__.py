@@ -57,7 +57,7 @@ from decodekit.session.resuming import resume, resume_stream
 from decodekit.session.stop import Stop
 from decodekit.text.messages import messages
 from decodekit.text.tokenizer import Tokenizer
-from decodekit.trace import ReplayReport, Trace, Verdict, read_trace, recover, replay, verify
+from decodekit.trace import Difference, ReplayReport, Trace, Verdict, diff, read_trace, recover, replay, verify
 from decodekit.trace.sinks import Sink
 from decodekit.trace.step import Step
 
@@ -78,6 +78,7 @@ __all__ = [
     "DecodekitError",
     "Decoder",
     "Detection",
+    "Difference",
     "Disclosure",
     "Distribution",
     "DistributionError",
@@ -121,6 +122,7 @@ __all__ = [
     "adapter",
     "aopen",
     "derive",
+    "diff",
     "guesser",
     "messages",
     "open",

@@ -27,6 +27,7 @@ from tests.benchmarks import (
     samplers,
     samples,
     torch_adapter,
+    tracing,
     trips,
     verifying,
 )
@@ -47,6 +48,7 @@ PARTS = (
     ("torch", torch_adapter),
     ("device", on_device),
     ("verifying", verifying),
+    ("tracing", tracing),
     ("remote", remote),
     ("trips", trips),
     ("rows", rows),
