@@ -23,7 +23,7 @@ def page(first: str, rest: str) -> str:
     script, style = joined(), asset("page.css")
     policy = (
         f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; "
-        "base-uri 'none'; form-action 'none'"
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
     )
     return f"""{MARK}
 <html lang="en">
