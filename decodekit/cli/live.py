@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +15,7 @@ from decodekit.text.labels import token_label
 from decodekit.text.safe_text import safe_text
 from decodekit.trace.stages import bar, grid, share_text
 from decodekit.trace.step import Step
+from decodekit.trace.surprisal import band_of
 
 if TYPE_CHECKING:
     from decodekit.text.tokenizer import Tokenizer
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveView", "surprise"]
 
 _FRAME = 1 / 12
-_SURPRISE = ((1.0, ""), (2.0, "cyan"), (4.0, "green"), (8.0, "yellow"), (math.inf, "bold red"))
+_STYLES = ("", "cyan", "green", "yellow", "bold red")  # by band of surprisal
 _BAR = 10
 _BAR_COLUMN = _BAR + 1 + len("100.00 %") + 2
 _TOKENS_SHOWN = 6
@@ -31,11 +31,8 @@ _TOKENS_SHOWN = 6
 
 def surprise(step: Step) -> str:
     """The colour of a token by its surprisal under the model, in bits: none up to 1, then cyan, green, yellow, red."""
-    logprob = step.choice.raw_logprob
-    if logprob is None:
-        return "dim"
-    bits = -logprob / math.log(2)
-    return next(style for limit, style in _SURPRISE if bits <= limit)
+    band = band_of(step.choice.raw_logprob)
+    return "dim" if band is None else _STYLES[band]
 
 
 class LiveView:
