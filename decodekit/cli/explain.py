@@ -52,7 +52,11 @@ def show_step(out: Console, trace: Trace, at: int, tokenizer: Tokenizer | None) 
     found = explain_in(trace, at, tokenizer)
     hidden, kept = _fitting(found.columns, out.width)
     chosen = (found.labels[found.token_id], "bold green")
-    out.print(Text.assemble((f"step {found.index}: ", "bold"), chosen, (found.before, "dim")))
+    out.print(
+        Text.assemble(
+            (f"step {found.index}: ", "bold"), chosen, (f"  after {found.before}" if found.before else "", "dim")
+        )
+    )
     out.print()
     show_table(out, _table(found, kept))
     if hidden:

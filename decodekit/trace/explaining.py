@@ -9,7 +9,7 @@ from decodekit.trace.explanation import Explanation, explain_step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verifying import verify
 
-__all__ = ["explain_in"]
+__all__ = ["explain_in", "text_before"]
 
 _CONTEXT = 40  # characters of the text before
 
@@ -24,19 +24,19 @@ def explain_in(trace: Trace, at: int, tokenizer: Tokenizer | None, verified: str
         verified: the word of `decodekit.verify` for the step, where it is known, or '' to leave it out; None to verify
             the trace.
     """
-    before, word = _before(trace, at, tokenizer), str(verify(trace).words[at]) if verified is None else verified
+    before, word = text_before(trace, at, tokenizer), str(verify(trace).words[at]) if verified is None else verified
     return explain_step(trace.steps[at], trace.header.chain, tokenizer, before=before, verified=word)
 
 
-def _before(trace: Trace, at: int, tokenizer: Tokenizer | None) -> str:
-    """The end of what the model had read: the prompt and the tokens so far."""
+def text_before(trace: Trace, at: int, tokenizer: Tokenizer | None) -> str:
+    """The end of what the model had read, safe to show: the prompt and the tokens so far. '' where it is not known."""
     if tokenizer is None:
         return ""
     stream = trace.steps[at].stream
-    ids = [*trace.prompt_of(stream), *trace.token_ids(stream)[: trace.steps[at].index]]
     try:
+        ids = [*trace.prompt_of(stream), *trace.token_ids(stream)[: trace.steps[at].index]]
         read = tokenizer.decode(ids[-_CONTEXT:]).decode("utf-8", "ignore")
-    except DecodekitError:  # a server that is not there any more
+    except DecodekitError:  # a server that is not there any more, or a damaged record
         return ""
     shown = safe_text(read[-_CONTEXT:])
-    return f"  after ...{shown}" if len(ids) > _CONTEXT or len(read) > _CONTEXT else f"  after {shown}"
+    return f"...{shown}" if len(ids) > _CONTEXT or len(read) > _CONTEXT else shown

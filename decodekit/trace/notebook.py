@@ -10,6 +10,7 @@ from itertools import groupby
 from decodekit.html.markup import Markup, block, details, join, note, sentences
 from decodekit.html.tokens import Piece, key, tokens
 from decodekit.trace.explanation import Explanation
+from decodekit.trace.facts import facts_of
 from decodekit.trace.header import Footer, Header
 from decodekit.trace.named_texts import DRAWN_BY
 from decodekit.trace.stages import share_text
@@ -45,16 +46,13 @@ def as_html(
 
 
 def _facts(header: Header, steps: Sequence[Step], footer: Footer | None, check: str) -> Markup:
-    parts = [*header.chain.get("processors", []), header.chain.get("sampler", {})]
-    named = " ".join(str(part.get("name", "?")) for part in parts)
     streams = {step.stream for step in steps}
     ends = [end for end in (footer.ends if footer else []) if end.stream in streams or not streams]
     reasons = Counter(str(end.finish_reason) for end in ends)
     ended = ", ".join(reason if count == 1 else f"{reason} ({count})" for reason, count in reasons.items())
     return sentences(
         [
-            ("model", str(header.adapter.get("model_id", "not known"))),
-            ("chain", f"{named}, seed {header.seed}, level {header.level}"),
+            *facts_of(header),
             ("steps", f"{len(steps)}, {ended or 'no recorded end'}"),
             ("check", check),
         ]
