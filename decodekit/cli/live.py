@@ -11,28 +11,21 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from decodekit.cli.surprise import colour_of
 from decodekit.text.labels import token_label
 from decodekit.text.safe_text import safe_text
 from decodekit.trace.stages import bar, grid, share_text
 from decodekit.trace.step import Step
-from decodekit.trace.surprisal import band_of
 
 if TYPE_CHECKING:
     from decodekit.text.tokenizer import Tokenizer
 
-__all__ = ["LiveView", "surprise"]
+__all__ = ["LiveView"]
 
 _FRAME = 1 / 12
-_STYLES = ("", "cyan", "green", "yellow", "bold red")  # by band of surprisal
 _BAR = 10
 _BAR_COLUMN = _BAR + 1 + len("100.00 %") + 2
 _TOKENS_SHOWN = 6
-
-
-def surprise(step: Step) -> str:
-    """The colour of a token by its surprisal under the model, in bits: none up to 1, then cyan, green, yellow, red."""
-    band = band_of(step.choice.raw_logprob)
-    return "dim" if band is None else _STYLES[band]
 
 
 class LiveView:
@@ -65,7 +58,7 @@ class LiveView:
     def show(self, step: Step) -> None:
         """Add the step; draw a frame if the last one is old enough to have been seen."""
         if step.text:
-            self._pieces.append((safe_text(step.text, newlines=True), surprise(step)))
+            self._pieces.append((safe_text(step.text, newlines=True), colour_of(step.choice.raw_logprob)))
         now = time.monotonic()
         if now - self._shown >= _FRAME:
             self._shown = now
