@@ -48,6 +48,7 @@ from decodekit.plugin.registry import (
     sampler,
     sink,
 )
+from decodekit.report.widget import widget
 from decodekit.search import Validator, ValidSample, ValidSamples, sample_valid
 from decodekit.session import AsyncSession, Progress, Ranked, Result, Score, Session
 from decodekit.session.decoder import Decoder
@@ -57,7 +58,7 @@ from decodekit.session.resuming import resume, resume_stream
 from decodekit.session.stop import Stop
 from decodekit.text.messages import messages
 from decodekit.text.tokenizer import Tokenizer
-from decodekit.trace import ReplayReport, Trace, Verdict, read_trace, recover, replay, verify
+from decodekit.trace import Difference, ReplayReport, Trace, Verdict, diff, read_trace, recover, replay, verify
 from decodekit.trace.sinks import Sink
 from decodekit.trace.step import Step
 
@@ -78,6 +79,7 @@ __all__ = [
     "DecodekitError",
     "Decoder",
     "Detection",
+    "Difference",
     "Disclosure",
     "Distribution",
     "DistributionError",
@@ -121,6 +123,7 @@ __all__ = [
     "adapter",
     "aopen",
     "derive",
+    "diff",
     "guesser",
     "messages",
     "open",
@@ -139,6 +142,7 @@ __all__ = [
     "sink",
     "verify",
     "was_drawn_with",
+    "widget",
 ]
 
 if _typing.TYPE_CHECKING:

@@ -153,7 +153,11 @@ class Result:
             )
         return explain_in(trace, at % len(own), self.tokenizer)
 
-    def _repr_html_(self) -> str:
+    def to_html(self) -> str:
+        """Its text with coloured tokens and its closest decisions, as static HTML; every text is escaped.
+
+        At most 2,000 tokens are shown; what is left out is said.
+        """
         trace, check = self._own_trace(), "no steps were kept"
         words: Sequence[str] = ()
         if len(trace.steps) > MOST_TOKENS:
@@ -170,6 +174,9 @@ class Result:
             explain=lambda at: explain_in(trace, at, self.tokenizer, words[at] if words else ""),
             text=self.text,
         )
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
 
     def _own_trace(self) -> Trace:
         """The trace with the steps of this sequence alone."""

@@ -1,5 +1,7 @@
 """Traces: the record of a run, token by token, in a form that can be checked without the model."""
 
+from decodekit.trace.difference import Difference
+from decodekit.trace.diffing import diff
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.reader import read_trace, recover
 from decodekit.trace.replaying import ReplayReport, ReplayStep, replay
@@ -9,6 +11,7 @@ from decodekit.trace.verifying import verify
 from decodekit.trace.writer import TraceWriter
 
 __all__ = [
+    "Difference",
     "Footer",
     "Header",
     "ReplayReport",
@@ -18,6 +21,7 @@ __all__ = [
     "Trace",
     "TraceWriter",
     "Verdict",
+    "diff",
     "read_trace",
     "recover",
     "replay",

@@ -43,7 +43,11 @@ class Trace:
         counts = f"{len(self.steps)} steps, {number} sequence{'' if number == 1 else 's'}, {self.header.level!r}"
         return f"Trace({counts}, seed={self.header.seed}, {ends})"
 
-    def _repr_html_(self) -> str:
+    def to_html(self) -> str:
+        """Its texts with coloured tokens and its closest decisions, as static HTML; every text is escaped.
+
+        At most 2,000 tokens are shown; what is left out is said.
+        """
         chain = self.header.chain
         return as_html(
             self.header,
@@ -52,6 +56,9 @@ class Trace:
             check="decodekit.verify(trace) says what is proved",
             explain=lambda at: explain_step(self.steps[at], chain),
         )
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
 
     @property
     def by_provider(self) -> bool:
