@@ -1,27 +1,35 @@
-"""The style of a token by its surprisal."""
+"""The style of a token by its surprisal, in the few colours that a terminal has."""
 
 from __future__ import annotations
 
-from decodekit.trace.surprisal import band_of
+import math
 
-__all__ = ["COLOURS", "MARKS", "colour_of", "style_of"]
+__all__ = ["BANDS", "colour_of", "style_of"]
 
-COLOURS = ("", "cyan", "green", "yellow", "bold red")
-"""By band of surprisal, where the text is shown as it is made."""
-
-MARKS = ("", "italic", "underline", "bold", "bold underline")
-"""A sign beside the colour, for eyes and terminals that see none."""
-
+_LIMITS = (1.0, 2.0, 4.0, 8.0)  # bits
+_COLOURS = ("", "cyan", "green", "yellow", "bold red")
+_MARKS = ("", "italic", "underline", "bold", "bold underline")  # for eyes and terminals that see no colour
 _UNKNOWN = "dim"
+
+BANDS = tuple(
+    (name, f"{colour} {mark}".strip())
+    for name, colour, mark in zip(
+        ("up to 1 bit", "up to 2 bits", "up to 4 bits", "up to 8 bits", "more"), _COLOURS, _MARKS, strict=True
+    )
+)
+"""(name, style) of each band."""
 
 
 def colour_of(logprob: float | None) -> str:
     """The colour of a token by its log-probability under the model, in nats; dim where that is not known."""
-    band = band_of(logprob)
-    return _UNKNOWN if band is None else COLOURS[band]
+    return _UNKNOWN if logprob is None else _COLOURS[_band(logprob)]
 
 
 def style_of(logprob: float | None) -> str:
-    """The colour and the mark."""
-    band = band_of(logprob)
-    return _UNKNOWN if band is None else f"{COLOURS[band]} {MARKS[band]}".strip()
+    """The colour and a mark that says the same."""
+    return _UNKNOWN if logprob is None else BANDS[_band(logprob)][1]
+
+
+def _band(logprob: float) -> int:
+    bits = -logprob / math.log(2)
+    return sum(bits > limit for limit in _LIMITS)

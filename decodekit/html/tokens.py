@@ -13,13 +13,17 @@ __all__ = ["STYLES", "Piece", "key", "tokens"]
 
 STYLES = (
     "",
-    "color:#000;background:#c6e4f2",
-    "color:#000;background:#a5dba8;text-decoration:underline dotted",
-    "color:#000;background:#fde725;text-decoration:underline dashed",
-    "color:#fff;background:#7a0177;text-decoration:underline;font-weight:bold",
+    "color:#000;background:#f8f2b6",
+    "color:#000;background:#d9ebaa",
+    "color:#000;background:#a9dcae",
+    "color:#000;background:#66c2a4",
+    "color:#000;background:#3f9ba6",
+    "color:#fff;background:#365c8d",
+    "color:#fff;background:#440154",
 )
-"""By band of surprisal. A line under the token says the same as its colour. The contrast is at least 4.5:1."""
+"""By band of surprisal: the colours of the report's page.css in the light. Each contrast is at least 4.5:1."""
 
+_UNLIKELY = "text-decoration:underline dotted"
 _UNKNOWN = "font-style:italic"
 
 
@@ -31,11 +35,13 @@ class Piece:
         text: any text.
         band: of its surprisal, an index into `STYLES`; None where the surprisal is not known.
         title: what is shown of it on hovering.
+        unlikely: whether a dotted line says that the model gave it less than a half.
     """
 
     text: str
     band: int | None
     title: str = ""
+    unlikely: bool = False
 
 
 def tokens(pieces: Iterable[Piece], *, before: str = "") -> Markup:
@@ -53,11 +59,13 @@ def tokens(pieces: Iterable[Piece], *, before: str = "") -> Markup:
 def key(names: Iterable[str]) -> Markup:
     """What the colours stand for: a name for each of `STYLES`."""
     named = " ".join(_span(Piece(name, band)) for band, name in enumerate(names))
-    return Markup(f"<p><small>surprisal: {named}</small></p>")
+    dotted = _span(Piece("dotted", 0, unlikely=True))
+    return Markup(f"<p><small>surprisal under the model, in nats: {named} {dotted}: under 50 %</small></p>")
 
 
 def _span(piece: Piece) -> str:
-    style = _UNKNOWN if piece.band is None else STYLES[piece.band]
+    colour = _UNKNOWN if piece.band is None else STYLES[piece.band]
+    style = ";".join(filter(None, (colour, _UNLIKELY if piece.unlikely else "")))
     styled = f' style="{style}"' if style else ""
     title = f' title="{escape(safe_text(piece.title))}"' if piece.title else ""
     return f"<span{styled}{title}>{shown(piece.text, newlines=True)}</span>"

@@ -15,13 +15,14 @@ from decodekit.trace.header import Footer, Header
 from decodekit.trace.named_texts import DRAWN_BY
 from decodekit.trace.stages import share_text
 from decodekit.trace.step import Step
-from decodekit.trace.surprisal import BANDS, band_of, bits_of
+from decodekit.trace.surprisal import BANDS, band_of, surprisal_of
 
 __all__ = ["MOST_TOKENS", "as_html"]
 
 MOST_TOKENS = 2000  # about 200 bytes each in the notebook's file
 _MOST_CHARACTERS = 100_000
 _MOST_STORIES = 5
+_HALF = math.log(2)
 
 
 def as_html(
@@ -85,7 +86,9 @@ def _sequence(steps: Sequence[Step]) -> Markup:
     without = not any(step.text for step in steps)
     texts = [f"#{step.token_id} " if without else step.text for step in steps]
     return tokens(
-        Piece(text, band_of(step.choice.raw_logprob), _title(step))
+        Piece(
+            text, band_of(step.choice.raw_logprob), _title(step), (surprisal_of(step.choice.raw_logprob) or 0.0) > _HALF
+        )
         for text, step in zip(texts, steps, strict=True)
         if text
     )
@@ -93,11 +96,11 @@ def _sequence(steps: Sequence[Step]) -> Markup:
 
 def _title(step: Step) -> str:
     logprob = step.choice.raw_logprob
-    bits = bits_of(logprob)
-    if logprob is None or bits is None:
+    surprisal = surprisal_of(logprob)
+    if logprob is None or surprisal is None:
         return f"{step.index}: probability not known"
     margin = f", margin {step.choice.margin:.4g}" if _has_margin(step) else ""
-    return f"{step.index}: {share_text(math.exp(logprob))}, {bits:.1f} bits{margin}"
+    return f"{step.index}: {share_text(math.exp(logprob))}, {surprisal:.2f} nats{margin}"
 
 
 def _has_margin(step: Step) -> bool:

@@ -1,31 +1,34 @@
-"""Bands of surprisal, by which tokens are coloured."""
+"""Surprisal, by which the tokens of a page are coloured: the same eight bands as in the report's colour.js."""
 
 from __future__ import annotations
 
-import math
+__all__ = ["BANDS", "EDGES", "band_of", "surprisal_of"]
 
-__all__ = ["BANDS", "band_of", "bits_of"]
+EDGES = (0.05, 0.2, 0.5, 1.0, 2.0, 3.5, 6.0)
+"""In nats: the first surprisal of each band but the lowest."""
 
-_LIMITS = (1.0, 2.0, 4.0, 8.0)  # bits
-
-BANDS = ("up to 1 bit", "up to 2 bits", "up to 4 bits", "up to 8 bits", "more")
+BANDS = (
+    f"< {EDGES[0]:g}",
+    *(f"{low:g}–{high:g}" for low, high in zip(EDGES[:-1], EDGES[1:], strict=True)),
+    f"≥ {EDGES[-1]:g}",
+)
 """What each band is called."""
 
 
-def bits_of(logprob: float | None) -> float | None:
-    """The surprisal of a token in bits; None where it is not known.
+def surprisal_of(logprob: float | None) -> float | None:
+    """The surprisal of a token, in nats; None where it is not known.
 
     Args:
         logprob: in nats.
     """
-    return None if logprob is None else max(0.0, -logprob / math.log(2))
+    return None if logprob is None else max(0.0, -logprob)
 
 
 def band_of(logprob: float | None) -> int | None:
-    """The band of a token's surprisal under the model, from 0 for up to 1 bit to 4 for more than 8 bits.
+    """The band of a token's surprisal under the model, from 0 to 7; None where it is not known.
 
     Args:
-        logprob: in nats; None where it is not known.
+        logprob: in nats.
     """
-    bits = bits_of(logprob)
-    return None if bits is None else sum(bits > limit for limit in _LIMITS)
+    surprisal = surprisal_of(logprob)
+    return None if surprisal is None else sum(surprisal >= edge for edge in EDGES)

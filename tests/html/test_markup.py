@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 
+import decodekit.report
 from decodekit.html.bars import bar
 from decodekit.html.markup import Markup, block, details, join, note, sentences, shown, table
 from decodekit.html.tokens import STYLES, Piece, key, tokens
 from decodekit.text.safe_text import safe_text
-from decodekit.trace.surprisal import BANDS, band_of, bits_of
+from decodekit.trace.surprisal import BANDS, EDGES, band_of, surprisal_of
 from tests.hostile_texts import HOSTILE
 
 from .reading import Page
@@ -62,21 +67,30 @@ def contrast(one: str, other: str) -> float:
 
 def test_each_colour_has_the_contrast_that_wcag_asks_for() -> None:
     page = Page(key(BANDS))
-    assert len(page.colours) == 4 and all(contrast(*pair) >= 4.5 for pair in page.colours)
+    assert len(page.colours) == 7 and all(contrast(*pair) >= 4.5 for pair in page.colours)
     drawn = bar(1.0).split("background:")[1][:7]
     assert contrast(drawn, "#fff") >= 3 and contrast(drawn, "#111") >= 3  # a shape on the light and the dark theme
 
 
-def test_colours_are_not_the_only_sign_of_surprisal() -> None:
-    marks = [style.partition("text-decoration:")[2] for style in STYLES]
-    assert marks[0] == marks[1] == "" and len(set(marks)) == 4
+def test_the_colours_and_bands_are_those_of_the_report() -> None:
+    assets = Path(decodekit.report.__file__).parent / "assets"
+    style = (assets / "page.css").read_text()
+    for band, colours in enumerate(STYLES[1:], 1):
+        ink, paper = (re.search(rf"--{letter}{band}: (#\w+);", style) for letter in "ic")  # the first are of the light
+        assert ink is not None and paper is not None and colours == f"color:{ink[1]};background:{paper[1]}"
+    edges = re.search(r"surprisal: (\[.*?\])", (assets / "colour.js").read_text())
+    assert edges is not None and json.loads(edges[1]) == list(EDGES)
+
+
+def test_a_dotted_line_says_what_is_unlikely_without_a_colour() -> None:
+    assert "dotted" in tokens([Piece("x", 4, unlikely=True)]) and "dotted" not in tokens([Piece("x", 4)])
 
 
 def test_bands_of_surprisal() -> None:
-    nats = [None, 0.1, 0.0, -0.69, -0.7, -1.39, -2.7, -5.5, -5.6, float("-inf")]
-    assert [band_of(each) for each in nats] == [None, 0, 0, 0, 1, 2, 2, 3, 4, 4]
-    assert len(BANDS) == len(STYLES) == 5
-    assert bits_of(0.1) == 0.0 and bits_of(None) is None
+    nats = [None, 0.1, 0.0, -0.049, -0.05, -0.5, -1.5, -3.5, -6.0, float("-inf")]
+    assert [band_of(each) for each in nats] == [None, 0, 0, 0, 1, 3, 4, 6, 7, 7]
+    assert len(BANDS) == len(STYLES) == 8 and BANDS[3] == "0.5–1"
+    assert surprisal_of(0.1) == 0.0 and surprisal_of(None) is None
 
 
 def test_a_bar_is_as_long_as_the_probability_and_never_longer_than_its_room() -> None:

@@ -10,14 +10,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Input, Static
 
-from decodekit.cli.surprise import COLOURS, MARKS, style_of
+from decodekit.cli.surprise import BANDS, style_of
 from decodekit.cli.viewer.story_text import StoryText
 from decodekit.cli.viewer.text_pane import TextPane
 from decodekit.cli.viewer.walk import Walk
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace import Trace, Verdict
-from decodekit.trace.surprisal import BANDS
 from decodekit.view.story import StepStory, story_of
 from decodekit.view.verdicts import MEANING, STYLE
 
@@ -64,7 +63,7 @@ class Viewer(App[None]):
         Binding("up", "turn(-1)"),
         Binding("down", "turn(1)"),
         Binding("slash", "search"),
-        Binding("n", "next('close')"),
+        Binding("n,m", "next('close')"),
         Binding("e", "next('uncertain')"),
         Binding("pageup", "scroll(-1)"),
         Binding("pagedown", "scroll(1)"),
@@ -194,9 +193,6 @@ class Viewer(App[None]):
 
 def _help() -> Text:
     lines = [Text.assemble((f"{keys:<18}", "bold"), does) for keys, does in _HELP]
-    bands = [
-        (f"{name}  ", f"{colour} {mark}".strip()) for name, colour, mark in zip(BANDS, COLOURS, MARKS, strict=True)
-    ]
     words = [Text.assemble((f"{word:<18}", STYLE[word]), meaning) for word, meaning in MEANING.items()]
-    surprisal = Text.assemble("surprisal of a token under the model: ", *bands)
-    return Text("\n").join([*lines, Text(), surprisal, Text(), *words])
+    surprisal = Text(", ").join(Text(name, style) for name, style in BANDS)
+    return Text("\n").join([*lines, Text(), Text.assemble("surprisal under the model: ", surprisal), Text(), *words])
