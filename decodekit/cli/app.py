@@ -15,6 +15,7 @@ from decodekit.cli.commands.chain import chain
 from decodekit.cli.commands.config import config_app
 from decodekit.cli.commands.diff import diff
 from decodekit.cli.commands.doctor import doctor
+from decodekit.cli.commands.explain import explain
 from decodekit.cli.commands.generate import generate
 from decodekit.cli.commands.plugins import plugins
 from decodekit.cli.commands.recover import recover
@@ -43,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (generate, resume, verify, view, replay, diff, report, recover, chain, plugins, doctor):
+for command in (generate, resume, verify, view, explain, replay, diff, report, recover, chain, plugins, doctor):
     app.command()(command)
 app.add_typer(config_app, name="config")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 __all__ = ["BANDS", "EDGES", "band_of", "surprisal_of"]
 
 EDGES = (0.05, 0.2, 0.5, 1.0, 2.0, 3.5, 6.0)
@@ -9,7 +11,7 @@ EDGES = (0.05, 0.2, 0.5, 1.0, 2.0, 3.5, 6.0)
 
 BANDS = (
     f"< {EDGES[0]:g}",
-    *(f"{low:g}–{high:g}" for low, high in zip(EDGES[:-1], EDGES[1:], strict=True)),
+    *(f"{low:g}–{high:g}" for low, high in pairwise(EDGES)),
     f"≥ {EDGES[-1]:g}",
 )
 """What each band is called."""

@@ -29,7 +29,7 @@ from decodekit.trace.verdict import STRENGTH, Finding, Verdict, Word
 from decodekit.trace.vocabulary import check_ids
 from decodekit.types import PathLike
 
-__all__ = ["verify"]
+__all__ = ["same_tokenizer", "verify"]
 
 
 def verify(trace: Trace | PathLike, *, chain: bool | Chain = False, tokenizer: Tokenizer | None = None) -> Verdict:
@@ -86,7 +86,7 @@ class _Check:
         self._lengths = dict.fromkeys(self._noise, 0)  # the steps of each stream so far
         self._outputs = dict.fromkeys(self._noise, TokenIds())  # their tokens, for the chain
         self._attempts = Attempts(trace.header)
-        self._texts = None if tokenizer is None else RecordedTexts(trace, _same(trace, tokenizer))
+        self._texts = None if tokenizer is None else RecordedTexts(trace, same_tokenizer(trace, tokenizer))
         self._rerun: Rerun | None = None
         self._missing = ""
         if chain and not trace.by_provider:
@@ -165,7 +165,8 @@ def _drawn_again(trace: Trace, step: Step, noise: BoundRandomness) -> tuple[Word
     return "proved", ""
 
 
-def _same(trace: Trace, tokenizer: Tokenizer) -> Tokenizer:
+def same_tokenizer(trace: Trace, tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer, if it is that of the run. Raises `ParameterError` otherwise."""
     recorded = trace.header.adapter.get("tokenizer_fingerprint")
     if recorded != tokenizer.fingerprint:
         raise ParameterError(

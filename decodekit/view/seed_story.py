@@ -11,7 +11,7 @@ from decodekit.draw.context import Context
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import CORE_SAMPLERS
 from decodekit.errors import DecodekitError
-from decodekit.trace.final_law import final_law
+from decodekit.trace.recorded_laws import final_law
 from decodekit.trace.redraw import core_sampler_of
 from decodekit.trace.stages import share_text
 from decodekit.trace.step import Step
@@ -70,7 +70,7 @@ def other_seeds(trace: Trace, step: Step, label: Callable[[int], str], *, by_pro
     draws = []
     for more in range(1, count + 1):
         seed = (trace.header.seed + more) % 2**64
-        token = None if law is None else _drawn(law, sampler, Randomness(seed, step.stream), step.index, attempt)
+        token = None if law is None else _drawn(law.dist, sampler, Randomness(seed, step.stream), step.index, attempt)
         draws.append(OtherDraw(seed, token, "" if token is None else label(token)))
     return OtherSeeds(probability, tuple(draws), _sentence(probability, draws, step.token_id))
 

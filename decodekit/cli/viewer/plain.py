@@ -1,4 +1,4 @@
-"""A trace as plain text: its facts, its text and the first of its steps, or the story of one step."""
+"""A trace as plain text: its facts, its text and the first of its steps."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from rich.text import Text
 
 from decodekit.cli.output import show_table, table
 from decodekit.cli.surprise import style_of
-from decodekit.cli.viewer.story_text import StoryText
 from decodekit.cli.viewer.walk import Walk
 from decodekit.view.run_story import RunStory
-from decodekit.view.story import StepStory
 from decodekit.view.verdicts import STYLE
 
-__all__ = ["show_run", "show_story"]
+__all__ = ["show_run"]
 
 _STEPS = 20
 _BITS = 1.4426950408889634  # a nat
@@ -59,16 +57,6 @@ def show_run(out: Console, walk: Walk) -> None:
 
 
 _NUMBERS = ("step", "bits", "entropy", "rank", "margin")
-
-
-def show_story(out: Console, story: StepStory) -> None:
-    """Print one step."""
-    if out.is_terminal:
-        out.print(StoryText(story))
-        return
-    with out.capture() as capture:
-        out.print(StoryText(story))
-    out.print(Text("\n".join(line.rstrip() for line in capture.get().splitlines())), soft_wrap=True)
 
 
 def _style(run: RunStory, index: int) -> str:

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from decodekit.cli.story_table import NARROW, fitting, stage_table
 from decodekit.trace.stages import bar, share_text
 from decodekit.view.draw_story import Race
 from decodekit.view.stage_story import Row, Stage
@@ -19,7 +20,6 @@ from decodekit.view.verdicts import MEANING, STYLE
 
 __all__ = ["StoryText"]
 
-_NARROW = 60  # below this, columns are as slim as their numbers
 _BAR = 10
 _CHOSEN = "bold green"
 
@@ -41,7 +41,7 @@ class StoryText:
         before = f"  after {story.before}" if story.before else ""
         yield Text.assemble((f"step {story.index}: ", "bold"), (story.label, _CHOSEN), (before, "dim"))
         yield Text()
-        yield _stages(story, _fitting(len(story.stages), width), width, self.candidate)
+        yield stage_table(story, fitting(len(story.stages), width)[1], width, self.candidate)
         if self.candidate is not None and self.candidate < len(story.rows):
             yield _candidate(story.rows[self.candidate], story.stages)
         yield Text()
@@ -76,45 +76,6 @@ def _line(name: str, sentence: str | Text) -> RenderableType:
     return Padding(text, (0, 0, 0, 2))
 
 
-def _fitting(stages: int, width: int) -> list[int]:
-    """Which stages have room as columns: all, or the raw one and the last ones."""
-    room = max(1, (width - _label_width(width) - 3) // (_stage_width(width) + 1))
-    everyone = list(range(stages))
-    if stages <= room:
-        return everyone
-    return everyone[-1:] if room == 1 else [0, *everyone[1 - room :]]
-
-
-def _label_width(width: int) -> int:
-    return 20 if width >= _NARROW else 12
-
-
-def _stage_width(width: int) -> int:
-    return 11 if width >= _NARROW else 9
-
-
-def _stages(story: StepStory, kept: Sequence[int], width: int, candidate: int | None) -> Table:
-    made = Table(box=None, pad_edge=False, padding=(0, 0, 0, 1), header_style="dim")
-    made.add_column("", width=1)
-    made.add_column(Text("token", style="dim"), max_width=_label_width(width), no_wrap=True, overflow="ellipsis")
-    for at in kept:
-        stage = story.stages[at]
-        heading = f"{stage.name}\n{stage.parameter}".rstrip("\n")
-        made.add_column(Text(heading, style="dim"), justify="right", overflow="fold", max_width=_stage_width(width))
-    for number, row in enumerate(story.rows):
-        style = _CHOSEN if row.chosen else ""
-        marked = "reverse" if number == candidate else ""
-        shares = [row.probabilities[at] for at in kept]
-        cells = [Text(share_text(share), style=style if share else "dim") for share in shares]
-        mark = ">" if row.chosen else "2" if row.runner_up else ""
-        made.add_row(Text(mark, style=style), Text(row.label, style=style), *cells, style=marked)
-    left = [story.stages[at].support for at in kept]
-    entropy = [story.stages[at].entropy for at in kept]
-    made.add_row("", Text("tokens left", "dim"), *(Text("?" if n is None else str(n), "dim") for n in left))
-    made.add_row("", Text("entropy (nats)", "dim"), *(Text("?" if h is None else f"{h:.3f}", "dim") for h in entropy))
-    return made
-
-
 def _candidate(row: Row, stages: Sequence[Stage]) -> Text:
     """One token through all stages, also those that have no column."""
     told = [f"{stage.name} {share_text(share)}" for stage, share in zip(stages, row.probabilities, strict=False)]
@@ -125,8 +86,8 @@ def _candidate(row: Row, stages: Sequence[Stage]) -> Text:
 def _race(race: Race, width: int) -> Table:
     """Who came first: score + noise = total, as a bar over the range of those shown."""
     made = Table(box=None, pad_edge=False, padding=(0, 0, 0, 1), header_style="dim")
-    made.add_column(Text("race", style="dim"), max_width=_label_width(width), no_wrap=True, overflow="ellipsis")
-    wide = width >= _NARROW
+    made.add_column(Text("race", style="dim"), max_width=20, no_wrap=True, overflow="ellipsis")
+    wide = width >= NARROW
     for name in ("score", "noise", "sum") if wide else ("sum",):
         made.add_column(Text(name, style="dim"), justify="right")
     made.add_column("", width=_BAR)

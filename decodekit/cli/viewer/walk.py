@@ -49,6 +49,11 @@ class Walk:
         return len(self._members)
 
     @property
+    def streams(self) -> list[int]:
+        """Their streams."""
+        return [stream for stream, _ in self._members]
+
+    @property
     def texts(self) -> list[str]:
         """What each token of this sequence added to the text; where none has a text, their ids."""
         tokens = self.run.tokens
@@ -74,6 +79,13 @@ class Walk:
         if self._members:
             self.sequence = (self.sequence + by) % len(self._members)
             self.go(self.at)
+
+    def turn_to(self, stream: int) -> bool:
+        """Go to the sequence with this stream. False where there is none."""
+        if stream not in self.streams:
+            return False
+        self.turn(self.streams.index(stream) - self.sequence)
+        return True
 
     def next_close(self) -> bool:
         """Go to the next of the tenth of the tokens with the smallest margins. False where no margin is known."""
