@@ -39,8 +39,8 @@ def page(first: str, rest: str) -> str:
 <body>
 <main id="page"><noscript>This report is drawn by the script in this file, which is switched off.</noscript></main>
 <script type="application/octet-stream" id="first">{first}</script>
+<script>{script}</script>
 <script type="application/octet-stream" id="rest">{rest}</script>
-<script type="module">{script}</script>
 </body>
 </html>
 """

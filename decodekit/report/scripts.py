@@ -30,7 +30,7 @@ def joined(entry: str = "main") -> str:
     """
     done: dict[str, str] = {}
     _add(entry, done, ())
-    return '"use strict";\n' + "".join(done.values())
+    return '(() => {\n"use strict";\n' + "".join(done.values()) + "})();\n"
 
 
 def _add(name: str, done: dict[str, str], above: tuple[str, ...]) -> None:

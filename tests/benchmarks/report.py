@@ -40,8 +40,12 @@ class Figure:
         return f"| {self.what} | {self.found:.4g} {self.unit} | {goal} | {met} |"
 
 
+_SCORES = np.random.default_rng(7).normal(0, SPREAD, VOCABULARY).astype(np.float32)
+
+
 def _scores(ids: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng(ids[-1] + 7 * len(ids)).normal(0, SPREAD, VOCABULARY).astype(np.float32)
+    """Other leading tokens after each token, and other scores at each step."""
+    return np.roll(_SCORES, 7919 * ids[-1] + len(ids)) * np.float32(1 + len(ids) % 97 / 1000)
 
 
 def trace_of(tokens: int, chain: str, path: Path) -> None:

@@ -17,3 +17,9 @@ export const h = (tag, attributes, ...children) => fill(document.createElement(t
 
 /** The same for SVG. */
 export const s = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+
+/** Until what was added is on the screen; a page in the background has no frames. */
+export const painted = () => new Promise((done) => {
+  requestAnimationFrame(() => setTimeout(done, 0));
+  setTimeout(done, 400);
+});

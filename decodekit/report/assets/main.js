@@ -1,6 +1,6 @@
 // The page: opens the data, draws the text, and follows what is selected.
 
-import { h } from "./dom.js";
+import { h, painted } from "./dom.js";
 import { openIsland } from "./island.js";
 import { openReport } from "./report.js";
 import { MEASURES, steps } from "./colour.js";
@@ -112,9 +112,15 @@ function onKey(event) {
   event.preventDefault();
 }
 
+/** Until the whole file is read: the script stands before its larger part, so that the text is drawn at once. */
+const parsed = () => new Promise((done) => {
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", done);
+  else done();
+});
+
 async function start() {
   const first = await openIsland(document.getElementById("first"));
-  const opened = new Promise((done) => setTimeout(done, 0)).then(() => openIsland(document.getElementById("rest")));
+  const opened = parsed().then(painted).then(() => openIsland(document.getElementById("rest")));
   const report = openReport(first, opened);
   state.report = report;
   const place = placeOf(report);

@@ -1,6 +1,6 @@
 // The text as a list of tokens. Blocks hold one text node until they come near the screen; then each token is an element.
 
-import { h } from "./dom.js";
+import { h, painted } from "./dom.js";
 import { level } from "./colour.js";
 import { running } from "./words.js";
 
@@ -59,18 +59,21 @@ export function tokenList(report, sequence, on) {
     onpointerover: (event) => event.pointerType !== "touch" && event.target.at !== undefined && on.hover(event.target.at),
     onpointerleave: () => on.leave(),
     onclick: (event) => event.target.at !== undefined && on.pick(event.target.at),
-  }, blocks.map((block) => block.node));
+  }, blocks.slice(0, 1).map((block) => block.node));
+  const rest = blocks.slice(1).map((block) => block.node);
   const near = new IntersectionObserver((seen) => {
     for (const entry of seen) if (entry.isIntersecting) fill(entry.target.block);
   }, { rootMargin: "800px" });
+  const whole = () => list.append(...rest.splice(0));
   blocks.slice(0, 1).forEach(fill);
   blocks.forEach((block) => near.observe(block.node));
+  painted().then(whole); // the first block is on the screen before the others are laid out
 
   const blockOf = (at) => blocks[Math.floor((at - from) / BLOCK)];
 
   return {
     node: list,
-    fillAll: () => blocks.forEach(fill),
+    fillAll: () => (whole(), blocks.forEach(fill)),
     colourBy(name) {
       measure = name;
       for (const block of blocks) if (block.filled) for (const node of block.node.children) paint(node, node.at);
@@ -79,6 +82,7 @@ export function tokenList(report, sequence, on) {
     show(at, scroll) {
       if (active !== null) document.getElementById(`t${active}`)?.removeAttribute("aria-selected");
       active = at;
+      if (at >= from + BLOCK) whole();
       fill(blockOf(at));
       const node = document.getElementById(`t${at}`);
       node.setAttribute("aria-selected", "true");

@@ -15,7 +15,7 @@ export function share(value) {
   return value >= 5e-5 ? `${(100 * value).toFixed(2)} %` : "< 0.01 %";
 }
 
-export const count = (value) => (unknown(value) || value < 0 ? "?" : value.toLocaleString("en"));
+export const count = (value) => (unknown(value) || value < 0 ? "?" : String(value).replace(/\B(?=(\d{3})+$)/g, ","));
 
 export const many = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 
