@@ -19,10 +19,12 @@ from decodekit.plugin.installed import OURS
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.step import Step
 
-__all__ = ["RecordedLaw", "final_law", "law_after"]
+__all__ = ["LEADING", "RecordedLaw", "final_law", "heat_of", "law_after"]
 
-_LEADING = frozenset({"top_k", "top_p", "min_p"})  # what these remove is nowhere more likely than what they leave
-_ONLY_REMOVE = _LEADING | {"typical_p", "allowed_tokens", "suppressed_tokens"}
+LEADING = frozenset({"top_k", "top_p", "min_p"})
+"""Processors that leave the tokens from some score up, and their scores as they are."""
+
+_ONLY_REMOVE = LEADING | {"typical_p", "allowed_tokens", "suppressed_tokens"}
 _FAR_BELOW = -40.0  # a mass of nothing, so that no bound of the hidden tokens follows from it
 
 
@@ -141,12 +143,13 @@ def _from_the_end(step: Step, count: int, later: Sequence[Mapping[str, Any]]) ->
     anchor = step.choice.raw_logprob if count == 0 else step.entries[count - 1].chosen
     factor, removing, leading = 1.0, False, True
     for part in later:
-        heat = _heat(part)
+        heat = heat_of(part)
         if heat is not None:
             factor /= heat
         elif part.get("distribution") == OURS and part.get("name") in _ONLY_REMOVE:
             removing = True
-            leading = leading and part["name"] in _LEADING
+            ties = part.get("params", {}).get("ties", "lowest")
+            leading = leading and part["name"] in LEADING and ties == "lowest"
         else:
             return {}, None
     if (
@@ -166,8 +169,8 @@ def _from_the_end(step: Step, count: int, later: Sequence[Mapping[str, Any]]) ->
     return known, float(values[alive].min()) if leading else None
 
 
-def _heat(part: Mapping[str, Any]) -> float | None:
-    """The temperature of a recorded processor that only divides the scores by it."""
+def heat_of(part: Mapping[str, Any]) -> float | None:
+    """The temperature of a processor, as a header describes it, that only divides the scores; None for others."""
     if part.get("distribution") != OURS or part.get("name") != "temperature":
         return None
     heat = part.get("params", {}).get("temperature")

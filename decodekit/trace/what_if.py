@@ -21,6 +21,7 @@ from decodekit.draw.randomness import BoundRandomness
 from decodekit.draw.samplers import greedy
 from decodekit.errors import DecodekitError
 from decodekit.plugin.installed import OURS
+from decodekit.trace.nested_cuts import drawn_between, first_cut
 from decodekit.trace.recorded_laws import RecordedLaw, law_after
 from decodekit.trace.reproducing import NotRecorded
 from decodekit.trace.step import Step
@@ -101,7 +102,7 @@ class Walk:
         finally:
             self._take(step, context, reshaped)
 
-    def _drawn(self, step: Step, context: Context, noise: BoundRandomness) -> tuple[Reshaped, Drawn]:
+    def _drawn(self, step: Step, context: Context, noise: BoundRandomness) -> tuple[Reshaped | None, Drawn]:
         law = self._law(step)
         if any(not link.traits.pure for link in self._links):
             raise Unknown("a part of the chain has hidden state, so it does not run again")
@@ -109,6 +110,9 @@ class Walk:
             reshaped = reshape(self._links, law.dist, context, self._states, noise)
             choice = reshaped.choose(noise)[0]
         except Undisclosed as error:
+            between = self._between(law.dist, context, noise)
+            if between is not None:
+                return None, between
             raise Unknown(f"{error.question} depends on tokens that were not recorded") from error
         except DecodekitError as error:
             missing = isinstance(error.__cause__, NotRecorded)
@@ -118,6 +122,21 @@ class Walk:
         self._require_clear(reshaped, choice)
         tossed = any(part.tosses for part in reshaped.applied) or any(e.tosses for e in step.entries[: self._start])
         return reshaped, Drawn(choice, reshaped.final, law.normalised, tossed)
+
+    def _between(self, law: Distribution, context: Context, noise: BoundRandomness) -> Drawn | None:
+        """The draw after truncations whose edges are not known, where it is the same for all of them."""
+        at = first_cut(self._links)
+        if at is None:
+            return None
+        try:
+            before = reshape((*self._links[:at], self._links[-1]), law, context, self._states, noise)
+            if before.final.hidden is None or before.final.ambiguous or any(map(_parts_equals, before.applied)):
+                return None
+            choice = drawn_between(self._links[at:], before.final, context, noise)
+        except DecodekitError:
+            return None
+        tossed = any(part.tosses for part in before.applied)
+        return None if choice is None else Drawn(choice, before.final, False, tossed)
 
     def _law(self, step: Step) -> RecordedLaw:
         """What the rest of the chain starts from."""
