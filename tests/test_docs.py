@@ -32,7 +32,7 @@ def run_console(example: Example) -> str | None:
         assert words[0] == "decodekit", f"only decodekit runs here, not {words[0]}"
         environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
         done = subprocess.run(
-            [sys.executable, "-Im", "decodekit.cli", *words[1:]],
+            [sys.executable, "-Im", "decodekit", *words[1:]],
             capture_output=True,
             text=True,
             env=environment,

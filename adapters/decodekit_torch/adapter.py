@@ -227,6 +227,8 @@ class TorchAdapter(OfOneProcess):
 
     def cached_tokens(self, prefix: Prefix) -> int | None:
         """How many leading tokens of a prefix need no evaluation now; None while another thread computes."""
+        if self._closed:
+            return None
         index = self._engine.index if self.caches else None
         return self._in_use.if_free(lambda: cached_length(prefix, index, self._answers))
 

@@ -1,11 +1,17 @@
-"""How many tokens of prompts one round evaluates: so many that those who wait for their next token do not wait long."""
+"""How much is asked for at once: so many tokens of prompts that others do not wait long, and rows that fit memory."""
 
 from __future__ import annotations
 
-__all__ = ["LONG", "QUICK", "TokenBudget"]
+__all__ = ["LONG", "QUICK", "TokenBudget", "rows_at_once"]
 
 QUICK, LONG = 0.1, 0.25  # seconds; a round that takes less or more lets the next one be twice or half as large
 _LEAST, _FIRST, _MOST = 64, 512, 65_536  # tokens
+_BYTES, _MOST_ROWS = 2**25, 256  # of the rows of one question
+
+
+def rows_at_once(vocab_size: int | None) -> int:
+    """How many distributions of a known text are asked for in one question: 256, or as many as take 32 MiB."""
+    return max(8, min(_MOST_ROWS, _BYTES // (4 * (vocab_size or 131_072))))
 
 
 class TokenBudget:

@@ -67,6 +67,7 @@ class ResumeKeywords(_AnyRun, total=False):
 
     chain: Chain | None
     metadata: Mapping[str, Any] | None
+    schema: Any
 
 
 ELSEWHERE.update(dict.fromkeys(ManyKeywords.__annotations__, "an option of the call, and no part of a chain"))

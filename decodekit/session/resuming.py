@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from typing import Unpack
+from typing import Any, Unpack
 
-from decodekit.errors import ParameterError, TraceError, did_you_mean
+from decodekit.errors import ConfigError, ParameterError, TraceError, did_you_mean
 from decodekit.log import get_logger
 from decodekit.model.adapter import Adapter, AsyncAdapter
+from decodekit.plugin import registry
 from decodekit.session.blocking import begun, finish, stream
 from decodekit.session.driving import only_result
 from decodekit.session.options import GenerationOptions, ResumeKeywords
 from decodekit.session.result import Result
 from decodekit.session.run import Run
+from decodekit.session.schema import Schema
 from decodekit.session.session import Session
 from decodekit.session.stop import Stop
+from decodekit.trace.codec import to_line
 from decodekit.trace.given import relearn
 from decodekit.trace.header import Header, Resumption, plain
 from decodekit.trace.reader import inspect_trace
@@ -53,6 +56,7 @@ def resume(
             verifies as one.
         chain: the chain, newly built, if parts of it are not registered by name, or have a key that is not recorded.
         metadata: as given to the `Session` that started the run; a trace has the names only.
+        schema: as given to the call, for `Result.parsed`; the constraint itself is a part of the recorded chain.
         guesser: as for `Session`; it changes nothing, so it is not recorded.
 
     Returns:
@@ -62,8 +66,8 @@ def resume(
         TraceError: the trace is damaged before its end, contradicts its footer, or does not have what the state of a
             part of the chain needs (level 'full' has everything).
         ParameterError: the trace has more than ``max_tokens`` tokens already.
-        ConfigError: a part of the chain is not installed, or in another version; the chain or the names of the metadata
-            are not the recorded ones.
+        ConfigError: a part of the chain is not installed, or in another version; the chain, the schema or the names of
+            the metadata are not the recorded ones.
         DecodekitError: as for `Session.generate`, in a run of one sequence. In a run of several, a failing sequence
             does not end the others.
     """
@@ -112,6 +116,7 @@ def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Ru
         trace=sinks_of(options.get("trace")),
         level=header.level,
         ban=header.stop.get("ban", ()),
+        schema=_schema(past, options.get("schema")),
     )
     resumed = [*past.resumed, Resumption(len(past.steps), cut, plain(info))]
     streams = [stream for stream, _ in header.sequences]
@@ -119,6 +124,16 @@ def _run(past: Trace, cut: int, session: Session, options: ResumeKeywords) -> Ru
     for difference in differences(header.adapter, info):
         run.log.warning("resuming with another model", difference=difference)
     return run
+
+
+def _schema(past: Trace, given: Any) -> Schema | None:
+    if given is None:
+        return None
+    schema, recorded = Schema.of(given), past.header.chain["processors"]
+    if not recorded or to_line(registry.describe(schema.constraint)) != to_line(recorded[0]):
+        first = recorded[0]["name"] if recorded else "nothing"
+        raise ConfigError(f"schema is not that of the run, whose chain begins with {first}; leave it out for the text")
+    return schema
 
 
 def _raising(results: list[Result]) -> list[Result]:

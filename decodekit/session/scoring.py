@@ -25,6 +25,7 @@ from decodekit.log import RunLog
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.admission import admit
 from decodekit.model.prefix import Prefix
+from decodekit.model.token_budget import rows_at_once
 from decodekit.session.continuation import Tokens
 from decodekit.session.inquiry import Inquiry
 from decodekit.session.law import law_of, require_pure
@@ -35,9 +36,6 @@ from decodekit.session.score import By, Ranked, Score
 from decodekit.text.labels import token_label
 
 __all__ = ["ScoreKeywords", "ranked", "scores", "scoring_options"]
-
-_BYTES = 2**25  # of the rows of one question
-_MOST_ROWS = 256
 
 
 class ScoreKeywords(TypedDict, total=False):
@@ -136,7 +134,7 @@ def _fill(
             each.states = chain.initial(each.context)
     left = yield from portions(adapter, prefix, None)
     places = [(each, at, following) for each in begun for at, following in enumerate(_prefixes(prefix, each.ids))]
-    rows = _rows(adapter.info.vocab_size)
+    rows = rows_at_once(adapter.info.vocab_size)
     for start in range(0, len(places), rows):
         needs: dict[Prefix, Disclosure] = {}
         for each, at, following in places[start : start + rows]:
@@ -179,10 +177,6 @@ def _prefixes(prefix: Prefix, ids: Sequence[int]) -> list[Prefix]:
     for token_id in ids[:-1]:
         found.append(found[-1].extend((token_id,)))
     return found
-
-
-def _rows(vocab_size: int | None) -> int:
-    return max(8, min(_MOST_ROWS, _BYTES // (4 * (vocab_size or 131_072))))
 
 
 def _need(each: _Scored, at: int, chain: Chain | None) -> Disclosure:

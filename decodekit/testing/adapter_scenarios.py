@@ -11,7 +11,7 @@ from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, Undisclosed
 from decodekit.errors import AdapterError, ContextOverflow, DecodekitError
 from decodekit.model.adapter import Adapter, AdapterInfo
-from decodekit.model.asking import blocking
+from decodekit.model.asking import blocking, cached_tokens
 from decodekit.model.prefix import Prefix
 from decodekit.testing.adapter_kit import Kit
 from decodekit.testing.check_tokenizer import check_tokenizer
@@ -341,6 +341,10 @@ def check_close(kit: Kit) -> None:
         adapter.close()
     except Exception as error:
         raise AssertionError(f"close() a second time does nothing; it raised {error!r}") from error
+    try:
+        cached_tokens(adapter, kit.prompts[0], asked=False)
+    except Exception as error:
+        raise AssertionError(f"cached_tokens after close says None; it raised {error!r}") from error
     try:
         adapter.predict([kit.prompts[0]])
     except AdapterError:

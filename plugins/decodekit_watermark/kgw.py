@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from decodekit import ALL, Context, Detection, Disclosure, Distribution, Undisclosed
+from decodekit import ALL, Context, Detection, Disclosure, Distribution, ParameterError, Undisclosed
 from decodekit.plugin.traits import Kind
 from decodekit_watermark.contexts import Ids, as_ids
 from decodekit_watermark.hashes import philox_uniforms
@@ -133,8 +133,13 @@ class KGW(Keyed):
             How many tokens count, each once for the same list, and how many of them are green: binomial in a text
             without the mark. transformers counts a token again where other tokens before it lead to the same list,
             as they often do in 'selfhash'; such tokens are no new evidence.
+
+        Raises:
+            ParameterError: an id that is no token of the vocabulary.
         """
         output, prompt = as_ids(ids).tolist(), as_ids(prompt_ids).tolist()
+        if max([-1, *output, *prompt]) >= vocab_size:
+            raise ParameterError(f"ids: {max([*output, *prompt])} is no token of a vocabulary of {vocab_size}")
         width = self.context_width
         every = [*prompt[-width:], *output]
         needed = width - 1 if self.scheme == "selfhash" else width

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "decodekit.cli"]
+COMMAND = [sys.executable, "-m", "decodekit"]
 TOY = ("--adapter", "toy")
 CHAIN = ("--chain", "temperature=0.8 top_p=0.95")
 

@@ -57,4 +57,4 @@ class Environment:
         run(self.python, "-m", "pip", "install", *offline, project, cwd=self.folder)
 
     def decodekit(self, *arguments: str) -> str:
-        return run(self.python, "-Im", "decodekit.cli", *arguments, cwd=self.folder)
+        return run(self.python, "-Im", "decodekit", *arguments, cwd=self.folder)

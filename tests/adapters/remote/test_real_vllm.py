@@ -59,3 +59,20 @@ def test_every_token_is_that_of_any_draft_and_of_the_model_in_process_up_to_the_
         positions += equal
         there.close()
     assert positions > 0.9 * len(DRAFTS) * sum(map(len, expected))
+
+
+@pytest.mark.parametrize("chain", ["temperature=0", "temperature=0.7 top_p=0.9", "temperature=1.5"])
+def test_lists_of_twenty_complete_a_json_document(chain: str) -> None:
+    """The tokens that the grammar allows and the draw could choose are asked for by id, no more than a few hundred."""
+    pytest.importorskip("llguidance")
+    person = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer"}},
+        "required": ["name", "age"],
+        "additionalProperties": False,
+    }
+    with decodekit.open(URL, chain, tokenizer=MODEL) as session:
+        result = session.generate("Describe a person as JSON: ", schema=person, max_tokens=80, seed=3)
+    assert result.complete and set(result.parsed) == {"name", "age"}
+    assert max(step.raw.disclosed for step in result.trace.steps) < 2000
+    assert decodekit.verify(result.trace).word == "proved"

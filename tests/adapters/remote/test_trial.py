@@ -80,7 +80,7 @@ def test_the_doctor_shows_them_and_fails_where_the_chain_cannot_be_used(tmp_path
         adapter = f'[adapter]\ntype = "remote"\nbase_url = "{server.url}"\n'
         config.write_text(f'{adapter}[[chain]]\nname = "top_k"\ntop_k = 3\n')
         done = subprocess.run(
-            [sys.executable, "-m", "decodekit.cli", "doctor", "-c", str(config), "--json"],
+            [sys.executable, "-m", "decodekit", "doctor", "-c", str(config), "--json"],
             capture_output=True,
             text=True,
             check=False,

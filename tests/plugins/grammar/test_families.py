@@ -16,6 +16,7 @@ pytest.importorskip("torch")
 
 import decodekit
 from decodekit import DecodekitError, Session, processor, verify
+from tests.adapters.torch.models import tiny
 from tests.families import FOLDERS, GGUFS, folder, gguf_file
 
 CHOICES = ["the cat sat", "hello, New York", " hi", "é [3]"]
@@ -74,6 +75,34 @@ def test_in_a_folder(name: str) -> None:
             check(adapter)
     else:
         check(adapter)
+
+
+@pytest.mark.parametrize("kind", ["Mixtral", "Mistral", "Gemma3"])
+def test_experts_and_windows(kind: str) -> None:
+    """The tokens, and so the law, are the same with guesses of forced text and without, where a cache is cut back."""
+    import transformers
+
+    fast = transformers.AutoTokenizer.from_pretrained(folder("tiktoken"))
+    model = tiny(kind, vocab_size=len(fast))
+    ids = []
+    for guesser in (None, "none"):
+        with closing(decodekit.adapter("torch", model=model, tokenizer=fast, device="cpu")) as adapter:
+            session = Session(adapter, [processor("json_schema", json_schema=SCHEMA)], seed=3, guesser=guesser)
+            ids.append(session.generate("the cat", max_tokens=100).token_ids)
+    assert ids[0] == ids[1]
+    check(decodekit.adapter("torch", model=model, tokenizer=fast, device="cpu"))
+
+
+def test_a_state() -> None:
+    """Without a cache every prefix is evaluated from its start, which takes long."""
+    import transformers
+
+    fast = transformers.AutoTokenizer.from_pretrained(folder("tiktoken"))
+    model = tiny("Mamba", vocab_size=len(fast))
+    with closing(decodekit.adapter("torch", model=model, tokenizer=fast, device="cpu")) as adapter:
+        for part in (processor("choice", choice=CHOICES), processor("regex", regex=REGEX)):
+            result = Session(adapter, [part], seed=3).generate("the", max_tokens=20)
+            assert result.complete and verify(result.trace).word == "proved"
 
 
 def test_a_letter_that_the_vocabulary_cannot_write_is_an_error() -> None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, field_validator
 pytest.importorskip("llguidance")
 
 import decodekit
-from decodekit import Chain, Disclosure, ParameterError, Session, processor, read_trace, verify
+from decodekit import Chain, ConfigError, Disclosure, ParameterError, Session, processor, read_trace, verify
 from decodekit.testing import TableAdapter
 from tests.plugins.grammar.models import EOS, PIECES, model, text_of
 
@@ -158,6 +158,18 @@ def test_a_run_goes_on_from_its_trace(tmp_path: Path) -> None:
     assert again.log_weight == whole.log_weight
     for step, same in zip(read_trace(path).steps, whole.trace.steps[:5], strict=True):
         assert (step.complete, step.entries[0].kept_mass) == (same.complete, same.entries[0].kept_mass)
+
+
+def test_a_run_that_goes_on_with_its_schema_gives_the_value() -> None:
+    with pytest.raises(ConfigError, match="schema is not that of the run, whose chain begins with json_schema"):
+        decodekit.resume(
+            Session(model(2), seed=4).generate("x", max_tokens=3, schema=Lamp).trace, model(2), schema=Even
+        )
+    for given in (Lamp, Lamp.model_json_schema()):
+        cut = Session(model(2), "temperature=0.5", seed=4).generate("x", max_tokens=3, schema=given)
+        (again,) = decodekit.resume(cut.trace, model(2), max_tokens=200, schema=given)
+        assert cut.parsed is None and again.complete
+        assert again.parsed == (Lamp.model_validate_json(again.text) if given is Lamp else json.loads(again.text))
 
 
 def test_a_ban_takes_steps_back_and_the_text_stays_valid() -> None:

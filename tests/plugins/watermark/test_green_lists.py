@@ -78,6 +78,8 @@ def test_a_prompt_stands_before_the_first_tokens_and_is_not_scored(scheme: str, 
     assert (found.scored, found.statistic) == (40, greens)
     missing = width - 1 if scheme == "selfhash" else width
     assert mark.detect(ids, vocab_size=10_000) == mark.detect(ids[missing:], ids[:missing], vocab_size=10_000)
+    with pytest.raises(decodekit.ParameterError, match="10000 is no token of a vocabulary of 10000"):
+        mark.detect([1, 10_000], vocab_size=10_000)
 
 
 @pytest.mark.parametrize(

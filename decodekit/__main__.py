@@ -1,4 +1,4 @@
-"""``python -m decodekit.cli`` is the command ``decodekit``."""
+"""``python -m decodekit`` is the command ``decodekit``."""
 
 from decodekit.cli import main
 
