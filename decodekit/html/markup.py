@@ -77,15 +77,19 @@ def table(
         bold: the rows that stand out, by their number.
     """
     sides = ["left" if at < left else "right" for at in range(len(headings))]
-    head = "".join(
-        f'<th scope="col" style="{_CELL}{side}">{_brief(heading)}</th>'
-        for side, heading in zip(sides, headings, strict=True)
-    )
+    head = "".join(_heading(heading, side) for heading, side in zip(headings, sides, strict=True))
     body = "".join(_row(cells, sides, bold=at in bold) for at, cells in enumerate(rows))
     return Markup(
         f'<table style="border-collapse:collapse"><caption style="text-align:left">{_brief(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
+
+
+def _heading(heading: str, side: str) -> str:
+    """An empty cell is no heading: a screen reader would announce it."""
+    if not heading:
+        return "<td></td>"
+    return f'<th scope="col" style="{_CELL}{side}">{_brief(heading)}</th>'
 
 
 def _row(cells: Sequence[str], sides: Sequence[str], *, bold: bool) -> str:

@@ -23,6 +23,7 @@ STYLES = (
 )
 """By band of surprisal: the colours of the report's page.css in the light. Each contrast is at least 4.5:1."""
 
+_TEXT = "white-space:pre-wrap;overflow-wrap:anywhere;font-family:monospace;font-size:1.1em;line-height:1.6"
 _UNLIKELY = "text-decoration:underline dotted"
 _UNKNOWN = "font-style:italic"
 
@@ -53,7 +54,7 @@ def tokens(pieces: Iterable[Piece], *, before: str = "") -> Markup:
     """
     read = f"<span>{shown(before, newlines=True)}</span>" if before else ""
     written = "".join(map(_span, pieces))
-    return Markup(f'<p style="white-space:pre-wrap;overflow-wrap:anywhere">{read}{written}</p>')
+    return Markup(f'<p style="{_TEXT}">{read}{written}</p>')
 
 
 def key(names: Iterable[str]) -> Markup:

@@ -51,13 +51,10 @@ def _facts(header: Header, steps: Sequence[Step], footer: Footer | None, check: 
     ends = [end for end in (footer.ends if footer else []) if end.stream in streams or not streams]
     reasons = Counter(str(end.finish_reason) for end in ends)
     ended = ", ".join(reason if count == 1 else f"{reason} ({count})" for reason, count in reasons.items())
-    return sentences(
-        [
-            *facts_of(header),
-            ("steps", f"{len(steps)}, {ended or 'no recorded end'}"),
-            ("check", check),
-        ]
-    )
+    told = dict(facts_of(header))
+    first = [(name, told.pop(name)) for name in ("model", "chain", "seed")]
+    now = [("steps", f"{len(steps)}, {ended or 'no recorded end'}"), ("check", check)]
+    return join([sentences([*first, *now]), details("all settings", sentences(told.items()))])
 
 
 def _without_steps(text: str) -> list[Markup]:

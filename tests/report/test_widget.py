@@ -10,6 +10,7 @@ import pytest
 
 import decodekit
 from decodekit import ParameterError, Session
+from decodekit.html.tokens import STYLES
 from decodekit.report import html
 from tests.cli.viewer.runs import CHAIN, TEXT, hostile, many_steps, samples
 from tests.html.reading import KNOWN
@@ -100,4 +101,24 @@ def test_it_is_used_with_keys_in_a_browser_and_no_hostile_text_runs(browser: Bro
     assert page.evaluate("window.ran") == 0 and wrong == []
     found = page.evaluate("[...document.body.querySelectorAll('*')].map(each => each.localName)")
     assert set(found) - {"iframe"} <= KNOWN.keys()
+    page.close()
+
+
+def test_the_static_form_passes_axe_on_a_light_and_a_dark_page(browser: Browser) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    made = Session(decodekit.testing.NGramAdapter(TEXT), "temperature=3 top_p=0.99", seed=3).generate(
+        "the ", max_tokens=40
+    )
+    dist = decodekit.Distribution.dense([0.0, 1.0, 2.0])
+    page = browser.new_page()
+    page.set_content(
+        "<!doctype html><html lang=en><title>notebook</title><style>:root { color-scheme: light dark }</style>"
+        f"<main><h1>notebook</h1>{made.to_html()}{dist._repr_html_()}</main>"
+    )
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    assert all(STYLES[band] in made.to_html() for band in range(1, 8))
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        found = axe.Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
     page.close()
