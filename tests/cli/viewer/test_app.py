@@ -69,6 +69,9 @@ def test_keys_walk_the_tokens_and_the_story_follows() -> None:
 
     async def use(screen: Screen) -> None:
         assert "token 1 of 40" in screen.head and "proved" in screen.head
+        styles = [each.style for each in screen.app.query_one(TextPane).render_line(0) if each.style is not None]
+        assert {style.color.name for style in styles if style.color is not None} == {"cyan", "green"}
+        assert any(style.italic for style in styles) and any(style.underline for style in styles)
         for keys, at in ((("right", "right"), 2), (("left",), 1), (("end",), 39), (("right",), 39), (("home",), 0)):
             text = await screen.press(*keys)
             assert f"token {at + 1} of 40" in screen.head and f"step {at}: " in text
