@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -90,10 +91,13 @@ def _by_stream(trace: Trace) -> list[int]:
 def _run(source: Source, story: RunStory, start: int) -> dict[str, Any]:
     trace, header = source.trace, source.trace.header
     streams = []
+    sample: Counter[int] = Counter()
+    several = len(header.prompts) > 1
     for sequence, (_, prompt) in zip(story.sequences, header.sequences, strict=True):
         streams.append(
             {
                 "stream": str(sequence.stream),
+                "name": f"prompt {prompt}, sample {sample[prompt]}" if several else f"sample {sample[prompt]}",
                 "from": start,
                 "to": start + sequence.tokens,
                 "prompt": _end_of(sequence.prompt or _given(header, prompt)),
@@ -103,6 +107,7 @@ def _run(source: Source, story: RunStory, start: int) -> dict[str, Any]:
             }
         )
         start += sequence.tokens
+        sample[prompt] += 1
     kept = {"vocab_size", "name", "model"}
     return {
         "name": safe_text(source.name),

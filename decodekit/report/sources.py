@@ -51,7 +51,9 @@ def read_sources(traces: Any, tokenizer: Tokenizer | None) -> list[Source]:
         ParameterError: there is no trace, or something else was given.
     """
     alone = isinstance(traces, Trace | str | os.PathLike) or hasattr(traces, "trace")
-    given: Sequence[Any] = [traces] if alone else list(traces)
+    if not alone and not isinstance(traces, Sequence):
+        raise ParameterError(f"a report is made of traces, results and paths of traces, not of {brief(traces)}")
+    given: Sequence[Any] = [traces] if alone else traces
     if not given:
         raise ParameterError("a report needs one trace at least")
     return [_source(each, number, tokenizer) for number, each in enumerate(given, 1)]

@@ -48,7 +48,11 @@ class StepColumns:
         plain = cache(lambda token_id: token_label(tokenizer, token_id))
         for step, word in zip(steps, words, strict=True):
             columns, lines = grid(step, chain)
-            label = plain if tokenizer is not None and "tokens" not in (step.schedule or {}) else labels_for(step, tokenizer)
+            label = (
+                plain
+                if tokenizer is not None and "tokens" not in (step.schedule or {})
+                else labels_for(step, tokenizer)
+            )
             rows = rows_of(lines, step.choice.runner_up, label)
             self._add_numbers(step, word)
             self._add_stages(stages_of(columns, rows, step))

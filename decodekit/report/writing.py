@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def _is_report(path: Path) -> bool:
     Raises:
         TraceError: there is another file of this name.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - False, where `Path.is_dir` raises for a name that is too long
         raise TraceError(f"{path} is a folder; give the report a file name")
     try:
         with path.open("rb") as file:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from decodekit.errors import DecodekitError
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
@@ -33,8 +35,10 @@ def text_before(trace: Trace, at: int, tokenizer: Tokenizer | None) -> str:
     if tokenizer is None:
         return ""
     stream = trace.steps[at].stream
+    own = (trace.steps[place].token_id for place in range(at - 1, -1, -1) if trace.steps[place].stream == stream)
+    written = list(islice(own, _CONTEXT + 1))[::-1]
     try:
-        ids = [*trace.prompt_of(stream), *trace.token_ids(stream)[: trace.steps[at].index]]
+        ids = [*trace.prompt_of(stream)[-_CONTEXT - 1 :], *written]
         read = tokenizer.decode(ids[-_CONTEXT:]).decode("utf-8", "ignore")
     except DecodekitError:  # a server that is not there any more, or a damaged record
         return ""

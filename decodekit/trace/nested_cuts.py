@@ -21,8 +21,7 @@ from decodekit.draw.context import Context
 from decodekit.draw.randomness import BoundRandomness
 from decodekit.draw.samplers import greedy, multinomial
 from decodekit.plugin import registry
-from decodekit.plugin.installed import OURS
-from decodekit.trace.recorded_laws import LEADING, heat_of
+from decodekit.trace.recorded_laws import heat_of, is_leading
 from decodekit.types import Ids
 
 __all__ = ["drawn_between", "first_cut"]
@@ -33,8 +32,8 @@ def first_cut(links: Sequence[Link]) -> int | None:
     if links[-1].call not in (multinomial, greedy):
         return None
     described = [registry.describe(link.call) for link in links[:-1]]
-    start = next((at for at, part in enumerate(described) if _is_leading(part)), None)
-    if start is None or not all(_is_leading(part) or heat_of(part) for part in described[start:]):
+    start = next((at for at, part in enumerate(described) if is_leading(part)), None)
+    if start is None or not all(is_leading(part) or heat_of(part) for part in described[start:]):
         return None
     return start
 
@@ -51,14 +50,16 @@ def drawn_between(links: Sequence[Link], head: Distribution, ctx: Context, noise
         Undisclosed: a token that was not recorded could win.
     """
     assert head.hidden is not None and head.token_ids is not None
-    certain = head.scores >= head.hidden.max_score
-    if not certain.any():
+    parts = [registry.describe(link.call) for link in links[:-1]]
+    certain = (head.scores >= head.hidden.max_score) & (head.scores > -math.inf)
+    if all(heat_of(part) or part["name"] == "min_p" for part in parts):
+        certain = head.scores > -math.inf  # its edge depends on the most likely token alone
+    if not certain.any() or head.scores[0] < head.hidden.max_score:
         return None
     shown = Distribution.listed(head.token_ids[certain], head.scores[certain], head.vocab_size, stage="processed")
     least = reshape(tuple(links), shown, ctx, (None,) * len(links), noise).final
     largest = head
-    for link in links[:-1]:
-        part = registry.describe(link.call)
+    for link, part in zip(links, parts, strict=False):
         if heat_of(part):
             largest = link.call(largest, ctx)
         else:
@@ -85,8 +86,3 @@ def _certainly_gone(part: Mapping[str, Any], largest: Distribution) -> Ids:
         gone = np.cumsum(shares) - shares >= params["top_p"] + AMBIGUITY
     gone[:first] = False
     return ids[gone & (scores > -math.inf)]
-
-
-def _is_leading(part: Mapping[str, Any]) -> bool:
-    ties = part["params"].get("ties", "lowest")
-    return part["distribution"] == OURS and part["name"] in LEADING and ties == "lowest"

@@ -18,13 +18,12 @@ from decodekit.errors import DecodekitError
 from decodekit.plugin.installed import OURS
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.step import Step
+from decodekit.types import Floats
 
-__all__ = ["LEADING", "RecordedLaw", "final_law", "heat_of", "law_after"]
+__all__ = ["RecordedLaw", "final_law", "heat_of", "is_leading", "law_after"]
 
-LEADING = frozenset({"top_k", "top_p", "min_p"})
-"""Processors that leave the tokens from some score up, and their scores as they are."""
-
-_ONLY_REMOVE = LEADING | {"typical_p", "allowed_tokens", "suppressed_tokens"}
+_LEADING = frozenset({"top_k", "top_p", "min_p"})
+_ONLY_REMOVE = _LEADING | {"typical_p", "allowed_tokens", "suppressed_tokens"}
 _FAR_BELOW = -40.0  # a mass of nothing, so that no bound of the hidden tokens follows from it
 
 
@@ -80,7 +79,7 @@ def law_after(
 
 def _of_evidence(evidence: Evidence, step: Step, vocab_size: int | None) -> RecordedLaw:
     ids, scores, floor = evidence.token_ids, evidence.scores, evidence.floor
-    if floor is None:
+    if floor is None or _nothing_is_missing(step, scores):
         return RecordedLaw(Distribution.listed(ids, scores, vocab_size, stage="processed"))
     if step.choice.logprob is None or step.token_id not in ids:
         shift = _FAR_BELOW - max(float(scores.max()), floor)
@@ -141,32 +140,46 @@ def _from_the_end(step: Step, count: int, later: Sequence[Mapping[str, Any]]) ->
     """
     evidence = step.evidence
     anchor = step.choice.raw_logprob if count == 0 else step.entries[count - 1].chosen
-    factor, removing, leading = 1.0, False, True
+    factor, removing = 1.0, list[tuple[Mapping[str, Any], float]]()
     for part in later:
         heat = heat_of(part)
         if heat is not None:
             factor /= heat
         elif part.get("distribution") == OURS and part.get("name") in _ONLY_REMOVE:
-            removing = True
-            ties = part.get("params", {}).get("ties", "lowest")
-            leading = leading and part["name"] in LEADING and ties == "lowest"
+            removing.append((part, factor))
         else:
             return {}, None
-    if (
-        evidence is None
-        or anchor is None
-        or not math.isfinite(anchor)
-        or not (evidence.token_ids == step.token_id).any()
-    ):
+    if evidence is None or anchor is None or anchor == -math.inf or step.token_id not in evidence.token_ids.tolist():
         return {}, None
     here = float(evidence.scores[evidence.token_ids == step.token_id][0])
     values = (evidence.scores - here) / factor + anchor
     alive = values > -math.inf
     kept = alive if removing else np.ones(len(values), dtype=bool)
     known = dict(zip(evidence.token_ids[kept].tolist(), values[kept].tolist(), strict=True))
-    if evidence.floor is not None:
-        return known, None if removing else (evidence.floor - here) / factor + anchor
-    return known, float(values[alive].min()) if leading else None
+    floor = -math.inf if evidence.floor is None else (evidence.floor - here) / factor + anchor
+    if _nothing_is_missing(step, evidence.scores):
+        floor = -math.inf
+    if not removing:
+        return known, floor if floor > -math.inf else float(values[alive].min())
+    if not all(is_leading(part) for part, _ in removing):
+        return known, None
+    edge = float(values[alive].min())
+    if len(removing) == 1 and removing[0][0]["name"] == "min_p" and removing[0][0]["params"]["min_p"] > 0:
+        part, scale = removing[0]  # the most likely token is there, so the edge itself is known
+        edge = min(edge, float(values.max()) + math.log(part["params"]["min_p"]) / scale)
+    return known, max(edge, floor)
+
+
+def _nothing_is_missing(step: Step, scores: Floats) -> bool:
+    """Whether the recorded final scores are those of all tokens that the chain left."""
+    left = step.entries[-1].support if step.entries else step.raw.support
+    return left is not None and left == np.count_nonzero(scores > -math.inf)
+
+
+def is_leading(part: Mapping[str, Any]) -> bool:
+    """Whether a processor, as a header describes it, leaves the tokens from some score up, of equals the lowest ids."""
+    ties = part.get("params", {}).get("ties", "lowest")
+    return part.get("distribution") == OURS and part.get("name") in _LEADING and ties == "lowest"
 
 
 def heat_of(part: Mapping[str, Any]) -> float | None:

@@ -22,7 +22,7 @@ from ..browser import chromium
 
 HEADER = "| what | found | goal | |\n| --- | --- | --- | --- |"
 VOCABULARY = 49152
-SPREAD = 5.0  # of normal scores: an entropy of about 2 nats, as of a language model
+SPREAD = 4.5  # of normal scores: an entropy of about 2 nats, as of a language model
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ _SCORES = np.random.default_rng(7).normal(0, SPREAD, VOCABULARY).astype(np.float
 
 def _scores(ids: tuple[int, ...]) -> np.ndarray:
     """Other leading tokens after each token, and other scores at each step."""
-    return np.roll(_SCORES, 7919 * ids[-1] + len(ids)) * np.float32(1 + len(ids) % 97 / 1000)
+    return np.roll(_SCORES, 7919 * ids[-1] + len(ids)) * np.float32(1 + len(ids) / 40_000)
 
 
 def trace_of(tokens: int, chain: str, path: Path) -> None:

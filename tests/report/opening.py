@@ -41,7 +41,9 @@ class Opened:
 
 
 @contextmanager
-def opened(browser: Browser, traces: Any, folder: Path, *, tokenizer: Any = None, hash: str = "", **context: Any) -> Iterator[Opened]:
+def opened(
+    browser: Browser, traces: Any, folder: Path, *, tokenizer: Any = None, anchor: str = "", **context: Any
+) -> Iterator[Opened]:
     """Write a report and open it from its file; ready when a step is shown, or a warning says that there is none."""
     written = write_report(traces, folder / "report.html", tokenizer=tokenizer)
     made = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
@@ -49,9 +51,11 @@ def opened(browser: Browser, traces: Any, folder: Path, *, tokenizer: Any = None
     found = Opened(page, written.as_uri())
     page.on("pageerror", lambda error: found.errors.append(str(error)))
     page.on("console", lambda message: message.type == "error" and found.errors.append(message.text))
-    page.on("request", lambda request: request.url.split("#")[0] != found.address and found.requests.append(request.url))
+    page.on(
+        "request", lambda request: request.url.split("#")[0] != found.address and found.requests.append(request.url)
+    )
     page.on("dialog", lambda dialog: (found.dialogs.append(dialog.message), dialog.dismiss()))
-    page.goto(found.address + hash)
+    page.goto(found.address + anchor)
     page.wait_for_selector("aside article, .warning")
     yield found
     made.close()

@@ -37,7 +37,9 @@ def test_it_agrees_with_verify_on_500_traces(modules: Page, tmp_path: Path) -> N
     """108 honest runs and the golden traces, then as many as are missing with one thing changed, always the same."""
     sources = [path for path in honest(tmp_path) if path.exists()] + sorted(TRACES.glob("golden/**/*.jsonl"))
     files = [path.read_bytes() for path in sources]
-    sources += [CONFORMANCE / f"{name}.jsonl" for name in ("abandoned", "streams", "ambiguous", "resumed", "last_stream")]
+    sources += [
+        CONFORMANCE / f"{name}.jsonl" for name in ("abandoned", "streams", "ambiguous", "resumed", "last_stream")
+    ]
     chance = Random(14)
     while len(files) < 500:
         files.append(tampered(chance.choice(sources), chance, tmp_path / "tampered.jsonl").read_bytes())

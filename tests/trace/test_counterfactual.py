@@ -198,3 +198,18 @@ def test_without_a_question_the_record_is_replayed_as_before() -> None:
     trace = run(rows(3, 9), "top_k=3", 1, "proof", 5)
     report = decodekit.replay(trace)
     assert not isinstance(report, Counterfactual) and report.equal == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("top_p=0.8", "temperature=1.2 top_p=0.8"), ("min_p=0.2", "min_p=0.1"), ("top_k=5", "top_k=9")]
+)
+def test_an_edge_among_unrecorded_tokens_is_no_matter_where_the_winner_stays(old: str, new: str) -> None:
+    known = 0
+    for seed in range(40):
+        adapter = rows(seed, 24)
+        trace = run(adapter, old, seed, "proof", 5)
+        found = decodekit.replay(trace, chain=new)
+        drawn = live(adapter, trace, new, seed)
+        assert all(step.other in (None, token) for step, token in zip(found.steps, drawn, strict=True))
+        known += sum(step.other is not None and step.tv is None for step in found.steps)
+    assert known > 20  # of 200; without a bound on the tokens that are left, none

@@ -1,8 +1,16 @@
 // Going through the text: search, and the next token that stands out.
 
 import { h } from "./dom.js";
+import { number } from "./words.js";
 
-const CALM = { margin: 0.25, entropy: 1.5 };
+const TENTH = 0.1; // of the tokens of a sequence stand out
+
+/** The value that a tenth of the tokens reach: from above for a margin, which is low where a token stands out. */
+function edge(values, name) {
+  const known = Array.from(values).filter(Number.isFinite).sort((a, b) => a - b);
+  const at = Math.floor(known.length * TENTH);
+  return name === "margin" ? known[at] : known[known.length - 1 - at];
+}
 
 export function finder(report, sequence, current, go) {
   const { from, to } = sequence;
@@ -37,9 +45,12 @@ export function finder(report, sequence, current, go) {
     said.textContent = `${place + 1} of ${places.length}`;
   }
 
+  const edges = {};
+  for (const name of ["margin", "entropy"]) edges[name] = edge(report.column(name).subarray(from, to), name);
+
   function nextOf(name) {
     const column = report.column(name);
-    const stands = (at) => (name === "margin" ? column[at] < CALM.margin : column[at] > CALM.entropy);
+    const stands = (at) => (name === "margin" ? column[at] <= edges.margin : column[at] >= edges.entropy);
     const size = to - from;
     for (let ahead = 1; ahead <= size; ahead++) {
       const at = from + ((current() - from + ahead) % size);
@@ -59,7 +70,7 @@ export function finder(report, sequence, current, go) {
     },
   });
   const node = h("div", { class: "find" }, box, said,
-    h("button", { type: "button", onclick: () => nextOf("margin"), title: `margin below ${CALM.margin}; key m` }, "next low margin"),
-    h("button", { type: "button", onclick: () => nextOf("entropy"), title: `entropy above ${CALM.entropy} nats; key e` }, "next high entropy"));
+    h("button", { type: "button", onclick: () => nextOf("margin"), title: `the lowest tenth: up to ${number(edges.margin)}; key m` }, "next low margin"),
+    h("button", { type: "button", onclick: () => nextOf("entropy"), title: `the highest tenth: from ${number(edges.entropy)} nats; key e` }, "next high entropy"));
   return { node, nextOf, focus: () => box.focus() };
 }

@@ -56,14 +56,14 @@ export function sampleStrip(report, current, choose) {
   if (report.sequences.length < 2) return null;
   const several = report.runs.length > 1;
   const buttons = report.sequences.map((sequence) => {
-    const { from, to, end, run, stream } = sequence;
+    const { from, to, end, run, stream, name } = sequence;
     const text = report.texts.slice(from, from + 12).join("").trim().slice(0, 40);
     let sum = 0;
     for (let at = from; at < to; at++) sum += report.column("surprisal")[at];
     const mean = to > from ? `${number(sum / (to - from), 2)} nats a token` : "";
     const about = [many(to - from, "token"), mean, end ?? "no end"].filter(Boolean).join(", ");
     return h("button", { type: "button", "aria-pressed": String(sequence === current), onclick: () => choose(sequence) },
-      h("b", {}, several ? `${run.name} · ${stream}` : `stream ${stream}`), h("span", {}, text || "(no text)"), h("small", {}, about));
+      h("b", { title: `stream ${stream}` }, several ? `${run.name}, ${name}` : name), h("span", {}, text || "(no text)"), h("small", {}, about));
   });
   return h("nav", { class: "strip", "aria-label": "samples" }, buttons);
 }

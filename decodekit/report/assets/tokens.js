@@ -35,7 +35,9 @@ export function tokenList(report, sequence, on) {
     block.filled = true;
     const nodes = [];
     for (let at = block.from; at < block.to; at++) {
-      const node = h("span", { role: "option", id: `t${at}` }, shown(at));
+      const text = shown(at);
+      const name = text.trim() ? null : `blank ${JSON.stringify(text)}`;
+      const node = h("span", { role: "option", id: `t${at}`, "aria-label": name }, text);
       node.at = at;
       paint(node, at);
       nodes.push(node);
