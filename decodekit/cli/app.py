@@ -22,6 +22,7 @@ from decodekit.cli.commands.recover import recover
 from decodekit.cli.commands.replay import replay
 from decodekit.cli.commands.report import report
 from decodekit.cli.commands.resume import resume
+from decodekit.cli.commands.trace import trace_app
 from decodekit.cli.commands.verify import verify
 from decodekit.cli.commands.view import view
 from decodekit.cli.output import exit_code, say, say_lines
@@ -47,6 +48,7 @@ app = typer.Typer(
 for command in (generate, resume, verify, view, explain, replay, diff, report, recover, chain, plugins, doctor):
     app.command()(command)
 app.add_typer(config_app, name="config")
+app.add_typer(trace_app, name="trace")
 
 
 def _version(wanted: bool) -> None:

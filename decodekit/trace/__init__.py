@@ -3,7 +3,7 @@
 from decodekit.trace.difference import Difference
 from decodekit.trace.diffing import diff
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
-from decodekit.trace.reader import read_trace, recover
+from decodekit.trace.reader import TraceReader, open_trace, read_trace, recover
 from decodekit.trace.replaying import ReplayReport, ReplayStep, replay
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Verdict
@@ -19,9 +19,11 @@ __all__ = [
     "Resumption",
     "SequenceEnd",
     "Trace",
+    "TraceReader",
     "TraceWriter",
     "Verdict",
     "diff",
+    "open_trace",
     "read_trace",
     "recover",
     "replay",

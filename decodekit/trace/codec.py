@@ -33,7 +33,7 @@ from decodekit.text.json_weight import json_weight
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.step import Step
 from decodekit.trace.summary import RawSummary
-from decodekit.types import Floats, Ids
+from decodekit.types import Ids
 
 __all__ = ["LONGEST_LINE", "MOST_OBJECTS", "check_size", "digest", "encode_step", "to_line"]
 
@@ -57,7 +57,7 @@ def check_size(line: bytes) -> None:
 def to_line(data: Mapping[str, Any]) -> bytes:
     """One JSON line without its newline, compact, in UTF-8. Raises `ValueError` for NaN."""
     line = to_json(data)  # several times faster than json, but less strict
-    if b"NaN" in line or b"Infinity" in line:
+    if (b"N" in line or b"I" in line) and (b"NaN" in line or b"Infinity" in line):  # a letter is found much faster
         return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
     return line
 
@@ -145,12 +145,10 @@ def _draw(draw: Draw) -> dict[str, Any]:
 
 
 def _final(evidence: Evidence) -> dict[str, Any]:
-    scores = evidence.scores
-    return {
-        "token_ids": evidence.token_ids.tolist(),
-        "scores": scores.tolist() if scores.min() > -math.inf else _numbers(scores),
-        "floor": evidence.floor,
-    }
+    scores: list[float | str] = evidence.scores.tolist()
+    if not math.isfinite(sum(scores)):  # type: ignore[arg-type]
+        scores = ["-inf" if score == -math.inf else score for score in scores]
+    return {"token_ids": evidence.token_ids.tolist(), "scores": scores, "floor": evidence.floor}
 
 
 def _row(ids: Ids | None, scores: NDArray[Any]) -> dict[str, Any]:
@@ -175,7 +173,3 @@ def _tail(tail: Tail | None) -> dict[str, Any] | None:
 
 def _number(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(value)
-
-
-def _numbers(values: Floats) -> list[float | str | None]:
-    return [_number(value) for value in values.tolist()]

@@ -5,7 +5,8 @@ Columns are made from arrays and flat lists, never from rows: that is several ti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,19 +24,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BATCH",
+    "BATCH_BYTES",
     "DELTA",
     "DICTIONARIES",
     "SCHEMA",
     "SPLIT",
     "batch",
+    "batches",
     "ends_of",
+    "evidence_bytes",
     "pyarrow",
     "run_of",
     "schema",
     "stream",
+    "without_row",
 ]
 
 BATCH = 1024  # steps that are made columns at a time
+BATCH_BYTES = 32 * 2**20  # of evidence; a step of an untruncated draw has up to 2,048 scores, and of a head any number
 
 SCHEMA = "decodekit-steps/1"
 """The name and version of the columns; docs/traces.md describes them."""
@@ -98,11 +104,34 @@ def batch(steps: Sequence[Step], run: str, of: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([names, *made.values()], schema=of)
 
 
+def batches(steps: Iterable[Step], run: str, of: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """As `batch`, for any number of steps: each batch is made when it is asked for."""
+    held: list[Step] = []
+    size = 0
+    for step in steps:
+        held.append(without_row(step))
+        size += evidence_bytes(step)
+        if len(held) >= BATCH or size >= BATCH_BYTES:
+            yield batch(held, run, of)
+            held, size = [], 0
+    if held:
+        yield batch(held, run, of)
+
+
+def without_row(step: Step) -> Step:
+    """The step without the model's whole answer, which no column holds."""
+    return step if step.row is None else replace(step, row=None)
+
+
+def evidence_bytes(step: Step) -> int:
+    """The memory that its evidence takes, about a half."""
+    return 0 if step.evidence is None else step.evidence.scores.nbytes
+
+
 def stream(header: Header, steps: Sequence[Step]) -> pa.RecordBatchReader:
     """The steps of a run in batches, each made when it is read."""
-    of, run = schema(header), run_of(header)
-    batches = (batch(steps[at : at + BATCH], run, of) for at in range(0, len(steps), BATCH))
-    return pyarrow().RecordBatchReader.from_batches(of, batches)
+    of = schema(header)
+    return pyarrow().RecordBatchReader.from_batches(of, batches(steps, run_of(header), of))
 
 
 def _fields() -> list[tuple[str, Any]]:

@@ -62,7 +62,8 @@ class Difference:
             raise ParameterError(f"stream {stream} of the first trace is not beside one of the second")
         parted = pair.cause != "none"
         return replace(
-            self, equal=not parted, cause=pair.cause, where=pair.where, step=pair.step, why=pair.why or self.unimportant,
+            self, equal=not parted, cause=pair.cause, where=pair.where, step=pair.step,
+            why=pair.why or self.unimportant,
             stream_a=pair.stream_a if parted else None, stream_b=pair.stream_b if parted else None,
             sequences=(pair,), only_a=(), only_b=(),
             fields=tuple(replace(each, mattered=each.field == pair.where) for each in self.fields),
@@ -70,13 +71,15 @@ class Difference:
 
     @property
     def unimportant(self) -> str:
-        """What differs in the headers and did not matter, in a sentence."""
+        """What is equal in the headers, and what differs and did not matter, in a sentence."""
         names = [field.field for field in self.fields if not field.mattered]
+        equal = [part for part in ("seed", "chain", "prompts") if not any(name.startswith(part) for name in names)]
         if not names:
-            return "nothing else that the headers record differs"
+            return "the headers are equal"
         more = f" and {len(names) - _MOST_NAMES} other fields" if len(names) > _MOST_NAMES else ""
         verb = "differs" if len(names) == 1 else "differ"
-        return f"{', '.join(names[:_MOST_NAMES])}{more} {verb}, and did not matter"
+        told = f"{', '.join(names[:_MOST_NAMES])}{more} {verb}, and did not matter"
+        return f"{', '.join(equal)} equal; {told}" if equal else told
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data that JSON can hold: an infinite number is the text 'inf' or '-inf'."""
@@ -95,7 +98,7 @@ class Difference:
         for sequence in shown:
             lines += lines_of_sequence(sequence, named=sequence is first)
         hidden = sum(each.cause != "none" for each in self.sequences) - sum(each.cause != "none" for each in shown)
-        lines += [f"  {hidden} other sequences part too"] if hidden else []
+        lines += [f"  {hidden} more sequence{'' if hidden == 1 else 's'} with other tokens"] if hidden else []
         lines += lines_of_fields(self.fields)
         for name, streams in (("first", self.only_a), ("second", self.only_b)):
             lines += [f"  only in the {name}: {named_streams(streams)}"] if streams else []

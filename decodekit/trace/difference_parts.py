@@ -30,7 +30,7 @@ class FieldDifference:
     Args:
         field: its path in the header, such as 'seed' or 'chain.processors[0].params.temperature'.
         a, b: both values, as plain data; None where the field is absent.
-        mattered: whether it is a cause of the parting, as far as the record shows.
+        mattered: whether it is the named cause.
     """
 
     field: str
@@ -56,7 +56,7 @@ class StageDifference:
         support_a, support_b: how many tokens have probability; None where not known.
         top_a, top_b: (token id, log-probability in nats) of the leading recorded tokens.
         same: whether nothing recorded differs, up to the rounding of a sum; None where nothing can be compared.
-        missing: what was not recorded, in words; '' where the whole of both distributions was.
+        missing: how much is recorded, in words; '' where the whole of both distributions is.
     """
 
     name: str
@@ -127,7 +127,8 @@ class Parting:
         drift: the largest change of a final log-probability, in nats; None where none can be compared.
         margin: the smaller margin of the two draws; None where one side has ended or drew nothing.
         explained: whether twice the drift reaches the larger margin of the two draws, so that the change of the
-            distribution explains the other token; None where the drift of the two tokens is not known.
+            distribution explains the other token; None where the noise is another, or a final score of one of the two
+            tokens is not known on both sides.
     """
 
     a: Side
@@ -174,7 +175,7 @@ class SequenceDifference:
         aligned_by: 'ids', or 'texts' where the same ids mean other tokens.
         tokens_a, tokens_b: how many tokens each has.
         equal: whether the tokens are equal, and where ids mean other tokens, never.
-        same_text: whether the texts are equal, also where the tokens are not.
+        same_text: whether the texts are equal, also where the tokens are not; None where no text is recorded.
         cause: why they part; 'none' if they do not.
         where: the field, the stage or the reason: such as 'seed', 'raw', 'top_p', 'stream', 'stop.max_tokens',
             'deadline'; '' if they do not part.
@@ -192,7 +193,7 @@ class SequenceDifference:
     tokens_a: int
     tokens_b: int
     equal: bool
-    same_text: bool
+    same_text: bool | None
     cause: Cause
     where: str
     step: int | None

@@ -45,7 +45,7 @@ def lines_of_sequence(sequence: SequenceDifference, *, named: bool = True) -> li
     lines = [f"  stream {streams}: {sequence.tokens_a} and {sequence.tokens_b} tokens, paired by {sequence.paired_by}"]
     if not named:
         lines.append("  " + headline(sequence.equal, sequence.cause, sequence.where, sequence.step, sequence.why))
-    if sequence.aligned_by == "texts" or (not sequence.equal and sequence.same_text):
+    if sequence.same_text is not None and (sequence.aligned_by == "texts" or sequence.same_text > sequence.equal):
         lines.append(f"  the texts are {'equal' if sequence.same_text else 'different'}")
     if sequence.parting is not None:
         lines += _parting_lines(sequence.parting)
@@ -111,7 +111,10 @@ def _parting_lines(parting: Parting) -> list[str]:
     lines += [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
     ]
-    return [*lines, *(f"  {safe_text(stage.name)}: {stage.missing}" for stage in parting.stages[:1] if stage.missing)]
+    return [
+        *lines,
+        *(f"  {safe_text(stage.name)}: {stage.missing}" for stage in parting.stages[:1] if stage.missing),
+    ]
 
 
 def _side(side: Side) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from decodekit.errors import DecodekitError, TraceError
+from decodekit.errors import DecodekitError
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.alongside import Lane, read_alongside
 from decodekit.trace.difference import Difference
 from decodekit.trace.difference_parts import Cause, FieldDifference, Parting, SequenceDifference, Side
-from decodekit.trace.drifting import drift_before
 from decodekit.trace.ended import reasons_to_end
 from decodekit.trace.header_diff import header_fields
-from decodekit.trace.pairing import Pair, Run, ids_mean_the_same, pairs_of
-from decodekit.trace.reader import read_trace
+from decodekit.trace.opened import Opened
+from decodekit.trace.pairing import Pair, ids_mean_the_same, pairs_of
 from decodekit.trace.reasons import Meeting, Reason, other_vocabulary, reasons_of
 from decodekit.trace.stage_diff import Stages
 from decodekit.trace.stage_values import final_values
@@ -34,6 +34,9 @@ def diff(a: Trace | PathLike, b: Trace | PathLike, *, tokenizer: Tokenizer | Non
     none. A drift of the final log-probabilities explains another token if twice the drift reaches the margin, as in
     `decodekit.replay`.
 
+    Files are read in bounded memory if both have their sequences in one order; once, and twice where the fingerprints
+    of their tokenizers differ.
+
     Args:
         a, b: traces, or the paths of their files.
         tokenizer: of both runs, for the texts of prompts.
@@ -42,12 +45,15 @@ def diff(a: Trace | PathLike, b: Trace | PathLike, *, tokenizer: Tokenizer | Non
         TraceError: a file cannot be read, is damaged, or holds two runs; a trace has no steps because of its level or
             because they were streamed into a file.
     """
-    first, second = (_run(given, name) for given, name in ((a, "the first"), (b, "the second")))
+    first, second = Opened(a, "the first"), Opened(b, "the second")
     fields = header_fields(first.header, second.header)
     ids_agree = ids_mean_the_same(first, second)
     pairs, only_a, only_b = pairs_of(first, second)
-    compare = _Comparison(first, second, fields, ids_agree, tokenizer)
-    sequences = tuple(compare.sequence(pair) for pair in pairs)
+    stages = Stages(first.bare, second.bare, ids_agree=ids_agree)
+    lanes = [Lane(pair, stages, ids_agree=ids_agree) for pair in pairs]
+    read_alongside(first, second, lanes)
+    compare = _Comparison(first, second, fields, stages, ids_agree, tokenizer)
+    sequences = tuple(compare.sequence(lane) for lane in lanes)
     notes = tuple(_notes(first, second, ids_agree))
     return _named(sequences, fields, tuple(only_a), tuple(only_b), notes)
 
@@ -81,70 +87,70 @@ def _named(
 
 
 class _Comparison:
-    """Compares pairs of sequences of two runs."""
+    """Names the causes for pairs of sequences of two runs that were read."""
 
     def __init__(
-        self, a: Run, b: Run, fields: Sequence[FieldDifference], ids_agree: bool, tokenizer: Tokenizer | None
-    ) -> None:
-        self._a, self._b, self._fields, self._ids_agree, self._tokenizer = a, b, fields, ids_agree, tokenizer
-        self._stages = Stages(a.trace, b.trace, ids_agree=ids_agree)
+        self, a: Opened, b: Opened, fields: Sequence[FieldDifference], stages: Stages, ids_agree: bool,
+        tokenizer: Tokenizer | None,
+    ) -> None:  # fmt: skip
+        self._a, self._b, self._fields, self._stages = a, b, fields, stages
+        self._ids_agree, self._tokenizer = ids_agree, tokenizer
 
-    def sequence(self, pair: Pair) -> SequenceDifference:
+    def sequence(self, lane: Lane) -> SequenceDifference:
         """One pair."""
-        a, b = self._a.steps[pair.a], self._b.steps[pair.b]
-        at = next((i for i, (one, other) in enumerate(zip(a, b, strict=False)) if not self._equal(one, other)), None)
-        if at is None and len(a) != len(b):
-            at = min(len(a), len(b))
-        before = drift_before(self._stages, a[:at], b[:at])
-        parting, reasons = None, list[Reason]()
-        if at is not None:
-            parting, reasons = self._parting(pair, at)
-        elif not self._ids_agree:
-            at, reasons = self._other_ids(a, b)
+        pair, parting, reasons = lane.pair, None, list[Reason]()
+        at: int | None = None
+        if lane.parted is not None:
+            at = lane.parted[0].index
+            parting, reasons = self._parted(pair, *lane.parted)
+        elif lane.surplus is not None:
+            at = min(lane.counts)
+            parting, reasons = self._ended(lane, *lane.surplus)
+        elif not self._ids_agree and lane.counts[0]:
+            at, reasons = self._other_ids(lane)
         named = next((reason for reason in reasons if reason.matters), None)
         return SequenceDifference(
             stream_a=pair.a, stream_b=pair.b, paired_by=pair.by,
             aligned_by="ids" if self._ids_agree else "texts",
-            tokens_a=len(a), tokens_b=len(b), equal=named is None,
-            same_text="".join(step.text for step in a) == "".join(step.text for step in b),
+            tokens_a=lane.counts[0], tokens_b=lane.counts[1], equal=named is None, same_text=lane.same_text,
             cause="none" if named is None else named.cause,
             where="" if named is None else named.where,
             step=None if named is None else at,
             why="" if named is None else named.why,
             also=tuple(reason.why for reason in reasons if reason is not named),
-            before=before, parting=parting,
+            before=lane.drifting.summary(), parting=parting,
         )  # fmt: skip
 
-    def _equal(self, a: Step, b: Step) -> bool:
-        return a.token_id == b.token_id if self._ids_agree else a.text == b.text
-
-    def _other_ids(self, a: Sequence[Step], b: Sequence[Step]) -> tuple[int | None, list[Reason]]:
+    def _other_ids(self, lane: Lane) -> tuple[int | None, list[Reason]]:
         """Where tokens of another vocabulary begin, in sequences that no text tells apart."""
-        pairs = list(zip(a, b, strict=True))
-        at = next((i for i, (one, other) in enumerate(pairs) if one.token_id != other.token_id), None)
-        if pairs and not any(step.text for step in (*a, *b)):
+        if lane.same_text is None:
             return 0, [other_vocabulary(self._fields, "no texts are recorded, and the vocabularies differ")]
         text = "the texts are equal, and their tokens have other ids: another vocabulary"
-        return at, [] if at is None else [other_vocabulary(self._fields, text)]
+        return lane.other_id, [] if lane.other_id is None else [other_vocabulary(self._fields, text)]
 
-    def _parting(self, pair: Pair, at: int) -> tuple[Parting, list[Reason]]:
-        a, b = self._a.steps[pair.a], self._b.steps[pair.b]
-        sides = _side(self._a, pair.a, at), _side(self._b, pair.b, at)
-        if at >= len(a) or at >= len(b):
-            ended, stream, other = (self._a, pair.a, self._b) if at >= len(a) else (self._b, pair.b, self._a)
-            return Parting(*sides, (), None, None, None), reasons_to_end(ended, stream, other, self._fields)
-        stages = self._stages.of(a[at], b[at])
+    def _ended(self, lane: Lane, side: int, step: Step) -> tuple[Parting, list[Reason]]:
+        """One sequence has ended, and the other, on this side, goes on with this step."""
+        runs, streams = (self._a, self._b), (lane.pair.a, lane.pair.b)
+        over = 1 - side
+        sides = [_side(runs[side], step), _end(runs[over], streams[over], step.index)]
+        parting = Parting(sides[side], sides[over], (), None, None, None)
+        return parting, reasons_to_end(runs[over], streams[over], lane.last[over], runs[side], self._fields)
+
+    def _parted(self, pair: Pair, a: Step, b: Step) -> tuple[Parting, list[Reason]]:
+        """Both have a token, and another one."""
+        sides = _side(self._a, a), _side(self._b, b)
+        stages = self._stages.of(a, b)
         drift = stages[-1].drift if stages else None
         margins = [side.margin for side in sides if side.margin is not None]
-        parting = Parting(*sides, stages, drift, min(margins, default=None), _explained(a[at], b[at], drift, margins))
-        meeting = Meeting(
-            self._a.trace, self._b.trace, a[at], b[at], self._fields, parting, self._ids_agree, self._prompts(pair)
+        parting = Parting(*sides, stages, drift, min(margins, default=None), _explained(sides, a, b, drift))
+        prompt = self._prompts(pair)
+        return parting, reasons_of(
+            Meeting(self._a.bare, self._b.bare, a, b, self._fields, parting, self._ids_agree, prompt)
         )
-        return parting, reasons_of(meeting)
 
     def _prompts(self, pair: Pair) -> str:
         """How the prompts differ, in a sentence; '' if they do not."""
-        a, b = self._a.trace.prompt_of(pair.a), self._b.trace.prompt_of(pair.b)
+        a, b = self._a.bare.prompt_of(pair.a), self._b.bare.prompt_of(pair.b)
         if a == b:
             return ""
         given = _given(self._a, pair.a), _given(self._b, pair.b)
@@ -160,62 +166,56 @@ class _Comparison:
         return f"the prompts differ from token {at} on; they have {len(a)} and {len(b)} tokens"
 
 
-def _run(given: Trace | PathLike, name: str) -> Run:
-    trace = given if isinstance(given, Trace) else read_trace(given)
-    if trace.header.level == "none":
-        raise TraceError(f"{name} run was made with level 'none': nothing was recorded")
-    wrong = None if trace.footer is None else trace.wrong_ends()
-    if wrong is not None:
-        raise TraceError(f"{name} trace: {wrong}")
-    return Run(trace, name)
-
-
-def _side(run: Run, stream: int, at: int) -> Side:
-    steps = run.steps[stream]
-    if at >= len(steps):
-        return Side(
-            index=at, token_id=None, text="", score=None, margin=None, runner_up=None, logprob=None, raw_logprob=None,
-            rank=None, seed=run.header.seed, stream=stream, attempt=None, word=None,
-            finish_reason=run.finish_reason(stream), sound=None,
-        )  # fmt: skip
-    step = steps[at]
-    choice, draw, here = step.choice, step.draw, not run.trace.by_provider
+def _end(run: Opened, stream: int, at: int) -> Side:
+    """A side that has ended."""
     return Side(
-        index=at, token_id=step.token_id, text=step.text,
-        score=choice.score if here else None, margin=choice.margin if here else None, runner_up=choice.runner_up,
-        logprob=choice.logprob, raw_logprob=choice.raw_logprob, rank=choice.rank,
-        seed=run.header.seed, stream=stream,
-        attempt=None if draw is None else draw.attempt, word=None if draw is None else f"{draw.word:016x}",
-        finish_reason=None, sound=is_sound(run.trace, step),
+        index=at, token_id=None, text="", score=None, margin=None, runner_up=None, logprob=None, raw_logprob=None,
+        rank=None, seed=run.header.seed, stream=stream, attempt=None, word=None,
+        finish_reason=run.finish_reason(stream)[0], sound=None,
     )  # fmt: skip
 
 
-def _explained(a: Step, b: Step, drift: float | None, margins: Sequence[float]) -> bool | None:
-    """Whether twice the drift reaches both margins; None where a final score of one of the two tokens is not known."""
+def _side(run: Opened, step: Step) -> Side:
+    """A side with a token."""
+    choice, draw, here = step.choice, step.draw, not run.bare.by_provider
+    return Side(
+        index=step.index, token_id=step.token_id, text=step.text,
+        score=choice.score if here else None, margin=choice.margin if here else None, runner_up=choice.runner_up,
+        logprob=choice.logprob, raw_logprob=choice.raw_logprob, rank=choice.rank,
+        seed=run.header.seed, stream=step.stream,
+        attempt=None if draw is None else draw.attempt, word=None if draw is None else f"{draw.word:016x}",
+        finish_reason=None, sound=is_sound(run.bare, step),
+    )  # fmt: skip
+
+
+def _explained(sides: tuple[Side, Side], a: Step, b: Step, drift: float | None) -> bool | None:
+    """Whether twice the drift reaches both margins; None under other noise, or where a final score is not known."""
+    one, other = sides
     tokens = {a.token_id, b.token_id}
     known = all(tokens <= set(final_values(step).ids.tolist()) for step in (a, b))
-    if drift is None or not known or len(margins) < 2:
+    same_noise = (one.seed, one.stream, one.attempt) == (other.seed, other.stream, other.attempt)
+    if drift is None or one.margin is None or other.margin is None or not (known and same_noise):
         return None
-    return 2 * drift >= max(margins)
+    return 2 * drift >= max(one.margin, other.margin)
 
 
-def _given(run: Run, stream: int) -> object:
+def _given(run: Opened, stream: int) -> object:
     place = dict(run.header.sequences)[stream]
     given = run.header.given or []
     return given[place] if place < len(given) else None
 
 
-def _notes(a: Run, b: Run, ids_agree: bool) -> list[str]:
+def _notes(a: Opened, b: Opened, ids_agree: bool) -> list[str]:
     """What was not recorded, or cannot be compared."""
     notes = []
     for run in (a, b):
         if run.header.level == "choice":
             notes.append(f"{run.name} is of level 'choice': its final scores are not recorded")
-        if run.trace.by_provider:
+        if run.bare.by_provider:
             notes.append(f"the tokens of {run.name} were drawn by a provider: its noise is not known")
-        if run.trace.footer is None:
+        if run.footer is None:
             notes.append(f"{run.name} has no recorded end")
-        for resumption in run.trace.resumed:
+        for resumption in run.resumed:
             other = "" if resumption.adapter == run.header.adapter else " with another adapter"
             notes.append(f"{run.name} was resumed after {resumption.steps} steps{other}")
     if (a.header.level == "full") != (b.header.level == "full"):

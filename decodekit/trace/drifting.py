@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from decodekit.trace.difference_parts import Before, StageDifference
+from decodekit.trace.difference_parts import Before
 from decodekit.trace.stage_diff import Stages
 from decodekit.trace.step import Step
 
-__all__ = ["drift_before"]
+__all__ = ["Drifting"]
 
 
-def drift_before(stages: Stages, a: Sequence[Step], b: Sequence[Step]) -> Before:
-    """The summary of these steps.
+class Drifting:
+    """Sums up the steps of two sequences, in order.
 
     Args:
         stages: compares one step.
-        a, b: as many steps each.
     """
-    drifts: dict[int, float] = {}
-    low: float | None = None
-    high: float | None = None
-    rank_changes, first = 0, None
-    for at, (one, other) in enumerate(zip(a, b, strict=True)):
-        ranks = one.choice.rank, other.choice.rank
-        rank_changes += None not in ranks and ranks[0] != ranks[1]
-        final = stages.final(one, other)
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+        self._steps = self._compared = self._rank_changes = 0
+        self._sum = 0.0
+        self._max: tuple[float, int] | None = None
+        self._tv: tuple[float | None, float | None] = (None, None)
+        self._first: tuple[int, str] | None = None
+
+    def add(self, a: Step, b: Step) -> None:
+        """The next step of both."""
+        at = self._steps
+        self._steps += 1
+        ranks = a.choice.rank, b.choice.rank
+        self._rank_changes += None not in ranks and ranks[0] != ranks[1]
+        final = self._stages.final(a, b)
         if final is None:
-            continue
+            return
         if final.drift is not None:
-            drifts[at] = final.drift
-        low, high = _larger(low, final.tv_low), _larger(high, final.tv_high)
-        if first is None and not _equal(one, other):
-            first = _first(stages.of(one, other), at)
-    worst = max(drifts, key=lambda at: drifts[at], default=None)
-    return Before(
-        steps=len(a), compared=len(drifts),
-        max_drift=None if worst is None else drifts[worst],
-        mean_drift=None if worst is None else float(np.mean(list(drifts.values()))),
-        max_at=worst, max_tv_low=low, max_tv_high=high, rank_changes=rank_changes,
-        first_step=None if first is None else first[0], first_stage=None if first is None else first[1],
-    )  # fmt: skip
+            self._compared += 1
+            self._sum += final.drift
+            if self._max is None or final.drift > self._max[0]:
+                self._max = final.drift, at
+        self._tv = _larger(self._tv[0], final.tv_low), _larger(self._tv[1], final.tv_high)
+        if self._first is None and not _equal(a, b):
+            stages = self._stages.of(a, b)  # a stage that only one chain has differs too
+            found = next((stage for stage in stages if stage.same is False or not stage.in_both), None)
+            self._first = None if found is None else (at, found.name)
+
+    def summary(self) -> Before:
+        """The steps so far."""
+        largest, at = self._max or (None, None)
+        step, stage = self._first or (None, None)
+        return Before(
+            steps=self._steps, compared=self._compared, max_drift=largest,
+            mean_drift=self._sum / self._compared if self._compared else None, max_at=at,
+            max_tv_low=self._tv[0], max_tv_high=self._tv[1], rank_changes=self._rank_changes,
+            first_step=step, first_stage=stage,
+        )  # fmt: skip
 
 
 def _equal(a: Step, b: Step) -> bool:
@@ -53,12 +66,6 @@ def _equal(a: Step, b: Step) -> bool:
         return a.choice == b.choice
     same = np.array_equal(a.evidence.token_ids, b.evidence.token_ids)
     return same and np.array_equal(a.evidence.scores, b.evidence.scores) and a.evidence.floor == b.evidence.floor
-
-
-def _first(stages: Sequence[StageDifference], at: int) -> tuple[int, str] | None:
-    """The first stage that differs; one that only one chain has differs too."""
-    found = next((stage for stage in stages if stage.same is False or not stage.in_both), None)
-    return None if found is None else (at, found.name)
 
 
 def _larger(one: float | None, other: float | None) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from decodekit.errors import brief
 from decodekit.trace.difference_parts import FieldDifference
-from decodekit.trace.pairing import Run
+from decodekit.trace.opened import Opened
 from decodekit.trace.reasons import Reason
 
 __all__ = ["reasons_to_end"]
@@ -22,29 +22,29 @@ _UNTOLD = {
 }
 
 
-def reasons_to_end(run: Run, stream: int, other: Run, fields: Sequence[FieldDifference]) -> list[Reason]:
+def reasons_to_end(
+    run: Opened, stream: int, last: int | None, other: Opened, fields: Sequence[FieldDifference]
+) -> list[Reason]:
     """Why this sequence ended before the other: a setting that differs, or else the reason of its end.
 
     Args:
         run, stream: the sequence that ended.
+        last: its last token; None where it has none.
         other: the run of the one that went on.
         fields: in which the headers differ.
     """
-    ended = run.finish_reason(stream)
+    ended, error = run.finish_reason(stream)
     differ = {each.field: each for each in fields}
     found = []
-    for name in _settings(run, stream, other, ended):
+    for name in _settings(run, last, other, ended):
         if name in differ:
             field = differ[name]
             found.append(Reason("configuration", name, f"{name} is {brief(field.a)} and {brief(field.b)}", field))
-    end = run.end(stream)
     told = f"{run.name} ended as {ended!r}" + ("" if found else f": {_UNTOLD[ended]}")
-    if end is not None and end.error:
-        told += f", {brief(end.error)}"
-    return [*found, Reason("end", ended, told)]
+    return [*found, Reason("end", ended, told + (f", {brief(error)}" if error else ""))]
 
 
-def _settings(run: Run, stream: int, other: Run, ended: str) -> list[str]:
+def _settings(run: Opened, last: int | None, other: Opened, ended: str) -> list[str]:
     """The settings that end a sequence so."""
     if ended == "length":
         return ["stop.max_tokens"]
@@ -52,12 +52,5 @@ def _settings(run: Run, stream: int, other: Run, ended: str) -> list[str]:
         return ["on_undisclosed"]
     if ended != "stop":
         return []
-    steps = run.steps[stream]
-    last = steps[-1].token_id if steps else None
-    if last in _ids(run) and last not in _ids(other):
-        return ["stop.ids"]
-    return ["stop.strings", "stop.ids"]
-
-
-def _ids(run: Run) -> list[int]:
-    return list(run.header.stop.get("ids") or ())
+    stops = [list(each.header.stop.get("ids") or ()) for each in (run, other)]
+    return ["stop.ids"] if last in stops[0] and last not in stops[1] else ["stop.strings", "stop.ids"]

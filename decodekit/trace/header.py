@@ -102,10 +102,12 @@ class Footer:
     Args:
         ends: how each sequence ended.
         contents: one digest over the contents of the header and all steps; equal runs have equal ones.
+        shortened: how many steps were shortened, because the file had a limit of bytes.
     """
 
     ends: list[SequenceEnd]
     contents: str
+    shortened: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,10 +65,13 @@ class Lines:
         content = asdict(resumption)
         return Line(_line_of({"kind": "resumed", "prev": self._prev, "content": content, "created": _now()}), b"")
 
-    def footer(self, ends: Sequence[SequenceEnd]) -> tuple[bytes, Footer]:
+    def footer(self, ends: Sequence[SequenceEnd], shortened: int = 0) -> tuple[bytes, Footer]:
         """The last line with its newline, and the footer in it."""
-        footer = Footer(list(ends), self._contents.hexdigest())
-        body = _line_of({"kind": "footer", "prev": self._prev, "content": asdict(footer)})[:-1]
+        footer = Footer(list(ends), self._contents.hexdigest(), shortened)
+        content = asdict(footer)
+        if not shortened:
+            del content["shortened"]
+        body = _line_of({"kind": "footer", "prev": self._prev, "content": content})[:-1]
         return body + b',"check":"' + digest(body).encode() + b'"}\n', footer
 
 

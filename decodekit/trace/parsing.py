@@ -23,8 +23,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import CoreSchema, PydanticKnownError, from_json
-from pydantic_core.core_schema import no_info_after_validator_function
+from pydantic_core import CoreSchema, from_json
 
 from decodekit.chain import Entry
 from decodekit.distribution.disclosure import Disclosure
@@ -43,6 +42,7 @@ __all__ = ["check_recovered", "parse_footer", "parse_header", "parse_json", "par
 Parsed = TypeVar("Parsed")
 
 _SHORT = 2**18
+_FEW = 1024
 _INFINITE = {"chosen", "kept_bounds", "kl", "margin", "max_logprob", "raw_logprob", "scores", "top"}
 _ANY_INTEGER = {"schedule"}
 _TOKENS = {"ids", "token_ids", "top"}
@@ -179,19 +179,11 @@ def _limit(part: dict[str, Any], field: str) -> None:
         case "float" if field not in _INFINITE:
             part["allow_inf_nan"] = False
         case "float":
-            inner = dict(part)
-            part.clear()
-            part.update(no_info_after_validator_function(_not_nan, cast("CoreSchema", inner)))
+            part["ge"] = -math.inf  # as every number is, but not NaN
 
 
 def _is_field(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") == "model-field"
-
-
-def _not_nan(value: float) -> float:
-    if math.isnan(value):
-        raise PydanticKnownError("finite_number")
-    return value
 
 
 class _Untrusted(BaseModel):
@@ -254,8 +246,12 @@ class _RowSchema(_ClosedSchema):
 
 def _distinct(token_ids: list[int], what: str) -> Ids:
     ids = np.array(token_ids, dtype=np.int64)
-    ordered = np.sort(ids)
-    if (ordered[1:] == ordered[:-1]).any():
+    if len(token_ids) <= _FEW:
+        twice = len(set(token_ids)) < len(token_ids)
+    else:  # a set would take as much memory again as the list
+        ordered = np.sort(ids)
+        twice = bool((ordered[1:] == ordered[:-1]).any())
+    if twice:
         raise ValueError(f"{what} names a token twice")
     return ids
 

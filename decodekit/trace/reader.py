@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from decodekit.errors import TraceError, brief
 from decodekit.local.files import open_regular
-from decodekit.trace.codec import LONGEST_LINE, digest, to_line
+from decodekit.trace.codec import LONGEST_LINE, check_size, digest, to_line
+from decodekit.trace.header import Resumption
 from decodekit.trace.new_file import write_new
+from decodekit.trace.parsing import parse_json, parse_resumption, parse_step
 from decodekit.trace.trace import Trace
-from decodekit.trace.unpacking import Fault, unpack
+from decodekit.trace.unpacking import Fault, TraceReader
 from decodekit.types import PathLike
 
-__all__ = ["Fault", "inspect_trace", "read_trace", "recover"]
+__all__ = ["Fault", "TraceReader", "glance", "inspect_trace", "open_trace", "read_trace", "recover"]
 
 _PIECE = 2**16
+_STEP = re.compile(rb'\{"kind":"step","prev":"[0-9a-f]{32}","content":\{"stream":(\d{1,20}),')
 
 
 def read_trace(path: PathLike) -> Trace:
@@ -26,16 +31,54 @@ def read_trace(path: PathLike) -> Trace:
     Raises:
         TraceError: no such file, another format, a damaged or incomplete line; ``step`` counts the intact steps before.
     """
-    trace, fault = inspect_trace(path)
-    if fault is not None:
-        raise fault
-    return trace
+    reader = open_trace(path)
+    steps = list(reader)
+    return Trace(reader.header, steps, reader.footer, reader.resumed)
+
+
+def open_trace(path: PathLike) -> TraceReader:
+    """A trace to be read step by step, for files that do not fit into memory; digests are checked as in `read_trace`.
+
+    Raises:
+        TraceError: no such file, or no usable header; while its steps are read, the other errors of `read_trace`.
+    """
+    return TraceReader(_lines(path), path)
+
+
+def glance(path: PathLike) -> tuple[list[Resumption], Counter[int]]:
+    """Where a run was resumed, and how many steps of each stream there are, before the steps are read.
+
+    Nothing is checked, and only a line that looks like no step is parsed. If reading the file without a fault comes to
+    other values, then it was changed in between.
+    """
+    resumed: list[Resumption] = []
+    counts: Counter[int] = Counter()
+    lines = _lines(path)
+    next(lines, None)
+    for line, ended in lines:
+        if not ended:
+            break
+        step = _STEP.match(line)
+        if step is not None and line.count(b'"stream":') == 1:  # of a key that stands twice, the last counts
+            counts[int(step[1])] += 1
+            continue
+        try:
+            check_size(line)
+            data = parse_json(line)
+            if data["kind"] == "resumed":
+                resumed.append(parse_resumption(data["content"]))
+            elif data["kind"] == "step":
+                counts[parse_step(line).stream] += 1  # as reading takes it: a text may be a number
+        except (ValueError, TypeError, KeyError, RecursionError, MemoryError):
+            break  # a fault, which reading finds too
+    return resumed, counts
 
 
 def inspect_trace(path: PathLike) -> tuple[Trace, Fault | None]:
     """As `read_trace`, but returns a fault with the steps before it. Raises only if there is no usable header."""
-    parts, fault = unpack(_lines(path), path)
-    return Trace(parts.header, parts.steps, parts.footer, parts.resumed), fault
+    reader = open_trace(path)
+    steps = list(reader.intact())
+    return Trace(reader.header, steps, reader.footer, reader.resumed), reader.fault
 
 
 def recover(path: PathLike, target: PathLike) -> Trace:

@@ -7,7 +7,7 @@ still has its own token. Where this is not known, it may be the cause.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from decodekit.errors import brief
@@ -72,6 +72,11 @@ class Meeting:
         return bool(self.stages) and self.stages[-1].same is True
 
     @property
+    def samplers_differ(self) -> bool:
+        """Whether the tokens were drawn in another way."""
+        return any(field.field.startswith("chain.sampler") for field in self.fields)
+
+    @property
     def tosses_differ(self) -> bool:
         """Whether a processor drew other random words."""
         tossed = [[entry.tosses for entry in step.entries if entry.tosses] for step in (self.step_a, self.step_b)]
@@ -93,6 +98,9 @@ def reasons_of(meeting: Meeting) -> list[Reason]:
     ]
     if any(reason.matters for reason in found):
         return found
+    if len(found) > 1:  # each alone changes nothing
+        first = replace(found[0], why=f"{found[0].why}, together with what else differs", matters=True)
+        return [first, *found[1:]]
     return [*found, Reason("choice", "unknown", "nothing that is recorded before the choice explains the other token")]
 
 
@@ -116,10 +124,12 @@ def _setting(meeting: Meeting, field: FieldDifference) -> bool | None:
     a, b = meeting.step_a, meeting.step_b
     match field.field.split(".")[0], field.field:
         case ("seed" | "rng", _):
-            if a.draw is None and b.draw is None and not meeting.tosses_differ:
-                return None
+            if None in (a.draw, b.draw) and not meeting.tosses_differ:
+                return None  # of two samplers one draws nothing
             stays = meeting.stays(with_noise(meeting.a, a, meeting.b, b))
             return meeting.tosses_differ or not stays
+        case ("chain", "chain.sampler.version" | "chain.sampler.distribution") if not meeting.final_is_same:
+            return None  # another version of the code is suspected only where all before it is equal
         case ("chain", name) if name.startswith("chain.sampler"):
             return not meeting.stays(with_sampler(meeting.a, a, meeting.b))
         case ("chain", name):
@@ -138,15 +148,24 @@ def _part_matters(meeting: Meeting, field: str) -> bool | None:
     """Whether a processor that differs may matter; None if its result does not differ."""
     if meeting.final_is_same:
         return None
-    if field.startswith("chain.processors["):
+    if not field.startswith("chain.processors["):
+        changed = [stage for stage in meeting.stages if not stage.in_both]
+    else:
         place = int(field.removeprefix("chain.processors[").split("]")[0])
-        stage = next((each for each in meeting.stages if each.place_a == place), None)
-        if stage is not None and stage.same is True:
-            return None
+        changed = [stage for stage in meeting.stages if stage.place_a == place]
         about_code = field.endswith((".version", ".distribution"))
-        if about_code and stage is not None and first_different(meeting.stages) is not stage:
+        if any(stage.same or (about_code and first_different(meeting.stages) is not stage) for stage in changed):
             return None
+    if changed and not any(_acted(meeting.step_a, each.place_a, meeting.step_b, each.place_b) for each in changed):
+        return None
     return _scores_matter(meeting) and not _greedy_on_other_rows(meeting)
+
+
+def _acted(a: Step, place_a: int | None, b: Step, place_b: int | None) -> bool:
+    """Whether a processor changed the distribution on one of the two sides, or may have."""
+    places = [(step, place) for step, place in ((a, place_a), (b, place_b)) if place is not None]
+    entries = [step.entries[place] for step, place in places if place < len(step.entries)]
+    return any(entry.kl is None or entry.kl > 0 for entry in entries)
 
 
 def _greedy_on_other_rows(meeting: Meeting) -> bool:
@@ -180,15 +199,27 @@ def _distribution(meeting: Meeting) -> Iterator[Reason]:
     first = first_different(meeting.stages)
     if first is None:
         return
-    matters = not meeting.final_is_same and meeting.parting.explained is not False and _scores_matter(meeting)
+    too_small = meeting.parting.explained is False and not meeting.samplers_differ
+    matters = not meeting.final_is_same and not too_small and _scores_matter(meeting)
     if first.name == "raw":
-        yield Reason("distribution", "raw", f"the model's answers differ{_how_far(meeting)}", matters=matters)
+        by = "" if first.drift is None else f" by up to {first.drift:.3g} nats"
+        text = f"the model's answers differ{by}{_labels(meeting)}{_how_far(meeting)}"
+        yield Reason("distribution", "raw", text, matters=matters)
     elif first.name == "final":
         text = "the final scores differ, and what is recorded of the stages before does not"
         yield Reason("processors", "final", text, matters=matters)
     elif not _chains_differ(meeting):
         text = f"{first.name} gives another result for the same answer of the model{_how_far(meeting)}"
         yield Reason("processors", first.name, text, matters=matters)
+
+
+def _labels(meeting: Meeting) -> str:
+    """What a provider had done to only one of the answers, or another thing to each."""
+    labels = [(step.raw.stage, step.raw.temperature) for step in (meeting.step_a, meeting.step_b)]
+    if labels[0] == labels[1]:
+        return ""
+    told = " and ".join(f"{stage!r} at temperature {temperature:g}" for stage, temperature in labels)
+    return f", which are {told}"
 
 
 def _chains_differ(meeting: Meeting) -> bool:
@@ -201,9 +232,11 @@ def _how_far(meeting: Meeting) -> str:
     if drift is None or not margins:
         return ""
     told = f"; the final log-probabilities by up to {drift:.3g} nats, and the larger margin is {max(margins):.3g}"
-    if explained is None:
-        return told
-    return told + (": a drift of the model explains the other token" if explained else ": the drift is too small")
+    return (
+        told
+        if explained is None
+        else told + (": a drift of the model explains the other token" if explained else ": the drift is too small")
+    )
 
 
 def _draw(meeting: Meeting) -> Iterator[Reason]:
@@ -235,5 +268,7 @@ def _broken(meeting: Meeting) -> Iterator[Reason]:
         names = " and ".join({"a": "the first", "b": "the second"}[side] for side in broken)
         where = "both" if len(broken) == 2 else broken[0]
         yield Reason(
-            "choice", where, f"the recorded scores and noise of {names} give another token: a forged or broken record"
+            "choice",
+            where,
+            f"the recorded scores and noise of {names} do not give the token: a forged or broken record",
         )

@@ -61,18 +61,22 @@ class Jsonl:
     Args:
         jsonl: the file; it must not exist.
         fsync: wait for the disk after each line, against power cuts.
+        max_bytes: the longest that a file becomes, or None. So that all steps of the run have room, some are
+            written without what proves their draw, without the model's answer and without leading tokens; the footer
+            says how many. If even such a step has no room, the run ends with a `TraceError`, as on a full disk.
     """
 
-    def __init__(self, *, jsonl: PathLike, fsync: bool = False) -> None:
+    def __init__(self, *, jsonl: PathLike, fsync: bool = False, max_bytes: int | None = None) -> None:
         self.path = jsonl
         self.fsync = fsync
+        self.max_bytes = None if max_bytes is None else whole(max_bytes, "max_bytes", 1, 2**63 - 1)
 
     def __repr__(self) -> str:
         return f"Jsonl(jsonl={os.fspath(self.path)!r})"
 
     def open(self, header: Header) -> TraceWriter:
         """Create the file. Raises `TraceError` as `TraceWriter`."""
-        return TraceWriter(self.path, header, fsync=self.fsync)
+        return TraceWriter(self.path, header, fsync=self.fsync, max_bytes=self.max_bytes)
 
 
 class Memory:

@@ -61,11 +61,13 @@ def raw_values(step: Step, vocab_size: int | None) -> Values:
         return _listed(step.raw.top, step, step.choice.raw_logprob, entropy, support)
     if answer.token_ids is None:
         ids = np.arange(len(answer.row), dtype=np.int64)
-        return Values(ids, answer.logprobs, True, True, entropy, support, "the row")
+        return Values(ids, answer.logprobs, True, True, entropy, support, "all tokens")
     ids = np.sort(answer.token_ids)
     whole, known = answer.hidden is None, answer.knows_normalizer
     values = answer.logprobs_of(ids) if known else answer.scores_of(ids)
-    return Values(ids, values, whole, known, entropy, support, "the row" if whole else f"a head of {len(ids)} tokens")
+    return Values(
+        ids, values, whole, known, entropy, support, "all tokens" if whole else f"a head of {len(ids)} tokens"
+    )
 
 
 def after(step: Step, entry: Entry) -> Values:
@@ -89,7 +91,7 @@ def final_values(step: Step) -> Values:
     else:
         constant = _constant(dict(zip(ids.tolist(), shifted.tolist(), strict=True)), step)
     logprobs, known = shifted + (constant or 0.0), constant is not None
-    what = "the whole support" if whole else f"{len(ids)} tokens of the final scores"
+    what = "all tokens" if whole else f"{len(ids)} tokens of the final scores"
     return Values(ids, logprobs, whole, known, entropy, support, what)
 
 
@@ -114,9 +116,7 @@ def _listed(
     ids = np.array(sorted(pairs), dtype=np.int64)
     logprobs = np.array([pairs[each] for each in ids.tolist()], dtype=np.float64)
     whole = support is not None and int(np.count_nonzero(logprobs > -math.inf)) >= support
-    return Values(
-        ids, logprobs, whole, True, entropy, support, f"the {len(ids)} leading tokens" if not whole else "all"
-    )
+    return Values(ids, logprobs, whole, True, entropy, support, "all tokens" if whole else f"{len(ids)} leading tokens")
 
 
 def compare(
@@ -169,8 +169,10 @@ def _agree(one: float | None, other: float | None) -> bool:
 def _missing(a: Values, b: Values) -> str:
     if a.complete and b.complete:
         return ""
-    sides = [f"the {name} has {values.what}" for name, values in (("first", a), ("second", b)) if not values.complete]
-    return "; ".join(sides)
+    parts = [values.what if len(values.ids) else "nothing" for values in (a, b)]
+    if parts[0] == parts[1]:
+        return f"only {parts[0]} of both are recorded" if parts[0] != "nothing" else "nothing of both is recorded"
+    return f"recorded of the first: {parts[0]}; of the second: {parts[1]}"
 
 
 def _top(values: Values | None) -> tuple[tuple[int, float], ...]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from decodekit.draw.randomness import ALGORITHM
 from decodekit.errors import DecodekitError
 from decodekit.trace.comparing import is_close
-from decodekit.trace.redraw import noise_of, redraw
+from decodekit.trace.redraw import check_word, noise_of, redraw
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
@@ -24,8 +25,17 @@ def attempt_of(step: Step) -> int:
 
 def is_sound(trace: Trace, step: Step) -> bool | None:
     """Whether the recorded scores and noise give the recorded token; None where too little is recorded."""
+    if trace.header.rng != ALGORITHM:
+        return None
+    noise = noise_of(trace, step, attempt_of(step))
     try:
-        again = redraw(trace, step, noise_of(trace, step, attempt_of(step)))
+        try:
+            again = redraw(trace, step, noise)
+        except Finding as finding:
+            if finding.word != "failed":
+                check_word(trace, step, noise)  # the draw cannot be repeated, but its random word can be checked
+                return None
+            raise
     except Finding as finding:
         return False if finding.word == "failed" else None
     except DecodekitError:
@@ -35,6 +45,8 @@ def is_sound(trace: Trace, step: Step) -> bool | None:
 
 def with_noise(a: Trace, step: Step, b: Trace, other: Step) -> int | None:
     """The token of the first step's scores with the noise of the second."""
+    if b.header.rng != ALGORITHM:  # the words of another algorithm are not known
+        return None
     try:
         return redraw(a, step, noise_of(b, other, attempt_of(other))).token_id
     except (Finding, DecodekitError):

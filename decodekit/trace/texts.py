@@ -20,14 +20,15 @@ class RecordedTexts:
     Args:
         trace: has the stop strings and the ids that end a text.
         tokenizer: the run's.
+        counts: how many steps each stream has.
     """
 
-    def __init__(self, trace: Trace, tokenizer: Tokenizer) -> None:
+    def __init__(self, trace: Trace, tokenizer: Tokenizer, counts: Counter[int]) -> None:
         stop = trace.header.stop
         self._tokenizer = tokenizer
         strings, ends = tuple(stop.get("strings") or ()), tokenizer.eos_ids | frozenset(stop.get("ids") or ())
         self._streams = {stream: TokenText(tokenizer, strings, ends) for stream, _ in trace.header.sequences}
-        self._left = Counter(step.stream for step in trace.steps)
+        self._left = counts.copy()
 
     def check(self, step: Step) -> None:
         """Compare a step's text. If the run ended with this step, text that was held back is in it too.

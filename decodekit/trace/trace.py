@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from decodekit.trace.lines import Lines
 from decodekit.trace.notebook import as_html
 from decodekit.trace.rows import row_of
 from decodekit.trace.step import Step
-from decodekit.trace.unpacking import unpack
+from decodekit.trace.unpacking import TraceReader
 
 __all__ = ["Trace"]
 
@@ -106,7 +107,7 @@ class Trace:
             if number < len(self.steps):
                 written.append(lines.add(lines.step(self.steps[number], number)))
         if self.footer is not None:
-            written.append(lines.footer(self.footer.ends)[0])
+            written.append(lines.footer(self.footer.ends, self.footer.shortened)[0])
         return b"".join(written)
 
     @classmethod
@@ -118,14 +119,14 @@ class Trace:
         """
         if not isinstance(data, bytes | bytearray | memoryview):
             raise TraceError(f"from_bytes takes the bytes of a file, not {brief(data)}; read_trace takes its path")
-        parts, fault = unpack(((line.rstrip(b"\n"), line.endswith(b"\n")) for line in io.BytesIO(data)), "the data")
-        if fault is not None:
-            raise fault
-        return cls(parts.header, parts.steps, parts.footer, parts.resumed)
+        lines = ((line.rstrip(b"\n"), line.endswith(b"\n")) for line in io.BytesIO(data))
+        reader = TraceReader(lines, "the data")
+        steps = list(reader)
+        return cls(reader.header, steps, reader.footer, reader.resumed)
 
     def wrong_ends(self) -> str | None:
         """What is wrong with the footer's ends: one per sequence, its tokens counted, a text for an error only."""
-        return wrong_ends(self.header, self.steps, self.footer)
+        return wrong_ends(self.header, Counter(step.stream for step in self.steps), self.footer)
 
     def ended_early(self) -> str | None:
         """Which sequence ended at a limit that it had not reached; None for none, as far as the record says.

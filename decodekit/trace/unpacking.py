@@ -1,9 +1,9 @@
-"""From untrusted lines to the parts of a trace, or to a fault that names the step."""
+"""From untrusted lines to the parts of a trace, step by step, or to a fault that names the step."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -21,20 +21,10 @@ from decodekit.trace.parsing import (
 )
 from decodekit.trace.step import Step
 
-__all__ = ["Fault", "Parts", "unpack"]
+__all__ = ["Fault", "TraceReader"]
 
 _HEADER = b'{"kind":"header","content":'
 _CHECK = b',"check":"'
-
-
-@dataclass(slots=True)
-class Parts:
-    """What was read so far. The arguments are those of `decodekit.Trace`."""
-
-    header: Header
-    steps: list[Step] = field(default_factory=list)
-    footer: Footer | None = None
-    resumed: list[Resumption] = field(default_factory=list)
 
 
 class Fault(TraceError):
@@ -54,42 +44,120 @@ class _Unchained(ValueError):
     pass
 
 
-def unpack(lines: Iterator[tuple[bytes, bool]], path: object) -> tuple[Parts, Fault | None]:
-    """The parts of a trace, and the fault behind which nothing was read. Raises only if there is no usable header.
+class TraceReader:
+    """Reads a trace step by step, in bounded memory: one step is kept, whatever the length of the file.
+
+    Iterate over it once. A step is given when the line after it has been read: if the digest there is wrong, the step
+    may be the one that was changed.
 
     Args:
         lines: without their newlines, and whether each had one.
         path: names them in errors.
+
+    Attributes:
+        header: what the run started from.
+        footer: once all steps were read; None if there is none.
+        resumed: where the run was resumed, as far as it was read.
+        counts: how many steps of each stream were read.
+        fault: what is wrong with the file, behind the last step that was given.
+
+    Raises:
+        TraceError: there is no usable header.
     """
-    first, ended = next(lines, (b"", False))
-    if not first and not ended:
-        raise TraceError(f"{path} is empty")
-    header, contents = _header(first, ended, path)
-    trace = Parts(header)
-    prev = digest(first)
-    del first
-    for line, ended in lines:
-        steps = len(trace.steps)
-        if trace.footer is not None:
-            return trace, Fault(f"{path} has more lines after its footer", step=steps)
+
+    def __init__(self, lines: Iterator[tuple[bytes, bool]], path: object) -> None:
+        self._lines, self._path = lines, path
+        first, ended = next(lines, (b"", False))
+        if not first and not ended:
+            raise TraceError(f"{path} is empty")
+        self.header, self._contents = _header(first, ended, path)
+        self._prev = digest(first)
+        self.footer: Footer | None = None
+        self.resumed: list[Resumption] = []
+        self.counts: Counter[int] = Counter()
+        self.fault: Fault | None = None
+
+    def __iter__(self) -> Iterator[Step]:
+        """The steps. Raises the fault behind them, if there is one."""
+        yield from self.intact()
+        if self.fault is not None:
+            raise self.fault
+
+    def intact(self) -> Iterator[Step]:
+        """The steps before a fault, which is in `fault` then."""
+        held: Step | None = None
+        read = 0
+        for line, ended in self._lines:
+            try:
+                step = self._take(line, ended, read)
+            except _Unchained as error:
+                read = max(read - 1, 0)
+                self.fault = Fault(f"{self._path}: {error}", step=read)
+                return
+            except Fault as fault:
+                self.fault = fault
+                break
+            if step is not None:
+                if held is not None:
+                    yield held
+                held, read = step, read + 1
+        if held is not None:
+            yield held
+
+    def _take(self, line: bytes, ended: bool, steps: int) -> Step | None:
+        """The next line: a step, or None if it is of another kind. Raises `Fault` or `_Unchained`."""
+        if self.footer is not None:
+            raise Fault(f"{self._path} has more lines after its footer", step=steps)
         if not ended and len(line) <= LONGEST_LINE:
-            return trace, Fault(
-                f"the last line of {path}, after {steps} steps, is incomplete; decodekit.recover, or the command "
+            raise Fault(
+                f"the last line of {self._path}, after {steps} steps, is incomplete; decodekit.recover, or the command "
                 "decodekit recover, copies the lines before it",
                 step=steps,
                 torn=len(line),
             )
         try:
             check_size(line)
-            prev = _take(line, prev, trace, contents)
-        except _Unchained as error:
-            del trace.steps[steps - 1 :]  # the step before may be the damaged one
-            return trace, Fault(f"{path}: {error}", step=len(trace.steps))
+            step = self._read(line, steps)
+        except _Unchained:
+            raise
         except (ValueError, RecursionError, MemoryError) as error:
-            return trace, Fault(
-                f"line {steps + 2} of {path}, after {steps} steps, is damaged: {_told(error)}", step=steps
-            )
-    return trace, None
+            raise Fault(
+                f"line {steps + 2} of {self._path}, after {steps} steps, is damaged: {_told(error)}", step=steps
+            ) from None
+        self._prev = digest(line)
+        return step
+
+    def _read(self, line: bytes, steps: int) -> Step | None:
+        if line.startswith(b'{"kind":"step","prev":"' + self._prev.encode() + b'"'):
+            step = parse_step(line)
+            self._contents.update(_content_bytes(line))
+            self.counts[step.stream] += 1
+            return step
+        data = parse_json(line)
+        if not isinstance(data, dict) or data.get("prev") != self._prev:
+            raise _Unchained(f"the digest in line {steps + 2} is not that of the line before; one was changed")
+        match data.get("kind"):
+            case "recovered":
+                check_recovered(data.get("content"))
+            case "resumed":
+                self.resumed.append(parse_resumption(data.get("content")))
+            case "footer":
+                self.footer = self._end(line, data.get("content"))
+            case other:
+                raise ValueError(f"a line of kind {str(other)[:40]!r}")
+        return None
+
+    def _end(self, line: bytes, content: Any) -> Footer:
+        body, _, check = line.rpartition(_CHECK)
+        if check != digest(body).encode() + b'"}':
+            raise ValueError("the footer does not match its own digest")
+        footer = parse_footer(content)
+        if footer.contents != self._contents.hexdigest():
+            raise ValueError("the footer's digest of all contents does not match the lines above")
+        wrong = wrong_ends(self.header, self.counts, footer)
+        if wrong is not None:
+            raise ValueError(wrong)
+        return footer
 
 
 def _header(line: bytes, ended: bool, path: object) -> tuple[Header, Any]:
@@ -115,37 +183,6 @@ def _header(line: bytes, ended: bool, path: object) -> tuple[Header, Any]:
         return parse_header(content), blake2b(memoryview(line)[start:end], digest_size=16)
     except (ValueError, RecursionError) as error:
         raise TraceError(f"{path} is not a decodekit trace: {_told(error)}", step=0) from None
-
-
-def _take(line: bytes, prev: str, trace: Parts, contents: Any) -> str:
-    """Check one line, add what it holds to the trace, and return its digest."""
-    if line.startswith(b'{"kind":"step","prev":"' + prev.encode() + b'"'):
-        step = parse_step(line)
-        trace.steps.append(step)
-        contents.update(_content_bytes(line))
-        return digest(line)
-    data = parse_json(line)
-    if not isinstance(data, dict) or data.get("prev") != prev:
-        raise _Unchained(f"the digest in line {len(trace.steps) + 2} is not that of the line before; one was changed")
-    if data.get("kind") == "recovered":
-        check_recovered(data.get("content"))
-        return digest(line)
-    if data.get("kind") == "resumed":
-        trace.resumed.append(parse_resumption(data.get("content")))
-        return digest(line)
-    if data.get("kind") != "footer":
-        raise ValueError(f"a line of kind {str(data.get('kind'))[:40]!r}")
-    body, _, check = line.rpartition(_CHECK)
-    if check != digest(body).encode() + b'"}':
-        raise ValueError("the footer does not match its own digest")
-    footer = parse_footer(data.get("content"))
-    if footer.contents != contents.hexdigest():
-        raise ValueError("the footer's digest of all contents does not match the lines above")
-    wrong = wrong_ends(trace.header, trace.steps, footer)
-    if wrong is not None:
-        raise ValueError(wrong)
-    trace.footer = footer
-    return digest(line)
 
 
 def _content_bytes(line: bytes) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from decodekit.errors import TraceError
+from decodekit.trace.budget import Budget, shortened
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.lines import Line, Lines
 from decodekit.trace.step import Step
@@ -29,19 +30,23 @@ class TraceWriter:
         header: what the run starts from.
         fsync: wait for the disk after each line. A killed process loses nothing in either case; without it, a power
             failure may lose lines.
+        max_bytes: the file becomes no longer: steps are shortened (`decodekit.trace.budget.shortened`) so that all that
+            the run may make have room. None for no limit.
 
     Raises:
-        TraceError: the file exists or cannot be created; later, a line could not be written in full.
+        TraceError: the file exists or cannot be created; later, a line could not be written in full, or has no room.
     """
 
-    def __init__(self, path: PathLike, header: Header, *, fsync: bool = False) -> None:
+    def __init__(self, path: PathLike, header: Header, *, fsync: bool = False, max_bytes: int | None = None) -> None:
         self.path = Path(path)
         self._fsync = fsync
         self._lines = Lines()
         self._steps = 0
         self._counts: Counter[int] = Counter()  # of each stream
+        self._shortened = 0
         self._in_doubt = False
         first = self._lines.header(header)
+        self._budget = None if max_bytes is None else Budget(max_bytes, header, first)
         try:
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         except FileExistsError:
@@ -61,11 +66,18 @@ class TraceWriter:
 
     def write(self, step: Step) -> None:
         """Append one step."""
-        self._append(self._lines.step(step, self._steps), step.stream)
+        line = self._lines.step(step, self._steps)
+        short = self._budget is not None and not self._budget.allows(line)
+        if short:
+            line = self._lines.step(shortened(step), self._steps)
+            self._require_room(line)
+        self._append(line, step.stream, short=short)
 
     def resumed(self, resumption: Resumption) -> None:
         """Write that the run was resumed."""
-        self._append(self._lines.resumed(resumption))
+        line = self._lines.resumed(resumption)
+        self._require_room(line)
+        self._append(line)
 
     def close(self, ends: Sequence[SequenceEnd]) -> Footer | None:
         """Write the footer and close the file. Does nothing the second time.
@@ -74,14 +86,16 @@ class TraceWriter:
             ends: how each sequence ended, in the order of the header.
 
         Returns:
-            The footer; None if none was written, because the file was closed or a write was interrupted, or because the
-            ends count other steps than were written.
+            The footer; None if none was written, because the file was closed or a write was interrupted, because the
+            ends count other steps than were written, or because it has no room.
         """
         try:
             if not self._open or self._in_doubt or any(self._counts[end.stream] != end.tokens for end in ends):
                 return None
             self._in_doubt = True  # from here to the end: an interrupt may come before the file is closed
-            line, footer = self._lines.footer(ends)
+            line, footer = self._lines.footer(ends, self._shortened)
+            if self._budget is not None and os.fstat(self._file).st_size + len(line) > self._budget.limit:
+                return None  # long texts of errors
             self._write(line)
         finally:
             self.abandon()
@@ -99,7 +113,15 @@ class TraceWriter:
         with suppress(OSError):
             self.path.unlink()
 
-    def _append(self, line: Line, stream: int | None = None) -> None:
+    def _require_room(self, line: Line) -> None:
+        if self._budget is not None and not self._budget.has_room(line):
+            raise TraceError(
+                f"{self.path} has reached its max_bytes={self._budget.limit} after {self._steps} steps; "
+                "give it more, or the run fewer max_tokens",
+                step=self._steps,
+            )
+
+    def _append(self, line: Line, stream: int | None = None, *, short: bool = False) -> None:
         """Write a line and count it; everything that can fail is done before the write."""
         if self._in_doubt:
             raise TraceError(f"writing to {self.path} was interrupted; resume the run", step=self._steps)
@@ -109,6 +131,9 @@ class TraceWriter:
         if stream is not None:
             self._steps += 1
             self._counts[stream] += 1
+        self._shortened += short
+        if self._budget is not None:
+            self._budget.take(line, step=stream is not None)
         self._in_doubt = False
 
     def _write(self, data: bytes) -> None:

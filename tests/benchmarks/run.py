@@ -28,6 +28,7 @@ from tests.benchmarks import (
     samplers,
     samples,
     torch_adapter,
+    tracing,
     trips,
     verifying,
 )
@@ -49,6 +50,7 @@ PARTS = (
     ("torch", torch_adapter),
     ("device", on_device),
     ("verifying", verifying),
+    ("tracing", tracing),
     ("remote", remote),
     ("trips", trips),
     ("rows", rows),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -11,8 +13,10 @@ from typing import Any
 
 import decodekit
 from decodekit.testing import TableAdapter
-from tests.trace.forging import Line, dump, load
+from tests.trace.forging import Line, packed
 from tests.trace.golden_runs import NGRAM, scores
+
+from .recipes import forge
 
 WIDE = TableAdapter(lambda ids: scores(ids, 300), 300)
 HEADS = TableAdapter(lambda ids: scores(ids, 60), 60, most=decodekit.Disclosure(6, (0,)))
@@ -30,24 +34,22 @@ def honest(folder: Path) -> Iterator[Path]:
     for i, ((adapter, prompt, more), chain, sampler, level) in enumerate(cases):
         path = folder / f"honest{i}.jsonl"
         session = decodekit.Session(adapter, decodekit.Chain.of(f"{chain} {sampler}"), seed=i, top_logprobs=2)
-        try:
+        with suppress(decodekit.DecodekitError):  # hidden tokens matter: the footer says that it ended in an error
             session.generate(prompt, max_tokens=3, level=level, trace=path, **more)
-        except decodekit.DecodekitError:  # hidden tokens matter here: what was written has no good end
-            pass
         yield path
 
 
-def tampered(source: Path, chance: Random, target: Path) -> Path:
+def tampered(source: bytes, chance: Random) -> bytes:
     """This trace with one thing changed: a value under digests that fit, or bytes."""
-    if chance.random() < 0.7:
-        lines = load(source)
-        _forge(lines, chance)
-        return dump(lines, target)
-    target.write_bytes(chance.choice(DAMAGES)(source.read_bytes(), chance))
-    return target
+    kind = chance.random()
+    if kind < 0.2:
+        return chance.choice(DAMAGES)(source, chance)
+    lines = [json.loads(line) for line in source.split(b"\n")[:-1]]
+    (forge if kind < 0.8 else _change_any)(lines, chance)
+    return packed(lines)
 
 
-def _forge(lines: list[Line], chance: Random) -> None:
+def _change_any(lines: list[Line], chance: Random) -> None:
     line = chance.choice(lines)
     holder: Any = line["content"]
     while True:
@@ -59,7 +61,7 @@ def _forge(lines: list[Line], chance: Random) -> None:
         if isinstance(inner, dict | list) and inner and chance.random() < 0.9:
             holder = inner
             continue
-        _change(holder, key, chance)
+        _change_one(holder, key, chance)
         return
     if isinstance(holder, list):
         holder.append(1)
@@ -67,7 +69,7 @@ def _forge(lines: list[Line], chance: Random) -> None:
         holder["new"] = 1
 
 
-def _change(holder: Any, key: Any, chance: Random) -> None:
+def _change_one(holder: Any, key: Any, chance: Random) -> None:
     how = chance.random()
     if how < 0.1:
         del holder[key]
@@ -80,7 +82,7 @@ def _change(holder: Any, key: Any, chance: Random) -> None:
 
 
 def _others(value: Any) -> list[Any]:
-    """Other values, some of which fit. None that only a lenient reader takes: a number as text, a boolean as a number."""
+    """Other values, some of which fit; none that only a lenient reader takes, such as a number as text."""
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):

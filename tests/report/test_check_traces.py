@@ -35,14 +35,12 @@ def test_each_trace_of_the_conformance_folder_gets_its_verdict(modules: Page) ->
 
 def test_it_agrees_with_verify_on_500_traces(modules: Page, tmp_path: Path) -> None:
     """108 honest runs and the golden traces, then as many as are missing with one thing changed, always the same."""
-    sources = [path for path in honest(tmp_path) if path.exists()] + sorted(TRACES.glob("golden/**/*.jsonl"))
-    files = [path.read_bytes() for path in sources]
-    sources += [
-        CONFORMANCE / f"{name}.jsonl" for name in ("abandoned", "streams", "ambiguous", "resumed", "last_stream")
-    ]
+    files = [path.read_bytes() for path in (*honest(tmp_path), *sorted(TRACES.glob("golden/**/*.jsonl")))]
+    others = ("abandoned", "streams", "ambiguous", "resumed", "last_stream")
+    sources = files + [(CONFORMANCE / f"{name}.jsonl").read_bytes() for name in others]
     chance = Random(14)
     while len(files) < 500:
-        files.append(tampered(chance.choice(sources), chance, tmp_path / "tampered.jsonl").read_bytes())
+        files.append(tampered(chance.choice(sources), chance))
     assert differences(modules, files, tmp_path / "one.jsonl") == []
     words = Counter(by_decodekit(data, tmp_path / "one.jsonl")["word"] for data in files)
     assert set(words) == {"proved", "consistent", "ambiguous", "incomplete", "failed", "refused"}

@@ -1,4 +1,4 @@
-"""The noise and the digests of the page, in a real browser: the vectors of docs/RNG.md, and what NumPy and hashlib give."""
+"""The noise and the digests of the page, in a real browser: the vectors of docs/RNG.md, NumPy and hashlib."""
 
 from __future__ import annotations
 
@@ -103,6 +103,30 @@ def test_digests_are_those_of_hashlib(modules: Page) -> None:
         for length, digest in zip(sizes, found, strict=True):
             data = bytes((7 * i + length) % 256 for i in range(length))
             assert digest == blake2b(data, digest_size=size, person=person.encode()).hexdigest()
+
+
+def test_child_seeds_follow_from_the_digest(modules: Page) -> None:
+    """The vectors of `derive`: the page digests what docs/RNG.md says; no check of a trace needs them."""
+    listed = re.findall(r"`derive\((\d+)(.*?)\) = 0x([0-9a-f]{16})`", PAGE)
+    assert len(listed) == 5
+    inputs = []
+    for seed, path, _ in listed:
+        data = b"S" + int(seed).to_bytes(8, "little")
+        for item in filter(None, path.split(", ")):
+            if item.startswith('"'):
+                text = item.strip('"').encode()
+                data += b"T" + len(text).to_bytes(4, "little") + text
+            else:
+                data += b"I" + int(item).to_bytes(8, "little")
+        inputs.append(list(data))
+    found = modules.evaluate(
+        """async (inputs) => {
+          const { Blake2b } = await import("/digest.js");
+          return inputs.map((bytes) => new Blake2b(8, "decodekit-rng-1").update(Uint8Array.from(bytes)).hex());
+        }""",
+        inputs,
+    )
+    assert [bytes.fromhex(digest)[::-1].hex() for digest in found] == [word for _, _, word in listed]
 
 
 def test_a_digest_in_pieces_is_that_of_the_whole(modules: Page) -> None:

@@ -50,12 +50,14 @@ class Sound:
     n: int = 1
     chain: Found | None = None
     after: Callable[[Path, Any], None] | None = None
+    max_bytes: int | None = None
 
     def lines(self, path: Path) -> list[Line]:
         session = decodekit.Session(
             self.adapter, decodekit.Chain(self.parts, self.sampler), seed=self.seed, top_logprobs=2
         )
-        session.generate_many(self.prompts, n=self.n, trace=path, **self.call)
+        sink = decodekit.sink("jsonl", jsonl=path, max_bytes=self.max_bytes)
+        session.generate_many(self.prompts, n=self.n, trace=sink, **self.call)
         if self.after is not None:
             self.after(path, self.adapter)
         return [timeless(line) for line in load(path)]
@@ -117,6 +119,8 @@ SOUND = [
     Sound("resumed", "resumed after two steps", PROVED, WHOLE, WARM, [[5]], {"max_tokens": 4}, after=resumed),
     Sound("recovered", "recovered after two steps", Found("incomplete", 2), WHOLE, WARM, [[5]], {"max_tokens": 4},
           after=recovered),
+    Sound("shortened", "a limit of bytes: two steps without final and top, and the footer says so", CONSISTENT, WHOLE,
+          WARM, [[5]], {"max_tokens": 3}, max_bytes=4250),
     Sound("abandoned", "branches that were taken back", PROVED, NGRAM, WARM, ["the "],
           {"max_tokens": 4, "ban": ["ca", "do", "lo"]}, seed=2),
     Sound("stop_string", "a stop string ends the text", PROVED, NGRAM, TOP_P, ["the "],

@@ -7,6 +7,7 @@ case changes one argument, or the file.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,8 @@ def run(
 
     def make(path: Path) -> Trace:
         made = decodekit.Session(adapter or model(), decodekit.Chain(parts, sampler), seed=seed, **(session or {}))
-        try:
+        with suppress(decodekit.DecodekitError):  # the end of the run is in its trace
             made.generate_many(prompts, n=n, trace=path, **{"max_tokens": 12, **call})
-        except decodekit.DecodekitError:
-            pass  # the end of the run is in its trace
         return decodekit.read_trace(path)
 
     return make
@@ -85,6 +84,15 @@ def chosen(lines: list[Line], at: int = 4) -> None:
     step = lines[at + 1]["content"]
     other = next(each for each in step["final"]["token_ids"] if each != step["token"])
     step["token"] = step["draw"]["lane"] = other
+
+
+def named(lines: list[Line], at: int = 4, word: str = "") -> None:
+    """Another token in a step of level choice; with the word of that token, or the one that was there."""
+    step = lines[at + 1]["content"]
+    step["token"] = step["draw"]["lane"] = (step["token"] + 1) % SIZE
+    if word == "fits":
+        noise = decodekit.Randomness(7, 0).words([step["token"]], step=at)
+        step["draw"]["word"] = f"{int(noise[0]):016x}"
 
 
 def scored(lines: list[Line], at: int = 4) -> None:
@@ -213,6 +221,7 @@ TINY, LARGE = 1e-7, 1.5
 CONFIGURATION = [
     Case("seed", SAME, run(seed=8), "configuration", "seed"),
     Case("seed, with a small drift too", SAME, run(model(TINY), seed=8), "configuration", "seed"),
+    Case("seed and sampler", SAME, run(sampler="greedy", seed=8), "configuration", "chain.sampler.name"),
     Case("seed and stop strings", SAME, run(seed=8, stop=["zz"]), "configuration", "seed"),
     Case("seed of a processor's coin", run(parts=[processor("xtc", xtc=0.5, threshold=0.01)], sampler="greedy"),
          run(parts=[processor("xtc", xtc=0.5, threshold=0.01)], sampler="greedy", seed=8), "configuration", "seed"),
@@ -273,6 +282,14 @@ DISTRIBUTION = [
     Case("a seed that is not used", run(parts=TOP1), run(model(LARGE), parts=TOP1, seed=8), "distribution", "raw"),
     Case("a temperature that changes no mode", run(parts=TOP_P[:1], sampler="greedy"),
          run(model(LARGE), parts=[processor("temperature", temperature=0.5)], sampler="greedy"), "distribution", "raw"),
+    Case("a processor that does nothing here", SAME,
+         run(model(LARGE), parts=[processor("top_k", top_k=40), *TOP_P[:1], processor("min_p", min_p=1e-9), TOP_P[1]]),
+         "distribution", "raw"),
+    Case("a parameter that does nothing here", run(parts=[*TOP_P, processor("top_k", top_k=38)]),
+         run(model(LARGE), parts=[*TOP_P, processor("top_k", top_k=35)]), "distribution", "raw"),
+    Case("another version of the sampler", SAME, changed(
+        lambda lines: lines[0]["content"]["chain"]["sampler"].update(version="0.0.1"), run(model(LARGE))
+    ), "distribution", "raw"),
     Case("another model", SAME, run(described(model(LARGE), model_fingerprint="sha256:77")), "distribution", "raw"),
 ]  # fmt: skip
 LATER = [
@@ -283,6 +300,14 @@ LATER = [
     Case("attempt", hasty(hurry=False), hasty(hurry=True), "draw", "attempt"),
     Case("provider", run(Drawing(3), parts=[]), run(Drawing(7), parts=[]), "draw", "provider"),
     Case("forged choice", SAME, changed(chosen), "choice", "b"),
+    Case("forged choice without scores", run(level="choice"), changed(named, run(level="choice")), "choice", "b"),
+    Case(
+        "forged choice and word without scores",
+        run(level="choice"),
+        changed(lambda lines: named(lines, word="fits"), run(level="choice")),
+        "choice",
+        "unknown",
+    ),
     Case("forged choice in the first", changed(chosen), SAME, "choice", "a"),
     Case("forged choice under a floor", run(WIDE, parts=[]), changed(chosen, run(WIDE, parts=[])), "choice", "b"),
     Case("forged choice and a small drift", SAME, changed(chosen, run(model(TINY))), "choice", "b"),
@@ -313,6 +338,7 @@ UNIMPORTANT = {  # the field that differs, and another run
     "chain.processors[1].version": changed(
         lambda lines: lines[0]["content"]["chain"]["processors"][1].update(version="0.0.1")
     ),
+    "rng": changed(header(rng="another")),
     "adapter.model_fingerprint": run(described(model(), model_fingerprint="sha256:77")),
     "adapter.tokenizer_fingerprint": run(described(model(), tokenizer_fingerprint="another digest of it")),
     "stop.strings": run(stop=["zz"]),

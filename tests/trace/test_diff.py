@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from itertools import zip_longest
 from pathlib import Path
 

@@ -4,6 +4,7 @@ import { noiseOf } from "./rng.js";
 
 export const CLOSE = 1e-9; // a smaller margin may have been decided by rounding
 const LARGEST_VOCABULARY = 2 ** 20; // that of which a floor is checked
+const LARGEST_SCORE = 1e305;
 export const CORE = ["multinomial", "greedy", "inverse_cdf", "provider"];
 
 /** What was found of a step: its word, if it is not proved, and why. */
@@ -130,6 +131,8 @@ export function drawAgain(header, step, attempt) {
   const best = alive.reduce((most, each) => Math.max(most, each.score), -Infinity);
   const [sampler, domain] = SAMPLERS[header.sampler];
   const again = sampler(alive, best, header, step, stepNoise(header, step, domain, attempt));
+  const whole = step.floor === null || header.sampler === "greedy";
+  if (whole && Math.abs(best) > LARGEST_SCORE) again.wrong = "differences of such scores overflow";
   const total = Math.log(alive.reduce((sum, each) => sum + Math.exp(each.score - best), 0));
   again.logprobOf = (token) => alive.find((each) => each.token === token).score - best - total;
   return again;

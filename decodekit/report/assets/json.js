@@ -64,9 +64,10 @@ export function parseJson(text) {
   }
 
   /** What stands between two brackets, separated by commas. */
-  function each(close, read) {
+  function each(close, depth, read) {
     at++;
     if (next() !== close) {
+      if (depth === DEEPEST) fail("too many levels");
       read();
       while (next() === ",") {
         at++;
@@ -80,11 +81,10 @@ export function parseJson(text) {
     const first = next();
     if (first === '"') return string();
     if (first === "[" || first === "{") {
-      if (depth === DEEPEST) fail("too many levels");
       const whole = first === "[" ? [] : Object.create(null);
-      if (first === "[") each("]", () => whole.push(value(depth + 1)));
+      if (first === "[") each("]", depth, () => whole.push(value(depth + 1)));
       else {
-        each("}", () => {
+        each("}", depth, () => {
           const key = string();
           expect(":");
           whole[key] = value(depth + 1);

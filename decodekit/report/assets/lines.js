@@ -7,6 +7,7 @@ import { footerContent, headerContent, recoveredContent, resumedContent, stepLin
 
 const LONGEST_LINE = 2 ** 24; // bytes
 const END = 0x0a;
+const CONTENT = '"content":';
 const HEADER = '{"kind":"header","content":';
 
 const encode = (text) => new TextEncoder().encode(text);
@@ -79,11 +80,11 @@ function readHeader(line, ended) {
 
 function takeStep(line, trace, contents) {
   const { content } = stepLine(dataOf(line));
-  const start = find(line, '"content":') + '"content":'.length;
+  const start = find(line, CONTENT);
   const end = find(line, ',"timing":', true);
-  if (end < start) throw new Fault("a step does not have the form in which steps are written");
+  if (start < 0 || end < start) throw new Fault("a step does not have the form in which steps are written");
   trace.steps.push(content);
-  contents.update(line.subarray(start, end));
+  contents.update(line.subarray(start + CONTENT.length, end));
 }
 
 function takeFooter(line, data, trace, contents) {

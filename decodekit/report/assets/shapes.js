@@ -227,4 +227,4 @@ export const recoveredContent = open({ steps: count, cut: count });
 
 const REASONS = ["stop", "length", "context", "deadline", "cancelled", "error"];
 const end = open({ stream: u64, tokens: count, finish_reason: oneOf(...REASONS), error: maybe(text) });
-export const footerContent = open({ ends: list(end), contents: digest });
+export const footerContent = open({ ends: list(end), contents: digest, shortened: optional(count) });

@@ -164,3 +164,17 @@ def test_the_real_model_keeps_the_contract(adapter: Any) -> None:
         lengths=(64, 256),
     )
     assert report.comparisons > 100
+
+
+def test_a_difference_between_two_backends_is_a_drift(adapter: Any, llama: Any) -> None:
+    """Their tokenizers have other fingerprints, and the same ids."""
+    chain = Chain([decodekit.processor("temperature", temperature=1.2), decodekit.processor("top_p", top_p=0.95)])
+    here, there = (
+        Session(model, chain, seed=7).generate("The lighthouse stands at the edge of", max_tokens=12, level=level).trace
+        for model, level in ((llama, "full"), (adapter, "proof"))
+    )
+    found = decodekit.diff(here, there)
+    assert {"adapter.name", "adapter.tokenizer_fingerprint"} <= {field.field for field in found.fields}
+    assert found.sequences[0].aligned_by == "ids" and found.sequences[0].before.max_drift > 0
+    if not found.equal:
+        assert (found.cause, found.where) == ("distribution", "raw") and found.first.parting.explained is not False

@@ -1,0 +1,97 @@
+"""A Parquet file of steps: how it is encoded, and that it gets its name only when it is whole. Extra: ``parquet``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from decodekit.errors import TraceError, message_of
+from decodekit.trace.columns import DELTA, DICTIONARIES, SPLIT, pyarrow
+from decodekit.trace.new_file import NewFile
+from decodekit.types import PathLike
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["ROW_GROUP", "TableFile"]
+
+ROW_GROUP = 16384  # steps
+
+
+class TableFile:
+    """Takes batches of steps, and writes a row group when there are enough.
+
+    Args:
+        path: the file; it must not exist.
+        schema: of the batches; its metadata becomes that of the file.
+        row_group: steps in each row group.
+
+    Raises:
+        ConfigError: pyarrow is not installed.
+        TraceError: the file exists, or cannot be written; here and in `add` and `publish`.
+    """
+
+    def __init__(self, path: PathLike, schema: pa.Schema, row_group: int = ROW_GROUP) -> None:
+        self._table = pyarrow().Table
+        from pyarrow import parquet
+
+        self._path, self._row_group = path, row_group
+        self._batches: list[Any] = []  # of the next row group
+        self._steps = 0  # before them
+        self._waiting = 0  # in them
+        self._file = NewFile(path)
+        try:
+            with self.typed():
+                self._parquet = parquet.ParquetWriter(
+                    str(self._file.draft),
+                    schema,
+                    compression="zstd",
+                    use_dictionary=list(DICTIONARIES),
+                    column_encoding=dict.fromkeys(SPLIT, "BYTE_STREAM_SPLIT")
+                    | dict.fromkeys(DELTA, "DELTA_BINARY_PACKED"),
+                    write_page_index=True,
+                )
+        except BaseException:
+            self._file.discard()
+            raise
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take some steps."""
+        self._batches.append(batch)
+        self._waiting += batch.num_rows
+        if self._waiting >= self._row_group:
+            with self.typed():
+                self._flush()
+
+    def publish(self, metadata: Mapping[str, bytes | str]) -> None:
+        """Write the rest and more metadata, and give the file its name. If that fails, no file remains."""
+        with self.typed():
+            self._flush()
+            self._parquet.add_key_value_metadata(dict(metadata))
+            self._parquet.close()
+        self._file.publish()
+
+    def discard(self) -> None:
+        """Remove what is not published."""
+        with suppress(Exception):
+            self._parquet.close()
+        self._file.discard()
+
+    @contextmanager
+    def typed(self) -> Iterator[None]:
+        """Raise what the system or pyarrow raises in this block as a `TraceError` that names the file."""
+        try:
+            with self._file.typed():
+                yield
+        except TraceError:
+            raise
+        except Exception as error:  # of pyarrow, which has its own
+            raise TraceError(f"cannot write {os.fspath(self._path)}: {message_of(error)}", step=self._steps) from error
+
+    def _flush(self) -> None:
+        if self._batches:
+            self._parquet.write_table(self._table.from_batches(self._batches), row_group_size=self._row_group)
+            self._steps += self._waiting
+            self._batches, self._waiting = [], 0
