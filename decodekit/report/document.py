@@ -124,6 +124,7 @@ def _run(source: Source, story: RunStory, start: int) -> dict[str, Any]:
         "complete": trace.footer is not None,
         "fault": safe_text(source.fault),
         "by_provider": trace.by_provider,
+        "foreign": source.foreign,
         "resumed": [each.steps for each in trace.resumed],
         "lost": len(trace.steps) - sum(sequence.tokens for sequence in story.sequences),
         "streams": streams,

@@ -14,7 +14,7 @@ from decodekit.trace.reader import inspect_trace
 from decodekit.trace.rebuild import require_noise
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Verdict
-from decodekit.trace.verifying import verify
+from decodekit.trace.verifying import same_tokenizer, verify
 from decodekit.types import PathLike
 
 __all__ = ["Source", "read_sources"]
@@ -30,6 +30,7 @@ class Source:
         verdict: of the verification without the model.
         fault: what was wrong with the file behind these steps; '' for nothing.
         tokenizer: that of the run, or None.
+        foreign: whether a tokenizer was given that is not the run's.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Source:
     verdict: Verdict
     fault: str
     tokenizer: Tokenizer | None
+    foreign: bool
 
 
 def read_sources(traces: Any, tokenizer: Tokenizer | None) -> list[Source]:
@@ -48,7 +50,7 @@ def read_sources(traces: Any, tokenizer: Tokenizer | None) -> list[Source]:
 
     Raises:
         TraceError: a file has no usable header.
-        ParameterError: there is no trace, or something else was given.
+        ParameterError: there is no trace, or something else was given; the tokenizer is that of none of the runs.
     """
     alone = isinstance(traces, Trace | str | os.PathLike) or hasattr(traces, "trace")
     if not alone and not isinstance(traces, Sequence):
@@ -56,7 +58,10 @@ def read_sources(traces: Any, tokenizer: Tokenizer | None) -> list[Source]:
     given: Sequence[Any] = [traces] if alone else traces
     if not given:
         raise ParameterError("a report needs one trace at least")
-    return [_source(each, number, tokenizer) for number, each in enumerate(given, 1)]
+    sources = [_source(each, number, tokenizer) for number, each in enumerate(given, 1)]
+    if tokenizer is not None and all(source.tokenizer is None for source in sources):
+        same_tokenizer(sources[0].trace, tokenizer)
+    return sources
 
 
 def _source(given: Any, number: int, tokenizer: Tokenizer | None) -> Source:
@@ -70,7 +75,7 @@ def _source(given: Any, number: int, tokenizer: Tokenizer | None) -> Source:
         raise ParameterError(f"a report is made of traces, results and paths of traces, not of {brief(given)}")
     verdict = _verdict(held if fault is not None else trace)
     own = tokenizer if tokenizer is not None and _fits(trace, tokenizer) else None
-    return Source(name, trace, verdict, "" if fault is None else str(fault), own)
+    return Source(name, trace, verdict, "" if fault is None else str(fault), own, foreign=own is not tokenizer)
 
 
 def _verdict(trace: Trace | PathLike) -> Verdict:

@@ -26,7 +26,7 @@ def html(traces: Any, *, tokenizer: Tokenizer | None = None) -> str:
 
     Raises:
         TraceError: a file cannot be read, or has no usable header.
-        ParameterError: there is no trace, or something else was given.
+        ParameterError: there is no trace, or something else was given; the tokenizer is that of none of the runs.
     """
     return page(*islands(read_sources(traces, tokenizer)))
 

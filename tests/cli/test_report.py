@@ -19,7 +19,7 @@ def test_a_report_is_written_replaced_and_never_over_another_file(
             ["report", "run.jsonl", "-o", "run.jsonl"],
             ["report", "run.jsonl", "-o", "missing/page.html"],
             ["report", "page.html", "-o", "other.html"],
-            ["report", "run.jsonl", "-o", "other.html", "--tokenizer", "missing.json"],
+            ["report", "run.jsonl", "-o", "other.html", "--model", "missing.gguf"],
         ]
     )
     assert written == (0, "page.html: 0.09 MB\n", "") and again[0] == 0
@@ -28,5 +28,5 @@ def test_a_report_is_written_replaced_and_never_over_another_file(
     assert tmp_path.joinpath("run.jsonl").read_bytes() == trace
     assert nowhere[0] == 2 and "there is no folder 'missing'" in nowhere[2]
     assert unreadable[0] == 1 and "is not a decodekit trace" in unreadable[2]
-    assert unknown[0] in (1, 2) and "missing.json" in unknown[2]
+    assert unknown[0] in (1, 2) and "missing.gguf" in unknown[2]
     assert sorted(each.name for each in tmp_path.iterdir()) == ["page.html", "run.jsonl"]

@@ -19,6 +19,7 @@ import decodekit
 from decodekit.errors import ParameterError, TraceError
 from decodekit.report import html, scripts, write_report
 from decodekit.report.columns import Columns, coarse
+from decodekit.testing import NGramAdapter
 
 CONFORMANCE = Path(__file__).parents[1] / "trace" / "conformance"
 VERDICTS = json.loads((CONFORMANCE / "verdicts.json").read_text())
@@ -103,11 +104,15 @@ def test_traces_results_and_paths_give_the_same_page() -> None:
 
 
 def test_a_tokenizer_of_another_run_names_no_token() -> None:
-    other = decodekit.testing.NGramAdapter("another text").tokenizer
+    other = NGramAdapter("another text").tokenizer
     assert other.fingerprint != "x"
     trace = decodekit.read_trace(TOP_P)
     trace.header.adapter["tokenizer_fingerprint"] = "x"
-    assert island(html(trace, tokenizer=other), "rest")["labels"] == {}
+    with pytest.raises(ParameterError, match="fingerprint"):
+        html(trace, tokenizer=other)
+    page = html([trace, TOP_P], tokenizer=other)
+    assert [run["foreign"] for run in island(page, "first")["runs"]] == [True, False]
+    assert [run["streams"][0]["prompt"] for run in island(page, "first")["runs"]] == [None, "the "]
 
 
 def test_columns_are_read_back_by_their_significance() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.errors import ConfigError
-from decodekit.plugin.registry import define_group
 from decodekit.text.safe_text import safe_text
 
 __all__ = ["report"]
@@ -17,39 +17,22 @@ __all__ = ["report"]
 _Traces = Annotated[
     list[Path], typer.Argument(metavar="TRACE...", exists=True, dir_okay=False, readable=True, help="Trace files.")
 ]
+_Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page; an older report is replaced.")]
 
 
-def report(
-    traces: _Traces,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page; an older report is replaced.")],
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(
-            "--tokenizer", metavar="T", help="The run's: a tokenizer.json, a GGUF file, or an installed model package."
-        ),
-    ] = None,
-) -> None:
-    """Write traces as one HTML page that loads nothing: text, steps, draws, and their check. Two are compared too."""
+@with_adapter_flags
+def report(traces: _Traces, out: _Out, chosen: AdapterChoice) -> None:
+    """Write traces as one HTML page that loads nothing: text, steps, draws, and their check. Two are compared too.
+
+    The texts of the other tokens need the run's model; without it they are ids.
+    """
+    from decodekit.model.asking import blocking
     from decodekit.report import write_report
 
     if not out.parent.is_dir():
         raise ConfigError(f"cannot create {out}: there is no folder {str(out.parent)!r}")
-    read: Any = None if tokenizer is None else _tokenizer(tokenizer)
-    with closing(read) if hasattr(read, "close") else nullcontext():
-        page = write_report(traces, out, tokenizer=read)
-    size = page.stat().st_size
-    typer.echo(f"{safe_text(str(page))}: {size / 1e6:.2f} MB")
-
-
-def _tokenizer(name: str) -> Any:
-    """The tokenizer in a file, or of a model package.
-
-    Raises:
-        ConfigError: no plugin that reads it is installed, or it is none.
-        ModelNotFound: there is no such model.
-    """
-    path = Path(name).expanduser()
-    group = define_group("tokenizers", "tokenizer")
-    read, _ = group.load("huggingface" if path.is_dir() or path.suffix == ".json" else "gguf")
-    made: Any = read(name)
-    return made
+    built = chosen.build()
+    live = None if built is None else blocking(built)
+    with nullcontext() if live is None else closing(live):
+        page = write_report(traces, out, tokenizer=None if live is None else live.tokenizer)
+    typer.echo(f"{safe_text(str(page))}: {page.stat().st_size / 1e6:.2f} MB")

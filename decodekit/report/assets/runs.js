@@ -25,6 +25,7 @@ function missing(run) {
   if (run.by_provider) said.push("The provider drew these tokens: no draw is recorded, and none can be proved.");
   else if (run.header.level === "choice") said.push("Level 'choice': the final scores were not recorded, so that no draw can be proved.");
   if (run.resumed.length) said.push(`The run was resumed after ${run.resumed.join(" and ")} steps.`);
+  if (run.foreign) said.push("The tokenizer that was given is not that of this run: other tokens are shown by their ids.");
   if (run.lost) said.push(`${many(run.lost, "step")} of streams that the header does not name cannot be shown.`);
   if (!run.streams.some(({ from, to }) => to > from)) said.push("There are no steps.");
   return said;
