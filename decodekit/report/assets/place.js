@@ -13,5 +13,6 @@ export function placeOf(report) {
 export function writePlace(report, { run, stream, from }, at) {
   const number = report.runs.indexOf(run);
   const hash = `#${number ? `run=${number}&` : ""}stream=${stream}&step=${at - from}`;
+  if (location.protocol === "about:") return; // the frame of a notebook's cell has no address to change
   if (hash !== location.hash) history.replaceState(null, "", hash);
 }
