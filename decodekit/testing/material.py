@@ -179,8 +179,15 @@ def disclosed(whole: Distribution, need: Disclosure, *, summed: bool = False) ->
     ids = np.union1d(leading, np.array(need.ids, dtype=np.int64))
     if whole.vocab_size is not None and len(ids) >= whole.vocab_size:
         return whole
-    sums = {"entropy": whole.entropy, "support": whole.support_size} if summed else {}
-    return Distribution.head(ids, whole.logprobs_of(ids), whole.vocab_size, max_hidden=float(logprobs.min()), **sums)
+    entropy, support = (whole.entropy, whole.support_size) if summed else (None, None)
+    return Distribution.head(
+        ids,
+        whole.logprobs_of(ids),
+        whole.vocab_size,
+        max_hidden=float(logprobs.min()),
+        entropy=entropy,
+        support=support,
+    )
 
 
 def value_of(thing: Any) -> Any:

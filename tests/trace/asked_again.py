@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,10 @@ def live(adapter: Any, trace: Trace, chain: str, seed: int) -> list[int]:
         prefix = Prefix([0, 1]).extend(trace.token_ids()[: step.index])
         (answer,) = ask(adapter, [prefix], [ALL])
         noise = Randomness(seed, step.stream).at(step.index)
-        _, choice, _, states = made.step(answer, context, states, noise, forced=step.choice)
+        reshaped = made.reshape(answer, context, states, noise)
+        choice = reshaped.choose(noise)[0]
         drawn.append(choice.token_id)
+        held = replace(choice, token_id=step.token_id, logprob=reshaped.final.logprob(step.token_id))
+        states = reshaped.states_after(held)
         context = Context(context.prompt_ids, TokenIds([*context.output_ids, step.token_id]))
     return drawn

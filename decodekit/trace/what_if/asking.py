@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from decodekit.chain.entry import known
 from decodekit.chain.link import Applied, Link
 from decodekit.chain.reshaped import Reshaped, advance, reshape
 from decodekit.distribution import AMBIGUITY, Distribution
@@ -93,14 +94,14 @@ class Walk:
         Raises:
             Unknown: the record does not prove it.
         """
-        reshaped = None
+        reshaped, drawn = None, None
         try:
             if self._lost:
                 raise Unknown(self._lost)
             reshaped, drawn = self._drawn(step, context, noise)
             return drawn
         finally:
-            self._take(step, context, reshaped)
+            self._take(step, context, reshaped, drawn)
 
     def _drawn(self, step: Step, context: Context, noise: BoundRandomness) -> tuple[Reshaped | None, Drawn]:
         law = self._law(step)
@@ -164,20 +165,47 @@ class Walk:
         if reshaped.final.ambiguous or any(map(_parts_equals, reshaped.applied)):
             raise Unknown("a processor decides so closely that rounding could change it")
 
-    def _take(self, step: Step, context: Context, reshaped: Reshaped | None) -> None:
-        """Advance the states by the recorded token."""
+    def _take(self, step: Step, context: Context, reshaped: Reshaped | None, drawn: Drawn | None) -> None:
+        """Advance the states by the recorded token, as this chain would have drawn it."""
         if self._lost or not any(link.traits.stateful for link in self._links):
             return
         if reshaped is None and any(link.traits.stateful and link.traits.looks_back for link in self._links):
             self._lost = f"a part of the chain depends on step {step.index}, where the record is not enough"
             return
+        choice: Any = _TokenAlone(step.token_id)
         seen: list[Any] = [None] * len(self._links)
-        if reshaped is not None:
+        if reshaped is not None and drawn is not None:
             seen = [*(part.before for part in reshaped.applied), reshaped.final]
+            choice = _held(step, drawn) or choice
         try:
-            self._states = advance(self._links, self._states, step.choice, context, seen)
+            self._states = advance(self._links, self._states, choice, context, seen)
         except DecodekitError as error:
-            self._lost = f"a part of the chain cannot follow step {step.index}: {error}"
+            missing = isinstance(error.__cause__, NotRecorded)
+            why = f"it needs {error.__cause__}, which is not known" if missing else str(error)
+            self._lost = f"a part of the chain cannot follow step {step.index}: {why}"
+
+
+class _TokenAlone:
+    """The recorded token as a choice of which nothing else is known: any use of the rest raises `NotRecorded`."""
+
+    def __init__(self, token_id: int) -> None:
+        self.token_id = token_id
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotRecorded(f"the {name} of its choice")
+
+
+def _held(step: Step, drawn: Drawn) -> Choice | None:
+    """The recorded token as the choice of this chain; None where its log-probability is not known."""
+    chosen, token_id = drawn.choice, step.token_id
+    logprob = known(drawn.law.logprob, token_id) if drawn.normalised else None
+    if logprob is None:
+        return None
+    runner_up = chosen.token_id if chosen.runner_up == token_id else chosen.runner_up
+    return replace(
+        chosen, token_id=token_id, logprob=logprob, runner_up=runner_up,
+        raw_logprob=step.choice.raw_logprob, rank=step.choice.rank,
+    )  # fmt: skip
 
 
 def _parts_equals(part: Applied) -> bool:
