@@ -41,3 +41,43 @@ def test_logits_with_another_offset_are_another_answer() -> None:
     one = traced("repetition_penalty=1.8")
     found = decodekit.diff(one, traced("repetition_penalty=1.8", rows=lambda ids: row(ids) - 6.0))
     assert found.sequences[0].before.first_stage == "raw", str(found)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("temperature=1.0 top_k=5", "top_k=4"),
+        ("temperature=0.5 top_k=50", "temperature=2.0"),
+        ("top_p=1.0 temperature=0.5", "temperature=2.0"),
+        ("temperature=0.5 min_p=0.0", "temperature=2.0 top_p=1.0"),
+    ],
+)
+def test_a_parameter_acts_also_where_the_chains_have_other_processors(one: str, other: str) -> None:
+    parted = 0
+    for seed in range(4):
+        for pair in ((one, other), (other, one)):
+            found = decodekit.diff(traced(pair[0], seed), traced(pair[1], seed))
+            assert found.equal or (found.cause, found.where) == ("configuration", "chain.processors"), str(found)
+            parted += not found.equal
+    assert parted
+
+
+@pytest.mark.parametrize("sampler", ["greedy", "multinomial"])
+def test_random_words_of_a_processor_are_those_of_the_stream(sampler: str) -> None:
+    session = decodekit.Session(TableAdapter(row, SIZE), f"xtc(xtc=0.5,threshold=0.05) {sampler}", seed=2)
+    one, *others = (session.generate([1], max_tokens=10, stream=stream).trace for stream in range(6))
+    causes = {(found.cause, found.where) for found in (decodekit.diff(one, other) for other in others)}
+    assert causes == {("draw", "stream")}
+
+
+def test_of_several_causes_the_same_is_named_in_both_orders() -> None:
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"seed": seed, "chain": one}, {"seed": seed + 1, "chain": other, "prompt": prompt})
+        for seed in range(5)
+        for prompt in (1, 2)
+        for one, other in (("", ""), ("top_k=9", "top_k=3"), ("temperature=0.7", "temperature=0.7 inverse_cdf"))
+    ]
+    for one, other in pairs:
+        a, b = traced(**one), traced(**other)
+        there, back = decodekit.diff(a, b), decodekit.diff(b, a)
+        assert (there.cause, there.where) == (back.cause, back.where), f"{there}\n{back}"
