@@ -9,8 +9,9 @@ import pytest
 
 import decodekit
 from decodekit import Chain, Session
+from decodekit.cli.as_if import asked_about
 from decodekit.distribution.disclosure import Disclosure
-from decodekit.errors import EmptySupport
+from decodekit.errors import EmptySupport, ParameterError
 from decodekit.testing import TableAdapter
 from tests.plugins.test_large_logits import NAMES, example
 
@@ -89,3 +90,44 @@ def test_of_scores_without_a_scale_no_probability_follows(added: str) -> None:
         found = decodekit.replay(trace, chain=asked)
         for step, token in zip(found.steps, drawn, strict=True):
             assert step.other in (None, token)
+
+
+# -- what is said where it is not known, and what is refused ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", ["choice", "proof"])
+@pytest.mark.parametrize("sampler", ["multinomial", "inverse_cdf", "greedy"])
+def test_the_recorded_run_itself_draws_the_recorded_tokens(level: str, sampler: str) -> None:
+    """Also where two tokens tie exactly, or nothing of the scores is recorded."""
+    adapter = TableAdapter({(): np.array([1.0, 2.0, 2.0, 0.0])}, 4)
+    trace = run(adapter, f"temperature=0.8 {sampler}", 3, level, 0)
+    for seed in (3, 4) if sampler == "greedy" else (3,):
+        found = decodekit.replay(trace, chain=f"temperature=0.8 {sampler}", seed=seed)
+        assert (found.unchanged, found.expected_changes) == (5, 0.0)
+        assert all(step.tv == 0.0 for step in found.steps)
+
+
+def test_the_message_names_what_is_missing_and_the_way_out() -> None:
+    trace = run(rows(1, 40), "temperature=0.8", 1, "proof", 5)
+    for chain, reason in (
+        ("repetition_penalty=1.2", "repetition_penalty depends on the model's own logits, which only level 'full'"),
+        ("top_n_sigma=1.0", "depends on tokens that were not recorded; record with level 'full'"),
+    ):
+        whys = [step.why for step in decodekit.replay(trace, chain=chain).steps]
+        assert all(reason in why for why in whys), whys
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "nothing is to be changed"),
+        ("temperature", "'temperature' has no value"),
+        ("temperature=1.2 top_p", "'top_p' has no value"),
+        ("top_p=0.95 top_p=0.5", "'top_p' is named 2 times"),
+    ],
+)
+def test_other_parameters_that_change_nothing_are_refused(text: str, message: str) -> None:
+    trace = run(rows(1, 9), "temperature=0.8 top_p=0.9", 1, "proof", 5)
+    with pytest.raises(ParameterError, match=message):
+        asked_about(trace, text, None)
+    assert asked_about(trace, "greedy", None) is not None

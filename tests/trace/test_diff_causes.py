@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import decodekit
-from decodekit.testing import TableAdapter
+from decodekit.testing import NGramAdapter, PiecesTokenizer, TableAdapter
 from decodekit.trace import Trace
 
 SIZE = 50
@@ -81,3 +81,13 @@ def test_of_several_causes_the_same_is_named_in_both_orders() -> None:
         a, b = traced(**one), traced(**other)
         there, back = decodekit.diff(a, b), decodekit.diff(b, a)
         assert (there.cause, there.where) == (back.cause, back.where), f"{there}\n{back}"
+
+
+def test_a_setting_is_no_cause_where_the_ids_are_other_tokens() -> None:
+    """Rows and draws of two vocabularies cannot be compared, so no setting is known to act."""
+    session = decodekit.Session(NGramAdapter("the cat sat on the mat"), "temperature=0.9", seed=1)
+    pieces = PiecesTokenizer([b"the", b" cat", b"x", b"sat"])
+    other = decodekit.Session(TableAdapter({(): np.zeros(4)}, 4, tokenizer=pieces), "top_k=3", seed=2)
+    a = session.generate("the", max_tokens=4).trace
+    b = other.generate("the", max_tokens=4).trace
+    assert decodekit.diff(a, b).cause == decodekit.diff(b, a).cause == "tokenisation"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from decodekit.errors import brief
@@ -93,9 +94,9 @@ class Meeting:
 
 def reasons_of(meeting: Meeting) -> list[Reason]:
     """Everything that differs at a step where the tokens do, in the order of the computation; never empty."""
+    settings, ids = _configuration(meeting), _tokenisation(meeting)
     found = [
-        *_configuration(meeting),
-        *_tokenisation(meeting),
+        *(chain(settings, ids) if meeting.ids_agree else chain(ids, settings)),  # else no setting is known to act
         *_distribution(meeting),
         *_draw(meeting),
         *_broken(meeting),

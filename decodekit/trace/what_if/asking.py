@@ -81,6 +81,7 @@ class Walk:
         self._vocab_size = vocab_size
         self._same_seed = same_seed
         self._whole = whole
+        self._way_out = "" if whole else "; record with level 'full' to know it"
         self._lost = ""
         self._states: tuple[Any, ...] = ()
         try:
@@ -107,6 +108,9 @@ class Walk:
         law = self._law(step)
         if any(not link.traits.pure for link in self._links):
             raise Unknown("a part of the chain has hidden state, so it does not run again")
+        offset = next((link.name for link in self._links if link.traits.needs_logits), None)
+        if offset is not None and law.dist.origin != "logits" and step.raw.origin == "logits":
+            raise Unknown(f"{offset} depends on the model's own logits, which only level 'full' records")
         try:
             reshaped = reshape(self._links, law.dist, context, self._states, noise)
             choice = reshaped.choose(noise)[0]
@@ -114,7 +118,7 @@ class Walk:
             between = self._between(law.dist, context, noise)
             if between is not None:
                 return None, between
-            raise Unknown(f"{error.question} depends on tokens that were not recorded") from error
+            raise Unknown(f"{error.question} depends on tokens that were not recorded{self._way_out}") from error
         except DecodekitError as error:
             missing = isinstance(error.__cause__, NotRecorded)
             raise Unknown(
@@ -152,7 +156,7 @@ class Walk:
             raise Unknown("a processor that is not one of decodekit's may depend on the seed")
         law = law_after(step, self._start, self._processors, self._vocab_size)
         if law is None:
-            raise Unknown("the distribution at the place where the chain changes was not recorded")
+            raise Unknown(f"the distribution at the place where the chain changes was not recorded{self._way_out}")
         return law
 
     def _require_clear(self, reshaped: Reshaped, choice: Choice) -> None:

@@ -82,7 +82,7 @@ def law_after(
 def _of_evidence(evidence: Evidence, step: Step, vocab_size: int | None) -> RecordedLaw:
     ids, scores, floor = evidence.token_ids, evidence.scores, evidence.floor
     if floor is None or _nothing_is_missing(step, scores):
-        return RecordedLaw(Distribution.listed(ids, scores, vocab_size, stage="processed"))
+        return RecordedLaw(Distribution.listed(ids, scores, vocab_size, origin=step.raw.origin, stage="processed"))
     if step.choice.logprob is None or step.token_id not in ids:
         row = Distribution.listed(ids, scores, vocab_size).row
         count = None if vocab_size is None else vocab_size - len(ids)
