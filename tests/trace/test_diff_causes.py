@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,3 +92,17 @@ def test_a_setting_is_no_cause_where_the_ids_are_other_tokens() -> None:
     a = session.generate("the", max_tokens=4).trace
     b = other.generate("the", max_tokens=4).trace
     assert decodekit.diff(a, b).cause == decodekit.diff(b, a).cause == "tokenisation"
+
+
+@pytest.mark.parametrize("what", ["text", "draw", "choice"])
+def test_a_record_that_was_changed_beside_the_scores_is_told(what: str) -> None:
+    trace = traced("temperature=0.9")
+    step = trace.steps[3]
+    assert step.draw is not None
+    changed = {
+        "text": replace(step, text="x"),
+        "draw": replace(step, draw=replace(step.draw, word=step.draw.word ^ 1)),
+        "choice": replace(step, choice=replace(step.choice, score=step.choice.score + 1.0)),
+    }[what]
+    found = decodekit.diff(trace, replace(trace, steps=[*trace.steps[:3], changed, *trace.steps[4:]]))
+    assert found.equal and f"first difference in a recorded value: step 3, {what}" in str(found)

@@ -151,7 +151,8 @@ class Before:
         max_at: the step of the largest drift; None where there is none.
         max_tv_low, max_tv_high: the largest bounds on the total variation distance of the final distributions.
         rank_changes: in how many steps the token has another rank under the model.
-        first_step, first_stage: where a recorded value first differs; None where all agree.
+        first_step, first_stage: where a recorded value first differs, a stage or 'text', 'draw' or 'choice'; None where
+            all agree. Draws are compared under one seed and stream.
     """
 
     steps: int
