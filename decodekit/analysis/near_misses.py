@@ -40,18 +40,9 @@ def near_miss_mass(
     Returns:
         float64[m] each, the bounds at each temperature.
     """
-    paths = {ids[:at] for ids in answers for at in range(len(ids))}
-    tried = {path: set(tree.nodes[path].leading[:width]) - ends for path in paths}
     whole = set() if end is not None else {ids[:-1] for ids in answers}  # any other last token is a near miss
-    for ids in answers:
-        for shorter in _deletions(ids, end):
-            at = next((i for i, pair in enumerate(zip(shorter, ids, strict=False)) if pair[0] != pair[1]), None)
-            if at is not None:
-                tried[ids[:at]].add(shorter[at])
-    found = {near for ids in answers for near in (*_deletions(ids, end), *_edited(ids, end, tried)) if near}
-    known = set(answers)
-    beside = (near for near in found if not any(near[:at] in known for at in range(len(near) + 1)))
-    near = prefix_free([ids for ids in beside if not any(_leaves(ids, path, paths, known) for path in whole)])
+    tried = _tried(tree, answers, end, ends, width)
+    near = _near(answers, end, tried, whole)
     tree.add(near)
     low, high = np.zeros((2, *tree.bounds(())[0].shape))
     for ids in near:
@@ -60,17 +51,40 @@ def near_miss_mass(
         low = low + np.maximum(0.0, np.exp(least) - sum(np.exp(each[1]) for each in below))
         high = high + np.maximum(0.0, np.exp(most) - sum(np.exp(each[0]) for each in below))
     closed = set(near)
-    for path in sorted(paths):
+    for path in sorted(tried):
         if any(path[:at] in closed for at in range(len(path) + 1)):
             continue
         on = {ids[len(path)] for ids in answers if ids[: len(path)] == path}
+        least, most = _left(tree.nodes[path], on if path in whole else on | tried[path] | ends)
         if path in whole:
-            least, most = _left(tree.nodes[path], on)
             low = low + np.exp(tree.bounds(path)[0]) * least
-        else:
-            _, most = _left(tree.nodes[path], on | tried[path] | ends)
         high = high + np.exp(tree.bounds(path)[1]) * most
     return low, high
+
+
+def _tried(
+    tree: Tree, answers: Sequence[Ids], end: int | None, ends: frozenset[int], width: int
+) -> dict[Ids, set[int]]:
+    """What may stand at each place of an answer: the most likely tokens, and those of near misses that are known."""
+    paths = {ids[:at] for ids in answers for at in range(len(ids))}
+    tried = {path: set(tree.nodes[path].leading[:width]) - ends for path in paths}
+    for ids in answers:
+        for at, token in enumerate(ids):
+            tried[ids[:at]].add(token)  # it replaces a token of another answer that goes this way
+        for shorter in _deletions(ids, end):
+            parts = (at for at, pair in enumerate(zip(shorter, ids, strict=False)) if pair[0] != pair[1])
+            at = next(parts, -1)
+            if at >= 0:
+                tried[ids[:at]].add(shorter[at])
+    return tried
+
+
+def _near(answers: Sequence[Ids], end: int | None, tried: dict[Ids, set[int]], whole: Collection[Ids]) -> list[Ids]:
+    """The near misses that are evaluated, prefix-free; none begins with an answer, or leaves it at ``whole``."""
+    found = {near for ids in answers for near in (*_deletions(ids, end), *_edited(ids, end, tried)) if near}
+    known = set(answers)
+    beside = (near for near in found if not any(near[:at] in known for at in range(len(near) + 1)))
+    return prefix_free([ids for ids in beside if not any(_leaves(ids, path, tried, known) for path in whole)])
 
 
 def _left(node: Node, without: Collection[int]) -> tuple[Floats, Floats]:

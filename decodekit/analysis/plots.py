@@ -80,27 +80,25 @@ def plot_curves(
     Raises:
         ConfigError: as `check_plot`; or it cannot be written.
     """
-    with _axes(path, x_label, y_label, title) as axes:
+    with _axes(path, x_label, y_label, title) as (axes, named):
         for (name, line), colour, dash in zip(lines.items(), _cycle(_COLOURS), _cycle(_DASHES), strict=False):
-            _draw(axes, x, name, line, colour, dash)
+            named[_draw(axes, x, line, colour, dash)] = name
         for name, place in (marks or {}).items():
             axes.axvline(place, color="#777777", linewidth=0.8, linestyle=":")
-            axes.annotate(_plain(name), (place, 1.0), xycoords=("data", "axes fraction"), fontsize=7, rotation=90,
-                          va="top", ha="right", color="#555555")  # fmt: skip
+            axes.annotate(name, (place, 1.0), xycoords=("data", "axes fraction"), fontsize=7, rotation=90,
+                          va="top", ha="right", color="#555555", parse_math=False)  # fmt: skip
         if log_y:
             axes.set_yscale("log", nonpositive="mask")
-        axes.legend(frameon=False, fontsize=8)
 
 
 def plot_survival(
     path: PathLike, steps: ArrayLike, lines: Mapping[str, Line], *, x_label: str = "token", y_label: str = "share left"
 ) -> None:
     """Survival curves: the share that is left at each step, as stairs, from 0 to 1. Arguments as `plot_curves`."""
-    with _axes(path, x_label, y_label, "") as axes:
+    with _axes(path, x_label, y_label, "") as (axes, named):
         for (name, line), colour, dash in zip(lines.items(), _cycle(_COLOURS), _cycle(_DASHES), strict=False):
-            _draw(axes, steps, name, line, colour, dash, stairs=True)
+            named[_draw(axes, steps, line, colour, dash, stairs=True)] = name
         axes.set_ylim(-0.02, 1.02)
-        axes.legend(frameon=False, fontsize=8)
 
 
 def plot_reliability(
@@ -126,16 +124,15 @@ def plot_reliability(
     Raises:
         ConfigError: as `plot_curves`.
     """
-    with _axes(path, "predicted probability", "observed share", title) as axes:
+    with _axes(path, "predicted probability", "observed share", title) as (axes, named):
         x, y, number = (np.asarray(each, dtype=np.float64) for each in (confidence, observed, counts))
         spread = np.clip([y - np.asarray(low), np.asarray(high) - y], 0, None)
-        axes.plot([0, 1], [0, 1], color="#777777", linewidth=0.8, linestyle=":", label="perfect")
+        named[axes.plot([0, 1], [0, 1], color="#777777", linewidth=0.8, linestyle=":")[0]] = "perfect"
         axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=_COLOURS[0], elinewidth=1)
         axes.scatter(x, y, s=8 + 80 * number / max(float(number.max(initial=0)), 1.0), color=_COLOURS[0])
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.02, 1.02)
         axes.set_aspect("equal")
-        axes.legend(frameon=False, fontsize=8)
 
 
 def plot_frontier(
@@ -156,48 +153,49 @@ def plot_frontier(
     Raises:
         ConfigError: as `plot_curves`.
     """
-    with _axes(path, x_label, y_label, title) as axes:
+    with _axes(path, x_label, y_label, title) as (axes, named):
         for (name, (x, line)), colour, dash in zip(methods.items(), _cycle(_COLOURS), _cycle(_DASHES), strict=False):
             y = np.asarray(line.y, dtype=np.float64)
-            axes.plot(x, y, color=colour, linestyle=dash, marker="o", markersize=3, linewidth=1.2, label=_plain(name))
+            (drawn,) = axes.plot(x, y, color=colour, linestyle=dash, marker="o", markersize=3, linewidth=1.2)
+            named[drawn] = name
             if line.low is not None and line.high is not None:
                 spread = np.clip([y - np.asarray(line.low), np.asarray(line.high) - y], 0, None)
                 axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8)
-        axes.legend(frameon=False, fontsize=8)
 
 
-def _draw(axes: Any, x: ArrayLike, name: str, line: Line, colour: str, dash: Any, *, stairs: bool = False) -> None:
+def _draw(axes: Any, x: ArrayLike, line: Line, colour: str, dash: Any, *, stairs: bool = False) -> Any:
+    """Draw a line and its band. Returns what stands for it in a legend."""
     y = np.asarray(line.y, dtype=np.float64)
     style = {"drawstyle": "steps-post"} if stairs else {}
-    axes.plot(x, np.where(np.isfinite(y), y, np.nan), color=colour, linestyle=dash, label=_plain(name), **style)
+    (drawn,) = axes.plot(x, np.where(np.isfinite(y), y, np.nan), color=colour, linestyle=dash, **style)
     if line.low is not None and line.high is not None:
         step = {"step": "post"} if stairs else {}
         axes.fill_between(x, line.low, line.high, color=colour, alpha=0.2, linewidth=0, **step)
+    return drawn
 
 
 @contextmanager
-def _axes(path: PathLike, x_label: str, y_label: str, title: str) -> Iterator[Any]:
-    """The axes of a new figure, which is written at the end."""
+def _axes(path: PathLike, x_label: str, y_label: str, title: str) -> Iterator[tuple[Any, dict[Any, str]]]:
+    """The axes of a new figure, and what stands in its legend by name; it is written at the end."""
     check_plot(path)
     matplotlib, figure_type = _matplotlib()
     with _one_at_a_time, matplotlib.rc_context({"svg.hashsalt": "decodekit", "svg.fonttype": "none"}):
         figure = figure_type(figsize=(6.4, 4.0), dpi=150, layout="constrained")
         axes = figure.subplots()
-        axes.set_xlabel(_plain(x_label))
-        axes.set_ylabel(_plain(y_label))
-        axes.set_title(_plain(title), fontsize=9)
+        axes.set_xlabel(x_label, parse_math=False)  # a dollar is no formula
+        axes.set_ylabel(y_label, parse_math=False)
+        axes.set_title(title, fontsize=9, parse_math=False)
         axes.spines[["top", "right"]].set_visible(False)
-        yield axes
+        named: dict[Any, str] = {}
+        yield axes, named
+        legend = axes.legend(list(named), list(map(str, range(len(named)))), frameon=False, fontsize=8)
+        for text, name in zip(legend.get_texts(), named.values(), strict=True):
+            text.set(text=name, parse_math=False)  # here a name may begin with an underscore too
         form = Path(path).suffix.lower()[1:]
         try:
             figure.savefig(path, format=form, metadata={"Date": None} if form == "svg" else {})
         except OSError as error:
             raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _plain(text: str) -> str:
-    """A text that is shown as it is: a dollar would begin a formula."""
-    return text.replace("\\", "\\\\").replace("$", r"\$") if "$" in text else text
 
 
 def _cycle(styles: tuple[Any, ...]) -> Iterator[Any]:

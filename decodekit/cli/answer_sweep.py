@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.text import Text
 
+from decodekit.cli.bounded import between, line_of, numbers_of
 from decodekit.cli.output import console, number, put_json, say, show_table, table
 from decodekit.text.safe_text import safe_text
 
 if TYPE_CHECKING:
     from decodekit.analysis import Curves
     from decodekit.analysis.scored import Bounded
-    from decodekit.types import Floats
 
 __all__ = ["put_curves"]
 
@@ -37,8 +37,8 @@ def _data(found: Curves, names: Sequence[str]) -> dict[str, Any]:
         {
             "text": name,
             "token_ids": list(ids),
-            "logprob": _numbers(found.logprob, i),
-            "entropy": _numbers(found.entropy, i),
+            "logprob": numbers_of(found.logprob.low[i], found.logprob.high[i]),
+            "entropy": numbers_of(found.entropy.low[i], found.entropy.high[i]),
             "chance": None if found.chance is None else float(found.chance[i]),
         }
         for i, (name, ids) in enumerate(zip(names, found.answers, strict=True))
@@ -46,18 +46,11 @@ def _data(found: Curves, names: Sequence[str]) -> dict[str, Any]:
     return {
         "temperatures": list(map(number, found.temperatures.tolist())),
         "answers": answers,
-        "together": _numbers(found.together),
-        "near": None if found.near is None else _numbers(found.near),
-        "rest": None if found.rest is None else _numbers(found.rest),
+        "together": numbers_of(found.together.low, found.together.high),
+        "near": None if found.near is None else numbers_of(found.near.low, found.near.high),
+        "rest": None if found.rest is None else numbers_of(found.rest.low, found.rest.high),
         "events": _events(found, names),
     }
-
-
-def _numbers(values: Bounded, row: int | None = None) -> list[Any] | dict[str, list[Any]]:
-    """The exact values, or the bounds where one is not exact."""
-    low, high = (side if row is None else side[row] for side in (values.low, values.high))
-    ends = [list(map(number, side.tolist())) for side in (low, high)]
-    return ends[0] if ends[0] == ends[1] else {"low": ends[0], "high": ends[1]}
 
 
 def _events(found: Curves, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -94,7 +87,7 @@ def _show(found: Curves, names: Sequence[str]) -> None:
                  for i in range(len(shown))]  # fmt: skip
         cells += [_percent(values.low[at], values.high[at]) for values in beside.values() if values is not None]
         entropy = [side[:, at].mean() for side in (found.entropy.low, found.entropy.high)]
-        made.add_row(f"{temperature:.4g}", *cells, _between(*(f"{each:.3f}" for each in entropy)))
+        made.add_row(f"{temperature:.4g}", *cells, between(*(f"{each:.3f}" for each in entropy)))
     show_table(out, made)
     for event in _events(found, names):
         if "chance" in event:
@@ -110,20 +103,16 @@ def _show(found: Curves, names: Sequence[str]) -> None:
 
 
 def _percent(low: float, high: float) -> str:
-    return _between(*(f"{100 * each:.3g} %" for each in (low, high)))
-
-
-def _between(low: str, high: str) -> str:
-    return low if low == high else f"{low.removesuffix(' %')} to {high}"
+    return between(*(f"{100 * each:.3g} %" for each in (low, high)))
 
 
 def _plot(found: Curves, names: Sequence[str], path: Path) -> None:
-    from decodekit.analysis.plots import Line, plot_curves
+    from decodekit.analysis.plots import plot_curves
 
-    def line(low: Floats, high: Floats) -> Line:
-        return Line((low + high) / 2, low, high)
-
-    lines = {name: line(np.exp(found.logprob.low[i]), np.exp(found.logprob.high[i])) for i, name in enumerate(names)}
+    lines = {name: line_of(np.exp(found.logprob.low[i]), np.exp(found.logprob.high[i])) for i, name in enumerate(names)}
     if found.near is not None and found.rest is not None:
-        lines |= {"near misses": line(found.near.low, found.near.high), "rest": line(found.rest.low, found.rest.high)}
+        lines |= {
+            "near misses": line_of(found.near.low, found.near.high),
+            "rest": line_of(found.rest.low, found.rest.high),
+        }
     plot_curves(path, found.temperatures, lines, x_label="temperature", y_label="probability", log_y=True)

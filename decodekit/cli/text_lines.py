@@ -1,16 +1,17 @@
-"""Files with a text on each line, as JSON: a text in quotes, or an object with the key ``text``."""
+"""Texts that are given: as an argument, as a file, or on each line of a file, as JSON."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decodekit.errors import ConfigError, did_you_mean
+from decodekit.errors import ConfigError, ParameterError, did_you_mean
 
-__all__ = ["TextLine", "read_text", "text_lines"]
+__all__ = ["TextLine", "argument_text", "read_text", "text_lines"]
 
 _LONGEST = 2**26  # bytes of a line
 
@@ -84,3 +85,16 @@ def read_text(path: Path, option: str) -> str:
         raise ConfigError(f"{option}: cannot read {path}: {error.strerror}") from error
     except UnicodeError as error:
         raise ConfigError(f"{option}: {path} is not UTF-8: {error}") from None
+
+
+def argument_text(argument: str, what: str = "prompt") -> str:
+    """An argument that is a text, or '-' for stdin. Text that is not UTF-8 is refused before a model is loaded."""
+    try:
+        if argument == "-":
+            return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
+        argument.encode("utf-8")  # an argument with invalid bytes contains lone surrogates
+        return argument
+    except UnicodeError as error:
+        raise ParameterError(f"the {what} is not UTF-8: {error}") from None
+    except OSError as error:
+        raise ParameterError(f"cannot read the {what} from stdin: {error.strerror}") from None
