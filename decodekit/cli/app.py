@@ -21,6 +21,8 @@ from decodekit.cli.commands.plugins import plugins
 from decodekit.cli.commands.recover import recover
 from decodekit.cli.commands.replay import replay
 from decodekit.cli.commands.resume import resume
+from decodekit.cli.commands.score import score
+from decodekit.cli.commands.sweep import sweep
 from decodekit.cli.commands.trace import trace_app
 from decodekit.cli.commands.verify import verify
 from decodekit.cli.output import exit_code, say, say_lines
@@ -43,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (generate, resume, verify, replay, explain, diff, recover, chain, plugins, doctor):
+for command in (generate, resume, verify, replay, explain, diff, recover, score, sweep, chain, plugins, doctor):
     app.command()(command)
 app.add_typer(config_app, name="config")
 app.add_typer(trace_app, name="trace")
