@@ -187,9 +187,9 @@ class Sweep:
         return Divergence(tuple(math.inf if at is None else float(at) for at in found))
 
     def _checked(self, chain: str) -> dict[int, list[Row]]:
+        by_prompt = {task: [r for r in own if r.value is not None] for task, own in self.by_prompt(chain).items()}
         if self.check is None:
             raise ParameterError("check: this sweep has none, so nothing is right or wrong")
-        by_prompt = {task: [r for r in own if r.value is not None] for task, own in self.by_prompt(chain).items()}
         found = {task: own for task, own in by_prompt.items() if own}
         if not found:
             raise ParameterError(f"chain {chain!r} has no checked samples")
