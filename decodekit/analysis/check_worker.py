@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ _LATER = 5.0  # seconds after the deadline
 
 def main() -> None:
     """Answer until stdin ends. What a check prints goes to stderr."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides when to end
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)
     lines = iter(sys.stdin.buffer.readline, b"")

@@ -28,12 +28,12 @@ class Bar:
             self._task = self._progress.add_task(what, total=total, completed=done)
         self._tokens = 0
 
-    def step(self, tokens: int, *, failed: int) -> None:
-        """One more result."""
+    def step(self, tokens: int, *, failed: int, by: int = 1, total: int | None = None) -> None:
+        """One more result, or ``by`` more; ``total`` changes how many there are."""
         self._tokens += tokens
         if self._progress is not None:
             text = f"{self._tokens} tokens" + (f", {failed} failed" if failed else "")
-            self._progress.update(self._task, advance=1, description=text)
+            self._progress.update(self._task, advance=by, total=total, description=text)
 
     def __enter__(self) -> Self:
         if self._progress is not None:

@@ -174,7 +174,7 @@ def test_notes_say_what_a_key_cannot_tell(tmp_path: Path) -> None:
     ({"prompts": [5]}, "a prompt is"), ({"shard": "3/2"}, "3/2"), ({"shard": "half"}, "second of eight"),
     ({"shard": "1/2", "seed": None}, "need a seed"), ({"stop_ids": [300]}, "outside the vocabulary"),
     ({"check": "what"}, "none of exact"), ({"check": "regex:("}, "no regular expression"),
-    ({"check": str.strip}, "takes the text and the answer"),
+    ({"check": str.upper}, "takes the text and the answer"),
     ({"model": Session(NGramAdapter(TEXT), deadline=3)}, "deadline"),
 ])  # fmt: skip
 def test_what_cannot_be_swept_is_refused(wrong: dict[str, Any], message: str) -> None:
