@@ -101,14 +101,15 @@ def sweep(
     of_answers = {"--answer": answer, "--answers": answers, "--near": near or None, "--end-id": end_id, "--plot": plot}
     if samples is None:
         _refuse(of_samples, "is for --samples N")
-        _sweep_answers(chosen, prompt, [*(answer or ()), *_read(answers)], "0:2:0.1" if temperatures is None else temperatures, near, end_id,
-                       chat=chat, plot=plot, as_json=as_json)  # fmt: skip
+        grid = "0:2:0.1" if temperatures is None else temperatures
+        listed = [*(answer or ()), *_read(answers)]
+        _sweep_answers(chosen, prompt, listed, grid, near, end_id, chat=chat, plot=plot, as_json=as_json)
         return
     _refuse(of_answers, "is for given answers, which need no --samples")
     call = {"check": check, "out": out, "shard": shard, "check_deadline": check_deadline}
     settings = {"seed": seed, "max_tokens": max_tokens, "stop": stop}
-    grid = _chains(chain, temperatures)
-    code = _sweep_samples(chosen, (prompt, prompts), grid, samples, settings, call, pass_at or [],
+    chains = _chains(chain, temperatures)
+    code = _sweep_samples(chosen, (prompt, prompts), chains, samples, settings, call, pass_at or [],
                           chat=chat, parquet=parquet, as_json=as_json)  # fmt: skip
     raise typer.Exit(code)
 
