@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from decodekit.cli.explain import explain_data, find_step, show_step
+from decodekit.cli.explain import find_step, show_step
 from decodekit.cli.interrupt import Interrupt
 from decodekit.cli.output import console, put, put_json
 from decodekit.cli.run_outcome import RunOutcome, Sample
@@ -20,6 +20,7 @@ from decodekit.errors import DecodekitError
 from decodekit.session import Prompt, Result, Session
 from decodekit.trace import Trace
 from decodekit.trace.step import Step
+from decodekit.view.story import story_of
 
 __all__ = ["Generation"]
 
@@ -129,8 +130,9 @@ class Generation:
         one = [step for step in outcome.trace.steps if step.stream == outcome.samples[0].stream]
         trace, tokenizer = Trace(outcome.trace.header, one, outcome.trace.footer), self.session.adapter.tokenizer
         at = find_step(one, self.explain)
+        story = story_of(trace, at, tokenizer)
         if self.as_json:
-            return {"explain": explain_data(trace, at, tokenizer)}
+            return {"explain": story.to_dict()}
         put("\n")
-        show_step(console(), trace, at, tokenizer)
+        show_step(console(), story)
         return {}

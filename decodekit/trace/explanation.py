@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from decodekit.draw.randomness import gumbel_of, uniform_of
+from decodekit.html.bars import bar
+from decodekit.html.markup import Markup, block, sentences, table
 from decodekit.text.labels import token_label
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.named_texts import DRAWN_BY, named_texts
 from decodekit.trace.stages import Column, Recorded, TokenLine, grid, share_text
 
-__all__ = ["Explanation", "explain_step"]
+__all__ = ["Explanation", "draw_facts", "explain_step", "labels_for", "margin_unit"]
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,29 @@ class Explanation:
             for line in body
         ]
         facts = [f"  {name:<8}{sentence}" for name, sentence in self._all_facts()]
-        return "\n".join([self.title + self.before, "", *lines, "", *facts])
+        return "\n".join([self._heading(), "", *lines, "", *facts])
 
     def __repr__(self) -> str:
         return f"Explanation({self.title}, {len(self.columns)} stages)"
 
-    def _repr_html_(self) -> str:
+    def to_html(self) -> str:
+        """The table and the facts as static HTML; every text is escaped."""
         head, *body = self._body()
-        headings = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-        lines = "".join(_html_line(line, bold=bool(line[0])) for line in body)
-        facts = "<br>".join(f"{escape(name)}: {escape(sentence)}" for name, sentence in self._all_facts())
-        return (
-            f"<table><caption>{escape(self.title + self.before)}</caption><thead><tr>{headings}</tr></thead>"
-            f"<tbody>{lines}</tbody></table><p>{facts}</p>"
-        )
+        chosen = frozenset(at for at, line in enumerate(body) if line[0])
+        bars = [bar(row.shares[-1]) for row in self.rows] + [Markup()] * (len(body) - len(self.rows))
+        rows = [[*line, drawn] for line, drawn in zip(body, bars, strict=True)]
+        made = table(self._heading(), [*head, ""], rows, left=2, bold=chosen)
+        return block(made, sentences(self._all_facts()))
+
+    def _repr_mimebundle_(self, **formats: object) -> dict[str, str]:
+        """For a screen that shows no HTML, the table as text."""
+        return {"text/plain": str(self), "text/html": self.to_html()}
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def _heading(self) -> str:
+        return f"{self.title}  after {self.before}" if self.before else self.title
 
     def _body(self) -> list[list[str]]:
         """The table: the headings, a line for each token, and what is left at each stage."""
@@ -107,27 +117,38 @@ def explain_step(
     if chain is None:
         chain = {"processors": [{"name": entry.name} for entry in step.entries]}
     columns, rows = grid(step, chain)
-    named = named_texts(step.schedule)
-    labels = {row.token_id: _label(tokenizer, row.token_id, named) for row in rows}  # the runner-up is one of them
-    if tokenizer is None and step.text:
-        labels[step.token_id] = f'"{safe_text(step.text)}"'
-    facts = tuple(_facts(step, str(chain.get("sampler", {}).get("name", "")), labels))
+    label = labels_for(step, tokenizer)
+    labels = {row.token_id: label(row.token_id) for row in rows}  # the runner-up is one of them
+    facts = draw_facts(step, str(chain.get("sampler", {}).get("name", "")), label)
     return Explanation(step.index, step.token_id, before, tuple(columns), tuple(rows), labels, facts, verified)
 
 
-def _label(tokenizer: Tokenizer | None, token_id: int, named: Mapping[int, str]) -> str:
-    return f'"{safe_text(named[token_id])}"' if token_id in named else token_label(tokenizer, token_id)
+def labels_for(step: Recorded, tokenizer: Tokenizer | None) -> Callable[[int], str]:
+    """What a token is called at this step: its text in quotes, safe to show, or its id where it has no text."""
+    named = named_texts(step.schedule)
+
+    def label(token_id: int) -> str:
+        if tokenizer is None and step.text and token_id == step.token_id:
+            return f'"{safe_text(step.text)}"'
+        return f'"{safe_text(named[token_id])}"' if token_id in named else token_label(tokenizer, token_id)
+
+    return label
 
 
-def _facts(step: Recorded, sampler: str, labels: Mapping[int, str]) -> list[tuple[str, str]]:
-    """How the choice was made: the random word, the numbers computed from it, and the margin."""
+def margin_unit(sampler: str) -> str:
+    """What the margin of a sampler of the core is measured in; '' for others."""
+    return "mass" if sampler == "inverse_cdf" else "nats" if sampler in ("multinomial", "greedy") else ""
+
+
+def draw_facts(step: Recorded, sampler: str, label: Callable[[int], str]) -> tuple[tuple[str, str], ...]:
+    """(name, sentence): how the choice was made, the random word, the numbers computed from it, and the margin."""
     choice, draw = step.choice, step.draw
     if DRAWN_BY in (step.schedule or {}):
-        return [("draw", "by the provider, with random numbers of its own"), ("margin", "not known")]
-    unit = " of the mass" if sampler == "inverse_cdf" else " nats" if sampler in ("multinomial", "greedy") else ""
+        return ("draw", "by the provider, with random numbers of its own"), ("margin", "not known")
+    unit = {"mass": " of the mass", "nats": " nats", "": ""}[margin_unit(sampler)]
     margin = "nothing else was possible"
     if choice.runner_up is not None:
-        margin = f"{choice.margin:.4f}{unit} to {labels[choice.runner_up]}, the runner-up"
+        margin = f"{choice.margin:.4f}{unit} to {label(choice.runner_up)}, the runner-up"
     lines = [("draw", f"none: {sampler or 'the sampler'} uses no randomness")]
     if draw is not None:
         words = np.array([draw.word], dtype=np.uint64)
@@ -139,12 +160,4 @@ def _facts(step: Recorded, sampler: str, labels: Mapping[int, str]) -> list[tupl
                 ("draw", f"{lines[0][1]}, Gumbel {gumbel:.4f}"),
                 ("score", f"{choice.score - gumbel:.4f} {sign} {abs(gumbel):.4f} = {choice.score:.4f}"),
             ]
-    return [(name, safe_text(line)) for name, line in [*lines, ("margin", margin)]]
-
-
-def _html_line(cells: Sequence[str], *, bold: bool) -> str:
-    """A row of the table: the mark and the token to the left, the numbers to the right."""
-    sides = ["left", "left", *["right"] * (len(cells) - 2)]
-    weight = "bold" if bold else "normal"
-    shown = (f'<td style="text-align:{side}">{escape(cell)}</td>' for side, cell in zip(sides, cells, strict=True))
-    return f'<tr style="font-weight:{weight}">' + "".join(shown) + "</tr>"
+    return tuple((name, safe_text(line)) for name, line in [*lines, ("margin", margin)])

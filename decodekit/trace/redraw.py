@@ -18,7 +18,7 @@ from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
 
-__all__ = ["check_word", "noise_of", "redraw"]
+__all__ = ["check_word", "core_sampler_of", "noise_of", "redraw"]
 
 _CLOSE = 1e-9
 _NO_CONTEXT = Context()  # no sampler of the core looks at it
@@ -101,7 +101,7 @@ def _from_floor(step: Step, evidence: Evidence, vocab_size: int, noise: BoundRan
 def check_word(trace: Trace, step: Step, noise: BoundRandomness) -> None:
     """Check that the draw has the address that its sampler uses, and the word that RNG.md gives for this address."""
     draw = step.draw
-    name = _name_of_core(trace)
+    name = core_sampler_of(trace)
     if name is not None:
         used = {"multinomial": (TOKENS, step.token_id), "inverse_cdf": (SINGLE, 0)}.get(name)
         found = None if draw is None else (draw.domain, draw.lane)
@@ -121,14 +121,14 @@ def check_word(trace: Trace, step: Step, noise: BoundRandomness) -> None:
 def _core_sampler(trace: Trace) -> str:
     if trace.by_provider:
         raise Finding("consistent", "the provider drew this token with random numbers of its own")
-    name = _name_of_core(trace)
+    name = core_sampler_of(trace)
     if name is None:
         named = trace.header.chain["sampler"]["name"]
         raise Finding("consistent", f"the sampler {named!r} is not one of the core, so its draw is not repeated")
     return name
 
 
-def _name_of_core(trace: Trace) -> str | None:
+def core_sampler_of(trace: Trace) -> str | None:
     """The sampler's name if it is one of the core, otherwise None."""
     described = trace.header.chain.get("sampler", {})
     name = described.get("name")

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
+from typing import Any, overload
 
 import numpy as np
 
@@ -19,10 +20,11 @@ from decodekit.chain import Chain
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.draw.context import Context, TokenIds
-from decodekit.errors import DecodekitError, TraceError
+from decodekit.errors import DecodekitError, ParameterError, TraceError
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import ask, blocking
 from decodekit.model.prefix import Prefix
+from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.attempts import Attempts
 from decodekit.trace.branches import check_branches, drawn_from_record
 from decodekit.trace.comparing import check_choice
@@ -33,6 +35,7 @@ from decodekit.trace.redraw import noise_of, redraw
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
+from decodekit.trace.what_if.counterfactual import Asked, Counterfactual, ask_again
 from decodekit.types import PathLike
 
 __all__ = ["ReplayReport", "ReplayStep", "replay"]
@@ -104,30 +107,66 @@ class ReplayReport:
         return all(step.explained for step in self.steps)
 
 
+@overload
+def replay(trace: Trace | PathLike, *, adapter: Adapter | AsyncAdapter, chain: Chain | None = None) -> ReplayReport: ...
+@overload
+def replay(trace: Trace | PathLike) -> ReplayReport: ...
+@overload
 def replay(
-    trace: Trace | PathLike, *, adapter: Adapter | AsyncAdapter | None = None, chain: Chain | None = None
-) -> ReplayReport:
-    """Draw every token of a trace again.
+    trace: Trace | PathLike,
+    *,
+    chain: Asked | None = None,
+    seed: int | None = None,
+    temperature: float | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> Counterfactual: ...
+def replay(
+    trace: Trace | PathLike,
+    *,
+    adapter: Adapter | AsyncAdapter | None = None,
+    chain: Any = None,
+    seed: int | None = None,
+    temperature: float | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> ReplayReport | Counterfactual:
+    """Draw every token of a trace again; or ask which would have been others, without the model.
 
     Args:
         trace: a trace, or the path of one.
         adapter: a live model to compare with. You give it: a trace never builds an adapter.
-        chain: for a live replay, the recorded chain, newly built, if parts of it are not registered by name, or have a
-            key that is not recorded.
+        chain: without an adapter, another chain, as `Session` takes it: which steps would have drawn another token?
+            With one, the recorded chain, newly built, if parts of it are not registered by name, or have a key that is
+            not recorded.
+        seed: another seed, without an adapter: which steps would have drawn another token?
+        temperature: likewise, in place of the temperature of the chain.
+        tokenizer: that of the run, for parts of the chain that use it; without an adapter.
+
+    Returns:
+        What the replay found; a `Counterfactual` where a chain, a seed or a temperature was asked about.
 
     Raises:
-        TraceError: the trace cannot be read, or its random number algorithm is unknown; with a model, also a trace of
-            tokens that a provider drew.
+        TraceError: the trace cannot be read, or its random number algorithm is unknown; with a model or a question,
+            also a trace of tokens that a provider drew.
         ConfigError: the recorded chain cannot be built from what is installed, or the given one is another (live replay
             only).
+        ParameterError: a question and a model at once; or the chain has no single temperature to replace.
         AdapterError: the model could not answer (live replay only).
     """
     if not isinstance(trace, Trace):
         trace = read_trace(trace)
     require_noise(trace)
+    questions = {"chain": chain, "seed": seed, "temperature": temperature}
+    asked = [name for name, value in questions.items() if value is not None]
+    if adapter is None and asked:
+        return ask_again(trace, chain=chain, seed=seed, temperature=temperature, tokenizer=tokenizer)
     if adapter is None:
         attempts = Attempts(trace.header)
         return ReplayReport([_from_record(trace, step, attempts) for step in trace.steps], live=False)
+    if asked not in ([], ["chain"]):
+        raise ParameterError(
+            f"{asked[-1]}= asks which steps would change, from the record alone; leave adapter= out, or "
+            f"{asked[-1]}= for a replay with the model"
+        )
     return _live(trace, blocking(adapter), chain)
 
 

@@ -24,7 +24,7 @@ from decodekit.trace.summary import RawSummary
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
 
-__all__ = ["NotRecorded", "Rerun", "reproduce"]
+__all__ = ["NotRecorded", "Rerun", "recorded_context", "reproduce"]
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,7 @@ def reproduce(trace: Trace, step: Step, so_far: TokenIds, noise: BoundRandomness
         Finding: what differs, or what is missing.
     """
     header = trace.header
-    context = Context(
-        TokenIds(trace.prompt_of(step.stream)), so_far, _tokenizer(trace, rerun), _Metadata(header.metadata)
-    )
+    context = recorded_context(trace, step.stream, so_far, rerun.tokenizer)
     states = rerun.states.pop(step.stream, None)
     dist = step.answer(header.adapter.get("vocab_size"))
     if dist is None or step.evidence is None:
@@ -121,11 +119,12 @@ def _check_evidence(step: Step, again: Evidence) -> None:
         raise Finding("failed", f"step {step.index} does not list the tokens that prove its choice")
 
 
-def _tokenizer(trace: Trace, rerun: Rerun) -> Tokenizer | None:
-    if rerun.tokenizer is not None or not trace.header.adapter.get("tokenizer_fingerprint"):
-        return rerun.tokenizer
-    absent: Any = _UnrecordedTokenizer()
-    return absent  # type: ignore[no-any-return]  # it answers nothing
+def recorded_context(trace: Trace, stream: int, so_far: TokenIds, tokenizer: Tokenizer | None) -> Context:
+    """What a processor may read at a step. The use of what was not recorded raises `NotRecorded`."""
+    if tokenizer is None and trace.header.adapter.get("tokenizer_fingerprint"):
+        absent: Any = _UnrecordedTokenizer()
+        tokenizer = absent  # it answers nothing
+    return Context(TokenIds(trace.prompt_of(stream)), so_far, tokenizer, _Metadata(trace.header.metadata))
 
 
 class _UnrecordedTokenizer:

@@ -13,7 +13,7 @@ from decodekit.draw.choice import Choice, Draw
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.summary import RawSummary
 
-__all__ = ["Column", "Recorded", "TokenLine", "bar", "grid", "share_text"]
+__all__ = ["Column", "Recorded", "TokenLine", "bar", "grid", "main_parameter", "share_text"]
 
 
 class Recorded(Protocol):
@@ -83,7 +83,7 @@ def grid(step: Recorded, chain: Mapping[str, Any], most: int = 8) -> tuple[list[
     entries = step.entries[: len(parts)]  # the sampler may have an entry of its own, for a tail it gave up
     stages = [Column("raw", "", step.raw.support, step.raw.entropy)]
     stages += [
-        Column(entry.name, _detail(part), entry.support, entry.entropy)
+        Column(entry.name, main_parameter(part), entry.support, entry.entropy)
         for entry, part in zip(entries, parts, strict=False)
     ]
     tops = [dict(step.raw.top), *(dict(entry.top) for entry in entries)]
@@ -142,7 +142,8 @@ def _final(token_id: int, step: Recorded) -> float | None:
     return float(scores[token_id] - scores[step.token_id]) + anchor if step.token_id in scores else None
 
 
-def _detail(part: Mapping[str, Any]) -> str:
+def main_parameter(part: Mapping[str, Any]) -> str:
+    """The parameter of a recorded part that has the part's own name, as text; '' for none, and for a list or table."""
     value = part.get("params", {}).get(part.get("name"))
     if value is None or isinstance(value, list | dict):
         return ""

@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 import decodekit
-from decodekit.cli.explain import explain_data, find_step, show_step
+from decodekit.cli.explain import find_step, show_step
 from decodekit.errors import ParameterError
 from decodekit.testing import NGramAdapter, PiecesTokenizer, TableAdapter
 from decodekit.trace import Trace
+from decodekit.view.story import story_of
 
 FOUR = PiecesTokenizer([b"a", b"b", b"c", b"d"])
 
@@ -25,9 +26,9 @@ def run(parts: list[tuple[str, dict[str, object]]], sampler: str = "multinomial"
     return decodekit.Session(adapter, chain, top_logprobs=2).generate("a", max_tokens=1, **{"seed": 3, **call}).trace
 
 
-def shown(trace: Trace, width: int = 80) -> str:
+def shown(trace: Trace, width: int = 80, *, whole: bool = False) -> str:
     out = Console(file=io.StringIO(), width=width, color_system=None)
-    show_step(out, trace, 0, FOUR)
+    show_step(out, story_of(trace, 0, FOUR), whole=whole)
     return out.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -68,18 +69,23 @@ def test_a_long_chain_stays_narrow_and_says_what_it_leaves_out(width: int) -> No
     assert "(not shown: temperature" in page and "top_k" in page
 
 
-def test_the_data_says_the_same_as_the_page() -> None:
-    trace = run([("top_k", {"top_k": 2})])
-    data = explain_data(trace, 0, FOUR)
-    assert data["verified"] == "proved" and data["stages"][1]["support"] == 2
-    assert data["tokens"][0]["token"] == '"a"' and data["tokens"][0]["probabilities"] == pytest.approx((0.5, 0.625))
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_whole_story_adds_what_each_processor_did_the_race_the_drift_and_other_seeds(width: int) -> None:
+    trace = run([("temperature", {"temperature": 2.0}), ("top_k", {"top_k": 2})])
+    page, story = shown(trace, width, whole=True), story_of(trace, 0, FOUR)
+    assert max(map(len, page.splitlines())) <= width
+    words = " ".join(page.split())
+    assert story.race is not None
+    for sentence in (*(stage.sentence for stage in story.stages), story.race.sentence, story.drift.sentence):
+        assert sentence in words
+    assert "check proved:" in words and story.seeds.sentence in words
 
 
 def test_the_word_belongs_to_the_step_alone() -> None:
     result = decodekit.Session(NGramAdapter("abcabcabc")).generate("a", max_tokens=3, seed=1)
     trace = result.trace
     trace.steps[0] = run([]).steps[0]  # a foreign first step fails; the others hold
-    words = [explain_data(trace, at, None)["verified"] for at in range(3)]
+    words = [story_of(trace, at).verdict for at in range(3)]
     assert words[0] == "failed" and words[1:] == ["proved", "proved"]
 
 

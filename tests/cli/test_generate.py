@@ -183,7 +183,7 @@ def test_explain_follows_the_text(decodekit: Decodekit) -> None:
 
 def test_explain_is_part_of_the_one_object(decodekit: Decodekit) -> None:
     data = json.loads(decodekit(*RUN, "--explain", "-1", "--json").stdout)
-    assert data["explain"]["step"] == 19 and data["explain"]["verified"] == "proved"
+    assert data["explain"]["index"] == 19 and data["explain"]["verdict"] == "proved"
 
 
 @pytest.mark.parametrize("n", ["1", "2"])

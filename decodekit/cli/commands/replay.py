@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
+from decodekit.cli.as_if import AsIfFlag, ChainFlag, OtherSeedFlag, asked_about
+from decodekit.cli.changes import changes_data, show_changes
 from decodekit.cli.options import JsonFlag, TraceArgument
 from decodekit.cli.output import console, number, put_json, say
+from decodekit.cli.run_tokenizer import tokenizer_of
 from decodekit.text.labels import token_label
 
 if TYPE_CHECKING:
@@ -23,21 +26,34 @@ __all__ = ["replay"]
 def replay(
     trace: TraceArgument,
     chosen: AdapterChoice,
+    as_if: AsIfFlag = None,
+    chain: ChainFlag = None,
+    seed: OtherSeedFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Draw every token again: from the trace alone, or with a model named by flags or a config.
 
-    Exit 0 when all tokens agree, or differ within what the drift explains; 1 otherwise.
+    Exit 0 when all tokens agree, or differ within what the drift explains; 1 otherwise. With --as-if, --chain or --seed
+    it says from the trace alone which tokens would have been others, and exits with 0.
     """
     from decodekit.model.asking import blocking
     from decodekit.trace import read_trace
     from decodekit.trace import replay as replay_trace
 
     recorded = read_trace(trace)
+    asked = asked_about(recorded, as_if, chain)
+    if asked is not None or seed is not None:
+        with tokenizer_of(chosen, recorded) as tokenizer:
+            found = replay_trace(recorded, chain=asked, seed=seed, tokenizer=tokenizer)
+            if as_json:
+                put_json(changes_data(found))
+            else:
+                show_changes(console(), found, tokenizer)
+        return
     built = chosen.build()
     live = None if built is None else blocking(built)
     try:
-        report = replay_trace(recorded, adapter=live)
+        report = replay_trace(recorded) if live is None else replay_trace(recorded, adapter=live)
         for warning in report.warnings:
             say(f"warning: {warning}")
         if as_json:
