@@ -115,6 +115,14 @@ def test_a_chain_comes_after_the_temperature_and_the_model_is_asked_once() -> No
         temperature_curve(counting, "the ", answers, grid, chain="xtc=0.5")
 
 
+def test_under_a_chain_what_is_undisclosed_is_not_guessed() -> None:
+    best = tuple(Session(model(), "greedy", seed=1).generate([0], max_tokens=1).token_ids)
+    little = model(Disclosure(top=2))
+    assert temperature_curve(little, [0], [best], [0.7], chain="top_k=1")[0, 0] == 0.0
+    with pytest.raises(Undisclosed):
+        temperature_curve(little, [0], [best], [0.7], chain="top_k=3")
+
+
 def agree(share: float, count: int, n: int) -> None:
     """Within 4.9 standard errors and half a count: by chance it fails once in 10^6."""
     assert abs(count - n * share) <= 4.9 * math.sqrt(n * share * (1 - share)) + 0.5
@@ -176,6 +184,7 @@ def test_answers_overtake_one_another_and_fall_below_chance() -> None:
         (lambda: temperature_curve(NGramAdapter(TEXT), "a", [""], [1.0]), "candidate 0 is empty"),
         (lambda: curves(model(), [0], [(1,), (1,)], [1.0]), "same tokens"),
         (lambda: curves(model(), [0], [(1,)], [1.0], near=-1), "0 or more"),
+        (lambda: curves(model(), [0], [(1,)], [1.0], near=1, chain="top_k=2"), "not of a chain"),
     ],
 )
 def test_bad_input_is_refused(call: Callable[[], object], message: str) -> None:

@@ -54,9 +54,12 @@ def test_answers_are_swept_over_temperatures(one_after_another: Calls, tmp_path:
         (*SWEEP, "--temperatures", "0:2:0.5", "--json", "--near", "2"),
         (*from_file, "--temperatures", "2,1.5,1,0.5,0", "--json", "--near", "2", "--plot", "p.png"),
         (*SWEEP, "--temperatures", "0.5:60:0.5", "--near", "1"),
+        (*SWEEP, "--temperatures", "1", "--chain", "top_p=0.5"),
     ]
-    found, again, shown = one_after_another(calls)
-    assert (found[0], again[0], shown[0]) == (0, 0, 0), found[2] + again[2] + shown[2]
+    found, again, shown, cut = one_after_another(calls)
+    assert (found[0], again[0], shown[0], cut[0]) == (0, 0, 0, 0), found[2] + again[2] + shown[2] + cut[2]
+    under = curves(Toy(), "the cat sat on the ", ["mat"], [1], chain="top_p=0.5")
+    assert f"{100 * np.exp(under.logprobs[0, 0]):.3g} %" in cut[1] and "entropy" not in cut[1]
     exact = curves(Toy(), "the cat sat on the ", ["mat", "log"], [0, 0.5, 1, 1.5, 2], near=2)
     data = json.loads(found[1])
     assert data == json.loads(again[1]) and (tmp_path / "p.png").exists()
