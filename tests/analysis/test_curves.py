@@ -52,6 +52,14 @@ def test_many_temperatures_of_a_long_row_are_each_of_them_alone(spread: float) -
         assert found.entropy_low[at] == pytest.approx(alone.entropy, rel=1e-11, abs=1e-11)
 
 
+def test_extreme_scores_and_temperatures_are_the_limits() -> None:
+    dist = Distribution.dense(np.array([0.0, -1e300, -2.0]))
+    found = tempered(dist, [0, 1, 2], np.array([1e-99, 1e-20, 1e300]))
+    assert found.low[0, :2].tolist() == [0.0, 0.0] and found.low[1, :2].tolist() == [-math.inf, -math.inf]
+    assert found.low[2, 2] == pytest.approx(-math.log(2 + math.exp(-1)), rel=1e-9)
+    assert np.isfinite(found.entropy_low).all()
+
+
 @pytest.mark.parametrize("ids", [(), (0,)])
 def test_where_a_part_is_disclosed_the_bounds_hold(ids: tuple[int, ...]) -> None:
     grid = [0.0, *TEMPERATURES, math.inf]

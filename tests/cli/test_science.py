@@ -31,15 +31,16 @@ def test_a_text_is_scored_as_a_table_and_as_json(one_after_another: Calls, tmp_p
         ("score", *TOY, *GIVEN, "--texts", "many.jsonl", "--json"),
         ("score", *TOY, *GIVEN, "--texts", "many.jsonl"),
         ("score", *TOY, "mat"),
+        ("score", "--adapter", "awaited", *GIVEN, "mat", "--json"),
     ]
-    shown, as_json, file, many, listed, alone = one_after_another(calls)
-    assert [each[0] for each in (shown, as_json, file, many, listed, alone)] == [0] * 6, shown[2] + many[2]
+    shown, as_json, file, many, listed, alone, awaited = one_after_another(calls)
+    assert [each[0] for each in (shown, as_json, file, many, listed, alone, awaited)] == [0] * 7, shown[2] + many[2]
     exact = score(Toy(), "mat", given="the cat sat on the ")
     assert f"{exact.logprobs[0]:.3f}".lstrip("-") in shown[1] and f"{exact.perplexity:.4f}" in shown[1]
     data = json.loads(as_json[1])
     assert data["logprob"] == exact.logprobs.tolist() and data["rank"] == exact.ranks.astype(int).tolist()
     assert data["total"] == exact.total and data["bits_per_byte"] == exact.bits_per_byte
-    assert json.loads(file[1]) == data and (tmp_path / "p.svg").exists()
+    assert awaited[1] == as_json[1] and json.loads(file[1]) == data and (tmp_path / "p.svg").exists()
     lines = [json.loads(line) for line in many[1].splitlines()]
     assert [line["id"] for line in lines] == [0, "x", 2] and lines[0]["total"] == lines[2]["total"] == data["total"]
     assert lines[1]["total"] == score(Toy(), "log", given="on the ").total
