@@ -168,14 +168,23 @@ def test_crossing_points_are_found_between_the_points_of_the_grid() -> None:
         crossings(grid[::-1], grid, grid)
 
 
-def test_answers_overtake_one_another_and_fall_below_chance() -> None:
+def test_answers_overtake_one_another_and_chance_where_enumeration_says_so() -> None:
     grid = np.linspace(0.05, 6, 60)
-    best = tuple(Session(model(), "greedy", seed=1).generate([0], max_tokens=2).token_ids)
-    found = curves(model(), [0], [best, (best[0],)], grid)
-    assert found.overtaken(0, 1) == []  # a text that goes on is never the likelier one
-    worst = min(range(SIZE), key=lambda token: logprob((token,), 1.0))
-    found = curves(model(), [0], [(worst,)], grid)
-    assert found.logprobs[0, 0] < found.logprobs[0, -1] < -math.log(SIZE) and found.below_chance(0) == []
+    answers = [ids for ids, _ in texts(2, 1.0)]
+    found = curves(model(), [0], answers, grid)
+
+    def sign(i: int, j: int | None, temperature: float) -> float:
+        other = -2 * math.log(SIZE) if j is None else logprob(answers[j], temperature)
+        return math.copysign(1, logprob(answers[i], temperature) - other)
+
+    seen = [(i, j, each) for i in range(len(answers)) for j in range(i) for each in found.overtaken(i, j)]
+    levels = [(i, None, each) for i in range(len(answers)) for each in found.below_chance(i)]
+    assert len(seen) > 5 and len(levels) > 2
+    for i, j, each in [*seen, *levels]:
+        assert sign(i, j, each.low) == -sign(i, j, each.high) == (-1 if each.rising else 1)
+        assert each.low < each.at < each.high
+    ends = [(i, j) for i in range(len(answers)) for j in range(i) if sign(i, j, grid[0]) != sign(i, j, grid[-1])]
+    assert set(ends) <= {(i, j) for i, j, _ in seen}
 
 
 @pytest.mark.parametrize(
