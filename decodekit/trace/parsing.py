@@ -45,6 +45,7 @@ _SHORT = 2**18
 _FEW = 1024
 _INFINITE = {"chosen", "kept_bounds", "kl", "margin", "max_logprob", "raw_logprob", "scores", "top"}
 _ANY_INTEGER = {"schedule"}
+_TOKENS = {"ids", "token_ids", "top"}
 _U64 = Annotated[int, Field(ge=0, lt=2**64)]
 
 
@@ -173,6 +174,8 @@ def _limit(part: dict[str, Any], field: str) -> None:
             part["fail_fast"] = True
         case "int" if field not in _ANY_INTEGER:
             part.setdefault("ge", 0)
+            if field in _TOKENS:
+                part.setdefault("lt", 2**63)
         case "float" if field not in _INFINITE:
             part["allow_inf_nan"] = False
         case "float":
@@ -308,6 +311,8 @@ class _AdapterSchema(_OpenSchema):
     tokenizer_fingerprint: str = ""
     vocab_size: Annotated[int, Field(ge=1, lt=2**63)] | None = None
     context_length: int | None = None
+    deterministic: bool = False
+    stochastic: bool = False
 
 
 class _StopSchema(_OpenSchema):

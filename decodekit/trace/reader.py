@@ -14,7 +14,7 @@ from decodekit.local.files import open_regular
 from decodekit.trace.codec import LONGEST_LINE, check_size, digest, to_line
 from decodekit.trace.header import Resumption
 from decodekit.trace.new_file import write_new
-from decodekit.trace.parsing import parse_json, parse_resumption
+from decodekit.trace.parsing import parse_json, parse_resumption, parse_step
 from decodekit.trace.trace import Trace
 from decodekit.trace.unpacking import Fault, TraceReader
 from decodekit.types import PathLike
@@ -59,7 +59,7 @@ def glance(path: PathLike) -> tuple[list[Resumption], Counter[int]]:
         if not ended:
             break
         step = _STEP.match(line)
-        if step is not None:
+        if step is not None and line.count(b'"stream":') == 1:  # of a key that stands twice, the last counts
             counts[int(step[1])] += 1
             continue
         try:
@@ -68,7 +68,7 @@ def glance(path: PathLike) -> tuple[list[Resumption], Counter[int]]:
             if data["kind"] == "resumed":
                 resumed.append(parse_resumption(data["content"]))
             elif data["kind"] == "step":
-                counts[data["content"]["stream"]] += 1
+                counts[parse_step(line).stream] += 1  # as reading takes it: a text may be a number
         except (ValueError, TypeError, KeyError, RecursionError, MemoryError):
             break  # a fault, which reading finds too
     return resumed, counts

@@ -2,8 +2,8 @@
 
 The other interpreter is that of an environment in which the other commit is installed. Both run this file in turns,
 each time in a new process, and measure thread time without any model; so only calls that both commits have are used.
-The groups are session, chain, verify and rows: sequences of one call, which a commit may take through the chain
-together.
+The groups are session, chain, verify, lines (of a trace file), and rows: sequences of one call, which a commit may take
+through the chain together.
 """
 
 from __future__ import annotations
@@ -136,6 +136,22 @@ def verifications() -> Iterator[Case]:
             yield f"verify, {name}, V=2,000", lambda path=path: decodekit.verify(path), 100, 8
 
 
+def trace_lines() -> Iterator[Case]:
+    """A step's line in a trace file, without its digests."""
+    from decodekit.trace.lines import Lines
+
+    for name, parts in CHAINS.items():
+        trace = session_of(parts).generate([1], max_tokens=100).trace
+        lines = Lines()
+        lines.add(lines.header(trace.header))
+
+        def write(lines: Any = lines, trace: Any = trace) -> None:
+            for number, step in enumerate(trace.steps):
+                lines.step(step, number)
+
+        yield f"a step's line, {name}, V=2,000", write, 100, 50
+
+
 def batches() -> Iterator[Case]:
     """32 sequences of one call, over heads and whole rows; where there is no level 'none', at 'choice' with one
     logprob."""
@@ -208,7 +224,7 @@ def peaked_rows(count: int, size: int) -> Any:
     return made
 
 
-GROUPS = {"session": sessions, "chain": chain_steps, "verify": verifications, "rows": batches}
+GROUPS = {"session": sessions, "chain": chain_steps, "verify": verifications, "lines": trace_lines, "rows": batches}
 
 if __name__ == "__main__":
     if sys.argv[1] == "--measure":

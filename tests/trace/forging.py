@@ -20,6 +20,12 @@ def load(path: Path) -> list[Line]:
 
 def dump(lines: Sequence[Line], path: Path, tail: bytes = b"") -> Path:
     """Write these lines with digests that fit, and ``tail`` after them."""
+    path.write_bytes(packed(lines) + tail)
+    return path
+
+
+def packed(lines: Sequence[Line]) -> bytes:
+    """The bytes of these lines with digests that fit."""
     written: list[bytes] = []
     prev, contents = "", blake2b(digest_size=16)
     for each in lines:
@@ -35,5 +41,4 @@ def dump(lines: Sequence[Line], path: Path, tail: bytes = b"") -> Path:
             line = to_line(data)
         written.append(line)
         prev = digest(line)
-    path.write_bytes(b"\n".join(written) + b"\n" + tail)
-    return path
+    return b"\n".join(written) + b"\n"

@@ -44,6 +44,7 @@ ADAPTER_DATA = {"name": "a", "model": "b"}
         {"adapter": {**ADAPTER_DATA, "\ud800": 1}},
         {"adapter": {**ADAPTER_DATA, "vocab_size": "257"}},
         {"adapter": {**ADAPTER_DATA, "vocab_size": 0}},
+        {"adapter": {**ADAPTER_DATA, "deterministic": 1}},
         {"adapter": {"x": 1}},
         {"config": {"x": [math.nan]}},
         {"chain": {"processors": [], "sampler": []}},

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import decodekit
+from decodekit.testing import NGramAdapter
 from decodekit.trace.reader import glance, open_trace
 
 from .long_traces import write_long
@@ -55,8 +56,9 @@ def test_a_hundred_thousand_steps(tmp_path: Path, what: str) -> None:
 
 
 def test_a_file_that_changes_while_it_is_verified_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_long(tmp_path / "one", 3)
-    write_long(tmp_path / "two", 4)
+    for name, tokens in (("one", 3), ("two", 4)):
+        session = decodekit.Session(NGramAdapter("ab" * 9), seed=7)
+        session.generate("a", max_tokens=tokens, ban=["zz"], trace=tmp_path / name)
     monkeypatch.setattr("decodekit.trace.verifying.glance", lambda _: glance(tmp_path / "two"))
     with pytest.raises(decodekit.TraceError, match="was changed while it was read"):
         decodekit.verify(tmp_path / "one")

@@ -98,6 +98,23 @@ def test_what_is_missing_or_of_a_wrong_type_is_refused_by_schema_and_reader(
         decodekit.read_trace(path)
 
 
+@pytest.mark.parametrize("place", ["raw", "entry", "abandoned", "asked"])
+def test_no_id_has_64_bits(tmp_path: Path, place: str) -> None:
+    lines = load(CONFORMANCE / "top_p.jsonl")
+    content = lines[1]["content"]
+    if place == "abandoned":
+        content["abandoned"] = [{"why": "x", "attempt": 0, "token_ids": [2**63]}]
+    elif place == "asked":
+        content["asked"] = [["why", {"top": None, "ids": [2**63], "kind": "named"}]]
+    else:
+        content["raw" if place == "raw" else "entries"] = (
+            {**content["raw"], "top": [[2**63, 0.0]]} if place == "raw" else [{"name": "x", "top": [[2**63, 0.0]]}]
+        )
+    assert not VALIDATOR.is_valid(lines[1])
+    with pytest.raises(decodekit.TraceError, match="less than"):
+        decodekit.read_trace(dump(lines, tmp_path / "large.jsonl"))
+
+
 def test_the_page_names_every_key() -> None:
     page = (HERE.parents[1] / "docs" / "trace-format.md").read_text()
     keys = {name for kind in SCHEMA["$defs"].values() for name in kind.get("properties", {})}

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from decodekit.chain import Chain
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.cli.files import new_file
 from decodekit.cli.grid import grid_of
@@ -27,6 +28,10 @@ AnswersFlag = Annotated[
 NearFlag = Annotated[
     int, typer.Option("--near", metavar="K", help="Bound the mass of near misses, by K alternatives at each place.")
 ]
+ChainFlag = Annotated[
+    list[str] | None,
+    typer.Option("--chain", help="A chain, as for generate, after the temperature. Repeatable with --samples."),
+]
 EndFlag = Annotated[int | None, typer.Option("--end-id", metavar="ID", help="A token id that ends each answer.")]
 SamplesFlag = Annotated[
     int | None, typer.Option("--samples", metavar="N", help="Sample each prompt N times with each chain.")
@@ -34,9 +39,6 @@ SamplesFlag = Annotated[
 PromptsFlag = Annotated[
     Path | None,
     typer.Option("--prompts", metavar="FILE", help="To sample: on each line a JSON text, or {prompt, answer, id}."),
-]
-ChainsFlag = Annotated[
-    list[str] | None, typer.Option("--chain", help="To sample: a chain, as for generate. Repeatable.")
 ]
 CheckFlag = Annotated[
     str | None,
@@ -69,6 +71,7 @@ def sweep(
     answer: AnswerFlag = None,
     answers: AnswersFlag = None,
     temperatures: TemperaturesFlag = None,
+    chain: ChainFlag = None,
     near: NearFlag = 0,
     end_id: EndFlag = None,
     chat: Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")] = False,
@@ -76,7 +79,6 @@ def sweep(
     as_json: JsonFlag = False,
     samples: SamplesFlag = None,
     prompts: PromptsFlag = None,
-    chain: ChainsFlag = None,
     check: CheckFlag = None,
     check_deadline: CheckDeadlineFlag = None,
     out: OutFlag = None,
@@ -95,7 +97,7 @@ def sweep(
 
     With --samples each prompt is sampled N times with each chain, under common noise, and the texts are checked.
     """
-    of_samples = {"--prompts": prompts, "--chain": chain, "--check": check, "--check-deadline": check_deadline,
+    of_samples = {"--prompts": prompts, "--check": check, "--check-deadline": check_deadline,
                   "--out": out, "--shard": shard, "--pass-at": pass_at, "--parquet": parquet, "--seed": seed,
                   "--max-tokens": max_tokens, "--stop": stop}  # fmt: skip
     of_answers = {"--answer": answer, "--answers": answers, "--near": near or None, "--end-id": end_id, "--plot": plot}
@@ -190,6 +192,7 @@ def _sweep_answers(
         raise ConfigError("what do the answers follow? Give it with --prompt TEXT")
     if near < 0:
         raise ConfigError(f"--near is a number of alternatives, 0 or more, not {near}")
+    after = None if chain is None else Chain.of(chain)
     if plot is not None:
         from decodekit.analysis.plots import check_plot
 
@@ -200,7 +203,7 @@ def _sweep_answers(
 
     with built_adapter(chosen) as model:
         asked = [{"role": "user", "content": prompt}] if chat else prompt
-        found = curves(model, asked, listed, grid, end=end_id, near=near)
+        found = curves(model, asked, listed, grid, chain=after, end=end_id, near=near)
         names = [each if isinstance(each, str) else str(each) for each in listed]
         put_curves(found, names, as_json=as_json, plot=plot)
 
