@@ -78,17 +78,18 @@ def test_workers_and_failures(one_after_another: Together, folder: Path) -> None
 
 
 def test_temperatures_are_a_grid_of_chains(decodekit: Decodekit) -> None:
-    done = decodekit("sweep", *TOY, "--prompt", "the ", "--samples", "2", "--temperatures", "0:1:0.5", "--json",
+    done = decodekit("sweep", *TOY, "--prompt", "the ", "--samples", "2", "--temperatures", "0:1:0.5", "--chain", "top_k=2", "--json",
                      "--max-tokens", "3")  # fmt: skip
     chains = json.loads(done.stdout)["chains"]
-    assert [each["chain"] for each in chains] == [f"temperature={t}" for t in ("0", "0.5", "1")]
+    assert [each["chain"] for each in chains] == [f"temperature={t} top_k=2" for t in ("0", "0.5", "1")]
     assert chains[0]["agreement"]["value"] == 1
 
 
 @pytest.mark.parametrize(("wrong", "message"), [
     (["--samples", "2"], "what is sampled?"),
     (["--samples", "2", "--prompt", "x", "--answer", "y"], "--answer is for given answers"),
-    (["--prompt", "x", "--chain", "top_k=2"], "--chain is for --samples"),
+    (["--prompt", "x", "--shard", "1/2"], "--shard is for --samples"),
+    (["--prompt", "x", "--answer", "y", "--chain", "top_k=2", "--chain", ""], "take one chain"),
     (["--samples", "2", "--prompt", "x", "--shard", "1/2", "--out", "o"], "need a seed"),
     (["--samples", "2", "--prompt", "x", "--shard", "3/2", "--seed", "1"], "3/2"),
     (["--samples", "2", "--prompt", "x", "--check", "exact", "--pass-at", "3"], "--pass-at 3 needs"),

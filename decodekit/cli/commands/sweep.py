@@ -14,6 +14,7 @@ from decodekit.cli.grid import grid_of
 from decodekit.cli.options import JsonFlag, PlotFlag
 from decodekit.cli.text_lines import text_lines
 from decodekit.errors import ConfigError
+from decodekit.trace.columns import pyarrow
 
 __all__ = ["sweep"]
 
@@ -105,7 +106,7 @@ def sweep(
         _refuse(of_samples, "is for --samples N")
         grid = "0:2:0.1" if temperatures is None else temperatures
         listed = [*(answer or ()), *_read(answers)]
-        _sweep_answers(chosen, prompt, listed, grid, near, end_id, chat=chat, plot=plot, as_json=as_json)
+        _sweep_answers(chosen, prompt, listed, grid, chain or [], near, end_id, chat=chat, plot=plot, as_json=as_json)
         return
     _refuse(of_answers, "is for given answers, which need no --samples")
     call = {"check": check, "out": out, "shard": shard, "check_deadline": check_deadline}
@@ -126,9 +127,8 @@ def _chains(chains: list[str] | None, temperatures: str | None) -> list[str]:
     """The chains to sample with; none for that of the configuration."""
     if temperatures is None:
         return chains or []
-    if chains:
-        raise ConfigError("--chain and --temperatures both give chains; write temperature=T in each --chain")
-    return [f"temperature={each:g}" for each in grid_of(temperatures, "--temperatures")]
+    grid = grid_of(temperatures, "--temperatures")
+    return [f"temperature={each:g} {after}".strip() for each in grid for after in chains or [""]]
 
 
 def _sweep_samples(
@@ -145,7 +145,6 @@ def _sweep_samples(
     as_json: bool,
 ) -> int:
     from decodekit.analysis.checks import check_of
-    from decodekit.chain import Chain
     from decodekit.cli.sample_sweep import put_sweep, sampled, tasks_of
     from decodekit.session import Session
 
@@ -156,7 +155,9 @@ def _sweep_samples(
     over = next((k for k in pass_at if not 1 <= k <= samples), None)
     if over is not None:
         raise ConfigError(f"--pass-at {over} needs from 1 to --samples {samples} samples; twice as many are better")
-    new_file(parquet)
+    if parquet is not None:
+        new_file(parquet, "a table")
+        pyarrow()
     tasks = tasks_of(*given, chat=chat)
     if call["check"] is not None:
         check_of(call["check"])
@@ -178,6 +179,7 @@ def _sweep_answers(
     prompt: str | None,
     listed: list[str | list[int]],
     temperatures: str,
+    chains: list[str],
     near: int,
     end_id: int | None,
     *,
@@ -192,7 +194,9 @@ def _sweep_answers(
         raise ConfigError("what do the answers follow? Give it with --prompt TEXT")
     if near < 0:
         raise ConfigError(f"--near is a number of alternatives, 0 or more, not {near}")
-    after = None if chain is None else Chain.of(chain)
+    if len(chains) > 1:
+        raise ConfigError("--chain: given answers take one chain, after the temperature; --samples takes several")
+    after = Chain.of(chains[0]) if chains else None
     if plot is not None:
         from decodekit.analysis.plots import check_plot
 
