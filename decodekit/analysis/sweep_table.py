@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from decodekit.analysis.sweep import Sweep
+from decodekit.analysis.sweep_result import Sweep
 from decodekit.trace.columns import pyarrow
 from decodekit.trace.new_file import NewFile
 from decodekit.types import PathLike

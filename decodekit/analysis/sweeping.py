@@ -10,8 +10,8 @@ from typing import TypedDict, Unpack, cast
 
 from decodekit.analysis.check_running import Checked
 from decodekit.analysis.checks import CheckFunction, check_of
-from decodekit.analysis.sweep import Row, Sweep
 from decodekit.analysis.sweep_folder import Found, SweepFolder
+from decodekit.analysis.sweep_result import Row, Sweep
 from decodekit.analysis.sweep_work import Checks, Output, made
 from decodekit.analysis.units import MOST_SAMPLES, Shard, Task, Unit, units_of, warnings_of
 from decodekit.chain import Chain

@@ -10,7 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from decodekit.analysis.statistics import Estimate
-from decodekit.analysis.sweep import Sweep
+from decodekit.analysis.sweep_result import Sweep
 from decodekit.analysis.sweeping import sweep
 from decodekit.analysis.units import Task
 from decodekit.cli.bar import Bar

@@ -14,7 +14,7 @@ import pytest
 
 import decodekit
 from decodekit import CHEAP, ConfigError, Disclosure, ParameterError, Prefix, Session
-from decodekit.analysis.sweep import Sweep
+from decodekit.analysis.sweep_result import Sweep
 from decodekit.analysis.sweeping import sweep
 from decodekit.analysis.units import Task
 from decodekit.model.adapter import Answer

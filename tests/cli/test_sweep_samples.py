@@ -78,8 +78,8 @@ def test_workers_and_failures(one_after_another: Together, folder: Path) -> None
 
 
 def test_temperatures_are_a_grid_of_chains(decodekit: Decodekit) -> None:
-    done = decodekit("sweep", *TOY, "--prompt", "the ", "--samples", "2", "--temperatures", "0:1:0.5", "--chain", "top_k=2", "--json",
-                     "--max-tokens", "3")  # fmt: skip
+    grid = ("--temperatures", "0:1:0.5", "--chain", "top_k=2")
+    done = decodekit("sweep", *TOY, "--prompt", "the ", "--samples", "2", *grid, "--json", "--max-tokens", "3")
     chains = json.loads(done.stdout)["chains"]
     assert [each["chain"] for each in chains] == [f"temperature={t} top_k=2" for t in ("0", "0.5", "1")]
     assert chains[0]["agreement"]["value"] == 1
