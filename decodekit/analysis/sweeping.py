@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -156,6 +157,11 @@ def _tasks(prompts: Iterable[Prompt | Task]) -> list[Task]:
     tasks = [each if isinstance(each, Task) else Task(each) for each in prompts]
     if not tasks:
         raise ParameterError("prompts: a sweep needs at least one")
+    for at, task in enumerate(tasks):
+        try:
+            json.dumps(task.answer, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ParameterError(f"prompt {at}: an answer is JSON data, not {brief(task.answer)}") from None
     return tasks
 
 
