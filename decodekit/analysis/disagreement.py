@@ -1,9 +1,9 @@
 """A model whose distribution is itself random: how much of its entropy is that of one pass, and how much is between
 passes.
 
-With p_1, p_2, ... the distributions of independent passes, the token that such a model draws has the mixture E[p] as its
-law, and H(E[p]) = E[H(p)] + I: the mean entropy of a pass, plus the mutual information between the token and the pass,
-which is the mean divergence of a pass from the mixture. I is 0 only where all passes agree.
+Let p be the distribution of a pass. A token of such a model has the mixture E[p] as its law, and H(E[p]) = E[H(p)] + I:
+the mean entropy of a pass, plus the mutual information between the token and the pass, which is the mean divergence of
+a pass from the mixture. I is 0 only where all passes agree.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Disagreement:
         mean_entropy: E[H(p)]. Unbiased.
         information: I = total - mean_entropy, corrected likewise. The error is that of the difference.
         plug_in: I with the entropy of the mean of these passes: not corrected, too low on average, and never below 0.
-        distance: the mean total variation of a pass from the mean of the others; 0 where all are the same.
+        distance: the mean total variation of a pass from the mean of the others; 0 where all agree.
         passes: how many.
     """
 
@@ -56,28 +56,29 @@ class Disagreement:
 def passes_of(model: AnyModel, prompt: Prompt, passes: int) -> list[Distribution]:
     """The distributions of so many passes for the same prompt.
 
-    An adapter with a method ``passes(prefix, number)`` gives them, each with new noise, as that of torch does for a
-    stochastic model. Any other is asked so many times: what a server answers twice need not be the same.
+    An adapter with a method ``mixture(prefix, passes)`` gives them in its result's ``each``, float64[passes, V], each
+    with new noise, as that of torch does for a stochastic model. Any other is asked so many times: what a server
+    answers twice need not be the same.
 
     Args:
         model: the adapter.
         prompt: as for `Session.generate`.
-        passes: from 1 on.
+        passes: from 2 on.
 
     Raises:
         ParameterError: a number out of range; or an adapter that says it is stochastic, gives the same noise for the
-            same prompt, and has no ``passes``.
+            same prompt, and has no ``mixture``.
         DecodekitError: the adapter's answer.
     """
-    adapter, count = blocking(model), whole(passes, "passes", 1, MOST_PASSES)
+    adapter, count = blocking(model), whole(passes, "passes", 2, MOST_PASSES)
     connect(adapter)
     prefix = as_prefix(adapter, prompt)
-    own = getattr(adapter, "passes", None)
-    if callable(own) and adapter.info.stochastic:
-        return list(own(prefix, count))
+    if adapter.info.stochastic and callable(mixture := getattr(adapter, "mixture", None)):
+        with np.errstate(divide="ignore"):
+            return [Distribution.dense(np.log(row), origin="logprobs") for row in mixture(prefix, count).each]
     if adapter.info.stochastic and adapter.info.deterministic:
         raise ParameterError(
-            f"adapter {adapter.info.name!r} is stochastic with a fixed seed and has no method passes(prefix, number), so "
+            f"adapter {adapter.info.name!r} is stochastic with a fixed seed and has no method mixture(prefix, passes): "
             "the same prompt always has the same noise; give the rows of several seeds to disagreement()"
         )
     rows: list[Distribution] = []
