@@ -34,8 +34,8 @@ class ChainShift:
         kl: KL(q || p) of the law of whole texts, in nats: the mean over texts of the sum of the exact divergences of
             their tokens. Unbiased.
         kl_per_token: the same sums over all tokens.
-        log_ratio: the mean of log q - log p of the text, in nats: the same expectation, with the error of the draws of
-            the last tokens too. Known wherever the chosen tokens' probabilities are.
+        log_ratio: the mean of log q - log p of the text, in nats: the same expectation, and another error, which may be
+            smaller or larger. Known wherever the chosen tokens' probabilities are.
         mass_removed: the mean over tokens of the probability, under p, of what q removed.
         model_entropy, chain_entropy: the mean over tokens, in nats, of the entropy of p and of q, along texts of q.
         log_weights: float64[n], log p - log q of each text, in nats: its importance weight for questions about p.

@@ -17,7 +17,7 @@ _MOST = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class FloatAddition:
-    """Counts over random numbers a, b, c, uniform in (-1, 1).
+    """Counts over random numbers a, b, c, with standard Gumbel laws: of both signs and many magnitudes.
 
     Args:
         tried: how many triples.
@@ -52,8 +52,7 @@ def float_addition(n: int = 10_000, dtype: str = "float32", *, repeats: int = 10
     if dtype not in ("float16", "float32", "float64"):
         raise ParameterError(f"dtype is 'float16', 'float32' or 'float64', not {dtype!r}")
     count, again = whole(n, "n", 1, _MOST), whole(repeats, "repeats", 0, _MOST)
-    uniform = Randomness(seed).uniform(range(3 * count), step=0, domain=ESTIMATORS)
-    numbers = (2 * uniform - 1).astype(dtype)
+    numbers = Randomness(seed).gumbel(range(3 * count), step=0, domain=ESTIMATORS).astype(dtype)
     a, b, c = numbers.reshape(3, count)
     bits = np.dtype(f"u{numbers.itemsize}")
     left, right = (a + b) + c, a + (b + c)

@@ -27,8 +27,8 @@ class SequenceEntropy:
 
     Args:
         entropy: in nats: the mean over texts of the sum of their tokens' entropies. Unbiased.
-        surprisal: in nats: the mean of minus the log-probability of the text. It has the same expectation and, in
-            general, a larger error.
+        surprisal: in nats: the mean of minus the log-probability of the text. The same expectation, and another
+            error, which is often larger.
         per_token: nats per token: all entropies over all tokens.
         tokens: the mean length of a text.
         seed: of the draws.

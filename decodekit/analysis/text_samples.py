@@ -36,9 +36,12 @@ def sampled_beginnings(
             if not each.ended:
                 shared.setdefault(each.ids, []).append(stream)
         for after in texts.after([begun[streams[0]] for streams in shared.values()]):
+            longer: dict[int, Beginning] = {}
             for stream in shared[after.before.ids]:
                 token_id = texts.draw(after, seed, stream)
                 if seen is not None:
                     seen(stream, after, token_id)
-                begun[stream] = texts.extended(after, token_id)
+                if token_id not in longer:
+                    longer[token_id] = texts.extended(after, token_id)
+                begun[stream] = longer[token_id]
     return begun
