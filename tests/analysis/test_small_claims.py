@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decodekit import Disclosure, ParameterError, Prefix, Undisclosed
+from decodekit import Disclosure, Distribution, ParameterError, Prefix, Undisclosed
 from decodekit.analysis.float_addition import float_addition
 from decodekit.analysis.greedy_and_mode import greedy_and_mode
+from decodekit.analysis.temperature_facts import temperature_facts
 from decodekit.analysis.tokenisations import compare_tokenisations, tokenisations
 from decodekit.testing import PiecesTokenizer, TableAdapter
 from tests.analysis.whole_texts import LENGTH, chained, every_text
@@ -103,3 +104,14 @@ def test_the_same_text_in_other_tokens_has_another_distribution() -> None:
 def test_the_end_of_text_ends_a_text_here_too() -> None:
     found = greedy_and_mode(model(lambda _: np.array([0.0, 0.0, 0.0, 3.0])), PROMPT, 5)
     assert found.mode == found.greedy == (END,)
+
+
+def test_temperature_scales_and_the_noise_is_in_the_draw() -> None:
+    row = Distribution.dense(np.random.default_rng(1).normal(size=50))
+    found = temperature_facts(row, [0.05, 0.5, 1.0, 3.0], draws=50)
+    assert found.same_order and (np.diff(found.entropies) > 0).all() and found.other_draws.tolist() == [0, 0, 0, 0]
+    assert found.entropies[2] == row.entropy
+    with pytest.raises(ParameterError, match="at least one"):
+        temperature_facts(row, [])
+    with pytest.raises(Undisclosed):
+        temperature_facts(Distribution.head([1, 2], [-1.0, -2.0], 9), [1.0])
