@@ -23,8 +23,8 @@ class Weighted:
 
     Args:
         value: the mean with weights that sum to 1. Its bias is of order 1/n.
-        standard_error: the delta method's, ``sqrt(sum (w * (f - value))**2)`` for weights of sum 1; inf for one text.
-            It is too small where a few texts have most of the weight: look at ``effective_size``.
+        error: the standard error by the delta method, ``sqrt(sum (w * (f - value))**2)`` for weights of sum 1; NaN for
+            one text. It is too small where a few texts have most of the weight: look at ``effective_size``.
         effective_size: ``(sum w)**2 / sum w**2``, at most n.
         log_mean_weight: the log of the mean weight, in nats: for log p - log q of whole texts, the log of an unbiased
             estimate of the probability, under p, of the texts that q can write. Far below 0, p is not covered.
@@ -32,7 +32,7 @@ class Weighted:
     """
 
     value: float
-    standard_error: float
+    error: float
     effective_size: float
     log_mean_weight: float
     n: int
@@ -57,7 +57,7 @@ def self_normalised(values: Sequence[float] | Floats, log_weights: Sequence[floa
         raise ParameterError(f"give one finite value for each of the {len(weights)} weights")
     array = np.where(shares > 0, array, 0.0)
     value = float(shares @ array)
-    error = math.sqrt(float(((shares * (array - value)) ** 2).sum())) if len(array) > 1 else math.inf
+    error = math.sqrt(float(((shares * (array - value)) ** 2).sum())) if len(array) > 1 else math.nan
     return Weighted(value, error, effective_size(weights), log_sum(weights) - math.log(len(weights)), len(weights))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from decodekit.analysis.enumeration import MOST_WIDTH, Enumeration
-from decodekit.analysis.estimates import Estimate, mean_of
+from decodekit.analysis.statistics import Estimate, mean
 from decodekit.analysis.text_law import AnyChain, AnyModel, Next, TextLaw
 from decodekit.analysis.text_samples import sampled_beginnings
 from decodekit.draw.randomness import Randomness
@@ -75,7 +75,7 @@ class SampledMarginal:
 
     Args:
         probabilities: float64[V], the mean of the conditional distributions: unbiased.
-        standard_errors: float64[V], of each.
+        errors: float64[V], the standard error of each.
         ended: the share of texts that have ended before this token.
         conditional_entropy: the mean entropy of the token after its beginning, in nats.
         n: how many beginnings.
@@ -83,7 +83,7 @@ class SampledMarginal:
     """
 
     probabilities: Floats
-    standard_errors: Floats
+    errors: Floats
     ended: Estimate
     conditional_entropy: Estimate
     n: int
@@ -168,31 +168,31 @@ def sampled_marginal(
     for each in begun:
         times[each.ids] = times.get(each.ids, 0) + 1
     several = {each.ids: each for each in begun if not each.ended}
-    mean, spread, seen = np.zeros(_size(texts)), np.zeros(_size(texts)), 0
+    average, spread, seen = np.zeros(_size(texts)), np.zeros(_size(texts)), 0
     entropies = dict.fromkeys(times, 0.0)
     for after in texts.after(several.values()):
         after.law.require_complete("the marginal distribution")
-        row = np.zeros(len(mean))
+        row = np.zeros(len(average))
         _add(row, after, 1.0)
-        seen = _update(mean, spread, seen, row, times[after.before.ids])
+        seen = _update(average, spread, seen, row, times[after.before.ids])
         entropies[after.before.ids] = after.law.entropy
     if seen < count:  # texts that have ended give every token the probability 0
-        _update(mean, spread, seen, np.zeros(len(mean)), count - seen)
+        _update(average, spread, seen, np.zeros(len(average)), count - seen)
     return SampledMarginal(
-        mean,
+        average,
         np.sqrt(spread / (count - 1) / count),
-        mean_of([float(each.ended) for each in begun]),
-        mean_of([entropies[each.ids] for each in begun]),
+        mean([float(each.ended) for each in begun]),
+        mean([entropies[each.ids] for each in begun]),
         count,
         source.seed,
     )
 
 
-def _update(mean: Floats, spread: Floats, seen: int, row: Floats, times: int) -> int:
+def _update(average: Floats, spread: Floats, seen: int, row: Floats, times: int) -> int:
     """Take a row that occurs several times into a mean and a sum of squared deviations (West 1979), in place."""
-    gap = row - mean
-    mean += gap * (times / (seen + times))
-    spread += times * gap * (row - mean)
+    gap = row - average
+    average += gap * (times / (seen + times))
+    spread += times * gap * (row - average)
     return seen + times
 
 

@@ -13,9 +13,9 @@ from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Undisclosed
 from decodekit.distribution.divergence import expected_gap
 from decodekit.errors import ParameterError
-from decodekit.trace.recorded_laws import final_law
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
+from decodekit.trace.what_if.recorded_laws import final_law
 
 __all__ = ["Move", "move_between", "recorded_move", "recorded_moves"]
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from decodekit.analysis.enumeration import MOST_WIDTH, enumerate_texts
-from decodekit.analysis.estimates import Estimate, mean_of, ratio_of
+from decodekit.analysis.estimators import ratio
+from decodekit.analysis.statistics import Estimate, mean
 from decodekit.analysis.text_law import AnyChain, AnyModel, Next, TextLaw
 from decodekit.analysis.text_samples import sampled_beginnings
 from decodekit.distribution.disclosure import Interval
@@ -75,10 +76,10 @@ def sequence_entropy(
     begun = sampled_beginnings(texts, count, whole(max_tokens, "max_tokens", 1, MOST_WIDTH), source.seed, add)
     lengths = [float(len(each.ids)) for each in begun]
     return SequenceEntropy(
-        mean_of(entropies),
-        mean_of([-each.logprob for each in begun]),
-        ratio_of(entropies, lengths),
-        mean_of(lengths),
+        mean(entropies),
+        mean([-each.logprob for each in begun]),
+        ratio(entropies, lengths),
+        mean(lengths),
         source.seed,
     )
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
+from decodekit.analysis.forced import along
 from decodekit.chain import Chain
 from decodekit.chain.reshaped import Reshaped
 from decodekit.distribution import Distribution
-from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import greedy
-from decodekit.errors import DecodekitError
 from decodekit.model.adapter import Adapter, AsyncAdapter
-from decodekit.model.asking import ask, blocking, connect
+from decodekit.model.asking import blocking, connect
 from decodekit.model.prefix import Prefix
-from decodekit.model.token_budget import rows_at_once
 from decodekit.session.law import law_of
 from decodekit.session.prompts import Prompt, as_prefix
 from decodekit.session.scoring import scoring_options
@@ -107,7 +104,7 @@ class TextLaw:
         """The number of tokens, or None when unknown."""
         return self.adapter.info.vocab_size
 
-    def after(self, beginnings: Iterable[Beginning]) -> Iterator[Next]:
+    def after(self, beginnings: Collection[Beginning]) -> Iterator[Next]:
         """The distributions after each of these, in order, in as few questions as memory allows.
 
         Raises:
@@ -115,13 +112,9 @@ class TextLaw:
             ParameterError: a processor draws random numbers.
             DecodekitError: the adapter's answer for a prefix, or an error of the chain.
         """
-        most, waiting = self.adapter.info.most, iter(beginnings)
-        need = Disclosure(top=most.top) if most.kind == "named" and most.top is not None else ALL
-        while part := list(islice(waiting, rows_at_once(self.vocab_size))):
-            for before, answer in zip(part, ask(self.adapter, [each.prefix for each in part], need), strict=True):
-                if isinstance(answer, DecodekitError):
-                    raise answer
-                yield self._next(before, answer)
+        answers = along(self.adapter, ((each.prefix, ()) for each in beginnings))
+        for before, answer in zip(beginnings, answers, strict=True):
+            yield self._next(before, answer)
 
     def _next(self, before: Beginning, answer: Distribution) -> Next:
         reshaped = self.chain.reshape(answer, before.context, before.states, Randomness(0).at(before.context.step))

@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from decodekit.analysis.estimates import Estimate, jackknifed
+from decodekit.analysis.estimators import jackknifed
+from decodekit.analysis.statistics import Estimate
 from decodekit.analysis.tilting import best_of_n_kl, known_beta, known_rewards
 from decodekit.draw.weights import effective_size, log_sum
 from decodekit.draw.whole import whole
@@ -58,7 +59,7 @@ def reward_frontier(
     array = known_rewards(rewards, 2)
     best = [
         FrontierPoint(
-            "best_of_n", float(n), best_of_k_reward(array, n), Estimate(best_of_n_kl(n), 0.0, len(array)), True,
+            "best_of_n", float(n), best_of_k_reward(array, n), _certain(best_of_n_kl(n), len(array)), True,
             len(array) / n,
         )
         for n in ns
@@ -92,11 +93,16 @@ def tilted_samples(rewards: Sequence[float] | Floats, beta: float) -> FrontierPo
     return FrontierPoint(
         "tilted",
         scale,
-        Estimate(float(array.max()) + scale * found.value, scale * found.standard_error, found.n),
+        _scaled(found, scale, float(array.max())),
         jackknifed(kl, kls, corrected=True),
         False,
         effective_size(logs),
     )
+
+
+def _scaled(found: Estimate, factor: float, shift: float) -> Estimate:
+    value, low, high = (shift + factor * each for each in (found.value, found.low, found.high))
+    return Estimate(value, factor * found.error, low, high, found.count, found.clusters)
 
 
 def _without_each(logs: Floats) -> Floats:
@@ -105,6 +111,10 @@ def _without_each(logs: Floats) -> Floats:
     after = np.concatenate([np.logaddexp.accumulate(logs[::-1])[:-1][::-1], [-math.inf]])
     found: Floats = np.logaddexp(before, after)
     return found
+
+
+def _certain(value: float, count: int) -> Estimate:
+    return Estimate(value, 0.0, value, value, count, count)
 
 
 def best_of_k_reward(rewards: Sequence[float] | Floats, k: int) -> Estimate:
@@ -125,7 +135,7 @@ def best_of_k_reward(rewards: Sequence[float] | Floats, k: int) -> Estimate:
     count = whole(k, "n", 1, n)
     value = float(_shares(n, count) @ array)
     if count == n:
-        return Estimate(value, math.inf, n)
+        return Estimate(value, math.nan, -math.inf, math.inf, n, n)
     shares = _shares(n - 1, count)
     upto = np.concatenate([[0.0], np.cumsum(shares * array[:-1])])  # the smaller ones keep their places
     after = np.concatenate([np.cumsum((shares * array[1:])[::-1])[::-1], [0.0]])  # the larger ones move down by one

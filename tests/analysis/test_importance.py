@@ -19,7 +19,7 @@ def test_intervals_of_weighted_means_cover() -> None:
     for _ in range(400):
         drawn = rng.choice(6, size=300, p=q)
         found = self_normalised(values[drawn], np.log(p[drawn] / q[drawn]) + 700.0)
-        covered += abs(found.value - exact) <= 1.96 * found.standard_error
+        covered += abs(found.value - exact) <= 1.96 * found.error
     assert 0.91 <= covered / 400 <= 0.985
 
 
@@ -28,7 +28,7 @@ def test_equal_weights_are_a_plain_mean() -> None:
     found = self_normalised(values, [-3.0] * 3)
     assert (found.value, found.effective_size) == (pytest.approx(3.0), pytest.approx(3.0))
     assert found.log_mean_weight == pytest.approx(-3.0)
-    assert found.standard_error == pytest.approx(np.std(values) / math.sqrt(3))
+    assert found.error == pytest.approx(np.std(values) / math.sqrt(3))
 
 
 def test_a_weight_of_zero_counts_for_the_size_and_not_for_the_mean() -> None:

@@ -68,19 +68,19 @@ def test_what_was_left_out_bounds_every_probability_and_the_distance(options: di
 def test_sampled_it_agrees_within_its_errors_and_is_better_than_counting() -> None:
     """Five values, each within 5 standard errors: p below 3e-6 in all."""
     found, (shares, ended) = sampled_marginal(model(), PROMPT, AT, n=3000, seed=4), exact_marginal(plain)
-    assert (np.abs(found.probabilities - shares) <= 5 * found.standard_errors).all()
-    assert abs(found.ended.value - ended) <= 5 * found.ended.standard_error
-    assert (found.standard_errors < np.sqrt(shares * (1 - shares) / 3000)).all()
+    assert (np.abs(found.probabilities - shares) <= 5 * found.errors).all()
+    assert abs(found.ended.value - ended) <= 5 * found.ended.error
+    assert (found.errors < np.sqrt(shares * (1 - shares) / 3000)).all()
     exact = marginal(model(), PROMPT, AT).conditional_entropy
     assert exact is not None
-    assert abs(found.conditional_entropy.value - exact) <= 5 * found.conditional_entropy.standard_error
+    assert abs(found.conditional_entropy.value - exact) <= 5 * found.conditional_entropy.error
 
 
 def test_its_errors_are_as_large_as_the_spread_of_many_estimates() -> None:
     """Over 100 seeds: the spread within 35 % of the stated error (a chi of 99 degrees; p below 1e-5)."""
     many = [sampled_marginal(model(), PROMPT, AT, n=20, seed=seed) for seed in range(100)]
     spread = np.std([each.probabilities for each in many], axis=0, ddof=1)
-    stated = np.sqrt(np.mean([each.standard_errors**2 for each in many], axis=0))
+    stated = np.sqrt(np.mean([each.errors**2 for each in many], axis=0))
     np.testing.assert_allclose(spread, stated, rtol=0.35)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from decodekit.analysis.enumeration import MOST_WIDTH
-from decodekit.analysis.estimates import Estimate, mean_of, ratio_of
+from decodekit.analysis.estimators import ratio
 from decodekit.analysis.moves import Move, move_between, recorded_moves
+from decodekit.analysis.statistics import Estimate, mean
 from decodekit.analysis.text_law import AnyChain, AnyModel, Next, TextLaw
 from decodekit.analysis.text_samples import sampled_beginnings
 from decodekit.distribution.disclosure import ALL, Undisclosed
@@ -114,15 +115,15 @@ def shift_of(texts: Sequence[Sequence[Move]]) -> ChainShift:
     if not texts or not all(texts):
         raise ParameterError("the shift of a chain is a mean over texts: give at least one, each with a token")
     sizes = [float(len(text)) for text in texts]
-    kl, ratio = _sums(texts, lambda each: each.kl), _sums(texts, lambda each: each.log_ratio)
+    kl, log_ratio = _sums(texts, lambda each: each.kl), _sums(texts, lambda each: each.log_ratio)
     return ChainShift(
-        None if kl is None else mean_of(kl),
+        None if kl is None else mean(kl),
         _per_token(kl, sizes),
-        None if ratio is None else mean_of(ratio),
+        None if log_ratio is None else mean(log_ratio),
         _per_token(_sums(texts, lambda each: each.mass_removed), sizes),
         _per_token(_sums(texts, lambda each: each.model_entropy), sizes),
         _per_token(_sums(texts, lambda each: each.chain_entropy), sizes),
-        None if ratio is None else -ratio,
+        None if log_ratio is None else -log_ratio,
         int(sum(sizes)),
     )
 
@@ -135,4 +136,4 @@ def _sums(texts: Sequence[Sequence[Move]], value: Callable[[Move], float | None]
 
 
 def _per_token(sums: Floats | None, sizes: Sequence[float]) -> Estimate | None:
-    return None if sums is None else ratio_of(sums, sizes)
+    return None if sums is None else ratio(sums, sizes)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decodekit.analysis.estimates import Estimate, jackknifed, mean_of
+from decodekit.analysis.estimators import jackknifed
+from decodekit.analysis.statistics import Estimate, mean
 from decodekit.analysis.text_law import AnyModel
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL
@@ -110,16 +111,16 @@ def disagreement(rows: Sequence[Distribution]) -> Disagreement:
     shares = np.stack([np.exp(row.logprobs_of(np.arange(size))) for row in rows])
     entropies, m = np.array([_entropy(row) for row in shares]), len(rows)
     mixture = shares.mean(axis=0)
-    whole_total, mean = _entropy(mixture), float(entropies.mean())
+    whole_total, within = _entropy(mixture), float(entropies.mean())
     others = np.array([_entropy(_without(mixture, row, m)) for row in shares])
-    means = (m * mean - entropies) / (m - 1)
+    withins = (m * within - entropies) / (m - 1)
     distance = float(np.mean([0.5 * np.abs(row - _without(mixture, row, m)).sum() for row in shares]))
     return Disagreement(
         mixture,
         jackknifed(whole_total, others, corrected=True),
-        mean_of(entropies),
-        jackknifed(whole_total - mean, others - means, corrected=True),
-        max(0.0, whole_total - mean),
+        mean(entropies),
+        jackknifed(whole_total - within, others - withins, corrected=True),
+        max(0.0, whole_total - within),
         distance,
         m,
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from decodekit import Disclosure, Distribution, ParameterError, Prefix, Undisclosed
-from decodekit.analysis.disagreement import disagreement, passes_of
+from decodekit.analysis.passes import disagreement, passes_of
 from decodekit.distribution.disclosure import CHEAP
 from decodekit.testing import TableAdapter
 from tests.analysis.whole_texts import entropy
@@ -40,7 +40,7 @@ def test_both_parts_cover_the_exact_values_and_the_jackknife_takes_the_bias_away
     found = [disagreement(passes_of(Coin(seed), [0], 12)) for seed in range(400)]
     for name, exact in (("total", TOTAL), ("mean_entropy", MEAN), ("information", TOTAL - MEAN)):
         values = np.array([getattr(each, name).value for each in found])
-        errors = np.array([getattr(each, name).standard_error for each in found])
+        errors = np.array([getattr(each, name).error for each in found])
         assert abs(values.mean() - exact) <= 4 * values.std(ddof=1) / 20
         assert 0.85 <= np.mean(np.abs(values - exact) <= 2.2 * errors) <= 0.995
     low = np.array([each.plug_in for each in found])

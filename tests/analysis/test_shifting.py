@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from decodekit import Chain, Disclosure, ParameterError, Session, Undisclosed, processor
-from decodekit.analysis.chain_shift import chain_shift, recorded_shift, shift_of
 from decodekit.analysis.enumeration import enumerate_texts
 from decodekit.analysis.importance import self_normalised
+from decodekit.analysis.shifting import chain_shift, recorded_shift, shift_of
 from decodekit.analysis.text_law import TextLaw
 from decodekit.analysis.text_samples import sampled_beginnings
 from tests.analysis.whole_texts import LENGTH, chained, every_text
@@ -31,7 +31,7 @@ def test_the_divergence_of_whole_texts_is_that_of_all_texts(chain: Any) -> None:
     found, exact = chain_shift(model(), PROMPT, chain, LENGTH, n=400, seed=5), exact_kl(chain)
     assert found.kl is not None and found.log_ratio is not None
     for estimate in (found.kl, found.log_ratio):
-        assert abs(estimate.value - exact) <= 5 * estimate.standard_error
+        assert abs(estimate.value - exact) <= 5 * estimate.error
 
 
 def test_weights_answer_for_the_model_and_tell_how_much_of_it_is_covered() -> None:
@@ -42,7 +42,7 @@ def test_weights_answer_for_the_model_and_tell_how_much_of_it_is_covered() -> No
     lengths = [float(len(each.ids)) for each in drawn]
     assert hot.log_weights is not None
     mean = self_normalised(lengths, hot.log_weights)
-    assert abs(mean.value - sum(q * len(ids) for ids, q in p.items())) <= 5 * mean.standard_error
+    assert abs(mean.value - sum(q * len(ids) for ids, q in p.items())) <= 5 * mean.error
     assert mean.effective_size == hot.effective_size < 800 and abs(mean.log_mean_weight) < 0.15
     cut = chain_shift(model(), PROMPT, "top_k=2", LENGTH, n=800, seed=2)
     can = enumerate_texts(TextLaw(model(), PROMPT, chain="top_k=2"), LENGTH)
@@ -79,7 +79,7 @@ def test_a_recorded_run_tells_the_same_as_the_model(chain: Any, level: Any, exac
         assert kept.kl is None and kept.kl_per_token is None
     for one, other in pairs:
         assert one is not None and other is not None
-        assert (one.value, one.standard_error) == pytest.approx((other.value, other.standard_error), abs=1e-9)
+        assert (one.value, one.error) == pytest.approx((other.value, other.error), abs=1e-9)
 
 
 def test_a_truncated_head_is_exact_and_a_tail_is_not_guessed() -> None:
