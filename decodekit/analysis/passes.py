@@ -39,7 +39,8 @@ class Disagreement:
         total: H(E[p]), corrected by the jackknife: the entropy of a mean of m passes is too low, by about
             (number of tokens that vary) / 2m at most.
         mean_entropy: E[H(p)]. Unbiased.
-        information: I = total - mean_entropy, corrected likewise. The error is that of the difference.
+        information: I = total - mean_entropy, corrected likewise. The error is that of the difference. Where passes
+            hardly differ, chance may put it a little below 0.
         plug_in: I with the entropy of the mean of these passes: not corrected, too low on average, and never below 0.
         distance: the mean total variation of a pass from the mean of the others; 0 where all agree.
         passes: how many.

@@ -41,6 +41,7 @@ class ChainShift:
         model_entropy, chain_entropy: the mean over tokens, in nats, of the entropy of p and of q, along texts of q.
         log_weights: float64[n], log p - log q of each text, in nats: its importance weight for questions about p.
         tokens: how many there are in all texts together.
+        moves: those of the tokens of each text, one by one.
     """
 
     kl: Estimate | None
@@ -51,6 +52,7 @@ class ChainShift:
     chain_entropy: Estimate | None
     log_weights: Floats | None
     tokens: int
+    moves: tuple[tuple[Move, ...], ...]
 
     @property
     def effective_size(self) -> float:
@@ -125,6 +127,7 @@ def shift_of(texts: Sequence[Sequence[Move]]) -> ChainShift:
         _per_token(_sums(texts, lambda each: each.chain_entropy), sizes),
         None if log_ratio is None else -log_ratio,
         int(sum(sizes)),
+        tuple(tuple(text) for text in texts),
     )
 
 

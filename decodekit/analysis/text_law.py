@@ -15,6 +15,7 @@ from decodekit.draw.choice import Choice
 from decodekit.draw.context import Context, TokenIds
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import greedy
+from decodekit.draw.whole import whole
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import blocking, connect
 from decodekit.model.prefix import Prefix
@@ -94,7 +95,10 @@ class TextLaw:
         self.adapter, self.chain = blocking(model), options.chain
         connect(self.adapter)
         tokenizer = self.adapter.tokenizer
-        self.end_ids = frozenset(stop_ids) | (frozenset() if tokenizer is None else frozenset(tokenizer.eos_ids))
+        last = 2**63 - 1 if self.vocab_size is None else self.vocab_size - 1
+        self.end_ids = frozenset(whole(each, "stop_ids: an id", 0, last) for each in stop_ids) | (
+            frozenset() if tokenizer is None else frozenset(tokenizer.eos_ids)
+        )
         prefix = as_prefix(self.adapter, prompt)
         context = Context(TokenIds(prefix.since(0)), TokenIds(), tokenizer, options.metadata or {})
         self.start = Beginning((), 0.0, False, prefix, context, self.chain.initial(context))

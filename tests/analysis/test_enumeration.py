@@ -60,5 +60,7 @@ def test_numbers_out_of_range_are_named() -> None:
         found_by(0)
     with pytest.raises(ParameterError, match="max_tokens must be"):
         enumerate_texts(TextLaw(model(), PROMPT), 0)
+    with pytest.raises(ParameterError, match="stop_ids: an id must be an integer from 0 to 3"):
+        TextLaw(model(), PROMPT, stop_ids=[4])
     with pytest.raises(ParameterError, match="draws random numbers"):
         found_by(10, processor("xtc", xtc=1.0, threshold=0.1))

@@ -110,4 +110,5 @@ def test_the_mass_that_is_removed_is_the_models() -> None:
     row = tables.probabilities(tables.scores(tuple(PROMPT)))
     assert found.mass_removed is not None and found.kl is not None
     assert found.mass_removed.value == pytest.approx(1 - row.max(), abs=1e-14)
+    assert [len(text) for text in found.moves] == [1, 1] and found.moves[0][0].kl == found.kl.value
     assert found.kl.value == pytest.approx(-math.log(row.max()), abs=1e-12)
