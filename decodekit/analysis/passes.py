@@ -37,7 +37,7 @@ class Disagreement:
     Args:
         mixture: float64[V], the mean of the passes.
         total: H(E[p]), corrected by the jackknife: the entropy of a mean of m passes is too low, by about
-            (number of tokens that vary) / 2m at most.
+            (number of tokens that vary) / 2m at most, to first order.
         mean_entropy: E[H(p)]. Unbiased.
         information: I = total - mean_entropy, corrected likewise. The error is that of the difference. Where passes
             hardly differ, chance may put it a little below 0.

@@ -72,8 +72,8 @@ def tilted_samples(rewards: Sequence[float] | Floats, beta: float) -> FrontierPo
 
     The reward is the self-normalised mean, and the divergence E[r] / beta - log Z, with log Z from the mean weight.
     Both biases of order 1/n are taken away by the jackknife, which also gives the errors; a divergence near 0 may
-    come out a little below it. Where the effective size is a
-    few texts, neither value is to be trusted: no estimate of the divergence from n texts can exceed log n by much.
+    come out a little below it. Where the effective size is a few texts, neither value is to be trusted: no estimate of
+    the divergence from n texts can exceed log n by much.
 
     Args:
         rewards: float[n], one for each text of p, at least 2.

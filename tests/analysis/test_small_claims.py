@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -115,3 +116,20 @@ def test_temperature_scales_and_the_noise_is_in_the_draw() -> None:
         temperature_facts(row, [])
     with pytest.raises(Undisclosed):
         temperature_facts(Distribution.head([1, 2], [-1.0, -2.0], 9), [1.0])
+
+
+def test_the_mode_of_flat_trees_is_found_behind_other_texts_that_beat_the_greedy_one() -> None:
+    better = 0
+    for seed in range(30):
+
+        def row(ids: tuple[int, ...], seed: int = seed) -> np.ndarray:
+            return np.random.default_rng([seed, *ids]).normal(0, 0.7, size=5)
+
+        exact = {
+            ids: sum(math.log(tables.probabilities(row((0, *ids[:at])))[ids[at]]) for at in range(3))
+            for ids in product(range(5), repeat=3)
+        }
+        found = greedy_and_mode(TableAdapter(row, 5), [0], 3)
+        assert found.mode == max(exact, key=lambda ids: exact[ids]), seed
+        better += sum(value > found.greedy_logprob for value in exact.values()) > 1
+    assert better >= 5

@@ -111,3 +111,21 @@ def test_wrong_numbers_are_named() -> None:
         reward_frontier([1.0, math.nan], betas=[1.0])
     with pytest.raises(ParameterError, match=r"sum to 0\.5"):
         tilted_law([math.log(0.5)], [1.0], 1.0)
+
+
+def test_the_jackknife_takes_the_bias_of_tilted_samples_away() -> None:
+    """1,500 repeats of 40 texts: the means within 4 of their own errors (p below 1e-4), the plain ones beyond."""
+    rng, exact = np.random.default_rng(8), tilted_law(LOGP, REWARD, 2.0)
+    found, plain_kl, plain_reward = [], [], []
+    for _ in range(1500):
+        rewards = REWARD[rng.choice(len(P), size=40, p=P / P.sum())]
+        found.append(tilted_samples(rewards, 2.0))
+        weights = np.exp(rewards / 2.0)
+        plain_reward.append(weights @ rewards / weights.sum())
+        plain_kl.append(plain_reward[-1] / 2.0 - math.log(weights.mean()))
+    for values, plain_values, true in (
+        ([each.kl.value for each in found], plain_kl, exact.kl),
+        ([each.reward.value for each in found], plain_reward, exact.reward),
+    ):
+        error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+        assert abs(np.mean(values) - true) <= 4 * error < abs(np.mean(plain_values) - true)
