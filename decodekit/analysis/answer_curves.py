@@ -25,6 +25,7 @@ from decodekit.types import Floats
 
 __all__ = ["Curves", "curves", "temperature_curve"]
 
+_MASS = "the mass of the answers"
 _ROUNDING = 1e-12  # of one minus a sum of probabilities
 
 
@@ -36,7 +37,8 @@ class Curves:
         temperatures: float64[m].
         answers: the token ids of each, with the token that ends it where one was asked for.
         logprob: a by m in nats, log P_T(answer | prompt): that the text begins with these tokens.
-        entropy: a by m in nats, the mean entropy of the distributions before the tokens of each answer.
+        entropy: a by m in nats, the mean entropy of the distributions before the tokens of each answer; None under a
+            chain.
         together: m, the probability that the text begins with any of the answers.
         near: m, the probability that it begins with a near miss; None where it was not asked for.
         rest: m, what is left; None without ``near``.
@@ -46,7 +48,7 @@ class Curves:
     temperatures: Floats
     answers: tuple[Ids, ...]
     logprob: Bounded
-    entropy: Bounded
+    entropy: Bounded | None
     together: Bounded
     near: Bounded | None
     rest: Bounded | None
@@ -98,12 +100,7 @@ def temperature_curve(
         ContextOverflow: an answer does not fit the model's context.
         DecodekitError: the adapter's answer for a prefix.
     """
-    if chain is None:
-        return curves(adapter, prompt, answers, temperatures).logprobs
-    grid, after = known_temperatures(temperatures), Chain.of(chain)
-    hot = [registry.processor("temperature", temperature=each) for each in grid.tolist()]
-    chains = [Chain([first, *after.processors], after.sampler) for first in hot]
-    return chain_curve(adapter, prompt, answers, chains)
+    return curves(adapter, prompt, answers, temperatures, chain=chain).logprobs
 
 
 def curves(
@@ -112,17 +109,19 @@ def curves(
     answers: Sequence[Continuation],
     temperatures: Sequence[float] | Floats,
     *,
+    chain: Chain | str | None = None,
     end: int | None = None,
     near: int = 0,
 ) -> Curves:
-    """As `temperature_curve` without a chain, with bounds, entropies and the mass beside the answers.
+    """As `temperature_curve`, with bounds, entropies and the mass beside the answers.
 
     Args:
-        adapter, prompt, answers, temperatures: as for `temperature_curve`.
+        adapter, prompt, answers, temperatures, chain: as for `temperature_curve`; with a chain all is exact, or raised
+            as `Undisclosed`.
         end: a token that ends each answer, such as the end of text; without it an answer may go on in any way.
         near: how many of the most likely alternatives to try at each place of an answer, for the mass of near misses
             (see `decodekit.analysis.near_misses`); 0 leaves it out. More give narrower bounds; the cost grows with the
-            square of an answer's length.
+            square of an answer's length. Not under a chain.
 
     Raises:
         ParameterError, ContextOverflow, DecodekitError: as `temperature_curve`; two answers have the same tokens.
@@ -136,11 +135,20 @@ def curves(
         raise ParameterError("answers: two have the same tokens; give each once")
     ends: frozenset[int] = frozenset() if model.tokenizer is None else frozenset(model.tokenizer.eos_ids)
     ends |= {end} if end is not None else set()
-    tree, apart = Tree(model, prefix, grid), prefix_free(listed)
+    apart, size = prefix_free(listed), model.info.vocab_size
+    chance = None if size is None else np.array([-len(ids) * math.log(size) for ids in listed])
+    if chain is not None:
+        if near:
+            raise ParameterError("near: the mass of near misses is that of the model, not of a chain; leave one out")
+        logprobs = chain_curve(model, prefix, listed, _tempered(grid, Chain.of(chain)))
+        mass = np.minimum(1.0, sum(np.exp(logprobs[listed.index(ids)]) for ids in apart))
+        exact = Bounded(logprobs, logprobs, "log P of an answer")
+        return Curves(grid, listed, exact, None, Bounded(mass, mass, _MASS), None, None, chance)
+    tree = Tree(model, prefix, grid)
     tree.add(listed, near, sorted(ends) if near else ())
     bounds = [tree.bounds(ids) for ids in listed]
-    size = model.info.vocab_size
-    together = _summed([np.exp(tree.bounds(ids)) for ids in apart], "the mass of the answers")
+    low, high = np.minimum(1.0, sum(np.exp(tree.bounds(ids)) for ids in apart))
+    together = Bounded(low, high, _MASS)
     beside = rest = None
     if near:
         low, high = near_miss_mass(tree, apart, end, ends, near)
@@ -156,13 +164,14 @@ def curves(
         together,
         beside,
         rest,
-        None if size is None else np.array([-len(ids) * math.log(size) for ids in listed]),
+        chance,
     )
 
 
-def _summed(parts: Sequence[Floats], what: str) -> Bounded:
-    low, high = np.minimum(1.0, np.sum(parts, axis=0))
-    return Bounded(low, high, what)
+def _tempered(grid: Floats, chain: Chain) -> list[Chain]:
+    """The chain after each temperature."""
+    first = [registry.processor("temperature", temperature=each) for each in grid.tolist()]
+    return [Chain([each, *chain.processors], chain.sampler) for each in first]
 
 
 def _entropy(tree: Tree, answers: Sequence[Ids]) -> Bounded:

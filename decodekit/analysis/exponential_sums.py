@@ -44,7 +44,8 @@ def log_sums(shifted: Floats, inverse: Floats) -> tuple[Floats, Floats]:
 
 
 def _one_by_one(shifted: Floats, b: float) -> tuple[float, float]:
-    weights = np.exp(b * shifted)
+    with np.errstate(over="ignore"):
+        weights = np.exp(b * shifted)
     return float(weights.sum()), float((weights * shifted).sum())
 
 

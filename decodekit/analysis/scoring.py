@@ -58,13 +58,16 @@ def score_many(
 def score_pairs(
     adapter: Adapter | AsyncAdapter, pairs: Iterable[tuple[Prompt | None, Continuation]]
 ) -> Iterator[TextScore]:
-    """Score many texts, each after what is given for it; see `score`."""
+    """Score many texts, each after what is given for it; see `score`. An error names the text by its place."""
     model = blocking(adapter)
     begun: deque[_Begun] = deque()
 
     def texts() -> Iterator[tuple[Prefix, Sequence[int]]]:
-        for given, text in pairs:
-            prefix, tokens = _placed(model, given, text)
+        for i, (given, text) in enumerate(pairs):
+            try:
+                prefix, tokens = _placed(model, given, text)
+            except ParameterError as error:
+                raise ParameterError(f"text {i}: {error}") from None
             begun.append(_Begun(len(prefix), tokens))
             yield prefix, tokens[0]
 

@@ -80,7 +80,8 @@ def tempered(dist: Distribution, token_ids: Sequence[int], temperatures: Floats)
     if usual.any():
         inverse = 1 / temperatures[usual]
         sums, means = log_sums(shifted, inverse)
-        logprobs[:, usual] = scores[:, np.newaxis] * inverse - sums
+        with np.errstate(over="ignore"):  # to -inf: no probability is left
+            logprobs[:, usual] = scores[:, np.newaxis] * inverse - sums
         entropies[usual] = np.maximum(0.0, sums - inverse * means)
     return Tempered(logprobs, logprobs, entropies, entropies)
 

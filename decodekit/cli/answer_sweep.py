@@ -38,7 +38,7 @@ def _data(found: Curves, names: Sequence[str]) -> dict[str, Any]:
             "text": name,
             "token_ids": list(ids),
             "logprob": numbers_of(found.logprob.low[i], found.logprob.high[i]),
-            "entropy": numbers_of(found.entropy.low[i], found.entropy.high[i]),
+            "entropy": None if found.entropy is None else numbers_of(found.entropy.low[i], found.entropy.high[i]),
             "chance": None if found.chance is None else float(found.chance[i]),
         }
         for i, (name, ids) in enumerate(zip(names, found.answers, strict=True))
@@ -81,13 +81,16 @@ def _show(found: Curves, names: Sequence[str]) -> None:
     shown = [f'"{safe_text(name)}"' for name in names[:_MOST_SHOWN]]
     beside: Mapping[str, Bounded | None] = {"near misses": found.near, "rest": found.rest}
     more = [name for name, values in beside.items() if values is not None]
-    made = table("T", *shown, *more, "entropy", right=("T", *shown, *more, "entropy"))
+    more += [] if found.entropy is None else ["entropy"]
+    made = table("T", *shown, *more, right=("T", *shown, *more))
     for at, temperature in enumerate(found.temperatures.tolist()):
         cells = [_percent(np.exp(found.logprob.low[i, at]), np.exp(found.logprob.high[i, at]))
                  for i in range(len(shown))]  # fmt: skip
         cells += [_percent(values.low[at], values.high[at]) for values in beside.values() if values is not None]
-        entropy = [side[:, at].mean() for side in (found.entropy.low, found.entropy.high)]
-        made.add_row(f"{temperature:.4g}", *cells, between(*(f"{each:.3f}" for each in entropy)))
+        if found.entropy is not None:
+            mean = [side[:, at].mean() for side in (found.entropy.low, found.entropy.high)]
+            cells.append(between(*(f"{each:.3f}" for each in mean)))
+        made.add_row(f"{temperature:.4g}", *cells)
     show_table(out, made)
     for event in _events(found, names):
         if "chance" in event:

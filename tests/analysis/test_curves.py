@@ -52,6 +52,14 @@ def test_many_temperatures_of_a_long_row_are_each_of_them_alone(spread: float) -
         assert found.entropy_low[at] == pytest.approx(alone.entropy, rel=1e-11, abs=1e-11)
 
 
+def test_extreme_scores_and_temperatures_are_the_limits() -> None:
+    dist = Distribution.dense(np.array([0.0, -1e300, -2.0]))
+    found = tempered(dist, [0, 1, 2], np.array([1e-99, 1e-20, 1e300]))
+    assert found.low[0, :2].tolist() == [0.0, 0.0] and found.low[1, :2].tolist() == [-math.inf, -math.inf]
+    assert found.low[2, 2] == pytest.approx(-math.log(2 + math.exp(-1)), rel=1e-9)
+    assert np.isfinite(found.entropy_low).all()
+
+
 @pytest.mark.parametrize("ids", [(), (0,)])
 def test_where_a_part_is_disclosed_the_bounds_hold(ids: tuple[int, ...]) -> None:
     grid = [0.0, *TEMPERATURES, math.inf]
@@ -115,13 +123,21 @@ def test_a_chain_comes_after_the_temperature_and_the_model_is_asked_once() -> No
         temperature_curve(counting, "the ", answers, grid, chain="xtc=0.5")
 
 
+def test_under_a_chain_what_is_undisclosed_is_not_guessed() -> None:
+    best = tuple(Session(model(), "greedy", seed=1).generate([0], max_tokens=1).token_ids)
+    little = model(Disclosure(top=2))
+    assert temperature_curve(little, [0], [best], [0.7], chain="top_k=1")[0, 0] == 0.0
+    with pytest.raises(Undisclosed):
+        temperature_curve(little, [0], [best], [0.7], chain="top_k=3")
+
+
 def agree(share: float, count: int, n: int) -> None:
     """Within 4.9 standard errors and half a count: by chance it fails once in 10^6."""
     assert abs(count - n * share) <= 4.9 * math.sqrt(n * share * (1 - share)) + 0.5
 
 
 def test_curves_agree_with_sampling() -> None:
-    n, answers = 3000, [(1,), (3, 0), (2, 1, 1)]
+    n, answers = 1500, [(1,), (3, 0), (2, 1, 1)]
     for temperature in (0.5, 1.3):
         session = Session(model(), f"temperature={temperature}", seed=11)
         drawn = [each.token_ids for each in session.generate_many([[0]], n=n, max_tokens=3, level="none")[0]]
@@ -152,14 +168,23 @@ def test_crossing_points_are_found_between_the_points_of_the_grid() -> None:
         crossings(grid[::-1], grid, grid)
 
 
-def test_answers_overtake_one_another_and_fall_below_chance() -> None:
+def test_answers_overtake_one_another_and_chance_where_enumeration_says_so() -> None:
     grid = np.linspace(0.05, 6, 60)
-    best = tuple(Session(model(), "greedy", seed=1).generate([0], max_tokens=2).token_ids)
-    found = curves(model(), [0], [best, (best[0],)], grid)
-    assert found.overtaken(0, 1) == []  # a text that goes on is never the likelier one
-    worst = min(range(SIZE), key=lambda token: logprob((token,), 1.0))
-    found = curves(model(), [0], [(worst,)], grid)
-    assert found.logprobs[0, 0] < found.logprobs[0, -1] < -math.log(SIZE) and found.below_chance(0) == []
+    answers = [ids for ids, _ in texts(2, 1.0)]
+    found = curves(model(), [0], answers, grid)
+
+    def sign(i: int, j: int | None, temperature: float) -> float:
+        other = -2 * math.log(SIZE) if j is None else logprob(answers[j], temperature)
+        return math.copysign(1, logprob(answers[i], temperature) - other)
+
+    seen = [(i, j, each) for i in range(len(answers)) for j in range(i) for each in found.overtaken(i, j)]
+    levels = [(i, None, each) for i in range(len(answers)) for each in found.below_chance(i)]
+    assert len(seen) > 5 and len(levels) > 2
+    for i, j, each in [*seen, *levels]:
+        assert sign(i, j, each.low) == -sign(i, j, each.high) == (-1 if each.rising else 1)
+        assert each.low < each.at < each.high
+    ends = [(i, j) for i in range(len(answers)) for j in range(i) if sign(i, j, grid[0]) != sign(i, j, grid[-1])]
+    assert set(ends) <= {(i, j) for i, j, _ in seen}
 
 
 @pytest.mark.parametrize(
@@ -176,6 +201,7 @@ def test_answers_overtake_one_another_and_fall_below_chance() -> None:
         (lambda: temperature_curve(NGramAdapter(TEXT), "a", [""], [1.0]), "candidate 0 is empty"),
         (lambda: curves(model(), [0], [(1,), (1,)], [1.0]), "same tokens"),
         (lambda: curves(model(), [0], [(1,)], [1.0], near=-1), "0 or more"),
+        (lambda: curves(model(), [0], [(1,)], [1.0], near=1, chain="top_k=2"), "not of a chain"),
     ],
 )
 def test_bad_input_is_refused(call: Callable[[], object], message: str) -> None:

@@ -103,7 +103,9 @@ def test_what_cannot_be_scored_is_refused(text: object, given: object, message: 
 def test_one_text_in_place_of_many_and_a_long_one_are_refused() -> None:
     with pytest.raises(ParameterError, match="one text is for score"):
         list(score_many(NGramAdapter(TEXT), "cat"))
-    with pytest.raises(ContextOverflow):
+    with pytest.raises(ParameterError, match="text 1: continuation is empty"):
+        list(score_many(NGramAdapter(TEXT), ["cat", ""], "the "))
+    with pytest.raises(ContextOverflow, match="text 0: 7 tokens do not fit"):
         score(TableAdapter(scores, SIZE, context_length=4), IDS, given=[0])
     with pytest.raises(ParameterError, match="no tokenizer"):
         score(model(), "a", given=[0])

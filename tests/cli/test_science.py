@@ -31,15 +31,16 @@ def test_a_text_is_scored_as_a_table_and_as_json(one_after_another: Calls, tmp_p
         ("score", *TOY, *GIVEN, "--texts", "many.jsonl", "--json"),
         ("score", *TOY, *GIVEN, "--texts", "many.jsonl"),
         ("score", *TOY, "mat"),
+        ("score", "--adapter", "awaited", *GIVEN, "mat", "--json"),
     ]
-    shown, as_json, file, many, listed, alone = one_after_another(calls)
-    assert [each[0] for each in (shown, as_json, file, many, listed, alone)] == [0] * 6, shown[2] + many[2]
+    shown, as_json, file, many, listed, alone, awaited = one_after_another(calls)
+    assert [each[0] for each in (shown, as_json, file, many, listed, alone, awaited)] == [0] * 7, shown[2] + many[2]
     exact = score(Toy(), "mat", given="the cat sat on the ")
     assert f"{exact.logprobs[0]:.3f}".lstrip("-") in shown[1] and f"{exact.perplexity:.4f}" in shown[1]
     data = json.loads(as_json[1])
     assert data["logprob"] == exact.logprobs.tolist() and data["rank"] == exact.ranks.astype(int).tolist()
     assert data["total"] == exact.total and data["bits_per_byte"] == exact.bits_per_byte
-    assert json.loads(file[1]) == data and (tmp_path / "p.svg").exists()
+    assert awaited[1] == as_json[1] and json.loads(file[1]) == data and (tmp_path / "p.svg").exists()
     lines = [json.loads(line) for line in many[1].splitlines()]
     assert [line["id"] for line in lines] == [0, "x", 2] and lines[0]["total"] == lines[2]["total"] == data["total"]
     assert lines[1]["total"] == score(Toy(), "log", given="on the ").total
@@ -54,9 +55,12 @@ def test_answers_are_swept_over_temperatures(one_after_another: Calls, tmp_path:
         (*SWEEP, "--temperatures", "0:2:0.5", "--json", "--near", "2"),
         (*from_file, "--temperatures", "2,1.5,1,0.5,0", "--json", "--near", "2", "--plot", "p.png"),
         (*SWEEP, "--temperatures", "0.5:60:0.5", "--near", "1"),
+        (*SWEEP, "--temperatures", "1", "--chain", "top_p=0.5"),
     ]
-    found, again, shown = one_after_another(calls)
-    assert (found[0], again[0], shown[0]) == (0, 0, 0), found[2] + again[2] + shown[2]
+    found, again, shown, cut = one_after_another(calls)
+    assert (found[0], again[0], shown[0], cut[0]) == (0, 0, 0, 0), found[2] + again[2] + shown[2] + cut[2]
+    under = curves(Toy(), "the cat sat on the ", ["mat"], [1], chain="top_p=0.5")
+    assert f"{100 * np.exp(under.logprobs[0, 0]):.3g} %" in cut[1] and "entropy" not in cut[1]
     exact = curves(Toy(), "the cat sat on the ", ["mat", "log"], [0, 0.5, 1, 1.5, 2], near=2)
     data = json.loads(found[1])
     assert data == json.loads(again[1]) and (tmp_path / "p.png").exists()

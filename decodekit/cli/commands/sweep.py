@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from decodekit.chain import Chain
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.cli.grid import grid_of
 from decodekit.cli.options import JsonFlag, PlotFlag
@@ -26,6 +27,9 @@ AnswersFlag = Annotated[
 NearFlag = Annotated[
     int, typer.Option("--near", metavar="K", help="Bound the mass of near misses, by K alternatives at each place.")
 ]
+ChainFlag = Annotated[
+    str | None, typer.Option("--chain", help="Processors after the temperature: 'top_k=40 top_p=0.95'.")
+]
 EndFlag = Annotated[int | None, typer.Option("--end-id", metavar="ID", help="A token id that ends each answer.")]
 
 
@@ -36,6 +40,7 @@ def sweep(
     answer: AnswerFlag = None,
     answers: AnswersFlag = None,
     temperatures: TemperaturesFlag = "0:2:0.1",
+    chain: ChainFlag = None,
     near: NearFlag = 0,
     end_id: EndFlag = None,
     chat: Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")] = False,
@@ -55,6 +60,7 @@ def sweep(
         raise ConfigError("what do the answers follow? Give it with --prompt TEXT")
     if near < 0:
         raise ConfigError(f"--near is a number of alternatives, 0 or more, not {near}")
+    after = None if chain is None else Chain.of(chain)
     if plot is not None:
         from decodekit.analysis.plots import check_plot
 
@@ -65,7 +71,7 @@ def sweep(
 
     with built_adapter(chosen) as model:
         asked = [{"role": "user", "content": prompt}] if chat else prompt
-        found = curves(model, asked, listed, grid, end=end_id, near=near)
+        found = curves(model, asked, listed, grid, chain=after, end=end_id, near=near)
         names = [each if isinstance(each, str) else str(each) for each in listed]
         put_curves(found, names, as_json=as_json, plot=plot)
 
