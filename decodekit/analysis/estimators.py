@@ -52,4 +52,4 @@ def jackknifed(whole: float, left_out: Floats, *, corrected: bool) -> Estimate:
 
 def _with_interval(value: float, error: float, n: int) -> Estimate:
     half = math.inf if math.isnan(error) else student_t(n - 1, 0.5 + CONFIDENCE / 2) * error
-    return Estimate(value, error, value - half, value + half, n, n)
+    return Estimate(float(value), error, float(value - half), float(value + half), n, n)

@@ -17,13 +17,13 @@ def log_of(value: float) -> float:
 
 def log_sum(logs: Sequence[float] | Floats) -> float:
     """``log(sum(exp(logs)))``; -inf of none."""
-    largest = max(logs, default=-math.inf)
+    largest = float(max(logs, default=-math.inf))
     return -math.inf if largest == -math.inf else largest + math.log(math.fsum(math.exp(x - largest) for x in logs))
 
 
 def effective_size(logs: Sequence[float] | Floats) -> float:
     """``(sum w)**2 / sum w**2`` from log weights; 0.0 where all weights are 0."""
-    largest = max(logs, default=-math.inf)
+    largest = float(max(logs, default=-math.inf))
     if largest == -math.inf:
         return 0.0
     weights = [math.exp(x - largest) for x in logs]
