@@ -179,6 +179,14 @@ def _grid(chains: Mapping[str, ChainLike] | Sequence[ChainLike]) -> list[tuple[s
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ParameterError(f"chains: two are {twice!r}; leave one out, or give them names in a dict")
+    described: dict[str, str] = {}
+    for name, chain in named:
+        first = described.setdefault(json.dumps(chain.describe(), sort_keys=True), name)
+        if first != name:
+            raise ParameterError(
+                f"chains: {first!r} and {name!r} have the same parts by name and parameters, and so the same results; "
+                "leave one out, or give their functions different names"
+            )
     return named
 
 

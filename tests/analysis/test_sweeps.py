@@ -171,6 +171,8 @@ def test_notes_say_what_a_key_cannot_tell(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("wrong", "message"), [
     ({"prompts": []}, "at least one"), ({"chains": []}, "at least one"), ({"n": 0}, "n"),
     ({"chains": ["top_k=2", "top_k=2"]}, "two are"), ({"chains": "top_k=2"}, "list of chains"),
+    ({"chains": {"x": "top_k=2", "y": "top_k=2"}}, "'x' and 'y' have the same parts"),
+    ({"chains": {"x": [lambda dist, _: dist], "y": [lambda dist, _: dist.top(1)]}}, "the same parts"),
     ({"prompts": [5]}, "a prompt is"), ({"prompts": [Task("x", {1, 2})]}, "an answer is JSON"),
     ({"shard": "3/2"}, "3/2"), ({"shard": "half"}, "second of eight"),
     ({"shard": "1/2", "seed": None}, "need a seed"), ({"stop_ids": [300]}, "outside the vocabulary"),
