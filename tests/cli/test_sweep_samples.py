@@ -85,7 +85,7 @@ def test_temperatures_are_a_grid_of_chains(decodekit: Decodekit) -> None:
     assert chains[0]["agreement"]["value"] == 1
 
 
-@pytest.mark.parametrize(("wrong", "message"), [
+WRONG = [
     (["--samples", "2"], "what is sampled?"),
     (["--samples", "2", "--prompt", "x", "--answer", "y"], "--answer is for given answers"),
     (["--prompt", "x", "--shard", "1/2"], "--shard is for --samples"),
@@ -97,11 +97,13 @@ def test_temperatures_are_a_grid_of_chains(decodekit: Decodekit) -> None:
     (["--samples", "2", "--prompt", "x", "--chain", "tempersture=1"], "temperature"),
     (["--samples", "2", "--prompts", "absent.jsonl"], "absent.jsonl"),
     (["--samples", "0", "--prompt", "x"], "n"),
-])  # fmt: skip
-def test_wrong_calls(wrong: list[str], message: str, one_after_another: Together) -> None:
-    ((code, out, told),) = one_after_another([["sweep", *TOY, *wrong]])
-    assert (code, out) == (2, "") or ((code, out) == (1, "") and "--samples', '0'" in str(wrong))
-    assert message in told
+]  # fmt: skip
+
+
+def test_wrong_calls(one_after_another: Together) -> None:
+    answers = one_after_another([["sweep", *TOY, *call] for call, _ in WRONG])
+    for (call, message), (code, out, told) in zip(WRONG, answers, strict=True):
+        assert (code, out) == (2, "") and message in told, (call, told)
 
 
 def test_a_killed_worker_loses_nothing_and_makes_nothing_twice(
@@ -120,8 +122,14 @@ def test_a_killed_worker_loses_nothing_and_makes_nothing_twice(
         now = rows(folder / "out")
         assert len(now) >= wanted and all(row in now for row in before)
         before = now
-    quick = [*RUN, *CHECKED, "--samples", "8", "--json"]
-    (code, resumed, _), (_, straight, _) = one_after_another([[*quick, "--out", "out"], quick])
+    straight_on = [*RUN, *CHECKED, "--samples", "8", "--json"]
+    (code, resumed, _), (_, straight, _) = one_after_another([[*call, "--json"], straight_on])
     assert code == 0 and resumed == straight
     made = Counter(("check" in row, row["key"]) for row in rows(folder / "out"))
     assert set(made.values()) == {1} and len(made) == 2 * 2 * 3 * 8
+
+
+def test_a_setting_of_the_adapter_is_a_part_of_the_key(one_after_another: Together, folder: Path) -> None:
+    call = [*RUN, "--samples", "1", "--out", "out", "--json"]
+    assert [each[0] for each in one_after_another([call, [*call, "--set", "delay=0.0001"], call])] == [0, 0, 0]
+    assert len({row["key"] for row in rows(folder / "out")}) == len(rows(folder / "out")) == 2 * 6
