@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+__all__ = ["Check", "by_pattern", "main", "number"]
+
 Check = Callable[[str, Any], tuple[float, str | None]]
 _LATER = 5.0  # seconds after the deadline
 
