@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from decodekit.cli.commands.audit import audit
 from decodekit.cli.commands.chain import chain
 from decodekit.cli.commands.config import config_app
 from decodekit.cli.commands.diff import diff
@@ -43,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (generate, resume, verify, replay, explain, diff, recover, chain, plugins, doctor):
+for command in (generate, resume, verify, replay, explain, diff, recover, chain, plugins, doctor, audit):
     app.command()(command)
 app.add_typer(config_app, name="config")
 app.add_typer(trace_app, name="trace")
