@@ -113,7 +113,7 @@ def audit(
     against: Adapter | AsyncAdapter | None = None,
     axes: Sequence[str] | None = None,
     prompts: Sequence[str | Sequence[int]] | None = None,
-    tokens: int = 32,
+    tokens: int = 24,
     seed: int = 0,
 ) -> AuditReport:
     """Ask a model the same questions on many schedules, and measure how far its answers move.

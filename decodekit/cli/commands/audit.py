@@ -41,7 +41,7 @@ def audit(
     prompt: Annotated[
         list[str] | None, typer.Option("--prompt", metavar="TEXT", help="Two or more, in place of four short texts.")
     ] = None,
-    tokens: Annotated[int, typer.Option("--tokens", min=2, max=4096, help="Of each text that the model writes.")] = 32,
+    tokens: Annotated[int, typer.Option("--tokens", min=2, max=4096, help="Of each text that the model writes.")] = 24,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the texts and of the draws.")] = 0,
     page: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the same results too.")
