@@ -69,7 +69,7 @@ def _cache(lab: Lab) -> Pair:
 
 
 def _ancestors(lab: Lab) -> Pair:
-    return lab.usual.rows, in_one_call(lab.adapter, lab.texts, lab.want).rows
+    return lab.first.rows, in_one_call(lab.adapter, lab.texts, lab.want).rows
 
 
 def _portions(lab: Lab) -> Pair:
@@ -105,7 +105,7 @@ def _threads(lab: Lab) -> Pair:
 def _against(lab: Lab) -> Pair:
     if lab.against is None:
         raise NotTested("no other adapter was given: --against FILE, or against=")
-    return lab.usual.rows, alone(lab.against, lab.texts, lab.want).rows
+    return lab.first.rows, alone(lab.against, lab.texts, lab.want).rows
 
 
 def _changed(parameter: str, value: Any) -> Callable[[Lab], Pair]:

@@ -30,6 +30,7 @@ class Lab:
     Args:
         adapter: the adapter.
         texts: what it is asked for.
+        first: its answers, token by token from an empty cache, as a run gets them.
         want: how much it shows.
         make: makes another adapter of the same model with an empty cache; None where that is not known.
         named: the adapter as a configuration names it, ``type`` and parameters; None where it has no such name.
@@ -38,6 +39,7 @@ class Lab:
 
     adapter: Adapter
     texts: Sequence[Text]
+    first: Asked
     want: Disclosure
     make: Callable[[], Adapter | AsyncAdapter] | None = None
     named: Mapping[str, Any] | None = None
@@ -68,19 +70,9 @@ class Lab:
             adapter.close()
 
     @cached_property
-    def first(self) -> Asked:
-        """Token by token on a new adapter: what a run gets."""
-        return self.run_by(self.new())
-
-    @cached_property
     def again(self) -> Asked:
         """Token by token on the adapter that has written the texts."""
         return alone(self.adapter, self.texts, self.want)
-
-    @cached_property
-    def usual(self) -> Asked:
-        """`first` where an adapter can be made, else `again`."""
-        return self.again if self.make is None else self.first
 
     @cached_property
     def together(self) -> Asked:
@@ -93,15 +85,16 @@ class Lab:
         return others_of(self.texts)
 
     @property
-    def stops(self) -> list[int]:
-        """Three places of a text at which it is asked for at once."""
+    def turns(self) -> list[list[int]]:
+        """Twice a place for each text at which it is asked for at once: at a third, two thirds and the end, by turns."""
         tokens = len(self.texts[0].ids)
-        return sorted({max(1, tokens // 3), max(1, 2 * tokens // 3), tokens - 1})
+        stops = (max(1, tokens // 3), max(1, 2 * tokens // 3), tokens - 1)
+        return [[stops[(i + turn) % 3] for i in range(len(self.texts))] for turn in (0, 1)]
 
     @cached_property
     def cold(self) -> Asked:
-        """Three places of each text, evaluated from its first token on."""
-        return apart(self.new, self.texts, self.want, self.stops)
+        """Two places of each text, evaluated from its first token on."""
+        return apart(self.new, self.texts, self.want, self.turns)
 
     @cached_property
     def portions(self) -> Asked:
@@ -110,5 +103,5 @@ class Lab:
 
     @cached_property
     def staggered(self) -> Asked:
-        """The texts in one call, at unequal lengths."""
-        return staggered(self.new, self.texts, self.want, self.stops)
+        """The places of `cold`, a turn in one call."""
+        return staggered(self.new, self.texts, self.want, self.turns)

@@ -11,12 +11,11 @@ from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import multinomial
-from decodekit.errors import ContextOverflow, DecodekitError, ParameterError
+from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter
-from decodekit.model.asking import ask
 from decodekit.model.prefix import Prefix
 
-__all__ = ["PROMPTS", "Place", "Rows", "Text", "answer_of", "drawn", "most_of", "others_of", "prompts_of", "written"]
+__all__ = ["PROMPTS", "Place", "Rows", "Text", "drawn", "most_of", "others_of", "prompts_of"]
 
 PROMPTS: Final = (
     "The capital of France is",
@@ -81,14 +80,6 @@ def prompts_of(adapter: Adapter, given: Sequence[str | Sequence[int]] | None) ->
     return prefixes
 
 
-def answer_of(adapter: Adapter, prefix: Prefix, want: Disclosure) -> Distribution:
-    """One answer, or its error raised."""
-    (answer,) = ask(adapter, [prefix], want)
-    if isinstance(answer, DecodekitError):
-        raise answer
-    return answer
-
-
 def drawn(dist: Distribution, noise: Randomness, step: int) -> tuple[int, float] | None:
     """The token that `multinomial` draws with this noise, and its margin; None where hidden tokens could win."""
     bound = noise.at(step)
@@ -97,31 +88,6 @@ def drawn(dist: Distribution, noise: Randomness, step: int) -> tuple[int, float]
     except Undisclosed:
         return None
     return choice.token_id, choice.margin
-
-
-def written(adapter: Adapter, prompts: Sequence[Prefix], tokens: int, seed: int, want: Disclosure) -> list[Text]:
-    """Texts of so many tokens, drawn at temperature 1: the i-th with the noise of stream i. They go on past an end.
-
-    Where the disclosed tokens decide no draw, the most likely token follows.
-
-    Raises:
-        ContextOverflow: they do not fit the model's context.
-        DecodekitError: what the adapter answered.
-    """
-    room, longest = adapter.info.context_length, max(map(len, prompts)) + tokens - 1
-    if room is not None and longest > room:
-        raise ContextOverflow(f"prompts with {tokens} tokens need a context of {longest}, and the model's is {room}")
-    return [_one(adapter, prompt, tokens, Randomness(seed, stream), want) for stream, prompt in enumerate(prompts)]
-
-
-def _one(adapter: Adapter, prompt: Prefix, tokens: int, noise: Randomness, want: Disclosure) -> Text:
-    prefixes, ids = [prompt], list[int]()
-    for step in range(tokens):
-        dist = answer_of(adapter, prefixes[-1], want)
-        chosen = drawn(dist, noise, step)
-        ids.append(dist.row.mode if chosen is None else chosen[0])
-        prefixes.append(prefixes[-1].extend(ids[-1:]))
-    return Text(tuple(prefixes[:-1]), tuple(ids))
 
 
 def others_of(texts: Sequence[Text]) -> list[Text]:

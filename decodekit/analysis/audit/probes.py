@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from decodekit.analysis.audit.material import Place, Rows, Text
+from decodekit.analysis.audit.material import Place, Rows, Text, drawn
 from decodekit.distribution.disclosure import Disclosure
-from decodekit.errors import DecodekitError
+from decodekit.draw.randomness import Randomness
+from decodekit.errors import ContextOverflow, DecodekitError
 from decodekit.model.adapter import Adapter
 from decodekit.model.asking import ask, cached_tokens
 from decodekit.model.prefix import Prefix
 
-__all__ = ["Asked", "alone", "apart", "in_one_call", "in_portions", "staggered", "together", "with_others"]
+__all__ = ["Asked", "alone", "apart", "in_one_call", "in_portions", "staggered", "together", "with_others", "written"]
 
 Make = Callable[[], Adapter]
 
@@ -49,6 +50,33 @@ class Asked:
         if one is not None and one[0] is not None:
             after = cached_tokens(adapter, one[1], asked=True)
             self.cached[one[0]] = after if before is None else before
+
+
+def written(
+    adapter: Adapter, prompts: Sequence[Prefix], tokens: int, seed: int, want: Disclosure
+) -> tuple[list[Text], Asked]:
+    """Texts of so many tokens, drawn at temperature 1: the i-th with the noise of stream i. They go on past an end.
+
+    Where the disclosed tokens decide no draw, the most likely token follows. The schedule is that of `alone`.
+
+    Raises:
+        ContextOverflow: they do not fit the model's context.
+        DecodekitError: what the adapter answered.
+    """
+    room, longest = adapter.info.context_length, max(map(len, prompts)) + tokens - 1
+    if room is not None and longest > room:
+        raise ContextOverflow(f"prompts with {tokens} tokens need a context of {longest}, and the model's is {room}")
+    texts, asked = [], Asked()
+    for i, prompt in enumerate(prompts):
+        noise, prefixes, ids = Randomness(seed, i), [prompt], list[int]()
+        for step in range(tokens):
+            asked.ask(adapter, [((i, step), prefixes[-1])], want)
+            row = asked.rows[i, step]
+            chosen = drawn(row, noise, step)
+            ids.append(row.row.mode if chosen is None else chosen[0])
+            prefixes.append(prefixes[-1].extend(ids[-1:]))
+        texts.append(Text(tuple(prefixes[:-1]), tuple(ids)))
+    return texts, asked
 
 
 def alone(adapter: Adapter, texts: Sequence[Text], want: Disclosure) -> Asked:
@@ -91,23 +119,22 @@ def in_one_call(adapter: Adapter, texts: Sequence[Text], want: Disclosure) -> As
     return asked
 
 
-def apart(make: Make, texts: Sequence[Text], want: Disclosure, stops: Iterable[int]) -> Asked:
-    """A new adapter for each stop, asked there once for each text: nothing of a text was evaluated before."""
+def apart(make: Make, texts: Sequence[Text], want: Disclosure, turns: Sequence[Sequence[int]]) -> Asked:
+    """A new adapter for each turn, asked once for each text at its place: nothing of a text was evaluated before."""
     asked = Asked()
-    for stop in stops:
+    for places in turns:
         with _new(make) as adapter:
-            for i, text in enumerate(texts):
-                asked.ask(adapter, [((i, stop), text.prefixes[stop])], want)
+            for i, at in enumerate(places):
+                asked.ask(adapter, [((i, at), texts[i].prefixes[at])], want)
     return asked
 
 
-def staggered(make: Make, texts: Sequence[Text], want: Disclosure, stops: Sequence[int]) -> Asked:
-    """A new adapter for each stop, asked for all texts in one call, the next text at the next stop: unequal lengths."""
+def staggered(make: Make, texts: Sequence[Text], want: Disclosure, turns: Sequence[Sequence[int]]) -> Asked:
+    """As `apart`, with all texts of a turn in one call: of unequal lengths, where the places differ."""
     asked = Asked()
-    for turn in range(len(stops)):
-        places = [(i, stops[(i + turn) % len(stops)]) for i in range(len(texts))]
+    for places in turns:
         with _new(make) as adapter:
-            asked.ask(adapter, [((i, at), texts[i].prefixes[at]) for i, at in places], want)
+            asked.ask(adapter, [((i, at), texts[i].prefixes[at]) for i, at in enumerate(places)], want)
     return asked
 
 

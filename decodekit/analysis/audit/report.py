@@ -9,7 +9,8 @@ from typing import Any
 from decodekit.analysis.audit.axes import AXES, DEFAULT, Axis, axis_of
 from decodekit.analysis.audit.controls import FAULTS, Fault, Planted, shortened
 from decodekit.analysis.audit.lab import Lab, NotTested
-from decodekit.analysis.audit.material import Text, most_of, prompts_of, written
+from decodekit.analysis.audit.material import Text, most_of, prompts_of
+from decodekit.analysis.audit.probes import alone, written
 from decodekit.analysis.audit.verdicts import Measured, Word, measure, word_of
 from decodekit.analysis.audit.vocabularies import require_same_tokens
 from decodekit.distribution.disclosure import ALL
@@ -122,7 +123,7 @@ def audit(
     (teacher forcing), so that only the schedule differs. The same probes run on models with planted faults.
 
     Args:
-        adapter: the model. It is not closed.
+        adapter: the model, of which nothing was asked yet: it is compared with new ones. It is not closed.
         make: makes another adapter of the same model with an empty cache; from ``named`` by default. Each is closed
             before the next is made, but one stands beside ``adapter``.
         named: the adapter as a configuration names it, ``type`` and parameters: for axes that need a new process or
@@ -146,10 +147,10 @@ def audit(
     if make is None and named is not None:
         make = _maker(named)
     want = most_of(model)
-    texts = written(model, prompts_of(model, prompts), tokens, seed, want)
+    texts, first = written(model, prompts_of(model, prompts), tokens, seed, want)
     if other is not None:
         require_same_tokens(model, other, texts)
-    lab = Lab(model, texts, want, make, named, other)
+    lab = Lab(model, texts, first, want, make, named, other)
     outcomes = tuple(_outcome(name, axis, lab, seed) for name, axis in chosen.items())
     controls = tuple(_controls(lab, texts, seed))
     info = None if other is None else other.info
@@ -202,14 +203,14 @@ def _number(expected: tuple[float, float]) -> str:
 def _controls(lab: Lab, texts: Sequence[Text], seed: int) -> Iterator[Control]:
     """The planted faults, on the beginnings of the texts."""
     short = shortened(texts[:_CONTROL_TEXTS], _CONTROL_TOKENS)
-    rows = {(i, at): row for (i, at), row in lab.usual.rows.items() if i < len(short) and at < len(short[i].ids)}
+    rows = {(i, at): row for (i, at), row in lab.first.rows.items() if i < len(short) and at < len(short[i].ids)}
     looked = ("repeat", "batch size", "batch order", "batch neighbours", "cache", "ancestors", "portions")
     for fault, axes in FAULTS.items():
 
         def made(fault: Fault = fault) -> Planted:
             return Planted(short, rows, lab.adapter.info, fault)
 
-        model = Lab(made(), short, ALL, made)
+        model = Lab(made(), short, alone(made(), short, ALL), ALL, made)
         words = {name: _outcome(name, AXES[name], model, seed).word for name in looked}
         yield Control(fault, _caught(fault, axes, words), words)
 
