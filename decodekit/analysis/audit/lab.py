@@ -86,7 +86,7 @@ class Lab:
 
     @property
     def turns(self) -> list[list[int]]:
-        """Twice a place for each text at which it is asked for at once: at a third, two thirds and the end, by turns."""
+        """Two turns of a place for each text, at which it is asked for at once: a third, two thirds, the end."""
         tokens = len(self.texts[0].ids)
         stops = (max(1, tokens // 3), max(1, 2 * tokens // 3), tokens - 1)
         return [[stops[(i + turn) % 3] for i in range(len(self.texts))] for turn in (0, 1)]

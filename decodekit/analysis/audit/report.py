@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from decodekit.analysis.audit.axes import AXES, DEFAULT, Axis, axis_of
 from decodekit.analysis.audit.controls import FAULTS, Fault, Planted, shortened
 from decodekit.analysis.audit.lab import Lab, NotTested
 from decodekit.analysis.audit.material import Text, most_of, prompts_of
+from decodekit.analysis.audit.metrics import gap_between
 from decodekit.analysis.audit.probes import alone, written
-from decodekit.analysis.audit.verdicts import Measured, Word, measure, word_of
+from decodekit.analysis.audit.verdicts import STABLE_TV, Measured, Word, measure, word_of
 from decodekit.analysis.audit.vocabularies import require_same_tokens
 from decodekit.distribution.disclosure import ALL
 from decodekit.errors import DecodekitError, ParameterError
@@ -20,6 +21,8 @@ from decodekit.model.asking import blocking
 from decodekit.plugin import registry
 
 __all__ = ["AuditReport", "Control", "Outcome", "audit"]
+
+Seen = Literal["exact", "numerically stable", "moved", "not tested"]
 
 _CONTROL_TEXTS, _CONTROL_TOKENS = 3, 8
 
@@ -48,12 +51,12 @@ class Control:
     Args:
         fault: what was planted; 'none' is a model without a fault.
         caught: whether the audit said so: on the axes of the fault, and 'exact' for 'none'.
-        verdicts: the verdicts on the axes that were looked at.
+        seen: what each axis showed; 'moved' is a total variation that is not numerically stable.
     """
 
     fault: Fault
     caught: bool
-    verdicts: Mapping[str, Word]
+    seen: Mapping[str, Seen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class AuditReport:
                 {**asdict(each), "measured": None if each.measured is None else _plain(each.measured)}
                 for each in self.outcomes
             ],
-            "controls": [{**asdict(each), "verdicts": dict(each.verdicts)} for each in self.controls],
+            "controls": [{**asdict(each), "seen": dict(each.seen)} for each in self.controls],
         }
 
 
@@ -152,7 +155,7 @@ def audit(
         require_same_tokens(model, other, texts)
     lab = Lab(model, texts, first, want, make, named, other)
     outcomes = tuple(_outcome(name, axis, lab, seed) for name, axis in chosen.items())
-    controls = tuple(_controls(lab, texts, seed))
+    controls = tuple(_controls(lab, texts))
     info = None if other is None else other.info
     return AuditReport(model.info, info, len(texts), tokens, seed, outcomes, controls)
 
@@ -200,7 +203,7 @@ def _number(expected: tuple[float, float]) -> str:
     return f"{low:.2g}" if low == high else f"{low:.2g} to {high:.2g}"
 
 
-def _controls(lab: Lab, texts: Sequence[Text], seed: int) -> Iterator[Control]:
+def _controls(lab: Lab, texts: Sequence[Text]) -> Iterator[Control]:
     """The planted faults, on the beginnings of the texts."""
     short = shortened(texts[:_CONTROL_TEXTS], _CONTROL_TOKENS)
     rows = {(i, at): row for (i, at), row in lab.first.rows.items() if i < len(short) and at < len(short[i].ids)}
@@ -211,17 +214,29 @@ def _controls(lab: Lab, texts: Sequence[Text], seed: int) -> Iterator[Control]:
             return Planted(short, rows, lab.adapter.info, fault)
 
         model = Lab(made(), short, alone(made(), short, ALL), ALL, made)
-        words = {name: _outcome(name, AXES[name], model, seed).word for name in looked}
-        yield Control(fault, _caught(fault, axes, words), words)
+        seen = {name: _seen(AXES[name], model) for name in looked}
+        yield Control(fault, _caught(fault, axes, seen), seen)
 
 
-def _caught(fault: Fault, axes: Sequence[str], words: Mapping[str, Word]) -> bool:
-    moved = {name for name, word in words.items() if word not in ("exact", "not tested")}
+def _seen(axis: Axis, lab: Lab) -> Seen:
+    """What an axis shows of a planted fault: draws would tell no more."""
+    try:
+        reference, other = axis.sides(lab)
+    except NotTested:
+        return "not tested"
+    gaps = [gap_between(reference[place], other[place]) for place in reference.keys() & other.keys()]
+    if all(gap.same_bits for gap in gaps):
+        return "exact" if gaps else "not tested"
+    return "moved" if max(gap.tv.high for gap in gaps) >= STABLE_TV else "numerically stable"
+
+
+def _caught(fault: Fault, axes: Sequence[str], seen: Mapping[str, Seen]) -> bool:
+    moved = {name for name, word in seen.items() if word == "moved"}
     if fault == "none":
-        return not moved and words["repeat"] == words["cache"] == "exact"
+        return not moved and seen["repeat"] == seen["cache"] == "exact"
     if fault == "no cache":
-        return words["cache"] == words["portions"] == "not tested" and not moved
-    return set(axes) <= moved and (fault == "run" or words["repeat"] == "exact")
+        return seen["cache"] == seen["portions"] == "not tested" and not moved
+    return set(axes) <= moved and (fault == "run" or seen["repeat"] == "exact")
 
 
 def _plain(measured: Measured) -> dict[str, Any]:
