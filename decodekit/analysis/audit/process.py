@@ -1,6 +1,6 @@
 """The same questions in a new process, to an adapter that a configuration names.
 
-Run as a module it is that process: it reads a pickled question on stdin and writes the pickled answers to a file.
+That process reads a pickled question on stdin and writes the pickled answers to a file.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from decodekit.errors import AdapterError
 from decodekit.model.asking import blocking
 from decodekit.plugin import registry
 
-__all__ = ["in_new_process"]
+__all__ = ["answer", "in_new_process"]
 
 _LONGEST = 3600.0  # seconds
+_START = f"from {__name__} import answer; answer()"
 
 
 def in_new_process(
@@ -43,8 +44,8 @@ def in_new_process(
     with tempfile.TemporaryDirectory() as folder:
         answers = Path(folder) / "answers"
         question = pickle.dumps((dict(named), list(texts), want, str(answers)))
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "decodekit.analysis.audit.process"],
+        done = subprocess.run(  # noqa: S603 - this interpreter, and a function of this package
+            [sys.executable, "-P", "-c", _START],
             input=question,
             capture_output=True,
             env={**os.environ, **(environment or {})},
@@ -58,7 +59,8 @@ def in_new_process(
     return rows
 
 
-def _answer() -> None:
+def answer() -> None:
+    """What the new process does."""
     table, texts, want, path = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by the process above
     adapter = blocking(registry.adapter(table.pop("type"), **table))
     try:
@@ -66,7 +68,3 @@ def _answer() -> None:
     finally:
         adapter.close()
     Path(path).write_bytes(pickle.dumps(rows))
-
-
-if __name__ == "__main__":
-    _answer()
