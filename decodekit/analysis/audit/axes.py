@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from decodekit.analysis.audit.lab import Lab, NotTested
-from decodekit.analysis.audit.material import Place, Rows
+from decodekit.analysis.audit.material import Place, Rows, others_of
 from decodekit.analysis.audit.probes import Asked, alone, in_one_call, together, with_others
 from decodekit.analysis.audit.process import in_new_process
 from decodekit.errors import ParameterError, did_you_mean
@@ -58,7 +58,9 @@ def _order(lab: Lab) -> Pair:
 
 
 def _neighbours(lab: Lab) -> Pair:
-    return lab.together.rows, with_others(lab.adapter, lab.texts, lab.others, lab.want).rows
+    """The same calls with two sets of other texts, neither of which was asked for before."""
+    first, second = (with_others(lab.adapter, lab.texts, others_of(lab.texts, by), lab.want).rows for by in (1, 2))
+    return first, second
 
 
 def _cache(lab: Lab) -> Pair:
@@ -157,7 +159,7 @@ AXES: Final[Mapping[str, Axis]] = MappingProxyType(
         ),
         "batch neighbours": Axis(
             "other texts stand in the batch",
-            "rows share work that depends on their content, as the tokens of one expert of a mixture of experts do",
+            "rows of a batch share work that depends on their content, as in a mixture of experts",
             _neighbours,
         ),
         "cache": Axis(

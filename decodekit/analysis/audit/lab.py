@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from decodekit.analysis.audit.material import Text, others_of
+from decodekit.analysis.audit.material import Text
 from decodekit.analysis.audit.probes import Asked, alone, apart, in_portions, staggered, together
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.model.adapter import Adapter, AsyncAdapter
@@ -78,11 +78,6 @@ class Lab:
     def together(self) -> Asked:
         """Token by token, all texts in one call."""
         return together(self.adapter, self.texts, self.want, range(len(self.texts)))
-
-    @cached_property
-    def others(self) -> list[Text]:
-        """Texts that stand beside those that are compared."""
-        return others_of(self.texts)
 
     @property
     def turns(self) -> list[list[int]]:

@@ -90,9 +90,9 @@ def drawn(dist: Distribution, noise: Randomness, step: int) -> tuple[int, float]
     return choice.token_id, choice.margin
 
 
-def others_of(texts: Sequence[Text]) -> list[Text]:
-    """As many other texts of the same lengths: the tokens of the next one, in reverse."""
-    return [_reversed(text, texts[(at + 1) % len(texts)]) for at, text in enumerate(texts)]
+def others_of(texts: Sequence[Text], by: int) -> list[Text]:
+    """As many other texts of the same lengths: the tokens of the one that comes ``by`` later, in reverse."""
+    return [_reversed(text, texts[(at + by) % len(texts)]) for at, text in enumerate(texts)]
 
 
 def _reversed(text: Text, source: Text) -> Text:
