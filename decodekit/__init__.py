@@ -48,6 +48,7 @@ from decodekit.plugin.registry import (
     sampler,
     sink,
 )
+from decodekit.report.widget import widget
 from decodekit.search import Validator, ValidSample, ValidSamples, sample_valid
 from decodekit.session import AsyncSession, Progress, Ranked, Result, Score, Session
 from decodekit.session.decoder import Decoder
@@ -141,6 +142,7 @@ __all__ = [
     "sink",
     "verify",
     "was_drawn_with",
+    "widget",
 ]
 
 if _typing.TYPE_CHECKING:

@@ -21,9 +21,13 @@ from decodekit.cli.commands.generate import generate
 from decodekit.cli.commands.plugins import plugins
 from decodekit.cli.commands.recover import recover
 from decodekit.cli.commands.replay import replay
+from decodekit.cli.commands.report import report
 from decodekit.cli.commands.resume import resume
+from decodekit.cli.commands.score import score
+from decodekit.cli.commands.sweep import sweep
 from decodekit.cli.commands.trace import trace_app
 from decodekit.cli.commands.verify import verify
+from decodekit.cli.commands.view import view
 from decodekit.cli.output import exit_code, say, say_lines
 from decodekit.cli.streams import give_up_stdout, why_stdout_failed
 from decodekit.errors import DecodekitError, message_of
@@ -44,7 +48,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (generate, resume, verify, replay, explain, diff, recover, chain, plugins, doctor, audit):
+for command in (
+    generate,
+    resume,
+    verify,
+    view,
+    explain,
+    replay,
+    diff,
+    report,
+    recover,
+    score,
+    sweep,
+    chain,
+    plugins,
+    doctor,
+    audit,
+):
     app.command()(command)
 app.add_typer(config_app, name="config")
 app.add_typer(trace_app, name="trace")

@@ -9,18 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from decodekit.cli.output import show_table
+from decodekit.cli.story_table import fitting, stage_table
 from decodekit.errors import ParameterError
-from decodekit.text.safe_text import safe_text
-from decodekit.trace.stages import share_text
 from decodekit.trace.step import Step
-from decodekit.view.stage_story import Stage
 from decodekit.view.story import StepStory
 from decodekit.view.verdicts import MEANING, STYLE
 
 __all__ = ["find_step", "show_fact", "show_step"]
 
-_TOKEN_COLUMN = 20
-_STAGE_COLUMN = 13  # the widest name that is not wrapped, and a gap
 _FACT_COLUMN = 10
 _CONTENDERS = 3
 
@@ -45,11 +41,11 @@ def show_step(out: Console, story: StepStory, *, whole: bool = False) -> None:
         story: of the step.
         whole: also what each processor did, the race, the drift, other seeds, and what is not known.
     """
-    hidden, kept = _fitting(story.stages, out.width)
+    hidden, kept = fitting(len(story.stages), out.width)
     before = f"  after {story.before}" if story.before else ""
     out.print(Text.assemble((f"step {story.index}: ", "bold"), (story.label, "bold green"), (before, "dim")))
     out.print()
-    show_table(out, _table(story, kept))
+    show_table(out, stage_table(story, kept, out.width))
     if hidden:
         names = ", ".join(story.stages[i].name for i in hidden)
         out.print(Text(f"  (not shown: {names})", style="dim"))
@@ -90,38 +86,6 @@ def _more(story: StepStory) -> Iterator[tuple[str, str]]:
         yield "taken", f"back: {' '.join(branch.labels)}, because of the banned {branch.why!r}"
     for note in story.notes:
         yield "note", note
-
-
-def _fitting(stages: Sequence[Stage], width: int) -> tuple[list[int], list[int]]:
-    """Which stages are left out and which are shown: the raw one, and as many of the last as fit."""
-    room = max(2, (min(width, 80) - _TOKEN_COLUMN) // _STAGE_COLUMN)
-    everyone = list(range(len(stages)))
-    if len(stages) <= room:
-        return [], everyone
-    kept = [0, *everyone[1 - room :]]
-    return [i for i in everyone if i not in kept], kept
-
-
-def _table(story: StepStory, kept: list[int]) -> Table:
-    stages = [story.stages[i] for i in kept]
-    made = Table(box=None, pad_edge=False, padding=(0, 0, 0, 2), header_style="")
-    made.add_column("", width=1)
-    made.add_column(Text("token", style="dim"), max_width=_TOKEN_COLUMN - 3, no_wrap=True, overflow="ellipsis")
-    detailed = any(stage.parameter for stage in stages)
-    for stage in stages:
-        heading = safe_text(f"{stage.name}\n{stage.parameter}" if detailed else stage.name, newlines=True)
-        made.add_column(Text(heading, style="dim"), justify="right", overflow="fold", max_width=_STAGE_COLUMN - 2)
-    for row in story.rows:
-        style = "bold green" if row.chosen else ""
-        shares = [row.probabilities[i] for i in kept]
-        cells = [Text(share_text(share), style=style if share else "dim") for share in shares]
-        made.add_row(Text(">" if row.chosen else "", style=style), Text(row.label, style=style), *cells)
-    for name, values in (
-        ("tokens left", [stage.support for stage in stages]),
-        ("entropy (nats)", [None if stage.entropy is None else f"{stage.entropy:.3f}" for stage in stages]),
-    ):
-        made.add_row("", Text(name, style="dim"), *(Text("?" if v is None else str(v), style="dim") for v in values))
-    return made
 
 
 def _means(word: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from decodekit.cli.surprise import colour_of
 from decodekit.text.labels import token_label
 from decodekit.text.safe_text import safe_text
 from decodekit.trace.stages import bar, grid, share_text
@@ -20,22 +20,12 @@ from decodekit.trace.step import Step
 if TYPE_CHECKING:
     from decodekit.text.tokenizer import Tokenizer
 
-__all__ = ["LiveView", "surprise"]
+__all__ = ["LiveView"]
 
 _FRAME = 1 / 12
-_SURPRISE = ((1.0, ""), (2.0, "cyan"), (4.0, "green"), (8.0, "yellow"), (math.inf, "bold red"))
 _BAR = 10
 _BAR_COLUMN = _BAR + 1 + len("100.00 %") + 2
 _TOKENS_SHOWN = 6
-
-
-def surprise(step: Step) -> str:
-    """The colour of a token by its surprisal under the model, in bits: none up to 1, then cyan, green, yellow, red."""
-    logprob = step.choice.raw_logprob
-    if logprob is None:
-        return "dim"
-    bits = -logprob / math.log(2)
-    return next(style for limit, style in _SURPRISE if bits <= limit)
 
 
 class LiveView:
@@ -68,7 +58,7 @@ class LiveView:
     def show(self, step: Step) -> None:
         """Add the step; draw a frame if the last one is old enough to have been seen."""
         if step.text:
-            self._pieces.append((safe_text(step.text, newlines=True), surprise(step)))
+            self._pieces.append((safe_text(step.text, newlines=True), colour_of(step.choice.raw_logprob)))
         now = time.monotonic()
         if now - self._shown >= _FRAME:
             self._shown = now

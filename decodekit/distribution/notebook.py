@@ -6,6 +6,8 @@ import math
 
 from decodekit.distribution.disclosure import Interval
 from decodekit.distribution.fields import Fields
+from decodekit.html.bars import bar
+from decodekit.html.markup import block, table
 from decodekit.types import Floats, Ids
 
 __all__ = ["as_line", "as_table"]
@@ -19,17 +21,12 @@ def as_line(dist: Fields, ids: Ids, logprobs: Floats) -> str:
 
 
 def as_table(dist: Fields, ids: Ids, logprobs: Floats, entropy: Interval) -> str:
-    """A static table of the most likely tokens in HTML: ids, probabilities, bars. No script, no texts."""
-    lines = "".join(
-        f'<tr><td style="text-align:right">{int(i)}</td><td style="text-align:right">{math.exp(lp):.4f}</td>'
-        f'<td><div style="background:#4878d0;height:0.8em;width:{math.exp(lp) * 12:.2f}em"></div></td></tr>'
-        for i, lp in zip(ids, logprobs, strict=True)
-    )
+    """The most likely tokens as a table in HTML: ids, probabilities, bars. A distribution knows no texts."""
+    shares = [math.exp(logprob) for logprob in logprobs]
+    rows = [(str(int(i)), f"{share:.4f}", bar(share)) for i, share in zip(ids, shares, strict=True)]
     known = f"{entropy.low:.3f}" if entropy.low == entropy.high else f"{entropy.low:.3f} to {entropy.high:.3f}"
-    return (
-        f"<table><caption>{dist.stage}, {_size(dist)}, entropy {known} nats</caption>"
-        f"<thead><tr><th>token</th><th>p</th><th></th></tr></thead><tbody>{lines}</tbody></table>"
-    )
+    caption = f"{dist.stage}, {_size(dist)}, entropy {known} nats"
+    return block(table(caption, ["token", "p", ""], rows))
 
 
 def _size(dist: Fields) -> str:

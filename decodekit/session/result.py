@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -10,9 +11,11 @@ from decodekit.session.schema import Schema
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.explaining import explain_in
 from decodekit.trace.explanation import Explanation
+from decodekit.trace.notebook import MOST_TOKENS, as_html
 from decodekit.trace.step import FinishReason, Step
 from decodekit.trace.token_list import Token, tokens_of
 from decodekit.trace.trace import Trace
+from decodekit.trace.verifying import verify
 
 __all__ = ["Result", "Usage"]
 
@@ -135,7 +138,8 @@ class Result:
         Raises:
             ParameterError: there is no such step, or the steps were not kept.
         """
-        own = [each for each in self.trace.steps if each.stream == self.stream]
+        trace = self._own_trace()
+        own = trace.steps
         at: object = step.index if isinstance(step, Step) else step
         if not isinstance(at, int) or isinstance(at, bool):
             raise ParameterError(f"explain takes a step, or the number of one, not {brief(at)}")
@@ -147,7 +151,37 @@ class Result:
             raise ParameterError(
                 f"explain: this is step {at} of another sequence or run; ask its own result, or use step.explain()"
             )
-        return explain_in(Trace(self.trace.header, own, self.trace.footer), at % len(own), self.tokenizer)
+        return explain_in(trace, at % len(own), self.tokenizer)
+
+    def to_html(self) -> str:
+        """Its text with coloured tokens and its closest decisions, as static HTML; every text is escaped.
+
+        At most 2,000 tokens are shown; what is left out is said.
+        """
+        trace, check = self._own_trace(), "no steps were kept"
+        words: Sequence[str] = ()
+        if len(trace.steps) > MOST_TOKENS:
+            check = f"not done here for more than {MOST_TOKENS} steps; decodekit.verify(result.trace) does it"
+        elif trace.steps:
+            verdict = verify(trace)
+            words = verdict.words
+            check = ", ".join(f"{count} {word}" for word, count in verdict.counts.items())
+        return as_html(
+            trace.header,
+            trace.steps,
+            trace.footer,
+            check=check,
+            explain=lambda at: explain_in(trace, at, self.tokenizer, words[at] if words else ""),
+            text=self.text,
+        )
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def _own_trace(self) -> Trace:
+        """The trace with the steps of this sequence alone."""
+        own = [step for step in self.trace.steps if step.stream == self.stream]
+        return Trace(self.trace.header, own, self.trace.footer)
 
     def __reduce__(self) -> tuple[Any, ...]:
         left_out = ["tokenizer"] if pickles(self.schema) else ["schema", "tokenizer"]

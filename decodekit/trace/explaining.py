@@ -16,16 +16,18 @@ __all__ = ["explain_in", "text_before"]
 _CONTEXT = 40  # characters of the text before
 
 
-def explain_in(trace: Trace, at: int, tokenizer: Tokenizer | None) -> Explanation:
+def explain_in(trace: Trace, at: int, tokenizer: Tokenizer | None, verified: str | None = None) -> Explanation:
     """The explanation of a step within its trace: with the text before it, and whether its draw is proved.
 
     Args:
         trace: one sequence.
         at: the index of the step in ``trace.steps``.
         tokenizer: for the texts of tokens.
+        verified: the word of `decodekit.verify` for the step, where it is known, or '' to leave it out; None to verify
+            the trace.
     """
-    before, verified = text_before(trace, at, tokenizer), str(verify(trace).words[at])
-    return explain_step(trace.steps[at], trace.header.chain, tokenizer, before=before, verified=verified)
+    before, word = text_before(trace, at, tokenizer), str(verify(trace).words[at]) if verified is None else verified
+    return explain_step(trace.steps[at], trace.header.chain, tokenizer, before=before, verified=word)
 
 
 def text_before(trace: Trace, at: int, tokenizer: Tokenizer | None) -> str:

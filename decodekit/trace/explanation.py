@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from decodekit.draw.randomness import gumbel_of, uniform_of
+from decodekit.html.bars import bar
+from decodekit.html.markup import Markup, block, sentences, table
 from decodekit.text.labels import token_label
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
@@ -64,15 +65,21 @@ class Explanation:
     def __repr__(self) -> str:
         return f"Explanation({self.title}, {len(self.columns)} stages)"
 
-    def _repr_html_(self) -> str:
+    def to_html(self) -> str:
+        """The table and the facts as static HTML; every text is escaped."""
         head, *body = self._body()
-        headings = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-        lines = "".join(_html_line(line, bold=bool(line[0])) for line in body)
-        facts = "<br>".join(f"{escape(name)}: {escape(sentence)}" for name, sentence in self._all_facts())
-        return (
-            f"<table><caption>{escape(self._heading())}</caption><thead><tr>{headings}</tr></thead>"
-            f"<tbody>{lines}</tbody></table><p>{facts}</p>"
-        )
+        chosen = frozenset(at for at, line in enumerate(body) if line[0])
+        bars = [bar(row.shares[-1]) for row in self.rows] + [Markup()] * (len(body) - len(self.rows))
+        rows = [[*line, drawn] for line, drawn in zip(body, bars, strict=True)]
+        made = table(self._heading(), [*head, ""], rows, left=2, bold=chosen)
+        return block(made, sentences(self._all_facts()))
+
+    def _repr_mimebundle_(self, **formats: object) -> dict[str, str]:
+        """For a screen that shows no HTML, the table as text."""
+        return {"text/plain": str(self), "text/html": self.to_html()}
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
 
     def _heading(self) -> str:
         return f"{self.title}  after {self.before}" if self.before else self.title
@@ -154,11 +161,3 @@ def draw_facts(step: Recorded, sampler: str, label: Callable[[int], str]) -> tup
                 ("score", f"{choice.score - gumbel:.4f} {sign} {abs(gumbel):.4f} = {choice.score:.4f}"),
             ]
     return tuple((name, safe_text(line)) for name, line in [*lines, ("margin", margin)])
-
-
-def _html_line(cells: Sequence[str], *, bold: bool) -> str:
-    """A row of the table: the mark and the token to the left, the numbers to the right."""
-    sides = ["left", "left", *["right"] * (len(cells) - 2)]
-    weight = "bold" if bold else "normal"
-    shown = (f'<td style="text-align:{side}">{escape(cell)}</td>' for side, cell in zip(sides, cells, strict=True))
-    return f'<tr style="font-weight:{weight}">' + "".join(shown) + "</tr>"

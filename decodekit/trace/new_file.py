@@ -19,6 +19,7 @@ class NewFile:
 
     Args:
         path: the final name.
+        replace: a file of this name is replaced.
 
     Attributes:
         draft: the file to write to.
@@ -27,11 +28,12 @@ class NewFile:
         TraceError: there is a file of the final name, or none can be created; here and in `publish`.
     """
 
-    def __init__(self, path: PathLike) -> None:
+    def __init__(self, path: PathLike, *, replace: bool = False) -> None:
         self._target = Path(path)
+        self._replace = replace
         self.draft = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.part")
         with self.typed():
-            if self._target.exists():
+            if self._target.exists() and not replace:
                 raise FileExistsError
             os.close(os.open(self.draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
@@ -41,7 +43,10 @@ class NewFile:
             with self.typed():
                 with self.draft.open("rb") as file:
                     os.fsync(file.fileno())  # some file systems report a full disk only here
-                _name(self.draft, self._target)
+                if self._replace:
+                    self.draft.replace(self._target)
+                else:
+                    _name(self.draft, self._target)
         finally:
             self.discard()
 
@@ -65,13 +70,18 @@ class NewFile:
             raise TraceError(f"cannot write {os.fspath(target)!r}: {error}") from error
 
 
-def write_new(path: PathLike, data: bytes) -> None:
+def write_new(path: PathLike, data: bytes, *, replace: bool = False) -> None:
     """Write a file, readable by its owner only.
+
+    Args:
+        path: its name.
+        data: all of it.
+        replace: a file of this name is replaced.
 
     Raises:
         TraceError: it exists, or cannot be written; then no file remains.
     """
-    file = NewFile(path)
+    file = NewFile(path, replace=replace)
     try:
         with file.typed():
             file.draft.write_bytes(data)

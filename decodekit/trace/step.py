@@ -104,6 +104,9 @@ class Step:
         """
         return explain_step(self, tokenizer=tokenizer)
 
+    def _repr_html_(self) -> str:
+        return self.explain().to_html()
+
     def answer(self, vocab_size: int | None) -> Distribution | None:
         """The adapter's answer, built again from `row`; None below level 'full'."""
         if self.row is None:

@@ -10,8 +10,10 @@ from typing import Any, Self
 from decodekit.errors import TraceError, brief
 from decodekit.trace.columns import stream
 from decodekit.trace.ends import wrong_ends
+from decodekit.trace.explanation import explain_step
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.lines import Lines
+from decodekit.trace.notebook import as_html
 from decodekit.trace.rows import row_of
 from decodekit.trace.step import Step
 from decodekit.trace.unpacking import TraceReader
@@ -41,6 +43,23 @@ class Trace:
         number = len(self.header.sequences)
         counts = f"{len(self.steps)} steps, {number} sequence{'' if number == 1 else 's'}, {self.header.level!r}"
         return f"Trace({counts}, seed={self.header.seed}, {ends})"
+
+    def to_html(self) -> str:
+        """Its texts with coloured tokens and its closest decisions, as static HTML; every text is escaped.
+
+        At most 2,000 tokens are shown; what is left out is said.
+        """
+        chain = self.header.chain
+        return as_html(
+            self.header,
+            self.steps,
+            self.footer,
+            check="decodekit.verify(trace) says what is proved",
+            explain=lambda at: explain_step(self.steps[at], chain),
+        )
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
 
     @property
     def by_provider(self) -> bool:

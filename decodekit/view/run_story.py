@@ -10,8 +10,7 @@ from decodekit.errors import DecodekitError
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.explanation import labels_for, margin_unit
-from decodekit.trace.header import Header
-from decodekit.trace.stages import main_parameter
+from decodekit.trace.facts import facts_of, sampler_of
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Verdict, Word
 from decodekit.trace.verifying import verify
@@ -108,10 +107,10 @@ def run_story(trace: Trace, tokenizer: Tokenizer | None = None, *, verdict: Verd
     """
     found = verdict if verdict is not None else verify(trace)
     return RunStory(
-        facts=tuple((name, safe_text(fact)) for name, fact in _facts(trace.header)),
+        facts=tuple((name, safe_text(fact)) for name, fact in facts_of(trace.header)),
         sequences=tuple(_sequences(trace, tokenizer)),
         tokens=_tokens(trace, tokenizer, found.words),
-        margin_unit=margin_unit(_sampler(trace.header)),
+        margin_unit=margin_unit(sampler_of(trace.header)),
         verdict=found.word,
         why=safe_text(found.why),
     )
@@ -166,33 +165,3 @@ def _prompt(ids: list[int], tokenizer: Tokenizer | None) -> str | None:
         return safe_text(tokenizer.decode(ids).decode("utf-8", "backslashreplace"), newlines=True)
     except DecodekitError:  # a server that is not there any more, or a damaged record
         return None
-
-
-def _facts(header: Header) -> Iterable[tuple[str, str]]:
-    adapter = header.adapter
-    model = str(adapter.get("model") or adapter.get("name") or "not recorded")
-    yield "model", model
-    if adapter.get("model_fingerprint"):
-        yield "fingerprint", str(adapter["model_fingerprint"])
-    yield "chain", chain_line(header)
-    yield "seed", str(header.seed)
-    yield "level", header.level
-    limit = header.stop.get("max_tokens")
-    if limit is not None:
-        yield "limit", f"{limit} tokens"
-    if header.stop.get("strings"):
-        yield "stop", ", ".join(map(repr, header.stop["strings"]))
-    if header.stop.get("ban"):
-        yield "banned", ", ".join(map(repr, header.stop["ban"]))
-    yield "versions", ", ".join(f"{name} {version}" for name, version in header.versions.items())
-
-
-def chain_line(header: Header) -> str:
-    """The chain of a run on one line: ``temperature=0.8 top_p=0.9 multinomial``."""
-    shown = [(part.get("name", "?"), main_parameter(part)) for part in header.chain.get("processors", [])]
-    written = [f"{name}={value}" if value else str(name) for name, value in shown]
-    return " ".join([*written, _sampler(header)])
-
-
-def _sampler(header: Header) -> str:
-    return str(header.chain.get("sampler", {}).get("name", ""))

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 
 from tests.benchmarks import (
+    audit,
     callers,
     chains,
     choices,
@@ -23,9 +24,11 @@ from tests.benchmarks import (
     imports,
     on_device,
     remote,
+    report,
     rows,
     samplers,
     samples,
+    science,
     torch_adapter,
     tracing,
     trips,
@@ -45,6 +48,9 @@ PARTS = (
     ("callers", callers),
     ("samples", samples),
     ("first_token", first_token),
+    ("science", science),
+    ("audit", audit),
+    ("report", report),
     ("torch", torch_adapter),
     ("device", on_device),
     ("verifying", verifying),

@@ -74,7 +74,7 @@ def test_a_step_is_explained_alone_and_with_all_that_its_result_knows() -> None:
 def test_an_explanation_in_a_notebook_is_a_table_without_foreign_markup() -> None:
     result = Session(NGramAdapter("<b>&<i>" * 9), seed=3).generate("<", max_tokens=4)
     html = result.explain(0)._repr_html_()
-    assert html.startswith("<table>") and html.count("<tr") == 1 + 5 + 2
+    assert "<table" in html and html.count("<tr") == 1 + 5 + 2
     assert "<b>" not in html and "<i>" not in html and "&lt;" in html
 
 

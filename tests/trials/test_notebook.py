@@ -15,6 +15,7 @@ import nbclient
 import nbformat
 
 import decodekit
+from tests.html.reading import Page as Read
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook.ipynb"
 
@@ -39,12 +40,16 @@ def test_the_notebook_runs_and_shows_tables(tmp_path: Path, monkeypatch: pytest.
     assert not any(cell.outputs for cell in cells), "clear the outputs before it is committed"
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
 
-    opened, generated, explained, tasks, streamed, proved, closed = map(data, cells)
+    opened, generated, explained, widget, distribution, tasks, streamed, proved, closed = map(data, cells)
     assert opened["text/plain"].startswith("Session(LlamaCppAdapter, ") and "seed=7" in opened["text/plain"]
     with decodekit.open("smollm2", chain="temperature=0.8 top_p=0.9", seed=7, n_ctx=256, n_threads=1) as session:
         result = session.generate("The capital of France is", max_tokens=8)
+        shown, why = result.to_html(), result.explain(1)._repr_mimebundle_()  # a model that is closed has no texts
     assert generated["text/plain"] == repr(result) and "\n" not in repr(result)
-    assert explained["text/html"].startswith("<") and "<table" in explained["text/html"]
-    assert "step 1" in explained["text/plain"]
+    assert generated["text/html"] == shown and "closest decisions" in Read(generated["text/html"]).text
+    assert explained == why and why["text/plain"].startswith("step 1: ")
+    assert widget["text/html"].startswith('<iframe sandbox="allow-scripts"') and "height:500px" in widget["text/html"]
+    assert widget["text/plain"].startswith("Widget(Trace(8 steps")
+    assert len(Read(distribution["text/html"]).rows) == 11 and distribution["text/plain"].startswith("Distribution(")
     assert tasks["text/plain"].startswith("['") and len(streamed["stream"]) > 8
     assert "proved" in proved["text/plain"] and closed == {}

@@ -33,7 +33,7 @@ from decodekit.types import Ids
 
 __all__ = ["doctor"]
 
-_EXTRAS = ("llamacpp", "torch", "remote", "cli", "grammar", "parquet", "query", "hub", "otel")
+_EXTRAS = ("llamacpp", "torch", "remote", "cli", "grammar", "parquet", "query", "hub", "otel", "tui")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*;.*extra == ['\"]([\w-]+)['\"]")
 
 

@@ -1,0 +1,1 @@
+"""``decodekit view``: the tokens of a trace, walked with keys; or the same as plain text."""

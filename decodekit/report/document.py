@@ -1,0 +1,182 @@
+"""What the page draws, as data: the head (JSON) and the columns of both islands."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from decodekit.plugin.installed import our_version
+from decodekit.report.columns import Columns, packed
+from decodekit.report.comparing import difference_of
+from decodekit.report.remarks import remarks_of
+from decodekit.report.sources import Source
+from decodekit.report.steps import StepColumns
+from decodekit.text.labels import token_label
+from decodekit.text.safe_text import safe_text
+from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.header import Header
+from decodekit.trace.named_texts import named_texts
+from decodekit.trace.trace import Trace
+from decodekit.trace.verdict import STRENGTH
+from decodekit.view.run_story import RunStory, run_story
+from decodekit.view.verdicts import MEANING
+
+__all__ = ["islands"]
+
+_PROMPT_END = 4000  # characters of a prompt that are shown: its end
+_MOST_LABELS = 30_000
+
+
+def islands(sources: Sequence[Source]) -> tuple[str, str]:
+    """The data of a page in two pieces: what its text needs, and the rest.
+
+    Returns:
+        Each in base64: deflated, the length of a head in 4 bytes, the head as JSON, the columns.
+    """
+    steps = StepColumns()
+    texts: list[str] = []
+    remarks: dict[int, dict[str, Any]] = {}
+    runs: list[dict[str, Any]] = []
+    places: list[dict[tuple[int, int], int]] = []
+    for source in sources:
+        story = run_story(source.trace, source.tokenizer, verdict=source.verdict)
+        ordered = _by_stream(source.trace)
+        words = source.verdict.words
+        own = [source.trace.steps[number] for number in ordered]
+        steps.add(source.trace, own, [words[n] if n < len(words) else "" for n in ordered], source.tokenizer)
+        for at, step in enumerate(own, len(texts)):
+            said = remarks_of(step)
+            if said:
+                remarks[at] = said
+        runs.append(_run(source, story, len(texts)))
+        texts += [story.tokens.text[number] for number in ordered]
+        places.append({(step.stream, step.index): at for at, step in enumerate(own, len(texts) - len(own))})
+    first, rest = Columns(), Columns()
+    steps.first(first)
+    steps.rest(rest)
+    head = {
+        "decodekit": our_version(),
+        "words": STRENGTH,
+        "meaning": MEANING,
+        "texts": texts,
+        "runs": runs,
+        "difference": difference_of(sources, places),
+        "columns": first.table,
+    }
+    more = {
+        "columns": rest.table,
+        "labels": _labels(sources, steps.labelled),
+        "remarks": remarks,
+        "sentences": steps.sentences,
+    }
+    return _island(head, first), _island(more, rest)
+
+
+def _island(head: Mapping[str, Any], columns: Columns) -> str:
+    text = json.dumps(head, allow_nan=False, separators=(",", ":")).encode()
+    text += b" " * (-(len(text) + 4) % 8)
+    return packed(struct.pack("<I", len(text)) + text + columns.data())
+
+
+def _by_stream(trace: Trace) -> list[int]:
+    """The places of the steps of a trace, one sequence after another."""
+    order = {stream: at for at, (stream, _) in enumerate(trace.header.sequences)}
+    known = [number for number, step in enumerate(trace.steps) if step.stream in order]
+    return sorted(known, key=lambda number: order[trace.steps[number].stream])
+
+
+def _run(source: Source, story: RunStory, start: int) -> dict[str, Any]:
+    trace, header = source.trace, source.trace.header
+    streams = []
+    sample: Counter[int] = Counter()
+    several = len(header.prompts) > 1
+    for sequence, (_, prompt) in zip(story.sequences, header.sequences, strict=True):
+        streams.append(
+            {
+                "stream": str(sequence.stream),
+                "name": f"prompt {prompt}, sample {sample[prompt]}" if several else f"sample {sample[prompt]}",
+                "from": start,
+                "to": start + sequence.tokens,
+                "prompt": _end_of(sequence.prompt or _given(header, prompt)),
+                "prompt_tokens": sequence.prompt_tokens,
+                "end": sequence.finish_reason,
+                "error": sequence.error,
+            }
+        )
+        start += sequence.tokens
+        sample[prompt] += 1
+    kept = {"vocab_size", "name", "model"}
+    return {
+        "name": safe_text(source.name),
+        "facts": story.facts,
+        "header": _safe(
+            {
+                "seed": str(header.seed),
+                "level": header.level,
+                "chain": header.chain,
+                "adapter": {key: value for key, value in header.adapter.items() if key in kept},
+            }
+        ),
+        "verdict": {"word": story.verdict, "step": source.verdict.step, "why": story.why},
+        "complete": trace.footer is not None,
+        "fault": safe_text(source.fault),
+        "by_provider": trace.by_provider,
+        "foreign": source.foreign,
+        "resumed": [each.steps for each in trace.resumed],
+        "lost": len(trace.steps) - sum(sequence.tokens for sequence in story.sequences),
+        "streams": streams,
+    }
+
+
+def _given(header: Header, prompt: int) -> str | None:
+    """A prompt as it was given, where its ids alone do not say it."""
+    given = header.given[prompt] if header.given is not None and 0 <= prompt < len(header.given) else None
+    if given is None or isinstance(given, str):
+        return None if given is None else safe_text(given, newlines=True)
+    return safe_text(json.dumps(given, ensure_ascii=False, default=str), newlines=True)
+
+
+def _end_of(text: str | None) -> str | None:
+    return f"... {text[-_PROMPT_END:]}" if text is not None and len(text) > _PROMPT_END else text
+
+
+def _labels(sources: Sequence[Source], wanted: set[int]) -> dict[int, str]:
+    """The texts of tokens, by id. Two traces with different tokenizers share no ids; the first one's texts win."""
+    named: dict[int, str] = {}
+    tokenizer: Tokenizer | None = None
+    for source in sources:
+        tokenizer = tokenizer or source.tokenizer
+        for step in source.trace.steps:
+            if step.schedule and "tokens" in step.schedule:
+                named.update({i: f'"{safe_text(text)}"' for i, text in named_texts(step.schedule).items()})
+            for branch in step.abandoned:
+                wanted.update(branch.token_ids)
+    labels = {token_id: named[token_id] for token_id in wanted if token_id in named}
+    if tokenizer is not None:
+        for token_id in sorted(wanted - named.keys())[:_MOST_LABELS]:
+            labels[token_id] = token_label(tokenizer, token_id)
+    return labels
+
+
+def _safe(value: Any) -> Any:
+    """Data with every text made safe to show, and no number that JSON does not have."""
+    if isinstance(value, str):
+        return _shown(value)
+    if isinstance(value, Mapping):
+        return {_shown(str(key)): _safe(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_safe(each) for each in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 2**53 else str(value)
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else str(value)
+    return _shown(str(value))
+
+
+def _shown(text: str) -> str:
+    return safe_text(text, newlines=True)
