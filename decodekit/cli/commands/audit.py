@@ -70,7 +70,10 @@ def audit(
     if page is not None:
         from decodekit.cli.audit_page import page_of
 
-        page.write_text(page_of(report), encoding="utf-8")
+        try:
+            page.write_text(page_of(report), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write {page}: {error.strerror}") from error
     if as_json:
         put_json(_finite(report.as_data()))
     else:
