@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from decodekit.cli.commands.audit import audit
 from decodekit.cli.commands.chain import chain
 from decodekit.cli.commands.config import config_app
 from decodekit.cli.commands.diff import diff
@@ -62,6 +63,7 @@ for command in (
     chain,
     plugins,
     doctor,
+    audit,
 ):
     app.command()(command)
 app.add_typer(config_app, name="config")

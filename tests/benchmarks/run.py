@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 
 from tests.benchmarks import (
+    audit,
     callers,
     chains,
     choices,
@@ -50,6 +51,7 @@ PARTS = (
     ("sweep", sweep),
     ("first_token", first_token),
     ("science", science),
+    ("audit", audit),
     ("report", report),
     ("torch", torch_adapter),
     ("device", on_device),
