@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from decodekit.cli.commands.audit import audit
 from decodekit.cli.commands.chain import chain
 from decodekit.cli.commands.config import config_app
 from decodekit.cli.commands.diff import diff
@@ -22,6 +23,8 @@ from decodekit.cli.commands.recover import recover
 from decodekit.cli.commands.replay import replay
 from decodekit.cli.commands.report import report
 from decodekit.cli.commands.resume import resume
+from decodekit.cli.commands.score import score
+from decodekit.cli.commands.sweep import sweep
 from decodekit.cli.commands.trace import trace_app
 from decodekit.cli.commands.verify import verify
 from decodekit.cli.commands.view import view
@@ -45,7 +48,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (generate, resume, verify, view, explain, replay, diff, report, recover, chain, plugins, doctor):
+for command in (
+    generate,
+    resume,
+    verify,
+    view,
+    explain,
+    replay,
+    diff,
+    report,
+    recover,
+    score,
+    sweep,
+    chain,
+    plugins,
+    doctor,
+    audit,
+):
     app.command()(command)
 app.add_typer(config_app, name="config")
 app.add_typer(trace_app, name="trace")
