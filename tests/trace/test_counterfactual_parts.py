@@ -55,6 +55,18 @@ def test_a_state_follows_what_the_asked_chain_would_have_done(chain: str) -> Non
     assert compared >= 8
 
 
+def test_a_state_before_the_change_learns_from_what_comes_after_it() -> None:
+    """The limit of mirostat moves with the log-probability after the whole chain, so a later temperature changes it."""
+    for seed in range(12):
+        adapter = rows(seed, 30)
+        trace = run(adapter, "mirostat_v2=2.0", seed, "proof", 8)
+        asked = "mirostat_v2=2.0 temperature=0.7"
+        found = decodekit.replay(trace, chain=asked)
+        for step, token in zip(found.steps, live(adapter, trace, asked, seed), strict=True):
+            assert step.other in (None, token)
+        assert found.steps[0].other is not None and "mirostat_v2 learns" in found.steps[1].why
+
+
 class FollowsMargins:
     """A stateful part whose state depends on the choice itself."""
 

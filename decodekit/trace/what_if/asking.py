@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,13 +22,14 @@ from decodekit.draw.context import Context
 from decodekit.draw.randomness import BoundRandomness
 from decodekit.draw.samplers import greedy
 from decodekit.errors import DecodekitError
+from decodekit.plugin import registry
 from decodekit.plugin.installed import OURS
 from decodekit.trace.reproducing import NotRecorded
 from decodekit.trace.step import Step
 from decodekit.trace.what_if.nested_cuts import drawn_between, first_cut
 from decodekit.trace.what_if.recorded_laws import RecordedLaw, law_after
 
-__all__ = ["Drawn", "Unknown", "Walk"]
+__all__ = ["Drawn", "Unknown", "Walk", "learns"]
 
 
 class Unknown(Exception):
@@ -194,9 +196,24 @@ class _TokenAlone:
 
     def __init__(self, token_id: int) -> None:
         self.token_id = token_id
+        self.asked = False
 
     def __getattr__(self, name: str) -> Any:
+        self.asked = True
         raise NotRecorded(f"the {name} of its choice")
+
+
+def learns(link: Link, context: Context, token_id: int) -> bool:
+    """Whether the state of a part may depend on more of a choice than its token; of a foreign one always."""
+    if not link.traits.stateful:
+        return False
+    if registry.describe(link.call).get("distribution") != OURS:
+        return True
+    choice: Any = _TokenAlone(token_id)
+    before = (Distribution.listed([token_id], [0.0]),) if link.traits.looks_back else ()
+    with suppress(Exception):  # what else it needs is no matter here
+        link.call.advance(link.call.initial(context), choice, context, *before)
+    return bool(choice.asked)
 
 
 def _held(step: Step, drawn: Drawn) -> Choice | None:

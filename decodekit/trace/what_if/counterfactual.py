@@ -32,7 +32,7 @@ from decodekit.trace.reproducing import recorded_context
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
-from decodekit.trace.what_if.asking import Drawn, Unknown, Walk
+from decodekit.trace.what_if.asking import Drawn, Unknown, Walk, learns
 from decodekit.trace.what_if.recorded_laws import final_law
 
 __all__ = ["Counterfactual", "CounterfactualStep", "ask_again", "chain_as_if"]
@@ -260,6 +260,9 @@ class _Sequence:
         recorded = trace.header.chain["processors"]
         self._same_law = question.common == len(recorded) == len(question.described["processors"])
         self._same_question = self._is_the_run()
+        common = question.links[:start] if steps and not self._same_law else ()
+        first = self._context(TokenIds())
+        self._learner = next((link.name for link in common if learns(link, first, steps[0].token_id)), None)
         self._recorded: Walk | None = None
         if self._whole and not self._same_law:
             try:
@@ -304,6 +307,8 @@ class _Sequence:
         old = self._old_law(step, context, attempt)
         told = CounterfactualStep(step.stream, step.index, step.token_id, None)
         try:
+            if self._learner is not None and step is not self._steps[0]:
+                raise Unknown(f"{self._learner} learns from what the chain made of the tokens before, which differs")
             drawn = self._asked.step(step, context, self._noise.at(step.index, draw=attempt))
             if step.abandoned:
                 raise Unknown("tokens were taken back here, and whether they would have been is not known")
