@@ -120,7 +120,7 @@ def forecasts_of_traces(traces: Iterable[Trace]) -> Iterator[Forecast]:
         size = trace.header.adapter.get("vocab_size")
         for step in trace.steps:
             answer, logprob = step.answer(size), step.choice.raw_logprob
-            if step.raw.stage == "processed" or logprob is None or not step.raw.top:
+            if step.raw.stage != "raw" or logprob is None or not step.raw.top:
                 raise ParameterError(f"step {step.index} of stream {step.stream} does not show the model's raw values")
             if answer is not None:
                 yield _forecast(numbers[step.stream], answer, step.token_id)

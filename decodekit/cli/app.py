@@ -22,6 +22,7 @@ from decodekit.cli.commands.recover import recover
 from decodekit.cli.commands.replay import replay
 from decodekit.cli.commands.report import report
 from decodekit.cli.commands.resume import resume
+from decodekit.cli.commands.rollouts import rollouts
 from decodekit.cli.commands.trace import trace_app
 from decodekit.cli.commands.verify import verify
 from decodekit.cli.commands.view import view
@@ -45,7 +46,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (generate, resume, verify, view, explain, replay, diff, report, recover, chain, plugins, doctor):
+for command in (
+    generate,
+    resume,
+    verify,
+    view,
+    explain,
+    replay,
+    diff,
+    report,
+    recover,
+    chain,
+    plugins,
+    doctor,
+    rollouts,
+):
     app.command()(command)
 app.add_typer(config_app, name="config")
 app.add_typer(trace_app, name="trace")

@@ -24,7 +24,10 @@ def drawn(count: int, seed: int, bent: float = 0.0) -> list[Forecast]:
     chance = np.random.default_rng(seed)
     confidence = chance.random(count)
     hits = chance.random(count) < confidence * (1 - bent)
-    return [Forecast(i // 10, float(c), bool(hit), -1.0, None) for i, (c, hit) in enumerate(zip(confidence, hits))]
+    return [
+        Forecast(i // 10, float(c), bool(hit), -1.0, None)
+        for i, (c, hit) in enumerate(zip(confidence, hits, strict=True))
+    ]
 
 
 def test_the_scores_of_a_text_are_those_of_its_distributions() -> None:
