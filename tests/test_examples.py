@@ -19,6 +19,7 @@ SAYS = {
     "from_config.py": "[",
     "own_dialect.py": "of three tokens",
     "score_a_text.py": "nats",
+    "temperature_curve.py": "chance between T",
 }
 
 

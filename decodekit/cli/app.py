@@ -23,6 +23,8 @@ from decodekit.cli.commands.replay import replay
 from decodekit.cli.commands.report import report
 from decodekit.cli.commands.resume import resume
 from decodekit.cli.commands.rollouts import rollouts
+from decodekit.cli.commands.score import score
+from decodekit.cli.commands.sweep import sweep
 from decodekit.cli.commands.trace import trace_app
 from decodekit.cli.commands.verify import verify
 from decodekit.cli.commands.view import view
@@ -56,10 +58,12 @@ for command in (
     diff,
     report,
     recover,
+    score,
+    sweep,
+    rollouts,
     chain,
     plugins,
     doctor,
-    rollouts,
 ):
     app.command()(command)
 app.add_typer(config_app, name="config")

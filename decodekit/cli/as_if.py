@@ -36,8 +36,8 @@ def asked_about(trace: Trace, as_if: str | None, chain: str | None) -> Chain | N
         ParameterError: a part that the recorded chain does not have.
     """
     from decodekit.chain import Chain
-    from decodekit.trace.counterfactual import chain_as_if
     from decodekit.trace.rebuild import chain_of
+    from decodekit.trace.what_if.counterfactual import chain_as_if
 
     if as_if is not None and chain is not None:
         raise ConfigError("--as-if changes parts of the recorded chain, --chain gives a whole one; give only one")

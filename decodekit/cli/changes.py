@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from decodekit.text.tokenizer import Tokenizer
-    from decodekit.trace.counterfactual import Counterfactual, CounterfactualStep
+    from decodekit.trace.what_if.counterfactual import Counterfactual, CounterfactualStep
 
 __all__ = ["change_data", "change_told", "changes_data", "show_changes"]
 

@@ -11,13 +11,25 @@ from decodekit.errors import ConfigError
 from decodekit.plugin.one_line import parse_preset
 from decodekit.plugin.presets import Recipe, read_recipe
 
-__all__ = ["DeadlineFlag", "ExplainFlag", "JsonFlag", "PresetFlag", "ProfileFlag", "TraceArgument", "preset_recipe"]
+__all__ = [
+    "DeadlineFlag",
+    "ExplainFlag",
+    "JsonFlag",
+    "PlotFlag",
+    "PresetFlag",
+    "ProfileFlag",
+    "TraceArgument",
+    "preset_recipe",
+]
 
 DeadlineFlag = Annotated[float | None, typer.Option("--deadline", help="Start no new token after this many seconds.")]
 ExplainFlag = Annotated[
     int | None, typer.Option("--explain", metavar="STEP", help="At the end show this step; -1 is the last.")
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")]
+PlotFlag = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Write a plot here, as .png or .svg; see the extra plots.")
+]
 PresetFlag = Annotated[
     str | None,
     typer.Option(

@@ -8,9 +8,9 @@ from typing import Any
 from decodekit.errors import DecodekitError
 from decodekit.report.sources import Source
 from decodekit.text.safe_text import safe_text
-from decodekit.trace.difference import Difference
-from decodekit.trace.difference_text import STAGE_HEADINGS, headline, stage_cells
-from decodekit.trace.diffing import diff
+from decodekit.trace.differences.difference import Difference
+from decodekit.trace.differences.diffing import diff
+from decodekit.trace.differences.in_words import STAGE_HEADINGS, headline, stage_cells
 
 __all__ = ["difference_of"]
 

@@ -1,7 +1,7 @@
 """Traces: the record of a run, token by token, in a form that can be checked without the model."""
 
-from decodekit.trace.difference import Difference
-from decodekit.trace.diffing import diff
+from decodekit.trace.differences.difference import Difference
+from decodekit.trace.differences.diffing import diff
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.reader import TraceReader, open_trace, read_trace, recover
 from decodekit.trace.replaying import ReplayReport, ReplayStep, replay

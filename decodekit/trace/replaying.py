@@ -28,7 +28,6 @@ from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.attempts import Attempts
 from decodekit.trace.branches import check_branches, drawn_from_record
 from decodekit.trace.comparing import check_choice
-from decodekit.trace.counterfactual import Asked, Counterfactual, ask_again
 from decodekit.trace.given import relearn
 from decodekit.trace.reader import read_trace
 from decodekit.trace.rebuild import chain_of, differences, require_noise
@@ -36,6 +35,7 @@ from decodekit.trace.redraw import noise_of, redraw
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
+from decodekit.trace.what_if.counterfactual import Asked, Counterfactual, ask_again
 from decodekit.types import PathLike
 
 __all__ = ["ReplayReport", "ReplayStep", "replay"]

@@ -11,11 +11,11 @@ from decodekit.draw.context import Context
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import CORE_SAMPLERS
 from decodekit.errors import DecodekitError
-from decodekit.trace.recorded_laws import final_law
 from decodekit.trace.redraw import core_sampler_of
 from decodekit.trace.stages import share_text
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
+from decodekit.trace.what_if.recorded_laws import final_law
 from decodekit.view.draw_story import attempt_of
 from decodekit.view.plain import PlainData
 

@@ -53,6 +53,13 @@ class BareBatch:
             last = [C.llama_sampler_sample(sampler, context, i) for i in range(count)]
         C.llama_sampler_free(sampler)
 
+    def evaluate(self, texts: Sequence[Sequence[int]]) -> None:
+        """Evaluate texts one after the other, with the logits of each token. Nobody reads them."""
+        for text in texts:
+            self._C.llama_memory_clear(self._C.llama_get_memory(self._context), True)
+            for low in range(0, len(text), self._rows):
+                self._decode([(0, at, token, True) for at, token in enumerate(text[low : low + self._rows], low)])
+
     def close(self) -> None:
         self._C.llama_batch_free(self._batch)
         self._C.llama_free(self._context)

@@ -15,7 +15,7 @@ import decodekit
 from decodekit.errors import ConfigError, ParameterError, TraceError
 from decodekit.testing import NGramAdapter, TableAdapter
 from decodekit.trace import Trace, read_trace
-from decodekit.trace.counterfactual import Counterfactual, ask_again
+from decodekit.trace.what_if.counterfactual import Counterfactual, ask_again
 
 from .asked_again import RUNS, live, rows, run
 

@@ -35,8 +35,8 @@ def explain(
 
     The texts of tokens need the run's model; without it they are ids. Exit 0; 2 if there is no such step.
     """
-    from decodekit.trace.counterfactual import ask_again
     from decodekit.trace.reader import inspect_trace
+    from decodekit.trace.what_if.counterfactual import ask_again
     from decodekit.view.story import story_of
 
     recorded, fault = inspect_trace(trace)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +19,8 @@ from decodekit.cli.options import (
     preset_recipe,
 )
 from decodekit.cli.output import say
-from decodekit.errors import ConfigError, ParameterError
+from decodekit.cli.text_lines import argument_text
+from decodekit.errors import ConfigError
 from decodekit.plugin.one_line import parse_guesser, parse_sampler, read_chain
 
 __all__ = ["LevelChoice", "PolicyChoice", "generate"]
@@ -153,7 +153,7 @@ def generate(
             code = _many(resolved, prompts, out, call, chat=chat, samples=n)
         raise typer.Exit(code)
     assert prompt is not None
-    text = _text(prompt)
+    text = argument_text(prompt)
     call |= {"deadline": deadline, "trace": trace, "level": (level or LevelChoice.proof).value}
     with told_who_draws(), Session.from_config(resolved) as session:
         asked = [{"role": "user", "content": text}] if chat else text
@@ -214,16 +214,3 @@ def _only(sampler: dict[str, Any], other: dict[str, Any] | None) -> dict[str, An
     if other is not None:
         raise ConfigError(f"--sampler names {sampler['name']!r}, and --chain ends with the sampler {other['name']!r}")
     return sampler
-
-
-def _text(prompt: str) -> str:
-    """The prompt, from stdin where it is '-'. Text that is not UTF-8 is refused before a model is loaded."""
-    try:
-        if prompt == "-":
-            return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
-        prompt.encode("utf-8")  # an argument with invalid bytes contains lone surrogates
-        return prompt
-    except UnicodeError as error:
-        raise ParameterError(f"the prompt is not UTF-8: {error}") from None
-    except OSError as error:
-        raise ParameterError(f"cannot read the prompt from stdin: {error.strerror}") from None

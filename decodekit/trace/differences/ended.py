@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from decodekit.errors import brief
-from decodekit.trace.difference_parts import FieldDifference
+from decodekit.trace.differences.parts import FieldDifference
+from decodekit.trace.differences.reasons import Reason
 from decodekit.trace.opened import Opened
-from decodekit.trace.reasons import Reason
 
 __all__ = ["reasons_to_end"]
 

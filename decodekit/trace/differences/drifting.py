@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from decodekit.trace.difference_parts import Before
-from decodekit.trace.stage_diff import Stages
+from decodekit.trace.differences.parts import Before
+from decodekit.trace.differences.stages import Stages
 from decodekit.trace.step import Step
 
 __all__ = ["Drifting"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from decodekit.chain import Entry
 from decodekit.errors import DecodekitError
-from decodekit.trace.difference_parts import StageDifference
+from decodekit.trace.differences.parts import StageDifference
 from decodekit.trace.step import Step
 from decodekit.types import Floats, Ids
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from itertools import zip_longest
 
-from decodekit.trace.drifting import Drifting
+from decodekit.trace.differences.drifting import Drifting
+from decodekit.trace.differences.pairing import Pair
+from decodekit.trace.differences.stages import Stages
 from decodekit.trace.opened import Opened
-from decodekit.trace.pairing import Pair
-from decodekit.trace.stage_diff import Stages
 from decodekit.trace.step import Step
 
 __all__ = ["Lane", "read_alongside"]

@@ -21,7 +21,7 @@ from decodekit.draw.context import Context
 from decodekit.draw.randomness import BoundRandomness
 from decodekit.draw.samplers import greedy, multinomial
 from decodekit.plugin import registry
-from decodekit.trace.recorded_laws import heat_of, is_leading
+from decodekit.trace.what_if.recorded_laws import heat_of, is_leading
 from decodekit.types import Ids
 
 __all__ = ["drawn_between", "first_cut"]

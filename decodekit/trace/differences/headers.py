@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from decodekit.trace.codec import to_line
-from decodekit.trace.difference_parts import FieldDifference
+from decodekit.trace.differences.parts import FieldDifference
 from decodekit.trace.header import Header
 
 __all__ = ["header_fields"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from decodekit.errors import brief
 from decodekit.text.safe_text import safe_text
-from decodekit.trace.difference_parts import (
+from decodekit.trace.differences.parts import (
     Before,
     Cause,
     FieldDifference,

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from decodekit.errors import ParameterError
-from decodekit.trace.difference_parts import Cause, FieldDifference, SequenceDifference
-from decodekit.trace.difference_text import headline, lines_of_fields, lines_of_sequence, named_streams
+from decodekit.trace.differences.in_words import headline, lines_of_fields, lines_of_sequence, named_streams
+from decodekit.trace.differences.parts import Cause, FieldDifference, SequenceDifference
 
 __all__ = ["Difference"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from decodekit.trace.difference_parts import StageDifference
-from decodekit.trace.stage_values import after, compare, final_values, raw_values
+from decodekit.trace.differences.parts import StageDifference
+from decodekit.trace.differences.values import after, compare, final_values, raw_values
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 

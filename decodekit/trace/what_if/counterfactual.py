@@ -27,13 +27,13 @@ from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.attempts import Attempts
 from decodekit.trace.codec import to_line
 from decodekit.trace.rebuild import chain_of
-from decodekit.trace.recorded_laws import final_law
 from decodekit.trace.redraw import core_sampler_of
 from decodekit.trace.reproducing import recorded_context
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
-from decodekit.trace.what_if import Drawn, Unknown, Walk
+from decodekit.trace.what_if.asking import Drawn, Unknown, Walk
+from decodekit.trace.what_if.recorded_laws import final_law
 
 __all__ = ["Counterfactual", "CounterfactualStep", "ask_again", "chain_as_if"]
 

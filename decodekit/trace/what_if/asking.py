@@ -21,10 +21,10 @@ from decodekit.draw.randomness import BoundRandomness
 from decodekit.draw.samplers import greedy
 from decodekit.errors import DecodekitError
 from decodekit.plugin.installed import OURS
-from decodekit.trace.nested_cuts import drawn_between, first_cut
-from decodekit.trace.recorded_laws import RecordedLaw, law_after
 from decodekit.trace.reproducing import NotRecorded
 from decodekit.trace.step import Step
+from decodekit.trace.what_if.nested_cuts import drawn_between, first_cut
+from decodekit.trace.what_if.recorded_laws import RecordedLaw, law_after
 
 __all__ = ["Drawn", "Unknown", "Walk"]
 

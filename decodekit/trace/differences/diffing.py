@@ -7,18 +7,18 @@ from dataclasses import replace
 
 from decodekit.errors import DecodekitError
 from decodekit.text.tokenizer import Tokenizer
-from decodekit.trace.alongside import Lane, read_alongside
-from decodekit.trace.difference import Difference
-from decodekit.trace.difference_parts import Cause, FieldDifference, Parting, SequenceDifference, Side
-from decodekit.trace.ended import reasons_to_end
-from decodekit.trace.header_diff import header_fields
+from decodekit.trace.differences.alongside import Lane, read_alongside
+from decodekit.trace.differences.difference import Difference
+from decodekit.trace.differences.ended import reasons_to_end
+from decodekit.trace.differences.headers import header_fields
+from decodekit.trace.differences.pairing import Pair, ids_mean_the_same, pairs_of
+from decodekit.trace.differences.parts import Cause, FieldDifference, Parting, SequenceDifference, Side
+from decodekit.trace.differences.reasons import Meeting, Reason, other_vocabulary, reasons_of
+from decodekit.trace.differences.stages import Stages
+from decodekit.trace.differences.swapping import is_sound
+from decodekit.trace.differences.values import final_values
 from decodekit.trace.opened import Opened
-from decodekit.trace.pairing import Pair, ids_mean_the_same, pairs_of
-from decodekit.trace.reasons import Meeting, Reason, other_vocabulary, reasons_of
-from decodekit.trace.stage_diff import Stages
-from decodekit.trace.stage_values import final_values
 from decodekit.trace.step import Step
-from decodekit.trace.swapping import is_sound
 from decodekit.trace.trace import Trace
 from decodekit.types import PathLike
 

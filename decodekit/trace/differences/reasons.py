@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from decodekit.errors import brief
-from decodekit.trace.difference_parts import Cause, FieldDifference, Parting, StageDifference
-from decodekit.trace.stage_diff import first_different
+from decodekit.trace.differences.parts import Cause, FieldDifference, Parting, StageDifference
+from decodekit.trace.differences.stages import first_different
+from decodekit.trace.differences.swapping import with_noise, with_sampler, with_scores
 from decodekit.trace.step import Step
-from decodekit.trace.swapping import with_noise, with_sampler, with_scores
 from decodekit.trace.trace import Trace
 
 __all__ = ["Meeting", "Reason", "other_vocabulary", "reasons_of"]
