@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from decodekit.analysis.honesty import Honesty, Wager
 from decodekit.analysis.recorded_draws import recorded_draws
+from decodekit.analysis.wagers import Honesty, Wager
 from decodekit.draw.randomness import Randomness, derive
 from decodekit.draw.whole import whole
 from decodekit.session import Prompt, Session

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from decodekit.analysis.honesty import Honesty, honesty
-from decodekit.analysis.recorded_draws import Against, recorded_draws
-from decodekit.analysis.sampler_trial import try_sampler
 from decodekit.cli.adapter_choice import AdapterChoice
 from decodekit.cli.output import console, put_json, show_table, table
 from decodekit.errors import ConfigError
 from decodekit.session import Session
 from decodekit.trace.reader import read_trace
+
+if TYPE_CHECKING:
+    from decodekit.analysis.recorded_draws import Against
+    from decodekit.analysis.wagers import Honesty
 
 __all__ = ["AgainstFlag", "HonestFlag", "PromptFlag", "TokensFlag", "TracesFlag", "examine_sampler"]
 
@@ -50,12 +51,17 @@ def examine_sampler(
 
 
 def _of_traces(paths: Sequence[Path], against: Against) -> Honesty:
+    from decodekit.analysis.recorded_draws import recorded_draws
+    from decodekit.analysis.wagers import honesty
+
     traces = [read_trace(path) for path in paths]
     found = honesty(recorded_draws(traces, against))
     return found.with_skipped(sum(len(trace.steps) for trace in traces) - found.tokens)
 
 
 def _of_a_model(chosen: AdapterChoice, prompt: str, tokens: int) -> Honesty:
+    from decodekit.analysis.sampler_trial import try_sampler
+
     with Session.from_config(chosen.configuration({}, {"top_logprobs": 20})) as session:
         return try_sampler(session, prompt, tokens=tokens)
 

@@ -12,9 +12,9 @@ import pytest
 import decodekit
 from decodekit import Distribution, ParameterError
 from decodekit.analysis.bets import BETS, LAST_TILT, WEIGHTS, Law, pay
-from decodekit.analysis.honesty import LEVEL, honesty
 from decodekit.analysis.recorded_draws import recorded_draws
 from decodekit.analysis.sampler_trial import try_sampler
+from decodekit.analysis.wagers import LEVEL, honesty
 from decodekit.cli.app import run
 from decodekit.testing import NGramAdapter, TableAdapter
 from decodekit.types import Floats

@@ -14,7 +14,7 @@ import pytest
 
 import decodekit
 from decodekit import ParameterError, TraceError
-from decodekit.analysis.mismatch import mismatch
+from decodekit.analysis.engine_mismatch import mismatch
 from decodekit.analysis.rolling_out import rollouts
 from decodekit.analysis.rollout_columns import read_rollouts
 from decodekit.analysis.rollout_rows import Rollout, rollouts_of

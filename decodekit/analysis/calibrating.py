@@ -54,12 +54,15 @@ class Bin:
         confidence: their mean.
         accuracy: how often the most likely token came.
         error: the standard error of the accuracy, by text; NaN with one text.
+        low, high: an interval of 95 % for the accuracy, by text; -inf and inf with one text.
     """
 
     count: int
     confidence: float
     accuracy: float
     error: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +192,7 @@ def _ece(places: np.ndarray[Any, np.dtype[np.int64]], confidence: Floats, hits: 
 
 def _bin(inside: Any, confidence: Floats, hits: Floats, texts: Sequence[int]) -> Bin:
     here = mean(hits[inside], [text for text, kept in zip(texts, inside, strict=True) if kept])
-    return Bin(here.count, float(confidence[inside].mean()), here.value, here.error)
+    return Bin(here.count, float(confidence[inside].mean()), here.value, here.error, here.low, here.high)
 
 
 def _plain(value: Any) -> Any:
