@@ -12,6 +12,7 @@ average of such products does too. Two families:
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,6 +77,14 @@ class Law(NamedTuple):
         """Of listed tokens, by falling probability; not complete: other tokens have the rest."""
         outside = 0.0 if complete else max(1.0 - float(np.exp(logprobs).sum()), _LEAST_OUTSIDE)
         return cls(token_ids, logprobs, outside)
+
+    def without(self, ids: Collection[int]) -> Law:
+        """The law given that none of these tokens comes. Itself where nothing else is left."""
+        gone = np.isin(self.token_ids, np.fromiter(ids, np.int64, len(ids)))
+        left = 1.0 - float(np.exp(self.logprobs[gone]).sum())
+        if not gone.any() or left <= 0:
+            return self
+        return Law(self.token_ids[~gone], self.logprobs[~gone] - math.log(left), self.outside / left)
 
     def place(self, token_id: int) -> int:
         """Where a token is among the symbols; len(token_ids) for the symbol of all others."""

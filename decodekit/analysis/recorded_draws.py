@@ -6,7 +6,7 @@ The leading tokens of each step are, and so is the whole support where it was re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -22,13 +22,18 @@ __all__ = ["Against", "recorded_draws"]
 Against = Literal["chain", "model"]
 
 
-def recorded_draws(traces: Sequence[Trace], against: Against = "chain") -> Iterator[tuple[Law, int]]:
+def recorded_draws(
+    traces: Sequence[Trace], against: Against = "chain", *, ends: Collection[int] = ()
+) -> Iterator[tuple[Law, int]]:
     """A law and a token for each step that states one, in the order of the record.
 
     Args:
         traces: runs with noise of their own: each its seed, or other streams.
         against: 'chain', what the chain left, or what a server says it drew from; or 'model', the model's own
             distribution: whether there was any chain.
+
+        ends: the model's end tokens. A server draws them and does not return them, so what it does return was drawn
+            given that no end came. Without them its evidence is off by as much as the probability of an end.
 
     Raises:
         ParameterError: two sequences have the same noise, a sequence is no sample (branches were taken back, or greedy
@@ -49,7 +54,7 @@ def recorded_draws(traces: Sequence[Trace], against: Against = "chain") -> Itera
         for step in trace.steps:
             law = _law(trace, step, against, width)
             if law is not None:
-                yield law, step.token_id
+                yield law.without(ends) if trace.by_provider and step.token_id not in ends else law, step.token_id
 
 
 def _check(trace: Trace, against: Against) -> None:

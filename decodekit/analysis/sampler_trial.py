@@ -28,6 +28,8 @@ def try_sampler(session: Session, prompt: Prompt, *, tokens: int = 2000) -> Hone
         DecodekitError: generating failed.
     """
     tokens = whole(tokens, "tokens", 1, 10**7)
+    tokenizer = session.adapter.tokenizer
+    ends = frozenset() if tokenizer is None else frozenset(tokenizer.eos_ids)
     wager, seed, drawn, run = Wager(), Randomness(session.seed).seed, 0, 0
     while drawn < tokens and not wager.decided:
         limit = min(_LONGEST, tokens - drawn)
@@ -38,7 +40,7 @@ def try_sampler(session: Session, prompt: Prompt, *, tokens: int = 2000) -> Hone
                 raise result.error
         trace, run = results[0].trace, run + 1
         before = len(wager)
-        for law, token_id in recorded_draws([trace]):
+        for law, token_id in recorded_draws([trace], ends=ends):
             wager.take(law, token_id)
         wager.skipped += len(trace.steps) - (len(wager) - before)
         drawn += max(1, len(trace.steps))

@@ -126,7 +126,7 @@ def test_an_impossible_token_is_enough() -> None:
 
 def traced(chain: str, **options: object) -> decodekit.Trace:
     with decodekit.open(NGramAdapter(TEXT), chain=chain, seed=3) as session:
-        made = session.generate_many(["the "], n=8, max_tokens=150, **options)[0]  # type: ignore[arg-type]
+        made = session.generate_many(["the "], n=8, **{"max_tokens": 150, **options})[0]  # type: ignore[arg-type]
         return made[0].trace
 
 
@@ -153,7 +153,7 @@ def test_what_cannot_be_tested_is_refused() -> None:
     with pytest.raises(ParameterError, match="greedy draws nothing"):
         honesty(recorded_draws([traced("greedy")]))
     with pytest.raises(ParameterError, match="taken back"):
-        honesty(recorded_draws([traced("temperature=2", ban=["cat"])]))
+        honesty(recorded_draws([traced("temperature=2", ban=["cat"], max_tokens=15)]))
 
 
 def test_a_trial_stops_when_it_knows_and_spends_no_more_than_it_may() -> None:
@@ -172,3 +172,9 @@ def test_the_command_tests_traces(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not found["honest"] and found["crossed"] < found["tokens"]
     assert run(["doctor", "--honest", "--trace", path, "--against", "x"]) == 2
     assert run(["doctor", "--trace", path]) == 2
+
+
+def test_an_end_that_a_server_does_not_return_is_no_symbol() -> None:
+    law = Law.listed(np.array([4, 7]), np.log([0.5, 0.2]), complete=False).without([4])
+    assert law.token_ids.tolist() == [7] and np.exp(law.logprobs) == pytest.approx([0.4])
+    assert law.outside == pytest.approx(0.6) and law.without([9]) is law
