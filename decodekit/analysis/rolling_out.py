@@ -9,7 +9,8 @@ from typing import Any, Unpack
 
 from decodekit.analysis.rollout_card import card
 from decodekit.analysis.rollout_columns import RolloutFile, read_rollouts
-from decodekit.analysis.rollout_rows import Rollout, rollouts_of
+from decodekit.analysis.rollout_rows import Rollout, require_drawing, rollouts_of
+from decodekit.chain import Chain
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError, TraceError
@@ -70,6 +71,8 @@ def rollouts(
     taken = [name for name in ("trace", "level", "stream") if name in options]
     if taken:
         raise ParameterError(f"{taken[0]} is not an option of rollouts: their record is the data set itself")
+    chain = options.get("chain")
+    require_drawing((session.chain if chain is None else Chain.of(chain)).describe())
     given = options.pop("seed", None)
     seed = Randomness(session.seed if given is None else given).seed
     folder = Path(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from decodekit.trace.columns import run_of
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 
-__all__ = ["Rollout", "rollouts_of", "sampled_from_its_chain"]
+__all__ = ["Rollout", "require_drawing", "rollouts_of", "sampled_from_its_chain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +64,24 @@ def sampled_from_its_chain(trace: Trace) -> None:
     Raises:
         ParameterError: they are not: another sampler than multinomial and inverse_cdf, or nothing was recorded.
     """
-    sampler = trace.header.chain.get("sampler", {})
+    require_drawing(trace.header.chain)
+    if trace.header.level in ("none", "choice"):
+        raise ParameterError(f"level {trace.header.level!r} keeps no support; make rollouts at level 'proof' or 'full'")
+
+
+def require_drawing(described: Mapping[str, Any]) -> None:
+    """Require that a chain, as `Chain.describe` gives it, draws from what its processors leave.
+
+    Raises:
+        ParameterError: its sampler does not.
+    """
+    sampler = described.get("sampler", {})
     name = sampler.get("name")
     if sampler.get("distribution") != OURS or name not in ("multinomial", "inverse_cdf"):
         raise ParameterError(
             f"the sampler {name!r} does not draw from what the chain leaves, as far as decodekit knows, so a recorded "
             "log-probability is not that of the behaviour; sample with multinomial or inverse_cdf"
         )
-    if trace.header.level in ("none", "choice"):
-        raise ParameterError(f"level {trace.header.level!r} keeps no support; make rollouts at level 'proof' or 'full'")
 
 
 def rollouts_of(trace: Trace, text_of: Callable[[int], str] = lambda _: "") -> Iterator[Rollout]:
