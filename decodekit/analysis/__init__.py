@@ -20,10 +20,15 @@ from decodekit.analysis.scored import TextScore
 from decodekit.analysis.scoring import score, score_many, score_pairs
 from decodekit.analysis.shifting import ChainShift, chain_shift, recorded_shift
 from decodekit.analysis.splitting import compare_tokenisations, tokenisations
+from decodekit.analysis.statistics import Estimate, mean, paired_difference, pass_at_k, pass_at_k_over
+from decodekit.analysis.sweep_result import Divergence, Sweep
+from decodekit.analysis.sweeping import sweep
 from decodekit.analysis.text_entropy import SequenceEntropy, sequence_entropy, sequence_entropy_bounds
 from decodekit.analysis.tilted_samples import best_of_k_reward, reward_frontier, tilted_samples
 from decodekit.analysis.tilting import best_of_n_kl, best_of_n_law, tilted_law
 from decodekit.analysis.trainer_batches import trl_batch, trl_rollouts, verl_batch
+from decodekit.analysis.units import Task
+from decodekit.analysis.voting import Vote, agreement, distinct_n, majority_vote, minimum_bayes_risk, token_f1
 from decodekit.analysis.wagers import Honesty, honesty
 
 __all__ = [
@@ -32,6 +37,8 @@ __all__ = [
     "Crossing",
     "Curves",
     "Disagreement",
+    "Divergence",
+    "Estimate",
     "Honesty",
     "Marginal",
     "Mismatch",
@@ -39,7 +46,11 @@ __all__ = [
     "Rollouts",
     "SampledMarginal",
     "SequenceEntropy",
+    "Sweep",
+    "Task",
     "TextScore",
+    "Vote",
+    "agreement",
     "best_of_k_reward",
     "best_of_n_kl",
     "best_of_n_law",
@@ -50,13 +61,20 @@ __all__ = [
     "crossings",
     "curves",
     "disagreement",
+    "distinct_n",
     "float_addition",
     "forecasts_of_texts",
     "forecasts_of_traces",
     "greedy_and_mode",
     "honesty",
+    "majority_vote",
     "marginal",
+    "mean",
+    "minimum_bayes_risk",
     "mismatch",
+    "paired_difference",
+    "pass_at_k",
+    "pass_at_k_over",
     "passes_of",
     "read_rollouts",
     "recorded_draws",
@@ -72,10 +90,12 @@ __all__ = [
     "self_normalised",
     "sequence_entropy",
     "sequence_entropy_bounds",
+    "sweep",
     "temperature_curve",
     "temperature_facts",
     "tilted_law",
     "tilted_samples",
+    "token_f1",
     "tokenisations",
     "trl_batch",
     "trl_rollouts",

@@ -45,8 +45,10 @@ def majority_vote(answers: Sequence[Hashable | None]) -> Vote:
     return Vote(answer, list(answers).index(answer), votes, counts.total(), tied)
 
 
-def agreement(answers: Sequence[Hashable]) -> float:
+def agreement(answers: Sequence[Hashable | None]) -> float:
     """Self-consistency: the probability that two different samples have one answer; unbiased, and 1 for one sample.
+
+    None is a sample without an answer, which agrees with no other.
 
     Raises:
         ParameterError: no answers.
@@ -54,7 +56,8 @@ def agreement(answers: Sequence[Hashable]) -> float:
     n = len(answers)
     if not n:
         raise ParameterError("answers: agreement needs at least one")
-    return sum(count * (count - 1) for count in Counter(answers).values()) / (n * (n - 1)) if n > 1 else 1.0
+    counts = Counter(answer for answer in answers if answer is not None)
+    return sum(count * (count - 1) for count in counts.values()) / (n * (n - 1)) if n > 1 else 1.0
 
 
 def minimum_bayes_risk(texts: Sequence[str], similarity: Callable[[str, str], float] | None = None) -> int:
