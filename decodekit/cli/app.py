@@ -23,6 +23,7 @@ from decodekit.cli.commands.recover import recover
 from decodekit.cli.commands.replay import replay
 from decodekit.cli.commands.report import report
 from decodekit.cli.commands.resume import resume
+from decodekit.cli.commands.rollouts import rollouts
 from decodekit.cli.commands.score import score
 from decodekit.cli.commands.sweep import sweep
 from decodekit.cli.commands.trace import trace_app
@@ -60,6 +61,7 @@ for command in (
     recover,
     score,
     sweep,
+    rollouts,
     chain,
     plugins,
     doctor,
