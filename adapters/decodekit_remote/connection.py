@@ -231,7 +231,12 @@ def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, o
         if tokenizer is None:
             vocabulary = HashedVocabulary(conversations=capabilities.conversations, assumes=assumes)
         else:
-            vocabulary = KnownVocabulary(tokenizer, capabilities.lossy, conversations=capabilities.conversations)
+            vocabulary = KnownVocabulary(
+                tokenizer,
+                capabilities.lossy,
+                conversations=capabilities.conversations,
+                longest_text=capabilities.longest_text,
+            )
         if capabilities.biases and options.retokenised == "error":
             begun_answers = BegunAnswers(vocabulary, grammars=found.info.id_grammar)
         tokenizer = vocabulary.tokenizer

@@ -62,6 +62,7 @@ class Capabilities:
         biases: the logits of named tokens can be raised for the server's choice while the reported values stay, so it
             can be asked which of several tokens is the most likely, and an answer can be made to begin with given ids.
         lossy: what happens to bytes that are not UTF-8 in a text: 'replace' (U+FFFD) or 'ignore'.
+        longest_text: a token of more bytes than this has no text in a list; None where all have.
         usual_top: how many tokens it lists cheaply.
         impossible: a value this low or lower means probability zero, in nats.
         unlisted_below: a value this low or lower means that the token is not in the list, in nats; None where there is
@@ -88,6 +89,7 @@ class Capabilities:
     distinct_keys: bool = False
     biases: bool = False
     lossy: Literal["replace", "ignore"] = "replace"
+    longest_text: int | None = None
     usual_top: int = 20
     impossible: float = -3e38
     unlisted_below: float | None = None

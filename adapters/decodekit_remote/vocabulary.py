@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -115,24 +116,30 @@ class KnownVocabulary:
         tokenizer: the model's own.
         lossy: what the server does to bytes that are not UTF-8; a text that two tokens share gives no id.
         conversations: the server takes conversations.
+        longest_text: a token of more bytes than this has no text at the server; None where all have.
     """
 
     assumes = ""
 
     def __init__(
-        self, tokenizer: Tokenizer, lossy: Literal["replace", "ignore"], *, conversations: bool = False
+        self,
+        tokenizer: Tokenizer,
+        lossy: Literal["replace", "ignore"],
+        *,
+        conversations: bool = False,
+        longest_text: int | None = None,
     ) -> None:
         self._memory = ConversationTokenizer(tokenizer) if conversations else None
         self.tokenizer: Tokenizer = self._memory or tokenizer
         self._by_bytes: dict[bytes, int | None] = {}
         self._by_text: dict[str, int | None] = {"": None}  # control tokens have no text either
-        self._lossy = lossy
+        self._lossy, self._longest = lossy, math.inf if longest_text is None else longest_text
         with_text: dict[str, list[int]] = {}
         for token in range(tokenizer.vocab_size):
             piece = tokenizer.token_bytes(token)
             if piece is not None:
                 self._by_bytes[piece] = None if piece in self._by_bytes else token
-            text = (piece or b"").decode("utf-8", lossy)
+            text = self.text_of(token)
             with_text.setdefault(text, []).append(token)
             if piece is not None:
                 self._by_text[text] = None if len(with_text[text]) > 1 or not text else token
@@ -144,7 +151,8 @@ class KnownVocabulary:
 
     def text_of(self, token: int) -> str:
         """A token's text, as the server gives it."""
-        return (self.tokenizer.token_bytes(token) or b"").decode("utf-8", self._lossy)
+        piece = self.tokenizer.token_bytes(token) or b""
+        return piece.decode("utf-8", self._lossy) if len(piece) <= self._longest else ""
 
     def identify(self, tokens: Sequence[Token]) -> list[int | None]:
         """Ids as they are; bytes and texts by the tokenizer's table; markup such as ``<|im_end|>`` by the tokenizer."""

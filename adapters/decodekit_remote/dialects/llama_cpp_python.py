@@ -41,6 +41,7 @@ class LlamaCppPythonDialect(Dialect):
         distinct_keys=True,
         biases=True,
         lossy="ignore",
+        longest_text=32,  # bytes of the buffer that each token is written to: a longer one is lost
     )
 
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:

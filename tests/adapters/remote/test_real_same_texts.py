@@ -85,6 +85,16 @@ def test_every_token_of_a_list_has_its_id(there: Any, in_process: Any, text: str
 
 
 @pytest.mark.real_model
+def test_a_token_that_is_too_long_for_the_servers_buffer_has_its_id(there: Any, in_process: Any) -> None:
+    """A line of 64 equal characters is one token, which llama-cpp-python writes as ''."""
+    text = "# a\n" + "#" * 64 + "\n# b\n"
+    answer, here = compared(there, in_process, Prefix(in_process.tokenizer.encode(text)), 40)
+    ids = here.leading(40)[0].tolist()
+    assert any(len(in_process.tokenizer.token_bytes(each) or b"") > 32 for each in ids)
+    assert sorted(answer.leading(40)[0].tolist()) == sorted(ids)
+
+
+@pytest.mark.real_model
 def test_a_list_of_the_whole_vocabulary_is_complete_but_for_what_it_names(there: Any, in_process: Any) -> None:
     """Tokens of equal texts below -12 nats are left out; the others have their values, some of them to 2e-4 nats."""
     prefix = Prefix(in_process.tokenizer.encode("Water is made of different materials."))
