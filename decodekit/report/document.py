@@ -18,7 +18,7 @@ from decodekit.text.labels import token_label
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.header import Header
-from decodekit.trace.named_texts import named_texts
+from decodekit.trace.named_texts import named_labels
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import STRENGTH
 from decodekit.view.run_story import RunStory, run_story
@@ -41,6 +41,7 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
     remarks: dict[int, dict[str, Any]] = {}
     runs: list[dict[str, Any]] = []
     places: list[dict[tuple[int, int], int]] = []
+    names: dict[int, str] = {}
     for source in sources:
         story = run_story(source.trace, source.tokenizer, verdict=source.verdict)
         ordered = _by_stream(source.trace)
@@ -52,6 +53,10 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
             if said:
                 remarks[at] = said
         runs.append(_run(source, story, len(texts)))
+        for at, number in enumerate(ordered, len(texts)):
+            label, text = story.tokens.label[number], story.tokens.text[number]
+            if label != f'"{text}"' and not label.startswith("#"):
+                names[at] = label
         texts += [story.tokens.text[number] for number in ordered]
         places.append({(step.stream, step.index): at for at, step in enumerate(own, len(texts) - len(own))})
     first, rest = Columns(), Columns()
@@ -68,6 +73,7 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
     }
     more = {
         "columns": rest.table,
+        "names": names,
         "labels": _labels(sources, steps.labelled),
         "remarks": remarks,
         "sentences": steps.sentences,
@@ -151,7 +157,7 @@ def _labels(sources: Sequence[Source], wanted: set[int]) -> dict[int, str]:
         tokenizer = tokenizer or source.tokenizer
         for step in source.trace.steps:
             if step.schedule and "tokens" in step.schedule:
-                named.update({i: f'"{safe_text(text)}"' for i, text in named_texts(step.schedule).items()})
+                named.update(named_labels(step.schedule))
             for branch in step.abandoned:
                 wanted.update(branch.token_ids)
     labels = {token_id: named[token_id] for token_id in wanted if token_id in named}

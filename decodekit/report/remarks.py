@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from decodekit.text.labels import quoted
 from decodekit.text.safe_text import safe_text
 from decodekit.trace.named_texts import DRAWN_BY
 from decodekit.trace.step import Step
@@ -16,7 +17,7 @@ def remarks_of(step: Step) -> dict[str, Any]:
     said: dict[str, Any] = {}
     if step.abandoned:
         said["abandoned"] = [
-            {"why": safe_text(branch.why), "attempt": branch.attempt, "token_ids": list(branch.token_ids)}
+            {"why": quoted(branch.why), "attempt": branch.attempt, "token_ids": list(branch.token_ids)}
             for branch in step.abandoned
         ]
     notes = _notes(step)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError, brief
+from decodekit.text.labels import quoted
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.explaining import text_before
@@ -32,7 +33,7 @@ class Branch(PlainData):
     """Tokens that were written before this one and taken back.
 
     Args:
-        why: the banned phrase that they completed.
+        why: the banned phrase that they completed, in quotes.
         attempt: the attempt of the noise of their last token.
         token_ids: the tokens.
         labels: their texts in quotes.
@@ -163,7 +164,7 @@ def story_of(
         drift=drift_of(step, sampler, place, by_provider=by_provider),
         seeds=other_seeds(trace, step, label, by_provider=by_provider, count=seeds),
         branches=tuple(
-            Branch(safe_text(each.why), each.attempt, each.token_ids, tuple(map(label, each.token_ids)))
+            Branch(quoted(each.why), each.attempt, each.token_ids, tuple(map(label, each.token_ids)))
             for each in step.abandoned
         ),
         verdict=word,

@@ -65,7 +65,7 @@ def _sentences(story: StepStory) -> Iterable[tuple[str, str]]:
     yield "drift", story.drift.sentence
     yield "seeds", story.seeds.sentence
     for branch in story.branches:
-        yield "taken back", f"{' '.join(branch.labels)}, because of {branch.why}"
+        yield "taken back", f"{' '.join(branch.labels)}, because of the banned {branch.why}"
     for note in story.notes:
         yield "note", note
 

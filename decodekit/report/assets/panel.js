@@ -62,7 +62,7 @@ function remarks(step) {
   if (step.complete === 0) list.push("the constraint does not let the text end after this token");
   return [
     abandoned.length > 0 && h("section", {}, h("h3", {}, "Taken back before it"), h("ul", { class: "told" }, abandoned.map((branch) =>
-      h("li", {}, h("s", {}, branch.token_ids.map(step.label).join(" ")), ` wrote the banned ${JSON.stringify(branch.why)} (attempt ${branch.attempt})`)))),
+      h("li", {}, h("s", {}, branch.token_ids.map(step.label).join(" ")), ` wrote the banned ${branch.why} (attempt ${branch.attempt})`)))),
     list.length > 0 && h("section", {}, h("h3", {}, "Remarks"), h("ul", { class: "told" }, list.map((note) => h("li", {}, note)))),
   ];
 }

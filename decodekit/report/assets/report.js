@@ -102,7 +102,7 @@ function stepOf(report, rest, at) {
   return {
     at, token, text, sequence, stages, rows: rowsOf(rest, at, stages.length), runnerUp: choice.runner_up, choice, record, left,
     remarks: rest.head.remarks[at] ?? {}, complete: flags & 3,
-    label: (id) => rest.head.labels[id] ?? (id === token && text ? JSON.stringify(text) : `#${id}`),
+    label: (id) => (id === token && (rest.head.names[at] ?? (text && `"${text}"`))) || (rest.head.labels[id] ?? `#${id}`),
     check: () => checkStep(checkHeader(sequence.run), record),
   };
 }

@@ -9,12 +9,12 @@ function bar(value) {
     s("rect", { width, height: 4 }));
 }
 
-/** The cell of a share; struck through at the stage that cut the token, empty after it. */
+/** The cell of a share; "removed" at the stage that did it, a dash after it. */
 function cell(shares, at) {
   const [before, now] = [shares[at - 1], shares[at]];
   if (now !== 0) return h("td", {}, bar(now), unknown(now) ? h("span", { class: "note", title: "not recorded" }, "?") : share(now));
   if (at && before === 0) return h("td", { class: "note" }, "–");
-  return h("td", { class: "cut" }, h("s", { title: "cut here" }, unknown(before) ? "cut" : share(before)));
+  return h("td", { class: "cut" }, "removed");
 }
 
 const FACTS = [
