@@ -21,6 +21,7 @@ from decodekit.trace.header import Header
 from decodekit.trace.named_texts import named_labels
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import STRENGTH
+from decodekit.view.impossible import impossible_of
 from decodekit.view.run_story import RunStory, run_story
 from decodekit.view.verdicts import MEANING
 
@@ -42,6 +43,7 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
     runs: list[dict[str, Any]] = []
     places: list[dict[tuple[int, int], int]] = []
     names: dict[int, str] = {}
+    back: list[int] = []
     for source in sources:
         story = run_story(source.trace, source.tokenizer, verdict=source.verdict)
         ordered = _by_stream(source.trace)
@@ -52,7 +54,9 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
             said = remarks_of(step)
             if said:
                 remarks[at] = said
-        runs.append(_run(source, story, len(texts)))
+        wrong = [step.index for step in own if impossible_of(step)]
+        runs.append(_run(source, story, len(texts)) | {"impossible": wrong[:1], "wrong": len(wrong)})
+        back += [at for at, step in enumerate(own, len(texts)) if step.abandoned]
         for at, number in enumerate(ordered, len(texts)):
             label, text = story.tokens.label[number], story.tokens.text[number]
             if label != f'"{text}"' and not label.startswith("#"):
@@ -67,6 +71,7 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
         "words": STRENGTH,
         "meaning": MEANING,
         "texts": texts,
+        "back": back,
         "runs": runs,
         "difference": difference_of(sources, places),
         "columns": first.table,

@@ -18,6 +18,7 @@ export function openReport(first, opened) {
   const { head } = first;
   const report = { ...head, column: first.column, ready: false, step: null, opened: null };
   report.sequences = head.runs.flatMap((run) => run.streams.map((stream) => ({ ...stream, run })));
+  report.back = new Set(head.back);
   report.marked = (at) => at === head.difference?.a || at === head.difference?.b;
   report.wordOf = (at) => report.words[first.column("word")[at]] ?? "";
   report.sequenceOf = (at) => report.sequences.find(({ from, to }) => at >= from && at < to);

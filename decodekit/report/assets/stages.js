@@ -34,7 +34,7 @@ export function stageTable(step) {
   const { stages, rows } = step;
   const last = stages.length - 1;
   const head = stages.map((stage, at) =>
-    h("th", { scope: "col" }, stage.name, h("small", {}, stage.detail || (at === last && at > 0 ? "final" : at ? "" : "model"))));
+    h("th", { scope: "col" }, stage.name, h("small", { title: stage.detail }, stage.detail || (at === last && at > 0 ? "final" : at ? "" : "model"))));
   const body = rows.map((row) => {
     const cut = row.shares[last] === 0;
     const label = h(cut ? "s" : "span", {}, step.label(row.token));
