@@ -70,12 +70,11 @@ function stories(step) {
 }
 
 function remarks(step) {
-  const { abandoned = [], notes = [], impossible = [] } = step.remarks;
+  const { abandoned = [], notes = [] } = step.remarks;
   const list = [...notes];
   if (step.complete === 1) list.push("the constraint lets the text end after this token");
   if (step.complete === 0) list.push("the constraint does not let the text end after this token");
   return [
-    ...impossible.map((text) => h("p", { class: "warning" }, text)),
     abandoned.length > 0 && h("section", {}, h("h3", {}, "Taken back before it"), h("ul", { class: "told" }, abandoned.map((branch) =>
       h("li", {}, h("s", {}, branch.token_ids.map(step.label).join(" ")), ` wrote the banned ${branch.why} (attempt ${branch.attempt})`)))),
     list.length > 0 && h("section", {}, h("h3", {}, "Remarks"), h("ul", { class: "told" }, list.map((note) => h("li", {}, note)))),
@@ -91,5 +90,5 @@ export function panel(report, step) {
     h("header", {}, h("h2", {}, h("small", {}, `step ${number}`), " ", h("span", { class: "name" }, step.label(step.token))), h("span", {}, badge(checked.word, "this draw, checked by this page"),
       other && h("small", {}, " verify said "), other && badge(said, "by decodekit verify, when this page was written"))),
     checked.why ? h("p", { class: checked.word === "failed" ? "warning fault" : "note" }, checked.why) : null,
-    facts(report, step, checked), stageTable(step), drawSection(step, checked), stories(step) || null, remarks(step).filter(Boolean));
+    (step.remarks.impossible ?? []).map((text) => h("p", { class: "warning" }, text)), facts(report, step, checked), stageTable(step), drawSection(step, checked), stories(step) || null, remarks(step).filter(Boolean));
 }

@@ -27,7 +27,6 @@ function missing(run) {
   if (run.resumed.length) said.push(`The run was resumed after ${run.resumed.join(" and ")} steps.`);
   if (run.foreign) said.push("The tokenizer that was given is not that of this run: other tokens are shown by their ids.");
   if (run.lost) said.push(`${many(run.lost, "step")} of streams that the header does not name cannot be shown.`);
-  for (const { name, error } of run.streams) if (error) said.push(`The run ended with an error${run.streams.length > 1 ? ` (${name})` : ""}: ${error}`);
   if (run.wrong) said.push(`${many(run.wrong, "step")} with numbers that are impossible: the record is wrong there, first at step ${run.impossible[0]}.`);
   return said;
 }
@@ -43,6 +42,7 @@ export function runHeader(report, run, jump) {
     h("p", {}, `${run.name}: ${many(steps, "token")}, seed `, h("b", {}, header.seed), ". ",
       `decodekit verify: ${verdict.word}${where}, ${steps ? report.meaning[verdict.word] ?? "" : "nothing was drawn"}${/^(proved|reproduced)$/.test(verdict.word) ? "" : ` (${verdict.why})`}. It covers the draws; texts, ranks, entropies and the model's numbers are as recorded.`),
     bad !== null && h("p", { class: "warning fault" }, `Step ${report.column("index")[bad]} fails${report.column("index")[bad] === verdict.step ? `: ${verdict.why}` : ""}. `, h("button", { type: "button", onclick: () => jump(bad) }, "see it")),
+    run.streams.filter(({ error }) => error).map(({ name, error }) => h("p", { class: "warning fault" }, `The run ended with an error${run.streams.length > 1 ? ` (${name})` : ""}: ${error}`)),
     missing(run).map((text) => h("p", { class: "warning" }, text)), chainLine(run), settings(run));
 }
 
