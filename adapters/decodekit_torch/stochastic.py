@@ -24,7 +24,7 @@ from decodekit_torch.uncached import Emit, Shape, Uncached
 __all__ = ["Mixture", "Stochastic", "generators_kept", "is_stochastic"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Mixture:
     """The average of a random distribution over several passes.
 
@@ -32,11 +32,13 @@ class Mixture:
         distribution: the mean of the probabilities, as logprobs.
         standard_error: float64[V], of each mean probability: the sample deviation over the root of the passes.
         passes: how many.
+        each: float64[passes, V], the probabilities of every pass.
     """
 
     distribution: Distribution
     standard_error: NDArray[np.float64]
     passes: int
+    each: NDArray[np.float64]
 
 
 class Stochastic:
@@ -80,7 +82,9 @@ class Stochastic:
         error = (each.std(0) / passes**0.5).cpu().numpy()
         error.flags.writeable = False
         mean = torch.log(each.mean(0)).cpu().numpy()
-        return Mixture(Distribution.dense(mean, origin="logprobs"), error, passes)
+        rows = each.cpu().numpy()
+        rows.flags.writeable = False
+        return Mixture(Distribution.dense(mean, origin="logprobs"), error, passes, rows)
 
     def _once(self, prefix: Prefix, number: int) -> torch.Tensor:
         step = int.from_bytes(prefix.digest[:8], "little")

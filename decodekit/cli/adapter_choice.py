@@ -59,18 +59,19 @@ class AdapterChoice:
         """
         if file is None and self.adapter is None and self.model is None and not self.settings:
             return None
-        if file is None and self.adapter is None and self.model is not None:
+        model = self.model
+        if file is None and self.adapter is None and model is not None:
             from decodekit.session.named_model import adapter_named, is_configuration  # not needed by every command
 
-            if is_configuration(self.model):
-                raise ConfigError(f"--model names a model; a configuration is given with -c {self.model}")
-            file = adapter_named(self.model)
+            if is_configuration(model):
+                raise ConfigError(f"--model names a model; a configuration is given with -c {model}")
+            file, model = adapter_named(model), None
         part = dict(file or {})
         if self.adapter is not None and self.adapter != part.get("type"):
             part = {"type": self.adapter}
         part.setdefault("type", "llamacpp")
-        if self.model is not None and part.get("base_url") != self.model:
-            part["model"] = self.model
+        if model is not None:
+            part["model"] = model
         for setting in self.settings or ():
             key, value = parse_setting(setting)
             if key == "type":

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from decodekit.cli.commands.audit import audit
 from decodekit.cli.commands.chain import chain
 from decodekit.cli.commands.config import config_app
 from decodekit.cli.commands.diff import diff
@@ -22,6 +23,7 @@ from decodekit.cli.commands.recover import recover
 from decodekit.cli.commands.replay import replay
 from decodekit.cli.commands.report import report
 from decodekit.cli.commands.resume import resume
+from decodekit.cli.commands.rollouts import rollouts
 from decodekit.cli.commands.score import score
 from decodekit.cli.commands.sweep import sweep
 from decodekit.cli.commands.trace import trace_app
@@ -59,9 +61,11 @@ for command in (
     recover,
     score,
     sweep,
+    rollouts,
     chain,
     plugins,
     doctor,
+    audit,
 ):
     app.command()(command)
 app.add_typer(config_app, name="config")

@@ -40,7 +40,7 @@ def given_config(path: Path | None, profile: str | None) -> Config | None:
     return None
 
 
-def new_file(path: Path | None) -> None:
+def new_file(path: Path | None, what: str = "a trace") -> None:
     """Require that a file can be created here. If another process takes its name later, that is no wrong call.
 
     Raises:
@@ -49,6 +49,6 @@ def new_file(path: Path | None) -> None:
     if path is None:
         return
     if os.path.lexists(path):
-        raise ConfigError(f"{path} exists; a trace is written once. Choose another path or remove it")
+        raise ConfigError(f"{path} exists; {what} is written once. Choose another path or remove it")
     if not path.parent.is_dir():
         raise ConfigError(f"cannot create {path}: there is no folder {str(path.parent)!r}")

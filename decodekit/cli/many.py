@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from decodekit.cli.bar import Bar
 from decodekit.cli.output import say
 from decodekit.cli.prompt_lines import Item, PromptFile
-from decodekit.cli.results_file import Results, ResultsFile
+from decodekit.cli.results_file import ResultsFile
 from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError, message_of
 from decodekit.model.asking_from_task import connect_from_task
 from decodekit.session import AsyncSession, Result
-from decodekit.trace.header import template_digest
+from decodekit.session.result_key import session_facts
+from decodekit.session.row_file import RowFile
 
 __all__ = ["generate_prompts"]
 
@@ -40,10 +38,10 @@ async def _main(resolved: dict[str, Any], prompts: PromptFile, out: ResultsFile)
     async with session:
         await connect_from_task(session.adapter)
         seed = Randomness(session.seed if session.seed is not None else out.seed).seed
-        settings = _settings(session)
+        settings = session_facts(session)
         if out.done:
             out.require_known({item.key for item in prompts.items(settings, seed, session.chain)})
-        with out.open() as results, _Bar(prompts.lines * prompts.samples, len(out.done)) as bar:
+        with out.open() as results, Bar("prompts", prompts.lines * prompts.samples, len(out.done)) as bar:
             items = (item for item in prompts.items(settings, seed, session.chain) if item.key not in out.done)
             run = _Run(session, seed, results, bar)
             interrupted = await run.all(items)
@@ -52,16 +50,8 @@ async def _main(resolved: dict[str, Any], prompts: PromptFile, out: ResultsFile)
     return 130 if interrupted else 1 if run.failed else 0
 
 
-def _settings(session: AsyncSession) -> list[Any]:
-    """What results depend on besides prompts, options, chains and seeds."""
-    info = session.adapter.info
-    model = [info.name, info.model_fingerprint or info.model, info.tokenizer_fingerprint]
-    own = {key: value for key, value in session.call_defaults().items() if key != "deadline"}
-    return [model, template_digest(session.adapter), session.on_undisclosed, own]
-
-
 class _Run:
-    def __init__(self, session: AsyncSession, seed: int, results: Results, bar: _Bar) -> None:
+    def __init__(self, session: AsyncSession, seed: int, results: RowFile, bar: Bar) -> None:
         self.failed = 0
         self._session, self._seed, self._results, self._bar = session, seed, results, bar
 
@@ -115,31 +105,3 @@ class _Run:
         self._results.write(row)
         self.failed += error is not None
         self._bar.step(len(result.token_ids) if isinstance(result, Result) else 0, failed=self.failed)
-
-
-class _Bar:
-    """A progress bar on a terminal's stderr; nothing elsewhere."""
-
-    def __init__(self, total: int, done: int) -> None:
-        self._progress: Progress | None = None
-        if sys.stderr.isatty():
-            shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._progress = Progress(*shown, console=Console(stderr=True), transient=False)
-            self._task = self._progress.add_task("prompts", total=total, completed=done)
-        self._tokens = 0
-
-    def step(self, tokens: int, *, failed: int) -> None:
-        """One more result."""
-        self._tokens += tokens
-        if self._progress is not None:
-            text = f"{self._tokens} tokens" + (f", {failed} failed" if failed else "")
-            self._progress.update(self._task, advance=1, description=text)
-
-    def __enter__(self) -> Self:
-        if self._progress is not None:
-            self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from decodekit.errors import ConfigError, DecodekitError, ParameterError, did_yo
 from decodekit.plugin.one_line import parse_sampler, read_chain
 from decodekit.session import Prompt
 from decodekit.session.options import GenerationOptions
+from decodekit.session.result_key import digest
 
-__all__ = ["Item", "PromptFile"]
+__all__ = ["Item", "PromptFile", "prompt_lines"]
 
 _OPTIONS = ("seed", "max_tokens", "stop", "stop_ids", "ban")
 _KEYS = ("prompt", "id", *_OPTIONS, "chain", "sampler")
@@ -98,33 +98,25 @@ class PromptFile:
             prompt = data["prompt"]
             asked: Prompt = [{"role": "user", "content": prompt}] if self.chat and isinstance(prompt, str) else prompt
             own_seed = data.get("seed")
-            noise = derive(seed, "prompt", _digest(asked).hex()) if own_seed is None else own_seed
+            noise = derive(seed, "prompt", digest(asked).hex()) if own_seed is None else own_seed
             if own is not None:
                 call = {**call, "chain": own}
             options = {key: value for key, value in call.items() if key != "chain"}
-            line = _digest([asked, options, (own or chain).describe(), noise, settings])
+            line = digest([asked, options, (own or chain).describe(), noise, settings])
             first = equal[line]
             equal[line] += self.samples
             for stream in range(first, first + self.samples):
-                key = _digest([line.hex(), stream]).hex()
+                key = digest([line.hex(), stream]).hex()
                 yield Item(prompt, asked, {**call, "seed": noise, "stream": stream}, data.get("id"), key)
 
     def _read(self, chain: Chain | None) -> Iterator[tuple[dict[str, Any], dict[str, Any], Chain | None]]:
         """Each line, its options, and its own chain; ``chain`` is that of the others, None where it is not known."""
-        try:
-            with self.path.open("rb") as file:
-                number = 0
-                while line := file.readline(_LONGEST + 1):
-                    number += 1
-                    if line.strip():
-                        yield self._line(line, f"{self.path}, line {number}", chain)
-        except OSError as error:
-            raise ConfigError(f"cannot read {self.path}: {error.strerror}") from error
+        for where, data in prompt_lines(self.path, _KEYS):
+            yield self._line(data, where, chain)
 
     def _line(
-        self, line: bytes, where: str, chain: Chain | None
+        self, data: dict[str, Any], where: str, chain: Chain | None
     ) -> tuple[dict[str, Any], dict[str, Any], Chain | None]:
-        data = _parsed(line, where)
         call = {**self.call, **{key: data[key] for key in _OPTIONS if data.get(key) is not None}}
         try:
             GenerationOptions.of(call, {"max_tokens": 1})  # type: ignore[arg-type]  # that is what it checks
@@ -153,7 +145,29 @@ class PromptFile:
         )
 
 
-def _parsed(line: bytes, where: str) -> dict[str, Any]:
+def prompt_lines(path: Path, keys: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The lines of a file that have something, as objects with a prompt, and where each stands.
+
+    Args:
+        path: the file.
+        keys: what an object may have.
+
+    Raises:
+        ConfigError: the file cannot be read; or what is wrong with which line.
+    """
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(_LONGEST + 1):
+                number += 1
+                if line.strip():
+                    where = f"{path}, line {number}"
+                    yield where, _parsed(line, where, keys)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _parsed(line: bytes, where: str, keys: Sequence[str]) -> dict[str, Any]:
     """A line as an object with a prompt, all of whose keys are known."""
     if len(line) > _LONGEST:
         raise ConfigError(f"{where}: it has more than {_LONGEST} bytes")
@@ -167,9 +181,9 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
         data = {"prompt": data}
     if not isinstance(data, dict) or "prompt" not in data:
         raise ConfigError(f"{where}: a line is a text, or an object with the key 'prompt'")
-    unknown = [key for key in data if key not in _KEYS]
+    unknown = [key for key in data if key not in keys]
     if unknown:
-        raise ConfigError(f"{where}: there is no option {unknown[0]!r}{did_you_mean(unknown[0], _KEYS)}")
+        raise ConfigError(f"{where}: there is no option {unknown[0]!r}{did_you_mean(unknown[0], keys)}")
     label, prompt = data.get("id"), data["prompt"]
     if isinstance(label, bool) or not isinstance(label, str | int | None):
         raise ConfigError(f"{where}: an id is text or a whole number, not {label!r}")
@@ -188,9 +202,3 @@ def _text_of(data: dict[str, Any], key: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ParameterError(f"{key} is text, as for --{key}, not {value!r}")
     return value
-
-
-def _digest(data: Any) -> bytes:
-    """16 bytes that identify JSON data."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

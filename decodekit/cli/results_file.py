@@ -7,11 +7,12 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from decodekit.errors import ConfigError, DecodekitError
+from decodekit.errors import ConfigError
+from decodekit.session.row_file import OutError, RowFile
 
-__all__ = ["Results", "ResultsFile"]
+__all__ = ["ResultsFile"]
 
 
 class ResultsFile:
@@ -65,7 +66,7 @@ class ResultsFile:
                 "seed or an option is another one. Choose another --out, or remove the file"
             )
 
-    def open(self) -> Results:
+    def open(self) -> RowFile:
         """Open it for new results: without an incomplete last line, and without the rows of errors, which are redone.
 
         Raises:
@@ -76,7 +77,7 @@ class ResultsFile:
                 self._rewrite()
             elif self._regular and self.cut:
                 os.truncate(self.path, self._whole)
-            return Results(self.path)
+            return RowFile(self.path)
         except OSError as error:
             raise OutError(f"cannot write {self.path}: {error.strerror}") from error
 
@@ -113,43 +114,3 @@ class ResultsFile:
                         f"{self.path}, line {number}, was not written by --out; choose another file"
                     ) from None
                 yield line, row
-
-
-class Results:
-    """An open file of results; a row reaches the operating system in one write.
-
-    Args:
-        path: the file.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Append one row.
-
-        Raises:
-            OutError: it could not be written in full. The file is complete up to its last whole line.
-        """
-        data = json.dumps(row, allow_nan=False).encode() + b"\n"
-        try:
-            while data:
-                data = data[os.write(self._file, data) :]
-        except OSError as error:
-            raise OutError(
-                f"cannot write to {self.path}: {error.strerror}. All whole lines are kept; the same call goes on there"
-            ) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        os.close(self._file)
-
-
-class OutError(DecodekitError):
-    """The file of ``--out`` cannot be written."""

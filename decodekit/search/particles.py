@@ -13,10 +13,11 @@ from decodekit.distribution.disclosure import Interval
 from decodekit.draw.race import race_order
 from decodekit.draw.randomness import ESTIMATORS, Randomness
 from decodekit.draw.samplers import multinomial
+from decodekit.draw.weights import effective_size, log_of, log_sum
 from decodekit.errors import EmptySupport
 from decodekit.model.adapter import Answer
 from decodekit.search.first_valid import first_valid
-from decodekit.search.valid_samples import Method, Reason, ValidSamples, effective_size, log_of, log_sum
+from decodekit.search.valid_samples import Method, Reason, ValidSamples
 from decodekit.search.writing import Branch, Writer
 from decodekit.session.run import Question
 

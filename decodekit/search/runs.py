@@ -11,10 +11,11 @@ from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Interval
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import multinomial
+from decodekit.draw.weights import log_of
 from decodekit.errors import EmptySupport
 from decodekit.model.adapter import Answer
 from decodekit.search.known_prefixes import Known, Passed, learn, remaining
-from decodekit.search.valid_samples import Reason, ValidSamples, log_of
+from decodekit.search.valid_samples import Reason, ValidSamples
 from decodekit.search.writing import Branch, End, Writer
 from decodekit.session.run import Question
 from decodekit.types import Ids

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from decodekit.distribution.disclosure import Interval
+from decodekit.draw.weights import effective_size, log_sum
 from decodekit.types import Floats
 
-__all__ = ["Method", "Reason", "ValidSample", "ValidSamples", "effective_size", "log_of", "log_sum"]
+__all__ = ["Method", "Reason", "ValidSample", "ValidSamples"]
 
 Method = Literal["rejection", "cars", "smc", "awrs"]
 Reason = Literal["stop", "max_runs", "deadline", "cancelled", "error"]
@@ -107,23 +108,3 @@ class ValidSamples:
         if not self.samples:
             return math.nan
         return float(np.dot(self.weights, [function(each) for each in self.samples]))
-
-
-def log_of(value: float) -> float:
-    """The natural logarithm; -inf of 0."""
-    return math.log(value) if value > 0 else -math.inf
-
-
-def log_sum(logs: Sequence[float] | Floats) -> float:
-    """``log(sum(exp(logs)))``; -inf of none."""
-    largest = max(logs, default=-math.inf)
-    return -math.inf if largest == -math.inf else largest + math.log(math.fsum(math.exp(x - largest) for x in logs))
-
-
-def effective_size(logs: Sequence[float]) -> float:
-    """``(sum w)**2 / sum w**2`` from log weights; 0.0 where all weights are 0."""
-    largest = max(logs, default=-math.inf)
-    if largest == -math.inf:
-        return 0.0
-    weights = [math.exp(x - largest) for x in logs]
-    return math.fsum(weights) ** 2 / math.fsum(w * w for w in weights)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
+from decodekit.session.blocking import stream
 from decodekit.session.result import Result
 from decodekit.session.roster import Outcome
 from decodekit.session.run import Run
 from decodekit.trace.step import Step
 
-__all__ = ["Completed"]
+__all__ = ["Completed", "as_completed"]
 
 
 class Completed:
@@ -42,3 +44,16 @@ class Completed:
 
     def _with_steps(self, outcome: Outcome) -> Result:
         return self._run.result_of(outcome, self._steps.pop(outcome.stream, []))
+
+
+def as_completed(run: Run) -> Iterator[Result]:
+    """Drive a run, in blocking code: its results as they come."""
+    completed = Completed(run)
+    with closing(stream(run, keep=False)) as steps:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                yield from completed.rest(end.value)
+                return
+            yield from completed.take(step)

@@ -7,7 +7,6 @@ the same answer. A session closes only an adapter that it built.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING, Never, Self, Unpack
 
 from decodekit.log import RunLog
@@ -15,7 +14,7 @@ from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, blocking, connect
 from decodekit.session.base import BaseSession, known_prompts, prompts_and_streams
 from decodekit.session.blocking import answered, begun, finish, stream
-from decodekit.session.completed import Completed
+from decodekit.session.completed import as_completed
 from decodekit.session.continuation import Continuation, known_candidates, prefix_and_tokens
 from decodekit.session.driving import only_result
 from decodekit.session.options import GenerationKeywords, ManyKeywords
@@ -151,7 +150,7 @@ class Session(BaseSession):
         before anything is asked. With an iterator no ``trace`` file can be written, since its first line names all
         prompts. The result of a sequence that failed comes with the next step of another one, or at the end.
         """
-        return _as_completed(self._many(prompts, options))
+        return as_completed(self._many(prompts, options))
 
     def score(self, prompt: Prompt, continuation: Continuation, **options: Unpack[ScoreKeywords]) -> Score:
         """How likely a continuation of a prompt is: the log-probability of each of its tokens.
@@ -222,15 +221,3 @@ class Session(BaseSession):
     def _many(self, prompts: Iterable[Prompt], options: ManyKeywords) -> Run:
         given = self.options_of(options, ManyKeywords)
         return begun(self.settings_of(given), *prompts_and_streams(prompts, given.n, given.stream), given)
-
-
-def _as_completed(run: Run) -> Iterator[Result]:
-    completed = Completed(run)
-    with closing(stream(run, keep=False)) as steps:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                yield from completed.rest(end.value)
-                return
-            yield from completed.take(step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,10 +90,16 @@ def slice_trace(source: PathLike, target: PathLike, part: Part) -> int:
         the number of steps.
 
     Raises:
-        ConfigError: pyarrow is not installed; or the run has no such stream.
+        ConfigError: pyarrow is not installed; or the run has no such stream, or no step of this part; or the target's
+            name is that of a table in another form.
         TraceError: the source cannot be read to its end, or the target exists or cannot be written; then no file is
             left.
     """
+    if not _names_table(target) and Path(target).suffix.lower() in (".csv", ".tsv", ".xlsx"):
+        raise ConfigError(
+            f"{os.fspath(target)!r}: a slice is a Parquet table (.parquet) or rows as JSON Lines (any other name, "
+            "such as .rows); for comma-separated values: decodekit trace query --csv"
+        )
     steps = open_steps(source)
     known = {stream for stream, _ in steps.header.sequences}
     unknown = sorted(set(part.streams or ()) - known)
@@ -113,6 +119,8 @@ def _write_table(steps: Steps, target: PathLike, part: Part | None) -> int:
             if kept.num_rows:
                 file.add(kept if part is None else kept.replace_schema_metadata(of.metadata))
                 count += kept.num_rows
+        if part is not None:
+            _require_steps(count, part)
         ends = steps.ends() if part is None else None
         file.publish({} if ends is None else {"decodekit.ends": ends})
     finally:
@@ -127,7 +135,14 @@ def _write_rows(steps: Steps, target: PathLike, part: Part) -> int:
             for row in part.of(batch).to_pylist():
                 write(to_line(plain_value(row)) + b"\n")
                 count += 1
+        _require_steps(count, part)
     return count
+
+
+def _require_steps(count: int, part: Part) -> None:
+    if not count:
+        end = "" if part.end is None else part.end
+        raise ConfigError(f"no sequence has a step of {part.first}:{end}, so there is nothing to write")
 
 
 @contextmanager
@@ -135,7 +150,9 @@ def _new_lines(target: PathLike) -> Iterator[Any]:
     """A function that adds bytes to a new file, which has its name only after this block."""
     file = NewFile(target)
     try:
-        with file.draft.open("wb") as opened:
+        with file.typed():
+            opened = file.draft.open("wb")
+        try:
 
             def write(data: bytes) -> None:
                 with file.typed():
@@ -143,7 +160,10 @@ def _new_lines(target: PathLike) -> Iterator[Any]:
 
             yield write
             with file.typed():
-                opened.flush()
+                opened.close()
+        finally:
+            with suppress(OSError):  # what is left cannot be written either, and the first error says why
+                opened.close()
         file.publish()
     finally:
         file.discard()

@@ -59,15 +59,16 @@ class Fanout:
             _called(name, None, writer.resumed, resumption)
 
     def close(self, ends: Sequence[SequenceEnd]) -> None:
-        """Close all of them, whatever one of them raises; the first error is raised at the end."""
-        failed: DecodekitError | None = None
+        """Close all of them, whatever one of them raises; the first error, or an interrupt, is raised at the end."""
+        failed: BaseException | None = None
         footers: list[Footer | None] = []
         for name, writer in self._writers:
             ended: Any = None
             try:
                 ended = _called(name, None, writer.close, ends)
-            except DecodekitError as error:
-                failed = failed or error
+            except BaseException as error:
+                interrupts = not isinstance(error, DecodekitError) and isinstance(failed, DecodekitError)
+                failed = error if failed is None or interrupts else failed
             if isinstance(writer, TraceWriter):
                 footers.append(ended)
         self.footer = footers[-1] if footers else Footer(list(ends), "")

@@ -43,10 +43,13 @@ def query(sql: str, traces: Sequence[PathLike]) -> Iterator[Answer]:
         traces: trace files and tables.
 
     Raises:
-        ConfigError: DuckDB or pyarrow is not installed, or DuckDB refuses the query.
+        ConfigError: DuckDB or pyarrow is not installed, a file is given twice, or DuckDB refuses the query.
         TraceError: a file cannot be read.
     """
     duckdb = _duckdb()
+    for at, path in enumerate(traces):
+        if os.path.realpath(path) in map(os.path.realpath, traces[:at]):
+            raise ConfigError(f"{os.fspath(path)} is given twice, and each of its steps would count twice")
     with tempfile.TemporaryDirectory(prefix="decodekit-") as folder:
         files = [_table(path, Path(folder) / f"{at}.parquet") for at, path in enumerate(traces)]
         connection = duckdb.connect(":memory:")

@@ -139,6 +139,8 @@ def sinks_of(target: Any) -> tuple[Sink, ...]:
 
 def _sink_of(target: Any) -> Sink:
     if isinstance(target, str | os.PathLike):
+        if not os.fspath(target):
+            raise ParameterError("trace is the path of a file, and this one is empty; leave it out for none")
         if Path(target).suffix.lower() == ".parquet":
             from decodekit.trace.parquet import Parquet  # it needs pyarrow, an extra
 

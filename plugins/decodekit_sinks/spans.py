@@ -87,7 +87,7 @@ class _SpanWriter:
         self._sums[name.PREDICT_SECONDS] += step.timing.predict
         self._sums[name.CHAIN_SECONDS] += step.timing.chain
         self._margin = min(self._margin, step.choice.margin)
-        logprob = step.choice.logprob
+        logprob = step.choice.raw_logprob
         for key, value in (
             (name.MEAN_SURPRISAL, None if logprob is None else -logprob),
             (name.MEAN_ENTROPY, step.raw.entropy),

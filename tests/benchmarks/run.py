@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 
 from tests.benchmarks import (
+    audit,
     callers,
     chains,
     choices,
@@ -28,6 +29,7 @@ from tests.benchmarks import (
     samplers,
     samples,
     science,
+    sweep,
     torch_adapter,
     tracing,
     trips,
@@ -46,8 +48,10 @@ PARTS = (
     ("guessing", guessing),
     ("callers", callers),
     ("samples", samples),
+    ("sweep", sweep),
     ("first_token", first_token),
     ("science", science),
+    ("audit", audit),
     ("report", report),
     ("torch", torch_adapter),
     ("device", on_device),

@@ -115,6 +115,25 @@ def test_a_call_that_is_left_early_closes_its_sinks() -> None:
     assert [(end.tokens, end.finish_reason) for end in counts.ended] == [(1, "cancelled")]
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_an_interrupt_while_one_sink_closes_leaves_no_other_open(tmp_path: Path, first: bool) -> None:
+    class Interrupted(Counts):
+        def close(self, ends: Any) -> None:
+            raise KeyboardInterrupt
+
+    sinks = [tmp_path / "a.jsonl", tmp_path / "b.parquet", Counts(closing="the queue is gone")]
+    sinks.insert(0 if first else 3, Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        session().generate("the ", max_tokens=3, trace=sinks)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "b.parquet"]
+    assert decodekit.verify(tmp_path / "a.jsonl").word == "proved"
+
+
+def test_an_empty_path_is_refused() -> None:
+    with pytest.raises(ParameterError, match="this one is empty"):
+        session().generate("the ", max_tokens=3, trace="")
+
+
 def test_many_tasks_share_a_sink() -> None:
     memory = decodekit.sink("memory")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -158,7 +160,12 @@ def test_a_part_is_a_table_or_rows_and_says_what_it_is(run: Path, tmp_path: Path
     with pytest.raises(decodekit.TraceError, match="not a header"):
         decodekit.verify(tmp_path / "part.rows")
     assert slice_trace(tmp_path / "part.parquet", tmp_path / "less.parquet", Part(first=5)) == 1
-    assert slice_trace(tmp_path / source, tmp_path / "none.parquet", Part(first=99)) == 0
+    for target in ("none.parquet", "none.rows"):
+        with pytest.raises(decodekit.ConfigError, match=r"no sequence has a step of 99:, so there is nothing to write"):
+            slice_trace(tmp_path / source, tmp_path / target, Part(first=99))
+        assert not (tmp_path / target).exists()
+    with pytest.raises(decodekit.ConfigError, match="a slice is a Parquet table"):
+        slice_trace(tmp_path / source, tmp_path / "part.csv", part)
     with pytest.raises(decodekit.ConfigError, match=f"has no stream 5; it has 0, {SECOND}"):
         slice_trace(tmp_path / source, tmp_path / "more.parquet", Part([5]))
 
@@ -219,3 +226,18 @@ def test_the_facts_of_a_trace_and_of_its_table_agree(run: Path, tmp_path: Path) 
     for name in ("level", "seed", "model", "chain", "prompts", "sequences", "tokens", "ended"):
         assert trace[name] == table[name], name
     assert trace["bytes"] == run.stat().st_size
+
+
+def test_rows_that_have_no_room_on_the_disk_are_an_error_of_their_file(run: Path, tmp_path: Path) -> None:
+    """A file of at most 512 bytes: what is buffered fails again when it is closed."""
+    target = tmp_path / "part.rows"
+    code = (
+        "import resource, signal, sys; from decodekit import TraceError\n"
+        "from decodekit.trace.converting import Part, slice_trace\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))\n"
+        "try: slice_trace(sys.argv[1], sys.argv[2], Part())\n"
+        "except TraceError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, run, target], capture_output=True, text=True, timeout=60)
+    assert str(target) in done.stdout and "File too large" in done.stdout, done
+    assert not list(tmp_path.glob(".part.rows*"))

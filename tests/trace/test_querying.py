@@ -93,3 +93,8 @@ def test_files_that_are_no_traces_are_told_by_name(tmp_path: Path) -> None:
     for path, why in ((other, "not a decodekit trace"), (tmp_path / "nowhere", "cannot read")):
         with pytest.raises(decodekit.TraceError, match=why):
             asked("FROM steps", path)
+
+
+def test_a_file_that_is_given_twice_is_refused(runs: tuple[Path, Path]) -> None:
+    with pytest.raises(decodekit.ConfigError, match="is given twice"):
+        asked("SELECT 1 FROM steps", runs[0], runs[1], runs[0])

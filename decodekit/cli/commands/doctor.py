@@ -14,11 +14,12 @@ import numpy as np
 import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
+from decodekit.cli.honest import AgainstFlag, HonestFlag, PromptFlag, TokensFlag, TracesFlag, examine_sampler
 from decodekit.cli.options import JsonFlag
 from decodekit.cli.output import console, exit_code, number, put_json, say, show_table, table
 from decodekit.config import Config
 from decodekit.distribution import Distribution
-from decodekit.errors import DecodekitError
+from decodekit.errors import ConfigError, DecodekitError
 from decodekit.model.adapter import Adapter
 from decodekit.model.asking import BlockingAdapter, ask
 from decodekit.model.asking import blocking as as_blocking
@@ -40,13 +41,25 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*;.*extra == ['\"]([\w-]+)['\"]")
 @with_adapter_flags
 def doctor(
     chosen: AdapterChoice,
+    honest: HonestFlag = False,
+    traces: TracesFlag = None,
+    against: AgainstFlag = "chain",
+    prompt: PromptFlag = "Once upon a time",
+    tokens: TokensFlag = 2000,
     as_json: JsonFlag = False,
 ) -> None:
     """Show versions and extras; with an adapter, what it can do and whether two answers are equal.
 
     With a config, eight tokens are generated with its chain, and verdicts say what works and at what price. Problems
     go to stderr; exit 1 if there are any, or 2 if the adapter is named wrongly.
+
+    With --honest it tests whether the tokens of traces, or newly drawn ones, were drawn from the laws stated for them;
+    exit 1 if the evidence against it has reached 100 to 1.
     """
+    if honest:
+        raise typer.Exit(examine_sampler(chosen, traces or [], against, prompt, tokens, as_json))
+    if traces:
+        raise ConfigError("--trace is what --honest tests; `decodekit trace info` says what a trace holds")
     report: dict[str, Any] = {"versions": _versions(), "extras": _extras(), "shared_names": _shared(), "adapter": None}
     report["verdicts"] = []
     problems: list[str] = []

@@ -14,6 +14,7 @@ import torch
 
 import decodekit
 from decodekit import Chain, Disclosure, Distribution, Prefix, Session
+from decodekit.analysis.passes import disagreement, passes_of
 from decodekit.distribution.disclosure import ALL, CHEAP
 from decodekit.errors import AdapterError, DistributionError, ParameterError
 from decodekit.testing import check_adapter
@@ -275,6 +276,16 @@ def test_the_mixture_and_its_standard_error_match_the_exact_values() -> None:
     np.testing.assert_allclose(mixture.standard_error, error, rtol=0.1, atol=1e-12)
     assert (np.abs(np.exp(mixture.distribution.logprobs) - exact) <= 5 * error + 1e-9).all()
     assert mixture.distribution.origin == "logprobs"
+    assert {tuple(row.round(12)) for row in mixture.each} == {tuple(row.round(12)) for row in sides}
+    np.testing.assert_allclose(mixture.each.mean(axis=0), np.exp(mixture.distribution.logprobs), atol=1e-12)
+    np.testing.assert_allclose(
+        [np.exp(row.logprobs) for row in passes_of(adapter, [1], 5)], mixture.each[:5], atol=1e-12
+    )
+    parts = disagreement([Distribution.dense(np.log(row)) for row in mixture.each])
+    within = sum(share * -(row * np.log(row)).sum() for share, row in zip((0.75, 0.25), sides, strict=True))
+    total = -(exact * np.log(exact)).sum()
+    for found, value in ((parts.mean_entropy, within), (parts.information, total - within), (parts.total, total)):
+        assert abs(found.value - value) <= 5 * found.error + 1e-9
     averaged = TorchAdapter(model=noisy_weights, stochastic=True, noise_seed=1, passes=1500)
     (answer,) = averaged.predict([Prefix([1])])
     np.testing.assert_allclose(answer.logprobs, mixture.distribution.logprobs, atol=1e-12)  # type: ignore[union-attr]

@@ -56,7 +56,7 @@ def test_a_span_sums_up_a_call_and_is_a_child_of_the_callers() -> None:
     assert (have[name.INPUT_TOKENS], have[name.OUTPUT_TOKENS]) == (7, 8)
     assert have[name.FINISH_REASONS] == ("length", "length")
     assert have[name.SEED_TEXT] == str(2**64 - 1) and name.SEED not in have
-    surprisals = [-step.choice.logprob for row in rows for result in row for step in result.trace.steps]
+    surprisals = [-step.choice.raw_logprob for row in rows for result in row for step in result.trace.steps]
     assert have[name.MEAN_SURPRISAL] == pytest.approx(np.mean(surprisals))
     assert have[name.MIN_MARGIN] == min(step.choice.margin for row in rows for r in row for step in r.trace.steps)
     assert have[name.STEPS] == 8 and have[name.UNDISCLOSED] == 0

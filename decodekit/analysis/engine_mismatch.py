@@ -1,0 +1,102 @@
+"""How far the probabilities of a trainer's model are from those that rollouts were drawn with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from decodekit.analysis.rollout_rows import Rollout
+from decodekit.analysis.statistics import Estimate, mean
+from decodekit.chain import Chain
+from decodekit.errors import ParameterError
+from decodekit.model.adapter import Adapter
+from decodekit.session import Session
+
+__all__ = ["Mismatch", "mismatch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Rollouts against another computation of their probabilities. mu is the behaviour's, pi the other's; in nats.
+
+    Args:
+        tokens: how many were compared: those with a loss mask of 1.
+        max_gap, mean_gap: of ``|log pi - log mu|``.
+        k1: the mean of ``log mu - log pi``, an unbiased estimate of KL(mu || pi) a token, with its error by sequence.
+        k3: the mean of ``r - 1 - log r`` with ``r = pi / mu``: never negative; of the same mean where mu can
+            draw all that pi can, and below it after a truncation.
+        truncated_tokens: the share of tokens with a ratio over the cap, which truncated importance sampling cuts.
+        truncated_sequences: the share of sequences whose product of ratios is over the cap.
+        model_max_gap: the largest difference of the two models' own log-probabilities, before any chain.
+        lost: how many tokens pi cannot draw; they are in no mean above, and each is a sequence of weight 0.
+        cap: of the ratio.
+    """
+
+    tokens: int
+    max_gap: float
+    mean_gap: float
+    k1: Estimate
+    k3: Estimate
+    truncated_tokens: float
+    truncated_sequences: float
+    model_max_gap: float
+    lost: int
+    cap: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self)
+
+
+def mismatch(
+    rows: Iterable[Rollout], adapter: Adapter, chain: Chain | str | None = None, *, cap: float = 2.0
+) -> Mismatch:
+    """Compare rollouts with what another adapter says of their tokens, each in one teacher-forced pass.
+
+    Args:
+        rows: the rollouts.
+        adapter: of the trainer, or of another engine.
+        chain: what pi is: this chain over the adapter; None for the adapter's own distribution, which is what most
+            trainers compute. The chain of the rollouts themselves leaves only the engines' difference.
+        cap: of the ratio pi / mu.
+
+    Raises:
+        ParameterError: no tokens to compare, or a chain without one law.
+        DecodekitError: the adapter's error for a sequence.
+    """
+    gaps: list[float] = []
+    owners: list[int] = []
+    totals: list[float] = []
+    model_gap, lost = 0.0, 0
+    with Session(adapter) as session:
+        for number, row in enumerate(rows):
+            if not row.token_ids:
+                continue
+            score = session.score(row.prompt_ids, row.token_ids, chain=chain)
+            law = score if score.under_chain is None else score.under_chain
+            for ours, theirs in zip(row.model_logprobs, score.logprobs, strict=True):
+                model_gap = max(model_gap, 0.0 if ours is None else abs(theirs - ours))
+            own = [pi - mu for pi, mu, kept in zip(law.logprobs, row.logprobs, row.loss_mask, strict=True) if kept]
+            totals += [math.fsum(own) if min(own) > -math.inf else -math.inf] if own else []
+            lost += sum(gap == -math.inf for gap in own)
+            gaps += [gap for gap in own if gap > -math.inf]
+            owners += [number] * sum(gap > -math.inf for gap in own)
+    if not gaps:
+        raise ParameterError("there is no token to compare: none was sampled, or pi can draw none of them")
+    ratio = np.array(gaps)
+    return Mismatch(
+        tokens=len(gaps) + lost,
+        max_gap=float(np.abs(ratio).max()),
+        mean_gap=float(np.abs(ratio).mean()),
+        k1=mean(-ratio, owners),
+        k3=mean(np.expm1(ratio) - ratio, owners),
+        truncated_tokens=float((ratio > math.log(cap)).sum()) / (len(gaps) + lost),
+        truncated_sequences=float(np.mean([total > math.log(cap) for total in totals])),
+        model_max_gap=model_gap,
+        lost=lost,
+        cap=cap,
+    )

@@ -1,0 +1,115 @@
+"""The laws that the tokens of traces are said to be drawn from, as far as the record shows them without the draw.
+
+The evidence of an untruncated draw lists the tokens that the draw itself made worth listing, so it is no law to bet on.
+The leading tokens of each step are, and so is the whole support where it was recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from decodekit.analysis.bets import Law
+from decodekit.errors import ParameterError
+from decodekit.plugin.installed import OURS
+from decodekit.trace.step import Step
+from decodekit.trace.trace import Trace
+
+__all__ = ["Against", "recorded_draws"]
+
+Against = Literal["chain", "model"]
+
+
+def recorded_draws(
+    traces: Sequence[Trace], against: Against = "chain", *, ends: Collection[int] = ()
+) -> Iterator[tuple[Law, int]]:
+    """A law and a token for each step that states one, in the order of the record.
+
+    Args:
+        traces: runs with noise of their own: each its seed, or other streams.
+        against: 'chain', what the chain left, or what a server says it drew from; or 'model', the model's own
+            distribution: whether there was any chain.
+
+        ends: the model's end tokens. A server draws them and does not return them, so what it does return was drawn
+            given that no end came. Without them its evidence is off by as much as the probability of an end.
+
+    Raises:
+        ParameterError: two sequences have the same noise, a sequence is no sample (branches were taken back, or greedy
+            drew nothing), or a server's list is of raw values and the chain that it was asked for has processors.
+    """
+    seen: set[tuple[int, int]] = set()
+    for trace in traces:
+        _check(trace, against)
+        for stream, _ in trace.header.sequences:
+            if (trace.header.seed, stream) in seen:
+                raise ParameterError(
+                    f"two sequences have the seed {trace.header.seed} and the stream {stream}: their noise is the "
+                    "same, so they are not independent; test one of them, or give each run its own seed"
+                )
+            seen.add((trace.header.seed, stream))
+    for trace in traces:
+        width = _listed_by_all(trace)
+        for step in trace.steps:
+            law = _law(trace, step, against, width)
+            if law is not None:
+                yield law.without(ends) if trace.by_provider and step.token_id not in ends else law, step.token_id
+
+
+def _check(trace: Trace, against: Against) -> None:
+    if against not in ("chain", "model"):
+        raise ParameterError(f"against is 'chain' or 'model', not {against!r}")
+    chain = trace.header.chain
+    if any(step.abandoned for step in trace.steps):
+        raise ParameterError("branches of this run were taken back (ban), so what is left was not drawn from its chain")
+    if against == "model":
+        return
+    sampler = chain.get("sampler", {})
+    if sampler.get("distribution") == OURS and sampler.get("name") == "greedy":
+        raise ParameterError("greedy draws nothing, so there is no law to test; against='model' tests the model's own")
+    raw = any(step.raw.stage != "processed" for step in trace.steps)
+    if trace.by_provider and raw and chain.get("processors"):
+        asked = ", ".join(str(part.get("name")) for part in chain["processors"])
+        raise ParameterError(
+            f"the server was asked for {asked}, and its lists are of values before that: they do not say what it drew "
+            "from; against='model' tests whether it drew from these lists"
+        )
+
+
+def _listed_by_all(trace: Trace) -> int | None:
+    """How many leading tokens each list of a server has; None where decodekit drew.
+
+    A server may add the drawn token to its list, so a longer list says something of the draw.
+    """
+    if not trace.by_provider:
+        return None
+    return min((len(step.raw.top) for step in trace.steps if step.raw.top), default=0)
+
+
+def _law(trace: Trace, step: Step, against: Against, width: int | None) -> Law | None:
+    """None where the record states nothing."""
+    plain = against == "model" or not step.entries
+    if plain and step.row is not None and width is None:
+        answer = step.answer(trace.header.adapter.get("vocab_size"))
+        return None if answer is None or not answer.knows_normalizer else Law.of(answer)
+    if not plain and step.evidence is not None and step.evidence.floor is None:
+        return _normalised(step)
+    at = step.raw if plain else step.entries[-1]
+    top = at.top[:width]
+    if not top:
+        return None
+    ids = np.array([token_id for token_id, _ in top], dtype=np.int64)
+    logprobs = np.array([logprob for _, logprob in top])
+    complete = at.tail is None and at.support is not None and at.support <= len(top)
+    return Law.listed(ids[logprobs > -np.inf], logprobs[logprobs > -np.inf], complete=complete)
+
+
+def _normalised(step: Step) -> Law:
+    """The whole support, by falling probability and then rising id."""
+    assert step.evidence is not None
+    ids, scores = step.evidence.token_ids, step.evidence.scores
+    order = np.lexsort((ids, -scores))
+    order = order[scores[order] > -np.inf]
+    logprobs = scores[order] - np.logaddexp.reduce(scores[order])
+    return Law.listed(ids[order], logprobs, complete=True)

@@ -1,0 +1,47 @@
+"""A sampler put to the test: tokens are drawn with a session until the evidence is enough, or the tokens are spent."""
+
+from __future__ import annotations
+
+from decodekit.analysis.recorded_draws import recorded_draws
+from decodekit.analysis.wagers import Honesty, Wager
+from decodekit.draw.randomness import Randomness, derive
+from decodekit.draw.whole import whole
+from decodekit.session import Prompt, Session
+
+__all__ = ["try_sampler"]
+
+_AT_ONCE, _LONGEST = 4, 64  # of each round, whose rows are kept in memory
+
+
+def try_sampler(session: Session, prompt: Prompt, *, tokens: int = 2000) -> Honesty:
+    """Draw tokens after a prompt, and bet on each against the law that its step states.
+
+    Where the provider draws, its own draws are tested, by the lists that it returns with them.
+
+    Args:
+        session: an adapter and a chain.
+        prompt: what to continue.
+        tokens: when to stop without a verdict.
+
+    Raises:
+        ParameterError: as `decodekit.analysis.recorded_draws.recorded_draws`.
+        DecodekitError: generating failed.
+    """
+    tokens = whole(tokens, "tokens", 1, 10**7)
+    tokenizer = session.adapter.tokenizer
+    ends = frozenset() if tokenizer is None else frozenset(tokenizer.eos_ids)
+    wager, seed, drawn, run = Wager(), Randomness(session.seed).seed, 0, 0
+    while drawn < tokens and not wager.decided:
+        limit = min(_LONGEST, tokens - drawn)
+        n = min(_AT_ONCE, -(-(tokens - drawn) // limit))
+        results = session.generate_many([prompt], n=n, max_tokens=limit, seed=derive(seed, run), level="full")[0]
+        for result in results:
+            if result.error is not None:
+                raise result.error
+        trace, run = results[0].trace, run + 1
+        before = len(wager)
+        for law, token_id in recorded_draws([trace], ends=ends):
+            wager.take(law, token_id)
+        wager.skipped += len(trace.steps) - (len(wager) - before)
+        drawn += max(1, len(trace.steps))
+    return wager.result()

@@ -1,0 +1,87 @@
+"""``decodekit doctor --honest``: whether tokens were drawn from the laws that are stated for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from decodekit.cli.adapter_choice import AdapterChoice
+from decodekit.cli.output import console, put_json, show_table, table
+from decodekit.errors import ConfigError
+from decodekit.session import Session
+from decodekit.trace.reader import read_trace
+
+if TYPE_CHECKING:
+    from decodekit.analysis.recorded_draws import Against
+    from decodekit.analysis.wagers import Honesty
+
+__all__ = ["AgainstFlag", "HonestFlag", "PromptFlag", "TokensFlag", "TracesFlag", "examine_sampler"]
+
+HonestFlag = Annotated[bool, typer.Option("--honest", help="Test a sampler: traces, or a model's new tokens.")]
+TracesFlag = Annotated[
+    list[Path] | None,
+    typer.Option("--trace", exists=True, dir_okay=False, metavar="TRACE", help="A run to test. Repeatable."),
+]
+AgainstFlag = Annotated[
+    str, typer.Option("--against", metavar="chain|model", help="Of traces: what the chain left, or the model's own.")
+]
+PromptFlag = Annotated[str, typer.Option("--prompt", help="Of --honest: what the model continues.")]
+TokensFlag = Annotated[int, typer.Option("--tokens", help="Of --honest: draw at most this many tokens.")]
+
+_STATED = ("temperature 0.971", "temperature 0.893", "temperature 0.8", "temperature 1.14", "top-p 0.99", "top-p 0.95",
+           "top-k 40")  # fmt: skip
+
+
+def examine_sampler(
+    chosen: AdapterChoice, traces: Sequence[Path], against: str, prompt: str, tokens: int, as_json: bool
+) -> int:
+    """Test it, show what was found, and return the exit code: 1 if it was not honest."""
+    if against not in ("chain", "model"):
+        raise ConfigError(f"--against is chain or model, not {against!r}")
+    found = _of_traces(traces, against) if traces else _of_a_model(chosen, prompt, tokens)  # type: ignore[arg-type]
+    if as_json:
+        put_json(found.to_dict())
+    else:
+        _show(found)
+    return 0 if found.honest else 1
+
+
+def _of_traces(paths: Sequence[Path], against: Against) -> Honesty:
+    from decodekit.analysis.recorded_draws import recorded_draws
+    from decodekit.analysis.wagers import honesty
+
+    traces = [read_trace(path) for path in paths]
+    found = honesty(recorded_draws(traces, against))
+    return found.with_skipped(sum(len(trace.steps) for trace in traces) - found.tokens)
+
+
+def _of_a_model(chosen: AdapterChoice, prompt: str, tokens: int) -> Honesty:
+    from decodekit.analysis.sampler_trial import try_sampler
+
+    with Session.from_config(chosen.configuration({}, {"top_logprobs": 20})) as session:
+        return try_sampler(session, prompt, tokens=tokens)
+
+
+def _show(found: Honesty) -> None:
+    made = table("", "")
+    made.show_header = False
+    made.add_row("verdict", "honest, as far as this shows" if found.honest else f"not honest, like {found.leaning}")
+    made.add_row("tokens", f"{found.tokens}" + (f"; {found.skipped} without a stated law" if found.skipped else ""))
+    made.add_row("evidence", f"{_times(found.log_e)} to 1 now, {_times(found.highest)} to 1 at most")
+    made.add_row("", "an honest sampler ever reaches 100 to 1 in at most 1 of 100 tests")
+    if found.crossed is not None:
+        made.add_row("", f"100 to 1 after {found.crossed} tokens")
+    made.add_row("surprisal minus entropy", f"{found.drift:+.4f} nats a token, standard error {found.drift_error:.4f}")
+    for i, name in enumerate(_STATED):
+        needed = found.needed[name]
+        tells = "cannot be told here" if math.isinf(needed) else f"would take about {needed:,.0f} tokens"
+        made.add_row("" if i else "to be seen", f"{name} {tells}")
+    show_table(console(), made)
+
+
+def _times(log_e: float) -> str:
+    return f"{math.exp(log_e):.3g}" if log_e < 30 else f"10^{log_e / math.log(10):.0f}"

@@ -1,0 +1,164 @@
+"""The model ``decodekit`` of lm-evaluation-harness: its requests answered by an adapter.
+
+Texts become tokens as the harness's own model ``hf`` makes them, so that the numbers are those of ``hf``: a context and
+its continuation are encoded as one text, and an empty context is the begin- or end-of-text token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lm_eval import utils
+from lm_eval.api.model import TemplateLM
+from lm_eval.api.registry import register_model
+from lm_eval.models.utils import normalize_gen_kwargs
+
+import decodekit
+from decodekit.analysis.forced import forced
+from decodekit.distribution.disclosure import Disclosure
+from decodekit.errors import ParameterError
+from decodekit.log import get_logger
+from decodekit.model.prefix import Prefix
+from decodekit.text.base import prompt_ids
+from decodekit.text.tokenizer import Tokenizer
+
+__all__ = ["DecodekitLM"]
+
+_SHAPING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+"""What a task may say of sampling; each is the processor of its name, in this order."""
+
+
+@register_model("decodekit")
+class DecodekitLM(TemplateLM):  # type: ignore[misc]
+    """Any adapter of decodekit, for lm-evaluation-harness.
+
+    Args:
+        model: as of `decodekit.open`: a name, a path, ``"torch:path"``, a URL, a configuration or an adapter.
+        max_length: the longest input in tokens; the adapter's context length when None.
+        max_gen_toks: of a generation that says nothing of it.
+        seed: of sampled generations.
+        options: of `decodekit.open`; ``batch_size``, which the harness adds, plays no part.
+
+    Raises:
+        ParameterError: the adapter has no tokenizer, or neither a begin- nor an end-of-text token.
+        DecodekitError: as `decodekit.open`.
+    """
+
+    def __init__(
+        self, model: Any, max_length: int | None = None, max_gen_toks: int = 256, seed: int = 1234, **options: Any
+    ) -> None:
+        super().__init__()
+        for name in ("batch_size", "max_batch_size"):  # the harness always gives them; an adapter has its own batches
+            options.pop(name, None)
+        given = {name: value for name, value in options.items() if value is not None}
+        self.session = decodekit.open(model, seed=seed, **given)
+        self._max_length, self._max_gen_toks = max_length, max_gen_toks
+        tokenizer = self.session.adapter.tokenizer
+        if tokenizer is None or not (tokenizer.bos_id is not None or tokenizer.eos_ids):
+            raise ParameterError("lm-eval scores texts after a begin- or end-of-text token, and this model has none")
+        self._tokenizer: Tokenizer = tokenizer
+
+    @property
+    def eot_token_id(self) -> int:
+        """The end-of-text token; the begin-of-text token of a model without one."""
+        ends = sorted(self._tokenizer.eos_ids)
+        return ends[0] if ends else self.prefix_token_id
+
+    @property
+    def prefix_token_id(self) -> int:
+        """What an empty context is: the begin-of-text token, or the end-of-text token of a model without one."""
+        begin = self._tokenizer.bos_id
+        return begin if begin is not None else min(self._tokenizer.eos_ids)
+
+    @property
+    def max_length(self) -> int:
+        """Of an input, in tokens."""
+        return self._max_length or self.session.adapter.info.context_length or 2**31
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Of the harness's cache of requests."""
+        return str(self._tokenizer.fingerprint)
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
+        """The ids of a text, with the begin-of-text token where the model's own tokenizer adds it."""
+        if add_special_tokens is False:
+            return list(self._tokenizer.encode(string))
+        return list(prompt_ids(self._tokenizer, string))
+
+    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
+        """The log-likelihood of whole texts, in windows that do not overlap in what they predict."""
+        owners: list[int] = []
+        windows: list[Any] = []
+        for i, request in enumerate(requests):
+            parts = utils.get_rolling_token_windows(
+                token_list=self.tok_encode(request.args[0]),
+                prefix_token=self.prefix_token_id,
+                max_seq_len=self.max_length,
+                context_len=1,
+            )
+            for part in map(utils.make_disjoint_window, parts):
+                owners.append(i)
+                windows.append((None, *part))
+        totals = [0.0] * len(requests)
+        for i, (logprob, _) in zip(owners, self._loglikelihood_tokens(windows), strict=True):
+            totals[i] += logprob
+        for request, total in zip(requests, totals, strict=True):
+            self.cache_hook.add_partial("loglikelihood_rolling", request.args, total)
+        return totals
+
+    def _loglikelihood_tokens(self, requests: Sequence[Any], **_: Any) -> list[tuple[float, bool]]:
+        """For each (texts, context, continuation) the log-likelihood, and whether greedy decoding would write it."""
+        texts = [self._fitting(context, continuation) for _, context, continuation in requests]
+        totals, greedy = [0.0] * len(texts), [True] * len(texts)
+        for i, at, dist in forced(self.session.adapter, texts, Disclosure(top=1)):
+            token = texts[i][1][at]
+            totals[i] += dist.logprob(token)
+            greedy[i] = greedy[i] and dist.mode == token
+        answers = list(zip(totals, greedy, strict=True))
+        for (key, _, _), answer in zip(requests, answers, strict=True):
+            if key is not None:
+                self.cache_hook.add_partial("loglikelihood", key, answer)
+        return answers
+
+    def _fitting(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[Prefix, list[int]]:
+        """A context that is cut from the left where both do not fit, as ``hf`` cuts it."""
+        room = self.max_length + 1 - len(continuation)  # the last token is predicted, and no input
+        if room < 1:
+            raise ParameterError(f"a continuation of {len(continuation)} tokens exceeds max_length {self.max_length}")
+        if len(context) > room:
+            get_logger().warning("context cut from the left", tokens=len(context), kept=room)
+        return Prefix(list(context)[-room:]), list(continuation)
+
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
+        """Continue each context until one of its stop texts, greedily unless its task says otherwise."""
+        return [self._generated(*request.args) for request in requests]
+
+    def _generated(self, context: str, gen_kwargs: dict[str, Any]) -> str:
+        wishes = normalize_gen_kwargs(gen_kwargs, self._max_gen_toks)
+        until, limit = wishes.pop("until", None) or [], wishes.pop("max_gen_toks")
+        chain = _chain(wishes)
+        ids = self.tok_encode(context)
+        room = self.max_length - limit
+        if room < 1:
+            raise ParameterError(f"max_gen_toks {limit} leaves no room for a context in max_length {self.max_length}")
+        stop = [until] if isinstance(until, str) else [text for text in until if text]
+        result = self.session.generate(Prefix(ids[-room:]), chain=chain, max_tokens=limit, stop=stop)
+        self.cache_hook.add_partial("generate_until", (context, gen_kwargs), result.text)
+        return result.text
+
+
+def _chain(wishes: dict[str, Any]) -> str:
+    """The chain of a task's generation settings, as text. Raises `ParameterError` for one that has none here."""
+    sampling = wishes.pop("do_sample", False)
+    shaping = {name: wishes.pop(name) for name in _SHAPING if name in wishes}
+    unknown = [name for name, value in wishes.items() if value is not None]
+    if unknown:
+        raise ParameterError(f"generation setting {unknown[0]!r} has no meaning here; known are {', '.join(_SHAPING)}")
+    penalty = shaping.pop("repetition_penalty", None)
+    parts = [] if penalty is None else [f"repetition_penalty={penalty}"]
+    if not sampling:
+        return " ".join([*parts, "greedy"])
+    parts += [f"{name}={shaping[name]}" for name in _SHAPING if shaping.get(name) not in (None, 0, 0.0)]
+    return " ".join(parts) or "multinomial"

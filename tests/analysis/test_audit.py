@@ -1,0 +1,124 @@
+"""An audit catches each planted fault on its axis, passes a clean model, and says what it could not test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from decodekit import ContextOverflow, Disclosure, ParameterError
+from decodekit.analysis.audit import AXES, DEFAULT, AuditReport, audit
+from decodekit.testing import NGramAdapter, TableAdapter
+from tests.analysis import faulty_models as models
+
+TOKENS = 10
+
+
+def audited(kind: type[models.Cached], **options: float) -> AuditReport:
+    return audit(kind(**options), make=lambda: kind(**options), tokens=TOKENS)
+
+
+def words(report: AuditReport) -> dict[str, str]:
+    return {each.axis: each.word for each in report.outcomes}
+
+
+def test_a_clean_model_is_exact_and_what_cannot_be_tested_has_a_reason() -> None:
+    report = audited(models.Cached)
+    tested = {"repeat", "batch size", "batch order", "batch neighbours", "cache", "ancestors", "portions"}
+    assert {axis for axis, word in words(report).items() if word == "exact"} == tested
+    assert {axis for axis, word in words(report).items() if word == "not tested"} == {"process", "padding", "threads"}
+    assert all(each.why for each in report.outcomes)
+    assert report.stable and report.trusted and len(report.controls) == 8
+    for each in report.outcomes:
+        if each.measured is not None:
+            assert each.measured.equal == each.measured.places > 0
+            assert each.measured.flips == each.measured.at_risk == 0 and each.measured.largest == 0.0
+    whole = next(each.measured for each in report.outcomes if each.axis == "ancestors")
+    assert whole is not None and whole.survival == (1.0,) * TOKENS
+
+
+@pytest.mark.parametrize(
+    ("kind", "axis", "others"),
+    [
+        (models.NeverTheSame, "repeat", {"batch size", "cache"}),
+        (models.ByTheSize, "batch size", {"ancestors"}),
+        (models.ByThePlace, "batch order", {"batch size", "ancestors"}),
+        (models.ByTheNeighbours, "batch neighbours", {"batch size", "ancestors"}),
+        (models.ByTheCache, "cache", set()),
+        (models.InPortions, "portions", set()),
+        (models.ByTheAncestors, "ancestors", set()),
+    ],
+)
+def test_a_planted_fault_is_found_on_its_axis(kind: type[models.Cached], axis: str, others: set[str]) -> None:
+    report = audited(kind, size=1.0)
+    found = words(report)
+    assert found[axis] == "unstable" and not report.stable
+    moved = {name for name, word in found.items() if word not in ("exact", "not tested")}
+    if kind is not models.NeverTheSame:
+        assert moved <= {axis, *others}, found
+    outcome = next(each for each in report.outcomes if each.axis == axis)
+    assert AXES[axis].cause in outcome.why
+    measured = outcome.measured
+    assert measured is not None and 0 < measured.flips <= measured.at_risk <= measured.draws
+    assert measured.by_chance is not None and measured.by_chance > 1e-6  # the flips are those that the rows explain
+
+
+@pytest.mark.parametrize(("size", "word"), [(1e-6, "numerically stable"), (1e-3, "sampling-stable"), (1.0, "unstable")])
+def test_the_verdict_follows_the_size_of_the_fault(size: float, word: str) -> None:
+    report = audit(models.ByTheSize(size), axes=["batch size"], tokens=TOKENS)
+    assert words(report) == {"batch size": word}
+
+
+def test_no_cache_hit_is_no_pass() -> None:
+    found = audited(models.WithoutHits)
+    assert words(found)["cache"] == words(found)["portions"] == "not tested"
+    why = next(each.why for each in found.outcomes if each.axis == "cache")
+    assert why.startswith("no cache hit: at 8 of 8 places")
+    silent = audit(TableAdapter(models.row, models.V), make=lambda: TableAdapter(models.row, models.V), tokens=4)
+    assert "does not say" in next(each.why for each in silent.outcomes if each.axis == "cache")
+
+
+def test_a_new_adapter_whose_server_has_the_text_cached_is_no_cold_one() -> None:
+    server = models.Cached()
+
+    def made() -> models.Cached:
+        client = models.Cached()
+        client.held = server.held
+        return client
+
+    found = audit(server, make=made, axes=["cache"], tokens=TOKENS)
+    assert "cached, so nothing was evaluated at once" in found.outcomes[0].why
+
+
+def test_stored_answers_are_no_repetition() -> None:
+    (found,) = audit(models.Memoised(), axes=["repeat"], tokens=TOKENS).outcomes
+    assert found.word == "not tested" and "stored answers" in found.why
+
+
+def test_heads_are_bounded() -> None:
+    one, other = (models.Cached(most=Disclosure(8)) for _ in range(2))
+    (same,) = audit(one, against=other, axes=["against"], tokens=TOKENS).outcomes
+    assert same.word == "exact"
+    moved = TableAdapter(lambda ids: models.row(ids) + 0.5 * np.cos(np.arange(models.V)), models.V, most=Disclosure(8))
+    (found,) = audit(one, against=moved, axes=["against"], tokens=TOKENS).outcomes
+    whole = TableAdapter(lambda ids: models.row(ids) + 0.5 * np.cos(np.arange(models.V)), models.V)
+    (exact,) = audit(models.Cached(), against=whole, axes=["against"], tokens=TOKENS).outcomes
+    assert found.measured is not None and exact.measured is not None
+    assert found.measured.tv_max.low < found.measured.tv_max.high and found.measured.by_chance is None
+    assert found.measured.draws < exact.measured.draws and exact.word == "unstable"
+
+
+def test_wrong_calls_are_told() -> None:
+    model = models.Cached()
+    with pytest.raises(ParameterError, match=r"no axis 'batch-size'.*did you mean 'batch size'"):
+        audit(model, axes=["batch-size"])
+    with pytest.raises(ParameterError, match="2 tokens or more"):
+        audit(model, tokens=1)
+    with pytest.raises(ParameterError, match="two or more different prompts"):
+        audit(model, prompts=[[1, 2], [1, 2]])
+    with pytest.raises(ParameterError, match="needs an adapter with a tokenizer"):
+        audit(model, prompts=["a", "b"])
+    with pytest.raises(ParameterError, match="vocabularies have 50 and 257 tokens"):
+        audit(model, against=NGramAdapter("abc"))
+    with pytest.raises(ContextOverflow, match="context of 28, and the model's is 20"):
+        audit(TableAdapter(models.row, models.V, context_length=20))
+    assert set(DEFAULT) == set(AXES) - {"against"}

@@ -1,0 +1,51 @@
+"""A server that draws itself: its own draws against the lists that it returns with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("httpx")
+
+import decodekit
+from decodekit import ParameterError, Session
+from decodekit.analysis import honesty, recorded_draws
+from decodekit_remote import RemoteAdapter
+from tests.adapters.remote import drawing
+from tests.adapters.remote.servers import TalkingTokenizer, serving
+
+ASKED: Any = [{"role": "user", "content": "what sat on the"}]
+
+
+def drawn(chain: str) -> decodekit.Trace:
+    with serving("openai_chat") as server:
+        adapter = RemoteAdapter(base_url=server.url, dialect="openai_chat", tokenizer=TalkingTokenizer())
+        with Session(adapter, decodekit.Chain.of(chain), seed=1, top_logprobs=20) as session:
+            return session.generate_many([ASKED], n=12, max_tokens=60)[0][0].trace
+
+
+def flat(row: np.ndarray, written: object, body: Any) -> np.ndarray:
+    """What a server draws from that obeys another temperature than it was asked for."""
+    weights = np.exp(np.asarray(row) * 0.4)
+    return np.asarray(weights / weights.sum())
+
+
+def test_a_server_that_draws_from_its_lists_passes() -> None:
+    found = honesty(recorded_draws([drawn("provider")], ends=TalkingTokenizer().eos_ids))
+    assert found.honest and found.tokens > 100 and abs(found.z) < 4  # two-sided p of 6e-5
+
+
+def test_a_server_with_a_hidden_temperature_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "law", flat)
+    found = honesty(recorded_draws([drawn("provider")], ends=TalkingTokenizer().eos_ids))
+    assert not found.honest and found.crossed is not None and found.crossed < found.tokens
+    assert found.leaning.startswith("temperature") and float(found.leaning.split()[1]) > 1
+
+
+def test_lists_of_raw_values_say_nothing_of_a_chain() -> None:
+    trace = drawn("temperature=0.5 provider")
+    with pytest.raises(ParameterError, match="asked for temperature, and its lists are of values before that"):
+        honesty(recorded_draws([trace]))
+    assert honesty(recorded_draws([trace], "model", ends=TalkingTokenizer().eos_ids)).drift < 0
