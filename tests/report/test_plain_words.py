@@ -80,16 +80,14 @@ def test_a_page_says_that_a_run_failed_and_that_a_number_is_impossible(browser: 
 def test_a_dropped_trace_is_the_run_of_the_page_or_is_not(browser: Browser, tmp_path: Path) -> None:
     shown = run(tmp_path / "run.jsonl")
     run(tmp_path / "other.jsonl", seed=4)
-    for page, path, same in (
-        (shown, "run.jsonl", True),
-        (shown, "other.jsonl", False),
-        (changed(shown, 5, text="!"), "run.jsonl", False),
-    ):
+    for page, path in ((shown, "other.jsonl"), (changed(shown, 5, text="!"), "run.jsonl")):
         with opened(browser, page, tmp_path) as found:
             found.page.locator("#file").set_input_files(tmp_path / path)
-            found.page.wait_for_selector(".drop .badge.proved")
-            said = found.text(".drop [role=status]")
-            assert ("It is the run of this page" in said, "It is NOT the run" in said) == (same, not same)
+            found.page.get_by_text("It is NOT the run of this page").wait_for()
+            if page is shown:
+                found.page.locator("#file").set_input_files(tmp_path / "run.jsonl")
+                found.page.get_by_text("It is the run of this page").wait_for()
+                assert "proved: each choice follows" in found.text(".drop [role=status]")
 
 
 def test_what_was_taken_back_is_marked_in_the_text(browser: Browser, tmp_path: Path) -> None:
@@ -117,11 +115,9 @@ def test_a_bound_is_not_shown_as_a_score(browser: Browser, tmp_path: Path) -> No
 def test_a_link_leads_to_a_token_in_the_middle_of_the_screen(browser: Browser, tmp_path: Path) -> None:
     row = np.zeros(4)
     adapter = TableAdapter(lambda _: row, 4, tokenizer=PiecesTokenizer([b"one ", b"two ", b"three ", b"four "]))
-    trace = decodekit.Session(adapter, "temperature=1", seed=1).generate([0], max_tokens=1500).trace
-    with opened(
-        browser, trace, tmp_path, anchor="#stream=0&step=1200", viewport={"width": 500, "height": 500}
-    ) as found:
-        box = found.page.locator("#t1200").bounding_box()
+    trace = decodekit.Session(adapter, "temperature=1", seed=1).generate([0], max_tokens=600).trace
+    with opened(browser, trace, tmp_path, anchor="#stream=0&step=500", viewport={"width": 500, "height": 500}) as found:
+        box = found.page.locator("#t500").bounding_box()
         assert box is not None and 100 < box["y"] < 400
 
 

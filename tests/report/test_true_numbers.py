@@ -39,7 +39,7 @@ def test_escapes_and_backslashes_have_labels_of_their_own(browser: Browser, tmp_
 def test_every_share_of_every_table_is_that_of_the_record(browser: Browser, tmp_path: Path) -> None:
     model = NGramAdapter(TEXT, order=2)
     session = decodekit.Session(model, decodekit.Chain.of("temperature=1.3 top_p=0.9"), seed=3)
-    trace = session.generate("the ", max_tokens=40).trace
+    trace = session.generate("the ", max_tokens=20).trace
     with opened(browser, trace, tmp_path, tokenizer=model.tokenizer) as found:
         for step in trace.steps:
             found.page.locator(f"#t{step.index}").click()

@@ -41,7 +41,7 @@ function driftText({ choice, token }, sampler, race) {
     const own = race.find((each) => each.token === token);
     nats = own ? Math.max(0, Math.min(odds(score) - odds(own.from), odds(Math.min(own.to, 1)) - odds(score)) / 2) : 2 * margin;
   }
-  return `less than ${number(nats, 4)} nats in each final score`;
+  return `less than ${nats < 1e-3 ? nats.toPrecision(2) : number(nats, 4)} nats in each final score`;
 }
 
 function drawSection(step, checked) {
