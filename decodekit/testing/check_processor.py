@@ -244,12 +244,13 @@ def _check_heads(subject: _DeclaredProcessor, dist: Distribution, ctx: Context) 
     if whole is None:
         return
     expected = subject.run(whole, ctx)
-    for shown in sorted({1, 3, whole.support_size // 2, whole.support_size - 1}):
+    counts = sorted({1, 3, whole.support_size // 2, whole.support_size - 1})
+    for shown, summed in ((count, summed) for count in counts for summed in (False, True)):
         if not 0 < shown < whole.support_size:
             continue
         need = Disclosure(shown)
         for _ in range(MOST_QUESTIONS):
-            head = disclosed(whole, need)
+            head = disclosed(whole, need, summed=summed)
             outcome = subject.run(head, ctx)
             if isinstance(outcome, Undisclosed):
                 assert head.tail is not None, f"{subject.name} asks for more than everything: {outcome}"

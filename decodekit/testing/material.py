@@ -168,15 +168,26 @@ def all_logprobs(dist: Distribution) -> Floats:
     return row
 
 
-def disclosed(whole: Distribution, need: Disclosure) -> Distribution:
-    """The answer to ``need`` of an adapter that has the whole distribution."""
+def disclosed(whole: Distribution, need: Disclosure, *, summed: bool = False) -> Distribution:
+    """The answer to ``need`` of an adapter that has the whole distribution.
+
+    ``summed``: it states the entropy and the number of tokens that have probability, as a record of a step does.
+    """
     if need.kind == "all":
         return whole
     leading, logprobs = whole.leading(need.top or 1)
     ids = np.union1d(leading, np.array(need.ids, dtype=np.int64))
     if whole.vocab_size is not None and len(ids) >= whole.vocab_size:
         return whole
-    return Distribution.head(ids, whole.logprobs_of(ids), whole.vocab_size, max_hidden=float(logprobs.min()))
+    entropy, support = (whole.entropy, whole.support_size) if summed else (None, None)
+    return Distribution.head(
+        ids,
+        whole.logprobs_of(ids),
+        whole.vocab_size,
+        max_hidden=float(logprobs.min()),
+        entropy=entropy,
+        support=support,
+    )
 
 
 def value_of(thing: Any) -> Any:

@@ -37,6 +37,7 @@ class TopNSigma(Truncation):
 
     def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
         """`Undisclosed` on every head with a tail: sigma depends on the least likely tokens most of all."""
+        dist.require_complete("the standard deviation of the scores")
         dist = near_zero(dist)
         scores = dist.scores
         if dist.support_size < len(scores):

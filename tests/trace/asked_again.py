@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,16 +54,19 @@ def run(adapter: Any, chain: str, seed: int, level: str, top: int) -> Trace:
     return session.generate([0, 1], max_tokens=5, seed=seed, level=level).trace
 
 
-def live(adapter: Any, trace: Trace, chain: str, seed: int) -> list[int]:
+def live(adapter: Any, trace: Trace, chain: Any, seed: int, prompt: Sequence[int] = (0, 1)) -> list[int]:
     """The tokens that a chain draws, each after the recorded tokens before it."""
     made = decodekit.Chain.of(chain)
-    context = Context(TokenIds([0, 1]), TokenIds())
+    context = Context(TokenIds(prompt), TokenIds())
     states, drawn = made.initial(context), []
     for step in trace.steps:
-        prefix = Prefix([0, 1]).extend(trace.token_ids()[: step.index])
+        prefix = Prefix(prompt).extend(trace.token_ids()[: step.index])
         (answer,) = ask(adapter, [prefix], [ALL])
         noise = Randomness(seed, step.stream).at(step.index)
-        _, choice, _, states = made.step(answer, context, states, noise, forced=step.choice)
+        reshaped = made.reshape(answer, context, states, noise)
+        choice = reshaped.choose(noise)[0]
         drawn.append(choice.token_id)
+        held = replace(choice, token_id=step.token_id, logprob=reshaped.final.logprob(step.token_id))
+        states = reshaped.states_after(held)
         context = Context(context.prompt_ids, TokenIds([*context.output_ids, step.token_id]))
     return drawn

@@ -28,11 +28,11 @@ __all__ = ["diff"]
 def diff(a: Trace | PathLike, b: Trace | PathLike, *, tokenizer: Tokenizer | None = None) -> Difference:
     """Lay two traces beside each other, and find the first step where they part and why. No model is asked.
 
-    Sequences are paired by stream and by prompt. Of several causes the first in the order of the computation is named:
-    configuration, tokenisation, distribution, processors, draw, choice, end. A setting that differs is a cause only if
-    it acts at that step: if the first trace keeps its token with the second one's seed, sampler or scores, that is
-    none. A drift of the final log-probabilities explains another token if twice the drift reaches the margin, as in
-    `decodekit.replay`.
+    Sequences are paired by stream and by prompt. Of several causes the first in the order of the computation is
+    named: configuration, tokenisation, distribution, processors, draw, choice, end. A setting that differs is a
+    cause only if it acts at that step: if each trace keeps its token with the other one's seed, sampler or scores,
+    that is none. A drift of the final log-probabilities explains another token if twice the drift reaches the
+    margin, as in `decodekit.replay`.
 
     Files are read in bounded memory if both have their sequences in one order; once, and twice where the fingerprints
     of their tokenizers differ.

@@ -41,10 +41,15 @@ class Drifting:
             if self._max is None or final.drift > self._max[0]:
                 self._max = final.drift, at
         self._tv = _larger(self._tv[0], final.tv_low), _larger(self._tv[1], final.tv_high)
-        if self._first is None and not _equal(a, b):
-            stages = self._stages.of(a, b)  # a stage that only one chain has differs too
-            found = next((stage for stage in stages if stage.same is False or not stage.in_both), None)
-            self._first = None if found is None else (at, found.name)
+        if self._first is None:
+            name = self._first_stage(a, b) or _beside_stages(a, b, self._stages.one_seed)
+            self._first = None if name is None else (at, name)
+
+    def _first_stage(self, a: Step, b: Step) -> str | None:
+        if _equal(a, b):
+            return None
+        stages = self._stages.of(a, b)  # a stage that only one chain has differs too
+        return next((stage.name for stage in stages if stage.same is False or not stage.in_both), None)
 
     def summary(self) -> Before:
         """The steps so far."""
@@ -63,9 +68,18 @@ def _equal(a: Step, b: Step) -> bool:
     if a.raw != b.raw or a.entries != b.entries or (a.evidence is None) != (b.evidence is None):
         return False
     if a.evidence is None or b.evidence is None:
-        return a.choice == b.choice
+        return True
     same = np.array_equal(a.evidence.token_ids, b.evidence.token_ids)
     return same and np.array_equal(a.evidence.scores, b.evidence.scores) and a.evidence.floor == b.evidence.floor
+
+
+def _beside_stages(a: Step, b: Step, one_seed: bool) -> str | None:
+    """What else differs of two steps with the same token: 'text', 'draw' or 'choice'; None for nothing."""
+    if a.text != b.text:
+        return "text"
+    if a.draw != b.draw:
+        return "draw" if one_seed and a.stream == b.stream else None
+    return "choice" if _equal(a, b) and a.choice != b.choice else None
 
 
 def _larger(one: float | None, other: float | None) -> float | None:

@@ -82,6 +82,8 @@ def stage_cells(stage: StageDifference) -> tuple[str, ...]:
         only = "not recorded"
     elif stage.same:
         only = "same"
+    elif not stage.compared:
+        only = "no recorded token in common"
     moved = stage.only_a + stage.only_b
     if moved:
         only = f"{moved} tokens on one side only"

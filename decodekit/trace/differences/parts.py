@@ -55,7 +55,8 @@ class StageDifference:
         entropy_a, entropy_b: in nats; None where not known.
         support_a, support_b: how many tokens have probability; None where not known.
         top_a, top_b: (token id, log-probability in nats) of the leading recorded tokens.
-        same: whether nothing recorded differs, up to the rounding of a sum; None where nothing can be compared.
+        same: whether nothing recorded differs, up to the rounding of a sum; None where nothing can be compared. Lists
+            without a common token differ if one has a token that is more likely than the least of the other.
         missing: how much is recorded, in words; '' where the whole of both distributions is.
     """
 
@@ -150,7 +151,8 @@ class Before:
         max_at: the step of the largest drift; None where there is none.
         max_tv_low, max_tv_high: the largest bounds on the total variation distance of the final distributions.
         rank_changes: in how many steps the token has another rank under the model.
-        first_step, first_stage: where a recorded value first differs; None where all agree.
+        first_step, first_stage: where a recorded value first differs, a stage or 'text', 'draw' or 'choice'; None where
+            all agree. Draws are compared under one seed and stream.
     """
 
     steps: int

@@ -1,21 +1,25 @@
 """Why two sequences have other tokens at a step: what differs there, in the order of the computation.
 
-Something that differs is no cause if it is known not to matter: if the first trace, with that one thing of the second,
-still has its own token. Where this is not known, it may be the cause.
+Something that differs is no cause if it is known not to matter: if each trace, with that one thing of the other, still
+has its own token. Where this is not known, it may be the cause.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from decodekit.errors import brief
+from decodekit.trace.codec import to_line
 from decodekit.trace.differences.parts import Cause, FieldDifference, Parting, StageDifference
 from decodekit.trace.differences.stages import first_different
 from decodekit.trace.differences.swapping import with_noise, with_sampler, with_scores
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
+
+Swap = Callable[[Trace, Step, Trace, Step], int | None]
 
 __all__ = ["Meeting", "Reason", "other_vocabulary", "reasons_of"]
 
@@ -82,16 +86,17 @@ class Meeting:
         tossed = [[entry.tosses for entry in step.entries if entry.tosses] for step in (self.step_a, self.step_b)]
         return tossed[0] != tossed[1]
 
-    def stays(self, token_id: int | None) -> bool:
-        """Whether a token is the first trace's own; False where it is not known."""
-        return self.ids_agree and token_id == self.step_a.token_id
+    def keep(self, swap: Swap) -> bool:
+        """Whether each trace keeps its token with one thing of the other; False where that is not known."""
+        a, b = (self.a, self.step_a), (self.b, self.step_b)
+        return self.ids_agree and swap(*a, *b) == self.step_a.token_id and swap(*b, *a) == self.step_b.token_id
 
 
 def reasons_of(meeting: Meeting) -> list[Reason]:
     """Everything that differs at a step where the tokens do, in the order of the computation; never empty."""
+    settings, ids = _configuration(meeting), _tokenisation(meeting)
     found = [
-        *_configuration(meeting),
-        *_tokenisation(meeting),
+        *(chain(settings, ids) if meeting.ids_agree else chain(ids, settings)),  # else no setting is known to act
         *_distribution(meeting),
         *_draw(meeting),
         *_broken(meeting),
@@ -126,12 +131,11 @@ def _setting(meeting: Meeting, field: FieldDifference) -> bool | None:
         case ("seed" | "rng", _):
             if None in (a.draw, b.draw) and not meeting.tosses_differ:
                 return None  # of two samplers one draws nothing
-            stays = meeting.stays(with_noise(meeting.a, a, meeting.b, b))
-            return meeting.tosses_differ or not stays
+            return meeting.tosses_differ or not meeting.keep(with_noise)
         case ("chain", "chain.sampler.version" | "chain.sampler.distribution") if not meeting.final_is_same:
             return None  # another version of the code is suspected only where all before it is equal
         case ("chain", name) if name.startswith("chain.sampler"):
-            return not meeting.stays(with_sampler(meeting.a, a, meeting.b))
+            return not meeting.keep(with_sampler)
         case ("chain", name):
             return _part_matters(meeting, name)
         case (_, "on_undisclosed"):
@@ -149,7 +153,7 @@ def _part_matters(meeting: Meeting, field: str) -> bool | None:
     if meeting.final_is_same:
         return None
     if not field.startswith("chain.processors["):
-        changed = [stage for stage in meeting.stages if not stage.in_both]
+        changed = [stage for stage in meeting.stages if not stage.in_both or _set_otherwise(meeting, stage)]
     else:
         place = int(field.removeprefix("chain.processors[").split("]")[0])
         changed = [stage for stage in meeting.stages if stage.place_a == place]
@@ -159,6 +163,14 @@ def _part_matters(meeting: Meeting, field: str) -> bool | None:
     if changed and not any(_acted(meeting.step_a, each.place_a, meeting.step_b, each.place_b) for each in changed):
         return None
     return _scores_matter(meeting) and not _greedy_on_other_rows(meeting)
+
+
+def _set_otherwise(meeting: Meeting, stage: StageDifference) -> bool:
+    """Whether a processor that both chains have has other parameters, and another result."""
+    if stage.place_a is None or stage.place_b is None or stage.same:
+        return False
+    chains = meeting.a.header.chain["processors"], meeting.b.header.chain["processors"]
+    return to_line(chains[0][stage.place_a]) != to_line(chains[1][stage.place_b])
 
 
 def _acted(a: Step, place_a: int | None, b: Step, place_b: int | None) -> bool:
@@ -178,7 +190,7 @@ def _greedy_on_other_rows(meeting: Meeting) -> bool:
 
 
 def _scores_matter(meeting: Meeting) -> bool:
-    return not meeting.stays(with_scores(meeting.a, meeting.step_a, meeting.b, meeting.step_b))
+    return not meeting.keep(with_scores)
 
 
 def _first_is_a_processor(meeting: Meeting) -> bool:
@@ -208,9 +220,19 @@ def _distribution(meeting: Meeting) -> Iterator[Reason]:
     elif first.name == "final":
         text = "the final scores differ, and what is recorded of the stages before does not"
         yield Reason("processors", "final", text, matters=matters)
-    elif not _chains_differ(meeting):
+    elif not _chains_differ(meeting) and not _drew_elsewhere(meeting, first):
         text = f"{first.name} gives another result for the same answer of the model{_how_far(meeting)}"
         yield Reason("processors", first.name, text, matters=matters)
+
+
+def _drew_elsewhere(meeting: Meeting, stage: StageDifference) -> bool:
+    """Whether a processor drew other random words, because its noise is of another place."""
+    a, b = meeting.step_a, meeting.step_b
+    if (meeting.a.header.seed, a.stream) == (meeting.b.header.seed, b.stream) and not _attempts(meeting):
+        return False
+    places = (a, stage.place_a), (b, stage.place_b)
+    tosses = [step.entries[place].tosses for step, place in places if place is not None and place < len(step.entries)]
+    return len(tosses) == 2 and tosses[0] != tosses[1]
 
 
 def _labels(meeting: Meeting) -> str:
@@ -244,9 +266,9 @@ def _draw(meeting: Meeting) -> Iterator[Reason]:
     if meeting.a.by_provider or meeting.b.by_provider:
         yield Reason("draw", "provider", "a provider drew the token, with random numbers of its own")
         return
-    if (a.draw is None and b.draw is None) or not meeting.ids_agree:
+    if (a.draw is None and b.draw is None and not meeting.tosses_differ) or not meeting.ids_agree:
         return
-    stays = meeting.stays(with_noise(meeting.a, a, meeting.b, b)) and not meeting.tosses_differ
+    stays = meeting.keep(with_noise) and not meeting.tosses_differ
     if a.stream != b.stream:
         text = f"the noise is of stream {a.stream} and of stream {b.stream}"
         yield Reason("draw", "stream", text, matters=not stays)

@@ -19,12 +19,16 @@ class Stages:
     Args:
         a, b: their headers name the vocabulary and the chain.
         ids_agree: whether an id means the same token in both; otherwise nothing is compared.
+
+    Attributes:
+        one_seed: whether both have the same seed, of the same algorithm.
     """
 
     def __init__(self, a: Trace, b: Trace, *, ids_agree: bool = True) -> None:
         self._sizes = a.header.adapter.get("vocab_size"), b.header.adapter.get("vocab_size")
         self._places = _merged(_names(a), _names(b))
         self._ids_agree = ids_agree
+        self.one_seed = (a.header.seed, a.header.rng) == (b.header.seed, b.header.rng)
 
     def final(self, a: Step, b: Step) -> StageDifference | None:
         """What the tokens were drawn from; None where ids mean other tokens."""

@@ -53,7 +53,7 @@ def with_noise(a: Trace, step: Step, b: Trace, other: Step) -> int | None:
         return None
 
 
-def with_sampler(a: Trace, step: Step, b: Trace) -> int | None:
+def with_sampler(a: Trace, step: Step, b: Trace, other: Step) -> int | None:
     """The token of the first step with the sampler of the other trace."""
     chain = {**a.header.chain, "sampler": b.header.chain["sampler"]}
     changed = Trace(replace(a.header, chain=chain), [], None)

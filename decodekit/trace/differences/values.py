@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Values:
         normalised: whether these are log-probabilities.
         entropy, support: as recorded.
         what: what these are, for a note on what is missing.
+        most: no token that is not listed has a larger log-probability; inf where nothing bounds them.
+        offset: the normaliser of the model's logits, in nats; None where these are no logits.
     """
 
     ids: Ids
@@ -39,6 +41,8 @@ class Values:
     entropy: float | None
     support: int | None
     what: str
+    most: float = math.inf
+    offset: float | None = None
 
     def at(self, token_ids: Ids) -> Floats:
         """The log-probabilities of these tokens; NaN where one is not recorded, -inf where it was removed."""
@@ -58,16 +62,21 @@ def raw_values(step: Step, vocab_size: int | None) -> Values:
         answer = None
     entropy, support = step.raw.entropy, step.raw.support
     if answer is None:
-        return _listed(step.raw.top, step, step.choice.raw_logprob, entropy, support)
+        listed = _listed(step.raw.top, step, step.choice.raw_logprob, entropy, support)
+        return replace(listed, offset=_offset(step))
     if answer.token_ids is None:
         ids = np.arange(len(answer.row), dtype=np.int64)
-        return Values(ids, answer.logprobs, True, True, entropy, support, "all tokens")
+        return Values(ids, answer.logprobs, True, True, entropy, support, "all tokens", offset=_offset(step))
     ids = np.sort(answer.token_ids)
     whole, known = answer.hidden is None, answer.knows_normalizer
     values = answer.logprobs_of(ids) if known else answer.scores_of(ids)
-    return Values(
-        ids, values, whole, known, entropy, support, "all tokens" if whole else f"a head of {len(ids)} tokens"
-    )
+    what = "all tokens" if whole else f"a head of {len(ids)} tokens"
+    most = math.inf if answer.tail is None or answer.tail.max_logprob is None else answer.tail.max_logprob
+    return Values(ids, values, whole, known, entropy, support, what, most, _offset(step))
+
+
+def _offset(step: Step) -> float | None:
+    return step.raw.log_normalizer if step.raw.origin == "logits" else None
 
 
 def after(step: Step, entry: Entry) -> Values:
@@ -92,7 +101,9 @@ def final_values(step: Step) -> Values:
         constant = _constant(dict(zip(ids.tolist(), shifted.tolist(), strict=True)), step)
     logprobs, known = shifted + (constant or 0.0), constant is not None
     what = "all tokens" if whole else f"{len(ids)} tokens of the final scores"
-    return Values(ids, logprobs, whole, known, entropy, support, what)
+    floor = step.evidence.floor
+    most = math.inf if floor is None or constant is None else floor - float(scores.max()) + constant
+    return Values(ids, logprobs, whole, known, entropy, support, what, most)
 
 
 def _constant(scores: dict[int, float], step: Step) -> float | None:
@@ -111,12 +122,14 @@ def _listed(
     support: int | None,
 ) -> Values:
     pairs = dict(top)
-    if chosen is not None:
+    most = min(pairs.values(), default=math.inf)
+    if chosen is not None and chosen <= most + _SAME * max(1.0, abs(chosen)):  # a forged one may be larger
         pairs.setdefault(step.token_id, chosen)
     ids = np.array(sorted(pairs), dtype=np.int64)
     logprobs = np.array([pairs[each] for each in ids.tolist()], dtype=np.float64)
     whole = support is not None and int(np.count_nonzero(logprobs > -math.inf)) >= support
-    return Values(ids, logprobs, whole, True, entropy, support, "all tokens" if whole else f"{len(ids)} leading tokens")
+    what = "all tokens" if whole else f"{len(ids)} leading tokens"
+    return Values(ids, logprobs, whole, True, entropy, support, what, most)
 
 
 def compare(
@@ -130,9 +143,11 @@ def compare(
     if a is not None and b is not None:
         ids = np.union1d(a.ids, b.ids)
         one, other = a.at(ids), b.at(ids)
+        normalised = a.normalised and b.normalised
+        differ = normalised and (_out_of_reach(one, other, b.most) or _out_of_reach(other, one, a.most))
+        differ = differ or not all(map(_agree, (a.entropy, a.support, a.offset), (b.entropy, b.support, b.offset)))
         both = ~(np.isnan(one) | np.isnan(other))
         one, other = one[both], other[both]
-        normalised = a.normalised and b.normalised
         if normalised:
             low, high = _tv(one, other)
         alive, alive_b = one > -math.inf, other > -math.inf
@@ -141,10 +156,10 @@ def compare(
         compared = len(one)
         if compared:
             drift = float(np.abs(other - one).max()) if normalised else float(np.ptp(other - one))
-        if both.any():
-            close = drift is None or drift <= _SAME * max(1.0, float(np.abs(one).max()))
-            agree = _agree(a.entropy, b.entropy) and _agree(a.support, b.support)
-            same = close and agree and not (only_a or only_b)
+        if differ:
+            same = False
+        elif both.any():
+            same = not (only_a or only_b) and (drift is None or drift <= _SAME * max(1.0, float(np.abs(one).max())))
         missing = _missing(a, b)
     return StageDifference(
         name=name, place_a=place_a, place_b=place_b, compared=compared,
@@ -160,6 +175,12 @@ def _tv(one: Floats, other: Floats) -> tuple[float, float]:
     p, q = np.exp(one), np.exp(other)
     gap, rest_p, rest_q = float(np.abs(p - q).sum()), max(0.0, 1.0 - float(p.sum())), max(0.0, 1.0 - float(q.sum()))
     return min(1.0, 0.5 * (gap + abs(rest_p - rest_q))), min(1.0, 0.5 * (gap + rest_p + rest_q))
+
+
+def _out_of_reach(one: Floats, other: Floats, most: float) -> bool:
+    """Whether a token that the other side does not list is more likely on this one than any such token is there."""
+    unlisted = one[np.isnan(other) & ~np.isnan(one)]
+    return bool((unlisted > most + _SAME * max(1.0, abs(most))).any())
 
 
 def _agree(one: float | None, other: float | None) -> bool:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
+from decodekit.chain.entry import known
 from decodekit.chain.link import Applied, Link
 from decodekit.chain.reshaped import Reshaped, advance, reshape
 from decodekit.distribution import AMBIGUITY, Distribution
@@ -20,13 +22,14 @@ from decodekit.draw.context import Context
 from decodekit.draw.randomness import BoundRandomness
 from decodekit.draw.samplers import greedy
 from decodekit.errors import DecodekitError
+from decodekit.plugin import registry
 from decodekit.plugin.installed import OURS
 from decodekit.trace.reproducing import NotRecorded
 from decodekit.trace.step import Step
 from decodekit.trace.what_if.nested_cuts import drawn_between, first_cut
 from decodekit.trace.what_if.recorded_laws import RecordedLaw, law_after
 
-__all__ = ["Drawn", "Unknown", "Walk"]
+__all__ = ["Drawn", "Unknown", "Walk", "learns"]
 
 
 class Unknown(Exception):
@@ -80,6 +83,7 @@ class Walk:
         self._vocab_size = vocab_size
         self._same_seed = same_seed
         self._whole = whole
+        self._way_out = "" if whole else "; record with level 'full' to know it"
         self._lost = ""
         self._states: tuple[Any, ...] = ()
         try:
@@ -93,19 +97,22 @@ class Walk:
         Raises:
             Unknown: the record does not prove it.
         """
-        reshaped = None
+        reshaped, drawn = None, None
         try:
             if self._lost:
                 raise Unknown(self._lost)
             reshaped, drawn = self._drawn(step, context, noise)
             return drawn
         finally:
-            self._take(step, context, reshaped)
+            self._take(step, context, reshaped, drawn)
 
     def _drawn(self, step: Step, context: Context, noise: BoundRandomness) -> tuple[Reshaped | None, Drawn]:
         law = self._law(step)
         if any(not link.traits.pure for link in self._links):
             raise Unknown("a part of the chain has hidden state, so it does not run again")
+        offset = next((link.name for link in self._links if link.traits.needs_logits), None)
+        if offset is not None and law.dist.origin != "logits" and step.raw.origin == "logits":
+            raise Unknown(f"{offset} depends on the model's own logits, which only level 'full' records")
         try:
             reshaped = reshape(self._links, law.dist, context, self._states, noise)
             choice = reshaped.choose(noise)[0]
@@ -113,7 +120,7 @@ class Walk:
             between = self._between(law.dist, context, noise)
             if between is not None:
                 return None, between
-            raise Unknown(f"{error.question} depends on tokens that were not recorded") from error
+            raise Unknown(f"{error.question} depends on tokens that were not recorded{self._way_out}") from error
         except DecodekitError as error:
             missing = isinstance(error.__cause__, NotRecorded)
             raise Unknown(
@@ -151,7 +158,7 @@ class Walk:
             raise Unknown("a processor that is not one of decodekit's may depend on the seed")
         law = law_after(step, self._start, self._processors, self._vocab_size)
         if law is None:
-            raise Unknown("the distribution at the place where the chain changes was not recorded")
+            raise Unknown(f"the distribution at the place where the chain changes was not recorded{self._way_out}")
         return law
 
     def _require_clear(self, reshaped: Reshaped, choice: Choice) -> None:
@@ -164,20 +171,62 @@ class Walk:
         if reshaped.final.ambiguous or any(map(_parts_equals, reshaped.applied)):
             raise Unknown("a processor decides so closely that rounding could change it")
 
-    def _take(self, step: Step, context: Context, reshaped: Reshaped | None) -> None:
-        """Advance the states by the recorded token."""
+    def _take(self, step: Step, context: Context, reshaped: Reshaped | None, drawn: Drawn | None) -> None:
+        """Advance the states by the recorded token, as this chain would have drawn it."""
         if self._lost or not any(link.traits.stateful for link in self._links):
             return
         if reshaped is None and any(link.traits.stateful and link.traits.looks_back for link in self._links):
             self._lost = f"a part of the chain depends on step {step.index}, where the record is not enough"
             return
+        choice: Any = _TokenAlone(step.token_id)
         seen: list[Any] = [None] * len(self._links)
-        if reshaped is not None:
+        if reshaped is not None and drawn is not None:
             seen = [*(part.before for part in reshaped.applied), reshaped.final]
+            choice = _held(step, drawn) or choice
         try:
-            self._states = advance(self._links, self._states, step.choice, context, seen)
+            self._states = advance(self._links, self._states, choice, context, seen)
         except DecodekitError as error:
-            self._lost = f"a part of the chain cannot follow step {step.index}: {error}"
+            missing = isinstance(error.__cause__, NotRecorded)
+            why = f"it needs {error.__cause__}, which is not known" if missing else str(error)
+            self._lost = f"a part of the chain cannot follow step {step.index}: {why}"
+
+
+class _TokenAlone:
+    """The recorded token as a choice of which nothing else is known: any use of the rest raises `NotRecorded`."""
+
+    def __init__(self, token_id: int) -> None:
+        self.token_id = token_id
+        self.asked = False
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked = True
+        raise NotRecorded(f"the {name} of its choice")
+
+
+def learns(link: Link, context: Context, token_id: int) -> bool:
+    """Whether the state of a part may depend on more of a choice than its token; of a foreign one always."""
+    if not link.traits.stateful:
+        return False
+    if registry.describe(link.call).get("distribution") != OURS:
+        return True
+    choice: Any = _TokenAlone(token_id)
+    before = (Distribution.listed([token_id], [0.0]),) if link.traits.looks_back else ()
+    with suppress(Exception):  # what else it needs is no matter here
+        link.call.advance(link.call.initial(context), choice, context, *before)
+    return bool(choice.asked)
+
+
+def _held(step: Step, drawn: Drawn) -> Choice | None:
+    """The recorded token as the choice of this chain; None where its log-probability is not known."""
+    chosen, token_id = drawn.choice, step.token_id
+    logprob = known(drawn.law.logprob, token_id) if drawn.normalised else None
+    if logprob is None:
+        return None
+    runner_up = chosen.token_id if chosen.runner_up == token_id else chosen.runner_up
+    return replace(
+        chosen, token_id=token_id, logprob=logprob, runner_up=runner_up,
+        raw_logprob=step.choice.raw_logprob, rank=step.choice.rank,
+    )  # fmt: skip
 
 
 def _parts_equals(part: Applied) -> bool:

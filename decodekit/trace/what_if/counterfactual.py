@@ -32,7 +32,7 @@ from decodekit.trace.reproducing import recorded_context
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
-from decodekit.trace.what_if.asking import Drawn, Unknown, Walk
+from decodekit.trace.what_if.asking import Drawn, Unknown, Walk, learns
 from decodekit.trace.what_if.recorded_laws import final_law
 
 __all__ = ["Counterfactual", "CounterfactualStep", "ask_again", "chain_as_if"]
@@ -211,10 +211,20 @@ def chain_as_if(chain: Chain, parts: Sequence[Mapping[str, Any]], sampler: Mappi
         sampler: another sampler as data; None for that of the chain.
 
     Raises:
-        ParameterError: the chain has no such part, or several; or a parameter is unknown or out of range.
+        ParameterError: the chain has no such part, or several; or nothing is changed, a part has no parameter or is
+            named twice; or a parameter is unknown or out of range.
     """
     described, processors = chain.describe()["processors"], list(chain.processors)
+    if not parts and sampler is None:
+        raise ParameterError("nothing is to be changed; name a part of the chain, such as 'temperature=1.2'")
+    names = [part["name"] for part in parts]
     for part in parts:
+        if names.count(part["name"]) > 1:
+            raise ParameterError(f"{part['name']!r} is named {names.count(part['name'])} times; name it once")
+        if len(part) == 1:
+            raise ParameterError(
+                f"{part['name']!r} has no value, so nothing would change; give one, such as {part['name']}=..."
+            )
         places = [at for at, each in enumerate(described) if each["name"] == part["name"]]
         if len(places) != 1:
             has = ", ".join(each["name"] for each in described) or "no processors"
@@ -249,12 +259,25 @@ class _Sequence:
         self._asked = self._walk(question.links[start:] if question.built else question.links, start)
         recorded = trace.header.chain["processors"]
         self._same_law = question.common == len(recorded) == len(question.described["processors"])
+        self._same_question = self._is_the_run()
+        common = question.links[:start] if steps and not self._same_law else ()
+        first = self._context(TokenIds())
+        self._learner = next((link.name for link in common if learns(link, first, steps[0].token_id)), None)
         self._recorded: Walk | None = None
         if self._whole and not self._same_law:
             try:
                 self._recorded = self._walk(chain_of(trace).links, 0)
             except ConfigError:  # then the distributions are compared where the final scores were recorded whole
                 self._recorded = None
+
+    def _is_the_run(self) -> bool:
+        """Whether the question is the recorded run itself, so that it draws the recorded tokens."""
+        asked, recorded = self._question, self._trace.header.chain
+        same_chain = self._same_law and to_line(asked.described["sampler"]) == to_line(recorded["sampler"])
+        if not same_chain or not asked.built or any(not link.traits.pure for link in asked.links):
+            return False
+        unseeded = self._sampler() == "greedy" and all(part["distribution"] == OURS for part in recorded["processors"])
+        return self._same_seed or (unseeded and not any(map(_tosses, self._steps)))
 
     def _walk(self, links: Sequence[Any], start: int) -> Walk:
         return Walk(
@@ -284,12 +307,16 @@ class _Sequence:
         old = self._old_law(step, context, attempt)
         told = CounterfactualStep(step.stream, step.index, step.token_id, None)
         try:
+            if self._learner is not None and step is not self._steps[0]:
+                raise Unknown(f"{self._learner} learns from what the chain made of the tokens before, which differs")
             drawn = self._asked.step(step, context, self._noise.at(step.index, draw=attempt))
             if step.abandoned:
                 raise Unknown("tokens were taken back here, and whether they would have been is not known")
             if self._trace.header.on_undisclosed == "truncate" and step.raw.tail is not None:
                 raise Unknown("the model's tail was given up where a question needed it, which depends on the chain")
         except Unknown as unknown:
+            if self._same_question:
+                return self._as_recorded(step, told)
             return replace(told, why=str(unknown), tv=0.0 if self._same_law and not _tosses(step) else None)
         logprob = drawn.choice.logprob if drawn.normalised else None
         return replace(
@@ -298,6 +325,17 @@ class _Sequence:
             probability=None if logprob is None else min(1.0, math.exp(logprob)),
             chance=None if drawn.tossed else self._chance(step, old, drawn),
             tv=None if drawn.tossed else self._tv(old, drawn),
+        )
+
+    def _as_recorded(self, step: Step, told: CounterfactualStep) -> CounterfactualStep:
+        """A step of the recorded run itself."""
+        logprob, certain = step.choice.logprob, not _tosses(step)
+        return replace(
+            told,
+            other=step.token_id,
+            probability=None if logprob is None else min(1.0, math.exp(logprob)),
+            chance=0.0 if certain and self._sampler() is not None else None,
+            tv=0.0 if certain else None,
         )
 
     def _old_law(self, step: Step, context: Context, attempt: int) -> Distribution | None:

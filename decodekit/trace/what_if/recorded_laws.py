@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from decodekit.distribution import Distribution
+from decodekit.distribution.fields import filled
+from decodekit.distribution.hidden import Hidden
 from decodekit.errors import DecodekitError
 from decodekit.plugin.installed import OURS
 from decodekit.trace.evidence import Evidence
@@ -24,7 +26,7 @@ __all__ = ["RecordedLaw", "final_law", "heat_of", "is_leading", "law_after"]
 
 _LEADING = frozenset({"top_k", "top_p", "min_p"})
 _ONLY_REMOVE = _LEADING | {"typical_p", "allowed_tokens", "suppressed_tokens"}
-_FAR_BELOW = -40.0  # a mass of nothing, so that no bound of the hidden tokens follows from it
+_FAR_BELOW = -40.0  # a bound that says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,13 @@ def law_after(
 def _of_evidence(evidence: Evidence, step: Step, vocab_size: int | None) -> RecordedLaw:
     ids, scores, floor = evidence.token_ids, evidence.scores, evidence.floor
     if floor is None or _nothing_is_missing(step, scores):
-        return RecordedLaw(Distribution.listed(ids, scores, vocab_size, stage="processed"))
+        return RecordedLaw(Distribution.listed(ids, scores, vocab_size, origin=step.raw.origin, stage="processed"))
     if step.choice.logprob is None or step.token_id not in ids:
-        shift = _FAR_BELOW - max(float(scores.max()), floor)
-        head = Distribution.head(ids, scores + shift, vocab_size, stage="processed", max_hidden=floor + shift)
+        row = Distribution.listed(ids, scores, vocab_size).row
+        count = None if vocab_size is None else vocab_size - len(ids)
+        most = math.inf if count is None else floor + math.log(count)
+        hidden = Hidden(-math.inf, most, count, floor)  # of all tokens together nothing is known
+        head = filled(Distribution, row, hidden, "logprobs", "processed", 1.0, None)
         return RecordedLaw(head, normalised=False)
     shift = step.choice.logprob - float(scores[ids == step.token_id][0])
     last = step.entries[-1].top if step.entries else step.raw.top
