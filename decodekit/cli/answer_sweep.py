@@ -11,7 +11,7 @@ from rich.text import Text
 
 from decodekit.cli.bounded import between, line_of, numbers_of
 from decodekit.cli.output import console, number, put_json, say, show_table, table
-from decodekit.text.safe_text import safe_text
+from decodekit.text.labels import quoted
 
 if TYPE_CHECKING:
     from decodekit.analysis import Curves
@@ -78,7 +78,7 @@ def _where(crossing: Any) -> dict[str, Any]:
 
 def _show(found: Curves, names: Sequence[str]) -> None:
     out = console()
-    shown = [f'"{safe_text(name)}"' for name in names[:_MOST_SHOWN]]
+    shown = [quoted(name) for name in names[:_MOST_SHOWN]]
     beside: Mapping[str, Bounded | None] = {"near misses": found.near, "rest": found.rest}
     more = [name for name, values in beside.items() if values is not None]
     more += [] if found.entropy is None else ["entropy"]
@@ -96,11 +96,9 @@ def _show(found: Curves, names: Sequence[str]) -> None:
         if "chance" in event:
             what = "falls below chance" if event["chance"] == "below" else "rises above chance"
         else:
-            what = f'overtakes "{safe_text(event["overtakes"])}"'
+            what = f"overtakes {quoted(event['overtakes'])}"
         low, high = event["between"]
-        out.print(
-            Text(f'"{safe_text(event["answer"])}" {what} between T = {low:.4g} and {float(high):.4g}'), soft_wrap=True
-        )
+        out.print(Text(f"{quoted(event['answer'])} {what} between T = {low:.4g} and {float(high):.4g}"), soft_wrap=True)
     if len(names) > _MOST_SHOWN:
         say(f"the first {_MOST_SHOWN} of {len(names)} answers; --json has all")
 

@@ -83,7 +83,7 @@ def _more(story: StepStory) -> Iterator[tuple[str, str]]:
     yield "drift", story.drift.sentence
     yield "seeds", story.seeds.sentence
     for branch in story.branches:
-        yield "taken", f"back: {' '.join(branch.labels)}, because of the banned {branch.why!r}"
+        yield "taken back", f"{' '.join(branch.labels)}, because of the banned {branch.why}"
     for note in story.notes:
         yield "note", note
 

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Columns", "coarse", "packed"]
+__all__ = ["Columns", "packed", "shares_shown"]
 
-_KINDS = {"u1": np.uint8, "i4": np.int32, "u4": np.uint32, "f4": np.float32, "f8": np.float64}
+_KINDS = {"u1": np.uint8, "i4": np.int32, "u4": np.uint32, "f8": np.float64}
+_DECIMALS = {"d3": 3, "d5": 5}
 _LARGEST = 2**31
-_DROPPED_BITS = 11  # of the 23 of a float32: 12 are left, a relative error of 2**-13
+_UNKNOWN = -_LARGEST
+_FEWEST = 1e-5  # of the mass: shown as less than 0.01 %
 
 
 class Columns:
@@ -32,13 +34,17 @@ class Columns:
 
         Args:
             name: its name in the table.
-            kind: 'u1', 'i4', 'u4', 'f4' or 'f8', little-endian; 'id' is 'i4', or 'f8' if a number is too large for it.
+            kind: 'u1', 'i4', 'u4' or 'f8', little-endian; 'id' is 'i4', or 'f8' if a number is too large for it; 'd3'
+                and 'd5' are decimals of so many digits as 'i4', with -2**31 for NaN.
             values: one dimension.
         """
         if kind == "id":
             largest = np.max(np.abs(np.asarray(values, dtype=np.float64)), initial=0)
             kind = "i4" if largest < _LARGEST else "f8"
-        array = np.ascontiguousarray(values, dtype=np.dtype(_KINDS[kind]).newbyteorder("<"))
+        stored = "i4" if kind in _DECIMALS else kind
+        if kind in _DECIMALS:
+            values = _scaled(values, _DECIMALS[kind])
+        array = np.ascontiguousarray(values, dtype=np.dtype(_KINDS[stored]).newbyteorder("<"))
         planes = array.view(np.uint8).reshape(-1, array.dtype.itemsize).T.tobytes()
         self.table[name] = (kind, self._size, len(array))
         self._pieces.append(planes)
@@ -49,12 +55,16 @@ class Columns:
         return b"".join(self._pieces)
 
 
-def coarse(values: Any) -> NDArray[np.float32]:
-    """Numbers for display: float32[n], rounded to 12 bits of mantissa. None becomes NaN."""
-    array = np.asarray(values, dtype=np.float64).astype(np.float32)
-    bits = array.view(np.uint32)
-    kept = (bits + np.uint32(1 << (_DROPPED_BITS - 1))) & np.uint32(~((1 << _DROPPED_BITS) - 1) & 0xFFFFFFFF)
-    return np.where(np.isfinite(array), kept, bits).astype(np.uint32).view(np.float32)
+def _scaled(values: Any, digits: int) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    limit = _LARGEST - 1
+    return np.where(np.isnan(array), _UNKNOWN, np.clip(np.rint(array * 10.0**digits), -limit, limit))
+
+
+def shares_shown(values: Any) -> NDArray[np.float64]:
+    """Probabilities for display: float64[n], rounded to 0.01 %, as `share_text` does; none but 0 becomes 0."""
+    array = np.asarray(values, dtype=np.float64)
+    return np.where((array > 0) & (array < 5e-5), _FEWEST, np.round(array, 4))
 
 
 def packed(data: bytes) -> str:

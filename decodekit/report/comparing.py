@@ -40,6 +40,7 @@ def _told(found: Difference, places: Sequence[Places]) -> dict[str, Any]:
         at = [places[0].get((first.stream_a, first.step)), places[1].get((first.stream_b, first.step))]
     fields = sorted(found.fields, key=lambda field: not field.mattered)
     more = [f"and {len(fields) - _MOST_FIELDS} other fields differ"] if len(fields) > _MOST_FIELDS else []
+    nothing = ["nothing differs: it is the same run twice"] if found.equal and not fields else []
     also = [] if first is None else [f"also: {why}" for why in first.also]
     return {
         "equal": found.equal,
@@ -49,7 +50,7 @@ def _told(found: Difference, places: Sequence[Places]) -> dict[str, Any]:
             for each in fields[:_MOST_FIELDS]
         ],
         "stages": [STAGE_HEADINGS, *map(stage_cells, parting.stages)] if parting is not None and parting.stages else [],
-        "notes": [safe_text(note) for note in [*also, *more, *found.notes]],
+        "notes": [safe_text(note) for note in [*nothing, *also, *more, *found.notes]],
         "a": at[0],
         "b": at[1],
     }

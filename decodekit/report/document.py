@@ -18,9 +18,10 @@ from decodekit.text.labels import token_label
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.header import Header
-from decodekit.trace.named_texts import named_texts
+from decodekit.trace.named_texts import named_labels
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import STRENGTH
+from decodekit.view.impossible import impossible_of
 from decodekit.view.run_story import RunStory, run_story
 from decodekit.view.verdicts import MEANING
 
@@ -41,6 +42,8 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
     remarks: dict[int, dict[str, Any]] = {}
     runs: list[dict[str, Any]] = []
     places: list[dict[tuple[int, int], int]] = []
+    names: dict[int, str] = {}
+    back: list[int] = []
     for source in sources:
         story = run_story(source.trace, source.tokenizer, verdict=source.verdict)
         ordered = _by_stream(source.trace)
@@ -51,7 +54,13 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
             said = remarks_of(step)
             if said:
                 remarks[at] = said
-        runs.append(_run(source, story, len(texts)))
+        wrong = [step.index for step in own if impossible_of(step)]
+        runs.append(_run(source, story, len(texts)) | {"impossible": wrong[:1], "wrong": len(wrong)})
+        back += [at for at, step in enumerate(own, len(texts)) if step.abandoned]
+        for at, number in enumerate(ordered, len(texts)):
+            label, text = story.tokens.label[number], story.tokens.text[number]
+            if label != f'"{text}"' and not label.startswith("#"):
+                names[at] = label
         texts += [story.tokens.text[number] for number in ordered]
         places.append({(step.stream, step.index): at for at, step in enumerate(own, len(texts) - len(own))})
     first, rest = Columns(), Columns()
@@ -62,12 +71,14 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
         "words": STRENGTH,
         "meaning": MEANING,
         "texts": texts,
+        "back": back,
         "runs": runs,
         "difference": difference_of(sources, places),
         "columns": first.table,
     }
     more = {
         "columns": rest.table,
+        "names": names,
         "labels": _labels(sources, steps.labelled),
         "remarks": remarks,
         "sentences": steps.sentences,
@@ -151,7 +162,7 @@ def _labels(sources: Sequence[Source], wanted: set[int]) -> dict[int, str]:
         tokenizer = tokenizer or source.tokenizer
         for step in source.trace.steps:
             if step.schedule and "tokens" in step.schedule:
-                named.update({i: f'"{safe_text(text)}"' for i, text in named_texts(step.schedule).items()})
+                named.update(named_labels(step.schedule))
             for branch in step.abandoned:
                 wanted.update(branch.token_ids)
     labels = {token_id: named[token_id] for token_id in wanted if token_id in named}

@@ -55,7 +55,8 @@ class PackedEvidence:
         ids, scores = evidence.token_ids[order], evidence.scores[order]
         if floored and step.draw is not None:
             scores = _rounded_up(trace, step, evidence, ids, scores)
-        self._labelled.update(ids[np.argsort(-scores, kind="stable")[:_SHOWN]].tolist())
+        for ranked in (scores, _totals(trace, step, evidence.scores[order], ids)):
+            self._labelled.update(ids[np.argsort(-ranked, kind="stable")[:_SHOWN]].tolist())
         self._counts.append(len(ids))
         self._floors.append(math.nan if evidence.floor is None else evidence.floor)
         self._ids.append(np.diff(ids, prepend=0))
@@ -72,6 +73,13 @@ class PackedEvidence:
     def _leave_out(self, count: int) -> None:
         self._counts.append(count)
         self._floors.append(math.nan)
+
+
+def _totals(trace: Trace, step: Step, scores: Floats, ids: np.ndarray) -> Floats:
+    """What is compared in a race; the scores where there is none."""
+    if step.draw is None or trace.header.chain["sampler"].get("name") != "multinomial":
+        return scores
+    return scores + noise_of(trace, step, step.draw.attempt).gumbel(ids)
 
 
 def _rounded_up(trace: Trace, step: Step, evidence: Evidence, ids: np.ndarray, scores: Floats) -> Floats:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from decodekit.text.labels import quoted
 from decodekit.text.safe_text import safe_text
 from decodekit.trace.named_texts import DRAWN_BY
 from decodekit.trace.step import Step
+from decodekit.view.impossible import impossible_of
 
 __all__ = ["remarks_of"]
 
@@ -16,9 +18,12 @@ def remarks_of(step: Step) -> dict[str, Any]:
     said: dict[str, Any] = {}
     if step.abandoned:
         said["abandoned"] = [
-            {"why": safe_text(branch.why), "attempt": branch.attempt, "token_ids": list(branch.token_ids)}
+            {"why": quoted(branch.why), "attempt": branch.attempt, "token_ids": list(branch.token_ids)}
             for branch in step.abandoned
         ]
+    wrong = impossible_of(step)
+    if wrong:
+        said["impossible"] = [safe_text(each) for each in wrong]
     notes = _notes(step)
     if notes:
         said["notes"] = [safe_text(note) for note in notes]

@@ -13,6 +13,8 @@ _EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|const|class)\s+(\w+)
 _NAMED = re.compile(r"^export \{([^}]*)\};\n", re.MULTILINE)
 _COMMENT = re.compile(r"^ *//[^\n]*\n|^ */\*\*.*?\*/\n| // [^\n\"'`]*$|^\n|^ +", re.MULTILINE | re.DOTALL)
 
+_BREAK = re.compile(r"(?<=[{(\[,;])\n|\n(?=[}\])])")
+
 
 def asset(name: str) -> str:
     """The text of a file in ``assets``."""
@@ -47,4 +49,6 @@ def _add(name: str, done: dict[str, str], above: tuple[str, ...]) -> None:
     if re.search(r"^(import|export)\b", body, re.MULTILINE):
         raise ValueError(f"{name}.js has an import or export of another form")
     taken = "".join(f"const {{ {' '.join(names.split())} }} = {other}_js;\n" for names, other in imported)
-    done[name] = f"const {name}_js = (() => {{\n{taken}{body}return {{ {', '.join(exported)} }};\n}})();\n"
+    done[name] = (
+        f"const {name}_js = (() => {{\n{taken}{_BREAK.sub('', body)}\nreturn {{ {', '.join(exported)} }};\n}})();\n"
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,21 @@ def read_sources(traces: Any, tokenizer: Tokenizer | None) -> list[Source]:
     given: Sequence[Any] = [traces] if alone else traces
     if not given:
         raise ParameterError("a report needs one trace at least")
-    sources = [_source(each, number, tokenizer) for number, each in enumerate(given, 1)]
+    sources = _named_apart([_source(each, number, tokenizer) for number, each in enumerate(given, 1)])
     if tokenizer is not None and all(source.tokenizer is None for source in sources):
         same_tokenizer(sources[0].trace, tokenizer)
     return sources
+
+
+def _named_apart(sources: list[Source]) -> list[Source]:
+    """The same, with a number behind a name that stood before."""
+    seen: Counter[str] = Counter()
+    named = []
+    for source in sources:
+        seen[source.name] += 1
+        again = seen[source.name]
+        named.append(source if again == 1 else replace(source, name=f"{source.name} ({again})"))
+    return named
 
 
 def _source(given: Any, number: int, tokenizer: Tokenizer | None) -> Source:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from decodekit.report.columns import Columns, coarse
+from decodekit.report.columns import Columns, shares_shown
 from decodekit.report.packed_evidence import PackedEvidence
 from decodekit.text.labels import token_label
 from decodekit.text.tokenizer import Tokenizer
@@ -66,11 +66,11 @@ class StepColumns:
         ) if self._plain else ((),) * 8  # fmt: skip
         columns.add("index", "id", index)
         columns.add("token", "id", token)
-        columns.add("surprisal", "f4", coarse(surprisal))
-        columns.add("entropy", "f4", coarse(entropy))
+        columns.add("surprisal", "d3", surprisal)
+        columns.add("entropy", "d3", entropy)
         columns.add("margin", "f8", margin)
         columns.add("rank", "id", rank)
-        columns.add("share", "f4", coarse(share))
+        columns.add("share", "d5", shares_shown(share))
         columns.add("word", "u1", word)
 
     def rest(self, columns: Columns) -> None:
@@ -82,10 +82,11 @@ class StepColumns:
         columns.add("stages", "u1", self._stage_counts)
         for at, name in enumerate(("support", "spread", "kl", "removed", "kept", "kept_low", "kept_high")):
             values = [each[at] for each in self._stages]
-            columns.add(name, "id" if at == 0 else "f4", values if at == 0 else coarse(values))
+            kind = "id" if at == 0 else "d3" if name in ("spread", "kl") else "d5"
+            columns.add(name, kind, shares_shown(values) if kind == "d5" else values)
         columns.add("rows", "u1", self._row_counts)
         columns.add("row_ids", "id", self._row_ids)
-        columns.add("shares", "f4", coarse(self._shares))
+        columns.add("shares", "d5", shares_shown(self._shares))
         self._evidence.write(columns)
 
     def _add_numbers(self, step: Step, word: str) -> None:

@@ -57,7 +57,7 @@ class Attempts:
         if step.draw is not None and step.draw.attempt != attempt:
             raise Finding(
                 "failed",
-                f"the draw of step {step.index} is of attempt {step.draw.attempt}, and {attempt} branches were taken "
-                "back before it",
+                f"the draw of step {step.index} is of attempt {step.draw.attempt}, but the branches taken back before "
+                f"it number {attempt}",
             )
         return attempt

@@ -11,10 +11,10 @@ import numpy as np
 from decodekit.draw.randomness import gumbel_of, uniform_of
 from decodekit.html.bars import bar
 from decodekit.html.markup import Markup, block, sentences, table
-from decodekit.text.labels import token_label
+from decodekit.text.labels import quoted, token_label
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
-from decodekit.trace.named_texts import DRAWN_BY, named_texts
+from decodekit.trace.named_texts import DRAWN_BY, named_labels
 from decodekit.trace.stages import Column, Recorded, TokenLine, grid, share_text
 
 __all__ = ["Explanation", "draw_facts", "explain_step", "labels_for", "margin_unit"]
@@ -125,12 +125,12 @@ def explain_step(
 
 def labels_for(step: Recorded, tokenizer: Tokenizer | None) -> Callable[[int], str]:
     """What a token is called at this step: its text in quotes, safe to show, or its id where it has no text."""
-    named = named_texts(step.schedule)
+    named = named_labels(step.schedule)
 
     def label(token_id: int) -> str:
         if tokenizer is None and step.text and token_id == step.token_id:
-            return f'"{safe_text(step.text)}"'
-        return f'"{safe_text(named[token_id])}"' if token_id in named else token_label(tokenizer, token_id)
+            return quoted(step.text)
+        return named[token_id] if token_id in named else token_label(tokenizer, token_id)
 
     return label
 

@@ -38,7 +38,8 @@ def redraw(trace: Trace, step: Step, noise: BoundRandomness) -> Choice:
     """
     sampler = _core_sampler(trace)
     if step.evidence is None:
-        raise Finding("consistent", "the final scores were not recorded (level 'choice')")
+        why = "level 'choice'" if trace.header.level == "choice" else "the step has no `final`"
+        raise Finding("consistent", f"the final scores were not recorded ({why})")
     evidence = step.evidence
     vocab_size = trace.header.adapter.get("vocab_size")
     if evidence.floor is None or sampler == "greedy":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError, brief
+from decodekit.text.labels import quoted
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.explaining import text_before
@@ -20,6 +21,7 @@ from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Verdict, Word
 from decodekit.trace.verifying import verify
 from decodekit.view.draw_story import Drift, Place, Race, drift_of, place_of, race_of
+from decodekit.view.impossible import impossible_of
 from decodekit.view.plain import PlainData
 from decodekit.view.seed_story import OtherSeeds, other_seeds
 from decodekit.view.stage_story import Row, Stage, rows_of, stages_of
@@ -32,7 +34,7 @@ class Branch(PlainData):
     """Tokens that were written before this one and taken back.
 
     Args:
-        why: the banned phrase that they completed.
+        why: the banned phrase that they completed, in quotes.
         attempt: the attempt of the noise of their last token.
         token_ids: the tokens.
         labels: their texts in quotes.
@@ -163,7 +165,7 @@ def story_of(
         drift=drift_of(step, sampler, place, by_provider=by_provider),
         seeds=other_seeds(trace, step, label, by_provider=by_provider, count=seeds),
         branches=tuple(
-            Branch(safe_text(each.why), each.attempt, each.token_ids, tuple(map(label, each.token_ids)))
+            Branch(quoted(each.why), each.attempt, each.token_ids, tuple(map(label, each.token_ids)))
             for each in step.abandoned
         ),
         verdict=word,
@@ -174,11 +176,12 @@ def story_of(
 
 def _notes(trace: Trace, step: Step, sampler: str, *, by_provider: bool, shown: bool) -> list[str]:
     """What is not known."""
-    notes = []
+    notes = impossible_of(step)
     if by_provider:
         notes.append("the provider drew this token with random numbers of its own, so its draw is not shown")
     elif step.evidence is None:
-        notes.append(f"the final scores were not recorded (level {trace.header.level!r}), so the draw is not shown")
+        why = "level 'choice'" if trace.header.level == "choice" else "the step has no `final`"
+        notes.append(f"the final scores were not recorded ({why}), so the draw is not shown")
     elif not shown:
         notes.append(f"the sampler {sampler!r} is not one of the core, or needs more than was recorded")
     elif step.evidence.floor is not None:

@@ -12,6 +12,7 @@ import pytest
 
 import decodekit
 from decodekit.testing import NGramAdapter
+from decodekit.view import story_of
 
 from .opening import Opened, opened
 
@@ -199,4 +200,6 @@ def test_the_place_on_the_curve_of_one_uniform_number(browser: Browser, tmp_path
     with opened(browser, path, tmp_path) as found:
         uniform = decodekit.read_trace(path).steps[0].choice.score
         assert f"The uniform number {uniform:.6f} fell there" in found.text("aside")
+        drift = story_of(decodekit.read_trace(path), 0).drift.nats
+        assert drift is not None and f"less than {drift:.4f} nats" in found.text("aside .facts")
         assert found.behaved, found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import struct
 import zlib
@@ -18,7 +19,7 @@ import pytest
 import decodekit
 from decodekit.errors import ParameterError, TraceError
 from decodekit.report import html, scripts, write_report
-from decodekit.report.columns import Columns, coarse
+from decodekit.report.columns import Columns, shares_shown
 from decodekit.testing import NGramAdapter
 
 CONFORMANCE = Path(__file__).parents[1] / "trace" / "conformance"
@@ -125,11 +126,17 @@ def test_columns_are_read_back_by_their_significance() -> None:
     assert columns.table["b"][0] == "f8", "ids beyond 2**31 need the larger kind"
 
 
-def test_numbers_for_display_keep_four_digits() -> None:
-    values = np.random.default_rng(3).normal(0, 5, 1000)
-    assert np.all(np.abs(coarse(values) - values) <= np.abs(values) * 2**-12)
-    odd = coarse([0.0, float("inf"), float("-inf"), float("nan"), 1.0])
-    assert odd[:3].tolist() == [0.0, float("inf"), float("-inf")] and np.isnan(odd[3]) and odd[4] == 1.0
+def test_numbers_for_display_are_those_that_are_shown() -> None:
+    values = np.random.default_rng(3).uniform(0, 1, 1000) ** 6
+    seen = values[values >= 5e-5]
+    assert [f"{each:.2f}" for each in 100 * shares_shown(seen)] == [f"{each:.2f}" for each in 100 * seen]
+    assert shares_shown([0.0, 1e-9, 4.9e-5])[1:].tolist() == [1e-5, 1e-5] and shares_shown([0.0]) == 0
+    columns = Columns()
+    columns.add("odd", "d3", [1e300, -math.inf, math.nan, -0.0004])
+    assert columns.table == {"odd": ("d3", 0, 4)}
+    planes = np.frombuffer(columns.data(), np.uint8).reshape(4, 4)
+    limit = 2**31
+    assert np.ascontiguousarray(planes.T).view("<i4").ravel().tolist() == [limit - 1, 1 - limit, -limit, 0]
 
 
 def test_modules_that_the_page_cannot_join_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

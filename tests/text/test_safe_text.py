@@ -43,7 +43,7 @@ def test_what_can_be_seen_is_left_alone(text: str) -> None:
         ("a\tb\r\n", "a\\tb\\r\\n"),
         ("\u202eevil", "\\u202eevil"),
         ("\U000e0041", "\\U000e0041"),
-        ("\x9b2J", "\\x9b2J"),
+        ("\x9b2J", "\\u009b2J"),
     ],
 )
 def test_escapes_say_what_was_there(text: str, shown: str) -> None:

@@ -22,7 +22,7 @@ from decodekit.view.verdicts import MEANING, STYLE
 
 __all__ = ["Viewer"]
 
-_KEYS = "← → token  ↑ ↓ sequence or candidate  / search  n close  e uncertain  ? help  q quit"
+_KEYS = "? help  q quit  ← → token  ↑ ↓ sequence or candidate  / search  n close  e uncertain"
 _HELP = (
     ("← →", "the token before, the token after"),
     ("Home End", "the first token, the last token"),
@@ -32,7 +32,7 @@ _HELP = (
     ("e", "the next uncertain place: of the tenth with the highest entropy"),
     ("Page Up Page Down", "scroll the story"),
     ("?", "this help"),
-    ("q", "quit"),
+    ("q Ctrl-C", "quit"),
 )
 
 
@@ -70,6 +70,7 @@ class Viewer(App[None]):
         Binding("question_mark", "help"),
         Binding("escape", "close"),
         Binding("q", "quit"),
+        Binding("ctrl+c", "quit", priority=True),
     ]
 
     def __init__(
@@ -195,4 +196,6 @@ def _help() -> Text:
     lines = [Text.assemble((f"{keys:<18}", "bold"), does) for keys, does in _HELP]
     words = [Text.assemble((f"{word:<18}", STYLE[word]), meaning) for word, meaning in MEANING.items()]
     surprisal = Text(", ").join(Text(name, style) for name, style in BANDS)
-    return Text("\n").join([*lines, Text(), Text.assemble("surprisal under the model: ", surprisal), Text(), *words])
+    return Text("\n").join(
+        [*lines, Text(), Text.assemble("surprisal under the model, bits: ", surprisal), Text(), *words]
+    )

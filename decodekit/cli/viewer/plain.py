@@ -14,7 +14,6 @@ from decodekit.view.verdicts import STYLE
 __all__ = ["show_run"]
 
 _STEPS = 20
-_BITS = 1.4426950408889634  # a nat
 
 
 def show_run(out: Console, walk: Walk) -> None:
@@ -38,13 +37,23 @@ def show_run(out: Console, walk: Walk) -> None:
     pieces = [(text, _style(run, i)) for text, i in zip(walk.texts, walk.indices, strict=True)]
     out.print(Text.assemble(*pieces), soft_wrap=True)
     out.print()
-    made = table("step", "token", "bits", "entropy", "rank", "margin", "check", right=_NUMBERS)
+    margin_heading = f"margin ({run.margin_unit})" if run.margin_unit else "margin"
+    made = table(
+        "step",
+        "token",
+        "surprisal (nats)",
+        "entropy (nats)",
+        "rank",
+        margin_heading,
+        "check",
+        right=(*_NUMBERS, margin_heading),
+    )
     for i in walk.indices[:_STEPS]:
         surprisal, entropy, margin, rank = tokens.surprisal[i], tokens.entropy[i], tokens.margin[i], tokens.rank[i]
         made.add_row(
             str(tokens.step[i]),
             Text(tokens.label[i], style=_style(run, i)),
-            "?" if surprisal is None else f"{surprisal * _BITS:.2f}",
+            "?" if surprisal is None else f"{surprisal:.3f}",
             "?" if entropy is None else f"{entropy:.3f}",
             "?" if rank is None else str(rank),
             "-" if margin is None else f"{margin:.4f}",
@@ -56,7 +65,7 @@ def show_run(out: Console, walk: Walk) -> None:
         out.print(Text(f"and {more:,} more; --step N shows one", style="dim"))
 
 
-_NUMBERS = ("step", "bits", "entropy", "rank", "margin")
+_NUMBERS = ("step", "surprisal (nats)", "entropy (nats)", "rank")
 
 
 def _style(run: RunStory, index: int) -> str:

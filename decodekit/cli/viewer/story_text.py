@@ -41,7 +41,10 @@ class StoryText:
         before = f"  after {story.before}" if story.before else ""
         yield Text.assemble((f"step {story.index}: ", "bold"), (story.label, _CHOSEN), (before, "dim"))
         yield Text()
-        yield stage_table(story, fitting(len(story.stages), width)[1], width, self.candidate)
+        hidden, kept = fitting(len(story.stages), width)
+        yield stage_table(story, kept, width, self.candidate)
+        if hidden:
+            yield Text(f"  (not shown: {', '.join(story.stages[i].name for i in hidden)})", style="dim")
         if self.candidate is not None and self.candidate < len(story.rows):
             yield _candidate(story.rows[self.candidate], story.stages)
         yield Text()
@@ -65,7 +68,7 @@ def _sentences(story: StepStory) -> Iterable[tuple[str, str]]:
     yield "drift", story.drift.sentence
     yield "seeds", story.seeds.sentence
     for branch in story.branches:
-        yield "taken back", f"{' '.join(branch.labels)}, because of {branch.why}"
+        yield "taken back", f"{' '.join(branch.labels)}, because of the banned {branch.why}"
     for note in story.notes:
         yield "note", note
 

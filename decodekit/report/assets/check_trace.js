@@ -8,7 +8,8 @@
 //                here, so "proved" is said where `verify --chain` says "reproduced"
 //   step         the number of the step that the word speaks of, or null
 //   why          a sentence; "" if all is proved
-//   steps        [{stream, index, word, why}] of all steps that could be read, in the order of the file
+//   header       as recorded, where there is one
+//   steps        [{stream, index, token, text, word64, word, why}] of all steps that could be read, in the order of the file
 //
 // It always returns: nothing that a file can hold makes it throw.
 
@@ -26,7 +27,7 @@ export function checkTrace(bytesOrText) {
     const trace = readTrace(bytes);
     if (trace.fault === null) requireNoise(trace.header);
     const check = stepCheck(trace);
-    return verdict(trace, trace.steps.map((step) => ({ stream: step.stream, index: step.step, ...check(step) })));
+    return verdict(trace, trace.steps.map((step) => ({ stream: step.stream, index: step.step, token: step.token, text: step.text, word64: step.draw?.word ?? null, ...check(step) })));
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     return { word: "refused", step: null, why: error.message, steps: [] };
@@ -47,7 +48,7 @@ function coreSampler({ chain: { sampler } }) {
 function verdict(trace, steps) {
   const { header, fault, footer } = trace;
   const byProvider = coreSampler(header) === "provider";
-  const says = (word, step, why) => ({ word, step, why, steps });
+  const says = (word, step, why) => ({ word, step, why, steps, header });
   if (fault !== null && !fault.torn) return says("failed", steps.length, fault.why);
   const weakest = Math.min(...new Set(steps.map(({ word }) => STRENGTH.indexOf(word))), STRENGTH.length - 1);
   const word = STRENGTH[weakest];

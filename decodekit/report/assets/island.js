@@ -1,6 +1,8 @@
 // The data in the page: deflated, in base64; a head of JSON, then columns of numbers.
 
-const ARRAYS = { u1: Uint8Array, i4: Int32Array, u4: Uint32Array, f4: Float32Array, f8: Float64Array };
+const ARRAYS = { u1: Uint8Array, i4: Int32Array, u4: Uint32Array, f8: Float64Array, d3: Int32Array, d5: Int32Array };
+const DECIMALS = { d3: 1e3, d5: 1e5 };
+const UNKNOWN = -(2 ** 31);
 
 function bytesOf(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
@@ -40,7 +42,9 @@ export async function openIsland(element) {
   function column(name) {
     if (!columns.has(name)) {
       const [kind, offset, count] = head.columns[name];
-      columns.set(name, assembled(bytes.subarray(4 + size + offset), ARRAYS[kind], count));
+      const stored = assembled(bytes.subarray(4 + size + offset), ARRAYS[kind], count);
+      const scale = DECIMALS[kind];
+      columns.set(name, scale ? Float64Array.from(stored, (value) => (value === UNKNOWN ? NaN : value / scale)) : stored);
     }
     return columns.get(name);
   }

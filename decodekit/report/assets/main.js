@@ -13,12 +13,13 @@ import { finder } from "./find.js";
 import { dropZone } from "./drop.js";
 import { partingLine } from "./parting.js";
 import { placeOf, writePlace } from "./place.js";
+import { visible } from "./words.js";
 
 const page = document.getElementById("page");
-const [story, proof, text] = [h("aside", { "aria-label": "the step" }), h("div"), h("div", { class: "text" })];
+const [story, proof, text, notice] = [h("aside", { "aria-label": "the step" }), h("div"), h("div", { class: "text" }), h("div", { role: "status" })];
 const state = { report: null, sequence: null, pinned: null, shown: null, measure: "surprisal", list: null, chart: null, find: null };
 
-function show(at, { pin = false, scroll = false } = {}) {
+function show(at, { pin = false, scroll = null } = {}) {
   const { report } = state;
   if (at === null || at === undefined) return;
   if (pin) {
@@ -33,15 +34,17 @@ function show(at, { pin = false, scroll = false } = {}) {
 }
 
 /** A step that was asked for. On a narrow screen its story stays in sight; the same token again puts it back. */
-function pick(at) {
+function pick(at, scroll = "nearest") {
   story.classList.toggle("asked", at !== state.pinned || !story.classList.contains("asked"));
-  show(at, { pin: true, scroll: true });
+  show(at, { pin: true, scroll });
 }
 
 function legend() {
+  const { from, to } = state.sequence;
+  const back = [...state.report.back].some((at) => at >= from && at < to);
   return h("p", { class: "legend", id: "legend" }, h("span", {}, `${MEASURES.find(({ name }) => name === state.measure).about}:`),
     steps(state.measure).map((text, at) => h("span", { class: `t c${at}` }, text)),
-    h("span", { class: "t cx u" }, "dotted"), h("span", {}, "under 50 % for the model"));
+    h("span", { class: "t cx u" }, "dotted"), h("span", {}, "under 50 % for the model"), back && h("span", { class: "back" }, "text was taken back before it"));
 }
 
 function colourControl() {
@@ -62,38 +65,42 @@ function endLine({ end, error }) {
   return h("p", { class: "note" }, end === null ? "… no recorded end" : `end: ${end}`, error ? ` (${error})` : "");
 }
 
-function choose(sequence, at = sequence.from) {
+function choose(sequence, at = sequence.from, scroll = null) {
   const { report } = state;
   state.list?.close();
   Object.assign(state, { sequence, pinned: null, shown: null });
-  state.list = tokenList(report, sequence, { hover: (at) => show(at), leave: () => show(state.pinned), pick });
+  state.list = tokenList(report, sequence, { hover: (at) => show(at), leave: () => show(state.pinned), pick: (at) => pick(at) });
   state.chart = lineChart(report, sequence, pick);
   state.find = finder(report, sequence, () => state.shown ?? sequence.from - 1, pick);
   const empty = sequence.to === sequence.from;
   text.replaceChildren(
-    h("div", { class: "tools" }, colourControl(), state.find.node), legend(), promptLine(sequence),
+    empty ? "" : h("div", { class: "tools" }, colourControl(), state.find.node), empty ? "" : legend(), promptLine(sequence),
     empty ? h("p", { class: "warning" }, "No token was generated.") : state.list.node, endLine(sequence),
     empty ? "" : state.chart.node,
-    h("p", { class: "note keys" }, "Hover looks at a token, a click keeps it. Keys in the text: ← → one token, ↑ ↓ ten, Home, End; m next low margin, e next high entropy, / find."));
+    empty ? "" : h("p", { class: "note keys" }, matchMedia("(hover: none)").matches ? "A tap shows a token. " : "Hover looks at a token, a click keeps it. ", "Keys in the text: ← → one token, ↑ ↓ ten, Home, End; m next low margin, e next high entropy, / find."));
   state.list.colourBy(state.measure);
   story.replaceChildren();
   draw();
-  if (!empty) show(at, { pin: true });
+  if (!empty) show(at, { pin: true, scroll });
 }
 
 /** Everything around the text. */
 function draw() {
   const { report, sequence } = state;
   document.title = `${sequence.run.header.adapter.model || sequence.run.name} · decodekit report`;
-  const parts = [runHeader(report, sequence.run, jump), proof, partingLine(report, jump), sampleStrip(report, sequence, (other) => choose(other)),
-    h("div", { class: "columns" }, text, story), dropZone(), h("footer", { class: "note" }, `decodekit ${report.decodekit}. This file loads nothing and sends nothing.`)];
+  const parts = [notice, runHeader(report, sequence.run, jump), proof, partingLine(report, jump), sampleStrip(report, sequence, (other) => choose(other)),
+    h("div", { class: "columns" }, text, story), dropZone(report), h("footer", { class: "note" }, `decodekit ${report.decodekit}. This file loads nothing and sends nothing.`)];
   page.replaceChildren(...parts.filter(Boolean));
+}
+
+function say({ missing }) {
+  notice.replaceChildren(...(missing ? [h("p", { class: "warning" }, `The address names what is not in this report: ${visible(missing)}.`)] : []));
 }
 
 function jump(at) {
   const sequence = state.report.sequenceOf(at);
   if (sequence !== state.sequence) choose(sequence, at);
-  pick(at);
+  pick(at, "center");
 }
 
 const MOVES = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, PageDown: 100, PageUp: -100, Home: -Infinity, End: Infinity };
@@ -124,7 +131,8 @@ async function start() {
   const report = openReport(first, opened);
   state.report = report;
   const place = placeOf(report);
-  choose(place.sequence, place.at);
+  say(place);
+  choose(place.sequence, place.at, place.asked ? "center" : null);
   opened.then(() => {
     show(state.shown);
     proof.append(...report.runs.map((run) => checkAll(report, run)));
@@ -132,8 +140,9 @@ async function start() {
   addEventListener("keydown", onKey);
   addEventListener("beforeprint", () => state.list.fillAll());
   addEventListener("hashchange", () => {
-    const { sequence, at } = placeOf(report);
-    if (at !== state.pinned) jump(at);
+    const place = placeOf(report);
+    say(place);
+    if (place.at !== state.pinned) jump(place.at);
   });
 }
 

@@ -1,7 +1,7 @@
 // The draw of one step: a race of scores with noise, or a place on the cumulative curve.
 
 import { h, s } from "./dom.js";
-import { number, share } from "./words.js";
+import { many, number, share } from "./words.js";
 
 const [SHOWN, WIDTH] = [8, 300];
 
@@ -12,17 +12,18 @@ export function racePicture(step, race) {
   const [low, high] = [Math.min(...ends), Math.max(...ends)];
   const x = (value) => (high > low ? 4 + ((value - low) / (high - low)) * (WIDTH - 8) : WIDTH - 4);
   const [winner, second] = shown;
+  const most = ({ hidden }) => hidden && "≤ ";
   const lines = shown.map((each, at) => {
     const [from, to] = [x(each.score), x(each.total)];
     const picture = s("svg", { class: "lane", viewBox: `0 0 ${WIDTH} 16`, preserveAspectRatio: "none", "aria-hidden": "true" },
       second && s("rect", { class: "gap", x: x(second.total), y: 0, width: Math.max(0, x(winner.total) - x(second.total)), height: 16 }),
       s("line", { class: "noise", x1: from, x2: to, y1: 8, y2: 8 }), s("line", { class: "start", x1: from, x2: from, y1: 4, y2: 12 }),
       s("line", { class: "goal", x1: to, x2: to, y1: 1, y2: 15 }));
-    const sign = at === 0 ? h("b", {}, "▸ ") : at === 1 ? "2 " : "";
-    return h("tr", { class: at === 0 ? "chosen" : "" },
-      h("th", { scope: "row" }, sign, each.hidden ? `${step.label(each.token)} (not recorded)` : step.label(each.token)),
-      h("td", {}, number(each.score, 2)), h("td", {}, `${each.gumbel < 0 ? "" : "+"}${number(each.gumbel, 2)}`),
-      h("td", {}, number(each.total, 3)), h("td", { class: "picture" }, picture));
+    const sign = each.token === step.token ? h("b", { title: "recorded" }, "▸ ") : at === 0 ? "1 " : at === 1 ? "2 " : "";
+    return h("tr", { class: each.token === step.token ? "chosen" : "" },
+      h("th", { scope: "row" }, sign, each.hidden ? `any other token` : step.label(each.token)),
+      h("td", {}, most(each), number(each.score, 2)), h("td", {}, `${each.gumbel < 0 ? "" : "+"}${number(each.gumbel, 2)}`),
+      h("td", {}, most(each), number(each.total, 3)), h("td", { class: "picture" }, second && picture));
   });
   const head = ["token", "score", "noise", "total"].map((name) => h("th", { scope: "col" }, name));
   return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "the race" },
@@ -46,7 +47,7 @@ export function curvePicture(step, places, pointed) {
   const order = pointed === null ? "by falling probability" : "by token id";
   const where = pointed === null ? "" : ` The uniform number ${number(pointed, 6)} fell there.`;
   return h("figure", {}, picture, h("figcaption", { class: "note" },
-    `On the cumulative curve (${size} tokens ${order}) it is number ${at + 1}, from ${share(from)} to ${share(to)} of the mass.${where}`));
+    `On the cumulative curve (${many(size, "token")} ${order}) it is number ${at + 1}, from ${share(from)} to ${share(to)} of the mass.${where}`));
 }
 
 /** Places by falling probability, from the contenders of a race. */

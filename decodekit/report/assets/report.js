@@ -18,6 +18,7 @@ export function openReport(first, opened) {
   const { head } = first;
   const report = { ...head, column: first.column, ready: false, step: null, opened: null };
   report.sequences = head.runs.flatMap((run) => run.streams.map((stream) => ({ ...stream, run })));
+  report.back = new Set(head.back);
   report.marked = (at) => at === head.difference?.a || at === head.difference?.b;
   report.wordOf = (at) => report.words[first.column("word")[at]] ?? "";
   report.sequenceOf = (at) => report.sequences.find(({ from, to }) => at >= from && at < to);
@@ -102,7 +103,7 @@ function stepOf(report, rest, at) {
   return {
     at, token, text, sequence, stages, rows: rowsOf(rest, at, stages.length), runnerUp: choice.runner_up, choice, record, left,
     remarks: rest.head.remarks[at] ?? {}, complete: flags & 3,
-    label: (id) => rest.head.labels[id] ?? (id === token && text ? JSON.stringify(text) : `#${id}`),
+    label: (id) => (id === token && (rest.head.names[at] ?? (text && `"${text}"`))) || (rest.head.labels[id] ?? `#${id}`),
     check: () => checkStep(checkHeader(sequence.run), record),
   };
 }

@@ -8,7 +8,7 @@ import { many, number } from "./words.js";
 /** The chain as a line: raw, each processor, the sampler. */
 function chainLine({ header }) {
   const { processors = [], sampler } = header.chain;
-  const parts = processors.map((part) => h("li", {}, part.name, parameterOf(part) ? h("b", {}, ` ${parameterOf(part)}`) : null));
+  const parts = processors.map((part) => h("li", {}, part.name, parameterOf(part) ? h("b", { title: parameterOf(part) }, ` ${parameterOf(part)}`) : null));
   return h("ol", { class: "chain", "aria-label": "the chain" }, h("li", {}, "model"), parts, h("li", {}, sampler.name));
 }
 
@@ -27,7 +27,7 @@ function missing(run) {
   if (run.resumed.length) said.push(`The run was resumed after ${run.resumed.join(" and ")} steps.`);
   if (run.foreign) said.push("The tokenizer that was given is not that of this run: other tokens are shown by their ids.");
   if (run.lost) said.push(`${many(run.lost, "step")} of streams that the header does not name cannot be shown.`);
-  if (!run.streams.some(({ from, to }) => to > from)) said.push("There are no steps.");
+  if (run.wrong) said.push(`${many(run.wrong, "step")} with numbers that are impossible: the record is wrong there, first at step ${run.impossible[0]}.`);
   return said;
 }
 
@@ -37,10 +37,12 @@ export function runHeader(report, run, jump) {
   const bad = placeOfWord(report, run);
   const steps = run.streams.reduce((sum, { from, to }) => sum + to - from, 0);
   return h("header", { class: "run" },
-    h("div", { class: "title" }, h("h1", {}, header.adapter.model || header.adapter.name), badge(verdict.word, "by decodekit verify, when this page was written")),
+    h("div", { class: "title" }, h("h1", {}, header.adapter.model || header.adapter.name), h("span", {}, run.streams.some(({ error }) => error) && h("span", { class: "badge failed" }, "✗ ended with an error"), " ",
+      badge(verdict.word, "by decodekit verify, when this page was written"))),
     h("p", {}, `${run.name}: ${many(steps, "token")}, seed `, h("b", {}, header.seed), ". ",
-      `decodekit verify: ${verdict.word}${where}, ${report.meaning[verdict.word] ?? ""}${/^(proved|reproduced)$/.test(verdict.word) ? "" : ` (${verdict.why})`}.`),
-    bad !== null && h("p", { class: "warning" }, `Step ${report.column("index")[bad]} fails${report.column("index")[bad] === verdict.step ? `: ${verdict.why}` : ""}. `, h("button", { type: "button", onclick: () => jump(bad) }, "see it")),
+      `decodekit verify: ${verdict.word}${where}, ${steps ? report.meaning[verdict.word] ?? "" : "nothing was drawn"}${/^(proved|reproduced)$/.test(verdict.word) ? "" : ` (${verdict.why})`}. It covers the draws; texts, ranks, entropies and the model's numbers are as recorded.`),
+    bad !== null && h("p", { class: "warning fault" }, `Step ${report.column("index")[bad]} fails${report.column("index")[bad] === verdict.step ? `: ${verdict.why}` : ""}. `, h("button", { type: "button", onclick: () => jump(bad) }, "see it")),
+    run.streams.filter(({ error }) => error).map(({ name, error }) => h("p", { class: "warning fault" }, `The run ended with an error${run.streams.length > 1 ? ` (${name})` : ""}: ${error}`)),
     missing(run).map((text) => h("p", { class: "warning" }, text)), chainLine(run), settings(run));
 }
 
@@ -66,5 +68,8 @@ export function sampleStrip(report, current, choose) {
     return h("button", { type: "button", "aria-pressed": String(sequence === current), onclick: () => choose(sequence) },
       h("b", { title: `stream ${stream}` }, several ? `${run.name}, ${name}` : name), h("span", {}, text || "(no text)"), h("small", {}, about));
   });
-  return h("nav", { class: "strip", "aria-label": "samples" }, buttons);
+  const strip = h("nav", { class: "strip", "aria-label": "samples" }, buttons);
+  const chosen = buttons[report.sequences.indexOf(current)];
+  requestAnimationFrame(() => (strip.scrollLeft = chosen.offsetLeft - strip.offsetLeft - 24));
+  return strip;
 }

@@ -9,12 +9,12 @@ function bar(value) {
     s("rect", { width, height: 4 }));
 }
 
-/** The cell of a share; struck through at the stage that cut the token, empty after it. */
+/** The cell of a share; "removed" at the stage that did it, a dash after it. */
 function cell(shares, at) {
   const [before, now] = [shares[at - 1], shares[at]];
   if (now !== 0) return h("td", {}, bar(now), unknown(now) ? h("span", { class: "note", title: "not recorded" }, "?") : share(now));
   if (at && before === 0) return h("td", { class: "note" }, "–");
-  return h("td", { class: "cut" }, h("s", { title: "cut here" }, unknown(before) ? "cut" : share(before)));
+  return h("td", { class: "cut" }, "removed");
 }
 
 const FACTS = [
@@ -34,7 +34,7 @@ export function stageTable(step) {
   const { stages, rows } = step;
   const last = stages.length - 1;
   const head = stages.map((stage, at) =>
-    h("th", { scope: "col" }, stage.name, h("small", {}, stage.detail || (at === last && at > 0 ? "final" : at ? "" : "model"))));
+    h("th", { scope: "col" }, stage.name, h("small", { title: stage.detail }, stage.detail || (at === last && at > 0 ? "final" : at ? "" : "model"))));
   const body = rows.map((row) => {
     const cut = row.shares[last] === 0;
     const label = h(cut ? "s" : "span", {}, step.label(row.token));

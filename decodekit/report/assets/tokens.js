@@ -27,6 +27,7 @@ export function tokenList(report, sequence, on) {
     node.className = `t c${step < 0 ? "x" : step}${sure ? "" : " u"}${report.texts[at] ? "" : " empty"}`;
     if (report.wordOf(at) === "failed") node.classList.add("bad");
     if (report.marked(at)) node.classList.add("parted");
+    if (report.back.has(at)) node.classList.add("back");
     if (at === active) node.setAttribute("aria-selected", "true");
   }
 
@@ -37,7 +38,7 @@ export function tokenList(report, sequence, on) {
     for (let at = block.from; at < block.to; at++) {
       const text = shown(at);
       const name = text.trim() ? null : `blank ${JSON.stringify(text)}`;
-      const node = h("span", { role: "option", id: `t${at}`, "aria-label": name }, text);
+      const node = h("span", { role: "option", id: `t${at}`, "aria-label": name, title: report.back.has(at) && "text was taken back before this token" }, text);
       node.at = at;
       paint(node, at);
       nodes.push(node);
@@ -89,7 +90,7 @@ export function tokenList(report, sequence, on) {
       const node = document.getElementById(`t${at}`);
       node.setAttribute("aria-selected", "true");
       list.setAttribute("aria-activedescendant", node.id);
-      if (scroll) node.scrollIntoView({ block: "nearest" });
+      if (scroll) node.scrollIntoView({ block: scroll });
     },
     close: () => near.disconnect(),
   };

@@ -24,5 +24,7 @@ export const running = (text) => text.replaceAll("\n", "↵\n");
 
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0d\uffa0]/gu;
 
+const hex = (c, digits) => c.codePointAt(0).toString(16).padStart(digits, "0");
+
 /** Text with every invisible character as an escape. */
-export const visible = (text) => String(text).replace(UNSEEN, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
+export const visible = (text) => String(text).replace(UNSEEN, (c) => (c > "\uffff" ? `\\U${hex(c, 8)}` : `\\u${hex(c, 4)}`));

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from decodekit.errors import brief
+from decodekit.text.labels import quoted
 from decodekit.text.safe_text import safe_text
 from decodekit.trace.differences.parts import (
     Before,
@@ -122,7 +123,7 @@ def _parting_lines(parting: Parting) -> list[str]:
 def _side(side: Side) -> str:
     if side.token_id is None:
         return f"ended: {side.finish_reason}"
-    token = f'{side.token_id} "{safe_text(side.text)}"' if side.text else str(side.token_id)
+    token = f"{side.token_id} {quoted(side.text)}" if side.text else str(side.token_id)
     margin = "" if side.margin is None else f", margin {_number(side.margin)}"
     noise = "" if side.word is None else f", seed {side.seed}, stream {side.stream}, attempt {side.attempt}"
     return f"token {token}{margin}{noise}"

@@ -171,3 +171,11 @@ def test_no_token_reaches_the_screen_raw() -> None:
         assert f"step {len(HOSTILE) - 1}: " in shown
 
     look(hostile(), use, (100, 120))
+
+
+def test_ctrl_c_quits() -> None:
+    async def use(screen: Screen) -> None:
+        await screen.pilot.press("ctrl+c")
+        assert not screen.app.is_running or screen.app._exit
+
+    look(samples(max_tokens=2), use)

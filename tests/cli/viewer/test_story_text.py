@@ -60,3 +60,8 @@ def test_no_token_is_printed_raw() -> None:
     text = "".join(printed(hostile(), 100, 0))
     assert not [c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn")]
     assert "\\x1b[2J\\x1b[H" in text and "\\u202egnp.exe" in text and "[bold red]rich[/bold red]" in text
+
+
+def test_a_stage_without_a_column_is_named() -> None:
+    text = "\n".join(printed(samples(max_tokens=1), 40))
+    assert "(not shown: temperature)" in text and "top_p" in text
