@@ -91,7 +91,8 @@ def _write(path: Path, rows: Rows) -> None:
     arrays: dict[str, Any] = {}
     notes: list[dict[str, Any]] = []
     for number, (place, dist) in enumerate(rows.items()):
-        arrays[f"scores{number}"] = dist.scores
+        row = dist.row  # its own numbers, such as float32: `scores` are float64, and bits are compared
+        arrays[f"scores{number}"] = row.values if row.scale == 1 else row.scores
         if dist.token_ids is not None:
             arrays[f"ids{number}"] = dist.token_ids
         tail = dist.tail

@@ -1,0 +1,42 @@
+"""Claim 4: some models make the distribution itself random."""
+
+from claim import PROMPT, SMOLLM2, Claim, plus_minus, smollm2
+
+import decodekit
+from decodekit.analysis import disagreement, passes_of
+
+
+def measure(small: bool = False) -> Claim:
+    """The entropy of a token in two parts: within a pass, and between passes."""
+    steady = disagreement(passes_of(smollm2().adapter, PROMPT, 4))
+    shaken = None if small else disagreement(passes_of(_dropout(), [3], 200))
+
+    figures = {
+        "SmolLM2, 4 passes: mean distance of a pass from the others": f"{steady.distance:.3f}",
+        "SmolLM2: entropy of a pass": f"{steady.mean_entropy.value:.3f} nats",
+    }
+    if shaken is not None:
+        figures |= {
+            "dropout, 200 passes: mean distance of a pass from the others": f"{shaken.distance:.3f}",
+            "dropout: entropy of a token": plus_minus(shaken.total, "nats"),
+            "dropout: mean entropy of a pass": plus_minus(shaken.mean_entropy, "nats"),
+            "dropout: information between token and pass": plus_minus(shaken.information, "nats"),
+        }
+    return Claim(
+        "Some models make the distribution itself random.",
+        f"{SMOLLM2}; a network of two layers with random weights and a dropout of 0.5 left on, torch",
+        figures,
+        "true of such models",
+        "With dropout left on, each pass has another distribution, and a part of the token's entropy is between "
+        "passes. All passes of SmolLM2 agree.",
+        steady.distance < 1e-9 and (shaken is None or shaken.information.low > 0),
+    )
+
+
+def _dropout():
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = torch.nn.Embedding(10, 16), torch.nn.Dropout(0.5), torch.nn.Linear(16, 10)
+    return decodekit.adapter("torch", model=torch.nn.Sequential(*layers), noise_seed=1)

@@ -1,0 +1,31 @@
+"""Claim 6: at temperature 0 the same tokens give the same answer; the same text need not."""
+
+from claim import PROMPT, SMOLLM2, Claim, smollm2
+
+from decodekit.analysis import compare_tokenisations
+
+
+def measure(small: bool = False) -> Claim:
+    """The next token after one text that is split into tokens in several ways."""
+    model = smollm2().adapter
+    again = compare_tokenisations(model, PROMPT, most=1)
+    found = compare_tokenisations(model, PROMPT, most=4 if small else 24)
+
+    modes = [each.mode for each in found.distributions]
+    first = {f"total variation from the usual split, split {i}": f"{found.distances[0, i]:.3f}" for i in (1, 2, 3)}
+    figures = first if small else first | {
+        "largest of 24 splits": f"{found.distances[0].max():.3f}",
+        "splits of 24 with another most likely token": str(sum(mode != modes[0] for mode in modes)),
+    }  # fmt: skip
+    figures["the same tokens, asked again: bits"] = (
+        "equal" if again.distributions[0].logprobs_of([0]) == found.distributions[0].logprobs_of([0]) else "other"
+    )
+    return Claim(
+        "At temperature 0 the answer to the same tokens does not vary; where it seems to, the tokens were others.",
+        SMOLLM2,
+        figures,
+        "true here, and the tokens matter",
+        "The same tokens have the same answer to the bit. One text in other tokens has other distributions, and "
+        "often another most likely token. On engines that change with the batch (claim 2) the first part fails.",
+        bool(found.distances[0, 1:].min() > 0.01) and figures["the same tokens, asked again: bits"] == "equal",
+    )

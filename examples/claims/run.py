@@ -1,0 +1,90 @@
+"""Measures the fifteen claims beside this file, and writes docs/claims.md with its plots.
+
+python examples/claims/run.py docs/claims.md        # all
+python examples/claims/run.py docs/claims.md 3 11   # these two; the others stay as they are
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import platform
+import re
+import sys
+import textwrap
+from importlib.metadata import version
+from pathlib import Path
+
+from claim import Claim
+
+NUMBERS = range(1, 16)
+TITLE = "# Fifteen claims about language models, measured\n"
+INTRODUCTION = """
+Things that people say about language models, each with the lines that test it, what came out, and a verdict. All of it
+is written by `python examples/claims/run.py docs/claims.md` (about two minutes on one core; the extras `demo`, `torch`
+and `plots`). A figure behind ± is a standard error; *exact* is up to rounding. The model is small, and a verdict is
+about what was measured. [Measuring models](science.md) explains the functions.
+"""
+
+
+def measured(number: int, *, small: bool = False) -> Claim:
+    """Test a claim; a small measurement has a part of the figures, and takes about a second."""
+    return importlib.import_module(f"claim_{number:02}").measure(small)
+
+
+def lines_of(number: int) -> str:
+    """The lines that measure: those of the function up to its first empty line."""
+    source = inspect.getsource(importlib.import_module(f"claim_{number:02}").measure)
+    body = source.partition('"""\n')[2].partition("\n\n")[0]
+    return textwrap.dedent(body)
+
+
+def section(number: int, found: Claim, plots: Path) -> str:
+    """A claim as Markdown; its plot is written."""
+    name = f"claim_{number:02}"
+    rows = "".join(f"| {what} | {value} |\n" for what, value in found.figures.items())
+    parts = [
+        f"## {number}. {found.claim}",
+        f"**{found.verdict[0].upper()}{found.verdict[1:]}.** {found.why}",
+        f"| measured | |\n| --- | --- |\n{rows}".rstrip(),
+    ]
+    if found.plot is not None:
+        found.plot(plots / f"{name}.svg")
+        parts.append(f"![{found.claim}]({plots.name}/{name}.svg)")
+    parts += [
+        f"Model: {found.model}. From [{name}.py](../examples/claims/{name}.py):",
+        f"<!-- skip: next -->\n\n```python\n{lines_of(number)}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def environment() -> str:
+    """What this was measured with."""
+    packages = ["llama-cpp-python", "torch", "transformers", "numpy"]
+    versions = ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)])
+    return f"Measured on {platform.system()}, {_processor()}, {os.cpu_count()} cores, one thread; {versions}.\n"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    return f"{platform.machine()} ({named[1]})" if named else platform.machine()
+
+
+def write(page: Path, numbers: list[int]) -> None:
+    """Measure these claims again. The others stay as they are on the page."""
+    plots = page.with_suffix("")
+    plots.mkdir(exist_ok=True)
+    old = page.read_text() if page.exists() else ""
+    sections = {int(part.split(".")[0]): f"## {part.rstrip()}\n" for part in re.split(r"^## ", old, flags=re.M)[1:]}
+    for number in numbers:
+        found = measured(number)
+        if not found.supported:
+            raise SystemExit(f"claim {number}: the figures do not support {found.verdict!r}: {found.figures}")
+        sections[number] = section(number, found, plots)
+    page.write_text("\n".join([TITLE + INTRODUCTION, environment(), *(sections[n] for n in sorted(sections))]))
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), [int(each) for each in sys.argv[2:]] or list(NUMBERS))
