@@ -24,7 +24,7 @@ def measure(small: bool = False) -> Claim:
 
     at = [int(np.argmin(np.abs(grid - name))) for name in (0.2, 1.0, 4.0, 100.0)]
     figures = {
-        f'{name}, T = {grid[i]:g}': f"{row[i]:.2f} nats above chance, exact"
+        f"{name}, T = {grid[i]:g}": f"{row[i]:.2f} nats above chance, exact"
         for name, row in zip(NAMES, above, strict=True)
         for i in at
     }
@@ -37,7 +37,7 @@ def measure(small: bool = False) -> Claim:
         "A solution that is not greedy lies below chance at a low temperature.",
         bool((above[:3, at[1:]] > 0).all() and above[2, at[0]] < 0 and (above[3] < 0).all()),
         partial(
-            plot_curves, x=grid[:-1], lines={name: Line(row[:-1]) for name, row in zip(NAMES, above, strict=True)},
-            x_label="temperature", y_label="nats above chance",
+            plot_curves, x=grid[:-1], x_label="temperature", y_label="nats above chance",
+            lines={name: Line(row[:-1]) for name, row in zip(NAMES[:3], above[:3], strict=True)},
         ),
     )  # fmt: skip

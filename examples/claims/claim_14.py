@@ -2,6 +2,7 @@
 
 from claim import SMOLLM2, Claim, plus_minus, smollm2
 
+from decodekit import Prefix
 from decodekit.analysis import chain_shift
 
 PROMPT = "Once upon a time"
@@ -13,7 +14,9 @@ def measure(small: bool = False) -> Claim:
     grid = [1.5] if small else [0.7, 1.0, 1.5, 2.0]
     found = {at: chain_shift(smollm2().adapter, PROMPT, f"temperature={at}", length, n=n, seed=2) for at in grid}
 
-    figures = {}
+    model = smollm2().adapter
+    (first,) = model.predict([Prefix(model.tokenizer.encode(PROMPT))])
+    figures = {f"first token, T = {at:g}: divergence from the model": _exact(first, at) for at in (0.7, 1.5, 2.0)}
     for at, shift in found.items():
         name = f"T = {at:g}, {n} texts of {length} tokens"
         figures[f"{name}: entropy of a token"] = plus_minus(shift.chain_entropy, "nats")
@@ -28,3 +31,7 @@ def measure(small: bool = False) -> Claim:
         "dozen tokens, a few texts carry nearly all importance weight. Whether training helps was not measured.",
         small or all((at == 1) == (shift.effective_size > n / 4) for at, shift in found.items()),
     )
+
+
+def _exact(law, temperature):
+    return f"{law.scaled(1 / temperature).kl(law):.3f} nats, exact"

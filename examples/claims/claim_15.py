@@ -6,7 +6,7 @@ from pathlib import Path
 from claim import SMOLLM2, Claim, plus_minus, smollm2
 
 from decodekit import Prefix
-from decodekit.analysis import calibration, forecasts_of_texts
+from decodekit.analysis import calibration, forecasts_of_texts, score
 from decodekit.analysis.plots import plot_reliability
 
 PARAGRAPHS = Path(__file__).with_name("paragraphs.txt").read_text().strip().split("\n\n")
@@ -18,7 +18,8 @@ def measure(small: bool = False) -> Claim:
     chosen = PARAGRAPHS[:2] if small else PARAGRAPHS
     texts = [model.tokenizer.encode(text) for text in chosen]
     prose = calibration(forecasts_of_texts(model, [(Prefix(ids[:1]), ids[1:]) for ids in texts]))
-    figures = {f"{len(chosen)} paragraphs, {name}": value for name, value in _shown(prose).items()}
+    figures = {"surprisal of the first paragraph": f"{-score(model, texts[0]).per_token:.3f} nats a token, exact"}
+    figures |= {f"{len(chosen)} paragraphs, {name}": value for name, value in _shown(prose).items()}
     own = []
     for chain in [] if small else ["temperature=1", "temperature=0.6"]:
         made = smollm2().generate_many(["The sun is"], n=32, seed=8, chain=chain, max_tokens=32)[0]
@@ -35,9 +36,11 @@ def measure(small: bool = False) -> Claim:
         "nearly, on prose",
         "On the paragraphs the model is somewhat too sure of its most likely token. On its own texts at T = 1 it is "
         "calibrated, as it must be; on colder ones, which it did not draw by its own law, it is not sure enough.",
-        prose.overconfidence.low > 0 and (small or own[0].overconfidence.low < 0 < own[0].overconfidence.high)
-        and (small or own[1].overconfidence.high < 0),
-        partial(plot_reliability, observed=[each.accuracy for each in bins], counts=[each.count for each in bins], **columns),
+        small or (
+            prose.overconfidence.low > 0 > own[1].overconfidence.high
+            and own[0].overconfidence.low < 0 < own[0].overconfidence.high
+        ),
+        partial(plot_reliability, observed=[b.accuracy for b in bins], counts=[b.count for b in bins], **columns),
     )  # fmt: skip
 
 

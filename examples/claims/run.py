@@ -22,9 +22,10 @@ NUMBERS = range(1, 16)
 TITLE = "# Fifteen claims about language models, measured\n"
 INTRODUCTION = """
 Things that people say about language models, each with the lines that test it, what came out, and a verdict. All of it
-is written by `python examples/claims/run.py docs/claims.md` (about two minutes on one core; the extras `demo`, `torch`
-and `plots`). A figure behind ± is a standard error; *exact* is up to rounding. The model is small, and a verdict is
-about what was measured. [Measuring models](science.md) explains the functions.
+is written by `python examples/claims/run.py docs/claims.md` (about three minutes on one core; the extras `demo`,
+`torch` and `plots`). The model is small, and a verdict is of what was measured. A figure behind ± is a standard error;
+*exact* is up to rounding. In the lines, `smollm2()` is a session of [claim.py](../examples/claims/claim.py), and
+`small` is True in the tests, which measure a part again. [Measuring models](science.md) explains the functions.
 """
 
 
@@ -46,24 +47,37 @@ def section(number: int, found: Claim, plots: Path) -> str:
     rows = "".join(f"| {what} | {value} |\n" for what, value in found.figures.items())
     parts = [
         f"## {number}. {found.claim}",
-        f"**{found.verdict[0].upper()}{found.verdict[1:]}.** {found.why}",
+        _wrapped(f"**{found.verdict[0].upper()}{found.verdict[1:]}.** {found.why}"),
         f"| measured | |\n| --- | --- |\n{rows}".rstrip(),
     ]
     if found.plot is not None:
         found.plot(plots / f"{name}.svg")
         parts.append(f"![{found.claim}]({plots.name}/{name}.svg)")
     parts += [
-        f"Model: {found.model}. From [{name}.py](../examples/claims/{name}.py):",
+        _wrapped(f"Model: {found.model}. From [{name}.py](../examples/claims/{name}.py):"),
         f"<!-- skip: next -->\n\n```python\n{lines_of(number)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def summary(sections: dict[int, str]) -> str:
+    """A table of the claims and their verdicts, as the sections say."""
+    found = []
+    for number, part in sections.items():
+        claim, verdict = re.match(r"## \d+\. (.+)\n\n\*\*(.+?)\.\*\*", part).groups()
+        found.append(f"| {number} | {claim} | {verdict} |")
+    return "\n".join(["| | claim | verdict |", "| --: | --- | --- |", *found, ""])
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def environment() -> str:
     """What this was measured with."""
     packages = ["llama-cpp-python", "torch", "transformers", "numpy"]
     versions = ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)])
-    return f"Measured on {platform.system()}, {_processor()}, {os.cpu_count()} cores, one thread; {versions}.\n"
+    return _wrapped(f"Measured on {platform.system()}, {_processor()}, {os.cpu_count()} cores, one thread; {versions}.")
 
 
 def _processor() -> str:
@@ -83,7 +97,8 @@ def write(page: Path, numbers: list[int]) -> None:
         if not found.supported:
             raise SystemExit(f"claim {number}: the figures do not support {found.verdict!r}: {found.figures}")
         sections[number] = section(number, found, plots)
-    page.write_text("\n".join([TITLE + INTRODUCTION, environment(), *(sections[n] for n in sorted(sections))]))
+    sections = dict(sorted(sections.items()))
+    page.write_text("\n".join([TITLE + INTRODUCTION, environment() + "\n", summary(sections), *sections.values()]))
 
 
 if __name__ == "__main__":
