@@ -65,6 +65,7 @@ def test_a_part_of_a_claim_measured_again(run: ModuleType, number: int) -> None:
 
 
 def test_the_same_figures_have_the_same_plot(run: ModuleType, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     for folder in ("first", "again"):
         (tmp_path / folder).mkdir()
         run.section(9, run.measured(9, small=True), tmp_path / folder)

@@ -13,7 +13,7 @@ def measure(small: bool = False) -> Claim:
     ids = model.tokenizer.encode(PROMPT)
     paris, comma = (model.tokenizer.encode(text)[0] for text in (" Paris", ","))
     (known,) = model.predict([decodekit.Prefix([*ids, paris])])
-    mixed = marginal(model, PROMPT, 1, width=200)
+    mixed = marginal(model, PROMPT, 1, width=100)
     greedy = marginal(model, PROMPT, 1, chain="greedy")
     sampled = None if small else sampled_marginal(model, PROMPT, 1, n=200, seed=1)
 

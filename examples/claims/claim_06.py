@@ -12,7 +12,10 @@ def measure(small: bool = False) -> Claim:
     found = compare_tokenisations(model, PROMPT, most=4 if small else 24)
 
     modes = [each.mode for each in found.distributions]
-    first = {f"total variation from the usual split, split {i}": f"{found.distances[0, i]:.3f}" for i in (1, 2, 3)}
+    first = {
+        f"total variation from the usual split, {_pieces(model, found.splits[i])}": f"{found.distances[0, i]:.3f}"
+        for i in (1, 2, 3)
+    }
     figures = first if small else first | {
         "largest of 24 splits": f"{found.distances[0].max():.3f}",
         "splits of 24 with another most likely token": str(sum(mode != modes[0] for mode in modes)),
@@ -29,3 +32,7 @@ def measure(small: bool = False) -> Claim:
         "often another most likely token. On engines that change with the batch (claim 2) the first part fails.",
         bool(found.distances[0, 1:].min() > 0.01) and figures["the same tokens, asked again: bits"] == "equal",
     )
+
+
+def _pieces(model, ids):
+    return " ".join(f"`{model.tokenizer.decode([token]).decode()!r}`" for token in ids)

@@ -98,7 +98,8 @@ def _shown(dist: Distribution) -> Ids:
 def _both(one: Distribution, other: Distribution) -> Ids:
     """The tokens whose log-probability is known on both sides."""
     if one.tail is None and other.tail is None:
-        return np.union1d(_shown(one), _shown(other))
+        same = one.token_ids is None and other.token_ids is None and len(one.row) == len(other.row)
+        return _shown(one) if same else np.union1d(_shown(one), _shown(other))
     if one.tail is None or other.tail is None:
         return _shown(one if one.tail is not None else other)
     return np.intersect1d(_shown(one), _shown(other))
