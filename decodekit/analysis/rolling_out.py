@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from decodekit.analysis.rollout_card import card
-from decodekit.analysis.rollout_columns import RolloutFile, read_rollouts
+from decodekit.analysis.rollout_columns import batch_of, read_rollouts, rollout_file
 from decodekit.analysis.rollout_rows import Rollout, require_drawing, rollouts_of
 from decodekit.chain import Chain
 from decodekit.draw.randomness import Randomness
@@ -77,18 +77,18 @@ def rollouts(
     seed = Randomness(session.seed if given is None else given).seed
     folder = Path(folder)
     _new_folder(folder)
-    file = RolloutFile(folder / "rollouts.parquet")
+    file = rollout_file(folder / "rollouts.parquet")
     sequences = tokens = 0
     header: Header | None = None
     try:
         at_once = max(1, _SEQUENCES // n)
         for first in range(0, len(prompts), at_once):
             rows, header = _sampled(session, prompts[first : first + at_once], n, first, seed, options)
-            file.add(rows)
+            file.add(batch_of(rows))
             sequences, tokens = sequences + len(rows), tokens + sum(len(row.token_ids) for row in rows)
         assert header is not None
         (folder / "README.md").write_text(card(header, len(prompts), n, sequences, tokens), encoding="utf-8")
-        file.publish()
+        file.publish({})
     except BaseException:
         file.discard()
         (folder / "README.md").unlink(missing_ok=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,74 +10,37 @@ from typing import TYPE_CHECKING, Any
 from decodekit.analysis.rollout_rows import Rollout
 from decodekit.errors import TraceError, message_of
 from decodekit.trace.columns import pyarrow
-from decodekit.trace.new_file import NewFile
+from decodekit.trace.table_file import TableFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["SCHEMA", "RolloutFile", "read_rollouts"]
+__all__ = ["SCHEMA", "batch_of", "read_rollouts", "rollout_file"]
 
 SCHEMA = "decodekit-rollouts/1"
+_ROW_GROUP = 256  # sequences
 _REAL = ("logprobs", "model_logprobs", "mass", "entropies")
 
 
-class RolloutFile:
-    """Takes rollouts and writes a row group of each part; the file has its name once it is published.
-
-    Args:
-        path: the file; it must not exist.
+def rollout_file(path: Path) -> TableFile:
+    """A new file of rollouts, which takes what `batch_of` makes and has its name once it is published.
 
     Raises:
         ConfigError: pyarrow is not installed.
-        TraceError: the file exists, or cannot be written; here and in `add` and `publish`.
+        TraceError: the file exists, or cannot be written.
     """
+    return TableFile(
+        path,
+        _schema(),
+        _ROW_GROUP,
+        dictionaries=["run", "stop_reason"],
+        encodings={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in _REAL},
+    )
 
-    def __init__(self, path: Path) -> None:
-        pyarrow()
-        from pyarrow import parquet
 
-        self._path, self.schema = path, _schema()
-        self._file = NewFile(path)
-        try:
-            with self._typed():
-                self._writer = parquet.ParquetWriter(
-                    str(self._file.draft),
-                    self.schema,
-                    compression="zstd",
-                    use_dictionary=["run", "stop_reason"],
-                    column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in _REAL},
-                )
-        except BaseException:
-            self._file.discard()
-            raise
-
-    def add(self, rows: Sequence[Rollout]) -> None:
-        """Write some."""
-        pa = pyarrow()
-        with self._typed():
-            self._writer.write_table(pa.Table.from_pylist([_as_row(row) for row in rows], schema=self.schema))
-
-    def publish(self) -> None:
-        """Give the file its name."""
-        with self._typed():
-            self._writer.close()
-        self._file.publish()
-
-    def discard(self) -> None:
-        """Remove what is not published."""
-        with suppress(Exception):
-            self._writer.close()
-        self._file.discard()
-
-    @contextmanager
-    def _typed(self) -> Iterator[None]:
-        try:
-            with self._file.typed():
-                yield
-        except TraceError:
-            raise
-        except Exception as error:  # of pyarrow, which has its own
-            raise TraceError(f"cannot write {self._path}: {message_of(error)}") from error
+def batch_of(rows: Sequence[Rollout]) -> pa.RecordBatch:
+    """Rollouts as a batch of rows."""
+    return pyarrow().RecordBatch.from_pylist([_as_row(row) for row in rows], schema=_schema())
 
 
 def read_rollouts(path: Path) -> Iterable[Rollout]:

@@ -1,10 +1,11 @@
-"""A Parquet file of steps: how it is encoded, and that it gets its name only when it is whole. Extra: ``parquet``."""
+"""A Parquet file: how it is encoded, and that it gets its name only when it is whole. Extra: ``parquet``."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from decodekit.errors import TraceError, message_of
@@ -18,22 +19,33 @@ if TYPE_CHECKING:
 __all__ = ["ROW_GROUP", "TableFile"]
 
 ROW_GROUP = 16384  # steps
+_OF_STEPS = dict.fromkeys(SPLIT, "BYTE_STREAM_SPLIT") | dict.fromkeys(DELTA, "DELTA_BINARY_PACKED")
 
 
 class TableFile:
-    """Takes batches of steps, and writes a row group when there are enough.
+    """Takes batches of rows, and writes a row group when there are enough.
 
     Args:
         path: the file; it must not exist.
         schema: of the batches; its metadata becomes that of the file.
-        row_group: steps in each row group.
+        row_group: rows in each row group.
+        dictionaries: columns with a dictionary; by default those of steps.
+        encodings: of other columns, by their path; by default those of steps.
 
     Raises:
         ConfigError: pyarrow is not installed.
         TraceError: the file exists, or cannot be written; here and in `add` and `publish`.
     """
 
-    def __init__(self, path: PathLike, schema: pa.Schema, row_group: int = ROW_GROUP) -> None:
+    def __init__(
+        self,
+        path: PathLike,
+        schema: pa.Schema,
+        row_group: int = ROW_GROUP,
+        *,
+        dictionaries: Sequence[str] = DICTIONARIES,
+        encodings: Mapping[str, str] = MappingProxyType(_OF_STEPS),
+    ) -> None:
         self._table = pyarrow().Table
         from pyarrow import parquet
 
@@ -48,9 +60,8 @@ class TableFile:
                     str(self._file.draft),
                     schema,
                     compression="zstd",
-                    use_dictionary=list(DICTIONARIES),
-                    column_encoding=dict.fromkeys(SPLIT, "BYTE_STREAM_SPLIT")
-                    | dict.fromkeys(DELTA, "DELTA_BINARY_PACKED"),
+                    use_dictionary=list(dictionaries),
+                    column_encoding=dict(encodings),
                     write_page_index=True,
                 )
         except BaseException:
