@@ -17,7 +17,7 @@ pytest.importorskip("copier")
 
 import copier
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import decodekit
@@ -93,6 +93,8 @@ def test_whatever_the_names_it_is_refused_or_passes_its_own_lint(tmp_path: Path)
     tried = {"all": 0, "taken": 0}
 
     @settings(max_examples=25, suppress_health_check=list(HealthCheck), database=None)
+    @example({"distribution": "night-owl", "processor": "sharp", "sampler": "bold"})
+    @example({"distribution": "9lives", "processor": "sharp", "sampler": "bold"})
     @given(answers)
     def render(given: dict[str, str]) -> None:
         tried["all"] += 1
@@ -104,7 +106,7 @@ def test_whatever_the_names_it_is_refused_or_passes_its_own_lint(tmp_path: Path)
             packages[told["package"]] = folder / told["package"]
 
     render()
-    assert tried["taken"] >= 5 and tried["taken"] < tried["all"]
+    assert 1 <= tried["taken"] < tried["all"]
     passes(tmp_path, "ruff", "check", "--no-cache", ".")
     passes(tmp_path, "ruff", "format", "--no-cache", "--check", ".")
     typed = [*packages.values(), EXAMPLE / EXAMPLE.name, EXAMPLE / "tests"]
