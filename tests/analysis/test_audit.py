@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from decodekit import ContextOverflow, Disclosure, ParameterError
+from decodekit import ALL, ContextOverflow, Disclosure, ParameterError
 from decodekit.analysis.audit import AXES, DEFAULT, AuditReport, audit
+from decodekit.analysis.audit.process import in_new_process
 from decodekit.testing import NGramAdapter, TableAdapter
 from tests.analysis import faulty_models as models
 
@@ -122,3 +123,8 @@ def test_wrong_calls_are_told() -> None:
     with pytest.raises(ContextOverflow, match="context of 28, and the model's is 20"):
         audit(TableAdapter(models.row, models.V, context_length=20))
     assert set(DEFAULT) == set(AXES) - {"against"}
+
+
+def test_parameters_that_no_process_can_be_told_are_refused() -> None:
+    with pytest.raises(ParameterError, match="named: parameters as a configuration has them"):
+        in_new_process({"type": "llamacpp", "model": object()}, [], ALL)

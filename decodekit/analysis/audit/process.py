@@ -20,7 +20,7 @@ from decodekit.analysis.audit.material import Rows, Text
 from decodekit.analysis.audit.probes import alone
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, Disclosure
-from decodekit.errors import AdapterError
+from decodekit.errors import AdapterError, ParameterError
 from decodekit.model.asking import blocking
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import registry
@@ -43,17 +43,20 @@ def in_new_process(
 
     Raises:
         AdapterError: the process failed; the message has its last line.
+        ParameterError: a parameter is no plain data.
     """
     with tempfile.TemporaryDirectory() as folder:
         answers = Path(folder) / "answers"
-        question = json.dumps(
-            {
-                "adapter": dict(named),
-                "texts": [[list(text.prompt.token_ids), list(text.ids)] for text in texts],
-                "top": want.top,  # None for the whole vocabulary
-                "answers": str(answers),
-            }
-        )
+        asked = {
+            "adapter": dict(named),
+            "texts": [[list(text.prompt.token_ids), list(text.ids)] for text in texts],
+            "top": want.top,  # None for the whole vocabulary
+            "answers": str(answers),
+        }
+        try:
+            question = json.dumps(asked)
+        except TypeError as error:
+            raise ParameterError(f"named: parameters as a configuration has them, plain data: {error}") from None
         done = subprocess.run(  # noqa: S603 - this interpreter, and a function of this package
             [sys.executable, "-P", "-c", _START],
             input=question.encode(),
