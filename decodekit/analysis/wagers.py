@@ -17,6 +17,8 @@ import numpy as np
 
 from decodekit.analysis.bets import BETS, LAST_TILT, WEIGHTS, Law, pay
 from decodekit.distribution import Distribution
+from decodekit.draw.whole import whole
+from decodekit.errors import ParameterError, brief
 from decodekit.types import Floats
 
 __all__ = ["LEVEL", "Honesty", "Wager", "honesty"]
@@ -109,11 +111,15 @@ class Wager:
             token_id: the token.
 
         Raises:
+            ParameterError: the law is none, or the token is no token id.
             Undisclosed: a head whose log-probabilities are not known.
         """
-        law = law if isinstance(law, Law) else Law.of(law)
-        paid = pay(law, np.array([law.place(token_id)]))
-        self._bets += paid.log_bets[0] if self._bets.max() < math.inf else 0.0
+        law, size = _known(law)
+        paid = pay(law, np.array([law.place(whole(token_id, "token_id", 0, size - 1))]))
+        if math.isinf(paid.surprisal[0]):
+            self._bets[:] = math.inf  # for good, whatever was lost before
+        elif self._bets.max() < math.inf:
+            self._bets += paid.log_bets[0]
         self._growth += paid.growth
         self._drift += float(paid.surprisal[0]) - paid.entropy
         self._variance += paid.varentropy
@@ -154,12 +160,21 @@ def honesty(draws: Iterable[tuple[Law | Distribution, int]]) -> Honesty:
             the drawn token because it was drawn is not a law.
 
     Raises:
-        Undisclosed: a head whose log-probabilities are not known.
+        ParameterError, Undisclosed: as `Wager.take`.
     """
     wager = Wager()
     for law, token_id in draws:
         wager.take(law, token_id)
     return wager.result()
+
+
+def _known(law: Law | Distribution) -> tuple[Law, int]:
+    """A law, and the size of its vocabulary as far as it is known."""
+    if isinstance(law, Law):
+        return law, 2**63
+    if not isinstance(law, Distribution):
+        raise ParameterError(f"a law is a Distribution, not {brief(law)}; Distribution.dense(scores) makes one")
+    return Law.of(law), 2**63 if law.vocab_size is None else law.vocab_size
 
 
 def _mixed(log_bets: Floats) -> float:

@@ -112,8 +112,18 @@ def test_wrong_calls_are_told() -> None:
     model = models.Cached()
     with pytest.raises(ParameterError, match=r"no axis 'batch-size'.*did you mean 'batch size'"):
         audit(model, axes=["batch-size"])
-    with pytest.raises(ParameterError, match="2 tokens or more"):
-        audit(model, tokens=1)
+    for tokens in (1, "a", 2.5, True):
+        with pytest.raises(ParameterError, match="tokens must be an integer from 2"):
+            audit(model, tokens=tokens)  # type: ignore[arg-type]
+    for axes in ([], "repeat"):
+        with pytest.raises(ParameterError, match="axes is a list of one or more names"):
+            audit(model, axes=axes)
+    with pytest.raises(ParameterError, match="an axis is a name, not 3"):
+        audit(model, axes=[3])  # type: ignore[list-item]
+    with pytest.raises(ParameterError, match="its type and its parameters"):
+        audit(model, named={})
+    with pytest.raises(ParameterError, match="not one text: 'abc'"):
+        audit(model, prompts="abc")
     with pytest.raises(ParameterError, match="two or more different prompts"):
         audit(model, prompts=[[1, 2], [1, 2]])
     with pytest.raises(ParameterError, match="needs an adapter with a tokenizer"):
@@ -123,6 +133,15 @@ def test_wrong_calls_are_told() -> None:
     with pytest.raises(ContextOverflow, match="context of 28, and the model's is 20"):
         audit(TableAdapter(models.row, models.V, context_length=20))
     assert set(DEFAULT) == set(AXES) - {"against"}
+
+
+def test_what_makes_no_adapter_is_a_reason_and_loses_nothing() -> None:
+    def broken() -> NGramAdapter:
+        raise ZeroDivisionError("division by zero")
+
+    found = audit(NGramAdapter("the cat sat. " * 9), make=broken, tokens=3, axes=["repeat", "cache"])
+    assert [each.word for each in found.outcomes] == ["exact", "not tested"]
+    assert "make raised ZeroDivisionError: division by zero" in found.outcomes[1].why
 
 
 def test_parameters_that_no_process_can_be_told_are_refused() -> None:

@@ -124,6 +124,21 @@ def test_an_impossible_token_is_enough() -> None:
     assert found.crossed == 2 and found.log_e == math.inf and found.to_dict()["log_e"] == "inf"
 
 
+@pytest.mark.parametrize("before", [[], [0], [5], [0, 5, 1, 4]])
+def test_an_impossible_token_is_enough_whatever_came_before(before: list[int]) -> None:
+    """Also a token outside the heads on which bets were lost."""
+    law = Distribution.dense([*np.log([0.5, 0.2, 0.1, 0.1, 0.06, 0.04]), -np.inf])
+    found = honesty([(law, token) for token in [*before, 6, 0, 5]])
+    assert not found.honest and found.crossed == len(before) + 1
+    assert found.log_e == found.highest == found.path[-1] == math.inf
+
+
+@pytest.mark.parametrize("token", ["1", 1.5, -1, True, None, 99])
+def test_what_is_no_token_of_the_law_accuses_nobody(token: object) -> None:
+    with pytest.raises(ParameterError, match="token_id must be an integer from 0 to 1, not"):
+        honesty([(Distribution.dense([1.0, 2.0]), token)])  # type: ignore[list-item]
+
+
 def traced(chain: str, **options: object) -> decodekit.Trace:
     with decodekit.open(NGramAdapter(TEXT), chain=chain, seed=3) as session:
         made = session.generate_many(["the "], n=8, **{"max_tokens": 150, **options})[0]  # type: ignore[arg-type]
@@ -147,6 +162,8 @@ def test_evidence_that_the_draw_has_chosen_is_no_law() -> None:
 
 
 def test_what_cannot_be_tested_is_refused() -> None:
+    with pytest.raises(ParameterError, match="a law is a Distribution, not"):
+        honesty([(np.array([0.5, 0.5]), 1)])  # type: ignore[list-item]
     trace = traced("temperature=2")
     with pytest.raises(ParameterError, match="two sequences have the seed 3 and the stream 0"):
         honesty(recorded_draws([trace, trace]))

@@ -10,6 +10,7 @@ from typing import Any
 from decodekit.analysis.audit.material import Text
 from decodekit.analysis.audit.probes import Asked, alone, apart, in_portions, staggered, together
 from decodekit.distribution.disclosure import Disclosure
+from decodekit.errors import AdapterError, DecodekitError
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import blocking
 from decodekit.plugin import registry
@@ -53,7 +54,12 @@ class Lab:
         """
         if self.make is None:
             raise NotTested("it needs a new adapter of the same model: name the adapter, or give make=")
-        return blocking(self.make())
+        try:
+            return blocking(self.make())
+        except DecodekitError:
+            raise
+        except Exception as error:
+            raise AdapterError(f"make raised {type(error).__name__}: {error}") from error
 
     def changed(self, **parameters: Any) -> Adapter:
         """A new adapter with other parameters. Raises `NotTested` where the adapter has no name."""

@@ -15,6 +15,7 @@ from decodekit.analysis.audit.probes import alone, written
 from decodekit.analysis.audit.verdicts import STABLE_TV, Measured, Word, measure, word_of
 from decodekit.analysis.audit.vocabularies import require_same_tokens
 from decodekit.distribution.disclosure import ALL
+from decodekit.draw.whole import whole
 from decodekit.errors import DecodekitError, ParameterError
 from decodekit.model.adapter import Adapter, AdapterInfo, AsyncAdapter
 from decodekit.model.asking import blocking
@@ -24,6 +25,7 @@ __all__ = ["AuditReport", "Control", "Outcome", "audit"]
 
 Seen = Literal["exact", "numerically stable", "moved", "not tested"]
 
+MOST_TOKENS = 2**20
 _CONTROL_TEXTS, _CONTROL_TOKENS = 3, 8
 
 
@@ -139,13 +141,13 @@ def audit(
         seed: of the texts and of the draws.
 
     Raises:
-        ParameterError: an axis has no such name, there are too few prompts or tokens, or ``against`` has other tokens.
+        ParameterError: an axis has no such name or value, there are too few prompts or tokens, or ``against`` has other
+            tokens.
         ContextOverflow: the texts do not fit the model's context.
         DecodekitError: the model answered with an error while it wrote the texts.
     """
-    chosen = _chosen(axes, against)
-    if tokens < 2:
-        raise ParameterError(f"tokens: an audit needs texts of 2 tokens or more, not {tokens}")
+    chosen = _chosen(axes, against, named)
+    whole(tokens, "tokens", 2, MOST_TOKENS)
     model, other = blocking(adapter), None if against is None else blocking(against)
     if make is None and named is not None:
         make = _maker(named)
@@ -160,9 +162,15 @@ def audit(
     return AuditReport(model.info, info, len(texts), tokens, seed, outcomes, controls)
 
 
-def _chosen(axes: Sequence[str] | None, against: object) -> dict[str, Axis]:
+def _chosen(axes: Sequence[str] | None, against: object, named: Mapping[str, Any] | None) -> dict[str, Axis]:
+    if named is not None and not isinstance(named.get("type"), str):
+        raise ParameterError("named is the adapter's table of a configuration: its type and its parameters")
     names = [*DEFAULT, *(["against"] if against is not None else [])] if axes is None else axes
-    return {name: axis_of(name) for name in names}
+    if isinstance(names, str) or not names:
+        raise ParameterError(
+            f"axes is a list of one or more names, not {names!r}; without it the usual ones are tested"
+        )
+    return {name: axis_of(name, named) for name in names}
 
 
 def _maker(named: Mapping[str, Any]) -> Callable[[], Adapter | AsyncAdapter]:

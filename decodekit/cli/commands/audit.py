@@ -52,7 +52,7 @@ def audit(
 
     Each axis gets a verdict: exact, numerically stable (no total variation reaches 1e-4), sampling-stable (fewer than 1
     in 100 draws flip), unstable, or not tested, with the reason. Models with planted faults are audited too. Exit 0: no
-    tested axis is unstable; 1: one is, or a planted fault was not caught.
+    tested axis is unstable; 1: one is, a planted fault was not caught, or an axis that you named was not tested.
     """
     from decodekit.analysis.audit import audit as audit_model
 
@@ -67,13 +67,6 @@ def audit(
         report = audit_model(
             adapter, named=named, against=other, axes=axis or None, prompts=prompt or None, tokens=tokens, seed=seed
         )
-    if page is not None:
-        from decodekit.cli.audit_page import page_of
-
-        try:
-            page.write_text(page_of(report), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"cannot write {page}: {error.strerror}") from error
     if as_json:
         put_json(_finite(report.as_data()))
     else:
@@ -81,7 +74,17 @@ def audit(
     for control in report.controls:
         if not control.caught:
             say(f"the planted fault {control.fault!r} was not caught: this audit proves nothing on its axes")
-    raise typer.Exit(0 if report.stable and report.trusted else 1)
+    missed = [each.axis for each in report.outcomes if axis and each.word == "not tested"]
+    if missed:
+        say(f"not tested, though asked for: {', '.join(missed)}")
+    if page is not None:
+        from decodekit.cli.audit_page import page_of
+
+        try:
+            page.write_text(page_of(report), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write {page}: {error.strerror}") from error
+    raise typer.Exit(0 if report.stable and report.trusted and not missed else 1)
 
 
 def _named(other: str) -> dict[str, Any]:
