@@ -70,7 +70,9 @@ def _show(found: Honesty) -> None:
     made = table("", "")
     made.show_header = False
     made.add_row("verdict", "honest, as far as this shows" if found.honest else f"not honest, like {found.leaning}")
-    made.add_row("tokens", f"{found.tokens}" + (f"; {found.skipped} without a stated law" if found.skipped else ""))
+    made.add_row(
+        "tokens", f"{found.tokens}" + (f"; {found.skipped} without a stated law, or repeated" if found.skipped else "")
+    )
     made.add_row("evidence", f"{_times(found.log_e)} to 1 now, {_times(found.highest)} to 1 at most")
     made.add_row("", "an honest sampler ever reaches 100 to 1 in at most 1 of 100 tests")
     if found.crossed is not None:

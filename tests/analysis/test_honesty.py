@@ -11,10 +11,10 @@ import pytest
 
 import decodekit
 from decodekit import Distribution, ParameterError
-from decodekit.analysis.bets import BETS, LAST_TILT, WEIGHTS, Law, pay
+from decodekit.analysis.bets import BETS, LAST_TILT, WEIGHTS, Law, least_listed, pay
 from decodekit.analysis.recorded_draws import recorded_draws
 from decodekit.analysis.sampler_trial import try_sampler
-from decodekit.analysis.wagers import LEVEL, honesty
+from decodekit.analysis.wagers import LEVEL, Wager, honesty
 from decodekit.cli.app import run
 from decodekit.testing import NGramAdapter, TableAdapter
 from decodekit.types import Floats
@@ -195,3 +195,41 @@ def test_an_end_that_a_server_does_not_return_is_no_symbol() -> None:
     law = Law.listed(np.array([4, 7]), np.log([0.5, 0.2]), complete=False).without([4])
     assert law.token_ids.tolist() == [7] and np.exp(law.logprobs) == pytest.approx([0.4])
     assert law.outside == pytest.approx(0.6) and law.without([9]) is law
+
+
+@pytest.mark.parametrize("shown", [20, 10])
+@pytest.mark.parametrize(
+    ("temperature", "name"), [(1.5, "temperature 1.33"), (1.14, "temperature 1.14"), (0.8, "temperature 0.8")]
+)
+def test_of_lists_the_side_is_right_and_the_stated_number_is_enough(shown: int, temperature: float, name: str) -> None:
+    """A list of a law with many other tokens: a hot sampler draws those, and must not look like a cold one."""
+    chance, laws = np.random.default_rng(4), rows(2)
+    seen = [Law.listed(np.arange(shown), row[:shown], complete=False)._replace(others=TOKENS - shown) for row in laws]
+    drawn_from = tempered(laws, temperature)
+    crossed, needed = [], []
+    for _ in range(7):
+        wager = Wager()
+        while not wager.decided and len(wager) < 6000:
+            at = int(chance.integers(ROWS))
+            wager.take(seen[at], int(chance.choice(TOKENS, p=drawn_from[at])))
+        found = wager.result()
+        assert found.crossed is not None
+        crossed.append(found.crossed)
+        needed.append(found.needed[name])
+        assert math.copysign(1, found.drift) == math.copysign(1, temperature - 1)
+        words = found.leaning.split()
+        hot = words[0] in ("twice", "four") or (words[0] == "temperature" and float(words[1]) > 1)
+        assert hot == (temperature > 1)
+    assert np.median(crossed) < np.median(needed)
+
+
+def test_the_least_share_of_a_list_is_reached_by_equal_tokens_or_by_one() -> None:
+    """`needed` says at most: against the laws themselves."""
+    listed, others = np.array([0.5, 0.2]), 6
+    for spread in (np.full(others, 0.05), np.array([0.3] + [0.0] * 5)):
+        hot = spread[0] < 0.1
+        power = 0.5 if hot else 2.0
+        law = np.concatenate([listed, spread]) ** power
+        share = law[:2].sum() / law.sum()
+        given = listed / listed.sum()
+        assert least_listed(float((given**power).sum()), 0.3, others, power) == pytest.approx(share)
