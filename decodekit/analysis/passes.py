@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -129,11 +129,17 @@ def disagreement(rows: Sequence[Distribution]) -> Disagreement:
         mixture,
         jackknifed(whole_total, others, corrected=True),
         mean(entropies),
-        jackknifed(whole_total - within, others - withins, corrected=True),
+        _information(whole_total - within, others - withins),
         max(0.0, whole_total - within),
         distance,
         m,
     )
+
+
+def _information(plug_in: float, left_out: Floats) -> Estimate:
+    """Corrected; of two passes without an error, because one pass alone has no information by its definition."""
+    found = jackknifed(plug_in, left_out, corrected=True)
+    return found if len(left_out) > 2 else replace(found, error=math.nan, low=-math.inf, high=math.inf)
 
 
 def _without(mixture: Floats, row: Floats, m: int) -> Floats:

@@ -144,6 +144,17 @@ def test_what_makes_no_adapter_is_a_reason_and_loses_nothing() -> None:
     assert "make raised ZeroDivisionError: division by zero" in found.outcomes[1].why
 
 
+def test_an_interrupt_keeps_the_axes_that_are_done() -> None:
+    def interrupted() -> NGramAdapter:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        audit(NGramAdapter("the cat sat. " * 9), make=interrupted, tokens=3, axes=["repeat", "batch size", "cache"])
+    partial: AuditReport = caught.value.partial  # type: ignore[attr-defined]
+    assert [(each.axis, each.word) for each in partial.outcomes] == [("repeat", "exact"), ("batch size", "exact")]
+    assert partial.controls == () and partial.texts == 4
+
+
 def test_parameters_that_no_process_can_be_told_are_refused() -> None:
     with pytest.raises(ParameterError, match="named: parameters as a configuration has them"):
         in_new_process({"type": "llamacpp", "model": object()}, [], ALL)

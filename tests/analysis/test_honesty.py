@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import decodekit
-from decodekit import Distribution, ParameterError
+from decodekit import CHEAP, AdapterError, Distribution, ParameterError
 from decodekit.analysis.bets import BETS, LAST_TILT, WEIGHTS, Law, least_listed, pay
 from decodekit.analysis.recorded_draws import recorded_draws
 from decodekit.analysis.sampler_trial import try_sampler
@@ -176,7 +177,23 @@ def test_what_cannot_be_tested_is_refused() -> None:
 def test_a_trial_stops_when_it_knows_and_spends_no_more_than_it_may() -> None:
     with decodekit.open(NGramAdapter(TEXT), chain="temperature=0.9", seed=5) as session:
         found = try_sampler(session, "the ", tokens=300)
-    assert found.honest and 300 <= found.tokens <= 300 + 256 and found.skipped == 0
+    assert found.honest and 256 <= found.tokens <= 300 and found.skipped == 0
+
+
+def test_a_trial_that_fails_keeps_its_evidence() -> None:
+    class Dies(NGramAdapter):
+        asked = 0
+
+        def predict(self, prefixes: Any, disclose: Any = CHEAP) -> Any:
+            self.asked += 1
+            if self.asked > 70:
+                raise AdapterError("gone")
+            return super().predict(prefixes, disclose)
+
+    session = decodekit.open(Dies(TEXT), chain="temperature=0.9", seed=5)
+    with session, pytest.raises(AdapterError, match="gone") as caught:
+        try_sampler(session, "the ", tokens=2000)
+    assert 200 < caught.value.partial.tokens <= 256 and caught.value.partial.honest
 
 
 def test_the_command_tests_traces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

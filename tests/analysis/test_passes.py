@@ -61,6 +61,14 @@ def test_two_certain_passes_that_differ_have_nothing_but_information() -> None:
     assert found.total.value > np.log(2)  # the correction for six passes; the mean of many such estimates is log 2
 
 
+def test_two_passes_have_no_error_of_the_information() -> None:
+    """Each alone has none, by its definition, so nothing is known of how it moves."""
+    found = disagreement([Distribution.dense(row) for row in ROWS[:2]])
+    three = disagreement([Distribution.dense(row) for row in (*ROWS, [0.0, 0.0, 1.0, 1.0])])
+    assert np.isnan(found.information.error) and found.information.high == np.inf
+    assert found.total.high < np.inf and three.information.error > 0
+
+
 @pytest.mark.parametrize("caches", [None, ()])
 def test_a_stored_answer_is_no_second_pass(caches: object) -> None:
     class Stores(TableAdapter):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from decodekit.analysis.audit.axes import AXES, DEFAULT, Axis, axis_of
@@ -145,6 +146,8 @@ def audit(
             tokens.
         ContextOverflow: the texts do not fit the model's context.
         DecodekitError: the model answered with an error while it wrote the texts.
+
+    An interrupt has what was found before in its ``partial``, without controls.
     """
     chosen = _chosen(axes, against, named)
     whole(tokens, "tokens", 2, MOST_TOKENS)
@@ -156,10 +159,16 @@ def audit(
     if other is not None:
         require_same_tokens(model, other, texts)
     lab = Lab(model, texts, first, want, make, named, other)
-    outcomes = tuple(_outcome(name, axis, lab, seed) for name, axis in chosen.items())
-    controls = tuple(_controls(lab, texts))
     info = None if other is None else other.info
-    return AuditReport(model.info, info, len(texts), tokens, seed, outcomes, controls)
+    report = AuditReport(model.info, info, len(texts), tokens, seed, (), ())
+    try:
+        for name, axis in chosen.items():
+            report = replace(report, outcomes=(*report.outcomes, _outcome(name, axis, lab, seed)))
+        return replace(report, controls=tuple(_controls(lab, texts)))
+    except BaseException as error:
+        with suppress(Exception):  # an error of the caller's own, which may take no attribute
+            error.partial = report  # type: ignore[attr-defined]
+        raise
 
 
 def _chosen(axes: Sequence[str] | None, against: object, named: Mapping[str, Any] | None) -> dict[str, Axis]:

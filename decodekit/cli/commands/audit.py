@@ -64,13 +64,16 @@ def audit(
         raise ConfigError("which model? Name one with --model, or a config with -c decodekit.toml")
     with _opened(named) as adapter, _opened(None if against is None else _named(against)) as other:
         assert adapter is not None
-        report = audit_model(
-            adapter, named=named, against=other, axes=axis or None, prompts=prompt or None, tokens=tokens, seed=seed
-        )
-    if as_json:
-        put_json(_finite(report.as_data()))
-    else:
-        _show(report)
+        try:
+            report = audit_model(
+                adapter, named=named, against=other, axes=axis or None, prompts=prompt or None, tokens=tokens, seed=seed
+            )
+        except KeyboardInterrupt as interrupt:
+            partial = getattr(interrupt, "partial", None)
+            if partial is not None and partial.outcomes:
+                _put(partial, as_json)
+            raise
+    _put(report, as_json)
     for control in report.controls:
         if not control.caught:
             say(f"the planted fault {control.fault!r} was not caught: this audit proves nothing on its axes")
@@ -116,6 +119,13 @@ def _finite(value: Any) -> Any:
     return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
+def _put(report: AuditReport, as_json: bool) -> None:
+    if as_json:
+        put_json(_finite(report.as_data()))
+    else:
+        _show(report)
+
+
 def _show(report: AuditReport) -> None:
     out = console()
     right = ("same bits", "max |dlogp|", "max TV", "flips", "expected")
@@ -128,6 +138,9 @@ def _show(report: AuditReport) -> None:
     for each in report.outcomes:
         if each.word != "exact":
             out.print(Text.assemble((f"{safe_text(each.axis)}: ", "bold"), safe_text(each.why)))
+    if not report.controls:
+        out.print(Text("interrupted: the other axes and the planted faults were not looked at", style="bold red"))
+        return
     caught = sum(each.caught for each in report.controls)
     out.print(Text(f"planted faults: {caught} of {len(report.controls)} caught", style="dim"))
 
