@@ -89,6 +89,10 @@ class Adapter(Protocol):
     have a method ``cached_tokens(prefix) -> int | None``: how many leading tokens of a prompt need no evaluation, for
     `Result.usage`; None where that is not known. With ``caches`` it is called before the prompt is asked for, otherwise
     when the first answer is there. It must not wait.
+
+    One that keeps more answers than those of the last call has a method ``forget()``: the next questions are answered
+    anew then. What asks twice in order to compare calls it, and takes one answer object for one computation. It must
+    not wait, and is not called while a question is open.
     """
 
     @property
