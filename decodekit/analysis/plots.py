@@ -182,9 +182,7 @@ def plot_bars(
         for at, ((kind, values), colour) in enumerate(zip(bars.items(), _cycle(_COLOURS), strict=False)):
             places = np.arange(len(names)) + (at - (len(bars) - 1) / 2) * height
             named[axes.barh(places, np.asarray(values, dtype=np.float64), height * 0.9, color=colour)] = kind
-        axes.set_yticks(range(len(names)))
-        for label, name in zip(axes.set_yticklabels([""] * len(names), fontsize=8), names, strict=True):
-            label.set(text=name, parse_math=False)
+        axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
         axes.invert_yaxis()
 
 

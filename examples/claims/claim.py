@@ -14,6 +14,7 @@ from decodekit.analysis import Estimate
 
 SETTINGS = {"model": "smollm2", "n_threads": 1, "n_ctx": 512}
 SMOLLM2 = "SmolLM2-135M-Instruct, llama.cpp"
+BOTH = "SmolLM2-135M-Instruct, llama.cpp and, where it is named, torch (bfloat16 off: float32 from the same file)"
 PROMPT = "The capital of France is"
 
 
@@ -29,6 +30,8 @@ class Claim:
         why: a sentence.
         supported: whether the figures support the verdict.
         plot: writes the plot to a path.
+        prompts: what the model continued, as text or in words.
+        commands: arguments of ``decodekit`` that measure a part of it; the page has what they print.
     """
 
     claim: str
@@ -38,6 +41,8 @@ class Claim:
     why: str
     supported: bool
     plot: Callable[[Path], None] | None = None
+    prompts: str = f'"{PROMPT}"'
+    commands: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -55,6 +60,19 @@ def first_rows(models: int) -> list[decodekit.Distribution]:
             tokenizer = session.adapter.tokenizer
             rows += session.adapter.predict([decodekit.Prefix(tokenizer.encode(PROMPT))], [decodekit.ALL])
     return rows
+
+
+@functools.cache
+def _loaded() -> Any:
+    """The weights of the same GGUF file in torch, for all claims."""
+    return decodekit.adapter("torch", model="smollm2")
+
+
+def torch_smollm2() -> Any:
+    """A new adapter of these weights, which has stored nothing."""
+    from decodekit_torch import TorchAdapter
+
+    return TorchAdapter(model=_loaded().module, tokenizer=_loaded().tokenizer, stochastic=False)
 
 
 @functools.cache
