@@ -20,7 +20,16 @@ from numpy.typing import ArrayLike
 from decodekit.errors import ConfigError
 from decodekit.types import PathLike
 
-__all__ = ["FORMATS", "Line", "check_plot", "plot_bars", "plot_curves", "plot_frontier", "plot_reliability", "plot_survival"]
+__all__ = [
+    "FORMATS",
+    "Line",
+    "check_plot",
+    "plot_bars",
+    "plot_curves",
+    "plot_frontier",
+    "plot_reliability",
+    "plot_survival",
+]
 
 FORMATS = (".png", ".svg")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -14,8 +14,15 @@ from decodekit.analysis import Estimate
 
 SETTINGS = {"model": "smollm2", "n_threads": 1, "n_ctx": 512}
 SMOLLM2 = "SmolLM2-135M-Instruct, llama.cpp"
-BOTH = "SmolLM2-135M-Instruct, llama.cpp and, where it is named, torch (bfloat16 off: float32 from the same file)"
+BOTH = f"{SMOLLM2} and, where it is named, torch with the same file"
+AUDITED = "the four of `decodekit audit` (decodekit.analysis.audit.material.PROMPTS)"
 PROMPT = "The capital of France is"
+SWEEP = f'decodekit sweep --model smollm2 --prompt "{PROMPT}"'
+
+
+def in_python(*lines: str) -> str:
+    """A command for what decodekit has no command for."""
+    return 'python -c "\n' + "\n".join(lines) + '"'
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Claim:
         supported: whether the figures support the verdict.
         plot: writes the plot to a path.
         prompts: what the model continued, as text or in words.
-        commands: arguments of ``decodekit`` that measure a part of it; the page has what they print.
+        commands: of ``decodekit`` or ``python``; they measure a part of it, and the page has what they print.
     """
 
     claim: str
@@ -73,6 +80,16 @@ def torch_smollm2() -> Any:
     from decodekit_torch import TorchAdapter
 
     return TorchAdapter(model=_loaded().module, tokenizer=_loaded().tokenizer, stochastic=False)
+
+
+@functools.cache
+def torch_rows(adapters: int) -> list[decodekit.Distribution]:
+    """The distribution after the prompt, from so many new torch adapters."""
+    rows = []
+    for _ in range(adapters):
+        with decodekit.Session(torch_smollm2()) as session:
+            rows += session.adapter.predict([decodekit.Prefix(session.adapter.tokenizer.encode(PROMPT))])
+    return rows
 
 
 @functools.cache
