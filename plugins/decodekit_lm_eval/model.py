@@ -7,6 +7,7 @@ or end-of-text token that the model's files name, also where its tokenizer puts 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from lm_eval.models.utils import normalize_gen_kwargs
 import decodekit
 from decodekit.analysis.forced import forced
 from decodekit.distribution.disclosure import Disclosure
+from decodekit.draw.randomness import derive
 from decodekit.errors import ParameterError
 from decodekit.log import get_logger
 from decodekit.model.prefix import Prefix
@@ -65,7 +67,7 @@ class DecodekitLM(TemplateLM):  # type: ignore[misc]
         for name in ("batch_size", "max_batch_size"):  # the harness always gives them; an adapter has its own batches
             options.pop(name, None)
         given = {name: value for name, value in options.items() if value is not None}
-        self.session = decodekit.open(model, seed=seed, **given)
+        self._seed, self.session = seed, decodekit.open(model, seed=seed, **given)
         self._max_length, self._max_gen_toks = max_length, max_gen_toks
         tokenizer = self.session.adapter.tokenizer
         self._begin, self._end = (None, None) if tokenizer is None else _boundaries(tokenizer)
@@ -127,6 +129,9 @@ class DecodekitLM(TemplateLM):  # type: ignore[misc]
 
     def _loglikelihood_tokens(self, requests: Sequence[Any], **_: Any) -> list[tuple[float, bool]]:
         """For each (texts, context, continuation) the log-likelihood, and whether greedy decoding would write it."""
+        for key, _, continuation in requests:
+            if len(continuation) == 0:  # its log-likelihood of 0 would make it the best of all choices
+                raise ParameterError(f"{key or 'a window'}: the continuation adds no token to those of its context")
         texts = [self._fitting(context, continuation) for _, context, continuation in requests]
         totals, greedy = [0.0] * len(texts), [True] * len(texts)
         for i, at, dist in forced(self.session.adapter, texts, Disclosure(top=1)):
@@ -149,10 +154,20 @@ class DecodekitLM(TemplateLM):  # type: ignore[misc]
         return Prefix(list(context)[-room:]), list(continuation)
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-        """Continue each context until one of its stop texts, greedily unless its task says otherwise."""
-        return [self._generated(*request.args) for request in requests]
+        """Continue each context until one of its stop texts, greedily unless its task says otherwise.
 
-    def _generated(self, context: str, gen_kwargs: dict[str, Any]) -> str:
+        The noise of a sample follows from the seed, the context, and how often this context came before in the list:
+        a task's ``repeats`` are different samples, and those of different contexts are independent.
+        """
+        before = Counter[str]()
+        texts = []
+        for request in requests:
+            context, gen_kwargs = request.args
+            texts.append(self._generated(context, gen_kwargs, before[context]))
+            before[context] += 1
+        return texts
+
+    def _generated(self, context: str, gen_kwargs: dict[str, Any], sample: int) -> str:
         wishes = normalize_gen_kwargs(gen_kwargs, self._max_gen_toks)
         until, limit = wishes.pop("until", None) or [], wishes.pop("max_gen_toks")
         chain = _chain(wishes)
@@ -161,7 +176,8 @@ class DecodekitLM(TemplateLM):  # type: ignore[misc]
         if room < 1:
             raise ParameterError(f"max_gen_toks {limit} leaves no room for a context in max_length {self.max_length}")
         stop = [until] if isinstance(until, str) else [text for text in until if text]
-        result = self.session.generate(Prefix(ids[-room:]), chain=chain, max_tokens=limit, stop=stop)
+        stream = derive(self._seed, context, sample)
+        result = self.session.generate(Prefix(ids[-room:]), chain=chain, max_tokens=limit, stop=stop, stream=stream)
         self.cache_hook.add_partial("generate_until", (context, gen_kwargs), result.text)
         return result.text
 
@@ -187,5 +203,7 @@ def _chain(wishes: dict[str, Any]) -> str:
     parts = [] if penalty is None else [f"repetition_penalty={penalty}"]
     if not sampling:
         return " ".join([*parts, "greedy"])
-    parts += [f"{name}={shaping[name]}" for name in _SHAPING if shaping.get(name) not in (None, 0, 0.0)]
+    if shaping.get("top_k") == 0:  # as in transformers: none
+        del shaping["top_k"]
+    parts += [f"{name}={shaping[name]}" for name in _SHAPING if shaping.get(name) is not None]
     return " ".join(parts) or "multinomial"

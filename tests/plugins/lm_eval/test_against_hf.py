@@ -152,7 +152,31 @@ def test_settings_are_obeyed_or_refused(both: tuple[Any, Any]) -> None:
     ask = lambda **wishes: both[0].generate_until(requests("generate_until", ("A dog", {"until": [], **wishes})))  # noqa: E731
     sampled = {"do_sample": True, "temperature": 2.0, "top_k": 50, "max_gen_toks": 10}
     assert ask(**sampled) == ask(**sampled) != ask(max_gen_toks=10)
+    assert ask(do_sample=True, temperature=0.0, max_gen_toks=10) == ask(max_gen_toks=10)
+    assert ask(do_sample=True, top_k=0, max_gen_toks=10) == ask(do_sample=True, max_gen_toks=10)
+    with pytest.raises(ParameterError, match="top_p: must be greater than 0"):
+        ask(do_sample=True, top_p=0.0, max_gen_toks=10)
     with pytest.raises(ParameterError, match="num_beams"):
         ask(num_beams=4)
     with pytest.raises(ParameterError, match="leaves no room"):
         ask(max_gen_toks=64)
+
+
+def test_repeats_of_a_task_are_different_samples_which_a_second_run_draws_again(both: tuple[Any, Any]) -> None:
+    wishes = {"until": [], "do_sample": True, "temperature": 2.0, "max_gen_toks": 10}
+    given = requests("generate_until", *[("A dog", wishes)] * 3, ("The cat", wishes))
+    texts = both[0].generate_until(given)
+    assert len(set(texts[:3])) == 3 and texts == both[0].generate_until(given)
+    assert both[0].generate_until(given[3:]) == texts[3:]  # whatever other requests come before
+
+
+@pytest.mark.parametrize(("context", "continuation"), [("A do", ""), ("", "<s>"), ("th", "e")])
+def test_a_continuation_without_tokens_is_refused_as_by_hf(
+    both: tuple[Any, Any], context: str, continuation: str
+) -> None:
+    ours, theirs = both
+    given = requests("loglikelihood", ("A dog", " sat"), (context, continuation))
+    with pytest.raises(AssertionError):
+        theirs.loglikelihood(given)
+    with pytest.raises(ParameterError, match="adds no token"):
+        ours.loglikelihood(given)
