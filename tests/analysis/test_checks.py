@@ -106,6 +106,24 @@ def test_a_check_that_fails_costs_only_the_value_and_is_tried_again(file: Path, 
                                                    for row in changed.rows]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("answer", "others"), [(1, (True, 1.0)), ([0, {"a": 1}], ([False, {"a": 1}], [0, {"a": 1.0}]))]
+)
+def test_answers_that_python_calls_equal_are_different_ones(answer: Any, others: Any, tmp_path: Path) -> None:
+    (tmp_path / "c.py").write_text("import json\ndef same(text, answer): return len(json.dumps(answer)) / 100\n")
+
+    def go(answer: Any, out: str = "out") -> list[float | None]:
+        check = f"{tmp_path}/c.py:same"
+        found = sweep(MODEL, [Task("the ", answer)], [""], 2, check=check, seed=1, out=tmp_path / out, max_tokens=2)
+        return [row.value for row in found.rows]
+
+    go(answer)
+    for number, other in enumerate(others):
+        assert go(other) == go(other, f"fresh{number}") != go(answer)
+    files = len(list((tmp_path / "out").iterdir()))
+    assert go(others[0]) != go(answer) and len(list((tmp_path / "out").iterdir())) == files  # every verdict is kept
+
+
 def test_the_model_does_not_wait_for_a_slow_check() -> None:
     all_made = threading.Event()
 
