@@ -135,9 +135,15 @@ def units_of(
 
 
 def _adapter_settings(session: BaseSession) -> dict[str, Any]:
-    """Those of a configuration, such as a number format, without the model, whose fingerprint stands for it."""
-    adapter = (session.config or {}).get("adapter", {})
-    return {key: value for key, value in adapter.items() if key != "model"}
+    """Those of a configuration, such as a number format; of an adapter that was given as an object, its ``settings``.
+
+    Without the model, whose fingerprint stands for it, and without a device's number, in which workers differ.
+    """
+    adapter = (session.config or {}).get("adapter")
+    if adapter is not None:
+        return {key: value for key, value in adapter.items() if key != "model"}
+    own = dict(getattr(session.adapter, "settings", {}))
+    return own | ({"device": str(own["device"]).partition(":")[0]} if "device" in own else {})
 
 
 def warnings_of(session: BaseSession, chains: Mapping[str, Chain]) -> list[str]:

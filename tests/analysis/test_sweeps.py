@@ -109,6 +109,17 @@ def test_what_changes_a_result_changes_its_key(change: dict[str, Any], tmp_path:
     assert len(after.rows) == 16 and before.isdisjoint(row.key for row in after.rows)
 
 
+def test_the_settings_of_an_adapter_that_is_given_as_an_object_are_in_the_keys() -> None:
+    def keys(**settings: Any) -> set[str]:
+        model = Counting()
+        model.settings = settings  # type: ignore[attr-defined]
+        return {row.key for row in go(model, n=1).rows}
+
+    plain = keys(dtype="float32", device="cuda:0")
+    assert plain == keys(dtype="float32", device="cuda:1")  # two workers
+    assert plain.isdisjoint(keys(dtype="bfloat16", device="cuda:0") | keys(dtype="float32", device="cpu"))
+
+
 def test_workers_share_a_sweep_and_a_rival_is_compared(tmp_path: Path) -> None:
     model = Counting()
     parts = [go(model, out=tmp_path / "a", n=8, shard=f"{i}/3") for i in (1, 2, 3)]

@@ -24,6 +24,7 @@ def test_attention_and_dtype_are_handed_through(tmp_path: Path) -> None:
     adapter = decodekit.adapter("torch", model=str(tmp_path), attn_implementation="eager", dtype="bfloat16", n_ctx=50)
     (answer,) = adapter.predict([Prefix([5])])
     assert (answer.schedule["attention"], answer.schedule["dtype"]) == ("eager", "bfloat16")
+    assert adapter.settings == {"attention": "eager", "dtype": "bfloat16", "device": "cpu"}
     assert adapter.info.context_length == 50
 
 
