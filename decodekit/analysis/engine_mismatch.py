@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from decodekit.analysis.given_numbers import between
 from decodekit.analysis.rollout_rows import Rollout
 from decodekit.analysis.statistics import Estimate, mean
 from decodekit.chain import Chain
@@ -70,9 +71,10 @@ def mismatch(
         cap: of the ratio pi / mu.
 
     Raises:
-        ParameterError: no tokens to compare, none that pi can draw, or a chain without one law.
+        ParameterError: no tokens to compare, none that pi can draw, a chain without one law, or a cap not above 0.
         DecodekitError: the adapter's error for a sequence.
     """
+    cap = between(cap, "cap", 0, math.inf)
     gaps: list[float] = []
     owners: list[int] = []
     totals: list[float] = []

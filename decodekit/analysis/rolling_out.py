@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,7 +13,8 @@ from decodekit.analysis.rollout_rows import Rollout, require_drawing, rollouts_o
 from decodekit.chain import Chain
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.whole import whole
-from decodekit.errors import ParameterError, TraceError
+from decodekit.errors import ParameterError, TraceError, brief
+from decodekit.model.prefix import Prefix
 from decodekit.session import Prompt, Session
 from decodekit.session.options import GenerationKeywords
 from decodekit.trace.header import Header
@@ -45,7 +46,7 @@ class Rollouts:
 
 
 def rollouts(
-    session: Session, prompts: Sequence[Prompt], n: int, folder: PathLike, **options: Unpack[GenerationKeywords]
+    session: Session, prompts: Iterable[Prompt], n: int, folder: PathLike, **options: Unpack[GenerationKeywords]
 ) -> Rollouts:
     """Sample each prompt n times, and write what trainers read; see `decodekit.analysis.rollout_rows.Rollout`.
 
@@ -66,7 +67,10 @@ def rollouts(
         DecodekitError: of a sequence that failed; nothing is written then.
     """
     n = whole(n, "n", 1, _SEQUENCES)
-    if isinstance(prompts, str) or not prompts:
+    if isinstance(prompts, str | bytes | Prefix | Mapping) or not isinstance(prompts, Iterable):
+        raise ParameterError(f"rollouts takes a list of prompts, not {brief(prompts)}")
+    prompts = list(prompts)
+    if not prompts:
         raise ParameterError("rollouts takes a list with at least one prompt")
     taken = [name for name in ("trace", "level", "stream") if name in options]
     if taken:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decodekit.analysis.given_numbers import between, numbers
 from decodekit.distribution.divergence import expected_gap
 from decodekit.draw.weights import log_sum
 from decodekit.draw.whole import whole
@@ -98,8 +99,8 @@ def known_rewards(rewards: Sequence[float] | Floats, least: int = 1) -> Floats:
     Raises:
         ParameterError: they are not.
     """
-    array = np.asarray(rewards, dtype=np.float64)
-    if array.ndim != 1 or len(array) < least or not np.isfinite(array).all():
+    array = numbers(rewards, "rewards")
+    if len(array) < least or not np.isfinite(array).all():
         raise ParameterError(f"rewards are a list of finite numbers, at least {least}: one for each text")
     return array
 
@@ -110,13 +111,11 @@ def known_beta(beta: float) -> float:
     Raises:
         ParameterError: it is not positive and finite.
     """
-    if not 0 < beta < math.inf:
-        raise ParameterError(f"beta is a positive number of nats per unit of reward, not {beta!r}")
-    return float(beta)
+    return between(beta, "beta, in nats per unit of reward,", 0, math.inf)
 
 
 def _known_law(logprobs: Sequence[float] | Floats, rewards: Sequence[float] | Floats) -> tuple[Floats, Floats]:
-    logp, reward = np.asarray(logprobs, dtype=np.float64), known_rewards(rewards)
+    logp, reward = numbers(logprobs, "logprobs"), known_rewards(rewards)
     if logp.shape != reward.shape:
         raise ParameterError(f"there are {len(reward)} rewards for {logp.size} texts; give one for each")
     total = log_sum(logp) if not np.isnan(logp).any() else math.nan

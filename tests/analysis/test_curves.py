@@ -207,14 +207,14 @@ def test_answers_overtake_one_another_and_chance_where_enumeration_says_so() -> 
         (lambda: temperature_curve(model(), [0], [(1,)], []), "with one at least"),
         (lambda: temperature_curve(model(), [0], [(1,)], [-0.1]), "from 0"),
         (lambda: temperature_curve(model(), [0], [(1,)], [math.nan]), "from 0"),
-        (lambda: temperature_curve(model(), [0], [(1,)], ["warm"]), "are numbers"),  # type: ignore[list-item]
+        (lambda: temperature_curve(model(), [0], [(1,)], ["warm"]), "list of numbers"),  # type: ignore[list-item]
         (lambda: temperature_curve(model(), [0], [], [1.0]), "with one at least"),
         (lambda: temperature_curve(model(), [0], ["text"], [1.0]), "candidate 0: this adapter has no tokenizer"),
         (lambda: temperature_curve(model(), [0], [(9,)], [1.0]), "outside the vocabulary"),
         (lambda: temperature_curve(NGramAdapter(TEXT), "a", ["\ud800"], [1.0]), "candidate 0 is not valid Unicode"),
         (lambda: temperature_curve(NGramAdapter(TEXT), "a", [""], [1.0]), "candidate 0 is empty"),
         (lambda: curves(model(), [0], [(1,), (1,)], [1.0]), "same tokens"),
-        (lambda: curves(model(), [0], [(1,)], [1.0], near=-1), "0 or more"),
+        (lambda: curves(model(), [0], [(1,)], [1.0], near=-1), "near must be"),
         (lambda: curves(model(), [0], [(1,)], [1.0], near=1, chain="top_k=2"), "not of a chain"),
     ],
 )
