@@ -20,6 +20,7 @@ import decodekit
 from decodekit.analysis.forced import forced
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import derive
+from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 from decodekit.log import get_logger
 from decodekit.model.prefix import Prefix
@@ -67,8 +68,9 @@ class DecodekitLM(TemplateLM):  # type: ignore[misc]
         for name in ("batch_size", "max_batch_size"):  # the harness always gives them; an adapter has its own batches
             options.pop(name, None)
         given = {name: value for name, value in options.items() if value is not None}
+        self._max_length = None if max_length is None else whole(max_length, "max_length", 1, 2**31)
+        self._max_gen_toks = whole(max_gen_toks, "max_gen_toks", 1, 2**31)
         self._seed, self.session = seed, decodekit.open(model, seed=seed, **given)
-        self._max_length, self._max_gen_toks = max_length, max_gen_toks
         tokenizer = self.session.adapter.tokenizer
         self._begin, self._end = (None, None) if tokenizer is None else _boundaries(tokenizer)
         if tokenizer is None or self._begin is self._end is None:

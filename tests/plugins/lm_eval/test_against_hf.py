@@ -162,6 +162,14 @@ def test_settings_are_obeyed_or_refused(both: tuple[Any, Any]) -> None:
         ask(max_gen_toks=64)
 
 
+@pytest.mark.parametrize("wrong", [{"max_length": 0}, {"max_length": -5}, {"max_gen_toks": 0}])
+def test_lengths_below_one_are_refused(folder: Path, wrong: dict[str, int]) -> None:
+    from decodekit_lm_eval import DecodekitLM
+
+    with pytest.raises(ParameterError, match=f"{next(iter(wrong))} must be"):
+        DecodekitLM(f"torch:{folder}", **wrong)
+
+
 def test_repeats_of_a_task_are_different_samples_which_a_second_run_draws_again(both: tuple[Any, Any]) -> None:
     wishes = {"until": [], "do_sample": True, "temperature": 2.0, "max_gen_toks": 10}
     given = requests("generate_until", *[("A dog", wishes)] * 3, ("The cat", wishes))
