@@ -47,9 +47,12 @@ def test_a_server_that_draws_from_its_lists_passes() -> None:
 def test_the_command_takes_the_end_tokens_of_the_model_it_is_given(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_ADAPTERS, "registered", dict(_ADAPTERS.registered))
-    decodekit.register_adapter("talking")(lambda: TableAdapter(np.zeros(257), 257, tokenizer=TalkingTokenizer()))
-    decodekit.register_adapter("other")(lambda: TableAdapter(np.zeros(1), 1, tokenizer=PiecesTokenizer([b"a"])))
+    rows = np.zeros(257), np.zeros(1)
+    for name, make in {
+        "talking": lambda: TableAdapter(rows[0], 257, tokenizer=TalkingTokenizer()),
+        "other": lambda: TableAdapter(rows[1], 1, tokenizer=PiecesTokenizer([b"a"])),
+    }.items():
+        monkeypatch.setitem(_ADAPTERS.registered, name, make)
     path = str(tmp_path / "run.jsonl")
     drawn("provider", tmp_path / "run.jsonl")
     trace = read_trace(path)
