@@ -11,9 +11,11 @@ import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice
 from decodekit.cli.output import console, put_json, show_table, table
+from decodekit.cli.run_tokenizer import tokenizer_of
 from decodekit.errors import ConfigError
 from decodekit.session import Session
 from decodekit.trace.reader import read_trace
+from decodekit.trace.verifying import same_tokenizer
 
 if TYPE_CHECKING:
     from decodekit.analysis.recorded_draws import Against
@@ -42,7 +44,7 @@ def examine_sampler(
     """Test it, show what was found, and return the exit code: 1 if it was not honest."""
     if against not in ("chain", "model"):
         raise ConfigError(f"--against is chain or model, not {against!r}")
-    found = _of_traces(traces, against) if traces else _of_a_model(chosen, prompt, tokens)  # type: ignore[arg-type]
+    found = _of_traces(chosen, traces, against) if traces else _of_a_model(chosen, prompt, tokens)  # type: ignore[arg-type]
     if as_json:
         put_json(found.to_dict())
     else:
@@ -50,12 +52,18 @@ def examine_sampler(
     return 0 if found.honest else 1
 
 
-def _of_traces(paths: Sequence[Path], against: Against) -> Honesty:
+def _of_traces(chosen: AdapterChoice, paths: Sequence[Path], against: Against) -> Honesty:
+    """With a model, its end tokens are those that a server drew and did not return."""
     from decodekit.analysis.recorded_draws import recorded_draws
     from decodekit.analysis.wagers import honesty
 
     traces = [read_trace(path) for path in paths]
-    found = honesty(recorded_draws(traces, against))
+    with tokenizer_of(chosen, traces[0]) as tokenizer:
+        ends = frozenset() if tokenizer is None else tokenizer.eos_ids
+        for trace in traces[1:]:
+            if tokenizer is not None:
+                same_tokenizer(trace, tokenizer)
+    found = honesty(recorded_draws(traces, against, ends=ends))
     return found.with_skipped(sum(len(trace.steps) for trace in traces) - found.tokens)
 
 
