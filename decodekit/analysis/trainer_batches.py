@@ -77,7 +77,7 @@ def verl_batch(rows: Sequence[Rollout], pad_token_id: int) -> dict[str, NDArray[
 
 
 def _samples(rows: Sequence[Rollout]) -> None:
-    """Require that there are rows, and that each was drawn from its chain."""
+    """Require that there are rows, and that each was drawn from its chain, to an end that is no error."""
     if not rows:
         raise ParameterError("there is no rollout to make a batch of")
     bent = next((row for row in rows if not row.is_sample), None)
@@ -85,6 +85,12 @@ def _samples(rows: Sequence[Rollout]) -> None:
         raise ParameterError(
             f"sample {bent.sample} of prompt {bent.prompt} had branches taken back, so its log-probabilities are not "
             "those of its text; leave it out (is_sample)"
+        )
+    failed = next((row for row in rows if row.stop_reason == "error"), None)
+    if failed is not None:
+        raise ParameterError(
+            f"sample {failed.sample} of prompt {failed.prompt} failed after {len(failed.token_ids)} tokens; leave it "
+            "out (stop_reason)"
         )
 
 
