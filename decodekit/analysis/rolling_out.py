@@ -14,7 +14,6 @@ from decodekit.chain import Chain
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.whole import whole
 from decodekit.errors import DecodekitError, ParameterError, TraceError, brief
-from decodekit.log import get_logger
 from decodekit.model.prefix import Prefix
 from decodekit.session import Prompt, Result, Session
 from decodekit.session.options import GenerationKeywords
@@ -63,8 +62,8 @@ def rollouts(
 
     The streams are those of `Session.generate_many`, so the same seed gives the same data. A sequence that failed is a
     row with the ``stop_reason`` error. Where all sequences of a run failed, or an interrupt or another error ends it,
-    the prompts before that are kept, each with all its samples; a log message and the card say which: go on with the
-    same call, another folder, and ``start``.
+    the prompts before that are kept, each with all its samples; a note of the error and the card say which: go on with
+    the same call, another folder, and ``start``.
 
     Args:
         session: an adapter and a chain that draws: multinomial or inverse_cdf.
@@ -104,12 +103,14 @@ def rollouts(
             while made.end < len(given):
                 _add_run(call, made, file)
         except BaseException as error:
-            if made.end == start and not isinstance(error, Exception):
-                get_logger().warning("rollouts ended before the first prompt had all its samples, and nothing is kept")
             if made.end > start:
-                told = {"folder": str(folder), "prompts": made.end - start, "go_on_with": f"start={made.end}"}
-                get_logger().warning("rollouts ended early, and those of whole prompts are kept", **told)
                 _publish(folder, file, made, call, start)
+                error.add_note(
+                    f"the samples of the {made.end - start} prompts before number {made.end} are in {folder}; the same "
+                    f"call with start={made.end}, seed={call.seed} and another folder makes the others"
+                )
+            elif not isinstance(error, Exception):
+                error.add_note("no prompt had all its samples yet, so nothing is kept")
             raise
         _publish(folder, file, made, call, start)
     except BaseException:

@@ -54,7 +54,7 @@ def card(header: Header, prompts: int, n: int, sequences: int, tokens: int, *, m
         *("---", "configs:", "- config_name: default", "  data_files: rollouts.parquet", "tags:", "- decodekit"),
         *("- rollouts", f"size_categories: {json.dumps([size if sequences < 100_000 else '100K<n'])}", "---", ""),
         *("# Rollouts", "", f"{sequences} sequences, {tokens} tokens: {n} samples of each of {prompts} prompts.", ""),
-        *([f"It ended early: {missing} more prompts were to be sampled.", ""] if missing else []),
+        *([f"It ended early: the last {missing} prompts are not in it.", ""] if missing else []),
         *("## Where they come from", "", "| what | value |", "| --- | --- |"),
         *(f"| {name} | {_cell(value)} |" for name, value in origin.items()),
         *("", "## Columns", "", "| column | what it is |", "| --- | --- |"),

@@ -52,9 +52,9 @@ def test_a_sequence_that_failed_is_a_row_that_no_trainer_takes(tmp_path: Path) -
 
 
 def test_where_all_fail_nothing_is_written_and_the_error_is_raised(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match="no more"):
+    with pytest.raises(AdapterError, match="no more") as raised:
         rollouts(Session(Failing(token=0), seed=1), [[0], [0, 1]], 2, tmp_path / "a", max_tokens=3)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [] and not hasattr(raised.value, "__notes__")
 
 
 def test_prompts_before_an_interrupt_are_kept_and_the_others_can_be_made(tmp_path: Path) -> None:
@@ -63,13 +63,17 @@ def test_prompts_before_an_interrupt_are_kept_and_the_others_can_be_made(tmp_pat
     counting = Failing()
     whole = rollouts(Session(counting, seed=1), *call, tmp_path / "whole", **options).rows()
     model = Failing(interrupted_at=-1 - counting.left)  # at the last question, which is of the second run
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as raised:
         rollouts(Session(model, seed=1), *call, tmp_path / "part", **options)
     kept = list(_rows(tmp_path / "part"))
     assert [row.prompt for row in kept] == [0] * 128 + [1] * 128
-    assert "It ended early: 1 more prompts" in (tmp_path / "part" / "README.md").read_text()
+    assert "call with start=2, seed=1 and another folder" in raised.value.__notes__[0]
+    assert "It ended early: the last 1 prompts" in (tmp_path / "part" / "README.md").read_text()
     rest = rollouts(Session(model, seed=1), *call, tmp_path / "rest", start=2, **options).rows()
     assert [*kept, *rest] == whole
+    with pytest.raises(KeyboardInterrupt) as raised:
+        rollouts(Session(Failing(interrupted_at=1), seed=1), *call, tmp_path / "none", **options)
+    assert "nothing is kept" in raised.value.__notes__[0] and not (tmp_path / "none").exists()
     with pytest.raises(ParameterError, match="start must be an integer from 0 to 2"):
         rollouts(Session(model, seed=1), *call, tmp_path / "none", start=3, **options)
 

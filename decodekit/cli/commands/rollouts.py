@@ -49,7 +49,12 @@ def rollouts(
         overrides |= {} if sampler is None else {"sampler": sampler}
     resolved = chosen.configuration(overrides, {"seed": seed, "max_tokens": max_tokens})
     with Session.from_config(resolved) as session:
-        made = write_rollouts(session, given, n, out, start=start)
+        try:
+            made = write_rollouts(session, given, n, out, start=start)
+        except BaseException as error:
+            for note in getattr(error, "__notes__", ()):
+                say(note)
+            raise
     if as_json:
         put_json({"folder": str(out), "sequences": made.sequences, "tokens": made.tokens, "seed": made.seed,
                   "failed": made.failed})  # fmt: skip
