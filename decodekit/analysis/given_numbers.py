@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import SupportsFloat, cast
+from typing import Any
 
 import numpy as np
 
+from decodekit.draw.whole import is_number
 from decodekit.errors import ParameterError, brief
 from decodekit.types import Floats
 
 __all__ = ["between", "numbers"]
 
 
-def between(value: object, name: str, low: float, high: float) -> float:
+def between(value: Any, name: str, low: float, high: float) -> float:
     """A number between two others, which it is not itself; texts and truth values are none.
 
     Raises:
         ParameterError: it is something else.
     """
-    try:
-        number = math.nan if isinstance(value, str | bytes | bool) else float(cast(SupportsFloat, value))
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not low < number < high:
+    if not is_number(value) or not low < value < high:
         ends = f"above {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         raise ParameterError(f"{name} is a number {ends}, not {brief(value)}")
-    return number
+    return float(value)
 
 
 def numbers(values: object, name: str) -> Floats:
