@@ -92,7 +92,7 @@ def test_one_phrase_by_hand() -> None:
         with np.errstate(divide="ignore"):
             return np.log(np.array(tables.get(ids, [0.25] * 4)))
 
-    count = 4000
+    count = 2000
     session = Session(TableAdapter(rows, 4, tokenizer=TOKENIZER), Chain())
     results = session.generate_many([[0]], n=count, max_tokens=2, ban=["ab"], seed=5)[0]
     first = Counter(result.token_ids[0] for result in results)
