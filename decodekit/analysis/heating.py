@@ -15,7 +15,7 @@ from decodekit.distribution import Distribution
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import multinomial
-from decodekit.draw.whole import whole
+from decodekit.draw.whole import is_number, whole
 from decodekit.errors import ParameterError
 from decodekit.types import Floats, Ids
 
@@ -56,7 +56,8 @@ def temperature_facts(
         Undisclosed: the distribution has a hidden tail.
     """
     dist.require_complete("the order of all tokens")
-    if len(temperatures) == 0 or not all(0 < each < np.inf for each in temperatures):
+    numbers = all(is_number(each) and 0 < each < np.inf for each in temperatures)
+    if len(temperatures) == 0 or not numbers:
         raise ParameterError(f"temperatures are positive numbers, at least one, not {list(temperatures)}")
     count, source = whole(draws, "draws", 0, 1_000_000), Randomness(seed)
     ids = dist.support()

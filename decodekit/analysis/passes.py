@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from decodekit.analysis.text_law import AnyModel
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL
 from decodekit.draw.whole import whole
-from decodekit.errors import DecodekitError, ParameterError
-from decodekit.model.asking import ask, blocking, connect
+from decodekit.errors import DecodekitError, ParameterError, brief
+from decodekit.model.asking import ask, blocking, cached_tokens, connect
 from decodekit.session.prompts import Prompt, as_prefix
 from decodekit.types import Floats
 
@@ -59,8 +59,8 @@ def passes_of(model: AnyModel, prompt: Prompt, passes: int) -> list[Distribution
     """The distributions of so many passes for the same prompt.
 
     An adapter with a method ``mixture(prefix, passes)`` gives them in its result's ``each``, float64[passes, V], each
-    with new noise, as that of torch does for a stochastic model. Any other is asked so many times: what a server
-    answers twice need not be the same.
+    with new noise, as that of torch does for a stochastic model. Any other is asked so many times, if it computes each
+    answer: what a server answers twice need not be the same.
 
     Args:
         model: the adapter.
@@ -68,8 +68,8 @@ def passes_of(model: AnyModel, prompt: Prompt, passes: int) -> list[Distribution
         passes: from 2 on.
 
     Raises:
-        ParameterError: a number out of range; or an adapter that says it is stochastic, gives the same noise for the
-            same prompt, and has no ``mixture``.
+        ParameterError: a number out of range; an adapter that says it is stochastic, gives the same noise for the same
+            prompt, and has no ``mixture``; or one that repeats a stored answer, which is no second pass.
         DecodekitError: the adapter's answer.
     """
     adapter, count = blocking(model), whole(passes, "passes", 2, MOST_PASSES)
@@ -85,7 +85,14 @@ def passes_of(model: AnyModel, prompt: Prompt, passes: int) -> list[Distribution
         )
     rows: list[Distribution] = []
     for _ in range(count):
+        before = cached_tokens(adapter, prefix, asked=False)
         (answer,) = ask(adapter, [prefix], ALL)
+        known = cached_tokens(adapter, prefix, asked=True) if before is None else before
+        if rows and known == len(prefix):
+            raise ParameterError(
+                f"adapter {adapter.info.name!r} repeats its stored answer to the same prompt, and one pass agrees with "
+                "itself; give disagreement() the answers of several new adapters"
+            )
         if isinstance(answer, DecodekitError):
             raise answer
         rows.append(answer)
@@ -105,6 +112,8 @@ def disagreement(rows: Sequence[Distribution]) -> Disagreement:
     if len(rows) < 2:
         raise ParameterError("the passes of a model are compared with one another: give at least 2")
     for row in rows:
+        if not isinstance(row, Distribution):
+            raise ParameterError(f"a pass is a Distribution, not {brief(row)}")
         row.require_complete("the mixture of several passes")
     size = rows[0].vocab_size
     if size is None or any(row.vocab_size != size for row in rows):
@@ -120,11 +129,17 @@ def disagreement(rows: Sequence[Distribution]) -> Disagreement:
         mixture,
         jackknifed(whole_total, others, corrected=True),
         mean(entropies),
-        jackknifed(whole_total - within, others - withins, corrected=True),
+        _information(whole_total - within, others - withins),
         max(0.0, whole_total - within),
         distance,
         m,
     )
+
+
+def _information(plug_in: float, left_out: Floats) -> Estimate:
+    """Corrected; of two passes without an error, because one pass alone has no information by its definition."""
+    found = jackknifed(plug_in, left_out, corrected=True)
+    return found if len(left_out) > 2 else replace(found, error=math.nan, low=-math.inf, high=math.inf)
 
 
 def _without(mixture: Floats, row: Floats, m: int) -> Floats:

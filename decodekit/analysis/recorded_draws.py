@@ -6,11 +6,13 @@ The leading tokens of each step are, and so is the whole support where it was re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import json
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 
+from decodekit.analysis.beginnings import Beginnings
 from decodekit.analysis.bets import Law
 from decodekit.errors import ParameterError
 from decodekit.plugin.installed import OURS
@@ -23,9 +25,16 @@ Against = Literal["chain", "model"]
 
 
 def recorded_draws(
-    traces: Sequence[Trace], against: Against = "chain", *, ends: Collection[int] = ()
+    traces: Sequence[Trace],
+    against: Against = "chain",
+    *,
+    ends: Collection[int] = (),
+    beginnings: Beginnings | None = None,
 ) -> Iterator[tuple[Law, int]]:
     """A law and a token for each step that states one, in the order of the record.
+
+    Where a server drew, each beginning of a text counts once (see `decodekit.analysis.beginnings`): a prompt with a few
+    short answers says little. Its noise for one prompt must still be independent of that for another.
 
     Args:
         traces: runs with noise of their own: each its seed, or other streams.
@@ -34,12 +43,14 @@ def recorded_draws(
 
         ends: the model's end tokens. A server draws them and does not return them, so what it does return was drawn
             given that no end came. Without them its evidence is off by as much as the probability of an end.
+        beginnings: of texts that were tested before; they are added to.
 
     Raises:
         ParameterError: two sequences have the same noise, a sequence is no sample (branches were taken back, or greedy
             drew nothing), or a server's list is of raw values and the chain that it was asked for has processors.
     """
     seen: set[tuple[int, int]] = set()
+    known = Beginnings() if beginnings is None else beginnings
     for trace in traces:
         _check(trace, against)
         for stream, _ in trace.header.sequences:
@@ -51,10 +62,19 @@ def recorded_draws(
             seen.add((trace.header.seed, stream))
     for trace in traces:
         width = _listed_by_all(trace)
+        places = {stream: _prompt(trace, index) for stream, index in trace.header.sequences}
         for step in trace.steps:
-            law = _law(trace, step, against, width)
-            if law is not None:
-                yield law.without(ends) if trace.by_provider and step.token_id not in ends else law, step.token_id
+            law, place = _law(trace, step, against, width), places[step.stream]
+            places[step.stream] = known.after(place, step.token_id)
+            if law is None or (trace.by_provider and not known.is_new(place)):
+                continue
+            yield law.without(ends) if trace.by_provider and step.token_id not in ends else law, step.token_id
+
+
+def _prompt(trace: Trace, index: int) -> Hashable:
+    given = trace.header.given
+    told = None if given is None else given[index]
+    return json.dumps(told) if told is not None else tuple(trace.header.prompts[index])
 
 
 def _check(trace: Trace, against: Against) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from decodekit.analysis.beginnings import Beginnings
 from decodekit.analysis.recorded_draws import recorded_draws
 from decodekit.analysis.wagers import Honesty, Wager
 from decodekit.draw.randomness import Randomness, derive
@@ -16,7 +19,8 @@ _AT_ONCE, _LONGEST = 4, 64  # of each round, whose rows are kept in memory
 def try_sampler(session: Session, prompt: Prompt, *, tokens: int = 2000) -> Honesty:
     """Draw tokens after a prompt, and bet on each against the law that its step states.
 
-    Where the provider draws, its own draws are tested, by the lists that it returns with them.
+    Where the provider draws, its own draws are tested, by the lists that it returns with them, and a text that repeats
+    another says nothing: see `recorded_draws`.
 
     Args:
         session: an adapter and a chain.
@@ -25,23 +29,31 @@ def try_sampler(session: Session, prompt: Prompt, *, tokens: int = 2000) -> Hone
 
     Raises:
         ParameterError: as `decodekit.analysis.recorded_draws.recorded_draws`.
-        DecodekitError: generating failed.
+        DecodekitError: generating failed. What the tokens before said is in its ``partial``, as with an interrupt.
     """
     tokens = whole(tokens, "tokens", 1, 10**7)
     tokenizer = session.adapter.tokenizer
     ends = frozenset() if tokenizer is None else frozenset(tokenizer.eos_ids)
     wager, seed, drawn, run = Wager(), Randomness(session.seed).seed, 0, 0
-    while drawn < tokens and not wager.decided:
-        limit = min(_LONGEST, tokens - drawn)
-        n = min(_AT_ONCE, -(-(tokens - drawn) // limit))
-        results = session.generate_many([prompt], n=n, max_tokens=limit, seed=derive(seed, run), level="full")[0]
-        for result in results:
-            if result.error is not None:
-                raise result.error
-        trace, run = results[0].trace, run + 1
-        before = len(wager)
-        for law, token_id in recorded_draws([trace], ends=ends):
-            wager.take(law, token_id)
-        wager.skipped += len(trace.steps) - (len(wager) - before)
-        drawn += max(1, len(trace.steps))
+    beginnings = Beginnings()
+    try:
+        while drawn < tokens and not wager.decided:
+            limit = min(_LONGEST, tokens - drawn)
+            n = min(_AT_ONCE, (tokens - drawn) // limit)
+            results = session.generate_many([prompt], n=n, max_tokens=limit, seed=derive(seed, run), level="full")[0]
+            for result in results:
+                if result.error is not None:
+                    raise result.error
+            trace, run = results[0].trace, run + 1
+            before = len(wager)
+            for law, token_id in recorded_draws([trace], ends=ends, beginnings=beginnings):
+                wager.take(law, token_id)
+            wager.skipped += len(trace.steps) - (len(wager) - before)
+            drawn += max(1, len(trace.steps))
+            if len(wager) == before:
+                break  # texts that were all there before: more of them would say no more
+    except BaseException as error:
+        with suppress(Exception):  # an error of the caller's own, which may take no attribute
+            error.partial = wager.result()  # type: ignore[attr-defined]
+        raise
     return wager.result()

@@ -14,13 +14,14 @@ import numpy as np
 
 from decodekit.distribution.divergence import expected_gap
 from decodekit.draw.weights import log_sum
-from decodekit.draw.whole import whole
-from decodekit.errors import ParameterError
+from decodekit.draw.whole import is_number, whole
+from decodekit.errors import ParameterError, brief
 from decodekit.types import Floats
 
 __all__ = ["TiltedLaw", "best_of_n_kl", "best_of_n_law", "known_beta", "known_rewards", "tilted_law"]
 
 MOST_OF = 2**31
+_RARE = -35.0  # nats: e**-35 is less than the last bit of 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,13 +71,28 @@ def best_of_n_law(logprobs: Sequence[float] | Floats, rewards: Sequence[float] |
     logp, reward = _known_law(logprobs, rewards)
     count = whole(n, "n", 1, MOST_OF)
     _, group = np.unique(reward, return_inverse=True)
-    mass = np.bincount(group, weights=np.exp(logp))
-    upto = np.minimum(1.0, np.cumsum(mass))
-    upto[-1] = 1.0
-    below = np.concatenate([[0.0], upto[:-1]])
-    with np.errstate(divide="ignore"):
-        chosen = np.log(upto**count - below**count) - np.log(mass)
-    return _against(logp, reward, np.where(logp > -math.inf, logp + chosen[group], -math.inf))
+    mass = np.full(group.max() + 1, -math.inf)
+    np.logaddexp.at(mass, group, logp)
+    chosen = _log_best(mass, count)
+    alive = logp > -math.inf
+    logq = np.full(len(logp), -math.inf)
+    logq[alive] = logp[alive] + chosen[group[alive]] - mass[group[alive]]
+    return _against(logp, reward, logq)
+
+
+def _log_best(mass: Floats, n: int) -> Floats:
+    """log(F(r)**n - F(r-)**n) of each reward, from the logarithms of their probabilities, by rising reward.
+
+    With x = mass / F(r) it is n log F(r) + log(1 - (1 - x)**n): nothing near 1 is subtracted from anything near 1.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        above = np.concatenate([np.cumsum(np.exp(mass[:0:-1]))[::-1], [0.0]])
+        upto = np.where(above < 0.5, np.log1p(-np.minimum(above, 0.5)), np.minimum(0.0, np.logaddexp.accumulate(mass)))
+        share = np.where(mass > -math.inf, np.minimum(0.0, mass - upto), -math.inf)
+        some = np.log(-np.expm1(n * np.log1p(-np.exp(share))))
+        rare = share + math.log(n)  # 1 - (1 - x)**n is n x there
+        found: Floats = n * upto + np.where(rare < _RARE, rare, some)
+    return np.where(mass > -math.inf, found, -math.inf)
 
 
 def best_of_n_kl(n: int) -> float:
@@ -98,7 +114,10 @@ def known_rewards(rewards: Sequence[float] | Floats, least: int = 1) -> Floats:
     Raises:
         ParameterError: they are not.
     """
-    array = np.asarray(rewards, dtype=np.float64)
+    try:
+        array = np.asarray(rewards, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.empty((0, 0))
     if array.ndim != 1 or len(array) < least or not np.isfinite(array).all():
         raise ParameterError(f"rewards are a list of finite numbers, at least {least}: one for each text")
     return array
@@ -110,16 +129,22 @@ def known_beta(beta: float) -> float:
     Raises:
         ParameterError: it is not positive and finite.
     """
-    if not 0 < beta < math.inf:
+    if not is_number(beta) or not 0 < beta < math.inf:
         raise ParameterError(f"beta is a positive number of nats per unit of reward, not {beta!r}")
     return float(beta)
 
 
 def _known_law(logprobs: Sequence[float] | Floats, rewards: Sequence[float] | Floats) -> tuple[Floats, Floats]:
-    logp, reward = np.asarray(logprobs, dtype=np.float64), known_rewards(rewards)
+    reward = known_rewards(rewards)
+    try:
+        logp = np.asarray(logprobs, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ParameterError(
+            f"log-probabilities are a list of numbers, one for each text, not {brief(logprobs)}"
+        ) from None
     if logp.shape != reward.shape:
         raise ParameterError(f"there are {len(reward)} rewards for {logp.size} texts; give one for each")
-    total = log_sum(logp) if not np.isnan(logp).any() else math.nan
+    total = log_sum(logp) if (logp < math.inf).all() else math.nan
     if not abs(total) < 1e-6:
         raise ParameterError(
             f"the probabilities of the texts sum to {math.exp(total):.6g} and not to 1; enumerate all texts, or "

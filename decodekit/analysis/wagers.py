@@ -17,6 +17,8 @@ import numpy as np
 
 from decodekit.analysis.bets import BETS, LAST_TILT, WEIGHTS, Law, pay
 from decodekit.distribution import Distribution
+from decodekit.draw.whole import whole
+from decodekit.errors import ParameterError, brief
 from decodekit.types import Floats
 
 __all__ = ["LEVEL", "Honesty", "Wager", "honesty"]
@@ -39,11 +41,12 @@ class Honesty:
         crossed: after how many tokens it first reached 100; None if never.
         path: float64[tokens], ``log_e`` after each token.
         leaning: the bet that has won most, in words; '' where none has won.
-        drift: the mean of surprisal minus entropy, in nats a token: 0 if honest.
+        drift: the mean of surprisal minus entropy, in nats a token: 0 if honest. Where a law is a list, it is of the
+            tokens in it, given that one of them comes.
         drift_error: its standard error if honest, from the varentropies.
         needed: how many tokens it takes on average, on laws like these, until the evidence is 100, for the sampler that
-            each name describes; inf where the laws cannot tell.
-        skipped: tokens without a stated law.
+            each name describes; at most so many where laws are lists, and inf where they cannot tell.
+        skipped: tokens without a stated law, or that say nothing new: see `recorded_draws`.
     """
 
     tokens: int
@@ -90,6 +93,7 @@ class Wager:
         self._growth = np.zeros(len(BETS))
         self._path: list[float] = []
         self._drift = self._variance = 0.0
+        self._listed = 0  # tokens of the drift
         self.highest = 0.0
         self.skipped = 0
 
@@ -109,14 +113,20 @@ class Wager:
             token_id: the token.
 
         Raises:
+            ParameterError: the law is none, or the token is no token id.
             Undisclosed: a head whose log-probabilities are not known.
         """
-        law = law if isinstance(law, Law) else Law.of(law)
-        paid = pay(law, np.array([law.place(token_id)]))
-        self._bets += paid.log_bets[0] if self._bets.max() < math.inf else 0.0
+        law, size = _known(law)
+        paid = pay(law, np.array([law.place(whole(token_id, "token_id", 0, size - 1))]))
+        if math.isinf(paid.surprisal[0]):
+            self._bets[:] = math.inf  # for good, whatever was lost before
+        elif self._bets.max() < math.inf:
+            self._bets += paid.log_bets[0]
         self._growth += paid.growth
-        self._drift += float(paid.surprisal[0]) - paid.entropy
-        self._variance += paid.varentropy
+        if not math.isnan(paid.surprisal[0]):
+            self._listed += 1
+            self._drift += float(paid.surprisal[0]) - paid.entropy
+            self._variance += paid.varentropy
         now = float(np.logaddexp.reduce(self._bets + _LOG_WEIGHTS))
         self._path.append(now)
         self.highest = max(self.highest, now)
@@ -139,8 +149,8 @@ class Wager:
             crossed=int(reached[0]) + 1 if len(reached) else None,
             path=path,
             leaning=BETS[best] if self._bets[best] > 0 else "",
-            drift=self._drift / max(tokens, 1),
-            drift_error=math.sqrt(self._variance) / max(tokens, 1),
+            drift=self._drift / max(self._listed, 1),
+            drift_error=math.sqrt(self._variance) / max(self._listed, 1),
             needed={name: float(n) for name, n in zip(BETS, needed, strict=True)},
             skipped=self.skipped,
         )
@@ -154,12 +164,21 @@ def honesty(draws: Iterable[tuple[Law | Distribution, int]]) -> Honesty:
             the drawn token because it was drawn is not a law.
 
     Raises:
-        Undisclosed: a head whose log-probabilities are not known.
+        ParameterError, Undisclosed: as `Wager.take`.
     """
     wager = Wager()
     for law, token_id in draws:
         wager.take(law, token_id)
     return wager.result()
+
+
+def _known(law: Law | Distribution) -> tuple[Law, int]:
+    """A law, and the size of its vocabulary as far as it is known."""
+    if isinstance(law, Law):
+        return law, 2**63
+    if not isinstance(law, Distribution):
+        raise ParameterError(f"a law is a Distribution, not {brief(law)}; Distribution.dense(scores) makes one")
+    return Law.of(law), 2**63 if law.vocab_size is None else law.vocab_size
 
 
 def _mixed(log_bets: Floats) -> float:

@@ -7,7 +7,7 @@ and a step that raised has changed nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from typing import Any, Self
 
@@ -142,6 +142,11 @@ class Chain:
             "processors": [registry.describe(processor) for processor in self.processors],
             "sampler": registry.describe(self.sampler),
         }
+
+    @cached_property
+    def ours(self) -> bool:
+        """Whether each part is a plugin of this distribution."""
+        return all(registry.is_ours(link.call) for link in self.links)
 
     def need(self, ctx: Context, states: Sequence[Any] = ()) -> Disclosure:
         """What to ask the adapter for at first: the union of what the processors declare.

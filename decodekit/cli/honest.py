@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from decodekit.chain import Chain
 from decodekit.cli.adapter_choice import AdapterChoice
-from decodekit.cli.output import console, put_json, show_table, table
-from decodekit.errors import ConfigError
+from decodekit.cli.output import console, put_json, say, show_table, table
+from decodekit.draw.samplers import multinomial, provider
+from decodekit.errors import ConfigError, DecodekitError, ParameterError
 from decodekit.session import Session
 from decodekit.trace.reader import read_trace
 
@@ -39,15 +41,34 @@ _STATED = ("temperature 0.971", "temperature 0.893", "temperature 0.8", "tempera
 def examine_sampler(
     chosen: AdapterChoice, traces: Sequence[Path], against: str, prompt: str, tokens: int, as_json: bool
 ) -> int:
-    """Test it, show what was found, and return the exit code: 1 if it was not honest."""
+    """Test it, show what was found, and return the exit code: 1 if it was not honest, 2 if the test could not end."""
     if against not in ("chain", "model"):
         raise ConfigError(f"--against is chain or model, not {against!r}")
-    found = _of_traces(traces, against) if traces else _of_a_model(chosen, prompt, tokens)  # type: ignore[arg-type]
-    if as_json:
-        put_json(found.to_dict())
+    if traces:
+        found, drawn_by = _of_traces(traces, against), ""  # type: ignore[arg-type]
     else:
-        _show(found)
+        from decodekit.analysis.wagers import Honesty
+
+        try:
+            found, drawn_by = _of_a_model(chosen, prompt, tokens)
+        except BaseException as error:
+            partial = getattr(error, "partial", None)
+            if not isinstance(partial, Honesty) or not partial.tokens:
+                raise
+            _put(partial, "", as_json)
+            if isinstance(error, DecodekitError):
+                say(f"the test ended early: {error}")
+                return 1 if not partial.honest else 2
+            raise
+    _put(found, drawn_by, as_json)
     return 0 if found.honest else 1
+
+
+def _put(found: Honesty, drawn_by: str, as_json: bool) -> None:
+    if as_json:
+        put_json({**found.to_dict(), "drawn_by": drawn_by or None})
+    else:
+        _show(found, drawn_by)
 
 
 def _of_traces(paths: Sequence[Path], against: Against) -> Honesty:
@@ -59,18 +80,34 @@ def _of_traces(paths: Sequence[Path], against: Against) -> Honesty:
     return found.with_skipped(sum(len(trace.steps) for trace in traces) - found.tokens)
 
 
-def _of_a_model(chosen: AdapterChoice, prompt: str, tokens: int) -> Honesty:
+def _of_a_model(chosen: AdapterChoice, prompt: str, tokens: int) -> tuple[Honesty, str]:
+    """What is found, and who drew. A server draws where it can: its sampler is the one in question."""
     from decodekit.analysis.sampler_trial import try_sampler
 
     with Session.from_config(chosen.configuration({}, {"top_logprobs": 20})) as session:
-        return try_sampler(session, prompt, tokens=tokens)
+        chain, adapter = session.chain, session.adapter
+        remote = hasattr(getattr(adapter, "adapter", adapter), "drawing")
+        if remote and chain.sampler is multinomial:
+            by_server = Session(adapter, Chain(chain.processors, provider), seed=session.seed, top_logprobs=20)
+            try:
+                return try_sampler(by_server, prompt, tokens=tokens), "the server"
+            except ParameterError as error:
+                say(f"the server cannot draw: {error}")
+        found = try_sampler(session, prompt, tokens=tokens)
+        if chain.sampler is provider:
+            return found, "the server"
+        return found, "decodekit, from the server's lists: its own sampler was not tested" if remote else "decodekit"
 
 
-def _show(found: Honesty) -> None:
+def _show(found: Honesty, drawn_by: str) -> None:
     made = table("", "")
     made.show_header = False
     made.add_row("verdict", "honest, as far as this shows" if found.honest else f"not honest, like {found.leaning}")
-    made.add_row("tokens", f"{found.tokens}" + (f"; {found.skipped} without a stated law" if found.skipped else ""))
+    if drawn_by:
+        made.add_row("drawn by", drawn_by)
+    made.add_row(
+        "tokens", f"{found.tokens}" + (f"; {found.skipped} without a stated law, or repeated" if found.skipped else "")
+    )
     made.add_row("evidence", f"{_times(found.log_e)} to 1 now, {_times(found.highest)} to 1 at most")
     made.add_row("", "an honest sampler ever reaches 100 to 1 in at most 1 of 100 tests")
     if found.crossed is not None:

@@ -1,12 +1,13 @@
-"""Integers as callers give them: Python's own and NumPy's, as Python's own."""
+"""Numbers as callers give them: Python's own and NumPy's."""
 
 from __future__ import annotations
 
+from numbers import Real
 from operator import index
 
 from decodekit.errors import ParameterError
 
-__all__ = ["whole"]
+__all__ = ["is_number", "whole"]
 
 
 def whole(value: object, name: str, least: int, most: int) -> int:
@@ -29,3 +30,8 @@ def whole(value: object, name: str, least: int, most: int) -> int:
         bound = "2**64 - 1" if most == 2**64 - 1 else "2**63 - 1" if most == 2**63 - 1 else str(most)
         raise ParameterError(f"{name} must be an integer from {least} to {bound}, not {value!r}")
     return number
+
+
+def is_number(value: object) -> bool:
+    """Whether this is a real number, NaN and infinities included; true and false are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -42,9 +42,10 @@ class Ahead:
         needs: Sequence[Disclosure],
         until: float | None,
         priority: int,
+        caller: object = None,
     ) -> None:
         self._rounds, self._until, self._process = rounds_of(adapter), until, os.getpid()
-        self._own = self._rounds.question(adapter, prefixes, needs, priority)
+        self._own = self._rounds.question(adapter, prefixes, needs, priority, caller=caller)
         self._ended = threading.Event()
         self._own.answered = self._ended.set
         self._future: Future[None] | None = None
@@ -85,10 +86,11 @@ class AheadInTask:
         until: float | None,
         priority: int,
         tokens: int = 0,
+        caller: object = None,
     ) -> None:
         self._rounds, self._until, self._loop = rounds_of(adapter), until, running()
         self._ended = self._loop.signal()
-        self._own = self._rounds.question(adapter, prefixes, needs, priority, tokens)
+        self._own = self._rounds.question(adapter, prefixes, needs, priority, tokens, caller)
         self._own.home, self._own.answered = self._loop.key, self._ended.set
 
     async def begin(self) -> None:

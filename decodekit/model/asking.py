@@ -49,6 +49,7 @@ def ask(
     until: float | None = None,
     priority: int = 0,
     tokens: int = 0,
+    caller: object = None,
 ) -> list[Answer]:
     """Ask an adapter, and check each answer.
 
@@ -63,6 +64,8 @@ def ask(
             call is cancelled then. A blocking adapter is not interrupted.
         priority: a caller with a higher one goes first.
         tokens: how many tokens of prompts are new, at most.
+        caller: who asks, where it makes something of its answers that is cheaper together with other callers; see
+            `decodekit.model.company`.
 
     Raises:
         AdapterError: the adapter raised, or did not return one item per prefix.
@@ -72,7 +75,8 @@ def ask(
     if isinstance(adapter, BlockingAdapter):
         return _ask_async(adapter, prefixes, disclose, until)
     needs = for_each(disclose, len(prefixes))
-    return rounds_of(adapter).ask(adapter, prefixes, needs, until=until, priority=priority, tokens=tokens)
+    rounds = rounds_of(adapter)
+    return rounds.ask(adapter, prefixes, needs, until=until, priority=priority, tokens=tokens, caller=caller)
 
 
 def _ask_now(adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure]) -> list[Answer]:

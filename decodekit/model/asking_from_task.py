@@ -37,10 +37,11 @@ async def ask_from_task(
     until: float | None = None,
     priority: int = 0,
     tokens: int = 0,
+    caller: object = None,
 ) -> list[Answer]:
     """As `decodekit.model.asking.ask`, from a task. A blocking adapter is called in a worker thread."""
     if not is_async(adapter):
-        question = AheadInTask(adapter, prefixes, needs, until, priority, tokens)  # type: ignore[arg-type]
+        question = AheadInTask(adapter, prefixes, needs, until, priority, tokens, caller)  # type: ignore[arg-type]
         try:
             return await question.answers()
         finally:

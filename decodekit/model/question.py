@@ -23,6 +23,7 @@ class RoundQuestion:
         needs: what to disclose, one for each prefix.
         place: in the order of the callers; lower goes first.
         tokens: new ones of prompts, which take longer than one token of a prefix that was evaluated.
+        caller: who asks, for `Company`; None for one that makes nothing of its answers together with others.
 
     Attributes:
         done: whether it is answered, or given up.
@@ -34,15 +35,21 @@ class RoundQuestion:
     """
 
     __slots__ = (
-        *("adapter", "answered", "answers", "begun", "done", "error", "home", "needs", "place", "prefixes", "runs"),
-        *("tokens", "woken"),
+        *("adapter", "answered", "answers", "begun", "caller", "done", "error", "home", "needs", "place", "prefixes"),
+        *("runs", "tokens", "woken"),
     )
 
     def __init__(
-        self, adapter: Adapter, prefixes: Sequence[Prefix], needs: Sequence[Disclosure], place: int, tokens: int = 0
+        self,
+        adapter: Adapter,
+        prefixes: Sequence[Prefix],
+        needs: Sequence[Disclosure],
+        place: int,
+        tokens: int = 0,
+        caller: object = None,
     ) -> None:
         self.adapter, self.prefixes, self.needs = adapter, prefixes, needs
-        self.place, self.tokens, self.runs = place, tokens, asking_runs()
+        self.place, self.tokens, self.runs, self.caller = place, tokens, asking_runs(), caller
         self.answers: list[Answer] = []
         self.error: BaseException | None = None
         self.done = False

@@ -4,8 +4,9 @@ Whoever waits drives. The first caller runs a round for itself and for those tha
 still wait runs the next. A lone caller meets no thread and no queue. A round waits a little for callers that were just
 answered, since they are about to ask again: a call of many rows costs a model hardly more than a call of one.
 
-Each caller reshapes, draws and records in its own thread or task; only ``predict`` is shared. So an error or an
-interrupt in one of them does not touch the others.
+Each caller reshapes, draws and records in its own thread or task. Only ``predict`` is shared, and what callers make
+together of their answers where that is cheaper (`decodekit.model.company`). So an error or an interrupt in one of them
+does not touch the others.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import count
+from itertools import count, islice
 from threading import get_ident
 
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import AdapterError
 from decodekit.log import OfRuns
 from decodekit.model.adapter import Adapter, Answer
+from decodekit.model.company import Company, SharedAnswers
 from decodekit.model.loops import EventLoop, OutOfTime
 from decodekit.model.prefix import Prefix
 from decodekit.model.question import RoundQuestion
@@ -87,6 +89,7 @@ class Rounds:
         until: float | None = None,
         priority: int = 0,
         tokens: int = 0,
+        caller: object = None,
     ) -> list[Answer]:
         """The answers to one caller's question, from a round that may answer others too.
 
@@ -97,6 +100,7 @@ class Rounds:
             until: when to stop waiting for a round, on the clock of ``time.monotonic``.
             priority: a caller with a higher one goes first; a caller that has waited long overtakes it.
             tokens: how many tokens of prompts are new, at most; see `TokenBudget`.
+            caller: see `RoundQuestion`.
 
         Raises:
             OutOfTime: no answer before ``until``.
@@ -123,7 +127,7 @@ class Rounds:
                     self._wake()
         if alone:
             return answers
-        own = self.question(adapter, prefixes, needs, priority, tokens)
+        own = self.question(adapter, prefixes, needs, priority, tokens, caller)
         self.add(own)
         self._drive(own, until)
         return own.result()
@@ -145,9 +149,10 @@ class Rounds:
         needs: Sequence[Disclosure],
         priority: int,
         tokens: int = 0,
+        caller: object = None,
     ) -> RoundQuestion:
         """A caller's question, which does not wait yet. The arguments are those of `ask`."""
-        return RoundQuestion(adapter, prefixes, needs, next(self._numbers) - _AGE * priority, tokens)
+        return RoundQuestion(adapter, prefixes, needs, next(self._numbers) - _AGE * priority, tokens, caller)
 
     def add(self, own: RoundQuestion) -> None:
         """Have a question answered in a round, once somebody drives it."""
@@ -316,11 +321,14 @@ class Rounds:
                 if not each.done:  # it was not given up meanwhile
                     self._answer([each])
             return
-        start = 0
-        for each in batch:
-            end = start + len(each.prefixes)
-            each.end(answers[start:end])
-            start = end
+        company = Company()
+        rest = iter(answers)
+        shares = [list(islice(rest, len(each.prefixes))) for each in batch]
+        for each, own in zip(batch, shares, strict=True):
+            if each.caller is not None:
+                company.add(each.caller, own)
+        for each, own in zip(batch, shares, strict=True):
+            each.end(own if each.caller is None else SharedAnswers(own, company))
 
     # -- the list -----------------------------------------------------------------------------------------------------
 

@@ -141,15 +141,15 @@ def _named(text: str, flag: str, what: str) -> tuple[str, dict[str, Any]]:
     return parts[0]["name"], parameters
 
 
-def parse_setting(text: str) -> tuple[str, Any]:
-    """``key=value`` as a pair. The value is TOML; anything else is a string.
+def parse_setting(text: str, owner: str = "--set") -> tuple[str, Any]:
+    """``key=value`` as a pair. The value is TOML; anything else is a string. ``owner`` is what takes it, for errors.
 
     Raises:
         ConfigError: there is no key, or a quote or bracket is not closed.
     """
     key, equals, value = text.partition("=")
     if not equals or not _NAME.fullmatch(key.strip()):
-        raise ConfigError(f"--set takes key=value, not {text!r}")
+        raise ConfigError(f"{owner} takes key=value, not {text!r}")
     return key.strip(), parse_value(value.strip())
 
 

@@ -232,6 +232,12 @@ def describe(plugin: Any) -> dict[str, Any]:
     return {"name": info.name, "params": dict(params), "distribution": info.distribution, "version": info.version}
 
 
+def is_ours(plugin: Any) -> bool:
+    """Whether this distribution provides a built plugin."""
+    target = _target(plugin)
+    return target in CORE_SAMPLERS.values() or (target in LOADED and LOADED[target].distribution == OURS)
+
+
 def name_of(plugin: Any) -> str:
     """The name of a plugin in records: its own ``name``, or the name of the function or class."""
     name = getattr(plugin, "name", None) or getattr(plugin, "__name__", None)

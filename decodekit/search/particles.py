@@ -19,7 +19,7 @@ from decodekit.model.adapter import Answer
 from decodekit.search.first_valid import first_valid
 from decodekit.search.valid_samples import Method, Reason, ValidSamples
 from decodekit.search.writing import Branch, Writer
-from decodekit.session.run import Question
+from decodekit.session.question import Question
 
 __all__ = ["Particles"]
 

@@ -17,7 +17,7 @@ from decodekit.model.adapter import Answer
 from decodekit.search.known_prefixes import Known, Passed, learn, remaining
 from decodekit.search.valid_samples import Reason, ValidSamples
 from decodekit.search.writing import Branch, End, Writer
-from decodekit.session.run import Question
+from decodekit.session.question import Question
 from decodekit.types import Ids
 
 __all__ = ["Runs"]

@@ -22,7 +22,7 @@ from decodekit.search.validator import Checker
 from decodekit.session.inquiry import Inquiry, not_enough
 from decodekit.session.law import law_of
 from decodekit.session.portions import portions
-from decodekit.session.run import Question
+from decodekit.session.question import Question
 from decodekit.session.sequence import at_step
 from decodekit.session.settings import Settings
 from decodekit.text.token_text import TokenText

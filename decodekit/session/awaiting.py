@@ -15,8 +15,9 @@ from decodekit.model.loops import running
 from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
+from decodekit.session.question import Question
 from decodekit.session.result import Result
-from decodekit.session.run import Question, Run
+from decodekit.session.run import Run
 from decodekit.session.settings import Settings
 from decodekit.trace.step import Step
 
@@ -49,7 +50,7 @@ async def answered_in_task(
         question = next(questions)
         while True:
             try:
-                prefixes, needs, _, tokens = question
+                prefixes, needs, _, tokens, _ = question
                 with OfRuns((log,)):
                     answers = await ask_from_task(adapter, prefixes, needs, priority=priority, tokens=tokens)
             except BaseException as error:
@@ -89,9 +90,10 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                         else:
                             await running().in_thread(event.run)
                 elif isinstance(event, Begin):
-                    prefixes, needs, _, _ = event.question
+                    prefixes, needs, _, _, caller = event.question
                     with OfRuns((run.log,)):
-                        begun = AheadInTask(cast(Adapter, adapter), prefixes, needs, run.ends_at, priority)
+                        asked = cast(Adapter, adapter)
+                        begun = AheadInTask(asked, prefixes, needs, run.ends_at, priority, caller=caller)
                     await begun.begin()
                 elif begun is not None:
                     answers = await begun.answers()
@@ -108,6 +110,7 @@ async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> Asyn
                             until=run.ends_at,
                             priority=priority,
                             tokens=event.tokens,
+                            caller=event.caller,
                         )
             except BaseException as raised:
                 error = raised

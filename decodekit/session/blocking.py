@@ -14,8 +14,9 @@ from decodekit.model.drawn import Taken, close_drawing, draw
 from decodekit.session.driving import Begin, Work, drive
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Prompt
+from decodekit.session.question import Question
 from decodekit.session.result import Result
-from decodekit.session.run import Question, Run
+from decodekit.session.run import Run
 from decodekit.session.settings import Settings
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
@@ -54,7 +55,7 @@ def answered(
         question = next(questions)
         while True:
             try:
-                prefixes, needs, _, tokens = question
+                prefixes, needs, _, tokens, _ = question
                 with OfRuns((log,)):
                     answers = ask(adapter, prefixes, needs, until=until, priority=priority, tokens=tokens)
             except BaseException as error:
@@ -94,9 +95,9 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                     with OfRuns((run.log,)):
                         event.run()
                 elif isinstance(event, Begin):
-                    prefixes, needs, _, _ = event.question
+                    prefixes, needs, _, _, caller = event.question
                     with OfRuns((run.log,)):
-                        begun = Ahead(adapter, prefixes, needs, run.ends_at, priority)
+                        begun = Ahead(adapter, prefixes, needs, run.ends_at, priority, caller)
                     begun.begin()
                 elif begun is not None:
                     answers = begun.answers()
@@ -113,6 +114,7 @@ def stream(run: Run, *, keep: bool) -> Generator[Step, None, list[Result]]:
                             until=run.ends_at,
                             priority=priority,
                             tokens=event.tokens,
+                            caller=event.caller,
                         )
             except BaseException as raised:
                 error = raised

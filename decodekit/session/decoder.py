@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from decodekit.chain import Chain, Entry
-from decodekit.chain.batch import Drawn, StepRow, draw_rows
+from decodekit.chain.batch import Drawn, StepRow
 from decodekit.chain.reshaped import Reshaped
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure, Undisclosed
@@ -35,7 +35,7 @@ from decodekit.trace.step import FinishReason, Level, Step, Timing
 from decodekit.trace.summary import RawSummary
 from decodekit.types import Ids
 
-__all__ = ["Checkpoint", "Decided", "Decoder", "draw_together"]
+__all__ = ["Checkpoint", "Decided", "Decoder"]
 
 
 class Decoder:
@@ -138,14 +138,14 @@ class Decoder:
         return self._context.output_ids
 
     def row(self, dist: Distribution) -> StepRow | None:
-        """The next step for `draw_together`; None where this answer must be fed without it.
+        """The next step for `draw_rows`; None where this answer must be fed without it.
 
         That is: a part of the chain must run only once, or the tail of the answer may have to be given up.
         """
         if self.finished or not self.chain.pure or (dist.hidden is not None and self._on_undisclosed == "truncate"):
             return None
         noise = self.randomness.at(self._context.step, draw=self._attempt)
-        return StepRow(dist, self._context, self._states, noise)
+        return StepRow(dist, self._context, self._states, noise, self.chain.links, self.noted)
 
     def feed(
         self,
@@ -368,29 +368,6 @@ class Decoder:
         else:
             reason = last
         return "" if reason is None else self.finish(reason)
-
-
-def draw_together(decoders: Sequence[Decoder], dists: Sequence[Distribution | None]) -> list[Drawn | None]:
-    """The draws of several sequences at once, each for `Decoder.feed`; None for one that is fed without.
-
-    Nothing has changed afterwards: a step is taken when it is fed.
-
-    Args:
-        decoders: of sequences that share one chain and one level.
-        dists: the adapter's answer for each; None for none.
-    """
-    drawn: list[Drawn | None] = [None] * len(decoders)
-    rows = {
-        i: row
-        for i, (decoder, dist) in enumerate(zip(decoders, dists, strict=True))
-        if dist is not None and (row := decoder.row(dist)) is not None
-    }
-    if len(rows) > 1:
-        one = decoders[0]
-        found = draw_rows(one.chain.links, list(rows.values()), noted=one.noted)
-        for i, each in zip(rows, found, strict=True):
-            drawn[i] = each
-    return drawn
 
 
 def _row(dist: Distribution) -> tuple[Ids | None, NDArray[Any]]:

@@ -18,9 +18,10 @@ from decodekit.model.drawn import Taken
 from decodekit.model.loops import OutOfTime
 from decodekit.session.decided import Decided
 from decodekit.session.portions import has_company, portions
+from decodekit.session.question import Question
 from decodekit.session.recording import Recorder
 from decodekit.session.result import Result
-from decodekit.session.run import Question, Run
+from decodekit.session.run import Run
 from decodekit.session.sequence import RunSequence
 from decodekit.trace.step import Step
 

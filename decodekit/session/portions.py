@@ -18,8 +18,8 @@ from decodekit.model.asking import BlockingAdapter, is_async, rounds_of
 from decodekit.model.loops import OutOfTime
 from decodekit.model.prefix import Prefix
 from decodekit.model.token_budget import LONG, QUICK
+from decodekit.session.question import Question
 from decodekit.session.recent import evaluated, recently_evaluated
-from decodekit.session.run import Question
 
 __all__ = ["has_company", "portions"]
 

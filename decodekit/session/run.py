@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from decodekit.chain.batch import Drawn
 from decodekit.distribution import Distribution
@@ -21,10 +20,10 @@ from decodekit.errors import DecodekitError, DistributionError, TraceError
 from decodekit.log import RunLog
 from decodekit.model.ahead import ahead_pays
 from decodekit.model.asking import cached_tokens
+from decodekit.model.company import SharedAnswers
 from decodekit.model.drawn import Taken
 from decodekit.model.prefix import Prefix
 from decodekit.session.decided import Checkpoint, Decided
-from decodekit.session.decoder import draw_together
 from decodekit.session.guessing import Guesses, guesses_of
 from decodekit.session.making import CallersUntil, SequenceMaker
 from decodekit.session.opening import ban_of, check_options, header_of
@@ -32,31 +31,17 @@ from decodekit.session.options import GenerationOptions
 from decodekit.session.progress import Progress
 from decodekit.session.prompts import Given, Prompt, are_conversations
 from decodekit.session.provider_draws import drawn_by_provider
+from decodekit.session.question import Question
 from decodekit.session.result import Result
 from decodekit.session.roster import Outcome, Roster, listed, one_by_one
 from decodekit.session.sequence import RunSequence, at_step
 from decodekit.session.settings import Settings
+from decodekit.session.together import Row, draw_for_all, draw_together
 from decodekit.trace.header import Footer, Resumption, SequenceEnd
 from decodekit.trace.step import FinishReason, Step
 from decodekit.trace.trace import Trace
 
-__all__ = ["Question", "Run"]
-
-
-class Question(NamedTuple):
-    """What to ask the adapter for: the distributions after these prefixes.
-
-    Args:
-        prefixes: one per active sequence, each followed by the guessed prefixes of that sequence.
-        needs: what to disclose of each.
-        entering: those of the prefixes whose sequence starts now: the prompts.
-        tokens: how many tokens of prompts the adapter has not evaluated yet, at most.
-    """
-
-    prefixes: list[Prefix]
-    needs: list[Disclosure]
-    entering: list[Prefix]
-    tokens: int = 0
+__all__ = ["Run"]
 
 
 class Run:
@@ -171,6 +156,7 @@ class Run:
             prefixes=[sequence.decoder.prefix for sequence in asked],
             needs=[sequence.need for sequence in asked],
             entering=[sequence.decoder.prefix for sequence in self._entering],
+            caller=self,
         )
 
     def note_cached(self, *, asked: bool) -> None:
@@ -204,6 +190,10 @@ class Run:
         """The error of all answers to the last question, with the step of its sequences if they share one."""
         steps = {len(sequence.decoder.output_ids) for sequence in self._asked}
         return at_step(error, steps.pop() if len(steps) == 1 else None)
+
+    def shared_rows(self, answers: Sequence[Taken]) -> list[Row]:
+        """The rows of the last question, for other callers; no plugin but ours runs in the thread of another caller."""
+        return self._rows(answers) if self.settings.chain.ours else [None] * len(answers)
 
     def take(self, answers: Sequence[Taken], waited: float = 0.0) -> Iterator[Step]:
         """Take the answers to the last question. Returns the new steps; each must be recorded and then confirmed.
@@ -332,10 +322,16 @@ class Run:
 
     def _drawn(self, answers: Sequence[Taken]) -> Sequence[Drawn | None]:
         """What is drawn for all answers to the last question at once."""
-        if len(answers) == 1:
-            return (None,)
-        shown = [answer if isinstance(answer, Distribution) else None for answer in answers]
-        return draw_together([sequence.decoder for sequence in self._asked], shown)
+        if isinstance(answers, SharedAnswers):
+            drawn: Sequence[Drawn | None] = answers.company.made_for(self, draw_for_all)
+            return drawn
+        return (None,) if len(answers) == 1 else draw_together(self._rows(answers))
+
+    def _rows(self, answers: Sequence[Taken]) -> list[Row]:
+        return [
+            sequence.decoder.row(answer) if isinstance(answer, Distribution) else None
+            for sequence, answer in zip(self._asked, answers, strict=True)
+        ]
 
     def _last(self, sequence: RunSequence) -> FinishReason | None:
         """Why the next token of this sequence is its last one; None where it need not be."""

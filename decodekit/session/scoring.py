@@ -31,7 +31,7 @@ from decodekit.session.inquiry import Inquiry
 from decodekit.session.law import law_of, require_pure
 from decodekit.session.options import GenerationOptions
 from decodekit.session.portions import portions
-from decodekit.session.run import Question
+from decodekit.session.question import Question
 from decodekit.session.score import By, Ranked, Score
 from decodekit.text.labels import token_label
 

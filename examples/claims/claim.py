@@ -47,6 +47,17 @@ def smollm2() -> decodekit.Session:
 
 
 @functools.cache
+def first_rows(models: int) -> list[decodekit.Distribution]:
+    """The distribution after the prompt, from so many newly loaded models: one would return its stored answer."""
+    rows = []
+    for _ in range(models):
+        with decodekit.Session(decodekit.adapter("llamacpp", **SETTINGS)) as session:
+            tokenizer = session.adapter.tokenizer
+            rows += session.adapter.predict([decodekit.Prefix(tokenizer.encode(PROMPT))], [decodekit.ALL])
+    return rows
+
+
+@functools.cache
 def tiny_mixtral() -> Any:
     """A mixture of experts with random weights in bfloat16: too small to be good, and computed like a large one."""
     import torch

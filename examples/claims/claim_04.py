@@ -1,6 +1,6 @@
 """Claim 4: some models make the distribution itself random."""
 
-from claim import PROMPT, SMOLLM2, Claim, plus_minus, smollm2
+from claim import SMOLLM2, Claim, first_rows, plus_minus
 
 import decodekit
 from decodekit.analysis import disagreement, passes_of
@@ -8,11 +8,11 @@ from decodekit.analysis import disagreement, passes_of
 
 def measure(small: bool = False) -> Claim:
     """The entropy of a token in two parts: within a pass, and between passes."""
-    steady = disagreement(passes_of(smollm2().adapter, PROMPT, 4))
+    steady = disagreement(first_rows(4))
     shaken = None if small else disagreement(passes_of(_dropout(), [3], 200))
 
     figures = {
-        "SmolLM2, 4 passes: mean distance of a pass from the others": f"{steady.distance:.3f}",
+        "SmolLM2, 4 passes of newly loaded models: mean distance of a pass from the others": f"{steady.distance:.3f}",
         "SmolLM2: entropy of a pass": f"{steady.mean_entropy.value:.3f} nats",
     }
     if shaken is not None:

@@ -6,12 +6,12 @@ python examples/claims/run.py docs/claims.md 3 11   # these two; the others stay
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import inspect
 import os
 import platform
 import re
-import sys
 import textwrap
 from importlib.metadata import version
 from pathlib import Path
@@ -102,4 +102,8 @@ def write(page: Path, numbers: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), [int(each) for each in sys.argv[2:]] or list(NUMBERS))
+    arguments = argparse.ArgumentParser(description="Measures claims, and writes the page with its plots.")
+    arguments.add_argument("page", type=Path, help="the page, docs/claims.md")
+    arguments.add_argument("numbers", type=int, nargs="*", help="which claims; all without")
+    given = arguments.parse_args()
+    write(given.page, given.numbers or list(NUMBERS))

@@ -49,3 +49,20 @@ def test_lists_of_raw_values_say_nothing_of_a_chain() -> None:
     with pytest.raises(ParameterError, match="asked for temperature, and its lists are of values before that"):
         honesty(recorded_draws([trace]))
     assert honesty(recorded_draws([trace], "model", ends=TalkingTokenizer().eos_ids)).drift < 0
+
+
+def test_a_server_that_repeats_its_texts_is_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ignores the seed: all requests have the noise of the first. Counted as independent, one of 6 is accused."""
+    chance = np.random.default_rng(8).random(60)
+
+    def fixed(row: np.ndarray, written: Any, body: Any) -> np.ndarray:
+        law = np.exp(row - np.logaddexp.reduce(row))
+        at = min(int(np.searchsorted(np.cumsum(law), chance[len(written)])), len(law) - 1)
+        return np.eye(len(law))[at]
+
+    monkeypatch.setattr(drawing, "law", fixed)
+    ends = TalkingTokenizer().eos_ids
+    trace = drawn("provider")
+    assert len({tuple(trace.token_ids(stream)) for stream, _ in trace.header.sequences}) == 1
+    one = len(trace.token_ids(trace.header.sequences[0][0]))
+    assert 5 < honesty(recorded_draws([trace], ends=ends)).tokens == one

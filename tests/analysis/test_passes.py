@@ -61,7 +61,31 @@ def test_two_certain_passes_that_differ_have_nothing_but_information() -> None:
     assert found.total.value > np.log(2)  # the correction for six passes; the mean of many such estimates is log 2
 
 
+def test_two_passes_have_no_error_of_the_information() -> None:
+    """Each alone has none, by its definition, so nothing is known of how it moves."""
+    found = disagreement([Distribution.dense(row) for row in ROWS[:2]])
+    three = disagreement([Distribution.dense(row) for row in (*ROWS, [0.0, 0.0, 1.0, 1.0])])
+    assert np.isnan(found.information.error) and found.information.high == np.inf
+    assert found.total.high < np.inf and three.information.error > 0
+
+
+@pytest.mark.parametrize("caches", [None, ()])
+def test_a_stored_answer_is_no_second_pass(caches: object) -> None:
+    class Stores(TableAdapter):
+        """As the adapter of llama.cpp says it (before it is asked), or as a server does (after that)."""
+
+        def cached_tokens(self, prefix: Prefix) -> int:
+            return len(prefix)
+
+    adapter = Stores(lambda _: ROWS[1], 4)
+    adapter.caches = caches  # type: ignore[attr-defined]
+    with pytest.raises(ParameterError, match=r"repeats its stored answer.*several new adapters"):
+        passes_of(adapter, [0, 1], 2)
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(ParameterError, match="a pass is a Distribution, not"):
+        disagreement([SHARES[0], SHARES[1]])  # type: ignore[list-item]
     with pytest.raises(ParameterError, match="at least 2"):
         disagreement([Distribution.dense([0.0, 1.0])])
     with pytest.raises(ParameterError, match="one vocabulary"):

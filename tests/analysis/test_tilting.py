@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Context, Decimal, localcontext
 from itertools import combinations, product
 
 import numpy as np
@@ -39,6 +40,35 @@ def test_best_of_n_is_the_first_of_the_best_of_all_tuples(n: int) -> None:
     for drawn in product(range(5), repeat=n):
         exact[max(drawn, key=lambda i: reward[i])] += math.prod(p[i] for i in drawn)
     np.testing.assert_allclose(np.exp(best_of_n_law(np.log(p), reward, n).logprobs), exact, atol=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 2, 1000, 2**31])
+@pytest.mark.parametrize("place", range(4))
+def test_rare_texts_keep_their_probability(n: int, place: int) -> None:
+    """Against 120 digits; the probabilities of texts of a few hundred tokens, and none, at every rank of the reward."""
+    logs = [-900.0, -41.4, math.log(0.4), -3e-8, -math.inf]
+    logp = np.array([logs[(i + place) % 4] for i in range(4)] + [-math.inf])
+    logp[logp == -3e-8] = math.log1p(-0.4 - math.exp(-41.4))
+    reward = np.array([0.0, 1.0, 2.0, 3.0, 9.0])
+    found = best_of_n_law(logp, reward, n).logprobs
+    with localcontext(Context(prec=1200, Emin=-(10**17), Emax=10**17)):
+        p = [Decimal(x).exp() if x > -math.inf else Decimal(0) for x in logp]
+        total, below, exact = sum(p), Decimal(0), []
+        for x in p:
+            share = ((below + x) / total) ** n - (below / total) ** n if n < 2**20 else None
+            exact.append(share)
+            below += x
+        for x, share in zip(found, exact, strict=True):
+            if share is None:
+                continue
+            wanted = float(share.ln()) if share > 0 else -math.inf
+            assert x == pytest.approx(wanted, rel=1e-12, abs=1e-13)
+    assert found[4] == -math.inf and np.exp(found).sum() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_a_rare_best_text_after_very_many_draws() -> None:
+    found = best_of_n_law([math.log1p(-1e-14), math.log(1e-14)], [0.0, 1.0], 2**31).logprobs
+    assert math.exp(found[1]) == pytest.approx(-math.expm1(2**31 * math.log1p(-1e-14)), rel=1e-12)
 
 
 def test_the_closed_form_is_a_bound_and_no_law_beats_tilting() -> None:
@@ -111,6 +141,16 @@ def test_wrong_numbers_are_named() -> None:
         reward_frontier([1.0, math.nan], betas=[1.0])
     with pytest.raises(ParameterError, match=r"sum to 0\.5"):
         tilted_law([math.log(0.5)], [1.0], 1.0)
+    with pytest.raises(ParameterError, match="sum to"):
+        tilted_law([math.inf, 0.0], [1.0, 2.0], 1.0)
+    for beta in ("1", None, True, math.nan):
+        with pytest.raises(ParameterError, match="beta is a positive"):
+            tilted_law([0.0], [1.0], beta)  # type: ignore[arg-type]
+    for rewards in (["a"], [[1.0], [2.0, 3.0]], None):
+        with pytest.raises(ParameterError, match="list of finite numbers"):
+            tilted_law([0.0], rewards, 1.0)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="log-probabilities are a list"):
+        tilted_law(["a"], [1.0], 1.0)  # type: ignore[list-item]
 
 
 def test_the_jackknife_takes_the_bias_of_tilted_samples_away() -> None:

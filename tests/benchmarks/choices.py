@@ -33,9 +33,12 @@ def ours(logits: Any, parts: Parts) -> Callable[[], Outcome]:
     def run() -> Outcome:
         step = next(turn)
         dists = [decodekit.Distribution.dense(row) for row in logits]
-        rows = [StepRow(dist, ctx, states, source.at(step)) for dist, source in zip(dists, sources, strict=True)]
+        rows = [
+            StepRow(dist, ctx, states, source.at(step), chain.links, noted=False)
+            for dist, source in zip(dists, sources, strict=True)
+        ]
         ids = []
-        for drawn in draw_rows(chain.links, rows, noted=False):
+        for drawn in draw_rows(rows):
             assert drawn is not None
             ids.append((drawn.choice or drawn.reshaped.choose(drawn.noise)[0]).token_id)
         leading = [dist.leading(TOP) for dist in dists]

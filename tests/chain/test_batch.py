@@ -85,9 +85,10 @@ samplers = st.sampled_from(["multinomial", "multinomial", "greedy", "inverse_cdf
 answers = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 30), st.integers(0, 5)), max_size=7)
 
 
-def row_of(chain: Chain, kind: str, seed: int, written: int) -> StepRow:
+def row_of(chain: Chain, kind: str, seed: int, written: int, *, noted: bool = True) -> StepRow:
     ctx = Context(TokenIds([1, 2, seed]), TokenIds(range(written)))
-    return StepRow(of_kind(kind, seed), ctx, chain.initial(ctx), Randomness(seed, stream=3).at(written, draw=seed % 2))
+    noise = Randomness(seed, stream=3).at(written, draw=seed % 2)
+    return StepRow(of_kind(kind, seed), ctx, chain.initial(ctx), noise, chain.links, noted)
 
 
 def everything(chain: Chain, row: StepRow, drawn: Any) -> Any:
@@ -115,8 +116,8 @@ def alone(chain: Chain, row: StepRow) -> Any:
 
 
 def compare(chain: Chain, cases: Sequence[tuple[str, int, int]], *, noted: bool) -> None:
-    rows = [row_of(chain, *case) for case in cases]
-    together = draw_rows(chain.links, rows, noted=noted)
+    rows = [row_of(chain, *case, noted=noted) for case in cases]
+    together = draw_rows(rows)
     assert len(together) == len(rows)
     for case, row, drawn in zip(cases, rows, together, strict=True):
         expected = alone(chain, row_of(chain, *case))
@@ -159,5 +160,5 @@ def test_a_processor_without_a_way_for_many_rows_is_called_for_each_once() -> No
         return dist
 
     chain = Chain([counting, PARTS[0]])
-    assert all(draw_rows(chain.links, [row_of(chain, "plain", seed, seed) for seed in range(5)], noted=True))
+    assert all(draw_rows([row_of(chain, "plain", seed, seed) for seed in range(5)]))
     assert seen == [0, 1, 2, 3, 4]

@@ -46,10 +46,25 @@ def test_a_parameter_is_an_axis_and_another_adapter_too(decodekit: Decodekit, tm
     assert words == {"order=4": "exact", "order=1": "unstable", "against": "unstable"} and done.returncode == 1
 
 
+def test_a_page_that_cannot_be_written_does_not_cost_the_results(decodekit: Decodekit, tmp_path: Path) -> None:
+    (tmp_path / "page.html").mkdir()
+    done = decodekit("audit", *TOY, *SHORT, "--axis", "repeat", "--html", "page.html")
+    assert done.returncode == 2 and "cannot write page.html" in done.stderr
+    assert "repeat" in done.stdout and "planted faults: 8 of 8 caught" in done.stdout
+
+
+def test_an_axis_that_was_asked_for_and_not_tested_is_no_success(decodekit: Decodekit) -> None:
+    done = decodekit("audit", *TOY, *SHORT, "--axis", "repeat", "--axis", "cache")
+    assert done.returncode == 1 and "not tested or not decided, though asked for: cache" in done.stderr
+
+
 def test_wrong_calls(one_after_another: Callable[..., list[tuple[int, str, str]]]) -> None:
     calls = {
         (): "which model?",
         (*TOY, "--axis", "speed"): "there is no axis 'speed'",
+        (*TOY, "--axis", "ordr=2"): "unknown parameter 'ordr'",
+        (*TOY, "--axis", "order=abc"): "order",
+        (*TOY, "--axis", "=2"): "an axis takes key=value",
         (*TOY, "--html", "no/page.html"): "there is no folder 'no'",
         (*TOY, "--prompt", "one"): "two or more different prompts",
     }

@@ -14,7 +14,8 @@ import pytest
 from decodekit import ALL, AdapterError, Chain, Distribution, Prefix, Session, Stop, Undisclosed, processor
 from decodekit.errors import ParameterError
 from decodekit.session.options import GenerationOptions
-from decodekit.session.run import Question, Run
+from decodekit.session.question import Question
+from decodekit.session.run import Run
 from decodekit.session.settings import Settings
 from decodekit.testing import NGramAdapter, TableAdapter
 from tests.session.conftest import V, wide

@@ -11,10 +11,10 @@ from decodekit.analysis.audit.lab import Lab, NotTested
 from decodekit.analysis.audit.material import Place, Rows, others_of
 from decodekit.analysis.audit.probes import Asked, alone, in_one_call, together, with_others
 from decodekit.analysis.audit.process import in_new_process
-from decodekit.errors import ParameterError, did_you_mean
+from decodekit.errors import ParameterError, brief, did_you_mean
 from decodekit.plugin import registry
 from decodekit.plugin.one_line import parse_setting
-from decodekit.plugin.parameters import parameter_schema
+from decodekit.plugin.parameters import parameter_model, parameter_schema, validated
 
 __all__ = ["AXES", "DEFAULT", "Axis", "axis_of"]
 
@@ -46,6 +46,7 @@ def _repeat(lab: Lab) -> Pair:
 def _process(lab: Lab) -> Pair:
     if lab.named is None:
         raise NotTested("a new process makes the adapter from its name, and no configuration names this one")
+    lab.require_ids()
     return lab.first.rows, in_new_process(lab.named, lab.texts, lab.want)
 
 
@@ -94,6 +95,7 @@ def _threads(lab: Lab) -> Pair:
         raise NotTested("the schedule of its answers does not say how many threads computed them")
     wanted = 1 if count > 1 else 2
     named = lab.named or {}
+    lab.require_ids()
     if "n_threads" in _properties(lab):
         moved = lab.run_by(lab.changed(n_threads=wanted)).rows
     else:
@@ -119,14 +121,23 @@ def _changed(parameter: str, value: Any) -> Callable[[Lab], Pair]:
     return sides
 
 
-def axis_of(name: str) -> Axis:
+def axis_of(name: str, named: Mapping[str, Any] | None = None) -> Axis:
     """The axis of this name, or that of a parameter of the adapter: ``dtype=bfloat16``, ``cache_type=f16``.
 
+    Args:
+        name: the axis.
+        named: the adapter as a configuration names it, which has the parameters; None where that is not known.
+
     Raises:
-        ParameterError: there is none.
+        ParameterError: there is none, or the adapter takes no such parameter or value.
+        ConfigError: a parameter that cannot be read.
     """
+    if not isinstance(name, str):
+        raise ParameterError(f"an axis is a name, not {brief(name)}")
     if "=" in name:
-        parameter, value = parse_setting(name)
+        parameter, value = parse_setting(name, "an axis")
+        if named is not None:
+            _require(named, parameter, value)
         cause = "another setting rounds to another precision, or runs other kernels"
         return Axis(f"{parameter} is {value}", cause, _changed(parameter, value))
     if name not in AXES:
@@ -216,6 +227,14 @@ def _require_cold(lab: Lab, asked: Asked, places: Iterable[Place]) -> None:
         known, length = asked.cached.get((i, at)), len(lab.texts[i].prefixes[at])
         if known is None or 2 * known >= length:
             raise NotTested(f"a new adapter had {known} of {length} tokens cached, so nothing was evaluated at once")
+
+
+def _require(named: Mapping[str, Any], parameter: str, value: Any) -> None:
+    """Raise `ParameterError` where the adapter has no such parameter, or it does not take this value."""
+    kind = str(named["type"])
+    others = {name: each for name, each in named.items() if name != "type"}
+    target = registry.load("adapters", kind)[0]
+    validated(parameter_model(target, f"adapter {kind!r}"), {**others, parameter: value}, f"adapter {kind!r}")
 
 
 def _schedule(rows: Rows) -> Mapping[str, Any]:

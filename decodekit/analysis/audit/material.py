@@ -11,7 +11,7 @@ from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import multinomial
-from decodekit.errors import ParameterError
+from decodekit.errors import ParameterError, brief
 from decodekit.model.adapter import Adapter
 from decodekit.model.prefix import Prefix
 
@@ -62,6 +62,8 @@ def prompts_of(adapter: Adapter, given: Sequence[str | Sequence[int]] | None) ->
         ParameterError: there are fewer than two different ones, one is empty, or a text and no tokenizer.
     """
     tokenizer, size = adapter.tokenizer, adapter.info.vocab_size
+    if isinstance(given, str):
+        raise ParameterError(f"prompts is a list of two or more, not one text: {brief(given)}")
     if given is None and tokenizer is None:
         if size is None:
             raise ParameterError("the vocabulary is unknown and there is no tokenizer: give prompts of token ids")

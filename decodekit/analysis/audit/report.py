@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from decodekit.analysis.audit.axes import AXES, DEFAULT, Axis, axis_of
@@ -15,6 +16,7 @@ from decodekit.analysis.audit.probes import alone, written
 from decodekit.analysis.audit.verdicts import STABLE_TV, Measured, Word, measure, word_of
 from decodekit.analysis.audit.vocabularies import require_same_tokens
 from decodekit.distribution.disclosure import ALL
+from decodekit.draw.whole import whole
 from decodekit.errors import DecodekitError, ParameterError
 from decodekit.model.adapter import Adapter, AdapterInfo, AsyncAdapter
 from decodekit.model.asking import blocking
@@ -24,6 +26,7 @@ __all__ = ["AuditReport", "Control", "Outcome", "audit"]
 
 Seen = Literal["exact", "numerically stable", "moved", "not tested"]
 
+MOST_TOKENS = 2**20
 _CONTROL_TEXTS, _CONTROL_TOKENS = 3, 8
 
 
@@ -139,13 +142,15 @@ def audit(
         seed: of the texts and of the draws.
 
     Raises:
-        ParameterError: an axis has no such name, there are too few prompts or tokens, or ``against`` has other tokens.
+        ParameterError: an axis has no such name or value, there are too few prompts or tokens, or ``against`` has other
+            tokens.
         ContextOverflow: the texts do not fit the model's context.
         DecodekitError: the model answered with an error while it wrote the texts.
+
+    An interrupt has what was found before in its ``partial``, without controls.
     """
-    chosen = _chosen(axes, against)
-    if tokens < 2:
-        raise ParameterError(f"tokens: an audit needs texts of 2 tokens or more, not {tokens}")
+    chosen = _chosen(axes, against, named)
+    whole(tokens, "tokens", 2, MOST_TOKENS)
     model, other = blocking(adapter), None if against is None else blocking(against)
     if make is None and named is not None:
         make = _maker(named)
@@ -154,15 +159,27 @@ def audit(
     if other is not None:
         require_same_tokens(model, other, texts)
     lab = Lab(model, texts, first, want, make, named, other)
-    outcomes = tuple(_outcome(name, axis, lab, seed) for name, axis in chosen.items())
-    controls = tuple(_controls(lab, texts))
     info = None if other is None else other.info
-    return AuditReport(model.info, info, len(texts), tokens, seed, outcomes, controls)
+    report = AuditReport(model.info, info, len(texts), tokens, seed, (), ())
+    try:
+        for name, axis in chosen.items():
+            report = replace(report, outcomes=(*report.outcomes, _outcome(name, axis, lab, seed)))
+        return replace(report, controls=tuple(_controls(lab, texts)))
+    except BaseException as error:
+        with suppress(Exception):  # an error of the caller's own, which may take no attribute
+            error.partial = report  # type: ignore[attr-defined]
+        raise
 
 
-def _chosen(axes: Sequence[str] | None, against: object) -> dict[str, Axis]:
+def _chosen(axes: Sequence[str] | None, against: object, named: Mapping[str, Any] | None) -> dict[str, Axis]:
+    if named is not None and not isinstance(named.get("type"), str):
+        raise ParameterError("named is the adapter's table of a configuration: its type and its parameters")
     names = [*DEFAULT, *(["against"] if against is not None else [])] if axes is None else axes
-    return {name: axis_of(name) for name in names}
+    if isinstance(names, str) or not names:
+        raise ParameterError(
+            f"axes is a list of one or more names, not {names!r}; without it the usual ones are tested"
+        )
+    return {name: axis_of(name, named) for name in names}
 
 
 def _maker(named: Mapping[str, Any]) -> Callable[[], Adapter | AsyncAdapter]:
@@ -191,8 +208,9 @@ def _outcome(name: str, axis: Axis, lab: Lab, seed: int) -> Outcome:
 def _sentence(axis: Axis, word: Word, found: Measured) -> str:
     if word == "exact":
         return f"no bit changes when {axis.varied}"
-    if word == "not tested":
-        return f"what is disclosed decides no draw when {axis.varied}"
+    if word == "undecided":
+        shown = f"what is disclosed decides too few draws when {axis.varied}"
+        return f"{shown}: {found.flips} of {found.draws} give another token, {_number(found.expected)} may be expected"
     moved = f"log-probabilities move by up to {found.largest:.2g} nats when {axis.varied}"
     flips = f"{found.flips} of {found.draws} draws give another token, {_number(found.expected)} are expected"
     return f"{moved}; {flips}. Cause: {axis.cause}"

@@ -51,8 +51,9 @@ def audit(
     """Ask a model the same questions on many schedules (batch, cache, process, threads, ...) and compare the answers.
 
     Each axis gets a verdict: exact, numerically stable (no total variation reaches 1e-4), sampling-stable (fewer than 1
-    in 100 draws flip), unstable, or not tested, with the reason. Models with planted faults are audited too. Exit 0: no
-    tested axis is unstable; 1: one is, or a planted fault was not caught.
+    in 100 draws flip), unstable, undecided (lists do not say), or not tested, with the reason. Models with planted
+    faults are audited too. Exit 0: no tested axis is unstable; 1: one is, a planted fault was not caught, or an axis
+    that you named has no verdict.
     """
     from decodekit.analysis.audit import audit as audit_model
 
@@ -64,9 +65,22 @@ def audit(
         raise ConfigError("which model? Name one with --model, or a config with -c decodekit.toml")
     with _opened(named) as adapter, _opened(None if against is None else _named(against)) as other:
         assert adapter is not None
-        report = audit_model(
-            adapter, named=named, against=other, axes=axis or None, prompts=prompt or None, tokens=tokens, seed=seed
-        )
+        try:
+            report = audit_model(
+                adapter, named=named, against=other, axes=axis or None, prompts=prompt or None, tokens=tokens, seed=seed
+            )
+        except KeyboardInterrupt as interrupt:
+            partial = getattr(interrupt, "partial", None)
+            if partial is not None and partial.outcomes:
+                _put(partial, as_json)
+            raise
+    _put(report, as_json)
+    for control in report.controls:
+        if not control.caught:
+            say(f"the planted fault {control.fault!r} was not caught: this audit proves nothing on its axes")
+    missed = [each.axis for each in report.outcomes if axis and each.word in ("not tested", "undecided")]
+    if missed:
+        say(f"not tested or not decided, though asked for: {', '.join(missed)}")
     if page is not None:
         from decodekit.cli.audit_page import page_of
 
@@ -74,14 +88,7 @@ def audit(
             page.write_text(page_of(report), encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"cannot write {page}: {error.strerror}") from error
-    if as_json:
-        put_json(_finite(report.as_data()))
-    else:
-        _show(report)
-    for control in report.controls:
-        if not control.caught:
-            say(f"the planted fault {control.fault!r} was not caught: this audit proves nothing on its axes")
-    raise typer.Exit(0 if report.stable and report.trusted else 1)
+    raise typer.Exit(0 if report.stable and report.trusted and not missed else 1)
 
 
 def _named(other: str) -> dict[str, Any]:
@@ -113,6 +120,13 @@ def _finite(value: Any) -> Any:
     return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
+def _put(report: AuditReport, as_json: bool) -> None:
+    if as_json:
+        put_json(_finite(report.as_data()))
+    else:
+        _show(report)
+
+
 def _show(report: AuditReport) -> None:
     out = console()
     right = ("same bits", "max |dlogp|", "max TV", "flips", "expected")
@@ -125,6 +139,9 @@ def _show(report: AuditReport) -> None:
     for each in report.outcomes:
         if each.word != "exact":
             out.print(Text.assemble((f"{safe_text(each.axis)}: ", "bold"), safe_text(each.why)))
+    if not report.controls:
+        out.print(Text("interrupted: the other axes and the planted faults were not looked at", style="bold red"))
+        return
     caught = sum(each.caught for each in report.controls)
     out.print(Text(f"planted faults: {caught} of {len(report.controls)} caught", style="dim"))
 

@@ -54,7 +54,8 @@ def doctor(
     go to stderr; exit 1 if there are any, or 2 if the adapter is named wrongly.
 
     With --honest it tests whether the tokens of traces, or newly drawn ones, were drawn from the laws stated for them;
-    exit 1 if the evidence against it has reached 100 to 1.
+    exit 1 if the evidence against it has reached 100 to 1, 2 if the test ended early without that. A server draws
+    itself where it can.
     """
     if honest:
         raise typer.Exit(examine_sampler(chosen, traces or [], against, prompt, tokens, as_json))
