@@ -1,8 +1,8 @@
 """Rollouts in the forms that trainers take. Numpy arrays: ``torch.from_numpy`` makes them tensors without a copy.
 
-The names were read in TRL 1.10.0.dev0 (f2cd577, trl/trainer/grpo_trainer.py) and verl 0.8.0.dev (b178a3c,
-verl/experimental/agent_loop/agent_loop.py). Only the log-probabilities as sampled are given: a ratio to others is not
-that of the behaviour.
+The names are those of TRL 1.16.0 (trl/trainer/grpo_trainer.py) and verl 0.9.1
+(verl/experimental/agent_loop/agent_loop.py), which read them. Only the log-probabilities as sampled are given: a
+ratio to others is not that of the behaviour.
 """
 
 from __future__ import annotations

@@ -15,12 +15,15 @@ __all__ = ["digest", "session_facts"]
 def session_facts(session: BaseSession) -> list[Any]:
     """What results depend on besides prompts, options, chains and seeds, as JSON data.
 
-    Where the adapter has no fingerprint of its model, the model's name stands for it.
+    Where the adapter has no fingerprint of its model, the model's name stands for it. The adapter's settings, such as a
+    context length or a number format, are known where a configuration made the session.
     """
     info = session.adapter.info
     model = [info.name, info.model_fingerprint or info.model, info.tokenizer_fingerprint]
+    settings = {key: value for key, value in (session.config or {}).get("adapter", {}).items() if key != "model"}
     own = {key: value for key, value in session.call_defaults().items() if key != "deadline"}
-    return [model, template_digest(session.adapter), session.on_undisclosed, own]
+    metadata = json.dumps(session.metadata, default=repr, sort_keys=True)
+    return [model, settings, template_digest(session.adapter), session.on_undisclosed, own, metadata]
 
 
 def digest(data: Any) -> bytes:

@@ -1,7 +1,8 @@
 """The model ``decodekit`` of lm-evaluation-harness: its requests answered by an adapter.
 
 Texts become tokens as the harness's own model ``hf`` makes them, so that the numbers are those of ``hf``: a context and
-its continuation are encoded as one text, and an empty context is the begin- or end-of-text token.
+its continuation are encoded as one text, markup in them is read as control tokens, and an empty context is the begin-
+or end-of-text token that the model's files name, also where its tokenizer puts none in front of a text.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from decodekit.distribution.disclosure import Disclosure
 from decodekit.errors import ParameterError
 from decodekit.log import get_logger
 from decodekit.model.prefix import Prefix
-from decodekit.text.base import prompt_ids
+from decodekit.text.base import server_ids
 from decodekit.text.tokenizer import Tokenizer
 
 __all__ = ["DecodekitLM"]
 
 _SHAPING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 """What a task may say of sampling; each is the processor of its name, in this order."""
+_UNNAMED_DEVICE = "cuda:0"
+"""What the harness's command gives where its caller named no device."""
 
 
 @register_model("decodekit")
@@ -38,6 +41,9 @@ class DecodekitLM(TemplateLM):  # type: ignore[misc]
         max_length: the longest input in tokens; the adapter's context length when None.
         max_gen_toks: of a generation that says nothing of it.
         seed: of sampled generations.
+        device: the adapter's parameter of this name. The harness's command gives "cuda:0" where no ``--device`` is
+            named, also to models that have none: this one value leaves the adapter where it is by default. Write
+            "cuda" for the first GPU.
         options: of `decodekit.open`; ``batch_size``, which the harness adds, plays no part.
 
     Raises:
@@ -46,30 +52,38 @@ class DecodekitLM(TemplateLM):  # type: ignore[misc]
     """
 
     def __init__(
-        self, model: Any, max_length: int | None = None, max_gen_toks: int = 256, seed: int = 1234, **options: Any
+        self,
+        model: Any,
+        max_length: int | None = None,
+        max_gen_toks: int = 256,
+        seed: int = 1234,
+        device: str | None = None,
+        **options: Any,
     ) -> None:
         super().__init__()
+        options["device"] = None if device == _UNNAMED_DEVICE else device
         for name in ("batch_size", "max_batch_size"):  # the harness always gives them; an adapter has its own batches
             options.pop(name, None)
         given = {name: value for name, value in options.items() if value is not None}
         self.session = decodekit.open(model, seed=seed, **given)
         self._max_length, self._max_gen_toks = max_length, max_gen_toks
         tokenizer = self.session.adapter.tokenizer
-        if tokenizer is None or not (tokenizer.bos_id is not None or tokenizer.eos_ids):
+        self._begin, self._end = (None, None) if tokenizer is None else _boundaries(tokenizer)
+        if tokenizer is None or self._begin is self._end is None:
             raise ParameterError("lm-eval scores texts after a begin- or end-of-text token, and this model has none")
         self._tokenizer: Tokenizer = tokenizer
 
     @property
     def eot_token_id(self) -> int:
         """The end-of-text token; the begin-of-text token of a model without one."""
-        ends = sorted(self._tokenizer.eos_ids)
-        return ends[0] if ends else self.prefix_token_id
+        end = self._end
+        return self.prefix_token_id if end is None else end
 
     @property
     def prefix_token_id(self) -> int:
         """What an empty context is: the begin-of-text token, or the end-of-text token of a model without one."""
-        begin = self._tokenizer.bos_id
-        return begin if begin is not None else min(self._tokenizer.eos_ids)
+        begin = self._begin
+        return begin if begin is not None else self.eot_token_id
 
     @property
     def max_length(self) -> int:
@@ -82,10 +96,13 @@ class DecodekitLM(TemplateLM):  # type: ignore[misc]
         return str(self._tokenizer.fingerprint)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
-        """The ids of a text, with the begin-of-text token where the model's own tokenizer adds it."""
-        if add_special_tokens is False:
-            return list(self._tokenizer.encode(string))
-        return list(prompt_ids(self._tokenizer, string))
+        """The ids that the model's own tokenizer gives, with one begin-of-text token where it adds that."""
+        ids = server_ids(self._tokenizer, string)
+        begin = self._tokenizer.bos_id
+        added = begin is not None and ids[:1] == [begin]
+        written = added and ids[1:2] == [begin]
+        unwanted = written if add_special_tokens is None else not add_special_tokens
+        return ids[1:] if added and unwanted else ids
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
         """The log-likelihood of whole texts, in windows that do not overlap in what they predict."""
@@ -147,6 +164,16 @@ class DecodekitLM(TemplateLM):  # type: ignore[misc]
         result = self.session.generate(Prefix(ids[-room:]), chain=chain, max_tokens=limit, stop=stop)
         self.cache_hook.add_partial("generate_until", (context, gen_kwargs), result.text)
         return result.text
+
+
+def _boundaries(tokenizer: Any) -> tuple[int | None, int | None]:
+    """The begin- and the end-of-text token, as the model's files name them; of several ends the lowest where not."""
+    named = getattr(tokenizer, "template_tokens", lambda: ("", ""))()
+    begin, end = (getattr(tokenizer, "control_tokens", {}).get(markup) for markup in named)
+    return (
+        begin if tokenizer.bos_id is None else tokenizer.bos_id,
+        min(tokenizer.eos_ids, default=None) if end is None else end,
+    )
 
 
 def _chain(wishes: dict[str, Any]) -> str:

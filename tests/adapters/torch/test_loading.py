@@ -27,6 +27,12 @@ def test_attention_and_dtype_are_handed_through(tmp_path: Path) -> None:
     assert adapter.info.context_length == 50
 
 
+@pytest.mark.parametrize("device", ["nowhere", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(device: str) -> None:
+    with pytest.raises(ParameterError, match="device"):
+        TorchAdapter(model=tiny("Llama"), device=device)
+
+
 def test_a_folder_has_the_fingerprint_of_its_files(tmp_path: Path) -> None:
     tiny("Llama").save_pretrained(tmp_path / "a")
     tiny("Llama").save_pretrained(tmp_path / "b")
