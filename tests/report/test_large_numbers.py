@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-import decodekit
-from decodekit import AdapterInfo, Disclosure, Distribution
 from decodekit.report.columns import Columns
+from tests.trace.far_ids import BASE, far_run
 from tests.trace.forging import dump, load
 
 from .opening import opened
@@ -19,33 +17,11 @@ from .opening import opened
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-BASE = 7 * 10**18  # as ids that are made up for a server of texts
-
-
-class FarIds:
-    """Shows four tokens with ids of 63 bits, as a server of texts does; one small id among them."""
-
-    tokenizer = None
-    info = AdapterInfo(
-        name="far", model="far", vocab_size=None, origin="logprobs", deterministic=True,
-        cheap=Disclosure(top=5), most=Disclosure(top=5),
-    )  # fmt: skip
-
-    def predict(self, prefixes: Sequence[Any], disclose: Any = None) -> list[Distribution]:
-        ids, scores = [BASE + 1, BASE + 2, 5, BASE + 900], [-0.7, -1.5, -2.0, -3.0]
-        return [Distribution.head(ids, scores, None, max_hidden=-3.0) for _ in prefixes]
-
-    def close(self) -> None: ...
-
-
-def run(chain: str, path: Path) -> decodekit.Trace:
-    session = decodekit.Session(FarIds(), decodekit.Chain.of(chain), seed=2**64 - 1)
-    return session.generate([1], max_tokens=6, stream=2**64 - 2, trace=path).trace
-
 
 @pytest.mark.parametrize("chain", ["top_k=3", "top_k=3 inverse_cdf", "greedy"])
 def test_every_draw_among_large_ids_is_proved_in_the_page(browser: Browser, tmp_path: Path, chain: str) -> None:
-    trace = run(chain, tmp_path / "run.jsonl")
+    trace = far_run(tmp_path / "run.jsonl", chain)
+    assert len(trace.steps) == 6
     with opened(browser, trace, tmp_path) as found:
         found.page.get_by_text("6 proved, of 6 draws").wait_for()
         for step in trace.steps:
@@ -60,7 +36,7 @@ def test_every_draw_among_large_ids_is_proved_in_the_page(browser: Browser, tmp_
 
 
 def test_a_runner_up_with_another_last_digit_fails(browser: Browser, tmp_path: Path) -> None:
-    trace = run("top_k=3", tmp_path / "run.jsonl")
+    trace = far_run(tmp_path / "run.jsonl")
     at = next(n for n, step in enumerate(trace.steps) if (step.choice.runner_up or 0) > BASE)
     step = trace.steps[at]
     assert step.choice.runner_up is not None
@@ -73,7 +49,7 @@ def test_a_runner_up_with_another_last_digit_fails(browser: Browser, tmp_path: P
 
 
 def test_the_number_of_a_step_and_the_ids_of_a_branch_keep_their_digits(browser: Browser, tmp_path: Path) -> None:
-    run("top_k=3", tmp_path / "run.jsonl")
+    far_run(tmp_path / "run.jsonl")
     lines = load(tmp_path / "run.jsonl")
     lines[4]["content"]["step"] = 2**63 + 1
     lines[4]["content"]["abandoned"] = [{"why": "x", "attempt": 2**62 + 1, "token_ids": [BASE + 7, 3]}]

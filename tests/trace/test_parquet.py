@@ -71,7 +71,7 @@ def test_a_table_holds_the_numbers_of_the_trace(tmp_path: Path, ngram: NGramAdap
     metadata = parquet.read_metadata(path).metadata
     assert table.schema.metadata[b"decodekit"] == metadata[b"decodekit"]
     assert json.loads(metadata[b"decodekit"]) == json.loads(beside.read_text().splitlines()[0])["content"]
-    assert metadata[b"decodekit.schema"] == b"decodekit-steps/1"
+    assert metadata[b"decodekit.schema"] == b"decodekit-steps/2"
     assert [end["tokens"] for end in json.loads(metadata[b"decodekit.ends"])["ends"]] == [6, 6]
     assert set(table.column("run").to_pylist()) == {run_of(trace.header)}
     with pytest.raises(decodekit.TraceError, match=r"a Parquet table.*give the JSON Lines"):
