@@ -33,8 +33,8 @@ __all__ = [
     "SPLIT",
     "batch",
     "batches",
+    "bytes_of",
     "ends_of",
-    "evidence_bytes",
     "pyarrow",
     "run_of",
     "schema",
@@ -43,7 +43,8 @@ __all__ = [
 ]
 
 BATCH = 1024  # steps that are made columns at a time
-BATCH_BYTES = 32 * 2**20  # of evidence; a step of an untruncated draw has up to 2,048 scores, and of a head any number
+BATCH_BYTES = 8 * 2**20  # or fewer, if these take so much memory: the support of a step may be a whole vocabulary
+_PAIR = 128  # bytes of a leading token: a tuple with its id and its logprob
 
 SCHEMA = "decodekit-steps/2"
 """The name and version of the columns; docs/traces.md describes them."""
@@ -123,7 +124,7 @@ def batches(steps: Iterable[Step], run: str, of: pa.Schema) -> Iterator[pa.Recor
     size = 0
     for step in steps:
         held.append(without_row(step))
-        size += evidence_bytes(step)
+        size += bytes_of(step)
         if len(held) >= BATCH or size >= BATCH_BYTES:
             yield batch(held, run, of)
             held, size = [], 0
@@ -136,9 +137,11 @@ def without_row(step: Step) -> Step:
     return step if step.row is None else replace(step, row=None)
 
 
-def evidence_bytes(step: Step) -> int:
-    """The memory that its evidence takes, about a half."""
-    return 0 if step.evidence is None else step.evidence.scores.nbytes
+def bytes_of(step: Step) -> int:
+    """The memory that its lists take, about."""
+    listed = _PAIR * len(step.raw.top) * (1 + len(step.entries))
+    evidence = step.evidence
+    return listed if evidence is None else listed + evidence.scores.nbytes + evidence.token_ids.nbytes
 
 
 def stream(header: Header, steps: Sequence[Step]) -> pa.RecordBatchReader:

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from decodekit.errors import TraceError, brief, message_of
 from decodekit.local.files import open_regular
-from decodekit.trace.columns import BATCH, IDS, OLDER_SCHEMA, SCHEMA, batches, ends_of, pyarrow, run_of, schema
+from decodekit.trace.columns import (
+    BATCH,
+    BATCH_BYTES,
+    IDS,
+    OLDER_SCHEMA,
+    SCHEMA,
+    batches,
+    ends_of,
+    pyarrow,
+    run_of,
+    schema,
+)
 from decodekit.trace.header import FORMAT, Header
 from decodekit.trace.parsing import parse_header, parse_json
 from decodekit.trace.reader import open_trace
@@ -71,7 +82,7 @@ class TraceSteps:
         self._path = path
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The steps, 1,024 at a time."""
+        """The steps, 1,024 at a time, or fewer where these are long."""
         made = batches(self.reader, run_of(self.header), self.schema)
         while True:
             try:
@@ -120,10 +131,12 @@ class ParquetSteps:
             self.schema = widened.with_metadata({**(self.schema.metadata or {}), b"decodekit.schema": SCHEMA})
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows, 1,024 at a time."""
+        """The rows, 1,024 at a time, or fewer where these are long."""
         with self._typed():
-            for batch in self._file.iter_batches(batch_size=BATCH):
-                yield self._widened(batch) if self._older else batch
+            for group in range(self._file.num_row_groups):
+                size = _rows_at_a_time(self._file.metadata.row_group(group))
+                for batch in self._file.iter_batches(batch_size=size, row_groups=[group]):
+                    yield self._widened(batch) if self._older else batch
 
     def _widened(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = [column.cast(field.type) for column, field in zip(batch.columns, self.schema, strict=True)]
@@ -159,6 +172,12 @@ class ParquetSteps:
             raise TraceError(f"cannot read {self._path}: {error.strerror or message_of(error)}") from error
         except ValueError as error:
             raise TraceError(f"{self._path} is a damaged Parquet file: {message_of(error)[:300]}") from error
+
+
+def _rows_at_a_time(group: Any) -> int:
+    """Of a row group: as many as have about 8 MiB of numbers."""
+    numbers = sum(group.column(at).num_values for at in range(group.num_columns))
+    return max(1, min(BATCH, BATCH_BYTES * group.num_rows // (8 * max(numbers, 1))))
 
 
 def _with_ids(of: pa.Schema, kind: Any) -> pa.Schema:
