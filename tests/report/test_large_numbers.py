@@ -54,12 +54,15 @@ def test_the_number_of_a_step_and_the_ids_of_a_branch_keep_their_digits(browser:
     lines[4]["content"]["step"] = 2**63 + 1
     lines[4]["content"]["abandoned"] = [{"why": "x", "attempt": 2**62 + 1, "token_ids": [BASE + 7, 3]}]
     lines[0]["content"]["stop"]["ban"] = ["x"]
+    lines[2]["content"]["raw"]["support"] = lines[2]["content"]["choice"]["rank"] = 10**400
     path = dump(lines, tmp_path / "forged.jsonl")
     with opened(browser, path, tmp_path) as found:
         assert f"Step {2**63 + 1} fails: " in found.text(".run .fault")
         found.page.locator("#t3").click()
         assert f"#{BASE + 7} #3" in found.text("aside") and f"attempt {2**62 + 1}" in found.text("aside")
         assert f"step {2**63 + 1}" in found.text("aside h2")
+        found.page.locator("#t1").click()
+        assert f"{10**400:,} tokens more likely" in found.text("aside .facts")
         assert found.behaved, found
 
 
