@@ -176,8 +176,9 @@ class ParquetSteps:
 
 def _rows_at_a_time(group: Any) -> int:
     """Of a row group: as many as have about 8 MiB of numbers."""
-    numbers = sum(group.column(at).num_values for at in range(group.num_columns))
-    return max(1, min(BATCH, BATCH_BYTES * group.num_rows // (8 * max(numbers, 1))))
+    numbers: int = sum(group.column(at).num_values for at in range(group.num_columns))
+    rows: int = group.num_rows
+    return max(1, min(BATCH, BATCH_BYTES * rows // (8 * max(numbers, 1))))
 
 
 def _with_ids(of: pa.Schema, kind: Any) -> pa.Schema:
