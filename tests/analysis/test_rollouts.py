@@ -18,11 +18,15 @@ from decodekit.analysis.engine_mismatch import mismatch
 from decodekit.analysis.rolling_out import rollouts
 from decodekit.analysis.rollout_columns import read_rollouts
 from decodekit.analysis.rollout_rows import Rollout, rollouts_of
+from decodekit.analysis.sweep_table import write_sweep
+from decodekit.analysis.sweeping import sweep
 from decodekit.analysis.trainer_batches import trl_batch, trl_rollouts, verl_batch
 from decodekit.cli.app import run
 from decodekit.testing import TableAdapter
+from tests.trace.far_ids import BASE, FarIds
 
 pytest.importorskip("pyarrow")
+from pyarrow import parquet
 
 ROW = np.log([0.4, 0.3, 0.2, 0.1])
 AFTER_3 = np.log([1.0, 1e-300, 1e-300, 1e-300])
@@ -201,11 +205,21 @@ def test_taken_back_branches_are_marked(tmp_path: Path) -> None:
     assert not all(row.is_sample for row in made) and all("ba" not in row.text for row in made)
 
 
+def test_ids_of_63_bits_are_written(tmp_path: Path) -> None:
+    with decodekit.open(FarIds(), chain="top_k=3", seed=1) as session:
+        made = rollouts(session, [[BASE]], 2, tmp_path / "set", max_tokens=3)
+        write_sweep(sweep(session, [[BASE]], ["top_k=3"], 2, max_tokens=3), tmp_path / "sweep.parquet")
+    rows = made.rows()
+    assert all(row.prompt_ids == [BASE] and max(max(ids) for ids in row.support_ids) > BASE for row in rows)
+    written = parquet.read_table(tmp_path / "sweep.parquet").column("token_ids").to_pylist()
+    assert max(max(ids) for ids in written) > BASE
+
+
 def test_files_that_are_there_or_are_no_rollouts_are_refused(session: decodekit.Session, tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="exists; a data set is written once"):
         rollouts(session, [[1]], 1, tmp_path)
     session.generate([1], max_tokens=1, trace=str(tmp_path / "steps.parquet"))
-    with pytest.raises(TraceError, match="decodekit-steps/1"):
+    with pytest.raises(TraceError, match="decodekit-steps/2"):
         list(read_rollouts(tmp_path / "steps.parquet"))
 
 
