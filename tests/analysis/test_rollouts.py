@@ -150,6 +150,27 @@ def test_the_chain_of_the_rollouts_leaves_only_the_engines_difference(
     assert cut.lost == sum(token != 0 for row in rows for token in row.token_ids) > 0
 
 
+def test_tokens_that_the_chain_forced_count_in_a_mismatch(tmp_path: Path) -> None:
+    after = np.log([0.5, 0.5, 1e-9, 1e-9])
+    with decodekit.open(
+        model(lambda ids: np.log([0.97, 0.01, 0.01, 0.01]) if ids == (3,) else after), seed=5
+    ) as session:
+        rows = rollouts(session, [[3]], 16, tmp_path / "set", max_tokens=2, chain="top_p=0.9").rows()
+    assert all(row.loss_mask == [0, 1] for row in rows)
+    for first in (0.125, 0.0):
+        with np.errstate(divide="ignore"):
+            beginning = np.log([first, 1 - first, 0, 0])
+        found = mismatch(rows, model(lambda ids, row=beginning: row if ids == (3,) else after))
+        assert (found.tokens, found.forced, found.lost) == (32, 16, 0 if first else 16)
+        assert found.k1.value == pytest.approx(math.log(8) / 2 if first else 0, abs=1e-6)  # KL(mu || pi) by hand
+        assert found.max_gap == pytest.approx(math.log(8) if first else 0, abs=1e-6)
+    with pytest.raises(ParameterError, match="pi can draw none of the 16 tokens"):
+        mismatch([replace(row, token_ids=[2], logprobs=[0.0], model_logprobs=[0.0], loss_mask=[0]) for row in rows],
+                 model(lambda _: beginning))  # fmt: skip
+    with pytest.raises(ParameterError, match="no sequence has one"):
+        mismatch([], model())
+
+
 def test_weights_that_changed_within_a_run_are_named_by_span() -> None:
     with decodekit.open(model(), seed=5) as session:
         trace = session.generate([0], max_tokens=6).trace
