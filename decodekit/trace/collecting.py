@@ -81,8 +81,9 @@ class _Collected:
 
     def __init__(self) -> None:
         self.scalars: list[tuple[Any, ...]] = []
-        self._tops: list[int] = []  # how many leading tokens each step has; as the next two
-        self._pairs: list[tuple[int, float]] = []  # those of all steps
+        self._tops: list[int] = []  # how many leading tokens each step has
+        self._top_ids: list[int] = []  # those of all steps
+        self._top_logprobs: list[float] = []
         self._parts: list[int] = []
         self._processors: list[tuple[Any, ...]] = []
         self._supports: list[int | None] = []  # None where none was recorded
@@ -102,7 +103,8 @@ class _Collected:
             )
         )
         self._tops.append(len(raw.top))
-        self._pairs.extend(raw.top)
+        self._top_ids.extend([token_id for token_id, _ in raw.top])
+        self._top_logprobs.extend([logprob for _, logprob in raw.top])
         self._parts.append(len(step.entries))
         for entry in step.entries:
             numbers = (entry.entropy, entry.kl, entry.mass_removed, entry.kept_mass)
@@ -118,8 +120,10 @@ class _Collected:
         values = dict(zip(_SCALARS, zip(*self.scalars, strict=True) if size else [()] * len(_SCALARS), strict=True))
         makers: dict[str, Callable[[Any], Any]] = {
             "run": lambda _: pa.DictionaryArray.from_arrays(pa.array(np.zeros(size, np.int32)), pa.array([run])),
-            "raw_top_ids": lambda kind: _listed(pa, self._tops, pa.array(_flat(self._pairs, 0, np.int64), kind)),
-            "raw_top_logprobs": lambda kind: _listed(pa, self._tops, pa.array(_flat(self._pairs, 1, np.float32), kind)),
+            "raw_top_ids": lambda kind: _listed(pa, self._tops, pa.array(np.array(self._top_ids, np.int64), kind)),
+            "raw_top_logprobs": lambda kind: _listed(
+                pa, self._tops, pa.array(np.array(self._top_logprobs, np.float32), kind)
+            ),
             "processors": lambda kind: _listed(pa, self._parts, _structures(pa, self._processors, kind)),
             "final_ids": lambda kind: _listed(pa, self._supports, pa.array(_joined(self._ids, np.int64), kind)),
             "final_scores": lambda kind: _listed(pa, self._supports, pa.array(_joined(self._scores, np.float32), kind)),
@@ -127,17 +131,13 @@ class _Collected:
         made = []
         for field in of:
             kind = field.type.value_type if pa.types.is_list(field.type) else field.type
+            make = makers.get(field.name)
             try:
-                make = makers.get(field.name)
-                made.append(pa.array(values[field.name], kind) if make is None else make(kind))
+                with np.errstate(over="ignore"):  # of 32 bits: infinite
+                    made.append(pa.array(values[field.name], kind) if make is None else make(kind))
             except (ValueError, OverflowError) as error:  # those of pyarrow are of these kinds
                 raise ValueError(f"the column {field.name}: {message_of(error)}") from error
         return pa.RecordBatch.from_arrays(made, schema=of)
-
-
-def _flat(pairs: list[tuple[int, float]], at: int, kind: Any) -> Any:
-    """The ids or the logprobs."""
-    return np.fromiter((pair[at] for pair in pairs), kind, len(pairs))
 
 
 def _joined(parts: list[Any], kind: Any) -> Any:
