@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from decodekit import CHEAP, AdapterInfo, Distribution, ParameterError, Prefix, Session
-from decodekit.analysis import score, temperature_curve
+from decodekit.analysis import forecasts_of_texts, score, temperature_curve
 from decodekit_remote.vocabulary import HashedVocabulary
 
 TOKENS = {" Paris": 0.7, " Lyon": 0.2, ".": 0.1}
@@ -29,6 +29,13 @@ class Lists:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def test_ids_of_63_bits_are_forecast() -> None:
+    adapter = Lists()
+    text = Prefix(adapter.tokenizer.encode("The capital is")), adapter.tokenizer.encode(" Paris")
+    (forecast,) = forecasts_of_texts(adapter, [text])
+    assert forecast.hit and forecast.logprob == pytest.approx(math.log(0.7))
 
 
 def test_a_text_of_several_tokens_is_refused_and_one_token_is_scored() -> None:
