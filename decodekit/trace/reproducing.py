@@ -131,7 +131,7 @@ class _UnrecordedTokenizer:
     """A placeholder for the run's tokenizer: any use of it raises `NotRecorded`."""
 
     def __getattr__(self, name: str) -> Any:
-        raise NotRecorded("the tokenizer")
+        raise NotRecorded("the tokenizer (give it with tokenizer=, or on the command line with --model)")
 
 
 class _Metadata(Mapping[str, Any]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("llguidance")
 from tests.cli.conftest import CHAIN, TOY, Decodekit
 
 RUN = ("generate", "the ", *TOY, *CHAIN, "--seed", "7")
+Calls = Callable[..., list[tuple[int, str, str]]]
 
 
 def test_a_choice(decodekit: Decodekit) -> None:
@@ -24,6 +26,22 @@ def test_a_regex_and_the_trace_of_it(decodekit: Decodekit) -> None:
     (result,) = json.loads(done.stdout)["results"]
     assert re.fullmatch("[a-z]{3} [a-z]{2}", result["text"]) and result["complete"] is True
     assert decodekit("verify", "run.jsonl").returncode == 0
+
+
+def test_with_the_tokenizer_every_step_is_reproduced(one_after_another: Calls) -> None:
+    _, alone, known, other, seed = one_after_another(
+        [
+            [*RUN, "--choice", "cow", "--trace", "run.jsonl", "--level", "full"],
+            ["verify", "run.jsonl", "--chain"],
+            ["verify", "run.jsonl", "--chain", *TOY],
+            ["verify", "run.jsonl", "--chain", "--adapter", "hostile"],
+            ["replay", "run.jsonl", "--seed", "8", "--json"],
+        ]
+    )
+    assert alone[1].startswith("consistent") and "--model" in alone[1]
+    assert known[0] == 0 and known[1].startswith("reproduced"), known
+    assert other[0] == 2 and "fingerprint" in other[2], other
+    assert "--model" in seed[1]
 
 
 def test_a_schema(decodekit: Decodekit, tmp_path: Path) -> None:
