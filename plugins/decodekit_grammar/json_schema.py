@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -27,9 +27,10 @@ class JsonConstraint(Constraint):
     def longest_number(self) -> int | None:
         return self.number_length
 
-    def parse(self, text: str) -> Any:
+    def value(self, parts: Sequence[str]) -> Any:
         """The JSON value of a complete text."""
-        return json.loads(self.constrained(text))
+        (text,) = parts
+        return json.loads(text)
 
     def written(self, schema: dict[str, Any]) -> str:
         """A schema with these settings, as an expression."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
@@ -36,7 +34,6 @@ _KEYWORDS = frozenset((*_ONE, *_LISTS, *_MAPS, *_OTHERS.split(), *_NOTES.split()
 _BESIDE_REF = frozenset((*_NOTES.split(), "$defs", "$id", "$ref", "definitions"))
 _REF_ALONE = ("draft-03", "draft-04", "draft-06", "draft-07")
 _DEEPEST = 400
-_MOST_REMAINDERS = 20_000
 
 
 def is_keyword(word: str) -> bool:
@@ -128,7 +125,6 @@ def require_kept(place: str, part: Mapping[str, Any], draft: str) -> None:
             raise ParameterError(
                 f"{where}: {key!r} is no keyword of JSON Schema{hint} A name of your own begins with x-"
             )
-    _require_small_multiples(where, part)
     _require_countable_keys(where, part)
     if "$ref" in part and any(name in draft for name in _REF_ALONE):
         beside = sorted(key for key in part if key not in _BESIDE_REF and not key.startswith("x-"))
@@ -146,21 +142,6 @@ def _require_countable_keys(where: str, part: Mapping[str, Any]) -> None:
         raise ParameterError(f"{where}: minProperties is not supported beyond the keys that are required")
     if part.get("patternProperties") and part.get("additionalProperties", True) is not False:
         raise ParameterError(f"{where}: patternProperties is supported with additionalProperties: false only")
-
-
-def _require_small_multiples(where: str, part: Mapping[str, Any]) -> None:
-    """llguidance builds as many states as there are remainders: without a bound that is minutes and gigabytes."""
-    together = [part, *(each for _, each in parts({"allOf": part.get("allOf")}))]
-    states = 1
-    for each in together:
-        value = each.get("multipleOf")
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-            states = math.lcm(states, Decimal(repr(value)).as_integer_ratio()[0])
-    for factor in (2, 5):
-        while states % factor == 0:  # they say how a decimal number ends
-            states //= factor
-    if states > _MOST_REMAINDERS:
-        raise ParameterError(f"{where}: multipleOf with more than {_MOST_REMAINDERS} remainders is not supported")
 
 
 def _escaped(name: str) -> str:

@@ -17,12 +17,16 @@ from decodekit_grammar.formats import with_dates
 from decodekit_grammar.keys import with_plain_keys
 from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow
 from decodekit_grammar.matcher import require_valid
+from decodekit_grammar.numbers import require_exact_numbers
 
 __all__ = ["checked_schema", "prepared", "schema_of_type"]
 
 _FORMATS_OF_TYPES = ("binary", "path", "file-path", "directory-path", "password")  # of pydantic; any text will do
 _LONGEST_PLACE = 300
 _MOST_READ = 5_000_000  # characters of schemas that are tried to find a place: about a second
+_CLEARER = {
+    "Failed to generate regex for": "a bound of 19 digits or more is not supported",
+}
 _NO_VALUE = "Unsatisfiable schema"  # its cause stands in the message of the innermost schema
 
 
@@ -41,6 +45,7 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
     draft = str(schema.get("$schema", ""))
     for place, part in parts(schema):
         require_kept(place, part, draft)
+        require_exact_numbers(f"at {place or 'its root'}", part)
     message = _refused(schema)
     if message is None:
         return schema
@@ -83,11 +88,11 @@ def _of_a_type(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refused(schema: Any) -> str | None:
-    """llguidance's words for a schema that it does not take."""
+    """Why llguidance does not take a schema: its own words, or clearer ones."""
     try:
         require_valid(LLMatcher.grammar_from_json_schema(json.dumps(prepared(schema))))
     except ParameterError as error:
-        return str(error)
+        return next((words for begin, words in _CLEARER.items() if str(error).startswith(begin)), str(error))
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -10,7 +11,7 @@ from pydantic import Field, field_validator
 from decodekit_grammar.constraint import Constraint
 from decodekit_grammar.matcher import require_valid
 
-__all__ = ["Choice", "Lark", "Regex"]
+__all__ = ["Choice", "Lark", "Regex", "begun_by"]
 
 _CONTROL = re.compile(r"<[\[|a-zA-Z]")
 _MOST_RULES = 1000
@@ -18,7 +19,23 @@ _MOST_LETTERS = 1_000_000
 _SPECIAL = "\\.+*?()|[]{}^$#&-~"
 
 
-class Choice(Constraint):
+class OfPattern(Constraint):
+    """A constraint to the texts of one regular expression."""
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression."""
+        raise NotImplementedError
+
+    @property
+    def expression(self) -> str:
+        return _literal(self.pattern)
+
+    def first_rules(self, mark: str, control: Mapping[str, int]) -> str:
+        return f"first: FIRST\nFIRST: {self.expression} & ~{begun_by(mark)}"
+
+
+class Choice(OfPattern):
     """Allow one of these texts, and no other.
 
     Formula: -inf for every token that none of the texts continues with
@@ -44,11 +61,11 @@ class Choice(Constraint):
         return choice
 
     @property
-    def expression(self) -> str:
-        return _literal("|".join(map(_escaped, dict.fromkeys(self.choice))))
+    def pattern(self) -> str:
+        return "|".join(map(_escaped, dict.fromkeys(self.choice)))
 
 
-class Regex(Constraint):
+class Regex(OfPattern):
     """Allow the texts that a regular expression matches from their first to their last character.
 
     Formula: -inf for every token that no matching text continues with
@@ -71,8 +88,8 @@ class Regex(Constraint):
         return regex
 
     @property
-    def expression(self) -> str:
-        return _literal(self.regex)
+    def pattern(self) -> str:
+        return self.regex
 
 
 class Lark(Constraint):
@@ -109,6 +126,11 @@ class Lark(Constraint):
     @property
     def side(self) -> str:
         return self.lark
+
+
+def begun_by(text: str) -> str:
+    """A regular expression, between slashes, of all texts that begin with this one."""
+    return _literal(f"{_escaped(text)}(.|\\n)*")
 
 
 def _literal(regex: str) -> str:

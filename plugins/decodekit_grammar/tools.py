@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 from decodekit import ParameterError
-from decodekit_grammar.json_region import Region
 from decodekit_grammar.json_schema import JsonConstraint
 from decodekit_grammar.keywords import rebuilt
 from decodekit_grammar.schemas import checked_schema
-from decodekit_grammar.thinking import Opening, quoted
+from decodekit_grammar.texts import begun_by
+from decodekit_grammar.thinking import quoted
 
 __all__ = ["Tools"]
 
@@ -55,35 +55,37 @@ class Tools(JsonConstraint):
         return tools
 
     @property
-    def marks(self) -> tuple[str, ...]:
-        return (*super().marks, self.trigger, self.end)
+    def _mark_texts(self) -> dict[str, str]:
+        return {**super()._mark_texts, "trigger": self.trigger, "end": self.end}
 
-    def parse(self, text: str) -> list[Any]:
-        """The calls in a text: objects with ``name`` and ``arguments``."""
-        text, calls, at = self.constrained(text), [], 0
-        while (found := text.find(self.trigger, at)) >= 0:
-            begin = found + len(self.trigger)
-            begin += len(text[begin:]) - len(text[begin:].lstrip(" \n"))
-            call, at = json.JSONDecoder().raw_decode(text, begin)
-            calls.append(call)
-        return calls
-
-    def json_after(self, opening: Opening | None) -> Region:
-        return Region(self.trigger, again=True)
+    def value(self, parts: Sequence[str]) -> list[Any]:
+        """The calls in a complete text: objects with ``name`` and ``arguments``."""
+        return [json.loads(call) for call in parts]
 
     @property
     def expression(self) -> str:
         return f"call{'+' if self.required else '*'} TEXT"
 
     def more_rules(self, control: Mapping[str, int]) -> str:
-        head = (
-            f"call_head: TEXT <[{control[self.trigger]}]>"
-            if self.trigger in control
-            else f"call_head[lazy]: TEXT {quoted(self.trigger)}"
-        )
         end = f"<[{control[self.end]}]>" if self.end in control else quoted(self.end)
-        call = self.written(_call_of(self.tools))
-        return f"call: call_head {_BLANKS} call_body {_BLANKS} {end}\n{head}\ncall_body: {call}\nTEXT: /(.|\\n)*/"
+        return (
+            f"call: call_head call_rest\n{self._head('call_head', 'TEXT', control)}\n"
+            f"call_rest: {_BLANKS} call_body {_BLANKS} {end}\n"
+            f"call_body: {self.written(_call_of(self.tools))}\nTEXT: /(.|\\n)*/"
+        )
+
+    def first_rules(self, mark: str, control: Mapping[str, int]) -> str:
+        others = "" if self.required else " | FIRST_TEXT"
+        return (
+            f"first: first_head call_rest call* TEXT{others}\n{self._head('first_head', 'FIRST_TEXT', control)}\n"
+            f"FIRST_TEXT: /(.|\\n)*/ & ~{begun_by(mark)}"
+        )
+
+    def _head(self, name: str, before: str, control: Mapping[str, int]) -> str:
+        """A rule for free text up to a trigger."""
+        if self.trigger in control:
+            return f"{name}: {before} <[{control[self.trigger]}]>"
+        return f"{name}[lazy]: {before} {quoted(self.trigger)}"
 
 
 def _require_named(tools: list[dict[str, Any]]) -> None:

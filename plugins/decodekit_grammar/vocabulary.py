@@ -13,6 +13,7 @@ from llguidance import LLTokenizer, TokenizerWrapper
 from decodekit import AdapterError, ParameterError
 from decodekit.log import get_logger
 from decodekit.text.tokenizer import Tokenizer
+from decodekit_grammar.marks import CONTROL, control_of
 
 __all__ = ["BYTES", "Vocabulary", "vocabulary_of"]
 
@@ -56,8 +57,7 @@ class Vocabulary:
         size = tokenizer.vocab_size
         get_logger().debug("reading a vocabulary for constraints", tokens=size)
         found = [tokenizer.token_bytes(token_id) for token_id in range(size)]
-        control: dict[str, int] = dict(getattr(tokenizer, "control_tokens", {}))
-        markup = {token_id: name.encode() for name, token_id in control.items()}
+        markup = {token_id: name.encode() for name, token_id in control_of(tokenizer).items()}
         self.texts = [data or b"" for data in found]
         self.tokens = [data or markup.get(i, b"<|token %d|>" % i) for i, data in enumerate(self.texts)]
         # Read by llguidance's wrapper:
@@ -74,6 +74,10 @@ class Vocabulary:
         self._starts: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()
         self.native = LLTokenizer(TokenizerWrapper(self), n_vocab=size, eos_token=self.eos_ids)
+
+    def marked(self, token_id: int) -> bytes:
+        """The bytes of a token; of a control token, its markup as in `Marks`."""
+        return self.texts[token_id] or CONTROL + self.tokens[token_id]
 
     def read_with(self, tokenizer: Tokenizer) -> None:
         """Split with this tokenizer from now on, which has the same tokens: a model may be closed before another."""
