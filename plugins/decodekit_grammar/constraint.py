@@ -122,7 +122,7 @@ class Constraint(Plugin):
         if self.side is None:
             return f"{options}\n{rules}\n"
         if opening is None:
-            return f"{options}\n{self.side}\n"
+            return f"{self.side}\n{options}\n"  # so that an error counts the lines of `side`
         named = [("start", f"{options}\n{rules}\n"), ("side", self.side)]
         return json.dumps({"grammars": [{"name": name, "lark_grammar": text} for name, text in named]})
 

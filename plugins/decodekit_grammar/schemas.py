@@ -14,8 +14,10 @@ from pydantic.errors import PydanticUserError
 
 from decodekit import ParameterError
 from decodekit_grammar.formats import with_dates
+from decodekit_grammar.json_values import as_json, require_sensible
 from decodekit_grammar.keys import with_plain_keys
 from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow
+from decodekit_grammar.limits import require_few_optional_keys, require_short_texts
 from decodekit_grammar.matcher import require_valid
 from decodekit_grammar.numbers import require_exact_numbers
 
@@ -37,15 +39,16 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
         ParameterError: it is not valid or not supported, with the place as a JSON pointer; or a word in it is no
             keyword, which JSON Schema itself would ignore.
     """
-    try:
-        json.dumps(schema, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ParameterError(f"a JSON Schema is made of JSON values: {error}") from error
+    schema = as_json(schema)
     require_shallow(schema)
     draft = str(schema.get("$schema", ""))
     for place, part in parts(schema):
         require_kept(place, part, draft)
-        require_exact_numbers(f"at {place or 'its root'}", part)
+        where = f"at {place or 'its root'}"
+        require_sensible(where, part)
+        require_exact_numbers(where, part)
+        require_short_texts(where, part)
+        require_few_optional_keys(where, part)
     message = _refused(schema)
     if message is None:
         return schema

@@ -8,11 +8,14 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from decodekit import ParameterError
 from decodekit_grammar.constraint import Constraint
+from decodekit_grammar.limits import longest_forced, require_short
 from decodekit_grammar.matcher import require_valid
 
 __all__ = ["Choice", "Lark", "Regex", "begun_by"]
 
+_OF_A_GRAMMAR = re.compile(r"^line \d+, column \d+: (invalid regex .* \(in regex\): )?|; \w+ in regex /.*/$", re.DOTALL)
 _CONTROL = re.compile(r"<[\[|a-zA-Z]")
 _MOST_RULES = 1000
 _MOST_LETTERS = 1_000_000
@@ -58,6 +61,7 @@ class Choice(OfPattern):
     def _bounded(cls, choice: list[str]) -> list[str]:
         if sum(map(len, choice)) > _MOST_LETTERS:  # llguidance takes some 100 bytes for each
             raise ValueError(f"the texts have at most {_MOST_LETTERS} characters together")
+        require_short(longest_forced(text.encode() for text in choice))
         return choice
 
     @property
@@ -84,7 +88,12 @@ class Regex(OfPattern):
     @field_validator("regex")
     @classmethod
     def _valid(cls, regex: str) -> str:
-        require_valid(f"start: {_literal(regex)}")
+        if len(regex) - len(regex.rstrip("\\")) & 1:
+            raise ValueError("it ends with a backslash that escapes nothing")
+        try:
+            require_valid(f"start: {_literal(regex)}")
+        except ParameterError as error:  # in the words of a grammar, which the caller has not written
+            raise ParameterError(_OF_A_GRAMMAR.sub("", str(error))) from error
         return regex
 
     @property
