@@ -82,7 +82,7 @@ class Matcher:
         """
         with self._lock:
             if self._mask is None:
-                require_short(len(self._native.compute_ff_bytes()))
+                self._require_writable()
                 bits = np.frombuffer(self._native.compute_bitmask(), dtype=np.uint8)
                 self._require_sound()
                 size = len(self._vocabulary.tokens)
@@ -133,6 +133,16 @@ class Matcher:
         if self._native.is_error():
             message = self._native.get_error()
             raise ParameterError(_short(message)) if _NO_TOKEN not in message else self._no_token()
+
+    def _require_writable(self) -> None:
+        """The text that must follow is not too long, and there are tokens for it."""
+        forced = bytes(self._native.compute_ff_bytes())
+        require_short(len(forced))
+        lost = next((at for at, byte in enumerate(forced) if byte in self._vocabulary.missing), None)
+        if lost is not None:
+            raise ParameterError(
+                f"the text must go on with {forced[: lost + 1]!r}, and no token of this vocabulary has its last byte"
+            )
 
     def _no_token(self) -> ParameterError:
         return ParameterError(

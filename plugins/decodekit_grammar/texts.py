@@ -34,6 +34,14 @@ class OfPattern(Constraint):
     def expression(self) -> str:
         return _literal(self.pattern)
 
+    def is_writable(self, missing: frozenset[int]) -> bool:
+        left = "".join(f"\\x{byte:02x}" for byte in range(0x80) if byte not in missing)
+        try:
+            require_valid(f"start: TEXT\nTEXT: {self.expression} & /[{left}\\u{{80}}-\\u{{10ffff}}]*/")
+        except ParameterError:
+            return False
+        return True
+
     def first_rules(self, mark: str, control: Mapping[str, int]) -> str:
         return f"first: FIRST\nFIRST: {self.expression} & ~{begun_by(mark)}"
 

@@ -14,6 +14,7 @@ from decodekit_grammar.keywords import rebuilt
 from decodekit_grammar.schemas import checked_schema
 from decodekit_grammar.texts import begun_by
 from decodekit_grammar.thinking import quoted
+from decodekit_grammar.writable import is_writable
 
 __all__ = ["Tools"]
 
@@ -61,6 +62,9 @@ class Tools(JsonConstraint):
     def value(self, parts: Sequence[str]) -> list[Any]:
         """The calls in a complete text: objects with ``name`` and ``arguments``."""
         return [json.loads(call) for call in parts]
+
+    def is_writable(self, missing: frozenset[int]) -> bool:
+        return not self.required or is_writable(_call_of(self.tools), missing)
 
     @property
     def expression(self) -> str:
