@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from decodekit import ParameterError
+from decodekit_grammar.aliases import require_readable
 from decodekit_grammar.formats import with_dates
 from decodekit_grammar.json_values import as_json, require_sensible
 from decodekit_grammar.keys import with_plain_keys
@@ -75,7 +76,10 @@ def schema_of_type(given: Any) -> Any:
             f"a JSON Schema is a mapping; or give a class of your own, whose fields it is made of; not {given!r}"
         )
     try:
-        return rebuilt(TypeAdapter(given).json_schema(), _of_a_type)
+        adapter = TypeAdapter(given)
+        schema = adapter.json_schema()
+        require_readable(adapter.core_schema)
+        return rebuilt(schema, _of_a_type)
     except PydanticUserError as error:
         raise ParameterError(f"{given!r} has no JSON Schema: {error.message.splitlines()[0]}") from error
 
