@@ -34,18 +34,17 @@ def require_readable(core_schema: Any) -> None:
 
 
 def _require_readable(name: str, alias: Any, config: Mapping[str, Any]) -> None:
+    of = f"the field {name!r} of {config['title']}" if config.get("title") else f"the field {name!r}"
     by_name = bool(config.get("validate_by_name"))
     if alias is None or (by_name and isinstance(alias, list) and not _plain(alias)):
         return  # the schema has the field under its name
     if isinstance(alias, list) and not _plain(alias):
         raise ParameterError(
-            f"the field {name!r} is read inside of another value (AliasPath), which its JSON Schema does not say; give "
+            f"{of} is read inside of another value (AliasPath), which its JSON Schema does not say; give "
             "it an alias that is a name, or write that value as a model"
         )
     if config.get("validate_by_alias") is False:
-        raise ParameterError(
-            f"the field {name!r} is read by its name, and its JSON Schema has its alias; set validate_by_alias"
-        )
+        raise ParameterError(f"{of} is read by its name, and its JSON Schema has its alias; set validate_by_alias")
 
 
 def _plain(alias: list[Any]) -> bool:

@@ -138,8 +138,9 @@ class Matcher:
         """The text that must follow is not too long, and there are tokens for it."""
         forced = bytes(self._native.compute_ff_bytes())
         require_short(len(forced))
-        lost = next((at for at, byte in enumerate(forced) if byte in self._vocabulary.missing), None)
-        if lost is not None:
+        missing = self._vocabulary.missing
+        if missing and not missing.isdisjoint(forced):
+            lost = min(forced.index(byte) for byte in missing.intersection(forced))
             raise ParameterError(
                 f"the text must go on with {forced[: lost + 1]!r}, and no token of this vocabulary has its last byte"
             )

@@ -51,7 +51,7 @@ class Aliased(BaseModel):
 
 @pytest.mark.parametrize("kind", [Path, Paths, Holder, Data, dict[str, Path], NameOnly])
 def test_a_type_of_which_no_text_would_be_a_value_is_refused(kind: Any) -> None:
-    with pytest.raises(ParameterError, match=r"the field '[xz]' is read"):
+    with pytest.raises(ParameterError, match=r"the field '[xz]' of (Path|Paths|Data|NameOnly) is read"):
         processor("json_schema", json_schema=kind)
 
 
