@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from decodekit import ParameterError
+from decodekit_grammar.ecma import with_patterns_in_rust
 from decodekit_grammar.formats import with_dates
 from decodekit_grammar.keys import with_plain_keys
 from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow
@@ -56,8 +57,9 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepared(schema: Any) -> Any:
-    """The schema as llguidance gets it: with dates that exist, and with keys that no escape can disguise."""
-    return with_plain_keys(with_dates(schema))
+    """The schema as llguidance gets it: with patterns as the standard reads them, dates that exist, and
+    keys that no escape can disguise."""
+    return with_plain_keys(with_dates(with_patterns_in_rust(schema)))
 
 
 def schema_of_type(given: Any) -> Any:
