@@ -12,7 +12,6 @@ import re
 from typing import Any
 
 from decodekit import ParameterError
-from decodekit_grammar.keywords import rebuilt
 
 __all__ = ["in_rust", "with_patterns_in_rust"]
 
@@ -26,16 +25,14 @@ _SETS = (r"\d", r"\D", r"\w", r"\W")
 _GROUP = re.compile(r"\((?!\?)|\(\?(?:[:=!]|<[=!]|P?<\w+>|i\)|i:)")
 
 
-def with_patterns_in_rust(schema: Any) -> Any:
-    """The schema with its patterns in Rust's syntax.
+def with_patterns_in_rust(schema: dict[str, Any]) -> dict[str, Any]:
+    """One schema of a schema, with its patterns in Rust's syntax.
 
     Raises:
         ParameterError: a pattern has another meaning there, or none.
     """
-    return rebuilt(schema, _translated)
-
-
-def _translated(schema: dict[str, Any]) -> dict[str, Any]:
+    if "pattern" not in schema and "patternProperties" not in schema:
+        return schema
     new = dict(schema)
     if isinstance(schema.get("pattern"), str):
         new["pattern"] = in_rust(schema["pattern"])
