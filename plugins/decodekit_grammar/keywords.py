@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from decodekit import ParameterError
 from decodekit.errors import did_you_mean
 
-__all__ = ["is_keyword", "parts", "rebuilt", "require_kept", "require_shallow"]
+__all__ = ["is_keyword", "parts", "rebuilt", "require_kept", "require_shallow", "without_notes"]
 
 _ONE = ("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
 _LISTS = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
@@ -24,6 +24,7 @@ _NOTES = (  # words that allow and forbid nothing; the last line is of OpenAPI a
     "$comment $schema default deprecated description examples readOnly title writeOnly "
     "discriminator enumDescriptions example externalDocs markdownDescription xml"
 )
+_SAYING_NOTHING = frozenset(_NOTES.split()) - {"$schema"}
 _NOT_KEPT = {
     "contentEncoding": "what a string encodes is not constrained; leave the word out",
     "contentMediaType": "what a string holds is not constrained; leave the word out",
@@ -39,6 +40,11 @@ _DEEPEST = 400
 def is_keyword(word: str) -> bool:
     """Whether JSON Schema has this keyword."""
     return word in _KEYWORDS
+
+
+def without_notes(part: dict[str, Any]) -> dict[str, Any]:
+    """One schema without the words that allow and forbid nothing: llguidance takes some for keywords beside $ref."""
+    return {key: value for key, value in part.items() if key not in _SAYING_NOTHING and not key.startswith("x-")}
 
 
 def parts(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -14,10 +14,12 @@ from pydantic.errors import PydanticUserError
 
 from decodekit import ParameterError
 from decodekit_grammar.aliases import require_readable
+from decodekit_grammar.branches import Branches, with_required_tags
+from decodekit_grammar.ecma import with_patterns_in_rust
 from decodekit_grammar.formats import with_dates
 from decodekit_grammar.json_values import as_json, require_sensible
 from decodekit_grammar.keys import with_plain_keys
-from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow
+from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow, without_notes
 from decodekit_grammar.limits import require_few_optional_keys, require_short_texts
 from decodekit_grammar.matcher import require_valid
 from decodekit_grammar.numbers import require_exact_numbers
@@ -28,6 +30,10 @@ _FORMATS_OF_TYPES = ("binary", "path", "file-path", "directory-path", "password"
 _LONGEST_PLACE = 300
 _MOST_READ = 5_000_000  # characters of schemas that are tried to find a place: about a second
 _CLEARER = {
+    "oneOf constraints are not supported": (
+        "one value may satisfy two branches of oneOf, as far as can be seen; give each branch a required property with "
+        "a const of its own, or use anyOf"
+    ),
     "Failed to generate regex for": "a bound of 19 digits or more is not supported",
 }
 _NO_VALUE = "Unsatisfiable schema"  # its cause stands in the message of the innermost schema
@@ -60,8 +66,17 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepared(schema: Any) -> Any:
-    """The schema as llguidance gets it: with dates that exist, and with keys that no escape can disguise."""
-    return with_plain_keys(with_dates(schema))
+    """The schema as llguidance gets it: read as the standard says, where llguidance alone would not.
+
+    Raises:
+        ParameterError: a pattern or a key cannot be read so.
+    """
+    branches = Branches(schema)
+
+    def read(part: dict[str, Any]) -> dict[str, Any]:
+        return with_plain_keys(with_dates(with_patterns_in_rust(branches.separate(without_notes(part)))))
+
+    return rebuilt(schema, read)
 
 
 def schema_of_type(given: Any) -> Any:
@@ -79,7 +94,7 @@ def schema_of_type(given: Any) -> Any:
         adapter = TypeAdapter(given)
         schema = adapter.json_schema()
         require_readable(adapter.core_schema)
-        return rebuilt(schema, _of_a_type)
+        return rebuilt(with_required_tags(schema), _of_a_type)
     except PydanticUserError as error:
         raise ParameterError(f"{given!r} has no JSON Schema: {error.message.splitlines()[0]}") from error
 
