@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from decodekit import ParameterError
 from decodekit.errors import did_you_mean
 
-__all__ = ["is_keyword", "parts", "rebuilt", "require_kept", "require_shallow", "without_notes"]
+__all__ = ["is_keyword", "old_draft", "parts", "rebuilt", "require_kept", "require_shallow", "without_notes"]
 
 _ONE = ("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
 _LISTS = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
@@ -40,6 +40,11 @@ _DEEPEST = 400
 def is_keyword(word: str) -> bool:
     """Whether JSON Schema has this keyword."""
     return word in _KEYWORDS
+
+
+def old_draft(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema is of a draft in which nothing counts beside ``$ref``."""
+    return any(name in str(schema.get("$schema", "")) for name in _REF_ALONE)
 
 
 def without_notes(part: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +137,7 @@ def require_kept(place: str, part: Mapping[str, Any], draft: str) -> None:
                 f"{where}: {key!r} is no keyword of JSON Schema{hint} A name of your own begins with x-"
             )
     _require_countable_keys(where, part)
-    if "$ref" in part and any(name in draft for name in _REF_ALONE):
+    if "$ref" in part and old_draft({"$schema": draft}):
         beside = sorted(key for key in part if key not in _BESIDE_REF and not key.startswith("x-"))
         if beside:
             raise ParameterError(
