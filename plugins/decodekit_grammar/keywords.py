@@ -26,9 +26,9 @@ _NOTES = (  # words that allow and forbid nothing; the last line is of OpenAPI a
 )
 _SAYING_NOTHING = frozenset(_NOTES.split()) - {"$schema"}
 _NOT_KEPT = {
-    "contentEncoding": "what a string encodes is not constrained; leave the word out",
-    "contentMediaType": "what a string holds is not constrained; leave the word out",
-    "contentSchema": "what a string holds is not constrained; leave the word out",
+    "contentEncoding": "what a string encodes is not constrained; leave the word out, or make the field a plain string",
+    "contentMediaType": "what a string holds is not constrained; leave the word out, or make the field a plain string",
+    "contentSchema": "what a string holds is not constrained; leave the word out, or make the field a plain string",
     "$vocabulary": "it changes what other keywords mean; leave the word out",
 }
 _KEYWORDS = frozenset((*_ONE, *_LISTS, *_MAPS, *_OTHERS.split(), *_NOTES.split()))
@@ -39,7 +39,7 @@ _DEEPEST = 400
 
 def is_keyword(word: str) -> bool:
     """Whether JSON Schema has this keyword."""
-    return word in _KEYWORDS
+    return word in _KEYWORDS or word in _NOT_KEPT
 
 
 def old_draft(schema: Mapping[str, Any]) -> bool:

@@ -94,7 +94,9 @@ def schema_of_type(given: Any) -> Any:
 
 def _of_a_type(schema: dict[str, Any]) -> dict[str, Any]:
     """One schema of a type, without what its value does not need: it makes a set of an array, and keeps no notes."""
-    kept = {key: value for key, value in schema.items() if is_keyword(key) and key != "uniqueItems"}
+    kept = {key: value for key, value in schema.items() if is_keyword(key)}
+    if kept.get("minItems", 0) < 2:  # a set that needs two items needs two that differ
+        kept.pop("uniqueItems", None)
     if kept.get("format") in _FORMATS_OF_TYPES:
         del kept["format"]
     if kept.get("type") == "object" and isinstance(kept.get("properties"), dict):
