@@ -15,6 +15,7 @@ from pydantic.errors import PydanticUserError
 from decodekit import ParameterError
 from decodekit_grammar.branches import Branches, with_required_tags
 from decodekit_grammar.ecma import with_patterns_in_rust
+from decodekit_grammar.endless import require_end
 from decodekit_grammar.formats import with_dates
 from decodekit_grammar.keys import with_plain_keys
 from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow, without_notes
@@ -54,6 +55,7 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
         require_exact_numbers(f"at {place or 'its root'}", part)
     message = _refused(schema)
     if message is None:
+        require_end(schema)
         return schema
     place, message = _deepest(message, schema)
     if len(place) > _LONGEST_PLACE:

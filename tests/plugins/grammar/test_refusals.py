@@ -48,6 +48,26 @@ from decodekit import ParameterError, processor
         ),
         ({"minProperties": 2, "required": ["a"]}, "its root", "minProperties"),
         ({"items": {"patternProperties": {"^x": {}}}}, "/items", "additionalProperties: false"),
+        (
+            {"type": "object", "properties": {"x": {"$ref": "#"}}, "required": ["x"]},
+            "/properties/x",
+            "no text of it ends",
+        ),
+        ({"type": "array", "items": {"$ref": "#"}, "minItems": 1}, "/items", "no text of it ends"),
+        ({"type": "array", "prefixItems": [{}, {"$ref": "#"}], "minItems": 2}, "/prefixItems/1", "no text of it ends"),
+        (
+            {
+                "$defs": {
+                    "N": {"type": "object", "properties": {"n": {"$ref": "#/$defs/M"}}, "required": ["n"]},
+                    "M": {"anyOf": [{"$ref": "#/$defs/N"}, {"type": "array", "minItems": 1, "items": {"$ref": "#m"}}]},
+                    "L": {"$anchor": "m", "type": "array", "items": {"$ref": "#/$defs/N"}, "minItems": 1},
+                },
+                "type": "object",
+                "properties": {"optional": {"$ref": "#/$defs/N"}},
+            },
+            "/properties/optional",
+            "make it optional or nullable",
+        ),
         ({"const": float("nan")}, "", "JSON values"),
         ({"const": {1}}, "", "JSON values"),
     ],
@@ -58,6 +78,21 @@ def test_a_schema(schema: dict[str, Any], place: str, words: str) -> None:
     message = str(caught.value)
     assert message.startswith("processor 'json_schema': json_schema: ") and words in message
     assert not place or f"at {place}: " in message
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"x": {"$ref": "#"}}},
+        {"type": ["object", "null"], "properties": {"x": {"$ref": "#"}}, "required": ["x"]},
+        {"type": "array", "items": {"$ref": "#"}},
+        {"type": "array", "prefixItems": [{}, {"$ref": "#"}], "minItems": 1},
+        {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#"}, "minItems": 2}]},
+        {"type": "object", "properties": {"x": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}, "required": ["x"]},
+    ],
+)
+def test_a_schema_that_refers_to_itself_and_ends(schema: dict[str, Any]) -> None:
+    processor("json_schema", json_schema=schema)
 
 
 @pytest.mark.parametrize(
