@@ -47,9 +47,16 @@ def old_draft(schema: Mapping[str, Any]) -> bool:
     return any(name in str(schema.get("$schema", "")) for name in _REF_ALONE)
 
 
-def without_notes(part: dict[str, Any]) -> dict[str, Any]:
-    """One schema without the words that allow and forbid nothing: llguidance takes some for keywords beside $ref."""
-    return {key: value for key, value in part.items() if key not in _SAYING_NOTHING and not key.startswith("x-")}
+def without_notes(part: dict[str, Any], whole: str) -> dict[str, Any]:
+    """One schema without the words that allow and forbid nothing: llguidance takes some for keywords beside $ref.
+
+    Args:
+        part: the schema.
+        whole: the JSON text of the schema that it is in; a word into which that refers is kept.
+    """
+    noted = [key for key in part if key in _SAYING_NOTHING or key.startswith("x-")]
+    left_out = {key for key in noted if f"/{key}/" not in whole}
+    return {key: value for key, value in part.items() if key not in left_out} if left_out else part
 
 
 def parts(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

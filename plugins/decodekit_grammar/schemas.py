@@ -69,10 +69,10 @@ def prepared(schema: Any) -> Any:
     Raises:
         ParameterError: a pattern or a key cannot be read so.
     """
-    branches = Branches(schema)
+    branches, text = Branches(schema), json.dumps(schema)
 
     def read(part: dict[str, Any]) -> dict[str, Any]:
-        return with_plain_keys(with_dates(with_patterns_in_rust(branches.separate(without_notes(part)))))
+        return with_plain_keys(with_dates(with_patterns_in_rust(branches.separate(without_notes(part, text)))))
 
     return rebuilt(schema, read)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from decodekit_grammar.constraint import Constraint
+from decodekit_grammar.lark_ends import require_rules_end
 from decodekit_grammar.matcher import require_valid
 
 __all__ = ["Choice", "Lark", "Regex", "begun_by"]
@@ -117,6 +118,7 @@ class Lark(Constraint):
             raise ValueError(f"a grammar has at most {_MOST_RULES} rules")  # llguidance follows them by recursion
         if not _CONTROL.search(lark):  # else it is checked when the vocabulary is known
             require_valid(lark)
+        require_rules_end(lark)
         return lark
 
     @property

@@ -119,6 +119,39 @@ def test_another_constraint(name: str, value: Any, words: str) -> None:
         processor(name, **{name: value})
 
 
+@pytest.mark.parametrize(
+    "lark",
+    [
+        'start: "a" start',
+        'start: /a/ x\nx: "b" x',
+        'start: "a" (x | y)+ // never\nx: y "c"\n  | "d" x\ny: x{1,2}',
+        'start: "[" start "]" | "(" start ")"',
+        'start: %json {"type": "integer"} start',
+    ],
+)
+def test_a_grammar_whose_rules_never_end(lark: str) -> None:
+    with pytest.raises(ParameterError, match="no text of the grammar ends"):
+        processor("lark", lark=lark)
+
+
+@pytest.mark.parametrize(
+    "lark",
+    [
+        'start: "a" start | "b"',
+        'start: "a" start?',
+        'start: "a" [start]',
+        'start: "a" start*',
+        'start: "a" start{0,2}',
+        'start: (("a" start) | /b:c/)\n',
+        'start: x "a" | y\nx: y start  # "never"\ny: NAME -> alias\nNAME: /[a-z]+/',
+        'start[capture="start:"]: "x" ("start: " | y)\ny: %json {"type": "object"}',
+        'start: "a"\nunused: "b" unused',
+    ],
+)
+def test_a_grammar_that_refers_to_itself_and_ends(lark: str) -> None:
+    processor("lark", lark=lark)
+
+
 HOSTILE = [
     "(a+)+b",
     "((a{0,100}){0,100}){0,100}",

@@ -113,3 +113,8 @@ def test_words_that_say_nothing_may_stand_beside_a_schema_that_refers_to_itself(
     item = {"anyOf": [{"type": "null"}, {"$ref": "#"}], "examples": [None], "x-mine": 1}
     part = constraint({"type": "object", "properties": {"next": item}, "required": ["next"]})
     assert accepts(part, '{"next":{"next":null}}') and not accepts(part, '{"next":1}')
+
+
+def test_a_schema_that_stands_in_a_word_of_ones_own_is_found() -> None:
+    part = constraint({"x-shared": {"whole": {"type": "integer"}}, "$ref": "#/x-shared/whole"})
+    assert accepts(part, "1") and not accepts(part, '"a"')
