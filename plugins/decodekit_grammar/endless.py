@@ -7,16 +7,20 @@ from typing import Any
 from urllib.parse import unquote
 
 from decodekit import ParameterError
-from decodekit_grammar.keywords import parts
 
 __all__ = ["require_end"]
 
 _MOST_PASSES = 100  # over all schemas in a schema; one that needs more is not judged
 
 
-def require_end(schema: Mapping[str, Any]) -> None:
-    """Raise `ParameterError` for a schema in a schema whose values never end, with the place of what comes again."""
-    places = dict(parts(schema))
+def require_end(places: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise `ParameterError` for a schema in a schema whose values never end, with the place of what comes again.
+
+    Args:
+        places: every schema in a schema, by its place, the outer ones first.
+    """
+    if not any("$ref" in part for part in places.values()):
+        return
     ends = _Ends(places)
     endless = [place for place, part in places.items() if not ends.of(part)]
     if endless:

@@ -50,12 +50,13 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
         raise ParameterError(f"a JSON Schema is made of JSON values: {error}") from error
     require_shallow(schema)
     draft = str(schema.get("$schema", ""))
-    for place, part in parts(schema):
+    places = dict(parts(schema))
+    for place, part in places.items():
         require_kept(place, part, draft)
         require_exact_numbers(f"at {place or 'its root'}", part)
     message = _refused(schema)
     if message is None:
-        require_end(schema)
+        require_end(places)
         return schema
     place, message = _deepest(message, schema)
     if len(place) > _LONGEST_PLACE:
