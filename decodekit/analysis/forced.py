@@ -20,6 +20,8 @@ __all__ = ["Place", "along", "forced"]
 
 Place = tuple[int, int, Distribution]
 """The index of a text, the index of one of its tokens, and the distribution before this token."""
+_PART = 64
+"""Tokens of a part of a prefix: few parts are read fast, and each prefix copies and hashes fewer tokens than this."""
 
 
 def forced(
@@ -89,5 +91,7 @@ def _path(i: int, start: Prefix, ids: Sequence[int], room: int | None) -> Iterat
     if room is not None and len(start) + len(ids) - 1 > room:
         raise ContextOverflow(f"text {i}: {len(start) + len(ids)} tokens do not fit a context length of {room}")
     known = np.array(ids, dtype=np.int64)
-    for at, token in enumerate(ids):  # a prefix of two parts is read faster than one of as many as it has tokens
-        yield at, start.extend(known[:at]), token
+    for at, token in enumerate(ids):
+        if at and at % _PART == 0:
+            start = start.extend(known[at - _PART : at])
+        yield at, start.extend(known[at - at % _PART : at]), token

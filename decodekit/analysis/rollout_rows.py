@@ -21,7 +21,7 @@ class Rollout:
     """One sequence. Lists have a value for each generated token, or are empty where the trace has none.
 
     Args:
-        run: the name of its run: equal runs have equal ones.
+        run: the name of its run: equal runs have equal ones. In a data set that of the settings alone, without prompts.
         prompt, sample: which prompt, and which of its samples: the group and the place in it.
         stream, seed: whose noise it was drawn with.
         prompt_ids, token_ids: the ids; an end token is one of them.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from decodekit.chain import Entry
-from decodekit.errors import ConfigError
+from decodekit.errors import ConfigError, message_of
 from decodekit.trace.codec import digest, to_line
 from decodekit.trace.header import Header, SequenceEnd
 from decodekit.trace.lines import Lines
@@ -27,12 +27,14 @@ __all__ = [
     "BATCH_BYTES",
     "DELTA",
     "DICTIONARIES",
+    "IDS",
+    "OLDER_SCHEMA",
     "SCHEMA",
     "SPLIT",
     "batch",
     "batches",
+    "bytes_of",
     "ends_of",
-    "evidence_bytes",
     "pyarrow",
     "run_of",
     "schema",
@@ -41,10 +43,15 @@ __all__ = [
 ]
 
 BATCH = 1024  # steps that are made columns at a time
-BATCH_BYTES = 32 * 2**20  # of evidence; a step of an untruncated draw has up to 2,048 scores, and of a head any number
+BATCH_BYTES = 8 * 2**20  # or fewer, if these take so much memory: the support of a step may be a whole vocabulary
+_PAIR = 128  # bytes of a leading token: a tuple with its id and its logprob
 
-SCHEMA = "decodekit-steps/1"
+SCHEMA = "decodekit-steps/2"
 """The name and version of the columns; docs/traces.md describes them."""
+OLDER_SCHEMA = "decodekit-steps/1"
+"""The same columns, with ids of 32 bits. Ids that are made up for a server of texts have 63."""
+IDS = ("token_id", "runner_up", "raw_top_ids", "final_ids")
+"""The columns of ids."""
 
 DICTIONARIES = ("run", "text", "processors.list.element.name")
 """Leaves of few different values."""
@@ -96,12 +103,19 @@ def batch(steps: Sequence[Step], run: str, of: pa.Schema) -> pa.RecordBatch:
         of: its schema.
 
     Raises:
-        pyarrow.ArrowInvalid, OverflowError: a token id does not fit in 32 bits.
+        ValueError: a number is too large for its column.
     """
     pa = pyarrow()
-    made = {name: column(steps) for name, (_, column) in _columns(pa).items()}
+    made = [_filled(name, column, steps) for name, (_, column) in _columns(pa).items()]
     names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(steps), np.int32)), pa.array([run], pa.string()))
-    return pa.RecordBatch.from_arrays([names, *made.values()], schema=of)
+    return pa.RecordBatch.from_arrays([names, *made], schema=of)
+
+
+def _filled(name: str, column: Callable[[Sequence[Step]], pa.Array], steps: Sequence[Step]) -> pa.Array:
+    try:
+        return column(steps)
+    except (ValueError, OverflowError) as error:  # those of pyarrow are of these kinds
+        raise ValueError(f"the column {name}: {message_of(error)}") from error
 
 
 def batches(steps: Iterable[Step], run: str, of: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -110,7 +124,7 @@ def batches(steps: Iterable[Step], run: str, of: pa.Schema) -> Iterator[pa.Recor
     size = 0
     for step in steps:
         held.append(without_row(step))
-        size += evidence_bytes(step)
+        size += bytes_of(step)
         if len(held) >= BATCH or size >= BATCH_BYTES:
             yield batch(held, run, of)
             held, size = [], 0
@@ -123,9 +137,11 @@ def without_row(step: Step) -> Step:
     return step if step.row is None else replace(step, row=None)
 
 
-def evidence_bytes(step: Step) -> int:
-    """The memory that its evidence takes, about a half."""
-    return 0 if step.evidence is None else step.evidence.scores.nbytes
+def bytes_of(step: Step) -> int:
+    """The memory that its lists take, about."""
+    listed = _PAIR * len(step.raw.top) * (1 + len(step.entries))
+    evidence = step.evidence
+    return listed if evidence is None else listed + evidence.scores.nbytes + evidence.token_ids.nbytes
 
 
 def stream(header: Header, steps: Sequence[Step]) -> pa.RecordBatchReader:
@@ -158,21 +174,21 @@ def _columns(pa: Any) -> dict[str, _Column]:
     return {
         "stream": scalars(pa.uint64(), lambda step: step.stream),
         "step": scalars(integer, lambda step: step.index),
-        "token_id": scalars(integer, lambda step: step.token_id),
+        "token_id": scalars(whole, lambda step: step.token_id),
         "text": scalars(pa.string(), lambda step: step.text),
         "logprob": scalars(real, lambda step: step.choice.logprob),
         "raw_logprob": scalars(real, lambda step: step.choice.raw_logprob),
         "rank": scalars(integer, lambda step: step.choice.rank),
         "score": scalars(real, lambda step: step.choice.score),
         "margin": scalars(real, lambda step: step.choice.margin),
-        "runner_up": scalars(integer, lambda step: step.choice.runner_up),
+        "runner_up": scalars(whole, lambda step: step.choice.runner_up),
         "word": scalars(pa.binary(8), lambda step: None if step.draw is None else step.draw.word.to_bytes(8, "big")),
         "raw_support": scalars(whole, lambda step: step.raw.support),
         "raw_entropy": scalars(real, lambda step: step.raw.entropy),
-        "raw_top_ids": lists(integer, lambda step: step.raw.top, lambda tops: _flat(tops, 0, np.int64)),
+        "raw_top_ids": lists(whole, lambda step: step.raw.top, lambda tops: _flat(tops, 0, np.int64)),
         "raw_top_logprobs": lists(single, lambda step: step.raw.top, lambda tops: _flat(tops, 1, np.float32)),
         "processors": (pa.list_(_processor(pa)), lambda steps: _processors(pa, steps)),
-        "final_ids": lists(integer, lambda step: step.evidence and step.evidence.token_ids, _joined(np.int64)),
+        "final_ids": lists(whole, lambda step: step.evidence and step.evidence.token_ids, _joined(np.int64)),
         "final_scores": lists(single, lambda step: step.evidence and step.evidence.scores, _joined(np.float32)),
         "final_floor": scalars(real, lambda step: step.evidence and step.evidence.floor),
         "complete": scalars(pa.bool_(), lambda step: step.complete),

@@ -14,7 +14,7 @@ from decodekit.draw.randomness import Randomness, derive
 
 __all__ = ["FLIPS", "STABLE_TV", "Measured", "Word", "measure", "word_of"]
 
-Word = Literal["exact", "numerically stable", "sampling-stable", "unstable", "not tested"]
+Word = Literal["exact", "numerically stable", "sampling-stable", "unstable", "undecided", "not tested"]
 
 STABLE_TV: Final = 1e-4
 """Numerically stable: no total variation reaches this."""
@@ -126,6 +126,8 @@ def word_of(measured: Measured) -> Word:
     if measured.tv_max.high < STABLE_TV:
         return "numerically stable"
     if not measured.draws:  # nothing decides a draw, and the bounds are too wide
-        return "unstable" if measured.tv_mean.low >= FLIPS else "not tested"
-    few = max(measured.flips, measured.expected.low) < FLIPS * measured.draws
-    return "sampling-stable" if few else "unstable"
+        return "unstable" if measured.tv_mean.low >= FLIPS else "undecided"
+    many = FLIPS * measured.draws
+    if max(measured.flips, measured.expected.low) >= many:
+        return "unstable"
+    return "sampling-stable" if measured.expected.high < many else "undecided"
