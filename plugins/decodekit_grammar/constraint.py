@@ -18,7 +18,7 @@ from decodekit_grammar.number_length import NumberLength
 from decodekit_grammar.place import Place
 from decodekit_grammar.region import Region, parts_of
 from decodekit_grammar.thinking import MOST_BLANKS, Opening, opening_of, was_opened
-from decodekit_grammar.vocabulary import vocabulary_of
+from decodekit_grammar.vocabulary import Vocabulary, vocabulary_of
 
 __all__ = ["Constraint"]
 
@@ -66,16 +66,21 @@ class Constraint(Plugin):
         """The most characters of a number outside of strings; None for no bound."""
         return None
 
+    def is_writable(self, missing: frozenset[int]) -> bool:
+        """False where certainly no text can be written without these bytes."""
+        return True
+
     def marks(self, control: Mapping[str, int]) -> Marks:
         """The marks that part a text.
 
         Args:
             control: the ids of the control tokens, by their markup.
         """
-        return Marks.of(control, **self._mark_texts)
+        return Marks.of(control, **self.mark_texts)
 
     @property
-    def _mark_texts(self) -> dict[str, str]:
+    def mark_texts(self) -> dict[str, str]:
+        """The texts of the marks, by their names in `Marks`."""
         return {} if self.after is None else {"opened_by": self.opened_by, "after": self.after}
 
     def parts(self, ctx: Context) -> tuple[str, ...]:
@@ -122,7 +127,7 @@ class Constraint(Plugin):
         if self.side is None:
             return f"{options}\n{rules}\n"
         if opening is None:
-            return f"{options}\n{self.side}\n"
+            return f"{self.side}\n{options}\n"  # so that an error counts the lines of `side`
         named = [("start", f"{options}\n{rules}\n"), ("side", self.side)]
         return json.dumps({"grammars": [{"name": name, "lark_grammar": text} for name, text in named]})
 
@@ -149,7 +154,7 @@ class Constraint(Plugin):
         opening = None if self.after is None else opening_of(ctx, self.after, self.opened_by)
         control = control_of(ctx.tokenizer)
         grammar = self.grammar(opening, control)
-        matcher = vocabulary.started(grammar, lambda: Matcher.start(vocabulary, grammar))
+        matcher = vocabulary.started(grammar, lambda: self._started(vocabulary, grammar))
         most = self.longest_number
         region = Region.at_start(self.marks(control), opening is not None and opening.opened)
         number = None if most is None else NumberLength.start(ctx.tokenizer, vocabulary, most, region)
@@ -159,6 +164,15 @@ class Constraint(Plugin):
         for token_id in ctx.output_ids:
             place = place.after(token_id)
         return place
+
+    def _started(self, vocabulary: Vocabulary, grammar: str) -> Matcher:
+        missing = vocabulary.missing
+        if missing and not self.is_writable(missing):
+            for byte in sorted(missing):  # leave out what is not the cause
+                missing = missing if self.is_writable(missing - {byte}) else missing - {byte}
+            shown = ", ".join(repr(bytes((byte,)))[1:] for byte in sorted(missing))
+            raise ParameterError(f"no text of this vocabulary is in the grammar: no token has {shown}")
+        return Matcher.start(vocabulary, grammar)
 
     def __call__(self, dist: Distribution, ctx: Context, place: Place) -> Distribution:
         """Exact wherever the draw can be decided; hidden tokens that are allowed stay hidden."""

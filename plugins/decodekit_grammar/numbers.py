@@ -79,7 +79,9 @@ def _is_exact(number: float) -> bool:
     _, digits, exponent = Decimal(repr(number)).as_tuple()
     text = "".join(map(str, digits)).rstrip("0")
     power = int(exponent) + len(digits) - len(text)
-    return int(text or 0) <= _EXACT and abs(power) <= _MOST_POWER
+    if int(text or 0) > _EXACT or abs(power) > _MOST_POWER:
+        return False
+    return not isinstance(number, int) or int(float(number)) == number  # it is written with the digits of its float64
 
 
 def _require_small_multiples(where: str, part: Mapping[str, Any]) -> None:

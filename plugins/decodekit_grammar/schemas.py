@@ -13,12 +13,15 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from decodekit import ParameterError
+from decodekit_grammar.aliases import require_readable
 from decodekit_grammar.branches import Branches, with_required_tags
 from decodekit_grammar.ecma import with_patterns_in_rust
 from decodekit_grammar.endless import require_end
 from decodekit_grammar.formats import with_dates
+from decodekit_grammar.json_values import as_json, require_sensible
 from decodekit_grammar.keys import with_plain_keys
 from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow, without_notes
+from decodekit_grammar.limits import require_few_optional_keys, require_short_texts
 from decodekit_grammar.matcher import require_valid
 from decodekit_grammar.numbers import require_exact_numbers
 
@@ -44,16 +47,17 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
         ParameterError: it is not valid or not supported, with the place as a JSON pointer; or a word in it is no
             keyword, which JSON Schema itself would ignore.
     """
-    try:
-        json.dumps(schema, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ParameterError(f"a JSON Schema is made of JSON values: {error}") from error
+    schema = as_json(schema)
     require_shallow(schema)
     draft = str(schema.get("$schema", ""))
     places = dict(parts(schema))
     for place, part in places.items():
         require_kept(place, part, draft)
-        require_exact_numbers(f"at {place or 'its root'}", part)
+        where = f"at {place or 'its root'}"
+        require_sensible(where, part)
+        require_exact_numbers(where, part)
+        require_short_texts(where, part)
+        require_few_optional_keys(where, part)
     message = _refused(schema)
     if message is None:
         require_end(places)
@@ -90,7 +94,10 @@ def schema_of_type(given: Any) -> Any:
             f"a JSON Schema is a mapping; or give a class of your own, whose fields it is made of; not {given!r}"
         )
     try:
-        return rebuilt(with_required_tags(TypeAdapter(given).json_schema()), _of_a_type)
+        adapter = TypeAdapter(given)
+        schema = adapter.json_schema()
+        require_readable(adapter.core_schema)
+        return rebuilt(with_required_tags(schema), _of_a_type)
     except PydanticUserError as error:
         raise ParameterError(f"{given!r} has no JSON Schema: {error.message.splitlines()[0]}") from error
 

@@ -8,12 +8,15 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from decodekit import ParameterError
 from decodekit_grammar.constraint import Constraint
 from decodekit_grammar.lark_ends import require_rules_end
+from decodekit_grammar.limits import longest_forced, require_short
 from decodekit_grammar.matcher import require_valid
 
 __all__ = ["Choice", "Lark", "Regex", "begun_by"]
 
+_OF_A_GRAMMAR = re.compile(r"^line \d+, column \d+: (invalid regex .* \(in regex\): )?|; \w+ in regex /.*/$", re.DOTALL)
 _CONTROL = re.compile(r"<[\[|a-zA-Z]")
 _MOST_RULES = 1000
 _MOST_LETTERS = 1_000_000
@@ -31,6 +34,14 @@ class OfPattern(Constraint):
     @property
     def expression(self) -> str:
         return _literal(self.pattern)
+
+    def is_writable(self, missing: frozenset[int]) -> bool:
+        left = "".join(f"\\x{byte:02x}" for byte in range(0x80) if byte not in missing)
+        try:
+            require_valid(f"start: TEXT\nTEXT: {self.expression} & /[{left}\\u{{80}}-\\u{{10ffff}}]*/")
+        except ParameterError:
+            return False
+        return True
 
     def first_rules(self, mark: str, control: Mapping[str, int]) -> str:
         return f"first: FIRST\nFIRST: {self.expression} & ~{begun_by(mark)}"
@@ -59,6 +70,7 @@ class Choice(OfPattern):
     def _bounded(cls, choice: list[str]) -> list[str]:
         if sum(map(len, choice)) > _MOST_LETTERS:  # llguidance takes some 100 bytes for each
             raise ValueError(f"the texts have at most {_MOST_LETTERS} characters together")
+        require_short(longest_forced(text.encode() for text in choice))
         return choice
 
     @property
@@ -85,7 +97,12 @@ class Regex(OfPattern):
     @field_validator("regex")
     @classmethod
     def _valid(cls, regex: str) -> str:
-        require_valid(f"start: {_literal(regex)}")
+        if len(regex) - len(regex.rstrip("\\")) & 1:
+            raise ValueError("it ends with a backslash that escapes nothing")
+        try:
+            require_valid(f"start: {_literal(regex)}")
+        except ParameterError as error:  # in the words of a grammar, which the caller has not written
+            raise ParameterError(_OF_A_GRAMMAR.sub("", str(error))) from error
         return regex
 
     @property
@@ -116,9 +133,9 @@ class Lark(Constraint):
             raise ValueError("%llguidance is set by this processor; leave the line out, and use forcing=")
         if len(re.findall(r"^[^\S\n]*[?!]?\w+[^\S\n]*[\[{(.:]", lark, re.MULTILINE)) > _MOST_RULES:
             raise ValueError(f"a grammar has at most {_MOST_RULES} rules")  # llguidance follows them by recursion
+        require_rules_end(lark)
         if not _CONTROL.search(lark):  # else it is checked when the vocabulary is known
             require_valid(lark)
-        require_rules_end(lark)
         return lark
 
     @property

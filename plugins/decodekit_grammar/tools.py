@@ -14,6 +14,7 @@ from decodekit_grammar.schemas import checked_schema
 from decodekit_grammar.texts import begun_by
 from decodekit_grammar.thinking import quoted
 from decodekit_grammar.tool_calls import call_of, parameters_of, require_own_names, require_tools
+from decodekit_grammar.writable import is_writable
 
 __all__ = ["Tools"]
 
@@ -59,12 +60,15 @@ class Tools(JsonConstraint):
         return tools
 
     @property
-    def _mark_texts(self) -> dict[str, str]:
-        return {**super()._mark_texts, "trigger": self.trigger, "end": self.end}
+    def mark_texts(self) -> dict[str, str]:
+        return {**super().mark_texts, "trigger": self.trigger, "end": self.end}
 
     def value(self, parts: Sequence[str]) -> list[Any]:
         """The calls in a complete text: objects with ``name`` and ``arguments``."""
         return [json.loads(call) for call in parts]
+
+    def is_writable(self, missing: frozenset[int]) -> bool:
+        return not self.required or is_writable(call_of(self.tools), missing)
 
     @property
     def expression(self) -> str:

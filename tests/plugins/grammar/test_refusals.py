@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("llguidance")
 
-from decodekit import ParameterError, processor
+from decodekit import DecodekitError, ParameterError, Session, processor
+from tests.plugins.grammar.models import model
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,15 @@ from decodekit import ParameterError, processor
         ({"anyOf": [{"type": "integer"}, {"type": "string", "format": "colour"}]}, "/anyOf/1", "colour"),
         ({"properties": {"a/b": {"pattern": "(?=a)b"}}}, "/properties/a~1b", "look-around"),
         ({"type": "integer", "minimum": 3, "maximum": 1}, "its root", "greater than maximum"),
-        ({"enum": []}, "its root", "empty"),
+        ({"enum": []}, "its root", "enum is an empty list"),
+        ({"items": {"type": []}}, "/items", "type is an empty list"),
+        ({"items": {"multipleOf": -1}}, "/items", "multipleOf is greater than 0, not -1"),
+        ({"const": {1: 2}}, "", "a key is a text, not 1"),
+        ({"anyOf": ({"minimun": 3}, {})}, "/anyOf/0", "did you mean 'minimum'"),
+        ({"properties": {"a": {"const": "x" * 5000}}}, "/properties/a", "no choice for the next 5002 bytes"),
+        ({"items": {"enum": ["a" * 6000 + "b", "a" * 6000]}}, "/items", "no choice for the next 6001 bytes"),
+        ({"items": {"enum": [{"a": ["x" * 5000]}]}}, "/items", "no choice for the next 5002 bytes"),
+        ({"properties": {f"k{i}": {} for i in range(499)}}, "its root", "more than 498 optional keys"),
         ({"$ref": "#/nowhere"}, "its root", "nowhere"),
         ({"properties": {"n": {"type": "number", "minimun": 0}}}, "/properties/n", "did you mean 'minimum'"),
         ({"type": "object", "x-guidance": {"lenient": True}}, "its root", "x-guidance"),
@@ -81,27 +90,16 @@ def test_a_schema(schema: dict[str, Any], place: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "schema",
-    [
-        {"type": "object", "properties": {"x": {"$ref": "#"}}},
-        {"type": ["object", "null"], "properties": {"x": {"$ref": "#"}}, "required": ["x"]},
-        {"type": "array", "items": {"$ref": "#"}},
-        {"type": "array", "prefixItems": [{}, {"$ref": "#"}], "minItems": 1},
-        {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#"}, "minItems": 2}]},
-        {"type": "object", "properties": {"x": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}, "required": ["x"]},
-    ],
-)
-def test_a_schema_that_refers_to_itself_and_ends(schema: dict[str, Any]) -> None:
-    processor("json_schema", json_schema=schema)
-
-
-@pytest.mark.parametrize(
     ("name", "value", "words"),
     [
         ("choice", [], "choice"),
         ("choice", ["a", ""], "choice.1"),
         ("regex", "(?<!a)b", "look-around"),
-        ("regex", "a(", "regex"),
+        ("regex", "a(", "regex: unclosed group"),
+        ("regex", "a\\b", "regex: lookarounds not supported"),
+        ("regex", "a\\\\\\", "a backslash that escapes nothing"),
+        ("regex", "a{5000}", "no choice for the next 5000 bytes"),
+        ("choice", ["a" * 5000, "b"], "no choice for the next 5000 bytes"),
         ("regex", "", "regex"),
         ("lark", "start: thing", "thing"),
         ("lark", '%llguidance {"no_forcing": true}\nstart: "a"', "forcing="),
@@ -120,36 +118,30 @@ def test_another_constraint(name: str, value: Any, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "lark",
+    ("name", "value"),
     [
-        'start: "a" start',
-        'start: /a/ x\nx: "b" x',
-        'start: "a" (x | y)+ // never\nx: y "c"\n  | "d" x\ny: x{1,2}',
-        'start: "[" start "]" | "(" start ")"',
-        'start: %json {"type": "integer"} start',
+        ("choice", ["a" * 4096 + "b" * 4096, "a" * 4096, "c"]),
+        ("choice", ["ab" * 3000 + "c", *("ab" * n + "d" for n in range(0, 3000, 1500))]),
+        ("json_schema", {"properties": {f"k{i}": {} for i in range(900)}, "required": [f"k{i}" for i in (300, 600)]}),
+        ("json_schema", {"properties": {f"k{i}": {} for i in range(498)}}),
     ],
+    ids=str,
 )
-def test_a_grammar_whose_rules_never_end(lark: str) -> None:
-    with pytest.raises(ParameterError, match="no text of the grammar ends"):
-        processor("lark", lark=lark)
+def test_what_the_limits_allow_is_written(name: str, value: Any) -> None:
+    part = processor(name, **{name: value})
+    result = Session(model(), seed=1).generate("a", schema=part, max_tokens=5)
+    assert len(result.token_ids) in range(1, 6)
 
 
 @pytest.mark.parametrize(
-    "lark",
-    [
-        'start: "a" start | "b"',
-        'start: "a" start?',
-        'start: "a" [start]',
-        'start: "a" start*',
-        'start: "a" start{0,2}',
-        'start: (("a" start) | /b:c/)\n',
-        'start: x "a" | y\nx: y start  # "never"\ny: NAME -> alias\nNAME: /[a-z]+/',
-        'start[capture="start:"]: "x" ("start: " | y)\ny: %json {"type": "object"}',
-        'start: "a"\nunused: "b" unused',
-    ],
+    ("lark", "words"),
+    [("start: <think>", "line 1, column 8"), ("start: x\nx: <[999999999]>\n", "line 2, column 4")],
 )
-def test_a_grammar_that_refers_to_itself_and_ends(lark: str) -> None:
-    processor("lark", lark=lark)
+@pytest.mark.parametrize("forcing", ["canonical", "free"])
+def test_an_error_that_the_vocabulary_shows_counts_the_lines_of_the_caller(lark: str, words: str, forcing: str) -> None:
+    for after in (None, "</think>"):
+        with pytest.raises(DecodekitError, match=words):
+            Session(model()).generate("a", schema=processor("lark", lark=lark, forcing=forcing, after=after))
 
 
 HOSTILE = [
