@@ -76,10 +76,11 @@ class Constraint(Plugin):
         Args:
             control: the ids of the control tokens, by their markup.
         """
-        return Marks.of(control, **self._mark_texts)
+        return Marks.of(control, **self.mark_texts)
 
     @property
-    def _mark_texts(self) -> dict[str, str]:
+    def mark_texts(self) -> dict[str, str]:
+        """The texts of the marks, by their names in `Marks`."""
         return {} if self.after is None else {"opened_by": self.opened_by, "after": self.after}
 
     def parts(self, ctx: Context) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from decodekit import ParameterError
 from decodekit.errors import did_you_mean
 
-__all__ = ["is_keyword", "parts", "rebuilt", "require_kept", "require_shallow", "without_notes"]
+__all__ = ["is_keyword", "old_draft", "parts", "rebuilt", "require_kept", "require_shallow", "without_notes"]
 
 _ONE = ("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
 _LISTS = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
@@ -26,9 +26,9 @@ _NOTES = (  # words that allow and forbid nothing; the last line is of OpenAPI a
 )
 _SAYING_NOTHING = frozenset(_NOTES.split()) - {"$schema"}
 _NOT_KEPT = {
-    "contentEncoding": "what a string encodes is not constrained; leave the word out",
-    "contentMediaType": "what a string holds is not constrained; leave the word out",
-    "contentSchema": "what a string holds is not constrained; leave the word out",
+    "contentEncoding": "what a string encodes is not constrained; leave the word out, or make the field a plain string",
+    "contentMediaType": "what a string holds is not constrained; leave the word out, or make the field a plain string",
+    "contentSchema": "what a string holds is not constrained; leave the word out, or make the field a plain string",
     "$vocabulary": "it changes what other keywords mean; leave the word out",
 }
 _KEYWORDS = frozenset((*_ONE, *_LISTS, *_MAPS, *_OTHERS.split(), *_NOTES.split()))
@@ -39,12 +39,24 @@ _DEEPEST = 400
 
 def is_keyword(word: str) -> bool:
     """Whether JSON Schema has this keyword."""
-    return word in _KEYWORDS
+    return word in _KEYWORDS or word in _NOT_KEPT
 
 
-def without_notes(part: dict[str, Any]) -> dict[str, Any]:
-    """One schema without the words that allow and forbid nothing: llguidance takes some for keywords beside $ref."""
-    return {key: value for key, value in part.items() if key not in _SAYING_NOTHING and not key.startswith("x-")}
+def old_draft(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema is of a draft in which nothing counts beside ``$ref``."""
+    return any(name in str(schema.get("$schema", "")) for name in _REF_ALONE)
+
+
+def without_notes(part: dict[str, Any], whole: str) -> dict[str, Any]:
+    """One schema without the words that allow and forbid nothing: llguidance takes some for keywords beside $ref.
+
+    Args:
+        part: the schema.
+        whole: the JSON text of the schema that it is in; a word into which that refers is kept.
+    """
+    noted = [key for key in part if key in _SAYING_NOTHING or key.startswith("x-")]
+    left_out = {key for key in noted if f"/{key}/" not in whole}
+    return {key: value for key, value in part.items() if key not in left_out} if left_out else part
 
 
 def parts(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -132,7 +144,7 @@ def require_kept(place: str, part: Mapping[str, Any], draft: str) -> None:
                 f"{where}: {key!r} is no keyword of JSON Schema{hint} A name of your own begins with x-"
             )
     _require_countable_keys(where, part)
-    if "$ref" in part and any(name in draft for name in _REF_ALONE):
+    if "$ref" in part and old_draft({"$schema": draft}):
         beside = sorted(key for key in part if key not in _BESIDE_REF and not key.startswith("x-"))
         if beside:
             raise ParameterError(

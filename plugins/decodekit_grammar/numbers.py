@@ -30,17 +30,18 @@ def require_exact_numbers(where: str, part: Mapping[str, Any]) -> None:
         where: the place of the part, for the message.
         part: one schema of a schema.
     """
-    for key in ("const", "enum"):
+    for key in part.keys() & {"const", "enum"}:
         for number in _numbers(part.get(key)):
             if not _is_exact(number):
                 raise ParameterError(
                     f"{where}: {key} has the number {number}, which has too many digits to be read exactly and would "
                     "be rounded; make it a string"
                 )
-    for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
+    for key in part.keys() & {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}:
         for bound in _numbers(part.get(key)):
             _require_exact_bound(where, key, bound, integer="number" not in _types(part))
-    _require_small_multiples(where, part)
+    if "multipleOf" in part or "allOf" in part:
+        _require_small_multiples(where, part)
 
 
 def _require_exact_bound(where: str, key: str, bound: float, *, integer: bool) -> None:

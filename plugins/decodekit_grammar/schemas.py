@@ -16,6 +16,7 @@ from decodekit import ParameterError
 from decodekit_grammar.aliases import require_readable
 from decodekit_grammar.branches import Branches, with_required_tags
 from decodekit_grammar.ecma import with_patterns_in_rust
+from decodekit_grammar.endless import require_end
 from decodekit_grammar.formats import with_dates
 from decodekit_grammar.json_values import as_json, require_sensible
 from decodekit_grammar.keys import with_plain_keys
@@ -49,7 +50,8 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
     schema = as_json(schema)
     require_shallow(schema)
     draft = str(schema.get("$schema", ""))
-    for place, part in parts(schema):
+    places = dict(parts(schema))
+    for place, part in places.items():
         require_kept(place, part, draft)
         where = f"at {place or 'its root'}"
         require_sensible(where, part)
@@ -58,6 +60,7 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
         require_few_optional_keys(where, part)
     message = _refused(schema)
     if message is None:
+        require_end(places)
         return schema
     place, message = _deepest(message, schema)
     if len(place) > _LONGEST_PLACE:
@@ -71,10 +74,10 @@ def prepared(schema: Any) -> Any:
     Raises:
         ParameterError: a pattern or a key cannot be read so.
     """
-    branches = Branches(schema)
+    branches, text = Branches(schema), json.dumps(schema)
 
     def read(part: dict[str, Any]) -> dict[str, Any]:
-        return with_plain_keys(with_dates(with_patterns_in_rust(branches.separate(without_notes(part)))))
+        return with_plain_keys(with_dates(with_patterns_in_rust(branches.separate(without_notes(part, text)))))
 
     return rebuilt(schema, read)
 
@@ -101,7 +104,9 @@ def schema_of_type(given: Any) -> Any:
 
 def _of_a_type(schema: dict[str, Any]) -> dict[str, Any]:
     """One schema of a type, without what its value does not need: it makes a set of an array, and keeps no notes."""
-    kept = {key: value for key, value in schema.items() if is_keyword(key) and key != "uniqueItems"}
+    kept = {key: value for key, value in schema.items() if is_keyword(key)}
+    if kept.get("minItems", 0) < 2:  # a set that needs two items needs two that differ
+        kept.pop("uniqueItems", None)
     if kept.get("format") in _FORMATS_OF_TYPES:
         del kept["format"]
     if kept.get("type") == "object" and isinstance(kept.get("properties"), dict):

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from decodekit import ParameterError
 from decodekit_grammar.constraint import Constraint
+from decodekit_grammar.lark_ends import require_rules_end
 from decodekit_grammar.limits import longest_forced, require_short
 from decodekit_grammar.matcher import require_valid
 
@@ -132,6 +133,7 @@ class Lark(Constraint):
             raise ValueError("%llguidance is set by this processor; leave the line out, and use forcing=")
         if len(re.findall(r"^[^\S\n]*[?!]?\w+[^\S\n]*[\[{(.:]", lark, re.MULTILINE)) > _MOST_RULES:
             raise ValueError(f"a grammar has at most {_MOST_RULES} rules")  # llguidance follows them by recursion
+        require_rules_end(lark)
         if not _CONTROL.search(lark):  # else it is checked when the vocabulary is known
             require_valid(lark)
         return lark

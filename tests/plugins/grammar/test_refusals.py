@@ -57,6 +57,26 @@ from tests.plugins.grammar.models import model
         ),
         ({"minProperties": 2, "required": ["a"]}, "its root", "minProperties"),
         ({"items": {"patternProperties": {"^x": {}}}}, "/items", "additionalProperties: false"),
+        (
+            {"type": "object", "properties": {"x": {"$ref": "#"}}, "required": ["x"]},
+            "/properties/x",
+            "no text of it ends",
+        ),
+        ({"type": "array", "items": {"$ref": "#"}, "minItems": 1}, "/items", "no text of it ends"),
+        ({"type": "array", "prefixItems": [{}, {"$ref": "#"}], "minItems": 2}, "/prefixItems/1", "no text of it ends"),
+        (
+            {
+                "$defs": {
+                    "N": {"type": "object", "properties": {"n": {"$ref": "#/$defs/M"}}, "required": ["n"]},
+                    "M": {"anyOf": [{"$ref": "#/$defs/N"}, {"type": "array", "minItems": 1, "items": {"$ref": "#m"}}]},
+                    "L": {"$anchor": "m", "type": "array", "items": {"$ref": "#/$defs/N"}, "minItems": 1},
+                },
+                "type": "object",
+                "properties": {"optional": {"$ref": "#/$defs/N"}},
+            },
+            "/properties/optional",
+            "make it optional or nullable",
+        ),
         ({"const": float("nan")}, "", "JSON values"),
         ({"const": {1}}, "", "JSON values"),
     ],

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, Json
 
 pytest.importorskip("llguidance")
 
-from decodekit import processor
+from decodekit import ParameterError, processor
 from decodekit_grammar.schemas import schema_of_type
 from tests.plugins.grammar.models import accepts
 
@@ -70,6 +70,24 @@ def test_a_format_and_a_pattern_hold_together_and_a_property_may_be_called_forma
     assert accepts(constraint({"const": {"format": "date"}}), '{"format":"date"}')
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Json[int], "'content.*' is not supported: .* or make the field a plain string"),
+        (list[Json[dict[str, int]]], "at /items: 'content.*' is not supported"),
+        (Annotated[set[int], Field(min_length=2)], "uniqueItems"),
+        (dict[str, Annotated[frozenset[int], Field(min_length=3)]], "at /additionalProperties: .*uniqueItems"),
+    ],
+)
+def test_what_a_type_requires_and_the_mask_cannot_is_refused(kind: Any, words: str) -> None:
+    with pytest.raises(ParameterError, match=words):
+        constraint(kind)
+
+
+def test_a_set_that_may_be_small_may_name_an_item_twice() -> None:
+    assert accepts(constraint(Annotated[set[int], Field(min_length=1, max_length=3)]), "[1,1]")
+
+
 class Inner(BaseModel):
     n: int
 
@@ -95,3 +113,8 @@ def test_words_that_say_nothing_may_stand_beside_a_schema_that_refers_to_itself(
     item = {"anyOf": [{"type": "null"}, {"$ref": "#"}], "examples": [None], "x-mine": 1}
     part = constraint({"type": "object", "properties": {"next": item}, "required": ["next"]})
     assert accepts(part, '{"next":{"next":null}}') and not accepts(part, '{"next":1}')
+
+
+def test_a_schema_that_stands_in_a_word_of_ones_own_is_found() -> None:
+    part = constraint({"x-shared": {"whole": {"type": "integer"}}, "$ref": "#/x-shared/whole"})
+    assert accepts(part, "1") and not accepts(part, '"a"')
