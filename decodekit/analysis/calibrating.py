@@ -19,7 +19,8 @@ from decodekit.analysis.statistics import Estimate, mean
 from decodekit.distribution import Distribution
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError, brief
-from decodekit.model.adapter import Adapter
+from decodekit.model.adapter import Adapter, AsyncAdapter
+from decodekit.model.asking import blocking, connect
 from decodekit.model.prefix import Prefix
 from decodekit.trace.trace import Trace
 from decodekit.types import Floats
@@ -98,7 +99,9 @@ class Calibration:
         return _plain(asdict(self))  # type: ignore[no-any-return]
 
 
-def forecasts_of_texts(adapter: Adapter, texts: Iterable[tuple[Prefix, Sequence[int]]]) -> Iterator[Forecast]:
+def forecasts_of_texts(
+    adapter: Adapter | AsyncAdapter, texts: Iterable[tuple[Prefix, Sequence[int]]]
+) -> Iterator[Forecast]:
     """The forecasts of each token of given texts: its own distribution, nothing drawn.
 
     Args:
@@ -111,7 +114,9 @@ def forecasts_of_texts(adapter: Adapter, texts: Iterable[tuple[Prefix, Sequence[
         DecodekitError: as `decodekit.analysis.forced.forced`.
     """
     kept = [_known_text(number, *text) for number, text in enumerate(texts)]
-    for text, at, dist in forced(adapter, kept):
+    model = blocking(adapter)
+    connect(model)
+    for text, at, dist in forced(model, kept):
         yield _forecast(text, dist, kept[text][1][at])
 
 

@@ -36,6 +36,7 @@ class Rollouts:
         sequences, tokens: how many it has.
         seed: with which it can be made again.
         failed: how many of the sequences ended with an error.
+        first_error: the message of the first of them; '' where none failed.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Rollouts:
     tokens: int
     seed: int
     failed: int = 0
+    first_error: str = ""
 
     def rows(self) -> list[Rollout]:
         """All of them, read from the file."""
@@ -119,7 +121,7 @@ def rollouts(
             (folder / "README.md").unlink(missing_ok=True)
             folder.rmdir()
         raise
-    return Rollouts(folder, made.sequences, made.tokens, call.seed, made.failed)
+    return Rollouts(folder, made.sequences, made.tokens, call.seed, made.failed, made.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class _Made:
     sequences: int = 0
     tokens: int = 0
     failed: int = 0
+    error: str = ""
     header: Header | None = None
 
     def take(self, rows: list[Rollout], header: Header) -> None:
@@ -165,7 +168,9 @@ def _add_run(call: _Call, made: _Made, file: TableFile) -> None:
     try:
         for result in results:
             row = _row(result)
-            errors += [] if result.error is None else [result.error]
+            if result.error is not None:
+                errors.append(result.error)
+                made.error = made.error or str(result.error)
             fine += result.error is None
             if len(errors) == n * len(prompts):
                 raise errors[0]
@@ -188,7 +193,13 @@ def _row(result: Result) -> Rollout:
 def _publish(folder: Path, file: TableFile, made: _Made, call: _Call, start: int) -> None:
     assert made.header is not None
     text = card(
-        made.header, made.end - start, call.n, made.sequences, made.tokens, missing=len(call.prompts) - made.end
+        made.header,
+        made.end - start,
+        call.n,
+        made.sequences,
+        made.tokens,
+        missing=len(call.prompts) - made.end,
+        failed=f"{made.failed} of the sequences failed; the first: {made.error}" if made.failed else "",
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
     file.publish({})

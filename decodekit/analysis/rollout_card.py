@@ -27,7 +27,9 @@ _COLUMNS = (
 )
 
 
-def card(header: Header, prompts: int, n: int, sequences: int, tokens: int, *, missing: int = 0) -> str:
+def card(
+    header: Header, prompts: int, n: int, sequences: int, tokens: int, *, missing: int = 0, failed: str = ""
+) -> str:
     """The card.
 
     Args:
@@ -35,6 +37,7 @@ def card(header: Header, prompts: int, n: int, sequences: int, tokens: int, *, m
         prompts, n: how many prompts, and samples of each.
         sequences, tokens: how many were written.
         missing: how many more prompts were to be sampled when it ended early.
+        failed: a sentence on sequences that failed.
     """
     adapter = header.adapter
     size = "n<1K" if sequences < 1000 else "1K<n<10K" if sequences < 10_000 else "10K<n<100K"
@@ -55,6 +58,7 @@ def card(header: Header, prompts: int, n: int, sequences: int, tokens: int, *, m
         *("- rollouts", f"size_categories: {json.dumps([size if sequences < 100_000 else '100K<n'])}", "---", ""),
         *("# Rollouts", "", f"{sequences} sequences, {tokens} tokens: {n} samples of each of {prompts} prompts.", ""),
         *([f"It ended early: the last {missing} prompts are not in it.", ""] if missing else []),
+        *([_cell(failed), ""] if failed else []),
         *("## Where they come from", "", "| what | value |", "| --- | --- |"),
         *(f"| {name} | {_cell(value)} |" for name, value in origin.items()),
         *("", "## Columns", "", "| column | what it is |", "| --- | --- |"),

@@ -51,24 +51,26 @@ def examine_sampler(
     else:
         from decodekit.analysis.wagers import Honesty
 
+        drawers: list[str] = []
         try:
-            found, drawn_by = _of_a_model(chosen, prompt, tokens)
+            found = _of_a_model(chosen, prompt, tokens, drawers)
         except BaseException as error:
             partial = getattr(error, "partial", None)
             if not isinstance(partial, Honesty) or not partial.tokens:
                 raise
-            _put(partial, "", as_json)
+            _put(partial, drawers[-1], as_json, ended_early=True)
+            say(f"the test ended early: {error if isinstance(error, DecodekitError) else 'interrupted'}")
             if isinstance(error, DecodekitError):
-                say(f"the test ended early: {error}")
                 return 1 if not partial.honest else 2
             raise
+        drawn_by = drawers[-1]
     _put(found, drawn_by, as_json)
     return 0 if found.honest else 1
 
 
-def _put(found: Honesty, drawn_by: str, as_json: bool) -> None:
+def _put(found: Honesty, drawn_by: str, as_json: bool, *, ended_early: bool = False) -> None:
     if as_json:
-        put_json({**found.to_dict(), "drawn_by": drawn_by or None})
+        put_json({**found.to_dict(), "drawn_by": drawn_by or None, "ended_early": ended_early})
     else:
         _show(found, drawn_by)
 
@@ -88,8 +90,8 @@ def _of_traces(chosen: AdapterChoice, paths: Sequence[Path], against: Against) -
     return found.with_skipped(sum(len(trace.steps) for trace in traces) - found.tokens)
 
 
-def _of_a_model(chosen: AdapterChoice, prompt: str, tokens: int) -> tuple[Honesty, str]:
-    """What is found, and who drew. A server draws where it can: its sampler is the one in question."""
+def _of_a_model(chosen: AdapterChoice, prompt: str, tokens: int, drawers: list[str]) -> Honesty:
+    """What is found. A server draws where it can: its sampler is the one in question. ``drawers`` gets who draws."""
     from decodekit.analysis.sampler_trial import try_sampler
 
     with Session.from_config(chosen.configuration({}, {"top_logprobs": 20})) as session:
@@ -97,14 +99,14 @@ def _of_a_model(chosen: AdapterChoice, prompt: str, tokens: int) -> tuple[Honest
         remote = hasattr(getattr(adapter, "adapter", adapter), "drawing")
         if remote and chain.sampler is multinomial:
             by_server = Session(adapter, Chain(chain.processors, provider), seed=session.seed, top_logprobs=20)
+            drawers.append("the server")
             try:
-                return try_sampler(by_server, prompt, tokens=tokens), "the server"
+                return try_sampler(by_server, prompt, tokens=tokens)
             except ParameterError as error:
                 say(f"the server cannot draw: {error}")
-        found = try_sampler(session, prompt, tokens=tokens)
-        if chain.sampler is provider:
-            return found, "the server"
-        return found, "decodekit, from the server's lists: its own sampler was not tested" if remote else "decodekit"
+        ours = "decodekit, from the server's lists: its own sampler was not tested" if remote else "decodekit"
+        drawers.append("the server" if chain.sampler is provider else ours)
+        return try_sampler(session, prompt, tokens=tokens)
 
 
 def _show(found: Honesty, drawn_by: str) -> None:

@@ -194,6 +194,7 @@ def test_an_interrupt_keeps_the_axes_that_are_done() -> None:
     partial: AuditReport = caught.value.partial  # type: ignore[attr-defined]
     assert [(each.axis, each.word) for each in partial.outcomes] == [("repeat", "exact"), ("batch size", "exact")]
     assert partial.controls == () and partial.texts == 4
+    assert partial.as_data()["interrupted"] is True and not partial.trusted
 
 
 def test_parameters_that_no_process_can_be_told_are_refused() -> None:

@@ -43,6 +43,8 @@ def test_a_sequence_that_failed_is_a_row_that_no_trainer_takes(tmp_path: Path) -
     rows = made.rows()
     failed = [row for row in rows if row.stop_reason == "error"]
     assert 0 < made.failed == len(failed) < made.sequences == 16
+    card = (made.folder / "README.md").read_text()
+    assert made.first_error and f"{made.failed} of the sequences failed; the first: {made.first_error}" in card
     for row, other in zip(rows, whole, strict=True):
         at = [*other.token_ids[:-1], 3].index(3)  # nothing follows this token
         assert row.token_ids == other.token_ids[: at + 1] and (row.stop_reason == "error") == (at < 2)

@@ -72,7 +72,7 @@ class AuditReport:
         texts, tokens: how many texts were written, and how many tokens each has.
         seed: of the texts and the draws.
         outcomes: one for each axis.
-        controls: one for each planted fault.
+        controls: one for each planted fault; none if the audit was interrupted.
     """
 
     info: AdapterInfo
@@ -90,8 +90,8 @@ class AuditReport:
 
     @property
     def trusted(self) -> bool:
-        """Whether every planted fault was caught."""
-        return all(each.caught for each in self.controls)
+        """Whether every planted fault was caught; not where the audit was interrupted before it looked."""
+        return bool(self.controls) and all(each.caught for each in self.controls)
 
     def as_data(self) -> dict[str, Any]:
         """Everything as values of JSON, except that a number may be infinite."""
@@ -104,6 +104,7 @@ class AuditReport:
             "seed": self.seed,
             "stable": self.stable,
             "trusted": self.trusted,
+            "interrupted": not self.controls,
             "axes": [
                 {**asdict(each), "measured": None if each.measured is None else _plain(each.measured)}
                 for each in self.outcomes

@@ -57,11 +57,13 @@ def rollouts(
             raise
     if as_json:
         put_json({"folder": str(out), "sequences": made.sequences, "tokens": made.tokens, "seed": made.seed,
-                  "failed": made.failed})  # fmt: skip
+                  "failed": made.failed, "first_error": made.first_error})  # fmt: skip
     else:
         typer.echo(f"{safe_text(str(out))}: {made.sequences} sequences, {made.tokens} tokens, seed {made.seed}")
     if made.failed:
-        say(f"{made.failed} of the {made.sequences} sequences failed: their stop_reason is error")
+        say(
+            f"{made.failed} of the {made.sequences} sequences failed (stop_reason error). The first: {made.first_error}"
+        )
         raise typer.Exit(1)
 
 
@@ -69,19 +71,24 @@ def _prompts(path: Path) -> list[Any]:
     """The prompts of a file, before a model is loaded."""
     found = []
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if not line.strip():
-                continue
-            data = json.loads(line)
-            if isinstance(data, dict):
-                if set(data) != {"prompt"}:
-                    raise ParameterError(f"{path}, line {number}: an object has a prompt, and no other key here")
-                data = data["prompt"]
-            if not isinstance(data, str | list):
-                raise ParameterError(f"{path}, line {number}: a prompt is a text, or a list of token ids or messages")
-            found.append(data)
-    except (ValueError, RecursionError, OSError) as error:
-        raise ParameterError(f"--prompts {path}: a line is not JSON: {error}") from error
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise ConfigError(f"--prompts: cannot read {path}: {error.strerror}") from error
+    for number, line in enumerate(lines, 1):
+        where = f"--prompts {path}, line {number}"
+        if not line.strip():
+            continue
+        try:
+            data = json.loads(line.decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{where}: it is not JSON: {error}") from error
+        if isinstance(data, dict):
+            if set(data) != {"prompt"}:
+                raise ConfigError(f"{where}: an object has a prompt, and no other key here")
+            data = data["prompt"]
+        if not isinstance(data, str | list):
+            raise ConfigError(f"{where}: a prompt is a text, or a list of token ids or messages")
+        found.append(data)
     if not found:
         raise ConfigError(f"--prompts: {path} has no prompt")
     return found

@@ -10,7 +10,9 @@ import pytest
 
 from decodekit import CHEAP, AdapterInfo, Distribution, ParameterError, Prefix, Session
 from decodekit.analysis import forecasts_of_texts, score, temperature_curve
+from decodekit_remote import RemoteAdapter
 from decodekit_remote.vocabulary import HashedVocabulary
+from tests.adapters.remote.servers import serving
 
 TOKENS = {" Paris": 0.7, " Lyon": 0.2, ".": 0.1}
 
@@ -51,3 +53,11 @@ def test_a_text_of_several_tokens_is_refused_and_one_token_is_scored() -> None:
     for call in calls:
         with pytest.raises(ParameterError, match=r"is no single token of this server.*name its tokenizer="):
             call()
+
+
+def test_texts_on_a_server_are_forecast() -> None:
+    with serving("llama_server") as server:
+        adapter = RemoteAdapter(base_url=server.url, dialect="llama_server")
+        text = [1, 2, 3, 4]
+        found = list(forecasts_of_texts(adapter, [(Prefix(text[:1]), text[1:4])]))
+    assert len(found) == 3 and all(each.logprob < 0 for each in found)

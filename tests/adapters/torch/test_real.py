@@ -14,7 +14,6 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("llama_cpp")
-gguf = pytest.importorskip("gguf")
 
 import torch
 
@@ -24,6 +23,7 @@ from decodekit.testing import check_adapter, check_tokenizer
 from decodekit_torch import TorchAdapter
 from tests.adapters.torch.models import Oracle
 
+gguf = pytest.importorskip("gguf")
 pytestmark = pytest.mark.real_model
 
 ON_A_GPU_TOO = [pytest.param(f"cuda {dtype}", marks=pytest.mark.cuda) for dtype in ("float32", "bfloat16")]
