@@ -139,7 +139,7 @@ def curves(
     """
     grid, model = known_temperatures(temperatures), blocking(adapter)
     near, size = whole(near, "near", 0, 2**31 - 1), model.info.vocab_size
-    end = None if end is None else whole(end, "end", 0, (2**31 if size is None else size) - 1)
+    end = None if end is None else whole(end, "end", 0, (2**63 if size is None else size) - 1)
     prefix, tokens = prefix_and_tokens(model, prompt, known_candidates(answers), several=True)
     listed = tuple((*each[0], end) if end is not None else each[0] for each in tokens)
     if len(set(listed)) < len(listed):

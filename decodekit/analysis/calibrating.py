@@ -181,7 +181,7 @@ def calibration(
 def _known_text(number: int, prefix: Prefix, ids: Sequence[int]) -> tuple[Prefix, tuple[int, ...]]:
     if not isinstance(prefix, Prefix):
         raise ParameterError(f"text {number} follows a Prefix, such as Prefix([0]), not {brief(prefix)}")
-    return prefix, tuple(whole(each, f"text {number}: a token id", 0, 2**31 - 1) for each in ids)
+    return prefix, tuple(whole(each, f"text {number}: a token id", 0, 2**63 - 1) for each in ids)
 
 
 def _log_score(given: Sequence[Forecast], texts: Sequence[int]) -> Estimate:

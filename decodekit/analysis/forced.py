@@ -15,6 +15,7 @@ from decodekit.model.adapter import Adapter, AdapterInfo
 from decodekit.model.asking import ask
 from decodekit.model.prefix import Prefix
 from decodekit.model.token_budget import rows_at_once
+from decodekit.session.continuation import require_known_token
 
 __all__ = ["Place", "along", "forced"]
 
@@ -68,15 +69,19 @@ def along(
         prefixes: each with the ids of tokens that must be in the answer; read as they are needed.
 
     Raises:
+        ParameterError: a text is given in place of a token, to a server whose tokenizer is not known.
         DecodekitError: the adapter's answer for a prefix.
     """
     rows, shown = rows_at_once(adapter.info.vocab_size), _showable(adapter.info, disclose)
     places = iter(prefixes)
     while part := list(islice(places, rows)):
         needs = [shown | Disclosure(ids=tuple(ids)) for _, ids in part]
-        for answer in ask(adapter, [prefix for prefix, _ in part], needs):
+        answers = ask(adapter, [prefix for prefix, _ in part], needs)
+        for answer, (_, ids) in zip(answers, part, strict=True):
             if isinstance(answer, DecodekitError):
                 raise answer
+            for token_id in ids:
+                require_known_token(adapter.tokenizer, answer, token_id)
             yield answer
 
 

@@ -26,7 +26,7 @@ from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.admission import admit
 from decodekit.model.prefix import Prefix
 from decodekit.model.token_budget import rows_at_once
-from decodekit.session.continuation import Tokens
+from decodekit.session.continuation import Tokens, require_known_token
 from decodekit.session.inquiry import Inquiry
 from decodekit.session.law import law_of, require_pure
 from decodekit.session.options import GenerationOptions
@@ -216,6 +216,7 @@ def _scored(
 
 def _take(each: _Scored, at: int, answer: Distribution, chain: Chain | None) -> None:
     token_id = each.ids[at]
+    require_known_token(each.start.tokenizer, answer, token_id)
     raw = answer.logprob(token_id)
     if chain is not None:
         context = each.context(at)

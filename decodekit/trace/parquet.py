@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from decodekit.draw.whole import whole
-from decodekit.trace.columns import BATCH, BATCH_BYTES, batch, bytes_of, ends_of, run_of, schema, without_row
+from decodekit.trace.collecting import batch, bytes_of
+from decodekit.trace.columns import BATCH, BATCH_BYTES, ends_of, run_of, schema, without_row
 from decodekit.trace.header import Header, Resumption, SequenceEnd
 from decodekit.trace.step import Step
 from decodekit.trace.table_file import ROW_GROUP, TableFile

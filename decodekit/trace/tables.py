@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from decodekit.errors import TraceError, brief, message_of
 from decodekit.local.files import open_regular
+from decodekit.trace.collecting import batches
 from decodekit.trace.columns import (
     BATCH,
     BATCH_BYTES,
     IDS,
     OLDER_SCHEMA,
     SCHEMA,
-    batches,
     ends_of,
     pyarrow,
     run_of,

@@ -103,7 +103,7 @@ def test_stored_answers_are_no_repetition() -> None:
 def test_heads_are_bounded() -> None:
     one, other = (models.Cached(most=Disclosure(8)) for _ in range(2))
     (same,) = audit(one, against=other, axes=["against"], tokens=TOKENS).outcomes
-    assert same.word == "exact"
+    assert same.word == "exact as shown"
     moved = TableAdapter(lambda ids: models.row(ids) + 0.5 * np.cos(np.arange(models.V)), models.V, most=Disclosure(8))
     (found,) = audit(one, against=moved, axes=["against"], tokens=TOKENS).outcomes
     whole = TableAdapter(lambda ids: models.row(ids) + 0.5 * np.cos(np.arange(models.V)), models.V)
@@ -170,6 +170,9 @@ def test_lists_that_leave_the_draws_open_are_undecided_and_never_called_stable()
     one, other = Shows(row, 8), Shows(row, 8)
     for each in (one, other):
         each.info = replace(each.info, most=Disclosure(top=3))
+    (equal,) = audit(one, against=other, axes=["against"], prompts=[[1], [2]], tokens=20).outcomes
+    assert equal.word == "exact as shown" and "the rest may differ by 0.3" in equal.why
+    assert equal.measured is not None and equal.measured.expected.high > 0 == equal.measured.flips
     other.off = 1e-9
     (outcome,) = audit(one, against=other, axes=["against"], prompts=[[1], [2]], tokens=20).outcomes
     assert outcome.word == "undecided" and "may be expected" in outcome.why

@@ -198,6 +198,13 @@ def test_what_is_no_rollout_is_refused_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_probabilities_given_a_coin_are_no_behaviour(tmp_path: Path) -> None:
+    session = decodekit.open(TableAdapter(lambda _: np.log([0.4, 0.3, 0.2, 0.1]), 4), chain="xtc=0.5", seed=1)
+    with session, pytest.raises(ParameterError, match="'xtc' draws random numbers, so a recorded log-probability"):
+        rollouts(session, [[0]], 20, tmp_path / "coin", max_tokens=5)
+    assert not (tmp_path / "coin").exists()
+
+
 def test_taken_back_branches_are_marked(tmp_path: Path) -> None:
     trained = decodekit.testing.NGramAdapter("abababab ababab abab")
     with decodekit.open(trained, seed=5) as session:

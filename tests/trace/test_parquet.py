@@ -186,6 +186,14 @@ def test_a_trace_is_read_by_whatever_reads_arrow(tmp_path: Path, ngram: NGramAda
     assert empty.num_rows == 0 and empty.schema == table.schema
 
 
+def test_scores_beyond_32_bits_are_infinite_without_a_warning(ngram: NGramAdapter) -> None:
+    trace = decodekit.Session(ngram, chain("truncated"), seed=7).generate("the ", max_tokens=1).trace
+    [step] = trace.steps
+    far = replace(step, evidence=Evidence(np.arange(2), np.array([1e300, -1e300]), None))
+    table = pyarrow.table(decodekit.Trace(trace.header, [far], None))
+    assert table.column("final_scores").to_pylist() == [[np.inf, -np.inf]]
+
+
 def test_an_interrupt_anywhere_leaves_a_whole_table_or_none(tmp_path: Path) -> None:
     session, numbers = decodekit.Session(NGramAdapter(TEXT), seed=7), count()
     expected, shown = list(session.generate("the ", max_tokens=3).token_ids), []

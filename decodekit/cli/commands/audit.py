@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["audit"]
 
-_STYLE = {"exact": "green", "numerically stable": "green", "sampling-stable": "yellow", "unstable": "bold red"}
+_STYLE = {"exact": "green", "exact as shown": "green", "numerically stable": "green", "sampling-stable": "yellow",
+          "undecided": "yellow", "unstable": "bold red"}  # fmt: skip
 
 
 @with_adapter_flags
@@ -50,8 +51,9 @@ def audit(
 ) -> None:
     """Ask a model the same questions on many schedules (batch, cache, process, threads, ...) and compare the answers.
 
-    Each axis gets a verdict: exact, numerically stable (no total variation reaches 1e-4), sampling-stable (fewer than 1
-    in 100 draws flip), unstable, undecided (lists do not say), or not tested, with the reason. Models with planted
+    Each axis gets a verdict: exact (as shown, where answers are lists), numerically stable (no total variation reaches
+    1e-4), sampling-stable (fewer than 1 in 100 draws flip), unstable, undecided (lists do not say), or not tested, with
+    the reason. Models with planted
     faults are audited too. Exit 0: no tested axis is unstable; 1: one is, a planted fault was not caught, or an axis
     that you named has no verdict.
     """
