@@ -70,7 +70,7 @@ def _require_room_beside_whole(where: str, part: Mapping[str, Any]) -> None:
             ends = [side * (end - bound) for each in together for key in others for end in _numbers(each.get(key))]
             if bound == int(bound) and side * bound >= 0 and any(0 < end < 1 for end in ends):
                 raise ParameterError(
-                    f"{where}: {opened} {bound} with another bound less than 1 away is not supported; use {closed} with "
+                    f"{where}: {opened} {bound} with another bound nearer than 1 is not supported; use {closed} with "
                     "a number beside it"
                 )
 
