@@ -12,13 +12,16 @@ from decimal import Decimal
 from typing import Any
 
 from decodekit import ParameterError
-from decodekit_grammar.keywords import parts
 
 __all__ = ["require_exact_numbers"]
 
 _EXACT = 2**53
 _MOST_POWER = 22
 _INT64 = 2**63 - 1  # as an upper limit of integers it is kept
+_OTHER_BOUNDS = {
+    "exclusiveMinimum": ("maximum", "exclusiveMaximum"),
+    "exclusiveMaximum": ("minimum", "exclusiveMinimum"),
+}
 _MOST_REMAINDERS = 20_000
 _MOST_PRODUCT = 2**32 - 1
 
@@ -40,6 +43,7 @@ def require_exact_numbers(where: str, part: Mapping[str, Any]) -> None:
     for key in part.keys() & {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}:
         for bound in _numbers(part.get(key)):
             _require_exact_bound(where, key, bound, integer="number" not in _types(part))
+    _require_room_beside_whole(where, part)
     if "multipleOf" in part or "allOf" in part:
         _require_small_multiples(where, part)
 
@@ -51,6 +55,35 @@ def _require_exact_bound(where: str, key: str, bound: float, *, integer: bool) -
             f"{where}: {key} is {bound}, which has too many digits to be read exactly and would be rounded; integers "
             "up to 2**53 are kept"
         )
+
+
+def _require_room_beside_whole(where: str, part: Mapping[str, Any]) -> None:
+    """llguidance takes the whole number of an exclusive bound too where the other bound has the same whole part."""
+    if not part.keys() & {"exclusiveMinimum", "exclusiveMaximum", "allOf"}:
+        return
+    together = list(_conjoined(part))
+    for opened, closed, side in (("exclusiveMinimum", "minimum", 1), ("exclusiveMaximum", "maximum", -1)):
+        # In draft 4, "exclusiveMinimum": true is said of minimum.
+        bounds = [each.get(closed) if each.get(opened) is True else each.get(opened) for each in together]
+        for bound in _numbers(bounds):
+            others = _OTHER_BOUNDS[opened]
+            ends = [side * (end - bound) for each in together for key in others for end in _numbers(each.get(key))]
+            if bound == int(bound) and side * bound >= 0 and any(0 < end < 1 for end in ends):
+                raise ParameterError(
+                    f"{where}: {opened} {bound} with another bound nearer than 1 is not supported; use {closed} with "
+                    "a number beside it"
+                )
+
+
+def _conjoined(part: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A schema and those in its allOf, which hold of the same value."""
+    waiting: list[Any] = [part]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Mapping):
+            yield each
+            inner = each.get("allOf")
+            waiting.extend(inner if isinstance(inner, list) else [])
 
 
 def _types(part: Mapping[str, Any]) -> list[str]:
@@ -86,7 +119,7 @@ def _is_exact(number: float) -> bool:
 
 def _require_small_multiples(where: str, part: Mapping[str, Any]) -> None:
     """llguidance builds as many states as there are remainders: without a bound that is minutes and gigabytes."""
-    together = [part, *(each for _, each in parts({"allOf": part.get("allOf")}))]
+    together = list(_conjoined(part))
     given = [number for each in together for number in _numbers(each.get("multipleOf")) if number > 0]
     decimals = [Decimal(repr(number)) for number in given]
     states = math.lcm(*(each.as_integer_ratio()[0] for each in decimals))

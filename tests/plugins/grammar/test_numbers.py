@@ -41,6 +41,12 @@ def constraint(schema: Any) -> Any:
         ({"type": "integer", "exclusiveMaximum": 10**18}, "exclusiveMaximum"),
         ({"type": "integer", "exclusiveMinimum": 2**53}, "exclusiveMinimum"),
         ({"type": "number", "minimum": 123456789.12345679}, "minimum is 123456789.12345679"),
+        ({"type": "number", "exclusiveMinimum": 0, "maximum": 0.25}, "exclusiveMinimum 0 with another bound"),
+        ({"type": "number", "exclusiveMaximum": -2, "minimum": -2.5}, "exclusiveMaximum -2 with another bound"),
+        (
+            {"allOf": [{"exclusiveMinimum": 1}, {"exclusiveMaximum": 1.5}]},
+            "is not supported; use minimum with a number beside it",
+        ),
         ({"type": "integer", "minimum": 10**18}, "a bound of 19 digits or more is not supported"),
         (
             {"allOf": [{"multipleOf": 1_000_000}, {"multipleOf": 700_000}]},
@@ -78,3 +84,30 @@ def test_the_others_are_kept(digits: int, power: int) -> None:
 def test_large_bounds_are_exact(schema: Any, inside: int, outside: int) -> None:
     part = constraint(schema)
     assert accepts(part, str(inside)) and not accepts(part, str(outside))
+
+
+@pytest.mark.parametrize("low", ["minimum", "exclusiveMinimum"])
+@pytest.mark.parametrize("high", ["maximum", "exclusiveMaximum"])
+def test_bounds_of_numbers_that_are_near_each_other(low: str, high: str) -> None:
+    ends = [-2.5, -2, -0.5, 0, 0.25, 1, 1.5]
+    texts = [f"{sign}{whole}{rest}" for sign in ("", "-") for whole in (0, 1, 2) for rest in ("", ".0", ".25", ".5")]
+    taken = 0
+    for schema in ({"type": "number", low: one, high: two} for one in ends for two in ends if one < two):
+        try:
+            part = constraint(schema)
+        except ParameterError:
+            continue
+        taken += 1
+        least, most = schema[low], schema[high]
+        assert isinstance(least, (int, float)) and isinstance(most, (int, float))
+        for text in texts:
+            inside = least <= float(text) <= most and (
+                float(text) not in [schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")]
+            )
+            assert inside or not accepts(part, text), (schema, text)
+    assert taken > 12
+
+
+def test_bounds_of_two_properties_are_none_of_one_number() -> None:
+    two = {"properties": {"a": {"type": "number", "exclusiveMinimum": 0}, "b": {"type": "number", "maximum": 0.5}}}
+    assert accepts(constraint({"allOf": [{"type": "object", **two}]}), '{"a":0.1,"b":0.5}')
