@@ -63,6 +63,7 @@ class Capabilities:
             can be asked which of several tokens is the most likely, and an answer can be made to begin with given ids.
         lossy: what happens to bytes that are not UTF-8 in a text: 'replace' (U+FFFD) or 'ignore'.
         longest_text: a token of more bytes than this has no text in a list; None where all have.
+        reads_markup: the markup of a control token in a prompt of text is read as that token.
         usual_top: how many tokens it lists cheaply.
         impossible: a value this low or lower means probability zero, in nats.
         unlisted_below: a value this low or lower means that the token is not in the list, in nats; None where there is
@@ -90,6 +91,7 @@ class Capabilities:
     biases: bool = False
     lossy: Literal["replace", "ignore"] = "replace"
     longest_text: int | None = None
+    reads_markup: bool = False
     usual_top: int = 20
     impossible: float = -3e38
     unlisted_below: float | None = None
