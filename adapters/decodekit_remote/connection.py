@@ -122,7 +122,7 @@ class Connection:
 
     def fitness(self, *, drawn: bool) -> list[Fitness]:
         """What the server is known to do and not to do."""
-        return list(fitness_of(self.server, self._checks, drawn=drawn))
+        return list(fitness_of(self.server, self._checks, drawn=drawn, talks=self.talking is not None))
 
     async def check_before(self, prefix: Prefix) -> None:
         """Check that the server will read a prefix as its tokens. Raises `ProviderError`."""
@@ -140,23 +140,20 @@ class Connection:
         by_digest: dict[bytes, Wanted] = {}
         for prefix, want in zip(prefixes, wants, strict=True):
             asked = by_digest.get(prefix.digest)
-            least = reachable(want, 1)
-            if asked is not None:
-                least = reachable(asked.disclosure | least, 1)
-            by_digest[prefix.digest] = Wanted(prefix, least)
+            by_digest[prefix.digest] = Wanted(prefix, want if asked is None else asked.disclosure | want)
         found: dict[bytes, Answer] = {}
         fresh: list[Wanted] = []
         for digest, wanted in by_digest.items():
             self.answers.observe(wanted.prefix)
+            want, least = wanted.disclosure, reachable(wanted.disclosure, 1)
             kept = self.answers.of(digest)
-            if kept is not None and kept.covers(wanted.disclosure):
+            if kept is not None and (kept.covers(least) or (want.ids and kept.covers(want))):
                 found[digest] = kept.answer
                 continue
             fault = self.server.fault(wanted.prefix)
             if fault is None:
                 self.list_length.answered(too_short=self.answers.was_given(digest))
-                more = reachable(wanted.disclosure, self.list_length.top)
-                fresh.append(Wanted(wanted.prefix, more, least=wanted.disclosure))
+                fresh.append(Wanted(wanted.prefix, reachable(want, self.list_length.top), least))
             else:
                 found[digest] = fault
         self.streams.is_full = len(fresh) > self.streams.most
@@ -236,6 +233,7 @@ def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, o
                 capabilities.lossy,
                 conversations=capabilities.conversations,
                 longest_text=capabilities.longest_text,
+                markup=capabilities.reads_markup,
             )
         if capabilities.biases and options.retokenised == "error":
             begun_answers = BegunAnswers(vocabulary, grammars=found.info.id_grammar)
