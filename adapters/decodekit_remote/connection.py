@@ -53,6 +53,7 @@ class Connection:
 
     Attributes:
         talking: the connection for conversations; None where there is no other.
+        drawn_model: the model of the last answer that the server drew, as it says.
         refused_fields: those of a question for a drawn answer that the server refused: they are not sent any more.
 
     Raises:
@@ -63,6 +64,7 @@ class Connection:
     def __init__(self, server: Server, found: Found, options: Options, chat: Dialect | None = None) -> None:
         self.server, self.probed, self._options = server, found.probed, options
         self.refused_fields: set[str] = set()
+        self.drawn_model: str | None = None
         capabilities = server.capabilities
         most = capabilities.most_top
         grows = options.top is None and not capabilities.distinct_keys  # longer lists have more equal texts there

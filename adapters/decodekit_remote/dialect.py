@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from decodekit.distribution import Stage
-from decodekit.errors import ParameterError
+from decodekit.errors import ParameterError, ProviderError
+from decodekit.model.drawn import Ending
 from decodekit.text.tokenizer import Message
 
 __all__ = [
@@ -263,16 +264,18 @@ class Drawn(NamedTuple):
         part: which part of the answer the text belongs to; parts come in ascending order.
         counts: what it reports.
         idle: it says only that the connection is alive.
+        fault: why the answer cannot be used after this text, such as a filter, a refusal or the call of a tool.
     """
 
     entries: Sequence[Entry]
-    ends: Literal["stop", "length"] | None = None
+    ends: Ending | None = None
     model: str = ""
     build: str = ""
     text: str | None = None
     part: tuple[int, ...] = ()
     counts: Counts = Counts()
     idle: bool = False
+    fault: ProviderError | None = None
 
 
 @dataclass(frozen=True, slots=True)

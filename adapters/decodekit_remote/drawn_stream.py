@@ -71,6 +71,8 @@ async def drawn_tokens(
     try:
         async with aclosing(_events(server, path, body)) as events:
             async for event in events:
+                if event.model and event.model != question.model:
+                    schedule["model"] = server.transport.redaction.text(event.model)
                 if event.build:
                     schedule["server"] = server.transport.redaction.text(event.build)
                 if event.text and event.part < part:
@@ -85,6 +87,8 @@ async def drawn_tokens(
                     entries = listed.take(event.text, event.entries)
                 for token in tokens(entries, is_text=event.text is not None):
                     yield token
+                if event.fault is not None:
+                    raise event.fault
                 if event.ends is not None:
                     for token in tokens(listed.end()):
                         yield token

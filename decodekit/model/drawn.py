@@ -31,7 +31,7 @@ __all__ = [
     "draw_from_task",
 ]
 
-Ending = Literal["stop", "length"]
+Ending = Literal["stop", "length", "context"]
 
 
 @dataclass(frozen=True, slots=True)
