@@ -46,6 +46,8 @@ BATCH_BYTES = 32 * 2**20  # of evidence; a step of an untruncated draw has up to
 SCHEMA = "decodekit-steps/1"
 """The name and version of the columns; docs/traces.md describes them."""
 
+_MOST_IN_32_BITS = 2**31  # tokens
+
 DICTIONARIES = ("run", "text", "processors.list.element.name")
 """Leaves of few different values."""
 SPLIT = (
@@ -78,7 +80,9 @@ def run_of(header: Header) -> str:
 def schema(header: Header) -> pa.Schema:
     """The schema of a run's steps. Its metadata has ``decodekit.schema``, and the header as JSON as ``decodekit``."""
     metadata = {"decodekit": Lines().header(header).content, "decodekit.schema": SCHEMA}
-    return pyarrow().schema(_fields(), metadata=metadata)
+    pa, size = pyarrow(), header.adapter.get("vocab_size")
+    ids = pa.int32() if isinstance(size, int) and size <= _MOST_IN_32_BITS else pa.int64()  # a hash has 63 bits
+    return pa.schema(_fields(ids), metadata=metadata)
 
 
 def ends_of(ends: Sequence[SequenceEnd]) -> bytes:
@@ -96,10 +100,10 @@ def batch(steps: Sequence[Step], run: str, of: pa.Schema) -> pa.RecordBatch:
         of: its schema.
 
     Raises:
-        pyarrow.ArrowInvalid, OverflowError: a token id does not fit in 32 bits.
+        pyarrow.ArrowInvalid, OverflowError: a token id does not fit in 32 bits, where the vocabulary does.
     """
     pa = pyarrow()
-    made = {name: column(steps) for name, (_, column) in _columns(pa).items()}
+    made = {name: column(steps) for name, (_, column) in _columns(pa, of.field("token_id").type).items()}
     names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(steps), np.int32)), pa.array([run], pa.string()))
     return pa.RecordBatch.from_arrays([names, *made.values()], schema=of)
 
@@ -134,17 +138,17 @@ def stream(header: Header, steps: Sequence[Step]) -> pa.RecordBatchReader:
     return pyarrow().RecordBatchReader.from_batches(of, batches(steps, run_of(header), of))
 
 
-def _fields() -> list[tuple[str, Any]]:
+def _fields(ids: Any) -> list[tuple[str, Any]]:
     pa = pyarrow()
-    kinds = [(name, kind) for name, (kind, _) in _columns(pa).items()]
+    kinds = [(name, kind) for name, (kind, _) in _columns(pa, ids).items()]
     return [("run", pa.dictionary(pa.int32(), pa.string())), *kinds]
 
 
 _Column = tuple[Any, Callable[[Sequence[Step]], "pa.Array"]]
 
 
-def _columns(pa: Any) -> dict[str, _Column]:
-    """For each column its type, and a function from steps to an array of this type."""
+def _columns(pa: Any, ids: Any) -> dict[str, _Column]:
+    """For each column its type, and a function from steps to an array of this type; ``ids`` is that of token ids."""
     integer, whole, real, single = pa.int32(), pa.int64(), pa.float64(), pa.float32()
 
     def scalars(kind: Any, of: Callable[[Step], Any]) -> _Column:
@@ -158,21 +162,21 @@ def _columns(pa: Any) -> dict[str, _Column]:
     return {
         "stream": scalars(pa.uint64(), lambda step: step.stream),
         "step": scalars(integer, lambda step: step.index),
-        "token_id": scalars(whole, lambda step: step.token_id),
+        "token_id": scalars(ids, lambda step: step.token_id),
         "text": scalars(pa.string(), lambda step: step.text),
         "logprob": scalars(real, lambda step: step.choice.logprob),
         "raw_logprob": scalars(real, lambda step: step.choice.raw_logprob),
         "rank": scalars(integer, lambda step: step.choice.rank),
         "score": scalars(real, lambda step: step.choice.score),
         "margin": scalars(real, lambda step: step.choice.margin),
-        "runner_up": scalars(whole, lambda step: step.choice.runner_up),
+        "runner_up": scalars(ids, lambda step: step.choice.runner_up),
         "word": scalars(pa.binary(8), lambda step: None if step.draw is None else step.draw.word.to_bytes(8, "big")),
         "raw_support": scalars(whole, lambda step: step.raw.support),
         "raw_entropy": scalars(real, lambda step: step.raw.entropy),
-        "raw_top_ids": lists(whole, lambda step: step.raw.top, lambda tops: _flat(tops, 0, np.int64)),
+        "raw_top_ids": lists(ids, lambda step: step.raw.top, lambda tops: _flat(tops, 0, np.int64)),
         "raw_top_logprobs": lists(single, lambda step: step.raw.top, lambda tops: _flat(tops, 1, np.float32)),
         "processors": (pa.list_(_processor(pa)), lambda steps: _processors(pa, steps)),
-        "final_ids": lists(whole, lambda step: step.evidence and step.evidence.token_ids, _joined(np.int64)),
+        "final_ids": lists(ids, lambda step: step.evidence and step.evidence.token_ids, _joined(np.int64)),
         "final_scores": lists(single, lambda step: step.evidence and step.evidence.scores, _joined(np.float32)),
         "final_floor": scalars(real, lambda step: step.evidence and step.evidence.floor),
         "complete": scalars(pa.bool_(), lambda step: step.complete),
