@@ -112,9 +112,12 @@ def test_the_model_that_answered_is_recorded_and_another_one_is_warned_of(caplog
         name = {"model": f"m-2026-0{number}"}
         return streamed([chunk("a", [entry("a")]) | name, STOP | name])
 
-    with playing(answer) as server, caplog.at_level(logging.WARNING):
-        with Session(server.adapter(model="m"), "provider", seed=1) as session:
-            first, second = (session.generate(TALK, max_tokens=4) for _ in range(2))
+    with (
+        playing(answer) as server,
+        caplog.at_level(logging.WARNING),
+        Session(server.adapter(model="m"), "provider", seed=1) as session,
+    ):
+        first, second = (session.generate(TALK, max_tokens=4) for _ in range(2))
     assert [each.trace.steps[0].schedule["model"] for each in (first, second)] == ["m-2026-01", "m-2026-02"]
     assert sum("another model answers" in record.getMessage() for record in caplog.records) == 1
 

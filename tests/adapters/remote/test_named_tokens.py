@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -77,3 +80,11 @@ def test_a_conversation_is_sent_as_the_text_of_its_template(python_server: str, 
             assert there.generate(prompt, max_tokens=2).text == here.generate(prompt, max_tokens=2).text
         (verdict,) = [each for each in there.adapter.adapter.fitness() if each.what == "conversations"]
     assert verdict.word == "works"
+
+
+@pytest.mark.real_model
+def test_the_doctor_reports_no_problem_where_the_server_answers(python_server: str) -> None:
+    """Without a tokenizer, the same text twice is not two tokens there, which nobody asked for."""
+    command = [sys.executable, "-m", "decodekit", "doctor", "--adapter", "remote", "--json"]
+    done = subprocess.run([*command, "--set", f"base_url={python_server}"], capture_output=True, check=False)
+    assert (done.returncode, json.loads(done.stdout)["problems"]) == (0, [])
