@@ -57,17 +57,17 @@ async def drawn_tokens(
     body = {name: value for name, value in body.items() if name not in without}
     listed = ListedText()
     schedule: dict[str, int | str] = {"drawn_by": server.dialect.name, **noted}
-    number = 0
+    number, counts = 0, Counts()
 
     def tokens(entries: Sequence[Entry], *, is_text: bool = True) -> Iterator[DrawnToken]:
         nonlocal number
         for entry in entries:
             for token in _tokens(server, entry, question, schedule, is_text=is_text):
-                yield replace(token, schedule={**(token.schedule or {}), "position": number})
+                noted_here = {**(token.schedule or {}), "position": number}
+                yield replace(token, schedule=noted_here, prompt_tokens=counts.prompt, cached_tokens=counts.cached)
                 number += 1
 
     part: tuple[int, ...] = ()
-    counts = Counts()
     try:
         async with aclosing(_events(server, path, body)) as events:
             async for event in events:
