@@ -14,6 +14,8 @@ demo: $(VENV)/.demo
 		--chain "temperature=0.8 top_p=0.95" --trace demo.jsonl --explain 2
 	$(BIN)/decodekit verify demo.jsonl
 
+# Python's bytecode is kept whatever the environment says, or every worker translates every test anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.test
 	$(BIN)/python -Im pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 

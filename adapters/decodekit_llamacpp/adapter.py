@@ -101,6 +101,7 @@ class LlamaCppAdapter(OfOneProcess):
         fingerprint = _require_pinned(path, sha256)
         self._rows = rows_per_forward or (_GPU_ROWS if n_gpu_layers else _CPU_ROWS)
         cache = cache_type or ("f16" if n_gpu_layers else "bf16-f16")
+        self.settings = {"cache": cache, "n_gpu_layers": n_gpu_layers}
         self._model = Model(str(path), n_gpu_layers)
         try:
             if self._model.refusal is not None:

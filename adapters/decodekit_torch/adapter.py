@@ -134,7 +134,7 @@ class TorchAdapter(OfOneProcess):
         self._tokenizer = self._tokenizer_for(tokenizer, loaded)
         self._answers: dict[bytes, Distribution | KeptRow] = {}
         self._schedules: dict[Shape, Schedule] = {}
-        self._setting = {**setting(module), **noise}
+        self.settings = {**setting(module), **noise}
         self._head = self._head_for(head)
         name = model if isinstance(model, str) else type(model).__name__
         self._info = self._described(name, loaded, stochastic=bool(noise), concurrency=max_sequences)
@@ -345,7 +345,7 @@ class TorchAdapter(OfOneProcess):
             threads = torch.get_num_threads()
             known = {"rows": shape.rows, "columns": shape.columns, "cached": int(shape.cached), "threads": threads}
             room = {"room": shape.room} if shape.room else {}
-            known = self._schedules[shape] = {**known, **room, **self._setting}
+            known = self._schedules[shape] = {**known, **room, **self.settings}
         return known
 
     def _cache_answers(self, answers: dict[bytes, Answer | KeptRow]) -> None:

@@ -148,7 +148,7 @@ def move(module: Any, device: str) -> None:
         raise ParameterError("adapter 'torch': device is for modules, not for a function")
     try:
         module.to(torch.device(device))
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the second: this torch was built without CUDA
         if out_of_memory(error):
             raise
         raise ParameterError(f"adapter 'torch': device: {error}") from None

@@ -15,6 +15,7 @@ from decodekit.analysis.scored import Bounded
 from decodekit.analysis.tempered import known_temperatures
 from decodekit.analysis.tree import Ids, Tree
 from decodekit.chain import Chain
+from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import blocking
@@ -60,20 +61,30 @@ class Curves:
         return self.logprob.values
 
     def overtaken(self, first: int, second: int) -> list[Crossing]:
-        """Where one answer becomes more probable than another, or less. Raises `Undisclosed` as `logprobs`."""
+        """Where one answer becomes more probable than another, or less, by their numbers.
+
+        Raises:
+            ParameterError: there is no such answer.
+            Undisclosed: as `logprobs`.
+        """
+        first, second = self._number(first), self._number(second)
         return crossings(self.temperatures, self.logprobs[first], self.logprobs[second])
 
     def below_chance(self, answer: int) -> list[Crossing]:
         """Where an answer becomes less probable than uniformly random tokens, or more.
 
         Raises:
-            ParameterError: the size of the vocabulary is not known.
+            ParameterError: the size of the vocabulary is not known, or there is no such answer.
             Undisclosed: as `logprobs`.
         """
         if self.chance is None:
             raise ParameterError("the size of the vocabulary is not known, and so neither is the level of chance")
+        answer = self._number(answer)
         level = np.full(len(self.temperatures), self.chance[answer])
         return crossings(self.temperatures, self.logprobs[answer], level)
+
+    def _number(self, answer: int) -> int:
+        return whole(answer, "the number of an answer", 0, len(self.answers) - 1)
 
 
 def temperature_curve(
@@ -127,15 +138,15 @@ def curves(
         ParameterError, ContextOverflow, DecodekitError: as `temperature_curve`; two answers have the same tokens.
     """
     grid, model = known_temperatures(temperatures), blocking(adapter)
-    if near < 0:
-        raise ParameterError(f"near is a number of alternatives, 0 or more, not {near}")
+    near, size = whole(near, "near", 0, 2**31 - 1), model.info.vocab_size
+    end = None if end is None else whole(end, "end", 0, (2**63 if size is None else size) - 1)
     prefix, tokens = prefix_and_tokens(model, prompt, known_candidates(answers), several=True)
     listed = tuple((*each[0], end) if end is not None else each[0] for each in tokens)
     if len(set(listed)) < len(listed):
         raise ParameterError("answers: two have the same tokens; give each once")
     ends: frozenset[int] = frozenset() if model.tokenizer is None else frozenset(model.tokenizer.eos_ids)
     ends |= {end} if end is not None else set()
-    apart, size = prefix_free(listed), model.info.vocab_size
+    apart = prefix_free(listed)
     chance = None if size is None else np.array([-len(ids) * math.log(size) for ids in listed])
     if chain is not None:
         if near:

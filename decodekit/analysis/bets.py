@@ -61,12 +61,14 @@ class Law(NamedTuple):
         logprobs: float64[n] in nats, finite.
         outside: the probability of all other tokens together; 0 where there are none.
         others: how many those are, at most.
+        absent: how much of ``outside`` may be of tokens that cannot come, at most: ends that a server does not return.
     """
 
     token_ids: Ids
     logprobs: Floats
     outside: float
     others: int = MOST_OTHERS
+    absent: float = 0.0
 
     @classmethod
     def of(cls, dist: Distribution) -> Law:
@@ -90,12 +92,19 @@ class Law(NamedTuple):
         return cls(token_ids, logprobs, outside)
 
     def without(self, ids: Collection[int]) -> Law:
-        """The law given that none of these tokens comes. Itself where nothing else is left."""
+        """The law given that none of these tokens comes. Itself where nothing else is left.
+
+        The list is taken for the most likely tokens. What it does not show is counted as `absent`, as far as it may be.
+        """
         gone = np.isin(self.token_ids, np.fromiter(ids, np.int64, len(ids)))
-        left = 1.0 - float(np.exp(self.logprobs[gone]).sum())
-        if not gone.any() or left <= 0:
+        left, unseen = 1.0 - float(np.exp(self.logprobs[gone]).sum()), len(set(ids)) - int(gone.sum())
+        absent = 0.0
+        if self.outside and unseen and len(self.logprobs):  # each is less likely than any token of the list
+            absent = min(self.outside, unseen * math.exp(self.logprobs.min()))
+        if left <= 0 or not (gone.any() or absent):
             return self
-        return Law(self.token_ids[~gone], self.logprobs[~gone] - math.log(left), self.outside / left, self.others)
+        kept = self.logprobs[~gone] - math.log(left)
+        return Law(self.token_ids[~gone], kept, self.outside / left, self.others, absent / left)
 
     def place(self, token_id: int) -> int:
         """Where a token is among the symbols; len(token_ids) for the symbol of all others."""
@@ -142,7 +151,8 @@ def pay(law: Law, places: NDArray[np.int64]) -> Payment:
     tilts, tilt_growth = _tilts(given, at, outside, law.others)
     tilts[hidden] = 0.0
     p = np.append((1 - outside) * shares, [outside] * has_outside)
-    cuts, cut_growth = _cuts(p, np.where(impossible, 0, places), has_outside)
+    absent = law.absent / (mass + law.outside)
+    cuts, cut_growth = _cuts(p, np.where(impossible, 0, places), has_outside, absent)
     bets = np.concatenate([tilts, cuts], axis=1)
     bets[impossible] = math.inf
     surprisal = np.where(impossible, math.inf, np.where(hidden, math.nan, -given[at] if listed else 0.0))
@@ -180,8 +190,12 @@ def least_listed(total: float, outside: float, others: int, power: float) -> flo
     return float(inside / (inside + rest))
 
 
-def _cuts(p: Floats, at: NDArray[np.int64], has_outside: bool) -> tuple[Floats, Floats]:
-    """A head that goes beyond the list cannot be told from others, so there is no bet on it."""
+def _cuts(p: Floats, at: NDArray[np.int64], has_outside: bool, absent: float) -> tuple[Floats, Floats]:
+    """A head that goes beyond the list cannot be told from others, so there is no bet on it.
+
+    Up to ``absent`` may be missing beyond a head. A bet on less there takes the least that may be there, and one on
+    more the most: their means are then 1 or less.
+    """
     listed = len(p) - has_outside
     reached = np.cumsum(p[:listed])
     heads = [int(np.searchsorted(reached, share)) + 1 for share in _NUCLEI] + list(_TOPS)
@@ -190,6 +204,8 @@ def _cuts(p: Floats, at: NDArray[np.int64], has_outside: bool) -> tuple[Floats, 
     bets, growth = np.zeros((len(at), len(wagered))), np.zeros(len(wagered))
     for i, (head, cut) in enumerate(wagered):
         beyond = float(p[head:].sum()) if head <= listed else 0.0
+        if cut > 0 and absent:
+            beyond = (beyond - absent) / (1 - absent)
         if not 0 < beyond < 1:
             continue
         left, lost = math.log1p(-cut * beyond), math.log1p(-cut) if cut < 1 else -math.inf

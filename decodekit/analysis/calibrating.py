@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from decodekit.analysis.forced import forced
+from decodekit.analysis.given_numbers import numbers
 from decodekit.analysis.statistics import Estimate, mean
 from decodekit.distribution import Distribution
-from decodekit.errors import ParameterError
+from decodekit.draw.whole import whole
+from decodekit.errors import ParameterError, brief
 from decodekit.model.adapter import Adapter
 from decodekit.model.prefix import Prefix
 from decodekit.trace.trace import Trace
@@ -25,6 +27,7 @@ from decodekit.types import Floats
 __all__ = ["Bin", "Calibration", "Forecast", "calibration", "forecasts_of_texts", "forecasts_of_traces"]
 
 _SIMULATIONS = 200
+_ROUNDING = 1e-9  # of a probability
 
 
 class Forecast(NamedTuple):
@@ -75,7 +78,8 @@ class Calibration:
         ece_of_perfect: what it would be on average if each hit had the probability of its confidence: 200 simulations.
         ece_debiased: the difference; its mean is 0 for a perfect model.
         overconfidence: the mean of confidence minus hit, with its error by text.
-        log_score: the mean of -logprob, nats a token; a proper score, of which less is better.
+        log_score: the mean of -logprob, nats a token; a proper score, of which less is better. Infinite, and without an
+            interval, where a token came that had no probability.
         brier: the mean Brier score; None where distributions were not whole.
         top_brier: the mean of ``(confidence - hit)^2``.
     """
@@ -102,10 +106,11 @@ def forecasts_of_texts(adapter: Adapter, texts: Iterable[tuple[Prefix, Sequence[
         texts: what each text follows, and its token ids.
 
     Raises:
+        ParameterError: a text is no such pair.
         Undisclosed: the probability of the token that came, or the most likely one, is not shown.
         DecodekitError: as `decodekit.analysis.forced.forced`.
     """
-    kept = [(prefix, tuple(ids)) for prefix, ids in texts]
+    kept = [_known_text(number, *text) for number, text in enumerate(texts)]
     for text, at, dist in forced(adapter, kept):
         yield _forecast(text, dist, kept[text][1][at])
 
@@ -144,13 +149,17 @@ def calibration(
         seed: of the simulated perfect model.
 
     Raises:
-        ParameterError: no forecasts, or no bins.
+        ParameterError: no forecasts, one that is none, or no bins.
     """
-    given = list(forecasts)
-    if not given or bins < 1:
-        raise ParameterError("calibration needs at least one forecast and one bin")
+    given, bins, seed = list(forecasts), whole(bins, "bins", 1, 2**31), whole(seed, "seed", 0, 2**64 - 1)
+    if not given:
+        raise ParameterError("calibration needs at least one forecast")
     texts = [each.text for each in given]
-    confidence = np.array([each.confidence for each in given])
+    confidence = numbers([each.confidence for each in given], "the confidence of the forecasts")
+    impossible = np.flatnonzero(~((confidence >= 0) & (confidence <= 1 + _ROUNDING)))
+    if len(impossible):
+        at = int(impossible[0])
+        raise ParameterError(f"forecast {at}: a confidence is a probability, from 0 to 1, not {given[at].confidence}")
     hits = np.array([each.hit for each in given], dtype=np.float64)
     places = _places(confidence, bins, equal_mass)
     chance = np.random.default_rng(seed)
@@ -163,10 +172,24 @@ def calibration(
         ece_of_perfect=null,
         ece_debiased=ece - null,
         overconfidence=mean(confidence - hits, texts),
-        log_score=mean([-each.logprob for each in given], texts),
+        log_score=_log_score(given, texts),
         brier=mean(brier, texts) if len(brier) == len(given) else None,
         top_brier=mean((confidence - hits) ** 2, texts),
     )
+
+
+def _known_text(number: int, prefix: Prefix, ids: Sequence[int]) -> tuple[Prefix, tuple[int, ...]]:
+    if not isinstance(prefix, Prefix):
+        raise ParameterError(f"text {number} follows a Prefix, such as Prefix([0]), not {brief(prefix)}")
+    return prefix, tuple(whole(each, f"text {number}: a token id", 0, 2**63 - 1) for each in ids)
+
+
+def _log_score(given: Sequence[Forecast], texts: Sequence[int]) -> Estimate:
+    """Infinite, and without an interval, where a token came that had no probability."""
+    surprisals = -numbers([each.logprob for each in given], "the log-probabilities of the forecasts")
+    if not (surprisals == math.inf).any():
+        return mean(surprisals, texts)
+    return Estimate(math.inf, math.nan, -math.inf, math.inf, len(given), len(set(texts)))
 
 
 def _forecast(text: int, dist: Distribution, token_id: int) -> Forecast:

@@ -43,7 +43,7 @@ class Checked:
 
 
 class Checker(Protocol):
-    """A running check. It is used by one thread."""
+    """A running check. It is used by one thread at a time."""
 
     def check(self, text: str, answer: Any) -> Checked:
         """Check one text. Nothing is raised: what goes wrong is in the result."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from decodekit.analysis.given_numbers import between
 from decodekit.analysis.rollout_rows import Rollout
 from decodekit.analysis.statistics import Estimate, mean
 from decodekit.chain import Chain
@@ -23,8 +24,11 @@ __all__ = ["Mismatch", "mismatch"]
 class Mismatch:
     """Rollouts against another computation of their probabilities. mu is the behaviour's, pi the other's; in nats.
 
+    All tokens count, those that a chain forced too: mu is 1 there, and pi is not, unless its chain forces them as well.
+
     Args:
-        tokens: how many were compared: those with a loss mask of 1.
+        tokens: how many were compared.
+        forced: how many of them have a loss mask of 0.
         max_gap, mean_gap: of ``|log pi - log mu|``.
         k1: the mean of ``log mu - log pi``, an unbiased estimate of KL(mu || pi) a token, with its error by sequence.
         k3: the mean of ``r - 1 - log r`` with ``r = pi / mu``: never negative; of the same mean where mu can
@@ -37,6 +41,7 @@ class Mismatch:
     """
 
     tokens: int
+    forced: int
     max_gap: float
     mean_gap: float
     k1: Estimate
@@ -61,17 +66,19 @@ def mismatch(
         rows: the rollouts.
         adapter: of the trainer, or of another engine.
         chain: what pi is: this chain over the adapter; None for the adapter's own distribution, which is what most
-            trainers compute. The chain of the rollouts themselves leaves only the engines' difference.
+            trainers compute. The chain of the rollouts themselves leaves only the engines' difference. A trainer that
+            masks forced tokens leaves their ratios out, and so a part of pi / mu: compare under the chain then.
         cap: of the ratio pi / mu.
 
     Raises:
-        ParameterError: no tokens to compare, or a chain without one law.
+        ParameterError: no tokens to compare, none that pi can draw, a chain without one law, or a cap not above 0.
         DecodekitError: the adapter's error for a sequence.
     """
+    cap = between(cap, "cap", 0, math.inf)
     gaps: list[float] = []
     owners: list[int] = []
     totals: list[float] = []
-    model_gap, lost = 0.0, 0
+    model_gap, forced, lost = 0.0, 0, 0
     with Session(adapter) as session:
         for number, row in enumerate(rows):
             if not row.token_ids:
@@ -80,16 +87,20 @@ def mismatch(
             law = score if score.under_chain is None else score.under_chain
             for ours, theirs in zip(row.model_logprobs, score.logprobs, strict=True):
                 model_gap = max(model_gap, 0.0 if ours is None else abs(theirs - ours))
-            own = [pi - mu for pi, mu, kept in zip(law.logprobs, row.logprobs, row.loss_mask, strict=True) if kept]
-            totals += [math.fsum(own) if min(own) > -math.inf else -math.inf] if own else []
-            lost += sum(gap == -math.inf for gap in own)
+            own = [pi - mu for pi, mu in zip(law.logprobs, row.logprobs, strict=True)]
+            totals.append(math.fsum(own) if min(own) > -math.inf else -math.inf)
+            forced += row.loss_mask.count(0)
+            lost += own.count(-math.inf)
             gaps += [gap for gap in own if gap > -math.inf]
-            owners += [number] * sum(gap > -math.inf for gap in own)
+            owners += [number] * (len(own) - own.count(-math.inf))
+    if not totals:
+        raise ParameterError("there is no token to compare: no sequence has one")
     if not gaps:
-        raise ParameterError("there is no token to compare: none was sampled, or pi can draw none of them")
+        raise ParameterError(f"pi can draw none of the {lost} tokens: there is no gap to average")
     ratio = np.array(gaps)
     return Mismatch(
         tokens=len(gaps) + lost,
+        forced=forced,
         max_gap=float(np.abs(ratio).max()),
         mean_gap=float(np.abs(ratio).mean()),
         k1=mean(-ratio, owners),

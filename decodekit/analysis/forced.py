@@ -15,11 +15,14 @@ from decodekit.model.adapter import Adapter, AdapterInfo
 from decodekit.model.asking import ask
 from decodekit.model.prefix import Prefix
 from decodekit.model.token_budget import rows_at_once
+from decodekit.session.continuation import require_known_token
 
 __all__ = ["Place", "along", "forced"]
 
 Place = tuple[int, int, Distribution]
 """The index of a text, the index of one of its tokens, and the distribution before this token."""
+_PART = 64
+"""Tokens of a part of a prefix: few parts are read fast, and each prefix copies and hashes fewer tokens than this."""
 
 
 def forced(
@@ -66,15 +69,19 @@ def along(
         prefixes: each with the ids of tokens that must be in the answer; read as they are needed.
 
     Raises:
+        ParameterError: a text is given in place of a token, to a server whose tokenizer is not known.
         DecodekitError: the adapter's answer for a prefix.
     """
     rows, shown = rows_at_once(adapter.info.vocab_size), _showable(adapter.info, disclose)
     places = iter(prefixes)
     while part := list(islice(places, rows)):
         needs = [shown | Disclosure(ids=tuple(ids)) for _, ids in part]
-        for answer in ask(adapter, [prefix for prefix, _ in part], needs):
+        answers = ask(adapter, [prefix for prefix, _ in part], needs)
+        for answer, (_, ids) in zip(answers, part, strict=True):
             if isinstance(answer, DecodekitError):
                 raise answer
+            for token_id in ids:
+                require_known_token(adapter.tokenizer, answer, token_id)
             yield answer
 
 
@@ -89,5 +96,7 @@ def _path(i: int, start: Prefix, ids: Sequence[int], room: int | None) -> Iterat
     if room is not None and len(start) + len(ids) - 1 > room:
         raise ContextOverflow(f"text {i}: {len(start) + len(ids)} tokens do not fit a context length of {room}")
     known = np.array(ids, dtype=np.int64)
-    for at, token in enumerate(ids):  # a prefix of two parts is read faster than one of as many as it has tokens
-        yield at, start.extend(known[:at]), token
+    for at, token in enumerate(ids):
+        if at and at % _PART == 0:
+            start = start.extend(known[at - _PART : at])
+        yield at, start.extend(known[at - at % _PART : at]), token

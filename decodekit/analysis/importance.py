@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decodekit.analysis.given_numbers import numbers
 from decodekit.draw.randomness import ESTIMATORS, Randomness
 from decodekit.draw.weights import effective_size, log_sum
 from decodekit.draw.whole import whole
@@ -52,7 +53,7 @@ def self_normalised(values: Sequence[float] | Floats, log_weights: Sequence[floa
         EmptySupport: all weights are 0.
     """
     weights, shares = known_weights(log_weights)
-    array = np.asarray(values, dtype=np.float64)
+    array = numbers(values, "values")
     if array.shape != weights.shape or not np.isfinite(array[shares > 0]).all():
         raise ParameterError(f"give one finite value for each of the {len(weights)} weights")
     array = np.where(shares > 0, array, 0.0)
@@ -68,8 +69,8 @@ def known_weights(log_weights: Sequence[float] | Floats) -> tuple[Floats, Floats
         ParameterError: there are none, or one is NaN or infinitely large.
         EmptySupport: all are 0.
     """
-    logs = np.asarray(log_weights, dtype=np.float64)
-    if logs.ndim != 1 or len(logs) == 0 or np.isnan(logs).any() or (logs == math.inf).any():
+    logs = numbers(log_weights, "log_weights")
+    if len(logs) == 0 or np.isnan(logs).any() or (logs == math.inf).any():
         raise ParameterError("log weights are a list of numbers, finite or -inf, with at least one")
     total = log_sum(logs)
     if total == -math.inf:

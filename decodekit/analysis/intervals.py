@@ -24,11 +24,9 @@ def logprob_bounds(dist: Distribution, token_id: int) -> Interval:
     normaliser = dist.bounds("log_normalizer")
     if score is not None:
         return Interval(score - normaliser.high, min(0.0, score - normaliser.low))
-    tail = hidden.tail(dist.row.log_weight)
-    alone = tail.max_logprob if tail.max_logprob is not None else 0.0
-    most = min(alone, math.log(tail.mass_high) if tail.mass_high > 0 else -math.inf)
-    sure = tail.count == 1 and tail.mass_low > 0  # the only hidden token has all of the tail
-    return Interval(math.log(tail.mass_low) if sure else -math.inf, min(0.0, most))
+    tail, mass = hidden.tail(dist.row.log_weight), hidden.log_mass(dist.row.log_weight)
+    most = min(0.0, mass.high if tail.max_logprob is None else min(mass.high, tail.max_logprob))
+    return Interval(min(mass.low, most) if tail.count == 1 else -math.inf, most)  # the only hidden token is the tail
 
 
 def rank_bounds(dist: Distribution, token_id: int) -> Interval:

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from decodekit.errors import ConfigError
-from decodekit.types import PathLike
+from decodekit.analysis.given_numbers import numbers
+from decodekit.errors import ConfigError, ParameterError
+from decodekit.types import Floats, PathLike
 
 __all__ = ["FORMATS", "Line", "check_plot", "plot_curves", "plot_frontier", "plot_reliability", "plot_survival"]
 
@@ -78,11 +79,13 @@ def plot_curves(
         marks: vertical lines at these places, by their names.
 
     Raises:
+        ParameterError: a line has not as many values as x, or no line has a value that can be drawn.
         ConfigError: as `check_plot`; or it cannot be written.
     """
+    points = _points(path, {name: (x, line) for name, line in lines.items()}, least=0.0 if log_y else -np.inf)
     with _axes(path, x_label, y_label, title) as (axes, named):
         for (name, line), colour, dash in zip(lines.items(), _cycle(_COLOURS), _cycle(_DASHES), strict=False):
-            named[_draw(axes, x, line, colour, dash)] = name
+            named[_draw(axes, *points[name], line, colour, dash)] = name
         for name, place in (marks or {}).items():
             axes.axvline(place, color="#777777", linewidth=0.8, linestyle=":")
             axes.annotate(name, (place, 1.0), xycoords=("data", "axes fraction"), fontsize=7, rotation=90,
@@ -95,9 +98,10 @@ def plot_survival(
     path: PathLike, steps: ArrayLike, lines: Mapping[str, Line], *, x_label: str = "token", y_label: str = "share left"
 ) -> None:
     """Survival curves: the share that is left at each step, as stairs, from 0 to 1. Arguments as `plot_curves`."""
+    points = _points(path, {name: (steps, line) for name, line in lines.items()})
     with _axes(path, x_label, y_label, "") as (axes, named):
         for (name, line), colour, dash in zip(lines.items(), _cycle(_COLOURS), _cycle(_DASHES), strict=False):
-            named[_draw(axes, steps, line, colour, dash, stairs=True)] = name
+            named[_draw(axes, *points[name], line, colour, dash, stairs=True)] = name
         axes.set_ylim(-0.02, 1.02)
 
 
@@ -122,10 +126,13 @@ def plot_reliability(
         title: text.
 
     Raises:
-        ConfigError: as `plot_curves`.
+        ParameterError, ConfigError: as `plot_curves`.
     """
+    x, y = _points(path, {"observed": (confidence, Line(observed, low, high))})["observed"]
+    number = numbers(counts, "counts")
+    if number.shape != x.shape:
+        raise ParameterError(f"counts: there are {len(number)} for {len(x)} bins")
     with _axes(path, "predicted probability", "observed share", title) as (axes, named):
-        x, y, number = (np.asarray(each, dtype=np.float64) for each in (confidence, observed, counts))
         spread = np.clip([y - np.asarray(low), np.asarray(high) - y], 0, None)
         named[axes.plot([0, 1], [0, 1], color="#777777", linewidth=0.8, linestyle=":")[0]] = "perfect"
         axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=_COLOURS[0], elinewidth=1)
@@ -151,11 +158,12 @@ def plot_frontier(
         x_label, y_label, title: texts.
 
     Raises:
-        ConfigError: as `plot_curves`.
+        ParameterError, ConfigError: as `plot_curves`.
     """
+    points = _points(path, methods)
     with _axes(path, x_label, y_label, title) as (axes, named):
-        for (name, (x, line)), colour, dash in zip(methods.items(), _cycle(_COLOURS), _cycle(_DASHES), strict=False):
-            y = np.asarray(line.y, dtype=np.float64)
+        for (name, (_, line)), colour, dash in zip(methods.items(), _cycle(_COLOURS), _cycle(_DASHES), strict=False):
+            x, y = points[name]
             (drawn,) = axes.plot(x, y, color=colour, linestyle=dash, marker="o", markersize=3, linewidth=1.2)
             named[drawn] = name
             if line.low is not None and line.high is not None:
@@ -163,11 +171,34 @@ def plot_frontier(
                 axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8)
 
 
-def _draw(axes: Any, x: ArrayLike, line: Line, colour: str, dash: Any, *, stairs: bool = False) -> Any:
-    """Draw a line and its band. Returns what stands for it in a legend."""
-    y = np.asarray(line.y, dtype=np.float64)
-    style = {"drawstyle": "steps-post"} if stairs else {}
-    (drawn,) = axes.plot(x, np.where(np.isfinite(y), y, np.nan), color=colour, linestyle=dash, **style)
+def _points(
+    path: PathLike, lines: Mapping[str, tuple[ArrayLike, Line]], *, least: float = -np.inf
+) -> dict[str, tuple[Floats, Floats]]:
+    """The x and y of lines by their names; y is NaN where it cannot be drawn: not above ``least``, or no number.
+
+    Raises:
+        ParameterError: a line has not as many values as places; or no line has a point that can be drawn.
+    """
+    found = {}
+    for name, (places, line) in lines.items():
+        x, y = numbers(places, "x"), numbers(line.y, f"line {name!r}")
+        band = [numbers(side, f"the band of line {name!r}") for side in (line.low, line.high) if side is not None]
+        if any(each.shape != x.shape for each in (y, *band)):
+            raise ParameterError(f"line {name!r} has {len(y)} values for {len(x)} places, or a band of another length")
+        found[name] = x, np.where(np.isfinite(x) & np.isfinite(y) & (y > least), y, np.nan)
+    if not any((~np.isnan(y)).any() for _, y in found.values()):
+        scale = "" if least == -np.inf else f", and above {least:g} for a logarithmic axis"
+        raise ParameterError(f"{path}: there is nothing to draw: no line has a point; points are finite numbers{scale}")
+    return found
+
+
+def _draw(axes: Any, x: Floats, y: Floats, line: Line, colour: str, dash: Any, *, stairs: bool = False) -> Any:
+    """Draw a line and its band, and a mark where a point has no neighbour. Returns what stands for it in a legend."""
+    style: dict[str, Any] = {"drawstyle": "steps-post"} if stairs else {}
+    gaps = np.isnan(np.concatenate([[np.nan], y, [np.nan]]))
+    alone = np.flatnonzero(~gaps[1:-1] & gaps[:-2] & gaps[2:]).tolist()
+    style |= {"marker": "o", "markersize": 3, "markevery": alone} if alone else {}
+    (drawn,) = axes.plot(x, y, color=colour, linestyle=dash, **style)
     if line.low is not None and line.high is not None:
         step = {"step": "post"} if stairs else {}
         axes.fill_between(x, line.low, line.high, color=colour, alpha=0.2, linewidth=0, **step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,10 +13,13 @@ from decodekit.analysis.rollout_rows import Rollout, require_drawing, rollouts_o
 from decodekit.chain import Chain
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.whole import whole
-from decodekit.errors import ParameterError, TraceError
-from decodekit.session import Prompt, Session
+from decodekit.errors import DecodekitError, ParameterError, TraceError, brief
+from decodekit.model.prefix import Prefix
+from decodekit.session import Prompt, Result, Session
 from decodekit.session.options import GenerationKeywords
+from decodekit.trace.columns import run_of
 from decodekit.trace.header import Header
+from decodekit.trace.table_file import TableFile
 from decodekit.types import PathLike
 
 __all__ = ["Rollouts", "rollouts"]
@@ -32,12 +35,14 @@ class Rollouts:
         folder: where it is.
         sequences, tokens: how many it has.
         seed: with which it can be made again.
+        failed: how many of the sequences ended with an error.
     """
 
     folder: Path
     sequences: int
     tokens: int
     seed: int
+    failed: int = 0
 
     def rows(self) -> list[Rollout]:
         """All of them, read from the file."""
@@ -45,17 +50,27 @@ class Rollouts:
 
 
 def rollouts(
-    session: Session, prompts: Sequence[Prompt], n: int, folder: PathLike, **options: Unpack[GenerationKeywords]
+    session: Session,
+    prompts: Iterable[Prompt],
+    n: int,
+    folder: PathLike,
+    *,
+    start: int = 0,
+    **options: Unpack[GenerationKeywords],
 ) -> Rollouts:
     """Sample each prompt n times, and write what trainers read; see `decodekit.analysis.rollout_rows.Rollout`.
 
-    The streams are those of `Session.generate_many`, so the same seed gives the same data.
+    The streams are those of `Session.generate_many`, so the same seed gives the same data. A sequence that failed is a
+    row with the ``stop_reason`` error. Where all sequences of a run failed, or an interrupt or another error ends it,
+    the prompts before that are kept, each with all its samples; a note of the error and the card say which: go on with
+    the same call, another folder, and ``start``.
 
     Args:
         session: an adapter and a chain that draws: multinomial or inverse_cdf.
         prompts: a list.
         n: samples of each.
         folder: a new folder.
+        start: the number of the first prompt that is sampled; the streams are those of the whole list.
         options: as for `Session.generate_many`; not ``trace``, ``level`` and ``stream``.
 
     Raises:
@@ -63,56 +78,120 @@ def rollouts(
             chain, or the probability of a token is not known.
         TraceError: the folder exists, or cannot be written.
         ConfigError: pyarrow is not installed.
-        DecodekitError: of a sequence that failed; nothing is written then.
+        DecodekitError: of the model; if it is the first run that fails, nothing is written.
     """
     n = whole(n, "n", 1, _SEQUENCES)
-    if isinstance(prompts, str) or not prompts:
+    if isinstance(prompts, str | bytes | Prefix | Mapping) or not isinstance(prompts, Iterable):
+        raise ParameterError(f"rollouts takes a list of prompts, not {brief(prompts)}")
+    given = list(prompts)
+    if not given:
         raise ParameterError("rollouts takes a list with at least one prompt")
+    start = whole(start, "start", 0, len(given) - 1)
     taken = [name for name in ("trace", "level", "stream") if name in options]
     if taken:
         raise ParameterError(f"{taken[0]} is not an option of rollouts: their record is the data set itself")
     chain = options.get("chain")
     require_drawing((session.chain if chain is None else Chain.of(chain)).describe())
-    given = options.pop("seed", None)
-    seed = Randomness(session.seed if given is None else given).seed
+    own = options.pop("seed", None)
+    call = _Call(session, given, n, Randomness(session.seed if own is None else own).seed, options)
     folder = Path(folder)
     _new_folder(folder)
     file = rollout_file(folder / "rollouts.parquet")
-    sequences = tokens = 0
-    header: Header | None = None
+    made = _Made(start)
     try:
-        at_once = max(1, _SEQUENCES // n)
-        for first in range(0, len(prompts), at_once):
-            rows, header = _sampled(session, prompts[first : first + at_once], n, first, seed, options)
-            file.add(batch_of(rows))
-            sequences, tokens = sequences + len(rows), tokens + sum(len(row.token_ids) for row in rows)
-        assert header is not None
-        (folder / "README.md").write_text(card(header, len(prompts), n, sequences, tokens), encoding="utf-8")
-        file.publish({})
+        try:
+            while made.end < len(given):
+                _add_run(call, made, file)
+        except BaseException as error:
+            if made.end > start:
+                _publish(folder, file, made, call, start)
+                error.add_note(
+                    f"the samples of the {made.end - start} prompts before number {made.end} are in {folder}; the same "
+                    f"call with start={made.end}, seed={call.seed} and another folder makes the others"
+                )
+            elif not isinstance(error, Exception):
+                error.add_note("no prompt had all its samples yet, so nothing is kept")
+            raise
+        _publish(folder, file, made, call, start)
     except BaseException:
-        file.discard()
-        (folder / "README.md").unlink(missing_ok=True)
-        folder.rmdir()
+        if not (folder / "rollouts.parquet").exists():
+            file.discard()
+            (folder / "README.md").unlink(missing_ok=True)
+            folder.rmdir()
         raise
-    return Rollouts(folder, sequences, tokens, seed)
+    return Rollouts(folder, made.sequences, made.tokens, call.seed, made.failed)
 
 
-def _sampled(
-    session: Session, prompts: Sequence[Prompt], n: int, first: int, seed: int, options: Any
-) -> tuple[list[Rollout], Header]:
-    """The rollouts of some prompts, on the streams that they have among all."""
-    results = session.generate_many(prompts, n=n, seed=seed, stream=first << 32, level="proof", **options)
-    flat = [result for group in results for result in group]
-    failed = next((result.error for result in flat if result.error is not None), None)
-    if failed is not None:
-        raise failed
-    trace, texts = flat[0].trace, {result.stream: result.text for result in flat}
-    rows = [_moved(row, first) for row in rollouts_of(trace, lambda stream: texts[stream])]
-    return rows, trace.header
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What is asked for."""
+
+    session: Session
+    prompts: list[Prompt]
+    n: int
+    seed: int
+    options: Any
 
 
-def _moved(row: Rollout, first: int) -> Rollout:
-    return replace(row, prompt=first + row.prompt)
+@dataclass(slots=True)
+class _Made:
+    """What is in the file: all samples of the prompts before ``end``."""
+
+    end: int
+    sequences: int = 0
+    tokens: int = 0
+    failed: int = 0
+    header: Header | None = None
+
+    def take(self, rows: list[Rollout], header: Header) -> None:
+        """The samples of the next prompt."""
+        self.end, self.header = self.end + 1, header
+        self.sequences += len(rows)
+        self.tokens += sum(len(row.token_ids) for row in rows)
+        self.failed += sum(row.stop_reason == "error" for row in rows)
+
+
+def _add_run(call: _Call, made: _Made, file: TableFile) -> None:
+    """Sample the next prompts, as many as one run takes; what it made of whole prompts is added also if it fails."""
+    first, n = made.end, call.n
+    prompts = call.prompts[first : first + max(1, _SEQUENCES // n)]
+    results = call.session.as_completed(
+        prompts, n=n, seed=call.seed, stream=first << 32, level="proof", **call.options
+    )  # fmt: skip
+    found: list[list[Rollout]] = [[] for _ in prompts]
+    ready: list[Rollout] = []
+    errors: list[DecodekitError] = []
+    fine = 0
+    try:
+        for result in results:
+            row = _row(result)
+            errors += [] if result.error is None else [result.error]
+            fine += result.error is None
+            if len(errors) == n * len(prompts):
+                raise errors[0]
+            found[row.prompt - first].append(row)
+            while fine and made.end < first + len(prompts) and len(found[made.end - first]) == n:
+                rows = sorted(found[made.end - first], key=lambda row: row.sample)
+                ready += rows
+                made.take(rows, result.trace.header)
+    finally:
+        if ready:
+            file.add(batch_of(ready))
+
+
+def _row(result: Result) -> Rollout:
+    (row,) = rollouts_of(result.trace, lambda _: result.text)
+    header = replace(result.trace.header, prompts=[], sequences=[], given=None)  # what all rows have in common
+    return replace(row, run=run_of(header), prompt=result.stream >> 32, sample=result.stream & 0xFFFFFFFF)
+
+
+def _publish(folder: Path, file: TableFile, made: _Made, call: _Call, start: int) -> None:
+    assert made.header is not None
+    text = card(
+        made.header, made.end - start, call.n, made.sequences, made.tokens, missing=len(call.prompts) - made.end
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    file.publish({})
 
 
 def _new_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from decodekit.trace.columns import run_of
@@ -11,7 +12,7 @@ from decodekit.trace.header import Header
 __all__ = ["card"]
 
 _COLUMNS = (
-    ("run, seed, stream", "whose noise it is; `decodekit` draws the same tokens from them"),
+    ("run, seed, stream", "the settings' name, and whose noise it is; `decodekit` draws the same tokens from them"),
     ("prompt, sample", "the prompt's number, which is the group, and the number among its samples"),
     ("prompt_ids, token_ids, text", "ids as the model has them; an end token is one of them, and no text"),
     ("logprobs", "of each token as it was sampled, after every processor, in nats"),
@@ -26,13 +27,14 @@ _COLUMNS = (
 )
 
 
-def card(header: Header, prompts: int, n: int, sequences: int, tokens: int) -> str:
+def card(header: Header, prompts: int, n: int, sequences: int, tokens: int, *, missing: int = 0) -> str:
     """The card.
 
     Args:
-        header: of the run, or of the last one.
+        header: of one of the sequences.
         prompts, n: how many prompts, and samples of each.
         sequences, tokens: how many were written.
+        missing: how many more prompts were to be sampled when it ended early.
     """
     adapter = header.adapter
     size = "n<1K" if sequences < 1000 else "1K<n<10K" if sequences < 10_000 else "10K<n<100K"
@@ -46,12 +48,13 @@ def card(header: Header, prompts: int, n: int, sequences: int, tokens: int) -> s
         "seed": header.seed,
         "random numbers": header.rng,
         "versions": header.versions,
-        "run": run_of(header),
+        "run": run_of(replace(header, prompts=[], sequences=[], given=None)),
     }
     lines = [
         *("---", "configs:", "- config_name: default", "  data_files: rollouts.parquet", "tags:", "- decodekit"),
         *("- rollouts", f"size_categories: {json.dumps([size if sequences < 100_000 else '100K<n'])}", "---", ""),
         *("# Rollouts", "", f"{sequences} sequences, {tokens} tokens: {n} samples of each of {prompts} prompts.", ""),
+        *([f"It ended early: the last {missing} prompts are not in it.", ""] if missing else []),
         *("## Where they come from", "", "| what | value |", "| --- | --- |"),
         *(f"| {name} | {_cell(value)} |" for name, value in origin.items()),
         *("", "## Columns", "", "| column | what it is |", "| --- | --- |"),

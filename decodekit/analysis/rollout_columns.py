@@ -75,7 +75,7 @@ def _as_row(row: Rollout) -> dict[str, Any]:
 
 def _schema() -> pa.Schema:
     pa = pyarrow()
-    ids = pa.list_(pa.int32())
+    ids = pa.list_(pa.int64())  # those that are made up for a server of texts have 63 bits
     kinds: dict[str, Any] = {
         "run": pa.string(), "prompt": pa.int32(), "sample": pa.int32(), "stream": pa.uint64(), "seed": pa.uint64(),
         "prompt_ids": ids, "token_ids": ids, "text": pa.string(), "loss_mask": pa.list_(pa.int8()),

@@ -21,7 +21,7 @@ class Rollout:
     """One sequence. Lists have a value for each generated token, or are empty where the trace has none.
 
     Args:
-        run: the name of its run: equal runs have equal ones.
+        run: the name of its run: equal runs have equal ones. In a data set that of the settings alone, without prompts.
         prompt, sample: which prompt, and which of its samples: the group and the place in it.
         stream, seed: whose noise it was drawn with.
         prompt_ids, token_ids: the ids; an end token is one of them.
@@ -62,11 +62,18 @@ def sampled_from_its_chain(trace: Trace) -> None:
     """Require that the recorded log-probabilities are those that the tokens were drawn with.
 
     Raises:
-        ParameterError: they are not: another sampler than multinomial and inverse_cdf, or nothing was recorded.
+        ParameterError: they are not: another sampler than multinomial and inverse_cdf, a processor that draws random
+            numbers, or nothing was recorded.
     """
     require_drawing(trace.header.chain)
     if trace.header.level in ("none", "choice"):
         raise ParameterError(f"level {trace.header.level!r} keeps no support; make rollouts at level 'proof' or 'full'")
+    tossing = next((entry.name for step in trace.steps for entry in step.entries if entry.tosses), None)
+    if tossing is not None:
+        raise ParameterError(
+            f"the processor {tossing!r} draws random numbers, so a recorded log-probability is that of a token given "
+            "its coin, and not that of the behaviour; leave it out"
+        )
 
 
 def require_drawing(described: Mapping[str, Any]) -> None:

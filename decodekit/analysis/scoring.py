@@ -50,7 +50,7 @@ def score_many(
 ) -> Iterator[TextScore]:
     """Score many texts, each after the same ``given``; see `score`. They are read, and short ones share a question."""
     listed: object = texts
-    if isinstance(listed, str | bytes):
+    if isinstance(listed, str | bytes) or not isinstance(listed, Iterable):
         raise ParameterError("texts is a list of texts, or of lists of token ids; one text is for score")
     return score_pairs(adapter, ((given, text) for text in texts))
 

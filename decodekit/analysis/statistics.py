@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
+from decodekit.analysis.given_numbers import between, numbers
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 from decodekit.types import Floats
@@ -59,16 +60,14 @@ def mean(values: ArrayLike, clusters: Sequence[Hashable] | None = None, *, confi
     Raises:
         ParameterError: no values, one that is no finite number, or another number of clusters than of values.
     """
-    given = np.asarray(values, dtype=np.float64)
-    if given.ndim != 1 or not len(given) or not np.isfinite(given).all():
+    given, confidence = numbers(values, "values"), between(confidence, "confidence", 0, 1)
+    if not len(given) or not np.isfinite(given).all():
         raise ParameterError("values: a mean needs at least one value, and finite ones only")
-    if not 0 < confidence < 1:
-        raise ParameterError(f"confidence lies between 0 and 1, not at {confidence!r}")
-    numbers = np.arange(len(given)) if clusters is None else _numbered(clusters, len(given))
-    value, count = float(given.mean()), int(numbers.max()) + 1
+    places = np.arange(len(given)) if clusters is None else _numbered(clusters, len(given))
+    value, count = float(given.mean()), int(places.max()) + 1
     if count < 2:
         return Estimate(value, math.nan, -math.inf, math.inf, len(given), count, confidence)
-    sums = np.bincount(numbers, weights=given - value)
+    sums = np.bincount(places, weights=given - value)
     error = math.sqrt(count / (count - 1) * float(sums @ sums)) / len(given)
     half = student_t(count - 1, 0.5 + confidence / 2) * error
     return Estimate(value, error, value - half, value + half, len(given), count, confidence)
@@ -86,7 +85,7 @@ def paired_difference(
     Raises:
         ParameterError: not as many of one as of the other; and as `mean`.
     """
-    first, second = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
+    first, second = numbers(one, "one"), numbers(other, "other")
     if first.shape != second.shape:
         raise ParameterError(f"pairs: {first.size} values of one and {second.size} of the other")
     return mean(second - first, clusters, confidence=confidence)
@@ -154,5 +153,8 @@ def _student_cdf(degrees: int, t: float) -> float:
 def _numbered(clusters: Sequence[Hashable], count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     if len(clusters) != count:
         raise ParameterError(f"clusters: {len(clusters)} for {count} values")
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters], dtype=np.int64)
+    found: dict[Hashable, int] = {}
+    try:
+        return np.array([found.setdefault(cluster, len(found)) for cluster in clusters], dtype=np.int64)
+    except TypeError:
+        raise ParameterError("clusters: the names of clusters are hashable, such as numbers, texts or tuples") from None

@@ -18,7 +18,7 @@ from typing import Any
 from decodekit.errors import ConfigError
 from decodekit.session.row_file import RowFile
 
-__all__ = ["FORMAT", "Found", "Repeat", "SweepFolder"]
+__all__ = ["FORMAT", "Found", "Repeat", "SweepFolder", "answer_text", "first_difference"]
 
 FORMAT = "decodekit-sweep/1"
 
@@ -44,13 +44,14 @@ class Found:
 
     Attributes:
         samples: rows of samples by key; of several the first, in the order of the file names and lines.
-        checked: rows of checks by the key of the sample and the identity of the check.
+        checked: rows of checks by the key of the sample, the identity of the check, and the answer as JSON text, which
+            tells 1, 1.0 and true apart.
         repeats: units that were made more than once.
         seeds: of all rows of samples.
     """
 
     samples: dict[str, dict[str, Any]] = field(default_factory=dict)
-    checked: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    checked: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     repeats: list[Repeat] = field(default_factory=list)
     seeds: set[int] = field(default_factory=set)
 
@@ -84,7 +85,7 @@ class SweepFolder:
             key = row["key"]
             if "check" in row:
                 if "error" not in row:
-                    found.checked.setdefault((key, row["check"]), row)
+                    found.checked.setdefault((key, row["check"], answer_text(row.get("answer"))), row)
                 continue
             found.seeds.add(row["seed"])
             if "error" in row:
@@ -113,6 +114,11 @@ class SweepFolder:
                             yield path.name, _row(line, path, number)
             except OSError as error:
                 raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+
+
+def answer_text(answer: Any) -> str:
+    """An answer as JSON text, the same for the same data. Raises `TypeError` or `ValueError` for what is no JSON."""
+    return json.dumps(answer, allow_nan=False, sort_keys=True)
 
 
 def first_difference(one: Sequence[int], other: Sequence[int]) -> int | None:

@@ -41,7 +41,7 @@ def _schema(pa: Any, sweep: Sweep) -> Any:
     fields = [
         *[("key", pa.string()), ("prompt", words), ("id", words), ("answer", words), ("task", number)],
         *[("chain", words), ("sample", number), ("seed", pa.uint64()), ("stream", pa.uint64())],
-        *[("text", pa.string()), ("token_ids", pa.list_(number)), ("finish_reason", words), ("error", pa.string())],
+        *[("text", pa.string()), ("token_ids", pa.list_(pa.int64())), ("finish_reason", words), ("error", pa.string())],
         *[("value", pa.float64()), ("vote", pa.string()), ("check_error", pa.string())],
     ]
     return pa.schema(fields, metadata={"decodekit.schema": SCHEMA, "decodekit.check": sweep.check or ""})

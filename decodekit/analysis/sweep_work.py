@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any, Self
 
-from decodekit.analysis.check_running import Checked, started
+from decodekit.analysis.check_running import Checked, Checker, started
 from decodekit.analysis.checks import Check
 from decodekit.analysis.sweep_folder import FORMAT, SweepFolder
 from decodekit.analysis.units import Task, Unit
@@ -56,13 +58,22 @@ class Output:
             self._file.__exit__()
 
 
+def _processes() -> int:
+    """How many processes check: half of the cores, so that a deadline is not missed for want of one; at most 4."""
+    return max(1, min(4, (os.cpu_count() or 1) // 2))
+
+
 class Checks:
-    """Checks texts in a thread, so that the model does not wait.
+    """Checks texts in threads, so that the model does not wait.
+
+    A check that has processes of its own (see `decodekit.analysis.check_running`) has several of them, each for one
+    text at a time; a second one starts when a text waits. Other checks run one at a time.
 
     Args:
         check: the check; None for none.
         deadline: seconds for one text.
         out: gets a row for each.
+        processes: how many at most.
 
     Attributes:
         said: what was said, by the key of the sample.
@@ -71,34 +82,47 @@ class Checks:
         ConfigError: the check cannot be loaded.
     """
 
-    def __init__(self, check: Check | None, deadline: float, out: Output) -> None:
+    def __init__(self, check: Check | None, deadline: float, out: Output, processes: int | None = None) -> None:
         self.said: dict[str, Checked] = {}
-        self._check, self._out = check, out
-        self._checker = None if check is None else started(check, deadline)
-        self._thread = ThreadPoolExecutor(1, "decodekit-checks")
+        self._check, self._deadline, self._out = check, deadline, out
+        self._started: list[Checker] = []
+        self._free: SimpleQueue[Checker] = SimpleQueue()
+        several = check is not None and check.spec is not None
+        self._threads = ThreadPoolExecutor((processes or _processes()) if several else 1, "decodekit-checks")
+        if check is not None:
+            self._free.put(self._start(check))
         self._failed: list[BaseException] = []
 
     def add(self, key: str, text: str, answer: Any) -> None:
         """Check this text when it is its turn."""
         if self._failed:
             raise self._failed[0]
-        if self._checker is not None:
-            self._thread.submit(self._do, key, text, answer)
+        if self._check is not None:
+            self._threads.submit(self._do, self._check, key, text, answer)
 
     def finish(self) -> None:
         """Wait until all are checked. Raises `OutError` if a row could not be written."""
-        self._thread.shutdown()
+        self._threads.shutdown()
         if self._failed:
             raise self._failed[0]
 
-    def _do(self, key: str, text: str, answer: Any) -> None:
-        assert self._checker is not None and self._check is not None
+    def _start(self, check: Check) -> Checker:
+        checker = started(check, self._deadline)
+        self._started.append(checker)
+        return checker
+
+    def _do(self, check: Check, key: str, text: str, answer: Any) -> None:
         try:
-            said = self._checker.check(text, answer)
+            try:
+                checker = self._free.get_nowait()
+            except Empty:  # all of them are at work: one more, of which each thread has at most one
+                checker = self._start(check)
+            said = checker.check(text, answer)
+            self._free.put(checker)
             self.said[key] = said
             facts = {"value": said.value, "vote": said.vote, "error": said.error}
-            row = {"key": key, "check": self._check.identity, "answer": answer}
-            if self._check.identity is not None:
+            row = {"key": key, "check": check.identity, "answer": answer}
+            if check.identity is not None:
                 self._out.write(row | {name: value for name, value in facts.items() if value is not None})
         except BaseException as error:
             self._failed.append(error)
@@ -107,9 +131,9 @@ class Checks:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._thread.shutdown(cancel_futures=True)
-        if self._checker is not None:
-            self._checker.close()
+        self._threads.shutdown(cancel_futures=True)
+        for checker in self._started:
+            checker.close()
 
 
 @dataclass

@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack, cast
 
 from decodekit.analysis.check_running import Checked
 from decodekit.analysis.checks import CheckFunction, check_of
-from decodekit.analysis.sweep_folder import Found, SweepFolder
+from decodekit.analysis.sweep_folder import Found, SweepFolder, answer_text
 from decodekit.analysis.sweep_result import Row, Sweep
 from decodekit.analysis.sweep_work import Checks, Output, made
 from decodekit.analysis.units import MOST_SAMPLES, Shard, Task, Unit, units_of, warnings_of
@@ -32,6 +33,7 @@ __all__ = ["ChainLike", "SweepKeywords", "sweep"]
 ChainLike = Chain | Iterable[Callable[..., object]] | Callable[..., object] | str | None
 
 _WHOLE = Shard()
+_NO_DEADLINE = 1e9  # seconds
 
 
 class SweepKeywords(TypedDict, total=False):
@@ -52,7 +54,7 @@ def sweep(
     n: int,
     *,
     check: str | re.Pattern[str] | CheckFunction | None = None,
-    check_deadline: float = 10.0,
+    check_deadline: float | None = 10.0,
     seed: int | None = None,
     out: PathLike | None = None,
     shard: str | Shard = _WHOLE,
@@ -69,7 +71,8 @@ def sweep(
         chains: chains by name, or in a list.
         n: how many samples.
         check: see `decodekit.analysis.checks.check_of`; None checks nothing.
-        check_deadline: seconds for one text. A text whose check fails or takes longer has an error in place of a value.
+        check_deadline: seconds for one text; None for no limit. A text whose check fails or takes longer has an error
+            in place of a value.
         seed: of all samples; the session's when None, then that of the results in ``out``, then a new one.
         out: a folder for the results. What is there is not made again, whoever made it; see
             `decodekit.analysis.sweep_folder`. A unit that failed is tried again.
@@ -82,7 +85,7 @@ def sweep(
 
     Raises:
         ParameterError: an empty grid; a chain, an option or a number that cannot be.
-        ConfigError: a check that cannot be loaded, a folder that no sweep wrote, or shards without a seed.
+        ConfigError: a check that cannot be loaded, a folder that no sweep wrote, or shards without a seed or a folder.
         OutError: a result cannot be written.
         TypeError: an option that does not exist.
     """
@@ -91,7 +94,11 @@ def sweep(
     part = shard if isinstance(shard, Shard) else Shard.of(shard)
     call = cast(GenerationKeywords, options)
     given = _options(session, call)
-    checked_by, seconds = None if check is None else check_of(check), checked_deadline(check_deadline)
+    checked_by, seconds = None if check is None else check_of(check), _seconds(check_deadline)
+    if part.count > 1 and out is None:
+        raise ConfigError(
+            "shard: the workers of a sweep share their results in a folder; name it with out, or make all here"
+        )
     folder = None if out is None else SweepFolder(Path(out))
     found = Found() if folder is None else folder.read()
     chosen = _seed(session, seed, part, found)
@@ -104,7 +111,7 @@ def sweep(
     errors: dict[str, str] = {}
     with (
         closing(Output(folder, f"{part.index}-of-{part.count}")) as file,
-        Checks(checked_by, seconds or 1e9, file) as checks,
+        Checks(checked_by, seconds, file) as checks,
     ):
         for unit in own:
             if unit.key in found.samples and _said(found, unit, tasks, identity) is None:
@@ -137,12 +144,21 @@ def sweep(
     )
 
 
+def _seconds(check_deadline: float | None) -> float:
+    """How long one text may take; a very long time for None and infinity."""
+    try:
+        given = checked_deadline(check_deadline)
+    except ParameterError:
+        given = 0.0
+    if given == 0:
+        raise ParameterError(f"check_deadline is a number of seconds for one text, above 0, not {check_deadline!r}")
+    return _NO_DEADLINE if given is None else given
+
+
 def _said(found: Found, unit: Unit, tasks: Sequence[Task], identity: str | None) -> Checked | None:
     """What this check said of a text in an earlier run, if it had the same answer to compare with."""
-    row = None if identity is None else found.checked.get((unit.key, identity))
-    if row is None or row.get("answer") != tasks[unit.task].answer:
-        return None
-    return Checked(row.get("value"), row.get("vote"))
+    row = None if identity is None else found.checked.get((unit.key, identity, answer_text(tasks[unit.task].answer)))
+    return None if row is None else Checked(row.get("value"), row.get("vote"))
 
 
 def _session(model: Session | Adapter | AsyncAdapter) -> Session:
@@ -154,15 +170,18 @@ def _session(model: Session | Adapter | AsyncAdapter) -> Session:
 def _tasks(prompts: Iterable[Prompt | Task]) -> list[Task]:
     if isinstance(prompts, str | bytes | Prefix | Task | Mapping) or not isinstance(prompts, Iterable):
         raise ParameterError(f"prompts: a sweep takes a list of prompts, not {brief(prompts)}")
-    tasks = [each if isinstance(each, Task) else Task(each) for each in prompts]
+    tasks = [_task(at, each if isinstance(each, Task) else Task(each)) for at, each in enumerate(prompts)]
     if not tasks:
         raise ParameterError("prompts: a sweep needs at least one")
-    for at, task in enumerate(tasks):
-        try:
-            json.dumps(task.answer, allow_nan=False)
-        except (TypeError, ValueError):
-            raise ParameterError(f"prompt {at}: an answer is JSON data, not {brief(task.answer)}") from None
     return tasks
+
+
+def _task(at: int, task: Task) -> Task:
+    """The answer as JSON data, as a check in another process and a later run have it: a tuple is a list."""
+    try:
+        return replace(task, answer=json.loads(answer_text(task.answer)))
+    except (TypeError, ValueError, RecursionError):
+        raise ParameterError(f"prompt {at}: an answer is JSON data, not {brief(task.answer)}") from None
 
 
 def _grid(chains: Mapping[str, ChainLike] | Sequence[ChainLike]) -> list[tuple[str, Chain]]:
@@ -191,7 +210,10 @@ def _grid(chains: Mapping[str, ChainLike] | Sequence[ChainLike]) -> list[tuple[s
 
 
 def _name(given: ChainLike, chain: Chain) -> str:
-    return (" ".join(given.split()) or "multinomial") if isinstance(given, str) else repr(chain)
+    """The text it was given as; the sampler's name for one without processors, however it was given."""
+    if isinstance(given, str) and given.strip():
+        return " ".join(given.split())
+    return repr(chain) if chain.processors else chain.links[-1].name
 
 
 def _options(session: Session, options: GenerationKeywords) -> GenerationOptions:

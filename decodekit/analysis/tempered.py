@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from decodekit.analysis.exponential_sums import log_sums
+from decodekit.analysis.given_numbers import numbers
 from decodekit.analysis.intervals import logprob_bounds
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Interval, Undisclosed
@@ -41,11 +42,8 @@ def known_temperatures(temperatures: Sequence[float] | Floats) -> Floats:
     Raises:
         ParameterError: it is empty, or holds something else than numbers from 0 to infinity.
     """
-    try:
-        grid = np.array(temperatures, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ParameterError(f"temperatures are numbers, not {temperatures!r}") from None
-    if grid.ndim != 1 or len(grid) == 0:
+    grid = numbers(temperatures, "temperatures")
+    if len(grid) == 0:
         raise ParameterError("temperatures is a list of numbers, with one at least")
     if not (grid >= 0).all():
         raise ParameterError("a temperature is a number from 0 (the most likely token) to infinity")

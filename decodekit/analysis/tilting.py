@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decodekit.analysis.given_numbers import between, numbers
 from decodekit.distribution.divergence import expected_gap
 from decodekit.draw.weights import log_sum
-from decodekit.draw.whole import is_number, whole
-from decodekit.errors import ParameterError, brief
+from decodekit.draw.whole import whole
+from decodekit.errors import ParameterError
 from decodekit.types import Floats
 
 __all__ = ["TiltedLaw", "best_of_n_kl", "best_of_n_law", "known_beta", "known_rewards", "tilted_law"]
@@ -114,11 +115,8 @@ def known_rewards(rewards: Sequence[float] | Floats, least: int = 1) -> Floats:
     Raises:
         ParameterError: they are not.
     """
-    try:
-        array = np.asarray(rewards, dtype=np.float64)
-    except (TypeError, ValueError):
-        array = np.empty((0, 0))
-    if array.ndim != 1 or len(array) < least or not np.isfinite(array).all():
+    array = numbers(rewards, "rewards")
+    if len(array) < least or not np.isfinite(array).all():
         raise ParameterError(f"rewards are a list of finite numbers, at least {least}: one for each text")
     return array
 
@@ -129,19 +127,11 @@ def known_beta(beta: float) -> float:
     Raises:
         ParameterError: it is not positive and finite.
     """
-    if not is_number(beta) or not 0 < beta < math.inf:
-        raise ParameterError(f"beta is a positive number of nats per unit of reward, not {beta!r}")
-    return float(beta)
+    return between(beta, "beta, in nats per unit of reward,", 0, math.inf)
 
 
 def _known_law(logprobs: Sequence[float] | Floats, rewards: Sequence[float] | Floats) -> tuple[Floats, Floats]:
-    reward = known_rewards(rewards)
-    try:
-        logp = np.asarray(logprobs, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ParameterError(
-            f"log-probabilities are a list of numbers, one for each text, not {brief(logprobs)}"
-        ) from None
+    logp, reward = numbers(logprobs, "logprobs"), known_rewards(rewards)
     if logp.shape != reward.shape:
         raise ParameterError(f"there are {len(reward)} rewards for {logp.size} texts; give one for each")
     total = log_sum(logp) if (logp < math.inf).all() else math.nan

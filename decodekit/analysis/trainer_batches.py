@@ -1,8 +1,8 @@
 """Rollouts in the forms that trainers take. Numpy arrays: ``torch.from_numpy`` makes them tensors without a copy.
 
-The names were read in TRL 1.10.0.dev0 (f2cd577, trl/trainer/grpo_trainer.py) and verl 0.8.0.dev (b178a3c,
-verl/experimental/agent_loop/agent_loop.py). Only the log-probabilities as sampled are given: a ratio to others is not
-that of the behaviour.
+The names are those of TRL 1.16.0 (trl/trainer/grpo_trainer.py) and verl 0.9.1
+(verl/experimental/agent_loop/agent_loop.py), which read them. Only the log-probabilities as sampled are given: a
+ratio to others is not that of the behaviour.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def verl_batch(rows: Sequence[Rollout], pad_token_id: int) -> dict[str, NDArray[
 
 
 def _samples(rows: Sequence[Rollout]) -> None:
-    """Require that there are rows, and that each was drawn from its chain."""
+    """Require that there are rows, and that each was drawn from its chain, to an end that is no error."""
     if not rows:
         raise ParameterError("there is no rollout to make a batch of")
     bent = next((row for row in rows if not row.is_sample), None)
@@ -85,6 +85,12 @@ def _samples(rows: Sequence[Rollout]) -> None:
         raise ParameterError(
             f"sample {bent.sample} of prompt {bent.prompt} had branches taken back, so its log-probabilities are not "
             "those of its text; leave it out (is_sample)"
+        )
+    failed = next((row for row in rows if row.stop_reason == "error"), None)
+    if failed is not None:
+        raise ParameterError(
+            f"sample {failed.sample} of prompt {failed.prompt} failed after {len(failed.token_ids)} tokens; leave it "
+            "out (stop_reason)"
         )
 
 

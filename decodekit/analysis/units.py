@@ -7,7 +7,6 @@ nothing.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,8 +119,7 @@ def units_of(
     """
     own = {"max_tokens": options.stop.max_tokens, "stop": list(options.stop.strings), "ban": list(options.ban)}
     own["stop_ids"] = sorted(options.stop.ids)
-    metadata = json.dumps(session.metadata, default=repr, sort_keys=True)
-    ground = [session_facts(session), _adapter_settings(session), own, metadata, seed]
+    ground = [session_facts(session), own, seed]
     prompts = [digest(task.prompt_data()) for task in tasks]
     for at, chain in enumerate(chains):
         of_chain, equal = digest([ground, chain.describe()]).hex(), Counter[bytes]()
@@ -132,12 +130,6 @@ def units_of(
             for sample in range(n):
                 stream = high | (first + sample)
                 yield Unit(task, at, sample, stream, digest([of_chain, prompt.hex(), stream]).hex())
-
-
-def _adapter_settings(session: BaseSession) -> dict[str, Any]:
-    """Those of a configuration, such as a number format, without the model, whose fingerprint stands for it."""
-    adapter = (session.config or {}).get("adapter", {})
-    return {key: value for key, value in adapter.items() if key != "model"}
 
 
 def warnings_of(session: BaseSession, chains: Mapping[str, Chain]) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from decodekit.draw.whole import whole
-from decodekit.errors import ParameterError
+from decodekit.errors import ParameterError, brief
 
 __all__ = ["Vote", "agreement", "distinct_n", "equal", "majority_vote", "minimum_bayes_risk", "token_f1"]
 
@@ -74,6 +74,10 @@ def minimum_bayes_risk(texts: Sequence[str], similarity: Callable[[str, str], fl
     Raises:
         ParameterError: no texts.
     """
+    given: Iterable[object] = texts
+    wrong = next((text for text in given if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise ParameterError(f"texts: it chooses among texts, not {brief(wrong)}")
     counts = Counter(texts)
     if not counts:
         raise ParameterError("texts: at least one is needed to choose from")

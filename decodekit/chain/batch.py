@@ -104,31 +104,28 @@ def draw_rows(rows: Sequence[StepRow]) -> list[Drawn | None]:
 
 
 def _of_each(links: Sequence[Link], rows: Sequence[int]) -> list[tuple[Link, list[int]]]:
-    """The rows of each processor. Equal ones of several chains are one where they take many rows at once."""
+    """The rows of each processor. Equal ones of several chains are one, where they take many rows at once."""
     found: dict[int, tuple[Link, list[int]]] = {}
     for i in rows:
         own = links[i]
-        known = found.get(id(own))
-        if known is None:
-            known = next((each for each in found.values() if _equal(each[0], own)), None) or (own, [])
-            found[id(own)] = known
-        known[1].append(i)
+        if id(own) not in found:
+            known = (each for each in found.values() if _equal(each[0], own)) if own.takes_many else ()
+            found[id(own)] = next(iter(known), (own, []))
+        found[id(own)][1].append(i)
     return list({id(members): (link, members) for link, members in found.values()}.values())
 
 
 def _equal(one: Link, other: Link) -> bool:
     """Whether two processors are one for `_together`: of a stranger's class, nobody knows what its equality means."""
-    both = (one.call, other.call)
-    return all(hasattr(call, "many") and isinstance(call, BaseModel) for call in both) and one.call == other.call
+    return type(one.call) is type(other.call) and isinstance(one.call, BaseModel) and bool(one.call == other.call)
 
 
 def _together(link: Link, dists: Sequence[Any], ctxs: Sequence[Context]) -> Sequence[Distribution] | None:
     """The answer of a processor that takes all rows at once; None where it must be called for each."""
-    many = getattr(link.call, "many", None)
-    if many is None or link.traits.stateful or link.traits.needs_logits or len(dists) < 2:
+    if not link.takes_many or link.traits.stateful or link.traits.needs_logits or len(dists) < 2:
         return None
     try:
-        after = many(dists, ctxs)
+        after = link.call.many(dists, ctxs)
     except Exception:  # one of the rows is the cause; called alone, it is named
         return None
     fit = len(after) == len(dists) and all(

@@ -50,6 +50,7 @@ class Link:
     traits: Traits
     key: int
     trusted: bool
+    takes_many: bool = False  # it has the method `many`
 
 
 class Applied(NamedTuple):
@@ -96,6 +97,7 @@ def link_of(part: Any, seen: dict[str, int]) -> Link:
         traits=Traits.of(part),
         key=derive(0, name, earlier),
         trusted=part in CORE_SAMPLERS.values(),
+        takes_many=hasattr(part, "many"),
     )
 
 

@@ -24,12 +24,12 @@ _MOST_SHOWN = 4  # answers in a table of 80 columns
 
 def put_curves(found: Curves, names: Sequence[str], *, as_json: bool, plot: Path | None) -> None:
     """Show curves: JSON or a table on stdout, and a plot in a file."""
-    if plot is not None:
-        _plot(found, names, plot)
     if as_json:
         put_json(_data(found, names))
     else:
         _show(found, names)
+    if plot is not None:
+        _plot(found, names, plot)
 
 
 def _data(found: Curves, names: Sequence[str]) -> dict[str, Any]:
@@ -116,4 +116,6 @@ def _plot(found: Curves, names: Sequence[str], path: Path) -> None:
             "near misses": line_of(found.near.low, found.near.high),
             "rest": line_of(found.rest.low, found.rest.high),
         }
+    if np.isinf(found.temperatures).any():
+        say("--plot: a temperature of infinity has no place on the axis; the table and --json have its values")
     plot_curves(path, found.temperatures, lines, x_label="temperature", y_label="probability", log_y=True)

@@ -12,10 +12,12 @@ import typer
 from decodekit.chain import Chain
 from decodekit.cli.adapter_choice import AdapterChoice
 from decodekit.cli.output import console, put_json, say, show_table, table
+from decodekit.cli.run_tokenizer import tokenizer_of
 from decodekit.draw.samplers import multinomial, provider
 from decodekit.errors import ConfigError, DecodekitError, ParameterError
 from decodekit.session import Session
 from decodekit.trace.reader import read_trace
+from decodekit.trace.verifying import same_tokenizer
 
 if TYPE_CHECKING:
     from decodekit.analysis.recorded_draws import Against
@@ -45,7 +47,7 @@ def examine_sampler(
     if against not in ("chain", "model"):
         raise ConfigError(f"--against is chain or model, not {against!r}")
     if traces:
-        found, drawn_by = _of_traces(traces, against), ""  # type: ignore[arg-type]
+        found, drawn_by = _of_traces(chosen, traces, against), ""  # type: ignore[arg-type]
     else:
         from decodekit.analysis.wagers import Honesty
 
@@ -71,12 +73,18 @@ def _put(found: Honesty, drawn_by: str, as_json: bool) -> None:
         _show(found, drawn_by)
 
 
-def _of_traces(paths: Sequence[Path], against: Against) -> Honesty:
+def _of_traces(chosen: AdapterChoice, paths: Sequence[Path], against: Against) -> Honesty:
+    """With a model, its end tokens are those that a server drew and did not return."""
     from decodekit.analysis.recorded_draws import recorded_draws
     from decodekit.analysis.wagers import honesty
 
     traces = [read_trace(path) for path in paths]
-    found = honesty(recorded_draws(traces, against))
+    with tokenizer_of(chosen, traces[0]) as tokenizer:
+        ends = frozenset() if tokenizer is None else tokenizer.eos_ids
+        for trace in traces[1:]:
+            if tokenizer is not None:
+                same_tokenizer(trace, tokenizer)
+    found = honesty(recorded_draws(traces, against, ends=ends))
     return found.with_skipped(sum(len(trace.steps) for trace in traces) - found.tokens)
 
 

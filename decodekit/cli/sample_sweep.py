@@ -48,19 +48,29 @@ def sampled(session: Session, tasks: list[Task], chains: list[Any], n: int, opti
     """The sweep, with a progress bar; the arguments are those of `decodekit.analysis.sweeping.sweep`.
 
     Raises:
-        KeyboardInterrupt: after Ctrl-C; what is made is kept in the folder.
+        KeyboardInterrupt: after Ctrl-C, once as many samples have ended as the model makes at a time, so that those
+            that were begun are whole; at once after a second Ctrl-C. What is whole is kept in the folder.
     """
-    with Bar("samples", n * len(tasks) * len(chains), 0) as bar, Interrupt() as interrupt:
-        done = tokens = 0
+    total = n * len(tasks) * len(chains)
+    done = tokens = 0
+    begun = session.adapter.info.concurrency
+    with Bar("samples", total, 0) as bar, Interrupt() as interrupt:
 
         def tell(told: Progress) -> None:
-            nonlocal done, tokens
+            nonlocal done, tokens, total, begun
             bar.step(told.tokens - tokens, failed=told.failed, by=told.done - done, total=told.total)
-            done, tokens = told.done, told.tokens
-            if interrupt.asked:
+            done, tokens, total = told.done, told.tokens, told.total or total
+            begun -= interrupt.asked
+            if interrupt.asked and begun <= 0 and done < total:
                 raise KeyboardInterrupt
 
-        return sweep(session, tasks, chains, n, progress=tell, **options)
+        try:
+            return sweep(session, tasks, chains, n, progress=tell, **options)
+        except KeyboardInterrupt:
+            out = options.get("out")
+            kept = "without --out none is kept" if out is None else f"they are in {out}, and the same call goes on"
+            say(f"interrupted after {done} of {total} samples: {kept}")
+            raise
 
 
 def put_sweep(found: Sweep, ks: list[int], *, as_json: bool) -> int:

@@ -26,11 +26,15 @@ _COLUMNS = ("probability", "rank", "surprisal", "entropy", "difference")
 
 def put_one(found: TextScore, tokenizer: Tokenizer | None, *, as_json: bool, plot: Path | None) -> None:
     """Show one text token by token."""
-    if plot is not None:
-        _plot(found, plot)
     if as_json:
         put_json(_data(found))
-        return
+    else:
+        _show(found, tokenizer)
+    if plot is not None:
+        _plot(found, plot)
+
+
+def _show(found: TextScore, tokenizer: Tokenizer | None) -> None:
     out = console()
     made = table("token", *_COLUMNS, right=_COLUMNS)
     for at, token_id in enumerate(found.token_ids):

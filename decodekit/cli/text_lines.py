@@ -35,17 +35,20 @@ def text_lines(path: Path, option: str, keys: Sequence[str] = ("text", "given", 
     """The lines of a file, read as they are taken; empty ones are left out.
 
     Raises:
-        ConfigError: the file cannot be read, or what is wrong with which line.
+        ConfigError: the file cannot be read, or what is wrong with which line; at the end, that there was none.
     """
     try:
         with path.open("rb") as file:
-            number = 0
+            number, empty = 0, True
             while line := file.readline(_LONGEST + 1):
                 number += 1
                 if line.strip():
+                    empty = False
                     yield _line(line, f"{option} {path}, line {number}", keys)
     except OSError as error:
         raise ConfigError(f"{option}: cannot read {path}: {error.strerror}") from error
+    if empty:
+        raise ConfigError(f"{option}: {path} has no text")
 
 
 def _line(line: bytes, where: str, keys: Sequence[str]) -> TextLine:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from decodekit.distribution.disclosure import Tail
+from decodekit.distribution.disclosure import Interval, Tail
 
 __all__ = ["Hidden"]
+
+_LARGE = 700.0  # nats: the exponential of a little more overflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +62,22 @@ class Hidden:
 
     def tail(self, log_shown: float) -> Tail:
         """The bounds as probabilities; ``log_shown`` is the log of the disclosed tokens' total weight."""
-        low, high = (_share(log_weight, log_shown) for log_weight in (self.log_low, self.log_high))
+        low, high = _share(self.log_low, log_shown, 0.0), _share(self.log_high, log_shown, math.exp(-_LARGE))
         if self.log_normalizer is not None:  # a head as it was given: a record of this bound gives the same head again
             return Tail(low, high, self.count, self.max_score - self.log_normalizer)
         least = float(np.logaddexp(log_shown, self.log_low))
         bound = min(self.max_score - least, math.log(high) if high > 0 else -math.inf)
         return Tail(low, high, self.count, bound)
 
+    def log_mass(self, log_shown: float) -> Interval:
+        """The bounds on the probability of all hidden tokens as logs in nats, also where a float would have none."""
+        return Interval(*(_log_share(log_weight, log_shown) for log_weight in (self.log_low, self.log_high)))
+
     def _packed(self, log_weight: float, factor: float) -> float:
         if log_weight == -math.inf or self.max_score == -math.inf:
             return -math.inf
-        if log_weight - self.max_score > 700:
-            return math.inf
+        if log_weight - self.max_score > _LARGE:
+            return self.max_score * factor + (log_weight - self.max_score)
         if log_weight <= self.max_score:
             return log_weight * factor
         tokens = math.exp(log_weight - self.max_score)
@@ -86,6 +92,13 @@ class Hidden:
         return math.log(self.count) + factor * (log_weight - math.log(self.count))
 
 
-def _share(log_part: float, log_rest: float) -> float:
-    """``part / (part + rest)`` from logs."""
-    return 0.0 if log_part == -math.inf else 1.0 / (1.0 + math.exp(min(log_rest - log_part, 700.0)))
+def _share(log_part: float, log_rest: float, least: float) -> float:
+    """``part / (part + rest)`` from logs; ``least`` where it is too small for a float, to round a bound outwards."""
+    if log_part == -math.inf:
+        return 0.0
+    return least if log_rest - log_part > _LARGE else 1.0 / (1.0 + math.exp(log_rest - log_part))
+
+
+def _log_share(log_part: float, log_rest: float) -> float:
+    """``log(part / (part + rest))`` from logs."""
+    return log_part if log_part == -math.inf else -float(np.logaddexp(0.0, log_rest - log_part))

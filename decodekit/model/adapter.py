@@ -89,6 +89,10 @@ class Adapter(Protocol):
     have a method ``cached_tokens(prefix) -> int | None``: how many leading tokens of a prompt need no evaluation, for
     `Result.usage`; None where that is not known. With ``caches`` it is called before the prompt is asked for, otherwise
     when the first answer is there. It must not wait.
+
+    It may have an attribute ``settings``, a mapping of names to JSON values: what its answers depend on besides the
+    model's files, such as the number format. They are in the keys of results that are kept and found again; without
+    them, two objects that differ in such a setting are one model there.
     """
 
     @property

@@ -14,6 +14,7 @@ __all__ = ["Columns", "packed", "shares_shown"]
 _KINDS = {"u1": np.uint8, "i4": np.int32, "u4": np.uint32, "f8": np.float64}
 _DECIMALS = {"d3": 3, "d5": 5}
 _LARGEST = 2**31
+_EXACT = 2**53  # numbers of JavaScript are exact below
 _UNKNOWN = -_LARGEST
 _FEWEST = 1e-5  # of the mass: shown as less than 0.01 %
 
@@ -34,21 +35,28 @@ class Columns:
 
         Args:
             name: its name in the table.
-            kind: 'u1', 'i4', 'u4' or 'f8', little-endian; 'id' is 'i4', or 'f8' if a number is too large for it; 'd3'
-                and 'd5' are decimals of so many digits as 'i4', with -2**31 for NaN.
+            kind: 'u1', 'i4', 'u4' or 'f8', little-endian; 'd3' and 'd5' are decimals of so many digits as 'i4', with
+                -2**31 for NaN. 'id' takes whole numbers of any size: they become 'i4' or 'f8', or 'n', decimal digits
+                with commas between, if one is so large that a float would round it.
             values: one dimension.
         """
         if kind == "id":
-            largest = np.max(np.abs(np.asarray(values, dtype=np.float64)), initial=0)
+            numbers = values.tolist() if isinstance(values, np.ndarray) else values
+            largest = max(map(abs, numbers), default=0)
+            if largest >= _EXACT:
+                return self._put(name, "n", ",".join(map(str, numbers)).encode())
             kind = "i4" if largest < _LARGEST else "f8"
         stored = "i4" if kind in _DECIMALS else kind
         if kind in _DECIMALS:
             values = _scaled(values, _DECIMALS[kind])
         array = np.ascontiguousarray(values, dtype=np.dtype(_KINDS[stored]).newbyteorder("<"))
         planes = array.view(np.uint8).reshape(-1, array.dtype.itemsize).T.tobytes()
-        self.table[name] = (kind, self._size, len(array))
-        self._pieces.append(planes)
-        self._size += len(planes)
+        return self._put(name, kind, planes, len(array))
+
+    def _put(self, name: str, kind: str, data: bytes, count: int | None = None) -> None:
+        self.table[name] = (kind, self._size, len(data) if count is None else count)
+        self._pieces.append(data)
+        self._size += len(data)
 
     def data(self) -> bytes:
         """All arrays, in the order in which they were added."""

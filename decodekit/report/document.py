@@ -87,9 +87,18 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
 
 
 def _island(head: Mapping[str, Any], columns: Columns) -> str:
-    text = json.dumps(head, allow_nan=False, separators=(",", ":")).encode()
+    text = json.dumps(_exact(head), allow_nan=False, separators=(",", ":")).encode()
     text += b" " * (-(len(text) + 4) % 8)
     return packed(struct.pack("<I", len(text)) + text + columns.data())
+
+
+def _exact(value: Any) -> Any:
+    """The same data, whole numbers that JavaScript would round as decimal digits."""
+    if isinstance(value, Mapping):
+        return {key: _exact(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(each) for each in value]
+    return str(value) if isinstance(value, int) and abs(value) >= 2**53 else value
 
 
 def _by_stream(trace: Trace) -> list[int]:
@@ -180,10 +189,8 @@ def _safe(value: Any) -> Any:
         return {_shown(str(key)): _safe(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_safe(each) for each in value]
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, int):
         return value
-    if isinstance(value, int):
-        return value if abs(value) < 2**53 else str(value)
     if isinstance(value, float):
         return value if abs(value) < float("inf") else str(value)
     return _shown(str(value))

@@ -22,7 +22,8 @@ __all__ = ["PackedEvidence"]
 _GRID = 2.0**10  # scores of losers are rounded up to a multiple of its inverse
 _ROOM = 1_500_000  # bytes of evidence in a page, before base64
 _EXACT, _ROUNDED = 10, 5  # bytes of one token and its score, deflated
-_LARGEST_ID = 2**53  # numbers of the page are exact below
+_DIGITS = 8  # more bytes, deflated, of an id that is written as decimal digits
+_LARGEST_NUMBER = 2**53  # ids from here on are written so
 _SHOWN = 12  # the leading tokens of a race
 
 
@@ -44,10 +45,11 @@ class PackedEvidence:
     def add(self, trace: Trace, step: Step) -> None:
         """Add the evidence of the next step; -1 in place of its size says that there was no room for it."""
         evidence = step.evidence
-        if evidence is None or evidence.token_ids.max() >= _LARGEST_ID:
+        if evidence is None:
             return self._leave_out(0)
         floored = evidence.floor is not None and trace.header.chain["sampler"].get("name") == "multinomial"
-        size = len(evidence.token_ids) * (_ROUNDED if floored else _EXACT)
+        wide = _DIGITS if evidence.token_ids.max() >= _LARGEST_NUMBER else 0
+        size = len(evidence.token_ids) * (wide + (_ROUNDED if floored else _EXACT))
         if self._used + size > _ROOM:
             return self._leave_out(-1)
         self._used += size

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from decodekit.distribution import Distribution
 from decodekit.errors import ConfigError, ParameterError, brief
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.prefix import Prefix
 from decodekit.session.prompts import Prompt, as_prefix
 from decodekit.session.score import Tokenised
 from decodekit.text.base import prompt_ids
+from decodekit.text.labels import token_label
 from decodekit.text.utf8 import utf8
 
-__all__ = ["Continuation", "Tokens", "known_candidates", "prefix_and_tokens", "tokens_of"]
+__all__ = ["Continuation", "Tokens", "known_candidates", "prefix_and_tokens", "require_known_token", "tokens_of"]
 
 Continuation = str | Sequence[int]
 Tokens = tuple[tuple[int, ...], Tokenised, int | None]
@@ -55,6 +59,27 @@ def tokens_of(
         if ids:
             return tuple(ids), "given", None if tokenizer is None else len(tokenizer.decode(ids))
     raise ParameterError(f"{where} is empty: there is no token to score")
+
+
+def require_known_token(tokenizer: Any, answer: Distribution, token_id: int) -> None:
+    """Refuse to call a text impossible because a server without a tokenizer lists it as no token.
+
+    Args:
+        tokenizer: the model's.
+        answer: what it shows.
+        token_id: the token that is to be scored.
+
+    Raises:
+        ParameterError: one id stands for a whole text, and the server's own tokens are all known and it is none.
+    """
+    if not getattr(tokenizer, "whole_texts", False) or answer.hidden is not None or token_id in tokenizer.eos_ids:
+        return
+    if answer.token_ids is None or bool(np.isin(token_id, answer.token_ids)):
+        return
+    raise ParameterError(
+        f"{token_label(tokenizer, token_id)} is no single token of this server, and how it splits texts is not known: "
+        "name its tokenizer=, or give one token at a time"
+    )
 
 
 def known_candidates(given: Sequence[Continuation]) -> list[Continuation]:

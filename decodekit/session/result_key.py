@@ -20,7 +20,20 @@ def session_facts(session: BaseSession) -> list[Any]:
     info = session.adapter.info
     model = [info.name, info.model_fingerprint or info.model, info.tokenizer_fingerprint]
     own = {key: value for key, value in session.call_defaults().items() if key != "deadline"}
-    return [model, template_digest(session.adapter), session.on_undisclosed, own]
+    metadata = json.dumps(session.metadata, default=repr, sort_keys=True)
+    return [model, _adapter_settings(session), template_digest(session.adapter), session.on_undisclosed, own, metadata]
+
+
+def _adapter_settings(session: BaseSession) -> dict[str, Any]:
+    """Those of a configuration, such as a number format; of an adapter that was given as an object, its ``settings``.
+
+    Without the model, whose fingerprint stands for it, and without a device's number, in which workers differ.
+    """
+    adapter = (session.config or {}).get("adapter")
+    if adapter is not None:
+        return {key: value for key, value in adapter.items() if key != "model"}
+    own = dict(getattr(session.adapter, "settings", {}))
+    return own | ({"device": str(own["device"]).partition(":")[0]} if "device" in own else {})
 
 
 def digest(data: Any) -> bytes:

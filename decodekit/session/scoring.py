@@ -26,7 +26,7 @@ from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.admission import admit
 from decodekit.model.prefix import Prefix
 from decodekit.model.token_budget import rows_at_once
-from decodekit.session.continuation import Tokens
+from decodekit.session.continuation import Tokens, require_known_token
 from decodekit.session.inquiry import Inquiry
 from decodekit.session.law import law_of, require_pure
 from decodekit.session.options import GenerationOptions
@@ -78,10 +78,21 @@ class _Scored:
     """A continuation of which some tokens are scored."""
 
     ids: tuple[int, ...]
-    context: Context
+    start: Context
     states: tuple[Any, ...] = ()
     raw: list[float] = field(default_factory=list)
     reshaped: list[float] = field(default_factory=list)
+    outputs: list[TokenIds] = field(default_factory=list)  # before each token; they share their memory
+
+    def __post_init__(self) -> None:
+        before = TokenIds()
+        for token_id in self.ids:
+            self.outputs.append(before)
+            before = before.append(token_id)
+
+    def context(self, at: int) -> Context:
+        """Before token ``at``."""
+        return Context(self.start.prompt_ids, self.outputs[at], self.start.tokenizer, self.start.metadata)
 
 
 def scores(
@@ -131,7 +142,7 @@ def _fill(
     """Score every token of these continuations."""
     if chain is not None:
         for each in begun:
-            each.states = chain.initial(each.context)
+            each.states = chain.initial(each.start)
     left = yield from portions(adapter, prefix, None)
     places = [(each, at, following) for each in begun for at, following in enumerate(_prefixes(prefix, each.ids))]
     rows = rows_at_once(adapter.info.vocab_size)
@@ -180,8 +191,7 @@ def _prefixes(prefix: Prefix, ids: Sequence[int]) -> list[Prefix]:
 
 
 def _need(each: _Scored, at: int, chain: Chain | None) -> Disclosure:
-    context = Context(each.context.prompt_ids, TokenIds(each.ids[:at]), each.context.tokenizer, each.context.metadata)
-    return (CHEAP if chain is None else chain.need(context)) | Disclosure(ids=(each.ids[at],))
+    return (CHEAP if chain is None else chain.need(each.context(at))) | Disclosure(ids=(each.ids[at],))
 
 
 def _scored(
@@ -205,9 +215,11 @@ def _scored(
 
 
 def _take(each: _Scored, at: int, answer: Distribution, chain: Chain | None) -> None:
-    token_id, context = each.ids[at], each.context
+    token_id = each.ids[at]
+    require_known_token(each.start.tokenizer, answer, token_id)
     raw = answer.logprob(token_id)
     if chain is not None:
+        context = each.context(at)
         noise = Randomness(0).at(context.step)
         reshaped = chain.reshape(answer, context, each.states, noise)
         law = law_of(reshaped).top(1) if chain.sampler is greedy else law_of(reshaped)
@@ -216,14 +228,11 @@ def _take(each: _Scored, at: int, answer: Distribution, chain: Chain | None) -> 
         each.states = reshaped.states_after(choice)
         each.reshaped.append(logprob)
     each.raw.append(raw)
-    ids = context.output_ids
-    assert isinstance(ids, TokenIds)
-    each.context = Context(context.prompt_ids, ids.append(token_id), context.tokenizer, context.metadata)
 
 
 def _hidden(error: Undisclosed, answer: Distribution, each: _Scored, at: int) -> Undisclosed:
     """The error when nothing more can be asked for, with what is known of the token."""
-    token_id, tokenizer = each.ids[at], each.context.tokenizer
+    token_id, tokenizer = each.ids[at], each.start.tokenizer
     why = (answer.schedule or {}).get("shows_less", "") or f"the adapter showed {len(answer.row)} tokens"
     tail, ids = answer.tail, answer.token_ids
     most = None if tail is None or (ids is not None and bool(np.isin(token_id, ids))) else tail.max_logprob

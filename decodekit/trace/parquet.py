@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from decodekit.draw.whole import whole
-from decodekit.trace.columns import BATCH, BATCH_BYTES, batch, ends_of, evidence_bytes, run_of, schema, without_row
+from decodekit.trace.collecting import batch, bytes_of
+from decodekit.trace.columns import BATCH, BATCH_BYTES, ends_of, run_of, schema, without_row
 from decodekit.trace.header import Header, Resumption, SequenceEnd
 from decodekit.trace.step import Step
 from decodekit.trace.table_file import ROW_GROUP, TableFile
@@ -29,7 +30,8 @@ class Parquet:
 
     Args:
         parquet: the file; it must not exist.
-        row_group: steps in each row group, from 4,096 to 65,536. More make a smaller file, fewer a faster search.
+        row_group: steps in each row group, from 4,096 to 65,536; fewer where their columns take 64 MiB. More make a
+            smaller file, fewer a faster search.
 
     Raises:
         ConfigError: when a run begins: pyarrow is not installed.
@@ -66,7 +68,7 @@ class _ParquetWriter:
             self._hand_over(self._steps)
             self._steps, self._bytes = [], 0
         self._steps.append(without_row(step))
-        self._bytes += evidence_bytes(step)
+        self._bytes += bytes_of(step)
 
     def resumed(self, resumption: Resumption) -> None:
         """A table of steps has no place for it."""

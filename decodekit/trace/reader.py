@@ -113,8 +113,12 @@ def _lines(path: PathLike) -> Iterator[tuple[bytes, bool]]:
         raise TraceError(f"a trace is read from the path of its file, not from {brief(path)}")
     try:
         with open_regular(path) as file:
-            while size := _line_size(file):
-                line = file.read(size - 1)
+            while piece := file.readline(_PIECE):
+                if piece.endswith(b"\n"):
+                    yield piece[:-1], True
+                    continue
+                file.seek(-len(piece), os.SEEK_CUR)
+                line = file.read(_line_size(file) - 1)
                 last = file.read(1)
                 ended = last == b"\n"
                 yield line if ended else line + last, ended

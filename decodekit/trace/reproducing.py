@@ -24,7 +24,7 @@ from decodekit.trace.summary import RawSummary
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
 
-__all__ = ["NotRecorded", "Rerun", "recorded_context", "reproduce"]
+__all__ = ["NotRecorded", "Rerun", "missing_in", "recorded_context", "reproduce"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,12 @@ class Rerun:
 
 
 class NotRecorded(Exception):
-    """A part of the chain asked for something that is never recorded."""
+    """A part of the chain asked for something that is never recorded; the message says what, and the way out."""
+
+
+def missing_in(error: BaseException) -> NotRecorded | None:
+    """What was not recorded, if that is why a part of the chain failed."""
+    return next((each for each in (error, error.__cause__) if isinstance(each, NotRecorded)), None)
 
 
 def reproduce(trace: Trace, step: Step, so_far: TokenIds, noise: BoundRandomness, rerun: Rerun) -> Drawn:
@@ -131,7 +136,7 @@ class _UnrecordedTokenizer:
     """A placeholder for the run's tokenizer: any use of it raises `NotRecorded`."""
 
     def __getattr__(self, name: str) -> Any:
-        raise NotRecorded("the tokenizer")
+        raise NotRecorded("the tokenizer, which is never recorded (give it: tokenizer=, on the command line --model)")
 
 
 class _Metadata(Mapping[str, Any]):
@@ -142,7 +147,7 @@ class _Metadata(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name in self._names:
-            raise NotRecorded(f"the value of metadata {name!r}")
+            raise NotRecorded(f"the value of metadata {name!r}, of which only the name is recorded")
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:

@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["ROW_GROUP", "TableFile"]
 
 ROW_GROUP = 16384  # steps
+_GROUP_BYTES = 64 * 2**20  # of columns that wait for a row group to be written
 _OF_STEPS = dict.fromkeys(SPLIT, "BYTE_STREAM_SPLIT") | dict.fromkeys(DELTA, "DELTA_BINARY_PACKED")
 
 
 class TableFile:
-    """Takes batches of rows, and writes a row group when there are enough.
+    """Takes batches of rows, and writes a row group when there are enough, or 64 MiB of them.
 
     Args:
         path: the file; it must not exist.
         schema: of the batches; its metadata becomes that of the file.
-        row_group: rows in each row group.
+        row_group: rows in each row group, at most.
         dictionaries: columns with a dictionary; by default those of steps.
         encodings: of other columns, by their path; by default those of steps.
 
@@ -52,7 +53,7 @@ class TableFile:
         self._path, self._row_group = path, row_group
         self._batches: list[Any] = []  # of the next row group
         self._steps = 0  # before them
-        self._waiting = 0  # in them
+        self._waiting = self._bytes = 0  # in them
         self._file = NewFile(path)
         try:
             with self.typed():
@@ -72,7 +73,8 @@ class TableFile:
         """Take some steps."""
         self._batches.append(batch)
         self._waiting += batch.num_rows
-        if self._waiting >= self._row_group:
+        self._bytes += batch.nbytes
+        if self._waiting >= self._row_group or self._bytes >= _GROUP_BYTES:
             with self.typed():
                 self._flush()
 
@@ -105,4 +107,4 @@ class TableFile:
         if self._batches:
             self._parquet.write_table(self._table.from_batches(self._batches), row_group_size=self._row_group)
             self._steps += self._waiting
-            self._batches, self._waiting = [], 0
+            self._batches, self._waiting, self._bytes = [], 0, 0

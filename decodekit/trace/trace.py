@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from decodekit.errors import TraceError, brief
-from decodekit.trace.columns import stream
+from decodekit.trace.collecting import stream
 from decodekit.trace.ends import wrong_ends
 from decodekit.trace.explanation import explain_step
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd

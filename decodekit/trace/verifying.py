@@ -23,7 +23,7 @@ from decodekit.trace.comparing import check_choice, is_close
 from decodekit.trace.reader import Fault, glance, open_trace
 from decodekit.trace.rebuild import chain_of, require_noise
 from decodekit.trace.redraw import check_word, redraw
-from decodekit.trace.reproducing import NotRecorded, Rerun, reproduce
+from decodekit.trace.reproducing import Rerun, missing_in, reproduce
 from decodekit.trace.step import Step
 from decodekit.trace.texts import RecordedTexts
 from decodekit.trace.trace import Trace
@@ -142,8 +142,9 @@ class _Check:
         except Finding as finding:
             return finding.word, finding.why
         except DecodekitError as error:
-            if isinstance(error.__cause__, NotRecorded):
-                return "consistent", f"a part of the chain needs {error.__cause__}, which is never recorded"
+            missing = missing_in(error)
+            if missing is not None:
+                return "consistent", f"a part of the chain needs {missing}"
             return "failed", f"step {step.index} cannot be drawn again: {error}"
 
     def _step(self, step: Step) -> tuple[Word, str]:

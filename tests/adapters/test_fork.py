@@ -88,6 +88,7 @@ def test_a_model_on_one_thread_goes_on(name: str) -> None:
 
 
 @pytest.mark.real_model
+@pytest.mark.usefixtures("all_cores")
 @pytest.mark.parametrize("name", ["llamacpp", "torch"])
 def test_a_model_on_two_threads_says_that_they_are_gone(name: str) -> None:
     status, lines = forked(needing(name).format(threads=2))

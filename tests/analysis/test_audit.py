@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from decodekit import ALL, ContextOverflow, Disclosure, ParameterError
+from decodekit import ALL, ContextOverflow, Disclosure, Distribution, ParameterError
 from decodekit.analysis.audit import AXES, DEFAULT, AuditReport, audit
+from decodekit.analysis.audit.controls import shifted
 from decodekit.analysis.audit.process import in_new_process
 from decodekit.testing import NGramAdapter, TableAdapter
 from tests.analysis import faulty_models as models
@@ -98,7 +103,7 @@ def test_stored_answers_are_no_repetition() -> None:
 def test_heads_are_bounded() -> None:
     one, other = (models.Cached(most=Disclosure(8)) for _ in range(2))
     (same,) = audit(one, against=other, axes=["against"], tokens=TOKENS).outcomes
-    assert same.word == "exact"
+    assert same.word == "exact as shown"
     moved = TableAdapter(lambda ids: models.row(ids) + 0.5 * np.cos(np.arange(models.V)), models.V, most=Disclosure(8))
     (found,) = audit(one, against=moved, axes=["against"], tokens=TOKENS).outcomes
     whole = TableAdapter(lambda ids: models.row(ids) + 0.5 * np.cos(np.arange(models.V)), models.V)
@@ -142,6 +147,42 @@ def test_what_makes_no_adapter_is_a_reason_and_loses_nothing() -> None:
     found = audit(NGramAdapter("the cat sat. " * 9), make=broken, tokens=3, axes=["repeat", "cache"])
     assert [each.word for each in found.outcomes] == ["exact", "not tested"]
     assert "make raised ZeroDivisionError: division by zero" in found.outcomes[1].why
+
+
+def test_lists_that_leave_the_draws_open_are_undecided_and_never_called_stable() -> None:
+    """Two models whose lists of three are equal, nearly, and which have other tokens behind them."""
+
+    class Shows(TableAdapter):
+        def predict(self, prefixes: Any, disclose: Any = None) -> Any:
+            rows = [np.array(row(prefix.token_ids)) for prefix in prefixes]
+            return [self._head(each, np.argsort(-each)[:3]) for each in rows]
+
+        def _head(self, each: Any, ids: Any) -> Distribution:
+            behind = np.delete(each, ids)
+            total = np.logaddexp(np.logaddexp.reduce(each[ids]), np.logaddexp.reduce(behind))
+            return Distribution.head(ids, each[ids] - total + self.off, 8, max_hidden=float((each[ids] - total).min()))
+
+        off = 0.0
+
+    def row(ids: Sequence[int]) -> list[float]:
+        return list(np.roll(np.log([0.45, 0.14, 0.09, 0.08, 0.08, 0.08, 0.0799, 0.0001]), sum(ids) % 8))
+
+    one, other = Shows(row, 8), Shows(row, 8)
+    for each in (one, other):
+        each.info = replace(each.info, most=Disclosure(top=3))
+    (equal,) = audit(one, against=other, axes=["against"], prompts=[[1], [2]], tokens=20).outcomes
+    assert equal.word == "exact as shown" and "the rest may differ by 0.3" in equal.why
+    assert equal.measured is not None and equal.measured.expected.high > 0 == equal.measured.flips
+    other.off = 1e-9
+    (outcome,) = audit(one, against=other, axes=["against"], prompts=[[1], [2]], tokens=20).outcomes
+    assert outcome.word == "undecided" and "may be expected" in outcome.why
+
+
+def test_faults_are_planted_in_rows_whose_ids_are_hashes() -> None:
+    ids = np.array([2720311769368960402, 2720311769368960530, 1 << 61])
+    row = Distribution.listed(ids, [0.0, -1.0, -2.0], 1 << 62)
+    moved = [shifted(row, by).scores.tobytes() for by in range(1, 9)]
+    assert len(set(moved)) == 8
 
 
 def test_an_interrupt_keeps_the_axes_that_are_done() -> None:

@@ -13,6 +13,7 @@ import pytest
 from decodekit import ConfigError, Progress
 from decodekit.analysis.check_running import Checked, started
 from decodekit.analysis.checks import check_of
+from decodekit.analysis.sweep_work import Checks, Output
 from decodekit.analysis.sweeping import sweep
 from decodekit.analysis.units import Task
 from decodekit.testing import NGramAdapter
@@ -30,6 +31,13 @@ def hang(text, answer):
     return True
 def die(text, answer): os._exit(3)
 def odd(text, answer): return "yes"
+def meet(text, answer):  # right if the other text is checked at the same time
+    import pathlib, time
+    here = pathlib.Path(__file__).parent
+    (here / text).touch()
+    until = time.monotonic() + 15
+    while len(list(here.glob("text-*"))) < 2 and time.monotonic() < until: time.sleep(0.01)
+    return len(list(here.glob("text-*"))) == 2
 """
 MODEL = NGramAdapter("the cat sat on the mat and the dog sat on the log. " * 3)
 
@@ -52,6 +60,14 @@ def test_exact_and_patterns() -> None:
     found = said(r"regex:= (\d+)", ("x = 42", "42"), ("x = 42", 4), ("none", 4), ("x = 1", None))
     assert [(each.value, each.vote) for each in found] == [(1, "42"), (0, "42"), (0, None), (1, "1")]
     assert said(re.compile("^B", re.I | re.M), ("a\nb", None))[0] == Checked(1.0, "b")
+
+
+def test_several_processes_check_at_the_same_time(file: Path) -> None:
+    with Checks(check_of(f"{file}:meet"), 20.0, Output(None, ""), processes=2) as checks:
+        for text in ("text-1", "text-2"):
+            checks.add(text, text, None)
+        checks.finish()
+    assert {key: each.value for key, each in checks.said.items()} == {"text-1": 1.0, "text-2": 1.0}
 
 
 def test_functions_of_a_file(file: Path) -> None:
@@ -104,6 +120,24 @@ def test_a_check_that_fails_costs_only_the_value_and_is_tried_again(file: Path, 
     changed = go("exact")
     assert [row.value for row in changed.rows] == [float(row.text.strip() == tasks[row.task].answer)
                                                    for row in changed.rows]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "others"), [(1, (True, 1.0)), ([0, {"a": 1}], ([False, {"a": 1}], [0, {"a": 1.0}]))]
+)
+def test_answers_that_python_calls_equal_are_different_ones(answer: Any, others: Any, tmp_path: Path) -> None:
+    (tmp_path / "c.py").write_text("import json\ndef same(text, answer): return len(json.dumps(answer)) / 100\n")
+
+    def go(answer: Any, out: str = "out") -> list[float | None]:
+        check = f"{tmp_path}/c.py:same"
+        found = sweep(MODEL, [Task("the ", answer)], [""], 2, check=check, seed=1, out=tmp_path / out, max_tokens=2)
+        return [row.value for row in found.rows]
+
+    go(answer)
+    for number, other in enumerate(others):
+        assert go(other) == go(other, f"fresh{number}") != go(answer)
+    files = len(list((tmp_path / "out").iterdir()))
+    assert go(others[0]) != go(answer) and len(list((tmp_path / "out").iterdir())) == files  # every verdict is kept
 
 
 def test_the_model_does_not_wait_for_a_slow_check() -> None:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from decodekit import Disclosure, Distribution, ParameterError, Session, Undisclosed, processor
+from decodekit import ALL, Disclosure, Distribution, ParameterError, Session, Undisclosed, processor
 from decodekit.analysis import chain_curve, crossings, curves, temperature_curve
 from decodekit.analysis.tempered import tempered
-from decodekit.testing import NGramAdapter
+from decodekit.testing import NGramAdapter, TableAdapter
 
 from .tables import SIZE, logprob, model, neighbours, texts
 from .test_forced import TEXT, Counting
@@ -72,6 +72,20 @@ def test_where_a_part_is_disclosed_the_bounds_hold(ids: tuple[int, ...]) -> None
     assert (found.near.low <= exact.near.high + 1e-9).all() and (exact.near.low <= found.near.high + 1e-9).all()
     with pytest.raises(Undisclosed, match="log P of an answer number 0, 1 is not known"):
         _ = found.logprobs
+
+
+@pytest.mark.parametrize("temperature", [0.02, 0.0114, 0.01, 1e-3, 1e-5])
+def test_the_bounds_hold_where_a_float_has_no_such_probability(temperature: float) -> None:
+    row = [8.0, 4.0, 0.0]
+    whole, part = (TableAdapter(lambda _: row, 3, most=most) for most in (ALL, Disclosure(top=2)))
+    exact = curves(whole, [0], [[2]], [temperature])
+    found = curves(part, [0], [[2]], [temperature])
+    for truth, (low, high) in (
+        (exact.logprobs[0, 0], (found.logprob.low[0, 0], found.logprob.high[0, 0])),
+        (exact.entropy.values[0, 0], (found.entropy.low[0, 0], found.entropy.high[0, 0])),
+    ):
+        slack = 1e-9 * max(1.0, abs(truth))
+        assert low - slack <= truth <= high + slack and low <= high
 
 
 @pytest.mark.parametrize("answers", [[(1, 2, 3)], [(1, 1, 2), (3,)], [(1, 2), (1, 3, 2)], [(2, 2, 2), (2, 2, 1)]])
@@ -193,14 +207,14 @@ def test_answers_overtake_one_another_and_chance_where_enumeration_says_so() -> 
         (lambda: temperature_curve(model(), [0], [(1,)], []), "with one at least"),
         (lambda: temperature_curve(model(), [0], [(1,)], [-0.1]), "from 0"),
         (lambda: temperature_curve(model(), [0], [(1,)], [math.nan]), "from 0"),
-        (lambda: temperature_curve(model(), [0], [(1,)], ["warm"]), "are numbers"),  # type: ignore[list-item]
+        (lambda: temperature_curve(model(), [0], [(1,)], ["warm"]), "list of numbers"),  # type: ignore[list-item]
         (lambda: temperature_curve(model(), [0], [], [1.0]), "with one at least"),
         (lambda: temperature_curve(model(), [0], ["text"], [1.0]), "candidate 0: this adapter has no tokenizer"),
         (lambda: temperature_curve(model(), [0], [(9,)], [1.0]), "outside the vocabulary"),
         (lambda: temperature_curve(NGramAdapter(TEXT), "a", ["\ud800"], [1.0]), "candidate 0 is not valid Unicode"),
         (lambda: temperature_curve(NGramAdapter(TEXT), "a", [""], [1.0]), "candidate 0 is empty"),
         (lambda: curves(model(), [0], [(1,), (1,)], [1.0]), "same tokens"),
-        (lambda: curves(model(), [0], [(1,)], [1.0], near=-1), "0 or more"),
+        (lambda: curves(model(), [0], [(1,)], [1.0], near=-1), "near must be"),
         (lambda: curves(model(), [0], [(1,)], [1.0], near=1, chain="top_k=2"), "not of a chain"),
     ],
 )

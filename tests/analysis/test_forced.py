@@ -23,9 +23,11 @@ class Counting:
         self.inner = NGramAdapter(TEXT)
         self.info, self.tokenizer = self.inner.info, self.inner.tokenizer
         self.asked: list[int] = []
+        self.prefixes: list[Prefix] = []
 
     def predict(self, prefixes: Sequence[Prefix], disclose: Any = CHEAP) -> Any:
         self.asked.append(len(prefixes))
+        self.prefixes += prefixes
         return self.inner.predict(prefixes, disclose)
 
     def close(self) -> None:
@@ -43,6 +45,14 @@ def test_each_is_the_distribution_of_its_prefix_and_short_texts_share_a_question
         prefix, ids = texts[i]
         (alone,) = model.inner.predict([prefix.extend(ids[:at]) if at else prefix])
         assert np.array_equal(dist.logprobs_of(np.arange(257)), alone.logprobs_of(np.arange(257)))
+
+
+def test_the_prefixes_of_a_long_text_share_what_they_have_in_common() -> None:
+    model = Counting()
+    list(forced(model, [(Prefix([1] * 100), [2, 3] * 500)]))
+    own = [len(prefix) - len(prefix.parent or ()) for prefix in model.prefixes[1:]]  # copied and hashed for each
+    assert max(own) <= 64 and max(sum(1 for _ in prefix.ancestors()) for prefix in model.prefixes) <= 2 + 1000 // 64
+    assert model.prefixes[-1] == Prefix([1] * 100 + ([2, 3] * 500)[:-1])
 
 
 def test_a_text_that_does_not_fit_is_refused_before_it_is_asked_for() -> None:

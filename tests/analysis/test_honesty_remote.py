@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,18 +14,23 @@ pytest.importorskip("httpx")
 import decodekit
 from decodekit import ParameterError, Session
 from decodekit.analysis import honesty, recorded_draws
+from decodekit.cli.app import run
+from decodekit.plugin.registry import _ADAPTERS
+from decodekit.testing import PiecesTokenizer, TableAdapter
+from decodekit.trace.reader import read_trace
 from decodekit_remote import RemoteAdapter
 from tests.adapters.remote import drawing
 from tests.adapters.remote.servers import TalkingTokenizer, serving
 
+Capture = pytest.CaptureFixture[str]
 ASKED: Any = [{"role": "user", "content": "what sat on the"}]
 
 
-def drawn(chain: str) -> decodekit.Trace:
+def drawn(chain: str, path: Path | None = None) -> decodekit.Trace:
     with serving("openai_chat") as server:
         adapter = RemoteAdapter(base_url=server.url, dialect="openai_chat", tokenizer=TalkingTokenizer())
         with Session(adapter, decodekit.Chain.of(chain), seed=1, top_logprobs=20) as session:
-            return session.generate_many([ASKED], n=12, max_tokens=60)[0][0].trace
+            return session.generate_many([ASKED], n=12, max_tokens=60, trace=path)[0][0].trace
 
 
 def flat(row: np.ndarray, written: object, body: Any) -> np.ndarray:
@@ -35,6 +42,26 @@ def flat(row: np.ndarray, written: object, body: Any) -> np.ndarray:
 def test_a_server_that_draws_from_its_lists_passes() -> None:
     found = honesty(recorded_draws([drawn("provider")], ends=TalkingTokenizer().eos_ids))
     assert found.honest and found.tokens > 100 and abs(found.z) < 4  # two-sided p of 6e-5
+
+
+def test_the_command_takes_the_end_tokens_of_the_model_it_is_given(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.zeros(257), np.zeros(1)
+    for name, make in {
+        "talking": lambda: TableAdapter(rows[0], 257, tokenizer=TalkingTokenizer()),
+        "other": lambda: TableAdapter(rows[1], 1, tokenizer=PiecesTokenizer([b"a"])),
+    }.items():
+        monkeypatch.setitem(_ADAPTERS.registered, name, make)
+    path = str(tmp_path / "run.jsonl")
+    drawn("provider", tmp_path / "run.jsonl")
+    trace = read_trace(path)
+    expected = honesty(recorded_draws([trace], ends=TalkingTokenizer().eos_ids))
+    assert expected.log_e != honesty(recorded_draws([trace])).log_e
+    assert run(["doctor", "--honest", "--trace", path, "--adapter", "talking", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["log_e"] == pytest.approx(expected.log_e)
+    assert run(["doctor", "--honest", "--trace", path, "--adapter", "other"]) == 2
+    assert "tokenizer" in capsys.readouterr().err
 
 
 def test_a_server_with_a_hidden_temperature_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

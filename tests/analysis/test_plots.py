@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decodekit import ConfigError
+from decodekit import ConfigError, ParameterError
 from decodekit.analysis.plots import Line, plot_curves, plot_frontier, plot_reliability, plot_survival
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -55,3 +55,27 @@ def test_without_matplotlib_the_error_says_what_to_install(tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ConfigError, match=r"decodekit\[plots\]"):
         PLOTS["survival"](tmp_path / "p.svg")
+
+
+def test_a_point_without_a_neighbour_has_a_mark(tmp_path: Path) -> None:
+    for name, y in (("alone", [np.nan, 1.0, 0.0, 2.0, 3.0]), ("together", [1.0, 1.0, 1.0, 2.0, 3.0])):
+        plot_curves(tmp_path / f"{name}.svg", X, {"a": Line(y)}, x_label="x", y_label="y", log_y=True)
+    marks = [
+        sum("<use " in line and "#0072b2" in line for line in (tmp_path / f"{name}.svg").read_text().splitlines())
+        for name in ("alone", "together")
+    ]
+    assert marks[0] > marks[1] == 0  # the legend has it too
+
+
+@pytest.mark.parametrize(("lines", "message"), [
+    ({"a": Line(X[:3])}, "line 'a' has 3 values for 5 places"),
+    ({"a": Line(X, X[:2], X)}, "a band of another length"),
+    ({"a": Line(["x"] * 5)}, "line 'a' is a list of numbers"),
+    ({}, "nothing to draw"), ({"a": Line(X * np.nan)}, "nothing to draw"), ({"a": Line(-X)}, "above 0 for a log"),
+])  # fmt: skip
+def test_lines_that_cannot_be_drawn_are_refused(lines: dict[str, Line], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=message):
+        plot_curves(tmp_path / "p.svg", X, lines, x_label="x", y_label="y", log_y=True)
+    with pytest.raises(ParameterError, match="counts: there are 2 for 5"):
+        plot_reliability(tmp_path / "p.svg", X, X, X, X, [1, 2])
+    assert not (tmp_path / "p.svg").exists()

@@ -18,11 +18,15 @@ from decodekit.analysis.engine_mismatch import mismatch
 from decodekit.analysis.rolling_out import rollouts
 from decodekit.analysis.rollout_columns import read_rollouts
 from decodekit.analysis.rollout_rows import Rollout, rollouts_of
+from decodekit.analysis.sweep_table import write_sweep
+from decodekit.analysis.sweeping import sweep
 from decodekit.analysis.trainer_batches import trl_batch, trl_rollouts, verl_batch
 from decodekit.cli.app import run
 from decodekit.testing import TableAdapter
+from tests.trace.far_ids import BASE, FarIds
 
 pytest.importorskip("pyarrow")
+from pyarrow import parquet
 
 ROW = np.log([0.4, 0.3, 0.2, 0.1])
 AFTER_3 = np.log([1.0, 1e-300, 1e-300, 1e-300])
@@ -146,6 +150,27 @@ def test_the_chain_of_the_rollouts_leaves_only_the_engines_difference(
     assert cut.lost == sum(token != 0 for row in rows for token in row.token_ids) > 0
 
 
+def test_tokens_that_the_chain_forced_count_in_a_mismatch(tmp_path: Path) -> None:
+    after = np.log([0.5, 0.5, 1e-9, 1e-9])
+    with decodekit.open(
+        model(lambda ids: np.log([0.97, 0.01, 0.01, 0.01]) if ids == (3,) else after), seed=5
+    ) as session:
+        rows = rollouts(session, [[3]], 16, tmp_path / "set", max_tokens=2, chain="top_p=0.9").rows()
+    assert all(row.loss_mask == [0, 1] for row in rows)
+    for first in (0.125, 0.0):
+        with np.errstate(divide="ignore"):
+            beginning = np.log([first, 1 - first, 0, 0])
+        found = mismatch(rows, model(lambda ids, row=beginning: row if ids == (3,) else after))
+        assert (found.tokens, found.forced, found.lost) == (32, 16, 0 if first else 16)
+        assert found.k1.value == pytest.approx(math.log(8) / 2 if first else 0, abs=1e-6)  # KL(mu || pi) by hand
+        assert found.max_gap == pytest.approx(math.log(8) if first else 0, abs=1e-6)
+    with pytest.raises(ParameterError, match="pi can draw none of the 16 tokens"):
+        mismatch([replace(row, token_ids=[2], logprobs=[0.0], model_logprobs=[0.0], loss_mask=[0]) for row in rows],
+                 model(lambda _: beginning))  # fmt: skip
+    with pytest.raises(ParameterError, match="no sequence has one"):
+        mismatch([], model())
+
+
 def test_weights_that_changed_within_a_run_are_named_by_span() -> None:
     with decodekit.open(model(), seed=5) as session:
         trace = session.generate([0], max_tokens=6).trace
@@ -173,6 +198,13 @@ def test_what_is_no_rollout_is_refused_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_probabilities_given_a_coin_are_no_behaviour(tmp_path: Path) -> None:
+    session = decodekit.open(TableAdapter(lambda _: np.log([0.4, 0.3, 0.2, 0.1]), 4), chain="xtc=0.5", seed=1)
+    with session, pytest.raises(ParameterError, match="'xtc' draws random numbers, so a recorded log-probability"):
+        rollouts(session, [[0]], 20, tmp_path / "coin", max_tokens=5)
+    assert not (tmp_path / "coin").exists()
+
+
 def test_taken_back_branches_are_marked(tmp_path: Path) -> None:
     trained = decodekit.testing.NGramAdapter("abababab ababab abab")
     with decodekit.open(trained, seed=5) as session:
@@ -180,11 +212,21 @@ def test_taken_back_branches_are_marked(tmp_path: Path) -> None:
     assert not all(row.is_sample for row in made) and all("ba" not in row.text for row in made)
 
 
+def test_ids_of_63_bits_are_written(tmp_path: Path) -> None:
+    with decodekit.open(FarIds(), chain="top_k=3", seed=1) as session:
+        made = rollouts(session, [[BASE]], 2, tmp_path / "set", max_tokens=3)
+        write_sweep(sweep(session, [[BASE]], ["top_k=3"], 2, max_tokens=3), tmp_path / "sweep.parquet")
+    rows = made.rows()
+    assert all(row.prompt_ids == [BASE] and max(max(ids) for ids in row.support_ids) > BASE for row in rows)
+    written = parquet.read_table(tmp_path / "sweep.parquet").column("token_ids").to_pylist()
+    assert max(max(ids) for ids in written) > BASE
+
+
 def test_files_that_are_there_or_are_no_rollouts_are_refused(session: decodekit.Session, tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="exists; a data set is written once"):
         rollouts(session, [[1]], 1, tmp_path)
     session.generate([1], max_tokens=1, trace=str(tmp_path / "steps.parquet"))
-    with pytest.raises(TraceError, match="decodekit-steps/1"):
+    with pytest.raises(TraceError, match="decodekit-steps/2"):
         list(read_rollouts(tmp_path / "steps.parquet"))
 
 

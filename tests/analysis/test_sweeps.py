@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import decodekit
-from decodekit import CHEAP, ConfigError, Disclosure, ParameterError, Prefix, Session
+from decodekit import CHEAP, Chain, ConfigError, Disclosure, ParameterError, Prefix, Session
 from decodekit.analysis.sweep_result import Sweep
 from decodekit.analysis.sweeping import sweep
 from decodekit.analysis.units import Task
@@ -109,6 +109,17 @@ def test_what_changes_a_result_changes_its_key(change: dict[str, Any], tmp_path:
     assert len(after.rows) == 16 and before.isdisjoint(row.key for row in after.rows)
 
 
+def test_the_settings_of_an_adapter_that_is_given_as_an_object_are_in_the_keys() -> None:
+    def keys(**settings: Any) -> set[str]:
+        model = Counting()
+        model.settings = settings  # type: ignore[attr-defined]
+        return {row.key for row in go(model, n=1).rows}
+
+    plain = keys(dtype="float32", device="cuda:0")
+    assert plain == keys(dtype="float32", device="cuda:1")  # two workers
+    assert plain.isdisjoint(keys(dtype="bfloat16", device="cuda:0") | keys(dtype="float32", device="cpu"))
+
+
 def test_workers_share_a_sweep_and_a_rival_is_compared(tmp_path: Path) -> None:
     model = Counting()
     parts = [go(model, out=tmp_path / "a", n=8, shard=f"{i}/3") for i in (1, 2, 3)]
@@ -150,7 +161,15 @@ def test_a_failed_unit_is_an_error_row_and_is_tried_again(tmp_path: Path) -> Non
     assert len(list((tmp_path / "a").iterdir())) == 2
 
 
-def test_a_seed_is_taken_from_the_folder(tmp_path: Path) -> None:
+def test_the_models_own_chain_has_one_name_however_it_is_given() -> None:
+    given: list[Any] = ["", " ", None, Chain(), []]
+    assert [go(chains=[each], n=1).chains for each in given] == [["multinomial"]] * 5
+    assert go(chains=["greedy"], n=1).chains == go(chains=[Chain.of("greedy")], n=1).chains == ["greedy"]
+
+
+def test_a_seed_is_taken_from_the_folder_and_shared_by_workers(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="need a seed"):
+        go(out=tmp_path / "a", seed=None, shard="1/2")
     first = go(out=tmp_path / "a", seed=None)
     assert go(out=tmp_path / "a", seed=None).seed == first.seed
     go(out=tmp_path / "a", seed=first.seed ^ 1)
@@ -175,9 +194,10 @@ def test_notes_say_what_a_key_cannot_tell(tmp_path: Path) -> None:
     ({"chains": {"x": [lambda dist, _: dist], "y": [lambda dist, _: dist.top(1)]}}, "the same parts"),
     ({"prompts": [5]}, "a prompt is"), ({"prompts": [Task("x", {1, 2})]}, "an answer is JSON"),
     ({"shard": "3/2"}, "3/2"), ({"shard": "half"}, "second of eight"),
-    ({"shard": "1/2", "seed": None}, "need a seed"), ({"stop_ids": [300]}, "outside the vocabulary"),
+    ({"shard": "1/2"}, "name it with out"), ({"stop_ids": [300]}, "outside the vocabulary"),
     ({"check": "what"}, "none of exact"), ({"check": "regex:("}, "no regular expression"),
-    ({"check": str.upper}, "takes the text and the answer"),
+    ({"check": str.upper}, "takes the text and the answer"), ({"check_deadline": 0}, "check_deadline .* above 0"),
+    ({"check_deadline": math.nan}, "check_deadline .* above 0"), ({"check_deadline": "1"}, "check_deadline .* above 0"),
     ({"model": Session(NGramAdapter(TEXT), deadline=3)}, "deadline"),
 ])  # fmt: skip
 def test_what_cannot_be_swept_is_refused(wrong: dict[str, Any], message: str) -> None:

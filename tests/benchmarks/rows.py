@@ -1,16 +1,18 @@
-"""A batch of 32 sequences against the same 32 one after the other: processor time, the library's share only.
+"""A batch of 32 sequences against the same 32 one after the other, and 32 callers in tasks that draw together against
+each for itself: processor time, the library's share only.
 
 The adapter is synthetic, and the time in which it makes its answers does not count. Times are for 32 tokens: one round.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from decodekit import CHEAP, AdapterInfo, Chain, Distribution, Prefix, Session, processor
+from decodekit import CHEAP, AdapterInfo, AsyncSession, Chain, Distribution, Prefix, Session, processor
 
 from .chains import synthetic_rows
 from .timing import Ratio, paired
@@ -76,6 +78,7 @@ def measure() -> Iterator[Ratio]:
         session = Session(adapter, chain, seed=3)
         for level in ("proof", "none"):
             yield _against_one_by_one(f"{what}; {level}", session, adapter, level)
+            yield _callers(f"{what}; {level}; 32 callers in tasks", adapter, parts, level)
 
 
 def _against_one_by_one(what: str, session: Session, adapter: Synthetic, level: Any) -> Ratio:
@@ -87,3 +90,40 @@ def _against_one_by_one(what: str, session: Session, adapter: Synthetic, level: 
 
     found = paired(what, "one by one", together, alone, rounds=10, goal=1.0, clock=adapter.clock)
     return replace(found, ours=found.ours / TOKENS, theirs=found.theirs / TOKENS)
+
+
+def _callers(what: str, adapter: Synthetic, parts: Any, level: Any) -> Ratio:
+    """A call of the model takes 10 ms, as on a GPU, and is waited for: rounds are full then."""
+
+    def chain(*, together: bool) -> Chain:
+        made = Chain([processor(name, **{name: value}) for name, value in parts])
+        made.ours = together  # a chain with a part of somebody else's is drawn for itself
+        return made
+
+    def calls(*, together: bool) -> object:
+        async def main() -> object:
+            session = AsyncSession(slow, seed=3)
+            options: Any = {"max_tokens": 8 * TOKENS, "level": level}
+            return await asyncio.gather(
+                *(
+                    session.generate([1, 2], stream=i, chain=chain(together=together), **options)
+                    for i in range(SEQUENCES)
+                )
+            )
+
+        return asyncio.run(main())
+
+    def make(number: int) -> Distribution:
+        return adapter.make(number)
+
+    slow = Synthetic(adapter.info.vocab_size or 0, make)
+    answered = slow.predict
+
+    def predict(prefixes: Sequence[Prefix], disclose: Any = CHEAP) -> list[Distribution]:
+        time.sleep(0.01)
+        return answered(prefixes, disclose)
+
+    slow.predict = predict  # type: ignore[method-assign]
+    ours, theirs = (lambda together=t: calls(together=together) for t in (True, False))  # type: ignore[misc]
+    found = paired(what, "each for itself", ours, theirs, rounds=5, goal=1.0, clock=slow.clock)
+    return replace(found, ours=found.ours / 8 / TOKENS, theirs=found.theirs / 8 / TOKENS)

@@ -13,12 +13,15 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fcntl import ioctl
+from itertools import cycle
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+
+from tests.cli.fork_server import ForkServer
 
 COMMAND = [sys.executable, "-m", "decodekit"]
 TOY = ("--adapter", "toy")
@@ -72,30 +75,42 @@ def plugin_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def environment(plugin_path: Path) -> dict[str, str]:
+def environment_with(plugin_path: Path) -> dict[str, str]:
     """The environment of the command: the toys on its path, and nothing that asks for colours or widths."""
     kept = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES")}
     return {**kept, "PYTHONPATH": str(plugin_path), "PYTHONWARNINGS": "error", "TERM": "xterm-256color"}
 
 
 @pytest.fixture
-def decodekit(environment: dict[str, str], tmp_path: Path) -> Decodekit:
+def environment(plugin_path: Path) -> dict[str, str]:
+    return environment_with(plugin_path)
+
+
+@pytest.fixture(scope="package")
+def servers(plugin_path: Path) -> Iterator[Iterator[ForkServer]]:
+    """Two that take turns: what depends on the order of a set's elements differs between two calls of a test."""
+    started = [ForkServer({**environment_with(plugin_path), "PYTHONHASHSEED": seed}) for seed in ("1", "2")]
+    yield cycle(started)
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def decodekit(environment: dict[str, str], servers: Iterator[ForkServer], tmp_path: Path) -> Decodekit:
     def run(
         *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            input=stdin,
-            capture_output=True,
-            cwd=tmp_path,
-            env={**environment, **(env or {})},
-            timeout=60,
-            check=False,
-        )
-        out, err = done.stdout.decode(), done.stderr.decode()
+        if env:  # what Python reads at its start may be among it
+            done = subprocess.run(
+                [*COMMAND, *arguments], input=stdin, capture_output=True, cwd=tmp_path, env={**environment, **env},
+                timeout=60, check=False,
+            )  # fmt: skip
+            code, output, errors = done.returncode, done.stdout, done.stderr
+        else:
+            code, output, errors = next(servers).run(arguments, stdin, tmp_path, environment)
+        out, err = output.decode(), errors.decode()
         assert "Traceback" not in err or "--debug" in arguments, err
-        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+        return subprocess.CompletedProcess([*COMMAND, *arguments], code, out, err)
 
     return run
 

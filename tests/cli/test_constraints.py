@@ -26,6 +26,19 @@ def test_a_regex_and_the_trace_of_it(decodekit: Decodekit) -> None:
     assert decodekit("verify", "run.jsonl").returncode == 0
 
 
+def test_the_trace_of_one_is_reproduced_and_asked_about_with_the_tokenizer_of_its_model(decodekit: Decodekit) -> None:
+    decodekit(*RUN, "--regex", "[a-z]{3} [a-z]{2}", "--trace", "run.jsonl", "--level", "full")
+    bare, whole = (decodekit("verify", "run.jsonl", "--chain", *model) for model in ((), TOY))
+    way_out = "needs the tokenizer, which is never recorded (give it: tokenizer=, on the command line --model)"
+    assert bare.stdout.startswith("consistent: ") and way_out in " ".join(bare.stdout.split())
+    assert whole.stdout.startswith("reproduced: ") and whole.returncode == 0
+    bare, whole = (decodekit("replay", "run.jsonl", "--as-if", "temperature=1.5", *model) for model in ((), TOY))
+    assert way_out in " ".join(bare.stdout.split()) and "NotRecorded" not in bare.stdout
+    assert "of 0 the record does not say" in whole.stdout
+    other = decodekit("verify", "run.jsonl", "--adapter", "hostile")
+    assert other.returncode == 2 and "the run had a tokenizer with the fingerprint" in other.stderr
+
+
 def test_a_schema(decodekit: Decodekit, tmp_path: Path) -> None:
     (tmp_path / "schema.json").write_text(json.dumps({"type": "array", "items": {"enum": ["cow"]}, "maxItems": 2}))
     done = decodekit(*RUN, "--json-schema", "schema.json", "--max-tokens", "60")

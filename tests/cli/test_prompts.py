@@ -90,16 +90,21 @@ def test_without_a_seed_a_run_goes_on_with_the_seed_it_began_with(one_after_anot
 
 def test_a_changed_setting_is_refused_and_nothing_is_lost(one_after_another: Together, tmp_path: Path) -> None:
     written(tmp_path, LINES)
-    others = [("--seed", "8"), ("--max-tokens", "13"), ("--chain", "top_k=4"), ("--set", "order=3")]
+    others = [("--seed", "8"), ("--max-tokens", "13"), ("--chain", "top_k=4"), ("--set", "order=3"),
+              ("--set", "delay=0.0001")]  # fmt: skip
     first, *refused = one_after_another([on(), *([*on(), *other] for other in others)])
     assert first == (0, "", "") and len(rows(tmp_path)) == 5
     for code, out, err in refused:
         assert (code, out) == (2, "") and "results that this call would not make" in err
 
 
-def test_a_half_line_is_cut_and_failed_lines_are_tried_again(one_after_another: Together, tmp_path: Path) -> None:
+def test_a_half_line_is_cut_and_failed_lines_are_tried_again(
+    one_after_another: Together, environment: dict[str, str], tmp_path: Path
+) -> None:
     written(tmp_path, LINES)
-    ((code, _, err),) = one_after_another([[*on(), "--set", "fail_at=4"]])  # the prefix length at which the toy breaks
+    environment["TOY_FAIL_AT"] = "4"  # the prefix length at which it breaks
+    ((code, _, err),) = one_after_another([on()])
+    del environment["TOY_FAIL_AT"]
     assert code == 1 and "results failed; the same call tries them again" in err
     found = rows(tmp_path)
     errors = [row for row in found if "error" in row]
@@ -128,8 +133,8 @@ def test_ctrl_c_keeps_all_that_is_whole_and_the_same_call_goes_on(
 ) -> None:
     lines = [{"prompt": "the ", "max_tokens": 1 + 2 * i} for i in range(24)]
     written(tmp_path, lines)
-    call = [*RUN, "--set", "delay=0.02"]
-    process = subprocess.Popen([*COMMAND, *call], stderr=subprocess.PIPE, cwd=tmp_path, env=environment)
+    slow = {**environment, "TOY_DELAY": "0.02"}
+    process = subprocess.Popen([*COMMAND, *RUN], stderr=subprocess.PIPE, cwd=tmp_path, env=slow)
     out = tmp_path / "out.jsonl"
     while not out.exists() or out.read_bytes().count(b"\n") < 4:
         assert process.poll() is None

@@ -24,6 +24,7 @@ SWEEP = ("sweep", *TOY, "--prompt", "the cat sat on the ", "--answer", "mat", "-
 def test_a_text_is_scored_as_a_table_and_as_json(one_after_another: Calls, tmp_path: Path) -> None:
     (tmp_path / "mat.txt").write_text("mat")
     (tmp_path / "many.jsonl").write_text('"mat"\n\n{"text": "log", "given": "on the ", "id": "x"}\n[109, 97, 116]\n')
+    (tmp_path / "given.jsonl").write_text('{"text": "log", "given": "on the "}\n')
     calls = [
         ("score", *TOY, *GIVEN, "mat"),
         ("score", *TOY, *GIVEN, "mat", "--json"),
@@ -32,9 +33,11 @@ def test_a_text_is_scored_as_a_table_and_as_json(one_after_another: Calls, tmp_p
         ("score", *TOY, *GIVEN, "--texts", "many.jsonl"),
         ("score", *TOY, "mat"),
         ("score", "--adapter", "awaited", *GIVEN, "mat", "--json"),
+        ("score", *TOY, "--texts", "given.jsonl"),
     ]
-    shown, as_json, file, many, listed, alone, awaited = one_after_another(calls)
-    assert [each[0] for each in (shown, as_json, file, many, listed, alone, awaited)] == [0] * 7, shown[2] + many[2]
+    found = one_after_another(calls)
+    assert [each[0] for each in found] == [0] * 8, found
+    shown, as_json, file, many, listed, alone, awaited, given = found
     exact = score(Toy(), "mat", given="the cat sat on the ")
     assert f"{exact.logprobs[0]:.3f}".lstrip("-") in shown[1] and f"{exact.perplexity:.4f}" in shown[1]
     data = json.loads(as_json[1])
@@ -45,7 +48,7 @@ def test_a_text_is_scored_as_a_table_and_as_json(one_after_another: Calls, tmp_p
     assert [line["id"] for line in lines] == [0, "x", 2] and lines[0]["total"] == lines[2]["total"] == data["total"]
     assert lines[1]["total"] == score(Toy(), "log", given="on the ").total
     assert "x" in listed[1] and f"{exact.total:.4f}" in listed[1]
-    assert "the first token" in alone[2] and '"m"' not in alone[1]
+    assert "the first token" in alone[2] and '"m"' not in alone[1] and "the first token" not in given[2]
 
 
 def test_answers_are_swept_over_temperatures(one_after_another: Calls, tmp_path: Path) -> None:
@@ -54,11 +57,13 @@ def test_answers_are_swept_over_temperatures(one_after_another: Calls, tmp_path:
     calls = [
         (*SWEEP, "--temperatures", "0:2:0.5", "--json", "--near", "2"),
         (*from_file, "--temperatures", "2,1.5,1,0.5,0", "--json", "--near", "2", "--plot", "p.png"),
+        (*SWEEP, "--temperatures", "0,1,inf", "--plot", "p.svg"),
         (*SWEEP, "--temperatures", "0.5:60:0.5", "--near", "1"),
         (*SWEEP, "--temperatures", "1", "--chain", "top_p=0.5"),
     ]
-    found, again, shown, cut = one_after_another(calls)
-    assert (found[0], again[0], shown[0], cut[0]) == (0, 0, 0, 0), found[2] + again[2] + shown[2] + cut[2]
+    found, again, endless, shown, cut = all_found = one_after_another(calls)
+    assert [each[0] for each in all_found] == [0] * 5, all_found
+    assert "a temperature of infinity has no place on the axis" in endless[2] and "infinity" not in again[2]
     under = curves(Toy(), "the cat sat on the ", ["mat"], [1], chain="top_p=0.5")
     assert f"{100 * np.exp(under.logprobs[0, 0]):.3g} %" in cut[1] and "entropy" not in cut[1]
     exact = curves(Toy(), "the cat sat on the ", ["mat", "log"], [0, 0.5, 1, 1.5, 2], near=2)
@@ -95,6 +100,8 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (("score", *TOY, "--texts", "none.jsonl"), "--texts: cannot read none.jsonl"),
     (("score", *TOY, "--texts", "bad.jsonl"), "line 2: it is not JSON"),
     (("score", *TOY, "--texts", "key.jsonl"), "there is no key 'txt'; did you mean 'text'?"),
+    (("score", *TOY, "--texts", "empty.jsonl"), "--texts: empty.jsonl has no text"),
+    (("sweep", *TOY, "--prompt", "a", "--answers", "empty.jsonl"), "--answers: empty.jsonl has no text"),
     (("score", *TOY, "a", "--plot", "p.pdf"), "ends in .png or .svg"),
     (("sweep", *TOY, "--prompt", "a"), "which answers?"),
     (("sweep", *TOY, "--answer", "a"), "what do the answers follow?"),
@@ -111,6 +118,7 @@ WRONG: list[tuple[Sequence[str], str]] = [
 
 def test_wrong_calls(one_after_another: Calls, tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('"a b"\nno\n')
+    (tmp_path / "empty.jsonl").write_text("\n \n")
     (tmp_path / "key.jsonl").write_text('{"txt": "a"}\n')
     answers = one_after_another([call for call, _ in WRONG])
     for (call, message), (code, out, err) in zip(WRONG, answers, strict=True):

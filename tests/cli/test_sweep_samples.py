@@ -14,6 +14,10 @@ from typing import Any
 
 import pytest
 
+from decodekit import Session
+from decodekit.analysis.units import Task
+from decodekit.cli.sample_sweep import sampled
+from decodekit.testing import NGramAdapter
 from tests.cli.conftest import COMMAND, TOY, Decodekit
 
 pytest.importorskip("pyarrow")
@@ -127,6 +131,31 @@ def test_a_killed_worker_loses_nothing_and_makes_nothing_twice(
     assert code == 0 and resumed == straight
     made = Counter(("check" in row, row["key"]) for row in rows(folder / "out"))
     assert set(made.values()) == {1} and len(made) == 2 * 2 * 3 * 8
+
+
+def test_after_ctrl_c_the_samples_that_were_begun_are_finished_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(NGramAdapter):
+        calls = 0
+
+        def predict(self, *asked: Any) -> Any:
+            self.calls += 1
+            if self.calls == 3:
+                signal.raise_signal(signal.SIGINT)
+            return super().predict(*asked)
+
+    options: dict[str, Any] = {"seed": 1, "max_tokens": 5, "out": tmp_path / "out"}
+    model = Interrupted("the cat sat on the mat")
+    with pytest.raises(KeyboardInterrupt):
+        sampled(Session(model), [Task("the ")], [""], 40, options)
+    begun = model.info.concurrency
+    assert 3 < begun < 40 and len(rows(tmp_path / "out")) == begun
+    assert f"interrupted after {begun} of 40 samples" in capsys.readouterr().err
+    resumed = sampled(Session(model), [Task("the ")], [""], 40, options)
+    straight = sampled(Session(model), [Task("the ")], [""], 40, {**options, "out": tmp_path / "straight"})
+    assert [row.text for row in resumed.rows] == [row.text for row in straight.rows]
+    assert len(rows(tmp_path / "out")) == 40
 
 
 def test_a_setting_of_the_adapter_is_a_part_of_the_key(one_after_another: Together, folder: Path) -> None:

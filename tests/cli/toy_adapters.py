@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Mapping, Sequence
 
@@ -28,16 +29,16 @@ class Toy(NGramAdapter):
     Args:
         model: which rhyme; there is only one, and a bomb.
         order: how many bytes back it looks.
-        delay: seconds each answer takes.
-        fail_at: the prefix length at which it breaks; 0 for never.
+        delay: seconds each answer takes; also by TOY_DELAY of the environment, which is no setting.
+        fail_at: the prefix length at which it breaks; 0 for never; also by TOY_FAIL_AT.
     """
 
     def __init__(self, *, model: str = "rhyme", order: int = 4, delay: float = 0.0, fail_at: int = 0) -> None:
         if model == "bomb":
             raise RuntimeError("boom")
         super().__init__(TEXT, order=order)
-        self._delay = delay
-        self._fail_at = fail_at
+        self._delay = delay or float(os.environ.get("TOY_DELAY", "0"))
+        self._fail_at = fail_at or int(os.environ.get("TOY_FAIL_AT", "0"))
 
     def predict(self, prefixes: Sequence[Prefix], disclose: Disclosure | Sequence[Disclosure] = CHEAP) -> list[Answer]:
         """After a while, or never."""

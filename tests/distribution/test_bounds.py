@@ -148,3 +148,12 @@ def test_an_entropy_of_all_tokens_shown_is_computed_not_believed() -> None:
 def test_an_impossible_entropy_is_refused(entropy: float) -> None:
     with pytest.raises(DistributionError, match="entropy"):
         Distribution.head([1], [-1.0], 4, entropy=entropy)
+
+
+def test_the_probability_of_a_tail_that_no_float_can_hold_is_rounded_outwards() -> None:
+    head = Distribution.head([0, 1], [LOG(1 - 1e-4), LOG(0.5e-4)], 3).scaled(100)
+    tail, truth = head.tail, 100 * (LOG(0.5e-4) - LOG(1 - 1e-4))  # its log-probability
+    assert tail is not None and tail.max_logprob is not None
+    assert tail.mass_low == 0 < tail.mass_high and truth <= tail.max_logprob < -700
+    flat = Distribution.head([0, 1], [LOG(0.5), -800.0], None, max_hidden=-800.0)  # e^799 tokens or more are hidden
+    assert flat.scaled(0.5).bounds("log_normalizer").low == pytest.approx(400 + LOG(0.5), abs=1e-5)

@@ -157,6 +157,7 @@ def both(*changes: Change) -> Change:
 
 
 FAR = 10**6
+INTEGERS = (5.0, 5.5, 2.0**53, 1e16, 2.0**63 - 1024, 2.0**63, 1e19, 1e22, 1e300, 10**300, -5.0, -1e16)
 CASES: list[tuple[str, Change]] = [
     ("banned", unfollowed(both())),
     ("banned", unfollowed(adapter(deterministic=False))),
@@ -233,6 +234,9 @@ CASES: list[tuple[str, Change]] = [
     ("top_p", lambda lines: lines[3]["content"]["final"].update(scores=[-1.1e305])),
     ("streams", lambda lines: header(lines)["sequences"][0].__setitem__(1, 9)),
     ("streams", lambda lines: lines[-1]["content"]["ends"].reverse()),
+    *[("top_p", within("raw", support=number)) for number in INTEGERS],
+    *[("top_p", step(schedule={"x": number})) for number in (-1e16, -9.2e18, -1e19)],
+    ("top_p", within("choice", logprob=-1e17)),
     ("top_p", ended("error")),
     ("top_p", lambda lines: lines[-1]["content"]["ends"][0].update(error="")),
     ("top_p", lambda lines: lines[-1]["content"]["ends"][0].update(finish_reason="error", error="x")),

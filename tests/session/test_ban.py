@@ -64,7 +64,7 @@ def law(phrases: list[bytes]) -> dict[tuple[int, ...], float]:
 def test_the_law_is_the_one_stated(phrases: list[str]) -> None:
     expected = law([phrase.encode() for phrase in phrases])
     assert sum(expected.values()) == pytest.approx(1)
-    count = 3000
+    count = 2000
     results = Session(model(), Chain()).generate_many([[0]], n=count, max_tokens=LENGTH, ban=phrases, seed=11)[0]
     seen = Counter(result.token_ids for result in results)
     assert all(phrase not in result.text for result in results for phrase in phrases)
@@ -92,7 +92,7 @@ def test_one_phrase_by_hand() -> None:
         with np.errstate(divide="ignore"):
             return np.log(np.array(tables.get(ids, [0.25] * 4)))
 
-    count = 4000
+    count = 2000
     session = Session(TableAdapter(rows, 4, tokenizer=TOKENIZER), Chain())
     results = session.generate_many([[0]], n=count, max_tokens=2, ban=["ab"], seed=5)[0]
     first = Counter(result.token_ids[0] for result in results)

@@ -23,8 +23,10 @@ from pyarrow import parquet
 
 import decodekit.trace.fanout
 from decodekit.trace.columns import DELTA, DICTIONARIES, SPLIT, run_of
+from decodekit.trace.evidence import Evidence
 from decodekit.trace.header import SequenceEnd
 from decodekit.trace.parquet import write_parquet
+from decodekit.trace.tables import ParquetSteps
 
 SINGLE = ("kl", "entropy", "mass_removed", "kept_mass")
 
@@ -71,7 +73,7 @@ def test_a_table_holds_the_numbers_of_the_trace(tmp_path: Path, ngram: NGramAdap
     metadata = parquet.read_metadata(path).metadata
     assert table.schema.metadata[b"decodekit"] == metadata[b"decodekit"]
     assert json.loads(metadata[b"decodekit"]) == json.loads(beside.read_text().splitlines()[0])["content"]
-    assert metadata[b"decodekit.schema"] == b"decodekit-steps/1"
+    assert metadata[b"decodekit.schema"] == b"decodekit-steps/2"
     assert [end["tokens"] for end in json.loads(metadata[b"decodekit.ends"])["ends"]] == [6, 6]
     assert set(table.column("run").to_pylist()) == {run_of(trace.header)}
     with pytest.raises(decodekit.TraceError, match=r"a Parquet table.*give the JSON Lines"):
@@ -115,6 +117,22 @@ def test_row_groups_have_the_size_that_was_asked_for_and_leaves_their_encodings(
     assert set(leaves) == {"word", "complete"}
     steps = parquet.read_table(tmp_path / "run.parquet").column("step").to_pylist()
     assert steps == list(range(5000))
+
+
+def test_row_groups_and_batches_are_bounded_in_bytes_too(tmp_path: Path) -> None:
+    """The final support of a step may be a whole vocabulary."""
+    first = decodekit.Session(NGramAdapter(TEXT), chain("truncated"), seed=1).generate("the ", max_tokens=1).trace
+    size = 100_000
+    wide = replace(first.steps[0], evidence=Evidence(np.arange(size), np.zeros(size), None))
+    writer = decodekit.sink("parquet", parquet=tmp_path / "run.parquet").open(first.header)
+    for index in range(80):
+        writer.write(replace(wide, index=index))
+    writer.close([SequenceEnd(0, 80, "length")])
+    steps = ParquetSteps(tmp_path / "run.parquet")
+    metadata = parquet.ParquetFile(tmp_path / "run.parquet").metadata
+    assert metadata.num_row_groups == 2 and metadata.row_group(0).num_rows * size * 12 < 80 * 2**20
+    sizes = [(batch.num_rows, batch.nbytes) for batch in steps.batches()]
+    assert sum(rows for rows, _ in sizes) == 80 and max(taken for _, taken in sizes) < 16 * 2**20
 
 
 def test_a_run_that_fails_or_is_left_early_has_a_table_of_what_was_generated(tmp_path: Path) -> None:
@@ -166,6 +184,14 @@ def test_a_trace_is_read_by_whatever_reads_arrow(tmp_path: Path, ngram: NGramAda
     assert pyarrow.table(many).column("token_id").to_pylist() == many.token_ids()
     empty = pyarrow.table(decodekit.Trace(result.trace.header, [], None))
     assert empty.num_rows == 0 and empty.schema == table.schema
+
+
+def test_scores_beyond_32_bits_are_infinite_without_a_warning(ngram: NGramAdapter) -> None:
+    trace = decodekit.Session(ngram, chain("truncated"), seed=7).generate("the ", max_tokens=1).trace
+    [step] = trace.steps
+    far = replace(step, evidence=Evidence(np.arange(2), np.array([1e300, -1e300]), None))
+    table = pyarrow.table(decodekit.Trace(trace.header, [far], None))
+    assert table.column("final_scores").to_pylist() == [[np.inf, -np.inf]]
 
 
 def test_an_interrupt_anywhere_leaves_a_whole_table_or_none(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import decodekit
 from decodekit.testing import NGramAdapter
 
 from .conftest import TEXT, chain
+from .far_ids import far_run
 
 pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")
@@ -44,6 +45,14 @@ def test_a_query_sees_all_steps_of_all_files(runs: tuple[Path, Path]) -> None:
     joined = "SELECT count(*) FROM steps a JOIN steps b USING (trace, stream, step)"
     assert asked(joined, runs[0], runs[1]) == [(11,)]
     assert asked("WITH x AS (FROM steps) SELECT sum(len(final_ids)) > 0 FROM x", *runs) == [(True,)]
+
+
+def test_tables_of_both_widths_of_ids_are_asked_together(tmp_path: Path) -> None:
+    far_run(tmp_path / "far.jsonl")
+    old = Path(__file__).parent / "golden" / "steps-1.parquet"
+    assert asked("SELECT max(token_id) > 2**62, min(len(raw_top_ids)) > 0 FROM steps", tmp_path / "far.jsonl", old) == [
+        (True, True)
+    ]
 
 
 SECRET = "dear diary"

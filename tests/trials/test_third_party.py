@@ -10,9 +10,11 @@ import pytest
 pytest.importorskip("hatchling")
 pytest.importorskip("copier")
 
+import copier
+
 from tests.trials.out_of_tree import EXAMPLES, Environment, render, run
 
-EXAMPLE = EXAMPLES / "third_party_plugin"
+EXAMPLE, TEMPLATE = EXAMPLES / "third_party_plugin", EXAMPLES / "plugin_template"
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -30,8 +32,8 @@ def test_the_example_is_what_the_template_renders_without_answers(tmp_path: Path
     "answer", ["distribution=Night Owl", "package=decodekit_grammar", "processor=wide-eyed", "sampler=sharpen"]
 )
 def test_an_answer_that_makes_no_package_is_refused(answer: str, tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match=f"Validation error for question '{answer.partition('=')[0]}'"):
-        render(tmp_path / "rendered", dict([answer.split("=")]))
+    with pytest.raises(ValueError, match=f"Validation error for question '{answer.partition('=')[0]}'"):
+        copier.run_copy(str(TEMPLATE), tmp_path / "rendered", data=dict([answer.split("=")]), defaults=True, quiet=True)
 
 
 def test_the_example_is_installed_found_and_passes_its_own_tests(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def _repeat(lab: Lab) -> Pair:
 def _process(lab: Lab) -> Pair:
     if lab.named is None:
         raise NotTested("a new process makes the adapter from its name, and no configuration names this one")
+    lab.require_ids()
     return lab.first.rows, in_new_process(lab.named, lab.texts, lab.want)
 
 
@@ -94,6 +95,7 @@ def _threads(lab: Lab) -> Pair:
         raise NotTested("the schedule of its answers does not say how many threads computed them")
     wanted = 1 if count > 1 else 2
     named = lab.named or {}
+    lab.require_ids()
     if "n_threads" in _properties(lab):
         moved = lab.run_by(lab.changed(n_threads=wanted)).rows
     else:

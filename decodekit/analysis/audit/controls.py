@@ -20,7 +20,7 @@ from decodekit.model.adapter import AdapterInfo, Answer
 from decodekit.model.prefix import Prefix
 from decodekit.text.tokenizer import Tokenizer
 
-__all__ = ["FAULTS", "Fault", "Planted", "shortened"]
+__all__ = ["FAULTS", "Fault", "Planted", "shifted", "shortened"]
 
 Fault = Literal["none", "run", "batch size", "batch order", "batch neighbours", "cache", "ancestors", "no cache"]
 
@@ -39,6 +39,7 @@ FAULTS: Final[Mapping[Fault, tuple[str, ...]]] = MappingProxyType(
 """The axes on which each fault must be caught; 'none' must be exact on all, 'no cache' must not pass as a cache."""
 
 _SIZE = 0.2  # nats; of the fault
+_PERIOD = 1009
 
 
 class Planted:
@@ -70,7 +71,7 @@ class Planted:
         for place, prefix in enumerate(prefixes):
             row = self._rows.get(prefix.digest, self._any)
             moved = self._moved(prefixes, place)
-            answers.append(_shifted(row, moved) if moved else row)
+            answers.append(shifted(row, moved) if moved else row)
         for prefix in prefixes:
             self._held[prefix.digest] = len(prefix)
         return answers
@@ -110,8 +111,9 @@ def shortened(texts: Sequence[Text], tokens: int) -> list[Text]:
     return [Text(text.prefixes[:tokens], text.ids[:tokens]) for text in texts]
 
 
-def _shifted(row: Distribution, by: int) -> Distribution:
-    ids = np.arange(len(row.row)) if row.token_ids is None else row.token_ids
+def shifted(row: Distribution, by: int) -> Distribution:
+    """The row with each score moved by up to `_SIZE`; by another amount for another number."""
+    ids = np.arange(len(row.row)) if row.token_ids is None else row.token_ids % _PERIOD  # an id may be a hash
     return _as_answer(row.with_scores(row.scores + _SIZE * np.cos(ids * 0.7 + by)), row)
 
 

@@ -42,7 +42,7 @@ def chance_of_flip(one: Distribution, other: Distribution, gap: Gap) -> Interval
     A point where nothing is undisclosed; otherwise between the total variation ``t`` and ``2 t / (1 + t)`` (Daliri,
     Musco and Suresh 2024, arXiv 2408.07978).
     """
-    if gap.same_bits:
+    if gap.same_bits and gap.tv.high == 0:
         return Interval(0.0, 0.0)
     if one.tail is None and other.tail is None:
         chance = chance_of_change(("multinomial", one), ("multinomial", other))
@@ -52,7 +52,7 @@ def chance_of_flip(one: Distribution, other: Distribution, gap: Gap) -> Interval
 
 def draw_both(one: Distribution, other: Distribution, gap: Gap, noises: Sequence[Randomness], step: int) -> Draws:
     """Draw from both with each noise; the first is that of the text."""
-    if gap.same_bits:
+    if gap.same_bits and gap.tv.high == 0:
         return Draws(len(noises), 0, 0, False)
     known = flips = at_risk = 0
     own = None

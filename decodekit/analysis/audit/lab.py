@@ -46,12 +46,18 @@ class Lab:
     named: Mapping[str, Any] | None = None
     against: Adapter | None = None
 
+    def require_ids(self) -> None:
+        """Raise `NotTested` where the ids mean nothing to another adapter."""
+        if hasattr(self.adapter.tokenizer, "relearn"):
+            raise NotTested("its token ids are hashes of texts that no other adapter knows; name its tokenizer=")
+
     def new(self) -> Adapter:
         """Another adapter with an empty cache.
 
         Raises:
-            NotTested: it is not known how to make one.
+            NotTested: it is not known how to make one, or it would not know the ids.
         """
+        self.require_ids()
         if self.make is None:
             raise NotTested("it needs a new adapter of the same model: name the adapter, or give make=")
         try:
@@ -62,7 +68,8 @@ class Lab:
             raise AdapterError(f"make raised {type(error).__name__}: {error}") from error
 
     def changed(self, **parameters: Any) -> Adapter:
-        """A new adapter with other parameters. Raises `NotTested` where the adapter has no name."""
+        """A new adapter with other parameters. Raises `NotTested` where the adapter has no name, or as `new`."""
+        self.require_ids()
         if self.named is None:
             raise NotTested("it needs an adapter that a configuration names")
         table = {**self.named, **parameters}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,7 +21,8 @@ class Gap:
     """The distance of two answers to one question.
 
     Args:
-        same_bits: whether they are equal to the last bit; then everything else is 0.
+        same_bits: whether what they show is equal to the last bit; then all differences are 0, but for the bound on
+            what lists leave open.
         largest: the largest ``|dlogp|`` of a token that both show, in nats; inf where one gives it no probability.
         mean: the mean of ``|dlogp|`` over the tokens that both show, in nats.
         weighted: ``sum(p * |dlogp|)`` over them, in nats, with p of the first answer.
@@ -50,7 +51,8 @@ def gap_between(one: Distribution, other: Distribution) -> Gap:
     if None not in (one.vocab_size, other.vocab_size) and one.vocab_size != other.vocab_size:
         raise ParameterError(f"the vocabularies have {one.vocab_size} and {other.vocab_size} tokens")
     if equal_bits(one, other):
-        return _NONE
+        whole = one.tail is None and other.tail is None
+        return _NONE if whole else replace(_NONE, tv=tv_bounds(one, other), mode_moved=_mode_moved(one, other))
     ids = _both(one, other)
     p, q = one.logprobs_of(ids), other.logprobs_of(ids)
     alive = (p > -math.inf) | (q > -math.inf)

@@ -208,8 +208,11 @@ def _outcome(name: str, axis: Axis, lab: Lab, seed: int) -> Outcome:
 def _sentence(axis: Axis, word: Word, found: Measured) -> str:
     if word == "exact":
         return f"no bit changes when {axis.varied}"
-    if word == "not tested":
-        return f"what is disclosed decides no draw when {axis.varied}"
+    if word == "exact as shown":
+        return f"no bit of what is shown changes when {axis.varied}; the rest may differ by {found.tv_max.high:.2g}"
+    if word == "undecided":
+        shown = f"what is disclosed decides too few draws when {axis.varied}"
+        return f"{shown}: {found.flips} of {found.draws} give another token, {_number(found.expected)} may be expected"
     moved = f"log-probabilities move by up to {found.largest:.2g} nats when {axis.varied}"
     flips = f"{found.flips} of {found.draws} draws give another token, {_number(found.expected)} are expected"
     return f"{moved}; {flips}. Cause: {axis.cause}"

@@ -14,7 +14,9 @@ from decodekit.draw.randomness import Randomness, derive
 
 __all__ = ["FLIPS", "STABLE_TV", "Measured", "Word", "measure", "word_of"]
 
-Word = Literal["exact", "numerically stable", "sampling-stable", "unstable", "not tested"]
+Word = Literal[
+    "exact", "exact as shown", "numerically stable", "sampling-stable", "unstable", "undecided", "not tested"
+]
 
 STABLE_TV: Final = 1e-4
 """Numerically stable: no total variation reaches this."""
@@ -29,7 +31,7 @@ class Measured:
 
     Args:
         places: how many answers were compared.
-        equal: how many are equal to the last bit.
+        equal: how many are equal to the last bit, as far as they are shown.
         largest: the largest ``|dlogp|``, in nats.
         mean: the mean ``|dlogp|`` over tokens, then over places, in nats.
         weighted: ``sum(p * |dlogp|)``, its mean over places, in nats.
@@ -122,10 +124,12 @@ def _survival(places: Sequence[tuple[int, int]], draws: Sequence[Draws]) -> tupl
 def word_of(measured: Measured) -> Word:
     """The verdict on an axis that was tested."""
     if measured.equal == measured.places:
-        return "exact"
+        return "exact" if measured.tv_max.high == 0 else "exact as shown"
     if measured.tv_max.high < STABLE_TV:
         return "numerically stable"
     if not measured.draws:  # nothing decides a draw, and the bounds are too wide
-        return "unstable" if measured.tv_mean.low >= FLIPS else "not tested"
-    few = max(measured.flips, measured.expected.low) < FLIPS * measured.draws
-    return "sampling-stable" if few else "unstable"
+        return "unstable" if measured.tv_mean.low >= FLIPS else "undecided"
+    many = FLIPS * measured.draws
+    if max(measured.flips, measured.expected.low) >= many:
+        return "unstable"
+    return "sampling-stable" if measured.expected.high < many else "undecided"

@@ -22,6 +22,11 @@ def require_same_tokens(one: Adapter, other: Adapter, texts: Sequence[Text]) -> 
     ours, theirs = one.tokenizer, other.tokenizer
     if ours is None or theirs is None:
         return
+    if getattr(theirs, "whole_texts", False) and not getattr(ours, "whole_texts", False):
+        raise ParameterError(
+            "against: this server gives tokens as texts, and without their tokenizer no id can be compared; name it in "
+            'a configuration: --against other.toml, with tokenizer = "the model or its file" in its [adapter]'
+        )
     for token in sorted({token for text in texts for token in (*text.prompt.token_ids, *text.ids)}):
         left, right = ours.token_bytes(token), theirs.token_bytes(token)
         if left != right:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["audit"]
 
-_STYLE = {"exact": "green", "numerically stable": "green", "sampling-stable": "yellow", "unstable": "bold red"}
+_STYLE = {"exact": "green", "exact as shown": "green", "numerically stable": "green", "sampling-stable": "yellow",
+          "undecided": "yellow", "unstable": "bold red"}  # fmt: skip
 
 
 @with_adapter_flags
@@ -50,9 +51,11 @@ def audit(
 ) -> None:
     """Ask a model the same questions on many schedules (batch, cache, process, threads, ...) and compare the answers.
 
-    Each axis gets a verdict: exact, numerically stable (no total variation reaches 1e-4), sampling-stable (fewer than 1
-    in 100 draws flip), unstable, or not tested, with the reason. Models with planted faults are audited too. Exit 0: no
-    tested axis is unstable; 1: one is, a planted fault was not caught, or an axis that you named was not tested.
+    Each axis gets a verdict: exact (as shown, where answers are lists), numerically stable (no total variation reaches
+    1e-4), sampling-stable (fewer than 1 in 100 draws flip), unstable, undecided (lists do not say), or not tested, with
+    the reason. Models with planted
+    faults are audited too. Exit 0: no tested axis is unstable; 1: one is, a planted fault was not caught, or an axis
+    that you named has no verdict.
     """
     from decodekit.analysis.audit import audit as audit_model
 
@@ -77,9 +80,9 @@ def audit(
     for control in report.controls:
         if not control.caught:
             say(f"the planted fault {control.fault!r} was not caught: this audit proves nothing on its axes")
-    missed = [each.axis for each in report.outcomes if axis and each.word == "not tested"]
+    missed = [each.axis for each in report.outcomes if axis and each.word in ("not tested", "undecided")]
     if missed:
-        say(f"not tested, though asked for: {', '.join(missed)}")
+        say(f"not tested or not decided, though asked for: {', '.join(missed)}")
     if page is not None:
         from decodekit.cli.audit_page import page_of
 

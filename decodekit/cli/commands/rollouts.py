@@ -10,7 +10,7 @@ import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.cli.options import JsonFlag
-from decodekit.cli.output import put_json
+from decodekit.cli.output import put_json, say
 from decodekit.errors import ConfigError, ParameterError
 from decodekit.plugin.one_line import read_chain
 from decodekit.session import Session
@@ -33,6 +33,7 @@ def rollouts(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Random when not given; the card has it.")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="At most this many tokens.")] = None,
+    start: Annotated[int, typer.Option("--start", help="The number of the first prompt, to go on after an end.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
     """Sample each prompt n times, and write ids, log-probabilities, supports and masks as Parquet, with a card.
@@ -48,11 +49,20 @@ def rollouts(
         overrides |= {} if sampler is None else {"sampler": sampler}
     resolved = chosen.configuration(overrides, {"seed": seed, "max_tokens": max_tokens})
     with Session.from_config(resolved) as session:
-        made = write_rollouts(session, given, n, out)
+        try:
+            made = write_rollouts(session, given, n, out, start=start)
+        except BaseException as error:
+            for note in getattr(error, "__notes__", ()):
+                say(note)
+            raise
     if as_json:
-        put_json({"folder": str(out), "sequences": made.sequences, "tokens": made.tokens, "seed": made.seed})
+        put_json({"folder": str(out), "sequences": made.sequences, "tokens": made.tokens, "seed": made.seed,
+                  "failed": made.failed})  # fmt: skip
     else:
         typer.echo(f"{safe_text(str(out))}: {made.sequences} sequences, {made.tokens} tokens, seed {made.seed}")
+    if made.failed:
+        say(f"{made.failed} of the {made.sequences} sequences failed: their stop_reason is error")
+        raise typer.Exit(1)
 
 
 def _prompts(path: Path) -> list[Any]:

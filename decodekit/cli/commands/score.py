@@ -14,6 +14,7 @@ from decodekit.cli.options import PlotFlag
 from decodekit.cli.output import say
 from decodekit.cli.text_lines import argument_text, read_text, text_lines
 from decodekit.errors import ConfigError
+from decodekit.text.tokenizer import Tokenizer
 
 __all__ = ["score"]
 
@@ -68,10 +69,18 @@ def score(
                 yield given if line.given is None else line.given, line.text
 
     with built_adapter(chosen) as model:
-        if model.tokenizer is not None and model.tokenizer.bos_id is None and given is None:
-            say("this model has no begin-of-text token: the first token of a text with nothing before it is not scored")
-        found = score_pairs(model, pairs())
+        found = score_pairs(model, _told(model.tokenizer, pairs()))
         if texts is not None:
             put_many(found, labels, as_json=as_json)
         else:
             put_one(next(found), model.tokenizer, as_json=as_json, plot=plot)
+
+
+def _told(tokenizer: Tokenizer | None, pairs: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """The pairs; before the first whose first token is not scored, a notice says so."""
+    to_tell = tokenizer is not None and tokenizer.bos_id is None
+    for given, text in pairs:
+        if to_tell and given is None:
+            say("this model has no begin-of-text token: the first token of a text with nothing before it is not scored")
+            to_tell = False
+        yield given, text

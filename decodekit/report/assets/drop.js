@@ -14,7 +14,7 @@ function sameRun(report, run, { header, steps }) {
   return String(header?.seed) === run.header.seed && steps.length === size && steps.every(({ stream, index, token, word64, text }) => {
     const own = places.get(String(stream));
     const at = own && own.from + Number(index);
-    if (!own || at >= own.to || Number(token) !== report.column("token")[at]) return false;
+    if (!own || at >= own.to || token !== report.column("token")[at]) return false;
     return (!PLAIN.test(text) || text === report.texts[at]) && (report.step?.(at).record.draw?.word ?? null) === word64;
   });
 }

@@ -4,6 +4,12 @@ const ARRAYS = { u1: Uint8Array, i4: Int32Array, u4: Uint32Array, f8: Float64Arr
 const DECIMALS = { d3: 1e3, d5: 1e5 };
 const UNKNOWN = -(2 ** 31);
 
+/** A whole number, or its decimal digits, as a number; as a BigInt where a number would be rounded. */
+export function exact(digits) {
+  const value = Number(digits);
+  return Number.isSafeInteger(value) ? value : BigInt(digits);
+}
+
 function bytesOf(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
   const text = atob(base64);
@@ -31,6 +37,14 @@ function assembled(bytes, Kind, count) {
   return new Kind(whole.buffer);
 }
 
+/** One column: an array of numbers; of kind "n" also of BigInts. */
+function read(kind, bytes, count) {
+  if (kind === "n") return new TextDecoder().decode(bytes.subarray(0, count)).split(",").map(exact);
+  const stored = assembled(bytes, ARRAYS[kind], count);
+  const scale = DECIMALS[kind];
+  return scale ? Float64Array.from(stored, (value) => (value === UNKNOWN ? NaN : value / scale)) : stored;
+}
+
 /** Opens the island of this element: `head`, `column(name)`, and `starts(name)`, the sums of a column of counts. */
 export async function openIsland(element) {
   const bytes = await inflated(bytesOf(element.textContent));
@@ -42,9 +56,7 @@ export async function openIsland(element) {
   function column(name) {
     if (!columns.has(name)) {
       const [kind, offset, count] = head.columns[name];
-      const stored = assembled(bytes.subarray(4 + size + offset), ARRAYS[kind], count);
-      const scale = DECIMALS[kind];
-      columns.set(name, scale ? Float64Array.from(stored, (value) => (value === UNKNOWN ? NaN : value / scale)) : stored);
+      columns.set(name, read(kind, bytes.subarray(4 + size + offset), count));
     }
     return columns.get(name);
   }

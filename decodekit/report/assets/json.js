@@ -1,12 +1,13 @@
 // JSON as a trace needs it: JSON.parse loses integers above 2^53, and takes texts that are no Unicode.
 //
-//   parseJson(text)  integers above 2^53 are BigInt, objects have no prototype, so `__proto__` is a key like another;
-//                    throws NotJson for everything else than one JSON value, of at most 200 levels
+//   parseJson(text)  integers above 2^53 are BigInt, `1e18` too; objects have no prototype, so `__proto__` is a key like
+//                    another; throws NotJson for everything else than one JSON value, of at most 200 levels
 
 export class NotJson extends Error {}
 
 const DEEPEST = 200;
 const LONGEST_INTEGER = 4300; // digits; the time to read one grows with their square
+const LARGEST_FLOAT = 2 ** 63; // a number with a point or an exponent is an integer below
 
 const BLANK = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9]\d*)((?:\.\d+)?(?:[eE][+-]?\d+)?)/y;
@@ -60,7 +61,9 @@ export function parseJson(text) {
     const value = Number(digits);
     if (rest === "" && digits.length - digits.startsWith("-") > LONGEST_INTEGER) fail("a number that is too long");
     at = NUMBER.lastIndex;
-    return rest !== "" || Number.isSafeInteger(value) ? value : BigInt(digits);
+    if (Number.isSafeInteger(value)) return value;
+    if (rest === "") return BigInt(digits);
+    return Number.isInteger(value) && Math.abs(value) < LARGEST_FLOAT ? BigInt(value) : value;
   }
 
   /** What stands between two brackets, separated by commas. */

@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { byProbability, curvePicture, racePicture } from "./race.js";
+import { exact } from "./island.js";
 import { badge } from "./proof.js";
 import { stageTable } from "./stages.js";
 import { many, number, share, unknown } from "./words.js";
@@ -76,7 +77,7 @@ function remarks(step) {
   if (step.complete === 0) list.push("the constraint does not let the text end after this token");
   return [
     abandoned.length > 0 && h("section", {}, h("h3", {}, "Taken back before it"), h("ul", { class: "told" }, abandoned.map((branch) =>
-      h("li", {}, h("s", {}, branch.token_ids.map(step.label).join(" ")), ` wrote the banned ${branch.why} (attempt ${branch.attempt})`)))),
+      h("li", {}, h("s", {}, branch.token_ids.map((id) => step.label(exact(id))).join(" ")), ` wrote the banned ${branch.why} (attempt ${branch.attempt})`)))),
     list.length > 0 && h("section", {}, h("h3", {}, "Remarks"), h("ul", { class: "told" }, list.map((note) => h("li", {}, note)))),
   ];
 }

@@ -1,6 +1,7 @@
 // The columns of both islands as runs and steps.
 
 import { checkStep } from "./check.js";
+import { exact } from "./island.js";
 import { unknown } from "./words.js";
 
 const CORE = ["multinomial", "greedy", "inverse_cdf", "provider"];
@@ -69,12 +70,18 @@ function sharesBefore(rest) {
   return rest.sharesBefore;
 }
 
+/** Of two whole numbers, exact. */
+function sum(a, b) {
+  const near = typeof a === "number" && typeof b === "number" ? a + b : NaN;
+  return Number.isSafeInteger(near) ? near : exact(BigInt(a) + BigInt(b));
+}
+
 function evidenceOf(rest, at) {
   const size = rest.column("evidence")[at];
   if (size <= 0) return { ids: null, scores: null, floor: null, left: size < 0 };
   const from = rest.starts("evidence")[at];
   let id = 0;
-  const ids = Array.from(rest.column("evidence_ids").subarray(from, from + size), (difference) => (id += difference));
+  const ids = Array.from(rest.column("evidence_ids").slice(from, from + size), (difference) => (id = sum(id, difference)));
   const scores = Array.from(rest.column("evidence_scores").subarray(from, from + size));
   return { ids, scores, floor: known(rest.column("floor")[at]), left: false };
 }

@@ -41,7 +41,7 @@ export function runHeader(report, run, jump) {
       badge(verdict.word, "by decodekit verify, when this page was written"))),
     h("p", {}, `${run.name}: ${many(steps, "token")}, seed `, h("b", {}, header.seed), ". ",
       `decodekit verify: ${verdict.word}${where}, ${steps ? report.meaning[verdict.word] ?? "" : "nothing was drawn"}${/^(proved|reproduced)$/.test(verdict.word) ? "" : ` (${verdict.why})`}. It covers the draws; texts, ranks, entropies and the model's numbers are as recorded.`),
-    bad !== null && h("p", { class: "warning fault" }, `Step ${report.column("index")[bad]} fails${report.column("index")[bad] === verdict.step ? `: ${verdict.why}` : ""}. `, h("button", { type: "button", onclick: () => jump(bad) }, "see it")),
+    bad !== null && h("p", { class: "warning fault" }, `Step ${report.column("index")[bad]} fails${String(report.column("index")[bad]) === String(verdict.step) ? `: ${verdict.why}` : ""}. `, h("button", { type: "button", onclick: () => jump(bad) }, "see it")),
     run.streams.filter(({ error }) => error).map(({ name, error }) => h("p", { class: "warning fault" }, `The run ended with an error${run.streams.length > 1 ? ` (${name})` : ""}: ${error}`)),
     missing(run).map((text) => h("p", { class: "warning" }, text)), chainLine(run), settings(run));
 }

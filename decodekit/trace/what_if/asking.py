@@ -24,7 +24,7 @@ from decodekit.draw.samplers import greedy
 from decodekit.errors import DecodekitError
 from decodekit.plugin import registry
 from decodekit.plugin.installed import OURS
-from decodekit.trace.reproducing import NotRecorded
+from decodekit.trace.reproducing import NotRecorded, missing_in
 from decodekit.trace.step import Step
 from decodekit.trace.what_if.nested_cuts import drawn_between, first_cut
 from decodekit.trace.what_if.recorded_laws import RecordedLaw, law_after
@@ -88,8 +88,9 @@ class Walk:
         self._states: tuple[Any, ...] = ()
         try:
             self._states = tuple(link.call.initial(context) if link.traits.stateful else None for link in self._links)
-        except Exception as error:  # a part that needs the tokenizer before the first token
-            self._lost = f"{type(error).__name__}: {error}"
+        except Exception as error:  # such as a part that needs the tokenizer before the first token
+            missing = missing_in(error)
+            self._lost = f"{type(error).__name__}: {error}" if missing is None else f"a part needs {missing}"
 
     def step(self, step: Step, context: Context, noise: BoundRandomness) -> Drawn:
         """What the chain draws after the recorded tokens; then the recorded token is taken.
@@ -122,10 +123,8 @@ class Walk:
                 return None, between
             raise Unknown(f"{error.question} depends on tokens that were not recorded{self._way_out}") from error
         except DecodekitError as error:
-            missing = isinstance(error.__cause__, NotRecorded)
-            raise Unknown(
-                f"a part needs {error.__cause__}, which is not recorded" if missing else str(error)
-            ) from error
+            missing = missing_in(error)
+            raise Unknown(str(error) if missing is None else f"a part needs {missing}") from error
         self._require_clear(reshaped, choice)
         tossed = any(part.tosses for part in reshaped.applied) or any(e.tosses for e in step.entries[: self._start])
         return reshaped, Drawn(choice, reshaped.final, law.normalised, tossed)
@@ -186,8 +185,8 @@ class Walk:
         try:
             self._states = advance(self._links, self._states, choice, context, seen)
         except DecodekitError as error:
-            missing = isinstance(error.__cause__, NotRecorded)
-            why = f"it needs {error.__cause__}, which is not known" if missing else str(error)
+            missing = missing_in(error)
+            why = str(error) if missing is None else f"it needs {missing}"
             self._lost = f"a part of the chain cannot follow step {step.index}: {why}"
 
 
@@ -200,7 +199,7 @@ class _TokenAlone:
 
     def __getattr__(self, name: str) -> Any:
         self.asked = True
-        raise NotRecorded(f"the {name} of its choice")
+        raise NotRecorded(f"the {name} of its choice, which is not known")
 
 
 def learns(link: Link, context: Context, token_id: int) -> bool:

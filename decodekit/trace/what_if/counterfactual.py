@@ -179,8 +179,8 @@ def _question(trace: Trace, given: Asked | None, temperature: float | None) -> _
     if given is None and temperature is None:
         try:
             return _Question(trace.header.chain, chain_of(trace).links, len(recorded), True)
-        except ConfigError:
-            sampler = _recorded_sampler(trace)
+        except ConfigError as error:
+            sampler = _recorded_sampler(trace, error)
             return _Question(trace.header.chain, (link_of(sampler, {}),), len(recorded), False)
     asked = chain_of(trace) if given is None else Chain.of(given)
     if temperature is not None:
@@ -194,11 +194,14 @@ def _question(trace: Trace, given: Asked | None, temperature: float | None) -> _
     return _Question(described, asked.links, common, True)
 
 
-def _recorded_sampler(trace: Trace) -> Callable[..., Any]:
-    """The sampler of the core that the header names. Raises `ConfigError` for another one."""
+def _recorded_sampler(trace: Trace, error: ConfigError) -> Callable[..., Any]:
+    """The sampler of the core that the header names. Raises `ConfigError` for another one, with why it is not built."""
     described = trace.header.chain.get("sampler", {})
     if described.get("distribution") != OURS or described.get("name") not in CORE_SAMPLERS:
-        raise ConfigError(f"the sampler {described.get('name')!r} of the trace cannot be built from what is installed")
+        raise ConfigError(
+            f"the recorded sampler {described.get('name')!r} is needed, and cannot be built: {error} "
+            "(chain= takes a whole chain, on the command line --chain)"
+        ) from error
     return CORE_SAMPLERS[described["name"]]
 
 

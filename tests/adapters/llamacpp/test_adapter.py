@@ -63,6 +63,7 @@ def test_what_it_says_of_itself_is_complete(make: Callable[..., Any]) -> None:
 
 def test_a_cache_of_llama_cpps_own_types_claims_no_invariance(make: Callable[..., Any]) -> None:
     assert make(cache_type="f16").info.schedule_invariant == ""
+    assert [make(**each).settings["cache"] for each in ({}, {"cache_type": "f16"})] == ["bf16-f16", "f16"]
 
 
 def test_every_answer_carries_its_schedule(make: Callable[..., Any]) -> None:

@@ -24,7 +24,14 @@ def test_attention_and_dtype_are_handed_through(tmp_path: Path) -> None:
     adapter = decodekit.adapter("torch", model=str(tmp_path), attn_implementation="eager", dtype="bfloat16", n_ctx=50)
     (answer,) = adapter.predict([Prefix([5])])
     assert (answer.schedule["attention"], answer.schedule["dtype"]) == ("eager", "bfloat16")
+    assert adapter.settings == {"attention": "eager", "dtype": "bfloat16", "device": "cpu"}
     assert adapter.info.context_length == 50
+
+
+@pytest.mark.parametrize("device", ["nowhere", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(device: str) -> None:
+    with pytest.raises(ParameterError, match="device"):
+        TorchAdapter(model=tiny("Llama"), device=device)
 
 
 def test_a_folder_has_the_fingerprint_of_its_files(tmp_path: Path) -> None:

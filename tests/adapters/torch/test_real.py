@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("llama_cpp")
 
+import gguf
 import torch
 
 import decodekit
@@ -41,11 +44,12 @@ DRIFT = {"float32": 2e-4, "bfloat16": 0.8}
 
 @pytest.fixture(scope="module", params=["cpu float32", *ON_A_GPU_TOO])
 def adapter(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Loaded once: reading the file's metadata takes the gguf package many seconds."""
+    """Loaded once, and the head of its file read once: transformers reads it three times, seconds of Python each."""
     device, dtype = request.param.split()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    built = decodekit.adapter("torch", model="smollm2", device=device, dtype=dtype)
+    with patch.object(gguf, "GGUFReader", cache(gguf.GGUFReader)):
+        built = decodekit.adapter("torch", model="smollm2", device=device, dtype=dtype)
     yield built
     built.close()
     torch.set_num_threads(before)

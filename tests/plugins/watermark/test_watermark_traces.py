@@ -63,6 +63,9 @@ def test_a_draw_by_the_key_is_consistent_and_reproduced_with_the_key(tmp_path: P
     without = decodekit.verify(path, chain=True)
     assert without.counts == {"consistent": 4 * STEPS} and "give the chain with its key" in without.why
     assert decodekit.verify(path, chain=sampler(form)).counts == {"reproduced": 4 * STEPS}
+    with pytest.raises(ConfigError, match=r"only the commitment to its key is recorded.* \(chain= takes a whole chain"):
+        decodekit.replay(path, seed=8)
+    assert decodekit.replay(path, chain=sampler(form), seed=8).unknown == 0
     trace = decodekit.read_trace(path)
     keyed = [step.draw is None for step in trace.steps]
     assert sum(keyed) > 3 * STEPS and sum(keyed) < 4 * STEPS
