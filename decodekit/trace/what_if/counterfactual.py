@@ -230,17 +230,16 @@ def chain_as_if(chain: Chain, parts: Sequence[Mapping[str, Any]], sampler: Mappi
                 f"{part['name']!r} has no value, so nothing would change; give one, such as {part['name']}=..."
             )
         owner, _, name = part["name"].rpartition(":")
-        same = [at for at, each in enumerate(described) if each["name"] == name]
-        places = [at for at in same if described[at]["distribution"] == owner or not owner]
+        owners = [each["distribution"] if each["name"] == name else None for each in described]
+        places = [at for at, each in enumerate(owners) if each is not None and owner in ("", each)]
         if len(places) != 1:
             has = ", ".join(each["name"] for each in described) or "no processors"
             raise ParameterError(
                 f"{part['name']!r} replaces the part of that name, and the chain has {len(places) or 'none'} ({has}); "
                 "give the whole chain in its place, such as chain='temperature=1.2 top_p=0.9'"
             )
-        old = described[places[0]]
-        spelled = registry.spelled("processors", name, old["distribution"])
-        (processors[places[0]],) = Chain.from_parts([{**old["params"], **part, "name": spelled}]).processors
+        params, name = described[places[0]]["params"], registry.spelled("processors", name, owners[places[0]] or "")
+        (processors[places[0]],) = Chain.from_parts([{**params, **part, "name": name}]).processors
     if sampler is None:
         return Chain(processors, chain.sampler)
     return Chain(processors, Chain.from_parts([], sampler).sampler)
