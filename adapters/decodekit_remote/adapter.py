@@ -281,6 +281,11 @@ class RemoteAdapter(OfOneProcess):
         """How many tokens of a prefix were in the server's cache, as it reported last; None where it did not."""
         return None if self._connection is None else self._connection.answers.cached_tokens(prefix)
 
+    def forget(self) -> None:
+        """Ask the server again for whatever is asked next: its stored answers are not used any more."""
+        if self._connection is not None:
+            self._connection.forget()
+
     def fitness(self, *, drawn: bool = False) -> list[Fitness]:
         """What the server is known to do and not to do, where it draws or not. Nothing is asked."""
         return self._require_connection().fitness(drawn=drawn)

@@ -104,9 +104,9 @@ class Answers:
                 self._last.popitem(last=False)
 
     def clear(self) -> None:
-        """Remove all answers."""
+        """Remove all answers, and what was said of them."""
         with self._guard:
-            self._last, self._kept, self._numbers = OrderedDict(), OrderedDict(), 0
+            self._last, self._kept, self._numbers, self._cached = OrderedDict(), OrderedDict(), 0, {}
 
     def mark_unlisted(self, prefix: Prefix) -> None:
         """The server gives no list for a prefix unless a token is forced."""

@@ -65,6 +65,7 @@ class Connection:
         self.server, self.probed, self._options = server, found.probed, options
         self.refused_fields: set[str] = set()
         self.drawn_model: str | None = None
+        self._forgotten = False
         capabilities = server.capabilities
         most = capabilities.most_top
         grows = options.top is None and not capabilities.distinct_keys  # longer lists have more equal texts there
@@ -139,6 +140,10 @@ class Connection:
         if self.server.capabilities.draws_only:
             return [ParameterError(f"{self.must_draw(1)}; use sampler='provider'") for _ in prefixes]
         reachable, proved = self.server.reachable, self._checks.prefill_proved
+        if self._forgotten:
+            self._forgotten = False
+            await self.streams.aclose()
+            self.answers.clear()
         by_digest: dict[bytes, Wanted] = {}
         for prefix, want in zip(prefixes, wants, strict=True):
             asked = by_digest.get(prefix.digest)
@@ -165,6 +170,10 @@ class Connection:
         await self._confirmed(proved)
         self.answers.give(found)
         return [found[prefix.digest] for prefix in prefixes]
+
+    def forget(self) -> None:
+        """Use no stored answer and no running stream for the next question."""
+        self._forgotten = True
 
     async def _confirmed(self, proved: bool | None) -> None:
         """Answers of a server that began again are not given, now or later. Raises `ProviderError`."""

@@ -15,6 +15,7 @@ from decodekit.analysis.statistics import Estimate, mean
 from decodekit.chain import Chain
 from decodekit.errors import ParameterError
 from decodekit.model.adapter import Adapter
+from decodekit.model.stored import forget
 from decodekit.session import Session
 
 __all__ = ["Mismatch", "mismatch"]
@@ -79,6 +80,7 @@ def mismatch(
     owners: list[int] = []
     totals: list[float] = []
     model_gap, forced, lost = 0.0, 0, 0
+    forget(adapter)  # it may hold the answers that the rollouts were drawn from
     with Session(adapter) as session:
         for number, row in enumerate(rows):
             if not row.token_ids:

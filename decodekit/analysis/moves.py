@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decodekit.chain import Entry
+from decodekit.analysis.recorded_chain import laws_again, rebuilt
+from decodekit.chain import Chain, Entry
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Undisclosed
 from decodekit.distribution.divergence import expected_gap
 from decodekit.errors import ParameterError
+from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.what_if.recorded_laws import final_law
@@ -65,10 +67,16 @@ def move_between(model: Distribution, chain: Distribution, token_id: int) -> Mov
     )
 
 
-def recorded_moves(trace: Trace) -> list[list[Move]]:
+def recorded_moves(trace: Trace, *, chain: Chain | None = None, tokenizer: Tokenizer | None = None) -> list[list[Move]]:
     """The moves of each text of a recorded run, in the order of the header.
 
+    Args:
+        trace: the run.
+        chain: the recorded chain, newly built, if parts of it are not registered by name.
+        tokenizer: that of the run, for parts of the chain that use it.
+
     Raises:
+        ConfigError: the given chain is another one.
         ParameterError: steps were not kept, or the tokens were not drawn from one known law each: by the provider, by
             another sampler than multinomial, inverse_cdf and greedy, with random numbers in a processor, or with
             branches that were taken back.
@@ -80,15 +88,30 @@ def recorded_moves(trace: Trace) -> list[list[Move]]:
     sampler = trace.header.chain.get("sampler", {}).get("name")
     if sampler not in ("multinomial", "inverse_cdf", "greedy"):
         raise ParameterError(f"the sampler {sampler!r} may draw from another law than the one that was recorded")
-    texts: dict[int, list[Move]] = {stream: [] for stream, _ in trace.header.sequences}
+    again = rebuilt(trace, chain)
+    texts: dict[int, list[Step]] = {stream: [] for stream, _ in trace.header.sequences}
     for step in trace.steps:
         if step.abandoned:
             raise ParameterError(f"branches were taken back at step {step.index}: the text is no draw from the chain")
         if any(each.tosses for each in step.entries):
             raise ParameterError(f"a processor drew random numbers at step {step.index}, so its law is not known")
-        vocab_size = trace.header.adapter.get("vocab_size")
-        texts[step.stream].append(_greedy_move(step) if sampler == "greedy" else recorded_move(step, vocab_size))
-    return list(texts.values())
+        texts[step.stream].append(step)
+    if sampler == "greedy":
+        return [list(map(_greedy_move, steps)) for steps in texts.values()]
+    size = trace.header.adapter.get("vocab_size")
+    return [
+        [recorded_move(step, size, law) for step, law in zip(steps, _laws(trace, steps, again, tokenizer), strict=True)]
+        for steps in texts.values()
+    ]
+
+
+def _laws(
+    trace: Trace, steps: Sequence[Step], chain: Chain | None, tokenizer: Tokenizer | None
+) -> Sequence[Distribution | None]:
+    """From the chain, where some step needs it; see `recorded_move`."""
+    if all(_composed(step.entries)[0] is not None for step in steps):
+        return [None] * len(steps)
+    return laws_again(trace, steps, chain, tokenizer)
 
 
 def _greedy_move(step: Step) -> Move:
@@ -99,12 +122,18 @@ def _greedy_move(step: Step) -> Move:
     return Move(-logprob, -logprob, -math.expm1(logprob), step.raw.entropy, 0.0)
 
 
-def recorded_move(step: Step, vocab_size: int | None) -> Move:
+def recorded_move(step: Step, vocab_size: int | None, again: Distribution | None = None) -> Move:
     """The move of a recorded step.
 
     The entries have the divergence of each processor's result from what it was given. That of the chain from the model
     follows where one processor alone changed something, and where all of them only removed tokens. Of other chains it
     is computed from the row that level 'full' records; without it ``kl`` is None, and ``log_ratio`` is left.
+
+    Args:
+        step: the record.
+        vocab_size: the number of tokens; None where it is not known.
+        again: the law that the chain gives on the recorded row; without it, that of the recorded final scores, where
+            those of all remaining tokens were recorded.
     """
     ratio = None
     if step.choice.logprob is not None and step.choice.raw_logprob is not None:
@@ -112,9 +141,11 @@ def recorded_move(step: Step, vocab_size: int | None) -> Move:
     last = step.entries[-1] if step.entries else None
     kl, removed = _composed(step.entries)
     model = step.answer(vocab_size) if kl is None else None
-    law = final_law(step, vocab_size) if model is not None else None
-    if model is not None and law is not None and law.normalised:
-        found = move_between(model, law.dist, step.token_id)
+    law = final_law(step, vocab_size) if model is not None and again is None else None
+    if law is not None and law.normalised:
+        again = law.dist
+    if model is not None and again is not None:
+        found = move_between(model, again, step.token_id)
         kl, removed = found.kl, found.mass_removed
     return Move(kl, ratio, removed, step.raw.entropy, step.raw.entropy if last is None else last.entropy)
 

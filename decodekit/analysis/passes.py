@@ -20,8 +20,9 @@ from decodekit.analysis.text_law import AnyModel
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL
 from decodekit.draw.whole import whole
-from decodekit.errors import DecodekitError, ParameterError, brief
-from decodekit.model.asking import ask, blocking, cached_tokens, connect
+from decodekit.errors import ParameterError, brief
+from decodekit.model.asking import blocking, connect
+from decodekit.model.stored import ask_anew, computed_apart
 from decodekit.session.prompts import Prompt, as_prefix
 from decodekit.types import Floats
 
@@ -59,8 +60,8 @@ def passes_of(model: AnyModel, prompt: Prompt, passes: int) -> list[Distribution
     """The distributions of so many passes for the same prompt.
 
     An adapter with a method ``mixture(prefix, passes)`` gives them in its result's ``each``, float64[passes, V], each
-    with new noise, as that of torch does for a stochastic model. Any other is asked so many times, if it computes each
-    answer: what a server answers twice need not be the same.
+    with new noise, as that of torch does for a stochastic model. Any other is asked so many times, and told before each
+    to forget what it was answered, if it has a method ``forget``: what a server answers twice need not be the same.
 
     Args:
         model: the adapter.
@@ -85,17 +86,13 @@ def passes_of(model: AnyModel, prompt: Prompt, passes: int) -> list[Distribution
         )
     rows: list[Distribution] = []
     for _ in range(count):
-        before = cached_tokens(adapter, prefix, asked=False)
-        (answer,) = ask(adapter, [prefix], ALL)
-        known = cached_tokens(adapter, prefix, asked=True) if before is None else before
-        if rows and known == len(prefix):
+        answer, stored = ask_anew(adapter, prefix, ALL)
+        rows.append(answer)
+        if len(rows) > 1 and (stored or not computed_apart(rows[-2:])):
             raise ParameterError(
                 f"adapter {adapter.info.name!r} repeats its stored answer to the same prompt, and one pass agrees with "
                 "itself; give disagreement() the answers of several new adapters"
             )
-        if isinstance(answer, DecodekitError):
-            raise answer
-        rows.append(answer)
     return rows
 
 

@@ -8,7 +8,7 @@ lines differ in their dashes too, for print without colours.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,16 @@ from decodekit.analysis.given_numbers import numbers
 from decodekit.errors import ConfigError, ParameterError
 from decodekit.types import Floats, PathLike
 
-__all__ = ["FORMATS", "Line", "check_plot", "plot_curves", "plot_frontier", "plot_reliability", "plot_survival"]
+__all__ = [
+    "FORMATS",
+    "Line",
+    "check_plot",
+    "plot_bars",
+    "plot_curves",
+    "plot_frontier",
+    "plot_reliability",
+    "plot_survival",
+]
 
 FORMATS = (".png", ".svg")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -169,6 +178,30 @@ def plot_frontier(
             if line.low is not None and line.high is not None:
                 spread = np.clip([y - np.asarray(line.low), np.asarray(line.high) - y], 0, None)
                 axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8)
+
+
+def plot_bars(
+    path: PathLike, names: Sequence[str], bars: Mapping[str, ArrayLike], *, x_label: str, title: str = ""
+) -> None:
+    """Horizontal bars, in groups: a group for each name, from the top down, and in it a bar of each kind.
+
+    Args:
+        path: a .png or .svg file.
+        names: of the groups.
+        bars: float[len(names)], by the kind's name in the legend; NaN and infinities leave gaps.
+        x_label, title: texts.
+
+    Raises:
+        ConfigError, ParameterError: as `plot_curves`.
+    """
+    points = _points(path, {kind: (np.arange(len(names)), Line(values)) for kind, values in bars.items()})
+    with _axes(path, x_label, "", title) as (axes, named):
+        height = 0.8 / max(1, len(bars))
+        for at, ((kind, (x, y)), colour) in enumerate(zip(points.items(), _cycle(_COLOURS), strict=False)):
+            places = x + (at - (len(bars) - 1) / 2) * height
+            named[axes.barh(places, y, height * 0.9, color=colour)] = kind
+        axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
+        axes.invert_yaxis()
 
 
 def _points(

@@ -15,12 +15,14 @@ from decodekit.analysis.moves import Move, move_between, recorded_moves
 from decodekit.analysis.statistics import Estimate, mean
 from decodekit.analysis.text_law import AnyChain, AnyModel, Next, TextLaw
 from decodekit.analysis.text_samples import sampled_beginnings
+from decodekit.chain import Chain
 from decodekit.distribution.disclosure import ALL, Undisclosed
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.weights import effective_size
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 from decodekit.session.prompts import Prompt
+from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.trace import Trace
 from decodekit.types import Floats
 
@@ -99,13 +101,19 @@ def chain_shift(
     return shift_of(moves)
 
 
-def recorded_shift(trace: Trace) -> ChainShift:
+def recorded_shift(trace: Trace, *, chain: Chain | None = None, tokenizer: Tokenizer | None = None) -> ChainShift:
     """The same from a recorded run, without the model; see `decodekit.analysis.moves.recorded_move`.
 
+    Args:
+        trace: the run. At level 'full' the chain runs again on the recorded rows where that is needed.
+        chain: the recorded chain, newly built, if parts of it are not registered by name.
+        tokenizer: that of the run, for parts of the chain that use it.
+
     Raises:
+        ConfigError: the given chain is another one.
         ParameterError: the trace does not have what the tokens were drawn from, or no tokens.
     """
-    return shift_of([text for text in recorded_moves(trace) if text])
+    return shift_of([text for text in recorded_moves(trace, chain=chain, tokenizer=tokenizer) if text])
 
 
 def shift_of(texts: Sequence[Sequence[Move]]) -> ChainShift:

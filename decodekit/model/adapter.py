@@ -90,6 +90,10 @@ class Adapter(Protocol):
     `Result.usage`; None where that is not known. With ``caches`` it is called before the prompt is asked for, otherwise
     when the first answer is there. It must not wait.
 
+    One that keeps more answers than those of the last call has a method ``forget()``: the next questions are answered
+    anew then. What asks twice in order to compare calls it, and takes one answer object for one computation. It must
+    not wait, and is not called while a question is open.
+
     It may have an attribute ``settings``, a mapping of names to JSON values: what its answers depend on besides the
     model's files, such as the number format. They are in the keys of results that are kept and found again; without
     them, two objects that differ in such a setting are one model there.

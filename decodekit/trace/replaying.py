@@ -24,6 +24,7 @@ from decodekit.errors import DecodekitError, ParameterError, TraceError
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import ask, blocking
 from decodekit.model.prefix import Prefix
+from decodekit.model.stored import forget
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.attempts import Attempts
 from decodekit.trace.branches import check_branches, drawn_from_record
@@ -197,6 +198,7 @@ def _live(trace: Trace, adapter: Adapter, given: Chain | None) -> ReplayReport:
             "Session.score says how likely a model finds them"
         )
     chain = chain_of(trace, given)
+    forget(adapter)  # its stored answers may be those of the run itself
     relearn(adapter, trace)
     warnings = differences(trace.header.adapter, adapter.info)
     results: list[ReplayStep] = []

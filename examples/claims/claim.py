@@ -14,7 +14,15 @@ from decodekit.analysis import Estimate
 
 SETTINGS = {"model": "smollm2", "n_threads": 1, "n_ctx": 512}
 SMOLLM2 = "SmolLM2-135M-Instruct, llama.cpp"
+BOTH = f"{SMOLLM2} and, where it is named, torch with the same file"
+AUDITED = "the four of `decodekit audit` (decodekit.analysis.audit.material.PROMPTS)"
 PROMPT = "The capital of France is"
+SWEEP = f'decodekit sweep --model smollm2 --prompt "{PROMPT}"'
+
+
+def in_python(*lines: str) -> str:
+    """A command for what decodekit has no command for."""
+    return 'python -c "\n' + "\n".join(lines) + '"'
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,8 @@ class Claim:
         why: a sentence.
         supported: whether the figures support the verdict.
         plot: writes the plot to a path.
+        prompts: what the model continued, as text or in words.
+        commands: of ``decodekit`` or ``python``; they measure a part of it, and the page has what they print.
     """
 
     claim: str
@@ -38,6 +48,8 @@ class Claim:
     why: str
     supported: bool
     plot: Callable[[Path], None] | None = None
+    prompts: str = f'"{PROMPT}"'
+    commands: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -54,6 +66,29 @@ def first_rows(models: int) -> list[decodekit.Distribution]:
         with decodekit.Session(decodekit.adapter("llamacpp", **SETTINGS)) as session:
             tokenizer = session.adapter.tokenizer
             rows += session.adapter.predict([decodekit.Prefix(tokenizer.encode(PROMPT))], [decodekit.ALL])
+    return rows
+
+
+@functools.cache
+def _loaded() -> Any:
+    """The weights of the same GGUF file in torch, for all claims."""
+    return decodekit.adapter("torch", model="smollm2")
+
+
+def torch_smollm2() -> Any:
+    """A new adapter of these weights, which has stored nothing."""
+    from decodekit_torch import TorchAdapter
+
+    return TorchAdapter(model=_loaded().module, tokenizer=_loaded().tokenizer, stochastic=False)
+
+
+@functools.cache
+def torch_rows(adapters: int) -> list[decodekit.Distribution]:
+    """The distribution after the prompt, from so many new torch adapters."""
+    rows = []
+    for _ in range(adapters):
+        with decodekit.Session(torch_smollm2()) as session:
+            rows += session.adapter.predict([decodekit.Prefix(session.adapter.tokenizer.encode(PROMPT))])
     return rows
 
 

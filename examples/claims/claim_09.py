@@ -3,7 +3,7 @@
 from functools import partial
 
 import numpy as np
-from claim import PROMPT, SMOLLM2, Claim, percent, smollm2
+from claim import PROMPT, SMOLLM2, SWEEP, Claim, percent, smollm2
 
 from decodekit.analysis import temperature_curve
 from decodekit.analysis.plots import Line, plot_curves
@@ -33,4 +33,5 @@ def measure(small: bool = False) -> Claim:
             plot_curves, x=grid, lines={f"{n} tokens": Line(row) for n, row in zip(lengths, found, strict=True)},
             x_label="temperature", y_label="probability",
         ),
+        commands=(f'{SWEEP} --answer " Paris." --temperatures 0.1,0.5,1',),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from functools import partial
 
 import numpy as np
-from claim import PROMPT, SMOLLM2, Claim, percent, smollm2
+from claim import PROMPT, SMOLLM2, SWEEP, Claim, percent, smollm2
 
 from decodekit.analysis import sweep, temperature_curve
 from decodekit.analysis.plots import Line, plot_curves
@@ -43,4 +43,8 @@ def measure(small: bool = False) -> Claim:
             plot_curves, x=grid, lines={kind: Line(row) for kind, row in zip(ANSWERS, solved, strict=True)},
             x_label="temperature", y_label="pass@100",
         ),
+        commands=((
+            f'{SWEEP} --samples 128 --temperatures 0.7 --check "regex:^ Paris, the" --pass-at 100 --seed 3 '
+            '--max-tokens 4'
+        ),),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from functools import partial
 
 import numpy as np
-from claim import PROMPT, SMOLLM2, Claim, percent, smollm2
+from claim import PROMPT, SMOLLM2, SWEEP, Claim, percent, smollm2
 
 from decodekit.analysis import curves
 from decodekit.analysis.plots import Line, plot_curves
@@ -35,5 +35,8 @@ def measure(small: bool = False) -> Claim:
         partial(
             plot_curves, x=grid, x_label="temperature", y_label="near misses, lower to upper bound",
             lines={name: Line((each.low + each.high) / 2, each.low, each.high) for name, each in found.items()},
+        ),
+        commands=(
+            f'{SWEEP} --answer " Paris." --answer " Lyon." --near 4 --temperatures 0.2,0.5,1',
         ),
     )  # fmt: skip

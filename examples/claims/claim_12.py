@@ -3,7 +3,7 @@
 from functools import partial
 
 import numpy as np
-from claim import PROMPT, SMOLLM2, Claim, smollm2
+from claim import PROMPT, SMOLLM2, SWEEP, Claim, smollm2
 
 from decodekit import Prefix
 from decodekit.analysis import curves
@@ -39,5 +39,8 @@ def measure(small: bool = False) -> Claim:
         partial(
             plot_curves, x=grid[:-1], x_label="temperature", y_label="nats above chance",
             lines={name: Line(row[:-1]) for name, row in zip(NAMES[:3], above[:3], strict=True)},
+        ),
+        commands=(
+            f'{SWEEP} --answer " Paris." --answer " Lyon." --temperatures 0.2,1,4,100',
         ),
     )  # fmt: skip

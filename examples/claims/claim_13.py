@@ -37,6 +37,8 @@ def measure(small: bool = False) -> Claim:
             plot_curves, x=grid, x_label="temperature", y_label="surprisal minus entropy, nats",
             lines={"mean, and 95 %": Line(*([getattr(each, end) for each in gaps.values()] for end in ENDS))},
         ),
+        f'"{PROMPT}"',
+        ('decodekit score --model smollm2 --given "Once upon a time" ", there was a"',),
     )  # fmt: skip
 
 

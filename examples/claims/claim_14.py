@@ -1,11 +1,14 @@
 """Claim 14: train on samples of a high temperature."""
 
-from claim import SMOLLM2, Claim, plus_minus, smollm2
+from functools import partial
+
+from claim import SMOLLM2, Claim, in_python, plus_minus, smollm2
 
 from decodekit import Prefix
 from decodekit.analysis import chain_shift
+from decodekit.analysis.plots import Line, plot_curves
 
-PROMPT = "Once upon a time"
+PROMPT, ENDS = "Once upon a time", ("value", "low", "high")
 
 
 def measure(small: bool = False) -> Claim:
@@ -30,7 +33,24 @@ def measure(small: bool = False) -> Claim:
         "Tested is what a trainer would get. Above T = 1 samples are more diverse. At every temperature but 1, after a "
         "dozen tokens, a few texts carry nearly all importance weight. Whether training helps was not measured.",
         small or all((at == 1) == (shift.effective_size > n / 4) for at, shift in found.items()),
-    )
+        partial(
+            plot_curves, x=grid, x_label="temperature", y_label="nats a token",
+            lines={"entropy, and 95 %": _line(found, "chain_entropy"),
+                   "divergence from the model, and 95 %": _line(found, "kl_per_token")},
+        ),
+        f'"{PROMPT}"',
+        (in_python(
+            "import decodekit",
+            "from decodekit.analysis import chain_shift",
+            "model = decodekit.adapter('llamacpp', model='smollm2', n_threads=1)",
+            "found = chain_shift(model, 'Once upon a time', 'temperature=1.5', 12, n=32, seed=2)",
+            "print(found.kl_per_token.value, found.chain_entropy.value, found.effective_size)",
+        ),),
+    )  # fmt: skip
+
+
+def _line(found, what):
+    return Line(*([getattr(getattr(each, what), end) for each in found.values()] for end in ENDS))
 
 
 def _exact(law, temperature):

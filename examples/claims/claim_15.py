@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from claim import SMOLLM2, Claim, plus_minus, smollm2
+from claim import SMOLLM2, Claim, in_python, plus_minus, smollm2
 
 from decodekit import Prefix
 from decodekit.analysis import calibration, forecasts_of_texts, score
@@ -41,6 +41,16 @@ def measure(small: bool = False) -> Claim:
             and own[0].overconfidence.low < 0 < own[0].overconfidence.high
         ),
         partial(plot_reliability, observed=[b.accuracy for b in bins], counts=[b.count for b in bins], **columns),
+        'the first token of each paragraph; "The sun is"',
+        (in_python(
+            "import decodekit",
+            "from decodekit.analysis import calibration, forecasts_of_texts",
+            "session = decodekit.open('smollm2', n_threads=1)",
+            "made = session.generate_many(['The sun is'], n=8, seed=8, chain='temperature=0.6', max_tokens=32)[0]",
+            "prompt = decodekit.Prefix(session.adapter.tokenizer.encode('The sun is'))",
+            "found = calibration(forecasts_of_texts(session.adapter, [(prompt, each.token_ids) for each in made]))",
+            "print(found.overconfidence.value, found.ece_debiased, found.log_score.value)",
+        ),),
     )  # fmt: skip
 
 

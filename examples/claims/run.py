@@ -12,20 +12,28 @@ import inspect
 import os
 import platform
 import re
+import shlex
+import subprocess
+import sys
 import textwrap
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from claim import Claim
 
 NUMBERS = range(1, 16)
+TESTED = (7, 12)  # claims whose commands run in the tests of the page too
 TITLE = "# Fifteen claims about language models, measured\n"
 INTRODUCTION = """
 Things that people say about language models, each with the lines that test it, what came out, and a verdict. All of it
-is written by `python examples/claims/run.py docs/claims.md` (about three minutes on one core; the extras `demo`,
-`torch` and `plots`). The model is small, and a verdict is of what was measured. A figure behind ± is a standard error;
-*exact* is up to rounding. In the lines, `smollm2()` is a session of [claim.py](../examples/claims/claim.py), and
-`small` is True in the tests, which measure a part again. [Measuring models](science.md) explains the functions.
+is written by `python examples/claims/run.py docs/claims.md` (some minutes on one core; the extras `demo`, `torch` and
+`plots`). The model is small, and a verdict is of what was measured. A figure behind ± is a standard error; *exact* is
+up to rounding. In the lines, `smollm2()` is a session of [claim.py](../examples/claims/claim.py), `torch_smollm2()` a
+new torch adapter with the same weights, and `small` is True in the tests, which measure a part again. The two engines
+round differently: torch computes with the quantised weights in float32, llama.cpp with its own kernels. Below the
+lines, a part of the claim is measured by a command that needs no more than the package, with what it prints: one of
+decodekit's where there is one, otherwise one of Python's. [Measuring models](science.md) explains the functions.
 """
 
 
@@ -53,11 +61,34 @@ def section(number: int, found: Claim, plots: Path) -> str:
     if found.plot is not None:
         found.plot(plots / f"{name}.svg")
         parts.append(f"![{found.claim}]({plots.name}/{name}.svg)")
+    source = f"From [{name}.py](../examples/claims/{name}.py):"
     parts += [
-        _wrapped(f"Model: {found.model}. From [{name}.py](../examples/claims/{name}.py):"),
+        _wrapped(f"Model: {found.model}. Prompt: {found.prompts}. {source}"),
         f"<!-- skip: next -->\n\n```python\n{lines_of(number)}\n```",
+        _console(found.commands, tested=number in TESTED),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _console(commands: Sequence[str], *, tested: bool) -> str:
+    """What each command prints, on the page."""
+    shown = "\n\n".join(f"$ {command}\n{_printed(command)}" for command in commands)
+    skipped = "" if tested else "<!-- skip: next -->\n\n"
+    return f"As a command:\n\n{skipped}```console\n{shown}\n```"
+
+
+def _printed(command: str) -> str:
+    program, *arguments = shlex.split(command)
+    done = subprocess.run(
+        [sys.executable, "-I", *(["-m", "decodekit"] if program == "decodekit" else []), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{command}: {done.stderr}")
+    return done.stdout.rstrip()
 
 
 def summary(sections: dict[int, str]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from decodekit import ConfigError, ParameterError
-from decodekit.analysis.plots import Line, plot_curves, plot_frontier, plot_reliability, plot_survival
+from decodekit.analysis.plots import Line, plot_bars, plot_curves, plot_frontier, plot_reliability, plot_survival
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -22,6 +22,7 @@ PLOTS: dict[str, Callable[[Path], None]] = {
                                        x_label="T", y_label="p", log_y=True, marks={"here": 0.5}),
     "survival": lambda path: plot_survival(path, X, dict.fromkeys(NAMES, BAND)),
     "reliability": lambda path: plot_reliability(path, X, X, X - 0.1, X + 0.1, [1, 2, 3, 4, 0], title=" ".join(NAMES)),
+    "bars": lambda path: plot_bars(path, NAMES, {"one": [1, 2], "two": [np.nan, 3]}, x_label="p"),
     "frontier": lambda path: plot_frontier(path, dict.fromkeys(NAMES, (X, BAND))),
 }  # fmt: skip
 

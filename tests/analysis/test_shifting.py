@@ -8,12 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decodekit import Chain, Disclosure, ParameterError, Session, Undisclosed, processor
+from decodekit import (
+    Chain,
+    ConfigError,
+    Context,
+    Disclosure,
+    Distribution,
+    ParameterError,
+    Session,
+    Undisclosed,
+    processor,
+)
 from decodekit.analysis.enumeration import enumerate_texts
 from decodekit.analysis.importance import self_normalised
 from decodekit.analysis.shifting import chain_shift, recorded_shift, shift_of
 from decodekit.analysis.text_law import TextLaw
 from decodekit.analysis.text_samples import sampled_beginnings
+from decodekit.testing import NGramAdapter
 from tests.analysis.whole_texts import LENGTH, chained, every_text
 from tests.search import tables
 from tests.search.tables import PROMPT, model, plain
@@ -62,6 +73,11 @@ def test_weights_answer_for_the_model_and_tell_how_much_of_it_is_covered() -> No
         ("top_k=3 temperature=0.6", "choice", False),
         ("top_k=3 temperature=0.6", "full", True),
         (chained(), "full", True),
+        ("repetition_penalty=1.3 temperature=0.6", "choice", False),
+        ("repetition_penalty=1.3 temperature=0.6", "full", True),
+        ("frequency_penalty=0.5 presence_penalty=0.2 temperature=1.4", "full", True),
+        ("no_repeat_ngram=2 temperature=0.5", "full", True),
+        ("temperature=0.8 mirostat_v2=2.0", "full", True),
     ],
 )
 def test_a_recorded_run_tells_the_same_as_the_model(chain: Any, level: Any, exact: bool) -> None:
@@ -80,6 +96,29 @@ def test_a_recorded_run_tells_the_same_as_the_model(chain: Any, level: Any, exac
     for one, other in pairs:
         assert one is not None and other is not None
         assert (one.value, one.error) == pytest.approx((other.value, other.error), abs=1e-9)
+
+
+def test_parts_that_read_texts_and_parts_without_a_name_are_given() -> None:
+    texts = NGramAdapter("the cat sat on the mat. " * 9)
+    trace = Session(texts, "dry=0.8 temperature=0.7").generate("the cat", max_tokens=9, seed=1, level="full").trace
+    live = chain_shift(texts, "the cat", "dry=0.8 temperature=0.7", 9, n=1, seed=1)
+    told = recorded_shift(trace, tokenizer=texts.tokenizer)
+    assert recorded_shift(trace).kl is None and told.kl is not None and live.kl is not None
+    assert told.kl.value == pytest.approx(live.kl.value, abs=1e-9)
+
+    def flatter(dist: Distribution, ctx: Context) -> Distribution:
+        return dist.with_scores(dist.scores * 0.5)
+
+    def chain(factor: str = "0.9") -> Chain:
+        return Chain([flatter, *Chain.of(f"temperature={factor}").processors])
+
+    own = Session(texts, chain()).generate("the cat", max_tokens=3, seed=1, level="full").trace
+    live = chain_shift(texts, "the cat", chain(), 3, n=1, seed=1)
+    found = recorded_shift(own, chain=chain())
+    assert recorded_shift(own).kl is None and found.kl is not None and live.kl is not None
+    assert found.kl.value == pytest.approx(live.kl.value, abs=1e-9)
+    with pytest.raises(ConfigError, match="the recorded one"):
+        recorded_shift(own, chain=chain("0.8"))
 
 
 def test_a_truncated_head_is_exact_and_a_tail_is_not_guessed() -> None:

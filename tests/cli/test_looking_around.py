@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.adapters.remote.moving import moving
 from tests.cli.conftest import TOY, Decodekit
 
 
@@ -85,6 +86,14 @@ def test_the_doctor_asks_an_adapter_twice(decodekit: Decodekit) -> None:
     assert found["info"]["stochastic"] is False
     page = decodekit("doctor", *TOY).stdout
     assert "the same bits" in page and ["stochastic", "False"] in [line.split() for line in page.splitlines()]
+
+
+def test_the_doctor_asks_a_server_twice_and_not_its_own_store(decodekit: Decodekit) -> None:
+    pytest.importorskip("httpx")
+    with moving() as server:
+        model = ("--adapter", "remote", "--set", f"base_url={server.url}", "--set", "dialect=llama_server")
+        found = json.loads(decodekit("doctor", *model, "--json").stdout)["adapter"]
+    assert found["same_bits"] is False and found["drift"] > 0
 
 
 def test_the_doctor_finds_an_adapter_that_does_not_keep_its_word(decodekit: Decodekit) -> None:

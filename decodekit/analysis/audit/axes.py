@@ -12,6 +12,7 @@ from decodekit.analysis.audit.material import Place, Rows, others_of
 from decodekit.analysis.audit.probes import Asked, alone, in_one_call, together, with_others
 from decodekit.analysis.audit.process import in_new_process
 from decodekit.errors import ParameterError, brief, did_you_mean
+from decodekit.model.stored import computed_apart
 from decodekit.plugin import registry
 from decodekit.plugin.one_line import parse_setting
 from decodekit.plugin.parameters import parameter_model, parameter_schema, validated
@@ -37,10 +38,7 @@ class Axis:
 
 
 def _repeat(lab: Lab) -> Pair:
-    first, second = lab.again, alone(lab.adapter, lab.texts, lab.want)
-    if all(known == len(lab.texts[i].prefixes[at]) for (i, at), known in second.cached.items()):
-        raise NotTested("the adapter repeats stored answers: nothing was computed twice")
-    return first.rows, second.rows
+    return _computed(lab.again, alone(lab.adapter, lab.texts, lab.want))
 
 
 def _process(lab: Lab) -> Pair:
@@ -51,41 +49,41 @@ def _process(lab: Lab) -> Pair:
 
 
 def _size(lab: Lab) -> Pair:
-    return lab.again.rows, lab.together.rows
+    return _computed(lab.again, lab.together)
 
 
 def _order(lab: Lab) -> Pair:
-    return lab.together.rows, together(lab.adapter, lab.texts, lab.want, range(len(lab.texts))[::-1]).rows
+    return _computed(lab.together, together(lab.adapter, lab.texts, lab.want, range(len(lab.texts))[::-1]))
 
 
 def _neighbours(lab: Lab) -> Pair:
     """The same calls with two sets of other texts, neither of which was asked for before."""
-    first, second = (with_others(lab.adapter, lab.texts, others_of(lab.texts, by), lab.want).rows for by in (1, 2))
-    return first, second
+    first, second = (with_others(lab.adapter, lab.texts, others_of(lab.texts, by), lab.want) for by in (1, 2))
+    return _computed(first, second)
 
 
 def _cache(lab: Lab) -> Pair:
     usual, cold = lab.first, lab.cold
     _require_hits(lab, usual, cold.rows)
     _require_cold(lab, cold, cold.rows)
-    return usual.rows, cold.rows
+    return _computed(usual, cold)
 
 
 def _ancestors(lab: Lab) -> Pair:
-    return lab.first.rows, in_one_call(lab.adapter, lab.texts, lab.want).rows
+    return _computed(lab.first, in_one_call(lab.adapter, lab.texts, lab.want))
 
 
 def _portions(lab: Lab) -> Pair:
     usual, portions = lab.first, lab.portions
     _require_hits(lab, portions, portions.rows)
-    return usual.rows, portions.rows
+    return _computed(usual, portions)
 
 
 def _padding(lab: Lab) -> Pair:
-    answers = lab.staggered.rows
-    if not any(_columns(row.schedule) > len(lab.texts[i].prefixes[at]) for (i, at), row in answers.items()):
+    staggered = lab.staggered
+    if not any(_columns(row.schedule) > len(lab.texts[i].prefixes[at]) for (i, at), row in staggered.rows.items()):
         raise NotTested("no row of the adapter's answers was padded, as far as their schedules say")
-    return lab.cold.rows, answers
+    return _computed(lab.cold, staggered)
 
 
 def _threads(lab: Lab) -> Pair:
@@ -97,7 +95,7 @@ def _threads(lab: Lab) -> Pair:
     named = lab.named or {}
     lab.require_ids()
     if "n_threads" in _properties(lab):
-        moved = lab.run_by(lab.changed(n_threads=wanted)).rows
+        _, moved = _computed(lab.first, lab.run_by(lab.changed(n_threads=wanted)))
     else:
         counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(wanted))
         moved = in_new_process(named, lab.texts, lab.want, counts)
@@ -109,16 +107,33 @@ def _threads(lab: Lab) -> Pair:
 def _against(lab: Lab) -> Pair:
     if lab.against is None:
         raise NotTested("no other adapter was given: --against FILE, or against=")
-    return lab.first.rows, alone(lab.against, lab.texts, lab.want).rows
+    return _computed(lab.first, alone(lab.against, lab.texts, lab.want))
 
 
 def _changed(parameter: str, value: Any) -> Callable[[Lab], Pair]:
     def sides(lab: Lab) -> Pair:
         if parameter not in _properties(lab):
             raise NotTested(f"the adapter has no parameter {parameter!r}")
-        return lab.first.rows, lab.run_by(lab.changed(**{parameter: value})).rows
+        return _computed(lab.first, lab.run_by(lab.changed(**{parameter: value})))
 
     return sides
+
+
+def _computed(reference: Asked, other: Asked) -> Pair:
+    """The answers of both sides at the places where each side computed its own.
+
+    Raises:
+        NotTested: there are none, though both sides have places in common.
+    """
+    both = reference.rows.keys() & other.rows.keys()
+    places = [
+        place
+        for place in sorted(both - reference.stored - other.stored)
+        if computed_apart([reference.rows[place], other.rows[place]])
+    ]
+    if both and not places:
+        raise NotTested("the adapter repeats stored answers: nothing was computed twice")
+    return {place: reference.rows[place] for place in places}, {place: other.rows[place] for place in places}
 
 
 def axis_of(name: str, named: Mapping[str, Any] | None = None) -> Axis:

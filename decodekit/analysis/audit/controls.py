@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, Literal
@@ -71,7 +72,7 @@ class Planted:
         for place, prefix in enumerate(prefixes):
             row = self._rows.get(prefix.digest, self._any)
             moved = self._moved(prefixes, place)
-            answers.append(shifted(row, moved) if moved else row)
+            answers.append(shifted(row, moved) if moved else copy(row))  # no stored answer
         for prefix in prefixes:
             self._held[prefix.digest] = len(prefix)
         return answers

@@ -13,6 +13,7 @@ from decodekit.errors import ContextOverflow, DecodekitError
 from decodekit.model.adapter import Adapter
 from decodekit.model.asking import ask, cached_tokens
 from decodekit.model.prefix import Prefix
+from decodekit.model.stored import forget
 
 __all__ = ["Asked", "alone", "apart", "in_one_call", "in_portions", "staggered", "together", "with_others", "written"]
 
@@ -27,10 +28,12 @@ class Asked:
         rows: the answers.
         cached: before each question that had one prefix, how many of its tokens needed no evaluation; None where the
             adapter does not say.
+        stored: the places that needed none at all, as the adapter says: it repeated an earlier answer.
     """
 
     rows: Rows = field(default_factory=dict)
     cached: dict[Place, int | None] = field(default_factory=dict)
+    stored: set[Place] = field(default_factory=set)
 
     def ask(self, adapter: Adapter, wanted: Sequence[tuple[Place | None, Prefix]], want: Disclosure) -> None:
         """One call. A place that is None is only there to be beside the others.
@@ -38,18 +41,26 @@ class Asked:
         Raises:
             DecodekitError: the adapter's answer for a place.
         """
-        one = wanted[0] if len(wanted) == 1 else None
-        before = None if one is None else cached_tokens(adapter, one[1], asked=False)
+        before = [cached_tokens(adapter, prefix, asked=False) for _, prefix in wanted]
         answers = ask(adapter, [prefix for _, prefix in wanted], want)
-        for (place, _), answer in zip(wanted, answers, strict=True):
+        for (place, prefix), answer, known in zip(wanted, answers, before, strict=True):
             if place is None:
                 continue
             if isinstance(answer, DecodekitError):
                 raise answer
+            if known is None and len(wanted) == 1:
+                known = cached_tokens(adapter, prefix, asked=True)
             self.rows[place] = answer
-        if one is not None and one[0] is not None:
-            after = cached_tokens(adapter, one[1], asked=True)
-            self.cached[one[0]] = after if before is None else before
+            if known == len(prefix):
+                self.stored.add(place)
+            if len(wanted) == 1:
+                self.cached[place] = known
+
+
+def _anew(adapter: Adapter) -> Asked:
+    """Nothing asked yet, and nothing that was answered before is repeated, where the adapter can see to that."""
+    forget(adapter)
+    return Asked()
 
 
 def written(
@@ -81,7 +92,7 @@ def written(
 
 def alone(adapter: Adapter, texts: Sequence[Text], want: Disclosure) -> Asked:
     """Text by text, token by token: each prefix in a call of its own, as a run of one sequence asks."""
-    asked = Asked()
+    asked = _anew(adapter)
     for i, text in enumerate(texts):
         for at, prefix in enumerate(text.prefixes):
             asked.ask(adapter, [((i, at), prefix)], want)
@@ -90,7 +101,7 @@ def alone(adapter: Adapter, texts: Sequence[Text], want: Disclosure) -> Asked:
 
 def together(adapter: Adapter, texts: Sequence[Text], want: Disclosure, order: Sequence[int]) -> Asked:
     """Token by token, all texts in one call, in this order."""
-    asked = Asked()
+    asked = _anew(adapter)
     for at in range(len(texts[0].ids)):
         asked.ask(adapter, [((i, at), texts[i].prefixes[at]) for i in order], want)
     return asked
@@ -100,7 +111,7 @@ def with_others(adapter: Adapter, texts: Sequence[Text], others: Sequence[Text],
     """As `together`, in calls of as many rows; but every second row is of another text. Twice, so that all are asked
     for.
     """
-    asked = Asked()
+    asked = _anew(adapter)
     for turn in (0, 1):
         for at in range(len(texts[0].ids)):
             call: list[tuple[Place | None, Prefix]] = []
@@ -113,7 +124,7 @@ def with_others(adapter: Adapter, texts: Sequence[Text], others: Sequence[Text],
 
 def in_one_call(adapter: Adapter, texts: Sequence[Text], want: Disclosure) -> Asked:
     """Each text in one call: the prompt and every longer prefix, ancestors of one another."""
-    asked = Asked()
+    asked = _anew(adapter)
     for i, text in enumerate(texts):
         asked.ask(adapter, [((i, at), prefix) for at, prefix in enumerate(text.prefixes)], want)
     return asked

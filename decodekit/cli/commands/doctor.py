@@ -22,10 +22,11 @@ from decodekit.config import Config
 from decodekit.distribution import Distribution
 from decodekit.errors import ConfigError, DecodekitError
 from decodekit.model.adapter import Adapter
-from decodekit.model.asking import BlockingAdapter, ask
+from decodekit.model.asking import BlockingAdapter
 from decodekit.model.asking import blocking as as_blocking
 from decodekit.model.fitness import Fitness
 from decodekit.model.prefix import Prefix
+from decodekit.model.stored import ask_anew, computed_apart
 from decodekit.plugin.installed import OURS
 from decodekit.plugin.registry import shared_names
 from decodekit.session import Session
@@ -50,7 +51,7 @@ def doctor(
     tokens: TokensFlag = 2000,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show versions and extras; with an adapter, what it can do and whether two answers are equal.
+    """Show versions and extras; with an adapter, what it can do and whether two computed answers are equal.
 
     With a config, eight tokens are generated with its chain, and verdicts say what works and at what price. Problems
     go to stderr; exit 1 if there are any, or 2 if the adapter is named wrongly.
@@ -148,20 +149,24 @@ def _examine(adapter: Adapter, problems: list[str]) -> dict[str, Any]:
         problems.append(f"the model has {info.vocab_size} tokens, its tokenizer {tokenizer.vocab_size}")
     if hasattr(behind, "must_draw") and behind.must_draw(2):  # no list follows a token that was drawn
         return {"info": properties, "first_answer_s": None, "same_bits": None, "drift": None}
+    prefix = Prefix(start)
     begun = time.perf_counter()
     try:
-        first = _answer(adapter, start)
+        first, _ = ask_anew(adapter, prefix)
         seconds = time.perf_counter() - begun
         with suppress(DecodekitError):  # nobody asked for this one: a server of texts may have other tokens for it
-            _answer(adapter, start + start[-1:])  # so that the second answer does not just come from a cache
-        second = _answer(adapter, start)
+            ask_anew(adapter, prefix.extend(start[-1:]))  # so that a cache of a few answers holds another
+        second, stored = ask_anew(adapter, prefix)
     except DecodekitError as error:
         problems.append(f"it does not answer: {error}")
         return {"info": properties, "first_answer_s": None, "same_bits": None, "drift": None}
+    answered = {"info": properties, "first_answer_s": round(seconds, 4)}
+    if stored or not computed_apart([first, second]):
+        return {**answered, "same_bits": None, "drift": None}
     same, drift = _compared(first, second)
     if info.deterministic and not same and first.schedule == second.schedule:
         problems.append(f"it declares itself deterministic, but the same question changed by {drift:.3g} nats")
-    return {"info": properties, "first_answer_s": round(seconds, 4), "same_bits": same, "drift": number(drift)}
+    return {**answered, "same_bits": same, "drift": number(drift)}
 
 
 def _verdicts(config: Config | None, adapter: Adapter) -> list[Fitness]:
@@ -169,13 +174,6 @@ def _verdicts(config: Config | None, adapter: Adapter) -> list[Fitness]:
     if config is None:
         return []
     return tried(Session(adapter, config.build_chain(), **config.session_options()))
-
-
-def _answer(adapter: Adapter, ids: list[int]) -> Distribution:
-    answer = ask(adapter, [Prefix(ids)])[0]
-    if isinstance(answer, DecodekitError):
-        raise answer
-    return answer
 
 
 def _compared(first: Distribution, second: Distribution) -> tuple[bool, float]:
@@ -190,6 +188,12 @@ def _compared(first: Distribution, second: Distribution) -> tuple[bool, float]:
 
 def _shown(dist: Distribution) -> Ids:
     return dist.token_ids if dist.token_ids is not None else dist.support()
+
+
+def _twice(same: bool | None, drift: Any) -> str:
+    if same is None:
+        return "not tested: the adapter repeats stored answers"
+    return "the same bits" if same else f"changed by {drift} nats"
 
 
 def _can(value: Any) -> str:
@@ -218,10 +222,9 @@ def _show(report: dict[str, Any]) -> None:
             if isinstance(value, dict):
                 value = ", ".join(f"{library} {found}" for library, found in value.items()) or None
             listing.add_row(name, "not known" if value in (None, "") else safe_text(str(value)))
-        if checked["same_bits"] is not None:
+        if checked["first_answer_s"] is not None:
             listing.add_row("first answer", f"{checked['first_answer_s']:.3f} s")
-            moved = "the same bits" if checked["same_bits"] else f"changed by {checked['drift']} nats"
-            listing.add_row("asked twice", moved)
+            listing.add_row("asked twice", _twice(checked["same_bits"], checked["drift"]))
     for each in report["verdicts"]:
         way_out = f" ({each['remedy']})" if each["remedy"] else ""
         listing.add_row(each["what"], safe_text(f"{each['word']}: {each['why']}{way_out}"))
