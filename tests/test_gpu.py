@@ -64,9 +64,8 @@ def test_every_part_is_run_and_all_of_them_take_seven_minutes_at_most() -> None:
 def test_the_bundle_has_what_the_tests_and_the_benchmarks_import() -> None:
     tests = [path for path in (ROOT / "tests/adapters/torch").glob("*.py") if "cuda" in path.read_text("utf-8").lower()]
     assert {path.name for path in tests} >= {"conftest.py", "models.py", "test_device.py", "test_real.py"}
-    tables = {
-        ROOT / "decodekit/trace" / f"{name}.py" for name in ("columns", "converting", "parquet", "table_file", "tables")
-    }
+    names = ("collecting", "columns", "converting", "parquet", "table_file", "tables")
+    tables = {ROOT / "decodekit/trace" / f"{name}.py" for name in names}
     tables |= {ROOT / "decodekit/trace/querying.py", ROOT / "decodekit/analysis/rollout_columns.py"}
     later = {*tables, *(ROOT / "decodekit/cli").rglob("*.py")}  # imported where asked for
     ours = [path for path in (ROOT / "decodekit").rglob("*.py") if path not in later]

@@ -47,6 +47,7 @@ class Generation:
     explain: int | None = None
     resumed: Callable[[], Generator[Step, None, list[Result]]] | None = None
     steps: list[Step] = field(default_factory=list)
+    reasons: set[str] = field(default_factory=set)  # why the samples ended, once they have
 
     def go(self) -> int:
         """Generate, and return the exit code."""
@@ -56,6 +57,7 @@ class Generation:
         outcome = self._many() if several and self.resumed is None else self._stream()
         if several and not self.as_json:
             outcome.show_samples()
+        self.reasons = {sample.finish_reason for sample in outcome.samples}
         explained = self._explained(outcome)
         if self.as_json:
             put_json({**outcome.data(self.call), **explained})

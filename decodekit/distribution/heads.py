@@ -29,6 +29,7 @@ __all__ = [
     "first",
     "kept",
     "log_normalizer",
+    "more",
     "nucleus",
     "rank",
     "reaching",
@@ -41,10 +42,17 @@ __all__ = [
 _MOST_NAMED = 256  # allowed tokens that are asked for by name; where more are allowed, a longer head is asked for
 
 
-def _larger(row: Row, hidden: Hidden | None = None) -> Disclosure:
-    """Four times what is disclosed now, so that asking again makes progress."""
-    more = 4 * max(len(row), hidden.disclosed if hidden is not None else 0)
-    return Disclosure(more if row.vocab_size is None else min(more, row.vocab_size))
+def more(row: Row, hidden: Hidden | None) -> Disclosure:
+    """What to ask for next: four times as many, and by name what a mask allows, where that is little."""
+    if hidden is None:
+        return Disclosure()
+    shown = max(len(row), hidden.disclosed)
+    unseen: tuple[int, ...] = ()
+    if hidden.allowed is not None:
+        left = hidden.allowed.copy()
+        left[row.ids] = False
+        unseen = tuple(left.nonzero()[0].tolist()) if np.count_nonzero(left) <= _MOST_NAMED else ()
+    return Disclosure(4 * shown if row.vocab_size is None else min(4 * shown, row.vocab_size), unseen)
 
 
 # -- single tokens ----------------------------------------------------------------------------------------------------
@@ -97,8 +105,9 @@ def certain(row: Row, hidden: Hidden | None, k: int) -> int:
 def require_first(row: Row, hidden: Hidden | None, k: int) -> None:
     """Raise `Undisclosed` unless the k most likely tokens are certain."""
     if hidden is not None and (k > len(row) or row.values[k - 1] < hidden.max_score):
-        need = Disclosure(k) if k > len(row) else _larger(row, hidden)
-        raise Undisclosed(need, f"the {k} most likely tokens" if k > 1 else "the most likely token")
+        need = Disclosure(k) if k > len(row) and hidden.allowed is None else more(row, hidden)
+        of = "" if hidden.allowed is None else " of those that a mask allows"
+        raise Undisclosed(need, (f"the {k} most likely tokens" if k > 1 else "the most likely token") + of)
 
 
 def first(row: Row, hidden: Hidden | None, k: int) -> Row:
@@ -110,7 +119,7 @@ def first(row: Row, hidden: Hidden | None, k: int) -> Row:
 def reaching(row: Row, hidden: Hidden | None, least: float) -> tuple[Ids, Floats, bool]:
     """As `transforms.reaching`."""
     if hidden is not None and hidden.max_score >= least:
-        raise Undisclosed(_larger(row, hidden), "which tokens reach the threshold")
+        raise Undisclosed(more(row, hidden), "which tokens reach the threshold")
     return transforms.reaching(row, least)
 
 
@@ -122,7 +131,7 @@ def nucleus(row: Row, hidden: Hidden | None, p: float, min_keep: int) -> tuple[R
     cuts = [int(np.searchsorted(np.cumsum(np.exp(row.values - log_z)), p)) + 1 for log_z in bounds]
     count = max(cuts[0], min_keep)
     if cuts[0] != cuts[1] or count > len(row) or row.values[count - 1] < hidden.max_score:
-        raise Undisclosed(_larger(row, hidden), f"the nucleus of {p:.9g}")
+        raise Undisclosed(more(row, hidden), f"the nucleus of {p:.9g}")
     mass = np.cumsum(np.exp(row.values - bounds.low))
     near = bool((np.abs(mass[max(count - 2, 0) : count] - p) < AMBIGUITY).any())
     return first(row, hidden, count), near
@@ -158,12 +167,10 @@ def allowed(row: Row, hidden: Hidden | None, mask: NDArray[np.bool_]) -> tuple[R
     disclosed = max(len(row), hidden.disclosed)
     if count == 0:
         return transforms.masked(row, shown), None
-    if not shown.any():
-        few = tuple(unseen.nonzero()[0].tolist()) if count <= _MOST_NAMED else ()
-        need = Disclosure(disclosed, few) if few else _larger(row, hidden)
-        raise Undisclosed(need, "which of the allowed tokens have probability")
     most = hidden.max_score + math.log(count)
     left = Hidden(-math.inf, min(hidden.log_high, most), count, hidden.max_score, allowed=mask, disclosed=disclosed)
+    if not shown.any():
+        raise Undisclosed(more(row, left), "which of the allowed tokens have probability")
     return transforms.masked(row, shown), left
 
 
@@ -191,7 +198,7 @@ def added(row: Row, hidden: Hidden | None, ids: Ids, values: ArrayLike) -> tuple
         ids, by = ids[here], by[here]
     scores = transforms.added(row, ids, by)
     if scores.max() == -math.inf:
-        raise Undisclosed(_larger(row, hidden), "what is left when all disclosed tokens are banned")
+        raise Undisclosed(more(row, hidden), "what is left when all disclosed tokens are banned")
     check(scores)
     assert row.ids is not None
     listed, scores = transforms.in_order(row.ids, scores)

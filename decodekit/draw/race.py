@@ -55,7 +55,7 @@ def race_order(dist: Distribution, randomness: BoundRandomness) -> Iterator[int]
             yield token_id
         done = len(leading)
     if hidden is not None:
-        raise _all_refused(row, noise)
+        raise _all_refused(row, hidden, noise)
 
 
 def _named_ahead(error: Undisclosed, row: Row, hidden: Hidden, noise: BoundRandomness, coming: Floats) -> Undisclosed:
@@ -69,12 +69,13 @@ def _named_ahead(error: Undisclosed, row: Row, hidden: Hidden, noise: BoundRando
     return error
 
 
-def _all_refused(row: Row, noise: BoundRandomness) -> Undisclosed:
+def _all_refused(row: Row, hidden: Hidden, noise: BoundRandomness) -> Undisclosed:
     """The error where the race goes on behind the last disclosed token."""
     question = "a race in which all disclosed tokens are refused"
     if row.vocab_size is None:
         return Undisclosed(ALL, question)
     shown = np.arange(0) if row.ids is None else row.ids
-    hidden = np.setdiff1d(np.arange(row.vocab_size), shown)
-    furthest = hidden[np.argsort(noise.all_words(row.vocab_size)[hidden])[-_MOST_NAMED:]]
-    return Undisclosed(Disclosure(len(row), tuple(furthest.tolist())), question)
+    possible = np.arange(row.vocab_size) if hidden.allowed is None else hidden.allowed.nonzero()[0]
+    unseen = np.setdiff1d(possible, shown)
+    furthest = unseen[np.argsort(noise.all_words(row.vocab_size)[unseen])[-_MOST_NAMED:]]
+    return Undisclosed(Disclosure(max(len(row), hidden.disclosed), tuple(furthest.tolist())), question)

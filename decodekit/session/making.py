@@ -77,4 +77,5 @@ class SequenceMaker:
             top_logprobs=settings.top_logprobs,
             metadata=settings.metadata,
         )
-        return RunSequence(decoder, self._log, None if self._ban is None else HeldSteps(self._ban))
+        held = None if self._ban is None else HeldSteps(self._ban)
+        return RunSequence(decoder, self._log, held, self._options.schema)

@@ -54,6 +54,8 @@ class Result:
         complete: whether the text is a whole one by the constraints of the chain; False for one that was cut, None
             without constraints.
         schema: of the call.
+        parts: of a complete text, those that the schema constrains: what follows the thinking, or each call of a tool;
+            None where there is no schema, or it constrains the whole text.
         tokenizer: the model's, for the texts in `tokens` and `explain`.
     """
 
@@ -67,6 +69,7 @@ class Result:
     usage: Usage = Usage(None, 0, None)
     complete: bool | None = None
     schema: Schema | None = field(default=None, compare=False)
+    parts: tuple[str, ...] | None = field(default=None, compare=False)
     tokenizer: Tokenizer | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -81,11 +84,11 @@ class Result:
         """The value of the text by the ``schema`` of the call; None without a schema, and for a text that was cut.
 
         Raises:
-            ParameterError: a check that a pydantic model makes in code refuses the value.
+            ParameterError: a check that a pydantic model makes in code refuses the value, or Python cannot hold it.
         """
         if self.schema is None or not self.complete:
             return None
-        return self.schema.value(self.text, self.token_ids, self.tokenizer)
+        return self.schema.value(self.text, self.parts)
 
     @property
     def log_weight(self) -> float | None:

@@ -51,6 +51,7 @@ class Outcome:
     error: DecodekitError | None
     usage: Usage = field(default_factory=lambda: Usage(None, 0, None))
     complete: bool | None = None
+    parts: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, sequence: RunSequence, recorded: int) -> Self:
@@ -64,6 +65,7 @@ class Outcome:
             error=sequence.error,
             usage=_usage(sequence, recorded),
             complete=sequence.complete,
+            parts=sequence.parts,
         )
 
     def result(self, trace: Trace, seed: int, schema: Schema | None, tokenizer: Tokenizer | None) -> Result:
@@ -79,6 +81,7 @@ class Outcome:
             usage=self.usage,
             complete=self.complete,
             schema=schema,
+            parts=self.parts,
             tokenizer=tokenizer,
         )
 

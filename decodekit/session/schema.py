@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from decodekit.chain import Chain
+from decodekit.draw.context import Context
 from decodekit.errors import ParameterError
 from decodekit.plugin import registry
-from decodekit.text.tokenizer import Tokenizer
 
 __all__ = ["Schema"]
 
@@ -23,8 +23,8 @@ class Schema:
     """The schema of a call.
 
     Args:
-        constraint: a processor that allows the texts, with ``parse(text)``; it may have ``constrained(text)``, which
-            is the part of a text that it is for.
+        constraint: a processor that allows the texts, with ``parse(text)``. Where a part of a text alone is
+            constrained, it has ``parts(context)``, the parts of a complete text, and ``value(parts)``.
         type: what the value of a text is made into; None for the value that ``parse`` returns.
     """
 
@@ -59,23 +59,26 @@ class Schema:
         joined.notes = chain.notes
         return joined
 
-    def value(self, text: str, token_ids: Sequence[int] = (), tokenizer: Tokenizer | None = None) -> Any:
-        """The value of a complete text. The ids and the tokenizer tell of marks that are control tokens.
+    def parts(self, context: Context) -> tuple[str, ...] | None:
+        """The constrained parts of a complete text, ``context.output_ids``; None where the constraint names none."""
+        parts = getattr(self.constraint, "parts", None)
+        return None if parts is None else tuple(parts(context))
+
+    def value(self, text: str, parts: tuple[str, ...] | None = None) -> Any:
+        """The value of a complete text, of which these are the constrained parts.
 
         Raises:
-            ParameterError: a check that the type makes in code refuses the value.
+            ParameterError: a check that the type makes in code refuses the value, or Python cannot hold it.
         """
-        marked = getattr(self.constraint, "marked", None)
-        if marked is not None and self.constraint.marks and tokenizer is not None:
-            text = marked(token_ids, tokenizer)
-        if self.type is None:
-            return self.constraint.parse(text)
-        part: Callable[[str], str] = getattr(self.constraint, "constrained", str)
         try:
-            return TypeAdapter(self.type).validate_json(part(text))
+            if self.type is not None:
+                return TypeAdapter(self.type).validate_json(text if parts is None else parts[0])
+            return self.constraint.parse(text) if parts is None else self.constraint.value(parts)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "the value"
             raise ParameterError(
                 f"parsed: the text is valid by the JSON Schema, and the type refuses {place}: {first['msg']}"
             ) from error
+        except (ValueError, RecursionError) as error:
+            raise ParameterError(f"parsed: the text has no value in Python: {error}") from error

@@ -16,6 +16,7 @@ from decodekit.session.bans import HeldSteps
 from decodekit.session.decided import Checkpoint, Decided
 from decodekit.session.decoder import Decoder
 from decodekit.session.inquiry import Inquiry, not_enough
+from decodekit.session.schema import Schema
 from decodekit.trace.step import FinishReason, Step
 
 __all__ = ["RunSequence", "at_step"]
@@ -32,6 +33,7 @@ class RunSequence:
         decoder: its decoder.
         log: of the run.
         held: holds its steps while a ban may take them back; None without a ban.
+        schema: of the call.
 
     Attributes:
         error: what ended it, when it failed.
@@ -40,8 +42,10 @@ class RunSequence:
         counts: the end of an answer that the provider drew, with its numbers of tokens; None elsewhere.
     """
 
-    def __init__(self, decoder: Decoder, log: RunLog, held: HeldSteps | None = None) -> None:
-        self.decoder, self._log = decoder, log
+    def __init__(
+        self, decoder: Decoder, log: RunLog, held: HeldSteps | None = None, schema: Schema | None = None
+    ) -> None:
+        self.decoder, self._log, self._schema = decoder, log, schema
         self.error: DecodekitError | None = None
         self.recorded = 0
         self.cached_tokens: int | None = None
@@ -65,6 +69,11 @@ class RunSequence:
         complete, context = self.decoder.complete, self.decoder.context
         ends = () if context.tokenizer is None else context.tokenizer.eos_ids
         return complete and len(context.output_ids) > 0 and context.output_ids[-1] in ends
+
+    @property
+    def parts(self) -> tuple[str, ...] | None:
+        """Of a complete text, the parts that the schema of the call constrains; None where it names none."""
+        return self._schema.parts(self.decoder.context) if self._schema is not None and self.complete else None
 
     @property
     def undecided(self) -> bool:

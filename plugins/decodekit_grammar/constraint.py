@@ -12,13 +12,13 @@ from pydantic import Field
 
 from decodekit import CHEAP, Choice, Context, Disclosure, Distribution, ParameterError, Plugin
 from decodekit.plugin.traits import Kind
-from decodekit.text.tokenizer import Tokenizer
-from decodekit_grammar.json_region import Region
+from decodekit_grammar.marks import Marks, control_of, written
 from decodekit_grammar.matcher import Matcher, matches
 from decodekit_grammar.number_length import NumberLength
 from decodekit_grammar.place import Place
-from decodekit_grammar.thinking import Opening, opening_of, without_thinking
-from decodekit_grammar.vocabulary import vocabulary_of
+from decodekit_grammar.region import Region, parts_of
+from decodekit_grammar.thinking import MOST_BLANKS, Opening, opening_of, was_opened
+from decodekit_grammar.vocabulary import Vocabulary, vocabulary_of
 
 __all__ = ["Constraint"]
 
@@ -49,10 +49,6 @@ class Constraint(Plugin):
         """A grammar of its own that `expression` refers to; None for none."""
         return None
 
-    def json_after(self, opening: Opening | None) -> Region:
-        """Where in a text JSON stands, to which `longest_number` applies."""
-        return Region() if opening is None or self.after is None else Region(self.after, self.opened_by, opening.opened)
-
     def more_rules(self, control: Mapping[str, int]) -> str:
         """Further rules in Lark that `expression` refers to.
 
@@ -61,32 +57,62 @@ class Constraint(Plugin):
         """
         return ""
 
+    def first_rules(self, mark: str, control: Mapping[str, int]) -> str:
+        """Rules in Lark of which `first` is `expression` where the text does not begin with `mark`."""
+        return "first: body"
+
     @property
     def longest_number(self) -> int | None:
         """The most characters of a number outside of strings; None for no bound."""
         return None
 
+    def is_writable(self, missing: frozenset[int]) -> bool:
+        """False where certainly no text can be written without these bytes."""
+        return True
+
+    def marks(self, control: Mapping[str, int]) -> Marks:
+        """The marks that part a text.
+
+        Args:
+            control: the ids of the control tokens, by their markup.
+        """
+        return Marks.of(control, **self.mark_texts)
+
     @property
-    def marks(self) -> tuple[str, ...]:
-        """The marks that `parse` looks for."""
-        return () if self.after is None else (self.after, self.opened_by)
+    def mark_texts(self) -> dict[str, str]:
+        """The texts of the marks, by their names in `Marks`."""
+        return {} if self.after is None else {"opened_by": self.opened_by, "after": self.after}
+
+    def parts(self, ctx: Context) -> tuple[str, ...]:
+        """The constrained parts of a complete text, `ctx.output_ids`: what follows the thinking; for tools, each call.
+
+        Raises:
+            ParameterError: there is no tokenizer.
+        """
+        if ctx.tokenizer is None:
+            raise ParameterError("a constrained text cannot be read without a tokenizer")
+        marks = self.marks(control_of(ctx.tokenizer))
+        opened = self.after is not None and was_opened(ctx, self.after, self.opened_by)
+        return tuple(parts_of(written(ctx.output_ids, ctx.tokenizer, marks), Region.at_start(marks, opened)))
+
+    def value(self, parts: Sequence[str]) -> Any:
+        """The value of the parts of a complete text."""
+        (text,) = parts
+        if self.after is None or not text.startswith((" ", "\n")):
+            return text
+        blanks = min(len(text) - len(text.lstrip(" \n")), MOST_BLANKS)  # before the text, if it has none of its own
+        found = (text[most:] for most in range(blanks, -1, -1) if matches(self.grammar(), text[most:]))
+        return next(found, text[blanks:])
 
     def parse(self, text: str) -> Any:
-        """The value of a complete text, in which marks that are control tokens are written; see `marked`."""
-        return self.constrained(text)
+        """The value of a complete text whose prompt is not known. All marks in it are texts.
 
-    def marked(self, token_ids: Sequence[int], tokenizer: Tokenizer) -> str:
-        """The text of generated ids, with the marks that are control tokens."""
-        control = getattr(tokenizer, "control_tokens", {})
-        marks = {control[mark]: mark.encode() for mark in self.marks if mark in control}
-        data = (marks.get(token_id) or tokenizer.token_bytes(token_id) or b"" for token_id in token_ids)
-        return b"".join(data).decode("utf-8", "replace")
-
-    def constrained(self, text: str) -> str:
-        """The part of a text that the constraint is for: what follows the thinking."""
-        if self.after is None or (not text.startswith(self.opened_by) and matches(self.grammar(), text)):
-            return text
-        return without_thinking(text, self.after, self.opened_by)
+        With ``after``, a text that does not begin with ``opened_by`` is the constrained text if it can be, and else
+        its prompt has opened the thinking.
+        """
+        marks = self.marks({})
+        opened = self.after is not None and not text.startswith(self.opened_by) and not matches(self.grammar(), text)
+        return self.value(tuple(parts_of(text.encode(), Region.at_start(marks, opened))))
 
     def grammar(self, opening: Opening | None = None, control: Mapping[str, int] = MappingProxyType({})) -> str:
         """The whole grammar as llguidance reads it: Lark, or where there are two grammars, a JSON object of them.
@@ -96,14 +122,20 @@ class Constraint(Plugin):
             control: the ids of the control tokens, by their markup.
         """
         options = '%llguidance {"no_forcing": true}' if self.forcing == "free" else "%llguidance {}"
-        rules = f"start: {self.expression}" if opening is None else f"{opening.rules}\nbody: {self.expression}"
+        rules = f"start: {self.expression}" if opening is None else self._rules_after(opening, control)
         rules = f"{rules}\n{self.more_rules(control)}"
         if self.side is None:
             return f"{options}\n{rules}\n"
         if opening is None:
-            return f"{options}\n{self.side}\n"
+            return f"{self.side}\n{options}\n"  # so that an error counts the lines of `side`
         named = [("start", f"{options}\n{rules}\n"), ("side", self.side)]
         return json.dumps({"grammars": [{"name": name, "lark_grammar": text} for name, text in named]})
+
+    def _rules_after(self, opening: Opening, control: Mapping[str, int]) -> str:
+        body = f"{opening.rules}\nbody: {self.expression}"
+        if opening.opened:
+            return body
+        return f"{body}\n{'first: body' if opening.mark is None else self.first_rules(opening.mark, control)}"
 
     def needs(self, ctx: Context, place: Place) -> Disclosure:
         """The tokens that may come next where they are few."""
@@ -120,16 +152,27 @@ class Constraint(Plugin):
         """
         vocabulary = vocabulary_of(ctx.tokenizer)
         opening = None if self.after is None else opening_of(ctx, self.after, self.opened_by)
-        grammar = self.grammar(opening, getattr(ctx.tokenizer, "control_tokens", {}))
-        matcher = vocabulary.started(grammar, lambda: Matcher.start(vocabulary, grammar))
+        control = control_of(ctx.tokenizer)
+        grammar = self.grammar(opening, control)
+        matcher = vocabulary.started(grammar, lambda: self._started(vocabulary, grammar))
         most = self.longest_number
-        number = None if most is None else NumberLength.start(ctx.tokenizer, vocabulary, most, self.json_after(opening))
+        region = Region.at_start(self.marks(control), opening is not None and opening.opened)
+        number = None if most is None else NumberLength.start(ctx.tokenizer, vocabulary, most, region)
         place = Place(vocabulary, matcher, number)
         if not place.mask.any():
             raise ParameterError("no text of this vocabulary is in the grammar")
         for token_id in ctx.output_ids:
             place = place.after(token_id)
         return place
+
+    def _started(self, vocabulary: Vocabulary, grammar: str) -> Matcher:
+        missing = vocabulary.missing
+        if missing and not self.is_writable(missing):
+            for byte in sorted(missing):  # leave out what is not the cause
+                missing = missing if self.is_writable(missing - {byte}) else missing - {byte}
+            shown = ", ".join(repr(bytes((byte,)))[1:] for byte in sorted(missing))
+            raise ParameterError(f"no text of this vocabulary is in the grammar: no token has {shown}")
+        return Matcher.start(vocabulary, grammar)
 
     def __call__(self, dist: Distribution, ctx: Context, place: Place) -> Distribution:
         """Exact wherever the draw can be decided; hidden tokens that are allowed stay hidden."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from decodekit_grammar.keywords import rebuilt
-
 __all__ = ["with_dates"]
 
 _YEAR = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
@@ -21,12 +19,8 @@ _TIME = rf"{_HOUR}:[0-5][0-9](\.[0-9]{{1,9}})?([Zz]|[+-]{_HOUR})"
 _PATTERNS = {"date": f"^{_DATE}$", "time": f"^{_TIME}$", "date-time": f"^{_DATE}[Tt]{_TIME}$"}
 
 
-def with_dates(schema: Any) -> Any:
-    """The schema with a pattern in place of each format date, time and date-time."""
-    return rebuilt(schema, _with_date)
-
-
-def _with_date(schema: dict[str, Any]) -> dict[str, Any]:
+def with_dates(schema: dict[str, Any]) -> dict[str, Any]:
+    """One schema of a schema, with a pattern in place of a format date, time or date-time."""
     pattern = _PATTERNS.get(schema["format"]) if isinstance(schema.get("format"), str) else None
     if pattern is None:
         return schema

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from decodekit_grammar.constraint import Constraint
 from decodekit_grammar.schemas import checked_schema, prepared, schema_of_type
+from decodekit_grammar.writable import is_writable
 
 __all__ = ["Json", "JsonConstraint", "JsonSchema"]
 
@@ -27,9 +28,10 @@ class JsonConstraint(Constraint):
     def longest_number(self) -> int | None:
         return self.number_length
 
-    def parse(self, text: str) -> Any:
+    def value(self, parts: Sequence[str]) -> Any:
         """The JSON value of a complete text."""
-        return json.loads(self.constrained(text))
+        (text,) = parts
+        return json.loads(text)
 
     def written(self, schema: dict[str, Any]) -> str:
         """A schema with these settings, as an expression."""
@@ -75,6 +77,9 @@ class JsonSchema(JsonConstraint):
     def expression(self) -> str:
         return self.written(self.json_schema)
 
+    def is_writable(self, missing: frozenset[int]) -> bool:
+        return is_writable(self.json_schema, missing)
+
 
 class Json(JsonConstraint):
     """Allow any JSON text and nothing else; ``json=False`` lets a value of any type be the whole text.
@@ -96,4 +101,11 @@ class Json(JsonConstraint):
 
     @property
     def expression(self) -> str:
-        return self.written({"type": ["object", "array"]} if self.json_ else {})
+        return self.written(self._schema)
+
+    def is_writable(self, missing: frozenset[int]) -> bool:
+        return is_writable(self._schema, missing)
+
+    @property
+    def _schema(self) -> dict[str, Any]:
+        return {"type": ["object", "array"]} if self.json_ else {}

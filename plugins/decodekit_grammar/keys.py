@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from decodekit import ParameterError
-from decodekit_grammar.keywords import rebuilt
 
 __all__ = ["with_plain_keys"]
 
@@ -19,16 +18,12 @@ _LONGEST_NAME = 300  # letters; the pattern is nested as deep
 _Names = dict[str, Any]  # the names by their first letter; '' where one ends
 
 
-def with_plain_keys(schema: Any) -> Any:
-    """The schema with a pattern for the keys that it does not name, where it names others.
+def with_plain_keys(schema: dict[str, Any]) -> dict[str, Any]:
+    """One schema of a schema, with a pattern for the keys that it does not name, where it names others.
 
     Raises:
         ParameterError: a name is too long for that.
     """
-    return rebuilt(schema, _with_plain_keys)
-
-
-def _with_plain_keys(schema: dict[str, Any]) -> dict[str, Any]:
     others, named = schema.get("additionalProperties", True), schema.get("properties")
     if not isinstance(named, dict) or not named or others is False or schema.get("patternProperties"):
         return schema

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
 from decodekit import ParameterError
 from decodekit.errors import did_you_mean
 
-__all__ = ["is_keyword", "parts", "rebuilt", "require_kept", "require_shallow"]
+__all__ = ["is_keyword", "old_draft", "parts", "rebuilt", "require_kept", "require_shallow", "without_notes"]
 
 _ONE = ("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
 _LISTS = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
@@ -26,22 +24,39 @@ _NOTES = (  # words that allow and forbid nothing; the last line is of OpenAPI a
     "$comment $schema default deprecated description examples readOnly title writeOnly "
     "discriminator enumDescriptions example externalDocs markdownDescription xml"
 )
+_SAYING_NOTHING = frozenset(_NOTES.split()) - {"$schema"}
 _NOT_KEPT = {
-    "contentEncoding": "what a string encodes is not constrained; leave the word out",
-    "contentMediaType": "what a string holds is not constrained; leave the word out",
-    "contentSchema": "what a string holds is not constrained; leave the word out",
+    "contentEncoding": "what a string encodes is not constrained; leave the word out, or make the field a plain string",
+    "contentMediaType": "what a string holds is not constrained; leave the word out, or make the field a plain string",
+    "contentSchema": "what a string holds is not constrained; leave the word out, or make the field a plain string",
     "$vocabulary": "it changes what other keywords mean; leave the word out",
 }
 _KEYWORDS = frozenset((*_ONE, *_LISTS, *_MAPS, *_OTHERS.split(), *_NOTES.split()))
 _BESIDE_REF = frozenset((*_NOTES.split(), "$defs", "$id", "$ref", "definitions"))
 _REF_ALONE = ("draft-03", "draft-04", "draft-06", "draft-07")
 _DEEPEST = 400
-_MOST_REMAINDERS = 20_000
 
 
 def is_keyword(word: str) -> bool:
     """Whether JSON Schema has this keyword."""
-    return word in _KEYWORDS
+    return word in _KEYWORDS or word in _NOT_KEPT
+
+
+def old_draft(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema is of a draft in which nothing counts beside ``$ref``."""
+    return any(name in str(schema.get("$schema", "")) for name in _REF_ALONE)
+
+
+def without_notes(part: dict[str, Any], whole: str) -> dict[str, Any]:
+    """One schema without the words that allow and forbid nothing: llguidance takes some for keywords beside $ref.
+
+    Args:
+        part: the schema.
+        whole: the JSON text of the schema that it is in; a word into which that refers is kept.
+    """
+    noted = [key for key in part if key in _SAYING_NOTHING or key.startswith("x-")]
+    left_out = {key for key in noted if f"/{key}/" not in whole}
+    return {key: value for key, value in part.items() if key not in left_out} if left_out else part
 
 
 def parts(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -128,9 +143,8 @@ def require_kept(place: str, part: Mapping[str, Any], draft: str) -> None:
             raise ParameterError(
                 f"{where}: {key!r} is no keyword of JSON Schema{hint} A name of your own begins with x-"
             )
-    _require_small_multiples(where, part)
     _require_countable_keys(where, part)
-    if "$ref" in part and any(name in draft for name in _REF_ALONE):
+    if "$ref" in part and old_draft({"$schema": draft}):
         beside = sorted(key for key in part if key not in _BESIDE_REF and not key.startswith("x-"))
         if beside:
             raise ParameterError(
@@ -146,21 +160,6 @@ def _require_countable_keys(where: str, part: Mapping[str, Any]) -> None:
         raise ParameterError(f"{where}: minProperties is not supported beyond the keys that are required")
     if part.get("patternProperties") and part.get("additionalProperties", True) is not False:
         raise ParameterError(f"{where}: patternProperties is supported with additionalProperties: false only")
-
-
-def _require_small_multiples(where: str, part: Mapping[str, Any]) -> None:
-    """llguidance builds as many states as there are remainders: without a bound that is minutes and gigabytes."""
-    together = [part, *(each for _, each in parts({"allOf": part.get("allOf")}))]
-    states = 1
-    for each in together:
-        value = each.get("multipleOf")
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-            states = math.lcm(states, Decimal(repr(value)).as_integer_ratio()[0])
-    for factor in (2, 5):
-        while states % factor == 0:  # they say how a decimal number ends
-            states //= factor
-    if states > _MOST_REMAINDERS:
-        raise ParameterError(f"{where}: multipleOf with more than {_MOST_REMAINDERS} remainders is not supported")
 
 
 def _escaped(name: str) -> str:

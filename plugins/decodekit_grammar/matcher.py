@@ -14,13 +14,14 @@ from llguidance import LLMatcher
 from numpy.typing import NDArray
 
 from decodekit import ParameterError
+from decodekit_grammar.limits import require_short
 from decodekit_grammar.vocabulary import BYTES, Vocabulary
 
 __all__ = ["Matcher", "matches", "require_valid"]
 
-_MOST_FORCED = 4096  # bytes
 _MOST_GUESSED = 1024  # bytes: no more can be asked for in one call
 _LONGEST_MESSAGE = 600
+_TOO_MANY = re.compile(r"Current row has \d+ items; max is (\d+).*")
 _NO_TOKEN = "NoExtensionBias"  # noqa: S105 - a reason of llguidance
 
 
@@ -28,6 +29,7 @@ def require_valid(grammar: str) -> None:
     """Raise `ParameterError` with llguidance's own words for a grammar that it does not take, or that has no text."""
     native = LLMatcher(BYTES, grammar, log_level=0)
     if not native.is_error():
+        require_short(len(native.compute_ff_bytes()))
         native.compute_bitmask()
     if native.is_error():
         message = native.get_error()
@@ -80,7 +82,7 @@ class Matcher:
         """
         with self._lock:
             if self._mask is None:
-                self._require_choices()
+                self._require_writable()
                 bits = np.frombuffer(self._native.compute_bitmask(), dtype=np.uint8)
                 self._require_sound()
                 size = len(self._vocabulary.tokens)
@@ -132,13 +134,15 @@ class Matcher:
             message = self._native.get_error()
             raise ParameterError(_short(message)) if _NO_TOKEN not in message else self._no_token()
 
-    def _require_choices(self) -> None:
-        """The text that must follow is split into tokens at every step, so a long one would never come to an end."""
-        forced = len(self._native.compute_ff_bytes())
-        if forced > _MOST_FORCED:
+    def _require_writable(self) -> None:
+        """The text that must follow is not too long, and there are tokens for it."""
+        forced = bytes(self._native.compute_ff_bytes())
+        require_short(len(forced))
+        missing = self._vocabulary.missing
+        if missing and not missing.isdisjoint(forced):
+            lost = min(forced.index(byte) for byte in missing.intersection(forced))
             raise ParameterError(
-                f"the grammar leaves no choice for the next {forced} bytes, and at most {_MOST_FORCED} are supported; "
-                "write such a text into the prompt"
+                f"the text must go on with {forced[: lost + 1]!r}, and no token of this vocabulary has its last byte"
             )
 
     def _no_token(self) -> ParameterError:
@@ -152,4 +156,9 @@ def _short(message: str) -> str:
     reason = re.search(r"^error: (.+)$", message, re.MULTILINE)
     first = reason[1] if reason else message.splitlines()[0].strip()
     text = re.sub(r"^(?:at )?(\d+)\((\d+)\): ", r"line \1, column \2: ", first)
+    text = _TOO_MANY.sub(
+        r"there are too many ways to go on here (more than \1 items in a row of llguidance's parser): about 500 "
+        "optional keys of one object are possible, or as many branches that begin alike",
+        text,
+    )
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[:300]} ... {text[-300:]}"

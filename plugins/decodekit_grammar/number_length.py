@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.text.tokenizer_cache import cached_for
-from decodekit_grammar.json_region import Region
+from decodekit_grammar.region import Region
 from decodekit_grammar.vocabulary import Vocabulary
 
 __all__ = ["NumberLength"]

@@ -56,7 +56,7 @@ class Place:
         if token_id in self.vocabulary.eos_ids and self.matcher.accepting:
             return replace(self, ended=True)
         matcher = self.matcher.after(token_id)
-        number = None if self.number is None else self.number.after(self.vocabulary.tokens[token_id])
+        number = None if self.number is None else self.number.after(self.vocabulary.marked(token_id))
         habits = self.habits
         if self._has_few:
             habits = {**habits, self._situation: token_id}

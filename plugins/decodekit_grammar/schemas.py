@@ -13,16 +13,30 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from decodekit import ParameterError
+from decodekit_grammar.aliases import require_readable
+from decodekit_grammar.branches import Branches, with_required_tags
+from decodekit_grammar.ecma import with_patterns_in_rust
+from decodekit_grammar.endless import require_end
 from decodekit_grammar.formats import with_dates
+from decodekit_grammar.json_values import as_json, require_sensible
 from decodekit_grammar.keys import with_plain_keys
-from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow
+from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow, without_notes
+from decodekit_grammar.limits import require_few_optional_keys, require_short_texts
 from decodekit_grammar.matcher import require_valid
+from decodekit_grammar.numbers import require_exact_numbers
 
 __all__ = ["checked_schema", "prepared", "schema_of_type"]
 
 _FORMATS_OF_TYPES = ("binary", "path", "file-path", "directory-path", "password")  # of pydantic; any text will do
 _LONGEST_PLACE = 300
 _MOST_READ = 5_000_000  # characters of schemas that are tried to find a place: about a second
+_CLEARER = {
+    "oneOf constraints are not supported": (
+        "one value may satisfy two branches of oneOf, as far as can be seen; give each branch a required property with "
+        "a const of its own, or use anyOf"
+    ),
+    "Failed to generate regex for": "a bound of 19 digits or more is not supported",
+}
 _NO_VALUE = "Unsatisfiable schema"  # its cause stands in the message of the innermost schema
 
 
@@ -33,16 +47,20 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
         ParameterError: it is not valid or not supported, with the place as a JSON pointer; or a word in it is no
             keyword, which JSON Schema itself would ignore.
     """
-    try:
-        json.dumps(schema, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ParameterError(f"a JSON Schema is made of JSON values: {error}") from error
+    schema = as_json(schema)
     require_shallow(schema)
     draft = str(schema.get("$schema", ""))
-    for place, part in parts(schema):
+    places = dict(parts(schema))
+    for place, part in places.items():
         require_kept(place, part, draft)
+        where = f"at {place or 'its root'}"
+        require_sensible(where, part)
+        require_exact_numbers(where, part)
+        require_short_texts(where, part)
+        require_few_optional_keys(where, part)
     message = _refused(schema)
     if message is None:
+        require_end(places)
         return schema
     place, message = _deepest(message, schema)
     if len(place) > _LONGEST_PLACE:
@@ -51,8 +69,17 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepared(schema: Any) -> Any:
-    """The schema as llguidance gets it: with dates that exist, and with keys that no escape can disguise."""
-    return with_plain_keys(with_dates(schema))
+    """The schema as llguidance gets it: read as the standard says, where llguidance alone would not.
+
+    Raises:
+        ParameterError: a pattern or a key cannot be read so.
+    """
+    branches, text = Branches(schema), json.dumps(schema)
+
+    def read(part: dict[str, Any]) -> dict[str, Any]:
+        return with_plain_keys(with_dates(with_patterns_in_rust(branches.separate(without_notes(part, text)))))
+
+    return rebuilt(schema, read)
 
 
 def schema_of_type(given: Any) -> Any:
@@ -67,14 +94,19 @@ def schema_of_type(given: Any) -> Any:
             f"a JSON Schema is a mapping; or give a class of your own, whose fields it is made of; not {given!r}"
         )
     try:
-        return rebuilt(TypeAdapter(given).json_schema(), _of_a_type)
+        adapter = TypeAdapter(given)
+        schema = adapter.json_schema()
+        require_readable(adapter.core_schema)
+        return rebuilt(with_required_tags(schema), _of_a_type)
     except PydanticUserError as error:
         raise ParameterError(f"{given!r} has no JSON Schema: {error.message.splitlines()[0]}") from error
 
 
 def _of_a_type(schema: dict[str, Any]) -> dict[str, Any]:
     """One schema of a type, without what its value does not need: it makes a set of an array, and keeps no notes."""
-    kept = {key: value for key, value in schema.items() if is_keyword(key) and key != "uniqueItems"}
+    kept = {key: value for key, value in schema.items() if is_keyword(key)}
+    if kept.get("minItems", 0) < 2:  # a set that needs two items needs two that differ
+        kept.pop("uniqueItems", None)
     if kept.get("format") in _FORMATS_OF_TYPES:
         del kept["format"]
     if kept.get("type") == "object" and isinstance(kept.get("properties"), dict):
@@ -83,11 +115,11 @@ def _of_a_type(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refused(schema: Any) -> str | None:
-    """llguidance's words for a schema that it does not take."""
+    """Why llguidance does not take a schema: its own words, or clearer ones."""
     try:
         require_valid(LLMatcher.grammar_from_json_schema(json.dumps(prepared(schema))))
     except ParameterError as error:
-        return str(error)
+        return next((words for begin, words in _CLEARER.items() if str(error).startswith(begin)), str(error))
     return None
 
 

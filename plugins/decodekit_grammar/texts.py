@@ -3,22 +3,51 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from decodekit import ParameterError
 from decodekit_grammar.constraint import Constraint
+from decodekit_grammar.lark_ends import require_rules_end
+from decodekit_grammar.limits import longest_forced, require_short
 from decodekit_grammar.matcher import require_valid
 
-__all__ = ["Choice", "Lark", "Regex"]
+__all__ = ["Choice", "Lark", "Regex", "begun_by"]
 
+_OF_A_GRAMMAR = re.compile(r"^line \d+, column \d+: (invalid regex .* \(in regex\): )?|; \w+ in regex /.*/$", re.DOTALL)
 _CONTROL = re.compile(r"<[\[|a-zA-Z]")
 _MOST_RULES = 1000
 _MOST_LETTERS = 1_000_000
 _SPECIAL = "\\.+*?()|[]{}^$#&-~"
 
 
-class Choice(Constraint):
+class OfPattern(Constraint):
+    """A constraint to the texts of one regular expression."""
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression."""
+        raise NotImplementedError
+
+    @property
+    def expression(self) -> str:
+        return _literal(self.pattern)
+
+    def is_writable(self, missing: frozenset[int]) -> bool:
+        left = "".join(f"\\x{byte:02x}" for byte in range(0x80) if byte not in missing)
+        try:
+            require_valid(f"start: TEXT\nTEXT: {self.expression} & /[{left}\\u{{80}}-\\u{{10ffff}}]*/")
+        except ParameterError:
+            return False
+        return True
+
+    def first_rules(self, mark: str, control: Mapping[str, int]) -> str:
+        return f"first: FIRST\nFIRST: {self.expression} & ~{begun_by(mark)}"
+
+
+class Choice(OfPattern):
     """Allow one of these texts, and no other.
 
     Formula: -inf for every token that none of the texts continues with
@@ -41,14 +70,15 @@ class Choice(Constraint):
     def _bounded(cls, choice: list[str]) -> list[str]:
         if sum(map(len, choice)) > _MOST_LETTERS:  # llguidance takes some 100 bytes for each
             raise ValueError(f"the texts have at most {_MOST_LETTERS} characters together")
+        require_short(longest_forced(text.encode() for text in choice))
         return choice
 
     @property
-    def expression(self) -> str:
-        return _literal("|".join(map(_escaped, dict.fromkeys(self.choice))))
+    def pattern(self) -> str:
+        return "|".join(map(_escaped, dict.fromkeys(self.choice)))
 
 
-class Regex(Constraint):
+class Regex(OfPattern):
     """Allow the texts that a regular expression matches from their first to their last character.
 
     Formula: -inf for every token that no matching text continues with
@@ -67,12 +97,17 @@ class Regex(Constraint):
     @field_validator("regex")
     @classmethod
     def _valid(cls, regex: str) -> str:
-        require_valid(f"start: {_literal(regex)}")
+        if len(regex) - len(regex.rstrip("\\")) & 1:
+            raise ValueError("it ends with a backslash that escapes nothing")
+        try:
+            require_valid(f"start: {_literal(regex)}")
+        except ParameterError as error:  # in the words of a grammar, which the caller has not written
+            raise ParameterError(_OF_A_GRAMMAR.sub("", str(error))) from error
         return regex
 
     @property
-    def expression(self) -> str:
-        return _literal(self.regex)
+    def pattern(self) -> str:
+        return self.regex
 
 
 class Lark(Constraint):
@@ -98,6 +133,7 @@ class Lark(Constraint):
             raise ValueError("%llguidance is set by this processor; leave the line out, and use forcing=")
         if len(re.findall(r"^[^\S\n]*[?!]?\w+[^\S\n]*[\[{(.:]", lark, re.MULTILINE)) > _MOST_RULES:
             raise ValueError(f"a grammar has at most {_MOST_RULES} rules")  # llguidance follows them by recursion
+        require_rules_end(lark)
         if not _CONTROL.search(lark):  # else it is checked when the vocabulary is known
             require_valid(lark)
         return lark
@@ -109,6 +145,11 @@ class Lark(Constraint):
     @property
     def side(self) -> str:
         return self.lark
+
+
+def begun_by(text: str) -> str:
+    """A regular expression, between slashes, of all texts that begin with this one."""
+    return _literal(f"{_escaped(text)}(.|\\n)*")
 
 
 def _literal(regex: str) -> str:

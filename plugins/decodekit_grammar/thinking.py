@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from decodekit import Context, ParameterError
+from decodekit_grammar.marks import control_of
 
-__all__ = ["Opening", "opening_of", "quoted", "without_thinking"]
+__all__ = ["MOST_BLANKS", "Opening", "opening_of", "quoted", "was_opened"]
 
 _LAST = 300  # tokens: more than a mark and some blanks take
-_BLANKS = "/[ \\n]{0,4}/"  # models write line breaks between their thinking and the answer
+MOST_BLANKS = 4  # models write line breaks between their thinking and the answer
+_BLANKS = f"/[ \\n]{{0,{MOST_BLANKS}}}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,14 @@ class Opening:
     """What comes before the constrained text.
 
     Args:
-        rules: the rule ``start`` in Lark, which goes on to ``body``.
+        rules: rules in Lark for all but the constrained text, which is `body`, or `first` where no thinking came.
         opened: whether the prompt has opened a block.
+        mark: the text that would begin a block, and so does not begin a constrained text; None where there is none.
     """
 
     rules: str
     opened: bool
+    mark: str | None
 
 
 def quoted(text: str) -> str:
@@ -44,26 +47,19 @@ def opening_of(ctx: Context, after: str, opened_by: str) -> Opening:
         after: the mark that ends the block.
         opened_by: the mark that begins it.
     """
-    control = getattr(ctx.tokenizer, "control_tokens", {})
+    control = control_of(ctx.tokenizer)
     if after in control:
         ends = f"thinking: /(.|\\n)*/ <[{control[after]}]>"
     else:
         ends = f"thinking[suffix={quoted(after)}]: /(.|\\n)*/"
+    if was_opened(ctx, after, opened_by):
+        return Opening(f"start: thinking {_BLANKS} body\n{ends}", True, None)
     begin = f"<[{control[opened_by]}]>" if opened_by in control else quoted(opened_by)
-    opened = _open(ctx, after, opened_by, control)
-    first = "thinking" if opened else f"({begin} thinking)?"
-    return Opening(f"start: {first} {_BLANKS} body\n{ends}", opened)
+    rules = f"start: {begin} thinking {_BLANKS} body | {_BLANKS} first\n{ends}"
+    return Opening(rules, False, None if opened_by in control else opened_by)
 
 
-def without_thinking(text: str, after: str, opened_by: str) -> str:
-    """What follows the block that a text begins with."""
-    head, found, rest = text.partition(after)
-    if found:
-        return rest.lstrip(" \n")
-    return text.removeprefix(opened_by).lstrip(" \n") if text.startswith(opened_by) else head.lstrip(" \n")
-
-
-def _open(ctx: Context, after: str, opened_by: str, control: Mapping[str, int]) -> bool:
+def was_opened(ctx: Context, after: str, opened_by: str) -> bool:
     """Whether the template has opened a block that is not closed.
 
     A control token is nobody's text, so one in the prompt counts wherever it stands. A mark that is a text counts at
@@ -71,6 +67,7 @@ def _open(ctx: Context, after: str, opened_by: str, control: Mapping[str, int]) 
     """
     if ctx.tokenizer is None:
         raise ParameterError("after= needs a tokenizer")
+    control = control_of(ctx.tokenizer)
     ids = list(ctx.prompt_ids)
     if opened_by in control:
         closed = control.get(after, -1)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 from decodekit import ParameterError
-from decodekit_grammar.json_region import Region
 from decodekit_grammar.json_schema import JsonConstraint
-from decodekit_grammar.keywords import rebuilt
 from decodekit_grammar.schemas import checked_schema
-from decodekit_grammar.thinking import Opening, quoted
+from decodekit_grammar.texts import begun_by
+from decodekit_grammar.thinking import quoted
+from decodekit_grammar.tool_calls import call_of, parameters_of, require_own_names, require_tools
+from decodekit_grammar.writable import is_writable
 
 __all__ = ["Tools"]
 
@@ -45,95 +46,51 @@ class Tools(JsonConstraint):
     @field_validator("tools")
     @classmethod
     def _callable(cls, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        _require_named(tools)
+        require_tools(tools)
         for at, tool in enumerate(tools):
             try:
-                checked_schema(_parameters(tool))
+                checked_schema(parameters_of(tool))
             except ParameterError as error:
                 raise ParameterError(f"tools[{at}], parameters, {error}") from error
-        checked_schema(_call_of(tools))
+        require_own_names(tools)
+        try:
+            checked_schema(call_of(tools))
+        except ParameterError as error:
+            raise ParameterError(f"the tools together, {error}") from error
         return tools
 
     @property
-    def marks(self) -> tuple[str, ...]:
-        return (*super().marks, self.trigger, self.end)
+    def mark_texts(self) -> dict[str, str]:
+        return {**super().mark_texts, "trigger": self.trigger, "end": self.end}
 
-    def parse(self, text: str) -> list[Any]:
-        """The calls in a text: objects with ``name`` and ``arguments``."""
-        text, calls, at = self.constrained(text), [], 0
-        while (found := text.find(self.trigger, at)) >= 0:
-            begin = found + len(self.trigger)
-            begin += len(text[begin:]) - len(text[begin:].lstrip(" \n"))
-            call, at = json.JSONDecoder().raw_decode(text, begin)
-            calls.append(call)
-        return calls
+    def value(self, parts: Sequence[str]) -> list[Any]:
+        """The calls in a complete text: objects with ``name`` and ``arguments``."""
+        return [json.loads(call) for call in parts]
 
-    def json_after(self, opening: Opening | None) -> Region:
-        return Region(self.trigger, again=True)
+    def is_writable(self, missing: frozenset[int]) -> bool:
+        return not self.required or is_writable(call_of(self.tools), missing)
 
     @property
     def expression(self) -> str:
         return f"call{'+' if self.required else '*'} TEXT"
 
     def more_rules(self, control: Mapping[str, int]) -> str:
-        head = (
-            f"call_head: TEXT <[{control[self.trigger]}]>"
-            if self.trigger in control
-            else f"call_head[lazy]: TEXT {quoted(self.trigger)}"
-        )
         end = f"<[{control[self.end]}]>" if self.end in control else quoted(self.end)
-        call = self.written(_call_of(self.tools))
-        return f"call: call_head {_BLANKS} call_body {_BLANKS} {end}\n{head}\ncall_body: {call}\nTEXT: /(.|\\n)*/"
-
-
-def _require_named(tools: list[dict[str, Any]]) -> None:
-    """Raise `ParameterError` for a tool without a name, or with that of another."""
-    names: set[str] = set()
-    for at, tool in enumerate(tools):
-        function = tool.get("function", tool)
-        name = function.get("name") if isinstance(function, Mapping) else None
-        if not isinstance(name, str) or not name:
-            raise ParameterError(
-                f"tools[{at}]: a tool is {{'type': 'function', 'function': {{'name': ..., 'parameters': {{...}}}}}}, "
-                "and this one has no name"
-            )
-        if name in names:
-            raise ParameterError(f"tools[{at}]: there is another tool named {name!r}")
-        names.add(name)
-
-
-def _call_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
-    """The schema of a call."""
-    calls: list[dict[str, Any]] = []
-    for at, tool in enumerate(tools):
-        place = "#" if len(tools) == 1 else f"#/anyOf/{at}"
-        calls.append(
-            {
-                "type": "object",
-                "properties": {
-                    "name": {"const": tool.get("function", tool)["name"]},
-                    "arguments": _moved(_parameters(tool), f"{place}/properties/arguments"),
-                },
-                "required": ["name", "arguments"],
-                "additionalProperties": False,
-            }
+        return (
+            f"call: call_head call_rest\n{self._head('call_head', 'TEXT', control)}\n"
+            f"call_rest: {_BLANKS} call_body {_BLANKS} {end}\n"
+            f"call_body: {self.written(call_of(self.tools))}\nTEXT: /(.|\\n)*/"
         )
-    return calls[0] if len(calls) == 1 else {"anyOf": calls}
 
+    def first_rules(self, mark: str, control: Mapping[str, int]) -> str:
+        others = "" if self.required else " | FIRST_TEXT"
+        return (
+            f"first: first_head call_rest call* TEXT{others}\n{self._head('first_head', 'FIRST_TEXT', control)}\n"
+            f"FIRST_TEXT: /(.|\\n)*/ & ~{begun_by(mark)}"
+        )
 
-def _parameters(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of a tool's arguments."""
-    given = tool.get("function", tool).get("parameters")
-    if given is not None and not isinstance(given, dict):
-        raise ParameterError(f"a JSON Schema of an object, which is a mapping, not {given!r}")
-    return given or {"type": "object", "properties": {}, "additionalProperties": False}
-
-
-def _moved(schema: dict[str, Any], place: str) -> Any:
-    """A schema at another place: what it refers to in itself is there now."""
-
-    def moved(part: dict[str, Any]) -> dict[str, Any]:
-        ref = part.get("$ref")
-        return {**part, "$ref": place + ref[1:]} if isinstance(ref, str) and ref.startswith("#") else part
-
-    return rebuilt(schema, moved)
+    def _head(self, name: str, before: str, control: Mapping[str, int]) -> str:
+        """A rule for free text up to a trigger."""
+        if self.trigger in control:
+            return f"{name}: {before} <[{control[self.trigger]}]>"
+        return f"{name}[lazy]: {before} {quoted(self.trigger)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from llguidance import LLTokenizer, TokenizerWrapper
@@ -13,6 +13,7 @@ from llguidance import LLTokenizer, TokenizerWrapper
 from decodekit import AdapterError, ParameterError
 from decodekit.log import get_logger
 from decodekit.text.tokenizer import Tokenizer
+from decodekit_grammar.marks import CONTROL, control_of
 
 __all__ = ["BYTES", "Vocabulary", "vocabulary_of"]
 
@@ -36,6 +37,7 @@ class Vocabulary:
         texts: the bytes of each token; b"" for a control token.
         tokens: as `texts`, with the markup of control tokens, by which llguidance tells them apart.
         eos_ids: the tokens that end a text.
+        missing: the bytes that are in no token.
 
     Raises:
         ParameterError: the tokenizer does not list the bytes of its tokens, or has no end-of-text token.
@@ -56,8 +58,7 @@ class Vocabulary:
         size = tokenizer.vocab_size
         get_logger().debug("reading a vocabulary for constraints", tokens=size)
         found = [tokenizer.token_bytes(token_id) for token_id in range(size)]
-        control: dict[str, int] = dict(getattr(tokenizer, "control_tokens", {}))
-        markup = {token_id: name.encode() for name, token_id in control.items()}
+        markup = {token_id: name.encode() for name, token_id in control_of(tokenizer).items()}
         self.texts = [data or b"" for data in found]
         self.tokens = [data or markup.get(i, b"<|token %d|>" % i) for i, data in enumerate(self.texts)]
         # Read by llguidance's wrapper:
@@ -71,9 +72,14 @@ class Vocabulary:
             if data:
                 self._by_bytes.setdefault(data, token_id)
         self._longest = max(map(len, self._by_bytes), default=0)
+        self.missing = frozenset(range(256)).difference(*self._by_bytes)
         self._starts: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()
         self.native = LLTokenizer(TokenizerWrapper(self), n_vocab=size, eos_token=self.eos_ids)
+
+    def marked(self, token_id: int) -> bytes:
+        """The bytes of a token; of a control token, its markup as in `Marks`."""
+        return self.texts[token_id] or CONTROL + self.tokens[token_id]
 
     def read_with(self, tokenizer: Tokenizer) -> None:
         """Split with this tokenizer from now on, which has the same tokens: a model may be closed before another."""
@@ -111,17 +117,23 @@ class Vocabulary:
         return self._longest_first(data)
 
     def _longest_first(self, data: bytes) -> list[int]:
+        """The longest token each time that leaves a rest which can be split; none where there is no split."""
+        can_split = [False] * len(data) + [True]
+        for at in range(len(data) - 1, -1, -1):
+            can_split[at] = any(can_split[at + size] for size, _ in self._beginning(data, at))
         ids, at = [], 0
-        while at < len(data):
-            for size in range(min(self._longest, len(data) - at), 0, -1):
-                found = self._by_bytes.get(data[at : at + size])
-                if found is not None:
-                    ids.append(found)
-                    at += size
-                    break
-            else:
-                return []  # a byte that no token has: llguidance makes an error of it
+        while at < len(data) and can_split[at]:
+            size, token_id = next(each for each in self._beginning(data, at) if can_split[at + each[0]])
+            ids.append(token_id)
+            at += size
         return ids
+
+    def _beginning(self, data: bytes, at: int) -> Iterator[tuple[int, int]]:
+        """The tokens that a text has here, by their sizes; the longest first."""
+        for size in range(min(self._longest, len(data) - at), 0, -1):
+            found = self._by_bytes.get(data[at : at + size])
+            if found is not None:
+                yield size, found
 
 
 _kept: OrderedDict[str, Vocabulary] = OrderedDict()

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from decodekit import Context, Disclosure, Distribution, Undisclosed
+from decodekit import Context, Distribution, Undisclosed
+from decodekit.distribution.heads import more
 from decodekit_sampling.truncation import ROUNDING, Truncation, is_near, keep_first
 
 __all__ = ["Tfs"]
@@ -59,7 +60,7 @@ class Tfs(Truncation):
             if cut is not None:
                 return keep_first(dist, max(cut[0], self.min_keep), self.ties, ambiguous=cut[1])
             if dist.tail is not None and len(scores) < window:
-                raise Undisclosed(Disclosure(4 * len(dist.scores)), "where the tail begins")
+                raise Undisclosed(more(dist.row, dist.hidden), "where the tail begins")
             window *= 8
 
     def _cut(self, weights: NDArray[np.float64], complete: bool, dist: Distribution) -> tuple[int, bool] | None:

@@ -40,9 +40,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from decodekit import ALL, Disclosure, Distribution, Plugin, Undisclosed
+from decodekit import ALL, Distribution, Plugin, Undisclosed
 from decodekit.distribution import AMBIGUITY
 from decodekit.distribution.disclosure import Interval
+from decodekit.distribution.heads import more
 from decodekit.plugin.traits import Kind
 
 __all__ = [
@@ -134,8 +135,7 @@ def keep_from(dist: Distribution, limit: float | Interval, min_keep: int, ties: 
         raise Undisclosed(ALL, "which tokens reach a limit that depends on the hidden ones")
     kept = dist.threshold(low - ROUNDING, min_keep)
     if high > low and dist.threshold(high - ROUNDING, min_keep).support_size != kept.support_size:
-        shown = len(dist.scores)
-        raise Undisclosed(Disclosure(4 * shown), "which tokens reach a limit that depends on the hidden ones")
+        raise Undisclosed(more(dist.row, dist.hidden), "which tokens reach a limit that depends on the hidden ones")
     if ties != "lowest" and len(dist.reaching(low - ROUNDING)[0]) < min_keep:
         return keep_first(dist, min_keep, ties)
     return kept

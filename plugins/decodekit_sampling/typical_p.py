@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from decodekit import Context, Disclosure, Distribution, Undisclosed
+from decodekit import Context, Distribution, Undisclosed
 from decodekit.distribution import AMBIGUITY
+from decodekit.distribution.heads import more
 from decodekit_sampling.truncation import Boundary, Ties, Truncation, is_near, near_zero, shifted
 
 __all__ = ["TypicalP"]
@@ -78,7 +79,7 @@ class TypicalP(Truncation):
         distances, weights = np.abs(dist.scores - centre), np.exp(dist.scores - log_z)
         nearer = distances < centre - (log_z + tail.max_logprob) - AMBIGUITY
         if weights[nearer].sum() <= self.typical_p + AMBIGUITY or np.count_nonzero(nearer) <= self.min_keep:
-            raise Undisclosed(Disclosure(4 * len(dist.scores)), f"the typical tokens of {self.typical_p:.9g}")
+            raise Undisclosed(more(dist.row, dist.hidden), f"the typical tokens of {self.typical_p:.9g}")
         chosen, near = self._choose(distances[nearer], weights[nearer], dist.scores[nearer])
         return dist.keep(dist.token_ids[nearer][chosen], ambiguous=near)
 

@@ -189,11 +189,14 @@ def _race(dist: Distribution, uniforms: Callable[[Ids], NDArray[np.float64]]) ->
     if hidden is not None:
         if row.vocab_size is None:
             raise Undisclosed(ALL, "a draw in which hidden tokens take part")
-        missing = np.setdiff1d(np.arange(row.vocab_size), row.ids if row.ids is not None else ids)
+        possible = np.arange(row.vocab_size) if hidden.allowed is None else hidden.allowed.nonzero()[0]
+        missing = np.setdiff1d(possible, row.ids if row.ids is not None else ids)
         reach = hidden.max_score - row.max_score + _gumbel(uniforms(missing))
         if (reach >= best).any():
-            possible = tuple(missing[reach >= best].tolist())
-            raise Undisclosed(Disclosure(len(row), possible), "a draw that hidden tokens could win")
+            winners = tuple(missing[reach >= best].tolist())
+            raise Undisclosed(
+                Disclosure(max(len(row), hidden.disclosed), winners), "a draw that hidden tokens could win"
+            )
         if reach.max(initial=-math.inf) >= second:  # a hidden token may be second
             second, runner_up = float(reach.max()), None
     return Choice(

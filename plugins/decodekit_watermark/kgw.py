@@ -147,7 +147,7 @@ class KGW(Keyed):
         windows = dict.fromkeys((tuple(every[at - needed : at]), every[at]) for at in places)
         if self.scheme == "philox":
             contexts = np.array([before for before, _ in windows], dtype=np.int64).reshape(-1, width)
-            green = int(np.count_nonzero(self._by_number(contexts, np.array([token for _, token in windows]))))
+            green = int(np.count_nonzero(self._by_number(contexts, as_ids(token for _, token in windows))))
             return _counted(green, len(windows), self.gamma)
         count = int(vocab_size * self.gamma)
         lists = {(self._seed(before, token), token) for before, token in windows}

@@ -58,6 +58,17 @@ def test_a_run_at_its_limit_goes_on_with_a_higher_one_and_samples_all_do(one_aft
     assert plain[1] == "\n---\n".join(sample["text"] for sample in json.loads(whole[1])["results"]) + "\n"
 
 
+def test_a_run_that_ended_by_itself_is_not_said_to_go_on(one_after_another: Calls) -> None:
+    stopped, again = one_after_another(
+        [
+            [*RUN, "--stop", "e", "--trace", "stopped.jsonl"],
+            ["resume", "stopped.jsonl", *TOY, "--max-tokens", "30"],
+        ]
+    )
+    assert (again[0], again[1]) == (0, stopped[1])
+    assert again[2] == "decodekit: nothing to do: the run had ended (stop), and a text that ended is not continued\n"
+
+
 def test_the_model_comes_from_a_trace_only_when_one_says_so(one_after_another: Calls) -> None:
     made = [*RUN, "--set", "order=2", "--json"]
     whole, short, asked, taken, other, wrong = one_after_another(

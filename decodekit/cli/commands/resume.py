@@ -79,8 +79,15 @@ def resume(
         )
         code = run.go()
     if code == 0 and len(run.steps) == len(recorded.steps):
-        say("nothing to do: the run was complete; a larger --max-tokens continues it")
+        say(f"nothing to do: {_why_nothing(run.reasons)}")
     raise typer.Exit(code)
+
+
+def _why_nothing(reasons: set[str]) -> str:
+    """Why a run has no more tokens, and whether it can have some."""
+    if "length" in reasons:
+        return "the run was complete; a larger --max-tokens continues it"
+    return f"the run had ended ({', '.join(sorted(reasons))}), and a text that ended is not continued"
 
 
 def _adapter_part(chosen: AdapterChoice, recorded: dict[str, Any] | None, as_recorded: bool) -> dict[str, Any]:

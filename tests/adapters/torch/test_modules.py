@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ pytest.importorskip("transformers")
 import torch
 import transformers
 
-from decodekit import Prefix
+from decodekit import Prefix, Session, processor, verify
 from decodekit.distribution.disclosure import ALL
 from decodekit.errors import AdapterError, ConfigError, ParameterError
 from decodekit.testing import check_adapter
 from decodekit_torch import TorchAdapter
 from tests.adapters.torch.models import tiny
+from tests.plugins.grammar.models import SIZE, tokenizer
 
 
 def bigram(ids: Any) -> Any:
@@ -128,29 +130,37 @@ LAYERS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def encoder_decoder(kind: str) -> Any:
+def encoder_decoder(kind: str, **more: Any) -> Any:
     """A tiny one with random weights."""
+    settings = {**SMALL, **more}
     if kind == "T5":
-        config = transformers.T5Config(**SMALL, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0)
+        config = transformers.T5Config(**settings, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0)
         return transformers.T5ForConditionalGeneration(config).eval()
     if kind == "Bart":
-        return transformers.BartForConditionalGeneration(transformers.BartConfig(**SMALL, **LAYERS)).eval()
-    return transformers.MarianMTModel(transformers.MarianConfig(**SMALL, **LAYERS)).eval()
+        return transformers.BartForConditionalGeneration(transformers.BartConfig(**settings, **LAYERS)).eval()
+    return transformers.MarianMTModel(transformers.MarianConfig(**settings, **LAYERS)).eval()
+
+
+def seeded(make: Callable[..., Any], *args: Any, **more: Any) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return make(*args, **more)
+
+
+def decoder_of(model: Any, source: Any) -> Callable[[Any], Any]:
+    """The decoder for this source text, as a function from ids to logits."""
+    with torch.no_grad():
+        encoded = model.get_encoder()(source).last_hidden_state
+    return lambda ids: model(encoder_outputs=(encoded.expand(len(ids), -1, -1),), decoder_input_ids=ids).logits
 
 
 @pytest.mark.parametrize("kind", ["T5", "Bart", "Marian"])
 def test_an_encoder_decoder_is_refused_and_a_function_of_its_decoder_is_a_model(kind: str) -> None:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = encoder_decoder(kind)
+    model = seeded(encoder_decoder, kind)
     with pytest.raises(ParameterError, match=r"model: \w+ is an encoder-decoder"):
         TorchAdapter(model=model)
     source = torch.tensor([[5, 6, 7, 1]])
-    with torch.no_grad():
-        encoded = model.get_encoder()(source).last_hidden_state
-
-    def decoder(ids: Any) -> Any:
-        return model(encoder_outputs=(encoded.expand(len(ids), -1, -1),), decoder_input_ids=ids).logits
+    decoder = decoder_of(model, source)
 
     check_adapter(lambda: TorchAdapter(model=decoder), exact=False, tolerance=1e-4, lengths=(16,), many=6, rounds=3)
     (answer,) = TorchAdapter(model=decoder).predict([Prefix([0, 9])])
@@ -158,6 +168,27 @@ def test_an_encoder_decoder_is_refused_and_a_function_of_its_decoder_is_a_model(
         logits = model(input_ids=source, decoder_input_ids=torch.tensor([[0, 9]])).logits[0, -1]
     expected = torch.log_softmax(logits.double(), -1).numpy()
     assert np.abs(answer.logprobs - expected).max() < 1e-5  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", ["T5", "Bart"])
+def test_a_constraint_holds_on_an_encoder_decoder(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("llguidance")
+    model = seeded(encoder_decoder, kind, vocab_size=SIZE + 5)  # a padded vocabulary
+    adapter = TorchAdapter(model=decoder_of(model, torch.tensor([[5, 6, 7, 1]])), tokenizer=tokenizer())
+    schema = {
+        "type": "object",
+        "properties": {"mood": {"enum": ["good", "bad"]}, "on": {"type": "boolean"}},
+        "required": ["mood", "on"],
+        "additionalProperties": False,
+    }
+    for name, value in (("json_schema", schema), ("choice", ["yes", "no", "yes sir"])):
+        for forcing in ("canonical", "free"):
+            part, path = processor(name, **{name: value}, forcing=forcing), tmp_path / f"{name}-{forcing}.jsonl"
+            session = Session(adapter, seed=3)
+            result = session.generate([0], schema=part, max_tokens=200, trace=path, level="full")
+            assert result.complete, result.text
+            assert result.text in value if name == "choice" else result.parsed["mood"] in ("good", "bad")
+            assert verify(path, chain=True, tokenizer=adapter.tokenizer).word == "reproduced"
 
 
 @pytest.mark.parametrize("name", ["BertForMaskedLM", "BertLMHeadModel"])

@@ -14,8 +14,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("llama_cpp")
+gguf = pytest.importorskip("gguf")
 
-import gguf
 import torch
 
 import decodekit

@@ -43,6 +43,24 @@ def text_of(ids: Any) -> bytes:
     return b"".join(PIECES[i] or b"" for i in ids)
 
 
+class Marked(PiecesTokenizer):
+    """Bytes, and some control tokens."""
+
+    def __init__(self, *markup: str) -> None:
+        super().__init__([*(bytes([i]) for i in range(256)), None, *(None for _ in markup)], eos_ids=[256])
+        self._markup = {name: 257 + at for at, name in enumerate(markup)}
+
+    @property
+    def control_tokens(self) -> dict[str, int]:
+        return self._markup
+
+
+def ids_of(tokens: Marked, *parts: str) -> list[int]:
+    return [
+        i for part in parts for i in ([tokens.control_tokens[part]] if part in tokens.control_tokens else part.encode())
+    ]
+
+
 BYTES = PiecesTokenizer([*(bytes([i]) for i in range(256)), None], eos_ids=[256])
 """A vocabulary of single bytes."""
 

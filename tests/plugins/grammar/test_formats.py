@@ -12,25 +12,7 @@ pytest.importorskip("llguidance")
 
 from decodekit import Context, processor
 from decodekit.draw.context import TokenIds
-from decodekit.testing.tokenizers import PiecesTokenizer
-
-
-class Marked(PiecesTokenizer):
-    """Bytes, and some control tokens."""
-
-    def __init__(self, *markup: str) -> None:
-        super().__init__([*(bytes([i]) for i in range(256)), None, *(None for _ in markup)], eos_ids=[256])
-        self._markup = {name: 257 + at for at, name in enumerate(markup)}
-
-    @property
-    def control_tokens(self) -> dict[str, int]:
-        return self._markup
-
-
-def ids_of(tokens: Marked, *parts: str) -> list[int]:
-    return [
-        i for part in parts for i in ([tokens.control_tokens[part]] if part in tokens.control_tokens else part.encode())
-    ]
+from tests.plugins.grammar.models import Marked, ids_of
 
 
 def reached(part: Any, tokens: Marked, *parts: str, prompt: tuple[str, ...] = ("x",)) -> tuple[int, bool]:
@@ -67,17 +49,6 @@ def test_a_control_token_is_allowed_where_its_mark_is_and_no_other() -> None:
     assert {i for i in np.flatnonzero(place.mask) if i >= 256} == {tokens.control_tokens["<think>"]}
     place = place.after(tokens.control_tokens["<think>"])
     assert {i for i in np.flatnonzero(place.mask) if i >= 256} == {tokens.control_tokens["</think>"]}
-
-
-def test_marks_that_are_control_tokens_are_known_to_the_value() -> None:
-    tokens = Marked("<think>", "</think>", "<tool_call>", "</tool_call>")
-    ids = ids_of(tokens, "<think>", "4?", "</think>", "\n5")
-    part = processor("json_schema", json_schema={"type": "integer"}, after="</think>")
-    assert part.parse(part.marked(ids, tokens)) == 5
-    tools = processor("tools", tools=TOOLS)
-    assert tools.parse(tools.marked(ids_of(tokens, "a", "<tool_call>", CALL, "</tool_call>"), tokens)) == [
-        json.loads(CALL)
-    ]
 
 
 def test_a_user_who_writes_the_mark_opens_no_block() -> None:

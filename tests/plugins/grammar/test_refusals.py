@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("llguidance")
 
-from decodekit import ParameterError, processor
+from decodekit import DecodekitError, ParameterError, Session, processor
+from tests.plugins.grammar.models import model
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,15 @@ from decodekit import ParameterError, processor
         ({"anyOf": [{"type": "integer"}, {"type": "string", "format": "colour"}]}, "/anyOf/1", "colour"),
         ({"properties": {"a/b": {"pattern": "(?=a)b"}}}, "/properties/a~1b", "look-around"),
         ({"type": "integer", "minimum": 3, "maximum": 1}, "its root", "greater than maximum"),
-        ({"enum": []}, "its root", "empty"),
+        ({"enum": []}, "its root", "enum is an empty list"),
+        ({"items": {"type": []}}, "/items", "type is an empty list"),
+        ({"items": {"multipleOf": -1}}, "/items", "multipleOf is greater than 0, not -1"),
+        ({"const": {1: 2}}, "", "a key is a text, not 1"),
+        ({"anyOf": ({"minimun": 3}, {})}, "/anyOf/0", "did you mean 'minimum'"),
+        ({"properties": {"a": {"const": "x" * 5000}}}, "/properties/a", "no choice for the next 5002 bytes"),
+        ({"items": {"enum": ["a" * 6000 + "b", "a" * 6000]}}, "/items", "no choice for the next 6001 bytes"),
+        ({"items": {"enum": [{"a": ["x" * 5000]}]}}, "/items", "no choice for the next 5002 bytes"),
+        ({"properties": {f"k{i}": {} for i in range(499)}}, "its root", "more than 498 optional keys"),
         ({"$ref": "#/nowhere"}, "its root", "nowhere"),
         ({"properties": {"n": {"type": "number", "minimun": 0}}}, "/properties/n", "did you mean 'minimum'"),
         ({"type": "object", "x-guidance": {"lenient": True}}, "its root", "x-guidance"),
@@ -48,6 +57,26 @@ from decodekit import ParameterError, processor
         ),
         ({"minProperties": 2, "required": ["a"]}, "its root", "minProperties"),
         ({"items": {"patternProperties": {"^x": {}}}}, "/items", "additionalProperties: false"),
+        (
+            {"type": "object", "properties": {"x": {"$ref": "#"}}, "required": ["x"]},
+            "/properties/x",
+            "no text of it ends",
+        ),
+        ({"type": "array", "items": {"$ref": "#"}, "minItems": 1}, "/items", "no text of it ends"),
+        ({"type": "array", "prefixItems": [{}, {"$ref": "#"}], "minItems": 2}, "/prefixItems/1", "no text of it ends"),
+        (
+            {
+                "$defs": {
+                    "N": {"type": "object", "properties": {"n": {"$ref": "#/$defs/M"}}, "required": ["n"]},
+                    "M": {"anyOf": [{"$ref": "#/$defs/N"}, {"type": "array", "minItems": 1, "items": {"$ref": "#m"}}]},
+                    "L": {"$anchor": "m", "type": "array", "items": {"$ref": "#/$defs/N"}, "minItems": 1},
+                },
+                "type": "object",
+                "properties": {"optional": {"$ref": "#/$defs/N"}},
+            },
+            "/properties/optional",
+            "make it optional or nullable",
+        ),
         ({"const": float("nan")}, "", "JSON values"),
         ({"const": {1}}, "", "JSON values"),
     ],
@@ -66,7 +95,11 @@ def test_a_schema(schema: dict[str, Any], place: str, words: str) -> None:
         ("choice", [], "choice"),
         ("choice", ["a", ""], "choice.1"),
         ("regex", "(?<!a)b", "look-around"),
-        ("regex", "a(", "regex"),
+        ("regex", "a(", "regex: unclosed group"),
+        ("regex", "a\\b", "regex: lookarounds not supported"),
+        ("regex", "a\\\\\\", "a backslash that escapes nothing"),
+        ("regex", "a{5000}", "no choice for the next 5000 bytes"),
+        ("choice", ["a" * 5000, "b"], "no choice for the next 5000 bytes"),
         ("regex", "", "regex"),
         ("lark", "start: thing", "thing"),
         ("lark", '%llguidance {"no_forcing": true}\nstart: "a"', "forcing="),
@@ -82,6 +115,33 @@ def test_a_schema(schema: dict[str, Any], place: str, words: str) -> None:
 def test_another_constraint(name: str, value: Any, words: str) -> None:
     with pytest.raises(ParameterError, match=re.escape(words)):
         processor(name, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("choice", ["a" * 4096 + "b" * 4096, "a" * 4096, "c"]),
+        ("choice", ["ab" * 3000 + "c", *("ab" * n + "d" for n in range(0, 3000, 1500))]),
+        ("json_schema", {"properties": {f"k{i}": {} for i in range(900)}, "required": [f"k{i}" for i in (300, 600)]}),
+        ("json_schema", {"properties": {f"k{i}": {} for i in range(498)}}),
+    ],
+    ids=str,
+)
+def test_what_the_limits_allow_is_written(name: str, value: Any) -> None:
+    part = processor(name, **{name: value})
+    result = Session(model(), seed=1).generate("a", schema=part, max_tokens=5)
+    assert len(result.token_ids) in range(1, 6)
+
+
+@pytest.mark.parametrize(
+    ("lark", "words"),
+    [("start: <think>", "line 1, column 8"), ("start: x\nx: <[999999999]>\n", "line 2, column 4")],
+)
+@pytest.mark.parametrize("forcing", ["canonical", "free"])
+def test_an_error_that_the_vocabulary_shows_counts_the_lines_of_the_caller(lark: str, words: str, forcing: str) -> None:
+    for after in (None, "</think>"):
+        with pytest.raises(DecodekitError, match=words):
+            Session(model()).generate("a", schema=processor("lark", lark=lark, forcing=forcing, after=after))
 
 
 HOSTILE = [

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, Json
 
 pytest.importorskip("llguidance")
 
-from decodekit import processor
+from decodekit import ParameterError, processor
 from decodekit_grammar.schemas import schema_of_type
 from tests.plugins.grammar.models import accepts
 
@@ -70,6 +70,24 @@ def test_a_format_and_a_pattern_hold_together_and_a_property_may_be_called_forma
     assert accepts(constraint({"const": {"format": "date"}}), '{"format":"date"}')
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Json[int], "'content.*' is not supported: .* or make the field a plain string"),
+        (list[Json[dict[str, int]]], "at /items: 'content.*' is not supported"),
+        (Annotated[set[int], Field(min_length=2)], "uniqueItems"),
+        (dict[str, Annotated[frozenset[int], Field(min_length=3)]], "at /additionalProperties: .*uniqueItems"),
+    ],
+)
+def test_what_a_type_requires_and_the_mask_cannot_is_refused(kind: Any, words: str) -> None:
+    with pytest.raises(ParameterError, match=words):
+        constraint(kind)
+
+
+def test_a_set_that_may_be_small_may_name_an_item_twice() -> None:
+    assert accepts(constraint(Annotated[set[int], Field(min_length=1, max_length=3)]), "[1,1]")
+
+
 class Inner(BaseModel):
     n: int
 
@@ -86,26 +104,17 @@ def test_objects_of_a_type_have_no_other_keys_whatever_their_own_are_called() ->
     assert schema_of_type(Outer)["properties"]["default"] == {"$ref": "#/$defs/Inner"}
 
 
-class Cat(BaseModel):
-    kind: Literal["cat"]
-    lives: int
-
-
-class Dog(BaseModel):
-    kind: Literal["dog"]
-    name: str
-
-
-class Home(BaseModel):
-    pet: Cat | Dog = Field(discriminator="kind")
-
-
-def test_a_union_with_a_discriminator() -> None:
-    part = constraint(Home)
-    assert accepts(part, '{"pet":{"kind":"cat","lives":9}}') and accepts(part, '{"pet":{"kind":"dog","name":"Rex"}}')
-    assert not accepts(part, '{"pet":{"kind":"dog","lives":9}}')
-
-
 def test_words_that_say_nothing_of_the_value_are_read_over() -> None:
     notes = {"title": "T", "$comment": "c", "examples": [1], "deprecated": True, "x-mine": {"not": {}}, "example": 1}
     assert accepts(constraint({"type": "null", **notes}), "null")
+
+
+def test_words_that_say_nothing_may_stand_beside_a_schema_that_refers_to_itself() -> None:
+    item = {"anyOf": [{"type": "null"}, {"$ref": "#"}], "examples": [None], "x-mine": 1}
+    part = constraint({"type": "object", "properties": {"next": item}, "required": ["next"]})
+    assert accepts(part, '{"next":{"next":null}}') and not accepts(part, '{"next":1}')
+
+
+def test_a_schema_that_stands_in_a_word_of_ones_own_is_found() -> None:
+    part = constraint({"x-shared": {"whole": {"type": "integer"}}, "$ref": "#/x-shared/whole"})
+    assert accepts(part, "1") and not accepts(part, '"a"')

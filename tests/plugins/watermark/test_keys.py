@@ -156,3 +156,26 @@ def test_copies_have_the_key_and_it_cannot_be_changed() -> None:
         assert other == mark and other.secret == (KEY,)
     with pytest.raises(ValueError, match="frozen"):
         mark.commitment = "0" * 32
+
+
+DETECTORS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
+    *(("processors", "kgw", {"kgw": 2.0, "scheme": scheme, "context_width": 2}, {"vocab_size": 60})
+      for scheme in ("lefthash", "selfhash", "philox")),
+    ("processors", "unigram", {"unigram": 2.0}, {}),
+    ("processors", "synthid", {"synthid": 3}, {}),
+    *(("samplers", "gumbel_watermark", {"gumbel_watermark": form, "start": start, "context_width": 2}, {})
+      for form in ("vllm", "sglang") for start in ("ordinary", "marked")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("group", "name", "parameters", "asked"), DETECTORS, ids=str)
+def test_a_text_in_which_no_token_counts_is_no_evidence(
+    group: str, name: str, parameters: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    mark = build(group, name, key="public", **parameters)
+    for length in range(4):
+        found = mark.detect([3, 1, 2][:length], **asked)
+        assert 0 <= found.scored <= length
+        if not found.scored:
+            assert (found.statistic, found.p_value) == (0.0, 1.0)
+    assert mark.detect([], **asked).scored == 0
