@@ -53,6 +53,7 @@ class Connection:
 
     Attributes:
         talking: the connection for conversations; None where there is no other.
+        drawn_model: the model of the last answer that the server drew, as it says.
         refused_fields: those of a question for a drawn answer that the server refused: they are not sent any more.
 
     Raises:
@@ -63,6 +64,7 @@ class Connection:
     def __init__(self, server: Server, found: Found, options: Options, chat: Dialect | None = None) -> None:
         self.server, self.probed, self._options = server, found.probed, options
         self.refused_fields: set[str] = set()
+        self.drawn_model: str | None = None
         self._forgotten = False
         capabilities = server.capabilities
         most = capabilities.most_top
@@ -123,7 +125,7 @@ class Connection:
 
     def fitness(self, *, drawn: bool) -> list[Fitness]:
         """What the server is known to do and not to do."""
-        return list(fitness_of(self.server, self._checks, drawn=drawn))
+        return list(fitness_of(self.server, self._checks, drawn=drawn, talks=self.talking is not None))
 
     async def check_before(self, prefix: Prefix) -> None:
         """Check that the server will read a prefix as its tokens. Raises `ProviderError`."""
@@ -145,23 +147,20 @@ class Connection:
         by_digest: dict[bytes, Wanted] = {}
         for prefix, want in zip(prefixes, wants, strict=True):
             asked = by_digest.get(prefix.digest)
-            least = reachable(want, 1)
-            if asked is not None:
-                least = reachable(asked.disclosure | least, 1)
-            by_digest[prefix.digest] = Wanted(prefix, least)
+            by_digest[prefix.digest] = Wanted(prefix, want if asked is None else asked.disclosure | want)
         found: dict[bytes, Answer] = {}
         fresh: list[Wanted] = []
         for digest, wanted in by_digest.items():
             self.answers.observe(wanted.prefix)
+            want, least = wanted.disclosure, reachable(wanted.disclosure, 1)
             kept = self.answers.of(digest)
-            if kept is not None and kept.covers(wanted.disclosure):
+            if kept is not None and (kept.covers(least) or (want.ids and kept.covers(want))):
                 found[digest] = kept.answer
                 continue
             fault = self.server.fault(wanted.prefix)
             if fault is None:
                 self.list_length.answered(too_short=self.answers.was_given(digest))
-                more = reachable(wanted.disclosure, self.list_length.top)
-                fresh.append(Wanted(wanted.prefix, more, least=wanted.disclosure))
+                fresh.append(Wanted(wanted.prefix, reachable(want, self.list_length.top), least))
             else:
                 found[digest] = fault
         self.streams.is_full = len(fresh) > self.streams.most
@@ -245,6 +244,7 @@ def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, o
                 capabilities.lossy,
                 conversations=capabilities.conversations,
                 longest_text=capabilities.longest_text,
+                markup=capabilities.reads_markup,
             )
         if capabilities.biases and options.retokenised == "error":
             begun_answers = BegunAnswers(vocabulary, grammars=found.info.id_grammar)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from decodekit.distribution import Stage
-from decodekit.errors import ParameterError
+from decodekit.errors import ParameterError, ProviderError
+from decodekit.model.drawn import Ending
 from decodekit.text.tokenizer import Message
 
 __all__ = [
@@ -63,6 +64,7 @@ class Capabilities:
             can be asked which of several tokens is the most likely, and an answer can be made to begin with given ids.
         lossy: what happens to bytes that are not UTF-8 in a text: 'replace' (U+FFFD) or 'ignore'.
         longest_text: a token of more bytes than this has no text in a list; None where all have.
+        reads_markup: the markup of a control token in a prompt of text is read as that token.
         usual_top: how many tokens it lists cheaply.
         impossible: a value this low or lower means probability zero, in nats.
         unlisted_below: a value this low or lower means that the token is not in the list, in nats; None where there is
@@ -90,6 +92,7 @@ class Capabilities:
     biases: bool = False
     lossy: Literal["replace", "ignore"] = "replace"
     longest_text: int | None = None
+    reads_markup: bool = False
     usual_top: int = 20
     impossible: float = -3e38
     unlisted_below: float | None = None
@@ -261,16 +264,18 @@ class Drawn(NamedTuple):
         part: which part of the answer the text belongs to; parts come in ascending order.
         counts: what it reports.
         idle: it says only that the connection is alive.
+        fault: why the answer cannot be used after this text, such as a filter, a refusal or the call of a tool.
     """
 
     entries: Sequence[Entry]
-    ends: Literal["stop", "length"] | None = None
+    ends: Ending | None = None
     model: str = ""
     build: str = ""
     text: str | None = None
     part: tuple[int, ...] = ()
     counts: Counts = Counts()
     idle: bool = False
+    fault: ProviderError | None = None
 
 
 @dataclass(frozen=True, slots=True)

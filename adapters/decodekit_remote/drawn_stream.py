@@ -57,20 +57,22 @@ async def drawn_tokens(
     body = {name: value for name, value in body.items() if name not in without}
     listed = ListedText()
     schedule: dict[str, int | str] = {"drawn_by": server.dialect.name, **noted}
-    number = 0
+    number, counts = 0, Counts()
 
     def tokens(entries: Sequence[Entry], *, is_text: bool = True) -> Iterator[DrawnToken]:
         nonlocal number
         for entry in entries:
             for token in _tokens(server, entry, question, schedule, is_text=is_text):
-                yield replace(token, schedule={**(token.schedule or {}), "position": number})
+                noted_here = {**(token.schedule or {}), "position": number}
+                yield replace(token, schedule=noted_here, prompt_tokens=counts.prompt, cached_tokens=counts.cached)
                 number += 1
 
     part: tuple[int, ...] = ()
-    counts = Counts()
     try:
         async with aclosing(_events(server, path, body)) as events:
             async for event in events:
+                if event.model and event.model != question.model:
+                    schedule["model"] = server.transport.redaction.text(event.model)
                 if event.build:
                     schedule["server"] = server.transport.redaction.text(event.build)
                 if event.text and event.part < part:
@@ -85,6 +87,8 @@ async def drawn_tokens(
                     entries = listed.take(event.text, event.entries)
                 for token in tokens(entries, is_text=event.text is not None):
                     yield token
+                if event.fault is not None:
+                    raise event.fault
                 if event.ends is not None:
                     for token in tokens(listed.end()):
                         yield token

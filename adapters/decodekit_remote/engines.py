@@ -45,6 +45,11 @@ class Engine:
             settings["logit_bias"] = {str(token): _number(bias) for token, bias in settings["logit_bias"].items()}
         return settings, translated.notes
 
+    def neutral(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Those of the settings that change nothing: a model that does not take them has the same law without them."""
+        names = {self.spelling.get(name, name): value for name, value in self.off.items()}
+        return tuple(name for name, value in names.items() if settings.get(name) == value)
+
 
 def _number(bias: float | bool) -> float:
     if isinstance(bias, bool):

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from decodekit.errors import DecodekitError
 from decodekit.model.fitness import Fitness
+from decodekit.model.prefix import Prefix
 from decodekit_remote.server import Server
 from decodekit_remote.text_checks import TextChecks
-from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary
+from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary, Vocabulary
 
 __all__ = ["fitness_of"]
 
+_HELLO = [{"role": "user", "content": "Hello"}]
 _IDS = "a dialect that takes and gives ids, such as llama_server or vllm"
 
 
-def fitness_of(server: Server, checks: TextChecks, *, drawn: bool) -> Iterator[Fitness]:
-    """The verdicts on prompts, lists, values, continuing and the end of a text.
+def fitness_of(server: Server, checks: TextChecks, *, drawn: bool, talks: bool) -> Iterator[Fitness]:
+    """The verdicts on prompts, conversations, lists, values, continuing and the end of a text.
+
+    Args:
+        server: the server.
+        checks: what was checked of its texts.
+        drawn: whether it draws.
+        talks: whether its chat route draws answers to conversations.
 
     Where the server draws, its answer is one text, it says where that ends, and no list is needed.
     """
@@ -26,6 +35,8 @@ def fitness_of(server: Server, checks: TextChecks, *, drawn: bool) -> Iterator[F
         return
     if capabilities.conversations:
         yield _continuing(server, checks)
+    elif server.vocabulary is not None:
+        yield _conversations(server, server.vocabulary, talks)
     if not drawn:
         yield _prompts(server, checks)
         yield _lists(server)
@@ -35,6 +46,23 @@ def fitness_of(server: Server, checks: TextChecks, *, drawn: bool) -> Iterator[F
         yield Fitness("values", "works but", f"they are {how}", "a server that gives raw logprobs")
     else:
         yield Fitness("values", "works", "the model's own")
+
+
+def _conversations(server: Server, vocabulary: Vocabulary, talks: bool) -> Fitness:
+    what, elsewhere = "conversations", "dialect = 'openai_chat', where the server has it"
+    if isinstance(vocabulary, KnownVocabulary):
+        try:
+            ids = vocabulary.tokenizer.encode_messages(_HELLO)
+            if vocabulary.ids_at_server(Prefix(ids)) == ids:
+                return Fitness(what, "works", "sent as text, with the markup of the model's chat template")
+            why = "the server makes other tokens of the text of one"
+        except DecodekitError as error:
+            why = str(error)
+        return Fitness(what, "cannot", why, elsewhere)
+    if talks:
+        why = "the server's chat route draws the answers; a chain has to be one that it can apply"
+        return Fitness(what, "works but", why, "name the model's tokenizer with tokenizer=, and decodekit draws")
+    return Fitness(what, "cannot", "this dialect takes text, and no chat template is known", elsewhere)
 
 
 def _prompts(server: Server, checks: TextChecks) -> Fitness:

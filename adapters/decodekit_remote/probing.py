@@ -93,7 +93,7 @@ async def contact(transport: Transport, dialect: Dialect | None, model: str | No
         info = await _server_info(transport, dialect, model, "warning") or ServerInfo()
         found = Found(dialect, replace(info, model=model or info.model), dialect.capabilities)
         return await _probed(transport, found) if probe and not found.capabilities.draws_only else found
-    tried = []
+    tried, drawing = [], None
     for name in _order():
         try:
             candidate = dialect_named(name)
@@ -109,14 +109,19 @@ async def contact(transport: Transport, dialect: Dialect | None, model: str | No
         found = Found(candidate, replace(reported, model=model or reported.model), candidate.capabilities)
         try:
             found = await _probed(transport, found)
-        except ProviderError:
-            if name != _LAST[0]:
+        except ProviderError as error:
+            absent = isinstance(error, Refused) and error.status in (404, 405, 501)
+            if drawing is not None and absent:
+                found = drawing  # no chat there, but completions that the server draws
+            elif name != _LAST[0]:
                 raise
-            continue  # no completions there, or none with logprobs: perhaps a chat
+            else:
+                continue  # no completions there, or none with logprobs: perhaps a chat
         if found.capabilities.draws_only and name == _LAST[0]:
+            drawing = found
             continue  # no completions with logprobs: perhaps a chat that has them
         transport.redaction.log(
-            "info", "dialect found", server=transport.base_url, dialect=name, model=found.info.model
+            "info", "dialect found", server=transport.base_url, dialect=found.dialect.name, model=found.info.model
         )
         return found
     raise ProviderError(

@@ -11,6 +11,7 @@ from typing import Any
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, Disclosure
 from decodekit.errors import AdapterError, DecodekitError, DistributionError, ProviderError
+from decodekit.log import get_logger
 from decodekit.model.adapter import Answer
 from decodekit.model.prefix import Prefix
 from decodekit_remote.answers import Answers
@@ -18,6 +19,7 @@ from decodekit_remote.dialect import Position, Reply, Request
 from decodekit_remote.draft_length import DraftLength
 from decodekit_remote.list_distribution import is_repeated
 from decodekit_remote.list_length import ListLength
+from decodekit_remote.named_tokens import named_tokens
 from decodekit_remote.prompt_counts import Miscounted
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import Server
@@ -143,13 +145,16 @@ class Questions:
 
     async def _by_name(self, wanted: Wanted) -> Distribution:
         """Requested ids are asked for together with those of the head, so that one answer holds both."""
-        head = self._answers.of(wanted.prefix.digest)
-        if head is None or head.answer.token_ids is None:
-            first = await self._answer(replace(wanted, disclosure=Disclosure(wanted.disclosure.top)))
+        head, plain = self._answers.of(wanted.prefix.digest), Disclosure(wanted.disclosure.top)
+        if head is None or not head.covers(plain):
+            first = await self._answer(replace(wanted, disclosure=plain, least=plain))
         else:
             first = head.answer
         ids = first.token_ids
-        assert ids is not None and first.tail is not None
+        if ids is None or first.tail is None:
+            return first
+        if not self._server.capabilities.named_ids:
+            return await self._by_choice(wanted, first)
         asked = list(dict.fromkeys([*wanted.disclosure.ids, *ids.tolist()]))
         if len(asked) > self._server.capabilities.named_ids:
             asked = asked[: self._server.capabilities.named_ids]
@@ -162,6 +167,24 @@ class Questions:
             bound = max(bound or 0.0, float(first.logprobs.max()))
         self._answers.keep(wanted.prefix, reply.positions[0], question, 0, reply, bound=bound)
         return self._given(wanted.prefix)
+
+    async def _by_choice(self, wanted: Wanted, first: Distribution) -> Distribution:
+        """The list with the values of the requested ids, each as the server gives it when it chooses that token."""
+        prefix, ids, tail = wanted.prefix, wanted.disclosure.ids, first.tail
+        assert first.token_ids is not None and tail is not None
+        question = replace(self._question([prefix], len(first.token_ids)), force=None)
+        known = dict(zip(first.token_ids.tolist(), first.logprobs.tolist(), strict=True))
+        try:
+            position = await named_tokens(self._server, question, known, ids)
+        except AdapterError as error:
+            get_logger().warning("tokens could not be asked for by name, so a longer list is", why=str(error))
+            longest = Disclosure(self._server.capabilities.most_top)
+            return await self._answer(replace(wanted, disclosure=longest, least=longest))
+        bound = 0.0 if tail.max_logprob is None else tail.max_logprob
+        top = wanted.disclosure.top or self._list_length.top
+        asked = replace(question, top=top, named=ids)
+        self._answers.keep(prefix, position, asked, 0, Reply([position]), bound=bound)
+        return self._given(prefix)
 
     async def _ask_batch(self, batch: Sequence[Wanted]) -> list[tuple[bytes, Answer]]:
         """Several prompts in one request; one by one if it is refused, to find the one that causes it."""

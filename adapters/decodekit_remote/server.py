@@ -69,16 +69,25 @@ class Server:
         """The longest prefix in tokens: a server needs room for one more token."""
         return None if self.info.context_length is None else self.info.context_length - 1
 
+    @property
+    def names_by_choice(self) -> bool:
+        """Whether the value of a named token is found by making the server choose it."""
+        return self.capabilities.biases and isinstance(self.vocabulary, KnownVocabulary)
+
     def reachable(self, want: Disclosure, usual: int) -> Disclosure:
-        """What to request from the server for this: at least ``usual``, and at most what it can give."""
+        """What to request from the server for this: at least ``usual``, and at most what it can give.
+
+        Where tokens cannot be asked for by id, the longest list is.
+        """
         capabilities = self.capabilities
         by_name = len(want.ids) + (want.top or 0) if want.ids else 0  # the head is requested by id together with them
         if capabilities.whole_vocabulary and (want.kind == "all" or by_name > capabilities.named_ids):
             return ALL
-        if want.kind == "all" or (want.ids and not capabilities.named_ids):
-            usual = capabilities.most_top if want.kind == "all" else usual
-            return Disclosure(min(max(want.top or 0, usual), capabilities.most_top))
-        return Disclosure(min(max(want.top or 0, usual), capabilities.most_top), want.ids)
+        top, most = min(max(want.top or 0, usual), capabilities.most_top), capabilities.most_top
+        if want.kind == "all":
+            return Disclosure(most)
+        named = not want.ids or capabilities.named_ids or self.names_by_choice
+        return Disclosure(top, want.ids) if named else Disclosure(most)
 
     def fault(self, prefix: Prefix) -> DecodekitError | None:
         """Why a prefix cannot be asked for; None when it can."""

@@ -28,6 +28,7 @@ Guard = Callable[[Awaitable[Any]], Awaitable[Any]]
 
 _MOST_STOPS = 4  # that OpenAI's API takes; a run looks for all of them itself
 _OPTIONAL = ("seed", "stream_options", "stop", "stop_sequences")  # no law depends on them
+_LOGPROBS = ("logprobs", "top_logprobs", "include")  # a record only
 _SEEDS = 2**31 - 1
 _APART = 0x9E3779B1  # so that the samples of one prompt have different seeds
 
@@ -49,6 +50,7 @@ class ServerDrawn:
 
     def __init__(self, connection: Connection, terms: Terms, engine: Any, guarded: Guard) -> None:
         self._connection, self._server, self._terms, self._guarded = connection, connection.server, terms, guarded
+        self._neutral: tuple[str, ...] = ()  # parameters with the values that change nothing
         self._described = self._translated(engine)
         self._settings: dict[str, Any] = dict(self._described["settings"])
         if terms.stop:
@@ -69,6 +71,7 @@ class ServerDrawn:
         takes = server.capabilities.takes
         try:
             settings, notes = ENGINES[name].settings(terms.chain, server.dialect.name if takes else "")
+            self._neutral = ENGINES[name].neutral(settings)
             if "logit_bias" in settings and isinstance(server.vocabulary, HashedVocabulary):
                 raise ParameterError(
                     "sampler 'provider': logit_bias names token ids, and without a tokenizer those of this server are "
@@ -132,22 +135,45 @@ class ServerDrawn:
             [prefix], max(0, min(top, self._server.capabilities.most_top)), tokens=self._terms.max_tokens
         )
         refused = self._connection.refused_fields
+        removable = {**{name: (name,) for name in (*_OPTIONAL, *self._neutral)}, "logprobs": _LOGPROBS}
         while True:
             begun = False
             noted = {"not_sent": ", ".join(sorted(refused))} if refused else {}
             try:
                 async for token in drawn_tokens(self._server, prefix, question, settings, noted, without=refused):
+                    if not begun:
+                        self._note_model(token, question.model)
                     begun = True
                     yield token
                 return
             except Refused as error:
-                field = next((name for name in _OPTIONAL if re.search(rf"\b{name}\b", str(error))), None)
-                if begun or error.status not in (400, 422) or field is None or field in refused:
+                if begun or error.status not in (400, 422):
                     raise
-                refused.add(field)
+                named = [name for name in removable if re.search(rf"(?:\b|_){name}\b", str(error))]
+                field = next((name for name in named if not refused.issuperset(removable[name])), None)
+                if field is None:
+                    raise self._with_way_out(error) from None
+                refused.update(removable[field])
                 self._server.transport.redaction.log(
                     "warning", "asking again without a parameter that is refused", parameter=field, error=str(error)
                 )
+
+    def _with_way_out(self, error: Refused) -> Refused:
+        """The refusal of a parameter that the law needs."""
+        law = [name for name in self._described["settings"] if name not in self._neutral]
+        needed = next((name for name in law if re.search(rf"\b{name}\b", str(error))), None)
+        if needed is None:
+            return error
+        message = f"{error}; the chain needs {needed}, so change the chain, or ask another model"
+        return Refused(message, status=error.status, again=error.again, wait=error.wait)
+
+    def _note_model(self, token: DrawnToken | DrawnEnd, asked: str | None) -> None:
+        """A warning where an answer is that of another model than the answers before; each step names its own."""
+        schedule = token.schedule if isinstance(token, DrawnToken) else None
+        model = str((schedule or {}).get("model", asked or ""))
+        was, self._connection.drawn_model = self._connection.drawn_model, model
+        if was not in (None, model):
+            self._server.transport.redaction.log("warning", "another model answers", was=was, now=model)
 
     async def _next(self, prefix: Prefix, answers: DrawnAnswer) -> DrawnToken | DrawnEnd | DecodekitError:
         try:

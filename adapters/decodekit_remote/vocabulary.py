@@ -117,6 +117,7 @@ class KnownVocabulary:
         lossy: what the server does to bytes that are not UTF-8; a text that two tokens share gives no id.
         conversations: the server takes conversations.
         longest_text: a token of more bytes than this has no text at the server; None where all have.
+        markup: the server reads the markup of a control token in a prompt as that token.
     """
 
     assumes = ""
@@ -128,7 +129,10 @@ class KnownVocabulary:
         *,
         conversations: bool = False,
         longest_text: int | None = None,
+        markup: bool = False,
     ) -> None:
+        controls: Mapping[str, int] = getattr(tokenizer, "control_tokens", {}) if markup else {}
+        self._markup = {token: text.encode() for text, token in controls.items()}
         self._memory = ConversationTokenizer(tokenizer) if conversations else None
         self.tokenizer: Tokenizer = self._memory or tokenizer
         self._by_bytes: dict[bytes, int | None] = {}
@@ -186,7 +190,7 @@ class KnownVocabulary:
         if getattr(self.tokenizer, "space_in_front", "never") == "never":
             return _text(pieces)
         text = _text(pieces)
-        added: frozenset[int] = getattr(self.tokenizer, "whole_tokens", frozenset())
+        added: frozenset[int] = getattr(self.tokenizer, "whole_tokens", frozenset()) | self._markup.keys()
         begins = [at == 0 or sent[at - 1] in added for at in range(len(sent))]
         bare = [piece.removeprefix(b" ") if at else piece for piece, at in zip(pieces, begins, strict=True)]
         ways = (text.removeprefix(" "), _text(bare), text)
@@ -212,9 +216,11 @@ class KnownVocabulary:
         for token in ids:
             piece = self.tokenizer.token_bytes(token)
             if piece is None:
+                piece = self._markup.get(token)
+            if piece is None:
                 raise ParameterError(
-                    f"token {token} is a control token without a text, and this server takes only text; "
-                    "use a dialect that takes ids"
+                    f"token {token} is a control token without a text, and this server takes only text; use a dialect "
+                    "that takes ids, and for a conversation dialect='openai_chat', where the server has it"
                 )
             pieces.append(piece)
         return pieces

@@ -90,6 +90,11 @@ def _placed(adapter: Adapter, given: Prompt | None, text: Continuation) -> tuple
 
 def _after_its_first(adapter: Adapter, text: Continuation) -> tuple[Prefix, Tokens]:
     """The tokens of a text behind its first one, where nothing can stand before that."""
+    if getattr(adapter.tokenizer, "whole_texts", False):
+        raise ParameterError(
+            "text: this server takes texts, and its tokens are not known, so a whole text cannot be scored; name its "
+            "tokenizer with tokenizer=, or give what comes before a text of one token"
+        )
     ids, tokenised, size = tokens_of(adapter, "", Prefix(), text, "text")
     if len(ids) < 2:
         raise ParameterError(

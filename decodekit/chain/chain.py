@@ -286,6 +286,9 @@ def _listed(processors: Any) -> tuple[Callable[..., Any], ...]:
 
 
 def _short(processor: Any) -> str:
-    """A processor in a few words, on one line."""
-    shown = " ".join(repr(processor).split())
+    """A processor in a few words, on one line, behind its distribution where its name alone is another's."""
+    described = registry.describe(processor)
+    name = described["name"]
+    front = registry.spelled("processors", name, described["distribution"]).removesuffix(name)
+    shown = front + " ".join(repr(processor).split())
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 4]}...)"

@@ -13,13 +13,17 @@ from decodekit.plugin import FunctionPlugin, parameter_model, registry
 __all__ = ["write_part", "written"]
 
 
-def write_part(name: str, parameters: Mapping[str, Any]) -> str:
-    """One processor or sampler in the syntax of `parse_chain`, the main parameter first, without None values."""
+def write_part(name: str, parameters: Mapping[str, Any], spelled: str = "") -> str:
+    """One processor or sampler in the syntax of `parse_chain`, the main parameter first, without None values.
+
+    ``spelled`` is its name with its distribution, where it needs that.
+    """
+    spelled = spelled or name
     main_first = sorted(parameters, key=lambda key: key != name)
     given = {key: _scalar(parameters[key]) for key in main_first if parameters[key] is not None}
     if list(given) == [name]:
-        return f"{name}={given[name]}"
-    return f"{name}({', '.join(f'{key}={value}' for key, value in given.items())})" if given else name
+        return f"{spelled}={given[name]}"
+    return f"{spelled}({', '.join(f'{key}={value}' for key, value in given.items())})" if given else spelled
 
 
 def written(plugin: Any) -> str:
@@ -30,7 +34,9 @@ def written(plugin: Any) -> str:
     own = {
         key: value for key, value in description["params"].items() if key not in fields or value != fields[key].default
     }
-    return write_part(description["name"], own)
+    name = description["name"]
+    group = "samplers" if registry.is_sampler(name) else "processors"
+    return write_part(name, own, registry.spelled(group, name, description["distribution"]))
 
 
 def _scalar(value: Any) -> str:

@@ -31,7 +31,7 @@ __all__ = [
     "draw_from_task",
 ]
 
-Ending = Literal["stop", "length"]
+Ending = Literal["stop", "length", "context"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class DrawnToken:
         ends: why the provider's answer ends after this token; None where it goes on, or where a `DrawnEnd` says so.
         schedule: for the record.
         counted: whether it is one token of the provider. A piece of text is not known to be one.
+        prompt_tokens, cached_tokens: as for `DrawnEnd`, as far as they are known when it comes.
     """
 
     token_id: int
@@ -51,6 +52,8 @@ class DrawnToken:
     ends: Ending | None = None
     schedule: Schedule | None = None
     counted: bool = True
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -76,7 +76,25 @@ class Plugin(_Parameters):
 
     Give every number a lower and an upper bound, and give the main parameter the name of the plugin. Define
     ``__call__``. The optional attributes (`decodekit.plugin.traits.Traits`) are class variables.
+
+    Raises:
+        ParameterError: a parameter is missing, unknown or out of its bounds, or given without its name.
     """
+
+    if not TYPE_CHECKING:  # a type checker makes the signature from the fields
+
+        def __init__(self, /, *unnamed: Any, **parameters: Any) -> None:
+            owner, known = f"plugin {type(self).__name__!r}", _names(type(self))
+            if unnamed:
+                raise ParameterError(f"{owner}: {unnamed[0]!r} has no name; its parameters are {', '.join(known)}")
+            try:
+                super().__init__(**parameters)
+                return
+            except ValidationError as error:
+                said = explained(error.errors(), parameters, lambda _: known, owner)
+            raise ParameterError(said)
+
+        __init__.__pydantic_base_init__ = True  # so that `validated`, which names the kind too, does not call it
 
 
 class FunctionPlugin:
@@ -190,11 +208,15 @@ def parameter_schema(target: Callable[..., Any], owner: str) -> dict[str, Any]:
         raise ConfigError(f"the parameters of {owner} have no schema: {message_of(error)}") from error
 
 
+def _names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
 def validated(model: type[BaseModel], parameters: Mapping[str, Any], owner: str) -> BaseModel:
     """An instance of the model. Raises `ParameterError`, which names the owner, the field and the way out."""
     try:
         return model.model_validate(dict(parameters))
     except ValidationError as error:
-        known = [field.alias or name for name, field in model.model_fields.items()]
+        known = _names(model)
         said = explained(error.errors(), parameters, lambda _: known, owner)
     raise ParameterError(said)  # out here it does not hold pydantic's error, which holds the values, secrets too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from decodekit.errors import ParameterError
 from decodekit.model.drawn import Drawing
@@ -31,9 +32,24 @@ def check_options(settings: Settings, options: GenerationOptions, *, listed: boo
             "trace: a trace begins with its prompts, and those of an iterator are not known then; give a list, or "
             "write the trace of each result"
         )
+    if options.stop.ids and getattr(settings.adapter.tokenizer, "whole_texts", False):
+        unseen = [each for each in options.stop.ids if not _is_known(settings.adapter.tokenizer, each)]
+        if unseen:
+            raise ParameterError(
+                f"stop_ids: token id {unseen[0]} is the hash of no text seen here, so it cannot be drawn; this server "
+                "takes texts, so give the text with stop="
+            )
     size, largest = settings.adapter.info.vocab_size, max(options.stop.ids, default=0)
     if size is not None and largest >= size:
         raise ParameterError(f"stop_ids: token id {largest} lies outside the vocabulary of {size} tokens")
+
+
+def _is_known(tokenizer: Any, token: int) -> bool:
+    try:
+        tokenizer.token_bytes(token)
+    except ParameterError:
+        return False
+    return True
 
 
 def ban_of(settings: Settings, options: GenerationOptions) -> Ban | None:

@@ -206,6 +206,7 @@ class RunSequence:
     def _given(self, drawn: DrawnToken, waited: float, last: FinishReason | None) -> list[Step]:
         """Take a token that the provider drew. Its step waits while text is held back that may become its own."""
         self._given_tokens += drawn.counted
+        self.counts = DrawnEnd("stop", drawn.prompt_tokens, None, drawn.cached_tokens)  # if a stop text ends it here
         if self._given_tokens > self.decoder.stop.max_tokens:
             self.decoder.finish("length")  # the provider went on beyond what it was asked for
             return self.settled()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
@@ -51,6 +52,7 @@ class Header:
         rng: the random number algorithm's name and version.
         given: the prompts as they were given, text or messages, if their ids alone do not determine the model's input:
             the server takes texts or messages. Otherwise None, and left out of the file.
+        created: when the run began, in ISO 8601. It is no part of the contents, and equal runs differ in it.
     """
 
     seed: int
@@ -69,10 +71,12 @@ class Header:
     format: str = FORMAT
     rng: str = ALGORITHM
     given: list[str | list[dict[str, Any]] | None] | None = None
+    created: str = field(default_factory=lambda: _now(), compare=False)
 
     def content(self) -> dict[str, Any]:
         """As data, for the first line of a file."""
         data = asdict(self)
+        del data["created"]
         if self.given is None:
             del data["given"]
         return data
@@ -119,12 +123,24 @@ class Resumption:
         cut: how many bytes of an incomplete last line were left out.
         adapter: the `AdapterInfo`, as data, of the adapter after this place.
         versions: as in the header, after this place.
+        created: when it was resumed, in ISO 8601.
     """
 
     steps: int
     cut: int
     adapter: dict[str, Any]
     versions: dict[str, str] = field(default_factory=lambda: versions())
+    created: str = field(default_factory=lambda: _now(), compare=False)
+
+    def content(self) -> dict[str, Any]:
+        """As data, for a line of a file."""
+        data = asdict(self)
+        del data["created"]
+        return data
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def versions() -> dict[str, str]:

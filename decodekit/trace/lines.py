@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -47,7 +47,7 @@ class Lines:
     def header(self, header: Header) -> Line:
         """The first line."""
         content = _line_of(header.content())
-        line = b'{"kind":"header","content":' + content + b',"created":"%s"}' % _now().encode()
+        line = b'{"kind":"header","content":' + content + b',"created":%s}' % json.dumps(header.created).encode()
         _require_readable(line, header=True)
         return Line(line, content)
 
@@ -62,8 +62,8 @@ class Lines:
 
     def resumed(self, resumption: Resumption) -> Line:
         """The line that says that the run was resumed."""
-        content = asdict(resumption)
-        return Line(_line_of({"kind": "resumed", "prev": self._prev, "content": content, "created": _now()}), b"")
+        content, created = resumption.content(), resumption.created
+        return Line(_line_of({"kind": "resumed", "prev": self._prev, "content": content, "created": created}), b"")
 
     def footer(self, ends: Sequence[SequenceEnd], shortened: int = 0) -> tuple[bytes, Footer]:
         """The last line with its newline, and the footer in it."""
@@ -73,10 +73,6 @@ class Lines:
             del content["shortened"]
         body = _line_of({"kind": "footer", "prev": self._prev, "content": content})[:-1]
         return body + b',"check":"' + digest(body).encode() + b'"}\n', footer
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _line_of(data: Mapping[str, Any]) -> bytes:

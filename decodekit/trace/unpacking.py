@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = ["Fault", "TraceReader"]
 
 _HEADER = b'{"kind":"header","content":'
 _CHECK = b',"check":"'
+_LONGEST_TIME = 64  # characters
 
 
 class Fault(TraceError):
@@ -140,7 +142,7 @@ class TraceReader:
             case "recovered":
                 check_recovered(data.get("content"))
             case "resumed":
-                self.resumed.append(parse_resumption(data.get("content")))
+                self.resumed.append(replace(parse_resumption(data.get("content")), created=_time(data)))
             case "footer":
                 self.footer = self._end(line, data.get("content"))
             case other:
@@ -180,9 +182,18 @@ def _header(line: bytes, ended: bool, path: object) -> tuple[Header, Any]:
         start, end = len(_HEADER), line.rfind(b',"created":')
         if not line.startswith(_HEADER) or end < start:
             raise ValueError("its header does not have the form in which a header is written")
-        return parse_header(content), blake2b(memoryview(line)[start:end], digest_size=16)
+        header = replace(parse_header(content), created=_time(data))
+        return header, blake2b(memoryview(line)[start:end], digest_size=16)
     except (ValueError, RecursionError) as error:
         raise TraceError(f"{path} is not a decodekit trace: {_told(error)}", step=0) from None
+
+
+def _time(data: Mapping[str, Any]) -> str:
+    """When a line says that it was made. Raises `ValueError` where that is no short text."""
+    created = data.get("created")
+    if not isinstance(created, str) or len(created) > _LONGEST_TIME:
+        raise ValueError("created is no time")
+    return created
 
 
 def _content_bytes(line: bytes) -> bytes:

@@ -22,6 +22,14 @@ def test_a_name_of_ours_stays_ours_and_the_stranger_has_his_name_in_front(tmp_pa
         assert [part["name"] for part in parts] == ["top_k"] * 3 and parts[1]["params"] == {"top_k": 2.5}
         result = decodekit.Session(NGramAdapter("abab"), chain).generate("a", max_tokens=2)
         assert chain_of(result.trace).describe() == chain.describe()
+        from decodekit.cli.chain_writing import written
+        from decodekit.trace.what_if.counterfactual import chain_as_if
+        theirs = decodekit.Chain.of("temperature=0.8 its-taker:top_k=2.5")
+        for named in ("its-taker:top_k", "top_k"):
+            changed = chain_as_if(theirs, [{"name": named, "top_k": 3.5}]).describe()["processors"][1]
+            assert (changed["distribution"], changed["params"]) == ("its-taker", {"top_k": 3.5}), changed
+        assert written(theirs.processors[1]) == "its-taker:top_k=2.5" and "its-taker:top_k(" in repr(theirs)
+        assert "its-taker" not in repr(decodekit.Chain.of("top_k=7"))
         assert shared_names() == [("processors", "top_k", ["decodekit", "its-taker"])]
         assert "its-taker:top_k" in json.dumps(config_schema())
         for name in ("nobody:top_k", "its-taker:top_p", ":top_k"):

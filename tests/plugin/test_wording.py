@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from decodekit import ParameterError, processor
+from decodekit import ParameterError, Plugin, processor
 from decodekit.plugin import parameter_model, registry, validated
 
 
@@ -134,3 +134,20 @@ def test_no_word_of_pydantic_is_in_the_message_of_any_parameter() -> None:
                 seen += bool(said)
                 assert not [word for word in THEIRS if word in said.replace(repr(value), "")], (info.name, said)
     assert seen > 500
+
+
+def test_a_plugin_that_is_built_in_code_names_its_parameters() -> None:
+    """No word of pydantic, and no address of its pages."""
+
+    class Doubled(Plugin):
+        doubled: float
+
+    def said(*args: Any, **params: Any) -> str:
+        with pytest.raises(ParameterError) as caught:
+            Doubled(*args, **params)
+        return str(caught.value)
+
+    assert said(doubled="x") == "plugin 'Doubled': doubled: must be a number, not 'x'"
+    assert said() == "plugin 'Doubled': parameter 'doubled' is missing"
+    assert said(doubled=1.0, other=2) == "plugin 'Doubled': unknown parameter 'other'; there is doubled"
+    assert said(3) == "plugin 'Doubled': 3 has no name; its parameters are doubled"

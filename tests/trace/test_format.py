@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,17 @@ def test_no_secret_can_enter_a_trace_because_a_config_holds_only_names(tmp_path:
         "seed", "level", "prompts", "sequences", "chain", "adapter", "on_undisclosed", "stop", "top_logprobs",
         "metadata", "config", "versions", "chat_template", "format", "rng",
     }  # fmt: skip
+
+
+def test_the_date_of_a_run_is_kept_when_it_is_read_and_written_again(tmp_path: Path, ngram: NGramAdapter) -> None:
+    """Also that of a resumption: the time of a copy is not that of the run."""
+    path, longer = tmp_path / "run.jsonl", tmp_path / "longer.jsonl"
+    result = decodekit.Session(ngram, seed=7).generate("the ", max_tokens=2, trace=path)
+    assert result.trace.to_bytes() == path.read_bytes()
+    decodekit.resume(path, ngram, max_tokens=4, trace=longer)
+    read = decodekit.read_trace(longer)
+    old = "2001-01-01T00:00:00.000+00:00"
+    read.header, read.resumed = replace(read.header, created=old), [replace(read.resumed[0], created=old)]
+    again = decodekit.Trace.from_bytes(read.to_bytes())
+    assert again.to_bytes() == read.to_bytes() and read.to_bytes().count(old.encode()) == 2
+    assert (again.header.created, again.resumed[0].created) == (old, old)

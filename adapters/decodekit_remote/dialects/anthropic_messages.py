@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from decodekit.errors import ParameterError
+from decodekit.errors import ParameterError, ProviderError
 from decodekit_remote.dialect import Ask, Capabilities, Counts, Dialect, Drawn, Reply, Request, ServerInfo
 from decodekit_remote.dialects.completions import models_of
 from decodekit_remote.dialects.drawn_events import calls_a_tool, counts_in, ending_of, refuses, text_in
@@ -64,35 +64,37 @@ class AnthropicMessagesDialect(Dialect):
         """A piece of text is recorded as one token, of which nothing is known but its text."""
         kind = data["type"]
         if kind == "message":  # of a server that does not stream
-            for block in data["content"]:
-                self._check_block(block)
             text = "".join(text_in(block["text"]) for block in data["content"] if block["type"] == "text")
-            return self._end(data, data)._replace(text=text)
+            faults = [fault for fault in map(self._fault_of, data["content"]) if fault is not None]
+            end = self._end(data, data)
+            return end._replace(text=text, fault=next(iter(faults), end.fault))
         if kind == "message_start":
             return self._end({}, data["message"])
         if kind == "content_block_start":
-            self._check_block(data["content_block"])
+            return Drawn((), fault=self._fault_of(data["content_block"]))
         if kind == "content_block_delta" and data["delta"]["type"] == "text_delta":
             return Drawn((), text=text_in(data["delta"]["text"]), part=(int(data.get("index", 0)),))
         if kind == "message_delta":
             return self._end(data["delta"], data)
         return Drawn((), idle=kind == "ping")
 
-    def _check_block(self, block: Any) -> None:
-        if block["type"] not in ("text", "thinking", "redacted_thinking"):
-            raise calls_a_tool(self.name, str(block["type"])[:40])
+    def _fault_of(self, block: Any) -> ProviderError | None:
+        if block["type"] in ("text", "thinking", "redacted_thinking"):
+            return None
+        return calls_a_tool(self.name, str(block["type"])[:40])
 
     def _end(self, delta: Any, event: Any) -> Drawn:
         """What an event says of the end of the message, and of its tokens."""
+        ends, fault = ending_of(delta.get("stop_reason"), self.name)
         if delta.get("stop_reason") == "refusal":
-            raise refuses(self.name, "stop_reason is refusal")
+            fault = refuses(self.name, "stop_reason is refusal")
         counts = counts_in(event.get("usage"), "input_tokens", "output_tokens")
         read, written = (
             counts_in(event.get("usage"), f"cache_{way}_input_tokens").prompt for way in ("read", "creation")
         )
         if counts.prompt is not None:  # the numbers from the cache are not in it
             counts = Counts(counts.prompt + (read or 0) + (written or 0), counts.completion, read)
-        return Drawn((), ending_of(delta.get("stop_reason"), self.name), str(event.get("model") or ""), counts=counts)
+        return Drawn((), ends, str(event.get("model") or ""), counts=counts, fault=fault)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)

@@ -63,7 +63,7 @@ def read_event(data: Any, read: Reading, name: str) -> Reply:
     choice = first_choice(data)
     if choice is None:
         return Reply([], finished=False)
-    finished = choice.get("finish_reason") is not None
+    finished = bool(choice.get("finish_reason"))  # "" stands for null in some proxies
     listed = [] if finished and not choice.get("logprobs") else _lists(choice, read, name)
     return Reply(
         [each for each in listed if each is not None],

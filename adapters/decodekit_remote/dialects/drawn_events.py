@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 from decodekit.errors import ProviderError
+from decodekit.model.drawn import Ending
 from decodekit_remote.dialect import Counts, Drawn, Entry, Position, Token
 from decodekit_remote.dialects.completions import position, whole_number
 from decodekit_remote.dialects.content import by_bytes, positions
@@ -22,7 +23,14 @@ __all__ = [
 ]
 
 
-def drawn_choice(data: Any, choice: Any, text: Any, read: Callable[[str], Token], name: str) -> Drawn:
+def drawn_choice(
+    data: Any,
+    choice: Any,
+    text: Any,
+    read: Callable[[str], Token],
+    name: str,
+    fault: ProviderError | None = None,
+) -> Drawn:
     """What an event adds to its choice.
 
     Args:
@@ -31,18 +39,21 @@ def drawn_choice(data: Any, choice: Any, text: Any, read: Callable[[str], Token]
         text: the text that it adds, or None.
         read: what a key of a list is.
         name: of the dialect, for errors.
+        fault: why the answer cannot be used from here on.
     """
     counts = counts_in(data.get("usage"))
     if choice is None:
         return Drawn((), counts=counts)
     scored = choice.get("logprobs") or {}
+    ends, odd = ending_of(choice.get("finish_reason"), name)
     return Drawn(
         listed_entries(scored["content"], name) if scored.get("content") else _keyed_entries(scored, read),
-        ending_of(choice.get("finish_reason"), name),
+        ends,
         str(data.get("model") or ""),
         str(data.get("system_fingerprint") or ""),
         text_in(text),
         counts=counts,
+        fault=fault or odd,
     )
 
 
@@ -96,17 +107,16 @@ def _keyed_entries(scored: Any, read: Callable[[str], Token]) -> list[Entry]:
     return entries
 
 
-def ending_of(reason: str | None, name: str) -> Literal["stop", "length"] | None:
-    """Why an answer that the server drew is complete; None where it goes on.
+def ending_of(reason: str | None, name: str) -> tuple[Ending | None, ProviderError | None]:
+    """Why an answer that the server drew is complete; None where it goes on, for which proxies write "" too.
 
-    Raises:
-        ProviderError: for a reason that no text has, such as a filter.
+    Of a reason that no text has, such as a filter, the error: text may come with it.
     """
-    if reason is None:
-        return None
+    if not reason:
+        return None, None
     if reason not in _ENDINGS:
-        raise ProviderError(f"{name}: the server ended its answer for the reason {str(reason)[:40]!r}")
-    return _ENDINGS[reason]
+        return None, ProviderError(f"{name}: the server ended its answer for the reason {str(reason)[:40]!r}")
+    return _ENDINGS[reason], None
 
 
 def calls_a_tool(name: str, what: str = "") -> ProviderError:
@@ -120,7 +130,8 @@ def refuses(name: str, refusal: Any) -> ProviderError:
     return ProviderError(f"{name}: the model refuses to answer: {str(refusal)[:200]!r}")
 
 
-_ENDINGS: Mapping[str, Literal["stop", "length"]] = {
+_ENDINGS: Mapping[str, Ending] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence", "completed"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens"), "length"),
+    **dict.fromkeys(("model_length", "model_context_window_exceeded"), "context"),  # Mistral's, Anthropic's
 }

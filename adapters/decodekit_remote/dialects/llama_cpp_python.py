@@ -41,6 +41,7 @@ class LlamaCppPythonDialect(Dialect):
         distinct_keys=True,
         biases=True,
         lossy="ignore",
+        reads_markup=True,  # `special` in Llama.create_completion
         longest_text=32,  # bytes of the buffer that each token is written to: a longer one is lost
     )
 

@@ -88,7 +88,7 @@ class OpenAIChatDialect(Dialect):
         choice = first_choice(data)
         if choice is None:
             return Reply([], finished=False)
-        finished = choice.get("finish_reason") is not None
+        finished = bool(choice.get("finish_reason"))  # "" stands for null in some proxies
         entries = (choice.get("logprobs") or {}).get("content")
         if not entries and (choice.get("delta") or {}).get("content"):
             raise no_logprobs(self.name)
@@ -108,11 +108,12 @@ class OpenAIChatDialect(Dialect):
         """A server that does not stream answers with the whole ``message`` in place of a ``delta``."""
         choice = first_choice(data)
         added = (choice.get("delta") or choice.get("message") or {}) if choice is not None else {}
+        fault = None
         if added.get("tool_calls") or added.get("function_call"):
-            raise calls_a_tool(self.name)
+            fault = calls_a_tool(self.name)
         if added.get("refusal"):
-            raise refuses(self.name, added["refusal"])
-        return drawn_choice(data, choice, added.get("content"), str, self.name)
+            fault = refuses(self.name, added["refusal"])
+        return drawn_choice(data, choice, added.get("content"), str, self.name, fault)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)

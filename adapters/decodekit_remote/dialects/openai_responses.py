@@ -81,7 +81,7 @@ class OpenAIResponsesDialect(Dialect):
         if kind == "error":
             raise ProviderError(f"openai_responses: {str(data.get('message'))[:200]}")
         if kind == "response.output_item.added":
-            self._check_item(data.get("item") or {})
+            return Drawn((), fault=self._fault_of(data.get("item") or {}))
         if kind == "response.refusal.delta":
             raise refuses(self.name, data.get("delta"))
         if "_call" in kind:
@@ -91,26 +91,27 @@ class OpenAIResponsesDialect(Dialect):
     def _whole(self, answer: Any) -> Drawn:
         """The answer of a server that does not stream."""
         items = answer.get("output") or []
-        for item in items:
-            self._check_item(item)
-        parts = [part for item in items if item.get("type") == "message" for part in item["content"]]
-        for part in parts:
-            if part["type"] != "output_text":
-                raise refuses(self.name, part.get("refusal"))
+        faults = [fault for fault in map(self._fault_of, items) if fault is not None]
+        written = [part for item in items if item.get("type") == "message" for part in item["content"]]
+        parts = [part for part in written if part["type"] == "output_text"]
+        faults += [refuses(self.name, part.get("refusal")) for part in written if part["type"] != "output_text"]
         listed = [entry for part in parts for entry in listed_entries(part.get("logprobs") or (), self.name)]
         text = "".join(text_in(part["text"]) for part in parts)
-        return self._end(answer, answer.get("status") or "completed")._replace(entries=listed, text=text)
+        end = self._end(answer, answer.get("status") or "completed")
+        return end._replace(entries=listed, text=text, fault=next(iter(faults), end.fault))
 
-    def _check_item(self, item: Any) -> None:
-        if item.get("type") not in ("message", "reasoning", None):
-            raise calls_a_tool(self.name, str(item["type"])[:40])
+    def _fault_of(self, item: Any) -> ProviderError | None:
+        if item.get("type") in ("message", "reasoning", None):
+            return None
+        return calls_a_tool(self.name, str(item["type"])[:40])
 
     def _end(self, answer: Any, status: str) -> Drawn:
-        if status == "failed":
-            raise ProviderError(f"openai_responses: {str((answer.get('error') or {}).get('message'))[:200]}")
         reason = (answer.get("incomplete_details") or {}).get("reason") or status
+        ends, fault = ending_of(reason, self.name)
+        if status == "failed":
+            fault = ProviderError(f"openai_responses: {str((answer.get('error') or {}).get('message'))[:200]}")
         counts = counts_in(answer.get("usage"), "input_tokens", "output_tokens")
-        return Drawn((), ending_of(reason, self.name), str(answer.get("model") or ""), counts=counts)
+        return Drawn((), ends, str(answer.get("model") or ""), counts=counts, fault=fault)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)

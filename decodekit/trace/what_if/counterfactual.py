@@ -22,6 +22,7 @@ from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import CORE_SAMPLERS
 from decodekit.draw.whole import whole
 from decodekit.errors import ConfigError, ParameterError, TraceError
+from decodekit.plugin import registry
 from decodekit.plugin.installed import OURS
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.attempts import Attempts
@@ -210,7 +211,7 @@ def chain_as_if(chain: Chain, parts: Sequence[Mapping[str, Any]], sampler: Mappi
     Args:
         chain: the chain.
         parts: processors as data, such as ``{"name": "temperature", "temperature": 1.2}``; each replaces the one of
-            its name.
+            its name, ``{"name": "dist:name", ...}`` that of this distribution.
         sampler: another sampler as data; None for that of the chain.
 
     Raises:
@@ -228,14 +229,17 @@ def chain_as_if(chain: Chain, parts: Sequence[Mapping[str, Any]], sampler: Mappi
             raise ParameterError(
                 f"{part['name']!r} has no value, so nothing would change; give one, such as {part['name']}=..."
             )
-        places = [at for at, each in enumerate(described) if each["name"] == part["name"]]
+        owner, _, name = part["name"].rpartition(":")
+        owners = [each["distribution"] if each["name"] == name else None for each in described]
+        places = [at for at, each in enumerate(owners) if each is not None and owner in ("", each)]
         if len(places) != 1:
             has = ", ".join(each["name"] for each in described) or "no processors"
             raise ParameterError(
                 f"{part['name']!r} replaces the part of that name, and the chain has {len(places) or 'none'} ({has}); "
                 "give the whole chain in its place, such as chain='temperature=1.2 top_p=0.9'"
             )
-        (processors[places[0]],) = Chain.from_parts([{**described[places[0]]["params"], **part}]).processors
+        params, name = described[places[0]]["params"], registry.spelled("processors", name, owners[places[0]] or "")
+        (processors[places[0]],) = Chain.from_parts([{**params, **part, "name": name}]).processors
     if sampler is None:
         return Chain(processors, chain.sampler)
     return Chain(processors, Chain.from_parts([], sampler).sampler)

@@ -56,6 +56,9 @@ def test_the_numbers_of_tokens_are_the_servers() -> None:
     with playing(lambda *_: streamed(anthropic("Hello there."), done=False)) as server:
         told = generated(server, "anthropic_messages").usage
     assert (told.prompt_tokens, told.completion_tokens) == (9, 12)
+    with playing(lambda *_: streamed(anthropic("Hello", " there."), done=False)) as server:
+        told = generated(server, "anthropic_messages", stop=["th"]).usage  # the server's end is not awaited
+    assert told.prompt_tokens == 9
 
 
 def test_a_server_that_goes_beyond_max_tokens_is_cut_there_where_tokens_can_be_counted() -> None:
