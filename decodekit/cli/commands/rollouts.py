@@ -11,7 +11,7 @@ import typer
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
 from decodekit.cli.options import JsonFlag
 from decodekit.cli.output import put_json, say
-from decodekit.errors import ConfigError, ParameterError
+from decodekit.errors import ConfigError
 from decodekit.plugin.one_line import read_chain
 from decodekit.session import Session
 from decodekit.text.safe_text import safe_text
