@@ -7,6 +7,7 @@ The leading tokens of each step are, and so is the whole support where it was re
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Hashable, Iterator, Sequence
 from typing import Literal
 
@@ -16,12 +17,16 @@ from decodekit.analysis.beginnings import Beginnings
 from decodekit.analysis.bets import Law
 from decodekit.errors import ParameterError
 from decodekit.plugin.installed import OURS
+from decodekit.trace.named_texts import named_texts
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 
-__all__ = ["Against", "recorded_draws"]
+__all__ = ["Against", "possible_end", "recorded_draws"]
 
 Against = Literal["chain", "model"]
+
+_MARK = re.compile(r"(<[^<>\s]{1,40}>|\[[^\[\]\s]{1,40}\])?")
+_NOT_LISTED = -1
 
 
 def recorded_draws(
@@ -42,12 +47,14 @@ def recorded_draws(
             distribution: whether there was any chain.
 
         ends: the model's end tokens. A server draws them and does not return them, so what it does return was drawn
-            given that no end came. Without them its evidence is off by as much as the probability of an end.
+            given that no end came. Without them each listed text that looks like a control token may be one, and one
+            that is not listed.
         beginnings: of texts that were tested before; they are added to.
 
     Raises:
         ParameterError: two sequences have the same noise, a sequence is no sample (branches were taken back, or greedy
-            drew nothing), or a server's list is of raw values and the chain that it was asked for has processors.
+            drew nothing), a server's list is of raw values and the chain that it was asked for has processors, or a
+            server's texts ended by themselves and nothing says what its end tokens are.
     """
     seen: set[tuple[int, int]] = set()
     known = Beginnings() if beginnings is None else beginnings
@@ -61,14 +68,40 @@ def recorded_draws(
                 )
             seen.add((trace.header.seed, stream))
     for trace in traces:
-        width = _listed_by_all(trace)
+        width, told = _listed_by_all(trace), ends
+        if trace.by_provider and not ends:
+            told = _possible_ends(trace)
         places = {stream: _prompt(trace, index) for stream, index in trace.header.sequences}
         for step in trace.steps:
             law, place = _law(trace, step, against, width), places[step.stream]
             places[step.stream] = known.after(place, step.token_id)
             if law is None or (trace.by_provider and not known.is_new(place)):
                 continue
-            yield law.without(ends) if trace.by_provider and step.token_id not in ends else law, step.token_id
+            if step.token_id in told and not ends:
+                continue  # it is no end after all, and the law of the others is given that none of these comes
+            yield law.without(told) if trace.by_provider and step.token_id not in told else law, step.token_id
+
+
+def possible_end(text: str) -> bool:
+    """Whether a listed text looks like a control token, such as ``<|im_end|>``, ``</s>``, ``[EOS]``, or is empty."""
+    return _MARK.fullmatch(text) is not None
+
+
+def _possible_ends(trace: Trace) -> set[int]:
+    """The ids of texts that may be ends, and one that no list has.
+
+    Raises:
+        ParameterError: a text ended by itself, and no such text was listed.
+    """
+    texts = {token: text for step in trace.steps for token, text in named_texts(step.schedule).items()}
+    found = {token for token, text in texts.items() if possible_end(text)}
+    stopped = trace.footer is not None and any(each.finish_reason == "stop" for each in trace.footer.ends)
+    if stopped and not found and not trace.header.stop.get("strings"):
+        raise ParameterError(
+            "this server draws an end of text that it does not return, and which of its tokens that is is not known: "
+            "name its tokenizer=, or give ends="
+        )
+    return {*found, _NOT_LISTED}
 
 
 def _prompt(trace: Trace, index: int) -> Hashable:

@@ -14,6 +14,7 @@ from decodekit.session import Prompt, Session
 __all__ = ["try_sampler"]
 
 _AT_ONCE, _LONGEST = 4, 64  # of each round, whose rows are kept in memory
+_WITHOUT_NEWS = 8  # rounds
 
 
 def try_sampler(session: Session, prompt: Prompt, *, tokens: int = 2000) -> Honesty:
@@ -25,7 +26,7 @@ def try_sampler(session: Session, prompt: Prompt, *, tokens: int = 2000) -> Hone
     Args:
         session: an adapter and a chain.
         prompt: what to continue.
-        tokens: when to stop without a verdict.
+        tokens: when to stop without a verdict; earlier where eight rounds of texts have said nothing new.
 
     Raises:
         ParameterError: as `decodekit.analysis.recorded_draws.recorded_draws`.
@@ -35,9 +36,9 @@ def try_sampler(session: Session, prompt: Prompt, *, tokens: int = 2000) -> Hone
     tokenizer = session.adapter.tokenizer
     ends = frozenset() if tokenizer is None else frozenset(tokenizer.eos_ids)
     wager, seed, drawn, run = Wager(), Randomness(session.seed).seed, 0, 0
-    beginnings = Beginnings()
+    beginnings, silent = Beginnings(), 0
     try:
-        while drawn < tokens and not wager.decided:
+        while drawn < tokens and not wager.decided and silent < _WITHOUT_NEWS:
             limit = min(_LONGEST, tokens - drawn)
             n = min(_AT_ONCE, (tokens - drawn) // limit)
             results = session.generate_many([prompt], n=n, max_tokens=limit, seed=derive(seed, run), level="full")[0]
@@ -50,8 +51,7 @@ def try_sampler(session: Session, prompt: Prompt, *, tokens: int = 2000) -> Hone
                 wager.take(law, token_id)
             wager.skipped += len(trace.steps) - (len(wager) - before)
             drawn += max(1, len(trace.steps))
-            if len(wager) == before:
-                break  # texts that were all there before: more of them would say no more
+            silent = silent + 1 if len(wager) == before else 0  # all texts were there before
     except BaseException as error:
         with suppress(Exception):  # an error of the caller's own, which may take no attribute
             error.partial = wager.result()  # type: ignore[attr-defined]

@@ -64,6 +64,9 @@ def examine_sampler(
                 return 1 if not partial.honest else 2
             raise
         drawn_by = drawers[-1]
+        if found.honest and found.tokens + found.skipped < tokens // 2:
+            said = f"stopped after {found.tokens + found.skipped} tokens: new texts only repeat others"
+            say(f"{said}. Give a --prompt with long answers")
     _put(found, drawn_by, as_json)
     return 0 if found.honest else 1
 

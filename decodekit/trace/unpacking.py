@@ -191,9 +191,7 @@ def _header(line: bytes, ended: bool, path: object) -> tuple[Header, Any]:
 def _time(data: Mapping[str, Any]) -> str:
     """When a line says that it was made. Raises `ValueError` where that is no short text."""
     created = data.get("created")
-    if not isinstance(created, str) or len(created) > _LONGEST_TIME:
-        raise ValueError("created is no time")
-    return created
+    return created if isinstance(created, str) and len(created) <= _LONGEST_TIME else ""
 
 
 def _content_bytes(line: bytes) -> bytes:

@@ -14,6 +14,8 @@ pytest.importorskip("httpx")
 import decodekit
 from decodekit import ParameterError, Session
 from decodekit.analysis import honesty, recorded_draws
+from decodekit.analysis.bets import Law
+from decodekit.analysis.recorded_draws import possible_end
 from decodekit.cli.app import run
 from decodekit.plugin.registry import _ADAPTERS
 from decodekit.testing import PiecesTokenizer, TableAdapter
@@ -57,7 +59,8 @@ def test_the_command_takes_the_end_tokens_of_the_model_it_is_given(
     drawn("provider", tmp_path / "run.jsonl")
     trace = read_trace(path)
     expected = honesty(recorded_draws([trace], ends=TalkingTokenizer().eos_ids))
-    assert expected.log_e != honesty(recorded_draws([trace])).log_e
+    with pytest.raises(ParameterError, match=r"end of text that it does not return.*name its tokenizer="):
+        honesty(recorded_draws([trace]))
     assert run(["doctor", "--honest", "--trace", path, "--adapter", "talking", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["log_e"] == pytest.approx(expected.log_e)
     assert run(["doctor", "--honest", "--trace", path, "--adapter", "other"]) == 2
@@ -93,3 +96,21 @@ def test_a_server_that_repeats_its_texts_is_heard_once(monkeypatch: pytest.Monke
     assert len({tuple(trace.token_ids(stream)) for stream, _ in trace.header.sequences}) == 1
     one = len(trace.token_ids(trace.header.sequences[0][0]))
     assert 5 < honesty(recorded_draws([trace], ends=ends)).tokens == one
+
+
+def test_without_a_tokenizer_the_ends_are_texts_that_look_like_marks() -> None:
+    """Its end, of a probability of about .1, is in the lists of a server of texts and is never returned."""
+    chance, laws = np.random.default_rng(5), np.random.default_rng(6)
+    alarms = 0
+    for _ in range(40):
+        draws = []
+        for _ in range(250):
+            p = laws.dirichlet(np.full(8, 0.7)) * 0.89
+            listed, logprobs = np.array([*range(8), 100]), np.log([*p, 0.11])
+            order = np.argsort(-logprobs)
+            law = Law.listed(listed[order], logprobs[order], complete=True)
+            draws.append((law.without({100, -1}), int(chance.choice(8, p=p / p.sum()))))
+        alarms += not honesty(draws).honest
+    assert alarms <= 4  # Ville: 0.4 in the mean; 5 or more have a probability below 1e-4
+    assert all(map(possible_end, ("<|im_end|>", "", "</s>", "[EOS]", "<end_of_turn>")))
+    assert not any(map(possible_end, (" w1", "a<b>", "<a b>", "[", "<>")))
