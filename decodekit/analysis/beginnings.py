@@ -13,9 +13,14 @@ __all__ = ["Beginnings"]
 
 
 class Beginnings:
-    """A tree of texts."""
+    """A tree of texts.
+
+    Attributes:
+        ends: ids of tokens in the lists of these texts that may be ends of text.
+    """
 
     def __init__(self) -> None:
+        self.ends: set[int] = set()
         self._after: dict[tuple[Hashable, int], int] = {}
         self._continued: set[Hashable] = set()
 

@@ -27,6 +27,7 @@ Against = Literal["chain", "model"]
 
 _MARK = re.compile(r"(<[^<>\s]{1,40}>|\[[^\[\]\s]{1,40}\])?")
 _NOT_LISTED = -1
+_SEVERAL = 3  # texts that ended, of which one would have shown its end among the likely tokens
 
 
 def recorded_draws(
@@ -70,7 +71,7 @@ def recorded_draws(
     for trace in traces:
         width, told = _listed_by_all(trace), ends
         if trace.by_provider and not ends:
-            told = _possible_ends(trace)
+            told = _possible_ends(trace, known)
         places = {stream: _prompt(trace, index) for stream, index in trace.header.sequences}
         for step in trace.steps:
             law, place = _law(trace, step, against, width), places[step.stream]
@@ -87,21 +88,22 @@ def possible_end(text: str) -> bool:
     return _MARK.fullmatch(text) is not None
 
 
-def _possible_ends(trace: Trace) -> set[int]:
+def _possible_ends(trace: Trace, known: Beginnings) -> set[int]:
     """The ids of texts that may be ends, and one that no list has.
 
     Raises:
-        ParameterError: a text ended by itself, and no such text was listed.
+        ParameterError: several texts ended by themselves, and no such text was listed.
     """
     texts = {token: text for step in trace.steps for token, text in named_texts(step.schedule).items()}
-    found = {token for token, text in texts.items() if possible_end(text)}
-    stopped = trace.footer is not None and any(each.finish_reason == "stop" for each in trace.footer.ends)
-    if stopped and not found and not trace.header.stop.get("strings"):
+    known.ends |= {token for token, text in texts.items() if possible_end(text)}
+    ended = trace.footer.ends if trace.footer is not None else ()
+    stopped = sum(each.finish_reason == "stop" and each.tokens > 0 for each in ended)
+    if stopped >= _SEVERAL and not known.ends and not trace.header.stop.get("strings"):
         raise ParameterError(
             "this server draws an end of text that it does not return, and which of its tokens that is is not known: "
             "name its tokenizer=, or give ends="
         )
-    return {*found, _NOT_LISTED}
+    return {*known.ends, _NOT_LISTED}
 
 
 def _prompt(trace: Trace, index: int) -> Hashable:

@@ -102,11 +102,13 @@ def _of_a_model(chosen: AdapterChoice, prompt: str, tokens: int, drawers: list[s
         remote = hasattr(getattr(adapter, "adapter", adapter), "drawing")
         if remote and chain.sampler is multinomial:
             by_server = Session(adapter, Chain(chain.processors, provider), seed=session.seed, top_logprobs=20)
-            drawers.append("the server")
             try:
-                return try_sampler(by_server, prompt, tokens=tokens)
+                by_server.generate(prompt, max_tokens=1, level="none")
             except ParameterError as error:
                 say(f"the server cannot draw: {error}")
+            else:
+                drawers.append("the server")
+                return try_sampler(by_server, prompt, tokens=tokens)
         ours = "decodekit, from the server's lists: its own sampler was not tested" if remote else "decodekit"
         drawers.append("the server" if chain.sampler is provider else ours)
         return try_sampler(session, prompt, tokens=tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,10 @@ def test_the_command_takes_the_end_tokens_of_the_model_it_is_given(
     drawn("provider", tmp_path / "run.jsonl")
     trace = read_trace(path)
     expected = honesty(recorded_draws([trace], ends=TalkingTokenizer().eos_ids))
+    assert trace.footer is not None
+    stopped = replace(trace.footer, ends=[replace(each, finish_reason="stop") for each in trace.footer.ends])
     with pytest.raises(ParameterError, match=r"end of text that it does not return.*name its tokenizer="):
-        honesty(recorded_draws([trace]))
+        honesty(recorded_draws([decodekit.Trace(trace.header, trace.steps, stopped, trace.resumed)]))
     assert run(["doctor", "--honest", "--trace", path, "--adapter", "talking", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["log_e"] == pytest.approx(expected.log_e)
     assert run(["doctor", "--honest", "--trace", path, "--adapter", "other"]) == 2
