@@ -46,7 +46,6 @@ def recorded_draws(
         traces: runs with noise of their own: each its seed, or other streams.
         against: 'chain', what the chain left, or what a server says it drew from; or 'model', the model's own
             distribution: whether there was any chain.
-
         ends: the model's end tokens. A server draws them and does not return them, so what it does return was drawn
             given that no end came. Without them each listed text that looks like a control token may be one, and one
             that is not listed.

@@ -20,6 +20,7 @@ from decodekit.analysis.recorded_draws import possible_end
 from decodekit.cli.app import run
 from decodekit.plugin.registry import _ADAPTERS
 from decodekit.testing import PiecesTokenizer, TableAdapter
+from decodekit.trace.named_texts import named_texts
 from decodekit.trace.reader import read_trace
 from decodekit_remote import RemoteAdapter
 from tests.adapters.remote import drawing
@@ -117,3 +118,15 @@ def test_without_a_tokenizer_the_ends_are_texts_that_look_like_marks() -> None:
     assert alarms <= 4  # Ville: 0.4 in the mean; 5 or more have a probability below 1e-4
     assert all(map(possible_end, ("<|im_end|>", "", "</s>", "[EOS]", "<end_of_turn>")))
     assert not any(map(possible_end, (" w1", "a<b>", "<a b>", "[", "<>")))
+
+
+def test_the_law_of_a_server_without_a_tokenizer_has_no_token_that_looks_like_an_end() -> None:
+    with serving("openai_chat") as server:
+        adapter = RemoteAdapter(base_url=server.url, dialect="openai_chat")
+        with Session(adapter, decodekit.Chain.of("provider"), seed=1, top_logprobs=20) as session:
+            trace = session.generate_many([ASKED], n=12, max_tokens=60)[0][0].trace
+    texts = {token: text for step in trace.steps for token, text in named_texts(step.schedule).items()}
+    marks = {token for token, text in texts.items() if text == "<end>"}
+    laws = [law for law, _ in recorded_draws([trace])]
+    assert len(marks) == 1 and len(laws) > 100
+    assert not any(marks & set(law.token_ids.tolist()) for law in laws)
