@@ -23,6 +23,7 @@ from decodekit_grammar.keys import with_plain_keys
 from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow, without_notes
 from decodekit_grammar.limits import require_few_optional_keys, require_short_texts
 from decodekit_grammar.matcher import require_valid
+from decodekit_grammar.number_bounds import with_kept_bounds
 from decodekit_grammar.numbers import require_exact_numbers
 
 __all__ = ["checked_schema", "prepared", "schema_of_type"]
@@ -79,7 +80,7 @@ def prepared(schema: Any) -> Any:
     def read(part: dict[str, Any]) -> dict[str, Any]:
         return with_plain_keys(with_dates(with_patterns_in_rust(branches.separate(without_notes(part, text)))))
 
-    return rebuilt(schema, read)
+    return rebuilt(rebuilt(schema, read), with_kept_bounds)  # after it: branches are told apart by their bounds
 
 
 def schema_of_type(given: Any) -> Any:
