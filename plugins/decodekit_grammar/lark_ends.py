@@ -77,7 +77,7 @@ def _tokens(grammar: str) -> Iterator[tuple[str, str]]:
 def _rules(tokens: _Tokens) -> Iterator[tuple[str, _Tokens]]:
     """Each rule with the tokens of its right side; terminals always end."""
     starts = [at for at in range(len(tokens)) if _begins_rule(tokens, at)]
-    for at, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
+    for at, end in zip(starts, [*starts[1:], len(tokens)], strict=False):  # there may be none
         body = tokens[at:end]
         colon = next(i for i, token in enumerate(body) if token == ("sign", ":"))
         name = body[0][1].lstrip("?!")

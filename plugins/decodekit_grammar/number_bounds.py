@@ -33,8 +33,9 @@ def with_kept_bounds(part: dict[str, Any]) -> dict[str, Any]:
     """One schema of a schema with bounds that llguidance keeps, where they are of numbers with fractions."""
     given = part.get("type")
     types = [given] if isinstance(given, str) else given if isinstance(given, list) else ["number", *_OTHERS]
-    if part.keys().isdisjoint(_KEYS) or "number" not in types:
-        return part  # it keeps those of integers
+    given_bounds = [part[key] for key in _KEYS if key in part]
+    if not given_bounds or "number" not in types or not all(isinstance(each, (int, float)) for each in given_bounds):
+        return part  # it keeps those of integers, and names one that is no number
     low, high = _lower(part, "minimum", "exclusiveMinimum", 1), _lower(part, "maximum", "exclusiveMaximum", -1)
     if low and high and not _room(low, high):
         return part  # llguidance names both

@@ -23,6 +23,7 @@ from decodekit_grammar.keys import with_plain_keys
 from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow, without_notes
 from decodekit_grammar.limits import require_few_optional_keys, require_short_texts
 from decodekit_grammar.matcher import require_valid
+from decodekit_grammar.messages import NO_VALUE
 from decodekit_grammar.number_bounds import with_kept_bounds
 from decodekit_grammar.numbers import require_exact_numbers
 
@@ -31,14 +32,6 @@ __all__ = ["checked_schema", "prepared", "schema_of_type"]
 _FORMATS_OF_TYPES = ("binary", "path", "file-path", "directory-path", "password")  # of pydantic; any text will do
 _LONGEST_PLACE = 300
 _MOST_READ = 5_000_000  # characters of schemas that are tried to find a place: about a second
-_CLEARER = {
-    "oneOf constraints are not supported": (
-        "one value may satisfy two branches of oneOf, as far as can be seen; give each branch a required property with "
-        "a const of its own, or use anyOf"
-    ),
-    "Failed to generate regex for": "a bound of 19 digits or more is not supported",
-}
-_NO_VALUE = "Unsatisfiable schema"  # its cause stands in the message of the innermost schema
 
 
 def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
@@ -116,11 +109,11 @@ def _of_a_type(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refused(schema: Any) -> str | None:
-    """Why llguidance does not take a schema: its own words, or clearer ones."""
+    """Why llguidance does not take a schema; None if it does."""
     try:
         require_valid(LLMatcher.grammar_from_json_schema(json.dumps(prepared(schema))))
     except ParameterError as error:
-        return next((words for begin, words in _CLEARER.items() if str(error).startswith(begin)), str(error))
+        return str(error)
     return None
 
 
@@ -132,6 +125,6 @@ def _deepest(message: str, schema: dict[str, Any]) -> tuple[str, str]:
     for place, part in islice(parts(schema), most):
         if place != found and place.startswith(found):
             here = _refused({**shared, **part})
-            if here is not None and (here == message or (here.startswith(_NO_VALUE) and message.startswith(_NO_VALUE))):
+            if here is not None and (here == message or (here.startswith(NO_VALUE) and message.startswith(NO_VALUE))):
                 found, message = place, here
     return found, message

@@ -16,7 +16,6 @@ from decodekit_grammar.matcher import require_valid
 
 __all__ = ["Choice", "Lark", "Regex", "begun_by"]
 
-_OF_A_GRAMMAR = re.compile(r"^line \d+, column \d+: (invalid regex .* \(in regex\): )?|; \w+ in regex /.*/$", re.DOTALL)
 _CONTROL = re.compile(r"<[\[|a-zA-Z]")
 _MOST_RULES = 1000
 _MOST_LETTERS = 1_000_000
@@ -99,10 +98,7 @@ class Regex(OfPattern):
     def _valid(cls, regex: str) -> str:
         if len(regex) - len(regex.rstrip("\\")) & 1:
             raise ValueError("it ends with a backslash that escapes nothing")
-        try:
-            require_valid(f"start: {_literal(regex)}")
-        except ParameterError as error:  # in the words of a grammar, which the caller has not written
-            raise ParameterError(_OF_A_GRAMMAR.sub("", str(error))) from error
+        require_valid(f"start: {_literal(regex)}", placed=False)
         return regex
 
     @property

@@ -152,6 +152,8 @@ def reason(message: str) -> str:
     """A message without its place and the values in it."""
     text = " ".join(message.partition(": ")[2].split()).removesuffix("; see docs/constraints.md")
     text = text if message.startswith("at ") else " ".join(message.split())
+    quoted = re.search(r"\(llguidance: (.*)\)$", text)
+    text = quoted[1] if quoted else text
     text = re.sub(r"^Unimplemented keys: .*", "not supported", text)
     text = re.sub(r"^Unknown format: .*", "unknown format", text)
     text = re.sub(r"^Resource '.*", "it is of another document", text)
