@@ -32,8 +32,10 @@ def require_valid(grammar: str, *, placed: bool = True) -> None:
     """
     native = LLMatcher(BYTES, grammar, log_level=0)
     if not native.is_error():
-        require_short(len(native.compute_ff_bytes()))
+        forced = native.compute_ff_bytes()
+        require_short(len(forced))
         native.compute_bitmask()
+        native.try_consume_tokens(list(forced))  # behind a first bracket there may be too many ways to go on
     if native.is_error():
         message = native.get_error()
         if _NO_TOKEN in message:

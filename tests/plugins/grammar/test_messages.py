@@ -73,7 +73,10 @@ SCHEMAS: list[tuple[Any, str]] = [
     ({"type": "string", "pattern": "^a$", "minLength": 3}, "no text has the pattern and the lengths"),
     ({"type": "object", "properties": {"a": {}}, "maxProperties": 1, "minProperties": 0}, "need all of properties in"),
     ({"patternProperties": {"a": {}, "b": {}}, "additionalProperties": False}, "make them exclude each other"),
-    ({"$defs": {"a": {"$ref": "#/$defs/a", "type": "string"}}, "$ref": "#/$defs/a"}, "leave the $ref out"),
+    (
+        {"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a", "type": "string"}, {"const": 1}]}}, "$ref": "#/$defs/a"},
+        "leave the $ref out",
+    ),
     ({"type": "integer", "minimum": 10**18}, "give a nearer one"),
     ({"allOf": [{"anyOf": [{"properties": {f"{i}{j}": {}}} for j in range(6)]} for i in range(12)]}, "too large to be"),
 ]

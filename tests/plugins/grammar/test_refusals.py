@@ -33,6 +33,16 @@ from tests.plugins.grammar.models import model
         ({"items": {"enum": ["a" * 6000 + "b", "a" * 6000]}}, "/items", "no choice for the next 6001 bytes"),
         ({"items": {"enum": [{"a": ["x" * 5000]}]}}, "/items", "no choice for the next 5002 bytes"),
         ({"properties": {f"k{i}": {} for i in range(499)}}, "its root", "more than 498 optional keys"),
+        (
+            {"items": {"anyOf": [{"type": "object", "title": str(i)} for i in range(1001)]}},
+            "/items",
+            "more than 1000 br",
+        ),
+        (
+            {"anyOf": [{"type": "object", "properties": {f"{i}{j}": {} for j in range(9)}} for i in range(300)]},
+            "its root",
+            "too many ways to go on here",
+        ),
         ({"$ref": "#/nowhere"}, "its root", "nowhere"),
         ({"properties": {"n": {"type": "number", "minimun": 0}}}, "/properties/n", "did you mean 'minimum'"),
         ({"type": "object", "x-guidance": {"lenient": True}}, "its root", "x-guidance"),
