@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from decodekit import ParameterError
 from decodekit_grammar.constraint import Constraint
 from decodekit_grammar.lark_ends import require_rules_end
+from decodekit_grammar.lark_schemas import require_supported_schemas, with_prepared_schemas
 from decodekit_grammar.limits import longest_forced, require_short
 from decodekit_grammar.matcher import require_valid
 
@@ -130,8 +131,9 @@ class Lark(Constraint):
         if len(re.findall(r"^[^\S\n]*[?!]?\w+[^\S\n]*[\[{(.:]", lark, re.MULTILINE)) > _MOST_RULES:
             raise ValueError(f"a grammar has at most {_MOST_RULES} rules")  # llguidance follows them by recursion
         require_rules_end(lark)
+        require_supported_schemas(lark)
         if not _CONTROL.search(lark):  # else it is checked when the vocabulary is known
-            require_valid(lark)
+            require_valid(with_prepared_schemas(lark))
         return lark
 
     @property
@@ -140,7 +142,7 @@ class Lark(Constraint):
 
     @property
     def side(self) -> str:
-        return self.lark
+        return with_prepared_schemas(self.lark)
 
 
 def begun_by(text: str) -> str:

@@ -123,6 +123,7 @@ _LARKS: dict[str, str] = {
     "an import": "%import common.WORD\nstart: WORD",
     "NUL": 'start: "\\x00"',
     "a schema in it": 'start: %json {"allOf": [{"not": {}}]}',
+    "a branch without an end": 'start: "a" | loop\nloop: "x" loop',
     "an infinite text": 'start: "a" start',
 }
 

@@ -41,6 +41,8 @@ LARKS = {
     'start: A\nA: "a" A': "with a name of small letters it is a rule",
     "start: /(/": "line 1, column 8: a ( is not closed",
     "start: %regex {}": "%regex takes one of",
+    'start: "a" x\nx: %json {"items":\n {"not": {}}}': 'line 2, %json, at /items: "not" is not supported',
+    'start: %json {"type": "integer",\n "minimun": 3}': "line 1, %json, at its root: 'minimun' is no keyword",
     "start: %json {": "check its brackets and quotes",
     "%import common.FOO\nstart: FOO": "define this one in the grammar",
     "%declare A\nstart: A": "%declare is not supported",
@@ -96,7 +98,7 @@ def test_the_cause_and_the_way_out(name: str, value: Any, words: str) -> None:
         processor(name, **{name: value})
     message = str(caught.value)
     assert message.startswith(f"processor '{name}': {name}: ") and words in message
-    assert "(llguidance: " in message or "its parts exclude each other" in message
+    assert "(llguidance: " in message or "its parts exclude each other" in message or "no keyword" in message
 
 
 @pytest.mark.parametrize(
