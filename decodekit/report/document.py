@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from decodekit.plugin.installed import our_version
@@ -16,12 +17,10 @@ from decodekit.report.sources import Source
 from decodekit.report.steps import StepColumns
 from decodekit.text.labels import token_label
 from decodekit.text.safe_text import safe_text
-from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.header import Header
 from decodekit.trace.named_texts import named_labels
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import STRENGTH
-from decodekit.view.impossible import impossible_of
 from decodekit.view.run_story import RunStory, run_story
 from decodekit.view.verdicts import MEANING
 
@@ -37,7 +36,9 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
     Returns:
         Each in base64: deflated, the length of a head in 4 bytes, the head as JSON, the columns.
     """
-    steps = StepColumns()
+    tokenizer = next((source.tokenizer for source in sources if source.tokenizer is not None), None)
+    label = cache(lambda token_id: token_label(tokenizer, token_id))
+    steps = StepColumns(label)
     texts: list[str] = []
     remarks: dict[int, dict[str, Any]] = {}
     runs: list[dict[str, Any]] = []
@@ -50,17 +51,19 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
         words = source.verdict.words
         own = [source.trace.steps[number] for number in ordered]
         steps.add(source.trace, own, [words[n] if n < len(words) else "" for n in ordered], source.tokenizer)
+        wrong = []
         for at, step in enumerate(own, len(texts)):
             said = remarks_of(step)
             if said:
                 remarks[at] = said
-        wrong = [step.index for step in own if impossible_of(step)]
+            if "impossible" in said:
+                wrong.append(step.index)
         runs.append(_run(source, story, len(texts)) | {"impossible": wrong[:1], "wrong": len(wrong)})
         back += [at for at, step in enumerate(own, len(texts)) if step.abandoned]
         for at, number in enumerate(ordered, len(texts)):
-            label, text = story.tokens.label[number], story.tokens.text[number]
-            if label != f'"{text}"' and not label.startswith("#"):
-                names[at] = label
+            name, text = story.tokens.label[number], story.tokens.text[number]
+            if name != f'"{text}"' and not name.startswith("#"):
+                names[at] = name
         texts += [story.tokens.text[number] for number in ordered]
         places.append({(step.stream, step.index): at for at, step in enumerate(own, len(texts) - len(own))})
     first, rest = Columns(), Columns()
@@ -79,7 +82,7 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
     more = {
         "columns": rest.table,
         "names": names,
-        "labels": _labels(sources, steps.labelled),
+        "labels": _labels(sources, steps.labelled, None if tokenizer is None else label),
         "remarks": remarks,
         "sentences": steps.sentences,
     }
@@ -163,21 +166,19 @@ def _end_of(text: str | None) -> str | None:
     return f"... {text[-_PROMPT_END:]}" if text is not None and len(text) > _PROMPT_END else text
 
 
-def _labels(sources: Sequence[Source], wanted: set[int]) -> dict[int, str]:
+def _labels(sources: Sequence[Source], wanted: set[int], label: Callable[[int], str] | None) -> dict[int, str]:
     """The texts of tokens, by id. Two traces with different tokenizers share no ids; the first one's texts win."""
     named: dict[int, str] = {}
-    tokenizer: Tokenizer | None = None
     for source in sources:
-        tokenizer = tokenizer or source.tokenizer
         for step in source.trace.steps:
             if step.schedule and "tokens" in step.schedule:
                 named.update(named_labels(step.schedule))
             for branch in step.abandoned:
                 wanted.update(branch.token_ids)
     labels = {token_id: named[token_id] for token_id in wanted if token_id in named}
-    if tokenizer is not None:
+    if label is not None:
         for token_id in sorted(wanted - named.keys())[:_MOST_LABELS]:
-            labels[token_id] = token_label(tokenizer, token_id)
+            labels[token_id] = label(token_id)
     return labels
 
 

@@ -11,7 +11,6 @@ import math
 import numpy as np
 
 from decodekit.report.columns import Columns
-from decodekit.trace.evidence import Evidence
 from decodekit.trace.redraw import noise_of
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
@@ -47,7 +46,8 @@ class PackedEvidence:
         evidence = step.evidence
         if evidence is None:
             return self._leave_out(0)
-        floored = evidence.floor is not None and trace.header.chain["sampler"].get("name") == "multinomial"
+        race = trace.header.chain["sampler"].get("name") == "multinomial"
+        floored = race and evidence.floor is not None
         wide = _DIGITS if evidence.token_ids.max() >= _LARGEST_NUMBER else 0
         size = len(evidence.token_ids) * (wide + (_ROUNDED if floored else _EXACT))
         if self._used + size > _ROOM:
@@ -55,9 +55,13 @@ class PackedEvidence:
         self._used += size
         order = np.argsort(evidence.token_ids, kind="stable")
         ids, scores = evidence.token_ids[order], evidence.scores[order]
-        if floored and step.draw is not None:
-            scores = _rounded_up(trace, step, evidence, ids, scores)
-        for ranked in (scores, _totals(trace, step, evidence.scores[order], ids)):
+        totals = scores
+        if race and step.draw is not None:
+            noise = noise_of(trace, step, step.draw.attempt).gumbel(ids)
+            totals = scores + noise
+            if floored:
+                scores = _rounded_up(step, scores, noise)
+        for ranked in (scores, totals):
             self._labelled.update(ids[np.argsort(-ranked, kind="stable")[:_SHOWN]].tolist())
         self._counts.append(len(ids))
         self._floors.append(math.nan if evidence.floor is None else evidence.floor)
@@ -77,18 +81,9 @@ class PackedEvidence:
         self._floors.append(math.nan)
 
 
-def _totals(trace: Trace, step: Step, scores: Floats, ids: np.ndarray) -> Floats:
-    """What is compared in a race; the scores where there is none."""
-    if step.draw is None or trace.header.chain["sampler"].get("name") != "multinomial":
-        return scores
-    return scores + noise_of(trace, step, step.draw.attempt).gumbel(ids)
-
-
-def _rounded_up(trace: Trace, step: Step, evidence: Evidence, ids: np.ndarray, scores: Floats) -> Floats:
+def _rounded_up(step: Step, scores: Floats, noise: Floats) -> Floats:
     """Scores of losers as the next multiple of the grid, wherever the token then still loses to the runner-up."""
-    assert step.draw is not None
     largest = float(scores.max())
-    noise = noise_of(trace, step, step.draw.attempt).gumbel(ids)
     second = step.choice.score - step.choice.margin
     rounded = np.ceil(scores * _GRID) / _GRID
     sure = (rounded - largest + noise < second - 1e-6) & (rounded <= largest) & np.isfinite(scores)
