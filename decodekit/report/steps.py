@@ -44,7 +44,7 @@ class StepColumns:
         self._shares: list[float] = []
         self._evidence = PackedEvidence(self.labelled)
 
-    def add(self, trace: Trace, steps: Iterable[Step], words: Iterable[str], tokenizer: Tokenizer | None) -> None:
+    def add(self, trace: Trace, steps: Sequence[Step], words: Iterable[str], tokenizer: Tokenizer | None) -> None:
         """Add the steps of one sequence, each with the word of its verification; '' where it has none."""
         chain = trace.header.chain
         for step, word in zip(steps, words, strict=True):
@@ -58,7 +58,7 @@ class StepColumns:
             self._add_numbers(step, word)
             self._add_stages(stages_of(columns, rows, step))
             self._add_rows(rows)
-            self._evidence.add(trace, step)
+        self._evidence.add(trace, steps)
 
     def first(self, columns: Columns) -> None:
         """Write what the coloured text needs."""
