@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from decodekit.html.markup import Markup
 from decodekit.plugin.installed import our_version
+from decodekit.report.beginning import beginning
 from decodekit.report.columns import Columns, packed
 from decodekit.report.comparing import difference_of
 from decodekit.report.remarks import remarks_of
@@ -30,16 +32,17 @@ _PROMPT_END = 4000  # characters of a prompt that are shown: its end
 _MOST_LABELS = 30_000
 
 
-def islands(sources: Sequence[Source]) -> tuple[str, str]:
-    """The data of a page in two pieces: what its text needs, and the rest.
+def islands(sources: Sequence[Source]) -> tuple[Markup, str, str]:
+    """What a page is made of: the beginning of its text, the data that the text needs, and the rest of the data.
 
     Returns:
-        Each in base64: deflated, the length of a head in 4 bytes, the head as JSON, the columns.
+        Markup, and twice data in base64: deflated, the length of a head in 4 bytes, the head as JSON, the columns.
     """
     tokenizer = next((source.tokenizer for source in sources if source.tokenizer is not None), None)
     label = cache(lambda token_id: token_label(tokenizer, token_id))
     steps = StepColumns(label)
     texts: list[str] = []
+    ids: list[int] = []
     remarks: dict[int, dict[str, Any]] = {}
     runs: list[dict[str, Any]] = []
     places: list[dict[tuple[int, int], int]] = []
@@ -65,6 +68,7 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
             if name != f'"{text}"' and not name.startswith("#"):
                 names[at] = name
         texts += [story.tokens.text[number] for number in ordered]
+        ids += [step.token_id for step in own]
         places.append({(step.stream, step.index): at for at, step in enumerate(own, len(texts) - len(own))})
     first, rest = Columns(), Columns()
     steps.first(first)
@@ -86,7 +90,7 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
         "remarks": remarks,
         "sentences": steps.sentences,
     }
-    return _island(head, first), _island(more, rest)
+    return beginning(runs[0], texts, ids), _island(head, first), _island(more, rest)
 
 
 def _island(head: Mapping[str, Any], columns: Columns) -> str:
