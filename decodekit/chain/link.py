@@ -34,6 +34,7 @@ __all__ = [
     "blame",
     "call_processor",
     "call_sampler",
+    "from_outside",
     "link_of",
     "refuse",
 ]
@@ -186,9 +187,9 @@ def blame(error: BaseException, link: Link, ctx: Context) -> None:
     """Raise a plugin's error with its name and step; do nothing where it has both, or is `Undisclosed`.
 
     An attempt to end the process or the run is an error of the plugin, too. What comes from outside passes:
-    ``KeyboardInterrupt``, and where a task runs here, its ``CancelledError``.
+    ``KeyboardInterrupt``, and the ``CancelledError`` of a task that somebody cancels.
     """
-    if _from_outside(error):
+    if from_outside(error):
         return
     if isinstance(error, DistributionError) and error.stage is None:
         raise type(error)(error.message, stage=link.name, step=ctx.step) from error
@@ -200,19 +201,21 @@ def blame(error: BaseException, link: Link, ctx: Context) -> None:
         ) from error
 
 
-def _from_outside(error: BaseException) -> bool:
+def from_outside(error: BaseException) -> bool:
+    """Whether an error that a plugin let through is not its own: an interrupt, or that its task is cancelled."""
     if isinstance(error, BaseExceptionGroup):
-        return any(map(_from_outside, error.exceptions))
+        return any(map(from_outside, error.exceptions))
     if isinstance(error, CancelledError):
-        return _in_a_task()
+        return _is_cancelled()
     return not isinstance(error, Exception | SystemExit | GeneratorExit)
 
 
-def _in_a_task() -> bool:
+def _is_cancelled() -> bool:
     try:
-        return current_task() is not None
+        task = current_task()
     except RuntimeError:  # no loop runs in this thread
         return False
+    return task is not None and task.cancelling() > 0
 
 
 @dataclass(frozen=True, slots=True)
