@@ -14,9 +14,11 @@ from decodekit.distribution import Stage
 from decodekit.errors import ParameterError, ProviderError
 from decodekit.model.drawn import Ending
 from decodekit.text.tokenizer import Message
+from decodekit.text.tools import Tools
 
 __all__ = [
     "Ask",
+    "CallPart",
     "Capabilities",
     "Chosen",
     "Conversation",
@@ -72,6 +74,7 @@ class Capabilities:
         draws: the server can be asked for answers that it draws itself.
         draws_only: why its answers can only be drawn by the server; '' where lists can be asked for.
         takes: the sampling parameters that its API has; () where the program behind it decides that.
+        tools: an answer that the server draws may call tools.
     """
 
     ids_in: bool = False
@@ -99,6 +102,7 @@ class Capabilities:
     draws: bool = False
     draws_only: str = ""
     takes: tuple[str, ...] = ()
+    tools: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ class Request:
         by_grammar: how it is made to: by a grammar of ids, or by raised logits, each once.
         bias: what to add to the logits of these ids for the choice, in nats; the reported values stay.
         once: no token is chosen twice, so that an answer of half characters ends.
+        tools: that the model may call in an answer that the server draws.
     """
 
     prompts: tuple[tuple[int, ...] | str | Conversation, ...]
@@ -153,6 +158,7 @@ class Request:
     by_grammar: bool = True
     bias: tuple[tuple[int, float], ...] = ()
     once: bool = False
+    tools: Tools | None = None
 
 
 def entries_of(question: Request, vocab_size: int | None) -> int:
@@ -253,6 +259,23 @@ class Counts(NamedTuple):
     cached: int | None = None
 
 
+class CallPart(NamedTuple):
+    """A piece of a call of a tool.
+
+    Args:
+        place: which call of the answer it belongs to.
+        id, name: of the call, as far as this piece has them; servers repeat them.
+        arguments: the text that it adds to the arguments.
+        instead: all arguments, for a call of which no piece comes.
+    """
+
+    place: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    instead: str = ""
+
+
 class Drawn(NamedTuple):
     """One event of an answer that the server draws.
 
@@ -264,7 +287,8 @@ class Drawn(NamedTuple):
         part: which part of the answer the text belongs to; parts come in ascending order.
         counts: what it reports.
         idle: it says only that the connection is alive.
-        fault: why the answer cannot be used after this text, such as a filter, a refusal or the call of a tool.
+        fault: why the answer cannot be used after this text, such as a filter or a refusal.
+        calls: pieces of calls of tools.
     """
 
     entries: Sequence[Entry]
@@ -276,6 +300,7 @@ class Drawn(NamedTuple):
     counts: Counts = Counts()
     idle: bool = False
     fault: ProviderError | None = None
+    calls: Sequence[CallPart] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,7 +397,7 @@ class Dialect(Protocol):
         """The path and the body of a question for a streamed answer that the server draws itself.
 
         Args:
-            question: the prompt, the number of tokens and of logprobs.
+            question: the prompt, the number of tokens and of logprobs, and the tools of a dialect that takes ``tools``.
             settings: the sampling parameters by the server's names, with ``stop`` and ``seed``.
 
         Raises:

@@ -9,6 +9,7 @@ from typing import Any
 from decodekit.errors import DecodekitError, ParameterError, brief, pickles
 from decodekit.session.schema import Schema
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.text.tool_call import ToolCall
 from decodekit.trace.explaining import explain_in
 from decodekit.trace.explanation import Explanation
 from decodekit.trace.notebook import MOST_TOKENS, as_html
@@ -44,8 +45,8 @@ class Result:
     Args:
         text: the text, without the end-of-text token and without a matched stop string.
         token_ids: all ids, the end-of-text token and those of a stop string included.
-        finish_reason: 'stop', 'length' (``max_tokens`` is reached), 'context' (the model's context is full),
-            'deadline', 'cancelled' or 'error'.
+        finish_reason: 'stop', 'tool_calls' (a provider's model calls tools), 'length' (``max_tokens`` is reached),
+            'context' (the model's context is full), 'deadline', 'cancelled' or 'error'.
         seed: the seed of the run; a random one if none was given.
         trace: every step of the run; in a batch, of all its sequences.
         stream: which sequence of the run this is.
@@ -56,6 +57,7 @@ class Result:
         schema: of the call.
         parts: of a complete text, those that the schema constrains: what follows the thinking, or each call of a tool;
             None where there is no schema, or it constrains the whole text.
+        tool_calls: of the ``tools`` of the call. A call that was cut has ``complete`` False.
         tokenizer: the model's, for the texts in `tokens` and `explain`.
     """
 
@@ -70,11 +72,13 @@ class Result:
     complete: bool | None = None
     schema: Schema | None = field(default=None, compare=False)
     parts: tuple[str, ...] | None = field(default=None, compare=False)
+    tool_calls: tuple[ToolCall, ...] = ()
     tokenizer: Tokenizer | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
         more = f", stream={self.stream}" if self.stream else ""
+        more += f", calls {', '.join(call.name for call in self.tool_calls)}"[:80] if self.tool_calls else ""
         more += "" if self.error is None else f", error={type(self.error).__name__}"
         more += ", drawn by the provider" if self.trace.by_provider else ""
         return f"Result({text!r}, {len(self.token_ids)} tokens, {self.finish_reason!r}, seed={self.seed}{more})"
@@ -119,12 +123,21 @@ class Result:
         """
         return tokens_of(self.trace, self.stream, self.token_ids, self.tokenizer)
 
+    @property
+    def message(self) -> dict[str, Any]:
+        """The answer as a message of the assistant, with its calls: to go on with the conversation."""
+        if not self.tool_calls:
+            return {"role": "assistant", "content": self.text}
+        calls = [call.as_message_part() for call in self.tool_calls]
+        return {"role": "assistant", "content": self.text or None, "tool_calls": calls}
+
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON types, without the trace; ``error`` is its message, or None."""
         return {
             "text": self.text,
             "token_ids": list(self.token_ids),
             "finish_reason": self.finish_reason,
+            "tool_calls": [call.to_dict() for call in self.tool_calls],
             "complete": self.complete,
             "error": None if self.error is None else str(self.error),
             "seed": self.seed,
