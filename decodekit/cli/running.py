@@ -61,8 +61,10 @@ class Generation:
         explained = self._explained(outcome)
         if self.as_json:
             put_json({**outcome.data(self.call), **explained})
-        elif sys.stderr.isatty():
-            outcome.sum_up(self.call)
+        else:
+            outcome.show_calls()
+            if sys.stderr.isatty():
+                outcome.sum_up(self.call)
         if outcome.error is not None:
             raise outcome.error
         return outcome.exit_code
@@ -111,7 +113,10 @@ class Generation:
 
     def _cut(self, reason: str, error: DecodekitError | None = None) -> RunOutcome:
         message = None if error is None else str(error)
-        return RunOutcome([Sample.cut(self.steps, reason, stream, message) for stream in self.streams], error=error)
+        partial = getattr(error, "partial", None)
+        calls = partial.tool_calls if isinstance(partial, Result) else ()
+        samples = [Sample.cut(self.steps, reason, stream, message, calls) for stream in self.streams]
+        return RunOutcome(samples, error=error)
 
     def _view(self) -> View:
         if self.as_json or len(self.streams) > 1:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from decodekit.errors import ParameterError, brief
+from decodekit.text.safe_text import safe_text
 
 __all__ = ["ToolCall"]
 
 _SHORT = 200
+_LONGEST = 2000  # characters of a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,13 @@ class ToolCall:
             return self
         fault = f"the record has {_SHORT} of the {len(self.arguments)} characters of the arguments"
         return replace(self, arguments=self.arguments[:_SHORT] + "…", fault=fault)
+
+    @property
+    def line(self) -> str:
+        """The call as one line that is safe to show: everything in it is the model's text."""
+        fault = f"  [{self.fault}]" if self.fault else ""
+        cut = "" if len(self.arguments) <= _LONGEST else f"… ({len(self.arguments)} characters)"
+        return safe_text(f"{self.name}({self.arguments[:_LONGEST]}{cut}){fault}")
 
     def to_dict(self) -> dict[str, Any]:
         """The call as plain JSON types."""

@@ -199,6 +199,8 @@ const given = shape(
   "a prompt",
 );
 
+const textOrObject = shape((value) => typeof value === "string" || isObject(value), "a text or an object");
+
 export const headerContent = open({
   format: oneOf("decodekit-trace/1"),
   rng: text,
