@@ -61,7 +61,7 @@ class DrawnCalls:
         """How the answer ended, and its calls.
 
         Raises:
-            ProviderError: a tool had to be called, or the server says that one was, and there is no call.
+            ProviderError: a tool had to be called, or the server says that one was, and there is no such call.
         """
         own = end in _OWN_ENDS
         if own and not self._calls and self._tools is not None and self._tools.must_call:
@@ -71,7 +71,19 @@ class DrawnCalls:
             )
         if end == "tool_calls" and not self._calls:
             raise ProviderError(f"{self._server}: the server ended its answer for a call of a tool, and sent none")
+        other = next((call.name for call in self._calls if own and self._forced not in (None, call.name)), None)
+        if other is not None:
+            raise ProviderError(
+                f"{self._server}: tool_choice names {self._forced!r}, and the answer calls {other!r}: the server "
+                "ignores it; give this tool alone with tool_choice='required', or leave tool_choice= out"
+            )
         return "tool_calls" if own and self._calls else end, self._as_calls(ended=own)
+
+    @property
+    def _forced(self) -> str | None:
+        """The tool that had to be called."""
+        choice = None if self._tools is None else self._tools.choice
+        return choice[0] if isinstance(choice, tuple) else None
 
     def _require_wanted(self, name: str) -> None:
         called = f" ({name[:40]!r})" if name else ""
@@ -93,16 +105,16 @@ class DrawnCalls:
 
 class _Call:
     def __init__(self, place: int) -> None:
-        self.place, self.id, self._name, self._instead = place, "", "", ""
+        self.place, self.id, self.name, self._instead = place, "", "", ""
         self._arguments: list[str] = []
 
     def take(self, part: CallPart) -> None:
         self.id = self.id or part.id
-        if part.name != self._name:
-            self._name += part.name
+        if part.name != self.name:
+            self.name += part.name
         self._arguments.append(part.arguments)
         self._instead = part.instead or self._instead
 
     def made(self, names: Sequence[str], *, complete: bool) -> ToolCall:
         arguments = "".join(self._arguments) or self._instead
-        return ToolCall.checked(self.id, self._name, arguments, complete=complete, names=names)
+        return ToolCall.checked(self.id, self.name, arguments, complete=complete, names=names)

@@ -29,6 +29,7 @@ _INTERRUPTED = (
     "; llama-cpp-python's server does that when another question comes: set concurrency = 1, or start it with "
     "--interrupt_requests false"
 )
+_NO_CALL = "the answer was cut before it called a tool, which tool_choice asks for"
 _LONGEST_WHY = 200  # characters of the reason why a list was left out
 _AFTERWARDS = 2.0  # seconds for the numbers of tokens, which come after the end
 
@@ -100,6 +101,8 @@ async def drawn_tokens(
                     raise event.fault
                 if event.ends is not None:
                     end, made = calls.at(event.ends)
+                    if end != "tool_calls" and question.tools is not None and question.tools.must_call and not made:
+                        server.transport.redaction.log("warning", _NO_CALL, tool_choice=str(question.tools.chosen()))
                     for token in tokens(listed.end()):
                         yield token
                     counts = await _counts_after(events, counts)

@@ -126,10 +126,9 @@ class Result:
     @property
     def message(self) -> dict[str, Any]:
         """The answer as a message of the assistant, with its calls: to go on with the conversation."""
-        if not self.tool_calls:
-            return {"role": "assistant", "content": self.text}
         calls = [call.as_message_part() for call in self.tool_calls]
-        return {"role": "assistant", "content": self.text or None, "tool_calls": calls}
+        said = {"role": "assistant", "content": self.text}  # never None, which some servers refuse
+        return {**said, "tool_calls": calls} if calls else said
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON types, without the trace; ``error`` is its message, or None."""

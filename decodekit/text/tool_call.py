@@ -25,7 +25,7 @@ class ToolCall:
         name: of the tool, as the model wrote it.
         arguments: the text of the arguments as it came. It need not be JSON.
         complete: whether the model has written it to its end: False for a call that ``max_tokens``, a deadline or a
-            broken connection has cut, or that may be.
+            broken connection has cut, or that may be, and where the arguments end in the middle of an object.
         fault: why it cannot be run as it is: it was cut, its arguments are no JSON object, or no tool of this name was
             given. '' for a call without one. The text may go back to the model as the answer.
     """
@@ -45,15 +45,15 @@ class ToolCall:
             names: of the tools that were given.
         """
         fault = ""
+        try:
+            _object(arguments)
+        except ValueError as error:
+            fault = f"the arguments are no JSON object: {error}"
+            complete = complete and not _ends_early(error)  # servers call an answer complete that max_tokens has cut
         if not complete:
             fault = "the call was cut before its end"
         elif name not in names:
             fault = f"there is no tool {name!r}; there is {', '.join(map(repr, names))}"
-        else:
-            try:
-                _object(arguments)
-            except ValueError as error:
-                fault = f"the arguments are no JSON object: {error}"
         return cls(id, name, arguments, complete, fault)
 
     @property
@@ -122,6 +122,13 @@ def _object(arguments: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"it is {brief(value)}")
     return value
+
+
+def _ends_early(error: ValueError) -> bool:
+    """Whether a text is no JSON because more of it is missing."""
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    return error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
 
 
 def _no_number(name: str) -> NoReturn:

@@ -88,15 +88,19 @@ class OpenAIResponsesDialect(Dialect):
         return {"tools": written, "tool_choice": named}
 
     def _written(self, message: Message, at: int) -> list[dict[str, Any]]:
-        """The items of a message: its text, and each of its calls; or the answer to a call."""
+        """The items of a message: its text, and each of its calls; or the answer to a call.
+
+        llama-server knows a message of the assistant by its type, which OpenAI leaves optional.
+        """
         if message["role"] == "tool":
             output = content_of(message, self.name, "input_text")
             return [{"type": "function_call_output", "call_id": message["tool_call_id"], "output": output}]
         items: list[dict[str, Any]] = []
         calls = calls_in(message, self.name, at)
         if message.get("content") or not calls:
-            kind = "output_text" if message["role"] == "assistant" else "input_text"
-            items.append({"role": message["role"], "content": content_of(message, self.name, kind)})
+            own = message["role"] == "assistant"
+            said = content_of(message, self.name, "output_text" if own else "input_text")
+            items.append({"role": message["role"], "content": said, **({"type": "message"} if own else {})})
         return items + [
             {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
             for call in calls
