@@ -6,18 +6,23 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tests.adapters.remote.scripted import chunk, streamed
+from tests.adapters.remote.scripted import anthropic, chunk, responses, streamed
 
-__all__ = ["CITY", "DIALECTS", "WEATHER", "ended", "streamed_calls", "whole_calls"]
+__all__ = ["BONN", "CITY", "DIALECTS", "NOW", "ROME", "WEATHER", "said", "streamed_calls", "whole_calls"]
 
 CITY: Any = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER: Any = {"type": "function", "function": {"name": "weather", "description": "Of a city.", "parameters": CITY}}
 DIALECTS = ("openai_chat", "openai_responses", "anthropic_messages")
 
+ROME: Any = ("c1", "weather", ('{"ci', 'ty": "Ro', 'me"}'))
+BONN: Any = ("c2", "weather", ('{"city": "Bonn"}',))
+NOW: Any = {"type": "function", "function": {"name": "now"}}
+
 Call = tuple[str, str, Sequence[str]]
 """The id, the name, and the pieces of the arguments."""
 
 _REASONS = {"openai_chat": "tool_calls", "openai_responses": "completed", "anthropic_messages": "tool_use"}
+_ENDED = {"openai_chat": 1, "openai_responses": 1, "anthropic_messages": 2}  # how many events are the end
 _CUT = {"openai_chat": "length", "openai_responses": "max_output_tokens", "anthropic_messages": "max_tokens"}
 
 
@@ -38,12 +43,7 @@ def streamed_calls(
     events = {"openai_chat": _chat, "openai_responses": _responses, "anthropic_messages": _anthropic}[dialect](
         calls, text, reason
     )
-    return streamed(events[: -ended(dialect)] if broken else events, done=dialect == "openai_chat" and not broken)
-
-
-def ended(dialect: str) -> int:
-    """How many of the last events are the end."""
-    return {"openai_chat": 1, "openai_responses": 1, "anthropic_messages": 2}[dialect]
+    return streamed(events[: -_ENDED[dialect]] if broken else events, done=dialect == "openai_chat" and not broken)
 
 
 def _chat(calls: Sequence[Call], text: str, reason: str) -> list[Any]:
@@ -116,3 +116,10 @@ def whole_calls(dialect: str, *calls: Call, text: str = "") -> Any:
             content.append({"type": "tool_use", "id": id_, "name": name, "input": given})
         data = {"type": "message", "model": "m", "stop_reason": "tool_use", "content": content}
     return 200, "application/json", [json.dumps(data).encode()]
+
+
+def said(dialect: str, text: str) -> Any:
+    """An answer without a call."""
+    if dialect == "openai_chat":
+        return streamed([chunk(text), chunk(None, None, "stop")])
+    return streamed(responses((text, [])) if dialect == "openai_responses" else anthropic(text), done=False)
