@@ -97,7 +97,7 @@ class ToolCall:
         """The call as one line that is safe to show: everything in it is the model's text."""
         fault = f"  [{self.fault}]" if self.fault else ""
         cut = "" if len(self.arguments) <= _LONGEST else f"… ({len(self.arguments)} characters)"
-        return safe_text(f"{self.name}({self.arguments[:_LONGEST]}{cut}){fault}")
+        return safe_text(f"{self.name[:_SHORT]}({self.arguments[:_LONGEST]}{cut}){fault}")
 
     def to_dict(self) -> dict[str, Any]:
         """The call as plain JSON types."""
