@@ -66,7 +66,7 @@ def test_the_bundle_has_what_the_tests_and_the_benchmarks_import() -> None:
     assert {path.name for path in tests} >= {"conftest.py", "models.py", "test_device.py", "test_real.py"}
     names = ("collecting", "columns", "converting", "parquet", "table_file", "tables")
     tables = {ROOT / "decodekit/trace" / f"{name}.py" for name in names}
-    tables |= {ROOT / "decodekit/trace/querying.py", ROOT / "decodekit/analysis/rollout_columns.py"}
+    tables |= {ROOT / "decodekit/trace/querying.py", ROOT / "decodekit/analysis/trainers/columns.py"}
     later = {*tables, *(ROOT / "decodekit/cli").rglob("*.py")}  # imported where asked for
     ours = [path for path in (ROOT / "decodekit").rglob("*.py") if path not in later]
     ours += (ROOT / "adapters/decodekit_torch").rglob("*.py")

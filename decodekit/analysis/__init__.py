@@ -1,35 +1,35 @@
 """Language models as distributions, measured: what people claim about them, computed with its error."""
 
-from decodekit.analysis.adding_floats import float_addition
-from decodekit.analysis.answer_curves import Curves, curves, temperature_curve
-from decodekit.analysis.calibrating import Calibration, calibration, forecasts_of_texts, forecasts_of_traces
-from decodekit.analysis.chains import chain_curve
-from decodekit.analysis.crossing import Crossing, crossings
-from decodekit.analysis.engine_mismatch import Mismatch, mismatch
-from decodekit.analysis.heating import temperature_facts
-from decodekit.analysis.importance import resampled, self_normalised
-from decodekit.analysis.marginals import Marginal, SampledMarginal, marginal, sampled_marginal
-from decodekit.analysis.most_likely import greedy_and_mode
-from decodekit.analysis.passes import Disagreement, disagreement, passes_of
-from decodekit.analysis.recorded_draws import recorded_draws
-from decodekit.analysis.rolling_out import Rollouts, rollouts
-from decodekit.analysis.rollout_columns import read_rollouts
-from decodekit.analysis.rollout_rows import Rollout, rollouts_of
-from decodekit.analysis.sampler_trial import try_sampler
-from decodekit.analysis.scored import TextScore
-from decodekit.analysis.scoring import score, score_many, score_pairs
-from decodekit.analysis.shifting import ChainShift, chain_shift, recorded_shift
-from decodekit.analysis.splitting import compare_tokenisations, tokenisations
-from decodekit.analysis.statistics import Estimate, mean, paired_difference, pass_at_k, pass_at_k_over
-from decodekit.analysis.sweep_result import Divergence, Sweep
-from decodekit.analysis.sweeping import sweep
-from decodekit.analysis.text_entropy import SequenceEntropy, sequence_entropy, sequence_entropy_bounds
-from decodekit.analysis.tilted_samples import best_of_k_reward, reward_frontier, tilted_samples
-from decodekit.analysis.tilting import best_of_n_kl, best_of_n_law, tilted_law
-from decodekit.analysis.trainer_batches import trl_batch, trl_rollouts, verl_batch
-from decodekit.analysis.units import Task
-from decodekit.analysis.voting import Vote, agreement, distinct_n, majority_vote, minimum_bayes_risk, token_f1
-from decodekit.analysis.wagers import Honesty, honesty
+from decodekit.analysis.answers.chains import chain_curve
+from decodekit.analysis.answers.crossing import Crossing, crossings
+from decodekit.analysis.answers.curves import Curves, curves, temperature_curve
+from decodekit.analysis.answers.heating import temperature_facts
+from decodekit.analysis.numbers.adding_floats import float_addition
+from decodekit.analysis.numbers.importance import resampled, self_normalised
+from decodekit.analysis.numbers.statistics import Estimate, mean, paired_difference, pass_at_k, pass_at_k_over
+from decodekit.analysis.sampler_checks.recorded_draws import recorded_draws
+from decodekit.analysis.sampler_checks.trial import try_sampler
+from decodekit.analysis.sampler_checks.wagers import Honesty, honesty
+from decodekit.analysis.scores.calibrating import Calibration, calibration, forecasts_of_texts, forecasts_of_traces
+from decodekit.analysis.scores.scored import TextScore
+from decodekit.analysis.scores.scoring import score, score_many, score_pairs
+from decodekit.analysis.sweeps.result import Divergence, Sweep
+from decodekit.analysis.sweeps.sweeping import sweep
+from decodekit.analysis.sweeps.units import Task
+from decodekit.analysis.texts.entropy import SequenceEntropy, sequence_entropy, sequence_entropy_bounds
+from decodekit.analysis.texts.marginals import Marginal, SampledMarginal, marginal, sampled_marginal
+from decodekit.analysis.texts.most_likely import greedy_and_mode
+from decodekit.analysis.texts.passes import Disagreement, disagreement, passes_of
+from decodekit.analysis.texts.shifting import ChainShift, chain_shift, recorded_shift
+from decodekit.analysis.texts.splitting import compare_tokenisations, tokenisations
+from decodekit.analysis.texts.tilted_samples import best_of_k_reward, reward_frontier, tilted_samples
+from decodekit.analysis.texts.tilting import best_of_n_kl, best_of_n_law, tilted_law
+from decodekit.analysis.texts.voting import Vote, agreement, distinct_n, majority_vote, minimum_bayes_risk, token_f1
+from decodekit.analysis.trainers.batches import trl_batch, trl_rollouts, verl_batch
+from decodekit.analysis.trainers.columns import read_rollouts
+from decodekit.analysis.trainers.engine_mismatch import Mismatch, mismatch
+from decodekit.analysis.trainers.rolling_out import Rollouts, rollouts
+from decodekit.analysis.trainers.rows import Rollout, rollouts_of
 
 __all__ = [
     "Calibration",

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from decodekit.analysis.given_numbers import numbers
+from decodekit.analysis.numbers.given_numbers import numbers
 from decodekit.errors import ConfigError, ParameterError
 from decodekit.types import Floats, PathLike
 

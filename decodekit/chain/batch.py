@@ -126,10 +126,14 @@ def _together(link: Link, dists: Sequence[Any], ctxs: Sequence[Context]) -> Sequ
         return None
     try:
         after = link.call.many(dists, ctxs)
-    except Exception:  # one of the rows is the cause; called alone, it is named
+    except (Exception, SystemExit, GeneratorExit):  # one of the rows is the cause; called alone, it is named
         return None
-    fit = len(after) == len(dists) and all(
-        isinstance(new, Distribution) and new.vocab_size == old.vocab_size
-        for new, old in zip(after, dists, strict=True)
+    fit = (
+        isinstance(after, list | tuple)
+        and len(after) == len(dists)
+        and all(
+            isinstance(new, Distribution) and new.vocab_size == old.vocab_size
+            for new, old in zip(after, dists, strict=True)
+        )
     )
     return after if fit else None

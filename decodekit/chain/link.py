@@ -186,7 +186,7 @@ def blame(error: BaseException, link: Link, ctx: Context) -> None:
     """Raise a plugin's error with its name and step; do nothing where it has both, or is `Undisclosed`.
 
     An attempt to end the process or the run is an error of the plugin, too. What comes from outside passes:
-    ``KeyboardInterrupt``, and where a task runs here, its ``CancelledError``.
+    ``KeyboardInterrupt``, and the ``CancelledError`` of a task that somebody cancels.
     """
     if _from_outside(error):
         return
@@ -204,15 +204,16 @@ def _from_outside(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return any(map(_from_outside, error.exceptions))
     if isinstance(error, CancelledError):
-        return _in_a_task()
+        return _is_cancelled()
     return not isinstance(error, Exception | SystemExit | GeneratorExit)
 
 
-def _in_a_task() -> bool:
+def _is_cancelled() -> bool:
     try:
-        return current_task() is not None
+        task = current_task()
     except RuntimeError:  # no loop runs in this thread
         return False
+    return task is not None and task.cancelling() > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from decodekit.text.labels import quoted
 
 if TYPE_CHECKING:
     from decodekit.analysis import Curves
-    from decodekit.analysis.scored import Bounded
+    from decodekit.analysis.scores.scored import Bounded
 
 __all__ = ["put_curves"]
 

@@ -20,8 +20,8 @@ from decodekit.trace.reader import read_trace
 from decodekit.trace.verifying import same_tokenizer
 
 if TYPE_CHECKING:
-    from decodekit.analysis.recorded_draws import Against
-    from decodekit.analysis.wagers import Honesty
+    from decodekit.analysis.sampler_checks.recorded_draws import Against
+    from decodekit.analysis.sampler_checks.wagers import Honesty
 
 __all__ = ["AgainstFlag", "HonestFlag", "PromptFlag", "TokensFlag", "TracesFlag", "examine_sampler"]
 
@@ -49,7 +49,7 @@ def examine_sampler(
     if traces:
         found, drawn_by = _of_traces(chosen, traces, against), ""  # type: ignore[arg-type]
     else:
-        from decodekit.analysis.wagers import Honesty
+        from decodekit.analysis.sampler_checks.wagers import Honesty
 
         drawers: list[str] = []
         try:
@@ -80,8 +80,8 @@ def _put(found: Honesty, drawn_by: str, as_json: bool, *, ended_early: bool = Fa
 
 def _of_traces(chosen: AdapterChoice, paths: Sequence[Path], against: Against) -> Honesty:
     """With a model, its end tokens are those that a server drew and did not return."""
-    from decodekit.analysis.recorded_draws import recorded_draws
-    from decodekit.analysis.wagers import honesty
+    from decodekit.analysis.sampler_checks.recorded_draws import recorded_draws
+    from decodekit.analysis.sampler_checks.wagers import honesty
 
     traces = [read_trace(path) for path in paths]
     with tokenizer_of(chosen, traces[0]) as tokenizer:
@@ -95,7 +95,7 @@ def _of_traces(chosen: AdapterChoice, paths: Sequence[Path], against: Against) -
 
 def _of_a_model(chosen: AdapterChoice, prompt: str, tokens: int, drawers: list[str]) -> Honesty:
     """What is found. A server draws where it can: its sampler is the one in question. ``drawers`` gets who draws."""
-    from decodekit.analysis.sampler_trial import try_sampler
+    from decodekit.analysis.sampler_checks.trial import try_sampler
 
     with Session.from_config(chosen.configuration({}, {"top_logprobs": 20})) as session:
         chain, adapter = session.chain, session.adapter

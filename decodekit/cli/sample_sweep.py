@@ -9,10 +9,10 @@ from typing import Any
 
 from rich.text import Text
 
-from decodekit.analysis.statistics import Estimate
-from decodekit.analysis.sweep_result import Sweep
-from decodekit.analysis.sweeping import sweep
-from decodekit.analysis.units import Task
+from decodekit.analysis.numbers.statistics import Estimate
+from decodekit.analysis.sweeps.result import Sweep
+from decodekit.analysis.sweeps.sweeping import sweep
+from decodekit.analysis.sweeps.units import Task
 from decodekit.cli.bar import Bar
 from decodekit.cli.interrupt import Interrupt
 from decodekit.cli.output import console, number, put_json, say, show_table, table
@@ -45,7 +45,7 @@ def _asked(prompt: Any, *, chat: bool) -> Any:
 
 
 def sampled(session: Session, tasks: list[Task], chains: list[Any], n: int, options: dict[str, Any]) -> Sweep:
-    """The sweep, with a progress bar; the arguments are those of `decodekit.analysis.sweeping.sweep`.
+    """The sweep, with a progress bar; the arguments are those of `decodekit.analysis.sweeps.sweeping.sweep`.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C, once as many samples have ended as the model makes at a time, so that those

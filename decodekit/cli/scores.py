@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from rich.text import Text
 
-from decodekit.analysis.scored import TextScore, Total
+from decodekit.analysis.scores.scored import TextScore, Total
 from decodekit.cli.bounded import between, line_of, numbers_of, point_of
 from decodekit.cli.output import console, put_json, show_table, table
 from decodekit.text.labels import token_label

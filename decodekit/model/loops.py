@@ -69,8 +69,10 @@ def running() -> EventLoop:
     Raises:
         AdapterError: there is none that this library knows.
     """
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
+    in_trio_task = getattr(
+        sys.modules.get("trio.lowlevel"), "in_trio_task", None
+    )  # None while another thread imports it
+    if in_trio_task is not None and in_trio_task():
         return _Trio()
     try:
         return _Asyncio(asyncio.get_running_loop())

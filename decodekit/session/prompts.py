@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from decodekit.errors import ParameterError, brief
+from decodekit.errors import ParameterError, brief, message_of
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.prefix import Prefix
 from decodekit.text.base import prompt_ids
@@ -47,9 +48,11 @@ def as_prefix(adapter: Adapter | AsyncAdapter, prompt: Prompt, index: int = 0) -
             utf8(prompt, where)
             prefix = Prefix(prompt_ids(tokenizer, prompt))
         else:
-            prefix = Prefix(tokenizer.encode_messages(prompt))  # type: ignore[arg-type]
+            with _named(where):
+                prefix = Prefix(tokenizer.encode_messages(prompt))  # type: ignore[arg-type]
     else:
-        prefix = Prefix(prompt)  # type: ignore[arg-type]
+        with _named(where):
+            prefix = Prefix(prompt)  # type: ignore[arg-type]
     if len(prefix) == 0 and tokenizer is not None and tokenizer.bos_id is not None:
         prefix = Prefix([tokenizer.bos_id])
     if len(prefix) == 0:
@@ -61,6 +64,15 @@ def as_prefix(adapter: Adapter | AsyncAdapter, prompt: Prompt, index: int = 0) -
     if size is not None and largest >= size:
         raise ParameterError(f"{where}: token id {largest} lies outside the vocabulary of {size} tokens")
     return prefix
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Say which prompt a wrong one is."""
+    try:
+        yield
+    except ParameterError as error:
+        raise ParameterError(f"{where}: {message_of(error)}") from None
 
 
 def count_tokens(adapter: Adapter | AsyncAdapter, prompt: Prompt) -> int:

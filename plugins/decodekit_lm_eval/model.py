@@ -17,7 +17,7 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.utils import normalize_gen_kwargs
 
 import decodekit
-from decodekit.analysis.forced import forced
+from decodekit.analysis.scores.forced import forced
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import derive
 from decodekit.draw.whole import whole

@@ -10,7 +10,7 @@ import pytest
 
 import decodekit
 from decodekit import ParameterError, Prefix
-from decodekit.analysis.calibrating import Forecast, calibration, forecasts_of_texts, forecasts_of_traces
+from decodekit.analysis.scores.calibrating import Forecast, calibration, forecasts_of_texts, forecasts_of_traces
 from decodekit.testing import TableAdapter
 
 ROW = np.log([0.6, 0.3, 0.1])

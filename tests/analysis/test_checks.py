@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from decodekit import ConfigError, Progress
-from decodekit.analysis.check_running import Checked, started
-from decodekit.analysis.checks import check_of
-from decodekit.analysis.sweep_work import Checks, Output
-from decodekit.analysis.sweeping import sweep
-from decodekit.analysis.units import Task
+from decodekit.analysis.sweeps.check_running import Checked, started
+from decodekit.analysis.sweeps.checks import check_of
+from decodekit.analysis.sweeps.sweeping import sweep
+from decodekit.analysis.sweeps.units import Task
+from decodekit.analysis.sweeps.work import Checks, Output
 from decodekit.testing import NGramAdapter
 
 CODE = """

@@ -10,7 +10,7 @@ import pytest
 
 from decodekit import ALL, Disclosure, Distribution, ParameterError, Session, Undisclosed, processor
 from decodekit.analysis import chain_curve, crossings, curves, temperature_curve
-from decodekit.analysis.tempered import tempered
+from decodekit.analysis.answers.tempered import tempered
 from decodekit.testing import NGramAdapter, TableAdapter
 
 from .tables import SIZE, logprob, model, neighbours, texts

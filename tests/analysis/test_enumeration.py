@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from decodekit import Disclosure, ParameterError, Undisclosed, processor
-from decodekit.analysis.enumeration import enumerate_texts
-from decodekit.analysis.text_law import TextLaw
+from decodekit.analysis.texts.enumeration import enumerate_texts
+from decodekit.analysis.texts.law import TextLaw
 from tests.analysis.whole_texts import LENGTH, chained, entropy, every_text
 from tests.search import tables
 from tests.search.tables import PROMPT, Rows, model, plain

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from decodekit import ParameterError
-from decodekit.analysis.estimators import jackknifed, ratio
-from decodekit.analysis.statistics import mean
+from decodekit.analysis.numbers.estimators import jackknifed, ratio
+from decodekit.analysis.numbers.statistics import mean
 
 
 def test_with_equal_sizes_a_ratio_is_a_mean() -> None:

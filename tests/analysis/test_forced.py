@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from decodekit import CHEAP, ContextOverflow, Prefix
-from decodekit.analysis.forced import forced
+from decodekit.analysis.scores.forced import forced
 from decodekit.testing import NGramAdapter
 
 TEXT = "the cat sat on the mat, and the dog sat on the log. "

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from decodekit import ParameterError, Prefix, Session
-from decodekit.analysis.answer_curves import curves
-from decodekit.analysis.calibrating import Forecast, calibration, forecasts_of_texts
-from decodekit.analysis.engine_mismatch import mismatch
-from decodekit.analysis.given_numbers import between, numbers
-from decodekit.analysis.importance import self_normalised
-from decodekit.analysis.rolling_out import rollouts
-from decodekit.analysis.scoring import score_many
-from decodekit.analysis.statistics import mean, paired_difference
-from decodekit.analysis.tilting import known_beta
-from decodekit.analysis.voting import minimum_bayes_risk
+from decodekit.analysis.answers.curves import curves
+from decodekit.analysis.numbers.given_numbers import between, numbers
+from decodekit.analysis.numbers.importance import self_normalised
+from decodekit.analysis.numbers.statistics import mean, paired_difference
+from decodekit.analysis.scores.calibrating import Forecast, calibration, forecasts_of_texts
+from decodekit.analysis.scores.scoring import score_many
+from decodekit.analysis.texts.tilting import known_beta
+from decodekit.analysis.texts.voting import minimum_bayes_risk
+from decodekit.analysis.trainers.engine_mismatch import mismatch
+from decodekit.analysis.trainers.rolling_out import rollouts
 
 from .tables import model
 

@@ -12,10 +12,10 @@ import pytest
 
 import decodekit
 from decodekit import CHEAP, AdapterError, Distribution, ParameterError
-from decodekit.analysis.bets import BETS, LAST_TILT, WEIGHTS, Law, least_listed, pay
-from decodekit.analysis.recorded_draws import recorded_draws
-from decodekit.analysis.sampler_trial import try_sampler
-from decodekit.analysis.wagers import LEVEL, Wager, honesty
+from decodekit.analysis.sampler_checks.bets import BETS, LAST_TILT, WEIGHTS, Law, least_listed, pay
+from decodekit.analysis.sampler_checks.recorded_draws import recorded_draws
+from decodekit.analysis.sampler_checks.trial import try_sampler
+from decodekit.analysis.sampler_checks.wagers import LEVEL, Wager, honesty
 from decodekit.cli.app import run
 from decodekit.testing import NGramAdapter, TableAdapter
 from decodekit.types import Floats

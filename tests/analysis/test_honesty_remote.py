@@ -15,8 +15,8 @@ pytest.importorskip("httpx")
 import decodekit
 from decodekit import ParameterError, Session
 from decodekit.analysis import honesty, recorded_draws
-from decodekit.analysis.bets import Law
-from decodekit.analysis.recorded_draws import possible_end
+from decodekit.analysis.sampler_checks.bets import Law
+from decodekit.analysis.sampler_checks.recorded_draws import possible_end
 from decodekit.cli.app import run
 from decodekit.plugin.registry import _ADAPTERS
 from decodekit.testing import PiecesTokenizer, TableAdapter

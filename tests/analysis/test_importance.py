@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from decodekit import EmptySupport, ParameterError
-from decodekit.analysis.importance import resampled, self_normalised
+from decodekit.analysis.numbers.importance import resampled, self_normalised
 
 
 def test_intervals_of_weighted_means_cover() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from decodekit import Disclosure, ParameterError, Session, Undisclosed
-from decodekit.analysis.marginals import marginal, sampled_marginal
-from decodekit.analysis.text_law import TextLaw
-from decodekit.analysis.text_samples import sampled_beginnings
+from decodekit.analysis.texts.law import TextLaw
+from decodekit.analysis.texts.marginals import marginal, sampled_marginal
+from decodekit.analysis.texts.samples import sampled_beginnings
 from tests.analysis.whole_texts import chained, entropy, every_text
 from tests.search import tables
 from tests.search.tables import END, PROMPT, Rows, model, plain

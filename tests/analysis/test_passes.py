@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from decodekit import Disclosure, Distribution, ParameterError, Prefix, Undisclosed
-from decodekit.analysis.passes import disagreement, passes_of
+from decodekit.analysis.texts.passes import disagreement, passes_of
 from decodekit.distribution.disclosure import CHEAP
 from decodekit.testing import TableAdapter
 from tests.analysis.whole_texts import entropy

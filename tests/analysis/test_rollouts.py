@@ -14,13 +14,13 @@ import pytest
 
 import decodekit
 from decodekit import ParameterError, TraceError
-from decodekit.analysis.engine_mismatch import mismatch
-from decodekit.analysis.rolling_out import rollouts
-from decodekit.analysis.rollout_columns import read_rollouts
-from decodekit.analysis.rollout_rows import Rollout, rollouts_of
-from decodekit.analysis.sweep_table import write_sweep
-from decodekit.analysis.sweeping import sweep
-from decodekit.analysis.trainer_batches import trl_batch, trl_rollouts, verl_batch
+from decodekit.analysis.sweeps.sweeping import sweep
+from decodekit.analysis.sweeps.table import write_sweep
+from decodekit.analysis.trainers.batches import trl_batch, trl_rollouts, verl_batch
+from decodekit.analysis.trainers.columns import read_rollouts
+from decodekit.analysis.trainers.engine_mismatch import mismatch
+from decodekit.analysis.trainers.rolling_out import rollouts
+from decodekit.analysis.trainers.rows import Rollout, rollouts_of
 from decodekit.cli.app import run
 from decodekit.testing import TableAdapter
 from tests.trace.far_ids import BASE, FarIds

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from decodekit import CHEAP, AdapterError, Disclosure, ParameterError, Prefix, Session
-from decodekit.analysis.rolling_out import rollouts
-from decodekit.analysis.trainer_batches import trl_rollouts
+from decodekit.analysis.trainers.batches import trl_rollouts
+from decodekit.analysis.trainers.rolling_out import rollouts
 from decodekit.model.adapter import Answer
 from decodekit.testing import TableAdapter
 
@@ -81,6 +81,6 @@ def test_prompts_before_an_interrupt_are_kept_and_the_others_can_be_made(tmp_pat
 
 
 def _rows(folder: Path) -> Any:
-    from decodekit.analysis.rollout_columns import read_rollouts
+    from decodekit.analysis.trainers.columns import read_rollouts
 
     return read_rollouts(folder)

@@ -19,11 +19,11 @@ from decodekit import (
     Undisclosed,
     processor,
 )
-from decodekit.analysis.enumeration import enumerate_texts
-from decodekit.analysis.importance import self_normalised
-from decodekit.analysis.shifting import chain_shift, recorded_shift, shift_of
-from decodekit.analysis.text_law import TextLaw
-from decodekit.analysis.text_samples import sampled_beginnings
+from decodekit.analysis.numbers.importance import self_normalised
+from decodekit.analysis.texts.enumeration import enumerate_texts
+from decodekit.analysis.texts.law import TextLaw
+from decodekit.analysis.texts.samples import sampled_beginnings
+from decodekit.analysis.texts.shifting import chain_shift, recorded_shift, shift_of
 from decodekit.testing import NGramAdapter
 from tests.analysis.whole_texts import LENGTH, chained, every_text
 from tests.search import tables

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from decodekit import Disclosure, Distribution, ParameterError, Prefix, Undisclosed
-from decodekit.analysis.adding_floats import float_addition
-from decodekit.analysis.heating import temperature_facts
-from decodekit.analysis.most_likely import greedy_and_mode
-from decodekit.analysis.splitting import compare_tokenisations, tokenisations
+from decodekit.analysis.answers.heating import temperature_facts
+from decodekit.analysis.numbers.adding_floats import float_addition
+from decodekit.analysis.texts.most_likely import greedy_and_mode
+from decodekit.analysis.texts.splitting import compare_tokenisations, tokenisations
 from decodekit.testing import PiecesTokenizer, TableAdapter
 from tests.analysis.whole_texts import LENGTH, chained, every_text
 from tests.search import tables

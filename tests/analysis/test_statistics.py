@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from decodekit import ParameterError
-from decodekit.analysis.statistics import mean, paired_difference, pass_at_k, pass_at_k_over, student_t
+from decodekit.analysis.numbers.statistics import mean, paired_difference, pass_at_k, pass_at_k_over, student_t
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (5, 2), (7, 3), (8, 8)])

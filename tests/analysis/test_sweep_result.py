@@ -7,8 +7,8 @@ import math
 import pytest
 
 from decodekit import ParameterError
-from decodekit.analysis.sweep_result import Row, Sweep
-from decodekit.analysis.units import Task
+from decodekit.analysis.sweeps.result import Row, Sweep
+from decodekit.analysis.sweeps.units import Task
 
 TEXTS = {  # by chain and prompt; capitals are right
     ("one", 0): ["A", "A", "b", "c"],

@@ -14,9 +14,9 @@ import pytest
 
 import decodekit
 from decodekit import CHEAP, Chain, ConfigError, Disclosure, ParameterError, Prefix, Session
-from decodekit.analysis.sweep_result import Sweep
-from decodekit.analysis.sweeping import sweep
-from decodekit.analysis.units import Task
+from decodekit.analysis.sweeps.result import Sweep
+from decodekit.analysis.sweeps.sweeping import sweep
+from decodekit.analysis.sweeps.units import Task
 from decodekit.model.adapter import Answer
 from decodekit.testing import NGramAdapter, PiecesTokenizer, TableAdapter
 

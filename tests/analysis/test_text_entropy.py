@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from decodekit import Disclosure, ParameterError, Undisclosed
-from decodekit.analysis.text_entropy import sequence_entropy, sequence_entropy_bounds
+from decodekit.analysis.texts.entropy import sequence_entropy, sequence_entropy_bounds
 from tests.analysis.whole_texts import LENGTH, chained, entropy, every_text
 from tests.search import tables
 from tests.search.tables import PROMPT, Rows, model, plain

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from decodekit import ParameterError
-from decodekit.analysis.tilted_samples import best_of_k_reward, reward_frontier, tilted_samples
-from decodekit.analysis.tilting import best_of_n_kl, best_of_n_law, tilted_law
+from decodekit.analysis.texts.tilted_samples import best_of_k_reward, reward_frontier, tilted_samples
+from decodekit.analysis.texts.tilting import best_of_n_kl, best_of_n_law, tilted_law
 from tests.analysis.whole_texts import every_text
 from tests.search.tables import plain
 

@@ -17,8 +17,8 @@ import torch
 
 import decodekit
 from decodekit.analysis import mismatch, rollouts, trl_batch, trl_rollouts, verl_batch
-from decodekit.analysis.rolling_out import Rollouts
-from decodekit.analysis.rollout_rows import Rollout
+from decodekit.analysis.trainers.rolling_out import Rollouts
+from decodekit.analysis.trainers.rows import Rollout
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers and of what they import
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 
 from decodekit import ParameterError
-from decodekit.analysis.voting import agreement, distinct_n, equal, majority_vote, minimum_bayes_risk, token_f1
+from decodekit.analysis.texts.voting import agreement, distinct_n, equal, majority_vote, minimum_bayes_risk, token_f1
 
 
 def test_a_vote_counts_answers_and_says_when_it_is_tied() -> None:

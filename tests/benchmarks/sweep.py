@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import decodekit
-from decodekit.analysis.sweeping import sweep
-from decodekit.analysis.units import Task
+from decodekit.analysis.sweeps.sweeping import sweep
+from decodekit.analysis.sweeps.units import Task
 from decodekit.testing import NGramAdapter
 
 from .timing import Ratio, paired

@@ -162,3 +162,21 @@ def test_a_processor_without_a_way_for_many_rows_is_called_for_each_once() -> No
     chain = Chain([counting, PARTS[0]])
     assert all(draw_rows([row_of(chain, "plain", seed, seed) for seed in range(5)]))
     assert seen == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("wrong", ["generator", "nothing", "short", "exit"])
+def test_an_answer_for_many_rows_that_is_none_falls_back_to_each_row(wrong: str) -> None:
+    class Half:
+        def __call__(self, dist: Distribution, ctx: Context) -> Distribution:
+            return dist.scaled(0.5)
+
+        def many(self, dists: Sequence[Distribution], ctxs: Sequence[Context]) -> Any:
+            if wrong == "exit":
+                raise SystemExit(3)
+            halves = (self(dist, ctx) for dist, ctx in zip(dists, ctxs, strict=True))
+            return {"generator": halves, "short": list(halves)[:1]}.get(wrong)
+
+    chain = Chain([Half()])
+    rows = [row_of(chain, "dense", seed, 1) for seed in (1, 2)]
+    for row, drawn in zip(rows, draw_rows(rows), strict=True):
+        assert everything(chain, row, drawn) == alone(chain, row)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from decodekit import Session
-from decodekit.analysis.units import Task
+from decodekit.analysis.sweeps.units import Task
 from decodekit.cli.sample_sweep import sampled
 from decodekit.testing import NGramAdapter
 from tests.cli.conftest import COMMAND, TOY, Decodekit

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
+from types import ModuleType
 
 import pytest
 
@@ -201,3 +203,13 @@ def test_a_session_from_a_configuration_closes_its_adapter() -> None:
 
     with pytest.raises(decodekit.ConfigError, match="ngram"):  # the kit's adapters are no plugins
         asyncio.run(main())
+
+
+@pytest.mark.parametrize("so_far", [None, "trio.lowlevel"])
+def test_a_call_while_another_thread_imports_trio(so_far: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module stands in ``sys.modules`` before it has its names."""
+    monkeypatch.setitem(sys.modules, "trio", ModuleType("trio"))
+    monkeypatch.delitem(sys.modules, "trio.lowlevel", raising=False)
+    if so_far is not None:
+        monkeypatch.setitem(sys.modules, so_far, ModuleType(so_far))
+    assert asyncio.run(AsyncSession(table(), seed=1).generate([1], max_tokens=2)).finish_reason == "length"

@@ -69,14 +69,19 @@ def test_an_interrupt_inside_a_plugin_is_the_users(error: BaseException) -> None
     assert caught.value is error
 
 
-def test_a_cancelled_task_is_the_callers() -> None:
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_cancelled_task_is_the_callers(cancelled: bool) -> None:
     def odd(dist: Distribution, ctx: Context) -> Distribution:
         raise asyncio.CancelledError
 
     async def call() -> None:
+        if cancelled:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
         session(Chain([odd])).generate("the ", max_tokens=3)
 
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError if cancelled else decodekit.PluginError):
         asyncio.run(call())
 
 

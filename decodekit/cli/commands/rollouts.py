@@ -40,7 +40,7 @@ def rollouts(
 
     A line of the prompts is a JSON text, a list of token ids, or an object with such a "prompt".
     """
-    from decodekit.analysis.rolling_out import rollouts as write_rollouts
+    from decodekit.analysis.trainers.rolling_out import rollouts as write_rollouts
 
     given = _prompts(prompts)
     overrides: dict[str, Any] = {}

@@ -144,7 +144,7 @@ def _sweep_samples(
     parquet: Path | None,
     as_json: bool,
 ) -> int:
-    from decodekit.analysis.checks import check_of
+    from decodekit.analysis.sweeps.checks import check_of
     from decodekit.cli.sample_sweep import put_sweep, sampled, tasks_of
     from decodekit.session import Session
 
@@ -168,7 +168,7 @@ def _sweep_samples(
     with Session.from_config(resolved) as session:
         found = sampled(session, tasks, chains or [session.chain], samples, options)
     if parquet is not None:
-        from decodekit.analysis.sweep_table import write_sweep
+        from decodekit.analysis.sweeps.table import write_sweep
 
         write_sweep(found, parquet)
     return put_sweep(found, pass_at, as_json=as_json)

@@ -14,7 +14,7 @@ import torch
 
 import decodekit
 from decodekit import Chain, Disclosure, Distribution, Prefix, Session
-from decodekit.analysis.passes import disagreement, passes_of
+from decodekit.analysis.texts.passes import disagreement, passes_of
 from decodekit.distribution.disclosure import ALL, CHEAP
 from decodekit.errors import AdapterError, DistributionError, ParameterError
 from decodekit.testing import check_adapter

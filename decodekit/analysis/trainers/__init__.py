@@ -1,0 +1,3 @@
+"""Samples in the forms that trainers read."""
+
+__all__: list[str] = []
