@@ -12,8 +12,9 @@ import pytest
 pytest.importorskip("httpx")
 
 from decodekit import Session
-from decodekit.errors import ProviderError
+from decodekit.errors import ParameterError, ProviderError
 from tests.adapters.remote.scripted import TALK, chunk, generated, playing
+from tests.adapters.remote.servers import TalkingTokenizer
 from tests.adapters.remote.tool_answers import BONN, DIALECTS, NOW, ROME, WEATHER, said, streamed_calls
 
 # -- what was cut -------------------------------------------------------------------------------------------------
@@ -151,3 +152,26 @@ def test_an_end_for_calls_that_never_came_is_an_error() -> None:
         pytest.raises(ProviderError, match="ended its answer for a call of a tool, and sent none"),
     ):
         generated(server, tools=[WEATHER])
+
+
+def test_conversations_that_a_template_writes_alike_are_not_taken_for_one_another() -> None:
+    """Many templates leave out calls of tools, so the ids of both are the same, and one would be sent for the other."""
+
+    def talk(city: str) -> Any:
+        call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": f'{{"city": "{city}"}}'}}
+        return [
+            *TALK,
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": "18"},
+        ]
+
+    with (
+        playing(lambda *_: said("openai_chat", "18")) as server,
+        Session(server.adapter(tokenizer=TalkingTokenizer()), "provider", seed=1) as session,
+    ):
+        for _ in range(2):  # the same one again is no other
+            session.generate(talk("Rome"), max_tokens=4, tools=[WEATHER])
+        with pytest.raises(
+            ParameterError, match=r"writes this conversation as it wrote another one.*leave tokenizer= out"
+        ):
+            session.generate(talk("Bonn"), max_tokens=4, tools=[WEATHER])

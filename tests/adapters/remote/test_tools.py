@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,20 @@ def test_a_conversation_goes_on_with_the_answers_of_tools(dialect: str) -> None:
             {"role": "assistant", "content": [{"type": "text", "text": "I look."}, *used]},
             {"role": "user", "content": told},
         ]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_loop_of_the_page_goes_on_until_no_tool_is_called(dialect: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "remote.md").read_text()
+    (loop,) = re.findall(r"^def converse.*?(?=^```)", page, flags=re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(loop, names)
+    answers = [streamed_calls(dialect, BONN), streamed_calls(dialect, ("c9", "wether", ("{}",))), said(dialect, "18.")]
+    with playing(lambda number, _: answers[number - 1]) as server, Session(server.adapter(dialect), seed=1) as session:
+        talk = [*TALK]
+        text = names["converse"](session, talk, [WEATHER], lambda name, given: f"{name} of {given['city']}: 18")
+    assert text == "18." and talk[2]["content"] == "weather of Bonn: 18"
+    assert talk[4]["content"] == "there is no tool 'wether'; there is 'weather'"
 
 
 def test_each_sample_has_its_own_calls() -> None:
