@@ -28,7 +28,7 @@ class Usage:
     Args:
         prompt_tokens: of the prompt; None where they are not known: on a server of texts, without ``tokenizer=``.
         completion_tokens: that were generated. Where the provider draws, as it reports; where it does not, the recorded
-            ones, which may be pieces of text.
+            ones, which may be pieces of text, without those of calls of tools.
         cached_tokens: those of the prompt that needed no evaluation when it was first asked for: the adapter's cache
             held them, or the server reported so. None where the adapter does not say.
     """
