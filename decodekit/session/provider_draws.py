@@ -23,8 +23,9 @@ PROVIDER_DRAWS = "the provider draws the tokens"
 """The event of the log."""
 
 _NO_TOOLS = (
-    "tools go to a provider that draws, and here decodekit draws. For a chat API use sampler='provider'. For other "
-    "models constrain the text: write the tools into a message, and give schema=decodekit.processor('tools', tools=...)"
+    "tools go to a provider that draws, and here decodekit draws. Where the model is behind a chat API, use "
+    "sampler='provider', and for a server dialect='openai_chat'. For other models constrain the text: write the tools "
+    "into a message, and give schema=decodekit.processor('tools', tools=...)"
 )
 _warned: WeakSet[Any] = WeakSet()  # adapters
 

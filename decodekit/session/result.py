@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from decodekit.errors import DecodekitError, ParameterError, brief, pickles
@@ -181,10 +181,12 @@ class Result:
             verdict = verify(trace)
             words = verdict.words
             check = ", ".join(f"{count} {word}" for word, count in verdict.counts.items())
+        footer = trace.footer
+        own = [] if footer is None else [end for end in footer.ends if end.stream == self.stream]
         return as_html(
             trace.header,
             trace.steps,
-            trace.footer,
+            None if footer is None else replace(footer, ends=own),
             check=check,
             explain=lambda at: explain_in(trace, at, self.tokenizer, words[at] if words else ""),
             text=self.text,

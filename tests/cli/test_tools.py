@@ -27,7 +27,8 @@ def drawn_by(server: Any) -> tuple[str, ...]:
 
 
 def test_calls_are_in_the_json_and_in_the_trace(decodekit: Decodekit, tools: None, tmp_path: Path) -> None:
-    with playing(lambda *_: streamed_calls("openai_chat", ROME, text="Well")) as server:
+    whole, broken = (streamed_calls("openai_chat", ROME, text="Well", broken=each) for each in (False, True))
+    with playing(lambda number, _: broken if number == 4 else whole) as server:
         run = ("generate", "hi", "--chat", *drawn_by(server), "--seed", "7", "--tools", "tools.json")
         done = decodekit(*run, "--tool-choice", "weather", "--json", "--trace", "run.jsonl")
         (result,) = json.loads(done.stdout)["results"]
@@ -35,6 +36,8 @@ def test_calls_are_in_the_json_and_in_the_trace(decodekit: Decodekit, tools: Non
         assert result["tool_calls"][0]["parsed"] == {"city": "Rome"}
         assert server.asked[-1][1]["tool_choice"] == {"type": "function", "function": {"name": "weather"}}
         several = decodekit(*run, "-n", "2")
+        cut = json.loads(decodekit(*run, "--json").stdout)["results"][0]
+    assert (cut["finish_reason"], cut["tool_calls"][0]["complete"]) == ("error", False)
     assert several.stdout.split() == ["Well", "---", "Well"]
     assert 'sample 1 calls weather({"city": "Rome"})' in several.stderr
     assert verify(tmp_path / "run.jsonl").word == "consistent"

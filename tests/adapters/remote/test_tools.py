@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,9 @@ def test_each_sample_has_its_own_calls() -> None:
     seeds = {body["seed"] for _, body in server.asked}
     whole = [result for result in results if result.finish_reason == "tool_calls"]
     assert {call.parsed["city"] for result in whole for call in result.tool_calls} <= set(map(str, seeds))
+    for result in results:  # each shows its own
+        page = result.to_html()
+        assert all((escape(call.line) in page) == (other is result) for other in results for call in other.tool_calls)
     assert len({call.id for result in results for call in result.tool_calls}) == 4 and len(whole) == 3
     (failed,) = (result for result in results if result.finish_reason == "error")
     assert (failed.tool_calls[0].id, failed.tool_calls[0].complete) == ("c3", False)
