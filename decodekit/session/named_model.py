@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from decodekit.errors import ConfigError, ModelNotFound, brief, did_you_mean
-from decodekit.local.hub import hub_name
+from decodekit.local.hub_names import hub_name
 from decodekit.plugin import parameter_model, registry
 
 __all__ = ["FORMS", "adapter_named", "is_configuration", "parameters_of"]
@@ -147,6 +148,6 @@ def _refuse_page(name: str, address: str) -> None:
     """Raise the error of a page of the hub: it names a model, and is no server."""
     page = _ON_HUB.fullmatch(address)
     if page is not None:
-        revision = "" if page[2] in (None, "main") else f"@{page[2]}"
-        meant = f"hf:{page[1]}" + (f"/{page[3]}{revision}" if page[3] else "")
+        revision = "" if page[2] in (None, "main") else f"@{unquote(page[2])}"
+        meant = f"hf:{page[1]}" + (f"/{unquote(page[3])}{revision}" if page[3] else "")
         raise ConfigError(f"{brief(name)} is a page of the hub; its model is named {meant!r}")
