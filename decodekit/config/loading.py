@@ -6,6 +6,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,10 @@ def _resolved(data: Mapping[str, Any], where: str, profile: str | None, environm
         plain.append(written)
     _refuse_two_samplers([layer for layer in plain if layer.origin.startswith(PREFIX)])
     found = merged(plain)
+    names = data.get("profiles", {}) if profile is None else ()
+    others = {name: partial(_resolved, data, where, name, environment) for name in names}
     try:
-        return Config.of(found, notes)
+        return Config.of(found, notes, others)
     except ValidationError as error:
         owner = _blamed(error, found.origins, where)
         said = explained(error.errors(), found.data, _keys, owner)

@@ -149,6 +149,12 @@ BAD = [
     ('[adapter]\ntype = "toy"\n[[chain]]\nname = "top_k"\ntop_k = 0\n', "top_k"),
     ('[adapter]\ntype = "toy"\n[session]\nsede = 1\n', "did you mean 'seed'?"),
     ('[adapter]\ntype = "toys"\n', "did you mean 'toy'?"),
+    (
+        '[adapter]\ntype = "toy"\n[profiles.a.adapter]\nordre = 2\n[profiles.b.session]\nseed = 1\n'
+        "[profiles.c.session]\nseed = -1\n",
+        "with --profile a: adapter 'toy': unknown parameter 'ordre'; did you mean 'order'? (written in profile a); "
+        "with --profile c: profile c: session.seed: must be",
+    ),
 ]
 
 
