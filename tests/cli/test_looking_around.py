@@ -143,6 +143,16 @@ def test_a_good_config_is_ok_and_loads_no_model(decodekit: Decodekit, tmp_path: 
     )
 
 
+PROFILES = """
+[adapter]
+type = "toy"
+[profiles.a.adapter]
+ordre = 2
+[profiles.b.session]
+seed = 1
+[profiles.c.session]
+seed = -1
+"""
 BAD = [
     ("[adapter", "is not valid TOML"),
     ('[adapter]\ntype = "toy"\nordre = 2\n', "unknown parameter 'ordre'; did you mean 'order'?"),
@@ -150,11 +160,10 @@ BAD = [
     ('[adapter]\ntype = "toy"\n[session]\nsede = 1\n', "did you mean 'seed'?"),
     ('[adapter]\ntype = "toys"\n', "did you mean 'toy'?"),
     (
-        '[adapter]\ntype = "toy"\n[profiles.a.adapter]\nordre = 2\n[profiles.b.session]\nseed = 1\n'
-        "[profiles.c.session]\nseed = -1\n",
-        "with --profile a: adapter 'toy': unknown parameter 'ordre'; did you mean 'order'? (written in profile a); "
-        "with --profile c: profile c: session.seed: must be",
+        PROFILES,
+        "with --profile a: adapter 'toy': unknown parameter 'ordre'; did you mean 'order'? (written in profile a);",
     ),
+    (PROFILES, "; with --profile c: profile c: session.seed: must be"),
 ]
 
 
