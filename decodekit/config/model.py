@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, time
 from typing import Annotated, Any, Literal, Self
@@ -101,7 +101,6 @@ class Config(BaseModel):
     session: SessionPart = SessionPart()
     _notes: tuple[str, ...] = PrivateAttr(default=())
     _merged: Merged = PrivateAttr(default=Merged({}, {}))
-    _profiles: Mapping[str, Callable[[], Config]] = PrivateAttr(default_factory=dict)
 
     @field_validator("sampler", "guesser", mode="before")
     @classmethod
@@ -110,18 +109,11 @@ class Config(BaseModel):
         return {"name": value} if isinstance(value, str) else value
 
     @classmethod
-    def of(
-        cls, merged: Merged, notes: tuple[str, ...], profiles: Mapping[str, Callable[[], Config]] | None = None
-    ) -> Self:
-        """A configuration from its layers, with its notes and profiles. Raises pydantic's ``ValidationError``."""
+    def of(cls, merged: Merged, notes: tuple[str, ...]) -> Self:
+        """A configuration from its layers, with its notes. Raises pydantic's ``ValidationError``."""
         config = cls.model_validate(merged.data)
-        config._notes, config._merged, config._profiles = notes, merged, profiles or {}
+        config._notes, config._merged = notes, merged
         return config
-
-    @property
-    def profiles(self) -> Mapping[str, Callable[[], Config]]:
-        """What reads the same configuration with each of its profiles; none where one is in it already."""
-        return self._profiles
 
     @property
     def notes(self) -> tuple[str, ...]:
