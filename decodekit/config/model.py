@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date, time
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
@@ -178,9 +180,29 @@ class Config(BaseModel):
         """The keyword arguments of `Session`."""
         return self.session.model_dump()
 
-    def as_data(self) -> dict[str, Any]:
-        """The resolved configuration, defaults included, as plain data for the record."""
-        data = self.model_dump(mode="json")
+    def as_given(self) -> dict[str, Any]:
+        """The resolved configuration, defaults included, with the objects of Python that a dict may hold."""
+        data = self.model_dump()
         if self.guesser is None:
             del data["guesser"]
         return data
+
+    def as_data(self) -> dict[str, Any]:
+        """The same as plain data for the record: an object of Python is a text that names its kind."""
+        data: dict[str, Any] = _plain(self.as_given())
+        return data
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"<{getattr(named, '__module__', '?')}.{named.__qualname__}>"

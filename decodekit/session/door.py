@@ -111,13 +111,16 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
     from decodekit.config import load_config  # not needed to import decodekit
 
     if isinstance(what, Mapping):
-        return load_config(what, profile=options.pop("profile", None)).as_data()
+        return load_config(what, profile=options.pop("profile", None)).as_given()
     if not isinstance(what, str | os.PathLike):
         raise ConfigError(f"decodekit.open takes {FORMS}; {brief(what)} is none of these")
     name = os.fspath(what)
     if is_configuration(name):
-        return load_config(Path(name).expanduser(), profile=options.pop("profile", None)).as_data()
-    return {"adapter": adapter_named(name)}
+        return load_config(Path(name).expanduser(), profile=options.pop("profile", None)).as_given()
+    named = adapter_named(name, options)
+    for twice in sorted(set(named) & set(options)):
+        raise ParameterError(f"decodekit.open names {twice!r} twice: in its first argument, and as an option")
+    return {"adapter": named}
 
 
 def _with_parameters(part: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from decodekit.errors import DecodekitError, ParameterError, brief, pickles
 from decodekit.session.schema import Schema
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.text.tool_call import ToolCall
+from decodekit.trace.by_value import ByValue
 from decodekit.trace.explaining import explain_in
 from decodekit.trace.explanation import Explanation
 from decodekit.trace.notebook import MOST_TOKENS, as_html
@@ -38,9 +39,9 @@ class Usage:
     cached_tokens: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The result of one sequence of a generation. It can be pickled; the copy has no tokenizer.
+@dataclass(frozen=True, slots=True, eq=False)
+class Result(ByValue):
+    """The result of one sequence of a generation. It can be pickled; the copy is equal, and has no tokenizer.
 
     Args:
         text: the text, without the end-of-text token and without a matched stop string.
