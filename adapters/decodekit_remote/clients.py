@@ -6,10 +6,11 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import cache
+from typing import TypeVar
 
 import httpx
 
-from decodekit.errors import AdapterError
+from decodekit.errors import AdapterError, ParameterError, message_of
 
 __all__ = ["Clients", "LoopResources"]
 
@@ -17,6 +18,7 @@ _SPARES = 2  # spare connections: streams may end faster than a connection is ma
 _IN_EACH = "give a function that makes one, as client=lambda: httpx.AsyncClient(...)"
 _NO_CONNECTIONS = (httpx.MockTransport, httpx.ASGITransport)
 
+Made = TypeVar("Made")
 Client = httpx.AsyncClient | Callable[[], httpx.AsyncClient] | None
 Carrier = httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport] | None
 
@@ -59,6 +61,18 @@ class LoopResources:
             await asyncio.gather(task, return_exceptions=True)
 
 
+def _made_by(name: str, make: Callable[[], Made], kind: type[Made]) -> Made:
+    """What the user's function makes. Raises `ParameterError`."""
+    try:
+        made = make()
+    except Exception as error:
+        raise ParameterError(f"{name}: the function raised {type(error).__name__}: {message_of(error)}") from error
+    if not isinstance(made, kind):
+        found = f"{type(made).__module__}.{type(made).__qualname__}"
+        raise ParameterError(f"{name}: expected a function that makes an httpx.{kind.__name__}, and it made a {found}")
+    return made
+
+
 class Clients:
     """Makes a client in each event loop that uses it, and closes it with the loop.
 
@@ -70,9 +84,15 @@ class Clients:
 
     A client or transport that is an object is used in the first event loop, and refused in another; a function is
     called in each.
+
+    Raises:
+        ParameterError: ``client`` or ``transport`` is neither; a function that makes something else is found by `here`.
     """
 
     def __init__(self, base_url: str, client: Client, transport: Carrier, concurrency: int) -> None:
+        for name, given, kind in (("client", client, "AsyncClient"), ("transport", transport, "AsyncBaseTransport")):
+            if given is not None and not isinstance(given, getattr(httpx, kind)) and not callable(given):
+                raise ParameterError(f"{name}: expected an httpx.{kind} or a function that makes one, found {given!r}")
         self._base_url, self._concurrency = base_url, concurrency
         self._client, self._transport = client, transport
         self._by_loop: dict[asyncio.AbstractEventLoop, LoopResources] = {}
@@ -80,7 +100,12 @@ class Clients:
         self._closed = False
 
     def here(self) -> LoopResources:
-        """The resources of the running loop. Raises `AdapterError` after closing, or for an object of another loop."""
+        """The resources of the running loop.
+
+        Raises:
+            AdapterError: after closing, or for an object of another loop.
+            ParameterError: the function for a client or a transport raised, or made something else.
+        """
         if self._closed:
             raise AdapterError(f"the adapter for {self._base_url} is closed")
         loop = asyncio.get_running_loop()
@@ -119,9 +144,11 @@ class Clients:
         if isinstance(given, httpx.AsyncClient):
             return LoopResources(given, loop, self._concurrency, close=False)
         if given is not None:
-            return LoopResources(given(), loop, self._concurrency, close=True)
+            return LoopResources(_made_by("client", given, httpx.AsyncClient), loop, self._concurrency, close=True)
         client = httpx.AsyncClient(
-            transport=transport if isinstance(transport, httpx.AsyncBaseTransport) else transport and transport(),
+            transport=transport
+            if transport is None or isinstance(transport, httpx.AsyncBaseTransport)
+            else _made_by("transport", transport, httpx.AsyncBaseTransport),
             verify=_trust(),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._concurrency),
             trust_env=False,

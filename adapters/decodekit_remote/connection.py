@@ -138,7 +138,8 @@ class Connection:
     async def predict(self, prefixes: Sequence[Prefix], wants: Sequence[Disclosure]) -> list[Answer]:
         """One answer per prefix: a distribution, or its own error."""
         if self.server.capabilities.draws_only:
-            return [ParameterError(f"{self.must_draw(1)}; use sampler='provider'") for _ in prefixes]
+            only = "it draws answers, with sampler='provider', and can neither score nor rank"
+            return [ParameterError(f"{self.must_draw(1)}: {only}") for _ in prefixes]
         reachable, proved = self.server.reachable, self._checks.prefill_proved
         if self._forgotten:
             self._forgotten = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,11 @@ def named_tokenizer(given: Any, vocab_size: int | None) -> tuple[Any, Any]:
         ConfigError: it is not a tokenizer, has another vocabulary, or a library is missing.
         ModelNotFound: there is no such model.
     """
+    if isinstance(given, PathLike):
+        given = str(given)
     if not isinstance(given, str):
+        if given is not None and not all(hasattr(given, name) for name in ("vocab_size", "encode", "decode")):
+            raise ConfigError(f"tokenizer: expected a file, a folder, a model or a Tokenizer, found {given!r}")
         if given is not None and vocab_size is not None and given.vocab_size > vocab_size:
             raise _another_vocabulary("the tokenizer", given.vocab_size, vocab_size)
         return given, None

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ import pytest
 
 import decodekit
 from decodekit import Distribution, Prefix, Session
-from decodekit.errors import AdapterError, ProviderError
+from decodekit.errors import AdapterError, ConfigError, ModelNotFound, ParameterError, ProviderError
 from decodekit_remote import RemoteAdapter
 from decodekit_remote.dialects.llama_server import LlamaServerDialect
 from tests.adapters.remote.faults import PREFIX, always, asked, remote, sending
@@ -159,3 +160,25 @@ def test_a_closed_adapter_says_so() -> None:
 
     with serving() as server:
         asyncio.run(run(server))
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "no client": ({"client": "x"}, r"client: expected an httpx.AsyncClient or a function that makes one, found 'x'"),
+    "a blocking client": (
+        {"client": lambda: httpx.Client()},
+        r"client: .*httpx.AsyncClient, and it made a httpx.Client",
+    ),
+    "a function of nothing": ({"client": lambda: None}, r"client: .*made a builtins.NoneType"),
+    "a function that fails": ({"client": lambda: 1 / 0}, r"client: the function raised ZeroDivisionError"),
+    "no transport": ({"transport": 5}, r"transport: expected an httpx.AsyncBaseTransport"),
+    "a blocking transport": ({"transport": lambda: httpx.HTTPTransport()}, r"transport: .*made a httpx.HTTPTransport"),
+    "no tokenizer": ({"tokenizer": 5}, r"tokenizer: expected a file, a folder, a model or a Tokenizer, found 5"),
+    "a path to nothing": ({"tokenizer": Path("nowhere.gguf")}, r"nowhere.gguf"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_client_or_tokenizer_that_is_none_is_named(what: str) -> None:
+    params, message = WRONG[what]
+    with serving("vllm") as server, pytest.raises((ParameterError, ConfigError, ModelNotFound), match=message):
+        RemoteAdapter(base_url=server.url, **params).info  # noqa: B018
