@@ -34,6 +34,7 @@ __all__ = [
     "blame",
     "call_processor",
     "call_sampler",
+    "from_outside",
     "link_of",
     "refuse",
 ]
@@ -188,7 +189,7 @@ def blame(error: BaseException, link: Link, ctx: Context) -> None:
     An attempt to end the process or the run is an error of the plugin, too. What comes from outside passes:
     ``KeyboardInterrupt``, and the ``CancelledError`` of a task that somebody cancels.
     """
-    if _from_outside(error):
+    if from_outside(error):
         return
     if isinstance(error, DistributionError) and error.stage is None:
         raise type(error)(error.message, stage=link.name, step=ctx.step) from error
@@ -200,9 +201,10 @@ def blame(error: BaseException, link: Link, ctx: Context) -> None:
         ) from error
 
 
-def _from_outside(error: BaseException) -> bool:
+def from_outside(error: BaseException) -> bool:
+    """Whether an error that a plugin let through is not its own: an interrupt, or that its task is cancelled."""
     if isinstance(error, BaseExceptionGroup):
-        return any(map(_from_outside, error.exceptions))
+        return any(map(from_outside, error.exceptions))
     if isinstance(error, CancelledError):
         return _is_cancelled()
     return not isinstance(error, Exception | SystemExit | GeneratorExit)

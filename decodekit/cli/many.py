@@ -16,6 +16,8 @@ from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError, message_of
 from decodekit.model.asking_from_task import connect_from_task
 from decodekit.session import AsyncSession, Result
+from decodekit.session.opening import check_options
+from decodekit.session.options import GenerationOptions
 from decodekit.session.result_key import session_facts
 from decodekit.session.row_file import RowFile
 
@@ -37,6 +39,7 @@ async def _main(resolved: dict[str, Any], prompts: PromptFile, out: ResultsFile)
     session = AsyncSession.from_config(resolved)
     async with session:
         await connect_from_task(session.adapter)
+        check_options(session.settings, GenerationOptions.of(prompts.call, {"max_tokens": 1}), listed=True)  # type: ignore[arg-type]
         seed = Randomness(session.seed if session.seed is not None else out.seed).seed
         settings = session_facts(session)
         if out.done:
@@ -47,12 +50,14 @@ async def _main(resolved: dict[str, Any], prompts: PromptFile, out: ResultsFile)
             interrupted = await run.all(items)
     if run.failed:
         say(f"{run.failed} of {prompts.lines * prompts.samples} results failed; the same call tries them again")
+        say(f"the first error: {run.first_error}")
     return 130 if interrupted else 1 if run.failed else 0
 
 
 class _Run:
     def __init__(self, session: AsyncSession, seed: int, results: RowFile, bar: Bar) -> None:
         self.failed = 0
+        self.first_error = ""
         self._session, self._seed, self._results, self._bar = session, seed, results, bar
 
     async def all(self, items: Iterator[Item]) -> bool:
@@ -103,5 +108,7 @@ class _Run:
             row |= {"finish_reason": "error", "error": message_of(error)}
         row |= {"seed": item.call["seed"], "stream": item.call["stream"], "run_seed": self._seed, "key": item.key}
         self._results.write(row)
-        self.failed += error is not None
+        if error is not None:
+            self.first_error = self.first_error or message_of(error)
+            self.failed += 1
         self._bar.step(len(result.token_ids) if isinstance(result, Result) else 0, failed=self.failed)

@@ -69,6 +69,8 @@ class PromptFile:
     _chains: dict[tuple[str | None, str | None], tuple[Any, Any, Chain]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if str(self.path) == "-":
+            raise ConfigError("--prompts: stdin is read once only, and prompts are read twice; write them to a file")
         if not self.path.is_file():
             why = "is no regular file, and it is read more than once" if self.path.exists() else "does not exist"
             raise ConfigError(f"--prompts: {str(self.path)!r} {why}")

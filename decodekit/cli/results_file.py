@@ -39,6 +39,8 @@ class ResultsFile:
         self.seed: int | None = None
         if not path.parent.is_dir():
             raise ConfigError(f"cannot create {path}: there is no folder {str(path.parent)!r}")
+        if str(path) == "-":
+            raise ConfigError("--out: '-' is no file, and the next call goes on from it; for stdout write /dev/stdout")
         if path.is_dir():
             raise ConfigError(f"--out: {str(path)!r} is a directory")
         self._regular = path.is_file()

@@ -8,10 +8,8 @@ is free; an adapter says so by a true attribute ``overlaps``.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, wait
 from contextlib import suppress
 
 from decodekit.distribution.disclosure import Disclosure
@@ -20,6 +18,7 @@ from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.asking import is_async, rounds_of
 from decodekit.model.loops import OutOfTime, running
 from decodekit.model.prefix import Prefix
+from decodekit.threads import Bell, Job
 
 __all__ = ["Ahead", "AheadInTask", "ahead_pays"]
 
@@ -46,30 +45,30 @@ class Ahead:
     ) -> None:
         self._rounds, self._until, self._process = rounds_of(adapter), until, os.getpid()
         self._own = self._rounds.question(adapter, prefixes, needs, priority, caller=caller)
-        self._ended = threading.Event()
-        self._own.answered = self._ended.set
-        self._future: Future[None] | None = None
+        self._ended = Bell()
+        self._own.answered = self._ended.ring
+        self._job: Job | None = None
 
     def begin(self) -> None:
         """Ask. Returns when the thread that asks leaves the interpreter to others, as far as it does, or in time."""
-        begun = self._own.begun = threading.Event()
+        begun = self._own.begun = Bell()
         self._rounds.add(self._own)
-        self._future = self._rounds.drive_aside(self._own, self._until)
-        begun.wait(self._seconds_left())
+        self._job = self._rounds.drive_aside(self._own, self._until)
+        begun.heard(self._seconds_left())
 
     def answers(self) -> list[Answer]:
         """Wait for the answers. Raises as `decodekit.model.asking.ask`."""
         if self._process != os.getpid():
             raise AdapterError("this process is a fork, and the model was asked before it: start the call again here")
-        if not self._ended.wait(self._seconds_left()):
+        if not self._own.done and not self._ended.heard(self._seconds_left()):
             raise OutOfTime
         return self._own.result()
 
     def give_up(self) -> None:
         """Forget the question. A call that has begun for it is waited for: the adapter may be closed next."""
         self._rounds.give_up(self._own)
-        if self._future is not None and self._process == os.getpid() and not self._future.cancel():
-            wait([self._future])
+        if self._job is not None and self._process == os.getpid():
+            self._job.give_up()
 
     def _seconds_left(self) -> float | None:
         return None if self._until is None else max(0.0, self._until - time.monotonic())
@@ -91,7 +90,7 @@ class AheadInTask:
         self._rounds, self._until, self._loop = rounds_of(adapter), until, running()
         self._ended = self._loop.signal()
         self._own = self._rounds.question(adapter, prefixes, needs, priority, tokens, caller)
-        self._own.home, self._own.answered = self._loop.key, self._ended.set
+        self._own.home, self._own.answered = self._loop.key, self._ended.ring
 
     async def begin(self) -> None:
         """As `Ahead.begin`. Tasks that were answered together ask together before one of them goes on."""

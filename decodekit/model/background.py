@@ -12,13 +12,13 @@ import contextlib
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from decodekit.errors import AdapterError
 from decodekit.fork import after_fork
 from decodekit.model.loops import OutOfTime, running
+from decodekit.threads import Bell
 
 __all__ = ["Background"]
 
@@ -40,7 +40,7 @@ class Background:
         self._name, self._casual = name, casual
         self._dropped = finalize(user, self._loop.dropped, casual)
         self._dropped.atexit = False
-        self._waiting: set[Future[Any]] = set()
+        self._waiting: set[_Call] = set()
 
     @property
     def usable(self) -> bool:
@@ -83,9 +83,9 @@ class Background:
             OutOfTime: that time has come; what was awaited is cancelled.
             AdapterError: the loop was closed.
         """
-        ended, waiting = running().signal(), self._begin(_error_as_value(question))
+        ended = running().signal()
+        waiting = self._begin(_error_as_value(question), ended.ring)
         try:
-            waiting.add_done_callback(lambda _: ended.set())
             await ended.wait(until)
             value, error = self._outcome(waiting)
         finally:
@@ -94,28 +94,78 @@ class Background:
             raise error
         return value  # type: ignore[no-any-return]
 
-    def _outcome(self, waiting: Future[Any], seconds: float | None = None) -> tuple[Any, BaseException | None]:
-        try:
-            return waiting.result(seconds)  # type: ignore[no-any-return]
-        except CancelledError:
-            raise AdapterError(f"adapter {self._name!r} was closed during a call") from None
-        except TimeoutError:  # of `result`: an error of the question itself comes as a value
-            raise OutOfTime from None
+    def _outcome(self, waiting: _Call, seconds: float | None = None) -> tuple[Any, BaseException | None]:
+        if not waiting.done and not waiting.bell.heard(seconds):
+            raise OutOfTime
+        if waiting.outcome is None:
+            raise AdapterError(f"adapter {self._name!r} was closed during a call")
+        return waiting.outcome
 
-    def _end(self, waiting: Future[Any]) -> None:
+    def _end(self, waiting: _Call) -> None:
         waiting.cancel()
         self._waiting.discard(waiting)
         self._loop.answered()
 
-    def _begin(self, question: Any) -> Future[Any]:
-        """A future of the coroutine's result. Raises `AdapterError` once the access or the loop has ended."""
+    def _begin(self, question: Any, told: Callable[[], None] | None = None) -> _Call:
+        """A call of the coroutine. Raises `AdapterError` once the access or the loop has ended."""
         with _guard:
             if self._dropped.alive and self._loop.open:
-                waiting = self._loop.submit(question)
+                waiting = self._loop.submit(question, told)
                 self._waiting.add(waiting)
                 return waiting
         question.close()
         raise AdapterError(f"adapter {self._name!r} is closed")
+
+
+class _Call:
+    """A coroutine on the loop, and who waits for it. Not a `concurrent.futures.Future`: see `decodekit.threads`.
+
+    Args:
+        question: the coroutine of a value and an error.
+        loop: where it runs.
+        told: called when it is done, beside the bell.
+
+    Attributes:
+        outcome: the value and the error; None where it was cancelled.
+        done: whether it has ended or was cancelled.
+        bell: rung then.
+    """
+
+    def __init__(self, question: Any, loop: asyncio.AbstractEventLoop, told: Callable[[], None] | None) -> None:
+        self._question, self._loop, self._told = question, loop, told
+        self._task: asyncio.Task[Any] | None = None
+        self.outcome: tuple[Any, BaseException | None] | None = None
+        self.done, self.bell = False, Bell()
+
+    def start(self) -> None:
+        """Run it. On the loop's thread."""
+        self._task = self._loop.create_task(self._question)
+        self._task.add_done_callback(self._ended)
+        if self.done:
+            self._task.cancel()
+
+    def cancel(self) -> None:
+        """Wait for it no more, and end it. Nothing, where it is done."""
+        if self.done:
+            return
+        self._tell()
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._cancel_task)
+
+    def _cancel_task(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled():
+            self.outcome = task.result()
+        self._tell()
+
+    def _tell(self) -> None:
+        self.done = True
+        self.bell.ring()
+        if self._told is not None:
+            self._told()
 
 
 class _Loop:
@@ -136,10 +186,12 @@ class _Loop:
         with self._runner:  # on the way out it cancels what still runs and closes the loop
             self._loop.run_forever()
 
-    def submit(self, question: Any) -> Future[Any]:
-        """A future of the coroutine's result. The loop is open, and stays so because the caller holds the guard."""
+    def submit(self, question: Any, told: Callable[[], None] | None) -> _Call:
+        """Begin a call. The loop is open, and stays so because the caller holds the guard."""
         self._asked += 1
-        return asyncio.run_coroutine_threadsafe(question, self._loop)
+        call = _Call(question, self._loop, told)
+        self._loop.call_soon_threadsafe(call.start)
+        return call
 
     def answered(self) -> None:
         """Count one call as done."""
@@ -232,7 +284,8 @@ async def _error_as_value(question: Callable[[], Awaitable[Value]]) -> tuple[Any
     """The value and the error: a KeyboardInterrupt raised in a task would end the loop while the caller waits."""
     try:
         return await question(), None
-    except asyncio.CancelledError:
-        raise
     except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
         return None, error

@@ -32,7 +32,7 @@ class OutOfTime(Exception):
 class Signal(Protocol):
     """One task waits for it; it is set once, in any thread."""
 
-    def set(self) -> None:
+    def ring(self) -> None:
         """Let the task go on. Does nothing if its event loop has ended."""
 
     async def wait(self, until: float | None) -> None:
@@ -115,7 +115,7 @@ class _AsyncioSignal:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop, self._event = loop, asyncio.Event()
 
-    def set(self) -> None:
+    def ring(self) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._event.set)
 
@@ -146,7 +146,7 @@ class _Trio:
 
     async def in_thread(self, function: Callable[[], Value]) -> Value:
         ended, future = self.signal(), _workers_of(self.key).submit(copy_context().run, function)
-        future.add_done_callback(lambda _: ended.set())
+        future.add_done_callback(lambda _: ended.ring())
         await ended.wait(None)
         return future.result()
 
@@ -164,7 +164,7 @@ class _TrioSignal:
 
         self._token, self._event = current_trio_token(), Event()
 
-    def set(self) -> None:
+    def ring(self) -> None:
         from trio import RunFinishedError
 
         with suppress(RunFinishedError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable, Sequence
 
 from decodekit.distribution.disclosure import Disclosure
@@ -10,6 +9,7 @@ from decodekit.log import asking_runs
 from decodekit.model.adapter import Adapter, Answer
 from decodekit.model.loops import Signal
 from decodekit.model.prefix import Prefix
+from decodekit.threads import Bell
 
 __all__ = ["RoundQuestion"]
 
@@ -31,12 +31,13 @@ class RoundQuestion:
         begun: set when that thread computes or waits, and so leaves the interpreter to others.
         home: the event loop of the task that waits for it.
         answered: tells that task.
+        told: whether all of these know that it is done.
         runs: the runs that ask, for the log.
     """
 
     __slots__ = (
         *("adapter", "answered", "answers", "begun", "caller", "done", "error", "home", "needs", "place", "prefixes"),
-        *("runs", "tokens", "woken"),
+        *("runs", "tokens", "told", "woken"),
     )
 
     def __init__(
@@ -52,25 +53,30 @@ class RoundQuestion:
         self.place, self.tokens, self.runs, self.caller = place, tokens, asking_runs(), caller
         self.answers: list[Answer] = []
         self.error: BaseException | None = None
-        self.done = False
-        self.woken: threading.Event | None = None
-        self.begun: threading.Event | Signal | None = None
+        self.done = self.told = False
+        self.woken: Bell | None = None
+        self.begun: Bell | Signal | None = None
         self.home: Hashable = None
         self.answered: Callable[[], None] | None = None
 
     def begin(self) -> None:
         """The thread that drives it computes, or waits."""
         if self.begun is not None:
-            self.begun.set()
+            self.begun.ring()
 
     def end(self, answers: list[Answer], error: BaseException | None = None) -> None:
         """Answered, or given up."""
         self.answers, self.error, self.done = answers, error, True
+        self.tell()
+
+    def tell(self) -> None:
+        """Wake whoever waits for it. Twice does no harm."""
         self.begin()
         if self.woken is not None:
-            self.woken.set()
+            self.woken.ring()
         if self.answered is not None:
             self.answered()
+        self.told = True
 
     def result(self) -> list[Answer]:
         """The answers. Raises the error that came in their place."""

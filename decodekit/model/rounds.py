@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, islice
 from threading import get_ident
 
@@ -27,6 +26,7 @@ from decodekit.model.loops import EventLoop, OutOfTime
 from decodekit.model.prefix import Prefix
 from decodekit.model.question import RoundQuestion
 from decodekit.model.token_budget import TokenBudget
+from decodekit.threads import Bell, Job, Worker
 
 __all__ = ["Predict", "Rounds"]
 
@@ -53,14 +53,14 @@ class Rounds:
         self._guard = threading.Lock()  # around the leader and the list
         self._leader: RoundQuestion | None = None  # the question whose thread runs a round
         self._waiting: dict[RoundQuestion, None] = {}  # in the order in which they came
-        self._arrived = threading.Event()
+        self._arrived = Bell()
         self._numbers = count()
         self._expected = 1  # callers that wait, and those that were answered in the last round
         self._seconds = 0.0  # of the last call
         self.asked = 0  # tokens: new ones of prompts, and one for each prefix
         self._thread = 0  # that runs a round
         self._budget = TokenBudget()
-        self._aside: ThreadPoolExecutor | None = None  # a thread that drives for a caller in a thread
+        self._aside = Worker("decodekit-predict")  # drives for a caller in a thread
         self._served: set[Hashable] = set()  # loops with a thread that drives their questions
 
     @property
@@ -158,7 +158,7 @@ class Rounds:
         """Have a question answered in a round, once somebody drives it."""
         with self._guard:
             self._waiting[own] = None
-        self._arrived.set()
+        self._arrived.ring()
 
     def give_up(self, own: RoundQuestion) -> None:
         """Its caller waits no more."""
@@ -188,14 +188,13 @@ class Rounds:
                         self._leader = None
                     led = True
                 elif own.woken is None:
-                    own.woken = threading.Event()
+                    own.woken = Bell()
                     own.begin()  # then look again: the lead may have become free before
                 else:
                     left = _LOOK if until is None else min(_LOOK, until - time.monotonic())
                     if left <= 0:
                         raise OutOfTime
-                    own.woken.wait(left)
-                    own.woken.clear()
+                    own.woken.heard(left)
         finally:
             with self._guard:
                 if self._leader is own:
@@ -204,11 +203,9 @@ class Rounds:
                 self._remove(own)
                 self._wake()
 
-    def drive_aside(self, own: RoundQuestion, until: float | None) -> Future[None]:
+    def drive_aside(self, own: RoundQuestion, until: float | None) -> Job:
         """Have a worker thread drive a question."""
-        if self._aside is None:
-            self._aside = ThreadPoolExecutor(1, "decodekit-predict")
-        return self._aside.submit(self._drive_for, own, until)
+        return self._aside.run(lambda: self._drive_for(own, until))
 
     def serve_tasks_of(self, loop: EventLoop) -> None:
         """Have a worker thread of this loop drive the questions of its tasks, unless one does."""
@@ -237,13 +234,15 @@ class Rounds:
             self._drive(own, until)
         except BaseException as error:
             own.end([], error)
+        if not own.told:  # an interrupt came in the thread that answered it
+            own.tell()
 
     def _wake(self) -> None:
         """Wake a thread that can run the next round."""
         with self._guard:
             woken = next((each.woken for each in self._waiting if each.woken is not None and not each.done), None)
         if woken is not None:
-            woken.set()
+            woken.ring()
 
     # -- one round ----------------------------------------------------------------------------------------------------
 
@@ -270,8 +269,8 @@ class Rounds:
         """Wait for callers that were answered in the last round: they ask again soon, or have ended."""
         until = time.perf_counter() + min(_LONGEST, _SHARE * self._seconds)
         while (left := until - time.perf_counter()) > 0:
-            self._arrived.clear()
-            if len(self._waiting) >= self._expected or not self._arrived.wait(left):
+            self._arrived.heard(0)
+            if len(self._waiting) >= self._expected or not self._arrived.heard(left):
                 return
 
     def _next_batch(self) -> tuple[list[RoundQuestion], bool]:

@@ -16,8 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from decodekit.chain import Chain
+from decodekit.chain.link import from_outside
 from decodekit.distribution.disclosure import Disclosure
-from decodekit.errors import ConfigError, ParameterError, message_of
+from decodekit.errors import ConfigError, DecodekitError, ParameterError, PluginError, message_of
 from decodekit.log import RunLog, get_logger
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.asking import BlockingAdapter, is_async
@@ -47,13 +48,12 @@ class Guesses:
         most_tokens: the most tokens of a sequence.
 
     Raises:
-        DecodekitError: the guesser refuses the model: its ``check(tokenizer)`` raised.
+        DecodekitError: the guesser refuses the model: its ``check(tokenizer)`` raised. Another error than one of this
+            library is a `PluginError`.
     """
 
     def __init__(self, guesser: Guesser | None, adapter: Adapter | AsyncAdapter, most_tokens: int) -> None:
-        check = getattr(guesser, "check", None)
-        if callable(check):
-            check(adapter.tokenizer)
+        _check(guesser, adapter)
         self._guesser = guesser
         self._info = adapter.info
         self._most_tokens = most_tokens
@@ -153,7 +153,9 @@ class Guesses:
                 close = getattr(given, "close", None)
                 if close is not None:
                     close()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if from_outside(error):
+                raise
             self.on = False
             with suppress(Exception):  # its name or its error may raise too
                 name = whose if isinstance(whose, str) else registry.name_of(whose)
@@ -165,6 +167,22 @@ class Guesses:
         if isinstance(given, bool) or not isinstance(given, int | np.integer) or not 0 <= given < size:
             raise ParameterError(f"a guess is token ids below {size}, and {given!r} is none")
         return int(given)
+
+
+def _check(guesser: Guesser | None, adapter: Adapter | AsyncAdapter) -> None:
+    """Ask a guesser whether it works with the tokenizer of a model."""
+    check = getattr(guesser, "check", None)
+    if not callable(check):
+        return
+    try:
+        check(adapter.tokenizer)
+    except DecodekitError:
+        raise
+    except BaseException as error:
+        if from_outside(error):
+            raise
+        what = f"its check of the tokenizer raised {type(error).__name__}: {message_of(error)}"
+        raise PluginError(what, plugin=registry.name_of(guesser)) from error
 
 
 def guesser_of(given: object) -> GivenGuesser:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from decodekit.draw.whole import whole
+from decodekit.threads import Job, Worker
 from decodekit.trace.collecting import batch, bytes_of
 from decodekit.trace.columns import BATCH, BATCH_BYTES, ends_of, run_of, schema, without_row
 from decodekit.trace.header import Header, Resumption, SequenceEnd
@@ -59,8 +59,8 @@ class _ParquetWriter:
         self._bytes = 0
         self._written = 0
         self._file = TableFile(path, self._schema, row_group)
-        self._thread = ThreadPoolExecutor(1, "decodekit-parquet")
-        self._busy: Future[None] | None = None
+        self._thread = Worker("decodekit-parquet")
+        self._busy: Job | None = None
 
     def write(self, step: Step) -> None:
         """Collect one step. The last one always waits here: `close` may have to leave it out."""
@@ -90,18 +90,20 @@ class _ParquetWriter:
 
     def discard(self) -> None:
         """Remove what is not published."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        if self._busy is not None:
+            self._busy.give_up()
+        self._thread.drain()
         self._file.discard()
 
     def _hand_over(self, steps: Sequence[Step]) -> None:
         self._wait()
         self._written += len(steps)
-        self._busy = self._thread.submit(self._add, steps)
+        self._busy = self._thread.run(lambda: self._add(steps))
 
     def _wait(self) -> None:
         if self._busy is not None:
-            busy, self._busy = self._busy, None
-            busy.result()
+            self._busy.result()
+            self._busy = None
 
     def _add(self, steps: Sequence[Step]) -> None:
         """In the thread: make columns, and write a row group when there are enough."""

@@ -106,6 +106,7 @@ def test_a_half_line_is_cut_and_failed_lines_are_tried_again(
     ((code, _, err),) = one_after_another([on()])
     del environment["TOY_FAIL_AT"]
     assert code == 1 and "results failed; the same call tries them again" in err
+    assert "the first error: the model" in err
     found = rows(tmp_path)
     errors = [row for row in found if "error" in row]
     assert len(found) == 5 and {row["finish_reason"] for row in errors} == {"error"} and 2 <= len(errors) < 5
@@ -119,6 +120,19 @@ def test_a_half_line_is_cut_and_failed_lines_are_tried_again(
     assert one_after_another([on()]) == [(0, "", "")]
     assert by_key(rows(tmp_path)) == by_key(rows(tmp_path, "straight.jsonl"))
     assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl", "straight.jsonl"}
+
+
+def test_what_no_line_can_have_is_refused_before_the_first(one_after_another: Together, tmp_path: Path) -> None:
+    written(tmp_path, LINES)
+    wrong = {
+        "a stop id": ([*on(), "--stop-id", "999999"], "stop_ids: token id 999999 lies outside the vocabulary"),
+        "stdin": (on("-"), "--prompts: stdin is read once only"),
+        "stdout": (on(out="-"), "--out: '-' is no file"),
+    }
+    said = one_after_another([call for call, _ in wrong.values()])
+    for (code, out, err), (_, message) in zip(said, wrong.values(), strict=True):
+        assert (code, out) == (2, "") and message in err
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl"}
 
 
 def test_a_full_disk_is_one_line_and_exit_1(decodekit: Decodekit, tmp_path: Path) -> None:

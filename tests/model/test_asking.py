@@ -15,6 +15,7 @@ import pytest
 from decodekit import CHEAP, AdapterError, AdapterInfo, ContextOverflow, Distribution, ParameterError, Prefix, Session
 from decodekit.model.asking import BlockingAdapter, ask, blocking
 from decodekit.model.background import Background
+from decodekit.threads import Bell
 from tests.session.conftest import Around, V, plain, table
 
 PATIENCE = 60  # seconds: nothing waits as long unless a test fails
@@ -96,14 +97,13 @@ def test_an_interrupt_raised_inside_an_async_adapter_reaches_the_caller(interrup
 def test_an_interrupt_while_waiting_cancels_the_question(monkeypatch):
     adapter = Waited(wait=30)
     facade = BlockingAdapter(adapter)
-    from concurrent.futures import Future
 
-    def interrupted(self, timeout=None):
+    def interrupted(self, seconds=None):
         assert adapter.begun.wait(PATIENCE)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Future, "result", interrupted)
+        patch.setattr(Bell, "heard", interrupted)
         with pytest.raises(KeyboardInterrupt):
             facade.predict([Prefix([1])])
     assert adapter.ended.wait(PATIENCE) and adapter.cancelled == 1

@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
+import decodekit.threads
 from decodekit import AdapterError, ContextOverflow, Prefix, Session
 from decodekit.distribution.disclosure import CHEAP, Disclosure
-from decodekit.model import rounds
+from decodekit.model import question, rounds
 from decodekit.model.asking import ask, rounds_of
 from decodekit.model.asking_from_task import ask_from_task
 from decodekit.model.loops import OutOfTime
 from decodekit.model.rounds import Rounds
+from decodekit.threads import Bell
 from tests.interrupts import LOOKS, count_opcodes, interrupt
 from tests.session.conftest import Around, plain, table
 
@@ -165,20 +167,20 @@ def test_an_interrupt_anywhere_in_a_round_stops_only_its_caller(others: int) -> 
         shared.ask(table(), [Prefix([1])], [CHEAP])
 
     def rounds_with_others() -> tuple[Rounds, list[threading.Thread]]:
-        entered = threading.Event()
+        entered = Bell()
 
         def predict(adapter: object, prefixes: Sequence[Prefix], needs: Sequence[Disclosure]) -> list[object]:
-            entered.set()
+            entered.ring()
             if Prefix([9]) in prefixes:  # until the caller waits, if it comes so far
-                any(shared.waiting > 1 or threading.Event().wait(0.002) for _ in range(10))
+                any(shared.waiting > 1 or time.sleep(0.002) for _ in range(10))
             return table().predict(prefixes, needs)  # type: ignore[return-value]
 
         shared = Rounds(predict)  # type: ignore[arg-type]
         started = threads(others, lambda _: shared.ask(table(), [Prefix([9])], [CHEAP]) and None)
-        assert not others or entered.wait(20)
+        assert not others or entered.heard(20)
         return shared, started
 
-    files = {rounds.__file__}
+    files = {rounds.__file__, question.__file__, decodekit.threads.__file__, threading.__file__}
     first, _ = rounds_with_others()
     total = count_opcodes(lambda: action(first), files, LOOKS)
     assert total > (2, 25)[others]

@@ -12,6 +12,7 @@ from decodekit import (
     AsyncSession,
     ConfigError,
     ParameterError,
+    PluginError,
     Prefix,
     Result,
     Session,
@@ -148,3 +149,16 @@ def test_a_session_from_a_configuration_closes_the_draft_that_it_built(monkeypat
         assert guessed.token_ids == session.generate(PROMPT, max_tokens=20, seed=1, guesser="none").token_ids
         assert guessed.trace.header.config["guesser"] == config["guesser"]
     assert sorted(closed) == ["draft", "model"]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, GeneratorExit, asyncio.CancelledError])
+def test_a_guesser_whose_check_fails_is_named(error) -> None:
+    class Odd:
+        def check(self, tokenizer):
+            raise error
+
+        def guess(self, prefix, ctx):
+            return []
+
+    with pytest.raises(PluginError, match=f"Odd.*check of the tokenizer raised {error.__name__}"):
+        Session(NGramAdapter(TEXT)).generate("the ", max_tokens=2, guesser=Odd())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from itertools import count, repeat
 from typing import Any
@@ -92,8 +93,17 @@ def raises_on_close(prefix, ctx):
         raise RuntimeError("no")
 
 
+def raises_error(error):
+    def guess(prefix, ctx):
+        raise error
+
+    return guess
+
+
 HOSTILE = {
     "raises": raises,
+    "is cancelled": raises_error(asyncio.CancelledError),
+    "leaves": raises_error(GeneratorExit),
     "exits": exits,
     "raises on close": raises_on_close,
     "nothing": lambda *_: None,

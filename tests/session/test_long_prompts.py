@@ -154,5 +154,5 @@ def test_how_many_share_a_round_is_known_before_they_are_told() -> None:
             each.answered = lambda: told.append(rounds.callers)
             rounds.add(each)
         for each in questions:
-            rounds.drive_aside(each, None).result(20)
+            rounds.drive_aside(each, None).result()
     assert told == [2, 2, 3, 3, 3]

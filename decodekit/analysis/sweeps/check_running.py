@@ -88,7 +88,7 @@ class _Thread:
     def check(self, text: str, answer: Any) -> Checked:
         if self._stuck:
             return Checked(None, None, "an earlier call of this check has not returned; define it in a module")
-        said: queue.Queue[Checked] = queue.Queue()
+        said: queue.SimpleQueue[Checked] = queue.SimpleQueue()
 
         def run() -> None:
             try:
@@ -143,7 +143,7 @@ class _Process:
         self._process = subprocess.Popen(  # noqa: S603 - a script of ours
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self._said: queue.Queue[bytes] = queue.Queue()
+        self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=_read, args=(self._process.stdout, self._said), daemon=True).start()
         reply = self._asked({**self._spec, "deadline": self._deadline}, _START)
         return reply.error if isinstance(reply, Checked) else reply.get("error")
@@ -164,7 +164,7 @@ class _Process:
         return Checked(None, None, why)
 
 
-def _read(pipe: Any, said: queue.Queue[bytes]) -> None:
+def _read(pipe: Any, said: queue.SimpleQueue[bytes]) -> None:
     """Put each line of a pipe into a queue, and an empty one at its end."""
     try:
         while line := pipe.readline():

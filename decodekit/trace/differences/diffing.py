@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from decodekit.errors import DecodekitError
@@ -144,34 +143,29 @@ class _Comparison:
         drift = stages[-1].drift if stages else None
         margins = [side.margin for side in sides if side.margin is not None]
         parting = Parting(*sides, stages, drift, min(margins, default=None), _explained(sides, a, b, drift))
-        prompt = self._prompts(pair)
+        prompt, known = self._prompts(pair)
         return parting, reasons_of(
-            Meeting(self._a.bare, self._b.bare, a, b, self._fields, parting, self._ids_agree, prompt)
+            Meeting(self._a.bare, self._b.bare, a, b, self._fields, parting, self._ids_agree, prompt, known)
         )
 
-    def _prompts(self, pair: Pair) -> str:
-        """How the prompts differ, in a sentence; '' if they do not, or if that is not known."""
+    def _prompts(self, pair: Pair) -> tuple[str, bool]:
+        """How the prompts differ, in a sentence, '' if they do not; and whether it is known that they do."""
         a, b = self._a.bare.prompt_of(pair.a), self._b.bare.prompt_of(pair.b)
         if a == b:
-            return ""
-        texts = self._texts(self._a, pair.a, a), self._texts(self._b, pair.b, b)
-        equal = [one == other for one in texts[0] for other in texts[1] if type(one) is type(other)]
-        if any(equal):
-            return f"the same prompt has other ids: {len(a)} and {len(b)} tokens"
-        if not self._ids_agree:  # ids of two vocabularies say nothing of one another
-            return "the prompts are other texts" if equal else ""
+            return "", True
+        given = _given(self._a, pair.a), _given(self._b, pair.b)
+        same = given[0] is not None and given[0] == given[1]
+        if self._tokenizer is not None and not same:
+            try:
+                same = self._tokenizer.decode(a) == self._tokenizer.decode(b)
+            except DecodekitError:  # an id that this tokenizer does not have
+                same = False
+        if same:
+            return f"the same prompt has other ids: {len(a)} and {len(b)} tokens", True
+        if not self._ids_agree and self._tokenizer is None and None in given:
+            return "whether the prompts are the same is not known: a text has other ids in another vocabulary", False
         at = next((i for i, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
-        return f"the prompts differ from token {at} on; they have {len(a)} and {len(b)} tokens"
-
-    def _texts(self, run: Opened, stream: int, ids: Sequence[int]) -> list[object]:
-        """What is known of a prompt's text: as it was given, and as the tokenizer has it, if it is that of the run."""
-        given, tokenizer = _given(run, stream), self._tokenizer
-        texts = [] if given is None else [given]
-        own = run.header.adapter.get("tokenizer_fingerprint")
-        if tokenizer is not None and (self._ids_agree or own == tokenizer.fingerprint):
-            with suppress(DecodekitError, UnicodeDecodeError):  # an id that this tokenizer does not have
-                texts.append(tokenizer.decode(ids).decode())
-        return texts
+        return f"the prompts differ from token {at} on; they have {len(a)} and {len(b)} tokens", True
 
 
 def _end(run: Opened, stream: int, at: int) -> Side:
