@@ -294,7 +294,6 @@ class ServerInfo:
         places: how many sequences it works on at a time; None where it does not say.
         engine: the program behind the API, as the server names it; '' where it does not say.
         id_grammar: its grammars are known to take token ids.
-        standing: what its operator has it do to every answer that no request can switch off; '' where nothing is known.
     """
 
     model: str = ""
@@ -308,7 +307,6 @@ class ServerInfo:
     places: int | None = None
     engine: str = ""
     id_grammar: bool = False
-    standing: str = ""
 
     def __post_init__(self) -> None:
         """Raises `TypeError` or `ValueError` for invalid values."""

@@ -24,7 +24,7 @@ from decodekit_remote.dialects.completions import NoLogprobs
 from decodekit_remote.reading import SHAPE
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import put
-from decodekit_remote.standing import with_standing
+from decodekit_remote.standing import standing_of
 from decodekit_remote.transport import Transport
 
 __all__ = ["CHAT", "Found", "assumed", "contact", "dialect_named"]
@@ -51,6 +51,7 @@ class Found:
         capabilities: what it can do, as declared and, after a probe, as seen.
         probed: whether there was a probe.
         temperature: None for greedy questions; 1.0 where the temperature affects the server's values.
+        standing: what its operator has it do to every answer that no request can switch off; '' where nothing is known.
     """
 
     dialect: Dialect
@@ -58,6 +59,7 @@ class Found:
     capabilities: Capabilities
     probed: bool = False
     temperature: float | None = None
+    standing: str = ""
 
 
 def dialect_named(name: str) -> Dialect:
@@ -95,8 +97,8 @@ async def contact(transport: Transport, dialect: Dialect | None, model: str | No
     """
     if dialect is not None:
         info = await _server_info(transport, dialect, model, "warning") or ServerInfo()
-        info = await with_standing(transport.ask, replace(info, model=model or info.model))
-        found = Found(dialect, info, dialect.capabilities)
+        info = replace(info, model=model or info.model)
+        found = Found(dialect, info, dialect.capabilities, standing=await standing_of(transport.ask, info))
         return await _probed(transport, found) if probe and not found.capabilities.draws_only else found
     tried, drawing = [], None
     for name in _order():
@@ -111,8 +113,9 @@ async def contact(transport: Transport, dialect: Dialect | None, model: str | No
         if reported is None:
             tried.append(name)
             continue
-        reported = await with_standing(transport.ask, replace(reported, model=model or reported.model))
-        found = Found(candidate, reported, candidate.capabilities)
+        reported = replace(reported, model=model or reported.model)
+        standing = await standing_of(transport.ask, reported)
+        found = Found(candidate, reported, candidate.capabilities, standing=standing)
         try:
             found = await _probed(transport, found)
         except ProviderError as error:
@@ -170,7 +173,7 @@ def _refuses_logprobs(error: ProviderError) -> bool:
 
 
 async def _seen(transport: Transport, found: Found) -> Found:
-    capabilities, dialect = found.capabilities, found.dialect
+    capabilities = found.capabilities
     top = min(capabilities.usual_top, capabilities.most_top)
     question, one = None, None
     for tried in dict.fromkeys((top, min(top, 20), min(top, 5), 1)):
@@ -201,7 +204,7 @@ async def _seen(transport: Transport, found: Found) -> Found:
             capabilities = replace(capabilities, whole_vocabulary=whole, most_top=len(every) if whole else top)
             info = replace(info, vocab_size=len(every)) if whole else info
     capabilities = replace(capabilities, stage=stage)
-    return Found(dialect, info, capabilities, probed=True, temperature=temperature)
+    return replace(found, info=info, capabilities=capabilities, probed=True, temperature=temperature)
 
 
 class _NoList(ProviderError):

@@ -39,9 +39,9 @@ def _require_switches(server: Server, program: EngineName | None) -> None:
 
     ``program`` is the one behind an API that takes few parameters: its own defaults, such as llama.cpp's top_k, apply.
     """
-    if server.info.standing:
+    if server.standing:
         raise ParameterError(
-            f"sampler 'provider': this server was started with {server.info.standing}, which is not in the chain, and "
+            f"sampler 'provider': this server was started with {server.standing}, which is not in the chain, and "
             "no request can switch it off. Start it without, or use dialect 'llama_server', where decodekit draws"
         )
     if program is not None:

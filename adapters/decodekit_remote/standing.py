@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from decodekit.errors import AdapterError
 from decodekit_remote.dialect import Ask, ServerInfo
 from decodekit_remote.engines import program_named
 from decodekit_remote.reading import SHAPE
 
-__all__ = ["with_standing"]
+__all__ = ["standing_of"]
 
 
-async def with_standing(ask: Ask, info: ServerInfo) -> ServerInfo:
-    """With the grammar of a llama-server that was started with one (``--grammar``, ``--json-schema``).
+async def standing_of(ask: Ask, info: ServerInfo) -> str:
+    """The grammar of a llama-server that was started with one (``--grammar``, ``--json-schema``); '' for nothing known.
 
     A request may set another grammar there, and none without one; only an answer of its own route names it
     (ggml-org/llama.cpp ``server-schema.cpp``, ``server-task.cpp``). One token is asked for.
     """
     if program_named(info.engine) != "llama.cpp":
-        return info
+        return ""
     body = {"prompt": "a", "n_predict": 1} | ({"model": info.model} if info.model else {})
     try:
         grammar = (await ask("/completion", body))["generation_settings"]["grammar"]
     except (AdapterError, *SHAPE):  # another version, or a server in front of it
-        return info
-    return replace(info, standing="a grammar (--grammar, --json-schema)") if grammar else info
+        return ""
+    return "a grammar (--grammar, --json-schema)" if grammar else ""
