@@ -77,3 +77,17 @@ def test_an_entry_of_one_token_is_told_from_a_joined_one(with_ids: bool) -> None
         assert (len(event.positions), event.cut) == (count, count < len(entries))
         drawn = dialect.drawn({"choices": [choice | {"delta": {"content": "x"}, "finish_reason": None}]})
         assert [entry.logprob is None for entry in drawn.entries] == [entry is JOINED for entry in entries]
+
+
+def test_completions_with_lists_of_that_form_are_read_too() -> None:
+    dialect, question = dialect_named("openai_completions"), Request(("a",), top=2, tokens=3)
+    for entries, count in (([PLAIN, PLAIN], 2), ([PLAIN, JOINED, PLAIN], 1)):
+        choice = {"index": 0, "finish_reason": "length", "text": "x", "logprobs": {"content": entries}}
+        (reply,) = dialect.reply({"choices": [choice]}, question)
+        assert [(each.chosen, list(each.tokens)) for each in reply.positions] == [(" ", [" ", "!"])] * count
+        assert reply.cut == (count < len(entries))
+    half = listed(0x80, "", b"\x80", {0x80: -0.1, 0x21: -3.0})
+    (reply,) = dialect.reply({"choices": [choice | {"logprobs": {"content": [half]}}]}, question)
+    assert list(reply.positions[0].tokens) == [b"\x80", "!"]
+    with pytest.raises(ProviderError, match="part of a character"):
+        dialect.event({"choices": [choice | {"logprobs": {"content": [JOINED]}, "finish_reason": None}]}, 0)
