@@ -58,6 +58,7 @@ from decodekit.session.resuming import resume, resume_stream
 from decodekit.session.stop import Stop
 from decodekit.text.messages import messages
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.text.tool_call import ToolCall
 from decodekit.trace import Difference, ReplayReport, Trace, Verdict, diff, read_trace, recover, replay, verify
 from decodekit.trace.sinks import Sink
 from decodekit.trace.step import Step
@@ -112,6 +113,7 @@ __all__ = [
     "Stop",
     "Tail",
     "Tokenizer",
+    "ToolCall",
     "Trace",
     "TraceError",
     "Undisclosed",

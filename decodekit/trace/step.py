@@ -21,7 +21,7 @@ from decodekit.types import Ids
 __all__ = ["Abandoned", "FinishReason", "Level", "Step", "Timing"]
 
 Level = Literal["none", "choice", "proof", "full"]
-FinishReason = Literal["stop", "length", "context", "deadline", "cancelled", "error"]
+FinishReason = Literal["stop", "tool_calls", "length", "context", "deadline", "cancelled", "error"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from decodekit import ParameterError
+from decodekit.text.tools import require_tools
 from decodekit_grammar.json_schema import JsonConstraint
 from decodekit_grammar.schemas import checked_schema
 from decodekit_grammar.texts import begun_by
 from decodekit_grammar.thinking import quoted
-from decodekit_grammar.tool_calls import call_of, parameters_of, require_own_names, require_tools
+from decodekit_grammar.tool_calls import call_of, parameters_of, require_own_names
 from decodekit_grammar.writable import is_writable
 
 __all__ = ["Tools"]
