@@ -139,7 +139,8 @@ class OpenAIChatDialect(Dialect):
         if added.get("refusal"):
             fault = refuses(self.name, added["refusal"])
         calls = [self._part(each, at) for at, each in enumerate(added.get("tool_calls") or ())]
-        return drawn_choice(data, choice, added.get("content"), str, self.name, fault)._replace(calls=calls)
+        text = added.get("content") if added or choice is None else choice.get("text")  # some proxies send completions
+        return drawn_choice(data, choice, text, str, self.name, fault)._replace(calls=calls)
 
     def _part(self, call: Any, at: int) -> CallPart:
         """A piece of a call, in a list with others; a whole message has no ``index``."""
