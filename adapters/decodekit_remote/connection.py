@@ -140,7 +140,8 @@ class Connection:
     async def predict(self, prefixes: Sequence[Prefix], wants: Sequence[Disclosure]) -> list[Answer]:
         """One answer per prefix: a distribution, or its own error."""
         if self.server.capabilities.draws_only:
-            return [ParameterError(f"{self.must_draw(1)}; use sampler='provider'") for _ in prefixes]
+            only = "it draws answers, with sampler='provider', and can neither score nor rank"
+            return [ParameterError(f"{self.must_draw(1)}: {only}") for _ in prefixes]
         reachable, proved = self.server.reachable, self._checks.prefill_proved
         if self._forgotten:
             self._forgotten = False
@@ -262,6 +263,7 @@ def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, o
         options.prefill,
         begun_answers,
         leaves_out=assumes,
+        standing=found.standing,
     )
     size = server.vocab_size
     if size is None:

@@ -290,6 +290,7 @@ class Drawn(NamedTuple):
         idle: it says only that the connection is alive.
         fault: why the answer cannot be used after this text, such as a filter or a refusal.
         calls: pieces of calls of tools.
+        whole: the text of the whole answer, or of the part that ends here, where the event says it again; else None.
     """
 
     entries: Sequence[Entry]
@@ -302,6 +303,7 @@ class Drawn(NamedTuple):
     idle: bool = False
     fault: ProviderError | None = None
     calls: Sequence[CallPart] = ()
+    whole: str | None = None
 
 
 class Ask(Protocol):

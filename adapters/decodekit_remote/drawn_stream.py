@@ -71,6 +71,7 @@ async def drawn_tokens(
                 number += 1
 
     part: tuple[int, ...] = ()
+    said = ""
     try:
         async with aclosing(_events(server, path, body)) as events:
             async for event in events:
@@ -84,13 +85,20 @@ async def drawn_tokens(
                 counts = Counts(
                     *(new if new is not None else old for new, old in zip(event.counts, counts, strict=True))
                 )
-                if event.calls and not event.text:
+                text = event.text
+                if event.whole is not None:
+                    said = said.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # halves joined
+                    text = _unsaid(said, event.whole, ends=event.ends is not None) or text
+                    if text is None and not _is_said(said, event.whole):
+                        raise server.transport.error(path, "repeated its text at the end, and it is another one")
+                said += text or ""
+                if event.calls and not text:
                     entries: list[Entry] = []  # those of the calls, which are no text
-                elif event.text is None:
+                elif text is None:
                     entries = list(event.entries)
                 else:
-                    entries = listed.take(event.text, event.entries)
-                for token in tokens(entries, is_text=event.text is not None):
+                    entries = listed.take(text, event.entries)
+                for token in tokens(entries, is_text=text is not None):
                     yield token
                 if event.calls:
                     begun = bool(calls)
@@ -116,6 +124,18 @@ async def drawn_tokens(
         yield token
     hint = _INTERRUPTED if server.info.engine in ("", "me") and not server.capabilities.draws_only else ""
     raise server.transport.error(path, _CUT + hint)
+
+
+def _unsaid(said: str, whole: str, *, ends: bool) -> str:
+    """What a text that the server repeats has more than came piece by piece; '' for nothing, or for another text."""
+    if not ends and said.endswith(whole):
+        return ""
+    return whole[len(said) :] if whole.startswith(said) else ""
+
+
+def _is_said(said: str, whole: str) -> bool:
+    """Whether a text that the server repeats is what came, or the last part of it, up to blanks around it."""
+    return said.strip().endswith(whole.strip())
 
 
 async def _counts_after(events: AsyncGenerator[Event, None], counts: Counts) -> Counts:

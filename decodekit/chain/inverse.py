@@ -65,7 +65,7 @@ def in_terms_of(
     Args:
         preset: the engine.
         chain: the chain.
-        off: the engine's parameters with which it changes nothing, where its defaults do.
+        off: the engine's parameters with which it changes nothing, where its defaults, or its operator's, do.
         window: the parameter that takes the ``window`` of penalties; '' for none.
         called: what has these parameters, in messages; the engine by default.
         order: of an engine whose parameter ``samplers`` orders its stages: the stage of each part; None for others.
@@ -85,7 +85,7 @@ def in_terms_of(
         parameters[names[part.name]] = part.parameters.get(part.name)
         if window and part.parameters.get("window") is not None:
             parameters[window] = part.parameters["window"]
-    if order is not None and wanted:
+    if order is not None:
         parameters["samplers"] = list(dict.fromkeys(order[part.name] for part in wanted if part.name in order))
     recipe = recipe_of(preset, None, parameters)
     theirs = Chain.from_parts(recipe.parts, recipe.sampler)

@@ -130,8 +130,9 @@ class AnthropicMessagesDialect(Dialect):
         if kind == "message_start":
             return self._end({}, data["message"])
         if kind == "content_block_start":
-            block = data["content_block"]
-            return Drawn((), fault=self._fault_of(block), calls=self._calls(block, int(data.get("index", 0))))
+            block, place = data["content_block"], int(data.get("index", 0))
+            begun = Drawn((), fault=self._fault_of(block), calls=self._calls(block, place))
+            return begun._replace(text=text_in(block["text"]), part=(place,)) if block.get("text") else begun
         if kind == "content_block_delta" and data["delta"]["type"] == "input_json_delta":
             added = text_in(data["delta"].get("partial_json"))
             return Drawn((), calls=[CallPart(int(data.get("index", 0)), arguments=added)])
@@ -168,4 +169,4 @@ class AnthropicMessagesDialect(Dialect):
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
-        return None if listed is None else ServerInfo(model=str(listed["id"]))
+        return None if listed is None else ServerInfo(model=str(listed["id"]), engine=str(listed.get("owned_by") or ""))

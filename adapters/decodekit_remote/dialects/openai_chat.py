@@ -91,9 +91,11 @@ class OpenAIChatDialect(Dialect):
         choice = data["choices"][0]
         entries = (choice.get("logprobs") or {}).get("content")
         ended = choice.get("finish_reason") == "stop" and not choice["message"].get("content")
+        found = [] if ended and not entries else positions(entries, by_bytes, self.name)
         return [
             Reply(
-                [] if ended and not entries else positions(entries, by_bytes, self.name),
+                found,
+                cut=len(found) < len(entries or ()),
                 model=str(data.get("model") or ""),
                 build=str(data.get("system_fingerprint") or ""),
                 **counts_of(data),
@@ -109,9 +111,11 @@ class OpenAIChatDialect(Dialect):
         entries = (choice.get("logprobs") or {}).get("content")
         if not entries and (choice.get("delta") or {}).get("content"):
             raise no_logprobs(self.name)
+        found = positions(entries, by_bytes, self.name) if entries else []
         return Reply(
-            positions(entries, by_bytes, self.name) if entries else [],
+            found,
             finished=finished,
+            cut=len(found) < len(entries or ()),
             model=str(data.get("model") or ""),
             build=str(data.get("system_fingerprint") or ""),
             **counts_of(data),
@@ -135,7 +139,8 @@ class OpenAIChatDialect(Dialect):
         if added.get("refusal"):
             fault = refuses(self.name, added["refusal"])
         calls = [self._part(each, at) for at, each in enumerate(added.get("tool_calls") or ())]
-        return drawn_choice(data, choice, added.get("content"), str, self.name, fault)._replace(calls=calls)
+        text = added.get("content") if added or choice is None else choice.get("text")  # some proxies send completions
+        return drawn_choice(data, choice, text, str, self.name, fault)._replace(calls=calls)
 
     def _part(self, call: Any, at: int) -> CallPart:
         """A piece of a call, in a list with others; a whole message has no ``index``."""

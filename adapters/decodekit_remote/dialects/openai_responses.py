@@ -116,7 +116,10 @@ class OpenAIResponsesDialect(Dialect):
             place = data.get("output_index", 0), data.get("content_index", 0)
             return Drawn(listed, text=text_in(data["delta"]), part=tuple(map(int, place)))
         if kind in ("response.completed", "response.incomplete", "response.failed"):
-            return self._end(data["response"], kind.removeprefix("response."))
+            answer = data["response"]
+            return self._end(answer, kind.removeprefix("response."))._replace(whole=_text_of(answer))
+        if kind == "response.output_text.done":
+            return Drawn((), whole=None if data.get("text") is None else text_in(data["text"]))
         if kind == "error":
             raise ProviderError(f"openai_responses: {str(data.get('message'))[:200]}")
         if kind in ("response.output_item.added", "response.output_item.done"):
@@ -165,4 +168,11 @@ class OpenAIResponsesDialect(Dialect):
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
-        return None if listed is None else ServerInfo(model=str(listed["id"]))
+        return None if listed is None else ServerInfo(model=str(listed["id"]), engine=str(listed.get("owned_by") or ""))
+
+
+def _text_of(answer: Any) -> str | None:
+    """The text that the last event repeats; None where it repeats no message."""
+    messages = [item for item in answer.get("output") or () if item.get("type") == "message"]
+    parts = [part for item in messages for part in item.get("content") or () if part.get("type") == "output_text"]
+    return "".join(text_in(part["text"]) for part in parts) if parts else None

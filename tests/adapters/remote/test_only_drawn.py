@@ -134,7 +134,7 @@ def test_what_these_apis_do_not_have_is_refused() -> None:
                 session.generate(TALK, max_tokens=4, chain=Chain.of(text))
         with pytest.raises(ParameterError, match="cannot be continued"):
             session.generate([*TALK, {"role": "assistant", "content": "On"}], max_tokens=4, chain=Chain.of("provider"))
-        with pytest.raises(ParameterError, match="use sampler='provider'"):
+        with pytest.raises(ParameterError, match="with sampler='provider', and can neither score nor rank"):
             session.score(TALK, "On")
         assert api.requests == []
 
