@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal
@@ -103,6 +104,8 @@ class TorchAdapter(OfOneProcess):
         deterministic: bool = False,
         compile: bool = False,  # noqa: A002 - torch calls it that
     ) -> None:
+        if isinstance(model, os.PathLike):
+            model = os.fsdecode(model)
         parameters = {key: value for key, value in locals().items() if key != "self"}
         validated(parameter_model(type(self)), parameters, "adapter 'torch'")
         if device is not None and device_map is not None:

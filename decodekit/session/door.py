@@ -93,6 +93,8 @@ def _opened(kind: type[AnySession], what: object, chain: GivenChain, options: di
     data["session"] = {**data.get("session", {}), **in_config}
     if made is not None:
         data = {key: value for key, value in data.items() if key not in ("chain", "sampler")}
+    if own["guesser"] is not None:
+        data.pop("guesser", None)
     opened = kind.from_config(data)
     if made is not None and opened.config is not None:
         opened.chain = made
