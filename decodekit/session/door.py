@@ -77,7 +77,7 @@ def aopen(
 
 @contextmanager
 def _no_secret_of(what: object) -> Iterator[None]:
-    """Errors repeat no user, password or key of an address, whoever raised them: a loader of files names what it gets."""
+    """Errors repeat no user, password or key of an address, whoever raised them."""
     name = os.fspath(what) if isinstance(what, str | os.PathLike) else ""
     hidden = shown(name)
     try:
