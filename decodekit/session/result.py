@@ -9,6 +9,7 @@ from typing import Any
 from decodekit.errors import DecodekitError, ParameterError, brief, pickles
 from decodekit.session.schema import Schema
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.by_value import ByValue
 from decodekit.trace.explaining import explain_in
 from decodekit.trace.explanation import Explanation
 from decodekit.trace.notebook import MOST_TOKENS, as_html
@@ -37,9 +38,9 @@ class Usage:
     cached_tokens: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The result of one sequence of a generation. It can be pickled; the copy has no tokenizer.
+@dataclass(frozen=True, slots=True, eq=False)
+class Result(ByValue):
+    """The result of one sequence of a generation. It can be pickled; the copy is equal, and has no tokenizer.
 
     Args:
         text: the text, without the end-of-text token and without a matched stop string.

@@ -14,6 +14,7 @@ import numpy as np
 from decodekit.draw.randomness import ALGORITHM
 from decodekit.model.adapter import Adapter, AdapterInfo, AsyncAdapter
 from decodekit.plugin.installed import our_version
+from decodekit.trace.by_value import ByValue
 from decodekit.trace.step import FinishReason, Level
 
 __all__ = [
@@ -30,8 +31,8 @@ __all__ = [
 FORMAT = "decodekit-trace/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+@dataclass(frozen=True, slots=True, eq=False)
+class Header(ByValue):
     """What a run started from.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from decodekit.distribution import Distribution, Schedule
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.choice import Choice, Draw
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.by_value import ByValue
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.explanation import Explanation, explain_step
 from decodekit.trace.summary import RawSummary
@@ -53,7 +54,7 @@ class Abandoned:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class Step(ByValue):
     """One generated token and why it was chosen.
 
     Args:
@@ -83,7 +84,7 @@ class Step:
     draw: Draw | None
     choice: Choice
     schedule: Schedule | None
-    timing: Timing
+    timing: Timing = field(compare=False)
     stream: int = 0
     evidence: Evidence | None = None
     row: tuple[Ids | None, NDArray[np.floating]] | None = None
