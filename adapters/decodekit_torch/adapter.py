@@ -13,13 +13,7 @@ from pydantic import Field
 from decodekit.distribution import Distribution, Origin, Schedule
 from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, for_each
 from decodekit.draw.randomness import Randomness
-from decodekit.errors import (
-    AdapterError,
-    ConfigError,
-    DecodekitError,
-    OutOfMemory,
-    ParameterError,
-)
+from decodekit.errors import AdapterError, ConfigError, DecodekitError, OutOfMemory, ParameterError
 from decodekit.local.exclusive import Exclusive
 from decodekit.local.paths import cached_length, fault_of
 from decodekit.local.process import require_threads

@@ -98,17 +98,16 @@ class Run:
             waiting = one_by_one(settings.adapter, prompts, options.n, options.stream)
         else:
             prefixes, places, given, waiting = listed(settings.adapter, list(prompts), streams)
-        self.roster = Roster(
-            waiting, SequenceMaker(settings, options, self.seed, self._ban, self._until, self.log), keep=self._listed
-        )
+        header = header_of(settings, options, self.seed, prefixes, places, given, self.drawing)
+        self.header = header if past is None else replace(past.header, stop=header.stop)
+        make = SequenceMaker(settings, options, self.seed, self._ban, self._until, self.log, self.header)
+        self.roster = Roster(waiting, make, keep=self._listed)
         self.roster.prepare(1 if past is None else None)
         self.total = len(places) if self._listed else None
         self._asked: list[RunSequence] = []
         self._entering: list[RunSequence] = []
         self._started: list[RunSequence] = []  # since the last question
         self._needs: list[Disclosure] = []
-        header = header_of(settings, options, self.seed, prefixes, places, given, self.drawing)
-        self.header = header if past is None else replace(past.header, stop=header.stop)
         self._recalled = [] if past is None else list(self._recall(past))
 
     def recalled(self) -> Iterator[Step]:
