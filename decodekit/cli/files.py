@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-from decodekit.config import Config, load_config
-from decodekit.config.loading import read_config_bytes
+from decodekit.config import Config
+from decodekit.config.loading import config_bytes, read_config_bytes, read_toml
 from decodekit.errors import ConfigError
 
-__all__ = ["given_config", "new_file", "read_config"]
+__all__ = ["given_config", "new_file", "read_config", "read_profiles"]
 
 
 def read_config(path: Path, profile: str | None = None) -> Config:
@@ -19,10 +19,27 @@ def read_config(path: Path, profile: str | None = None) -> Config:
     Raises:
         ConfigError: as for `load_config`, or stdin cannot be read.
     """
+    return read_config_bytes(*_read(path), profile=profile)
+
+
+def read_profiles(path: Path) -> tuple[Config, dict[str, Config]]:
+    """The configuration in a file without a profile, and with each of its profiles, from one reading.
+
+    Raises:
+        ConfigError: as for `read_config`, of the first that is not valid.
+    """
+    written, where = _read(path)
+    config = read_config_bytes(written, where)
+    names = read_toml(written, where).get("profiles", {})
+    return config, {name: read_config_bytes(written, where, profile=name) for name in names}
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    """The bytes of a configuration, and what errors call it."""
     if str(path) != "-":
-        return load_config(path, profile=profile)
+        return config_bytes(path), str(path)
     try:
-        return read_config_bytes(sys.stdin.buffer.read(), "the configuration on stdin", profile=profile)
+        return sys.stdin.buffer.read(), "the configuration on stdin"
     except OSError as error:
         raise ConfigError(f"cannot read the configuration from stdin: {error.strerror}") from error
 

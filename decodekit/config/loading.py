@@ -22,7 +22,7 @@ from decodekit.plugin.presets import read_recipe
 from decodekit.plugin.wording import explained
 from decodekit.types import PathLike
 
-__all__ = ["check_session_part", "load_config", "read_config_bytes", "read_toml"]
+__all__ = ["check_session_part", "config_bytes", "load_config", "read_config_bytes", "read_toml"]
 
 
 def load_config(source: PathLike | Mapping[str, Any], *, profile: str | None = None) -> Config:
@@ -43,9 +43,14 @@ def load_config(source: PathLike | Mapping[str, Any], *, profile: str | None = N
         raise ConfigError(f"a configuration is the path of a .toml file, or a dict, not {brief(source)}")
     if isinstance(source, Mapping):
         return _resolved(without_numpy(source), "the configuration", profile, {})
+    return read_config_bytes(config_bytes(source), str(source), profile=profile)
+
+
+def config_bytes(source: PathLike) -> bytes:
+    """The bytes of a configuration's file. Raises `ConfigError` where it cannot be read."""
     where = str(source)
     try:
-        written = read_bytes(source)
+        return read_bytes(source)
     except OSError as error:
         by_name = (
             f"; decodekit.open({where!r}) opens a model by its name" if Path(where).suffix.lower() != ".toml" else ""
@@ -53,7 +58,6 @@ def load_config(source: PathLike | Mapping[str, Any], *, profile: str | None = N
         raise ConfigError(f"cannot read {where}: {error.strerror}{by_name}") from error
     except ValueError as error:  # a name with a zero byte
         raise ConfigError(f"cannot read {where!r}: {error}") from error
-    return read_config_bytes(written, where, profile=profile)
 
 
 def check_session_part(given: Mapping[str, Any], owner: str) -> None:

@@ -13,11 +13,16 @@ from decodekit.draw.randomness import BoundRandomness
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.types import Ids
 
-__all__ = ["MOST_TOKENS", "Context", "TokenIds"]
+__all__ = ["MOST_TOKENS", "Context", "TokenIds", "read_only"]
 
 MOST_TOKENS = 10_000_000  # of one generation
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def read_only(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A copy that no processor can change: others read it too."""
+    return MappingProxyType(dict(metadata))
 
 
 class TokenIds(Sequence[int]):

@@ -29,6 +29,7 @@ def admit(adapter: Adapter | AsyncAdapter, most: int) -> None:
     waiting = waiting_for(adapter, most)
     if waiting > most:
         raise Overloaded(
-            f"max_waiting: {waiting} callers wait for adapter {adapter.info.name!r}, and this call begins only where "
-            f"at most {most} do; try again later, or give a larger max_waiting"
+            f"max_waiting: {waiting} {'caller waits' if waiting == 1 else 'callers wait'} for adapter "
+            f"{adapter.info.name!r}, and this call begins only where at most {most} do; try again later, or give a "
+            "larger max_waiting"
         )

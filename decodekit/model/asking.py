@@ -100,7 +100,7 @@ def _ask_async(
         answers = adapter.predict(prefixes, disclose, until=until)
     except OutOfTime:
         raise
-    except Exception as error:
+    except (Exception, CancelledError) as error:  # nobody cancelled this call
         raise_typed(error, info.name)
     finally:
         asked.discard(own)
@@ -113,7 +113,8 @@ def raise_typed(error: BaseException, name: str) -> NoReturn:
         raise _placed(error) from error
     if isinstance(error, DecodekitError):
         raise error
-    raise AdapterError(f"adapter {name!r} raised {type(error).__name__}: {error}") from error
+    text = str(error)
+    raise AdapterError(f"adapter {name!r} raised {type(error).__name__}" + (f": {text}" if text else "")) from error
 
 
 def checked(answers: Any, prefixes: Sequence[Prefix], info: AdapterInfo) -> list[Answer]:

@@ -54,7 +54,7 @@ async def ask_from_task(
         raise
     except asyncio.CancelledError as error:
         task = asyncio.current_task() if running().is_asyncio else None
-        if task is not None and not task.cancelling():  # the adapter's own: nobody cancelled this call
+        if task is None or not task.cancelling():  # the adapter's own: nobody cancelled this call
             raise_typed(error, adapter.info.name)
         raise
     except Exception as error:
@@ -112,7 +112,7 @@ def _away(adapter: AsyncAdapter) -> Background:
         with _guard:
             background = _aways.get(adapter)
             if background is None or not background.usable:
-                background = _aways[adapter] = Background(adapter, adapter, type(adapter).__name__)
+                background = _aways[adapter] = Background(adapter, adapter, adapter.info.name)
             return background
     except TypeError:
         raise AdapterError(

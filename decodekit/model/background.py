@@ -284,7 +284,8 @@ async def _error_as_value(question: Callable[[], Awaitable[Value]]) -> tuple[Any
     """The value and the error: a KeyboardInterrupt raised in a task would end the loop while the caller waits."""
     try:
         return await question(), None
-    except asyncio.CancelledError:
-        raise
     except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
         return None, error

@@ -123,7 +123,11 @@ def is_sampler(part: Any) -> bool:
         if not (_SAMPLERS.has(part) and _PROCESSORS.has(part)):
             return _SAMPLERS.has(part)
         if not {OURS} & {*_SAMPLERS.owners(part), *_PROCESSORS.owners(part)}:
-            raise ConfigError(f"{part!r} is the name of a processor and of a sampler; write its distribution in front")
+            way = "write its distribution in front"
+            if ":" in part:
+                calls = f"decodekit.processor({part!r}) or decodekit.sampler({part!r})"
+                way = f"in a text they cannot be told apart; give {calls}, or write them in a .toml file"
+            raise ConfigError(f"{part!r} is the name of a processor and of a sampler; {way}")
         return OURS in _SAMPLERS.owners(part)
     target = _target(part)
     info = LOADED.get(target)
@@ -188,10 +192,11 @@ def spelled(group: str, name: str, distribution: str) -> str:
 
 
 def shared_names() -> list[tuple[str, str, list[str]]]:
-    """(group, name, distributions) of each name that several distributions provide."""
+    """(group, name, distributions) of each name that several distributions provide, in undefined groups too."""
+    undefined = [Group(name, name.removesuffix("s")) for name in installed() if name not in GROUPS]
     return [
         (group.name, name, owners)
-        for group in GROUPS.values()
+        for group in (*GROUPS.values(), *undefined)
         for name in group.names()
         if len(owners := group.claimed(name)) > 1
     ]

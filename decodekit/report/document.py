@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
+from decodekit.html.markup import Markup
 from decodekit.plugin.installed import our_version
+from decodekit.report.beginning import beginning
 from decodekit.report.columns import Columns, packed
 from decodekit.report.comparing import difference_of
 from decodekit.report.remarks import remarks_of
@@ -16,12 +19,10 @@ from decodekit.report.sources import Source
 from decodekit.report.steps import StepColumns
 from decodekit.text.labels import token_label
 from decodekit.text.safe_text import safe_text
-from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.header import Header
 from decodekit.trace.named_texts import named_labels
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import STRENGTH
-from decodekit.view.impossible import impossible_of
 from decodekit.view.run_story import RunStory, run_story
 from decodekit.view.verdicts import MEANING
 
@@ -31,14 +32,17 @@ _PROMPT_END = 4000  # characters of a prompt that are shown: its end
 _MOST_LABELS = 30_000
 
 
-def islands(sources: Sequence[Source]) -> tuple[str, str]:
-    """The data of a page in two pieces: what its text needs, and the rest.
+def islands(sources: Sequence[Source]) -> tuple[Markup, str, str]:
+    """What a page is made of: the beginning of its text, the data that the text needs, and the rest of the data.
 
     Returns:
-        Each in base64: deflated, the length of a head in 4 bytes, the head as JSON, the columns.
+        Markup, and twice data in base64: deflated, the length of a head in 4 bytes, the head as JSON, the columns.
     """
-    steps = StepColumns()
+    tokenizer = next((source.tokenizer for source in sources if source.tokenizer is not None), None)
+    label = cache(lambda token_id: token_label(tokenizer, token_id))
+    steps = StepColumns(label)
     texts: list[str] = []
+    ids: list[int] = []
     remarks: dict[int, dict[str, Any]] = {}
     runs: list[dict[str, Any]] = []
     places: list[dict[tuple[int, int], int]] = []
@@ -50,18 +54,21 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
         words = source.verdict.words
         own = [source.trace.steps[number] for number in ordered]
         steps.add(source.trace, own, [words[n] if n < len(words) else "" for n in ordered], source.tokenizer)
+        wrong = []
         for at, step in enumerate(own, len(texts)):
             said = remarks_of(step)
             if said:
                 remarks[at] = said
-        wrong = [step.index for step in own if impossible_of(step)]
+            if "impossible" in said:
+                wrong.append(step.index)
         runs.append(_run(source, story, len(texts)) | {"impossible": wrong[:1], "wrong": len(wrong)})
         back += [at for at, step in enumerate(own, len(texts)) if step.abandoned]
         for at, number in enumerate(ordered, len(texts)):
-            label, text = story.tokens.label[number], story.tokens.text[number]
-            if label != f'"{text}"' and not label.startswith("#"):
-                names[at] = label
+            name, text = story.tokens.label[number], story.tokens.text[number]
+            if name != f'"{text}"' and not name.startswith("#"):
+                names[at] = name
         texts += [story.tokens.text[number] for number in ordered]
+        ids += [step.token_id for step in own]
         places.append({(step.stream, step.index): at for at, step in enumerate(own, len(texts) - len(own))})
     first, rest = Columns(), Columns()
     steps.first(first)
@@ -79,11 +86,11 @@ def islands(sources: Sequence[Source]) -> tuple[str, str]:
     more = {
         "columns": rest.table,
         "names": names,
-        "labels": _labels(sources, steps.labelled),
+        "labels": _labels(sources, steps.labelled, None if tokenizer is None else label),
         "remarks": remarks,
         "sentences": steps.sentences,
     }
-    return _island(head, first), _island(more, rest)
+    return beginning(runs[0], texts, ids), _island(head, first), _island(more, rest)
 
 
 def _island(head: Mapping[str, Any], columns: Columns) -> str:
@@ -163,21 +170,19 @@ def _end_of(text: str | None) -> str | None:
     return f"... {text[-_PROMPT_END:]}" if text is not None and len(text) > _PROMPT_END else text
 
 
-def _labels(sources: Sequence[Source], wanted: set[int]) -> dict[int, str]:
+def _labels(sources: Sequence[Source], wanted: set[int], label: Callable[[int], str] | None) -> dict[int, str]:
     """The texts of tokens, by id. Two traces with different tokenizers share no ids; the first one's texts win."""
     named: dict[int, str] = {}
-    tokenizer: Tokenizer | None = None
     for source in sources:
-        tokenizer = tokenizer or source.tokenizer
         for step in source.trace.steps:
             if step.schedule and "tokens" in step.schedule:
                 named.update(named_labels(step.schedule))
             for branch in step.abandoned:
                 wanted.update(branch.token_ids)
     labels = {token_id: named[token_id] for token_id in wanted if token_id in named}
-    if tokenizer is not None:
+    if label is not None:
         for token_id in sorted(wanted - named.keys())[:_MOST_LABELS]:
-            labels[token_id] = token_label(tokenizer, token_id)
+            labels[token_id] = label(token_id)
     return labels
 
 

@@ -7,15 +7,17 @@ the score of a token that lost may be rounded up: its upper bound loses too. It 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from decodekit.draw.randomness import gumbel_of, words_of_rows
 from decodekit.report.columns import Columns
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.redraw import noise_of
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
-from decodekit.types import Floats
+from decodekit.types import Floats, Ids
 
 __all__ = ["PackedEvidence"]
 
@@ -25,6 +27,7 @@ _EXACT, _ROUNDED = 10, 5  # bytes of one token and its score, deflated
 _DIGITS = 8  # more bytes, deflated, of an id that is written as decimal digits
 _LARGEST_NUMBER = 2**53  # ids from here on are written so
 _SHOWN = 12  # the leading tokens of a race
+_PIECE = 64  # steps whose noise is made together
 
 
 class PackedEvidence:
@@ -38,32 +41,43 @@ class PackedEvidence:
         self._labelled = labelled
         self._counts: list[int] = []
         self._floors: list[float] = []
-        self._ids: list[np.ndarray] = []
+        self._ids: list[Ids] = []
         self._scores: list[Floats] = []
         self._used = 0
 
-    def add(self, trace: Trace, step: Step) -> None:
-        """Add the evidence of the next step; -1 in place of its size says that there was no room for it."""
-        evidence = step.evidence
-        if evidence is None:
-            return self._leave_out(0)
-        floored = evidence.floor is not None and trace.header.chain["sampler"].get("name") == "multinomial"
-        wide = _DIGITS if evidence.token_ids.max() >= _LARGEST_NUMBER else 0
-        size = len(evidence.token_ids) * (wide + (_ROUNDED if floored else _EXACT))
-        if self._used + size > _ROOM:
-            return self._leave_out(-1)
-        self._used += size
-        order = np.argsort(evidence.token_ids, kind="stable")
-        ids, scores = evidence.token_ids[order], evidence.scores[order]
-        if floored and step.draw is not None:
-            scores = _rounded_up(trace, step, evidence, ids, scores)
-        for ranked in (scores, _totals(trace, step, evidence.scores[order], ids)):
+    def add(self, trace: Trace, steps: Sequence[Step]) -> None:
+        """Add the evidence of the next steps; -1 in place of its size says that there was no room for it."""
+        race = trace.header.chain["sampler"].get("name") == "multinomial"
+        for start in range(0, len(steps), _PIECE):
+            kept = [step for step in steps[start : start + _PIECE] if self._has_room(step.evidence, race=race)]
+            rising = [_by_rising_id(step.evidence) for step in kept if step.evidence is not None]
+            noises = _noises(trace, kept, [ids for ids, _ in rising]) if race else [None] * len(kept)
+            for step, (ids, scores), noise in zip(kept, rising, noises, strict=True):
+                self._put(step, ids, scores, noise)
+
+    def _has_room(self, evidence: Evidence | None, *, race: bool) -> bool:
+        """Whether the next step's evidence is in the page: its count and floor are noted."""
+        count = 0
+        if evidence is not None:
+            wide = _DIGITS if evidence.token_ids.max() >= _LARGEST_NUMBER else 0
+            rounded = race and evidence.floor is not None
+            size = len(evidence.token_ids) * (wide + (_ROUNDED if rounded else _EXACT))
+            count = len(evidence.token_ids) if self._used + size <= _ROOM else -1
+            self._used += size if count > 0 else 0
+        self._counts.append(count)
+        self._floors.append(math.nan if count <= 0 or evidence is None or evidence.floor is None else evidence.floor)
+        return count > 0
+
+    def _put(self, step: Step, ids: Ids, scores: Floats, noise: Floats | None) -> None:
+        totals = scores
+        if noise is not None:
+            totals = scores + noise
+            if step.evidence is not None and step.evidence.floor is not None:
+                scores = _rounded_up(step, scores, noise)
+        for ranked in (scores, totals):
             self._labelled.update(ids[np.argsort(-ranked, kind="stable")[:_SHOWN]].tolist())
-        self._counts.append(len(ids))
-        self._floors.append(math.nan if evidence.floor is None else evidence.floor)
         self._ids.append(np.diff(ids, prepend=0))
         self._scores.append(scores)
-        return None
 
     def write(self, columns: Columns) -> None:
         """Write the columns; ids are differences of rising ids."""
@@ -72,23 +86,30 @@ class PackedEvidence:
         columns.add("evidence_ids", "id", np.concatenate(self._ids) if self._ids else [])
         columns.add("evidence_scores", "f8", np.concatenate(self._scores) if self._scores else [])
 
-    def _leave_out(self, count: int) -> None:
-        self._counts.append(count)
-        self._floors.append(math.nan)
+
+def _by_rising_id(evidence: Evidence) -> tuple[Ids, Floats]:
+    order = np.argsort(evidence.token_ids, kind="stable")
+    return evidence.token_ids[order], evidence.scores[order]
 
 
-def _totals(trace: Trace, step: Step, scores: Floats, ids: np.ndarray) -> Floats:
-    """What is compared in a race; the scores where there is none."""
-    if step.draw is None or trace.header.chain["sampler"].get("name") != "multinomial":
-        return scores
-    return scores + noise_of(trace, step, step.draw.attempt).gumbel(ids)
+def _noises(trace: Trace, steps: Sequence[Step], ids: Sequence[Ids]) -> list[Floats | None]:
+    """The noise of each step's tokens, made together; None for a step without a draw."""
+    drawn = [
+        (noise_of(trace, step, step.draw.attempt), own)
+        for step, own in zip(steps, ids, strict=True)
+        if step.draw is not None
+    ]
+    if not drawn:
+        return [None] * len(steps)
+    counts = [len(own) for _, own in drawn]
+    words = words_of_rows([noise for noise, _ in drawn], counts, np.concatenate([own for _, own in drawn]))
+    noises = iter(np.split(gumbel_of(words), np.add.accumulate(counts)[:-1]))
+    return [None if step.draw is None else next(noises) for step in steps]
 
 
-def _rounded_up(trace: Trace, step: Step, evidence: Evidence, ids: np.ndarray, scores: Floats) -> Floats:
+def _rounded_up(step: Step, scores: Floats, noise: Floats) -> Floats:
     """Scores of losers as the next multiple of the grid, wherever the token then still loses to the runner-up."""
-    assert step.draw is not None
     largest = float(scores.max())
-    noise = noise_of(trace, step, step.draw.attempt).gumbel(ids)
     second = step.choice.score - step.choice.margin
     rounded = np.ceil(scores * _GRID) / _GRID
     sure = (rounded - largest + noise < second - 1e-6) & (rounded <= largest) & np.isfinite(scores)

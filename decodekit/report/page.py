@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 
+from decodekit.html.markup import Markup
 from decodekit.report.scripts import asset, joined
 
 __all__ = ["MARK", "page"]
@@ -12,11 +13,14 @@ __all__ = ["MARK", "page"]
 MARK = "<!doctype html><!-- decodekit report -->"
 """How each report begins, by which an older one is known that may be replaced."""
 
+_NO_SCRIPT = "This report is drawn by the script in this file, which is switched off. Its text begins as follows."
 
-def page(first: str, rest: str) -> str:
+
+def page(beginning: Markup, first: str, rest: str) -> str:
     """The whole page.
 
     Args:
+        beginning: what is shown until the script draws the page.
         first: the island that the text is drawn from, in base64.
         rest: the island with the steps, in base64.
     """
@@ -37,7 +41,7 @@ def page(first: str, rest: str) -> str:
 <style>{style}</style>
 </head>
 <body>
-<main id="page"><noscript>This report is drawn by the script in this file, which is switched off.</noscript></main>
+<main id="page"><noscript>{_NO_SCRIPT}</noscript>{beginning}</main>
 <script type="application/octet-stream" id="first">{first}</script>
 <script>{script}</script>
 <script type="application/octet-stream" id="rest">{rest}</script>

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from decodekit.report.columns import Columns, shares_shown
 from decodekit.report.packed_evidence import PackedEvidence
-from decodekit.text.labels import token_label
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.explanation import labels_for
 from decodekit.trace.stages import grid
@@ -26,12 +24,16 @@ _UNKNOWN = math.nan
 class StepColumns:
     """Collects steps.
 
+    Args:
+        label: what the tokenizer calls a token.
+
     Attributes:
         labelled: ids of tokens whose text the page shows.
         sentences: what each stage of each step did, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, label: Callable[[int], str]) -> None:
+        self._label = label
         self.labelled: set[int] = set()
         self.sentences: list[str] = []
         self._plain: list[tuple[Any, ...]] = []
@@ -42,14 +44,13 @@ class StepColumns:
         self._shares: list[float] = []
         self._evidence = PackedEvidence(self.labelled)
 
-    def add(self, trace: Trace, steps: Iterable[Step], words: Iterable[str], tokenizer: Tokenizer | None) -> None:
+    def add(self, trace: Trace, steps: Sequence[Step], words: Iterable[str], tokenizer: Tokenizer | None) -> None:
         """Add the steps of one sequence, each with the word of its verification; '' where it has none."""
         chain = trace.header.chain
-        plain = cache(lambda token_id: token_label(tokenizer, token_id))
         for step, word in zip(steps, words, strict=True):
             columns, lines = grid(step, chain)
             label = (
-                plain
+                self._label
                 if tokenizer is not None and "tokens" not in (step.schedule or {})
                 else labels_for(step, tokenizer)
             )
@@ -57,7 +58,7 @@ class StepColumns:
             self._add_numbers(step, word)
             self._add_stages(stages_of(columns, rows, step))
             self._add_rows(rows)
-            self._evidence.add(trace, step)
+        self._evidence.add(trace, steps)
 
     def first(self, columns: Columns) -> None:
         """Write what the coloured text needs."""

@@ -182,6 +182,8 @@ def prompts_and_streams(prompts: Iterable[Prompt], n: int, first: int) -> tuple[
     """
     alone = isinstance(prompts, str | bytes | bytearray | Prefix | Mapping | Set)
     if alone or not isinstance(prompts, Iterable):
+        if hasattr(prompts, "__aiter__"):
+            raise ParameterError("prompts: a list or an iterator, not an async one; read it into a list first")
         raise ParameterError("a call of several takes a list of prompts; for one prompt use generate or stream")
     if not isinstance(prompts, Sequence):
         return prompts, None

@@ -11,6 +11,7 @@ import numpy as np
 from decodekit.chain import Chain
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError, brief, did_you_mean
+from decodekit.plugin.callback import require_function
 from decodekit.plugin.group import ELSEWHERE
 from decodekit.plugin.one_line import in_chain
 from decodekit.plugin.protocols import Guesser
@@ -120,13 +121,13 @@ class GenerationOptions:
             raise ParameterError("level='none' records nothing, so there is nothing for trace=; use level='choice'")
         if self.level == "none" and self.top_logprobs is not None:
             raise ParameterError("level='none' records nothing, so there is nothing for top_logprobs=; leave one out")
-        if self.stop.until is not None and not callable(self.stop.until):
-            raise ParameterError(f"until is a function of a step, not {self.stop.until!r}")
+        if self.stop.until is not None:
+            require_function(self.stop.until, "until", "a step")
         if isinstance(self.ban, str) or not isinstance(self.ban, Sequence):
             raise ParameterError(f"ban is a list of texts, not {self.ban!r}")
         object.__setattr__(self, "n", whole(self.n, "n", 1, _MOST_SAMPLES))
-        if self.progress is not None and not callable(self.progress):
-            raise ParameterError(f"progress is a function of a Progress, not {self.progress!r}")
+        if self.progress is not None:
+            require_function(self.progress, "progress", "a Progress")
         object.__setattr__(self, "deadline", checked_deadline(self.deadline))
         if isinstance(self.stream, bool):
             raise ParameterError(

@@ -17,7 +17,7 @@ from decodekit.chain import Chain
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import CHEAP, Disclosure, Undisclosed
 from decodekit.draw.choice import Choice
-from decodekit.draw.context import Context, TokenIds
+from decodekit.draw.context import Context, TokenIds, read_only
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import greedy, inverse_cdf, multinomial
 from decodekit.errors import ContextOverflow, DecodekitError, EmptySupport, ParameterError
@@ -70,7 +70,8 @@ def scoring_options(given: ScoreKeywords, metadata: Mapping[str, Any] | None) ->
             f"chain: the sampler {name!r} may draw from another distribution than the processors return, so their law "
             "is not its law; score with sampler='multinomial'"
         )
-    return options if options.metadata is not None else replace(options, metadata=metadata or {})
+    own = options.metadata if options.metadata is not None else metadata
+    return replace(options, metadata=read_only(own or {}))
 
 
 @dataclass(slots=True)

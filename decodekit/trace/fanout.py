@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from decodekit.errors import DecodekitError, PluginError, brief, message_of
+from decodekit.plugin.callback import is_async
 from decodekit.plugin.registry import name_of
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.sinks import Sink, SinkWriter
@@ -40,7 +41,7 @@ class Fanout:
         try:
             for sink in sinks:
                 name = name_of(sink)
-                opened.append((name, _writer(name, _called(name, None, sink.open, header))))
+                opened.append((name, _writer(name, _called(name, None, sink, "open", header))))
         except BaseException:
             for _, writer in opened:
                 with suppress(Exception):
@@ -51,12 +52,12 @@ class Fanout:
     def write(self, step: Step) -> None:
         """Write one step to all."""
         for name, writer in self._writers:
-            _called(name, step.index, writer.write, step)
+            _called(name, step.index, writer, "write", step)
 
     def resumed(self, resumption: Resumption) -> None:
         """Write that the run was resumed."""
         for name, writer in self._writers:
-            _called(name, None, writer.resumed, resumption)
+            _called(name, None, writer, "resumed", resumption)
 
     def close(self, ends: Sequence[SequenceEnd]) -> None:
         """Close all of them, whatever one of them raises; the first error, or an interrupt, is raised at the end."""
@@ -65,7 +66,7 @@ class Fanout:
         for name, writer in self._writers:
             ended: Any = None
             try:
-                ended = _called(name, None, writer.close, ends)
+                ended = _called(name, None, writer, "close", ends)
             except BaseException as error:
                 interrupts = not isinstance(error, DecodekitError) and isinstance(failed, DecodekitError)
                 failed = error if failed is None or interrupts else failed
@@ -76,20 +77,30 @@ class Fanout:
             raise failed
 
 
-def _called(name: str, step: int | None, method: Callable[..., Any], given: Any) -> Any:
+def _called(name: str, step: int | None, owner: object, method: str, given: Any) -> Any:
     try:
-        return method(given)
+        returned = getattr(owner, method)(given)
     except DecodekitError:
         raise
     except Exception as error:  # a third-party sink may raise anything
         why = f"the sink raised {type(error).__name__}: {message_of(error)}"
         raise PluginError(why, plugin=name, step=step) from error
+    if is_async(returned):
+        raise _not_awaited(method, name)
+    return returned
+
+
+def _not_awaited(method: str, name: str) -> PluginError:
+    return PluginError(f"the sink's {method} is not awaited; define it without async", plugin=name)
 
 
 def _writer(name: str, given: Any) -> SinkWriter:
     missing = [method for method in _METHODS if not callable(getattr(given, method, None))]
     if missing:
         raise PluginError(f"its open returned {brief(given)}, which has no method {missing[0]}", plugin=name)
+    waits = [method for method in _METHODS if is_async(getattr(given, method))]
+    if waits:
+        raise _not_awaited(waits[0], name)
     writer: SinkWriter = given
     return writer
 

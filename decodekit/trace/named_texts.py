@@ -22,8 +22,10 @@ def named_texts(schedule: Schedule | None) -> dict[int, str]:
 
     A server that gives texts and no ids has tokens whose ids are hashes. {} where there is no such table.
     """
+    if not schedule or "tokens" not in schedule:
+        return {}
     try:
-        table = json.loads(str((schedule or {}).get("tokens", "{}")))
+        table = json.loads(str(schedule["tokens"]))
         return {int(token_id): str(text) for token_id, text in table.items()}
     except (ValueError, AttributeError, RecursionError):  # a damaged record
         return {}

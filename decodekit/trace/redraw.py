@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,16 +13,18 @@ from decodekit.draw.choice import Choice, Draw
 from decodekit.draw.context import Context
 from decodekit.draw.randomness import SINGLE, TOKENS, BoundRandomness, Randomness, words_above
 from decodekit.draw.samplers import CORE_SAMPLERS, race
+from decodekit.draw.together import multinomial_of_lists
 from decodekit.errors import DistributionError
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verdict import Finding
 
-__all__ = ["check_word", "core_sampler_of", "noise_of", "redraw"]
+__all__ = ["check_word", "core_sampler_of", "noise_of", "redraw", "redraw_together"]
 
 _CLOSE = 1e-9
 _NO_CONTEXT = Context()  # no sampler of the core looks at it
+_SHORT = 512  # tokens of a list that is drawn from together with others; a longer one gains nothing
 _LARGEST_VOCABULARY = 2**20  # a floor is checked against the noise of every token: 50 ms a step at this size
 
 
@@ -55,12 +58,36 @@ def redraw(trace: Trace, step: Step, noise: BoundRandomness) -> Choice:
     return _from_floor(step, evidence, vocab_size, noise)
 
 
+def redraw_together(trace: Trace, steps: Sequence[Step], noises: Sequence[BoundRandomness]) -> list[Choice | None]:
+    """What `redraw` gives, for many steps in few passes; None for a step that it must draw alone.
+
+    Together are drawn the short lists of `multinomial`, as a truncated run has them.
+    """
+    if trace.by_provider or core_sampler_of(trace) != "multinomial":
+        return [None] * len(steps)
+    vocab_size = trace.header.adapter.get("vocab_size")
+    return multinomial_of_lists([_short_list(step.evidence, vocab_size) for step in steps], noises)
+
+
+def _short_list(evidence: Evidence | None, vocab_size: int | None) -> Distribution | None:
+    if evidence is None or evidence.floor is not None or len(evidence.token_ids) > _SHORT:
+        return None
+    try:
+        return _listed(evidence, vocab_size)
+    except DistributionError:  # which `redraw` names
+        return None
+
+
+def _listed(evidence: Evidence, vocab_size: int | None) -> Distribution:
+    return Distribution.listed(evidence.token_ids, evidence.scores, vocab_size, stage="processed")
+
+
 def _from_support(
     step: Step, evidence: Evidence, vocab_size: int | None, sampler: str, noise: BoundRandomness
 ) -> Choice:
     """Draw from a record that has every token that could be chosen."""
     try:
-        final = Distribution.listed(evidence.token_ids, evidence.scores, vocab_size, stage="processed")
+        final = _listed(evidence, vocab_size)
     except DistributionError as error:
         raise Finding("failed", f"the recorded scores are not a distribution: {error}") from error
     choice = CORE_SAMPLERS[sampler](final, _NO_CONTEXT, noise)

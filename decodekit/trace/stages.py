@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -90,7 +90,8 @@ def grid(step: Recorded, chain: Mapping[str, Any], most: int = 8) -> tuple[list[
     leading = dict.fromkeys([*tops[0], *tops[-1]])
     named = [step.token_id] + ([] if step.choice.runner_up is None else [step.choice.runner_up])
     ids = dict.fromkeys([*list(leading)[:most], *named])
-    rows = [TokenLine(i, i == step.token_id, _shares(i, step, stages, tops)) for i in ids]
+    known = _known(step, stages, tops, ids)
+    rows = [TokenLine(i, i == step.token_id, _shares(i, known)) for i in ids]
     return stages, sorted(rows, key=lambda row: (-(row.shares[0] if row.shares[0] is not None else -1), row.token_id))
 
 
@@ -111,35 +112,52 @@ def bar(share: float | None, cells: int, *, unicode: bool = True) -> str:
     return ("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8]).ljust(cells)[:cells]
 
 
-def _shares(
-    token_id: int, step: Recorded, stages: list[Column], tops: list[dict[int, float]]
-) -> tuple[float | None, ...]:
+_Known = tuple[dict[int, float], bool]  # log-probabilities at one stage, and whether those of all its tokens are there
+
+
+def _known(step: Recorded, stages: list[Column], tops: list[dict[int, float]], ids: Iterable[int]) -> list[_Known]:
+    """What is known at each stage."""
+    known = []
+    own = [step.choice.raw_logprob, *(entry.chosen for entry in step.entries)]
+    for stage, top, logprob in zip(stages, tops, own, strict=False):  # the sampler's entry is no stage
+        known.append((top, stage.support is not None and stage.support <= len(top)))
+        top.pop(step.token_id, None)
+        if logprob is not None:
+            top[step.token_id] = logprob
+    if len(known) > 1:
+        tops[-1] |= _final(step, [i for i in ids if i not in tops[-1]])
+    return known
+
+
+def _shares(token_id: int, known: list[_Known]) -> tuple[float | None, ...]:
     shares: list[float | None] = []
-    chosen = [step.choice.raw_logprob, *(entry.chosen for entry in step.entries)]
-    for at, (stage, top) in enumerate(zip(stages, tops, strict=True)):
-        logprob = chosen[at] if token_id == step.token_id else top.get(token_id)
-        if logprob is None and at == len(stages) - 1 and at > 0:
-            logprob = _final(token_id, step)
+    for logprobs, complete in known:
+        logprob = logprobs.get(token_id)
         if logprob is not None:
             shares.append(math.exp(logprob))
-        elif (shares and shares[-1] == 0) or (stage.support is not None and stage.support <= len(top)):
+        elif complete or (shares and shares[-1] == 0):
             shares.append(0.0)  # every token that is left is among the leading ones, or it was removed before
         else:
             shares.append(None)
     return tuple(shares)
 
 
-def _final(token_id: int, step: Recorded) -> float | None:
-    """The final log-probability, from the evidence that proves the draw."""
-    if token_id == step.token_id:
-        return step.choice.logprob
+def _final(step: Recorded, wanted: list[int]) -> dict[int, float]:
+    """The final log-probabilities of these tokens, as far as the evidence that proves the draw says them."""
     evidence, anchor = step.evidence, step.choice.logprob
-    if evidence is None or anchor is None:
-        return None
-    scores = dict(zip(evidence.token_ids.tolist(), evidence.scores.tolist(), strict=True))
-    if token_id not in scores:
-        return None if evidence.floor is not None else -math.inf
-    return float(scores[token_id] - scores[step.token_id]) + anchor if step.token_id in scores else None
+    if not wanted or anchor is None:
+        return {}
+    scores = {} if evidence is None else dict(zip(evidence.token_ids.tolist(), evidence.scores.tolist(), strict=True))
+    own = scores.get(step.token_id)
+    found = {}
+    for token_id in wanted:
+        if token_id == step.token_id:
+            found[token_id] = anchor
+        elif token_id in scores and own is not None:
+            found[token_id] = float(scores[token_id] - own) + anchor
+        elif token_id not in scores and evidence is not None and evidence.floor is None:
+            found[token_id] = -math.inf
+    return found
 
 
 def main_parameter(part: Mapping[str, Any]) -> str:

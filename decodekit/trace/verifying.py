@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
 from decodekit.chain import Chain
+from decodekit.draw.choice import Choice
 from decodekit.draw.context import TokenIds
 from decodekit.draw.randomness import BoundRandomness, Randomness
 from decodekit.errors import ConfigError, DecodekitError, ParameterError, TraceError
@@ -24,7 +25,7 @@ from decodekit.trace.comparing import check_choice, is_close
 from decodekit.trace.header import Header
 from decodekit.trace.reader import Fault, glance, open_trace
 from decodekit.trace.rebuild import chain_of, require_noise
-from decodekit.trace.redraw import check_word, redraw
+from decodekit.trace.redraw import check_word, redraw, redraw_together
 from decodekit.trace.reproducing import Rerun, missing_in, reproduce
 from decodekit.trace.step import Step
 from decodekit.trace.texts import RecordedTexts
@@ -82,7 +83,8 @@ def word_alone(header: Header, step: Step) -> Word | Literal[""]:
     own = replace(header, sequences=[(step.stream, 0)], prompts=header.prompts[:1] or [[]])
     check = _Check(Trace(own, [], None), False, None, Counter())
     check.lengths[step.stream] = step.index
-    return check.step(step)[0]
+    ((word, _),) = check.steps([step])
+    return word
 
 
 @dataclass(slots=True)
@@ -103,8 +105,7 @@ def _check_all(
     found = _Found()
     left = iter(steps)
     while piece := list(islice(left, _PIECE)):
-        for step in piece:
-            word, why = check.step(step)
+        for step, (word, why) in zip(piece, check.steps(piece), strict=True):
             found.words.append(word)
             if found.worst is None or STRENGTH.index(word) < STRENGTH.index(found.worst):
                 found.worst, found.step, found.why = word, step.index, why
@@ -132,6 +133,15 @@ def _verdict(trace: Trace, found: _Found, fault: Fault | None, wrong: str | None
     return Verdict(word, None if sound else found.step, found.why or _summary(counts), counts, words)
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a step stands in its sequence: the tokens before it, their last attempt, and the attempt of its noise."""
+
+    so_far: TokenIds
+    before: int
+    attempt: int
+
+
 class _Check:
     """Verifies the steps of a trace, in order.
 
@@ -154,19 +164,34 @@ class _Check:
             except ConfigError as error:
                 self._missing = str(error)
 
-    def step(self, step: Step) -> tuple[Word, str]:
-        """The word of a step, and why."""
-        try:
-            return self._step(step)
-        except Finding as finding:
-            return finding.word, finding.why
-        except DecodekitError as error:
-            missing = missing_in(error)
-            if missing is not None:
-                return "consistent", f"a part of the chain needs {missing}"
-            return "failed", f"step {step.index} cannot be drawn again: {error}"
+    def steps(self, steps: Sequence[Step]) -> Iterator[tuple[Word, str]]:
+        """The word of each step, and why. First each is put into its place in the run; then they are drawn together."""
+        places = [self._placed(step) for step in steps]
+        known = [(step, place) for step, place in zip(steps, places, strict=True) if isinstance(place, _Place)]
+        noises = [self._noise_at(step, place) for step, place in known]
+        drawn = iter(redraw_together(self._trace, [step for step, _ in known], noises))
+        for step, place in zip(steps, places, strict=True):
+            try:
+                if not isinstance(place, _Place):
+                    raise place
+                yield self._compared(step, place, next(drawn))
+            except Finding as finding:
+                yield finding.word, finding.why
+            except DecodekitError as error:
+                missing = missing_in(error)
+                if missing is not None:
+                    yield "consistent", f"a part of the chain needs {missing}"
+                else:
+                    yield "failed", f"step {step.index} cannot be drawn again: {error}"
 
-    def _step(self, step: Step) -> tuple[Word, str]:
+    def _placed(self, step: Step) -> _Place | Finding | DecodekitError:
+        """The place of the next step in the run; or what is wrong with it."""
+        try:
+            return self._place(step)
+        except (Finding, DecodekitError) as error:
+            return error
+
+    def _place(self, step: Step) -> _Place:
         length = self.lengths.get(step.stream)
         if length is None:
             raise Finding("failed", f"the header names no sequence with stream {step.stream}")
@@ -182,14 +207,20 @@ class _Check:
         check_ids(self._trace, step)
         if self._texts is not None:
             self._texts.check(step)
-        noise = self._noise[step.stream].at(step.index, draw=attempt)
-        word, why = _drawn_again(self._trace, step, noise)
+        return _Place(so_far, before, attempt)
+
+    def _noise_at(self, step: Step, place: _Place) -> BoundRandomness:
+        return self._noise[step.stream].at(step.index, draw=place.attempt)
+
+    def _compared(self, step: Step, place: _Place, drawn: Choice | None) -> tuple[Word, str]:
+        noise = self._noise_at(step, place)  # it keeps the words of a whole vocabulary, so each step has its own
+        word, why = _drawn_again(self._trace, step, noise, drawn)
         if self._rerun is None:
             if step.abandoned:
-                check_branches(self._trace, step, before, drawn_from_record(self._trace, step))
+                check_branches(self._trace, step, place.before, drawn_from_record(self._trace, step))
         else:
-            drawn = reproduce(self._trace, step, so_far, noise, self._rerun)
-            check_branches(self._trace, step, before, drawn)
+            other = reproduce(self._trace, step, place.so_far, noise, self._rerun)
+            check_branches(self._trace, step, place.before, other)
             return (word, why) if word == "ambiguous" else ("reproduced", "")
         missing = self._missing
         if missing and word == "consistent":
@@ -210,10 +241,15 @@ def _check_limits(trace: Trace, step: Step) -> None:
         raise Finding("failed", f"step {step.index} has a row of temperature {step.raw.temperature}")
 
 
-def _drawn_again(trace: Trace, step: Step, noise: BoundRandomness) -> tuple[Word, str]:
-    """'proved', 'ambiguous' or 'consistent', from the recorded final scores alone; raises a `Finding` if it failed."""
+def _drawn_again(trace: Trace, step: Step, noise: BoundRandomness, drawn: Choice | None) -> tuple[Word, str]:
+    """'proved', 'ambiguous' or 'consistent', from the recorded final scores alone; raises a `Finding` if it failed.
+
+    Args:
+        trace, step, noise: as for `redraw`.
+        drawn: what it gives, where that is known already.
+    """
     try:
-        again = redraw(trace, step, noise)
+        again = redraw(trace, step, noise) if drawn is None else drawn
     except Finding as finding:
         check_word(trace, step, noise)  # the draw cannot be repeated, but its random word can be checked
         if finding.word == "failed":

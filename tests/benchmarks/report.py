@@ -54,7 +54,7 @@ def trace_of(tokens: int, chain: str, path: Path) -> None:
     session.generate([5], max_tokens=tokens, seed=1, trace=path)
 
 
-def measure(tokens: int = 10_000, rounds: int = 3) -> Iterator[Figure]:
+def measure(tokens: int = 10_000, rounds: int = 3, openings: int = 9) -> Iterator[Figure]:
     """The rows of the table."""
     tokenizer = read_vocabulary("smollm2")
     with tempfile.TemporaryDirectory() as folder:
@@ -68,13 +68,20 @@ def measure(tokens: int = 10_000, rounds: int = 3) -> Iterator[Figure]:
                 taken.append(time.process_time() - start)
             yield Figure(f"written, {tokens:,} tokens, {what}", min(taken), "s of CPU time", 3.0)
             yield Figure(f"size, {what}", page.stat().st_size / 1e6, "MB", 3.0)
-            yield from _in_a_browser(page, what, rounds)
+            yield from _in_a_browser(page, what, openings)
     tokenizer.close()
     yield Figure("script, gzipped", len(compress(joined().encode(), 9)) / 1e3, "kB", float("inf"))
     yield Figure("of it the check", len(compress(joined("check_trace").encode(), 9)) / 1e3, "kB", float("inf"))
 
 
 _PAINT = "() => performance.getEntriesByType('paint').find((each) => each.name === 'first-contentful-paint')?.startTime"
+_COLOURED = """(() => {
+  const look = () => {
+    if (document.querySelector('[role=option]')) window.coloured = performance.now();
+    else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+})()"""
 _JUMP = """() => new Promise((done) => {
   const began = performance.now();
   document.querySelector('[role=listbox]').dispatchEvent(new KeyboardEvent('keydown', { key: 'End', bubbles: true }));
@@ -83,17 +90,20 @@ _JUMP = """() => new Promise((done) => {
 
 
 def _in_a_browser(page: Path, what: str, rounds: int) -> Iterator[Figure]:
-    paints, jumps, nodes = [], [], 0
+    paints, coloured, jumps, nodes = [], [], [], 0
     with chromium() as browser:
         for _ in range(rounds):
             tab = browser.new_page(viewport={"width": 1280, "height": 900})
+            tab.add_init_script(_COLOURED)
             tab.goto(page.as_uri())
             tab.wait_for_selector("aside article")
             paints.append(tab.evaluate(_PAINT))
+            coloured.append(tab.evaluate("() => window.coloured"))
             nodes = tab.evaluate("() => document.getElementsByTagName('*').length")
             tab.wait_for_timeout(2500)  # until the draws are checked
             jumps.append(tab.evaluate(_JUMP))
             tab.close()
     yield Figure(f"first paint, {what}", statistics.median(paints), "ms", 200.0)
+    yield Figure(f"tokens with their colours, {what}", statistics.median(coloured), "ms", float("inf"))
     yield Figure(f"jump to the end, {what}", statistics.median(jumps), "ms", 100.0)
     yield Figure(f"elements, {what}", nodes, "", float("inf"))

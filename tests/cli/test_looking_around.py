@@ -131,6 +131,13 @@ def test_a_good_config_is_ok_and_loads_no_model(decodekit: Decodekit, tmp_path: 
     assert (done.stdout.splitlines()[0], done.returncode) == ("d.toml: ok (toy; top_k; multinomial)", 0)
     assert re.search(r"^delay = 9.0  +# d.toml$", done.stdout, flags=re.MULTILINE)
     assert re.search(r"^max_tokens = 256  +# default$", done.stdout, flags=re.MULTILINE)
+    tmp_path.joinpath("p.toml").write_text(
+        '[adapter]\nname = "toy"\n[profiles.a.session]\nseed = 1\n[profiles.b.adapter]\nordre = 2\n'
+    )
+    done = decodekit("config", "check", "p.toml")
+    assert done.returncode == 2 and "did you mean 'order'? (written in profile b)" in done.stderr
+    assert "profile a: ok (toy; no processors; multinomial)" in decodekit("config", "check", "-", stdin=(
+        '[adapter]\nname = "toy"\n[profiles.a.session]\nseed = 1\n')).stdout  # fmt: skip
     fast = "[profiles.fast.session]\nmax_tokens = 2\n"
     tmp_path.joinpath("d.toml").write_text(f'chain = "top_k=3"\n[adapter]\nname = "toy"\n{fast}')
     done = decodekit("config", "check", "d.toml", "--profile", "fast", env={"DECODEKIT__ADAPTER__ORDER": "3"})

@@ -41,6 +41,10 @@ def test_a_name_of_ours_stays_ours_and_the_stranger_has_his_name_in_front(tmp_pa
                 raise SystemExit(name)
         from typer.testing import CliRunner
         from decodekit.cli.app import app
+        for asked in ("its-taker:top_k", "decodekit:top_k"):
+            shown = json.loads(CliRunner().invoke(app, ["plugins", asked, "--json"]).stdout)
+            assert shown["distribution"] == asked.partition(":")[0], shown
+            assert ("min_keep" in shown["parameters"]) == (asked == "decodekit:top_k"), shown
         said = " ".join(CliRunner().invoke(app, ["doctor"]).stdout.split())
         assert "top_k is decodekit's; each is reached as decodekit:top_k, its-taker:top_k" in said, said
         """,
@@ -78,6 +82,29 @@ def test_a_processor_does_not_take_the_name_of_a_sampler_of_ours(tmp_path: Path)
                 assert said is not None and said in str(error), error
             else:
                 assert said is None
+        """,
+        tmp_path,
+    )
+
+
+def test_dialects_are_told_of_and_a_name_of_both_kinds_has_a_way_out(tmp_path: Path) -> None:
+    install(tmp_path, "its-taker", {"both": "taker_code:both"}, {"taker_code": GOOD.replace("halve", "both")})
+    install(tmp_path, "another", {"openai_chat": "taker_code:both"}, {}, group="dialects")
+    with (tmp_path / "its-taker-1.5.dist-info" / "entry_points.txt").open("a") as points:
+        points.write("[decodekit.samplers]\nboth = taker_code:both\n")
+    run(
+        """
+        import decodekit
+        from decodekit.plugin.registry import shared_names
+        assert ("dialects", "openai_chat", ["decodekit", "another"]) in shared_names(), shared_names()
+        try:
+            decodekit.Chain.of("its-taker:both=2")
+        except decodekit.ConfigError as error:
+            calls = "give decodekit.processor('its-taker:both') or decodekit.sampler('its-taker:both')"
+            assert calls in str(error), error
+        else:
+            raise SystemExit("a chain")
+        assert len(decodekit.Chain([decodekit.processor("its-taker:both", both=2.0)]).processors) == 1
         """,
         tmp_path,
     )

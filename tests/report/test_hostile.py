@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import decodekit
 from decodekit.report import html
+from decodekit.report.beginning import beginning
 from decodekit.testing import TableAdapter
 from decodekit.text.safe_text import safe_text
 from decodekit.trace.header import SequenceEnd
@@ -113,6 +115,37 @@ def test_the_canary_fires_where_nothing_protects(browser: Browser) -> None:
     tab.close()
 
 
-def test_hostile_bytes_are_only_in_the_islands() -> None:
+class Elements(HTMLParser):
+    """The elements of a page with their attributes, and the text of those that are no script and no style."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.made.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data if self.made and self.made[-1][0] not in ("script", "style") else ""
+
+
+def parsed(markup: str) -> Elements:
+    found = Elements()
+    found.feed(markup)
+    found.close()
+    return found
+
+
+def test_hostile_bytes_are_text_in_the_beginning_and_are_in_the_islands_else() -> None:
     page = html(hostile_trace(), tokenizer=Hostile())
-    assert HIT not in page and "\u202e" not in page and page.count("<script") == 3 == page.count("</script>")
+    assert "\u202e" not in page and page.count("<script") == 3 == page.count("</script>")
+    assert HIT in parsed(page).text
+    for payload in PAYLOADS:
+        stream = {"from": 0, "to": 1, "prompt": safe_text(payload, newlines=True)}
+        header = {"adapter": {"model": safe_text(payload)}, "seed": "1"}
+        run = {"name": safe_text(payload), "header": header, "verdict": {"word": "proved"}, "streams": [stream]}
+        found = parsed(beginning(run, [safe_text(payload, newlines=True)], [0]))
+        assert [tag for tag, _ in found.made] == ["header", "div", "h1", "p", "div", "div", "p", "div"]
+        assert {name for _, attributes in found.made for name in attributes} == {"class"}
+        assert found.text.count(safe_text(payload)) >= 2

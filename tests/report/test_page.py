@@ -51,6 +51,17 @@ def test_the_text_is_that_of_the_run(whole: Opened, trace: Path) -> None:
     assert whole.text(".prompt") == "the "
 
 
+def test_without_scripts_the_beginning_of_the_text_is_there(browser: Browser, whole: Opened, trace: Path) -> None:
+    made = browser.new_context(java_script_enabled=False)
+    page = made.new_page()
+    page.goto(whole.address)
+    text = page.locator("main").inner_text()
+    written = "".join(step.text for step in decodekit.read_trace(trace).steps).replace("\n", "↵\n")
+    assert "switched off" in text and "320 tokens, seed 3. decodekit verify: proved." in text
+    assert page.locator(".tokens").inner_text() == written
+    made.close()
+
+
 def test_the_page_proves_every_draw_itself(whole: Opened) -> None:
     whole.page.get_by_text("of 320 draws").wait_for()
     assert "320 proved, of 320 draws" in whole.text("main")

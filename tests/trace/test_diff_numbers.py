@@ -140,16 +140,26 @@ def test_the_same_prompt_with_other_ids(tmp_path: Path) -> None:
     assert decodekit.diff(a, b).why == "the prompts differ from token 0 on; they have 1 and 2 tokens"
 
 
+def writing(text: bytes, order: list[bytes]) -> TableAdapter:
+    """A model of these letters that writes a text after a prompt of one token."""
+    ids = [order.index(text[i : i + 1]) for i in range(len(text))]
+    return TableAdapter(
+        lambda prefix: np.eye(3)[ids[min(len(prefix) - 1, len(ids) - 1)]] * 9.0, 3, tokenizer=PiecesTokenizer(order)
+    )
+
+
+def test_prompts_of_two_vocabularies_are_not_said_to_differ(tmp_path: Path) -> None:
+    letters = [b"a", b"b", b"c"]
+    a = run(writing(b"abca", letters), sampler="greedy", prompts=[[0, 1]], max_tokens=2)(tmp_path / "a.jsonl")
+    b = run(writing(b"abba", letters[::-1]), sampler="greedy", prompts=[[0]], max_tokens=4)(tmp_path / "b.jsonl")
+    found = decodekit.diff(a, b)
+    assert (found.cause, found.where) == ("tokenisation", "adapter.tokenizer_fingerprint")
+    assert any("whether the prompts are the same is not known" in why for why in found.sequences[0].also)
+
+
 def test_a_text_of_another_vocabulary_is_followed_to_where_it_parts(tmp_path: Path) -> None:
     """The same letters under other ids: greedy models that agree on two letters."""
     letters = [b"a", b"b", b"c"]
-
-    def writing(text: bytes, order: list[bytes]) -> TableAdapter:
-        ids = [order.index(text[i : i + 1]) for i in range(len(text))]
-        return TableAdapter(
-            lambda prefix: np.eye(3)[ids[min(len(prefix) - 1, len(ids) - 1)]] * 9.0, 3, tokenizer=PiecesTokenizer(order)
-        )
-
     a = run(writing(b"abca", letters), sampler="greedy", prompts=[[0]], max_tokens=4)(tmp_path / "a.jsonl")
     b = run(writing(b"abba", letters[::-1]), sampler="greedy", prompts=[[0]], max_tokens=4)(tmp_path / "b.jsonl")
     found = decodekit.diff(a, b)

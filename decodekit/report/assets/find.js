@@ -7,7 +7,7 @@ const TENTH = 0.1; // of the tokens of a sequence stand out
 
 /** The value that a tenth of the tokens reach: from above for a margin, which is low where a token stands out. */
 function edge(values, name) {
-  const known = Array.from(values).filter(Number.isFinite).sort((a, b) => a - b);
+  const known = values.filter(Number.isFinite).sort();
   const at = Math.floor(known.length * TENTH);
   return name === "margin" ? known[at] : known[known.length - 1 - at];
 }

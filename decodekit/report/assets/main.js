@@ -126,7 +126,7 @@ const parsed = () => new Promise((done) => {
 });
 
 async function start() {
-  const first = await openIsland(document.getElementById("first"));
+  const [first] = await Promise.all([openIsland(document.getElementById("first")), painted()]); // the beginning is seen
   const opened = parsed().then(painted).then(() => openIsland(document.getElementById("rest")));
   const report = openReport(first, opened);
   state.report = report;

@@ -143,16 +143,16 @@ class _Comparison:
         drift = stages[-1].drift if stages else None
         margins = [side.margin for side in sides if side.margin is not None]
         parting = Parting(*sides, stages, drift, min(margins, default=None), _explained(sides, a, b, drift))
-        prompt = self._prompts(pair)
+        prompt, known = self._prompts(pair)
         return parting, reasons_of(
-            Meeting(self._a.bare, self._b.bare, a, b, self._fields, parting, self._ids_agree, prompt)
+            Meeting(self._a.bare, self._b.bare, a, b, self._fields, parting, self._ids_agree, prompt, known)
         )
 
-    def _prompts(self, pair: Pair) -> str:
-        """How the prompts differ, in a sentence; '' if they do not."""
+    def _prompts(self, pair: Pair) -> tuple[str, bool]:
+        """How the prompts differ, in a sentence, '' if they do not; and whether it is known that they do."""
         a, b = self._a.bare.prompt_of(pair.a), self._b.bare.prompt_of(pair.b)
         if a == b:
-            return ""
+            return "", True
         given = _given(self._a, pair.a), _given(self._b, pair.b)
         same = given[0] is not None and given[0] == given[1]
         if self._tokenizer is not None and not same:
@@ -161,9 +161,11 @@ class _Comparison:
             except DecodekitError:  # an id that this tokenizer does not have
                 same = False
         if same:
-            return f"the same prompt has other ids: {len(a)} and {len(b)} tokens"
+            return f"the same prompt has other ids: {len(a)} and {len(b)} tokens", True
+        if not self._ids_agree and self._tokenizer is None and None in given:
+            return "whether the prompts are the same is not known: a text has other ids in another vocabulary", False
         at = next((i for i, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
-        return f"the prompts differ from token {at} on; they have {len(a)} and {len(b)} tokens"
+        return f"the prompts differ from token {at} on; they have {len(a)} and {len(b)} tokens", True
 
 
 def _end(run: Opened, stream: int, at: int) -> Side:

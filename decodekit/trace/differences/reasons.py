@@ -54,6 +54,7 @@ class Meeting:
         parting: their numbers.
         ids_agree: whether an id means the same token in both.
         prompt: how their prompts differ, in a sentence; '' if they do not.
+        prompt_known: whether it is known that they do.
     """
 
     a: Trace
@@ -64,6 +65,7 @@ class Meeting:
     parting: Parting
     ids_agree: bool
     prompt: str
+    prompt_known: bool = True
 
     @property
     def stages(self) -> tuple[StageDifference, ...]:
@@ -199,12 +201,14 @@ def _first_is_a_processor(meeting: Meeting) -> bool:
 
 
 def _tokenisation(meeting: Meeting) -> Iterator[Reason]:
-    if meeting.prompt:
+    if meeting.prompt and meeting.prompt_known:
         matters = not meeting.stages or any(stage.same is not True for stage in meeting.stages)
         yield Reason("tokenisation", "prompts", meeting.prompt, matters=matters and _scores_matter(meeting))
     if not meeting.ids_agree:
         text = "the same ids are other tokens in the two traces, so rows and draws cannot be compared"
         yield other_vocabulary(meeting.fields, text)
+    if meeting.prompt and not meeting.prompt_known:
+        yield Reason("tokenisation", "prompts", meeting.prompt, matters=False)
 
 
 def _distribution(meeting: Meeting) -> Iterator[Reason]:

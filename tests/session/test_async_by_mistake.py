@@ -1,0 +1,97 @@
+"""What is called between two tokens is not awaited: an async function there is refused, never thrown away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import trio
+
+from decodekit import AdapterError, AsyncSession, ParameterError, PluginError, Session
+from decodekit.testing import NGramAdapter
+from tests.model.test_asking import Waited
+from tests.session.conftest import TEXT
+from tests.session.test_sinks import Counts
+
+ADAPTER = NGramAdapter(TEXT)
+
+
+async def later(_: Any) -> bool:
+    return False
+
+
+class Later:
+    async def __call__(self, _: Any) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("function", [later, Later()])
+@pytest.mark.parametrize("name", ["until", "progress"])
+def test_an_async_callback_is_refused(name: str, function: Any) -> None:
+    with pytest.raises(ParameterError, match=f"^{name} is called between two tokens and not awaited"):
+        Session(ADAPTER).generate_many(["the "], max_tokens=3, **{name: function})
+    with pytest.raises(ParameterError, match=f"^{name} is called"):
+        asyncio.run(AsyncSession(ADAPTER).generate_many(["the "], max_tokens=3, **{name: function}))
+
+
+def test_an_until_that_returns_a_coroutine_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"^until returned a coroutine"):
+        Session(ADAPTER).generate("the ", max_tokens=3, until=lambda step: later(step))
+
+
+@pytest.mark.parametrize("method", ["open", "write", "resumed", "close"])
+def test_a_sink_with_an_async_method_is_refused_before_the_first_token(method: str) -> None:
+    sink = type("Odd", (Counts,), {method: lambda _, given: later(given)})()
+    early = type("Odd", (Counts,), {method: Later.__call__})()
+    with pytest.raises(PluginError, match=f"the sink's {method} is not awaited; define it without async"):
+        Session(ADAPTER, seed=1).generate("the ", max_tokens=2, trace=early)
+    assert early.steps == []
+    if method in ("open", "write"):  # without async in its name: at its first call
+        with pytest.raises(PluginError, match="is not awaited; define it without async"):
+            Session(ADAPTER, seed=1).generate("the ", max_tokens=2, trace=sink)
+
+
+def test_prompts_from_an_async_iterator_are_refused_by_name() -> None:
+    async def prompts() -> Any:
+        yield "the "
+
+    async def main() -> None:
+        async for _ in AsyncSession(ADAPTER).as_completed(prompts(), max_tokens=2):  # type: ignore[arg-type]
+            raise AssertionError
+
+    with pytest.raises(ParameterError, match=r"^prompts: a list or an iterator, not an async one"):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("loop", ["none", "asyncio", "trio"])
+def test_an_adapter_that_is_cancelled_by_itself_is_not_called_closed(loop: str) -> None:
+    adapter = Waited(fault=asyncio.CancelledError())
+
+    async def main() -> None:
+        async with AsyncSession(adapter, seed=1) as session:
+            await session.generate([1], max_tokens=2)
+
+    calls = {"none": lambda: Session(adapter, seed=1).generate([1]), "asyncio": lambda: asyncio.run(main()),
+             "trio": lambda: trio.run(main)}  # fmt: skip
+    with pytest.raises(AdapterError, match=r"adapter 'waited' raised CancelledError$"):
+        calls[loop]()
+
+
+def test_metadata_is_a_copy_that_no_processor_changes() -> None:
+    given = {"k": 3}
+
+    def changing(dist: Any, ctx: Any) -> Any:
+        ctx.metadata["k"] = 1
+        return dist
+
+    def reading(dist: Any, ctx: Any) -> Any:
+        return dist.top(ctx.metadata["k"])
+
+    session = Session(ADAPTER, [reading], seed=1, metadata=given)
+    before = session.generate("the ", max_tokens=12).token_ids
+    with pytest.raises(PluginError, match=r"changing.*TypeError"):
+        session.generate("the ", chain=[changing], max_tokens=1)
+    with pytest.raises(PluginError, match=r"changing.*TypeError"):
+        session.score("the ", "cat", chain=[changing])
+    assert given == {"k": 3} and session.generate("the ", max_tokens=12).token_ids == before
