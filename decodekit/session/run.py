@@ -17,7 +17,7 @@ from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError, DistributionError, TraceError
-from decodekit.log import RunLog
+from decodekit.log import OfRuns, RunLog
 from decodekit.model.ahead import ahead_pays
 from decodekit.model.asking import cached_tokens
 from decodekit.model.company import SharedAnswers
@@ -78,13 +78,14 @@ class Run:
     ) -> None:
         check_options(settings, options, listed=streams is not None)
         self.seed = Randomness(settings.seed if options.seed is None else options.seed).seed
-        settings, self.drawing = drawn_by_provider(
-            settings, options, self.seed, conversation=are_conversations(prompts)
-        )
+        self.log = RunLog(settings.adapter.info.name)
+        with OfRuns([self.log]):
+            settings, self.drawing = drawn_by_provider(
+                settings, options, self.seed, conversation=are_conversations(prompts)
+            )
         self.settings, self.options = settings, options
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
-        self.log = RunLog(settings.adapter.info.name)
         self.guesses = guesses_of(settings.guesser, settings.adapter, settings.chain, options.stop.max_tokens, self.log)
         self._until = CallersUntil(options.stop)
         self._ban = ban_of(settings, options)

@@ -105,8 +105,18 @@ class Step(ByValue):
 
     def __repr__(self) -> str:
         more = f", stream={self.stream}" if self.stream else ""
-        logprob = "unknown" if self.choice.logprob is None else f"{self.choice.logprob:.4g}"
+        logprob = "unknown" if self.logprob is None else f"{self.logprob:.4g}"
         return f"Step({self.index}, {self.text!r}, token_id={self.token_id}, logprob={logprob}{more})"
+
+    @property
+    def logprob(self) -> float | None:
+        """The token's log-probability after the chain, in nats: of the law that it was drawn from."""
+        return self.choice.logprob
+
+    @property
+    def raw_logprob(self) -> float | None:
+        """The token's log-probability as the model gave it, in nats: ``Token.logprob``."""
+        return self.choice.raw_logprob
 
     def explain(self, tokenizer: Tokenizer | None = None) -> Explanation:
         """Why this token was chosen: a table of text with ``str``, of HTML in a notebook.

@@ -75,6 +75,13 @@ def test_a_step_knows_all_that_its_result_knows_and_a_recorded_one_itself_alone(
     assert "\n" not in repr(whole)
 
 
+def test_each_of_two_log_probabilities_has_one_name_that_all_forms_share() -> None:
+    result = session().generate("the ", max_tokens=4)
+    for token, step, row in zip(result.tokens, result.trace.steps, result.trace.to_rows(), strict=True):
+        assert token.raw_logprob == token.logprob == step.raw_logprob == row["raw_logprob"] != step.logprob
+        assert step.logprob == step.choice.logprob == row["logprob"]
+
+
 def test_an_explanation_in_a_notebook_is_a_table_without_foreign_markup() -> None:
     result = Session(NGramAdapter("<b>&<i>" * 9), seed=3).generate("<", max_tokens=4)
     html = result.explain(0)._repr_html_()
