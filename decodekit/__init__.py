@@ -49,7 +49,7 @@ from decodekit.plugin.registry import (
     sink,
 )
 from decodekit.report.widget import widget
-from decodekit.search import Validator, ValidSample, ValidSamples, sample_valid
+from decodekit.search import Validator, ValidSample, ValidSamples, asample_valid, sample_valid
 from decodekit.session import AsyncSession, Progress, Ranked, Result, Score, Session
 from decodekit.session.decoder import Decoder
 from decodekit.session.door import aopen
@@ -58,6 +58,7 @@ from decodekit.session.resuming import resume, resume_stream
 from decodekit.session.stop import Stop
 from decodekit.text.messages import messages
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.text.tool_call import ToolCall
 from decodekit.trace import Difference, ReplayReport, Trace, Verdict, diff, read_trace, recover, replay, verify
 from decodekit.trace.sinks import Sink
 from decodekit.trace.step import Step
@@ -112,6 +113,7 @@ __all__ = [
     "Stop",
     "Tail",
     "Tokenizer",
+    "ToolCall",
     "Trace",
     "TraceError",
     "Undisclosed",
@@ -122,6 +124,7 @@ __all__ = [
     "Verdict",
     "adapter",
     "aopen",
+    "asample_valid",
     "derive",
     "diff",
     "guesser",

@@ -55,6 +55,7 @@ class Connection:
         talking: the connection for conversations; None where there is no other.
         drawn_model: the model of the last answer that the server drew, as it says.
         refused_fields: those of a question for a drawn answer that the server refused: they are not sent any more.
+        refused_with_tools: those that it refused beside tools.
 
     Raises:
         ProviderError: the dialect lists no tokens.
@@ -64,6 +65,7 @@ class Connection:
     def __init__(self, server: Server, found: Found, options: Options, chat: Dialect | None = None) -> None:
         self.server, self.probed, self._options = server, found.probed, options
         self.refused_fields: set[str] = set()
+        self.refused_with_tools: set[str] = set()
         self.drawn_model: str | None = None
         self._forgotten = False
         capabilities = server.capabilities

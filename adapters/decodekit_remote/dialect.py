@@ -14,9 +14,12 @@ from decodekit.distribution import Stage
 from decodekit.errors import ParameterError, ProviderError
 from decodekit.model.drawn import Ending
 from decodekit.text.tokenizer import Message
+from decodekit.text.tools import Tools
+from decodekit_remote.server_info import ServerInfo
 
 __all__ = [
     "Ask",
+    "CallPart",
     "Capabilities",
     "Chosen",
     "Conversation",
@@ -72,6 +75,7 @@ class Capabilities:
         draws: the server can be asked for answers that it draws itself.
         draws_only: why its answers can only be drawn by the server; '' where lists can be asked for.
         takes: the sampling parameters that its API has; () where the program behind it decides that.
+        tools: an answer that the server draws may call tools.
     """
 
     ids_in: bool = False
@@ -99,6 +103,7 @@ class Capabilities:
     draws: bool = False
     draws_only: str = ""
     takes: tuple[str, ...] = ()
+    tools: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,7 @@ class Request:
         by_grammar: how it is made to: by a grammar of ids, or by raised logits, each once.
         bias: what to add to the logits of these ids for the choice, in nats; the reported values stay.
         once: no token is chosen twice, so that an answer of half characters ends.
+        tools: that the model may call in an answer that the server draws.
     """
 
     prompts: tuple[tuple[int, ...] | str | Conversation, ...]
@@ -153,6 +159,7 @@ class Request:
     by_grammar: bool = True
     bias: tuple[tuple[int, float], ...] = ()
     once: bool = False
+    tools: Tools | None = None
 
 
 def entries_of(question: Request, vocab_size: int | None) -> int:
@@ -253,6 +260,23 @@ class Counts(NamedTuple):
     cached: int | None = None
 
 
+class CallPart(NamedTuple):
+    """A piece of a call of a tool.
+
+    Args:
+        place: which call of the answer it belongs to.
+        id, name: of the call, as far as this piece has them; servers repeat them.
+        arguments: the text that it adds to the arguments.
+        instead: all arguments, for a call of which no piece comes.
+    """
+
+    place: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    instead: str = ""
+
+
 class Drawn(NamedTuple):
     """One event of an answer that the server draws.
 
@@ -264,7 +288,8 @@ class Drawn(NamedTuple):
         part: which part of the answer the text belongs to; parts come in ascending order.
         counts: what it reports.
         idle: it says only that the connection is alive.
-        fault: why the answer cannot be used after this text, such as a filter, a refusal or the call of a tool.
+        fault: why the answer cannot be used after this text, such as a filter or a refusal.
+        calls: pieces of calls of tools.
     """
 
     entries: Sequence[Entry]
@@ -276,50 +301,7 @@ class Drawn(NamedTuple):
     counts: Counts = Counts()
     idle: bool = False
     fault: ProviderError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ServerInfo:
-    """What a server reports about itself at the first contact.
-
-    Args:
-        model: the model's name there.
-        build: what identifies the server's build.
-        vocab_size: the number of tokens.
-        context_length: the longest prompt in tokens.
-        eos_ids: tokens that end a text.
-        bos_id: the token that it puts in front of a text.
-        filler: the id of a token that is one ASCII character, to force where a list would be missing.
-        tokenizes: it has a route to tokenise text.
-        places: how many sequences it works on at a time; None where it does not say.
-        engine: the program behind the API, as the server names it; '' where it does not say.
-        id_grammar: its grammars are known to take token ids.
-    """
-
-    model: str = ""
-    build: str = ""
-    vocab_size: int | None = None
-    context_length: int | None = None
-    eos_ids: frozenset[int] = frozenset()
-    bos_id: int | None = None
-    filler: int | None = None
-    tokenizes: bool = False
-    places: int | None = None
-    engine: str = ""
-    id_grammar: bool = False
-
-    def __post_init__(self) -> None:
-        """Raises `TypeError` or `ValueError` for invalid values."""
-        names: tuple[object, ...] = (self.model, self.build, self.engine)
-        if not all(isinstance(name, str) for name in names):
-            raise TypeError("a name that is not text")
-        for name, least in (("vocab_size", 1), ("context_length", 2), ("places", 1)):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or not least <= value < 2**31):
-                raise ValueError(f"{name} is {str(value)[:40]!r}")
-        ids = [*self.eos_ids, *(each for each in (self.bos_id, self.filler) if each is not None)]
-        if any(type(each) is not int or not 0 <= each < 2**31 for each in ids):
-            raise ValueError("an invalid token id")
+    calls: Sequence[CallPart] = ()
 
 
 class Ask(Protocol):
@@ -372,7 +354,7 @@ class Dialect(Protocol):
         """The path and the body of a question for a streamed answer that the server draws itself.
 
         Args:
-            question: the prompt, the number of tokens and of logprobs.
+            question: the prompt, the number of tokens and of logprobs, and the tools of a dialect that takes ``tools``.
             settings: the sampling parameters by the server's names, with ``stop`` and ``seed``.
 
         Raises:

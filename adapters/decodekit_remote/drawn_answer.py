@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from decodekit.model.drawn import DrawnEnd, DrawnToken
+from decodekit.model.drawn import Drawn
 
 __all__ = ["DrawnAnswer"]
 
@@ -21,11 +21,11 @@ class DrawnAnswer:
         tokens: the answer.
     """
 
-    def __init__(self, tokens: AsyncGenerator[DrawnToken | DrawnEnd, None]) -> None:
-        self._read: asyncio.Queue[DrawnToken | DrawnEnd | Exception] = asyncio.Queue()
+    def __init__(self, tokens: AsyncGenerator[Drawn, None]) -> None:
+        self._read: asyncio.Queue[Drawn | Exception] = asyncio.Queue()
         self._task = asyncio.create_task(self._run(tokens))
 
-    async def next(self) -> DrawnToken | DrawnEnd:
+    async def next(self) -> Drawn:
         """The next token. Raises what ended the answer."""
         found = await self._read.get()
         if isinstance(found, Exception):
@@ -37,7 +37,7 @@ class DrawnAnswer:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _run(self, tokens: AsyncGenerator[DrawnToken | DrawnEnd, None]) -> None:
+    async def _run(self, tokens: AsyncGenerator[Drawn, None]) -> None:
         try:
             async with aclosing(tokens):
                 async for token in tokens:

@@ -10,10 +10,12 @@ from typing import Any
 
 from decodekit.distribution import Distribution
 from decodekit.errors import DecodekitError, ParameterError, ProviderError
-from decodekit.model.drawn import DrawnEnd, DrawnToken
+from decodekit.model.drawn import CallsBegun, Drawn, DrawnEnd, DrawnToken
 from decodekit.model.prefix import Prefix
 from decodekit_remote.body import mended
-from decodekit_remote.dialect import Counts, Drawn, Entry, Position, Request, Token
+from decodekit_remote.dialect import Counts, Entry, Position, Request, Token
+from decodekit_remote.dialect import Drawn as Event
+from decodekit_remote.drawn_calls import DrawnCalls
 from decodekit_remote.drawn_text import ListedText
 from decodekit_remote.list_distribution import distribution
 from decodekit_remote.reading import reading
@@ -27,6 +29,7 @@ _INTERRUPTED = (
     "; llama-cpp-python's server does that when another question comes: set concurrency = 1, or start it with "
     "--interrupt_requests false"
 )
+_NO_CALL = "the answer was cut before it called a tool, which tool_choice asks for"
 _LONGEST_WHY = 200  # characters of the reason why a list was left out
 _AFTERWARDS = 2.0  # seconds for the numbers of tokens, which come after the end
 
@@ -39,7 +42,7 @@ async def drawn_tokens(
     noted: Mapping[str, str],
     *,
     without: Set[str],
-) -> AsyncGenerator[DrawnToken | DrawnEnd, None]:
+) -> AsyncGenerator[Drawn, None]:
     """The tokens of an answer as they come, and its end. Text that an error finds unfinished comes before the error.
 
     Args:
@@ -55,7 +58,7 @@ async def drawn_tokens(
     """
     path, body = server.dialect.drawing(replace(question, stream=True), settings)
     body = {name: value for name, value in body.items() if name not in without}
-    listed = ListedText()
+    listed, calls = ListedText(), DrawnCalls(question.tools, server.dialect.name)
     schedule: dict[str, int | str] = {"drawn_by": server.dialect.name, **noted}
     number, counts = 0, Counts()
 
@@ -81,19 +84,29 @@ async def drawn_tokens(
                 counts = Counts(
                     *(new if new is not None else old for new, old in zip(event.counts, counts, strict=True))
                 )
-                if event.text is None:
+                if event.calls and not event.text:
+                    entries: list[Entry] = []  # those of the calls, which are no text
+                elif event.text is None:
                     entries = list(event.entries)
                 else:
                     entries = listed.take(event.text, event.entries)
                 for token in tokens(entries, is_text=event.text is not None):
                     yield token
+                if event.calls:
+                    begun = bool(calls)
+                    calls.take(event.calls)
+                    if not begun:
+                        yield CallsBegun(calls.so_far)
                 if event.fault is not None:
                     raise event.fault
                 if event.ends is not None:
+                    end, made = calls.at(event.ends)
+                    if end != "tool_calls" and question.tools is not None and question.tools.must_call and not made:
+                        server.transport.redaction.log("warning", _NO_CALL, tool_choice=str(question.tools.chosen()))
                     for token in tokens(listed.end()):
                         yield token
                     counts = await _counts_after(events, counts)
-                    yield DrawnEnd(event.ends, counts.prompt, counts.completion, counts.cached)
+                    yield DrawnEnd(end, counts.prompt, counts.completion, counts.cached, made)
                     return
     except DecodekitError:
         for token in tokens(listed.end()):
@@ -105,7 +118,7 @@ async def drawn_tokens(
     raise server.transport.error(path, _CUT + hint)
 
 
-async def _counts_after(events: AsyncGenerator[Drawn, None], counts: Counts) -> Counts:
+async def _counts_after(events: AsyncGenerator[Event, None], counts: Counts) -> Counts:
     """The numbers of tokens that come after the end, if the server sends them soon."""
     with suppress(DecodekitError, TimeoutError):
         async with asyncio.timeout(_AFTERWARDS):
@@ -116,7 +129,7 @@ async def _counts_after(events: AsyncGenerator[Drawn, None], counts: Counts) -> 
     return counts
 
 
-async def _events(server: Server, path: str, body: dict[str, Any]) -> AsyncGenerator[Drawn, None]:
+async def _events(server: Server, path: str, body: dict[str, Any]) -> AsyncGenerator[Event, None]:
     """The events of a stream. It is asked for again only before the first: another answer would be another draw.
 
     Each must come within the deadline of a question; one that says only that the connection is alive is none.
@@ -148,7 +161,7 @@ async def _events(server: Server, path: str, body: dict[str, Any]) -> AsyncGener
                 raise server.transport.error(path, f"sent nothing for {deadline:g} s") from None
 
 
-def _read(server: Server, path: str, data: Any) -> Drawn:
+def _read(server: Server, path: str, data: Any) -> Event:
     """The dialect's reading of an event. Half of a surrogate pair stays in its text only, to meet the other half."""
     whole = mended(data)
     with reading(server.dialect.name, f"{server.transport.base_url}{path}", server.transport.redaction.text):

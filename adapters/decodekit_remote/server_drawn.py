@@ -6,10 +6,11 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from decodekit.errors import DecodekitError, ParameterError
-from decodekit.model.drawn import DrawnEnd, DrawnToken
+from decodekit.model.drawn import CallsBegun, Drawn, DrawnToken
 from decodekit.model.prefix import Prefix
 from decodekit.plugin import registry
 from decodekit.session.provider_draws import Terms
@@ -36,7 +37,8 @@ _APART = 0x9E3779B1  # so that the samples of one prompt have different seeds
 class ServerDrawn:
     """One stream for each sequence.
 
-    Sequences with equal prefixes are exchangeable, so it does not matter which of them gets which answer.
+    Sequences with equal prefixes are exchangeable until an answer calls tools; they are asked for in the same order, so
+    each keeps its answer.
 
     Args:
         connection: to the server.
@@ -77,7 +79,9 @@ class ServerDrawn:
                     "sampler 'provider': logit_bias names token ids, and without a tokenizer those of this server are "
                     "not known; name its tokenizer with tokenizer="
                 )
-            question = Request(("a prompt",), top=1, tokens=terms.max_tokens)
+            if terms.tools is not None and not server.capabilities.tools:
+                raise ParameterError(_no_tools(server.dialect.name))
+            question = Request(("a prompt",), top=1, tokens=terms.max_tokens, tools=terms.tools)
             _, body = server.dialect.drawing(question, settings)  # what it cannot do is said now
         except ParameterError as error:
             parts = [registry.describe(part)["name"] for part in terms.chain.processors]
@@ -95,23 +99,26 @@ class ServerDrawn:
             name, how = server.dialect.name, "the dialect's own"  # type: ignore[assignment]  # no engine is assumed
         return {"engine": name, "known": how, "settings": settings, "notes": list(notes)}
 
-    async def adraw(self, prefixes: Sequence[Prefix]) -> list[DrawnToken | DrawnEnd | DecodekitError]:
+    async def adraw(self, prefixes: Sequence[Prefix]) -> list[Drawn | DecodekitError]:
         """See `decodekit.model.drawn.Drawing`."""
         waiting, self._waiting = self._waiting, {}
         taken: list[DrawnAnswer] = []
         for prefix in prefixes:
             begun = waiting.get(prefix.digest)
-            taken.append(begun.pop() if begun else self._begin(prefix))
+            taken.append(begun.pop(0) if begun else self._begin(prefix))
         for left in [answers for some in waiting.values() for answers in some]:
             await left.aclose()
         try:
-            return await asyncio.gather(
-                *(self._next(prefix, answers) for prefix, answers in zip(prefixes, taken, strict=True))
-            )
+            drawn = await asyncio.gather(*map(self._next, taken))
         except BaseException:
             for answers in taken:
                 await answers.aclose()
             raise
+        for prefix, answers, piece in zip(prefixes, taken, drawn, strict=True):  # in order: each keeps its own calls
+            if _goes_on(piece):
+                after = prefix.extend((piece.token_id,)) if isinstance(piece, DrawnToken) else prefix
+                self._waiting.setdefault(after.digest, []).append(answers)
+        return drawn
 
     async def aclose(self) -> None:
         """Close the streams."""
@@ -125,7 +132,7 @@ class ServerDrawn:
         seed = (self._terms.seed + (self._terms.stream + number) * _APART) % _SEEDS
         return DrawnAnswer(self._answers(prefix, self._settings | {"seed": seed}))
 
-    async def _answers(self, prefix: Prefix, settings: dict[str, Any]) -> AsyncGenerator[DrawnToken | DrawnEnd, None]:
+    async def _answers(self, prefix: Prefix, settings: dict[str, Any]) -> AsyncGenerator[Drawn, None]:
         fault = self._server.fault(prefix)
         if fault is not None:
             raise fault
@@ -134,7 +141,9 @@ class ServerDrawn:
         question = self._server.question(
             [prefix], max(0, min(top, self._server.capabilities.most_top)), tokens=self._terms.max_tokens
         )
-        refused = self._connection.refused_fields
+        question = replace(question, tools=self._terms.tools)
+        # llama-server streams no logprobs beside tools, so what is refused with tools may be taken without
+        refused = self._connection.refused_fields if question.tools is None else self._connection.refused_with_tools
         removable = {**{name: (name,) for name in (*_OPTIONAL, *self._neutral)}, "logprobs": _LOGPROBS}
         while True:
             begun = False
@@ -167,7 +176,7 @@ class ServerDrawn:
         message = f"{error}; the chain needs {needed}, so change the chain, or ask another model"
         return Refused(message, status=error.status, again=error.again, wait=error.wait)
 
-    def _note_model(self, token: DrawnToken | DrawnEnd, asked: str | None) -> None:
+    def _note_model(self, token: Drawn, asked: str | None) -> None:
         """A warning where an answer is that of another model than the answers before; each step names its own."""
         schedule = token.schedule if isinstance(token, DrawnToken) else None
         model = str((schedule or {}).get("model", asked or ""))
@@ -175,15 +184,24 @@ class ServerDrawn:
         if was not in (None, model):
             self._server.transport.redaction.log("warning", "another model answers", was=was, now=model)
 
-    async def _next(self, prefix: Prefix, answers: DrawnAnswer) -> DrawnToken | DrawnEnd | DecodekitError:
+    async def _next(self, answers: DrawnAnswer) -> Drawn | DecodekitError:
         try:
-            token: DrawnToken | DrawnEnd = await self._guarded(answers.next())
+            piece: Drawn = await self._guarded(answers.next())
         except DecodekitError as error:
             await answers.aclose()
             return self._server.transport.redaction.error(error)
-        if isinstance(token, DrawnToken) and token.ends is None:
-            after = prefix.extend((token.token_id,))
-            self._waiting.setdefault(after.digest, []).append(answers)
-        else:
+        if not _goes_on(piece):
             await answers.aclose()
-        return token
+        return piece
+
+
+def _no_tools(dialect: str) -> str:
+    return (
+        f"tools: {dialect} asks for the continuation of a text, which has no tools; give a conversation to a chat API "
+        "(dialect='openai_chat', 'openai_responses' or 'anthropic_messages')"
+    )
+
+
+def _goes_on(piece: Drawn | DecodekitError) -> bool:
+    """Whether more of the answer follows."""
+    return isinstance(piece, CallsBegun) or (isinstance(piece, DrawnToken) and piece.ends is None)

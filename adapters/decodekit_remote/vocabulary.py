@@ -66,9 +66,18 @@ class ConversationTokenizer:
         return getattr(self.__dict__["_tokenizer"], name)
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
-        """The tokenizer's ids, which are stored with the conversation."""
+        """The tokenizer's ids, which are stored with the conversation.
+
+        Raises:
+            ParameterError: another conversation has the same ids, so the wrong one of them could be sent.
+        """
         ids = self._tokenizer.encode_messages(messages)
-        self._known_messages[tuple(ids)] = tuple(dict(message) for message in messages)
+        given = tuple(dict(message) for message in messages)
+        if self._known_messages.setdefault(tuple(ids), given) != given:
+            raise ParameterError(
+                "the chat template of tokenizer= writes this conversation as it wrote another one, perhaps because it "
+                "leaves out the calls of tools; leave tokenizer= out, and the server gets the messages as they are"
+            )
         return ids
 
     def relearn(self, schedules: Sequence[Mapping[str, Any]]) -> None:

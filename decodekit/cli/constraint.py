@@ -9,7 +9,7 @@ from typing import Any
 
 from decodekit.errors import ConfigError
 
-__all__ = ["constraint_of"]
+__all__ = ["constraint_of", "read_json"]
 
 
 def constraint_of(json_schema: Path | None, regex: str | None, choice: Sequence[str] | None) -> dict[str, Any] | None:
@@ -26,13 +26,14 @@ def constraint_of(json_schema: Path | None, regex: str | None, choice: Sequence[
     if not named:
         return None
     ((name, value),) = named
-    return {"name": name, name: _read(value) if isinstance(value, Path) else value}
+    return {"name": name, name: read_json(value, "--json-schema") if isinstance(value, Path) else value}
 
 
-def _read(path: Path) -> Any:
+def read_json(path: Path, option: str) -> Any:
+    """The data of a file that an option names. Raises `ConfigError` where it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise ConfigError(f"--json-schema {path}: {error.strerror}") from error
+        raise ConfigError(f"{option} {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"--json-schema {path} is not JSON: {error}") from error
+        raise ConfigError(f"{option} {path} is not JSON: {error}") from error

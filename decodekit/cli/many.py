@@ -104,6 +104,8 @@ class _Run:
         row["prompt"] = item.prompt
         if isinstance(result, Result):
             row |= {"text": result.text, "token_ids": result.token_ids, "finish_reason": result.finish_reason}
+            if result.tool_calls:
+                row["tool_calls"] = [call.to_dict() for call in result.tool_calls]
         if error is not None:
             row |= {"finish_reason": "error", "error": message_of(error)}
         row |= {"seed": item.call["seed"], "stream": item.call["stream"], "run_seed": self._seed, "key": item.key}

@@ -20,7 +20,7 @@ from decodekit.session.result_key import digest
 
 __all__ = ["Item", "PromptFile", "prompt_lines"]
 
-_OPTIONS = ("seed", "max_tokens", "stop", "stop_ids", "ban")
+_OPTIONS = ("seed", "max_tokens", "stop", "stop_ids", "ban", "tools", "tool_choice")
 _KEYS = ("prompt", "id", *_OPTIONS, "chain", "sampler")
 _LONGEST = 2**26  # bytes of a line
 

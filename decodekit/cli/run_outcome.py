@@ -14,6 +14,7 @@ from decodekit.cli.output import put, say
 from decodekit.errors import DecodekitError
 from decodekit.session import Result
 from decodekit.text.safe_text import safe_text
+from decodekit.text.tool_call import ToolCall
 from decodekit.trace import Trace
 from decodekit.trace.step import Step
 
@@ -35,6 +36,7 @@ class Sample:
     error: str | None = None
     usage: dict[str, int | None] | None = None
     complete: bool | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
 
     @classmethod
     def of(cls, result: Result) -> Sample:
@@ -48,13 +50,22 @@ class Sample:
             error,
             asdict(result.usage),
             result.complete,
+            result.tool_calls,
         )
 
     @classmethod
-    def cut(cls, steps: Iterable[Step], reason: str, stream: int = 0, error: str | None = None) -> Sample:
+    def cut(
+        cls,
+        steps: Iterable[Step],
+        reason: str,
+        stream: int = 0,
+        error: str | None = None,
+        tool_calls: tuple[ToolCall, ...] = (),
+    ) -> Sample:
         """The sample of a sequence that was ended from outside after these steps of the run."""
         kept = [step for step in steps if step.stream == stream]
-        return cls(stream, reason, "".join(step.text for step in kept), tuple(step.token_id for step in kept), error)
+        text, token_ids = "".join(step.text for step in kept), tuple(step.token_id for step in kept)
+        return cls(stream, reason, text, token_ids, error, tool_calls=tool_calls)
 
     def data(self, seed: int) -> dict[str, Any]:
         """The sample as plain data, in the shape of `Result.to_dict`."""
@@ -62,6 +73,7 @@ class Sample:
             "text": self.text,
             "token_ids": list(self.token_ids),
             "finish_reason": self.finish_reason,
+            "tool_calls": [call.to_dict() for call in self.tool_calls],
             "complete": self.complete,
             "error": self.error,
             "seed": seed,
@@ -103,6 +115,12 @@ class RunOutcome:
             put(("---\n" if at else "") + show(sample.text) + "\n")
             if sample.error is not None:
                 say(f"sample {at}: {sample.error}")
+
+    def show_calls(self) -> None:
+        """Print the calls of tools on stderr, a line each."""
+        for at, sample in enumerate(self.samples):
+            for call in sample.tool_calls:
+                say(f"{f'sample {at} ' if len(self.samples) > 1 else ''}calls {call.line}")
 
     def sum_up(self, call: dict[str, Any]) -> None:
         """Print one line on a terminal: what is needed to repeat the call."""

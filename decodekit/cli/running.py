@@ -18,6 +18,7 @@ from decodekit.cli.views import PipeView, SilentView, TerminalView, View
 from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError
 from decodekit.session import Prompt, Result, Session
+from decodekit.text.tool_call import ToolCall
 from decodekit.trace import Trace
 from decodekit.trace.step import Step
 from decodekit.view.story import story_of
@@ -61,8 +62,10 @@ class Generation:
         explained = self._explained(outcome)
         if self.as_json:
             put_json({**outcome.data(self.call), **explained})
-        elif sys.stderr.isatty():
-            outcome.sum_up(self.call)
+        else:
+            outcome.show_calls()
+            if sys.stderr.isatty():
+                outcome.sum_up(self.call)
         if outcome.error is not None:
             raise outcome.error
         return outcome.exit_code
@@ -79,7 +82,9 @@ class Generation:
                     step = next(stream)
                     self.steps.append(step)
                     view.show(step)
-                return self._cut("cancelled")
+                stream.close()
+                closed = getattr(stream, "result", None)
+                return self._cut("cancelled", calls=closed.tool_calls if isinstance(closed, Result) else ())
             except StopIteration as end:
                 results: list[Result] = end.value if isinstance(end.value, list) else [end.value]
                 trace = Trace(results[0].trace.header, self.steps, results[0].trace.footer)
@@ -87,7 +92,8 @@ class Generation:
             except DecodekitError as error:
                 if error.partial is None:
                     raise  # it did not start
-                return self._cut("error", error)
+                calls = error.partial.tool_calls if isinstance(error.partial, Result) else ()
+                return self._cut("error", error, calls)
 
     def _begun(self) -> Generator[Step, None, Result | list[Result]]:
         return self.resumed() if self.resumed is not None else self.session.stream(self.prompt, **self.call)
@@ -109,9 +115,10 @@ class Generation:
         except KeyboardInterrupt:
             return self._cut("cancelled")
 
-    def _cut(self, reason: str, error: DecodekitError | None = None) -> RunOutcome:
+    def _cut(self, reason: str, error: DecodekitError | None = None, calls: tuple[ToolCall, ...] = ()) -> RunOutcome:
         message = None if error is None else str(error)
-        return RunOutcome([Sample.cut(self.steps, reason, stream, message) for stream in self.streams], error=error)
+        samples = [Sample.cut(self.steps, reason, stream, message, calls) for stream in self.streams]
+        return RunOutcome(samples, error=error)
 
     def _view(self) -> View:
         if self.as_json or len(self.streams) > 1:

@@ -7,7 +7,7 @@ draw themselves. docs/decisions/0025-the-provider-draws.md says why this is a se
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -18,9 +18,12 @@ from decodekit.model.asking import BlockingAdapter, raise_typed
 from decodekit.model.asking_from_task import awaited
 from decodekit.model.loops import OutOfTime, running
 from decodekit.model.prefix import Prefix
+from decodekit.text.tool_call import ToolCall
 
 __all__ = [
+    "CallsBegun",
     "Drawing",
+    "Drawn",
     "DrawnEnd",
     "DrawnToken",
     "Ending",
@@ -31,7 +34,7 @@ __all__ = [
     "draw_from_task",
 ]
 
-Ending = Literal["stop", "length", "context"]
+Ending = Literal["stop", "length", "context", "tool_calls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +66,31 @@ class DrawnEnd:
     Args:
         reason: why.
         prompt_tokens, completion_tokens, cached_tokens: as the provider counts them; None where it does not say.
+        calls: of tools, in the answer.
     """
 
     reason: Ending
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
+    calls: tuple[ToolCall, ...] = ()
 
 
-Taken = Answer | DrawnToken | DrawnEnd
+@dataclass(frozen=True, slots=True)
+class CallsBegun:
+    """The provider's answer has begun to call tools. Calls have no tokens here; the answer goes on after its prefix.
+
+    Args:
+        so_far: the calls that have come until now, for an answer that does not come to its end.
+    """
+
+    so_far: Callable[[], tuple[ToolCall, ...]]
+
+
+Drawn = DrawnToken | CallsBegun | DrawnEnd
+"""One piece of an answer."""
+
+Taken = Answer | Drawn
 """What a run takes for a prefix: a distribution to draw from, what was drawn, or an error."""
 
 
@@ -83,11 +102,11 @@ class Drawing(Protocol):
         """What the provider is asked for, for the record: plain JSON types."""
         ...
 
-    async def adraw(self, prefixes: Sequence[Prefix]) -> Sequence[DrawnToken | DrawnEnd | DecodekitError]:
+    async def adraw(self, prefixes: Sequence[Prefix]) -> Sequence[Drawn | DecodekitError]:
         """The next token after each prefix: a prompt, or one that went on with the token drawn before.
 
-        All sequences of the run that go on are named in each call; answers of others are closed. Equal prefixes are
-        different sequences.
+        All sequences of the run that go on are named in each call, always in the same order; answers of others are
+        closed. Equal prefixes are different sequences.
         """
         ...
 

@@ -132,6 +132,7 @@ def _run(source: Source, story: RunStory, start: int) -> dict[str, Any]:
                 "prompt_tokens": sequence.prompt_tokens,
                 "end": sequence.finish_reason,
                 "error": sequence.error,
+                "calls": list(sequence.tool_calls),
             }
         )
         start += sequence.tokens

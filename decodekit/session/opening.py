@@ -12,6 +12,7 @@ from decodekit.session.bans import Ban
 from decodekit.session.options import GenerationOptions
 from decodekit.session.prompts import Given
 from decodekit.session.settings import Settings
+from decodekit.text.tools import Tools
 from decodekit.trace.header import Header, plain, template_digest
 
 __all__ = ["ban_of", "check_options", "header_of"]
@@ -66,6 +67,11 @@ def ban_of(settings: Settings, options: GenerationOptions) -> Ban | None:
     return ban
 
 
+def _recorded_tools(tools: Tools | None) -> dict[str, Any]:
+    """The tools and the choice as they were given, for the header."""
+    return {} if tools is None else {"tools": tools.definitions(), "tool_choice": tools.chosen()}
+
+
 def header_of(
     settings: Settings,
     options: GenerationOptions,
@@ -100,4 +106,5 @@ def header_of(
         config=settings.config,
         chat_template=template_digest(settings.adapter),
         given=given,
+        **_recorded_tools(options.tools),
     )

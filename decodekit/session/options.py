@@ -19,6 +19,7 @@ from decodekit.session.guessing import GivenGuesser, NamedGuesser, guesser_of
 from decodekit.session.progress import ProgressCallback
 from decodekit.session.schema import Schema
 from decodekit.session.stop import Stop
+from decodekit.text.tools import Tools
 from decodekit.trace.sinks import Sink, TraceTarget, sinks_of
 from decodekit.trace.step import Level, Step
 
@@ -52,6 +53,8 @@ class GenerationKeywords(_AnyRun, total=False):
     top_logprobs: int | None
     metadata: Mapping[str, Any] | None
     schema: Any
+    tools: Sequence[Mapping[str, Any]] | None
+    tool_choice: str | Mapping[str, Any] | None
     priority: int
     max_waiting: int
 
@@ -88,6 +91,7 @@ class GenerationOptions:
         ban: texts that must not be written.
         chain, top_logprobs, metadata, guesser: of this call; the session's when None.
         schema: what the texts must be.
+        tools: those that the model of a provider may call.
         priority: among callers that wait for the same model, a higher one goes first.
         max_waiting: the call begins only if no more callers wait for the model.
         n: how many sequences of each prompt.
@@ -108,6 +112,7 @@ class GenerationOptions:
     top_logprobs: int | None = None
     metadata: Mapping[str, Any] | None = None
     schema: Schema | None = None
+    tools: Tools | None = None
     priority: int = 0
     max_waiting: int = MOST_WAITING
     guesser: GivenGuesser = None
@@ -190,6 +195,7 @@ class GenerationOptions:
             top_logprobs=given.get("top_logprobs"),
             metadata=given.get("metadata"),
             schema=None if given.get("schema") is None else Schema.of(given["schema"]),
+            tools=Tools.of(given.get("tools"), given.get("tool_choice")),
             priority=given.get("priority", 0),
             max_waiting=given.get("max_waiting", MOST_WAITING),
             guesser=guesser_of(given.get("guesser")),

@@ -15,12 +15,18 @@ from decodekit.model.drawn import Drawing
 from decodekit.plugin import registry
 from decodekit.session.options import GenerationOptions
 from decodekit.session.settings import Settings
+from decodekit.text.tools import Tools
 
 __all__ = ["PROVIDER_DRAWS", "DrawingAdapter", "Terms", "drawn_by_provider"]
 
 PROVIDER_DRAWS = "the provider draws the tokens"
 """The event of the log."""
 
+_NO_TOOLS = (
+    "tools go to a provider that draws, and here decodekit draws. Where the model is behind a chat API, use "
+    "sampler='provider', and for a server dialect='openai_chat'. For other models constrain the text: write the tools "
+    "into a message, and give schema=decodekit.processor('tools', tools=...)"
+)
 _warned: WeakSet[Any] = WeakSet()  # adapters
 
 
@@ -36,6 +42,7 @@ class Terms:
         stream: of the run's first sequence.
         top: how many leading tokens the record keeps.
         conversation: all prompts are conversations.
+        tools: that its model may call. An adapter that cannot pass them on raises `ParameterError`.
     """
 
     chain: Chain
@@ -45,6 +52,7 @@ class Terms:
     stream: int
     top: int
     conversation: bool = False
+    tools: Tools | None = None
 
 
 class DrawingAdapter(Protocol):
@@ -82,10 +90,11 @@ def drawn_by_provider(
         return settings, _drawing(settings, options, seed, conversation)
     adapter, chain = _behind(settings), settings.chain
     must = getattr(adapter, "must_draw", None)
-    if must is None or chain.sampler not in (multinomial, greedy):
-        return settings, None
-    why = must(options.stop.max_tokens, conversation)
+    drawable = must is not None and chain.sampler in (multinomial, greedy)
+    why = must(options.stop.max_tokens, conversation) if drawable and must is not None else ""
     if not why:
+        if options.tools is not None:
+            raise ParameterError(_NO_TOOLS)
         return settings, None
     processors = list(chain.processors)
     if chain.sampler is greedy:
@@ -122,8 +131,11 @@ def _drawing(settings: Settings, options: GenerationOptions, seed: int, conversa
         raise ParameterError("guesser: where the provider draws there is nothing to guess; leave it out, or use 'none'")
     stop = options.stop
     drawing: Drawing = make(
-        Terms(settings.chain, stop.max_tokens, stop.strings, seed, options.stream, settings.top_logprobs, conversation)
-    )
+        Terms(
+            settings.chain, stop.max_tokens, stop.strings, seed, options.stream, settings.top_logprobs, conversation,
+            options.tools,
+        )
+    )  # fmt: skip
     return drawing
 
 

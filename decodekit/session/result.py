@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from decodekit.errors import DecodekitError, ParameterError, brief, pickles
 from decodekit.session.schema import Schema
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.text.tool_call import ToolCall
 from decodekit.trace.by_value import ByValue
 from decodekit.trace.explaining import explain_in
 from decodekit.trace.explanation import Explanation
@@ -29,7 +30,7 @@ class Usage:
     Args:
         prompt_tokens: of the prompt; None where they are not known: on a server of texts, without ``tokenizer=``.
         completion_tokens: that were generated. Where the provider draws, as it reports; where it does not, the recorded
-            ones, which may be pieces of text.
+            ones, which may be pieces of text, without those of calls of tools.
         cached_tokens: those of the prompt that needed no evaluation when it was first asked for: the adapter's cache
             held them, or the server reported so. None where the adapter does not say.
     """
@@ -46,8 +47,8 @@ class Result(ByValue):
     Args:
         text: the text, without the end-of-text token and without a matched stop string.
         token_ids: all ids, the end-of-text token and those of a stop string included.
-        finish_reason: 'stop', 'length' (``max_tokens`` is reached), 'context' (the model's context is full),
-            'deadline', 'cancelled' or 'error'.
+        finish_reason: 'stop', 'tool_calls' (a provider's model calls tools), 'length' (``max_tokens`` is reached),
+            'context' (the model's context is full), 'deadline', 'cancelled' or 'error'.
         seed: the seed of the run; a random one if none was given.
         trace: every step of the run; in a batch, of all its sequences.
         stream: which sequence of the run this is.
@@ -58,6 +59,7 @@ class Result(ByValue):
         schema: of the call.
         parts: of a complete text, those that the schema constrains: what follows the thinking, or each call of a tool;
             None where there is no schema, or it constrains the whole text.
+        tool_calls: of the ``tools`` of the call. A call that was cut has ``complete`` False.
         tokenizer: the model's, for the texts in `tokens` and `explain`.
     """
 
@@ -72,11 +74,13 @@ class Result(ByValue):
     complete: bool | None = None
     schema: Schema | None = field(default=None, compare=False)
     parts: tuple[str, ...] | None = field(default=None, compare=False)
+    tool_calls: tuple[ToolCall, ...] = ()
     tokenizer: Tokenizer | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
         more = f", stream={self.stream}" if self.stream else ""
+        more += f", calls {', '.join(call.name for call in self.tool_calls)}"[:80] if self.tool_calls else ""
         more += "" if self.error is None else f", error={type(self.error).__name__}"
         more += ", drawn by the provider" if self.trace.by_provider else ""
         return f"Result({text!r}, {len(self.token_ids)} tokens, {self.finish_reason!r}, seed={self.seed}{more})"
@@ -120,12 +124,20 @@ class Result(ByValue):
         """
         return tokens_of(self.trace, self.stream, self.token_ids, self.tokenizer)
 
+    @property
+    def message(self) -> dict[str, Any]:
+        """The answer as a message of the assistant, with its calls: to go on with the conversation."""
+        calls = [call.as_message_part() for call in self.tool_calls]
+        said = {"role": "assistant", "content": self.text}  # never None, which some servers refuse
+        return {**said, "tool_calls": calls} if calls else said
+
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON types, without the trace; ``error`` is its message, or None."""
         return {
             "text": self.text,
             "token_ids": list(self.token_ids),
             "finish_reason": self.finish_reason,
+            "tool_calls": [call.to_dict() for call in self.tool_calls],
             "complete": self.complete,
             "error": None if self.error is None else str(self.error),
             "seed": self.seed,
@@ -170,10 +182,12 @@ class Result(ByValue):
             verdict = verify(trace)
             words = verdict.words
             check = ", ".join(f"{count} {word}" for word, count in verdict.counts.items())
+        footer = trace.footer
+        own = [] if footer is None else [end for end in footer.ends if end.stream == self.stream]
         return as_html(
             trace.header,
             trace.steps,
-            trace.footer,
+            None if footer is None else replace(footer, ends=own),
             check=check,
             explain=lambda at: explain_in(trace, at, self.tokenizer, words[at] if words else ""),
             text=self.text,

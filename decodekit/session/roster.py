@@ -20,6 +20,7 @@ from decodekit.session.result import Result, Usage
 from decodekit.session.schema import Schema
 from decodekit.session.sequence import RunSequence
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.text.tool_call import ToolCall
 from decodekit.trace.step import FinishReason
 from decodekit.trace.trace import Trace
 
@@ -52,6 +53,7 @@ class Outcome:
     usage: Usage = field(default_factory=lambda: Usage(None, 0, None))
     complete: bool | None = None
     parts: tuple[str, ...] | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
 
     @classmethod
     def of(cls, sequence: RunSequence, recorded: int) -> Self:
@@ -66,6 +68,7 @@ class Outcome:
             usage=_usage(sequence, recorded),
             complete=sequence.complete,
             parts=sequence.parts,
+            tool_calls=sequence.tool_calls,
         )
 
     def result(self, trace: Trace, seed: int, schema: Schema | None, tokenizer: Tokenizer | None) -> Result:
@@ -82,6 +85,7 @@ class Outcome:
             complete=self.complete,
             schema=schema,
             parts=self.parts,
+            tool_calls=self.tool_calls,
             tokenizer=tokenizer,
         )
 

@@ -271,6 +271,7 @@ class Run:
                 tokens=recorded[outcome.stream],
                 finish_reason=outcome.finish_reason,
                 error=str(outcome.error or error) if outcome.finish_reason == "error" else None,
+                tool_calls=outcome.tool_calls,
             )
             for outcome in self._outcomes(recorded)
         ]
@@ -298,7 +299,7 @@ class Run:
             given=[entrant.given] if hasattr(self.settings.adapter.tokenizer, "relearn") else None,
         )
         error = None if outcome.error is None else str(outcome.error)
-        end = SequenceEnd(outcome.stream, len(outcome.token_ids), outcome.finish_reason, error)
+        end = SequenceEnd(outcome.stream, len(outcome.token_ids), outcome.finish_reason, error, outcome.tool_calls)
         return self._result(outcome, Trace(header, steps, Footer([end], "")))
 
     def _outcomes(self, recorded: Mapping[int, int]) -> list[Outcome]:

@@ -11,12 +11,13 @@ from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure, Undisclosed
 from decodekit.errors import ContextOverflow, DecodekitError, DistributionError
 from decodekit.log import RunLog
-from decodekit.model.drawn import DrawnEnd, DrawnToken, Taken
+from decodekit.model.drawn import CallsBegun, DrawnEnd, DrawnToken, Taken
 from decodekit.session.bans import HeldSteps
 from decodekit.session.decided import Checkpoint, Decided
 from decodekit.session.decoder import Decoder
 from decodekit.session.inquiry import Inquiry, not_enough
 from decodekit.session.schema import Schema
+from decodekit.text.tool_call import ToolCall
 from decodekit.trace.step import FinishReason, Step
 
 __all__ = ["RunSequence", "at_step"]
@@ -52,6 +53,7 @@ class RunSequence:
         self._held = held
         self._inquiry = Inquiry()  # for the step that is being decided
         self.counts: DrawnEnd | None = None
+        self._calls: Callable[[], tuple[ToolCall, ...]] | tuple[ToolCall, ...] = ()
         self._given_tokens = 0  # by the provider, as far as they can be counted
         self._waiting: tuple[Step, int] | None = None  # a step whose text is held back, and the text before that
 
@@ -74,6 +76,13 @@ class RunSequence:
     def parts(self) -> tuple[str, ...] | None:
         """Of a complete text, the parts that the schema of the call constrains; None where it names none."""
         return self._schema.parts(self.decoder.context) if self._schema is not None and self.complete else None
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls of tools in the provider's answer; of one that did not come to its end, those that had come."""
+        if callable(self._calls) and self.finished:
+            self._calls = self._calls()  # now: the answer may still be read until it is closed
+        return self._calls() if callable(self._calls) else self._calls
 
     @property
     def undecided(self) -> bool:
@@ -102,9 +111,13 @@ class RunSequence:
         if isinstance(answer, DecodekitError):
             self.fail(answer)
             return self.settled()
+        if isinstance(answer, CallsBegun):
+            self._calls = answer.so_far
+            return []
         if isinstance(answer, DrawnEnd):
             self.decoder.finish(answer.reason)
-            self.counts = answer
+            self.counts, self._calls = answer, answer.calls
+            self._note_faults()
             return self.settled()
         if isinstance(answer, DrawnToken):
             return self._given(answer, waited, last)
@@ -220,6 +233,12 @@ class RunSequence:
             return [*before, step]
         self._waiting = step, len(self.decoder.text)
         return before
+
+    def _note_faults(self) -> None:
+        """A warning for each whole call that cannot be run."""
+        for call in self.tool_calls:
+            if call.fault and call.complete:
+                self._log.warning("a call of a tool has a fault", stream=self.stream, tool=call.name, fault=call.fault)
 
     def _released(self) -> list[Step]:
         """The step that waited; at the end of the sequence, with the text that was held back."""

@@ -101,6 +101,10 @@ class Session(BaseSession):
                 `decodekit.session.bans`). A step is returned when it can no longer be taken back; ``until`` gets it
                 earlier.
             chain, top_logprobs, metadata, guesser: of this call; the session's when None. No guesser with "none".
+            tools: definitions of functions in OpenAI's format, which the model of a provider that draws may call; the
+                calls are in `Result.tool_calls`. Refused where decodekit draws.
+            tool_choice: 'auto', 'none', 'required', or the tool to call:
+                ``{"type": "function", "function": {"name": ...}}``.
             priority: among callers that wait for the same model, a higher one goes first.
             max_waiting: the call begins only if no more callers than this wait for the model; 10,000 by default.
 

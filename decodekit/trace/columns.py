@@ -81,8 +81,7 @@ def schema(header: Header) -> pa.Schema:
 
 def ends_of(ends: Sequence[SequenceEnd]) -> bytes:
     """How the sequences ended, as JSON: ``decodekit.ends`` in a file's metadata."""
-    keys = ("stream", "tokens", "finish_reason", "error")
-    return to_line({"ends": [{key: getattr(end, key) for key in keys} for end in ends]})
+    return to_line({"ends": [end.content() for end in ends]})
 
 
 def without_row(step: Step) -> Step:

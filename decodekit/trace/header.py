@@ -14,6 +14,7 @@ import numpy as np
 from decodekit.draw.randomness import ALGORITHM
 from decodekit.model.adapter import Adapter, AdapterInfo, AsyncAdapter
 from decodekit.plugin.installed import our_version
+from decodekit.text.tool_call import ToolCall
 from decodekit.trace.by_value import ByValue
 from decodekit.trace.step import FinishReason, Level
 
@@ -53,6 +54,8 @@ class Header(ByValue):
         rng: the random number algorithm's name and version.
         given: the prompts as they were given, text or messages, if their ids alone do not determine the model's input:
             the server takes texts or messages. Otherwise None, and left out of the file.
+        tools, tool_choice: given to the provider's model, in OpenAI's format. None, and left out of the file, where
+            there were none.
         created: when the run began, in ISO 8601. It is no part of the contents, and equal runs differ in it.
     """
 
@@ -72,14 +75,17 @@ class Header(ByValue):
     format: str = FORMAT
     rng: str = ALGORITHM
     given: list[str | list[dict[str, Any]] | None] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
     created: str = field(default_factory=lambda: _now(), compare=False)
 
     def content(self) -> dict[str, Any]:
         """As data, for the first line of a file."""
         data = asdict(self)
         del data["created"]
-        if self.given is None:
-            del data["given"]
+        for optional in ("given", "tools", "tool_choice"):
+            if data[optional] is None:
+                del data[optional]
         return data
 
 
@@ -92,12 +98,21 @@ class SequenceEnd:
         tokens: how many tokens it has.
         finish_reason: why it ended.
         error: the message of the error it ended in, or None.
+        tool_calls: the calls of tools that the provider's model wrote; left out of the file where there are none.
     """
 
     stream: int
     tokens: int
     finish_reason: FinishReason
     error: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    def content(self) -> dict[str, Any]:
+        """As data, for the last line of a file."""
+        data = asdict(self)
+        if not self.tool_calls:
+            del data["tool_calls"]
+        return data
 
 
 @dataclass(frozen=True, slots=True)

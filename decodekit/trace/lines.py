@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -66,12 +66,21 @@ class Lines:
         return Line(_line_of({"kind": "resumed", "prev": self._prev, "content": content, "created": created}), b"")
 
     def footer(self, ends: Sequence[SequenceEnd], shortened: int = 0) -> tuple[bytes, Footer]:
-        """The last line with its newline, and the footer in it."""
+        """The last line with its newline, and the footer in it; in one that is too long, calls are shortened."""
+        line, footer = self._footer(ends, shortened)
+        try:
+            check_size(line)
+        except ValueError:
+            short = [replace(end, tool_calls=tuple(call.shortened() for call in end.tool_calls)) for end in ends]
+            return self._footer(short, shortened)
+        return line, footer
+
+    def _footer(self, ends: Sequence[SequenceEnd], shortened: int) -> tuple[bytes, Footer]:
         footer = Footer(list(ends), self._contents.hexdigest(), shortened)
-        content = asdict(footer)
-        if not shortened:
-            del content["shortened"]
-        body = _line_of({"kind": "footer", "prev": self._prev, "content": content})[:-1]
+        content = {"ends": [end.content() for end in ends], "contents": footer.contents}
+        body = _line_of(
+            {"kind": "footer", "prev": self._prev, "content": content | ({"shortened": shortened} if shortened else {})}
+        )[:-1]
         return body + b',"check":"' + digest(body).encode() + b'"}\n', footer
 
 

@@ -54,6 +54,7 @@ def _facts(header: Header, steps: Sequence[Step], footer: Footer | None, check: 
     told = dict(facts_of(header))
     first = [(name, told.pop(name)) for name in ("model", "chain", "seed")]
     now = [("steps", f"{len(steps)}, {ended or 'no recorded end'}"), ("check", check)]
+    now += [("call of a tool", call.line) for end in ends[:_MOST_STORIES] for call in end.tool_calls[:_MOST_STORIES]]
     return join([sentences([*first, *now]), details("all settings", sentences(told.items()))])
 
 

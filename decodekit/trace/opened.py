@@ -71,6 +71,14 @@ class Opened:
         ends = {end.stream: end for end in self.footer.ends} if self.footer is not None else {}
         return (str(ends[stream].finish_reason), ends[stream].error) if stream in ends else ("incomplete", None)
 
+    def calls(self, stream: int) -> list[tuple[str, str]] | None:
+        """The name and the arguments of each call of a tool in a sequence; None where no end is recorded."""
+        if self.footer is None:
+            return None
+        return [
+            (call.name, call.arguments) for end in self.footer.ends if end.stream == stream for call in end.tool_calls
+        ]
+
     def texts(self) -> dict[int, set[str]]:
         """The texts that each id has added. A text may have held back part of it, so an id may have several."""
         found: dict[int, set[str]] = {}

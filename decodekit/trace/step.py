@@ -22,7 +22,7 @@ from decodekit.types import Ids
 __all__ = ["Abandoned", "Explains", "FinishReason", "Level", "Step", "Timing"]
 
 Level = Literal["none", "choice", "proof", "full"]
-FinishReason = Literal["stop", "length", "context", "deadline", "cancelled", "error"]
+FinishReason = Literal["stop", "tool_calls", "length", "context", "deadline", "cancelled", "error"]
 
 
 @dataclass(frozen=True, slots=True)

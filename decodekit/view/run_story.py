@@ -63,6 +63,7 @@ class SequenceStory(PlainData):
         tokens: how many tokens were recorded of it.
         finish_reason: why it ended; None if the run has no recorded end.
         error: the message of the error that it ended in, or None.
+        tool_calls: the calls of tools in it, a line each.
     """
 
     stream: int
@@ -71,6 +72,7 @@ class SequenceStory(PlainData):
     tokens: int
     finish_reason: str | None
     error: str | None
+    tool_calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ def _sequences(trace: Trace, tokenizer: Tokenizer | None) -> Iterable[SequenceSt
             tokens=counts.get(stream, 0),
             finish_reason=None if end is None else end.finish_reason,
             error=None if end is None or end.error is None else safe_text(end.error),
+            tool_calls=() if end is None else tuple(call.line for call in end.tool_calls),
         )
 
 

@@ -1,4 +1,4 @@
-"""Definitions of tools in OpenAI's format, and the schema of a call of one of them."""
+"""The schema of a call of one of several tools, from their definitions."""
 
 from __future__ import annotations
 
@@ -6,42 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from decodekit import ParameterError
-from decodekit.errors import did_you_mean
 from decodekit_grammar.branches import Branches
 from decodekit_grammar.keywords import old_draft, parts, rebuilt
 
-__all__ = ["call_of", "parameters_of", "require_own_names", "require_tools"]
-
-_FORM = "a tool is {'type': 'function', 'function': {'name': ..., 'parameters': {...}}}"
-_WORDS = ("name", "description", "parameters", "strict")  # a call is always strict
-_OTHERS = {"input_schema": "Anthropic's", "inputSchema": "MCP's"}  # words for parameters
-
-
-def require_tools(tools: list[dict[str, Any]]) -> None:
-    """Raise `ParameterError` for a tool without a name or with that of another, and for a word that means nothing."""
-    names: set[str] = set()
-    for at, tool in enumerate(tools):
-        kind = tool.get("type", "function")
-        if kind != "function":
-            raise ParameterError(f"tools[{at}]: its type is {kind!r}; {_FORM}")
-        function = tool.get("function", tool)
-        name = function.get("name") if isinstance(function, Mapping) else None
-        if not isinstance(name, str) or not name:
-            raise ParameterError(f"tools[{at}]: {_FORM}, and this one has no name")
-        if name in names:
-            raise ParameterError(f"tools[{at}]: there is another tool named {name!r}")
-        names.add(name)
-        if function is not tool:
-            _require_known(f"tools[{at}]", tool, ("type", "function"))
-        _require_known(f"tools[{at}] ({name})", function, _WORDS if function is not tool else ("type", *_WORDS))
-
-
-def _require_known(where: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    for word in given:
-        if word in _OTHERS and "parameters" in known:
-            raise ParameterError(f"{where}: {word!r} is {_OTHERS[word]} word; in OpenAI's format it is 'parameters'")
-        if word not in known:
-            raise ParameterError(f"{where}: {word!r} has no meaning here{did_you_mean(word, known)}")
+__all__ = ["all_of", "call_of", "parameters_of", "require_own_names"]
 
 
 def require_own_names(tools: list[dict[str, Any]]) -> None:
@@ -71,16 +39,23 @@ def call_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
     calls = [
         {
             "type": "object",
-            "properties": {
-                "name": {"const": tool.get("function", tool)["name"]},
-                "arguments": _as_document(parameters_of(tool), f"decodekit:///tools/{at}/"),
-            },
+            "properties": {"name": {"const": tool.get("function", tool)["name"]}, "arguments": arguments},
             "required": ["name", "arguments"],
             "additionalProperties": False,
         }
-        for at, tool in enumerate(tools)
+        for tool, arguments in zip(tools, _arguments(tools), strict=True)
     ]
     return calls[0] if len(calls) == 1 else {"anyOf": calls}
+
+
+def all_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
+    """The schema of an object with the arguments of every tool: no value is valid where one has none."""
+    named = {str(at): arguments for at, arguments in enumerate(_arguments(tools))}
+    return {"type": "object", "properties": named, "required": [*named], "additionalProperties": False}
+
+
+def _arguments(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [_as_document(parameters_of(tool), f"decodekit:///tools/{at}/") for at, tool in enumerate(tools)]
 
 
 def _as_document(schema: dict[str, Any], name: str) -> dict[str, Any]:

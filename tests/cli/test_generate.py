@@ -29,7 +29,13 @@ def test_json_is_one_object_with_the_whole_answer(decodekit: Decodekit) -> None:
     done = decodekit(*RUN, "--json", "--trace", "run.jsonl")
     result = expected()
     usage = {"prompt_tokens": 4, "completion_tokens": 20, "cached_tokens": None}
-    one = {"text": result.text, "token_ids": list(result.token_ids), "finish_reason": "length", "error": None}
+    one = {
+        "text": result.text,
+        "token_ids": list(result.token_ids),
+        "finish_reason": "length",
+        "error": None,
+        "tool_calls": [],
+    }
     data = json.loads(done.stdout)
     assert data == {
         "seed": 7,

@@ -8,6 +8,7 @@ COMMAND_LINE: dict[str, tuple[str, ...]] = {
     "no model": ("command('generate x')",),
     "a misspelt option": ("command('generate x --sed 1')",),
     "temperature as an option": ("command('generate x --model smollm2 --temperature 0.8')",),
+    "tools that are no JSON": ("command('generate x --adapter ngram --tools app.yaml')",),
     "a word for a number": ("command('generate x --model smollm2 --seed one')",),
     "a model that is not there": ("command('generate x --model smolm2')",),
     "a wrong chain": ("command('generate x --model smollm2 --chain top_pp=0.5')",),

@@ -54,6 +54,18 @@ def resumed_with(**adapter: Any) -> Change:
     return change
 
 
+CALL = {"id": "c1", "name": "weather", "arguments": "{", "complete": False, "fault": "the call was cut"}
+CALLS: list[Any] = [
+    *([], [CALL], [CALL, {**CALL, "new": 1}], [{"id": "", "name": "", "arguments": ""}], None, {}, [[]], ["x"]),
+    *([{**CALL, "name": None}], [{"id": "c1", "name": "weather"}], [{**CALL, "arguments": {}}]),
+    *([{**CALL, "complete": "perhaps"}], [{**CALL, "fault": 1}]),
+]
+
+
+def end_with(**values: Any) -> Change:
+    return lambda lines: lines[-1]["content"]["ends"][0].update(values)
+
+
 def ended(reason: str, *more: Change) -> Change:
     def change(lines: list[Line]) -> None:
         lines[-1]["content"]["ends"][0]["finish_reason"] = reason
@@ -237,6 +249,9 @@ CASES: list[tuple[str, Change]] = [
     *[("top_p", within("raw", support=number)) for number in INTEGERS],
     *[("top_p", step(schedule={"x": number})) for number in (-1e16, -9.2e18, -1e19)],
     ("top_p", within("choice", logprob=-1e17)),
+    *[("provider", end_with(finish_reason="tool_calls", tool_calls=calls)) for calls in CALLS],
+    *[("provider", lambda lines, tools=tools: header(lines).update(tools=tools)) for tools in (None, [{}], {}, ["x"])],
+    *[("provider", lambda lines, one=one: header(lines).update(tool_choice=one)) for one in (None, "a", {"a": 1}, 1)],
     ("top_p", ended("error")),
     ("top_p", lambda lines: lines[-1]["content"]["ends"][0].update(error="")),
     ("top_p", lambda lines: lines[-1]["content"]["ends"][0].update(finish_reason="error", error="x")),

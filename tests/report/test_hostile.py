@@ -15,6 +15,7 @@ from decodekit.report import html
 from decodekit.report.beginning import beginning
 from decodekit.testing import TableAdapter
 from decodekit.text.safe_text import safe_text
+from decodekit.text.tool_call import ToolCall
 from decodekit.trace.header import SequenceEnd
 from decodekit.trace.trace import Trace
 
@@ -23,6 +24,9 @@ from .payloads import HIT, PAYLOADS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+
+CALL = ToolCall(*PAYLOADS[6:9], complete=False, fault=PAYLOADS[9])
 
 
 class Hostile:
@@ -58,7 +62,7 @@ def hostile_trace() -> Trace:
     header.chain["processors"][0]["params"]["temperature"] = PAYLOADS[1]
     header.versions[PAYLOADS[4]] = PAYLOADS[5]
     header.stop["strings"] = [PAYLOADS[1]]
-    trace.footer.ends[0] = SequenceEnd(0, len(trace.steps), "error", PAYLOADS[5])
+    trace.footer.ends[0] = SequenceEnd(0, len(trace.steps), "error", PAYLOADS[5], (CALL,))
     return trace
 
 
@@ -81,6 +85,7 @@ def test_every_payload_is_text_and_nothing_else(page: Opened) -> None:
     shown = [page.page.locator(f"#t{at}").text_content() for at in range(len(PAYLOADS))]
     assert shown == [safe_text(payload, newlines=True).replace("\n", "↵\n") for payload in PAYLOADS]
     assert page.page.locator("[role=option] *").count() == 0
+    assert page.page.locator(".note code").text_content() == CALL.line == safe_text(CALL.line)
 
 
 def test_nothing_runs_while_every_step_is_looked_at(page: Opened) -> None:

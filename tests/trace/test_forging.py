@@ -127,5 +127,6 @@ def test_the_table_speaks_of_every_field(honest: dict[str, list[Line]]) -> None:
         assert any(name.startswith(f"header.{field.name}") for name in TABLE_OF_FIELDS), field.name
     absent = {name.split(" ")[0] for name in TABLE_OF_FIELDS} - seen
     groups = {"header.chain.processors[].params", "header.adapter", "header.stop", "header.versions", "step.raw",
-              "step.final", "step.row", "step.schedule", "header.given", "footer.shortened"}  # fmt: skip
+              "step.final", "step.row", "step.schedule", "header.given", "footer.shortened",
+              "header.tools", "header.tool_choice", "footer.ends[].tool_calls"}  # fmt: skip
     assert absent <= groups

@@ -5,18 +5,22 @@ Source: Anthropic's API reference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from decodekit.errors import ParameterError, ProviderError
-from decodekit_remote.dialect import Ask, Capabilities, Counts, Dialect, Drawn, Reply, Request, ServerInfo
+from decodekit.text.tokenizer import Message
+from decodekit.text.tools import Tools
+from decodekit_remote.dialect import Ask, CallPart, Capabilities, Counts, Dialect, Drawn, Reply, Request, ServerInfo
 from decodekit_remote.dialects.completions import models_of
-from decodekit_remote.dialects.drawn_events import calls_a_tool, counts_in, ending_of, refuses, text_in
-from decodekit_remote.dialects.only_drawn import content_of, conversation_of, only, text_of
+from decodekit_remote.dialects.drawn_events import counts_in, ending_of, refuses, text_in, uses_a_tool
+from decodekit_remote.dialects.only_drawn import calls_in, content_of, conversation_of, only, text_of
 
 __all__ = ["AnthropicMessagesDialect"]
 
 _LARGEST_TEMPERATURE = 1.0
+_CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 _ABOVE = ("system", "developer")  # one field there, not messages
 
 
@@ -29,6 +33,7 @@ class AnthropicMessagesDialect(Dialect):
         draws=True,
         draws_only="gives no logprobs, so it shows no distribution",
         takes=("temperature", "top_p"),
+        tools=True,
     )
     key_header = "x-api-key"
     headers: ClassVar[Mapping[str, str]] = {"anthropic-version": "2023-06-01"}
@@ -45,9 +50,8 @@ class AnthropicMessagesDialect(Dialect):
         given = only(settings, (*self.capabilities.takes, "stop"), self.name)
         if given.get("temperature", 1.0) > _LARGEST_TEMPERATURE:
             raise ParameterError("sampler 'provider': anthropic_messages takes a temperature from 0 to 1")
-        talk = [each for each in conversation.messages if each["role"] not in _ABOVE]
         body: dict[str, Any] = {
-            "messages": [{"role": each["role"], "content": content_of(each, self.name)} for each in talk],
+            "messages": self._messages(conversation.messages),
             "max_tokens": question.tokens,
             "stream": True,
             **{name: given[name] for name in ("temperature", "top_p") if given.get(name, 1.0) != 1.0},
@@ -58,7 +62,61 @@ class AnthropicMessagesDialect(Dialect):
         stop = [text for text in given.get("stop", ()) if text.strip()]  # white space alone is refused
         if stop:
             body["stop_sequences"] = stop
+        body |= self._tools(question.tools)
         return "/v1/messages", body if question.model is None else {**body, "model": question.model}
+
+    def _tools(self, tools: Tools | None) -> dict[str, Any]:
+        if tools is None:
+            return {}
+        written: list[dict[str, Any]] = []
+        for function in tools.functions:
+            own = {word: value for word, value in function.items() if word != "parameters"}
+            schema = function.get("parameters") or {"type": "object", "properties": {}}
+            written.append({**own, "input_schema": schema})
+        choice = tools.choice
+        if choice is None:
+            return {"tools": written}
+        if isinstance(choice, tuple):
+            return {"tools": written, "tool_choice": {"type": "tool", "name": choice[0]}}
+        return {"tools": written, "tool_choice": {"type": _CHOICES[choice]}}
+
+    def _messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """The conversation below the system text. Answers of tools that follow one another are one message there."""
+        written: list[dict[str, Any]] = []
+        before = ""
+        for at, message in enumerate(messages):
+            role = message["role"]
+            if role in _ABOVE:
+                continue
+            if role == "tool":
+                answer: dict[str, Any] = {"type": "tool_result", "tool_use_id": message["tool_call_id"]}
+                answer["content"] = content_of(message, self.name)
+                if before == "tool":
+                    written[-1]["content"].append(answer)
+                else:
+                    written.append({"role": "user", "content": [answer]})
+            else:
+                written.append({"role": role, "content": self._content(message, at)})
+            before = role
+        return written
+
+    def _content(self, message: Message, at: int) -> Any:
+        """The content of a message: its text, and its calls as parts."""
+        calls = calls_in(message, self.name, at)
+        if not calls:
+            return content_of(message, self.name)
+        parts: list[dict[str, Any]] = []
+        if message.get("content"):
+            said = content_of(message, self.name)
+            parts += [{"type": "text", "text": said}] if isinstance(said, str) else said
+        for call in calls:
+            if call.parsed is None:
+                raise ParameterError(
+                    f"{self.name}: message {at}: the arguments of the call of {call.name!r} are no JSON object, and "
+                    "this API takes no others; leave out the message, or write {} and say in the answer what was wrong"
+                )
+            parts.append({"type": "tool_use", "id": call.id, "name": call.name, "input": call.parsed})
+        return parts
 
     def drawn(self, data: Any) -> Drawn:
         """A piece of text is recorded as one token, of which nothing is known but its text."""
@@ -67,11 +125,16 @@ class AnthropicMessagesDialect(Dialect):
             text = "".join(text_in(block["text"]) for block in data["content"] if block["type"] == "text")
             faults = [fault for fault in map(self._fault_of, data["content"]) if fault is not None]
             end = self._end(data, data)
-            return end._replace(text=text, fault=next(iter(faults), end.fault))
+            calls = [call for at, block in enumerate(data["content"]) for call in self._calls(block, at)]
+            return end._replace(text=text, fault=next(iter(faults), end.fault), calls=calls)
         if kind == "message_start":
             return self._end({}, data["message"])
         if kind == "content_block_start":
-            return Drawn((), fault=self._fault_of(data["content_block"]))
+            block = data["content_block"]
+            return Drawn((), fault=self._fault_of(block), calls=self._calls(block, int(data.get("index", 0))))
+        if kind == "content_block_delta" and data["delta"]["type"] == "input_json_delta":
+            added = text_in(data["delta"].get("partial_json"))
+            return Drawn((), calls=[CallPart(int(data.get("index", 0)), arguments=added)])
         if kind == "content_block_delta" and data["delta"]["type"] == "text_delta":
             return Drawn((), text=text_in(data["delta"]["text"]), part=(int(data.get("index", 0)),))
         if kind == "message_delta":
@@ -79,9 +142,16 @@ class AnthropicMessagesDialect(Dialect):
         return Drawn((), idle=kind == "ping")
 
     def _fault_of(self, block: Any) -> ProviderError | None:
-        if block["type"] in ("text", "thinking", "redacted_thinking"):
+        if block["type"] in ("text", "thinking", "redacted_thinking", "tool_use"):
             return None
-        return calls_a_tool(self.name, str(block["type"])[:40])
+        return uses_a_tool(self.name, str(block["type"])[:40])
+
+    def _calls(self, block: Any, place: int) -> list[CallPart]:
+        """The call that a block is. In a stream its input is empty at first, and stays so without arguments."""
+        if block["type"] != "tool_use":
+            return []
+        given = json.dumps(block.get("input") or {}, ensure_ascii=False)
+        return [CallPart(place, text_in(block.get("id")), text_in(block.get("name")), instead=given)]
 
     def _end(self, delta: Any, event: Any) -> Drawn:
         """What an event says of the end of the message, and of its tokens."""

@@ -13,13 +13,13 @@ from decodekit_remote.dialects.completions import position, whole_number
 from decodekit_remote.dialects.content import by_bytes, positions
 
 __all__ = [
-    "calls_a_tool",
     "counts_in",
     "drawn_choice",
     "ending_of",
     "listed_entries",
     "refuses",
     "text_in",
+    "uses_a_tool",
 ]
 
 
@@ -119,10 +119,9 @@ def ending_of(reason: str | None, name: str) -> tuple[Ending | None, ProviderErr
     return _ENDINGS[reason], None
 
 
-def calls_a_tool(name: str, what: str = "") -> ProviderError:
-    """The error for an answer that is the call of a tool."""
-    called = f" ({what})" if what else ""
-    return ProviderError(f"{name}: the model calls a tool{called}, which is not supported here")
+def uses_a_tool(name: str, what: str) -> ProviderError:
+    """The error for an answer in which the provider runs a tool of its own, or calls one in a form that is not read."""
+    return ProviderError(f"{name}: the answer has {what!r}; only calls of functions that tools= defines are understood")
 
 
 def refuses(name: str, refusal: Any) -> ProviderError:
@@ -133,5 +132,6 @@ def refuses(name: str, refusal: Any) -> ProviderError:
 _ENDINGS: Mapping[str, Ending] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence", "completed"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens"), "length"),
+    **dict.fromkeys(("tool_calls", "tool_use", "function_call"), "tool_calls"),
     **dict.fromkeys(("model_length", "model_context_window_exceeded"), "context"),  # Mistral's, Anthropic's
 }

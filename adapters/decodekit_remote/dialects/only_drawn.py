@@ -6,19 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from decodekit.errors import ParameterError
+from decodekit.text.tool_call import ToolCall
 from decodekit_remote.dialect import Conversation, Request
 
-__all__ = ["content_of", "conversation_of", "only", "text_of"]
+__all__ = ["calls_in", "content_of", "conversation_of", "only", "text_of"]
 
 _NOT_OF_THE_LAW = ("seed", "stop")  # a seed is not believed anyway, and a run looks for its stop texts itself
-_ROLES = ("system", "developer", "user", "assistant")
+_ROLES = ("system", "developer", "user", "assistant", "tool")
+_MORE = {"assistant": "tool_calls", "tool": "tool_call_id"}
 
 
 def conversation_of(question: Request, name: str) -> Conversation:
     """The conversation of a question; a text is one message of the user.
 
     Raises:
-        ParameterError: token ids, an answer that was begun, a message for a tool, or one with more than a content.
+        ParameterError: token ids, an answer that was begun, or a message with more than its content, calls of tools,
+            or what it answers.
     """
     (prompt,) = question.prompts
     conversation = Conversation(({"role": "user", "content": prompt},)) if isinstance(prompt, str) else prompt
@@ -29,10 +32,38 @@ def conversation_of(question: Request, name: str) -> Conversation:
     for at, message in enumerate(conversation.messages):
         if message.get("role") not in _ROLES:
             raise ParameterError(f"{name}: message {at} has the role {message.get('role')!r}; use {', '.join(_ROLES)}")
-        more = [key for key, value in message.items() if key not in ("role", "content") and value]
+        role = message["role"]
+        known = ("role", "content", *([_MORE[role]] if role in _MORE else ()))
+        more = [key for key, value in message.items() if key not in known and value]
         if more:
-            raise ParameterError(f"{name}: message {at} has {more[0]!r}; only role and content are understood")
+            raise ParameterError(
+                f"{name}: message {at} has {more[0]!r}; of a message of {role!r} only {', '.join(known)} are understood"
+            )
+        if role == "tool" and not isinstance(message.get("tool_call_id"), str):
+            raise ParameterError(f"{name}: message {at} has no 'tool_call_id', the id of the call that it answers")
     return conversation
+
+
+def calls_in(message: Mapping[str, Any], name: str, at: int) -> list[ToolCall]:
+    """The calls of tools in a message of the assistant, in OpenAI's format.
+
+    Raises:
+        ParameterError: one is not of this format.
+    """
+    calls = []
+    for number, call in enumerate(message.get("tool_calls") or ()):
+        function = call.get("function") if isinstance(call, Mapping) else None
+        parts = (
+            [call.get("id"), function.get("name"), function.get("arguments")] if isinstance(function, Mapping) else []
+        )
+        known = [part for part in parts if isinstance(part, str)]
+        if len(known) != 3:
+            form = "{'id': ..., 'type': 'function', 'function': {'name': ..., 'arguments': a text of JSON}}"
+            raise ParameterError(
+                f"{name}: message {at}: tool_calls[{number}] is not of the form {form}; result.message has it"
+            )
+        calls.append(ToolCall(id=known[0], name=known[1], arguments=known[2]))
+    return calls
 
 
 def content_of(message: Mapping[str, Any], name: str, kind: str = "text") -> str | list[dict[str, str]]:

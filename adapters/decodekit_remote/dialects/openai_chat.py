@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from decodekit.errors import ParameterError
-from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Drawn, Reply, Request, ServerInfo
+from decodekit_remote.dialect import (
+    Ask,
+    CallPart,
+    Capabilities,
+    Conversation,
+    Dialect,
+    Drawn,
+    Reply,
+    Request,
+    ServerInfo,
+)
 from decodekit_remote.dialects.completions import (
     COUNTED,
     counts_of,
@@ -21,7 +31,7 @@ from decodekit_remote.dialects.completions import (
     without_logprobs,
 )
 from decodekit_remote.dialects.content import by_bytes, positions
-from decodekit_remote.dialects.drawn_events import calls_a_tool, drawn_choice, refuses
+from decodekit_remote.dialects.drawn_events import drawn_choice, refuses, text_in, uses_a_tool
 
 __all__ = ["OpenAIChatDialect"]
 
@@ -31,7 +41,14 @@ class OpenAIChatDialect(Dialect):
 
     name = "openai_chat"
     capabilities = Capabilities(
-        bytes_out=True, most_top=20, draft=True, stream=True, conversations=True, unlisted_below=-9999.0, draws=True
+        bytes_out=True,
+        most_top=20,
+        draft=True,
+        stream=True,
+        conversations=True,
+        unlisted_below=-9999.0,
+        draws=True,
+        tools=True,
     )
 
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
@@ -102,6 +119,10 @@ class OpenAIChatDialect(Dialect):
 
     def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         path, body = self.request(question)
+        tools = question.tools
+        if tools is not None:
+            body["tools"] = tools.definitions()
+            body |= {} if tools.choice is None else {"tool_choice": tools.chosen()}
         return path, {**(body if question.top else without_logprobs(body)), **COUNTED, **settings}
 
     def drawn(self, data: Any) -> Drawn:
@@ -109,11 +130,24 @@ class OpenAIChatDialect(Dialect):
         choice = first_choice(data)
         added = (choice.get("delta") or choice.get("message") or {}) if choice is not None else {}
         fault = None
-        if added.get("tool_calls") or added.get("function_call"):
-            fault = calls_a_tool(self.name)
+        if added.get("function_call") and not added.get("tool_calls"):
+            fault = uses_a_tool(self.name, "function_call")
         if added.get("refusal"):
             fault = refuses(self.name, added["refusal"])
-        return drawn_choice(data, choice, added.get("content"), str, self.name, fault)
+        calls = [self._part(each, at) for at, each in enumerate(added.get("tool_calls") or ())]
+        return drawn_choice(data, choice, added.get("content"), str, self.name, fault)._replace(calls=calls)
+
+    def _part(self, call: Any, at: int) -> CallPart:
+        """A piece of a call, in a list with others; a whole message has no ``index``."""
+        if call.get("type") not in ("function", None, ""):
+            raise uses_a_tool(self.name, str(call["type"])[:40])
+        place, function = call.get("index"), call.get("function") or {}
+        return CallPart(
+            at if place is None else int(place),
+            text_in(call.get("id")),
+            text_in(function.get("name")),
+            text_in(function.get("arguments")),
+        )
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)

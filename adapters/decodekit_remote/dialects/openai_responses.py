@@ -11,17 +11,28 @@ from typing import Any
 
 from decodekit.errors import ParameterError, ProviderError
 from decodekit.text.tokenizer import Message
-from decodekit_remote.dialect import Ask, Capabilities, Conversation, Dialect, Drawn, Reply, Request, ServerInfo
+from decodekit.text.tools import Tools
+from decodekit_remote.dialect import (
+    Ask,
+    CallPart,
+    Capabilities,
+    Conversation,
+    Dialect,
+    Drawn,
+    Reply,
+    Request,
+    ServerInfo,
+)
 from decodekit_remote.dialects.completions import models_of
 from decodekit_remote.dialects.drawn_events import (
-    calls_a_tool,
     counts_in,
     ending_of,
     listed_entries,
     refuses,
     text_in,
+    uses_a_tool,
 )
-from decodekit_remote.dialects.only_drawn import content_of, conversation_of, only
+from decodekit_remote.dialects.only_drawn import calls_in, content_of, conversation_of, only
 
 __all__ = ["OpenAIResponsesDialect"]
 
@@ -41,6 +52,7 @@ class OpenAIResponsesDialect(Dialect):
         draws=True,
         draws_only="continues no answer",
         takes=("temperature", "top_p"),
+        tools=True,
     )
 
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
@@ -53,19 +65,46 @@ class OpenAIResponsesDialect(Dialect):
         """The fewest tokens that OpenAI's API takes are 16; a run of fewer ends by itself."""
         conversation: Conversation = conversation_of(question, self.name)
         body: dict[str, Any] = {
-            "input": [self._written(each) for each in conversation.messages],
+            "input": [item for at, each in enumerate(conversation.messages) for item in self._written(each, at)],
             "max_output_tokens": max(_FEWEST, question.tokens),
             "include": ["message.output_text.logprobs"],
             "top_logprobs": question.top,
             "store": False,
             "stream": True,
             **only(settings, self.capabilities.takes, self.name),
+            **self._tools(question.tools),
         }
         return "/v1/responses", body if question.model is None else {**body, "model": question.model}
 
-    def _written(self, message: Message) -> dict[str, Any]:
-        kind = "output_text" if message["role"] == "assistant" else "input_text"
-        return {"role": message["role"], "content": content_of(message, self.name, kind)}
+    def _tools(self, tools: Tools | None) -> dict[str, Any]:
+        """Definitions are flat here, and strict unless they say that they are not."""
+        if tools is None:
+            return {}
+        written = [{"type": "function", "parameters": None, "strict": False, **each} for each in tools.functions]
+        choice = tools.choice
+        if choice is None:
+            return {"tools": written}
+        named = {"type": "function", "name": choice[0]} if isinstance(choice, tuple) else choice
+        return {"tools": written, "tool_choice": named}
+
+    def _written(self, message: Message, at: int) -> list[dict[str, Any]]:
+        """The items of a message: its text, and each of its calls; or the answer to a call.
+
+        llama-server knows a message of the assistant by its type, which OpenAI leaves optional.
+        """
+        if message["role"] == "tool":
+            output = content_of(message, self.name, "input_text")
+            return [{"type": "function_call_output", "call_id": message["tool_call_id"], "output": output}]
+        items: list[dict[str, Any]] = []
+        calls = calls_in(message, self.name, at)
+        if message.get("content") or not calls:
+            own = message["role"] == "assistant"
+            said = content_of(message, self.name, "output_text" if own else "input_text")
+            items.append({"role": message["role"], "content": said, **({"type": "message"} if own else {})})
+        return items + [
+            {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
+            for call in calls
+        ]
 
     def drawn(self, data: Any) -> Drawn:
         """Events of other types, such as those of reasoning, are passed over."""
@@ -80,12 +119,15 @@ class OpenAIResponsesDialect(Dialect):
             return self._end(data["response"], kind.removeprefix("response."))
         if kind == "error":
             raise ProviderError(f"openai_responses: {str(data.get('message'))[:200]}")
-        if kind == "response.output_item.added":
-            return Drawn((), fault=self._fault_of(data.get("item") or {}))
+        if kind in ("response.output_item.added", "response.output_item.done"):
+            item = data.get("item") or {}
+            return Drawn((), fault=self._fault_of(item), calls=self._calls(item, data.get("output_index")))
+        if kind == "response.function_call_arguments.delta":
+            return Drawn((), calls=[CallPart(int(data.get("output_index", 0)), arguments=text_in(data["delta"]))])
         if kind == "response.refusal.delta":
             raise refuses(self.name, data.get("delta"))
-        if "_call" in kind:
-            raise calls_a_tool(self.name)
+        if "_call" in kind and not kind.startswith("response.function_call_arguments"):
+            raise uses_a_tool(self.name, kind[:60])
         return Drawn((), idle=kind == "keepalive")
 
     def _whole(self, answer: Any) -> Drawn:
@@ -98,12 +140,20 @@ class OpenAIResponsesDialect(Dialect):
         listed = [entry for part in parts for entry in listed_entries(part.get("logprobs") or (), self.name)]
         text = "".join(text_in(part["text"]) for part in parts)
         end = self._end(answer, answer.get("status") or "completed")
-        return end._replace(entries=listed, text=text, fault=next(iter(faults), end.fault))
+        calls = [call for at, item in enumerate(items) for call in self._calls(item, at)]
+        return end._replace(entries=listed, text=text, fault=next(iter(faults), end.fault), calls=calls)
 
     def _fault_of(self, item: Any) -> ProviderError | None:
-        if item.get("type") in ("message", "reasoning", None):
+        if item.get("type") in ("message", "reasoning", "function_call", None):
             return None
-        return calls_a_tool(self.name, str(item["type"])[:40])
+        return uses_a_tool(self.name, str(item["type"])[:40])
+
+    def _calls(self, item: Any, place: int | None) -> list[CallPart]:
+        """The call that an item is. Its arguments are whole at its end, and empty at its beginning."""
+        if item.get("type") != "function_call":
+            return []
+        id_, name, whole = (text_in(item.get(key)) for key in ("call_id", "name", "arguments"))
+        return [CallPart(int(place or 0), id_, name, instead=whole)]
 
     def _end(self, answer: Any, status: str) -> Drawn:
         reason = (answer.get("incomplete_details") or {}).get("reason") or status

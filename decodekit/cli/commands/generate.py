@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from decodekit.cli.adapter_choice import AdapterChoice, with_adapter_flags
-from decodekit.cli.constraint import constraint_of
+from decodekit.cli.constraint import constraint_of, read_json
 from decodekit.cli.files import new_file
 from decodekit.cli.options import (
     DeadlineFlag,
@@ -70,6 +70,13 @@ RegexFlag = Annotated[str | None, typer.Option("--regex", help="The whole text m
 ChoiceFlag = Annotated[
     list[str] | None, typer.Option("--choice", metavar="TEXT", help="The text is one of these. Repeatable.")
 ]
+ToolsFlag = Annotated[
+    Path | None,
+    typer.Option("--tools", metavar="FILE", help="Tools that a provider's model may call: OpenAI's list, as JSON."),
+]
+ToolChoiceFlag = Annotated[
+    str | None, typer.Option("--tool-choice", help="auto, none, required, or the name of the tool to call.")
+]
 ChatFlag = Annotated[bool, typer.Option("--chat", help="Apply the model's chat template to the prompt.")]
 TraceFlag = Annotated[
     Path | None, typer.Option("--trace", help="Write the trace here, as it happens; or a table.parquet.")
@@ -121,6 +128,8 @@ def generate(
     json_schema: SchemaFlag = None,
     regex: RegexFlag = None,
     choice: ChoiceFlag = None,
+    tools: ToolsFlag = None,
+    tool_choice: ToolChoiceFlag = None,
 ) -> None:
     """Continue a prompt, or with --prompts many.
 
@@ -148,6 +157,7 @@ def generate(
         resolved["chain"] = [constraint, *resolved.get("chain", ())]
     flags: dict[str, Any] = {"stop": stop, "stop_ids": stop_id, "ban": ban}
     call: dict[str, Any] = {key: tuple(value) for key, value in flags.items() if value}  # otherwise as in the config
+    call |= _tools(tools, tool_choice)
     if prompts is not None and out is not None:
         with told_who_draws():
             code = _many(resolved, prompts, out, call, chat=chat, samples=n)
@@ -162,6 +172,15 @@ def generate(
         )
         code = run.go()
     raise typer.Exit(code)
+
+
+def _tools(tools: Path | None, choice: str | None) -> dict[str, Any]:
+    """The options of a call for ``--tools`` and ``--tool-choice``."""
+    call: dict[str, Any] = {} if tools is None else {"tools": read_json(tools, "--tools")}
+    if choice is not None:
+        named = {"type": "function", "function": {"name": choice}}
+        call["tool_choice"] = choice if choice in ("auto", "none", "required") else named
+    return call
 
 
 def _require_one_or_many(prompt: str | None, prompts: Path | None, out: Path | None, one: dict[str, Any]) -> None:

@@ -188,7 +188,8 @@ class Viewer(App[None]):
             place = f"sequence {walk.sequence + 1} of {walk.sequences}, {place}"
         if self._said:
             parts = [(self._said, "bold yellow")]
-        end = walk.told.finish_reason if walk.told is not None else None
+        told = walk.told
+        end = None if told is None else "; ".join(told.tool_calls) or told.finish_reason
         return Text.assemble(f"{place}{f', {end}' if end else ''}  ", *parts, no_wrap=True, overflow="ellipsis")
 
 

@@ -61,8 +61,10 @@ function promptLine({ prompt, prompt_tokens: size }) {
   return h("p", { class: "prompt", tabindex: "0", role: "region", "aria-label": "the prompt" }, prompt);
 }
 
-function endLine({ end, error }) {
-  return h("p", { class: "note" }, end === null ? "… no recorded end" : `end: ${end}`, error ? ` (${error})` : "");
+function endLine({ end, error, calls }) {
+  return h("div", { class: "note" },
+    h("p", {}, end === null ? "… no recorded end" : `end: ${end}`, error ? ` (${error})` : ""),
+    calls.map((call) => h("p", {}, "call of a tool: ", h("code", {}, call))));
 }
 
 function choose(sequence, at = sequence.from, scroll = null) {

@@ -199,6 +199,8 @@ const given = shape(
   "a prompt",
 );
 
+const textOrObject = shape((value) => typeof value === "string" || isObject(value), "a text or an object");
+
 export const headerContent = open({
   format: oneOf("decodekit-trace/1"),
   rng: text,
@@ -221,10 +223,19 @@ export const headerContent = open({
   versions: valuesOf(text),
   chat_template: optional(text),
   given: maybe(list(given)),
+  tools: maybe(list(anyObject)),
+  tool_choice: maybe(textOrObject),
 });
 export const resumedContent = open({ steps: count, cut: count, adapter, versions: optional(valuesOf(text)) });
 export const recoveredContent = open({ steps: count, cut: count });
 
-const REASONS = ["stop", "length", "context", "deadline", "cancelled", "error"];
-const end = open({ stream: u64, tokens: count, finish_reason: oneOf(...REASONS), error: maybe(text) });
+const REASONS = ["stop", "tool_calls", "length", "context", "deadline", "cancelled", "error"];
+const toolCall = open({ id: text, name: text, arguments: text, complete: optional(boolean), fault: optional(text) });
+const end = open({
+  stream: u64,
+  tokens: count,
+  finish_reason: oneOf(...REASONS),
+  error: maybe(text),
+  tool_calls: optionalList(toolCall),
+});
 export const footerContent = open({ ends: list(end), contents: digest, shortened: optional(count) });

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from decodekit.errors import DecodekitError
+from decodekit.errors import DecodekitError, brief
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.differences.alongside import Lane, read_alongside
 from decodekit.trace.differences.difference import Difference
@@ -106,6 +106,8 @@ class _Comparison:
         elif lane.surplus is not None:
             at = min(lane.counts)
             parting, reasons = self._ended(lane, *lane.surplus)
+        elif calls := self._other_calls(lane):
+            at, reasons = lane.counts[0], calls
         elif not self._ids_agree and lane.counts[0]:
             at, reasons = self._other_ids(lane)
         named = next((reason for reason in reasons if reason.matters), None)
@@ -120,6 +122,14 @@ class _Comparison:
             also=tuple(reason.why for reason in reasons if reason is not named),
             before=lane.drifting.summary(), parting=parting,
         )  # fmt: skip
+
+    def _other_calls(self, lane: Lane) -> list[Reason]:
+        """The calls of tools after equal tokens, if they differ. Their ids are the providers' and count for nothing."""
+        a, b = self._a.calls(lane.pair.a), self._b.calls(lane.pair.b)
+        if a is None or b is None or a == b:
+            return []
+        told = f"the calls of tools differ: {brief(a)} and {brief(b)}"
+        return [Reason("end", "tool_calls", told)]
 
     def _other_ids(self, lane: Lane) -> tuple[int | None, list[Reason]]:
         """Where tokens of another vocabulary begin, in sequences that no text tells apart."""

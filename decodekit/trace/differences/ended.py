@@ -12,6 +12,7 @@ from decodekit.trace.opened import Opened
 __all__ = ["reasons_to_end"]
 
 _UNTOLD = {
+    "tool_calls": "the provider's model called tools",
     "stop": "by `until`, which is not recorded, or by another end of text",
     "length": "by a limit that is not recorded",
     "context": "its context was full",

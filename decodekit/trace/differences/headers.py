@@ -14,7 +14,10 @@ from decodekit.trace.header import Header
 
 __all__ = ["header_fields"]
 
-_FIRST = ("seed", "rng", "chain", "on_undisclosed", "stop", "prompts", "given", "chat_template", "adapter")
+_FIRST = (
+    *("seed", "rng", "chain", "on_undisclosed", "stop", "prompts", "given", "tools", "tool_choice", "chat_template"),
+    "adapter",
+)
 
 
 def header_fields(a: Header, b: Header) -> list[FieldDifference]:

@@ -108,7 +108,7 @@ def test_nothing_of_the_text_is_lost_or_added(name: str) -> None:
 
 OTHERS: dict[str, tuple[str, list[Any], str]] = {
     "a refusal": ("openai_chat", [chunk(refusal="I can't"), STOP], 'refuses to answer: "I can\'t"'),
-    "a function": ("openai_chat", [chunk(function_call={"name": "f"}), STOP], "calls a tool"),
+    "a function": ("openai_chat", [chunk(function_call={"name": "f"}), STOP], "the answer has 'function_call'"),
     "a refusal of responses": (
         "openai_responses",
         [{"type": "response.refusal.delta", "delta": "No."}, *responses()],
@@ -117,7 +117,7 @@ OTHERS: dict[str, tuple[str, list[Any], str]] = {
     "a tool of responses": (
         "openai_responses",
         [{"type": "response.output_item.added", "item": {"type": "custom_tool_call"}}, *responses()],
-        r"calls a tool \(custom_tool_call\)",
+        "the answer has 'custom_tool_call'",
     ),
     "incomplete for no reason": (
         "openai_responses",

@@ -88,7 +88,7 @@ def test_responses_have_their_lists() -> None:
     [
         ({"type": "response.failed", "response": {"error": {"message": "no capacity"}}}, "no capacity"),
         ({"type": "response.incomplete", "response": {"incomplete_details": {"reason": "content_filter"}}}, "filter"),
-        ({"type": "response.function_call_arguments.delta", "delta": "{"}, "a tool"),
+        ({"type": "response.function_call_arguments.delta", "delta": "{"}, "calls a tool, and none"),
         ({"type": "response.output_item.done"}, "without saying why"),
     ],
 )
@@ -174,8 +174,13 @@ def test_messages_of_parts_are_written_as_each_api_has_them() -> None:
         ({"role": "user", "content": None}, "'user' has no text: content is None"),
         ({"role": "user"}, "'user' has no text"),
         ({"role": "user", "content": [{"type": "image_url"}]}, "'image_url'; only parts of type 'text'"),
-        ({"role": "tool", "content": "7"}, "message 0 has the role 'tool'"),
-        ({"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}, "message 0 has 'tool_calls'; only role"),
+        ({"role": "tool", "content": "7"}, "message 0 has no 'tool_call_id'"),
+        ({"role": "function", "content": "7"}, "message 0 has the role 'function'"),
+        ({"role": "user", "content": "", "tool_calls": [{"id": "1"}]}, "message 0 has 'tool_calls'; of a message of"),
+        (
+            {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]},
+            r"message 0: tool_calls\[0\] is not of the",
+        ),
     ],
 )
 def test_a_message_that_cannot_be_written_is_refused(dialect: str, message: Any, why: str) -> None:
