@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 import decodekit
 from decodekit import ModelNotFound
@@ -109,7 +108,7 @@ def test_a_copy_that_is_known_to_lack_a_part_is_refused(tmp_path: Path, monkeypa
 
 
 def test_where_the_list_of_files_is_unknown_the_index_of_the_weights_counts_and_the_rest_is_warned_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged_events: list[Any]
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     repository = tmp_path / "models--org--model"
@@ -130,9 +129,9 @@ def test_where_the_list_of_files_is_unknown_the_index_of_the_weights_counts_and_
         for each in known:  # how the hub's library notes that a repository has no such file
             (repository / ".no_exist" / COMMIT).mkdir(parents=True)
             (repository / ".no_exist" / COMMIT / each).touch()
-        with capture_logs() as events:
-            assert hub_folder(MODEL, allow_downloads=False) == folder
-        assert [(event["log_level"], event["missing"]) for event in events] == [("warning", missing)]
+        logged_events.clear()
+        assert hub_folder(MODEL, allow_downloads=False) == folder
+        assert [(event["log_level"], event["missing"]) for event in logged_events] == [("warning", missing)]
 
 
 def test_a_repository_without_safetensors_names_its_gguf_files(tmp_path: Path) -> None:

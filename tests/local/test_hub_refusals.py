@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 import decodekit
 from decodekit import ModelNotFound
@@ -73,14 +72,14 @@ def test_an_error_of_the_disk_names_the_folder_and_its_variable(number: int, way
 
 
 def test_what_the_library_of_the_hub_prints_goes_to_the_log_without_secrets(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, logged_events: list[Any]
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_0123456789")
     library()
     theirs = logging.getLogger("huggingface_hub.utils._http")
-    with capture_logs() as events, logged(), logged():
+    with logged(), logged():
         theirs.warning("GET https://user:pass@cdn/x?signature=1 with hf_0123456789")
-    assert [(event["event"], event["text"]) for event in events] == [
+    assert [(event["event"], event["text"]) for event in logged_events] == [
         ("huggingface_hub says", "GET https://cdn/x with [token]")
     ]
     assert not caplog.records
