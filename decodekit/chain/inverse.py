@@ -15,6 +15,7 @@ from decodekit.chain.chain import Chain
 from decodekit.draw.samplers import greedy
 from decodekit.errors import ParameterError
 from decodekit.plugin import registry
+from decodekit.plugin.installed import OURS
 from decodekit.plugin.presets import names_of, recipe_of
 
 __all__ = ["Translated", "in_terms_of"]
@@ -103,7 +104,9 @@ def _effective(chain: Chain) -> list[_Placed]:
     argmax_only: list[_Placed] = []
     for link, processor in zip(chain.links, chain.processors, strict=False):
         described = registry.describe(processor)
-        part = _Placed(described["name"], described["params"])
+        own = described["distribution"] in ("", OURS)  # a stranger's top_p is another law
+        name = described["name"] if own else f"{described['distribution']}:{described['name']}"
+        part = _Placed(name, described["params"])
         if part.name in _CHANGES_NOTHING and part.parameters.get(part.name) == _CHANGES_NOTHING[part.name]:
             continue
         parts.append(part)

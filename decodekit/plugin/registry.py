@@ -38,6 +38,7 @@ __all__ = [
     "register_sampler",
     "sampler",
     "shared_names",
+    "shown_name",
     "sink",
     "spelled",
 ]
@@ -189,6 +190,20 @@ def spelled(group: str, name: str, distribution: str) -> str:
     owners = GROUPS.get(group, Group(group, group.removesuffix("s"))).claimed(name)
     alone = distribution in ("", OURS) or owners == [distribution] or distribution not in owners
     return name if alone else f"{distribution}:{name}"
+
+
+def shown_name(group: str, described: Mapping[str, Any]) -> str:
+    """The name by which a recorded plugin is shown: ``dist:name`` where another distribution has the name here.
+
+    Args:
+        group: its kind, in the plural.
+        described: by `describe`, perhaps on another machine; '' is shown for one without a name.
+    """
+    name, owner = str(described.get("name", "")), str(described.get("distribution", ""))
+    if owner in ("", OURS):
+        return name
+    others = set(GROUPS.get(group, Group(group, group.removesuffix("s"))).claimed(name)) - {owner}
+    return f"{owner}:{name}" if others else name
 
 
 def shared_names() -> list[tuple[str, str, list[str]]]:

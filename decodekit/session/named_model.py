@@ -17,7 +17,7 @@ from decodekit.local.hub_names import hub_name
 from decodekit.plugin import parameter_model, registry
 from decodekit.plugin.secrets import HIDDEN
 
-__all__ = ["FORMS", "adapter_named", "is_configuration", "parameters_of"]
+__all__ = ["FORMS", "adapter_named", "is_configuration", "parameters_of", "shown"]
 
 FORMS: Final = (
     "the name of a model package ('smollm2'), a .gguf file, the folder of a transformers model, "
@@ -35,8 +35,14 @@ _REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SCHEME = re.compile(r"([A-Za-z][\w.-]*):(.*)", re.DOTALL)
 _WITH_OWNER = re.compile(r"([A-Za-z][\w.-]*:[A-Za-z][\w.-]*):(.*)", re.DOTALL)  # dist:adapter:model
 _LONGEST = 255  # bytes of a file's name
-_USER = re.compile(r"(?<=//)[^/@\s]+@|(?:(?<=/)|^)[^/@\s:]+:[^/@]*@")
-_VALUES = re.compile(r"([?&][^=&\s]*=)[^&\s]+")
+# A hub's name is no address: hf:model@main.
+_USER = re.compile(r"(?<=//)[^/@\s]+@|(?:(?<=/)|^(?!hf:)|(?<=^hf:))[^/@\s:]+:[^/@]*@")
+_VALUES = re.compile(r"([?&][^=&\s]*=)[^&\s]+|(?<=\?)[^=&\s]+$")
+
+
+def shown(name: str) -> str:
+    """A name as a message shows it: without the user and the values of an address, or of what is nearly one."""
+    return _VALUES.sub(lambda found: f"{found[1] or ''}{HIDDEN}", _USER.sub(f"{HIDDEN}@", name))
 
 
 def is_configuration(name: str) -> bool:
@@ -91,7 +97,7 @@ def _with_model(adapter: str, model: str, given: Collection[str] = ()) -> dict[s
     if "base_url" in fields and fields["base_url"].is_required():
         if _URL.match(model):
             return {"type": adapter, "base_url": model}
-        url = _shown(_url_meant(model) or (f"http://{model}" if model else "http://HOST:PORT"))
+        url = shown(_url_meant(model) or (f"http://{model}" if model else "http://HOST:PORT"))
         raise ConfigError(f"the adapter {adapter!r} takes a URL: '{adapter}:{url}'")
     if "model" not in fields:
         if model:
@@ -119,10 +125,10 @@ def _refuse(name: str, scheme: str) -> None:
     _refuse_page(name, name)
     url = _url_meant(name)
     if url:
-        raise ConfigError(f"{_shown(name)!r}: a server is named by its URL: {_shown(url)!r}")
+        raise ConfigError(f"{shown(name)!r}: a server is named by its URL: {shown(url)!r}")
     if "\n" in name or max(len(part.encode(errors="replace")) for part in name.split("/")) > _LONGEST:
         raise ConfigError(
-            f"{brief(_shown(name))}, a text of {len(name):,} characters, names no model; a prompt belongs into "
+            f"{brief(shown(name))}, a text of {len(name):,} characters, names no model; a prompt belongs into "
             "session.generate(...), and the text of a configuration into a .toml file"
         )
     if registry.is_adapter(name):
@@ -133,21 +139,16 @@ def _refuse(name: str, scheme: str) -> None:
     if len(scheme) > 1:
         known = did_you_mean(scheme, [info.name for info in registry.plugins() if info.group == "adapters"])
         forms = "" if known.endswith("?") else f". decodekit.open takes {FORMS}"
-        raise ConfigError(f"{_shown(name)!r}: no adapter is named {scheme!r}{known}{forms}")
+        raise ConfigError(f"{shown(name)!r}: no adapter is named {scheme!r}{known}{forms}")
     if "/" in name and not name.lower().endswith(".gguf"):
         on_hub = f". A model of the Hugging Face hub is named 'hf:{name}', with allow_downloads=True to fetch it"
         raise ModelNotFound(
-            f"{_shown(name)!r}: there is no such file or folder{on_hub if _REPO.fullmatch(name) else ''}"
+            f"{shown(name)!r}: there is no such file or folder{on_hub if _REPO.fullmatch(name) else ''}"
         )
 
 
-def _shown(name: str) -> str:
-    """A name as a message shows it: without the user and the values of an address, or of what is nearly one."""
-    return _VALUES.sub(rf"\1{HIDDEN}", _USER.sub(f"{HIDDEN}@", name))
-
-
 def _no_toml(name: str) -> ConfigError:
-    return ConfigError(f"{_shown(name)!r}: a configuration is a .toml file, or a dict with the same tables")
+    return ConfigError(f"{shown(name)!r}: a configuration is a .toml file, or a dict with the same tables")
 
 
 def _url_meant(name: str) -> str:
@@ -164,4 +165,4 @@ def _refuse_page(name: str, address: str) -> None:
     if page is not None:
         revision = "" if page[2] in (None, "main") else f"@{unquote(page[2])}"
         meant = f"hf:{page[1]}" + (f"/{unquote(page[3])}{revision}" if page[3] else "")
-        raise ConfigError(f"{brief(_shown(name))} is a page of the hub; its model is named {meant!r}")
+        raise ConfigError(f"{brief(shown(name))} is a page of the hub; its model is named {meant!r}")

@@ -13,6 +13,7 @@ from decodekit.text.tool_call import ToolCall
 from decodekit.trace.by_value import ByValue
 from decodekit.trace.explaining import explain_in
 from decodekit.trace.explanation import Explanation
+from decodekit.trace.facts import sampler_of
 from decodekit.trace.notebook import MOST_TOKENS, as_html
 from decodekit.trace.step import FinishReason, Step
 from decodekit.trace.token_list import Token, tokens_of
@@ -105,8 +106,7 @@ class Result(ByValue):
         sampler does not draw from q, branches were taken back, or the steps were not kept.
         """
         own = [step for step in self.trace.steps if step.stream == self.stream]
-        sampler = self.trace.header.chain.get("sampler", {}).get("name")
-        if sampler not in ("multinomial", "inverse_cdf") or len(own) < len(self.token_ids):
+        if sampler_of(self.trace.header) not in ("multinomial", "inverse_cdf") or len(own) < len(self.token_ids):
             return None
         total = 0.0
         for step in own:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from decodekit.trace.explanation import Explanation, explain_step
 from decodekit.trace.summary import RawSummary
 from decodekit.types import Ids
 
-__all__ = ["Abandoned", "FinishReason", "Level", "Step", "Timing"]
+__all__ = ["Abandoned", "Explains", "FinishReason", "Level", "Step", "Timing"]
 
 Level = Literal["none", "choice", "proof", "full"]
 FinishReason = Literal["stop", "tool_calls", "length", "context", "deadline", "cancelled", "error"]
@@ -36,6 +36,14 @@ class Timing:
 
     predict: float
     chain: float
+
+
+class Explains(Protocol):
+    """What knows the run of a step (`decodekit.trace.origin`)."""
+
+    def explain(self, step: Step, tokenizer: Tokenizer | None) -> Explanation:
+        """Why the step's token was chosen."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,8 @@ class Step(ByValue):
         complete: whether the text may end here; None where no part of the chain says.
         asked: what was asked for after the first answer: (the question, the disclosure it needs).
         abandoned: the branches that were taken back before this step was settled, oldest first.
+        origin: its run, for `explain`; None for a step that was read from a file, and for a copy. No part of what it
+            says.
     """
 
     index: int
@@ -91,19 +101,31 @@ class Step(ByValue):
     complete: bool | None = None
     asked: tuple[tuple[str, Disclosure], ...] = ()
     abandoned: tuple[Abandoned, ...] = ()
+    origin: Explains | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         more = f", stream={self.stream}" if self.stream else ""
-        logprob = "unknown" if self.choice.logprob is None else f"{self.choice.logprob:.4g}"
+        logprob = "unknown" if self.logprob is None else f"{self.logprob:.4g}"
         return f"Step({self.index}, {self.text!r}, token_id={self.token_id}, logprob={logprob}{more})"
+
+    @property
+    def logprob(self) -> float | None:
+        """The token's log-probability after the chain, in nats: of the law that it was drawn from."""
+        return self.choice.logprob
+
+    @property
+    def raw_logprob(self) -> float | None:
+        """The token's log-probability as the model gave it, in nats: ``Token.logprob``."""
+        return self.choice.raw_logprob
 
     def explain(self, tokenizer: Tokenizer | None = None) -> Explanation:
         """Why this token was chosen: a table of text with ``str``, of HTML in a notebook.
 
-        The texts of the other tokens need the model's ``tokenizer``. `Result.explain` knows it, and also the text
-        before and the verdict.
+        It is that of `Result.explain` where the step comes from a run of this process. Of a step that was read from a
+        file, the texts of the other tokens need the model's ``tokenizer``, and neither the parameters of the chain nor
+        the verdict are known.
         """
-        return explain_step(self, tokenizer=tokenizer)
+        return explain_step(self, tokenizer=tokenizer) if self.origin is None else self.origin.explain(self, tokenizer)
 
     def _repr_html_(self) -> str:
         return self.explain().to_html()

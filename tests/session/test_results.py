@@ -59,7 +59,7 @@ def test_a_streamed_result_has_its_tokens_too() -> None:
     assert [token.text for token in result.tokens] == texts
 
 
-def test_a_step_is_explained_alone_and_with_all_that_its_result_knows() -> None:
+def test_a_step_knows_all_that_its_result_knows_and_a_recorded_one_itself_alone() -> None:
     result = session().generate("the ", max_tokens=5)
     step = result.trace.steps[2]
     whole = result.explain(2)
@@ -68,10 +68,18 @@ def test_a_step_is_explained_alone_and_with_all_that_its_result_knows() -> None:
         assert part in str(whole)
     chosen = next(line for line in str(whole).splitlines() if line.startswith(">"))
     assert f'"{step.text}"' in chosen and chosen.count("%") == 3
-    alone = str(step.explain())
+    assert str(step.explain()) == str(whole)
+    alone = str(replace(step, origin=None).explain())
     assert "temperature" in alone and f'"{step.text}"' in alone and "proved" not in alone
     assert str(step.explain(NGramAdapter(TEXT).tokenizer)).count('"') > alone.count('"')
     assert "\n" not in repr(whole)
+
+
+def test_each_of_two_log_probabilities_has_one_name_that_all_forms_share() -> None:
+    result = session().generate("the ", max_tokens=4)
+    for token, step, row in zip(result.tokens, result.trace.steps, result.trace.to_rows(), strict=True):
+        assert token.raw_logprob == token.logprob == step.raw_logprob == row["raw_logprob"] != step.logprob
+        assert step.logprob == step.choice.logprob == row["logprob"]
 
 
 def test_an_explanation_in_a_notebook_is_a_table_without_foreign_markup() -> None:
