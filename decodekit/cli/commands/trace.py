@@ -93,7 +93,7 @@ def query(
 ) -> None:
     """Ask DuckDB about the steps of traces: the table steps has one row for each, and the column trace names its file.
 
-    The query can read these files only. Without --json or --csv it shows at most 100 rows.
+    The query can read these files only. Without --json or --csv it shows at most 100 rows, and the columns that fit.
     """
     from decodekit.trace.querying import query as query_traces
 
