@@ -19,6 +19,7 @@ from decodekit.draw.choice import Choice
 from decodekit.draw.context import TokenIds
 from decodekit.draw.randomness import BoundRandomness, Randomness
 from decodekit.errors import ConfigError, DecodekitError, ParameterError, TraceError
+from decodekit.text.counted import counted
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.attempts import Attempts
 from decodekit.trace.branches import check_branches, drawn_from_record
@@ -297,4 +298,4 @@ def same_tokenizer(trace: Trace, tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _summary(counts: Mapping[Word, int]) -> str:
-    return ", ".join(f"{count} steps {word}" for word, count in counts.items()) or "no steps"
+    return ", ".join(f"{counted(count, 'step')} {word}" for word, count in counts.items()) or "no steps"
