@@ -10,13 +10,14 @@ from typing import Any
 
 from decodekit.distribution import Distribution
 from decodekit.errors import DecodekitError, ParameterError, ProviderError
-from decodekit.model.drawn import CallsBegun, Drawn, DrawnEnd, DrawnToken
+from decodekit.model.drawn import CallsBegun, Drawn, DrawnEnd, DrawnToken, Ending
 from decodekit.model.prefix import Prefix
 from decodekit_remote.body import mended
-from decodekit_remote.dialect import Counts, Entry, Position, Request, Token
+from decodekit_remote.dialect import Counts, Entry, Position, Request, Token, Whole
 from decodekit_remote.dialect import Drawn as Event
 from decodekit_remote.drawn_calls import DrawnCalls
 from decodekit_remote.drawn_text import ListedText
+from decodekit_remote.drawn_whole import WholeText
 from decodekit_remote.list_distribution import distribution
 from decodekit_remote.reading import reading
 from decodekit_remote.server import Server
@@ -29,9 +30,10 @@ _INTERRUPTED = (
     "; llama-cpp-python's server does that when another question comes: set concurrency = 1, or start it with "
     "--interrupt_requests false"
 )
+_EMPTY = "the answer has no text, though the server counts tokens of it"
 _NO_CALL = "the answer was cut before it called a tool, which tool_choice asks for"
 _LONGEST_WHY = 200  # characters of the reason why a list was left out
-_AFTERWARDS = 2.0  # seconds for the numbers of tokens, which come after the end
+_AFTERWARDS = 2.0  # seconds for what comes after the end
 
 
 async def drawn_tokens(
@@ -58,75 +60,116 @@ async def drawn_tokens(
     """
     path, body = server.dialect.drawing(replace(question, stream=True), settings)
     body = {name: value for name, value in body.items() if name not in without}
-    listed, calls = ListedText(), DrawnCalls(question.tools, server.dialect.name)
-    schedule: dict[str, int | str] = {"drawn_by": server.dialect.name, **noted}
-    number, counts = 0, Counts()
-
-    def tokens(entries: Sequence[Entry], *, is_text: bool = True) -> Iterator[DrawnToken]:
-        nonlocal number
-        for entry in entries:
-            for token in _tokens(server, entry, question, schedule, is_text=is_text):
-                noted_here = {**(token.schedule or {}), "position": number}
-                yield replace(token, schedule=noted_here, prompt_tokens=counts.prompt, cached_tokens=counts.cached)
-                number += 1
-
-    part: tuple[int, ...] = ()
+    answer = _Answer(server, question, path, noted)
     try:
         async with aclosing(_events(server, path, body)) as events:
             async for event in events:
-                if event.model and event.model != question.model:
-                    schedule["model"] = server.transport.redaction.text(event.model)
-                if event.build:
-                    schedule["server"] = server.transport.redaction.text(event.build)
-                if event.text and event.part < part:
-                    raise server.transport.error(path, "sent the parts of its answer in another order than theirs")
-                part = max(part, event.part)
-                counts = Counts(
-                    *(new if new is not None else old for new, old in zip(event.counts, counts, strict=True))
-                )
-                if event.calls and not event.text:
-                    entries: list[Entry] = []  # those of the calls, which are no text
-                elif event.text is None:
-                    entries = list(event.entries)
-                else:
-                    entries = listed.take(event.text, event.entries)
-                for token in tokens(entries, is_text=event.text is not None):
-                    yield token
-                if event.calls:
-                    begun = bool(calls)
-                    calls.take(event.calls)
-                    if not begun:
-                        yield CallsBegun(calls.so_far)
-                if event.fault is not None:
-                    raise event.fault
-                if event.ends is not None:
-                    end, made = calls.at(event.ends)
-                    if end != "tool_calls" and question.tools is not None and question.tools.must_call and not made:
-                        server.transport.redaction.log("warning", _NO_CALL, tool_choice=str(question.tools.chosen()))
-                    for token in tokens(listed.end()):
-                        yield token
-                    counts = await _counts_after(events, counts)
-                    yield DrawnEnd(end, counts.prompt, counts.completion, counts.cached, made)
-                    return
+                for piece in answer.take(event):
+                    yield piece
+                if event.ends is None:
+                    continue
+                for late in await _late(events):
+                    for piece in answer.take(late):
+                        yield piece
+                for piece in answer.end(event.ends):
+                    yield piece
+                return
     except DecodekitError:
-        for token in tokens(listed.end()):
-            yield token
+        for piece in answer.left():
+            yield piece
         raise
-    for token in tokens(listed.end()):
-        yield token
+    for piece in answer.left():
+        yield piece
     hint = _INTERRUPTED if server.info.engine in ("", "me") and not server.capabilities.draws_only else ""
     raise server.transport.error(path, _CUT + hint)
 
 
-async def _counts_after(events: AsyncGenerator[Event, None], counts: Counts) -> Counts:
-    """The numbers of tokens that come after the end, if the server sends them soon."""
+class _Answer:
+    """What has come of an answer.
+
+    Args:
+        server: the server.
+        question: what it was asked.
+        path: where, for errors.
+        noted: for the record of each token.
+    """
+
+    def __init__(self, server: Server, question: Request, path: str, noted: Mapping[str, str]) -> None:
+        self._server, self._question = server, question
+        self._listed, self._calls = ListedText(), DrawnCalls(question.tools, server.dialect.name)
+        self._text = WholeText(lambda what: server.transport.error(path, what))
+        self._held: list[Whole] = []
+        self._schedule: dict[str, int | str] = {"drawn_by": server.dialect.name, **noted}
+        self._number, self._counts = 0, Counts()
+
+    def take(self, event: Event) -> Iterator[Drawn]:
+        """What an event adds. Raises `ProviderError` for its fault, or where it contradicts what came."""
+        redaction = self._server.transport.redaction
+        if event.model and event.model != self._question.model:
+            self._schedule["model"] = redaction.text(event.model)
+        if event.build:
+            self._schedule["server"] = redaction.text(event.build)
+        counts = zip(event.counts, self._counts, strict=True)
+        self._counts = Counts(*(new if new is not None else old for new, old in counts))
+        if event.text:
+            self._text.add(event.text, event.part)
+        if event.calls and not event.text:
+            entries: list[Entry] = []  # those of the calls, which are no text
+        elif event.text is None:
+            entries = list(event.entries)
+        else:
+            entries = self._listed.take(event.text, event.entries)
+        yield from self._tokens(entries, is_text=event.text is not None)
+        self._held += [whole for whole in event.wholes if whole.early]
+        try:
+            yield from self._wholes([whole for whole in event.wholes if not whole.early])
+        except ProviderError as error:
+            raise event.fault or error from None
+        if event.calls:
+            begun = bool(self._calls)
+            self._calls.take(event.calls)
+            if not begun:
+                yield CallsBegun(self._calls.so_far)
+        if event.fault is not None:
+            raise event.fault
+
+    def end(self, ends: Ending) -> Iterator[Drawn]:
+        """The end of the answer. Raises `ProviderError` where it has no calls that it should have."""
+        yield from self._wholes(self._held)
+        tools, log = self._question.tools, self._server.transport.redaction.log
+        end, made = self._calls.at(ends)
+        if end != "tool_calls" and tools is not None and tools.must_call and not made:
+            log("warning", _NO_CALL, tool_choice=str(tools.chosen()))
+        yield from self.left()
+        if end == "stop" and not self._number and not made and (self._counts.completion or 0) > 1:
+            log("warning", _EMPTY, completion_tokens=self._counts.completion, dialect=self._server.dialect.name)
+        yield DrawnEnd(end, self._counts.prompt, self._counts.completion, self._counts.cached, made)
+
+    def left(self) -> Iterator[DrawnToken]:
+        """The text that waits for its list, or for the rest of a character."""
+        yield from self._tokens(self._listed.end())
+
+    def _wholes(self, wholes: Sequence[Whole]) -> Iterator[DrawnToken]:
+        for whole in wholes:
+            yield from self._tokens(self._listed.take(*self._text.rest(whole)))
+
+    def _tokens(self, entries: Sequence[Entry], *, is_text: bool = True) -> Iterator[DrawnToken]:
+        for entry in entries:
+            for token in _tokens(self._server, entry, self._question, self._schedule, is_text=is_text):
+                noted = {**(token.schedule or {}), "position": self._number}
+                counts = self._counts
+                yield replace(token, schedule=noted, prompt_tokens=counts.prompt, cached_tokens=counts.cached)
+                self._number += 1
+
+
+async def _late(events: AsyncGenerator[Event, None]) -> list[Event]:
+    """What comes after the end, such as the numbers of tokens, if the server sends it soon."""
+    late: list[Event] = []
     with suppress(DecodekitError, TimeoutError):
         async with asyncio.timeout(_AFTERWARDS):
             async for event in events:
-                counts = Counts(
-                    *(new if new is not None else old for new, old in zip(event.counts, counts, strict=True))
-                )
-    return counts
+                late += [event]  # as far as they come
+    return late
 
 
 async def _events(server: Server, path: str, body: dict[str, Any]) -> AsyncGenerator[Event, None]:
@@ -162,11 +205,14 @@ async def _events(server: Server, path: str, body: dict[str, Any]) -> AsyncGener
 
 
 def _read(server: Server, path: str, data: Any) -> Event:
-    """The dialect's reading of an event. Half of a surrogate pair stays in its text only, to meet the other half."""
+    """The dialect's reading of an event. Halves of surrogate pairs stay in texts and calls only, to meet."""
     whole = mended(data)
     with reading(server.dialect.name, f"{server.transport.base_url}{path}", server.transport.redaction.text):
         event = server.dialect.drawn(whole)
-        return event if whole == data else event._replace(text=server.dialect.drawn(data).text)
+        if whole == data:
+            return event
+        halved = server.dialect.drawn(data)
+        return event._replace(text=halved.text, wholes=halved.wholes, calls=halved.calls)
 
 
 def _tokens(

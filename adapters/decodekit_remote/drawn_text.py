@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from decodekit_remote.body import HALF
+from decodekit_remote.body import HALF, joined, mended
 from decodekit_remote.dialect import Entry
 
 __all__ = ["ListedText"]
@@ -53,7 +53,7 @@ class ListedText:
             return text
         if "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return str(mended(joined(text)))
 
 
 def _covered(text: bytes, listed: Sequence[Entry]) -> tuple[int | None, int]:

@@ -12,7 +12,18 @@ from typing import Any, ClassVar
 from decodekit.errors import ParameterError, ProviderError
 from decodekit.text.tokenizer import Message
 from decodekit.text.tools import Tools
-from decodekit_remote.dialect import Ask, CallPart, Capabilities, Counts, Dialect, Drawn, Reply, Request, ServerInfo
+from decodekit_remote.dialect import (
+    Ask,
+    CallPart,
+    Capabilities,
+    Counts,
+    Dialect,
+    Drawn,
+    Reply,
+    Request,
+    ServerInfo,
+    Whole,
+)
 from decodekit_remote.dialects.completions import models_of
 from decodekit_remote.dialects.drawn_events import counts_in, ending_of, refuses, text_in, uses_a_tool
 from decodekit_remote.dialects.only_drawn import calls_in, content_of, conversation_of, only, text_of
@@ -120,26 +131,39 @@ class AnthropicMessagesDialect(Dialect):
 
     def drawn(self, data: Any) -> Drawn:
         """A piece of text is recorded as one token, of which nothing is known but its text."""
-        kind = data["type"]
+        kind, place = data["type"], int(data.get("index") or 0)
         if kind == "message":  # of a server that does not stream
-            text = "".join(text_in(block["text"]) for block in data["content"] if block["type"] == "text")
-            faults = [fault for fault in map(self._fault_of, data["content"]) if fault is not None]
-            end = self._end(data, data)
-            calls = [call for at, block in enumerate(data["content"]) for call in self._calls(block, at)]
-            return end._replace(text=text, fault=next(iter(faults), end.fault), calls=calls)
+            return self._message(data, data)
         if kind == "message_start":
-            return self._end({}, data["message"])
+            return self._message(data["message"], {}, early=True)
         if kind == "content_block_start":
-            block = data["content_block"]
-            return Drawn((), fault=self._fault_of(block), calls=self._calls(block, int(data.get("index", 0))))
+            return self._block(data["content_block"], place, early=True)
+        if kind == "content_block_stop" and data.get("content_block"):
+            return self._block(data["content_block"], place)
         if kind == "content_block_delta" and data["delta"]["type"] == "input_json_delta":
-            added = text_in(data["delta"].get("partial_json"))
-            return Drawn((), calls=[CallPart(int(data.get("index", 0)), arguments=added)])
+            return Drawn((), calls=[CallPart(place, arguments=text_in(data["delta"].get("partial_json")))])
         if kind == "content_block_delta" and data["delta"]["type"] == "text_delta":
-            return Drawn((), text=text_in(data["delta"]["text"]), part=(int(data.get("index", 0)),))
+            return Drawn((), text=text_in(data["delta"]["text"]), part=(place,))
         if kind == "message_delta":
             return self._end(data["delta"], data)
+        if kind == "message_stop" and data.get("message"):
+            return self._message(data["message"], data["message"])
         return Drawn((), idle=kind == "ping")
+
+    def _message(self, message: Any, end: Any, *, early: bool = False) -> Drawn:
+        """A message: whole, or at its beginning, where it has no content yet, as the API is documented."""
+        blocks = [self._block(block, at, early=early) for at, block in enumerate(message.get("content") or ())]
+        said = "".join(whole.text for block in blocks for whole in block.wholes)
+        calls = [call for block in blocks for call in block.calls]
+        about = self._end(end, message)
+        fault = next((block.fault for block in blocks if block.fault is not None), about.fault)
+        return about._replace(fault=fault, calls=calls, wholes=[Whole(said, early=early)])
+
+    def _block(self, block: Any, place: int, *, early: bool = False) -> Drawn:
+        """A block of content: whole, or at its beginning."""
+        said = [Whole(text_in(block.get("text")), (place,), early=early)] if block["type"] == "text" else []
+        calls = [call._replace(whole=not early) for call in self._calls(block, place)]
+        return Drawn((), fault=self._fault_of(block), calls=calls, wholes=said)
 
     def _fault_of(self, block: Any) -> ProviderError | None:
         if block["type"] in ("text", "thinking", "redacted_thinking", "tool_use"):
