@@ -36,6 +36,7 @@ class DrawnCalls:
         self._tools, self._server = tools, server
         self._calls: list[_Call] = []
         self._last: _Call | None = None
+        self._ended = False
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -47,7 +48,6 @@ class DrawnCalls:
             ProviderError: no tool was given, none may be called, or there are too many calls.
         """
         for part in parts:
-            self._require_wanted(part.name)
             call = self._call_of(part)
             if call is None:
                 call = _Call(part.place)
@@ -55,11 +55,12 @@ class DrawnCalls:
                 if len(self._calls) > _MOST:
                     raise ProviderError(f"{self._server}: the answer calls tools more than {_MOST} times")
             call.take(part)
+            self._require_wanted(part.name)
             self._last = call
 
     def so_far(self) -> tuple[ToolCall, ...]:
-        """Those of an answer that has not ended, or was cut."""
-        return self._as_calls(ended=False)
+        """Those that came; the last of an answer that has not ended, or was cut, is not complete."""
+        return self._as_calls(ended=self._ended)
 
     def at(self, end: Ending) -> tuple[Ending, tuple[ToolCall, ...]]:
         """How the answer ended, and its calls.
@@ -75,7 +76,7 @@ class DrawnCalls:
                     f"{self._server}: a call of {call.name[:40]!r} came as {came} in pieces and as {whole} in one; "
                     "nobody can tell which is right"
                 )
-        own = end in _OWN_ENDS
+        own = self._ended = end in _OWN_ENDS
         if own and not self._calls and self._tools is not None and self._tools.must_call:
             raise ProviderError(
                 f"{self._server}: tool_choice is {self._tools.chosen()!r}, and the answer calls no tool: the server "

@@ -30,6 +30,9 @@ _INTERRUPTED = (
     "; llama-cpp-python's server does that when another question comes: set concurrency = 1, or start it with "
     "--interrupt_requests false"
 )
+_NO_CHOICE = (
+    "; llama-cpp-python's server does that for a tool_choice that it does not know: leave it out, or name one tool"
+)
 _EMPTY = "the answer has no text, though the server counts tokens of it"
 _NO_CALL = "the answer was cut before it called a tool, which tool_choice asks for"
 _LONGEST_WHY = 200  # characters of the reason why a list was left out
@@ -81,6 +84,8 @@ async def drawn_tokens(
     for piece in answer.left():
         yield piece
     hint = _INTERRUPTED if server.info.engine in ("", "me") and not server.capabilities.draws_only else ""
+    if hint and question.tools is not None and question.tools.choice in ("required", "none") and answer.is_empty:
+        hint = _NO_CHOICE
     raise server.transport.error(path, _CUT + hint)
 
 
@@ -101,6 +106,11 @@ class _Answer:
         self._held: list[Whole] = []
         self._schedule: dict[str, int | str] = {"drawn_by": server.dialect.name, **noted}
         self._number, self._counts = 0, Counts()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no text and no call has come."""
+        return not self._number and not self._calls
 
     def take(self, event: Event) -> Iterator[Drawn]:
         """What an event adds. Raises `ProviderError` for its fault, or where it contradicts what came."""
@@ -125,10 +135,11 @@ class _Answer:
             yield from self._wholes([whole for whole in event.wholes if not whole.early])
         except ProviderError as error:
             raise event.fault or error from None
-        if event.calls:
-            begun = bool(self._calls)
+        begun = bool(self._calls)
+        try:
             self._calls.take(event.calls)
-            if not begun:
+        finally:
+            if self._calls and not begun:
                 yield CallsBegun(self._calls.so_far)
         if event.fault is not None:
             raise event.fault
@@ -141,7 +152,7 @@ class _Answer:
         if end != "tool_calls" and tools is not None and tools.must_call and not made:
             log("warning", _NO_CALL, tool_choice=str(tools.chosen()))
         yield from self.left()
-        if end == "stop" and not self._number and not made and (self._counts.completion or 0) > 1:
+        if end == "stop" and self.is_empty and (self._counts.completion or 0) > 1:
             log("warning", _EMPTY, completion_tokens=self._counts.completion, dialect=self._server.dialect.name)
         yield DrawnEnd(end, self._counts.prompt, self._counts.completion, self._counts.cached, made)
 

@@ -92,9 +92,12 @@ class AnthropicMessagesDialect(Dialect):
         return {"tools": written, "tool_choice": {"type": _CHOICES[choice]}}
 
     def _messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
-        """The conversation below the system text. Answers of tools that follow one another are one message there."""
+        """The conversation below the system text. Answers of tools that follow one another are one message there.
+
+        A call whose arguments are no JSON object has none there; its answer says what the model wrote.
+        """
         written: list[dict[str, Any]] = []
-        before = ""
+        before, odd = "", dict[str, str]()
         for at, message in enumerate(messages):
             role = message["role"]
             if role in _ABOVE:
@@ -102,17 +105,19 @@ class AnthropicMessagesDialect(Dialect):
             if role == "tool":
                 answer: dict[str, Any] = {"type": "tool_result", "tool_use_id": message["tool_call_id"]}
                 answer["content"] = content_of(message, self.name)
+                if answer["tool_use_id"] in odd:
+                    answer["content"] = _with_note(answer["content"], odd[answer["tool_use_id"]])
                 if before == "tool":
                     written[-1]["content"].append(answer)
                 else:
                     written.append({"role": "user", "content": [answer]})
             else:
-                written.append({"role": role, "content": self._content(message, at)})
+                written.append({"role": role, "content": self._content(message, at, odd)})
             before = role
         return written
 
-    def _content(self, message: Message, at: int) -> Any:
-        """The content of a message: its text, and its calls as parts."""
+    def _content(self, message: Message, at: int, odd: dict[str, str]) -> Any:
+        """The content of a message: its text, and its calls as parts. ``odd`` gets arguments that are no object."""
         calls = calls_in(message, self.name, at)
         if not calls:
             return content_of(message, self.name)
@@ -122,11 +127,8 @@ class AnthropicMessagesDialect(Dialect):
             parts += [{"type": "text", "text": said}] if isinstance(said, str) else said
         for call in calls:
             if call.parsed is None:
-                raise ParameterError(
-                    f"{self.name}: message {at}: the arguments of the call of {call.name!r} are no JSON object, and "
-                    "this API takes no others; leave out the message, or write {} and say in the answer what was wrong"
-                )
-            parts.append({"type": "tool_use", "id": call.id, "name": call.name, "input": call.parsed})
+                odd[call.id] = call.arguments
+            parts.append({"type": "tool_use", "id": call.id, "name": call.name, "input": call.parsed or {}})
         return parts
 
     def drawn(self, data: Any) -> Drawn:
@@ -193,3 +195,10 @@ class AnthropicMessagesDialect(Dialect):
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
         return None if listed is None else ServerInfo(model=str(listed["id"]))
+
+
+def _with_note(content: str | list[dict[str, str]], arguments: str) -> list[dict[str, str]]:
+    """The answer to a call, and what the call was: this API has no place for arguments that are no JSON object."""
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    parts = [part for part in parts if part["text"]]  # an empty one is refused
+    return [*parts, {"type": "text", "text": f"The arguments were no JSON object: {arguments}"}]

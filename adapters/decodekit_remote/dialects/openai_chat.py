@@ -32,6 +32,7 @@ from decodekit_remote.dialects.completions import (
 )
 from decodekit_remote.dialects.content import by_bytes, positions
 from decodekit_remote.dialects.drawn_events import drawn_choice, refuses, text_in, uses_a_tool
+from decodekit_remote.dialects.only_drawn import require_answers
 
 __all__ = ["OpenAIChatDialect"]
 
@@ -57,6 +58,7 @@ class OpenAIChatDialect(Dialect):
         conversation = Conversation(({"role": "user", "content": prompt},)) if isinstance(prompt, str) else prompt
         if not isinstance(conversation, Conversation):
             raise ParameterError("openai_chat takes a conversation, not token ids")
+        require_answers(conversation, self.name)
         messages: list[dict[str, Any]] = [dict(message) for message in conversation.messages]
         body: dict[str, Any] = {
             "messages": messages,
