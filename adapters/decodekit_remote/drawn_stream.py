@@ -35,6 +35,7 @@ _NO_CHOICE = (
 )
 _EMPTY = "the answer has no text, though the server counts tokens of it"
 _NO_CALL = "the answer was cut before it called a tool, which tool_choice asks for"
+_ANOTHER_TEXT = "not understood: the list is of another text than the answer"
 _LONGEST_WHY = 200  # characters of the reason why a list was left out
 _AFTERWARDS = 2.0  # seconds for what comes after the end
 
@@ -71,9 +72,12 @@ async def drawn_tokens(
                     yield piece
                 if event.ends is None:
                     continue
-                for late in await _late(events):
-                    for piece in answer.take(late):
+                late, fault = await _late(events)
+                for after in late:
+                    for piece in answer.take(after):
                         yield piece
+                if fault is not None:
+                    raise fault
                 for piece in answer.end(event.ends):
                     yield piece
                 return
@@ -166,21 +170,30 @@ class _Answer:
 
     def _tokens(self, entries: Sequence[Entry], *, is_text: bool = True) -> Iterator[DrawnToken]:
         for entry in entries:
-            for token in _tokens(self._server, entry, self._question, self._schedule, is_text=is_text):
+            schedule = self._schedule | ({"logprobs": _ANOTHER_TEXT} if self._listed.dropped else {})
+            for token in _tokens(self._server, entry, self._question, schedule, is_text=is_text):
                 noted = {**(token.schedule or {}), "position": self._number}
                 counts = self._counts
                 yield replace(token, schedule=noted, prompt_tokens=counts.prompt, cached_tokens=counts.cached)
                 self._number += 1
 
 
-async def _late(events: AsyncGenerator[Event, None]) -> list[Event]:
-    """What comes after the end, such as the numbers of tokens, if the server sends it soon."""
+async def _late(events: AsyncGenerator[Event, None]) -> tuple[list[Event], DecodekitError | None]:
+    """What comes after the end, such as the numbers of tokens, if the server sends it soon; an error behind a text."""
     late: list[Event] = []
-    with suppress(DecodekitError, TimeoutError):
-        async with asyncio.timeout(_AFTERWARDS):
+    texts, loop = False, asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_AFTERWARDS) as limit:
             async for event in events:
-                late += [event]  # as far as they come
-    return late
+                late += [event]
+                if event.text or event.calls:  # some proxies say in each event that it is the last
+                    texts = True
+                    limit.reschedule(loop.time() + _AFTERWARDS)
+    except TimeoutError:
+        pass
+    except DecodekitError as error:
+        return late, error if texts else None
+    return late, None
 
 
 async def _events(server: Server, path: str, body: dict[str, Any]) -> AsyncGenerator[Event, None]:
@@ -237,7 +250,7 @@ def _tokens(
     if isinstance(server.vocabulary, HashedVocabulary):
         schedule["tokens"] = server.vocabulary.table(list(dict.fromkeys(known)))
     if shown is None or len(ids) != 1:
-        schedule["logprobs"] = why or "none"
+        schedule["logprobs"] = why or str(noted.get("logprobs", "none"))
         return [DrawnToken(token, None, schedule=schedule, counted=entry.logprob is not None) for token in ids]
     return [DrawnToken(ids[0], shown, schedule=schedule)]
 
@@ -268,7 +281,7 @@ def _ids(server: Server, token: Token, *, is_text: bool) -> list[int]:
 def _shown(server: Server, entry: Entry, question: Request) -> tuple[Distribution | None, str]:
     """The list of a token; None and the reason where it identifies none: it is only a record here."""
     if entry.logprob is None:
-        return None, "none"
+        return None, ""
     top, tokens, values = entry.top, [entry.token], [entry.logprob]
     if top is not None:
         tokens, values = list(top.tokens), list(top.logprobs)

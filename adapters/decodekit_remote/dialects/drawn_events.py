@@ -47,7 +47,10 @@ def drawn_choice(
     scored = choice.get("logprobs") or {}
     ends, odd = ending_of(choice.get("finish_reason"), name)
     listed = listed_entries(scored["content"], name) if scored.get("content") else _keyed_entries(scored, read)
-    piece, plain = content_in(choice.get("delta")), text_in(choice.get("text"))
+    delta = choice.get("delta") or {}
+    piece, plain = content_in(delta), text_in(choice.get("text"))
+    if plain and not piece and any(value for key, value in delta.items() if key not in ("role", "content")):
+        plain = ""  # the text of a delta that has something else, such as reasoning
     if piece and plain not in ("", piece):
         odd = odd or ProviderError(f"{name}: an event has two texts, {plain[:40]!r} and {piece[:40]!r}")
     text, whole = piece or plain, content_in(choice.get("message"))

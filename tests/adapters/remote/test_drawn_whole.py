@@ -60,6 +60,8 @@ WHOLE: dict[str, tuple[str, list[Any]]] = {
     "messages that grow": (CHAT, [*(choice(message=message(text), delta={}) for text in ("H", "Hel", "Hello")), STOP]),
     "what is missing behind the pieces": (CHAT, [chunk("Hel"), choice("stop", message=message("Hello"))]),
     "a piece in both forms": (CHAT, [choice(delta=message(t), message=message(t)) for t in ("Hel", "lo")] + [STOP]),
+    "pieces behind the end": (CHAT, [chunk("Hel", None, "stop"), chunk("lo", None, "stop")]),
+    "a text beside reasoning": (CHAT, [choice(text="hm", delta={"reasoning": "hm", "content": ""}), chunk("Hello"), STOP]),
     "texts in place of deltas": (CHAT, [choice(text="Hel"), choice(text="lo"), choice("stop", text="")]),
     "texts beside deltas": (CHAT, [choice(text=t, delta={"content": t}) for t in ("Hel", "lo")] + [STOP]),
     "parts of type text": (CHAT, [chunk(content=[SAID]), STOP]),
