@@ -151,6 +151,7 @@ class _Answer:
     def end(self, ends: Ending) -> Iterator[Drawn]:
         """The end of the answer. Raises `ProviderError` where it has no calls that it should have."""
         yield from self._wholes(self._held)
+        self._held = []
         tools, log = self._question.tools, self._server.transport.redaction.log
         end, made = self._calls.at(ends)
         if end != "tool_calls" and tools is not None and tools.must_call and not made:
@@ -161,7 +162,10 @@ class _Answer:
         yield DrawnEnd(end, self._counts.prompt, self._counts.completion, self._counts.cached, made)
 
     def left(self) -> Iterator[DrawnToken]:
-        """The text that waits for its list, or for the rest of a character."""
+        """The text that waits for its list, for the rest of a character, or for pieces that never came."""
+        with suppress(ProviderError):
+            yield from self._wholes(self._held)
+        self._held = []
         yield from self._tokens(self._listed.end())
 
     def _wholes(self, wholes: Sequence[Whole]) -> Iterator[DrawnToken]:

@@ -10,7 +10,7 @@ pytest.importorskip("httpx")
 
 import decodekit
 from decodekit.errors import ProviderError
-from tests.adapters.remote.scripted import anthropic, chunk, entry, generated, playing, responses
+from tests.adapters.remote.scripted import anthropic, chunk, entry, generated, playing, responses, streamed
 
 STOP = chunk(None, None, "stop")
 
@@ -61,7 +61,7 @@ WHOLE: dict[str, tuple[str, list[Any]]] = {
     "what is missing behind the pieces": (CHAT, [chunk("Hel"), choice("stop", message=message("Hello"))]),
     "a piece in both forms": (CHAT, [choice(delta=message(t), message=message(t)) for t in ("Hel", "lo")] + [STOP]),
     "pieces behind the end": (CHAT, [chunk("Hel", None, "stop"), chunk("lo", None, "stop")]),
-    "a text beside reasoning": (CHAT, [choice(text="hm", delta={"reasoning": "hm", "content": ""}), chunk("Hello"), STOP]),
+    "a text beside reasoning": (CHAT, [choice(text="hm", delta={"reasoning": "hm"}), chunk("Hello"), STOP]),
     "texts in place of deltas": (CHAT, [choice(text="Hel"), choice(text="lo"), choice("stop", text="")]),
     "texts beside deltas": (CHAT, [choice(text=t, delta={"content": t}) for t in ("Hel", "lo")] + [STOP]),
     "parts of type text": (CHAT, [chunk(content=[SAID]), STOP]),
@@ -94,6 +94,7 @@ WHOLE: dict[str, tuple[str, list[Any]]] = {
     ),
     "the block as it stops": (OTHER, [START, block("stop", content_block=SAID), END, LAST]),
     "the message as it stops": (OTHER, [START, END, {**LAST, "message": {"content": [SAID], "stop_reason": None}}]),
+    "the message as it stops alone": (OTHER, [START, {**LAST, "message": {"content": [SAID], "stop_reason": "end_turn"}}]),
 }  # fmt: skip
 
 
@@ -156,6 +157,16 @@ def test_a_refusal_as_a_whole_is_one(name: str) -> None:
     with playing(events) as server, pytest.raises(ProviderError, match=r"refuses to answer: 'I must not\.'") as caught:
         generated(server, dialect)
     assert caught.value.partial is not None and caught.value.partial.text == "We"
+
+
+def test_a_text_at_a_beginning_is_kept_where_the_rest_never_comes() -> None:
+    events = [START, block("start", content_block=SAID)]
+    with (
+        playing(lambda *_: streamed(events, done=False)) as server,
+        pytest.raises(ProviderError, match="cut") as caught,
+    ):
+        generated(server, OTHER)
+    assert caught.value.partial is not None and caught.value.partial.text == "Hello"
 
 
 def test_a_failed_answer_says_its_own_fault() -> None:
