@@ -49,7 +49,7 @@ from decodekit.plugin.registry import (
     sink,
 )
 from decodekit.report.widget import widget
-from decodekit.search import Validator, ValidSample, ValidSamples, sample_valid
+from decodekit.search import Validator, ValidSample, ValidSamples, asample_valid, sample_valid
 from decodekit.session import AsyncSession, Progress, Ranked, Result, Score, Session
 from decodekit.session.decoder import Decoder
 from decodekit.session.door import aopen
@@ -124,6 +124,7 @@ __all__ = [
     "Verdict",
     "adapter",
     "aopen",
+    "asample_valid",
     "derive",
     "diff",
     "guesser",

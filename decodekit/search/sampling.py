@@ -1,48 +1,31 @@
-"""`sample_valid`: draws from p(text | valid), for any notion of a valid text."""
+"""`sample_valid` and `asample_valid`: draws from p(text | valid), for any notion of a valid text."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, get_args
-
-import numpy as np
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Unpack
 
 from decodekit.chain import Chain
-from decodekit.draw.context import MOST_TOKENS, Context, TokenIds
-from decodekit.draw.randomness import Randomness
-from decodekit.draw.samplers import multinomial
-from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
 from decodekit.log import RunLog
 from decodekit.model.adapter import Adapter, AsyncAdapter
-from decodekit.model.admission import admit
 from decodekit.model.asking import connect
-from decodekit.model.loops import OutOfTime
-from decodekit.search.particles import Particles
-from decodekit.search.runs import Runs
+from decodekit.model.asking_from_task import connect_from_task
+from decodekit.model.loops import OutOfTime, running
+from decodekit.search.planning import Search, Valid, ValidKeywords, planned
 from decodekit.search.valid_samples import Method, Reason, ValidSamples
-from decodekit.search.validator import Checker, Predicate, Validator, validator_of
-from decodekit.search.writing import Writer
 from decodekit.session import AsyncSession, Prompt, Session
+from decodekit.session.awaiting import answered_in_task
 from decodekit.session.blocking import answered
-from decodekit.session.law import require_pure
-from decodekit.session.opening import check_options
-from decodekit.session.options import GenerationOptions
-from decodekit.session.prompts import as_prefix
-from decodekit.session.settings import Settings
 
-__all__ = ["sample_valid"]
-
-_MOST_SAMPLES = 1_000_000
+__all__ = ["asample_valid", "sample_valid"]
 
 
 def sample_valid(
     model: Session | Adapter | AsyncAdapter,
     prompt: Prompt,
-    valid: Validator | Predicate | Callable[..., Any] | Mapping[str, Any] | type,
+    valid: Valid,
     *,
     n: int = 1,
     method: Method = "cars",
@@ -106,7 +89,9 @@ def sample_valid(
             the error or interrupt.
     """
     if isinstance(model, AsyncSession):
-        raise ParameterError("model: sample_valid is blocking code; give it a Session or the adapter")
+        raise ParameterError(
+            "model: sample_valid is blocking code; await decodekit.asample_valid, or give it a Session or the adapter"
+        )
     if not isinstance(model, Session):
         with Session(model) as session:  # closes no adapter that it was given
             return sample_valid(
@@ -114,114 +99,92 @@ def sample_valid(
                 stop_ids=stop_ids, stop_when_complete=stop_when_complete, max_runs=max_runs, max_checks=max_checks,
                 resample_below=resample_below, deadline=deadline, metadata=metadata, priority=priority,
             )  # fmt: skip
-    options = model.options_of({
-        "max_tokens": max_tokens, "seed": seed, "chain": chain, "deadline": deadline, "metadata": metadata,
-        "priority": priority, "stop_ids": model.stop_ids if stop_ids is None else stop_ids,
-    })  # fmt: skip
-    _check_method(method)
-    n = whole(n, "n", 1, _MOST_SAMPLES)
-    max_runs = max(1000, 100 * n) if max_runs is None else whole(max_runs, "max_runs", n, MOST_TOKENS)
-    max_checks = whole(max_checks, "max_checks", 1, 2**31 - 1)
-    resample_below = _share(resample_below, "resample_below")
-    until = None if options.deadline is None else time.monotonic() + options.deadline
-    connect(model.adapter, until)
-    settings = model.settings_of(options)
-    _check_law(settings, options)
-    tokenizer = model.adapter.tokenizer
-    ends = options.stop.ids | (tokenizer.eos_ids if tokenizer is not None else frozenset())
-    if not ends and not stop_when_complete:
-        raise ParameterError(
-            "stop_ids: this adapter names no end-of-text token, so no text would end; give the ids, or "
-            "stop_when_complete=True"
+    plan = planned(
+        model, n=n, method=method, max_tokens=max_tokens, seed=seed, chain=chain, stop_ids=stop_ids,
+        stop_when_complete=stop_when_complete, max_runs=max_runs, max_checks=max_checks,
+        resample_below=resample_below, deadline=deadline, metadata=metadata, priority=priority,
+    )  # fmt: skip
+    connect(model.adapter, plan.until)
+    call = _Call(model.adapter, plan.search(prompt, valid))
+    with call.reporting():
+        answered(model.adapter, call.search.write(), call.log, priority=plan.options.priority, until=plan.until)
+    return call.found
+
+
+async def asample_valid(
+    model: AsyncSession | Adapter | AsyncAdapter, prompt: Prompt, valid: Valid, **options: Unpack[ValidKeywords]
+) -> ValidSamples:
+    """As `sample_valid`, in a task of an event loop; with the same seed the samples are the same.
+
+    The validator is asked in worker threads, one call at a time, so that a slow one keeps no other task waiting. A task
+    that is cancelled waits for the answer that the validator is about to give; what was found is then in ``partial`` of
+    the cancellation.
+
+    Args:
+        model: a session of that kind, whose settings hold where none is given here, or an adapter.
+        prompt, valid, options: as for `sample_valid`.
+
+    Raises:
+        TypeError: an option that does not exist. Otherwise as `sample_valid`.
+    """
+    if isinstance(model, Session):
+        raise ParameterError("model: asample_valid runs in tasks; call sample_valid, or give it an AsyncSession")
+    if not isinstance(model, AsyncSession):
+        async with AsyncSession(model) as session:  # closes no adapter that it was given
+            return await asample_valid(session, prompt, valid, **options)
+    plan, adapter = planned(model, **options), model.adapter
+    await connect_from_task(adapter, plan.until)
+    call = _Call(adapter, await running().in_thread(lambda: plan.search(prompt, valid)))
+    with call.reporting():
+        await answered_in_task(
+            adapter,
+            call.search.write(),
+            call.log,
+            priority=plan.options.priority,
+            until=plan.until,
+            in_thread=True,
         )
-    prefix = as_prefix(model.adapter, prompt)
-    context = Context(TokenIds(prefix.since(0)), TokenIds(), tokenizer, settings.metadata or {})
-    validator = validator_of(valid, context, model.adapter.info.vocab_size, ends)
-    checker = Checker(validator, ends, stop_when_complete=bool(stop_when_complete), until=until)
-    own_seed = options.seed if options.seed is not None else settings.seed
-    writer = Writer(
-        settings,
-        Randomness(own_seed).seed,
-        prefix,
-        options.stop.max_tokens,
-        checker,
-        until,
-    )
-    search: Runs | Particles
-    if method in ("rejection", "cars"):
-        search = Runs(writer, n, max_runs, learns=method == "cars")
-    else:
-        search = Particles(
-            writer,
-            n,
-            method=method,
-            max_checks=max_checks,
-            resample_below=resample_below if method == "smc" else 0.0,
-            exact=method == "smc" and checker.knows_allowed,
+    return call.found
+
+
+class _Call:
+    """A search that is driven to its end.
+
+    Args:
+        adapter: whom it asks.
+        search: not begun.
+
+    Attributes:
+        found: what it found, after `reporting`.
+    """
+
+    found: ValidSamples
+
+    def __init__(self, adapter: Adapter | AsyncAdapter, search: Search) -> None:
+        self.search, self.log = search, RunLog(adapter.info.name)
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Around its questions. An error or interrupt has what was found until then in ``partial``."""
+        reason: Reason = "deadline"
+        self.log.debug("exact sampling started")
+        try:
+            with suppress(OutOfTime):
+                yield
+                reason = "stop"
+            self.found = self.search.found(reason)
+        except BaseException as error:
+            with suppress(Exception):  # an error of the caller's own, which may take no attribute
+                error.partial = self.search.found(  # type: ignore[attr-defined]
+                    "error" if isinstance(error, Exception) else "cancelled"
+                )
+            raise
+        self.log.debug(
+            "exact sampling finished",
+            method=self.found.method,
+            samples=len(self.found.samples),
+            runs=self.found.runs,
+            checks=self.found.checks,
+            evaluated=self.found.evaluated,
+            reason=self.found.finish_reason,
         )
-    admit(model.adapter, options.max_waiting)
-    return _searched(model.adapter, search, options.priority, until)
-
-
-def _searched(adapter: Adapter, search: Runs | Particles, priority: int, until: float | None) -> ValidSamples:
-    """Drive a search to its end. An error or interrupt has what was found until then in ``partial``."""
-    log = RunLog(adapter.info.name)
-    reason: Reason
-    log.debug("exact sampling started")
-    try:
-        with suppress(OutOfTime):
-            reason = "deadline"
-            answered(adapter, search.write(), log, priority=priority, until=until)
-            reason = "stop"
-        found = search.found(reason)
-    except BaseException as error:
-        with suppress(Exception):  # an error of the caller's own, which may take no attribute
-            error.partial = search.found(  # type: ignore[attr-defined]
-                "error" if isinstance(error, Exception) else "cancelled"
-            )
-        raise
-    log.debug(
-        "exact sampling finished",
-        method=found.method,
-        samples=len(found.samples),
-        runs=found.runs,
-        checks=found.checks,
-        evaluated=found.evaluated,
-        reason=found.finish_reason,
-    )
-    return found
-
-
-def _check_method(method: Any) -> None:
-    if method not in get_args(Method):
-        raise ParameterError(f"method is one of {', '.join(map(repr, get_args(Method)))}, not {method!r}")
-
-
-def _check_law(settings: Settings, options: GenerationOptions) -> None:
-    """Refuse what would make another law than that of the chain and the validator, or one that cannot be computed."""
-    require_pure(settings.chain)
-    if settings.chain.sampler is not multinomial:
-        raise ParameterError(
-            f"chain: its sampler is {settings.chain.links[-1].name!r}, and only multinomial draws from the law of the "
-            "processors; a temperature or truncation is a processor"
-        )
-    if options.stop.max_tokens < 1:
-        raise ParameterError("max_tokens must be at least 1: a text needs a token to end")
-    if options.stop.strings:
-        raise ParameterError(
-            "stop: the session has stop strings, which are not part of p(text | valid) here; let the validator say "
-            "where a text is complete (stop_when_complete=True)"
-        )
-    if options.ban:
-        raise ParameterError(
-            "ban: the session has banned texts, which are not part of p(text | valid) here; let the validator refuse "
-            "them"
-        )
-    check_options(settings, options, listed=True)
-
-
-def _share(value: Any, name: str) -> float:
-    number = value.item() if isinstance(value, np.number) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 1 or math.isnan(number):
-        raise ParameterError(f"{name} is a number from 0 to 1, not {value!r}")
-    return float(number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from typing import TypeVar, cast
 
 from decodekit.log import OfRuns, RunLog
@@ -44,22 +44,51 @@ async def answered_in_task(
     log: RunLog,
     *,
     priority: int = 0,
+    until: float | None = None,
+    in_thread: bool = False,
 ) -> Value:
-    """Ask an adapter these questions, for the run of this log. Returns what the generator returns."""
-    try:
-        question = next(questions)
-        while True:
-            try:
-                prefixes, needs, _, tokens, _ = question
-                with OfRuns((log,)):
-                    answers = await ask_from_task(adapter, prefixes, needs, priority=priority, tokens=tokens)
-            except BaseException as error:
-                question = questions.throw(error)
-            else:
-                question = questions.send(answers)
-    except StopIteration as end:
-        value: Value = end.value
-        return value
+    """Ask an adapter these questions, for the run of this log. Returns what the generator returns.
+
+    Args:
+        adapter: whom to ask.
+        questions: as for `decodekit.session.blocking.answered`.
+        log: of the run.
+        priority: among those who wait for the adapter.
+        until: the deadline, on the clock of ``time.monotonic``; `OutOfTime` is thrown into the generator then.
+        in_thread: the generator may take long from an answer to its next question: it goes on in worker threads, also
+            where the task is cancelled, up to that question.
+    """
+    asked = await _next(lambda: next(questions), in_thread)
+    while not isinstance(asked, StopIteration):
+        try:
+            prefixes, needs, _, tokens, _ = asked
+            with OfRuns((log,)):
+                answers = await ask_from_task(adapter, prefixes, needs, until=until, priority=priority, tokens=tokens)
+        except BaseException as error:
+            raised = error  # the name of an except clause ends with it
+            asked = await _next(lambda: questions.throw(raised), in_thread=False)  # noqa: B023 - called at once
+        else:
+            asked = await _next(lambda: questions.send(answers), in_thread)  # noqa: B023 - called at once
+    value: Value = asked.value
+    return value
+
+
+async def _next(step: Callable[[], Question], in_thread: bool) -> Question | StopIteration:
+    """The next question, or the end of them, which cannot pass through a future as an error."""
+    found: list[Question | StopIteration] = []
+
+    def find() -> None:
+        try:
+            found.append(step())
+        except StopIteration as end:
+            found.append(end)
+
+    if in_thread:
+        loop = running()
+        await loop.to_the_end(lambda: loop.in_thread(find))
+    else:
+        find()
+    return found[0]
 
 
 async def stream_in_task(run: Run, results: list[Result], *, keep: bool) -> AsyncGenerator[Step, None]:

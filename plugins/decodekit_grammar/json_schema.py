@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -15,6 +16,7 @@ from decodekit_grammar.writable import is_writable
 __all__ = ["Json", "JsonConstraint", "JsonSchema"]
 
 _WHITESPACE = {"bounded": " |\\n[ \\t]{0,40}", "any": "[\\x20\\x0A\\x0D\\x09]+", "none": None}
+_MOST_KEPT = 8  # schemas, each of which may be large
 _NUMBER = 24  # -1.7976931348623157e+308: no float64 needs more
 
 
@@ -35,9 +37,14 @@ class JsonConstraint(Constraint):
 
     def written(self, schema: dict[str, Any]) -> str:
         """A schema with these settings, as an expression."""
-        pattern = _WHITESPACE[self.whitespace]
-        options = {"whitespace_flexible": False} if pattern is None else {"whitespace_pattern": pattern}
-        return f"%json {json.dumps({**prepared(schema), 'x-guidance': options})}"
+        return _written(json.dumps(schema), self.whitespace)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _written(schema: str, whitespace: str) -> str:
+    pattern = _WHITESPACE[whitespace]
+    options = {"whitespace_flexible": False} if pattern is None else {"whitespace_pattern": pattern}
+    return f"%json {json.dumps({**prepared(json.loads(schema)), 'x-guidance': options})}"
 
 
 class JsonSchema(JsonConstraint):

@@ -19,6 +19,12 @@ def as_json(schema: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         text = json.dumps(schema, allow_nan=False)
+        json.dumps(schema, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ParameterError(
+            f"a JSON Schema is made of JSON values: {error.object[error.start]!r} is half of a character; give the "
+            "whole one"
+        ) from error
     except (TypeError, ValueError, RecursionError) as error:
         raise ParameterError(f"a JSON Schema is made of JSON values: {error}") from error
     waiting: list[Any] = [schema]

@@ -60,48 +60,53 @@ def without_notes(part: dict[str, Any], whole: str) -> dict[str, Any]:
 
 
 def parts(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every schema in a schema with its place, as a JSON pointer; the outer ones first."""
+    """Every schema in a schema of JSON values with its place, as a JSON pointer; the outer ones first."""
     waiting = [("", schema)]
     while waiting:
         place, part = waiting.pop()
-        if isinstance(part, Mapping):
+        if isinstance(part, dict):
             yield place, part
-            waiting.extend(reversed([(place + step, each) for step, each in _inner(part)]))
+            waiting.extend([(place + step, each) for step, each in _inner(part)][::-1])
 
 
-def require_shallow(schema: Mapping[str, Any]) -> None:
-    """Raise `ParameterError` for more than 400 levels, through references too: llguidance follows them by recursion."""
+def require_shallow(places: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise `ParameterError` for more than 400 levels, through references too: llguidance follows them by recursion.
+
+    Args:
+        places: every schema in a schema, by its place, the outer ones first.
+    """
     targets: dict[str, Any] = {}
-    for place, part in parts(schema):
-        targets[f"#{place}"] = part
-        targets[f"#{part.get('$anchor')}"] = targets[str(part.get("$id"))] = part
+    if any("$ref" in part for part in places.values()):
+        for place, part in places.items():
+            targets[f"#{place}"] = part
+            targets[f"#{part.get('$anchor')}"] = targets[str(part.get("$id"))] = part
     seen: set[int] = set()
-    waiting: list[tuple[Any, int]] = [(schema, 0)]
+    waiting: list[tuple[Any, int]] = [(places.get(""), 0)]
     while waiting:
         part, depth = waiting.pop()
-        if not isinstance(part, Mapping) or id(part) in seen:
+        if not isinstance(part, dict) or id(part) in seen:
             continue
         if depth > _DEEPEST:
             raise ParameterError(
                 f"a JSON Schema is at most {_DEEPEST} levels deep, with the references that it follows"
             )
         seen.add(id(part))
-        inner = [each for _, each in _inner(part)] + [targets.get(unquote(str(part.get("$ref"))))]
-        waiting.extend((each, depth + 1) for each in reversed(inner))
+        waiting.append((targets.get(unquote(str(part.get("$ref")))), depth + 1))
+        waiting.extend([(each, depth + 1) for _, each in _inner(part)][::-1])
 
 
 def _inner(part: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What may be a schema directly in a schema, with the step to it."""
-    for key in _ONE:
-        yield f"/{key}", part.get(key)
-    for key in _LISTS:
-        each = part.get(key)
-        for at, listed in enumerate(each if isinstance(each, list) else ()):
-            yield f"/{key}/{at}", listed
-    for key in _MAPS:
-        named = part.get(key)
-        for name, value in named.items() if isinstance(named, Mapping) else ():
-            yield f"/{key}/{_escaped(name)}", value
+    """The schemas directly in a schema, with the step to each."""
+    for key, value in part.items():
+        if isinstance(value, dict):
+            if key in _ONE:
+                yield f"/{key}", value
+            elif key in _MAPS:
+                for name, each in value.items():
+                    yield f"/{key}/{_escaped(name)}", each
+        elif isinstance(value, list) and key in _LISTS:
+            for at, each in enumerate(value):
+                yield f"/{key}/{at}", each
 
 
 def rebuilt(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:

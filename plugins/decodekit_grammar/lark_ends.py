@@ -1,55 +1,102 @@
-"""Grammars in Lark that no finite text satisfies, because a rule needs itself in each of its alternatives."""
+"""Rules of a grammar in Lark that no finite text satisfies, because each of their alternatives needs one of them."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from decodekit import ParameterError
+from decodekit_grammar.lark_tokens import NotReadError, tokens_of
 
 __all__ = ["require_rules_end"]
 
-_TOKEN = re.compile(
-    r"""(?P<skip>[^\S\n]+|//[^\n]*|\#[^\n]*)|(?P<line>\n)|(?P<json>%(?:json|regex)\s*(?=\{))|(?P<statement>%[^\n]*)
-    |(?P<text>"(?:\\.|[^"\\\n])*"i?|/(?:\\.|[^/\\\n])+/[a-z]*|<[^<>\s]*>|@[\w-]+)|(?P<name>[?!]?[A-Za-z_][\w-]*)
-    |(?P<count>\{[0-9,\ ]*\}|~[0-9]+(?:\.\.[0-9]+)?)|(?P<sign>[:|()\[\]*+?.,=~&0-9])|(?P<arrow>->)""",
-    re.VERBOSE,
-)
-_MOST_PASSES = 50  # over all rules; a grammar that needs more is not judged
+_MOST_PARTS = 300_000  # that are looked at: about 0.1 s; a grammar that needs more is not judged
 _DEEPEST = 100  # groups in groups
 
 _Tokens = list[tuple[str, str]]
-_Expansion = list[list[Any]]  # alternatives of parts: the name of a rule, None for what always ends, or an expansion
+_Expansion = list[list[Any]]  # alternatives of parts: a rule's name, None for a text, an expansion, an _Optional
 
 
-class _NotReadError(Exception):
-    """A grammar that is not judged here: llguidance says what is wrong with it."""
+class _Optional:
+    """A part that may be left out."""
+
+    def __init__(self, part: Any) -> None:
+        self.part = part
 
 
 def require_rules_end(grammar: str) -> None:
-    """Raise `ParameterError` for a grammar of which no text ends.
+    """Raise `ParameterError` for a grammar in which a text may come to a rule that never ends.
 
     A grammar in a syntax that is not read here is not judged.
     """
     try:
-        rules = {name: _expansion(tokens[::-1]) for name, tokens in _rules(list(_tokens(grammar)))}
-    except (_NotReadError, json.JSONDecodeError):
+        rules = {
+            name: _expansion(tokens[::-1])
+            for name, tokens in _rules([(kind, text) for kind, text, _ in tokens_of(grammar)])
+        }
+        ends = _ending(rules)
+    except NotReadError:
         return
-    ends: set[str] = set()
-    for _ in range(_MOST_PASSES):
-        more = {name for name, body in rules.items() if name not in ends and _ends(body, rules, ends)}
-        if not more:
-            break
-        ends |= more
-    else:
-        return
-    if "start" in rules and "start" not in ends:
-        endless = sorted(rules.keys() - ends)
+    endless = [name for name in _reached(rules) if name not in ends]
+    if "start" in endless:
         raise ParameterError(
             f"no text of the grammar ends: each alternative of {', '.join(endless[:3])} needs a rule that never ends"
         )
+    if endless:
+        raise ParameterError(
+            f"a text that comes to {endless[0]} never ends: each alternative of {', '.join(endless[:3])} needs a rule "
+            "that never ends; give it one that does, or leave it out"
+        )
+
+
+def _reached(rules: Mapping[str, _Expansion]) -> list[str]:
+    """The rules that `start` needs or may have, and so on; the nearer ones first."""
+    found = [name for name in ("start",) if name in rules]
+    known = {*found}
+    for name in found:  # it grows
+        new = dict.fromkeys(each for each in _names(rules[name]) if each in rules and each not in known)
+        known |= new.keys()
+        found += new
+    return found
+
+
+def _names(body: _Expansion) -> Iterator[str]:
+    """The names in an expansion."""
+    waiting: list[Any] = [body]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, _Optional):
+            waiting.append(part.part)
+        elif isinstance(part, list):
+            waiting.extend(reversed(part))
+
+
+def _ending(rules: Mapping[str, _Expansion]) -> set[str]:
+    """The rules of which a text ends: first those that need no other, then those that need only these, and so on.
+
+    Raises:
+        NotReadError: it takes too long.
+    """
+    users: dict[str, list[str]] = {}
+    sizes = {}
+    for name, body in rules.items():
+        names = list(_names(body))
+        sizes[name] = len(names) + len(body) + 1
+        for each in dict.fromkeys(names):
+            users.setdefault(each, []).append(name)
+    ends: set[str] = set()
+    waiting, left = [*rules], _MOST_PARTS
+    while waiting:
+        name = waiting.pop()
+        left -= sizes[name]
+        if left < 0:
+            raise NotReadError
+        if name not in ends and _ends(rules[name], rules, ends):
+            ends.add(name)
+            waiting.extend(users.get(name, ()))
+    return ends
 
 
 def _ends(body: _Expansion, rules: Collection[str], ends: Collection[str]) -> bool:
@@ -60,29 +107,15 @@ def _ends(body: _Expansion, rules: Collection[str], ends: Collection[str]) -> bo
     )
 
 
-def _tokens(grammar: str) -> Iterator[tuple[str, str]]:
-    at = 0
-    while at < len(grammar):
-        match = _TOKEN.match(grammar, at)
-        if match is None:
-            raise _NotReadError
-        kind, at = str(match.lastgroup), match.end()
-        if kind == "json":
-            _, at = json.JSONDecoder().raw_decode(grammar, at)
-            kind = "text"
-        if kind not in ("skip", "statement"):
-            yield kind, match.group()
-
-
 def _rules(tokens: _Tokens) -> Iterator[tuple[str, _Tokens]]:
     """Each rule with the tokens of its right side; terminals always end."""
     starts = [at for at in range(len(tokens)) if _begins_rule(tokens, at)]
-    for at, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
+    for at, end in zip(starts, [*starts[1:], len(tokens)], strict=False):  # there may be none
         body = tokens[at:end]
         colon = next(i for i, token in enumerate(body) if token == ("sign", ":"))
         name = body[0][1].lstrip("?!")
         if any(token == ("sign", ":") for token in body[colon + 1 :]):
-            raise _NotReadError  # a grammar with parameters
+            raise NotReadError  # a grammar with parameters
         if name != name.upper():
             yield name, [token for token in body[colon + 1 :] if token[0] != "line"]
 
@@ -113,19 +146,19 @@ def _expansion(tokens: _Tokens, close: str = "", depth: int = 0) -> _Expansion:
             body.append([])
         elif kind == "sign" and text in "([":
             if depth == _DEEPEST:
-                raise _NotReadError
+                raise NotReadError
             group = _expansion(tokens, ")" if text == "(" else "]", depth + 1)
-            parts.append(group if text == "(" else None)
+            parts.append(group if text == "(" else _Optional(group))
         elif text in ("?", "*") or (kind == "count" and text[1:].lstrip().startswith(("0", ","))):
             if not parts:
-                raise _NotReadError
-            parts[-1] = None
-        elif kind in ("name", "text"):
+                raise NotReadError
+            parts[-1] = _Optional(parts[-1])
+        elif kind in ("name", "text", "json"):
             parts.append(text if kind == "name" else None)
         elif kind == "arrow" and tokens:
             tokens.pop()  # another name for the alternative
         elif kind != "count" and text not in "+.":
-            raise _NotReadError
+            raise NotReadError
     if close:
-        raise _NotReadError
+        raise NotReadError
     return body

@@ -8,9 +8,10 @@ from typing import Any
 
 from decodekit import ParameterError
 
-__all__ = ["longest_forced", "require_few_optional_keys", "require_short", "require_short_texts"]
+__all__ = ["longest_forced", "require_few_objects", "require_few_optional_keys", "require_short", "require_short_texts"]
 
 _MOST_FORCED = 4096  # bytes
+_MOST_OBJECTS = 1000  # that may begin at one place; a parser's row has room for 2000
 _MOST_OPTIONAL = 498  # each may come next and is four items of a parser's row, which has 2000
 
 
@@ -91,3 +92,17 @@ def require_few_optional_keys(where: str, part: Mapping[str, Any]) -> None:
                 f"{where}: more than {_MOST_OPTIONAL} optional keys in a row are not supported; make some of them "
                 "required, or put them into objects of their own"
             )
+
+
+def require_few_objects(where: str, part: Mapping[str, Any]) -> None:
+    """Raise `ParameterError` for so many branches that begin with the same bracket."""
+    for key in ("anyOf", "oneOf"):
+        branches = part.get(key)
+        if not isinstance(branches, list) or len(branches) <= _MOST_OBJECTS:
+            continue
+        for kind in ("object", "array"):
+            if sum(isinstance(each, Mapping) and each.get("type") == kind for each in branches) > _MOST_OBJECTS:
+                raise ParameterError(
+                    f"{where}: more than {_MOST_OBJECTS} branches of the type {kind} in {key} are not supported; give "
+                    "one branch an enum in place of many that differ in a const"
+                )

@@ -6,7 +6,6 @@ finished. So it is asked for an error after every call.
 
 from __future__ import annotations
 
-import re
 import threading
 
 import numpy as np
@@ -15,25 +14,33 @@ from numpy.typing import NDArray
 
 from decodekit import ParameterError
 from decodekit_grammar.limits import require_short
+from decodekit_grammar.messages import explained
 from decodekit_grammar.vocabulary import BYTES, Vocabulary
 
 __all__ = ["Matcher", "matches", "require_valid"]
 
 _MOST_GUESSED = 1024  # bytes: no more can be asked for in one call
-_LONGEST_MESSAGE = 600
-_TOO_MANY = re.compile(r"Current row has \d+ items; max is (\d+).*")
 _NO_TOKEN = "NoExtensionBias"  # noqa: S105 - a reason of llguidance
 
 
-def require_valid(grammar: str) -> None:
-    """Raise `ParameterError` with llguidance's own words for a grammar that it does not take, or that has no text."""
+def require_valid(grammar: str, *, placed: bool = True) -> None:
+    """Raise `ParameterError` for a grammar that llguidance does not take, or that has no text.
+
+    Args:
+        grammar: as llguidance reads it.
+        placed: name the line and the column, which are those of the caller's text.
+    """
     native = LLMatcher(BYTES, grammar, log_level=0)
     if not native.is_error():
-        require_short(len(native.compute_ff_bytes()))
+        forced = native.compute_ff_bytes()
+        require_short(len(forced))
         native.compute_bitmask()
+        native.try_consume_tokens(list(forced))  # behind a first bracket there may be too many ways to go on
     if native.is_error():
         message = native.get_error()
-        raise ParameterError("no text satisfies the grammar" if _NO_TOKEN in message else _short(message))
+        if _NO_TOKEN in message:
+            raise ParameterError("no text is allowed: its parts exclude each other; loosen one of them")
+        raise ParameterError(explained(message, placed=placed))
 
 
 def matches(grammar: str, text: str) -> bool:
@@ -109,7 +116,7 @@ class Matcher:
             native = self._native.deep_copy()
         if not native.consume_token(token_id):
             if token_id < len(self._vocabulary.tokens) and self.mask[token_id]:
-                raise ParameterError(_short(native.get_error()))  # too complex to go on
+                raise ParameterError(explained(native.get_error()))  # too complex to go on
             data = self._vocabulary.tokens[token_id] if token_id < len(self._vocabulary.tokens) else b""
             raise ParameterError(f"the grammar does not allow the token {token_id} ({data!r}) here")
         return Matcher(self._vocabulary, native)
@@ -132,7 +139,7 @@ class Matcher:
     def _require_sound(self) -> None:
         if self._native.is_error():
             message = self._native.get_error()
-            raise ParameterError(_short(message)) if _NO_TOKEN not in message else self._no_token()
+            raise ParameterError(explained(message)) if _NO_TOKEN not in message else self._no_token()
 
     def _require_writable(self) -> None:
         """The text that must follow is not too long, and there are tokens for it."""
@@ -149,16 +156,3 @@ class Matcher:
         return ParameterError(
             "no token of this vocabulary continues the grammar here; a byte that it needs has no token"
         )
-
-
-def _short(message: str) -> str:
-    """llguidance's words without a picture of the source and without the state of its parser."""
-    reason = re.search(r"^error: (.+)$", message, re.MULTILINE)
-    first = reason[1] if reason else message.splitlines()[0].strip()
-    text = re.sub(r"^(?:at )?(\d+)\((\d+)\): ", r"line \1, column \2: ", first)
-    text = _TOO_MANY.sub(
-        r"there are too many ways to go on here (more than \1 items in a row of llguidance's parser): about 500 "
-        "optional keys of one object are possible, or as many branches that begin alike",
-        text,
-    )
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:300]} ... {text[-300:]}"

@@ -12,11 +12,13 @@ from decimal import Decimal
 from typing import Any
 
 from decodekit import ParameterError
+from decodekit_grammar.number_bounds import beyond
 
 __all__ = ["require_exact_numbers"]
 
 _EXACT = 2**53
 _MOST_POWER = 22
+_SURE_DIGITS = 15  # of any decimal number, a float64 keeps them
 _INT64 = 2**63 - 1  # as an upper limit of integers it is kept
 _OTHER_BOUNDS = {
     "exclusiveMinimum": ("maximum", "exclusiveMaximum"),
@@ -58,7 +60,10 @@ def _require_exact_bound(where: str, key: str, bound: float, *, integer: bool) -
 
 
 def _require_room_beside_whole(where: str, part: Mapping[str, Any]) -> None:
-    """llguidance takes the whole number of an exclusive bound too where the other bound has the same whole part."""
+    """llguidance takes the whole number of an exclusive bound too where the other bound has the same whole part.
+
+    The next float64 is then the bound, if llguidance reads that exactly.
+    """
     if not part.keys() & {"exclusiveMinimum", "exclusiveMaximum", "allOf"}:
         return
     together = list(_conjoined(part))
@@ -68,10 +73,12 @@ def _require_room_beside_whole(where: str, part: Mapping[str, Any]) -> None:
         for bound in _numbers(bounds):
             others = _OTHER_BOUNDS[opened]
             ends = [side * (end - bound) for each in together for key in others for end in _numbers(each.get(key))]
-            if bound == int(bound) and side * bound >= 0 and any(0 < end < 1 for end in ends):
+            near = bound == int(bound) and side * bound >= 0 and any(0 < end < 1 for end in ends)
+            if near and beyond(side * bound) is None:
+                digits = _SURE_DIGITS - len(str(abs(int(bound))))
                 raise ParameterError(
                     f"{where}: {opened} {bound} with another bound nearer than 1 is not supported; use {closed} with "
-                    "a number beside it"
+                    f"a number beside it, such as {round(bound + side * 10.0**-digits, digits)}"
                 )
 
 

@@ -21,23 +21,17 @@ from decodekit_grammar.formats import with_dates
 from decodekit_grammar.json_values import as_json, require_sensible
 from decodekit_grammar.keys import with_plain_keys
 from decodekit_grammar.keywords import is_keyword, parts, rebuilt, require_kept, require_shallow, without_notes
-from decodekit_grammar.limits import require_few_optional_keys, require_short_texts
+from decodekit_grammar.limits import require_few_objects, require_few_optional_keys, require_short_texts
 from decodekit_grammar.matcher import require_valid
+from decodekit_grammar.messages import NO_VALUE
+from decodekit_grammar.number_bounds import with_kept_bounds
 from decodekit_grammar.numbers import require_exact_numbers
 
-__all__ = ["checked_schema", "prepared", "schema_of_type"]
+__all__ = ["checked_schema", "prepared", "refused", "require_supported_words", "schema_of_type"]
 
 _FORMATS_OF_TYPES = ("binary", "path", "file-path", "directory-path", "password")  # of pydantic; any text will do
 _LONGEST_PLACE = 300
 _MOST_READ = 5_000_000  # characters of schemas that are tried to find a place: about a second
-_CLEARER = {
-    "oneOf constraints are not supported": (
-        "one value may satisfy two branches of oneOf, as far as can be seen; give each branch a required property with "
-        "a const of its own, or use anyOf"
-    ),
-    "Failed to generate regex for": "a bound of 19 digits or more is not supported",
-}
-_NO_VALUE = "Unsatisfiable schema"  # its cause stands in the message of the innermost schema
 
 
 def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
@@ -47,10 +41,26 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
         ParameterError: it is not valid or not supported, with the place as a JSON pointer; or a word in it is no
             keyword, which JSON Schema itself would ignore.
     """
+    schema = require_supported_words(schema)
+    message = refused(schema)
+    if message is None:
+        return schema
+    place, message = _deepest(message, schema)
+    if len(place) > _LONGEST_PLACE:
+        place = f"{place[: _LONGEST_PLACE // 2]} ... {place[-_LONGEST_PLACE // 2 :]}"
+    raise ParameterError(f"at {place or 'its root'}: {message}; see docs/constraints.md")
+
+
+def require_supported_words(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema as JSON has it, if all that can be judged without compiling it is supported.
+
+    Raises:
+        ParameterError: as for `checked_schema`.
+    """
     schema = as_json(schema)
-    require_shallow(schema)
-    draft = str(schema.get("$schema", ""))
     places = dict(parts(schema))
+    require_shallow(places)
+    draft = str(schema.get("$schema", ""))
     for place, part in places.items():
         require_kept(place, part, draft)
         where = f"at {place or 'its root'}"
@@ -58,14 +68,9 @@ def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
         require_exact_numbers(where, part)
         require_short_texts(where, part)
         require_few_optional_keys(where, part)
-    message = _refused(schema)
-    if message is None:
-        require_end(places)
-        return schema
-    place, message = _deepest(message, schema)
-    if len(place) > _LONGEST_PLACE:
-        place = f"{place[: _LONGEST_PLACE // 2]} ... {place[-_LONGEST_PLACE // 2 :]}"
-    raise ParameterError(f"at {place or 'its root'}: {message}; see docs/constraints.md")
+        require_few_objects(where, part)
+    require_end(places)
+    return schema
 
 
 def prepared(schema: Any) -> Any:
@@ -79,7 +84,7 @@ def prepared(schema: Any) -> Any:
     def read(part: dict[str, Any]) -> dict[str, Any]:
         return with_plain_keys(with_dates(with_patterns_in_rust(branches.separate(without_notes(part, text)))))
 
-    return rebuilt(schema, read)
+    return rebuilt(rebuilt(schema, read), with_kept_bounds)  # after it: branches are told apart by their bounds
 
 
 def schema_of_type(given: Any) -> Any:
@@ -114,12 +119,12 @@ def _of_a_type(schema: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _refused(schema: Any) -> str | None:
-    """Why llguidance does not take a schema: its own words, or clearer ones."""
+def refused(schema: Any) -> str | None:
+    """Why llguidance does not take a schema; None if it does."""
     try:
         require_valid(LLMatcher.grammar_from_json_schema(json.dumps(prepared(schema))))
     except ParameterError as error:
-        return next((words for begin, words in _CLEARER.items() if str(error).startswith(begin)), str(error))
+        return str(error)
     return None
 
 
@@ -130,7 +135,7 @@ def _deepest(message: str, schema: dict[str, Any]) -> tuple[str, str]:
     most = 10 + _MOST_READ // len(json.dumps(schema))
     for place, part in islice(parts(schema), most):
         if place != found and place.startswith(found):
-            here = _refused({**shared, **part})
-            if here is not None and (here == message or (here.startswith(_NO_VALUE) and message.startswith(_NO_VALUE))):
+            here = refused({**shared, **part})
+            if here is not None and (here == message or (here.startswith(NO_VALUE) and message.startswith(NO_VALUE))):
                 found, message = place, here
     return found, message

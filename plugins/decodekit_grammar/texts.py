@@ -11,12 +11,12 @@ from pydantic import Field, field_validator
 from decodekit import ParameterError
 from decodekit_grammar.constraint import Constraint
 from decodekit_grammar.lark_ends import require_rules_end
+from decodekit_grammar.lark_schemas import require_supported_schemas, with_prepared_schemas
 from decodekit_grammar.limits import longest_forced, require_short
 from decodekit_grammar.matcher import require_valid
 
 __all__ = ["Choice", "Lark", "Regex", "begun_by"]
 
-_OF_A_GRAMMAR = re.compile(r"^line \d+, column \d+: (invalid regex .* \(in regex\): )?|; \w+ in regex /.*/$", re.DOTALL)
 _CONTROL = re.compile(r"<[\[|a-zA-Z]")
 _MOST_RULES = 1000
 _MOST_LETTERS = 1_000_000
@@ -99,10 +99,7 @@ class Regex(OfPattern):
     def _valid(cls, regex: str) -> str:
         if len(regex) - len(regex.rstrip("\\")) & 1:
             raise ValueError("it ends with a backslash that escapes nothing")
-        try:
-            require_valid(f"start: {_literal(regex)}")
-        except ParameterError as error:  # in the words of a grammar, which the caller has not written
-            raise ParameterError(_OF_A_GRAMMAR.sub("", str(error))) from error
+        require_valid(f"start: {_literal(regex)}", placed=False)
         return regex
 
     @property
@@ -134,8 +131,9 @@ class Lark(Constraint):
         if len(re.findall(r"^[^\S\n]*[?!]?\w+[^\S\n]*[\[{(.:]", lark, re.MULTILINE)) > _MOST_RULES:
             raise ValueError(f"a grammar has at most {_MOST_RULES} rules")  # llguidance follows them by recursion
         require_rules_end(lark)
+        require_supported_schemas(lark)
         if not _CONTROL.search(lark):  # else it is checked when the vocabulary is known
-            require_valid(lark)
+            require_valid(with_prepared_schemas(lark))
         return lark
 
     @property
@@ -144,7 +142,7 @@ class Lark(Constraint):
 
     @property
     def side(self) -> str:
-        return self.lark
+        return with_prepared_schemas(self.lark)
 
 
 def begun_by(text: str) -> str:

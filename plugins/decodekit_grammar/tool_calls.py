@@ -9,7 +9,7 @@ from decodekit import ParameterError
 from decodekit_grammar.branches import Branches
 from decodekit_grammar.keywords import old_draft, parts, rebuilt
 
-__all__ = ["call_of", "parameters_of", "require_own_names"]
+__all__ = ["all_of", "call_of", "parameters_of", "require_own_names"]
 
 
 def require_own_names(tools: list[dict[str, Any]]) -> None:
@@ -39,16 +39,23 @@ def call_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
     calls = [
         {
             "type": "object",
-            "properties": {
-                "name": {"const": tool.get("function", tool)["name"]},
-                "arguments": _as_document(parameters_of(tool), f"decodekit:///tools/{at}/"),
-            },
+            "properties": {"name": {"const": tool.get("function", tool)["name"]}, "arguments": arguments},
             "required": ["name", "arguments"],
             "additionalProperties": False,
         }
-        for at, tool in enumerate(tools)
+        for tool, arguments in zip(tools, _arguments(tools), strict=True)
     ]
     return calls[0] if len(calls) == 1 else {"anyOf": calls}
+
+
+def all_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
+    """The schema of an object with the arguments of every tool: no value is valid where one has none."""
+    named = {str(at): arguments for at, arguments in enumerate(_arguments(tools))}
+    return {"type": "object", "properties": named, "required": [*named], "additionalProperties": False}
+
+
+def _arguments(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [_as_document(parameters_of(tool), f"decodekit:///tools/{at}/") for at, tool in enumerate(tools)]
 
 
 def _as_document(schema: dict[str, Any], name: str) -> dict[str, Any]:

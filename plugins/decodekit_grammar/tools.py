@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
@@ -11,10 +12,10 @@ from pydantic import Field, field_validator
 from decodekit import ParameterError
 from decodekit.text.tools import require_tools
 from decodekit_grammar.json_schema import JsonConstraint
-from decodekit_grammar.schemas import checked_schema
+from decodekit_grammar.schemas import checked_schema, refused, require_supported_words
 from decodekit_grammar.texts import begun_by
 from decodekit_grammar.thinking import quoted
-from decodekit_grammar.tool_calls import call_of, parameters_of, require_own_names
+from decodekit_grammar.tool_calls import all_of, call_of, parameters_of, require_own_names
 from decodekit_grammar.writable import is_writable
 
 __all__ = ["Tools"]
@@ -49,15 +50,15 @@ class Tools(JsonConstraint):
     def _callable(cls, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
         require_tools(tools)
         for at, tool in enumerate(tools):
-            try:
-                checked_schema(parameters_of(tool))
-            except ParameterError as error:
-                raise ParameterError(f"tools[{at}], parameters, {error}") from error
+            with _naming(f"tools[{at}], parameters"):
+                require_supported_words(parameters_of(tool))
         require_own_names(tools)
-        try:
+        if refused(all_of(tools)) is not None:  # one of them is not possible, which anyOf alone would not tell
+            for at, tool in enumerate(tools):
+                with _naming(f"tools[{at}], parameters"):
+                    checked_schema(parameters_of(tool))
+        with _naming("the tools together"):
             checked_schema(call_of(tools))
-        except ParameterError as error:
-            raise ParameterError(f"the tools together, {error}") from error
         return tools
 
     @property
@@ -95,3 +96,12 @@ class Tools(JsonConstraint):
         if self.trigger in control:
             return f"{name}: {before} <[{control[self.trigger]}]>"
         return f"{name}[lazy]: {before} {quoted(self.trigger)}"
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Say in an error what it is of."""
+    try:
+        yield
+    except ParameterError as error:
+        raise ParameterError(f"{what}, {error}") from error

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from decodekit import ALL, Context, Detection, Disclosure, Distribution
+from decodekit import ALL, Context, Detection, Disclosure, Distribution, ParameterError
 from decodekit.plugin.traits import Kind
 from decodekit_watermark.contexts import Ids, as_ids, windows
 from decodekit_watermark.keys import Keyed
-from decodekit_watermark.tails import log_binomial_tail
+from decodekit_watermark.tails import log_binomial_tail, log_weighted_tail
 from decodekit_watermark.torch_generator import words
 
 __all__ = ["SynthID"]
@@ -103,26 +103,94 @@ class SynthID(Keyed):
         bits: NDArray[np.float64] = _table(self.table_seed, self.table_size)[hashed % self.table_size]
         return bits
 
-    def detect(self, ids: Iterable[int]) -> Detection:
+    def detect(
+        self, ids: Iterable[int], *, weights: Literal["equal", "falling"] | Sequence[float] = "equal"
+    ) -> Detection:
         """Look for the mark in a text.
 
         Args:
             ids: the tokens of the text, without its prompt.
+            weights: of the layers. 'equal' counts the ones of all; 'falling' is the weighted mean of the published
+                detector, from 10 for the first layer to 1 for the last, as late layers say less where a text has little
+                choice; or a number above 0 for each layer.
 
         Returns:
-            How many tokens count, one for each different context, and the mean of their bits; the number of ones among
-            all bits is binomial in a text without the mark. Where the hashes of two tokens agree in the last bits, all
-            their bits do, so that in a long text (from about 500 tokens at the default size) the p-value is too small;
-            `table_size` mends that.
+            How many tokens count, one for each different context, and the weighted mean of their bits. In a text
+            without the mark the ones of each layer are binomial, and with equal weights those of all layers: that
+            p-value is exact. With others it is an approximation, right to a few percent from three layers on.
+            Where the hashes of two tokens agree in the last bits, all their bits do, so that in a long text (from about
+            500 tokens at the default size) both are too small; `table_size` mends that.
+
+        Raises:
+            ParameterError: not one weight above 0 for each layer.
         """
+        bits, given = self._counted(ids), self._weights(weights)
+        count, ones = len(bits), bits.sum(axis=0)
+        if not count:
+            return Detection(0, 0.0, 0.0)
+        total, share = float((given * ones).sum()), float(_table(self.table_seed, self.table_size).mean())
+        if (given == given[0]).all():
+            tail = log_binomial_tail(int(ones.sum()), count * len(given), share)
+        else:
+            tail = log_weighted_tail(total, given, count, share)
+        return Detection(count, total / (count * float(given.sum())), tail)
+
+    def log_odds(
+        self, ids: Iterable[int], *, beta: Sequence[float], delta: Sequence[Sequence[float]], base_rate: float = 0.5
+    ) -> float:
+        """The log-odds that a text has the mark, by the Bayesian detector with parameters that somebody has trained.
+
+        The score that transformers and the published code give is ``1 / (1 + exp(-log_odds))``. Both leave out tokens
+        that follow a beginning of zeros, as `skip_first` does. A base rate and training texts are behind this number:
+        it is no p-value, and holds for texts like those.
+
+        Args:
+            ids: the tokens of the text, without its prompt.
+            beta: [layers], of the trained model.
+            delta: [layers, layers], of the trained model; what is on or above its diagonal has no effect.
+            base_rate: how probable the mark is before a text is seen.
+
+        Returns:
+            In nats.
+
+        Raises:
+            ParameterError: parameters for another number of layers, or a rate that is not between 0 and 1.
+
+        Source: Dathathri et al. 2024, supplement; transformers ``BayesianDetectorModel``.
+        """
+        layers = len(self.secret)
+        biases, slopes = np.asarray(beta, dtype=np.float64), np.asarray(delta, dtype=np.float64)
+        if biases.shape != (layers,) or slopes.shape != (layers, layers):
+            raise ParameterError(
+                f"beta and delta have the shapes {biases.shape} and {slopes.shape}, and the key has {layers} layers: "
+                f"they are ({layers},) and ({layers}, {layers})"
+            )
+        if not 0 < base_rate < 1:
+            raise ParameterError(f"base_rate is a probability between 0 and 1, not {base_rate!r}")
+        bits = self._counted(ids)
+        two = 1 / (1 + np.exp(-(bits @ np.tril(slopes, k=-1).T + biases)))  # that a match was between two tokens
+        surprise = np.log((bits + 0.5) * two + 1 - two).sum()
+        return math.log(base_rate) - math.log1p(-base_rate) + float(surprise)
+
+    def _counted(self, ids: Iterable[int]) -> NDArray[np.float64]:
+        """The bits of the tokens that count, as float64[n, layers]: the first of each different context."""
         output = as_ids(ids)
         rows, tokens = self._contexts(output)[:-1], output[self.width if self.skip_first else 0 :]
-        _, first = np.unique(rows, axis=0, return_index=True) if len(rows) else (None, np.empty(0, dtype=np.int64))
-        ones = int(self.bits(rows[first], tokens[first]).sum())
-        count, layers = len(first), len(self.secret)
-        share = float(_table(self.table_seed, self.table_size).mean())
-        mean = ones / (count * layers) if count else 0.0
-        return Detection(count, mean, log_binomial_tail(ones, count * layers, share))
+        if not len(rows):
+            return np.empty((0, len(self.secret)))
+        _, first = np.unique(rows, axis=0, return_index=True)
+        return self.bits(rows[first], tokens[first])
+
+    def _weights(self, given: str | Sequence[float]) -> NDArray[np.float64]:
+        layers = len(self.secret)
+        if isinstance(given, str):
+            if given not in ("equal", "falling"):
+                raise ParameterError(f"weights is 'equal', 'falling', or a number for each layer, not {given!r}")
+            return np.ones(layers) if given == "equal" else np.linspace(10, 1, layers)
+        weights = np.asarray(given, dtype=np.float64)
+        if weights.shape != (layers,) or not (np.isfinite(weights) & (weights > 0)).all():
+            raise ParameterError(f"weights is one number above 0 for each of the {layers} layers, not {given!r}")
+        return weights
 
 
 def _log_sum(logprobs: NDArray[np.float64]) -> float:

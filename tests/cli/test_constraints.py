@@ -58,7 +58,7 @@ def test_one_for_many_prompts(decodekit: Decodekit, tmp_path: Path) -> None:
         (("--choice", "a", "--regex", "b"), "--regex and --choice both say what the text must be"),
         (("--json-schema", "none.json"), "none.json: No such file"),
         (("--json-schema", "wrong.json"), "wrong.json is not JSON"),
-        (("--json-schema", "refused.json"), "at its root: Unimplemented keys"),
+        (("--json-schema", "refused.json"), "is not supported; leave it out"),
         (("--regex", "(?=a)b"), "look-around"),
     ],
 )

@@ -66,7 +66,7 @@ impure.pure = False  # type: ignore[attr-defined]
         ({"prompt": [77]}, "prompt 0: token id 77"),
         ({"model": Session(model(), stop=["b"])}, "stop: the session has stop strings"),
         ({"model": Session(model(), ban=["b"])}, "ban: the session has banned texts"),
-        ({"model": AsyncSession(model())}, "give it a Session"),
+        ({"model": AsyncSession(model())}, "await decodekit.asample_valid, or give it a Session"),
         ({"model": TableAdapter(scores, 4)}, "stop_ids: this adapter names no end-of-text token"),
         ({"model": TableAdapter(scores, 4), "stop_ids": [3]}, "valid: this adapter has no tokenizer"),
     ],

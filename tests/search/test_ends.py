@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from decodekit import AdapterError, EmptySupport, PluginError, ValidSamples, sample_valid
-from decodekit.search import known_prefixes, particles, runs, sampling, validator, writing
+from decodekit.search import known_prefixes, particles, planning, runs, validator, writing
 from decodekit.search.valid_samples import Method
 from tests.interrupts import count_opcodes, interrupt
 from tests.search.tables import MAX_TOKENS, PROMPT, Masked, model, odd, plain, texts, valid_of
@@ -77,7 +77,7 @@ def test_a_deadline_returns_what_is_there(method: Method) -> None:
     clock = iter([*[0.0] * 60, *[9.0] * 10_000])
     adapter = model()
     with pytest.MonkeyPatch.context() as patch:
-        for module in (sampling, validator, writing):
+        for module in (planning, validator, writing):
             patch.setattr(module.time, "monotonic", lambda: next(clock))
         found = sampled(odd, method, n=50, adapter=adapter, deadline=5.0, seed=2)
     assert found.finish_reason == "deadline" and found.cut > 0

@@ -56,6 +56,8 @@ async def asynchronous() -> tuple[Result, list[list[Result]], list[Result], list
     async with decodekit.AsyncSession(adapter, chain, seed=7) as tasks:
         one: Result = await tasks.generate("prompt", max_tokens=3, chain=[halve], metadata={"user": 1})
         several: list[list[Result]] = await tasks.generate_many(["prompt"], n=2)
+        found: decodekit.ValidSamples = await decodekit.asample_valid(tasks, "prompt", whole, n=2, method="awrs")
+        assert found.p_valid <= 1
         total: float = (await tasks.score("prompt", [1])).total
         assert (await tasks.rank("prompt", [[1], [2]]))[0].value >= total
         completed = [each async for each in tasks.as_completed(["prompt"], top_logprobs=2)]

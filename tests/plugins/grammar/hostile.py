@@ -123,6 +123,7 @@ _LARKS: dict[str, str] = {
     "an import": "%import common.WORD\nstart: WORD",
     "NUL": 'start: "\\x00"',
     "a schema in it": 'start: %json {"allOf": [{"not": {}}]}',
+    "a branch without an end": 'start: "a" | loop\nloop: "x" loop',
     "an infinite text": 'start: "a" start',
 }
 
@@ -161,6 +162,7 @@ _SCHEMAS: dict[str, Made] = {
     "allOf of anyOf": lambda: _any_of_product(12, 6),
     "allOf of 1,000": lambda: {"allOf": [{"type": "integer", "minimum": i} for i in range(1000)]},
     "anyOf of 3,000": lambda: {"anyOf": [_object([f"k{i}"], True) for i in range(3000)]},
+    "anyOf of 1,000": lambda: {"anyOf": [_object([f"k{i}"], True) for i in range(1000)]},
     "oneOf of 300": lambda: {"oneOf": [{"const": i} for i in range(300)]},
     "patterns of keys": lambda: {"patternProperties": {f"^{i}(a|b)*c{{1,9}}$": _STR for i in range(100, 200)}},
     "patterns that overlap": lambda: {"patternProperties": {f".*{i}.*": _STR for i in range(60)}},

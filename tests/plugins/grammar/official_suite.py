@@ -152,14 +152,14 @@ def reason(message: str) -> str:
     """A message without its place and the values in it."""
     text = " ".join(message.partition(": ")[2].split()).removesuffix("; see docs/constraints.md")
     text = text if message.startswith("at ") else " ".join(message.split())
+    quoted = re.search(r"\(llguidance: (.*)\)$", text)
+    text = quoted[1] if quoted else text
     text = re.sub(r"^Unimplemented keys: .*", "not supported", text)
     text = re.sub(r"^Unknown format: .*", "unknown format", text)
     text = re.sub(r"^Resource '.*", "it is of another document", text)
     text = re.sub(r"^Anchor '.*", "the anchor is not found", text)
     text = re.sub(r"^Unsatisfiable schema.*", "no value is valid", text)
-    text = re.sub(
-        r"^one value may satisfy two branches of oneOf.*", "branches that one value may satisfy together", text
-    )
+    text = re.sub(r"^oneOf constraints are not supported.*", "branches that one value may satisfy together", text)
     text = re.sub(r"^regex parse error.*", "not in the syntax of Rust's regex crate", text)
     text = re.sub(r"^\w+ is [-+.e0-9]+, which has too many digits.*", "too many digits to be read exactly", text)
     text = re.sub(r"^\w+ has the number .*", "a number with too many digits to be read exactly", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from typing import Annotated, Any
 
 import pytest
@@ -118,3 +119,18 @@ def test_words_that_say_nothing_may_stand_beside_a_schema_that_refers_to_itself(
 def test_a_schema_that_stands_in_a_word_of_ones_own_is_found() -> None:
     part = constraint({"x-shared": {"whole": {"type": "integer"}}, "$ref": "#/x-shared/whole"})
     assert accepts(part, "1") and not accepts(part, '"a"')
+
+
+def test_a_schema_in_a_grammar_is_read_as_one_alone() -> None:
+    """llguidance alone allows 0 here, a key in escapes, and a dot for a line break; the lines keep their numbers."""
+    near = {"type": "number", "exclusiveMinimum": 0, "maximum": 0.25}
+    schema = {"type": "object", "properties": {"n": near, "p": {"pattern": "^.$"}}, "required": ["n"]}
+    text = json.dumps(schema, indent=1)
+    part = processor("lark", lark=f'start: "a" x\nx: %json {text}', forcing="free")
+    assert accepts(part, 'a{"n":0.2}') and accepts(part, 'a{"n":0.2,"p":"é"}')
+    assert not accepts(part, 'a{"n":0}') and not accepts(part, 'a{"n":0.2,"\\u0070":1}')
+    assert not accepts(part, 'a{"n":0.2,"p":"\\n"}')
+    with pytest.raises(ParameterError, match=rf"line {3 + text.count(chr(10))}, column 4: nothing is not defined"):
+        processor("lark", lark=f'start: "a" x y\nx: %json {text}\ny: nothing')
+    loose = processor("lark", lark='start: %json {"x-guidance": {"lenient": true}, "not": {}}', forcing="free")
+    assert accepts(loose, "1")
