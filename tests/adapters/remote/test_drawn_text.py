@@ -233,7 +233,7 @@ def test_with_a_tokenizer_the_tokens_spell_the_text_or_it_is_an_error() -> None:
 LEFT_OUT: dict[str, tuple[Any, str]] = {
     "none": (None, "none"),
     "positive": ([entry("Hel", 0.5)], "not understood: the server sent positive logprobs"),
-    "a sum above 1": ([{**entry("Hel", -0.1), "top_logprobs": [entry(t, -0.1) for t in ("Hel", "lo")]}], "a sum of 1.8"),
+    "a sum above 1": ([{**entry("Hel", -0.1), "top_logprobs": [entry(t, -0.1) for t in ("Hel", "lo")]}], "sum of 1.8"),
     "of another text": ([entry("Bye")], "not understood: the list is of another text than the answer"),
 }  # fmt: skip
 
