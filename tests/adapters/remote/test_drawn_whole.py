@@ -94,7 +94,7 @@ WHOLE: dict[str, tuple[str, list[Any]]] = {
     ),
     "the block as it stops": (OTHER, [START, block("stop", content_block=SAID), END, LAST]),
     "the message as it stops": (OTHER, [START, END, {**LAST, "message": {"content": [SAID], "stop_reason": None}}]),
-    "the message as it stops alone": (OTHER, [START, {**LAST, "message": {"content": [SAID], "stop_reason": "end_turn"}}]),
+    "it alone": (OTHER, [START, {**LAST, "message": {"content": [SAID], "stop_reason": "end_turn"}}]),
 }  # fmt: skip
 
 
