@@ -30,8 +30,8 @@ from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary, Vocab
 __all__ = ["Connection", "Options", "needs_vocabulary", "server_of", "takes_texts_only"]
 
 _NOT_SHOWN = (
-    "use sampler='provider' to generate. score, rank and other samplers need its distributions, which no setting "
-    "gives: ask another API or server, or a model in process"
+    "to generate, end the chain with the sampler 'provider' (chain='temperature=0.7 provider'). score, rank and other "
+    "samplers need its distributions, which no setting gives: ask another API or server, or a model in process"
 )
 
 

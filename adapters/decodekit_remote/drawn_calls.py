@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from decodekit.errors import ProviderError
 from decodekit.model.drawn import Ending
@@ -30,10 +31,11 @@ class DrawnCalls:
     Args:
         tools: that were given; None for none.
         server: its name in errors.
+        clean: removes the key from what is logged and shown of a call; its arguments are the model's text.
     """
 
-    def __init__(self, tools: Tools | None, server: str) -> None:
-        self._tools, self._server = tools, server
+    def __init__(self, tools: Tools | None, server: str, clean: Callable[[str], str] = str) -> None:
+        self._tools, self._server, self._clean = tools, server, clean
         self._calls: list[_Call] = []
         self._last: _Call | None = None
         self._ended = False
@@ -121,7 +123,9 @@ class DrawnCalls:
 
     def _as_calls(self, *, ended: bool) -> tuple[ToolCall, ...]:
         names = [] if self._tools is None else self._tools.names
-        return tuple(call.made(names, complete=ended or call is not self._last) for call in list(self._calls))
+        made = [call.made(names, complete=ended or call is not self._last) for call in list(self._calls)]
+        clean = self._clean
+        return tuple(replace(call, id=clean(call.id), name=clean(call.name), fault=clean(call.fault)) for call in made)
 
 
 class _Call:

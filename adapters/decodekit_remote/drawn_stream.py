@@ -105,7 +105,8 @@ class _Answer:
 
     def __init__(self, server: Server, question: Request, path: str, noted: Mapping[str, str]) -> None:
         self._server, self._question = server, question
-        self._listed, self._calls = ListedText(), DrawnCalls(question.tools, server.dialect.name)
+        self._listed = ListedText()
+        self._calls = DrawnCalls(question.tools, server.dialect.name, server.transport.redaction.text)
         self._text = WholeText(lambda what: server.transport.error(path, what))
         self._held: list[Whole] = []
         self._schedule: dict[str, int | str] = {"drawn_by": server.dialect.name, **noted}

@@ -157,6 +157,17 @@ def test_a_server_that_ends_at_once_for_its_choice_gets_that_hint() -> None:
             generated(server, tools=[WEATHER], tool_choice=choice)
 
 
+def test_the_key_is_in_no_name_and_in_no_fault(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    key = "sk-canary-0123456789abcdef"
+    monkeypatch.setenv("CANARY_KEY", key)
+    evil = streamed_calls("openai_chat", (f"c-{key}", f"evil-{key}", ("{}",)))
+    with playing(lambda *_: evil) as server, caplog.at_level(logging.DEBUG):
+        result = generated(server, tools=[WEATHER], adapter={"api_key_env": "CANARY_KEY"})
+    (call,) = result.tool_calls
+    assert call.name.startswith("evil-") and "there is no tool 'evil-" in call.fault
+    assert key not in repr(result.to_dict()) + caplog.text and key.encode() not in result.trace.to_bytes()
+
+
 def test_an_end_for_calls_that_never_came_is_an_error() -> None:
     with (
         playing([chunk("Hm"), chunk(None, None, "tool_calls")]) as server,

@@ -201,7 +201,7 @@ def test_where_there_are_no_tools_they_are_refused_with_the_way_out() -> None:
     with playing([chunk("Hm"), chunk(None, None, "stop")]) as server:
         with pytest.raises(ParameterError, match="tools: openai_completions asks for the continuation of a text"):
             generated(server, "openai_completions", "the cat", tools=[WEATHER])
-        with pytest.raises(ParameterError, match=r"use sampler='provider'.*decodekit.processor.'tools'"):
+        with pytest.raises(ParameterError, match=r"end the chain with .* 'provider'.*decodekit.processor.'tools'"):
             generated(server, chain="multinomial", adapter={"prefill": "last_message"}, tools=[WEATHER])
         assert server.asked == []
 
