@@ -21,10 +21,11 @@ from typing import Any
 
 __all__ = ["OfRuns", "RunLog", "asking_runs", "get_logger"]
 
+_OURS = "decodekit"
 _runs: ContextVar[tuple[RunLog, ...]] = ContextVar("decodekit_runs", default=())
 
 
-def get_logger(name: str = "decodekit") -> Any:
+def get_logger(name: str = _OURS) -> Any:
     """The logger to use now. Call this for each event: the application may configure structlog at any time."""
     logger, asking = _plain_logger(name), _runs.get()
     if not asking:
@@ -38,7 +39,8 @@ def _plain_logger(name: str) -> Any:
     import structlog  # imported here because it would take a quarter of the time of `import decodekit`
 
     if structlog.is_configured():
-        return structlog.get_logger(name)
+        logger = structlog.get_logger(name)
+        return logger if name == _OURS else logger.bind(logger=name)  # a logger that only prints has no name
     return structlog.wrap_logger(
         _standard_logger(name),
         processors=[structlog.stdlib.filter_by_level, _for_a_record],
@@ -74,7 +76,7 @@ class RunLog:
 
     def __init__(self, adapter: str) -> None:
         self.id, self.adapter = secrets.token_hex(4), adapter
-        self._begun, self._logger = time.monotonic(), _plain_logger("decodekit")
+        self._begun, self._logger = time.monotonic(), _plain_logger(_OURS)
 
     def fields(self) -> dict[str, Any]:
         """What every event of the run carries."""

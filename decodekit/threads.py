@@ -7,11 +7,12 @@ Here whatever a signal could cut in two is a single call in C.
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
-from weakref import finalize
+from weakref import WeakSet, finalize
 
 __all__ = ["Bell", "Job", "Worker"]
 
@@ -39,6 +40,8 @@ class Bell:
 class Job:
     """A function that a `Worker` runs.
 
+    The garbage collector may call these methods, in any thread that holds any lock: `give_up` waits for nothing.
+
     Attributes:
         done: whether it has ended, or will never begin.
     """
@@ -65,47 +68,46 @@ class Job:
             self._over.ring()
 
     def give_up(self) -> None:
-        """Let it not begin. Where it has begun, wait for its end."""
+        """Let it not begin, if it has not begun."""
         if self._claim.acquire(blocking=False):
             self.done = True
-        elif not self.done:
-            self._heard()
 
     def result(self) -> None:
         """Wait for its end, and raise what it raised."""
         if not self.done:
-            self._heard()
+            self._over.heard()
+            self._over.ring()  # for others that wait
         if self._error is not None:
             raise self._error
-
-    def _heard(self) -> None:
-        self._over.heard()
-        self._over.ring()  # for others that wait
 
 
 class Worker:
     """A thread that runs functions, one after another.
 
-    It starts with the first function. It ends when the worker is garbage-collected, or with the process, which waits
-    for the function that runs.
+    It starts with the first function. It ends soon after the worker is garbage-collected, or with the process, which
+    waits for the function that runs.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._guard = threading.Lock()
         self._jobs: SimpleQueue[Job | None] | None = None
+        self._thread: threading.Thread | None = None
 
     def run(self, function: Callable[[], object]) -> Job:
-        """Have a function run, after those that were given before."""
+        """Have a function run, after those that were given before. At the end of the process it is run here and now."""
         job = Job(function)
+        if _ending:
+            job.run()
+            return job
         with self._guard:
             jobs = self._jobs or self._started()
         jobs.put(job)
         return job
 
     def drain(self) -> None:
-        """Wait for the end of all functions that were given."""
-        if self._jobs is not None:
+        """Wait for the end of all functions that were given, unless this is the worker's own thread."""
+        if self._jobs is not None and threading.current_thread() is not self._thread:
             self.run(_nothing).result()
 
     def _started(self) -> SimpleQueue[Job | None]:
@@ -113,8 +115,9 @@ class Worker:
         thread = threading.Thread(target=_work, args=(jobs,), name=self._name, daemon=True)
         try:
             thread.start()
-            finalize(self, _end, jobs, thread)
-            self._jobs = jobs
+            finalize(self, jobs.put, None).atexit = False
+            self._jobs, self._thread = jobs, thread
+            _all.add(self)
         except BaseException:
             jobs.put(None)
             raise
@@ -131,7 +134,17 @@ def _work(jobs: SimpleQueue[Job | None]) -> None:
         del job
 
 
-def _end(jobs: SimpleQueue[Job | None], thread: threading.Thread) -> None:
-    jobs.put(None)
-    if threading.current_thread() is not thread:
-        thread.join()
+_all: WeakSet[Worker] = WeakSet()
+_ending: list[bool] = []  # not empty at the end of the process, where no thread can begin
+
+
+def _end_all() -> None:
+    """At the end of the process: native code in a daemon thread would break it down."""
+    _ending.append(True)
+    for worker in list(_all):
+        if worker._jobs is not None and worker._thread is not None:
+            worker._jobs.put(None)
+            worker._thread.join()
+
+
+atexit.register(_end_all)

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from decodekit.threads import Bell, Worker
+from decodekit.threads import Bell, Job, Worker
 
 
 def named(name: str) -> list[threading.Thread]:
@@ -35,21 +35,37 @@ def test_a_worker_runs_in_order_raises_what_a_function_raised_and_goes_on() -> N
             failed.result()
 
 
-def test_a_job_that_is_given_up_does_not_begin_or_is_waited_for() -> None:
+def test_a_job_that_is_given_up_does_not_begin_and_waits_for_nothing() -> None:
     worker, seen, entered, leave = Worker("given up"), list[str](), Bell(), Bell()
 
     def long() -> None:
+        begun.give_up()  # the garbage collector may come here
+        worker.drain()
         entered.ring()
         assert leave.heard(20)
         seen.append("long")
 
+    begun = Job(long)
     begun, waiting = worker.run(long), worker.run(lambda: seen.append("never"))
     assert entered.heard(20)
     waiting.give_up()
-    leave.ring()
     begun.give_up()
+    assert waiting.done and not begun.done
+    leave.ring()
     worker.drain()
-    assert seen == ["long"] and waiting.done
+    assert seen == ["long"] and begun.done
+
+
+def test_a_worker_is_collected_in_a_thread_that_holds_threadings_own_lock() -> None:
+    """``threading.enumerate`` allocates a list under it, and a thread needs it to end."""
+    worker = Worker("collected under a lock")
+    worker.run(lambda: None).result()
+    (thread,) = named("collected under a lock")
+    with threading._active_limbo_lock:  # type: ignore[attr-defined]
+        del worker
+        gc.collect()
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 def test_the_thread_ends_with_its_worker_also_where_the_last_job_holds_it() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import llama_cpp
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from decodekit.distribution import Distribution, Schedule
 from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure
@@ -53,6 +54,11 @@ _INVARIANT = {
 }
 
 
+def _as_text(path: Any) -> Any:
+    """A path as text, and anything else as it is."""
+    return os.fsdecode(path) if isinstance(path, os.PathLike) else path
+
+
 class LlamaCppAdapter(OfOneProcess):
     """An `Adapter` for a GGUF model in this process.
 
@@ -81,7 +87,7 @@ class LlamaCppAdapter(OfOneProcess):
     def __init__(
         self,
         *,
-        model: Annotated[str, Field(min_length=1, max_length=4096)],
+        model: Annotated[str, BeforeValidator(_as_text), Field(min_length=1, max_length=4096)],
         n_ctx: Annotated[int, Field(ge=1, le=1_048_576)] | None = None,
         n_threads: Annotated[int, Field(ge=1, le=512)] | None = None,
         max_sequences: Annotated[int, Field(ge=1, le=250)] = 32,
@@ -92,6 +98,7 @@ class LlamaCppAdapter(OfOneProcess):
         sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", max_length=64)] | None = None,
         allow_downloads: bool = False,
     ) -> None:
+        model = _as_text(model)
         given = {key: value for key, value in locals().items() if key != "self"}
         validated(parameter_model(type(self)), given, "adapter 'llamacpp'")
         threads = n_threads or physical_cores()

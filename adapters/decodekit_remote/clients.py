@@ -6,10 +6,11 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import cache
+from typing import Any, TypeVar
 
 import httpx
 
-from decodekit.errors import AdapterError
+from decodekit.errors import AdapterError, ParameterError, brief, message_of
 
 __all__ = ["Clients", "LoopResources"]
 
@@ -17,6 +18,7 @@ _SPARES = 2  # spare connections: streams may end faster than a connection is ma
 _IN_EACH = "give a function that makes one, as client=lambda: httpx.AsyncClient(...)"
 _NO_CONNECTIONS = (httpx.MockTransport, httpx.ASGITransport)
 
+Made = TypeVar("Made")
 Client = httpx.AsyncClient | Callable[[], httpx.AsyncClient] | None
 Carrier = httpx.AsyncBaseTransport | Callable[[], httpx.AsyncBaseTransport] | None
 
@@ -73,6 +75,12 @@ class Clients:
     """
 
     def __init__(self, base_url: str, client: Client, transport: Carrier, concurrency: int) -> None:
+        for field, given, kind in (
+            ("client", client, httpx.AsyncClient),
+            ("transport", transport, httpx.AsyncBaseTransport),
+        ):
+            if not (given is None or isinstance(given, kind) or callable(given)):
+                raise _wrong(field, f"it is {brief(type(given))}", kind)
         self._base_url, self._concurrency = base_url, concurrency
         self._client, self._transport = client, transport
         self._by_loop: dict[asyncio.AbstractEventLoop, LoopResources] = {}
@@ -119,14 +127,36 @@ class Clients:
         if isinstance(given, httpx.AsyncClient):
             return LoopResources(given, loop, self._concurrency, close=False)
         if given is not None:
-            return LoopResources(given(), loop, self._concurrency, close=True)
+            own = _made_by(given, "client", httpx.AsyncClient)
+            return LoopResources(own, loop, self._concurrency, close=True)
+        if transport is None or isinstance(transport, httpx.AsyncBaseTransport):
+            carrier, theirs = transport, transport is not None
+        else:
+            carrier, theirs = _made_by(transport, "transport", httpx.AsyncBaseTransport), False
         client = httpx.AsyncClient(
-            transport=transport if isinstance(transport, httpx.AsyncBaseTransport) else transport and transport(),
+            transport=carrier,
             verify=_trust(),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._concurrency),
             trust_env=False,
         )
-        return LoopResources(client, loop, self._concurrency, close=not isinstance(transport, httpx.AsyncBaseTransport))
+        return LoopResources(client, loop, self._concurrency, close=not theirs)
+
+
+def _made_by(make: Callable[[], Any], field: str, kind: type[Made]) -> Made:
+    """What a function of the user makes; `ParameterError` where it raises, or makes something else."""
+    try:
+        made = make()
+    except Exception as error:  # the function is the user's
+        raise ParameterError(f"{field}: its function raised {type(error).__name__}: {message_of(error)}") from error
+    if not isinstance(made, kind):
+        if isinstance(made, httpx.Client):
+            made.close()
+        raise _wrong(field, f"its function made {brief(type(made))}", kind)
+    return made
+
+
+def _wrong(field: str, what: str, kind: type) -> ParameterError:
+    return ParameterError(f"{field}: {what}, and must be an httpx.{kind.__name__}, or a function that makes one")
 
 
 async def _keep(client: httpx.AsyncClient, *, close: bool) -> None:

@@ -267,6 +267,7 @@ def server_of(transport: Transport, found: Found, tokenizer: Tokenizer | None, o
         options.prefill,
         begun_answers,
         leaves_out=assumes,
+        standing=found.standing,
     )
     size = server.vocab_size
     if size is None:

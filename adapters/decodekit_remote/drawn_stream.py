@@ -127,7 +127,11 @@ class _Answer:
         counts = zip(event.counts, self._counts, strict=True)
         self._counts = Counts(*(new if new is not None else old for new, old in counts))
         if event.text:
-            self._text.add(event.text, event.part)
+            text, part, held = event.text, event.part, self._held
+            starts = [whole for whole in held if self._text.continues(text, part, whole)]
+            self._held = [whole for whole in held if whole not in starts]
+            yield from self._wholes(starts)
+            self._text.add(text, part)
         if event.calls and not event.text:
             entries: list[Entry] = []  # those of the calls, which are no text
         elif event.text is None:

@@ -10,7 +10,7 @@ from decodekit.chain import Chain
 from decodekit.chain.inverse import in_terms_of
 from decodekit.errors import ParameterError
 
-__all__ = ["ENGINES", "Engine", "EngineName", "engine_of"]
+__all__ = ["ENGINES", "Engine", "EngineName", "engine_of", "program_named"]
 
 EngineName = Literal["openai", "vllm", "sglang", "llama.cpp", "llama-cpp-python"]
 
@@ -41,7 +41,7 @@ class Engine:
         """
         translated = in_terms_of(self.preset, chain, off=self.off, window=self.window, order=self.order, called=called)
         settings = {self.spelling.get(name, name): value for name, value in translated.parameters.items()}
-        if "logit_bias" in settings:
+        if settings.get("logit_bias"):
             settings["logit_bias"] = {str(token): _number(bias) for token, bias in settings["logit_bias"].items()}
         return settings, translated.notes
 
@@ -67,7 +67,21 @@ ENGINES: Mapping[EngineName, Engine] = {
     "sglang": Engine("sglang", {**_OPEN, "top_k": -1, "repetition_penalty": 1.0}),
     "llama.cpp": Engine(
         "llama.cpp",
-        {"temp": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "typ_p": 1.0, "repeat_penalty": 1.0},
+        {  # the samplers that are not among these are switched off by the list of samplers, which is always sent
+            "temp": 1.0,
+            "dynatemp_range": 0.0,
+            "top_k": 0,
+            "top_p": 1.0,
+            "min_p": 0.0,
+            "min_keep": 0,
+            "typ_p": 1.0,
+            "repeat_penalty": 1.0,
+            "frequency_penalty": 0.0,
+            "presence_penalty": 0.0,
+            "mirostat": 0,
+            "logit_bias": {},
+            "ignore_eos": False,
+        },
         spelling={"temp": "temperature", "typ_p": "typical_p"},
         window="repeat_last_n",
         order={
@@ -99,3 +113,8 @@ def engine_of(named: EngineName | Literal["auto"], owner: str) -> tuple[EngineNa
     if owner in _OWNERS:
         return _OWNERS[owner], "named by the server"
     return "openai", "assumed"
+
+
+def program_named(owner: str) -> EngineName | None:
+    """The program that the ``owned_by`` of a server's model names, whose defaults are its operator's; None for none."""
+    return _OWNERS.get(owner)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from decodekit.errors import ConfigError
+from decodekit.errors import ConfigError, brief
 from decodekit.plugin.registry import define_group
 
 __all__ = ["named_tokenizer"]
@@ -26,7 +27,11 @@ def named_tokenizer(given: Any, vocab_size: int | None) -> tuple[Any, Any]:
         ConfigError: it is not a tokenizer, has another vocabulary, or a library is missing.
         ModelNotFound: there is no such model.
     """
+    if isinstance(given, os.PathLike):
+        given = os.fspath(given)
     if not isinstance(given, str):
+        if given is not None and not (hasattr(given, "encode") and isinstance(getattr(given, "vocab_size", None), int)):
+            raise ConfigError(f"tokenizer: {brief(given)} is no Tokenizer, and neither a name nor the path of a model")
         if given is not None and vocab_size is not None and given.vocab_size > vocab_size:
             raise _another_vocabulary("the tokenizer", given.vocab_size, vocab_size)
         return given, None

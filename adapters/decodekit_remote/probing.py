@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +19,12 @@ from decodekit.errors import (
     message_of,
 )
 from decodekit.plugin.registry import define_group
-from decodekit_remote.dialect import Capabilities, Dialect, Request, ServerInfo
+from decodekit_remote.dialect import Capabilities, Dialect, Position, Request, ServerInfo
 from decodekit_remote.dialects.completions import NoLogprobs
 from decodekit_remote.reading import SHAPE
 from decodekit_remote.refusals import Refused
 from decodekit_remote.server import put
+from decodekit_remote.standing import standing_of
 from decodekit_remote.transport import Transport
 
 __all__ = ["CHAT", "Found", "assumed", "contact", "dialect_named"]
@@ -33,7 +35,9 @@ CHAT = "openai_chat"
 """The dialect for conversations, which many servers of texts have too."""
 
 _LAST = ("openai_completions", CHAT)  # they match any server with /v1/models, so they are tried last
-_PROBE = "The capital of France is"
+_PROBES = ("The capital of France is", "1, 2, 3, 4,", "Is water wet? Answer with yes or no.")
+_MORE = 8  # tokens, where single ones came without lists
+_TRIES = 3  # for a second list, of a server that gave a first
 _MOVED = 0.05  # nats; schedules change values by less, a temperature of 2 by more
 
 
@@ -47,6 +51,7 @@ class Found:
         capabilities: what it can do, as declared and, after a probe, as seen.
         probed: whether there was a probe.
         temperature: None for greedy questions; 1.0 where the temperature affects the server's values.
+        standing: what its operator has it do to every answer that no request can switch off; '' where nothing is known.
     """
 
     dialect: Dialect
@@ -54,6 +59,7 @@ class Found:
     capabilities: Capabilities
     probed: bool = False
     temperature: float | None = None
+    standing: str = ""
 
 
 def dialect_named(name: str) -> Dialect:
@@ -91,7 +97,8 @@ async def contact(transport: Transport, dialect: Dialect | None, model: str | No
     """
     if dialect is not None:
         info = await _server_info(transport, dialect, model, "warning") or ServerInfo()
-        found = Found(dialect, replace(info, model=model or info.model), dialect.capabilities)
+        info = replace(info, model=model or info.model)
+        found = Found(dialect, info, dialect.capabilities, standing=await standing_of(transport.ask, info))
         return await _probed(transport, found) if probe and not found.capabilities.draws_only else found
     tried, drawing = [], None
     for name in _order():
@@ -106,7 +113,9 @@ async def contact(transport: Transport, dialect: Dialect | None, model: str | No
         if reported is None:
             tried.append(name)
             continue
-        found = Found(candidate, replace(reported, model=model or reported.model), candidate.capabilities)
+        reported = replace(reported, model=model or reported.model)
+        standing = await standing_of(transport.ask, reported)
+        found = Found(candidate, reported, candidate.capabilities, standing=standing)
         try:
             found = await _probed(transport, found)
         except ProviderError as error:
@@ -164,12 +173,12 @@ def _refuses_logprobs(error: ProviderError) -> bool:
 
 
 async def _seen(transport: Transport, found: Found) -> Found:
-    capabilities, dialect = found.capabilities, found.dialect
+    capabilities = found.capabilities
     top = min(capabilities.usual_top, capabilities.most_top)
-    one = None
+    question, one = None, None
     for tried in dict.fromkeys((top, min(top, 20), min(top, 5), 1)):
         try:
-            one = await _one_token(transport, found, Request((_PROBE,), top=tried, temperature=1.0))
+            question, one = await _listed(transport, found, tried)
         except Refused as error:
             if error.status not in (400, 422) or tried == 1:
                 raise
@@ -177,34 +186,70 @@ async def _seen(transport: Transport, found: Found) -> Found:
         if tried < top:
             capabilities = replace(capabilities, most_top=tried, usual_top=tried)
         break
-    assert one is not None
-    two = await _one_token(transport, found, Request((_PROBE,), top=min(top, 20), temperature=2.0))
-    shown = one.values()
-    stage, temperature = _stage(capabilities.stage, one, two)
-    if len(shown) < min(top, capabilities.most_top) and not capabilities.distinct_keys:
-        capabilities = replace(capabilities, most_top=len(shown), usual_top=min(len(shown), capabilities.usual_top))
+    assert question is not None and one is not None
+    two = await _hotter(transport, found, replace(question, top=min(top, 20)))
+    stage, temperature = _stage(capabilities.stage, _values(one), {} if two is None else _values(two))
+    shown = len(one.tokens)
+    if shown < min(top, capabilities.most_top) and not capabilities.distinct_keys:
+        capabilities = replace(capabilities, most_top=shown, usual_top=min(shown, capabilities.usual_top))
     info = found.info
     if capabilities.whole_vocabulary is None:
         try:
-            every = await _one_token(transport, found, Request((_PROBE,), top=1, everything=True))
+            whole_list = await _one_list(transport, found, Request(_PROBES[:1], top=1, everything=True))
         except AdapterError:
             capabilities = replace(capabilities, whole_vocabulary=False)
         else:
+            every = _values(whole_list)
             whole = info.vocab_size in (None, len(every)) and set(every) == set(range(len(every))) and len(every) > top
             capabilities = replace(capabilities, whole_vocabulary=whole, most_top=len(every) if whole else top)
             info = replace(info, vocab_size=len(every)) if whole else info
     capabilities = replace(capabilities, stage=stage)
-    return Found(dialect, info, capabilities, probed=True, temperature=temperature)
+    return replace(found, info=info, capabilities=capabilities, probed=True, temperature=temperature)
 
 
-async def _one_token(transport: Transport, found: Found, question: Request) -> Mapping[Any, float]:
+class _NoList(ProviderError):
+    """An answer had no list, though it may have needed none: its text ended, or its token is part of a character."""
+
+
+async def _listed(transport: Transport, found: Found, top: int) -> tuple[Request, Position]:
+    """A question that was answered with a list, and the list.
+
+    An answer without one says little of a server: the token that was drawn may be part of a character, for which
+    llama-server has no list, or end the text. So other prompts follow, and then a few tokens, one of which may have it.
+
+    Raises:
+        NoLogprobs: none of the answers has a list.
+    """
+    for prompt in _PROBES:
+        question = Request((prompt,), top=top, temperature=1.0)
+        with suppress(NoLogprobs, _NoList):
+            return question, await _one_list(transport, found, question)
+    question = Request(_PROBES[:1], top=top, tokens=_MORE)
+    return question, await _one_list(transport, found, question)
+
+
+async def _hotter(transport: Transport, found: Found, question: Request) -> Position | None:
+    """The list at twice the temperature; None where there is none to compare."""
+    if question.temperature is None:
+        return None
+    for _ in range(_TRIES):
+        with suppress(NoLogprobs, _NoList):
+            return await _one_list(transport, found, replace(question, temperature=2 * question.temperature))
+    return None
+
+
+async def _one_list(transport: Transport, found: Found, question: Request) -> Position:
     # A random token may end inside a character, where a server that can force tokens gives no list.
-    force = found.info.filler if found.capabilities.forces else None
+    force = found.info.filler if found.capabilities.forces and question.tokens == 1 else None
     question = replace(question, model=found.info.model or None, force=force)
     (reply,) = await put(transport, found.dialect, question, found.info.vocab_size)
     if not reply.positions:
-        raise ProviderError(f"{transport.base_url} answered the probe without a list of logprobs")
-    return dict(zip(reply.positions[0].tokens, reply.positions[0].logprobs, strict=True))
+        raise _NoList(f"{transport.base_url} answered the probe without a list of logprobs")
+    return reply.positions[0]
+
+
+def _values(position: Position) -> dict[Any, float]:
+    return dict(zip(position.tokens, position.logprobs, strict=True))
 
 
 def _stage(declared: Stage, one: Mapping[Any, float], two: Mapping[Any, float]) -> tuple[Stage, float | None]:

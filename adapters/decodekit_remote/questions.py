@@ -294,7 +294,8 @@ class Questions:
         if not self._server.capabilities.forces or filler is None or question.force is not None:
             raise ProviderError(
                 f"{self._server.transport.base_url} answered without a list of logprobs for its first token: "
-                "the text may end here, and the server does not say how likely that is"
+                "the text may end here, or its next token is part of a character, and the server does not say how "
+                "likely that is"
             )
         self._answers.mark_unlisted(prefix)
         forced = self._question([prefix], question.top)

@@ -127,11 +127,12 @@ def _runs(key: str) -> Iterator[str]:
         yield key[at : at + size][::-1]
         yield codecs.encode(key[at : at + size], "rot13")
         yield part.hex()
-        yield ",".join(map(str, part))  # a list of bytes
+        yield from (mark.join(map(str, part)) for mark in ("", ",", "-"))  # a list of bytes; blanks do not count
         yield part.hex(":")
         yield ",".join(f"0x{each:02x}" for each in part)
         yield "".join(f"0x{each:02x}" for each in part)
-        yield from (f"{mark},{mark}".join(key[at : at + size]) for mark in "'\"")  # a list of letters
+        yield from (mark.join(key[at : at + size]) for mark in ("','", '","', ",", "-"))  # a list of letters
+        yield key[at : at + size].encode("utf-16-le").hex()
     for fives in (base64.b85encode, base64.a85encode):
         for start in range(4):  # four bytes are five letters, and each letter depends on all four
             coded = fives(data[start : len(data) - (len(data) - start) % 4]).decode()

@@ -45,6 +45,7 @@ class Server:
         begun_answers: how prefixes that no text gives are sent; None where the server cannot be made to begin its
             answer with given tokens.
         leaves_out: whether tokens that a whole list has lost among equal texts are left out; see `distribution`.
+        standing: what its operator has it do to every answer that no request can switch off; '' where nothing is known.
     """
 
     transport: Transport
@@ -57,6 +58,7 @@ class Server:
     prefill: Prefill
     begun_answers: BegunAnswers | None = None
     leaves_out: bool = False
+    standing: str = ""
 
     @property
     def vocab_size(self) -> int | None:

@@ -20,6 +20,7 @@ from decodekit_remote.drawn_answer import DrawnAnswer
 from decodekit_remote.drawn_stream import drawn_tokens
 from decodekit_remote.engines import ENGINES, EngineName, engine_of
 from decodekit_remote.refusals import Refused
+from decodekit_remote.server import Server
 from decodekit_remote.vocabulary import HashedVocabulary
 
 __all__ = ["ServerDrawn"]
@@ -32,6 +33,24 @@ _OPTIONAL = ("seed", "stream_options", "stop", "stop_sequences")  # no law depen
 _LOGPROBS = ("logprobs", "top_logprobs", "include")  # a record only
 _SEEDS = 2**31 - 1
 _APART = 0x9E3779B1  # so that the samples of one prompt have different seeds
+
+
+def _require_switches(server: Server, program: EngineName | None) -> None:
+    """Raises `ParameterError` where the server does more to an answer than a request can switch off.
+
+    ``program`` is the one behind an API that takes few parameters: its own defaults, such as llama.cpp's top_k, apply.
+    """
+    if server.standing:
+        raise ParameterError(
+            f"sampler 'provider': this server was started with {server.standing}, which is not in the chain, and "
+            "no request can switch it off. Start it without, or use dialect 'llama_server', where decodekit draws"
+        )
+    if program is not None:
+        raise ParameterError(
+            f"sampler 'provider': {server.dialect.name} takes {' and '.join(server.capabilities.takes)} only, and this "
+            f"server is {program}, which may have a top_k, a min_p or a penalty of its own that they leave on. Use "
+            "dialect 'openai_chat', or say engine='openai' if it has none"
+        )
 
 
 class ServerDrawn:
@@ -71,10 +90,11 @@ class ServerDrawn:
         name: EngineName
         name, how = engine_of(engine, server.info.engine)
         takes = server.capabilities.takes
+        _require_switches(server, name if takes and how == "named by the server" else None)
         try:
             settings, notes = ENGINES[name].settings(terms.chain, server.dialect.name if takes else "")
             self._neutral = ENGINES[name].neutral(settings)
-            if "logit_bias" in settings and isinstance(server.vocabulary, HashedVocabulary):
+            if settings.get("logit_bias") and isinstance(server.vocabulary, HashedVocabulary):
                 raise ParameterError(
                     "sampler 'provider': logit_bias names token ids, and without a tokenizer those of this server are "
                     "not known; name its tokenizer with tokenizer="

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal
@@ -12,13 +13,7 @@ from pydantic import Field
 from decodekit.distribution import Distribution, Origin, Schedule
 from decodekit.distribution.disclosure import ALL, CHEAP, Disclosure, for_each
 from decodekit.draw.randomness import Randomness
-from decodekit.errors import (
-    AdapterError,
-    ConfigError,
-    DecodekitError,
-    OutOfMemory,
-    ParameterError,
-)
+from decodekit.errors import AdapterError, ConfigError, DecodekitError, OutOfMemory, ParameterError
 from decodekit.local.exclusive import Exclusive
 from decodekit.local.paths import cached_length, fault_of
 from decodekit.local.process import require_threads
@@ -103,6 +98,8 @@ class TorchAdapter(OfOneProcess):
         deterministic: bool = False,
         compile: bool = False,  # noqa: A002 - torch calls it that
     ) -> None:
+        if isinstance(model, os.PathLike):
+            model = os.fsdecode(model)
         parameters = {key: value for key, value in locals().items() if key != "self"}
         validated(parameter_model(type(self)), parameters, "adapter 'torch'")
         if device is not None and device_map is not None:

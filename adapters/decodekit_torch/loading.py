@@ -19,7 +19,9 @@ import torch
 
 from decodekit.errors import ConfigError, ModelNotFound, ParameterError
 from decodekit.local.fingerprint import file_fingerprint
-from decodekit.local.hub import HubName, hub_commit, hub_folder, hub_name
+from decodekit.local.hub import TOKENIZER_FILES, hub_commit, hub_folder
+from decodekit.local.hub_digests import is_of_the_hub
+from decodekit.local.hub_names import HubName, hub_name
 from decodekit.local.model_files import find_model
 from decodekit.log import get_logger
 from decodekit_torch.gguf_file import GgufFile
@@ -190,8 +192,8 @@ def _place_of(model: str, allow_downloads: bool) -> tuple[Path, Path | None]:
                 raise
             try:  # a name without an organisation, such as gpt2
                 return hub_folder(HubName(model), allow_downloads=allow_downloads), None
-            except ModelNotFound:
-                raise missing from None
+            except ModelNotFound as refused:
+                raise ModelNotFound(f"{missing}. As a model of the hub: {refused}") from None
         return file.parent, file
     return hub_folder(on_hub, allow_downloads=allow_downloads), None
 
@@ -201,14 +203,17 @@ def _is_hub_id(path: Path) -> bool:
 
 
 def _has_tokenizer(folder: Path) -> bool:
-    names = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
-    return any((folder / name).is_file() for name in names)
+    return any((folder / name).is_file() for name in TOKENIZER_FILES)
 
 
 def _folder_fingerprint(folder: Path) -> str:
+    """The digest over the configuration and the weights. The other files are only compared with the hub's digests."""
     digest = hashlib.sha256()
     for file in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
         digest.update(f"{file.name} {file_fingerprint(file)}\n".encode())
+    for file in folder.iterdir():
+        if is_of_the_hub(file):
+            file_fingerprint(file)  # which compares it
     return "sha256:" + digest.hexdigest()
 
 

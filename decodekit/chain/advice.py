@@ -62,7 +62,7 @@ class _Placed:
         described = registry.describe(link.call)
         value = described["params"].get(described["name"])
         main = float(value) if isinstance(value, int | float) else math.nan
-        return cls(place, described["name"], main, link.traits)
+        return cls(place, link.shown, main, link.traits)
 
     @property
     def removes(self) -> bool:

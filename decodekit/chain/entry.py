@@ -92,7 +92,7 @@ def entry_of(part: Applied, *, chosen: int, logprob: float | None, top: int, ste
             support = after.support()
             revived = int(support[before.logprobs_of(support) == -math.inf][0])
             raise PluginError(
-                f"it gave probability to token {revived}, which had none", plugin=part.link.name, step=step
+                f"it gave probability to token {revived}, which had none", plugin=part.link.shown, step=step
             )
     return Entry(
         name=part.link.name,

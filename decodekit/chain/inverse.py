@@ -15,6 +15,7 @@ from decodekit.chain.chain import Chain
 from decodekit.draw.samplers import greedy
 from decodekit.errors import ParameterError
 from decodekit.plugin import registry
+from decodekit.plugin.installed import OURS
 from decodekit.plugin.presets import names_of, recipe_of
 
 __all__ = ["Translated", "in_terms_of"]
@@ -65,7 +66,7 @@ def in_terms_of(
     Args:
         preset: the engine.
         chain: the chain.
-        off: the engine's parameters with which it changes nothing, where its defaults do.
+        off: the engine's parameters with which it changes nothing, where its defaults, or its operator's, do.
         window: the parameter that takes the ``window`` of penalties; '' for none.
         called: what has these parameters, in messages; the engine by default.
         order: of an engine whose parameter ``samplers`` orders its stages: the stage of each part; None for others.
@@ -85,7 +86,7 @@ def in_terms_of(
         parameters[names[part.name]] = part.parameters.get(part.name)
         if window and part.parameters.get("window") is not None:
             parameters[window] = part.parameters["window"]
-    if order is not None and wanted:
+    if order is not None:
         parameters["samplers"] = list(dict.fromkeys(order[part.name] for part in wanted if part.name in order))
     recipe = recipe_of(preset, None, parameters)
     theirs = Chain.from_parts(recipe.parts, recipe.sampler)
@@ -103,7 +104,9 @@ def _effective(chain: Chain) -> list[_Placed]:
     argmax_only: list[_Placed] = []
     for link, processor in zip(chain.links, chain.processors, strict=False):
         described = registry.describe(processor)
-        part = _Placed(described["name"], described["params"])
+        own = described["distribution"] in ("", OURS)  # a stranger's top_p is another law
+        name = described["name"] if own else f"{described['distribution']}:{described['name']}"
+        part = _Placed(name, described["params"])
         if part.name in _CHANGES_NOTHING and part.parameters.get(part.name) == _CHANGES_NOTHING[part.name]:
             continue
         parts.append(part)

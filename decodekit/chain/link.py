@@ -53,6 +53,13 @@ class Link:
     trusted: bool
     takes_many: bool = False  # it has the method `many`
 
+    @property
+    def shown(self) -> str:
+        """The name in messages: with the distribution in front where another one has the name."""
+        described = registry.describe(self.call)
+        group = "samplers" if registry.is_sampler(self.call) else "processors"
+        return registry.shown_name(group, described) if described["name"] == self.name else self.name
+
 
 class Applied(NamedTuple):
     """The result of one processor.
@@ -125,7 +132,7 @@ def call_processor(
         raise PluginError(
             "its formula depends on the backend's own offset of the scores, and this adapter gives logprobs; "
             "use a processor that is defined on logprobs, or a backend that gives logits",
-            plugin=link.name,
+            plugin=link.shown,
             step=ctx.step,
         )
     noise = None
@@ -139,11 +146,11 @@ def call_processor(
         blame(error, link, ctx)
         raise
     if not isinstance(after, Distribution):
-        raise PluginError(f"a processor returns a Distribution, {_instead(after)}", plugin=link.name, step=ctx.step)
+        raise PluginError(f"a processor returns a Distribution, {_instead(after)}", plugin=link.shown, step=ctx.step)
     if after.vocab_size != dist.vocab_size:
         raise PluginError(
             f"it turned a vocabulary of {dist.vocab_size} into one of {after.vocab_size}",
-            plugin=link.name,
+            plugin=link.shown,
             step=ctx.step,
         )
     return after, tuple(noise.tosses) if noise is not None else ()
@@ -192,12 +199,12 @@ def blame(error: BaseException, link: Link, ctx: Context) -> None:
     if from_outside(error):
         return
     if isinstance(error, DistributionError) and error.stage is None:
-        raise type(error)(error.message, stage=link.name, step=ctx.step) from error
+        raise type(error)(error.message, stage=link.shown, step=ctx.step) from error
     if isinstance(error, ConfigError):
-        raise PluginError(message_of(error), plugin=link.name, step=ctx.step) from error
+        raise PluginError(message_of(error), plugin=link.shown, step=ctx.step) from error
     if not isinstance(error, DecodekitError):
         raise PluginError(
-            f"raised {type(error).__name__}: {message_of(error)}", plugin=link.name, step=ctx.step
+            f"raised {type(error).__name__}: {message_of(error)}", plugin=link.shown, step=ctx.step
         ) from error
 
 

@@ -87,7 +87,7 @@ def facts(info: registry.PluginInfo) -> Facts:
     Raises:
         ConfigError: it cannot be imported, or its parameters have no schema.
     """
-    target, loaded = registry.load(info.group, info.name)
+    target, loaded = registry.load(info.group, registry.spelled(info.group, info.name, info.distribution))
     doc = read_doc(target.__doc__)
     part, shares, no_effect = None, None, ""
     if info.group in ("processors", "samplers"):
@@ -151,7 +151,10 @@ def _built(info: registry.PluginInfo, doc: PluginDoc) -> Any | None:
     example = doc.notes.get("Example")
     build = registry.processor if info.group == "processors" else registry.sampler
     try:
-        return build(info.name, **({} if example is None else read_example(example)))
+        return build(
+            registry.spelled(info.group, info.name, info.distribution),
+            **({} if example is None else read_example(example)),
+        )
     except ConfigError:
         if example is not None:
             raise

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from decodekit.chain import Chain
 from decodekit.chain.advice import advice
 from decodekit.config.layers import Merged, Origins, where_written
+from decodekit.config.objects import recorded, refuse_recorded_objects
 from decodekit.draw.context import MOST_TOKENS
 from decodekit.errors import ConfigError, message_of
 from decodekit.log import get_logger
@@ -138,12 +139,16 @@ class Config(BaseModel):
     def build_adapter(self) -> Any:
         """Build the adapter that the configuration names."""
         with self._says_where("adapter"):
-            return registry.adapter(self.adapter.type, **self.adapter.parameters())
+            parameters = self.adapter.parameters()
+            refuse_recorded_objects(parameters, f"adapter {self.adapter.type!r}")
+            return registry.adapter(self.adapter.type, **parameters)
 
     def build_chain(self) -> Chain:
         """Build the chain, in the order of the list. Advice is logged as warnings, each message once per process."""
         parts = [{"name": part.name, **part.parameters()} for part in (*self.chain, self.sampler)]
         with self._says_where("chain", "sampler"):
+            for part in parts:
+                refuse_recorded_objects(part, f"{part['name']!r} of the chain", "chain")
             chain = Chain.from_parts(parts[:-1], parts[-1], self._notes)
         for item in advice(chain):
             if item.message not in _advised:
@@ -156,7 +161,9 @@ class Config(BaseModel):
         if self.guesser is None:
             return None
         with self._says_where("guesser"):
-            return registry.guesser(self.guesser.name, **self.guesser.parameters())
+            parameters = self.guesser.parameters()
+            refuse_recorded_objects(parameters, f"guesser {self.guesser.name!r}", "guesser")
+            return registry.guesser(self.guesser.name, **parameters)
 
     def check(self) -> None:
         """Check the parameters of every plugin, without building an adapter or a guesser.
@@ -178,9 +185,18 @@ class Config(BaseModel):
         """The keyword arguments of `Session`."""
         return self.session.model_dump()
 
+    def as_given(self) -> dict[str, Any]:
+        """The resolved configuration, defaults included, with the Python objects that a dict may hold."""
+        guesser = {} if self.guesser is None else {"guesser": {"name": self.guesser.name, **self.guesser.parameters()}}
+        return {
+            "adapter": {"type": self.adapter.type, **self.adapter.parameters()},
+            "chain": [{"name": part.name, **part.parameters()} for part in self.chain],
+            "sampler": {"name": self.sampler.name, **self.sampler.parameters()},
+            **guesser,
+            "session": self.session_options(),
+        }
+
     def as_data(self) -> dict[str, Any]:
-        """The resolved configuration, defaults included, as plain data for the record."""
-        data = self.model_dump(mode="json")
-        if self.guesser is None:
-            del data["guesser"]
+        """The same as JSON data for the record: a Python object is named only (`decodekit.config.objects`)."""
+        data: dict[str, Any] = recorded(self.as_given())
         return data

@@ -15,6 +15,7 @@ from pathlib import Path
 import platformdirs
 
 from decodekit.errors import ModelNotFound
+from decodekit.local.hub_digests import require_as_announced
 from decodekit.log import get_logger
 
 __all__ = ["file_fingerprint", "remembered"]
@@ -27,14 +28,16 @@ def file_fingerprint(path: Path) -> str:
     """``sha256:`` and the hexadecimal SHA-256 of a file. Stored until its size or modification time changes.
 
     Raises:
-        ModelNotFound: the file cannot be read.
+        ModelNotFound: the file cannot be read, or it lies in the hub's cache and is not what the hub announced.
     """
     try:
         real = path.resolve(strict=True)
         stat = real.stat()
-        return remembered(f"file {real} {stat.st_size} {stat.st_mtime_ns}", lambda: _sha256(real))
+        digest = remembered(f"file {real} {stat.st_size} {stat.st_mtime_ns}", lambda: _sha256(real))
+        require_as_announced(path, digest)
     except OSError as error:
         raise ModelNotFound(f"model file {path} cannot be read: {error.strerror}") from error
+    return digest
 
 
 def remembered(key: str, compute: Callable[[], str]) -> str:

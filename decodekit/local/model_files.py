@@ -10,7 +10,8 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 from pathlib import Path
 
 from decodekit.errors import ModelNotFound, brief, did_you_mean, message_of
-from decodekit.local.hub import hub_file, hub_name
+from decodekit.local.hub import hub_file
+from decodekit.local.hub_names import hub_name
 
 __all__ = ["find_model", "installed_models"]
 

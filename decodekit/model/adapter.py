@@ -84,11 +84,13 @@ class Adapter(Protocol):
 
     An adapter may have a true attribute ``overlaps``: ``predict`` then computes outside the interpreter's lock and
     leaves a core free, and a session records a step while the next one is computed. ``predict`` is called in a worker
-    thread then, still once at a time. It may have an attribute ``caches``: true where it evaluates only what it has not
-    evaluated before, false where it evaluates every prefix from its first token. Without it a session finds out. It may
-    have a method ``cached_tokens(prefix) -> int | None``: how many leading tokens of a prompt need no evaluation, for
-    `Result.usage`; None where that is not known. With ``caches`` it is called before the prompt is asked for, otherwise
-    when the first answer is there. It must not wait.
+    thread then, still once at a time, and may be at work when a session has left a stream: ``close`` waits for that.
+
+    It may have an attribute ``caches``: true where it evaluates only what it has not evaluated before, false where it
+    evaluates every prefix from its first token. Without it a session finds out. It may have a method
+    ``cached_tokens(prefix) -> int | None``: how many leading tokens of a prompt need no evaluation, for `Result.usage`;
+    None where that is not known. With ``caches`` it is called before the prompt is asked for, otherwise when the first
+    answer is there. It must not wait.
 
     One that keeps more answers than those of the last call has a method ``forget()``: the next questions are answered
     anew then. What asks twice in order to compare calls it, and takes one answer object for one computation. It must

@@ -65,7 +65,7 @@ class Ahead:
         return self._own.result()
 
     def give_up(self) -> None:
-        """Forget the question. A call that has begun for it is waited for: the adapter may be closed next."""
+        """Forget the question. A call that has begun for it goes on; `decodekit.model.asking.drain` waits for it."""
         self._rounds.give_up(self._own)
         if self._job is not None and self._process == os.getpid():
             self._job.give_up()

@@ -30,6 +30,7 @@ __all__ = [
     "cached_tokens",
     "checked",
     "connect",
+    "drain",
     "is_async",
     "raise_typed",
     "rounds_of",
@@ -105,6 +106,12 @@ def _ask_async(
     finally:
         asked.discard(own)
     return checked(answers, prefixes, info)
+
+
+def drain(adapter: Adapter | AsyncAdapter) -> None:
+    """Wait until a call of this adapter that was begun ahead and given up has ended. It may be closed then."""
+    if not is_async(adapter) and not isinstance(adapter, BlockingAdapter):
+        rounds_of(adapter).drain()  # type: ignore[arg-type]
 
 
 def raise_typed(error: BaseException, name: str) -> NoReturn:

@@ -15,7 +15,7 @@ from decodekit.errors import AdapterError
 from decodekit.fork import after_fork
 from decodekit.model.adapter import Adapter, Answer, AsyncAdapter
 from decodekit.model.ahead import AheadInTask
-from decodekit.model.asking import blocking, checked, is_async, raise_typed
+from decodekit.model.asking import blocking, checked, drain, is_async, raise_typed
 from decodekit.model.background import Background
 from decodekit.model.in_flight import in_flight
 from decodekit.model.loops import OutOfTime, running
@@ -124,6 +124,7 @@ def _away(adapter: AsyncAdapter) -> Background:
 def _close_away(adapter: Adapter | AsyncAdapter) -> None:
     """Close an adapter in the loop of its calls, which ends then."""
     try:
+        drain(adapter)
         blocking(adapter).close()
     finally:
         with suppress(KeyError, TypeError):

@@ -55,7 +55,7 @@ class Background:
             waiting.cancel()
         if used is None or self._loop.process != os.getpid():
             return
-        if self._loop.leave(self._casual, cancelled=len(cancelled)):
+        if self._loop.leave(self._casual):
             self._loop.join()
 
     def wait(self, question: Callable[[], Awaitable[Value]], seconds: float | None = None) -> Value:
@@ -104,14 +104,14 @@ class Background:
     def _end(self, waiting: _Call) -> None:
         waiting.cancel()
         self._waiting.discard(waiting)
-        self._loop.answered()
 
     def _begin(self, question: Any, told: Callable[[], None] | None = None) -> _Call:
         """A call of the coroutine. Raises `AdapterError` once the access or the loop has ended."""
         with _guard:
             if self._dropped.alive and self._loop.open:
-                waiting = self._loop.submit(question, told)
+                waiting = self._loop.call(question, told)
                 self._waiting.add(waiting)
+                waiting.begin()
                 return waiting
         question.close()
         raise AdapterError(f"adapter {self._name!r} is closed")
@@ -124,6 +124,7 @@ class _Call:
         question: the coroutine of a value and an error.
         loop: where it runs.
         told: called when it is done, beside the bell.
+        ended: called when it has ended, on the loop's thread.
 
     Attributes:
         outcome: the value and the error; None where it was cancelled.
@@ -131,14 +132,23 @@ class _Call:
         bell: rung then.
     """
 
-    def __init__(self, question: Any, loop: asyncio.AbstractEventLoop, told: Callable[[], None] | None) -> None:
-        self._question, self._loop, self._told = question, loop, told
+    def __init__(
+        self,
+        question: Any,
+        loop: asyncio.AbstractEventLoop,
+        told: Callable[[], None] | None,
+        ended: Callable[[], None],
+    ) -> None:
+        self._question, self._loop, self._told, self._when_ended = question, loop, told, ended
         self._task: asyncio.Task[Any] | None = None
         self.outcome: tuple[Any, BaseException | None] | None = None
         self.done, self.bell = False, Bell()
 
-    def start(self) -> None:
-        """Run it. On the loop's thread."""
+    def begin(self) -> None:
+        """Have it run."""
+        self._loop.call_soon_threadsafe(self._start)
+
+    def _start(self) -> None:
         self._task = self._loop.create_task(self._question)
         self._task.add_done_callback(self._ended)
         if self.done:
@@ -160,6 +170,7 @@ class _Call:
         if not task.cancelled():
             self.outcome = task.result()
         self._tell()
+        self._when_ended()
 
     def _tell(self) -> None:
         self.done = True
@@ -175,7 +186,7 @@ class _Loop:
         self.process = os.getpid()
         self.open = True
         self._users = self._casual_users = 0
-        self._asked = 0  # calls that a user waits for
+        self._calls: WeakSet[_Call] = WeakSet()
         self._ends = False  # whether the loop stops after the last of these calls
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = self._runner.get_loop()
@@ -186,19 +197,21 @@ class _Loop:
         with self._runner:  # on the way out it cancels what still runs and closes the loop
             self._loop.run_forever()
 
-    def submit(self, question: Any, told: Callable[[], None] | None) -> _Call:
-        """Begin a call. The loop is open, and stays so because the caller holds the guard."""
-        self._asked += 1
-        call = _Call(question, self._loop, told)
-        self._loop.call_soon_threadsafe(call.start)
+    def call(self, question: Any, told: Callable[[], None] | None) -> _Call:
+        """A call that begins next. The loop is open, and stays so because the caller holds the guard."""
+        call = _Call(question, self._loop, told, self._ended)
+        self._calls.add(call)
         return call
 
-    def answered(self) -> None:
-        """Count one call as done."""
+    def _ended(self) -> None:
         with _guard:
-            self._asked -= 1
             if self._ends and self.open and not self._asked:
                 self.stop()
+
+    @property
+    def _asked(self) -> bool:
+        """Whether somebody waits for a call. One that was interrupted before it began is collected."""
+        return any(not call.done for call in list(self._calls))
 
     def enter(self, casual: bool) -> None:
         """Add one user."""
@@ -206,7 +219,7 @@ class _Loop:
         self._users += not casual
         self._ends = self._ends and casual
 
-    def leave(self, casual: bool, cancelled: int = 0) -> bool:
+    def leave(self, casual: bool) -> bool:
         """Remove one user. Returns whether the loop stops now: after the last user, once no call is waited for."""
         with _guard:
             self._casual_users -= casual
@@ -214,7 +227,7 @@ class _Loop:
             if not self.open or self._users or (casual and self._casual_users):
                 return False
             self._ends = True
-            if self._asked > cancelled:
+            if self._asked:
                 return False
             self.stop()
             return True

@@ -50,7 +50,7 @@ class Rounds:
 
     def __init__(self, predict: Predict) -> None:
         self._predict = predict
-        self._guard = threading.Lock()  # around the leader and the list
+        self._guard = threading.RLock()  # around the leader and the list; the garbage collector may come in between
         self._leader: RoundQuestion | None = None  # the question whose thread runs a round
         self._waiting: dict[RoundQuestion, None] = {}  # in the order in which they came
         self._arrived = Bell()
@@ -111,9 +111,9 @@ class Rounds:
         try:
             with self._guard:
                 if self._leader is None and self._expected == 1 and not self._waiting:
+                    self._thread = get_ident()  # before the leader: `_refuse_circles` reads them without the guard
                     alone, self._leader = True, _ALONE
             if alone:
-                self._thread = get_ident()
                 self.asked += tokens + len(prefixes)
                 started = time.perf_counter()
                 answers = self._predict(adapter, prefixes, needs)
@@ -180,9 +180,9 @@ class Rounds:
                     raise OutOfTime
                 with self._guard:
                     if self._leader is None:
+                        self._thread = get_ident()
                         self._leader = own
                 if self._leader is own:
-                    self._thread = get_ident()
                     self._round()
                     with self._guard:
                         self._leader = None
@@ -207,6 +207,10 @@ class Rounds:
         """Have a worker thread drive a question."""
         return self._aside.run(lambda: self._drive_for(own, until))
 
+    def drain(self) -> None:
+        """Wait until the worker thread has ended its calls."""
+        self._aside.drain()
+
     def serve_tasks_of(self, loop: EventLoop) -> None:
         """Have a worker thread of this loop drive the questions of its tasks, unless one does."""
         with self._guard:
@@ -222,7 +226,7 @@ class Rounds:
     def _serve(self, home: Hashable) -> None:
         while True:
             with self._guard:
-                own = next((each for each in self._waiting if each.home is home), None)
+                own = next((each for each in list(self._waiting) if each.home is home), None)
                 if own is None:
                     self._served.discard(home)
                     return
@@ -240,7 +244,7 @@ class Rounds:
     def _wake(self) -> None:
         """Wake a thread that can run the next round."""
         with self._guard:
-            woken = next((each.woken for each in self._waiting if each.woken is not None and not each.done), None)
+            woken = next((each.woken for each in list(self._waiting) if each.woken is not None and not each.done), None)
         if woken is not None:
             woken.ring()
 

@@ -38,6 +38,7 @@ __all__ = [
     "register_sampler",
     "sampler",
     "shared_names",
+    "shown_name",
     "sink",
     "spelled",
 ]
@@ -123,7 +124,11 @@ def is_sampler(part: Any) -> bool:
         if not (_SAMPLERS.has(part) and _PROCESSORS.has(part)):
             return _SAMPLERS.has(part)
         if not {OURS} & {*_SAMPLERS.owners(part), *_PROCESSORS.owners(part)}:
-            raise ConfigError(f"{part!r} is the name of a processor and of a sampler; write its distribution in front")
+            way = "write its distribution in front"
+            if ":" in part:
+                calls = f"decodekit.processor({part!r}) or decodekit.sampler({part!r})"
+                way = f"in a text they cannot be told apart; give {calls}, or write them in a .toml file"
+            raise ConfigError(f"{part!r} is the name of a processor and of a sampler; {way}")
         return OURS in _SAMPLERS.owners(part)
     target = _target(part)
     info = LOADED.get(target)
@@ -187,11 +192,26 @@ def spelled(group: str, name: str, distribution: str) -> str:
     return name if alone else f"{distribution}:{name}"
 
 
+def shown_name(group: str, described: Mapping[str, Any]) -> str:
+    """The name by which a recorded plugin is shown: ``dist:name`` where another distribution has the name here.
+
+    Args:
+        group: its kind, in the plural.
+        described: by `describe`, perhaps on another machine; '' is shown for one without a name.
+    """
+    name, owner = str(described.get("name", "")), str(described.get("distribution", ""))
+    if owner in ("", OURS):
+        return name
+    others = set(GROUPS.get(group, Group(group, group.removesuffix("s"))).claimed(name)) - {owner}
+    return f"{owner}:{name}" if others else name
+
+
 def shared_names() -> list[tuple[str, str, list[str]]]:
-    """(group, name, distributions) of each name that several distributions provide."""
+    """(group, name, distributions) of each name that several distributions provide, in undefined groups too."""
+    undefined = [Group(name, name.removesuffix("s")) for name in installed() if name not in GROUPS]
     return [
         (group.name, name, owners)
-        for group in GROUPS.values()
+        for group in (*GROUPS.values(), *undefined)
         for name in group.names()
         if len(owners := group.claimed(name)) > 1
     ]

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from decodekit.html.markup import Markup
+from decodekit.plugin import registry
 from decodekit.plugin.installed import our_version
 from decodekit.report.beginning import beginning
 from decodekit.report.columns import Columns, packed
@@ -144,7 +145,7 @@ def _run(source: Source, story: RunStory, start: int) -> dict[str, Any]:
             {
                 "seed": str(header.seed),
                 "level": header.level,
-                "chain": header.chain,
+                "chain": _named(header.chain),
                 "adapter": {key: value for key, value in header.adapter.items() if key in kept},
             }
         ),
@@ -157,6 +158,17 @@ def _run(source: Source, story: RunStory, start: int) -> dict[str, Any]:
         "lost": len(trace.steps) - sum(sequence.tokens for sequence in story.sequences),
         "streams": streams,
     }
+
+
+def _named(chain: Mapping[str, Any]) -> dict[str, Any]:
+    """The chain with the name by which each part is shown, where that is not the recorded one alone."""
+
+    def part(group: str, described: Mapping[str, Any]) -> dict[str, Any]:
+        shown = registry.shown_name(group, described)
+        return {**described, **({"shown": shown} if shown not in ("", described.get("name")) else {})}
+
+    processors = [part("processors", each) for each in chain.get("processors", [])]
+    return {**chain, "processors": processors, "sampler": part("samplers", chain.get("sampler", {}))}
 
 
 def _given(header: Header, prompt: int) -> str | None:

@@ -30,6 +30,8 @@ from decodekit.session.stop import OnUndisclosed, Stop
 from decodekit.text.token_text import TokenText
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.evidence import gather
+from decodekit.trace.header import Header
+from decodekit.trace.origin import StepOrigin
 from decodekit.trace.recalled import recalled_states
 from decodekit.trace.step import FinishReason, Level, Step, Timing
 from decodekit.trace.summary import RawSummary
@@ -52,6 +54,7 @@ class Decoder:
         top_logprobs: how many leading tokens each step keeps, raw and after each processor.
         metadata: given to processors as ``ctx.metadata``.
         attempt: the attempt of the noise; each rewind adds one; see RNG.md.
+        header: of the run, by which a step explains itself.
 
     Raises:
         ParameterError: stop strings without a tokenizer.
@@ -70,6 +73,7 @@ class Decoder:
         top_logprobs: int = 5,
         metadata: Mapping[str, Any] | None = None,
         attempt: int = 0,
+        header: Header | None = None,
     ) -> None:
         stop = stop or Stop()
         if stop.strings and tokenizer is None:
@@ -86,6 +90,7 @@ class Decoder:
         self._level = level
         self._top = top_logprobs
         self._attempt = attempt
+        self._header = header
         self.texts = self._text_stream()  # so far, and what is held back
         self._context = Context(TokenIds(prompt.since(0)), TokenIds(), tokenizer, metadata or {})
         self._states = chain.initial(self._context)
@@ -225,6 +230,7 @@ class Decoder:
             row=_row(dist) if self._level == "full" else None,
             complete=decided.complete,
             asked=decided.asked,
+            origin=self._origin(decided.before.context),
         )
 
     def repeat(self, step: Step, raw: Distribution | None = None, *, last: FinishReason | None = None) -> Step:
@@ -251,9 +257,9 @@ class Decoder:
             )
         if step.draw is not None:
             self._attempt = step.draw.attempt
-        noise = self.randomness.at(step.index, draw=self._attempt)
+        noise, origin = self.randomness.at(step.index, draw=self._attempt), self._origin(self._context)
         self._advance(step.token_id, recalled_states(self.chain, step, raw, self._context, self._states, noise))
-        return self._close(replace(step, text=self.texts.take(step.token_id)), last)
+        return self._close(replace(step, text=self.texts.take(step.token_id), origin=origin), last)
 
     def take(self, drawn: DrawnToken, *, waited: float = 0.0, last: FinishReason | None = None) -> Step:
         """Take a token that the provider drew: nothing is reshaped or drawn here. The arguments are those of `feed`.
@@ -269,8 +275,15 @@ class Decoder:
             top=self._top,
             waited=waited,
         )
+        step = replace(step, origin=self._origin(self._context))
         self._advance(drawn.token_id, self._states)
         return self._close(step, drawn.ends or last, limited=False)
+
+    def _origin(self, before: Context) -> StepOrigin | None:
+        """What explains the step that follows here."""
+        if self._header is None:
+            return None
+        return StepOrigin(self._header, self._tokenizer, before.prompt_ids, before.output_ids)
 
     def checkpoint(self) -> Checkpoint:
         """Where it stands, to be given to `rewind`. O(1): nothing in a checkpoint ever changes."""

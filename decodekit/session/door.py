@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from decodekit.chain import Chain
-from decodekit.errors import ConfigError, ParameterError, brief
+from decodekit.errors import ConfigError, DecodekitError, ParameterError, brief, message_of
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.plugin import registry
 from decodekit.session.async_session import AsyncSession
 from decodekit.session.base import BaseSession
 from decodekit.session.guessing import guesser_of
-from decodekit.session.named_model import FORMS, adapter_named, is_configuration, parameters_of
+from decodekit.session.named_model import FORMS, adapter_named, is_configuration, parameters_of, shown
 from decodekit.session.options import meant
 from decodekit.session.session import Session
 from decodekit.types import PathLike
@@ -62,14 +63,34 @@ def open_session(
         ConfigError: ``what`` is none of these; `ParameterError`: an option that neither has, or a wrong value.
         ModelNotFound: there is no such model.
     """
-    return _opened(Session, what, chain, options)
+    with _no_secret_of(what):
+        return _opened(Session, what, chain, options)
 
 
 def aopen(
     what: PathLike | Mapping[str, Any] | Adapter | AsyncAdapter, chain: GivenChain = None, **options: Any
 ) -> AsyncSession:
     """As `open`, for ``async with``: a session for tasks of an event loop. Loading a local model blocks."""
-    return _opened(AsyncSession, what, chain, options)
+    with _no_secret_of(what):
+        return _opened(AsyncSession, what, chain, options)
+
+
+@contextmanager
+def _no_secret_of(what: object) -> Iterator[None]:
+    """Errors repeat no user, password or key of an address, whoever raised them."""
+    name = os.fspath(what) if isinstance(what, str | os.PathLike) else ""
+    hidden = shown(name)
+    try:
+        yield
+    except DecodekitError as error:
+        if hidden == name:
+            raise
+        forms = (name, str(Path(name)), name.partition(":")[2])
+        said = message_of(error)
+        for form in filter(None, forms):
+            said = said.replace(form, shown(form))
+        error.args = (said, *error.args[1:])
+        raise error from None  # the cause repeats the name
 
 
 def _opened(kind: type[AnySession], what: object, chain: GivenChain, options: dict[str, Any]) -> AnySession:
@@ -93,6 +114,8 @@ def _opened(kind: type[AnySession], what: object, chain: GivenChain, options: di
     data["session"] = {**data.get("session", {}), **in_config}
     if made is not None:
         data = {key: value for key, value in data.items() if key not in ("chain", "sampler")}
+    if own["guesser"] is not None:
+        data.pop("guesser", None)
     opened = kind.from_config(data)
     if made is not None and opened.config is not None:
         opened.chain = made
@@ -111,13 +134,16 @@ def _configuration(what: object, options: dict[str, Any]) -> dict[str, Any]:
     from decodekit.config import load_config  # not needed to import decodekit
 
     if isinstance(what, Mapping):
-        return load_config(what, profile=options.pop("profile", None)).as_data()
+        return load_config(what, profile=options.pop("profile", None)).as_given()
     if not isinstance(what, str | os.PathLike):
         raise ConfigError(f"decodekit.open takes {FORMS}; {brief(what)} is none of these")
     name = os.fspath(what)
     if is_configuration(name):
-        return load_config(Path(name).expanduser(), profile=options.pop("profile", None)).as_data()
-    return {"adapter": adapter_named(name)}
+        return load_config(Path(name).expanduser(), profile=options.pop("profile", None)).as_given()
+    named = adapter_named(name, options)
+    for twice in sorted(set(named) & set(options)):
+        raise ParameterError(f"decodekit.open names {twice!r} twice: in its first argument, and as an option")
+    return {"adapter": named}
 
 
 def _with_parameters(part: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

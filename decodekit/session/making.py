@@ -14,6 +14,7 @@ from decodekit.session.roster import Entrant
 from decodekit.session.sequence import RunSequence
 from decodekit.session.settings import Settings
 from decodekit.session.stop import Stop
+from decodekit.trace.header import Header
 from decodekit.trace.step import Step
 
 __all__ = ["CallersUntil", "SequenceMaker"]
@@ -48,6 +49,7 @@ class SequenceMaker:
         ban: the banned phrases; None for none.
         until: the caller's.
         log: the run's.
+        header: of its record.
     """
 
     def __init__(
@@ -58,8 +60,9 @@ class SequenceMaker:
         ban: Ban | None,
         until: CallersUntil,
         log: RunLog,
+        header: Header,
     ) -> None:
-        self._log = log
+        self._log, self._header = log, header
         self._settings, self._options, self._seed, self._ban = settings, options, seed, ban
         self._stop = options.stop if options.stop.until is None else replace(options.stop, until=until)
 
@@ -76,6 +79,7 @@ class SequenceMaker:
             level=self._options.level,
             top_logprobs=settings.top_logprobs,
             metadata=settings.metadata,
+            header=self._header,
         )
         held = None if self._ban is None else HeldSteps(self._ban)
         return RunSequence(decoder, self._log, held, self._options.schema)

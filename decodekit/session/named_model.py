@@ -7,14 +7,17 @@ error that shows the form.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from decodekit.errors import ConfigError, ModelNotFound, brief, did_you_mean
-from decodekit.local.hub import hub_name
+from decodekit.local.hub_names import hub_name
 from decodekit.plugin import parameter_model, registry
+from decodekit.plugin.secrets import HIDDEN
 
-__all__ = ["FORMS", "adapter_named", "is_configuration", "parameters_of"]
+__all__ = ["FORMS", "adapter_named", "is_configuration", "parameters_of", "shown"]
 
 FORMS: Final = (
     "the name of a model package ('smollm2'), a .gguf file, the folder of a transformers model, "
@@ -32,6 +35,14 @@ _REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _SCHEME = re.compile(r"([A-Za-z][\w.-]*):(.*)", re.DOTALL)
 _WITH_OWNER = re.compile(r"([A-Za-z][\w.-]*:[A-Za-z][\w.-]*):(.*)", re.DOTALL)  # dist:adapter:model
 _LONGEST = 255  # bytes of a file's name
+# A hub's name is no address: hf:model@main.
+_USER = re.compile(r"(?<=//)[^/@\s]+@|(?:(?<=/)|^(?!hf:)|(?<=^hf:))[^/@\s:]+:[^/@]*@")
+_VALUES = re.compile(r"([?&][^=&\s]*=)[^&\s]+|(?<=\?)[^=&\s]+$")
+
+
+def shown(name: str) -> str:
+    """A name as a message shows it: without the user and the values of an address, or of what is nearly one."""
+    return _VALUES.sub(lambda found: f"{found[1] or ''}{HIDDEN}", _USER.sub(f"{HIDDEN}@", name))
 
 
 def is_configuration(name: str) -> bool:
@@ -39,11 +50,12 @@ def is_configuration(name: str) -> bool:
     return _URL.match(name) is None and Path(name).suffix.lower() == ".toml"
 
 
-def adapter_named(name: str) -> dict[str, Any]:
+def adapter_named(name: str, given: Collection[str] = ()) -> dict[str, Any]:
     """The table of the adapter that a name stands for: its type and its model.
 
     Args:
         name: in one of the `FORMS`, but no configuration.
+        given: the parameters that are given beside it; a model or a URL among them is not looked for in the name.
 
     Raises:
         ConfigError: it has none of these forms; the message says which one was meant.
@@ -61,7 +73,7 @@ def adapter_named(name: str) -> dict[str, Any]:
     schemes = [found for form in (_SCHEME, _WITH_OWNER) if (found := form.fullmatch(name))]
     for scheme in schemes:
         if registry.is_adapter(scheme[1]):
-            return _with_model(scheme[1], scheme[2])
+            return _with_model(scheme[1], scheme[2], given)
     there = _there(name)
     if there is not None and there.is_dir():
         return {"type": "torch", "model": str(there)}
@@ -77,13 +89,15 @@ def parameters_of(adapter: str) -> list[str]:
     return list(parameter_model(registry.load("adapters", adapter)[0]).model_fields)
 
 
-def _with_model(adapter: str, model: str) -> dict[str, Any]:
+def _with_model(adapter: str, model: str, given: Collection[str] = ()) -> dict[str, Any]:
     """An adapter by its name, and its model as that adapter takes it."""
     fields = parameter_model(registry.load("adapters", adapter)[0]).model_fields
+    if not model and any(each in given and each in fields for each in ("model", "base_url")):
+        return {"type": adapter}
     if "base_url" in fields and fields["base_url"].is_required():
         if _URL.match(model):
             return {"type": adapter, "base_url": model}
-        url = _url_meant(model) or (f"http://{model}" if model else "http://HOST:PORT")
+        url = shown(_url_meant(model) or (f"http://{model}" if model else "http://HOST:PORT"))
         raise ConfigError(f"the adapter {adapter!r} takes a URL: '{adapter}:{url}'")
     if "model" not in fields:
         if model:
@@ -111,10 +125,10 @@ def _refuse(name: str, scheme: str) -> None:
     _refuse_page(name, name)
     url = _url_meant(name)
     if url:
-        raise ConfigError(f"{name!r}: a server is named by its URL: {url!r}")
+        raise ConfigError(f"{shown(name)!r}: a server is named by its URL: {shown(url)!r}")
     if "\n" in name or max(len(part.encode(errors="replace")) for part in name.split("/")) > _LONGEST:
         raise ConfigError(
-            f"{brief(name)}, a text of {len(name):,} characters, names no model; a prompt belongs into "
+            f"{brief(shown(name))}, a text of {len(name):,} characters, names no model; a prompt belongs into "
             "session.generate(...), and the text of a configuration into a .toml file"
         )
     if registry.is_adapter(name):
@@ -125,14 +139,16 @@ def _refuse(name: str, scheme: str) -> None:
     if len(scheme) > 1:
         known = did_you_mean(scheme, [info.name for info in registry.plugins() if info.group == "adapters"])
         forms = "" if known.endswith("?") else f". decodekit.open takes {FORMS}"
-        raise ConfigError(f"{name!r}: no adapter is named {scheme!r}{known}{forms}")
+        raise ConfigError(f"{shown(name)!r}: no adapter is named {scheme!r}{known}{forms}")
     if "/" in name and not name.lower().endswith(".gguf"):
         on_hub = f". A model of the Hugging Face hub is named 'hf:{name}', with allow_downloads=True to fetch it"
-        raise ModelNotFound(f"{name!r}: there is no such file or folder{on_hub if _REPO.fullmatch(name) else ''}")
+        raise ModelNotFound(
+            f"{shown(name)!r}: there is no such file or folder{on_hub if _REPO.fullmatch(name) else ''}"
+        )
 
 
 def _no_toml(name: str) -> ConfigError:
-    return ConfigError(f"{name!r}: a configuration is a .toml file, or a dict with the same tables")
+    return ConfigError(f"{shown(name)!r}: a configuration is a .toml file, or a dict with the same tables")
 
 
 def _url_meant(name: str) -> str:
@@ -147,6 +163,6 @@ def _refuse_page(name: str, address: str) -> None:
     """Raise the error of a page of the hub: it names a model, and is no server."""
     page = _ON_HUB.fullmatch(address)
     if page is not None:
-        revision = "" if page[2] in (None, "main") else f"@{page[2]}"
-        meant = f"hf:{page[1]}" + (f"/{page[3]}{revision}" if page[3] else "")
-        raise ConfigError(f"{brief(name)} is a page of the hub; its model is named {meant!r}")
+        revision = "" if page[2] in (None, "main") else f"@{unquote(page[2])}"
+        meant = f"hf:{page[1]}" + (f"/{unquote(page[3])}{revision}" if page[3] else "")
+        raise ConfigError(f"{brief(shown(name))} is a page of the hub; its model is named {meant!r}")

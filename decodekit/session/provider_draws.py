@@ -111,6 +111,7 @@ def drawn_by_provider(
         _warned.add(adapter)
         get_logger().warning(
             PROVIDER_DRAWS,
+            model=settings.adapter.info.model,
             why=why,
             consequence="its random numbers are not known: steps can be consistent, never proved",
             remedy="a chain that ends with the sampler 'provider' says that this is wanted",

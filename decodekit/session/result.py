@@ -10,8 +10,10 @@ from decodekit.errors import DecodekitError, ParameterError, brief, pickles
 from decodekit.session.schema import Schema
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.text.tool_call import ToolCall
+from decodekit.trace.by_value import ByValue
 from decodekit.trace.explaining import explain_in
 from decodekit.trace.explanation import Explanation
+from decodekit.trace.facts import sampler_of
 from decodekit.trace.notebook import MOST_TOKENS, as_html
 from decodekit.trace.step import FinishReason, Step
 from decodekit.trace.token_list import Token, tokens_of
@@ -38,9 +40,9 @@ class Usage:
     cached_tokens: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The result of one sequence of a generation. It can be pickled; the copy has no tokenizer.
+@dataclass(frozen=True, slots=True, eq=False)
+class Result(ByValue):
+    """The result of one sequence of a generation. It can be pickled; the copy is equal, and has no tokenizer.
 
     Args:
         text: the text, without the end-of-text token and without a matched stop string.
@@ -104,8 +106,7 @@ class Result:
         sampler does not draw from q, branches were taken back, or the steps were not kept.
         """
         own = [step for step in self.trace.steps if step.stream == self.stream]
-        sampler = self.trace.header.chain.get("sampler", {}).get("name")
-        if sampler not in ("multinomial", "inverse_cdf") or len(own) < len(self.token_ids):
+        if sampler_of(self.trace.header) not in ("multinomial", "inverse_cdf") or len(own) < len(self.token_ids):
             return None
         total = 0.0
         for step in own:

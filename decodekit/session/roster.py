@@ -257,12 +257,12 @@ class Roster:
 
     def _end(self, outcome: Outcome) -> None:
         stream = outcome.stream
+        self.outcomes[stream] = outcome  # first: an interrupt may come at the next call
         self.running.pop(stream, None)
         self.done += 1
         self._reasons.add(outcome.finish_reason)
         self.failed += outcome.finish_reason == "error"
         self.tokens += len(outcome.token_ids)
-        self.outcomes[stream] = outcome
         if stream not in self._handed:
             self._unseen.append(stream)
 

@@ -17,7 +17,7 @@ from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import Randomness
 from decodekit.errors import DecodekitError, DistributionError, TraceError
-from decodekit.log import RunLog
+from decodekit.log import OfRuns, RunLog
 from decodekit.model.ahead import ahead_pays
 from decodekit.model.asking import cached_tokens
 from decodekit.model.company import SharedAnswers
@@ -78,13 +78,14 @@ class Run:
     ) -> None:
         check_options(settings, options, listed=streams is not None)
         self.seed = Randomness(settings.seed if options.seed is None else options.seed).seed
-        settings, self.drawing = drawn_by_provider(
-            settings, options, self.seed, conversation=are_conversations(prompts)
-        )
+        self.log = RunLog(settings.adapter.info.name)
+        with OfRuns([self.log]):
+            settings, self.drawing = drawn_by_provider(
+                settings, options, self.seed, conversation=are_conversations(prompts)
+            )
         self.settings, self.options = settings, options
         self.ends_at = ends_at
         self.resumed: list[Resumption] = [] if past is None else past.resumed
-        self.log = RunLog(settings.adapter.info.name)
         self.guesses = guesses_of(settings.guesser, settings.adapter, settings.chain, options.stop.max_tokens, self.log)
         self._until = CallersUntil(options.stop)
         self._ban = ban_of(settings, options)
@@ -98,17 +99,16 @@ class Run:
             waiting = one_by_one(settings.adapter, prompts, options.n, options.stream)
         else:
             prefixes, places, given, waiting = listed(settings.adapter, list(prompts), streams)
-        self.roster = Roster(
-            waiting, SequenceMaker(settings, options, self.seed, self._ban, self._until, self.log), keep=self._listed
-        )
+        header = header_of(settings, options, self.seed, prefixes, places, given, self.drawing)
+        self.header = header if past is None else replace(past.header, stop=header.stop)
+        make = SequenceMaker(settings, options, self.seed, self._ban, self._until, self.log, self.header)
+        self.roster = Roster(waiting, make, keep=self._listed)
         self.roster.prepare(1 if past is None else None)
         self.total = len(places) if self._listed else None
         self._asked: list[RunSequence] = []
         self._entering: list[RunSequence] = []
         self._started: list[RunSequence] = []  # since the last question
         self._needs: list[Disclosure] = []
-        header = header_of(settings, options, self.seed, prefixes, places, given, self.drawing)
-        self.header = header if past is None else replace(past.header, stop=header.stop)
         self._recalled = [] if past is None else list(self._recall(past))
 
     def recalled(self) -> Iterator[Step]:

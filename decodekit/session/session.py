@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Never, Self, Unpack
 
 from decodekit.log import RunLog
 from decodekit.model.adapter import Adapter, AsyncAdapter
-from decodekit.model.asking import BlockingAdapter, blocking, connect
+from decodekit.model.asking import BlockingAdapter, blocking, connect, drain
 from decodekit.session.base import BaseSession, known_prompts, prompts_and_streams
 from decodekit.session.blocking import answered, begun, finish, stream
 from decodekit.session.completed import as_completed
@@ -57,9 +57,13 @@ class Session(BaseSession):
         return f"Session({type(behind).__name__}, {self.chain!r}, seed={self.seed})"
 
     def close(self) -> None:
-        """Close the adapter if this session built it. For a given async adapter, only end the thread of its loop."""
+        """Close the adapter if this session built it. For a given async adapter, only end the thread of its loop.
+
+        Waits for a call of the adapter that was begun ahead and is not needed any more.
+        """
         if self.close_guesser is not None:
             self.close_guesser()
+        drain(self.adapter)
         if self.owns_adapter:
             self.adapter.close()
         elif isinstance(self.adapter, BlockingAdapter) and self.adapter is not self.given_adapter:

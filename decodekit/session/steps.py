@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Generator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 from decodekit.model.pickling import OfOneProcess
 from decodekit.session.driving import only_result
@@ -26,6 +29,7 @@ class Steps(OfOneProcess, Generator[Step, None, Result]):
     def __init__(self, run: Run, steps: Generator[Step, None, list[Result]]) -> None:
         self._run, self._steps = run, steps
         self.result: Result | None = None
+        _open.add(self)
 
     def __next__(self) -> Step:
         return self._taken(lambda: next(self._steps))
@@ -58,3 +62,16 @@ class Steps(OfOneProcess, Generator[Step, None, Result]):
                 self.result = only_result(end.value)
             raise StopIteration(self.result) from None
         return taken
+
+
+_open: WeakSet[Steps] = WeakSet()
+
+
+def _close_all() -> None:
+    """At the end of the process, while threads can still begin and modules are there."""
+    for steps in list(_open):
+        with suppress(Exception):
+            steps.close()
+
+
+atexit.register(_close_all)

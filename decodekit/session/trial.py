@@ -86,10 +86,11 @@ def _who_drew(result: Result) -> list[Fitness]:
         )
     ]
     if drawing.get("known") == "assumed":
-        remedy = "name the program with engine="
-        verdicts.append(
-            Fitness("the law", "works but", f"its parameters are assumed to be {drawing['engine']}'s", remedy)
+        why = (
+            f"its parameters are assumed to be {drawing['engine']}'s: another program may have more, such as a top_k "
+            "of its own, and they stay on"
         )
+        verdicts.append(Fitness("the law", "works but", why, "name the program with engine="))
     verdicts += [Fitness("the law", "works but", note) for note in drawing.get("notes", ())]
     return verdicts
 

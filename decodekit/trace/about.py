@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from decodekit.errors import TraceError
+from decodekit.plugin import registry
 from decodekit.trace.columns import SCHEMA
+from decodekit.trace.facts import sampler_of
 from decodekit.trace.header import Header
 from decodekit.trace.parsing import parse_json
 from decodekit.trace.reader import open_trace
@@ -67,12 +69,12 @@ def _of_table(path: PathLike) -> dict[str, Any]:
 
 
 def _of_header(header: Header) -> dict[str, Any]:
-    parts = [*header.chain.get("processors", []), header.chain.get("sampler", {})]
+    names = [registry.shown_name("processors", part) for part in header.chain.get("processors", [])]
     return {
         "level": header.level,
         "seed": header.seed,
         "model": " ".join(str(header.adapter.get(name, "")) for name in ("name", "model")).strip(),
-        "chain": [str(part.get("name")) for part in parts],
+        "chain": [*names, sampler_of(header)],
         "prompts": len(header.prompts),
         "sequences": len(header.sequences),
     }

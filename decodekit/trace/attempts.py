@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from decodekit.trace.facts import sampler_of
 from decodekit.trace.header import Header
 from decodekit.trace.step import Step
 from decodekit.trace.verdict import Finding
@@ -26,7 +27,7 @@ class Attempts:
 
     def __init__(self, header: Header) -> None:
         self._phrases = header.stop.get("ban") or ()
-        self._always_drawn = header.chain.get("sampler", {}).get("name") in ("multinomial", "inverse_cdf")
+        self._always_drawn = sampler_of(header) in ("multinomial", "inverse_cdf")
         self._count: Counter[int] = Counter()
 
     def reached(self, stream: int) -> int:

@@ -18,6 +18,7 @@ from decodekit.distribution.hidden import Hidden
 from decodekit.draw.choice import Choice
 from decodekit.draw.randomness import BoundRandomness, words_above
 from decodekit.draw.samplers import greedy, multinomial
+from decodekit.trace.by_value import ByValue
 from decodekit.types import Floats, Ids
 
 __all__ = ["Evidence", "gather"]
@@ -27,7 +28,7 @@ _DEEPEST_FLOORS = (128, 512, 2048)  # the few leading tokens first: they almost 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
+class Evidence(ByValue):
     """The part of a final distribution that proves its draw.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 from decodekit.errors import DecodekitError
@@ -11,7 +12,7 @@ from decodekit.trace.explanation import Explanation, explain_step
 from decodekit.trace.trace import Trace
 from decodekit.trace.verifying import verify
 
-__all__ = ["explain_in", "text_before"]
+__all__ = ["end_of", "explain_in", "read_ids", "text_before"]
 
 _CONTEXT = 40  # characters of the text before
 
@@ -32,15 +33,27 @@ def explain_in(trace: Trace, at: int, tokenizer: Tokenizer | None, verified: str
 
 def text_before(trace: Trace, at: int, tokenizer: Tokenizer | None) -> str:
     """The end of what the model had read, safe to show: the prompt and the tokens so far. '' where it is not known."""
-    if tokenizer is None:
-        return ""
     stream = trace.steps[at].stream
     own = (trace.steps[place].token_id for place in range(at - 1, -1, -1) if trace.steps[place].stream == stream)
-    written = list(islice(own, _CONTEXT + 1))[::-1]
     try:
-        ids = [*trace.prompt_of(stream)[-_CONTEXT - 1 :], *written]
+        prompt = trace.prompt_of(stream)
+    except DecodekitError:  # a damaged record
+        return ""
+    return end_of(read_ids(prompt, list(islice(own, _CONTEXT + 1))[::-1]), tokenizer)
+
+
+def read_ids(prompt: Sequence[int], written: Sequence[int]) -> list[int]:
+    """The last ids that the model had read: as many as `end_of` shows, and one more."""
+    return [*prompt[-_CONTEXT - 1 :], *written[-_CONTEXT - 1 :]][-_CONTEXT - 1 :]
+
+
+def end_of(ids: Sequence[int], tokenizer: Tokenizer | None) -> str:
+    """The end of the text of these ids, safe to show. '' where it is not known."""
+    if tokenizer is None:
+        return ""
+    try:
         read = tokenizer.decode(ids[-_CONTEXT:]).decode("utf-8", "ignore")
-    except DecodekitError:  # a server that is not there any more, or a damaged record
+    except DecodekitError:  # a server that is not there any more
         return ""
     shown = safe_text(read[-_CONTEXT:])
     return f"...{shown}" if len(ids) > _CONTEXT or len(read) > _CONTEXT else shown

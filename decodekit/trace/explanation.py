@@ -11,6 +11,7 @@ import numpy as np
 from decodekit.draw.randomness import gumbel_of, uniform_of
 from decodekit.html.bars import bar
 from decodekit.html.markup import Markup, block, sentences, table
+from decodekit.plugin import registry
 from decodekit.text.labels import quoted, token_label
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
@@ -119,7 +120,7 @@ def explain_step(
     columns, rows = grid(step, chain)
     label = labels_for(step, tokenizer)
     labels = {row.token_id: label(row.token_id) for row in rows}  # the runner-up is one of them
-    facts = draw_facts(step, str(chain.get("sampler", {}).get("name", "")), label)
+    facts = draw_facts(step, registry.shown_name("samplers", chain.get("sampler", {})), label)
     return Explanation(step.index, step.token_id, before, tuple(columns), tuple(rows), labels, facts, verified)
 
 

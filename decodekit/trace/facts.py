@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from decodekit.plugin import registry
 from decodekit.trace.header import Header
 from decodekit.trace.stages import main_parameter
 
@@ -32,11 +33,12 @@ def facts_of(header: Header) -> Iterable[tuple[str, str]]:
 
 def chain_line(header: Header) -> str:
     """The chain of a run on one line: ``temperature=0.8 top_p=0.9 multinomial``."""
-    shown = [(part.get("name", "?"), main_parameter(part)) for part in header.chain.get("processors", [])]
+    processors = header.chain.get("processors", [])
+    shown = [(registry.shown_name("processors", part) or "?", main_parameter(part)) for part in processors]
     written = [f"{name}={value}" if value else str(name) for name, value in shown]
     return " ".join([*written, sampler_of(header)])
 
 
 def sampler_of(header: Header) -> str:
-    """The sampler's name; '' where none is recorded."""
-    return str(header.chain.get("sampler", {}).get("name", ""))
+    """The sampler's name, as `registry.shown_name`; '' where none is recorded."""
+    return registry.shown_name("samplers", header.chain.get("sampler", {}))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from decodekit.errors import DecodekitError, PluginError, brief, message_of
+from decodekit.errors import DecodekitError, PluginError, TraceError, brief, message_of
 from decodekit.plugin.callback import is_async
 from decodekit.plugin.registry import name_of
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
@@ -36,6 +37,7 @@ class Fanout:
 
     def __init__(self, sinks: Sequence[Sink], header: Header) -> None:
         self.footer: Footer | None = None
+        self._process = os.getpid()
         self._writers: list[tuple[str, SinkWriter]] = []
         opened: list[tuple[str, SinkWriter]] = []
         try:
@@ -50,7 +52,13 @@ class Fanout:
         self._writers = sorted(opened, key=lambda named: isinstance(named[1], TraceWriter))
 
     def write(self, step: Step) -> None:
-        """Write one step to all."""
+        """Write one step to all.
+
+        Raises:
+            TraceError: this process is a fork of the one that began the run and writes its trace.
+        """
+        if self._process != os.getpid():
+            raise TraceError("this process is a fork, and the run was begun before it; its trace is written there")
         for name, writer in self._writers:
             _called(name, step.index, writer, "write", step)
 
@@ -61,6 +69,9 @@ class Fanout:
 
     def close(self, ends: Sequence[SequenceEnd]) -> None:
         """Close all of them, whatever one of them raises; the first error, or an interrupt, is raised at the end."""
+        if self._process != os.getpid():  # they are the parent's
+            self.footer = Footer(list(ends), "")
+            return
         failed: BaseException | None = None
         footers: list[Footer | None] = []
         for name, writer in self._writers:

@@ -15,6 +15,7 @@ from decodekit.draw.randomness import ALGORITHM
 from decodekit.model.adapter import Adapter, AdapterInfo, AsyncAdapter
 from decodekit.plugin.installed import our_version
 from decodekit.text.tool_call import ToolCall
+from decodekit.trace.by_value import ByValue
 from decodekit.trace.step import FinishReason, Level
 
 __all__ = [
@@ -31,8 +32,8 @@ __all__ = [
 FORMAT = "decodekit-trace/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+@dataclass(frozen=True, slots=True, eq=False)
+class Header(ByValue):
     """What a run started from.
 
     Args:

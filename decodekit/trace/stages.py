@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from decodekit.chain import Entry
 from decodekit.distribution import Schedule
 from decodekit.draw.choice import Choice, Draw
+from decodekit.plugin import registry
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.summary import RawSummary
 
@@ -83,7 +84,7 @@ def grid(step: Recorded, chain: Mapping[str, Any], most: int = 8) -> tuple[list[
     entries = step.entries[: len(parts)]  # the sampler may have an entry of its own, for a tail it gave up
     stages = [Column("raw", "", step.raw.support, step.raw.entropy)]
     stages += [
-        Column(entry.name, main_parameter(part), entry.support, entry.entropy)
+        Column(_shown(entry, part), main_parameter(part), entry.support, entry.entropy)
         for entry, part in zip(entries, parts, strict=False)
     ]
     tops = [dict(step.raw.top), *(dict(entry.top) for entry in entries)]
@@ -93,6 +94,11 @@ def grid(step: Recorded, chain: Mapping[str, Any], most: int = 8) -> tuple[list[
     known = _known(step, stages, tops, ids)
     rows = [TokenLine(i, i == step.token_id, _shares(i, known)) for i in ids]
     return stages, sorted(rows, key=lambda row: (-(row.shares[0] if row.shares[0] is not None else -1), row.token_id))
+
+
+def _shown(entry: Entry, part: Mapping[str, Any]) -> str:
+    """The processor's name, with its distribution in front where another one has the name."""
+    return registry.shown_name("processors", part) if part.get("name") == entry.name else entry.name
 
 
 def share_text(share: float | None) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,13 @@ from decodekit.distribution import Distribution, Schedule
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.choice import Choice, Draw
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.by_value import ByValue
 from decodekit.trace.evidence import Evidence
 from decodekit.trace.explanation import Explanation, explain_step
 from decodekit.trace.summary import RawSummary
 from decodekit.types import Ids
 
-__all__ = ["Abandoned", "FinishReason", "Level", "Step", "Timing"]
+__all__ = ["Abandoned", "Explains", "FinishReason", "Level", "Step", "Timing"]
 
 Level = Literal["none", "choice", "proof", "full"]
 FinishReason = Literal["stop", "tool_calls", "length", "context", "deadline", "cancelled", "error"]
@@ -37,6 +38,14 @@ class Timing:
     chain: float
 
 
+class Explains(Protocol):
+    """What knows the run of a step (`decodekit.trace.origin`)."""
+
+    def explain(self, step: Step, tokenizer: Tokenizer | None) -> Explanation:
+        """Why the step's token was chosen."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Abandoned:
     """A branch that was written and taken back.
@@ -53,7 +62,7 @@ class Abandoned:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class Step(ByValue):
     """One generated token and why it was chosen.
 
     Args:
@@ -73,6 +82,8 @@ class Step:
         complete: whether the text may end here; None where no part of the chain says.
         asked: what was asked for after the first answer: (the question, the disclosure it needs).
         abandoned: the branches that were taken back before this step was settled, oldest first.
+        origin: its run, for `explain`; None for a step that was read from a file, and for a copy. No part of what it
+            says.
     """
 
     index: int
@@ -83,26 +94,38 @@ class Step:
     draw: Draw | None
     choice: Choice
     schedule: Schedule | None
-    timing: Timing
+    timing: Timing = field(compare=False)
     stream: int = 0
     evidence: Evidence | None = None
     row: tuple[Ids | None, NDArray[np.floating]] | None = None
     complete: bool | None = None
     asked: tuple[tuple[str, Disclosure], ...] = ()
     abandoned: tuple[Abandoned, ...] = ()
+    origin: Explains | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         more = f", stream={self.stream}" if self.stream else ""
-        logprob = "unknown" if self.choice.logprob is None else f"{self.choice.logprob:.4g}"
+        logprob = "unknown" if self.logprob is None else f"{self.logprob:.4g}"
         return f"Step({self.index}, {self.text!r}, token_id={self.token_id}, logprob={logprob}{more})"
+
+    @property
+    def logprob(self) -> float | None:
+        """The token's log-probability after the chain, in nats: of the law that it was drawn from."""
+        return self.choice.logprob
+
+    @property
+    def raw_logprob(self) -> float | None:
+        """The token's log-probability as the model gave it, in nats: ``Token.logprob``."""
+        return self.choice.raw_logprob
 
     def explain(self, tokenizer: Tokenizer | None = None) -> Explanation:
         """Why this token was chosen: a table of text with ``str``, of HTML in a notebook.
 
-        The texts of the other tokens need the model's ``tokenizer``. `Result.explain` knows it, and also the text
-        before and the verdict.
+        It is that of `Result.explain` where the step comes from a run of this process. Of a step that was read from a
+        file, the texts of the other tokens need the model's ``tokenizer``, and neither the parameters of the chain nor
+        the verdict are known.
         """
-        return explain_step(self, tokenizer=tokenizer)
+        return explain_step(self, tokenizer=tokenizer) if self.origin is None else self.origin.explain(self, tokenizer)
 
     def _repr_html_(self) -> str:
         return self.explain().to_html()

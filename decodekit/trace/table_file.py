@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from decodekit.errors import TraceError, message_of
+from decodekit.fork import after_fork
 from decodekit.trace.columns import DELTA, DICTIONARIES, SPLIT, pyarrow
 from decodekit.trace.new_file import NewFile
 from decodekit.types import PathLike
@@ -65,6 +68,7 @@ class TableFile:
                     column_encoding=dict(encodings),
                     write_page_index=True,
                 )
+            _open.add(self)
         except BaseException:
             self._file.discard()
             raise
@@ -108,3 +112,13 @@ class TableFile:
             self._parquet.write_table(self._table.from_batches(self._batches), row_group_size=self._row_group)
             self._steps += self._waiting
             self._batches, self._waiting, self._bytes = [], 0, 0
+
+
+_open: WeakSet[TableFile] = WeakSet()
+
+
+@after_fork
+def _leave_to_the_parent() -> None:
+    """In a forked process: what a writer of pyarrow writes when it is freed would stand in the parent's file."""
+    for each in list(_open):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(each._parquet))

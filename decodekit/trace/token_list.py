@@ -22,8 +22,9 @@ class Token:
     Args:
         text: what it added to the text; for one of `top`, its own bytes, with escapes for those that are no UTF-8.
         id: the token's id.
-        logprob: as the model gave it, in nats, before the chain; None where that is not recorded.
-            `Step.choice` also has the one after the chain.
+        logprob: as the model gave it, in nats, before the chain, as providers report it; None where that is not
+            recorded. It is `raw_logprob` in `Trace.to_rows` and in `Step.choice`, whose ``logprob`` is another number:
+            that after the chain.
         top: the most likely tokens in its place, as the model gave them, with an empty ``top`` each.
     """
 
@@ -31,6 +32,11 @@ class Token:
     id: int
     logprob: float | None
     top: tuple[Token, ...] = ()
+
+    @property
+    def raw_logprob(self) -> float | None:
+        """The same as ``logprob``, by the name that it has in rows and in choices."""
+        return self.logprob
 
 
 def tokens_of(trace: Trace, stream: int, token_ids: Sequence[int], tokenizer: Tokenizer | None) -> list[Token]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Literal
 
 from decodekit.chain import Chain
 from decodekit.draw.choice import Choice
@@ -21,6 +22,7 @@ from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.attempts import Attempts
 from decodekit.trace.branches import check_branches, drawn_from_record
 from decodekit.trace.comparing import check_choice, is_close
+from decodekit.trace.header import Header
 from decodekit.trace.reader import Fault, glance, open_trace
 from decodekit.trace.rebuild import chain_of, require_noise
 from decodekit.trace.redraw import check_word, redraw, redraw_together
@@ -32,7 +34,7 @@ from decodekit.trace.verdict import STRENGTH, Finding, Verdict, Word
 from decodekit.trace.vocabulary import check_ids
 from decodekit.types import PathLike
 
-__all__ = ["same_tokenizer", "verify"]
+__all__ = ["same_tokenizer", "verify", "word_alone"]
 
 _PIECE = 64  # steps that are read before they are checked: reading and checking in turns for each takes 15 % longer
 
@@ -69,6 +71,20 @@ def verify(trace: Trace | PathLike, *, chain: bool | Chain = False, tokenizer: T
         if glanced not in (None, (reader.resumed, reader.counts)):
             raise TraceError(f"{trace} was changed while it was read")
     return _verdict(read, found, reader.fault, None)
+
+
+def word_alone(header: Header, step: Step) -> Word | Literal[""]:
+    """The word of a step by its own record, without the steps before it.
+
+    '' in a run with a ban: whether the attempt of its noise is right depends on the branches taken back before.
+    """
+    if header.stop.get("ban"):
+        return ""
+    own = replace(header, sequences=[(step.stream, 0)], prompts=header.prompts[:1] or [[]])
+    check = _Check(Trace(own, [], None), False, None, Counter())
+    check.lengths[step.stream] = step.index
+    ((word, _),) = check.steps([step])
+    return word
 
 
 @dataclass(slots=True)
@@ -127,12 +143,16 @@ class _Place:
 
 
 class _Check:
-    """Verifies the steps of a trace, in order."""
+    """Verifies the steps of a trace, in order.
+
+    Attributes:
+        lengths: the steps of each stream so far.
+    """
 
     def __init__(self, trace: Trace, chain: bool | Chain, tokenizer: Tokenizer | None, counts: Counter[int]) -> None:
         self._trace = trace
         self._noise = {stream: Randomness(trace.header.seed, stream) for stream, _ in trace.header.sequences}
-        self._lengths = dict.fromkeys(self._noise, 0)  # the steps of each stream so far
+        self.lengths = dict.fromkeys(self._noise, 0)
         self._outputs = dict.fromkeys(self._noise, TokenIds())  # their tokens, for the chain
         self._attempts = Attempts(trace.header)
         self._texts = None if tokenizer is None else RecordedTexts(trace, same_tokenizer(trace, tokenizer), counts)
@@ -172,10 +192,10 @@ class _Check:
             return error
 
     def _place(self, step: Step) -> _Place:
-        length = self._lengths.get(step.stream)
+        length = self.lengths.get(step.stream)
         if length is None:
             raise Finding("failed", f"the header names no sequence with stream {step.stream}")
-        self._lengths[step.stream] = length + 1
+        self.lengths[step.stream] = length + 1
         so_far = self._outputs[step.stream]
         if self._rerun is not None:
             self._outputs[step.stream] = so_far.append(step.token_id)

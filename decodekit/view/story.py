@@ -14,6 +14,7 @@ from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.trace.explaining import text_before
 from decodekit.trace.explanation import draw_facts, labels_for, margin_unit
+from decodekit.trace.facts import sampler_of
 from decodekit.trace.named_texts import DRAWN_BY
 from decodekit.trace.stages import grid
 from decodekit.trace.step import Step
@@ -133,7 +134,7 @@ def story_of(
     at = whole(at, "at, the index of a step,", 0, len(trace.steps) - 1)
     word = (verdict if verdict is not None else verify(trace)).words[at]
     step = trace.steps[at]
-    chain, sampler = trace.header.chain, str(trace.header.chain.get("sampler", {}).get("name", ""))
+    chain, sampler = trace.header.chain, sampler_of(trace.header)
     label = labels_for(step, tokenizer)
     columns, lines = grid(step, chain)
     rows = rows_of(lines, step.choice.runner_up, label)

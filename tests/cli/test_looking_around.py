@@ -136,8 +136,9 @@ def test_a_good_config_is_ok_and_loads_no_model(decodekit: Decodekit, tmp_path: 
     )
     done = decodekit("config", "check", "p.toml")
     assert done.returncode == 2 and "did you mean 'order'? (written in profile b)" in done.stderr
-    assert "profile a: ok (toy; no processors; multinomial)" in decodekit("config", "check", "-", stdin=(
-        '[adapter]\nname = "toy"\n[profiles.a.session]\nseed = 1\n')).stdout  # fmt: skip
+    given = b'[adapter]\nname = "toy"\n[profiles.a.session]\nseed = 1\n'
+    told = decodekit("config", "check", "-", stdin=given).stdout
+    assert "profile a: ok (toy; no processors; multinomial)" in told
     fast = "[profiles.fast.session]\nmax_tokens = 2\n"
     tmp_path.joinpath("d.toml").write_text(f'chain = "top_k=3"\n[adapter]\nname = "toy"\n{fast}')
     done = decodekit("config", "check", "d.toml", "--profile", "fast", env={"DECODEKIT__ADAPTER__ORDER": "3"})

@@ -11,15 +11,26 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 COMMIT = "c0ffee" + "0" * 34
 _FILE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
-_API = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>revision|tree)/(?P<revision>[^/?]+))?.*")
+_API = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>revision|tree|refs)(?:/(?P<revision>[^/?]+))?)?.*")
 
 
 @contextmanager
-def hub(repositories: Mapping[str, Mapping[str, Path]], gated: Sequence[str] = ()) -> Iterator[tuple[str, list[str]]]:
-    """The address of a hub with these repositories' files, and the requests that it gets; it refuses those gated."""
+def hub(
+    repositories: Mapping[str, Mapping[str, Path]],
+    gated: Sequence[str] = (),
+    damaged: Sequence[str] = (),
+    by_git: Sequence[str] = (),
+    pages: Sequence[str] = (),
+) -> Iterator[tuple[str, list[str]]]:
+    """The address of a hub with these repositories' files, and the requests that it gets.
+
+    It refuses repositories that are gated, sends other bytes than it announces for files that are damaged, and
+    announces git's blob id of the files that it keeps in git. For pages it shows a page, as a proxy does.
+    """
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -31,11 +42,15 @@ def hub(repositories: Mapping[str, Mapping[str, Path]], gated: Sequence[str] = (
 
         def answer(self, *, with_body: bool) -> None:
             asked.append(f"{self.command} {self.path}")
-            file, api = _FILE.fullmatch(self.path), _API.fullmatch(self.path)
+            path = unquote(self.path)
+            file, api = _FILE.fullmatch(path), _API.fullmatch(path)
             found = (file or api or {"repo": ""})["repo"]
             revision = (file or api or {"revision": None})["revision"] or "main"
+            if found in pages:
+                return self.send(b"<html>", 200, {}, with_body)
             if found in gated:
-                return self.send(b"", 403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "gated"}, with_body)
+                told = f"gated for {self.headers.get('Authorization')}"
+                return self.send(b"", 403, {"X-Error-Code": "GatedRepo", "X-Error-Message": told}, with_body)
             if found not in repositories or revision not in ("main", COMMIT):
                 missing = "RepoNotFound" if found not in repositories else "RevisionNotFound"
                 return self.send(b"", 404, {"X-Error-Code": missing}, with_body)
@@ -45,6 +60,10 @@ def hub(repositories: Mapping[str, Mapping[str, Path]], gated: Sequence[str] = (
                     return self.send(b"", 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, with_body)
                 data = files[file["file"]].read_bytes()
                 etag = hashlib.sha256(data).hexdigest()
+                if file["file"] in by_git:
+                    etag = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+                if file["file"] in damaged:
+                    data = data[:-1] + b" "
                 start = int(re.sub(r"\D", "", self.headers.get("Range", "0").partition("-")[0]) or 0)
                 headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
                 if start:
@@ -55,6 +74,11 @@ def hub(repositories: Mapping[str, Mapping[str, Path]], gated: Sequence[str] = (
                 {"type": "file", "path": name, "size": path.stat().st_size, "oid": "0" * 40}
                 for name, path in files.items()
             ]
+            if api["what"] == "refs":
+                refs = [{"name": "main", "ref": "refs/heads/main", "targetCommit": COMMIT}]
+                return self.send(
+                    json.dumps({"branches": refs, "tags": [], "converts": []}).encode(), 200, {}, with_body
+                )
             whole = {"id": found, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
             return self.send(json.dumps(listed if api["what"] == "tree" else whole).encode(), 200, {}, with_body)
 

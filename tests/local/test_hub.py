@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import pty
 import struct
-import subprocess
-import sys
 import termios
 from fcntl import ioctl
 from pathlib import Path
@@ -18,49 +15,13 @@ import pytest
 
 import decodekit
 from decodekit import ModelNotFound
-from decodekit.local.hub import HubName, hub_name
+from decodekit.local.hub_names import HubName, hub_name
 from decodekit.local.model_files import find_model
 from tests import families
+from tests.local.hub_calls import run
 from tests.local.hub_server import COMMIT, hub
 
 pytest.importorskip("huggingface_hub")
-
-PROGRAM = """
-import json, sys
-import decodekit
-from decodekit import DecodekitError
-from decodekit.local.hub import hub_folder, hub_name
-
-def opened(what, **options):
-    with decodekit.open(what, chain="greedy", max_tokens=2, **options) as session:
-        info = session.generate("The capital of").trace.header.adapter
-        return [info["name"], info["model"], info["model_fingerprint"], info["versions"].get("hub commit")]
-
-def told(what, **options):
-    try:
-        return opened(what, **options) if "gguf" in what else str(hub_folder(hub_name(what), **options))
-    except DecodekitError as error:
-        return str(error)
-
-print(json.dumps([told(what, **options) for what, options in json.load(sys.stdin)]))
-"""
-
-
-def run(calls: list[tuple[str, dict[str, Any]]], endpoint: str, home: Path, stderr: int = subprocess.PIPE) -> list[Any]:
-    kept = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy") and key[:3] != "HF_"}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        input=json.dumps(calls),
-        env={**kept, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"},
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr  # no progress bar where there is no terminal
-    return list(json.loads(done.stdout))
 
 
 def test_a_gguf_file_is_fetched_with_leave_only_and_then_used_without(tmp_path: Path) -> None:
@@ -98,8 +59,13 @@ def test_a_gguf_file_is_fetched_with_leave_only_and_then_used_without(tmp_path: 
     assert Path(no_model.partition("remove ")[2].partition(" to fetch")[0]).read_text() == "<html>"
     assert cached == ["llamacpp", f"{name}@{COMMIT}", f"sha256:{sha256}", COMMIT]
     assert "is not the pinned model: it has sha256:" in another
-    assert "other.gguf of org/small at revision main cannot be had from the hub: " in no_file
-    assert "at revision v9 cannot be had" in no_revision and "of org/none at" in no_repository
+    assert no_file == (
+        "other.gguf of org/small at revision main cannot be had from the hub: org/small has no file 'other.gguf'; "
+        "it has 'q4/model.gguf', 'page.gguf'"
+    )
+    assert no_revision.endswith("from the hub: org/small has no revision v9; it has 'main'")
+    assert "there is no repository org/none, or it is not open to you" in no_repository
+    assert "needs a token in HF_TOKEN" in no_repository
     assert sum(each.startswith("GET") and "model.gguf" in each for each in asked) == 1
 
 
@@ -152,6 +118,9 @@ def test_a_repository_of_transformers_is_fetched_without_what_holds_code(
         ("hf:org/repo@v1.0", HubName("org/repo", "", "v1.0")),
         ("hf:org/repo/a/b.gguf@refs/pr/1", HubName("org/repo", "a/b.gguf", "refs/pr/1")),
         ("hf:gpt2", HubName("gpt2")),
+        ("hf:org/repo/a b/c d.gguf", HubName("org/repo", "a b/c d.gguf")),
+        ("hf:org/repo/ä@1.gguf", HubName("org/repo", "ä@1.gguf")),
+        ("hf:org/repo/a@b@1.gguf@v1", HubName("org/repo", "a@b@1.gguf", "v1")),
         ("smollm2", None),
         ("org/repo", None),
     ],
@@ -165,6 +134,9 @@ def test_names_of_the_hub(text: str, name: HubName | None) -> None:
     [
         ("hf:", "names no model of the hub: write hf:org/repo/file.gguf"),
         ("hf:org/repo/file.gguf@", "names no model of the hub"),
+        ("hf:org/repo/../file.gguf", "names no model of the hub"),
+        ("hf:org/repo/a//file.gguf", "names no model of the hub"),
+        ("hf:org/repo@v1/a.gguf", "a revision is written last, behind the file: hf:org/repo/a.gguf@v1"),
         ("llamacpp:hf:org/repo", "names no .gguf file; write hf:org/repo/FILE.gguf, or torch:hf:org/repo"),
         ("org/name", "is named 'hf:org/name', with allow_downloads=True to fetch it"),
     ],

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from decodekit import AdapterError, Session
 from decodekit.config import load_config
+from decodekit.log import get_logger
 from tests.session.conftest import Around, chain, table
 
 PROGRAM = """
@@ -62,6 +63,14 @@ def test_an_application_that_configured_structlog_gets_the_events():
     assert (failed["log_level"], failed["stream"], failed["step"], failed["error"]) == ("warning", 0, 0, "no luck")
     assert events[0]["seed"] == 1
     assert events[2]["reasons"] == ["error"]
+
+
+@pytest.mark.usefixtures("configured")
+def test_another_loggers_lines_have_its_name_where_the_application_prints_them():
+    with capture_logs() as events:
+        get_logger("llama.cpp").debug("llama_model_loader: loaded")
+        get_logger().debug("ours")
+    assert [event.get("logger") for event in events] == ["llama.cpp", None]
 
 
 def test_without_structlog_they_go_to_the_standard_logger_for_those_who_listen(caplog):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 import decodekit
 from decodekit import ParameterError, Result, Session, Trace, TraceError
 from decodekit.testing import NGramAdapter
+from decodekit.trace.step import Timing
 
 TEXT = "the cat sat on the mät. " * 4
 
@@ -56,7 +59,7 @@ def test_a_streamed_result_has_its_tokens_too() -> None:
     assert [token.text for token in result.tokens] == texts
 
 
-def test_a_step_is_explained_alone_and_with_all_that_its_result_knows() -> None:
+def test_a_step_knows_all_that_its_result_knows_and_a_recorded_one_itself_alone() -> None:
     result = session().generate("the ", max_tokens=5)
     step = result.trace.steps[2]
     whole = result.explain(2)
@@ -65,10 +68,18 @@ def test_a_step_is_explained_alone_and_with_all_that_its_result_knows() -> None:
         assert part in str(whole)
     chosen = next(line for line in str(whole).splitlines() if line.startswith(">"))
     assert f'"{step.text}"' in chosen and chosen.count("%") == 3
-    alone = str(step.explain())
+    assert str(step.explain()) == str(whole)
+    alone = str(replace(step, origin=None).explain())
     assert "temperature" in alone and f'"{step.text}"' in alone and "proved" not in alone
     assert str(step.explain(NGramAdapter(TEXT).tokenizer)).count('"') > alone.count('"')
     assert "\n" not in repr(whole)
+
+
+def test_each_of_two_log_probabilities_has_one_name_that_all_forms_share() -> None:
+    result = session().generate("the ", max_tokens=4)
+    for token, step, row in zip(result.tokens, result.trace.steps, result.trace.to_rows(), strict=True):
+        assert token.raw_logprob == token.logprob == step.raw_logprob == row["raw_logprob"] != step.logprob
+        assert step.logprob == step.choice.logprob == row["logprob"]
 
 
 def test_an_explanation_in_a_notebook_is_a_table_without_foreign_markup() -> None:
@@ -102,6 +113,7 @@ def test_there_is_no_step_beyond_the_last(at: int) -> None:
 def test_a_pickled_result_knows_all_but_the_texts_of_other_tokens() -> None:
     result = session().generate("the ", max_tokens=5)
     again: Result = pickle.loads(pickle.dumps(result))
+    assert again == result == copy.deepcopy(result) and again != session().generate("the ", max_tokens=4)
     assert (again.to_dict(), again.tokenizer) == (result.to_dict(), None)
     assert [token.text for token in again.tokens] == [token.text for token in result.tokens]
     assert "proved" in str(again.explain(1))
@@ -112,6 +124,10 @@ def test_a_trace_is_bytes_and_comes_back(level: Any, tmp_path: Any) -> None:
     path = tmp_path / "run.jsonl"
     result = session().generate("the ", max_tokens=5, level=level, trace=path)
     trace = Trace.from_bytes(result.trace.to_bytes())
+    assert trace == result.trace and hash(trace.steps[1]) == hash(result.trace.steps[1])
+    other = replace(trace.steps[0], evidence=None, choice=replace(trace.steps[0].choice, margin=9.0))
+    assert trace.steps[0] != other and trace != Trace(trace.header, [other, *trace.steps[1:]], trace.footer)
+    assert replace(other, timing=Timing(9.0, 9.0)) == other != "a step"
     assert trace.token_ids() == list(result.token_ids) and trace.footer == result.trace.footer
     assert Trace.from_bytes(path.read_bytes()).footer == trace.footer  # the same contents
     assert decodekit.verify(trace).word == decodekit.verify(result.trace).word

@@ -194,7 +194,7 @@ class AnthropicMessagesDialect(Dialect):
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
-        return None if listed is None else ServerInfo(model=str(listed["id"]))
+        return None if listed is None else ServerInfo(model=str(listed["id"]), engine=str(listed.get("owned_by") or ""))
 
 
 def _with_note(content: str | list[dict[str, str]], arguments: str) -> list[dict[str, str]]:

@@ -134,7 +134,8 @@ class NoLogprobs(ProviderError):
 def no_logprobs(name: str) -> NoLogprobs:
     """The error for a server that answers without logprobs."""
     return NoLogprobs(
-        f"{name}: the server answered without logprobs, though they were asked for. It or this model does not give them"
+        f"{name}: the server answered without logprobs, though they were asked for. It or this model gives none, or "
+        "none for a token that is part of a character"
     )
 
 

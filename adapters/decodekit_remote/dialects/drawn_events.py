@@ -10,7 +10,7 @@ from decodekit.errors import ProviderError
 from decodekit.model.drawn import Ending
 from decodekit_remote.dialect import Counts, Drawn, Entry, Position, Token, Whole
 from decodekit_remote.dialects.completions import position, whole_number
-from decodekit_remote.dialects.content import by_bytes, positions
+from decodekit_remote.dialects.content import by_bytes, is_joined, positions
 
 __all__ = [
     "counts_in",
@@ -108,7 +108,12 @@ def _count(value: Any) -> int | None:
 
 def listed_entries(listed: Any, name: str) -> list[Entry]:
     """Tokens in the form of chat answers, which llama-server's completions have too."""
-    return [Entry(by_bytes(each), each.get("logprob"), _top(each, name)) for each in listed]
+    return [
+        Entry(by_bytes(each), None, None)
+        if is_joined(each)
+        else Entry(by_bytes(each), each.get("logprob"), _top(each, name))
+        for each in listed
+    ]
 
 
 def _top(entry: Any, name: str) -> Position | None:

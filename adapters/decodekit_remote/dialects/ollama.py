@@ -41,10 +41,11 @@ class OllamaDialect(Dialect):
         if not entries and data.get("done_reason") == "stop" and not data.get("response"):
             return [Reply([], model=str(data.get("model", "")))]
         found = positions(entries, by_bytes, self.name)
-        whole = "".join(str(entry["token"]) for entry in entries) == data["response"]
+        texts = [str(entry["token"]) for entry in entries[: len(found)]]
+        whole = "".join(texts) == data["response"]
         return [
             Reply(
-                found if whole else found[:1] if data["response"].startswith(str(entries[0]["token"])) else [],
+                found if whole else found[:1] if data["response"].startswith(tuple(texts[:1])) else [],
                 cut=not whole,
                 model=str(data.get("model", "")),
                 prompt_tokens=data.get("prompt_eval_count"),

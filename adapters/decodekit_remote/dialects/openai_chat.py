@@ -93,9 +93,11 @@ class OpenAIChatDialect(Dialect):
         choice = data["choices"][0]
         entries = (choice.get("logprobs") or {}).get("content")
         ended = choice.get("finish_reason") == "stop" and not choice["message"].get("content")
+        found = [] if ended and not entries else positions(entries, by_bytes, self.name)
         return [
             Reply(
-                [] if ended and not entries else positions(entries, by_bytes, self.name),
+                found,
+                cut=len(found) < len(entries or ()),
                 model=str(data.get("model") or ""),
                 build=str(data.get("system_fingerprint") or ""),
                 **counts_of(data),
@@ -111,9 +113,11 @@ class OpenAIChatDialect(Dialect):
         entries = (choice.get("logprobs") or {}).get("content")
         if not entries and (choice.get("delta") or {}).get("content"):
             raise no_logprobs(self.name)
+        found = positions(entries, by_bytes, self.name) if entries else []
         return Reply(
-            positions(entries, by_bytes, self.name) if entries else [],
+            found,
             finished=finished,
+            cut=len(found) < len(entries or ()),
             model=str(data.get("model") or ""),
             build=str(data.get("system_fingerprint") or ""),
             **counts_of(data),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from decodekit.errors import ProviderError
 from decodekit_remote.dialect import Ask, Capabilities, Dialect, Drawn, Reply, Request, ServerInfo, Token, prompts_of
 from decodekit_remote.dialects.completions import (
     COUNTED,
@@ -15,6 +16,7 @@ from decodekit_remote.dialects.completions import (
     read_event,
     without_logprobs,
 )
+from decodekit_remote.dialects.content import is_joined
 from decodekit_remote.dialects.drawn_events import drawn_choice
 
 __all__ = ["OpenAICompletionsDialect", "text_key"]
@@ -30,10 +32,14 @@ class OpenAICompletionsDialect(Dialect):
         return "/v1/completions", plain_body(question, prompts_of(question))
 
     def reply(self, data: Any, question: Request) -> list[Reply]:
-        return read_choices(data, text_key, self.name, 0)
+        return read_choices(_in_four_lists(data), text_key, self.name, 0)
 
     def event(self, data: Any, seen: int) -> Reply:
-        return read_event(data, text_key, self.name)
+        event = _in_four_lists(data)
+        scored = (first_choice(event) or {}).get("logprobs") or {}
+        if None in (scored.get("top_logprobs") or ()):
+            raise ProviderError(f"{self.name}: a token that is part of a character came without a list")
+        return read_event(event, text_key, self.name)
 
     def drawing(self, question: Request, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         path, body = self.request(question)
@@ -45,6 +51,30 @@ class OpenAICompletionsDialect(Dialect):
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
         return None if listed is None else ServerInfo(model=str(listed["id"]), engine=str(listed.get("owned_by") or ""))
+
+
+def _in_four_lists(data: Any) -> Any:
+    """Choices whose lists have the form of chat answers, as llama-server's have, in the form of completions."""
+
+    def changed(choice: Any) -> Any:
+        entries = (choice.get("logprobs") or {}).get("content")
+        if entries is None:
+            return choice
+        tops = [
+            None if is_joined(each) else {_key(top): top["logprob"] for top in each["top_logprobs"]} for each in entries
+        ]
+        return {**choice, "logprobs": {"tokens": [_key(each) for each in entries], "top_logprobs": tops}}
+
+    return {**data, "choices": [changed(choice) for choice in data.get("choices") or ()]}
+
+
+def _key(entry: Any) -> str:
+    """The key of a token, which `text_key` reads: its text, or its bytes where they are no text."""
+    written = entry.get("bytes")
+    try:
+        return bytes(written).decode() if written else str(entry["token"])
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in written)
 
 
 def text_key(key: str) -> Token:

@@ -183,4 +183,4 @@ class OpenAIResponsesDialect(Dialect):
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
-        return None if listed is None else ServerInfo(model=str(listed["id"]))
+        return None if listed is None else ServerInfo(model=str(listed["id"]), engine=str(listed.get("owned_by") or ""))

@@ -5,6 +5,7 @@ Values are taken after temperature, and temperature 0 is run as top-k 1 at tempe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from decodekit.errors import ProviderError
@@ -12,6 +13,17 @@ from decodekit_remote.dialect import Ask, Capabilities, Dialect, Position, Reply
 from decodekit_remote.dialects.completions import no_logprobs
 
 __all__ = ["SGLangDialect"]
+
+_OFF: Mapping[str, Any] = {  # else those of --preferred-sampling-params, some of which change the values
+    "top_k": -1,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "min_new_tokens": 0,
+    "logit_bias": None,
+    "repetition_penalty": 1.0,
+    "frequency_penalty": 0.0,
+    "presence_penalty": 0.0,
+}
 
 
 class SGLangDialect(Dialect):
@@ -25,7 +37,7 @@ class SGLangDialect(Dialect):
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         prompts = prompts_of(question)
         kind = "text" if isinstance(prompts[0], str) else "input_ids"
-        sampling: dict[str, Any] = {"max_new_tokens": question.tokens, "ignore_eos": True}
+        sampling: dict[str, Any] = {"max_new_tokens": question.tokens, "ignore_eos": True, **_OFF}
         sampling |= {"temperature": question.temperature} if question.temperature else {"temperature": 1.0, "top_k": 1}
         body: dict[str, Any] = {
             kind: prompts[0] if len(prompts) == 1 else prompts,

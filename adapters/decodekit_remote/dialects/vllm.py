@@ -6,7 +6,7 @@ infinity is clamped to -9999; a chosen token outside the list is added to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from decodekit.errors import AdapterError
@@ -15,6 +15,9 @@ from decodekit_remote.dialect import Ask, Capabilities, Dialect, Reply, Request,
 from decodekit_remote.dialects.completions import models_of, plain_body, read_choices, read_event
 
 __all__ = ["VLLMDialect"]
+
+_OFF: Mapping[str, Any] = {"top_k": -1, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Else the model's own settings or the operator's, which a server with processed values applies to them."""
 
 
 class VLLMDialect(Dialect):
@@ -38,7 +41,7 @@ class VLLMDialect(Dialect):
     def request(self, question: Request) -> tuple[str, dict[str, Any]]:
         """Keys are ids: with texts as keys, tokens of the same text would become one entry."""
         body = plain_body(question, prompts_of(question))
-        body |= {"return_tokens_as_token_ids": True, "return_token_ids": True, "ignore_eos": True}
+        body |= {"return_tokens_as_token_ids": True, "return_token_ids": True, "ignore_eos": True, **_OFF}
         if question.everything:
             body["logprobs"] = -1
         if question.named:

@@ -15,6 +15,7 @@ from decodekit.distribution.disclosure import Undisclosed
 from decodekit.distribution.divergence import expected_gap
 from decodekit.errors import ParameterError
 from decodekit.text.tokenizer import Tokenizer
+from decodekit.trace.facts import sampler_of
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 from decodekit.trace.what_if.recorded_laws import final_law
@@ -85,7 +86,7 @@ def recorded_moves(trace: Trace, *, chain: Chain | None = None, tokenizer: Token
         raise ParameterError("the provider drew these tokens, so the trace does not have the law they were drawn from")
     if trace.header.level == "none":
         raise ParameterError("this trace was recorded at level 'none', so it has no steps; record level='choice'")
-    sampler = trace.header.chain.get("sampler", {}).get("name")
+    sampler = sampler_of(trace.header)
     if sampler not in ("multinomial", "inverse_cdf", "greedy"):
         raise ParameterError(f"the sampler {sampler!r} may draw from another law than the one that was recorded")
     again = rebuilt(trace, chain)

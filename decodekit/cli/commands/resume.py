@@ -19,6 +19,7 @@ from decodekit.cli.options import (
 )
 from decodekit.cli.output import say
 from decodekit.config import load_config
+from decodekit.config.objects import named_objects
 from decodekit.errors import ConfigError
 from decodekit.model.asking import blocking
 from decodekit.plugin import registry
@@ -99,6 +100,11 @@ def _adapter_part(chosen: AdapterChoice, recorded: dict[str, Any] | None, as_rec
     part = chosen.part(None if file is None else file.as_data()["adapter"])
     if part is None:
         raise ConfigError(f"which model? Name one with --model, or a config with -c{_hint(recorded)}")
+    for key, name in named_objects(part):
+        raise ConfigError(
+            f"{key} was a Python object ({name}), which the trace only names; resume the run in Python, with "
+            "decodekit.resume(trace, adapter)"
+        )
     return part
 
 
@@ -107,8 +113,10 @@ def _hint(config: dict[str, Any] | None) -> str:
     if config is None:
         return ""
     named = load_config(config).as_data()["adapter"]
-    settings = {key: value for key, value in named.items() if key not in ("type", "model")}
+    objects = dict(named_objects(named))
+    settings = {key: value for key, value in named.items() if key not in ("type", "model", *objects)}
     flags = ["--adapter", str(named.get("type"))]
-    flags += ["--model", str(named["model"])] if "model" in named else []
+    flags += ["--model", str(named["model"])] if "model" in {*named} - {*objects} else []
     flags += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    return f". The trace was made with {shlex.join(flags)}, which --as-recorded uses"
+    rest = f", and with Python objects as {', '.join(objects)}" if objects else ", which --as-recorded uses"
+    return f". The trace was made with {shlex.join(flags)}{rest}"

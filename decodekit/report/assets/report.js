@@ -38,7 +38,7 @@ function stagesOf(report, rest, at) {
     const value = (name) => rest.column(name)[from + stage];
     const part = parts[stage - 1];
     return {
-      name: stage ? part.name : "raw", detail: stage ? parameterOf(part) : "", sentence: rest.head.sentences[from + stage],
+      name: stage ? part.shown ?? part.name : "raw", detail: stage ? parameterOf(part) : "", sentence: rest.head.sentences[from + stage],
       support: counted(value("support")), entropy: value("spread"), kl: value("kl"), removed: value("removed"),
       kept: value("kept"), keptLow: value("kept_low"), keptHigh: value("kept_high"),
     };

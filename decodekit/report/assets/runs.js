@@ -8,8 +8,8 @@ import { many, number } from "./words.js";
 /** The chain as a line: raw, each processor, the sampler. */
 function chainLine({ header }) {
   const { processors = [], sampler } = header.chain;
-  const parts = processors.map((part) => h("li", {}, part.name, parameterOf(part) ? h("b", { title: parameterOf(part) }, ` ${parameterOf(part)}`) : null));
-  return h("ol", { class: "chain", "aria-label": "the chain" }, h("li", {}, "model"), parts, h("li", {}, sampler.name));
+  const parts = processors.map((part) => h("li", {}, part.shown ?? part.name, parameterOf(part) ? h("b", { title: parameterOf(part) }, ` ${parameterOf(part)}`) : null));
+  return h("ol", { class: "chain", "aria-label": "the chain" }, h("li", {}, "model"), parts, h("li", {}, sampler.shown ?? sampler.name));
 }
 
 function settings({ facts }) {

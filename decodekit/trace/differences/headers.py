@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from decodekit.plugin import registry
 from decodekit.trace.codec import to_line
 from decodekit.trace.differences.parts import FieldDifference
 from decodekit.trace.header import Header
@@ -40,7 +41,7 @@ def _differences(field: str, a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
     if a == b or (_is_empty(a) and _is_empty(b)):
         return
     if field == "chain.processors":
-        names = [[part["name"] for part in each or ()] for each in (a, b)]
+        names = [[registry.shown_name("processors", part) for part in each or ()] for each in (a, b)]
         if names[0] != names[1]:
             yield field, names[0], names[1]
             return

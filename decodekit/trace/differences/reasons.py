@@ -16,6 +16,7 @@ from decodekit.trace.codec import to_line
 from decodekit.trace.differences.parts import Cause, FieldDifference, Parting, StageDifference
 from decodekit.trace.differences.stages import first_different
 from decodekit.trace.differences.swapping import with_noise, with_sampler, with_scores
+from decodekit.trace.facts import sampler_of
 from decodekit.trace.step import Step
 from decodekit.trace.trace import Trace
 
@@ -184,7 +185,7 @@ def _acted(a: Step, place_a: int | None, b: Step, place_b: int | None) -> bool:
 
 def _greedy_on_other_rows(meeting: Meeting) -> bool:
     """Whether both take the most likely token, and the two tokens are already so in the model's answers."""
-    names = {trace.header.chain.get("sampler", {}).get("name") for trace in (meeting.a, meeting.b)}
+    names = {sampler_of(trace.header) for trace in (meeting.a, meeting.b)}
     raw = meeting.stages[0] if meeting.stages else None
     if names != {"greedy"} or raw is None or not raw.top_a or not raw.top_b:
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
+from decodekit.plugin import registry
 from decodekit.trace.differences.parts import StageDifference
 from decodekit.trace.differences.values import after, compare, final_values, raw_values
 from decodekit.trace.step import Step
@@ -55,7 +56,7 @@ def first_different(stages: Sequence[StageDifference]) -> StageDifference | None
 
 
 def _names(trace: Trace) -> list[str]:
-    return [str(part["name"]) for part in trace.header.chain["processors"]]
+    return [registry.shown_name("processors", part) for part in trace.header.chain["processors"]]
 
 
 def _merged(a: Sequence[str], b: Sequence[str]) -> list[tuple[str, int | None, int | None]]:

@@ -13,7 +13,7 @@ import pytest
 
 import decodekit
 from decodekit import Distribution, Prefix, Session
-from decodekit.errors import AdapterError, ProviderError
+from decodekit.errors import AdapterError, ParameterError, ProviderError
 from decodekit_remote import RemoteAdapter
 from decodekit_remote.dialects.llama_server import LlamaServerDialect
 from tests.adapters.remote.faults import PREFIX, always, asked, remote, sending
@@ -102,6 +102,19 @@ def test_a_client_of_the_users_is_used_and_left_open() -> None:
     with serving() as server:
         asyncio.run(run(server))
         assert server.requests[-1][1]["x-mine"] == "yes"
+
+
+@pytest.mark.parametrize("kind", ["client", "transport"])
+def test_a_client_that_is_none_is_named(kind: str) -> None:
+    with pytest.raises(ParameterError, match=f"^{kind}: it is str, and must be an httpx.Async"):
+        RemoteAdapter(base_url="http://127.0.0.1:9", **{kind: "x"})
+    for make, says in (
+        (lambda: 1 / 0, "its function raised ZeroDivisionError: division by zero"),
+        (httpx.Client, "its function made Client, and must be an httpx.Async"),
+        (lambda: None, "its function made NoneType, and must be an httpx.Async"),
+    ):
+        with pytest.raises(ParameterError, match=f"^{kind}: {says}"):
+            RemoteAdapter(base_url="http://127.0.0.1:9", **{kind: make}).info  # noqa: B018 - it makes one
 
 
 @pytest.mark.parametrize("kind", ["client", "transport"])

@@ -86,6 +86,15 @@ def test_the_command_says_that_the_provider_drew_and_replays_with_an_async_adapt
     assert "the provider drew these tokens" in again.err and "bug" not in again.err
 
 
+def test_the_event_that_the_provider_draws_is_of_the_run_that_found_it_out(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "decodekit")
+    with playing(SEVERAL) as server, Session(server.adapter()) as session:
+        session.generate(TALK)
+    events = {getattr(record, "event", ""): vars(record) for record in caplog.records}
+    told, started = events["the provider draws the tokens"], events["generation started"]
+    assert (told["run"], told["adapter"]) == (started["run"], "remote") and told["seconds"] >= 0
+
+
 LEFT_OPEN = """
 import sys
 from decodekit import Session

@@ -38,6 +38,11 @@ def at(kind: str, **fields: Any) -> Any:
     return {"type": f"response.{kind}", "output_index": 0, "content_index": 0, **fields}
 
 
+def done(text: str) -> Any:
+    """The end of a text, without its place."""
+    return {"type": "response.output_text.done", "text": text}
+
+
 def block(kind: str, at: int = 0, **fields: Any) -> Any:
     return {"type": f"content_block_{kind}", "index": at, **fields}
 
@@ -49,6 +54,7 @@ def pieces(*texts: str) -> list[Any]:
 SAID = {"type": "text", "text": "Hello"}
 START, *_, END, LAST = anthropic()
 CHAT, OLD, NEW, OTHER = "openai_chat", "openai_completions", "openai_responses", "anthropic_messages"
+HEL = {"type": "text", "text": "Hel"}
 BYE = {"type": "text", "text": "Bye"}
 NOT = {"type": "refusal", "refusal": "I must not."}
 PART = item("Hello")["content"][0]
@@ -72,6 +78,17 @@ WHOLE: dict[str, tuple[str, list[Any]]] = {
     "the part as done": (NEW, [at("content_part.done", part=PART), answered()]),
     "the part at its beginning": (NEW, [at("content_part.added", part=PART), answered()]),
     "the item as done": (NEW, [at("output_item.done", item=item("Hel", "lo")), answered()]),
+    "the part at its beginning, and pieces": (
+        NEW,
+        [at("content_part.added", part={**PART, "text": "He"}), *pieces("l", "lo"), done("Hello"), answered()],
+    ),
+    "two parts without a place": (
+        NEW,
+        [
+            *pieces("Hel"), done("Hel"), {"type": "response.content_part.done", "part": {**PART, "text": "Hel"}},
+            *pieces("l"), *pieces("o"), done("lo"), answered(item("Hel", "lo")),
+        ],
+    ),
     "all of them": (
         NEW,
         [
@@ -87,6 +104,7 @@ WHOLE: dict[str, tuple[str, list[Any]]] = {
     "white space that is cut off": (NEW, [*pieces("Hello"), answered(item(" Hello\n"))]),
     "an empty text that says nothing": (NEW, [*pieces("Hello"), at("output_text.done", text=""), answered(item(""))]),
     "the text of the start": (OTHER, [START, block("start", content_block=SAID), block("stop"), END, LAST]),
+    "the start that pieces go on from": (OTHER, [block("start", content_block=HEL), *anthropic("l", "o")]),
     "the message of the start": (OTHER, [{**START, "message": {"content": [SAID]}}, END, LAST]),
     "both, and pieces": (
         OTHER,

@@ -138,3 +138,20 @@ def test_keys_come_from_the_environment_by_name(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ParameterError, match="api_key_env") as caught:
         decodekit.adapter("remote", base_url="http://host", api_key_env=KEY)
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("encode", "between"),
+    [
+        (lambda part: list(map(str, part.encode())), " "),
+        (lambda part: list(map(str, part.encode())), "-"),
+        (list, "-"),
+        (list, ", "),
+        (lambda part: [f"{ord(each):02x}00" for each in part], " "),
+    ],
+    ids=["bytes", "bytes and dashes", "letters and dashes", "letters and commas", "UTF-16 in hexadecimal"],
+)
+def test_lists_with_other_marks_between_are_removed(encode: Callable[[str], list[str]], between: str) -> None:
+    text = Redaction(SecretStr(CANARY)).text(f"bad key <{between.join(encode(CANARY))}>")
+    parts = [between.join(encode(CANARY[at : at + 8])) for at in range(len(CANARY) - 7)]
+    assert "[key]" in text and not any(part in text for part in parts)

@@ -88,6 +88,45 @@ def test_a_server_without_logprobs_can_only_draw() -> None:
     assert adapter.must_draw(1) == "openai_chat: this API gives no logprobs, so it shows no distribution"
 
 
+@pytest.mark.parametrize("way", ["without", "ended"])
+@pytest.mark.parametrize("lacking", [(1,), (2,), (1, 2), (1, 2, 3)])
+def test_a_few_answers_without_a_list_prove_nothing_of_the_server(lacking: tuple[int, ...], way: str) -> None:
+    """What is drawn at random may be half a character, which has no list, or the end."""
+    with serving("openai_chat") as server:
+        chat = server.answer
+
+        def by_chance(path: str, body: Any) -> Any:
+            answer = chat(path, body)
+            if path.endswith("completions") and len(server.asked(path)) in lacking:
+                (choice,) = answer["choices"]
+                choice |= {"logprobs": None, "finish_reason": "stop" if way == "ended" else "length"}
+                choice["message"] = {"role": "assistant", "content": "" if way == "ended" else "\ufffd"}
+            return answer
+
+        server.answer = by_chance  # type: ignore[method-assign]
+        adapter = RemoteAdapter(base_url=server.url, dialect="openai_chat")
+        known = adapter.capabilities
+        stage = "raw" if len(lacking) < 3 else "unknown"  # of a list of several tokens no second one is asked for
+        assert (known["draws_only"], known["most_top"], adapter.info.stage) == ("", 20, stage)
+        temperatures = [body["temperature"] for body in server.asked("/v1/chat/completions")]
+    assert len(temperatures) == len(lacking) + (2 if lacking != (1, 2, 3) else 1)
+
+
+def test_a_second_list_that_never_comes_leaves_the_values_unknown_and_the_first_list_known() -> None:
+    with serving("openai_chat") as server:
+        chat = server.answer
+
+        def never_hot(path: str, body: Any) -> Any:
+            answer = chat(path, body)
+            if body and body.get("temperature") == 2.0:
+                answer["choices"][0]["logprobs"] = None
+            return answer
+
+        server.answer = never_hot  # type: ignore[method-assign]
+        adapter = RemoteAdapter(base_url=server.url, dialect="openai_chat")
+        assert (adapter.capabilities["draws_only"], adapter.info.stage) == ("", "unknown")
+
+
 def test_an_unknown_dialect_is_told_with_what_there_is() -> None:
     with pytest.raises(UnknownPlugin, match="did you mean 'vllm'"):
         RemoteAdapter(base_url="http://host", dialect="vlm")
