@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 
 from decodekit.errors import ProviderError
 from decodekit.model.drawn import Ending
@@ -100,6 +101,9 @@ class DrawnCalls:
         found = [each for each in same or self._calls if each.place == part.place] or same
         if not found or (part.id and found[-1].id and part.id != found[-1].id):
             return None
+        known = [] if self._tools is None else self._tools.names
+        if not part.id and part.name in known and found[-1].name in known and part.name != found[-1].name:
+            return None if not part.whole else found[-1]  # the next call of a server that gives no ids
         return found[-1]
 
     @property
@@ -124,8 +128,14 @@ class DrawnCalls:
     def _as_calls(self, *, ended: bool) -> tuple[ToolCall, ...]:
         names = [] if self._tools is None else self._tools.names
         made = [call.made(names, complete=ended or call is not self._last) for call in list(self._calls)]
-        clean = self._clean
-        return tuple(replace(call, id=clean(call.id), name=clean(call.name), fault=clean(call.fault)) for call in made)
+        clean, ids = self._clean, [call.id for call in made]
+        for at, id_ in enumerate(ids):
+            if not id_ or id_ in ids[:at]:  # answers could not be told apart, and APIs refuse it
+                ids[at] = next(name for number in count(at) if (name := f"call_{number}") not in ids)
+        return tuple(
+            replace(call, id=clean(id_), name=clean(call.name), fault=clean(call.fault))
+            for call, id_ in zip(made, ids, strict=True)
+        )
 
 
 class _Call:

@@ -64,7 +64,11 @@ async def drawn_tokens(
     """
     path, body = server.dialect.drawing(replace(question, stream=True), settings)
     body = {name: value for name, value in body.items() if name not in without}
-    answer = _Answer(server, question, path, noted)
+    if server.info.engine == "me" and "messages" in body:  # llama-cpp-python's server refuses a message without a text
+        body["messages"] = [{**each, "content": each.get("content") or ""} for each in body["messages"]]
+    # llama-server's responses are completed in any case
+    limit = body.get("max_output_tokens") if server.info.engine == "llamacpp" else None
+    answer = _Answer(server, question, path, noted, limit)
     try:
         async with aclosing(_events(server, path, body)) as events:
             async for event in events:
@@ -101,9 +105,13 @@ class _Answer:
         question: what it was asked.
         path: where, for errors.
         noted: for the record of each token.
+        limit: an answer of so many tokens was cut, though the server says that it has ended.
     """
 
-    def __init__(self, server: Server, question: Request, path: str, noted: Mapping[str, str]) -> None:
+    def __init__(
+        self, server: Server, question: Request, path: str, noted: Mapping[str, str], limit: int | None = None
+    ) -> None:
+        self._limit = limit
         self._server, self._question = server, question
         self._listed = ListedText()
         self._calls = DrawnCalls(question.tools, server.dialect.name, server.transport.redaction.text)
@@ -157,6 +165,8 @@ class _Answer:
         """The end of the answer. Raises `ProviderError` where it has no calls that it should have."""
         yield from self._wholes(self._held)
         self._held = []
+        if ends == "stop" and self._limit is not None and (self._counts.completion or 0) >= self._limit:
+            ends = "length"
         tools, log = self._question.tools, self._server.transport.redaction.log
         end, made = self._calls.at(ends)
         if end != "tool_calls" and tools is not None and tools.must_call and not made:

@@ -116,7 +116,8 @@ def render(
         if not bare:
             raise
         for message in bare:  # it only calls tools; most templates do not look for its content
-            message["content"] = ""
+            more = {key: message.pop(key) for key in list(message) if key != "role"}
+            message.update({"content": "", **more})
         text = _written(template, visible)
     marks = marks_of(text)
     if goes_on:

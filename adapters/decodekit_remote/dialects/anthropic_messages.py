@@ -124,7 +124,8 @@ class AnthropicMessagesDialect(Dialect):
         parts: list[dict[str, Any]] = []
         if message.get("content"):
             said = content_of(message, self.name)
-            parts += [{"type": "text", "text": said}] if isinstance(said, str) else said
+            texts = [{"type": "text", "text": said}] if isinstance(said, str) else said
+            parts += [part for part in texts if part["text"].strip()]  # white space alone is refused
         for call in calls:
             if call.parsed is None:
                 odd[call.id] = call.arguments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,7 @@ from decodekit_remote.dialects.completions import position, whole_number
 from decodekit_remote.dialects.content import by_bytes, is_joined, positions
 
 __all__ = [
+    "arguments_in",
     "counts_in",
     "drawn_choice",
     "ending_of",
@@ -88,6 +90,11 @@ def text_in(value: Any) -> str:
     if value is not None and not isinstance(value, str):
         raise TypeError(f"a text that is {type(value).__name__}")
     return value or ""
+
+
+def arguments_in(value: Any) -> str:
+    """The text of a call's arguments, which some servers write as an object."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else text_in(value)
 
 
 def counts_in(usage: Any, prompt: str = "prompt_tokens", completion: str = "completion_tokens") -> Counts:

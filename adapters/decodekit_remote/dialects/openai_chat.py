@@ -31,7 +31,7 @@ from decodekit_remote.dialects.completions import (
     without_logprobs,
 )
 from decodekit_remote.dialects.content import by_bytes, positions
-from decodekit_remote.dialects.drawn_events import drawn_choice, refuses, text_in, uses_a_tool
+from decodekit_remote.dialects.drawn_events import arguments_in, drawn_choice, refuses, text_in, uses_a_tool
 from decodekit_remote.dialects.only_drawn import require_answers
 
 __all__ = ["OpenAIChatDialect"]
@@ -148,9 +148,9 @@ class OpenAIChatDialect(Dialect):
         """A piece of a call, in a list with others; a whole message has no ``index``."""
         if call.get("type") not in ("function", None, ""):
             raise uses_a_tool(self.name, str(call["type"])[:40])
-        place, function = call.get("index"), call.get("function") or {}
-        id_, name = text_in(call.get("id")), text_in(function.get("name"))
-        piece, part = text_in(function.get("arguments")), CallPart(at if place is None else int(place), id_, name)
+        place, function = None if whole else call.get("index"), call.get("function") or {}
+        id_, name = str(call.get("id") or ""), text_in(function.get("name"))
+        piece, part = arguments_in(function.get("arguments")), CallPart(at if place is None else int(place), id_, name)
         return part._replace(instead=piece, whole=True) if whole else part._replace(arguments=piece)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:

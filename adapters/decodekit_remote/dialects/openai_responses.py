@@ -27,6 +27,7 @@ from decodekit_remote.dialect import (
 )
 from decodekit_remote.dialects.completions import models_of
 from decodekit_remote.dialects.drawn_events import (
+    arguments_in,
     counts_in,
     ending_of,
     listed_entries,
@@ -147,7 +148,11 @@ class OpenAIResponsesDialect(Dialect):
         if kind == "message":
             return self._parts([((place, at), part) for at, part in enumerate(item.get("content") or ())], early=early)
         if kind == "function_call":
-            id_, name, whole = (text_in(item.get(key)) for key in ("call_id", "name", "arguments"))
+            id_, name, whole = (
+                str(item.get("call_id") or ""),
+                text_in(item.get("name")),
+                arguments_in(item.get("arguments")),
+            )
             return Drawn((), calls=[CallPart(place, id_, name, instead=whole, whole=not early)])
         return Drawn((), fault=None if kind in ("reasoning", None) else uses_a_tool(self.name, str(kind)[:40]))
 

@@ -113,6 +113,8 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "a cut": (("c1", "weather", ('{"city": ',)), "the call was cut before its end"),
     "malformed": (("c1", "weather", ('{"city": Rome}',)), "the arguments are no JSON object: Expecting value"),
     "a list": (("c1", "weather", ("[1]",)), r"the arguments are no JSON object: it is \[1\]"),
+    "beyond a float": (("c1", "weather", ('{"city": 1e999}',)), "has a number that is too large for a float"),
+    "half of a character": (("c1", "weather", ('{"city": "\\ud83d"}',)), "has half of a surrogate pair"),
     "not a number": (("c1", "weather", ('{"city": NaN}',)), "NaN is no number in JSON"),
     "another name": (("c1", "wether", ("{}",)), "there is no tool 'wether'; there is 'weather'"),
 }
