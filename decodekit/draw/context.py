@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, overload
+from typing import Any, NoReturn, overload
 
 import numpy as np
 
@@ -13,16 +12,27 @@ from decodekit.draw.randomness import BoundRandomness
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.types import Ids
 
-__all__ = ["MOST_TOKENS", "Context", "TokenIds", "read_only"]
+__all__ = ["MOST_TOKENS", "Context", "Metadata", "TokenIds"]
 
 MOST_TOKENS = 10_000_000  # of one generation
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+class Metadata(dict[str, Any]):
+    """A copy of a caller's metadata that no processor can change: others read it too. Its values are the caller's own.
+
+    It is a dict, so that a plugin can write it as JSON, copy it and send it to another process.
+    """
+
+    def _refuse(self, *given: object, **named: object) -> NoReturn:
+        raise TypeError("ctx.metadata is read by other processors and other calls, and cannot be changed")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type[Metadata], tuple[dict[str, Any]]]:
+        return Metadata, (dict(self),)
 
 
-def read_only(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A copy that no processor can change: others read it too."""
-    return MappingProxyType(dict(metadata))
+_NOTHING: Mapping[str, Any] = Metadata()
 
 
 class TokenIds(Sequence[int]):

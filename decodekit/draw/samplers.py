@@ -74,6 +74,9 @@ def race(ids: Ids, shifted: Floats, words: NDArray[np.uint64]) -> tuple[int, flo
         return int(ids[0]), best, -math.inf, None, int(words[0])
     perturbed[first] = -math.inf
     follower = _lowest_id_at_the_top(perturbed, ids)
+    if perturbed[follower] == -math.inf:  # so far below that no float64 holds the difference: all others are equal
+        others = np.delete(ids, first)
+        follower = int(np.flatnonzero(ids == others.min())[0])
     return int(ids[first]), best, float(perturbed[follower]), int(ids[follower]), int(words[first])
 
 

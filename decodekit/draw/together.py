@@ -20,7 +20,8 @@ def multinomial_of_lists(
 ) -> list[Choice | None]:
     """The choice from each distribution; None where `multinomial` must draw it alone.
 
-    That is a dense one, one with hidden or masked tokens, and one in which two perturbed scores are equal at the top.
+    That is a dense one, one with hidden or masked tokens, and one in which two perturbed scores are equal at the top or
+    behind it, such as those so far below that no float64 holds the difference.
 
     Args:
         dists: what to draw from; None for nothing.
@@ -54,7 +55,7 @@ def multinomial_of_lists(
     race[every, first] = -math.inf
     follower = race.argmax(axis=1)
     second = race[every, follower]
-    equal |= (np.count_nonzero(race == second[:, np.newaxis], axis=1) > 1) & (second > -math.inf)
+    equal |= (np.count_nonzero(race == second[:, np.newaxis], axis=1) > 1) & (each > 1)
 
     at = starts + first
     numbers = zip(

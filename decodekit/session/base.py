@@ -77,7 +77,8 @@ class BaseSession(OfOneProcess):
         self.seed = seed
         self.on_undisclosed: OnUndisclosed = on_undisclosed
         given = GenerationOptions.of(
-            {"stop": stop, "stop_ids": stop_ids, "ban": ban, "deadline": deadline}, {"max_tokens": max_tokens}
+            {"stop": stop, "stop_ids": stop_ids, "ban": ban, "deadline": deadline, "metadata": metadata},
+            {"max_tokens": max_tokens},
         )
         self.max_tokens = given.stop.max_tokens
         self.stop, self.stop_ids = given.stop.strings, tuple(sorted(given.stop.ids))

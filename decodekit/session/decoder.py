@@ -367,7 +367,7 @@ class Decoder:
 
     def _close(self, step: Step, last: FinishReason | None, *, limited: bool = True) -> Step:
         """Decide whether this step is the last; if it is, add the text that was held back."""
-        wanted = self.stop.wanted(step)  # first, so that it sees every step
+        wanted = self.stop.until is not None and self.stop.until(step)  # first, so that it sees every step
         held = self._end(step.token_id, last, wanted=wanted, limited=limited)
         return replace(step, text=step.text + held) if held else step
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from decodekit.draw.randomness import Randomness
+from decodekit.errors import ParameterError
 from decodekit.log import RunLog
 from decodekit.model.prefix import Prefix
+from decodekit.plugin.callback import comes_later
 from decodekit.session.bans import Ban, HeldSteps
 from decodekit.session.decoder import Decoder
 from decodekit.session.options import GenerationOptions
@@ -34,7 +36,10 @@ class CallersUntil:
     def __call__(self, step: Step) -> bool:
         assert self._until is not None
         try:
-            return self._until(step)
+            wanted = self._until(step)
+            if comes_later(wanted):
+                raise ParameterError("until returned what is to be awaited or iterated; it returns true or false")
+            return bool(wanted)
         except BaseException as error:
             self.raised = error
             return True

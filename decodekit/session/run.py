@@ -16,13 +16,14 @@ from decodekit.chain.batch import Drawn
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import Disclosure
 from decodekit.draw.randomness import Randomness
-from decodekit.errors import DecodekitError, DistributionError, TraceError
+from decodekit.errors import DecodekitError, DistributionError, ParameterError, TraceError
 from decodekit.log import OfRuns, RunLog
 from decodekit.model.ahead import ahead_pays
 from decodekit.model.asking import cached_tokens
 from decodekit.model.company import SharedAnswers
 from decodekit.model.drawn import Taken
 from decodekit.model.prefix import Prefix
+from decodekit.plugin.callback import comes_later
 from decodekit.session.decided import Checkpoint, Decided
 from decodekit.session.guessing import Guesses, guesses_of
 from decodekit.session.making import CallersUntil, SequenceMaker
@@ -319,7 +320,8 @@ class Run:
             self._reported = roster.done
             total = roster.done + len(roster.running) if self.total is None and roster.read else self.total
             tokens = roster.tokens + sum(len(each.decoder.output_ids) for each in roster.running.values())
-            call(Progress(roster.done, total, tokens, roster.failed, time.monotonic() - self._begun))
+            if comes_later(call(Progress(roster.done, total, tokens, roster.failed, time.monotonic() - self._begun))):
+                raise ParameterError("progress returned what is to be awaited or iterated, so it did nothing")
 
     def _drawn(self, answers: Sequence[Taken]) -> Sequence[Drawn | None]:
         """What is drawn for all answers to the last question at once."""

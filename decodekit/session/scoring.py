@@ -17,7 +17,7 @@ from decodekit.chain import Chain
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import CHEAP, Disclosure, Undisclosed
 from decodekit.draw.choice import Choice
-from decodekit.draw.context import Context, TokenIds, read_only
+from decodekit.draw.context import Context, Metadata, TokenIds
 from decodekit.draw.randomness import Randomness
 from decodekit.draw.samplers import greedy, inverse_cdf, multinomial
 from decodekit.errors import ContextOverflow, DecodekitError, EmptySupport, ParameterError
@@ -71,7 +71,7 @@ def scoring_options(given: ScoreKeywords, metadata: Mapping[str, Any] | None) ->
             "is not its law; score with sampler='multinomial'"
         )
     own = options.metadata if options.metadata is not None else metadata
-    return replace(options, metadata=read_only(own or {}))
+    return replace(options, metadata=Metadata(own or {}))
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from decodekit.chain import Chain
-from decodekit.draw.context import read_only
+from decodekit.draw.context import Metadata
 from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.session.guessing import GivenGuesser
 from decodekit.session.stop import OnUndisclosed
@@ -26,7 +26,7 @@ class Settings:
         seed: of a run without its own; None takes a new random one.
         on_undisclosed: 'error' or 'truncate'.
         top_logprobs: how many leading tokens each step keeps.
-        metadata: given to processors as ``ctx.metadata``; a copy that nobody can change.
+        metadata: given to processors as ``ctx.metadata``; a copy of the dict, made when a call begins.
         guesser: says which tokens may come next; none with None and with 'none'.
         config: the resolved configuration, if the session was made from one.
 
@@ -47,4 +47,4 @@ class Settings:
         for name in self.metadata or ():
             utf8(str(name), "a name in metadata")
         if self.metadata is not None:
-            object.__setattr__(self, "metadata", read_only(self.metadata))
+            object.__setattr__(self, "metadata", Metadata(self.metadata))

@@ -9,7 +9,6 @@ from typing import Literal
 from decodekit.draw.context import MOST_TOKENS
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError
-from decodekit.plugin.callback import is_async
 from decodekit.text.utf8 import utf8
 from decodekit.trace.step import Step
 
@@ -50,16 +49,3 @@ class Stop:
             if not text or not isinstance(text, str):
                 raise ParameterError(f"a stop string must be text with at least one character, not {text!r}")
             utf8(text, "stop")
-
-    def wanted(self, step: Step) -> bool:
-        """Whether ``until`` ends the generation with this step.
-
-        Raises:
-            ParameterError: it returned a coroutine.
-        """
-        if self.until is None:
-            return False
-        answer = self.until(step)
-        if is_async(answer):
-            raise ParameterError("until returned a coroutine, which is not awaited; it returns true or false")
-        return bool(answer)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from decodekit.errors import DecodekitError, PluginError, TraceError, brief, message_of
-from decodekit.plugin.callback import is_async
+from decodekit.plugin.callback import comes_later
 from decodekit.plugin.registry import name_of
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.sinks import Sink, SinkWriter
@@ -96,20 +96,20 @@ def _called(name: str, step: int | None, owner: object, method: str, given: Any)
     except Exception as error:  # a third-party sink may raise anything
         why = f"the sink raised {type(error).__name__}: {message_of(error)}"
         raise PluginError(why, plugin=name, step=step) from error
-    if is_async(returned):
+    if comes_later(returned):
         raise _not_awaited(method, name)
     return returned
 
 
 def _not_awaited(method: str, name: str) -> PluginError:
-    return PluginError(f"the sink's {method} is not awaited; define it without async", plugin=name)
+    return PluginError(f"the sink's {method} is not awaited; define it without async and yield", plugin=name)
 
 
 def _writer(name: str, given: Any) -> SinkWriter:
     missing = [method for method in _METHODS if not callable(getattr(given, method, None))]
     if missing:
         raise PluginError(f"its open returned {brief(given)}, which has no method {missing[0]}", plugin=name)
-    waits = [method for method in _METHODS if is_async(getattr(given, method))]
+    waits = [method for method in _METHODS if comes_later(getattr(given, method))]
     if waits:
         raise _not_awaited(waits[0], name)
     writer: SinkWriter = given

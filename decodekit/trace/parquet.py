@@ -57,6 +57,7 @@ class _ParquetWriter:
         self._run, self._schema = run_of(header), schema(header)
         self._steps: list[Step] = []
         self._bytes = 0
+        self._ready = 0  # steps that the thread was not told of
         self._written = 0
         self._file = TableFile(path, self._schema, row_group)
         self._thread = Worker("decodekit-parquet")
@@ -64,10 +65,13 @@ class _ParquetWriter:
 
     def write(self, step: Step) -> None:
         """Collect one step. The last one always waits here: `close` may have to leave it out."""
-        if len(self._steps) >= BATCH or self._bytes >= BATCH_BYTES:
-            self._hand_over(self._steps)
-            self._steps, self._bytes = [], 0
         self._steps.append(without_row(step))
+        self._ready += 1
+        if self._ready > BATCH or (self._bytes >= BATCH_BYTES and self._ready > 1):
+            self._wait()
+            count, self._bytes = self._ready - 1, 0
+            self._busy = self._thread.run(lambda: self._add(min(count, len(self._steps) - 1)))
+            self._ready -= count
         self._bytes += bytes_of(step)
 
     def resumed(self, resumption: Resumption) -> None:
@@ -75,15 +79,15 @@ class _ParquetWriter:
 
     def close(self, ends: Sequence[SequenceEnd]) -> None:
         """Write the rest, and give the file its name."""
-        total = sum(end.tokens for end in ends)
-        self._steps = self._steps[: max(0, total - self._written)]
+        self._thread.drain()
+        del self._steps[max(0, sum(end.tokens for end in ends) - self._written) :]
         self.finish(ends)
 
     def finish(self, ends: Sequence[SequenceEnd] | None) -> None:
         """As `close`, with all steps; no ends are written where there are None."""
         try:
-            self._hand_over(self._steps)
             self._wait()
+            self._thread.run(lambda: self._add(len(self._steps))).result()
             self._file.publish({} if ends is None else {"decodekit.ends": ends_of(ends)})
         finally:
             self.discard()
@@ -95,22 +99,23 @@ class _ParquetWriter:
         self._thread.drain()
         self._file.discard()
 
-    def _hand_over(self, steps: Sequence[Step]) -> None:
-        self._wait()
-        self._written += len(steps)
-        self._busy = self._thread.run(lambda: self._add(steps))
-
     def _wait(self) -> None:
         if self._busy is not None:
             self._busy.result()
             self._busy = None
 
-    def _add(self, steps: Sequence[Step]) -> None:
-        """In the thread: make columns, and write a row group when there are enough."""
+    def _add(self, count: int) -> None:
+        """In the thread: make columns of the first steps, and write a row group when there are enough.
+
+        Here they leave the list and are counted, so that an interrupt of the caller loses none.
+        """
+        steps = self._steps[:count]
         if steps:
             with self._file.typed():
                 made = batch(steps, self._run, self._schema)
             self._file.add(made)
+            self._written += len(steps)
+            del self._steps[: len(steps)]
 
 
 def write_parquet(trace: Trace, path: PathLike) -> None:

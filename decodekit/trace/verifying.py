@@ -10,8 +10,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Literal
+
+import numpy as np
 
 from decodekit.chain import Chain
 from decodekit.draw.choice import Choice
@@ -37,6 +38,7 @@ from decodekit.types import PathLike
 __all__ = ["same_tokenizer", "verify", "word_alone"]
 
 _PIECE = 64  # steps that are read before they are checked: reading and checking in turns for each takes 15 % longer
+_VALUES = 100_000  # of its lists, after which a piece ends early: a line may be as long as 40 MiB
 
 
 def verify(trace: Trace | PathLike, *, chain: bool | Chain = False, tokenizer: Tokenizer | None = None) -> Verdict:
@@ -103,13 +105,36 @@ def _check_all(
     """Check the steps of a trace, which need not hold them itself."""
     check = _Check(trace, chain_of(trace, chain) if isinstance(chain, Chain) else chain, tokenizer, counts)
     found = _Found()
-    left = iter(steps)
-    while piece := list(islice(left, _PIECE)):
-        for step, (word, why) in zip(piece, check.steps(piece), strict=True):
-            found.words.append(word)
-            if found.worst is None or STRENGTH.index(word) < STRENGTH.index(found.worst):
-                found.worst, found.step, found.why = word, step.index, why
+    with np.errstate(over="ignore"):  # scores may lie further apart than a float64 tells
+        for piece in _pieces(steps):
+            for step, (word, why) in zip(piece, check.steps(piece), strict=True):
+                found.words.append(word)
+                if found.worst is None or STRENGTH.index(word) < STRENGTH.index(found.worst):
+                    found.worst, found.step, found.why = word, step.index, why
     return found
+
+
+def _pieces(steps: Iterable[Step]) -> Iterator[list[Step]]:
+    """The steps in pieces that are checked together."""
+    piece, values = list[Step](), 0
+    for step in steps:
+        piece.append(step)
+        values += _size(step)
+        if len(piece) == _PIECE or values >= _VALUES:
+            yield piece
+            piece, values = [], 0
+    if piece:
+        yield piece
+
+
+def _size(step: Step) -> int:
+    """How many values the lists of a step have, about."""
+    size = len(step.raw.top) + sum(len(entry.top) + len(entry.tosses) for entry in step.entries)
+    if step.evidence is not None:
+        size += len(step.evidence.token_ids)
+    if step.row is not None:
+        size += len(step.row[1])
+    return size + sum(len(branch.token_ids) for branch in step.abandoned)
 
 
 def _verdict(trace: Trace, found: _Found, fault: Fault | None, wrong: str | None) -> Verdict:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
+import pickle
 from typing import Any
 
 import pytest
@@ -36,7 +39,7 @@ def test_an_async_callback_is_refused(name: str, function: Any) -> None:
 
 
 def test_an_until_that_returns_a_coroutine_is_refused() -> None:
-    with pytest.raises(ParameterError, match=r"^until returned a coroutine"):
+    with pytest.raises(ParameterError, match=r"^until returned what is to be awaited"):
         Session(ADAPTER).generate("the ", max_tokens=3, until=lambda step: later(step))
 
 
@@ -44,11 +47,11 @@ def test_an_until_that_returns_a_coroutine_is_refused() -> None:
 def test_a_sink_with_an_async_method_is_refused_before_the_first_token(method: str) -> None:
     sink = type("Odd", (Counts,), {method: lambda _, given: later(given)})()
     early = type("Odd", (Counts,), {method: Later.__call__})()
-    with pytest.raises(PluginError, match=f"the sink's {method} is not awaited; define it without async"):
+    with pytest.raises(PluginError, match=f"the sink's {method} is not awaited; define it without async and yield"):
         Session(ADAPTER, seed=1).generate("the ", max_tokens=2, trace=early)
     assert early.steps == []
     if method in ("open", "write"):  # without async in its name: at its first call
-        with pytest.raises(PluginError, match="is not awaited; define it without async"):
+        with pytest.raises(PluginError, match="is not awaited; define it without async and yield"):
             Session(ADAPTER, seed=1).generate("the ", max_tokens=2, trace=sink)
 
 
@@ -95,3 +98,38 @@ def test_metadata_is_a_copy_that_no_processor_changes() -> None:
     with pytest.raises(PluginError, match=r"changing.*TypeError"):
         session.score("the ", "cat", chain=[changing])
     assert given == {"k": 3} and session.generate("the ", max_tokens=12).token_ids == before
+
+
+def generating(_: Any) -> Any:
+    yield False
+
+
+async def generating_later(_: Any) -> Any:
+    yield False
+
+
+@pytest.mark.parametrize("function", [generating, generating_later])
+def test_a_generator_is_refused_too(function: Any) -> None:
+    with pytest.raises(ParameterError, match=r"^until is called between two tokens"):
+        Session(ADAPTER).generate("the ", max_tokens=3, until=function)
+    with pytest.raises(ParameterError, match=r"^until returned what is to be awaited"):
+        Session(ADAPTER).generate("the ", max_tokens=3, until=lambda step: function(step))
+    with pytest.raises(ParameterError, match=r"^progress returned what is to be awaited"):
+        Session(ADAPTER).generate_many(["the "], max_tokens=3, progress=lambda step: function(step))
+    sink = type("Odd", (Counts,), {"write": lambda _, given: function(given)})()
+    with pytest.raises(PluginError, match="the sink's write is not awaited"):
+        Session(ADAPTER, seed=1).generate("the ", max_tokens=2, trace=sink)
+
+
+def test_metadata_is_a_dict_for_a_plugin() -> None:
+    def reading(dist: Any, ctx: Any) -> Any:
+        again = pickle.loads(pickle.dumps(ctx.metadata))
+        assert json.loads(json.dumps(ctx.metadata)) == again == copy.deepcopy(ctx.metadata) == {"k": [1]}
+        with pytest.raises(TypeError):
+            again["k"] = 2
+        return dist
+
+    Session(ADAPTER, [reading], seed=1, metadata={"k": [1]}).generate("the ", max_tokens=1)
+    for wrong in (3, "ab", [("k", 3)]):
+        with pytest.raises(ParameterError, match=r"^metadata is a dict of names and values"):
+            Session(ADAPTER, metadata=wrong)  # type: ignore[arg-type]

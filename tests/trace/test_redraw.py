@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import decodekit
+from decodekit.draw.context import Context
+from decodekit.draw.samplers import multinomial
+from decodekit.draw.together import multinomial_of_lists
 from decodekit.testing import TableAdapter
 from decodekit.trace import Trace
 from decodekit.trace.redraw import noise_of, redraw, redraw_together
+from decodekit.trace.verifying import _pieces
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +61,21 @@ def test_a_forged_step_among_many_fails_alone(trace: Trace) -> None:
     found = decodekit.verify(replace(trace, steps=steps))
     assert [at for at, word in enumerate(found.words) if word == "failed"] == [99]
     assert found.word == "failed" and found.step == forged.index
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("ids", [[200, 3], [3, 200], [7, 200, 3]])
+def test_the_runner_up_is_another_token_however_far_below_it_is(ids: list[int]) -> None:
+    """No float64 holds the difference of these scores, so all tokens but the winner are equal, at -inf."""
+    noise = decodekit.Randomness(1).at(0)
+    dist = decodekit.Distribution.listed(ids, [1e305, *[-sys.float_info.max] * (len(ids) - 1)], 300)
+    alone = multinomial(dist, Context(), noise)
+    assert (alone.token_id, alone.runner_up, alone.margin) == (ids[0], min(ids[1:]), math.inf)
+    assert multinomial_of_lists([dist, dist], [noise, noise]) == [None, None]
+
+
+def test_a_piece_of_a_trace_ends_early_where_its_steps_are_large(trace: Trace) -> None:
+    """`verify` of a path holds one piece at a time."""
+    step = trace.steps[0]
+    large = replace(step, raw=replace(step.raw, top=((0, -0.5),) * 60_000))
+    assert [len(piece) for piece in _pieces([large] * 5 + [step] * 70)] == [2, 2, 64, 7]

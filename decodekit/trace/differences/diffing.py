@@ -165,14 +165,14 @@ class _Comparison:
             return "", True
         given = _given(self._a, pair.a), _given(self._b, pair.b)
         same = given[0] is not None and given[0] == given[1]
-        if self._tokenizer is not None and not same:
+        if self._tokenizer is not None and self._ids_agree and not same:
             try:
                 same = self._tokenizer.decode(a) == self._tokenizer.decode(b)
             except DecodekitError:  # an id that this tokenizer does not have
                 same = False
         if same:
             return f"the same prompt has other ids: {len(a)} and {len(b)} tokens", True
-        if not self._ids_agree and self._tokenizer is None and None in given:
+        if not self._ids_agree and None in given:
             return "whether the prompts are the same is not known: a text has other ids in another vocabulary", False
         at = next((i for i, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
         return f"the prompts differ from token {at} on; they have {len(a)} and {len(b)} tokens", True
