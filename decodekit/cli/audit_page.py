@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from decodekit.html.markup import Markup, join, note, sentences, shown, table
+from decodekit.text.counted import counted
 
 if TYPE_CHECKING:
     from decodekit.analysis.audit import AuditReport, Outcome
@@ -29,7 +30,8 @@ def page_of(report: AuditReport) -> str:
     """A whole HTML document. All text of the model and of the adapter is escaped."""
     against = "" if report.against is None else f" against {report.against.model}"
     title = shown(f"Audit of {report.info.model}{against}")
-    facts = f"{report.texts} texts of {report.tokens} tokens, seed {report.seed}, adapter {report.info.name}"
+    size = f"{counted(report.texts, 'text')} of {counted(report.tokens, 'token')}"
+    facts = f"{size}, seed {report.seed}, adapter {report.info.name}"
     rows = [(each.axis, each.word, *_cells(each)) for each in report.outcomes]
     caught = [(f"planted fault {each.fault}", "caught" if each.caught else "NOT CAUGHT") for each in report.controls]
     body = join(
@@ -69,8 +71,9 @@ def _curve(shares: Sequence[float]) -> Markup:
     points = " ".join(
         f"{at * _WIDTH / (len(steps) - 1):.1f},{1 + (1 - share) * (_HEIGHT - 2):.1f}" for at, share in enumerate(steps)
     )
+    label = f"{steps[-1]:.0%} after {counted(len(shares), 'token')}"
     return Markup(
-        f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{steps[-1]:.0%} after {len(shares)} tokens">'
+        f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{label}">'
         f'<polyline fill="none" stroke="currentColor" stroke-width="1.5" points="{points}"/></svg>'
     )
 

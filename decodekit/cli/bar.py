@@ -8,6 +8,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from decodekit.text.counted import counted
+
 __all__ = ["Bar"]
 
 
@@ -32,7 +34,7 @@ class Bar:
         """One more result, or ``by`` more; ``total`` changes how many there are."""
         self._tokens += tokens
         if self._progress is not None:
-            text = f"{self._tokens} tokens" + (f", {failed} failed" if failed else "")
+            text = counted(self._tokens, "token") + (f", {failed} failed" if failed else "")
             self._progress.update(self._task, advance=by, total=total, description=text)
 
     def __enter__(self) -> Self:

@@ -16,6 +16,7 @@ from decodekit.cli.run_tokenizer import tokenizer_of
 from decodekit.draw.samplers import multinomial, provider
 from decodekit.errors import ConfigError, DecodekitError, ParameterError
 from decodekit.session import Session
+from decodekit.text.counted import counted
 from decodekit.trace.reader import read_trace
 from decodekit.trace.verifying import same_tokenizer
 
@@ -65,7 +66,7 @@ def examine_sampler(
             raise
         drawn_by = drawers[-1]
         if found.honest and found.tokens + found.skipped < tokens // 2:
-            said = f"stopped after {found.tokens + found.skipped} tokens: new texts only repeat others"
+            said = f"stopped after {counted(found.tokens + found.skipped, 'token')}: new texts only repeat others"
             say(f"{said}. Give a --prompt with long answers")
     _put(found, drawn_by, as_json)
     return 0 if found.honest else 1
@@ -126,7 +127,7 @@ def _show(found: Honesty, drawn_by: str) -> None:
     made.add_row("evidence", f"{_times(found.log_e)} to 1 now, {_times(found.highest)} to 1 at most")
     made.add_row("", "an honest sampler ever reaches 100 to 1 in at most 1 of 100 tests")
     if found.crossed is not None:
-        made.add_row("", f"100 to 1 after {found.crossed} tokens")
+        made.add_row("", f"100 to 1 after {counted(found.crossed, 'token')}")
     made.add_row("surprisal minus entropy", f"{found.drift:+.4f} nats a token, standard error {found.drift_error:.4f}")
     for i, name in enumerate(_STATED):
         needed = found.needed[name]

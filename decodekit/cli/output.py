@@ -16,9 +16,22 @@ from rich.text import Text
 from decodekit.errors import ConfigError, DecodekitError, ModelNotFound
 from decodekit.text.safe_text import safe_text
 
-__all__ = ["NARROW", "console", "exit_code", "number", "put", "put_json", "say", "say_lines", "show_table", "table"]
+__all__ = [
+    "GAP",
+    "NARROW",
+    "console",
+    "exit_code",
+    "number",
+    "put",
+    "put_json",
+    "say",
+    "say_lines",
+    "show_table",
+    "table",
+]
 
 NARROW = 80
+GAP = 2  # spaces between two columns of a table
 
 
 def exit_code(error: DecodekitError) -> int:
@@ -61,7 +74,7 @@ def console() -> Console:
 
 def table(*headings: str, right: tuple[str, ...] = ()) -> Table:
     """A table without lines. Columns named in ``right`` are right-justified."""
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
     for heading in headings:
         made.add_column(Text(heading), justify="right" if heading in right else "left", overflow="fold")
     return made

@@ -10,15 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, Literal
 
+from rich.cells import cell_len
 from rich.text import Text
 
-from decodekit.cli.output import console, put, put_json, say, show_table, table
+from decodekit.cli.output import GAP, console, put, put_json, say, show_table, table
 from decodekit.text.safe_text import safe_text
 from decodekit.trace.plain_values import plain_value
 
 __all__ = ["put_rows"]
 
 _MOST = 100  # rows of a table
+_FOLDED = 24  # characters: a longer cell may be folded, a number never
 
 
 def put_rows(columns: Sequence[str], rows: Iterator[tuple[Any, ...]], form: Literal["table", "json", "csv"]) -> None:
@@ -29,12 +31,40 @@ def put_rows(columns: Sequence[str], rows: Iterator[tuple[Any, ...]], form: Lite
     elif form == "csv":
         _put_csv(columns, rows)
     else:
-        made = table(*map(safe_text, columns))
-        for row in islice(rows, _MOST):
-            made.add_row(*(Text(safe_text(_cell(value))) for value in row))
-        show_table(console(), made)
-        if next(rows, None) is not None:
-            say(f"the first {_MOST} rows; --json and --csv give all")
+        _put_table([safe_text(name) for name in columns], rows)
+
+
+def _put_table(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    """The first rows, with as many of the first columns as fit; a single row that does not fit stands downwards."""
+    out = console()
+    cells = [[safe_text(_cell(value)) for value in row] for row in islice(rows, _MOST)]
+    fitting = _fitting(names, cells, out.width)
+    if fitting < len(names) and len(cells) == 1:
+        made = table("column", "value")
+        for named in zip(names, cells[0], strict=True):
+            made.add_row(*map(Text, named))
+        show_table(out, made)
+        return
+    made = table(*names[:fitting])
+    for row in cells:
+        made.add_row(*map(Text, row[:fitting]))
+    show_table(out, made)
+    if fitting < len(names):
+        say(f"the first {fitting} of {len(names)} columns; name others in the SELECT; --json and --csv give all")
+    if next(rows, None) is not None:
+        say(f"the first {_MOST} rows; --json and --csv give all")
+
+
+def _fitting(names: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> int:
+    """How many of the first columns fit into a width, of which only long cells are folded; at least one."""
+    used = 0
+    for at, name in enumerate(names):
+        longest = max(map(cell_len, (name, *(row[at] for row in cells))))
+        used += min(longest, _FOLDED)
+        if used > width:
+            return max(1, at)
+        used += GAP
+    return len(names)
 
 
 def _put_csv(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:

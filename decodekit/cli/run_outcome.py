@@ -13,6 +13,7 @@ import typer
 from decodekit.cli.output import put, say
 from decodekit.errors import DecodekitError
 from decodekit.session import Result
+from decodekit.text.counted import counted
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tool_call import ToolCall
 from decodekit.trace import Trace
@@ -129,4 +130,4 @@ class RunOutcome:
         path = call["trace"]
         recorded = "" if path is None else f", trace {safe_text(str(path))}"
         with suppress(OSError):
-            typer.secho(f"{tokens} tokens, {reasons}, seed {call['seed']}{recorded}", err=True, dim=True)
+            typer.secho(f"{counted(tokens, 'token')}, {reasons}, seed {call['seed']}{recorded}", err=True, dim=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from decodekit.errors import DecodekitError, ParameterError
+from decodekit.text.counted import counted
 
 __all__ = ["ALL", "CHEAP", "Disclosure", "Interval", "Tail", "Undisclosed", "for_each"]
 
@@ -50,11 +51,15 @@ class Disclosure:
     def __str__(self) -> str:
         if self.kind != "named":
             return "the whole vocabulary" if self.kind == "all" else "whatever is cheap"
-        parts = [f"the {self.top} most likely tokens"] if self.top else []
+        parts = [_most_likely(self.top)] if self.top else []
         if self.ids:
             shown = ", ".join(map(str, self.ids[:5])) + (", …" if len(self.ids) > 5 else "")
-            parts.append(f"{len(self.ids)} tokens by id ({shown})")
+            parts.append(f"{counted(len(self.ids), 'token')} by id ({shown})")
         return " and ".join(parts) or "nothing"
+
+
+def _most_likely(count: int) -> str:
+    return f"the {count} most likely tokens" if count > 1 else "the most likely token"
 
 
 ALL = Disclosure(kind="all")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from decodekit.html.markup import Markup, shown
+from decodekit.text.counted import counted
 
 __all__ = ["beginning"]
 
@@ -25,11 +26,12 @@ def beginning(run: Mapping[str, Any], texts: Sequence[str], token_ids: Sequence[
     adapter, verdict = run["header"]["adapter"], run["verdict"]["word"]
     streams = run["streams"]
     size = sum(stream["to"] - stream["from"] for stream in streams)
-    about = f"{run['name']}: {size:,} token{'' if size == 1 else 's'}, seed {run['header']['seed']}."
+    about = f"{run['name']}: {counted(size, 'token')}, seed {run['header']['seed']}."
     said = shown(f"{about} decodekit verify: {verdict}.")
     prompt, end = (streams[0]["prompt"], min(streams[0]["to"], _TOKENS)) if streams else (None, 0)
     first = "".join(texts[:end]).replace("\n", "↵\n") or " ".join(f"#{each}" for each in token_ids[:end])
-    before = "" if prompt is None else f'<p class="prompt">{shown(prompt, newlines=True)}</p>'
+    attributes = 'class="prompt" tabindex="0" role="region" aria-label="the prompt"'  # it scrolls: a key must reach it
+    before = "" if prompt is None else f"<p {attributes}>{shown(prompt, newlines=True)}</p>"
     return Markup(
         f'<header class="run"><div class="title"><h1>{shown(str(adapter.get("model") or adapter.get("name", "")))}</h1>'
         f'</div><p>{said}</p></header><div class="columns"><div class="text">{before}'

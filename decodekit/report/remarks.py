@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from decodekit.text.counted import counted
 from decodekit.text.labels import quoted
 from decodekit.text.safe_text import safe_text
 from decodekit.trace.named_texts import DRAWN_BY
@@ -35,7 +36,8 @@ def _notes(step: Step) -> list[str]:
     if step.raw.tail is not None:
         low, high = f"{step.raw.tail.mass_low:.3%}", f"{step.raw.tail.mass_high:.3%}"
         mass = low if low == high else f"{low} to {high}"
-        notes.append(f"the model showed {step.raw.disclosed} tokens; the others have {mass} of the mass together")
+        few = counted(step.raw.disclosed, "token")
+        notes.append(f"the model showed {few}; the others have {mass} of the mass together")
     schedule = step.schedule or {}
     if DRAWN_BY in schedule:
         notes.append("the provider drew this token with random numbers of its own")

@@ -11,6 +11,7 @@ import numpy as np
 
 from decodekit.distribution.disclosure import Interval
 from decodekit.draw.weights import effective_size, log_sum
+from decodekit.text.counted import counted
 from decodekit.types import Floats
 
 __all__ = ["Method", "Reason", "ValidSample", "ValidSamples"]
@@ -41,7 +42,7 @@ class ValidSample:
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
-        return f"ValidSample({text!r}, {len(self.token_ids)} tokens, log_weight={self.log_weight:.4g})"
+        return f"ValidSample({text!r}, {counted(len(self.token_ids), 'token')}, log_weight={self.log_weight:.4g})"
 
 
 @dataclass(frozen=True, slots=True)

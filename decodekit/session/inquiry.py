@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decodekit.distribution import Distribution
 from decodekit.distribution.disclosure import ALL, Disclosure, Undisclosed
+from decodekit.text.counted import counted
 
 __all__ = ["Inquiry", "not_enough"]
 
@@ -47,7 +48,7 @@ def not_enough(error: Undisclosed, answer: Distribution, instead: str) -> Undisc
         instead: what the caller can do.
     """
     why = (answer.schedule or {}).get("shows_less", "")
-    shown = f"{len(answer.scores)} tokens" if answer.token_ids is not None else "all it has"
+    shown = counted(len(answer.scores), "token") if answer.token_ids is not None else "all it has"
     final = Undisclosed(error.need, error.question)
     cause = why or f"it needs {error.need}, which was requested, and the adapter showed {shown}"
     final.args = (f"{error.question} cannot be answered: {cause}. {instead}",)

@@ -8,6 +8,7 @@ from typing import Any
 
 from decodekit.errors import DecodekitError, ParameterError, brief, pickles
 from decodekit.session.schema import Schema
+from decodekit.text.counted import counted
 from decodekit.text.tokenizer import Tokenizer
 from decodekit.text.tool_call import ToolCall
 from decodekit.trace.by_value import ByValue
@@ -83,7 +84,9 @@ class Result(ByValue):
         more += f", calls {', '.join(call.name for call in self.tool_calls)}"[:80] if self.tool_calls else ""
         more += "" if self.error is None else f", error={type(self.error).__name__}"
         more += ", drawn by the provider" if self.trace.by_provider else ""
-        return f"Result({text!r}, {len(self.token_ids)} tokens, {self.finish_reason!r}, seed={self.seed}{more})"
+        return (
+            f"Result({text!r}, {counted(len(self.token_ids), 'token')}, {self.finish_reason!r}, seed={self.seed}{more})"
+        )
 
     @property
     def parsed(self) -> Any:

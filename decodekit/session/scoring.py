@@ -33,6 +33,7 @@ from decodekit.session.options import GenerationOptions
 from decodekit.session.portions import portions
 from decodekit.session.question import Question
 from decodekit.session.score import By, Ranked, Score
+from decodekit.text.counted import counted
 from decodekit.text.labels import token_label
 
 __all__ = ["ScoreKeywords", "ranked", "scores", "scoring_options"]
@@ -234,7 +235,7 @@ def _take(each: _Scored, at: int, answer: Distribution, chain: Chain | None) -> 
 def _hidden(error: Undisclosed, answer: Distribution, each: _Scored, at: int) -> Undisclosed:
     """The error when nothing more can be asked for, with what is known of the token."""
     token_id, tokenizer = each.ids[at], each.start.tokenizer
-    why = (answer.schedule or {}).get("shows_less", "") or f"the adapter showed {len(answer.row)} tokens"
+    why = (answer.schedule or {}).get("shows_less", "") or f"the adapter showed {counted(len(answer.row), 'token')}"
     tail, ids = answer.tail, answer.token_ids
     most = None if tail is None or (ids is not None and bool(np.isin(token_id, ids))) else tail.max_logprob
     bound = "" if most is None else f"; its log-probability is at most {most:.4f} nats"

@@ -13,6 +13,7 @@ from decodekit.model.fitness import Fitness
 from decodekit.session.prompts import Prompt
 from decodekit.session.result import Result
 from decodekit.session.session import Session
+from decodekit.text.counted import counted
 
 __all__ = ["CHAIN", "tried"]
 
@@ -100,7 +101,7 @@ def _price(result: Result, requests: int) -> Fitness:
     count = len(result.token_ids)
     more = sum(bool(step.asked) for step in result.trace.steps)
     gave_up = any(entry.gave_up is not None for step in result.trace.steps for entry in step.entries)
-    parts = [f"{count} token{'' if count == 1 else 's'}"]
+    parts = [counted(count, "token")]
     if requests:
         parts.append(f"{requests / max(1, count):.1f} requests a token")
     if more:

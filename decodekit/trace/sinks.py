@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError, brief
+from decodekit.text.counted import counted
 from decodekit.trace.ends import without_surplus
 from decodekit.trace.header import Footer, Header, Resumption, SequenceEnd
 from decodekit.trace.step import Step
@@ -95,7 +96,7 @@ class Memory:
         self.traces: deque[Trace] = deque(maxlen=whole(memory, "memory", 1, 10**9))
 
     def __repr__(self) -> str:
-        return f"Memory({len(self.traces)} traces)"
+        return f"Memory({counted(len(self.traces), 'trace')})"
 
     def open(self, header: Header) -> _MemoryWriter:
         """Begin another trace."""

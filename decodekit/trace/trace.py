@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from decodekit.errors import TraceError, brief
+from decodekit.text.counted import counted
 from decodekit.trace.collecting import stream
 from decodekit.trace.ends import wrong_ends
 from decodekit.trace.explanation import explain_step
@@ -50,7 +51,7 @@ class Trace:
         reasons = [] if self.footer is None else [str(end.finish_reason) for end in self.footer.ends]
         ends = "incomplete" if self.footer is None else ", ".join(dict.fromkeys(reasons)) or "no sequence"
         number = len(self.header.sequences)
-        counts = f"{len(self.steps)} steps, {number} sequence{'' if number == 1 else 's'}, {self.header.level!r}"
+        counts = f"{counted(len(self.steps), 'step')}, {counted(number, 'sequence')}, {self.header.level!r}"
         return f"Trace({counts}, seed={self.header.seed}, {ends})"
 
     def to_html(self) -> str:
@@ -147,9 +148,11 @@ class Trace:
         for end in ends:
             reached = self._was_long_enough(end) or self._filled_the_context(end)
             if end.finish_reason == "length" and not reached:
-                return f"stream {end.stream} ended as 'length' after {end.tokens} tokens, with room for more"
+                return f"stream {end.stream} ended as 'length' after {counted(end.tokens, 'token')}, with room for more"
             if end.finish_reason == "context" and not self._filled_the_context(end):
-                return f"stream {end.stream} ended as 'context' after {end.tokens} tokens, with room for more"
+                return (
+                    f"stream {end.stream} ended as 'context' after {counted(end.tokens, 'token')}, with room for more"
+                )
         return None
 
     def _was_long_enough(self, end: SequenceEnd) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from decodekit.chain import Entry
+from decodekit.text.counted import counted
 from decodekit.trace.stages import Recorded
 
 __all__ = ["impossible_of"]
@@ -32,7 +33,8 @@ def _distribution(
 ) -> Iterator[str]:
     most = math.inf if not support else math.log(support)
     if entropy is not None and not -_NOISE <= entropy <= most + _NOISE:
-        yield f"{who}: an entropy of {entropy:g} nats{'' if not support else f' over {support} tokens'}"
+        over = "" if not support else f" over {counted(support, 'token')}"
+        yield f"{who}: an entropy of {entropy:g} nats{over}"
     mass = sum(math.exp(min(logprob, 1.0)) for logprob in dict(top).values())
     if mass > 1 + _NOISE:
         yield f"{who}: the leading tokens have {mass:.2%} of the mass together"

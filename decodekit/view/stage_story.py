@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from decodekit.chain import Entry
+from decodekit.text.counted import counted
 from decodekit.text.safe_text import safe_text
 from decodekit.trace.stages import Column, Recorded, TokenLine, share_text
 from decodekit.view.plain import PlainData
@@ -120,10 +121,10 @@ def _of_the_model(step: Recorded) -> str:
         return "the model's distribution was not shown"
     if tail is not None:
         hidden = share_text(tail.mass_high) if tail.mass_high > 0 else "no mass"
-        return f"the model showed {_tokens(raw.disclosed)}; the others have at most {hidden} together"
+        return f"the model showed {counted(raw.disclosed, 'token')}; the others have at most {hidden} together"
     if raw.support is None:
         return "the model's distribution was not recorded"
-    return f"the model gave probability to {_tokens(raw.support)}"
+    return f"the model gave probability to {counted(raw.support, 'token')}"
 
 
 def _stage(column: Column, entry: Entry, rows: Sequence[Row], at: int, before: int | None) -> Stage:
@@ -153,7 +154,7 @@ def _did(entry: Entry, rows: Sequence[Row], at: int, before: int | None) -> list
         mass = "" if entry.mass_removed is None else f" with {share_text(entry.mass_removed or 1e-9)} of the mass"
         gone = [row.label for row in rows if row.removed_by == at]
         among = f", {', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''} among them" if gone else ""
-        told.append(f"removed {_tokens(removed)}{mass}{among}")
+        told.append(f"removed {counted(removed, 'token')}{mass}{among}")
     elif removed is None and entry.mass_removed:
         told.append(f"removed {share_text(entry.mass_removed)} of the mass")
     if entry.kept_mass is not None:
@@ -185,7 +186,3 @@ def _moved(rows: Sequence[Row], at: int) -> list[str]:
 def _per_cent(share: float) -> str:
     """As `share_text`, with a zero that is no removal."""
     return share_text(share) if share else "0 %"
-
-
-def _tokens(count: int) -> str:
-    return f"{count:,} token{'' if count == 1 else 's'}"

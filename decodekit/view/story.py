@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from decodekit.draw.whole import whole
 from decodekit.errors import ParameterError, brief
+from decodekit.text.counted import counted
 from decodekit.text.labels import quoted
 from decodekit.text.safe_text import safe_text
 from decodekit.text.tokenizer import Tokenizer
@@ -188,8 +189,8 @@ def _notes(trace: Trace, step: Step, sampler: str, *, by_provider: bool, shown: 
     elif step.evidence.floor is not None:
         notes.append("tokens that could not win were not recorded; each of them has at most the score of the floor")
     if step.raw.tail is not None:
-        shown_tokens = f"{step.raw.disclosed} token" + ("" if step.raw.disclosed == 1 else "s")
-        notes.append(f"the model's answer showed {shown_tokens}; the others are known by their mass alone")
+        few = counted(step.raw.disclosed, "token")
+        notes.append(f"the model's answer showed {few}; the others are known by their mass alone")
     if any(entry.gave_up is not None for entry in step.entries):
         notes.append("the tokens that were not shown were given up (on_undisclosed='truncate')")
     if step.abandoned:

@@ -57,6 +57,31 @@ def test_a_trace_becomes_a_table_a_part_of_it_and_an_answer(one_after_another: C
     assert shown[0] == 0 and len(shown[1].splitlines()) == 101 and "first 100 rows" in shown[2]
 
 
+def test_a_table_has_the_columns_that_fit_and_a_long_row_stands_downwards(
+    one_after_another: Calls, trace: Path
+) -> None:
+    assert trace.exists()
+    one, some, none, lists = one_after_another(
+        [
+            ["trace", "query", "SELECT * FROM steps LIMIT 1", "run.jsonl"],
+            ["trace", "query", "SELECT * EXCLUDE run FROM steps LIMIT 3", "run.jsonl"],
+            ["trace", "query", "SELECT * FROM steps LIMIT 0", "run.jsonl"],
+            ["trace", "query", "SELECT text, final_ids, final_scores FROM steps LIMIT 2", "run.jsonl"],
+        ]
+    )
+    run = library.read_trace(trace)
+    lines = one[1].splitlines()
+    assert one[0] == 0 and one[2] == "" and f"logprob           {run.steps[0].logprob!r}" in lines
+    assert "trace             run.jsonl" in lines and "final_ids " in one[1]
+    lines = some[1].splitlines()
+    assert len(lines) == 4 and lines[0].split()[:4] == ["stream", "step", "token_id", "text"], some[1]
+    assert all(repr(step.logprob) in line for step, line in zip(run.steps, lines[1:], strict=False))
+    shown = len(lines[0].split())
+    assert f"the first {shown} of 24 columns; " in some[2] and "--json and --csv give all" in some[2]
+    assert len(none[1].splitlines()) == 1 and " of 25 columns" in none[2]
+    assert lists[1].split()[:3] == ["text", "final_ids", "final_scores"] and lists[2] == ""
+
+
 def test_wrong_calls_and_bad_files_are_one_line(one_after_another: Calls, trace: Path, tmp_path: Path) -> None:
     whole = trace.read_bytes()
     (tmp_path / "torn.jsonl").write_bytes(whole[:-40])

@@ -123,7 +123,10 @@ def test_the_message_names_what_is_missing_and_the_way_out() -> None:
     trace = run(rows(1, 40), "temperature=0.8", 1, "proof", 5)
     for chain, reason in (
         ("repetition_penalty=1.2", "repetition_penalty depends on the model's own logits, which only level 'full'"),
-        ("top_n_sigma=1.0", "depends on tokens that were not recorded; record with level 'full'"),
+        (
+            "top_n_sigma=1.0",
+            "tokens that were not recorded decide the standard deviation of the scores; record with level 'full'",
+        ),
     ):
         whys = [step.why for step in decodekit.replay(trace, chain=chain).steps]
         assert all(reason in why for why in whys), whys

@@ -9,6 +9,7 @@ import typer
 
 from decodekit.cli.files import new_file
 from decodekit.cli.options import TraceArgument
+from decodekit.text.counted import counted
 from decodekit.text.safe_text import safe_text
 
 __all__ = ["recover"]
@@ -23,4 +24,6 @@ def recover(
 
     new_file(target)
     kept = recover_trace(trace, target)
-    typer.echo(f"{safe_text(str(target))}: {len(kept.steps)} steps kept; the trace stays marked as incomplete")
+    typer.echo(
+        f"{safe_text(str(target))}: {counted(len(kept.steps), 'step')} kept; the trace stays marked as incomplete"
+    )

@@ -23,6 +23,7 @@ from decodekit.config.objects import named_objects
 from decodekit.errors import ConfigError
 from decodekit.model.asking import blocking
 from decodekit.plugin import registry
+from decodekit.text.counted import counted
 
 __all__ = ["resume"]
 
@@ -66,7 +67,7 @@ def resume(
     part = _adapter_part(chosen, header.config, as_recorded)
     with closing(blocking(registry.adapter(part.pop("type"), **part))) as live:
         if fault is not None:
-            say(f"the last line of {trace} is incomplete: {fault.torn} bytes are left out")
+            say(f"the last line of {trace} is incomplete: {counted(fault.torn, 'byte')} left out")
         for difference in differences(header.adapter, live.info):
             say(f"warning: {difference}")
         run = Generation(

@@ -14,6 +14,7 @@ from decodekit.cli.output import put_json, say
 from decodekit.errors import ConfigError
 from decodekit.plugin.one_line import read_chain
 from decodekit.session import Session
+from decodekit.text.counted import counted
 from decodekit.text.safe_text import safe_text
 
 __all__ = ["rollouts"]
@@ -59,7 +60,8 @@ def rollouts(
         put_json({"folder": str(out), "sequences": made.sequences, "tokens": made.tokens, "seed": made.seed,
                   "failed": made.failed, "first_error": made.first_error})  # fmt: skip
     else:
-        typer.echo(f"{safe_text(str(out))}: {made.sequences} sequences, {made.tokens} tokens, seed {made.seed}")
+        size = f"{counted(made.sequences, 'sequence')}, {counted(made.tokens, 'token')}"
+        typer.echo(f"{safe_text(str(out))}: {size}, seed {made.seed}")
     if made.failed:
         say(
             f"{made.failed} of the {made.sequences} sequences failed (stop_reason error). The first: {made.first_error}"

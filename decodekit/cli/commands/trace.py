@@ -14,6 +14,7 @@ from decodekit.cli.options import JsonFlag, TraceArgument
 from decodekit.cli.output import console, put_json, show_table, table
 from decodekit.cli.rows import put_rows
 from decodekit.errors import ConfigError, ParameterError
+from decodekit.text.counted import counted
 from decodekit.text.safe_text import safe_text
 
 __all__ = ["trace_app"]
@@ -92,7 +93,7 @@ def query(
 ) -> None:
     """Ask DuckDB about the steps of traces: the table steps has one row for each, and the column trace names its file.
 
-    The query can read these files only. Without --json or --csv it shows at most 100 rows.
+    The query can read these files only. Without --json or --csv it shows at most 100 rows, and the columns that fit.
     """
     from decodekit.trace.querying import query as query_traces
 
@@ -106,7 +107,7 @@ trace_app.command()(recover)
 
 
 def _say_written(target: Path, steps: int) -> None:
-    typer.echo(f"{safe_text(str(target))}: {steps} step{'' if steps == 1 else 's'}")
+    typer.echo(f"{safe_text(str(target))}: {counted(steps, 'step')}")
 
 
 def _range(text: str | None) -> tuple[int, int | None]:

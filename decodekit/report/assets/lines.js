@@ -4,6 +4,7 @@ import { Blake2b, digest } from "./digest.js";
 import { NotJson, parseJson } from "./json.js";
 import { Misfit, isObject } from "./shapes.js";
 import { footerContent, headerContent, recoveredContent, resumedContent, stepLine } from "./shapes.js";
+import { many } from "./words.js";
 
 const LONGEST_LINE = 2 ** 24; // bytes
 const END = 0x0a;
@@ -100,7 +101,7 @@ function takeFooter(line, data, trace, contents) {
   for (const { stream } of trace.steps) counts.set(stream, (counts.get(stream) ?? 0) + 1);
   for (const { stream, tokens, finish_reason: reason, error } of footer.ends) {
     const counted = counts.get(stream) ?? 0;
-    if (counted !== tokens) throw new Fault(`stream ${stream} has ${counted} steps, the footer counts ${tokens}`);
+    if (counted !== tokens) throw new Fault(`stream ${stream} has ${many(counted, "step")}, the footer counts ${tokens}`);
     if ((error !== null) !== (reason === "error") || error === "") throw new Fault(`stream ${stream}: a wrong error`);
   }
   trace.footer = footer;
@@ -139,7 +140,7 @@ export function readTrace(bytes) {
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       trace.steps.length = Math.max(0, trace.steps.length - error.fewer);
-      trace.fault = { why: `after ${trace.steps.length} steps: ${error.message}`, torn: false };
+      trace.fault = { why: `after ${many(trace.steps.length, "step")}: ${error.message}`, torn: false };
       return trace;
     }
     prev = digest(line);

@@ -13,7 +13,7 @@ import { finder } from "./find.js";
 import { dropZone } from "./drop.js";
 import { partingLine } from "./parting.js";
 import { placeOf, writePlace } from "./place.js";
-import { visible } from "./words.js";
+import { many, visible } from "./words.js";
 
 const page = document.getElementById("page");
 const [story, proof, text, notice] = [h("aside", { "aria-label": "the step" }), h("div"), h("div", { class: "text" }), h("div", { role: "status" })];
@@ -57,7 +57,7 @@ function colourControl() {
 }
 
 function promptLine({ prompt, prompt_tokens: size }) {
-  if (prompt === null) return h("p", { class: "prompt note" }, `after a prompt of ${size} tokens, whose text is not known here`);
+  if (prompt === null) return h("p", { class: "prompt note" }, `after a prompt of ${many(size, "token")}, whose text is not known here`);
   return h("p", { class: "prompt", tabindex: "0", role: "region", "aria-label": "the prompt" }, prompt);
 }
 
@@ -83,7 +83,8 @@ function choose(sequence, at = sequence.from, scroll = null) {
   state.list.colourBy(state.measure);
   story.replaceChildren();
   draw();
-  if (!empty) show(at, { pin: true, scroll });
+  if (empty) writePlace(report, sequence, null);
+  else show(at, { pin: true, scroll });
 }
 
 /** Everything around the text. */
@@ -144,7 +145,8 @@ async function start() {
   addEventListener("hashchange", () => {
     const place = placeOf(report);
     say(place);
-    if (place.at !== state.pinned) jump(place.at);
+    if (place.at === null) choose(place.sequence);
+    else if (place.at !== state.pinned) jump(place.at);
   });
 }
 

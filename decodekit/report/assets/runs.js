@@ -24,7 +24,7 @@ function missing(run) {
   else if (!run.complete) said.push("The run has no recorded end: it was cut short.");
   if (run.by_provider) said.push("The provider drew these tokens: no draw is recorded, and none can be proved.");
   else if (run.header.level === "choice") said.push("Level 'choice': the final scores were not recorded, so that no draw can be proved.");
-  if (run.resumed.length) said.push(`The run was resumed after ${run.resumed.join(" and ")} steps.`);
+  if (run.resumed.length) said.push(`The run was resumed after ${run.resumed.map((steps) => many(steps, "step")).join(" and ")}.`);
   if (run.foreign) said.push("The tokenizer that was given is not that of this run: other tokens are shown by their ids.");
   if (run.lost) said.push(`${many(run.lost, "step")} of streams that the header does not name cannot be shown.`);
   if (run.wrong) said.push(`${many(run.wrong, "step")} with numbers that are impossible: the record is wrong there, first at step ${run.impossible[0]}.`);
@@ -54,13 +54,22 @@ function placeOfWord(report, run) {
   return null;
 }
 
+const SHOWN = 40; // characters of a sample's text on its card
+
+/** How the text of one sequence begins, in one line; '' where it has none. */
+function beginningOf(report, { from, to }) {
+  let text = "";
+  for (let at = from; at < to && text.length < 2 * SHOWN; at++) text = (text + report.texts[at]).trimStart();
+  return [...text].slice(0, SHOWN).join("").trimEnd();
+}
+
 /** One button a sequence; null where there is only one. */
 export function sampleStrip(report, current, choose) {
   if (report.sequences.length < 2) return null;
   const several = report.runs.length > 1;
   const buttons = report.sequences.map((sequence) => {
     const { from, to, end, run, stream, name } = sequence;
-    const text = report.texts.slice(from, from + 12).join("").trim().slice(0, 40);
+    const text = beginningOf(report, sequence);
     let sum = 0;
     for (let at = from; at < to; at++) sum += report.column("surprisal")[at];
     const mean = to > from ? `${number(sum / (to - from), 2)} nats a token` : "";

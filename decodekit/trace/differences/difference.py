@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from decodekit.errors import ParameterError
+from decodekit.text.counted import counted
 from decodekit.trace.differences.in_words import headline, lines_of_fields, lines_of_sequence, named_streams
 from decodekit.trace.differences.parts import Cause, FieldDifference, SequenceDifference
 
@@ -98,7 +99,7 @@ class Difference:
         for sequence in shown:
             lines += lines_of_sequence(sequence, named=sequence is first)
         hidden = sum(each.cause != "none" for each in self.sequences) - sum(each.cause != "none" for each in shown)
-        lines += [f"  {hidden} more sequence{'' if hidden == 1 else 's'} with other tokens"] if hidden else []
+        lines += [f"  {counted(hidden, 'more sequence')} with other tokens"] if hidden else []
         lines += lines_of_fields(self.fields)
         for name, streams in (("first", self.only_a), ("second", self.only_b)):
             lines += [f"  only in the {name}: {named_streams(streams)}"] if streams else []
@@ -107,7 +108,7 @@ class Difference:
     def __repr__(self) -> str:
         if self.equal:
             number = len(self.fields)
-            return f"Difference(equal tokens, {number} field{'' if number == 1 else 's'} of the headers differ)"
+            return f"Difference(equal tokens, {counted(number, 'field')} of the headers differ)"
         at = "" if self.step is None else f" at step {self.step}"
         return f"Difference({self.cause}: {self.where}{at})"
 

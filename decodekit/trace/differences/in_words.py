@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from decodekit.errors import brief
+from decodekit.text.counted import counted
 from decodekit.text.labels import quoted
 from decodekit.text.safe_text import safe_text
 from decodekit.trace.differences.parts import (
@@ -86,7 +87,7 @@ def stage_cells(stage: StageDifference) -> tuple[str, ...]:
         only = "no recorded token in common"
     moved = stage.only_a + stage.only_b
     if moved:
-        only = f"{moved} tokens on one side only"
+        only = f"{counted(moved, 'token')} on one side only"
     tv = "?"
     if stage.tv_low is not None and stage.tv_high is not None:
         tv = (
@@ -130,10 +131,11 @@ def _side(side: Side) -> str:
 
 
 def _before_lines(before: Before) -> list[str]:
+    steps = counted(before.steps, "equal step")
     if before.max_drift is None or before.steps == 0:
-        return [f"  {before.steps} equal steps before; nothing to compare in them"] if before.steps else []
+        return [f"  {steps} before; nothing to compare in them"] if before.steps else []
     line = (
-        f"  {before.steps} equal steps: drift of the final log-probabilities at most {_number(before.max_drift)} nats"
+        f"  {steps}: drift of the final log-probabilities at most {_number(before.max_drift)} nats"
         f" (step {before.max_at}), {_number(before.mean_drift)} on average; {before.rank_changes} ranks changed"
     )
     if before.first_step is None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from decodekit.chain import Entry
 from decodekit.errors import DecodekitError
+from decodekit.text.counted import counted
 from decodekit.trace.differences.parts import StageDifference
 from decodekit.trace.step import Step
 from decodekit.types import Floats, Ids
@@ -70,7 +71,7 @@ def raw_values(step: Step, vocab_size: int | None) -> Values:
     ids = np.sort(answer.token_ids)
     whole, known = answer.hidden is None, answer.knows_normalizer
     values = answer.logprobs_of(ids) if known else answer.scores_of(ids)
-    what = "all tokens" if whole else f"a head of {len(ids)} tokens"
+    what = "all tokens" if whole else f"a head of {counted(len(ids), 'token')}"
     most = math.inf if answer.tail is None or answer.tail.max_logprob is None else answer.tail.max_logprob
     return Values(ids, values, whole, known, entropy, support, what, most, _offset(step))
 
@@ -100,7 +101,7 @@ def final_values(step: Step) -> Values:
     else:
         constant = _constant(dict(zip(ids.tolist(), shifted.tolist(), strict=True)), step)
     logprobs, known = shifted + (constant or 0.0), constant is not None
-    what = "all tokens" if whole else f"{len(ids)} tokens of the final scores"
+    what = "all tokens" if whole else f"{counted(len(ids), 'token')} of the final scores"
     floor = step.evidence.floor
     most = math.inf if floor is None or constant is None else floor - float(scores.max()) + constant
     return Values(ids, logprobs, whole, known, entropy, support, what, most)

@@ -121,7 +121,7 @@ class Walk:
             between = self._between(law.dist, context, noise)
             if between is not None:
                 return None, between
-            raise Unknown(f"{error.question} depends on tokens that were not recorded{self._way_out}") from error
+            raise Unknown(f"tokens that were not recorded decide {error.question}{self._way_out}") from error
         except DecodekitError as error:
             missing = missing_in(error)
             raise Unknown(str(error) if missing is None else f"a part needs {missing}") from error
