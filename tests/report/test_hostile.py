@@ -152,5 +152,6 @@ def test_hostile_bytes_are_text_in_the_beginning_and_are_in_the_islands_else() -
         run = {"name": safe_text(payload), "header": header, "verdict": {"word": "proved"}, "streams": [stream]}
         found = parsed(beginning(run, [safe_text(payload, newlines=True)], [0]))
         assert [tag for tag, _ in found.made] == ["header", "div", "h1", "p", "div", "div", "p", "div"]
-        assert {name for _, attributes in found.made for name in attributes} == {"class"}
+        names = {name for _, attributes in found.made for name in attributes}
+        assert names == {"class", "tabindex", "role", "aria-label"}
         assert found.text.count(safe_text(payload)) >= 2
