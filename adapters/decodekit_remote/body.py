@@ -11,7 +11,7 @@ from typing import Any
 
 from decodekit.text.json_weight import json_weight
 
-__all__ = ["HALF", "Broken", "Refusal", "bounded", "decoded", "lines", "mended", "parsed", "read_all", "utf8"]
+__all__ = ["HALF", "Broken", "Refusal", "bounded", "decoded", "joined", "lines", "mended", "parsed", "read_all", "utf8"]
 
 MEBIBYTE = 1 << 20
 MOST_OBJECTS = 64 * MEBIBYTE
@@ -128,3 +128,8 @@ def mended(value: Any) -> Any:
     if isinstance(value, dict):
         return {mended(name): mended(each) for name, each in value.items()}
     return value
+
+
+def joined(text: str) -> str:
+    """A text with its surrogate pairs as characters; lone halves stay."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass") if HALF.search(text) else text

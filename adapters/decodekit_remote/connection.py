@@ -29,6 +29,11 @@ from decodekit_remote.vocabulary import HashedVocabulary, KnownVocabulary, Vocab
 
 __all__ = ["Connection", "Options", "needs_vocabulary", "server_of", "takes_texts_only"]
 
+_NOT_SHOWN = (
+    "to generate, end the chain with the sampler 'provider' (chain='temperature=0.7 provider'). score, rank and other "
+    "samplers need its distributions, which no setting gives: ask another API or server, or a model in process"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -140,8 +145,7 @@ class Connection:
     async def predict(self, prefixes: Sequence[Prefix], wants: Sequence[Disclosure]) -> list[Answer]:
         """One answer per prefix: a distribution, or its own error."""
         if self.server.capabilities.draws_only:
-            only = "it draws answers, with sampler='provider', and can neither score nor rank"
-            return [ParameterError(f"{self.must_draw(1)}: {only}") for _ in prefixes]
+            return [ParameterError(f"{self.must_draw(1)}; {_NOT_SHOWN}") for _ in prefixes]
         reachable, proved = self.server.reachable, self._checks.prefill_proved
         if self._forgotten:
             self._forgotten = False

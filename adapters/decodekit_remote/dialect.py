@@ -33,6 +33,7 @@ __all__ = [
     "Request",
     "ServerInfo",
     "Token",
+    "Whole",
     "entries_of",
     "prompts_of",
 ]
@@ -267,7 +268,8 @@ class CallPart(NamedTuple):
         place: which call of the answer it belongs to.
         id, name: of the call, as far as this piece has them; servers repeat them.
         arguments: the text that it adds to the arguments.
-        instead: all arguments, for a call of which no piece comes.
+        instead: all arguments; pieces of them may come too, and must be the same.
+        whole: it gives the call once more, or in one piece: its place may be another than that of the pieces.
     """
 
     place: int
@@ -275,6 +277,23 @@ class CallPart(NamedTuple):
     name: str = ""
     arguments: str = ""
     instead: str = ""
+    whole: bool = False
+
+
+class Whole(NamedTuple):
+    """The text of an answer or of a part of it in one piece, beside the pieces or in their place.
+
+    Args:
+        text: the text.
+        part: as for `Drawn`; None for the whole answer.
+        entries: its tokens.
+        early: pieces may follow, so it is looked at when the answer is complete.
+    """
+
+    text: str
+    part: tuple[int, ...] | None = None
+    entries: Sequence[Entry] = ()
+    early: bool = False
 
 
 class Drawn(NamedTuple):
@@ -290,7 +309,7 @@ class Drawn(NamedTuple):
         idle: it says only that the connection is alive.
         fault: why the answer cannot be used after this text, such as a filter or a refusal.
         calls: pieces of calls of tools.
-        whole: the text of the whole answer, or of the part that ends here, where the event says it again; else None.
+        wholes: texts in one piece, in order. They come after ``text``.
     """
 
     entries: Sequence[Entry]
@@ -303,7 +322,7 @@ class Drawn(NamedTuple):
     idle: bool = False
     fault: ProviderError | None = None
     calls: Sequence[CallPart] = ()
-    whole: str | None = None
+    wholes: Sequence[Whole] = ()
 
 
 class Ask(Protocol):

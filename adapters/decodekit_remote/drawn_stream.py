@@ -10,13 +10,14 @@ from typing import Any
 
 from decodekit.distribution import Distribution
 from decodekit.errors import DecodekitError, ParameterError, ProviderError
-from decodekit.model.drawn import CallsBegun, Drawn, DrawnEnd, DrawnToken
+from decodekit.model.drawn import CallsBegun, Drawn, DrawnEnd, DrawnToken, Ending
 from decodekit.model.prefix import Prefix
 from decodekit_remote.body import mended
-from decodekit_remote.dialect import Counts, Entry, Position, Request, Token
+from decodekit_remote.dialect import Counts, Entry, Position, Request, Token, Whole
 from decodekit_remote.dialect import Drawn as Event
 from decodekit_remote.drawn_calls import DrawnCalls
 from decodekit_remote.drawn_text import ListedText
+from decodekit_remote.drawn_whole import WholeText
 from decodekit_remote.list_distribution import distribution
 from decodekit_remote.reading import reading
 from decodekit_remote.server import Server
@@ -29,9 +30,14 @@ _INTERRUPTED = (
     "; llama-cpp-python's server does that when another question comes: set concurrency = 1, or start it with "
     "--interrupt_requests false"
 )
+_NO_CHOICE = (
+    "; llama-cpp-python's server does that for a tool_choice that it does not know: leave it out, or name one tool"
+)
+_EMPTY = "the answer has no text, though the server counts tokens of it"
 _NO_CALL = "the answer was cut before it called a tool, which tool_choice asks for"
+_ANOTHER_TEXT = "not understood: the list is of another text than the answer"
 _LONGEST_WHY = 200  # characters of the reason why a list was left out
-_AFTERWARDS = 2.0  # seconds for the numbers of tokens, which come after the end
+_AFTERWARDS = 2.0  # seconds for what comes after the end
 
 
 async def drawn_tokens(
@@ -58,95 +64,155 @@ async def drawn_tokens(
     """
     path, body = server.dialect.drawing(replace(question, stream=True), settings)
     body = {name: value for name, value in body.items() if name not in without}
-    listed, calls = ListedText(), DrawnCalls(question.tools, server.dialect.name)
-    schedule: dict[str, int | str] = {"drawn_by": server.dialect.name, **noted}
-    number, counts = 0, Counts()
-
-    def tokens(entries: Sequence[Entry], *, is_text: bool = True) -> Iterator[DrawnToken]:
-        nonlocal number
-        for entry in entries:
-            for token in _tokens(server, entry, question, schedule, is_text=is_text):
-                noted_here = {**(token.schedule or {}), "position": number}
-                yield replace(token, schedule=noted_here, prompt_tokens=counts.prompt, cached_tokens=counts.cached)
-                number += 1
-
-    part: tuple[int, ...] = ()
-    said = ""
+    if server.info.engine == "me" and "messages" in body:  # llama-cpp-python's server refuses a message without a text
+        body["messages"] = [{**each, "content": each.get("content") or ""} for each in body["messages"]]
+    # llama-server's responses are completed in any case
+    limit = body.get("max_output_tokens") if server.info.engine == "llamacpp" else None
+    answer = _Answer(server, question, path, noted, limit)
     try:
         async with aclosing(_events(server, path, body)) as events:
             async for event in events:
-                if event.model and event.model != question.model:
-                    schedule["model"] = server.transport.redaction.text(event.model)
-                if event.build:
-                    schedule["server"] = server.transport.redaction.text(event.build)
-                if event.text and event.part < part:
-                    raise server.transport.error(path, "sent the parts of its answer in another order than theirs")
-                part = max(part, event.part)
-                counts = Counts(
-                    *(new if new is not None else old for new, old in zip(event.counts, counts, strict=True))
-                )
-                text = event.text
-                if event.whole is not None:
-                    said = said.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # halves joined
-                    text = _unsaid(said, event.whole, ends=event.ends is not None) or text
-                    if text is None and not _is_said(said, event.whole):
-                        raise server.transport.error(path, "repeated its text at the end, and it is another one")
-                said += text or ""
-                if event.calls and not text:
-                    entries: list[Entry] = []  # those of the calls, which are no text
-                elif text is None:
-                    entries = list(event.entries)
-                else:
-                    entries = listed.take(text, event.entries)
-                for token in tokens(entries, is_text=text is not None):
-                    yield token
-                if event.calls:
-                    begun = bool(calls)
-                    calls.take(event.calls)
-                    if not begun:
-                        yield CallsBegun(calls.so_far)
-                if event.fault is not None:
-                    raise event.fault
-                if event.ends is not None:
-                    end, made = calls.at(event.ends)
-                    if end != "tool_calls" and question.tools is not None and question.tools.must_call and not made:
-                        server.transport.redaction.log("warning", _NO_CALL, tool_choice=str(question.tools.chosen()))
-                    for token in tokens(listed.end()):
-                        yield token
-                    counts = await _counts_after(events, counts)
-                    yield DrawnEnd(end, counts.prompt, counts.completion, counts.cached, made)
-                    return
+                for piece in answer.take(event):
+                    yield piece
+                if event.ends is None:
+                    continue
+                late, fault = await _late(events)
+                for after in late:
+                    for piece in answer.take(after):
+                        yield piece
+                if fault is not None:
+                    raise fault
+                for piece in answer.end(event.ends):
+                    yield piece
+                return
     except DecodekitError:
-        for token in tokens(listed.end()):
-            yield token
+        for piece in answer.left():
+            yield piece
         raise
-    for token in tokens(listed.end()):
-        yield token
+    for piece in answer.left():
+        yield piece
     hint = _INTERRUPTED if server.info.engine in ("", "me") and not server.capabilities.draws_only else ""
+    if hint and question.tools is not None and question.tools.choice in ("required", "none") and answer.is_empty:
+        hint = _NO_CHOICE
     raise server.transport.error(path, _CUT + hint)
 
 
-def _unsaid(said: str, whole: str, *, ends: bool) -> str:
-    """What a text that the server repeats has more than came piece by piece; '' for nothing, or for another text."""
-    if not ends and said.endswith(whole):
-        return ""
-    return whole[len(said) :] if whole.startswith(said) else ""
+class _Answer:
+    """What has come of an answer.
+
+    Args:
+        server: the server.
+        question: what it was asked.
+        path: where, for errors.
+        noted: for the record of each token.
+        limit: an answer of so many tokens was cut, though the server says that it has ended.
+    """
+
+    def __init__(
+        self, server: Server, question: Request, path: str, noted: Mapping[str, str], limit: int | None = None
+    ) -> None:
+        self._limit = limit
+        self._server, self._question = server, question
+        self._listed = ListedText()
+        self._calls = DrawnCalls(question.tools, server.dialect.name, server.transport.redaction.text)
+        self._text = WholeText(lambda what: server.transport.error(path, what))
+        self._held: list[Whole] = []
+        self._schedule: dict[str, int | str] = {"drawn_by": server.dialect.name, **noted}
+        self._number, self._counts = 0, Counts()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no text and no call has come."""
+        return not self._number and not self._calls
+
+    def take(self, event: Event) -> Iterator[Drawn]:
+        """What an event adds. Raises `ProviderError` for its fault, or where it contradicts what came."""
+        redaction = self._server.transport.redaction
+        if event.model and event.model != self._question.model:
+            self._schedule["model"] = redaction.text(event.model)
+        if event.build:
+            self._schedule["server"] = redaction.text(event.build)
+        counts = zip(event.counts, self._counts, strict=True)
+        self._counts = Counts(*(new if new is not None else old for new, old in counts))
+        if event.text:
+            text, part, held = event.text, event.part, self._held
+            starts = [whole for whole in held if self._text.continues(text, part, whole)]
+            self._held = [whole for whole in held if whole not in starts]
+            yield from self._wholes(starts)
+            self._text.add(text, part)
+        if event.calls and not event.text:
+            entries: list[Entry] = []  # those of the calls, which are no text
+        elif event.text is None:
+            entries = list(event.entries)
+        else:
+            entries = self._listed.take(event.text, event.entries)
+        yield from self._tokens(entries, is_text=event.text is not None)
+        self._held += [whole for whole in event.wholes if whole.early]
+        try:
+            yield from self._wholes([whole for whole in event.wholes if not whole.early])
+        except ProviderError as error:
+            raise event.fault or error from None
+        begun = bool(self._calls)
+        try:
+            self._calls.take(event.calls)
+        finally:
+            if self._calls and not begun:
+                yield CallsBegun(self._calls.so_far)
+        if event.fault is not None:
+            raise event.fault
+
+    def end(self, ends: Ending) -> Iterator[Drawn]:
+        """The end of the answer. Raises `ProviderError` where it has no calls that it should have."""
+        yield from self._wholes(self._held)
+        self._held = []
+        if ends == "stop" and self._limit is not None and (self._counts.completion or 0) >= self._limit:
+            ends = "length"
+        tools, log = self._question.tools, self._server.transport.redaction.log
+        end, made = self._calls.at(ends)
+        if end != "tool_calls" and tools is not None and tools.must_call and not made:
+            log("warning", _NO_CALL, tool_choice=str(tools.chosen()))
+        yield from self.left()
+        if end == "stop" and self.is_empty and (self._counts.completion or 0) > 1:
+            log("warning", _EMPTY, completion_tokens=self._counts.completion, dialect=self._server.dialect.name)
+        yield DrawnEnd(end, self._counts.prompt, self._counts.completion, self._counts.cached, made)
+
+    def left(self) -> Iterator[DrawnToken]:
+        """The text that waits for its list, for the rest of a character, or for pieces that never came."""
+        with suppress(ProviderError):
+            yield from self._wholes(self._held)
+        self._held = []
+        yield from self._tokens(self._listed.end())
+
+    def _wholes(self, wholes: Sequence[Whole]) -> Iterator[DrawnToken]:
+        for whole in wholes:
+            yield from self._tokens(self._listed.take(*self._text.rest(whole)))
+
+    def _tokens(self, entries: Sequence[Entry], *, is_text: bool = True) -> Iterator[DrawnToken]:
+        for entry in entries:
+            schedule = self._schedule | ({"logprobs": _ANOTHER_TEXT} if self._listed.dropped else {})
+            for token in _tokens(self._server, entry, self._question, schedule, is_text=is_text):
+                noted = {**(token.schedule or {}), "position": self._number}
+                counts = self._counts
+                yield replace(token, schedule=noted, prompt_tokens=counts.prompt, cached_tokens=counts.cached)
+                self._number += 1
 
 
-def _is_said(said: str, whole: str) -> bool:
-    """Whether a text that the server repeats is what came, or the last part of it, up to blanks around it."""
-    return said.strip().endswith(whole.strip())
-
-
-async def _counts_after(events: AsyncGenerator[Event, None], counts: Counts) -> Counts:
-    """The numbers of tokens that come after the end, if the server sends them soon."""
-    with suppress(DecodekitError, TimeoutError):
-        async with asyncio.timeout(_AFTERWARDS):
+async def _late(events: AsyncGenerator[Event, None]) -> tuple[list[Event], DecodekitError | None]:
+    """What comes after the end, such as the numbers of tokens, if the server sends it soon; an error behind a text."""
+    late: list[Event] = []
+    texts, loop = False, asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_AFTERWARDS) as limit:
             async for event in events:
-                counts = Counts(
-                    *(new if new is not None else old for new, old in zip(event.counts, counts, strict=True))
-                )
-    return counts
+                late += [event]
+                if event.text or event.calls:  # some proxies say in each event that it is the last
+                    texts = True
+                    limit.reschedule(loop.time() + _AFTERWARDS)
+    except TimeoutError:
+        pass
+    except DecodekitError as error:
+        return late, error if texts else None
+    return late, None
 
 
 async def _events(server: Server, path: str, body: dict[str, Any]) -> AsyncGenerator[Event, None]:
@@ -182,11 +248,14 @@ async def _events(server: Server, path: str, body: dict[str, Any]) -> AsyncGener
 
 
 def _read(server: Server, path: str, data: Any) -> Event:
-    """The dialect's reading of an event. Half of a surrogate pair stays in its text only, to meet the other half."""
+    """The dialect's reading of an event. Halves of surrogate pairs stay in texts and calls only, to meet."""
     whole = mended(data)
     with reading(server.dialect.name, f"{server.transport.base_url}{path}", server.transport.redaction.text):
         event = server.dialect.drawn(whole)
-        return event if whole == data else event._replace(text=server.dialect.drawn(data).text)
+        if whole == data:
+            return event
+        halved = server.dialect.drawn(data)
+        return event._replace(text=halved.text, wholes=halved.wholes, calls=halved.calls)
 
 
 def _tokens(
@@ -200,7 +269,7 @@ def _tokens(
     if isinstance(server.vocabulary, HashedVocabulary):
         schedule["tokens"] = server.vocabulary.table(list(dict.fromkeys(known)))
     if shown is None or len(ids) != 1:
-        schedule["logprobs"] = why or "none"
+        schedule["logprobs"] = why or str(noted.get("logprobs", "none"))
         return [DrawnToken(token, None, schedule=schedule, counted=entry.logprob is not None) for token in ids]
     return [DrawnToken(ids[0], shown, schedule=schedule)]
 
@@ -231,7 +300,7 @@ def _ids(server: Server, token: Token, *, is_text: bool) -> list[int]:
 def _shown(server: Server, entry: Entry, question: Request) -> tuple[Distribution | None, str]:
     """The list of a token; None and the reason where it identifies none: it is only a record here."""
     if entry.logprob is None:
-        return None, "none"
+        return None, ""
     top, tokens, values = entry.top, [entry.token], [entry.logprob]
     if top is not None:
         tokens, values = list(top.tokens), list(top.logprobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from decodekit_remote.body import HALF
+from decodekit_remote.body import HALF, joined, mended
 from decodekit_remote.dialect import Entry
 
 __all__ = ["ListedText"]
@@ -17,15 +17,20 @@ class ListedText:
     entries, one after the other, are not the text, the text is one entry without a list: some servers list fewer tokens
     than an event has, the token that ends the turn, or other spellings (``Ġ`` for a space, U+FFFD, ``token_id:7``).
     An entry whose text never comes is dropped.
+
+    Attributes:
+        dropped: entries were dropped because they are not the text, by the last call.
     """
 
     def __init__(self) -> None:
         self._text = b""  # begins inside the first of the entries
         self._listed: list[Entry] = []
         self._half = ""  # of a surrogate pair
+        self.dropped = False
 
     def take(self, text: str, entries: Sequence[Entry]) -> list[Entry]:
         """The entries that are complete with what an event adds."""
+        self.dropped = False
         self._text += self._whole(text).encode()
         self._listed += entries
         for listed in (self._listed, list(entries)):
@@ -37,6 +42,7 @@ class ListedText:
 
     def finish(self) -> list[Entry]:
         """What is left of the text, when no entry can fit it any more."""
+        self.dropped = bool(self._listed)
         text, self._text, self._listed = self._text.decode(), b"", []
         return [Entry(text)] if text else []
 
@@ -53,7 +59,7 @@ class ListedText:
             return text
         if "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return str(mended(joined(text)))
 
 
 def _covered(text: bytes, listed: Sequence[Entry]) -> tuple[int | None, int]:

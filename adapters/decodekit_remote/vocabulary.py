@@ -293,7 +293,10 @@ class HashedVocabulary(SeenTokens):
 
     def encode_messages(self, messages: Sequence[Message]) -> list[int]:
         """One id for the whole conversation; the server's own template is applied to it there."""
-        written = json.dumps([dict(message) for message in messages], ensure_ascii=False, sort_keys=True)
+        try:
+            written = json.dumps([dict(message) for message in messages], ensure_ascii=False, sort_keys=True)
+        except (TypeError, ValueError) as error:
+            raise ParameterError(f"messages hold what is no plain data: {error}") from None
         token = _hash(b"\0conversation\0" + written.encode())
         self._known_messages[token] = tuple(dict(message) for message in messages)
         return [token]

@@ -28,7 +28,7 @@ def find_step(steps: Sequence[Step], wanted: int, flag: str = "--explain") -> in
         ParameterError: there is no such step.
     """
     if not -len(steps) <= wanted < len(steps):
-        there = f"there are steps 0 to {len(steps) - 1}" if steps else "nothing was generated"
+        there = f"there are steps 0 to {len(steps) - 1}" if steps else "no token was generated"
         raise ParameterError(f"{flag} {wanted}: no such step; {there}")
     return wanted % len(steps)
 

@@ -25,6 +25,8 @@ from decodekit.view.story import story_of
 
 __all__ = ["Generation"]
 
+_PATIENCE = 2.0  # seconds that Ctrl-C waits for the next token
+
 
 @dataclass(kw_only=True)
 class Generation:
@@ -75,7 +77,7 @@ class Generation:
         with (
             closing(self._begun()) as stream,
             self._view() as view,
-            Interrupt() as interrupt,
+            Interrupt(_PATIENCE) as interrupt,
         ):
             try:
                 while not interrupt.asked:
@@ -85,6 +87,9 @@ class Generation:
                 stream.close()
                 closed = getattr(stream, "result", None)
                 return self._cut("cancelled", calls=closed.tool_calls if isinstance(closed, Result) else ())
+            except KeyboardInterrupt as error:  # no step came
+                partial = getattr(error, "partial", None)
+                return self._cut("cancelled", calls=partial.tool_calls if isinstance(partial, Result) else ())
             except StopIteration as end:
                 results: list[Result] = end.value if isinstance(end.value, list) else [end.value]
                 trace = Trace(results[0].trace.header, self.steps, results[0].trace.footer)
@@ -108,7 +113,7 @@ class Generation:
             return False
 
         try:
-            with Interrupt() as interrupt:
+            with Interrupt(_PATIENCE) as interrupt:
                 n = len(self.streams)
                 results = self.session.generate_many([self.prompt], n=n, until=watch, **self.call)[0]
             return RunOutcome([Sample.of(result) for result in results], results[0].trace)

@@ -13,6 +13,7 @@ from decodekit.model.adapter import Adapter, AsyncAdapter
 from decodekit.model.prefix import Prefix
 from decodekit.text.base import prompt_ids
 from decodekit.text.tokenizer import Message
+from decodekit.text.tool_call import ToolCall
 from decodekit.text.utf8 import utf8
 
 __all__ = ["Given", "Prompt", "are_conversations", "as_given", "as_prefix", "count_tokens"]
@@ -49,7 +50,7 @@ def as_prefix(adapter: Adapter | AsyncAdapter, prompt: Prompt, index: int = 0) -
             prefix = Prefix(prompt_ids(tokenizer, prompt))
         else:
             with _named(where):
-                prefix = Prefix(tokenizer.encode_messages(prompt))  # type: ignore[arg-type]
+                prefix = Prefix(tokenizer.encode_messages(_with_calls(prompt)))
     else:
         with _named(where):
             prefix = Prefix(prompt)  # type: ignore[arg-type]
@@ -116,4 +117,16 @@ def _as_data(prompt: Prompt) -> Given:
         return prompt
     if isinstance(prompt, Prefix) or len(prompt) == 0 or not isinstance(prompt[0], Mapping):
         return None
-    return [dict(message) for message in prompt if isinstance(message, Mapping)]
+    return [dict(message) for message in _with_calls(prompt) if isinstance(message, Mapping)]
+
+
+def _with_calls(messages: Sequence[Any]) -> list[Any]:
+    """The messages with each `ToolCall` of their ``tool_calls`` as the part of a message that it is."""
+    return [_written(message) if isinstance(message, Mapping) else message for message in messages]
+
+
+def _written(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list | tuple) or not any(isinstance(call, ToolCall) for call in calls):
+        return message
+    return {**message, "tool_calls": [call.as_message_part() if isinstance(call, ToolCall) else call for call in calls]}

@@ -23,9 +23,10 @@ PROVIDER_DRAWS = "the provider draws the tokens"
 """The event of the log."""
 
 _NO_TOOLS = (
-    "tools go to a provider that draws, and here decodekit draws. Where the model is behind a chat API, use "
-    "sampler='provider', and for a server dialect='openai_chat'. For other models constrain the text: write the tools "
-    "into a message, and give schema=decodekit.processor('tools', tools=...)"
+    "tools go to a provider that draws, and here decodekit draws. Where the model is behind a chat API, end the "
+    "chain with the sampler 'provider' (chain='temperature=0.7 provider'); a server needs dialect='openai_chat' or "
+    "another of conversations for it. For other models constrain the text: write the tools into a message, and give "
+    "schema=decodekit.processor('tools', tools=...)"
 )
 _warned: WeakSet[Any] = WeakSet()  # adapters
 
@@ -113,7 +114,7 @@ def drawn_by_provider(
             model=settings.adapter.info.model,
             why=why,
             consequence="its random numbers are not known: steps can be consistent, never proved",
-            remedy="sampler='provider' says that this is wanted",
+            remedy="a chain that ends with the sampler 'provider' says that this is wanted",
         )
     return settings, drawing
 

@@ -131,8 +131,8 @@ class Result(ByValue):
     def message(self) -> dict[str, Any]:
         """The answer as a message of the assistant, with its calls: to go on with the conversation."""
         calls = [call.as_message_part() for call in self.tool_calls]
-        said = {"role": "assistant", "content": self.text}  # never None, which some servers refuse
-        return {**said, "tool_calls": calls} if calls else said
+        said: dict[str, Any] = {"role": "assistant", "content": self.text}
+        return {**said, "content": self.text or None, "tool_calls": calls} if calls else said
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON types, without the trace; ``error`` is its message, or None."""

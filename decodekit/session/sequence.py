@@ -235,9 +235,9 @@ class RunSequence:
         return before
 
     def _note_faults(self) -> None:
-        """A warning for each whole call that cannot be run."""
+        """A warning for each call that cannot be run."""
         for call in self.tool_calls:
-            if call.fault and call.complete:
+            if call.fault:
                 self._log.warning("a call of a tool has a fault", stream=self.stream, tool=call.name, fault=call.fault)
 
     def _released(self) -> list[Step]:

@@ -109,7 +109,16 @@ def render(
         "tools": None,
         "documents": None,
     }
-    text = _written(template, visible)
+    try:
+        text = _written(template, visible)
+    except ConfigError:
+        bare = [message for message in plain if "content" not in message]
+        if not bare:
+            raise
+        for message in bare:  # it only calls tools; most templates do not look for its content
+            more = {key: message.pop(key) for key in list(message) if key != "role"}
+            message.update({"content": "", **more})
+        text = _written(template, visible)
     marks = marks_of(text)
     if goes_on:
         end = marks.rfind(bytes([LAST])) + 1

@@ -21,7 +21,7 @@ class ToolCall:
     """A call of a tool. Nothing is run: the application does that, and answers with `answer`.
 
     Args:
-        id: of the call, from the provider; '' where it gives none.
+        id: of the call, from the provider; one such as 'call_0' where it gives none, or one twice.
         name: of the tool, as the model wrote it.
         arguments: the text of the arguments as it came. It need not be JSON.
         complete: whether the model has written it to its end: False for a call that ``max_tokens``, a deadline or a
@@ -117,10 +117,19 @@ def _object(arguments: str) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(arguments, parse_constant=_no_number)
+        written = json.dumps(value, ensure_ascii=False)
     except RecursionError:
         raise ValueError("it is too deep") from None
     if not isinstance(value, dict):
         raise ValueError(f"it is {brief(value)}")
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("it has a number that is too large for a float") from None
+    try:
+        written.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it has half of a surrogate pair, which is no character") from None
     return value
 
 

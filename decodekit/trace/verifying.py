@@ -152,7 +152,7 @@ def _verdict(trace: Trace, found: _Found, fault: Fault | None, wrong: str | None
     if wrong is not None:
         return Verdict("failed", total, wrong, counts, words)
     if word is None and trace.by_provider:
-        return Verdict("consistent", None, "the provider drew nothing, which is not proved")
+        return Verdict("consistent", None, "the provider drew no token, which is not proved")
     if word is None:
         return Verdict("proved", None, "there are no steps to prove")
     sound = word in ("proved", "reproduced")

@@ -94,5 +94,5 @@ def test_a_step_is_found_from_either_end() -> None:
     assert [find_step(steps, wanted) for wanted in (0, 2, -1, -3)] == [0, 2, 2, 0]
     with pytest.raises(ParameterError, match="there are steps 0 to 2"):
         find_step(steps, 3)
-    with pytest.raises(ParameterError, match="nothing was generated"):
+    with pytest.raises(ParameterError, match="no token was generated"):
         find_step([], 0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +70,16 @@ def test_ctrl_c_in_a_terminal_restores_it(terminal: Callable[..., tuple[str, int
     assert output.count("\x1b[?25l") == output.count("\x1b[?25h") == 1
     assert "cancelled, seed 7, trace run.jsonl" in output
     check(tmp_path)
+
+
+def test_where_no_token_follows_the_first_ctrl_c_interrupts_after_a_while() -> None:
+    from decodekit.cli.interrupt import Interrupt
+
+    with Interrupt(0.02) as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            threading.Event().wait(20)
+        assert interrupt.asked
 
 
 @pytest.mark.parametrize("asked", [1, 2])

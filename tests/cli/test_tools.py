@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ pytest.importorskip("httpx")
 from decodekit import verify
 from tests.adapters.remote.scripted import playing
 from tests.adapters.remote.tool_answers import ROME, WEATHER, streamed_calls
-from tests.cli.conftest import TOY, Decodekit
+from tests.cli.conftest import COMMAND, TOY, Decodekit
 
 
 @pytest.fixture
@@ -66,3 +68,25 @@ def test_what_is_wrong_is_said_with_its_place(decodekit: Decodekit, tools: None,
     }.items():
         done = decodekit("generate", "the ", *TOY, *flags)
         assert done.returncode == 2 and why in " ".join(done.stderr.split()), done.stderr
+
+
+def test_ctrl_c_ends_a_call_that_goes_on(environment: dict[str, str], tools: None, tmp_path: Path) -> None:
+    """Calls are no tokens, so nothing follows the first Ctrl-C."""
+
+    def answer(number: int, body: Any) -> Any:
+        status, kind, pieces = streamed_calls("openai_chat", ROME, text="Well", broken=True)
+        return status, kind, [*pieces, lambda gone: gone.wait(20) and b""]
+
+    with playing(answer) as server:
+        run = [*COMMAND, "generate", "hi", "--chat", *drawn_by(server), "--tools", "tools.json", "--trace", "run.jsonl"]
+        process = subprocess.Popen(
+            run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env=environment, text=True
+        )
+        assert process.stdout is not None
+        begun = process.stdout.read(4)  # the server is asked, and what follows is no token
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (begun + out.rstrip(), process.returncode) == ("Well", 130)
+    shown = 'calls weather({"city": "Rome"})  [the call was cut before its end]'
+    assert err.strip() in ("", shown)  # nothing where the signal comes before the first piece of the call is taken
+    assert '"cancelled"' in (tmp_path / "run.jsonl").read_text().splitlines()[-1]

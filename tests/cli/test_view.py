@@ -183,7 +183,7 @@ def test_wrong_calls_and_damaged_traces(one_after_another: Calls, trace: str, tm
         "run.jsonl --stream 4": (2, "", "--stream 4: there is no such sequence; there are [0, 1, 2]"),
         "torn.jsonl": (0, "check: incomplete", "the steps before it are shown"),
         "empty.jsonl": (0, "no tokens were recorded", ""),
-        "empty.jsonl --step 0": (2, "", "nothing was generated"),
+        "empty.jsonl --step 0": (2, "", "no token was generated"),
         "none.jsonl": (1, "", "decodekit: "),
         "no_such_file.jsonl": (2, "", "no_such_file.jsonl"),
     }

@@ -22,7 +22,7 @@ TEXT = "the cat sat on the mat. the dog sat on the cat. "
 
 def test_where_decodekit_draws_tools_are_refused_with_the_way_out() -> None:
     session = Session(NGramAdapter(TEXT), seed=1)
-    way_out = r"tools go to a provider that draws, and here decodekit draws.*sampler='provider'.*processor\('tools'"
+    way_out = r"tools go to a provider that draws, and here.*chain='temperature=0.7 provider'.*processor\('tools'"
     for chain in ("multinomial", "greedy", "top_k=4 inverse_cdf"):
         with pytest.raises(ParameterError, match=way_out):
             session.generate("the ", max_tokens=2, tools=TOOLS, chain=chain)

@@ -12,7 +12,18 @@ from typing import Any, ClassVar
 from decodekit.errors import ParameterError, ProviderError
 from decodekit.text.tokenizer import Message
 from decodekit.text.tools import Tools
-from decodekit_remote.dialect import Ask, CallPart, Capabilities, Counts, Dialect, Drawn, Reply, Request, ServerInfo
+from decodekit_remote.dialect import (
+    Ask,
+    CallPart,
+    Capabilities,
+    Counts,
+    Dialect,
+    Drawn,
+    Reply,
+    Request,
+    ServerInfo,
+    Whole,
+)
 from decodekit_remote.dialects.completions import models_of
 from decodekit_remote.dialects.drawn_events import counts_in, ending_of, refuses, text_in, uses_a_tool
 from decodekit_remote.dialects.only_drawn import calls_in, content_of, conversation_of, only, text_of
@@ -81,9 +92,12 @@ class AnthropicMessagesDialect(Dialect):
         return {"tools": written, "tool_choice": {"type": _CHOICES[choice]}}
 
     def _messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
-        """The conversation below the system text. Answers of tools that follow one another are one message there."""
+        """The conversation below the system text. Answers of tools that follow one another are one message there.
+
+        A call whose arguments are no JSON object has none there; its answer says what the model wrote.
+        """
         written: list[dict[str, Any]] = []
-        before = ""
+        before, odd = "", dict[str, str]()
         for at, message in enumerate(messages):
             role = message["role"]
             if role in _ABOVE:
@@ -91,56 +105,68 @@ class AnthropicMessagesDialect(Dialect):
             if role == "tool":
                 answer: dict[str, Any] = {"type": "tool_result", "tool_use_id": message["tool_call_id"]}
                 answer["content"] = content_of(message, self.name)
+                if answer["tool_use_id"] in odd:
+                    answer["content"] = _with_note(answer["content"], odd[answer["tool_use_id"]])
                 if before == "tool":
                     written[-1]["content"].append(answer)
                 else:
                     written.append({"role": "user", "content": [answer]})
             else:
-                written.append({"role": role, "content": self._content(message, at)})
+                written.append({"role": role, "content": self._content(message, at, odd)})
             before = role
         return written
 
-    def _content(self, message: Message, at: int) -> Any:
-        """The content of a message: its text, and its calls as parts."""
+    def _content(self, message: Message, at: int, odd: dict[str, str]) -> Any:
+        """The content of a message: its text, and its calls as parts. ``odd`` gets arguments that are no object."""
         calls = calls_in(message, self.name, at)
         if not calls:
             return content_of(message, self.name)
         parts: list[dict[str, Any]] = []
         if message.get("content"):
             said = content_of(message, self.name)
-            parts += [{"type": "text", "text": said}] if isinstance(said, str) else said
+            texts = [{"type": "text", "text": said}] if isinstance(said, str) else said
+            parts += [part for part in texts if part["text"].strip()]  # white space alone is refused
         for call in calls:
             if call.parsed is None:
-                raise ParameterError(
-                    f"{self.name}: message {at}: the arguments of the call of {call.name!r} are no JSON object, and "
-                    "this API takes no others; leave out the message, or write {} and say in the answer what was wrong"
-                )
-            parts.append({"type": "tool_use", "id": call.id, "name": call.name, "input": call.parsed})
+                odd[call.id] = call.arguments
+            parts.append({"type": "tool_use", "id": call.id, "name": call.name, "input": call.parsed or {}})
         return parts
 
     def drawn(self, data: Any) -> Drawn:
         """A piece of text is recorded as one token, of which nothing is known but its text."""
-        kind = data["type"]
+        kind, place = data["type"], int(data.get("index") or 0)
         if kind == "message":  # of a server that does not stream
-            text = "".join(text_in(block["text"]) for block in data["content"] if block["type"] == "text")
-            faults = [fault for fault in map(self._fault_of, data["content"]) if fault is not None]
-            end = self._end(data, data)
-            calls = [call for at, block in enumerate(data["content"]) for call in self._calls(block, at)]
-            return end._replace(text=text, fault=next(iter(faults), end.fault), calls=calls)
+            return self._message(data, data)
         if kind == "message_start":
-            return self._end({}, data["message"])
+            return self._message(data["message"], {}, early=True)
         if kind == "content_block_start":
-            block, place = data["content_block"], int(data.get("index", 0))
-            begun = Drawn((), fault=self._fault_of(block), calls=self._calls(block, place))
-            return begun._replace(text=text_in(block["text"]), part=(place,)) if block.get("text") else begun
+            return self._block(data["content_block"], place, early=True)
+        if kind == "content_block_stop" and data.get("content_block"):
+            return self._block(data["content_block"], place)
         if kind == "content_block_delta" and data["delta"]["type"] == "input_json_delta":
-            added = text_in(data["delta"].get("partial_json"))
-            return Drawn((), calls=[CallPart(int(data.get("index", 0)), arguments=added)])
+            return Drawn((), calls=[CallPart(place, arguments=text_in(data["delta"].get("partial_json")))])
         if kind == "content_block_delta" and data["delta"]["type"] == "text_delta":
-            return Drawn((), text=text_in(data["delta"]["text"]), part=(int(data.get("index", 0)),))
+            return Drawn((), text=text_in(data["delta"]["text"]), part=(place,))
         if kind == "message_delta":
             return self._end(data["delta"], data)
+        if kind == "message_stop" and data.get("message"):
+            return self._message(data["message"], data["message"])
         return Drawn((), idle=kind == "ping")
+
+    def _message(self, message: Any, end: Any, *, early: bool = False) -> Drawn:
+        """A message: whole, or at its beginning, where it has no content yet, as the API is documented."""
+        blocks = [self._block(block, at, early=early) for at, block in enumerate(message.get("content") or ())]
+        said = "".join(whole.text for block in blocks for whole in block.wholes)
+        calls = [call for block in blocks for call in block.calls]
+        about = self._end(end, message)
+        fault = next((block.fault for block in blocks if block.fault is not None), about.fault)
+        return about._replace(fault=fault, calls=calls, wholes=[Whole(said, early=early)])
+
+    def _block(self, block: Any, place: int, *, early: bool = False) -> Drawn:
+        """A block of content: whole, or at its beginning."""
+        said = [Whole(text_in(block.get("text")), (place,), early=early)] if block["type"] == "text" else []
+        calls = [call._replace(whole=not early) for call in self._calls(block, place)]
+        return Drawn((), fault=self._fault_of(block), calls=calls, wholes=said)
 
     def _fault_of(self, block: Any) -> ProviderError | None:
         if block["type"] in ("text", "thinking", "redacted_thinking", "tool_use"):
@@ -170,3 +196,10 @@ class AnthropicMessagesDialect(Dialect):
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
         return None if listed is None else ServerInfo(model=str(listed["id"]), engine=str(listed.get("owned_by") or ""))
+
+
+def _with_note(content: str | list[dict[str, str]], arguments: str) -> list[dict[str, str]]:
+    """The answer to a call, and what the call was: this API has no place for arguments that are no JSON object."""
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    parts = [part for part in parts if part["text"]]  # an empty one is refused
+    return [*parts, {"type": "text", "text": f"The arguments were no JSON object: {arguments}"}]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from decodekit.errors import ProviderError
 from decodekit.model.drawn import Ending
-from decodekit_remote.dialect import Counts, Drawn, Entry, Position, Token
+from decodekit_remote.dialect import Counts, Drawn, Entry, Position, Token, Whole
 from decodekit_remote.dialects.completions import position, whole_number
 from decodekit_remote.dialects.content import by_bytes, is_joined, positions
 
 __all__ = [
+    "arguments_in",
     "counts_in",
     "drawn_choice",
     "ending_of",
@@ -26,17 +28,17 @@ __all__ = [
 def drawn_choice(
     data: Any,
     choice: Any,
-    text: Any,
     read: Callable[[str], Token],
     name: str,
     fault: ProviderError | None = None,
 ) -> Drawn:
-    """What an event adds to its choice.
+    """What an event adds to its choice. A text without pieces may be a ``message``, which is the whole answer so far.
+
+    Some servers of one kind write a piece as the other kind has it (``text`` or ``delta``), and some write both.
 
     Args:
         data: the event.
         choice: the choice; None where the event has none.
-        text: the text that it adds, or None.
         read: what a key of a list is.
         name: of the dialect, for errors.
         fault: why the answer cannot be used from here on.
@@ -46,15 +48,41 @@ def drawn_choice(
         return Drawn((), counts=counts)
     scored = choice.get("logprobs") or {}
     ends, odd = ending_of(choice.get("finish_reason"), name)
+    listed = listed_entries(scored["content"], name) if scored.get("content") else _keyed_entries(scored, read)
+    delta = choice.get("delta") or {}
+    piece, plain = content_in(delta), text_in(choice.get("text"))
+    if plain and not piece and any(value for key, value in delta.items() if key not in ("role", "content")):
+        plain = ""  # the text of a delta that has something else, such as reasoning
+    if piece and plain not in ("", piece):
+        odd = odd or ProviderError(f"{name}: an event has two texts, {plain[:40]!r} and {piece[:40]!r}")
+    text, whole = piece or plain, content_in(choice.get("message"))
+    if whole and whole == text:
+        whole = ""  # the piece in two forms
     return Drawn(
-        listed_entries(scored["content"], name) if scored.get("content") else _keyed_entries(scored, read),
+        [] if whole and not text else listed,
         ends,
         str(data.get("model") or ""),
         str(data.get("system_fingerprint") or ""),
-        text_in(text),
+        text,
         counts=counts,
         fault=fault or odd,
+        wholes=[Whole(whole, None, [] if text else listed)] if whole else (),
     )
+
+
+def content_in(message: Any) -> str:
+    """The text of a message or of what is added to it. Of a list of parts, those of text; '' where there is none.
+
+    Raises:
+        TypeError: it is anything else.
+    """
+    content = (message or {}).get("content")
+    if not isinstance(content, list):
+        return text_in(content)
+    foreign = [part.get("type") for part in content if part.get("type") not in _PARTS]
+    if foreign:
+        raise TypeError(f"a text that is list with a part of type {str(foreign[0])[:40]!r}")
+    return "".join(text_in(part.get("text")) for part in content)
 
 
 def text_in(value: Any) -> str:
@@ -62,6 +90,11 @@ def text_in(value: Any) -> str:
     if value is not None and not isinstance(value, str):
         raise TypeError(f"a text that is {type(value).__name__}")
     return value or ""
+
+
+def arguments_in(value: Any) -> str:
+    """The text of a call's arguments, which some servers write as an object."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else text_in(value)
 
 
 def counts_in(usage: Any, prompt: str = "prompt_tokens", completion: str = "completion_tokens") -> Counts:
@@ -134,6 +167,7 @@ def refuses(name: str, refusal: Any) -> ProviderError:
     return ProviderError(f"{name}: the model refuses to answer: {str(refusal)[:200]!r}")
 
 
+_PARTS = ("text", "output_text")
 _ENDINGS: Mapping[str, Ending] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence", "completed"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens"), "length"),

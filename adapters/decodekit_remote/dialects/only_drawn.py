@@ -9,7 +9,7 @@ from decodekit.errors import ParameterError
 from decodekit.text.tool_call import ToolCall
 from decodekit_remote.dialect import Conversation, Request
 
-__all__ = ["calls_in", "content_of", "conversation_of", "only", "text_of"]
+__all__ = ["calls_in", "content_of", "conversation_of", "only", "require_answers", "text_of"]
 
 _NOT_OF_THE_LAW = ("seed", "stop")  # a seed is not believed anyway, and a run looks for its stop texts itself
 _ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -27,6 +27,7 @@ def conversation_of(question: Request, name: str) -> Conversation:
     conversation = Conversation(({"role": "user", "content": prompt},)) if isinstance(prompt, str) else prompt
     if not isinstance(conversation, Conversation):
         raise ParameterError(f"{name} takes a conversation, not token ids")
+    require_answers(conversation, name)
     if conversation.answer_start or conversation.begun:
         raise ParameterError(f"{name}: an answer that was begun cannot be continued; end with a message of the user")
     for at, message in enumerate(conversation.messages):
@@ -42,6 +43,15 @@ def conversation_of(question: Request, name: str) -> Conversation:
         if role == "tool" and not isinstance(message.get("tool_call_id"), str):
             raise ParameterError(f"{name}: message {at} has no 'tool_call_id', the id of the call that it answers")
     return conversation
+
+
+def require_answers(conversation: Conversation, name: str) -> None:
+    """Raises `ParameterError` where the last message calls tools: the answers to its calls are missing."""
+    last = len(conversation.messages) - 1
+    if conversation.begun and conversation.messages[last].get("tool_calls"):
+        raise ParameterError(
+            f"{name}: message {last} calls tools, and no answer follows; add call.answer(text) of each of its calls"
+        )
 
 
 def calls_in(message: Mapping[str, Any], name: str, at: int) -> list[ToolCall]:

@@ -31,7 +31,8 @@ from decodekit_remote.dialects.completions import (
     without_logprobs,
 )
 from decodekit_remote.dialects.content import by_bytes, positions
-from decodekit_remote.dialects.drawn_events import drawn_choice, refuses, text_in, uses_a_tool
+from decodekit_remote.dialects.drawn_events import arguments_in, drawn_choice, refuses, text_in, uses_a_tool
+from decodekit_remote.dialects.only_drawn import require_answers
 
 __all__ = ["OpenAIChatDialect"]
 
@@ -57,6 +58,7 @@ class OpenAIChatDialect(Dialect):
         conversation = Conversation(({"role": "user", "content": prompt},)) if isinstance(prompt, str) else prompt
         if not isinstance(conversation, Conversation):
             raise ParameterError("openai_chat takes a conversation, not token ids")
+        require_answers(conversation, self.name)
         messages: list[dict[str, Any]] = [dict(message) for message in conversation.messages]
         body: dict[str, Any] = {
             "messages": messages,
@@ -130,29 +132,26 @@ class OpenAIChatDialect(Dialect):
         return path, {**(body if question.top else without_logprobs(body)), **COUNTED, **settings}
 
     def drawn(self, data: Any) -> Drawn:
-        """A server that does not stream answers with the whole ``message`` in place of a ``delta``."""
+        """A server that does not stream answers with the whole ``message`` in place of a ``delta``; some send both."""
         choice = first_choice(data)
-        added = (choice.get("delta") or choice.get("message") or {}) if choice is not None else {}
-        fault = None
-        if added.get("function_call") and not added.get("tool_calls"):
-            fault = uses_a_tool(self.name, "function_call")
-        if added.get("refusal"):
-            fault = refuses(self.name, added["refusal"])
-        calls = [self._part(each, at) for at, each in enumerate(added.get("tool_calls") or ())]
-        text = added.get("content") if added or choice is None else choice.get("text")  # some proxies send completions
-        return drawn_choice(data, choice, text, str, self.name, fault)._replace(calls=calls)
+        fault, calls = None, []
+        for form in ("delta", "message") if choice is not None else ():
+            said = choice.get(form) or {}
+            if said.get("function_call") and not said.get("tool_calls"):
+                fault = fault or uses_a_tool(self.name, "function_call")
+            if said.get("refusal"):
+                fault = fault or refuses(self.name, said["refusal"])
+            calls += [self._part(each, at, form == "message") for at, each in enumerate(said.get("tool_calls") or ())]
+        return drawn_choice(data, choice, str, self.name, fault)._replace(calls=calls)
 
-    def _part(self, call: Any, at: int) -> CallPart:
+    def _part(self, call: Any, at: int, whole: bool) -> CallPart:
         """A piece of a call, in a list with others; a whole message has no ``index``."""
         if call.get("type") not in ("function", None, ""):
             raise uses_a_tool(self.name, str(call["type"])[:40])
-        place, function = call.get("index"), call.get("function") or {}
-        return CallPart(
-            at if place is None else int(place),
-            text_in(call.get("id")),
-            text_in(function.get("name")),
-            text_in(function.get("arguments")),
-        )
+        place, function = None if whole else call.get("index"), call.get("function") or {}
+        id_, name = str(call.get("id") or ""), text_in(function.get("name"))
+        piece, part = arguments_in(function.get("arguments")), CallPart(at if place is None else int(place), id_, name)
+        return part._replace(instead=piece, whole=True) if whole else part._replace(arguments=piece)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)

@@ -46,8 +46,7 @@ class OpenAICompletionsDialect(Dialect):
         return path, {**(body if question.top else without_logprobs(body)), **COUNTED, **settings}
 
     def drawn(self, data: Any) -> Drawn:
-        choice = first_choice(data)
-        return drawn_choice(data, choice, None if choice is None else choice.get("text"), text_key, self.name)
+        return drawn_choice(data, first_choice(data), text_key, self.name)
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)

@@ -6,7 +6,7 @@ Source: OpenAI's API reference, and the event types of openai-python.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from decodekit.errors import ParameterError, ProviderError
@@ -19,12 +19,15 @@ from decodekit_remote.dialect import (
     Conversation,
     Dialect,
     Drawn,
+    Entry,
     Reply,
     Request,
     ServerInfo,
+    Whole,
 )
 from decodekit_remote.dialects.completions import models_of
 from decodekit_remote.dialects.drawn_events import (
+    arguments_in,
     counts_in,
     ending_of,
     listed_entries,
@@ -38,6 +41,8 @@ __all__ = ["OpenAIResponsesDialect"]
 
 
 _FEWEST = 16
+_TEXTS = ("output_text", "text")  # the second of gateways
+_REASONING = ("reasoning_text", "summary_text")
 
 
 class OpenAIResponsesDialect(Dialect):
@@ -110,69 +115,77 @@ class OpenAIResponsesDialect(Dialect):
         """Events of other types, such as those of reasoning, are passed over."""
         kind = data.get("type")
         if kind is None and data.get("object") == "response":
-            return self._whole(data)
+            return self._end(data, data.get("status") or "completed")
+        place = tuple(int(data.get(name, 0)) for name in ("output_index", "content_index"))
         if kind == "response.output_text.delta":
-            listed = listed_entries(data.get("logprobs") or (), self.name)
-            place = data.get("output_index", 0), data.get("content_index", 0)
-            return Drawn(listed, text=text_in(data["delta"]), part=tuple(map(int, place)))
-        if kind in ("response.completed", "response.incomplete", "response.failed"):
-            answer = data["response"]
-            return self._end(answer, kind.removeprefix("response."))._replace(whole=_text_of(answer))
+            return Drawn(self._listed(data), text=text_in(data["delta"]), part=place)
         if kind == "response.output_text.done":
-            return Drawn((), whole=None if data.get("text") is None else text_in(data["text"]))
+            return Drawn((), wholes=[Whole(text_in(data.get("text")), place, self._listed(data))])
+        if kind in ("response.content_part.added", "response.content_part.done"):
+            return self._parts([(place, data.get("part") or {})], early=kind.endswith("added"))
+        if kind in ("response.completed", "response.incomplete", "response.failed"):
+            return self._end(data["response"], kind.removeprefix("response."))
         if kind == "error":
             raise ProviderError(f"openai_responses: {str(data.get('message'))[:200]}")
         if kind in ("response.output_item.added", "response.output_item.done"):
-            item = data.get("item") or {}
-            return Drawn((), fault=self._fault_of(item), calls=self._calls(item, data.get("output_index")))
+            return self._item(data.get("item") or {}, place[0], early=kind.endswith("added"))
         if kind == "response.function_call_arguments.delta":
-            return Drawn((), calls=[CallPart(int(data.get("output_index", 0)), arguments=text_in(data["delta"]))])
-        if kind == "response.refusal.delta":
-            raise refuses(self.name, data.get("delta"))
+            return Drawn((), calls=[CallPart(place[0], arguments=text_in(data["delta"]))])
+        if kind == "response.function_call_arguments.done" and "output_index" in data:
+            return Drawn((), calls=[CallPart(place[0], instead=text_in(data.get("arguments")))])
+        if kind in ("response.refusal.delta", "response.refusal.done"):
+            raise refuses(self.name, data.get("delta") or data.get("refusal"))
         if "_call" in kind and not kind.startswith("response.function_call_arguments"):
             raise uses_a_tool(self.name, kind[:60])
         return Drawn((), idle=kind == "keepalive")
 
-    def _whole(self, answer: Any) -> Drawn:
-        """The answer of a server that does not stream."""
-        items = answer.get("output") or []
-        faults = [fault for fault in map(self._fault_of, items) if fault is not None]
-        written = [part for item in items if item.get("type") == "message" for part in item["content"]]
-        parts = [part for part in written if part["type"] == "output_text"]
-        faults += [refuses(self.name, part.get("refusal")) for part in written if part["type"] != "output_text"]
-        listed = [entry for part in parts for entry in listed_entries(part.get("logprobs") or (), self.name)]
-        text = "".join(text_in(part["text"]) for part in parts)
-        end = self._end(answer, answer.get("status") or "completed")
-        calls = [call for at, item in enumerate(items) for call in self._calls(item, at)]
-        return end._replace(entries=listed, text=text, fault=next(iter(faults), end.fault), calls=calls)
+    def _listed(self, part: Any) -> list[Entry]:
+        return listed_entries(part.get("logprobs") or (), self.name)
 
-    def _fault_of(self, item: Any) -> ProviderError | None:
-        if item.get("type") in ("message", "reasoning", "function_call", None):
-            return None
-        return uses_a_tool(self.name, str(item["type"])[:40])
+    def _item(self, item: Any, place: int, *, early: bool = False) -> Drawn:
+        """An item of the output, whole or at its beginning. Arguments of a call are empty at its beginning."""
+        kind = item.get("type")
+        if kind == "message":
+            return self._parts([((place, at), part) for at, part in enumerate(item.get("content") or ())], early=early)
+        if kind == "function_call":
+            id_, name, whole = (
+                str(item.get("call_id") or ""),
+                text_in(item.get("name")),
+                arguments_in(item.get("arguments")),
+            )
+            return Drawn((), calls=[CallPart(place, id_, name, instead=whole, whole=not early)])
+        return Drawn((), fault=None if kind in ("reasoning", None) else uses_a_tool(self.name, str(kind)[:40]))
 
-    def _calls(self, item: Any, place: int | None) -> list[CallPart]:
-        """The call that an item is. Its arguments are whole at its end, and empty at its beginning."""
-        if item.get("type") != "function_call":
-            return []
-        id_, name, whole = (text_in(item.get(key)) for key in ("call_id", "name", "arguments"))
-        return [CallPart(int(place or 0), id_, name, instead=whole)]
+    def _parts(self, parts: Sequence[tuple[tuple[int, ...], Any]], *, early: bool = False) -> Drawn:
+        """Parts of a message."""
+        texts = [
+            Whole(text_in(part.get("text")), place, self._listed(part), early)
+            for place, part in parts
+            if part.get("type") in _TEXTS
+        ]
+        others = [part for _, part in parts if part.get("type") not in (*_TEXTS, *_REASONING, None)]
+        return Drawn((), wholes=texts, fault=self._not_read(others[0]) if others else None)
+
+    def _not_read(self, part: Any) -> ProviderError:
+        if part["type"] == "refusal":
+            return refuses(self.name, part.get("refusal"))
+        return ProviderError(f"{self.name}: the answer has a part of type {str(part['type'])[:40]!r}, which is no text")
 
     def _end(self, answer: Any, status: str) -> Drawn:
+        """The complete answer, which has its whole output too. A server that does not stream sends nothing else."""
         reason = (answer.get("incomplete_details") or {}).get("reason") or status
         ends, fault = ending_of(reason, self.name)
         if status == "failed":
             fault = ProviderError(f"openai_responses: {str((answer.get('error') or {}).get('message'))[:200]}")
         counts = counts_in(answer.get("usage"), "input_tokens", "output_tokens")
-        return Drawn((), ends, str(answer.get("model") or ""), counts=counts, fault=fault)
+        items = [self._item(item, at) for at, item in enumerate(answer.get("output") or ())]
+        fault = fault or next((item.fault for item in items if item.fault is not None), None)
+        texts = [whole for item in items for whole in item.wholes]
+        whole = Whole("".join(each.text for each in texts), None, [entry for each in texts for entry in each.entries])
+        calls = [call for item in items for call in item.calls]
+        model = str(answer.get("model") or "")
+        return Drawn((), ends, model, counts=counts, fault=fault, calls=calls, wholes=[whole])
 
     async def greet(self, ask: Ask, model: str | None) -> ServerInfo | None:
         listed = models_of(await ask("/v1/models"), model)
         return None if listed is None else ServerInfo(model=str(listed["id"]), engine=str(listed.get("owned_by") or ""))
-
-
-def _text_of(answer: Any) -> str | None:
-    """The text that the last event repeats; None where it repeats no message."""
-    messages = [item for item in answer.get("output") or () if item.get("type") == "message"]
-    parts = [part for item in messages for part in item.get("content") or () if part.get("type") == "output_text"]
-    return "".join(text_in(part["text"]) for part in parts) if parts else None

@@ -228,3 +228,19 @@ def test_with_a_tokenizer_the_tokens_spell_the_text_or_it_is_an_error() -> None:
     assert bytes(result.token_ids).decode() == result.text
     with playing([chunk("ABC"), STOP]) as server, pytest.raises(ProviderError, match="'ABC', which is no token of"):
         generated(server, adapter={"tokenizer": Lossy()})
+
+
+LEFT_OUT: dict[str, tuple[Any, str]] = {
+    "none": (None, "none"),
+    "positive": ([entry("Hel", 0.5)], "not understood: the server sent positive logprobs"),
+    "a sum above 1": ([{**entry("Hel", -0.1), "top_logprobs": [entry(t, -0.1) for t in ("Hel", "lo")]}], "sum of 1.8"),
+    "of another text": ([entry("Bye")], "not understood: the list is of another text than the answer"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_step_says_why_it_has_no_list(name: str) -> None:
+    listed, why = LEFT_OUT[name]
+    with playing([chunk("Hel", listed), STOP]) as server:
+        (step,) = generated(server).trace.steps
+    assert step.raw.disclosed == 0 and why in step.schedule["logprobs"]

@@ -134,9 +134,17 @@ def test_what_these_apis_do_not_have_is_refused() -> None:
                 session.generate(TALK, max_tokens=4, chain=Chain.of(text))
         with pytest.raises(ParameterError, match="cannot be continued"):
             session.generate([*TALK, {"role": "assistant", "content": "On"}], max_tokens=4, chain=Chain.of("provider"))
-        with pytest.raises(ParameterError, match="with sampler='provider', and can neither score nor rank"):
-            session.score(TALK, "On")
         assert api.requests == []
+
+
+@pytest.mark.parametrize("dialect", ["anthropic_messages", "openai_responses"])
+def test_what_needs_distributions_is_told_where_there_are_some(dialect: str) -> None:
+    api = Api(MESSAGES)
+    with Session(api.adapter(dialect), "temperature=0.7 provider", seed=1) as session:
+        for ask in (lambda: session.score(TALK, "On"), lambda: session.rank(TALK, ["On", "In"])):
+            with pytest.raises(ParameterError, match=r"score, rank .* need its distributions, which no setting gives"):
+                ask()
+    assert api.requests == []
 
 
 PARTS: Any = [{"type": "text", "text": "Be"}, {"type": "text", "text": "brief."}]

@@ -242,7 +242,7 @@ def test_a_chat_without_logprobs_is_text_only(way: str, caplog: Any) -> None:
         with Session(RemoteAdapter(base_url=server.url), "temperature=0.5", seed=7) as session:
             result = session.generate(ASKED, max_tokens=8)
             assert len(session.generate(ASKED, max_tokens=1).text) == 1
-            with pytest.raises(ParameterError, match=r"gives no logprobs.*sampler='provider'"):
+            with pytest.raises(ParameterError, match=r"gives no logprobs.*chain='temperature=0.7 provider'"):
                 session.score(ASKED, "the")
         assert "logprobs" not in drawn(server)[-1]
         assert sum("provider draws" in record.getMessage() for record in caplog.records) == 1

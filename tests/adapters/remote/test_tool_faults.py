@@ -110,8 +110,11 @@ def test_logprobs_that_are_refused_beside_tools_are_asked_for_without() -> None:
 
 
 FAULTS: dict[str, tuple[Any, str]] = {
+    "a cut": (("c1", "weather", ('{"city": ',)), "the call was cut before its end"),
     "malformed": (("c1", "weather", ('{"city": Rome}',)), "the arguments are no JSON object: Expecting value"),
     "a list": (("c1", "weather", ("[1]",)), r"the arguments are no JSON object: it is \[1\]"),
+    "beyond a float": (("c1", "weather", ('{"city": 1e999}',)), "has a number that is too large for a float"),
+    "half of a character": (("c1", "weather", ('{"city": "\\ud83d"}',)), "has half of a surrogate pair"),
     "not a number": (("c1", "weather", ('{"city": NaN}',)), "NaN is no number in JSON"),
     "another name": (("c1", "wether", ("{}",)), "there is no tool 'wether'; there is 'weather'"),
 }
@@ -125,7 +128,7 @@ def test_a_call_that_cannot_be_run_says_why(name: str, caplog: Any) -> None:
         caplog.at_level(logging.WARNING),
     ):
         (found,) = generated(server, tools=[WEATHER]).tool_calls
-    assert found.arguments == "".join(call[2]) and found.complete
+    assert found.arguments == "".join(call[2]) and found.complete is (name != "a cut")
     assert re.search(why, found.fault)
     assert sum("a call of a tool has a fault" in record.getMessage() for record in caplog.records) == 1
 
@@ -138,12 +141,33 @@ def test_a_provider_that_ignores_tools_is_an_error_where_a_call_was_required(dia
             generated(server, dialect, tools=[WEATHER], tool_choice="required")
     assert caught.value.partial is not None and caught.value.partial.text == "Sunny."
     with playing(lambda *_: streamed_calls(dialect, ROME)) as server:
-        with pytest.raises(ProviderError, match="tool_choice is 'none', and the model calls a tool"):
+        with pytest.raises(ProviderError, match="tool_choice is 'none', and the model calls a tool") as caught:
             generated(server, dialect, tools=[WEATHER], tool_choice="none")
-        with pytest.raises(ProviderError, match="tool_choice names 'now', and the answer calls 'weather'"):
+        assert caught.value.partial is not None and caught.value.partial.tool_calls[0].name == "weather"
+        with pytest.raises(ProviderError, match="tool_choice names 'now', and the answer calls 'weather'") as caught:
             generated(server, dialect, tools=[WEATHER, NOW], tool_choice=NOW)
+        assert caught.value.partial is not None
+        assert [(call.complete, call.fault) for call in caught.value.partial.tool_calls] == [(True, "")]
         with pytest.raises(ProviderError, match=r"calls a tool .'weather'., and none was given"):
             generated(server, dialect)
+
+
+def test_a_server_that_ends_at_once_for_its_choice_gets_that_hint() -> None:
+    """llama-cpp-python's chat format for functions knows 'auto' and a tool by name."""
+    for choice, why in (("required", "a tool_choice that it does not know"), ("auto", "set concurrency = 1")):
+        with playing([chunk("")]) as server, pytest.raises(ProviderError, match=why):
+            generated(server, tools=[WEATHER], tool_choice=choice)
+
+
+def test_the_key_is_in_no_name_and_in_no_fault(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    key = "sk-canary-0123456789abcdef"
+    monkeypatch.setenv("CANARY_KEY", key)
+    evil = streamed_calls("openai_chat", (f"c-{key}", f"evil-{key}", ("{}",)))
+    with playing(lambda *_: evil) as server, caplog.at_level(logging.DEBUG):
+        result = generated(server, tools=[WEATHER], adapter={"api_key_env": "CANARY_KEY"})
+    (call,) = result.tool_calls
+    assert call.name.startswith("evil-") and "there is no tool 'evil-" in call.fault
+    assert key not in repr(result.to_dict()) + caplog.text and key.encode() not in result.trace.to_bytes()
 
 
 def test_an_end_for_calls_that_never_came_is_an_error() -> None:

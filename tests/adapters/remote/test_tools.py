@@ -201,7 +201,7 @@ def test_where_there_are_no_tools_they_are_refused_with_the_way_out() -> None:
     with playing([chunk("Hm"), chunk(None, None, "stop")]) as server:
         with pytest.raises(ParameterError, match="tools: openai_completions asks for the continuation of a text"):
             generated(server, "openai_completions", "the cat", tools=[WEATHER])
-        with pytest.raises(ParameterError, match=r"use sampler='provider'.*decodekit.processor.'tools'"):
+        with pytest.raises(ParameterError, match=r"end the chain with .* 'provider'.*decodekit.processor.'tools'"):
             generated(server, chain="multinomial", adapter={"prefill": "last_message"}, tools=[WEATHER])
         assert server.asked == []
 
@@ -214,11 +214,42 @@ def test_arguments_that_are_no_object_do_not_go_to_anthropic() -> None:
         {"role": "tool", "tool_call_id": "c1", "content": "?"},
     ]  # fmt: skip
     with playing(lambda *_: said("anthropic_messages", "x")) as server:
-        with pytest.raises(
-            ParameterError, match="message 1: the arguments of the call of 'weather' are no JSON object"
-        ):
-            generated(server, "anthropic_messages", talk, tools=[WEATHER])
-        assert server.asked == []
+        generated(server, "anthropic_messages", talk, tools=[WEATHER])
+        _, asked, answer = server.asked[0][1]["messages"]
+    assert asked["content"][0]["input"] == {}
+    texts = [part["text"] for part in answer["content"][0]["content"]]
+    assert texts == ["?", "The arguments were no JSON object: {"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_loop_goes_on_after_a_call_that_cannot_be_run(dialect: str) -> None:
+    """Every answer can go back as it is."""
+    for pieces, cut in ((('{"city": Rome}',), False), (('{"city": "Ro',), True), ((), False)):
+
+        def answer(number: int, body: Any, pieces: Any = pieces, cut: Any = cut) -> Any:
+            return said(dialect, "done") if number > 1 else streamed_calls(dialect, ("c1", "weather", pieces), cut=cut)
+
+        with playing(answer) as server, Session(server.adapter(dialect), "provider", seed=1) as session:
+            result = session.generate(TALK, max_tokens=16, tools=[WEATHER])
+            (call,) = result.tool_calls
+            talk = [*TALK, result.message, call.answer(call.fault)]
+            assert session.generate(talk, max_tokens=16, tools=[WEATHER]).text == "done"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_calls_may_stand_in_a_message_as_they_came(dialect: str) -> None:
+    call = decodekit.ToolCall("c1", "weather", '{"city": "Rome"}')
+    asks: Any = {"role": "assistant", "content": "", "tool_calls": [call]}
+    with playing(lambda *_: said(dialect, "done")) as server:
+        for own in (asks, {**asks, "tool_calls": [call.as_message_part()]}):
+            result = generated(server, dialect, [*TALK, own, call.answer("18")], tools=[WEATHER])
+            assert result.text == "done" and b"weather" in result.trace.to_bytes()
+        first, second = [body for _, body in server.asked]
+        assert first == second
+        with pytest.raises(ParameterError, match=r"message 1 calls tools, and no answer follows; add call\.answer"):
+            generated(server, dialect, [*TALK, asks], tools=[WEATHER])
+        with pytest.raises(ParameterError, match=r"prompt 0: messages hold what is no plain data: .* set is not JSON"):
+            generated(server, dialect, [{**TALK[0], "tool_calls": {1}}])
 
 
 # -- what real servers sent ---------------------------------------------------------------------------------------
