@@ -103,7 +103,7 @@ def test_wrong_calls(one_after_another: Callable[..., list[tuple[int, str, str]]
         ([*run, "-n", "0"], "n must be an integer from 1"),
         ([*run, "--seed", "-1"], "seed"),
         (["generate", *TOY, "--prompts", "no.jsonl", "--out", "o"], "'no.jsonl' does not exist"),
-        (["generate", *TOY, "--prompts", "-", "--out", "o"], "'-' does not exist"),
+        (["generate", *TOY, "--prompts", "-", "--out", "o"], "stdin is read once only"),
         (["generate", *TOY, "--prompts", "/dev/null", "--out", "o"], "is no regular file"),
         ([*run[:-1], "no/out.jsonl"], "there is no folder 'no'"),
         ([*run[:-1], "."], "'.' is a directory"),

@@ -87,6 +87,6 @@ def test_ctrl_c_ends_a_call_that_goes_on(environment: dict[str, str], tools: Non
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (begun + out.rstrip(), process.returncode) == ("Well", 130)
-    shown = 'calls weather({"city": "Rome"})  [the call was cut before its end]'
+    shown = 'decodekit: calls weather({"city": "Rome"})  [the call was cut before its end]'
     assert err.strip() in ("", shown)  # nothing where the signal comes before the first piece of the call is taken
     assert '"cancelled"' in (tmp_path / "run.jsonl").read_text().splitlines()[-1]
