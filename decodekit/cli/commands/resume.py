@@ -67,9 +67,8 @@ def resume(
     part = _adapter_part(chosen, header.config, as_recorded)
     with closing(blocking(registry.adapter(part.pop("type"), **part))) as live:
         if fault is not None:
-            say(
-                f"the last line of {trace} is incomplete: {counted(fault.torn, 'byte')} {'is' if fault.torn == 1 else 'are'} left out"
-            )
+            verb = "is" if fault.torn == 1 else "are"
+            say(f"the last line of {trace} is incomplete: {counted(fault.torn, 'byte')} {verb} left out")
         for difference in differences(header.adapter, live.info):
             say(f"warning: {difference}")
         run = Generation(
