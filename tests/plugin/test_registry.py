@@ -174,80 +174,81 @@ def test_of_a_name_of_ours_that_a_stranger_has_too_there_is_a_warning(tmp_path: 
     )
 
 
-@pytest.mark.parametrize(
-    ("code", "target"),
-    [
-        ("import no_such_module", "broken:thing"),
-        ("x = 1", "broken:thing"),
-        ("def thing(:", "broken:thing"),
-        ("raise RuntimeError('half installed')", "broken:thing"),
-        ("", "missing_module:thing"),
-        ("raise SystemExit(5)", "broken:thing"),
-        ("class Quiet(Exception):\n def __str__(self): raise KeyError(self)\nraise Quiet", "broken:thing"),
-        ("class Odd(BaseException): pass\nraise Odd('x')", "broken:thing"),
-        ("raise RuntimeError('\\udcff')", "broken:thing"),
-    ],
-)
-def test_a_plugin_that_cannot_be_imported_is_an_error_only_when_it_is_used(
-    tmp_path: Path, code: str, target: str
-) -> None:
-    install(tmp_path, "wreck", {"wreck": target}, {"broken": code})
+def wrecks(folder: Path, codes: list[str]) -> None:
+    """A distribution for each: ``wreck0`` has the processor ``wreck0`` in the module ``broken0``."""
+    for at, code in enumerate(codes):
+        install(folder, f"wreck{at}", {f"wreck{at}": f"broken{at}:thing"}, {f"broken{at}": code})
+
+
+def test_a_plugin_that_cannot_be_imported_is_an_error_only_when_it_is_used(tmp_path: Path) -> None:
+    codes = [
+        "import no_such_module",
+        "x = 1",
+        "def thing(:",
+        "raise RuntimeError('half installed')",
+        "raise SystemExit(5)",
+        "class Quiet(Exception):\n def __str__(self): raise KeyError(self)\nraise Quiet",
+        "class Odd(BaseException): pass\nraise Odd('x')",
+        "raise RuntimeError('\\udcff')",
+        "",  # and this module is missing
+    ]
+    wrecks(tmp_path, codes)
+    (tmp_path / f"broken{len(codes) - 1}.py").unlink()
     run(
-        """
+        f"""
         import decodekit
         from decodekit.config import config_schema
-        assert "wreck" in [i.name for i in decodekit.plugins()]
+        assert {len(codes)} == sum(i.name.startswith("wreck") for i in decodekit.plugins())
         assert decodekit.processor("top_k", top_k=1)
         assert config_schema()
-        try:
-            decodekit.processor("wreck")
-        except decodekit.ConfigError as error:
-            assert "processor 'wreck' of wreck 1.5 cannot be imported" in str(error), error
-        else:
-            raise SystemExit("a wreck was built")
+        for at in range({len(codes)}):
+            try:
+                decodekit.processor(f"wreck{{at}}")
+            except decodekit.ConfigError as error:
+                assert f"processor 'wreck{{at}}' of wreck{{at}} 1.5 cannot be imported" in str(error), error
+            else:
+                raise SystemExit(f"wreck {{at}} was built")
         """,
         tmp_path,
     )
 
 
-@pytest.mark.parametrize("code", ["thing = 3", "thing = None", "thing = {}"])
-def test_an_entry_point_that_cannot_be_called_is_told_plainly(tmp_path: Path, code: str) -> None:
-    install(tmp_path, "wreck", {"wreck": "broken:thing"}, {"broken": code})
+def test_an_entry_point_that_cannot_be_called_is_told_plainly(tmp_path: Path) -> None:
+    wrecks(tmp_path, ["thing = 3", "thing = None", "thing = {}"])
     run(
         """
         import decodekit
-        try:
-            decodekit.processor("wreck")
-        except decodekit.ConfigError as error:
-            assert "processor 'wreck' of wreck 1.5 is not a function or class" in str(error), error
-        else:
-            raise SystemExit("a wreck was built")
+        for at in range(3):
+            try:
+                decodekit.processor(f"wreck{at}")
+            except decodekit.ConfigError as error:
+                assert f"processor 'wreck{at}' of wreck{at} 1.5 is not a function or class" in str(error), error
+            else:
+                raise SystemExit(f"wreck {at} was built")
         """,
         tmp_path,
     )
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
+def test_a_plugin_that_cannot_be_built_is_one_typed_error(tmp_path: Path) -> None:
+    codes = [
         "def thing(dist, ctx, *, k: 'Nowhere' = 1): return dist",
         "class thing:\n def __init__(self, *, k: int = 1): raise SystemExit(5)",
         "from decodekit import Plugin\nclass thing(Plugin):\n def model_post_init(self, context): exit(3)",
-    ],
-)
-def test_a_plugin_that_cannot_be_built_is_one_typed_error(tmp_path: Path, code: str) -> None:
-    install(tmp_path, "wreck", {"wreck": "broken:thing"}, {"broken": code})
+    ]
+    wrecks(tmp_path, codes)
     run(
         """
         import decodekit
         from decodekit.config import config_schema
         assert config_schema()
-        try:
-            decodekit.processor("wreck")
-        except decodekit.ConfigError as error:
-            assert "wreck" in str(error), error
-        else:
-            raise SystemExit("a wreck was built")
+        for at in range(3):
+            try:
+                decodekit.processor(f"wreck{at}")
+            except decodekit.ConfigError as error:
+                assert f"wreck{at}" in str(error), error
+            else:
+                raise SystemExit(f"wreck {at} was built")
         """,
         tmp_path,
     )
